@@ -1,0 +1,96 @@
+import { hash } from '@node-rs/bcrypt'
+import type { RepositoryName } from '../oci/reference.ts'
+import { parseBasic } from './basic.ts'
+import { createLogins, longestPassword } from './logins.ts'
+import { type AccessRule, createPolicy } from './policy.ts'
+
+export type Action = 'pull' | 'push' | 'delete'
+
+/**
+ * Who asks. `everyone`: there is no auth. `anonymous`: there is, and whoever asks did not say who
+ * they are.
+ */
+export type Identity =
+  | { readonly kind: 'user'; readonly name: string }
+  | { readonly kind: 'anonymous' }
+  | { readonly kind: 'everyone' }
+
+/** Who may come in, and do what where. Knows of no repository's content. */
+export interface Auth {
+  /**
+   * Whether users have to say who they are, all of them (`required`), those who want more than to
+   * pull (`optional`), or none.
+   */
+  readonly mode: 'required' | 'optional' | 'off'
+  /**
+   * At once where the same header was verified before. Undefined: nobody who may come in.
+   * @throws RegistryError TOOMANYREQUESTS when too many passwords are waiting to be verified.
+   */
+  authenticate(
+    authorization: string | undefined,
+  ): Identity | undefined | Promise<Identity | undefined>
+  /** `open`: the repository may be read by those who did not say who they are. */
+  allows(identity: Identity, action: Action, name: RepositoryName, open: boolean): boolean
+  /**
+   * Replaces the htpasswd file's content; whoever is not in it any more is out.
+   * @throws Error naming the line: then nothing has changed.
+   */
+  reload(htpasswd: string): Promise<void>
+}
+
+/** @throws Error for a password that is empty, or that bcrypt would cut off. */
+export async function hashPassword(password: string, cost: number): Promise<string> {
+  if (password === '') throw new Error('the password is empty')
+  if (Buffer.byteLength(password) > longestPassword)
+    throw new Error(`the password is longer than the ${longestPassword} bytes that bcrypt reads`)
+  return hash(password, { cost, version: '2y' })
+}
+
+type AuthOptions = {
+  /** Content of an htpasswd file; without it there is no auth. */
+  readonly htpasswd?: string | undefined
+  readonly anonymous: 'none' | 'pull'
+  readonly access: readonly AccessRule[]
+}
+
+export async function createAuth({ htpasswd, anonymous, access }: AuthOptions): Promise<Auth> {
+  const logins = htpasswd === undefined ? undefined : await createLogins(htpasswd)
+  const mayDo = createPolicy(access)
+  const nobody = { kind: 'anonymous' } as const
+  const everyone = { kind: 'everyone' } as const
+  const stranger = anonymous === 'pull' ? nobody : undefined
+
+  return {
+    mode: logins === undefined ? 'off' : anonymous === 'pull' ? 'optional' : 'required',
+
+    authenticate: (authorization) => {
+      if (logins === undefined) return anonymous === 'pull' ? nobody : everyone
+      if (authorization === undefined) return stranger
+      const known = logins.recall(authorization)
+      if (known !== undefined) return { kind: 'user', name: known }
+      const basic = parseBasic(authorization)
+      if (basic === undefined) return undefined
+      // podman, told of Basic and given no credentials, sends empty ones (containers/image,
+      // setupRequestAuth).
+      if (basic.username === '' && basic.password === '') return stranger
+      return logins
+        .verify(authorization, basic)
+        .then((right) => (right ? { kind: 'user', name: basic.username } : undefined))
+    },
+
+    allows: (identity, action, name, open) => {
+      switch (identity.kind) {
+        case 'everyone':
+          return mayDo('*', action, name) || access.length === 0
+        case 'anonymous':
+          return action === 'pull' && open
+        case 'user':
+          return mayDo(identity.name, action, name)
+      }
+    },
+
+    reload: async (text) => {
+      await logins?.reload(text)
+    },
+  }
+}

@@ -1,0 +1,29 @@
+/** The user-id and password of HTTP Basic (RFC 7617). */
+export type Basic = { readonly username: string; readonly password: string }
+
+/** In characters. */
+const longestHeader = 4096
+
+const decoder = new TextDecoder('utf-8', { fatal: true })
+
+/**
+ * Undefined for another scheme, and for what is no base64, no UTF-8, has control characters, or is
+ * absurdly long.
+ */
+export function parseBasic(authorization: string): Basic | undefined {
+  if (authorization.length > longestHeader) return undefined
+  const encoded = /^basic +([A-Za-z0-9+/_-]+={0,2}) *$/i.exec(authorization)?.[1]
+  if (encoded === undefined) return undefined
+  const text = decode(Buffer.from(encoded, 'base64'))
+  const colon = text?.indexOf(':') ?? -1
+  if (text === undefined || colon < 0 || /\p{Cc}/u.test(text)) return undefined
+  return { username: text.slice(0, colon), password: text.slice(colon + 1) }
+}
+
+function decode(bytes: Buffer): string | undefined {
+  try {
+    return decoder.decode(bytes)
+  } catch {
+    return undefined
+  }
+}

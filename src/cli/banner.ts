@@ -1,0 +1,72 @@
+import type { AddressInfo } from 'node:net'
+import type { Config } from '../config/config.ts'
+
+type BannerOptions = {
+  readonly config: Config
+  readonly file: string | undefined
+  readonly listening: readonly AddressInfo[]
+  readonly admin: readonly AddressInfo[]
+}
+
+/** What a person wants to know who has just started Berth in a terminal. */
+export function banner({ config, file, listening, admin }: BannerOptions): string {
+  const scheme = config.tls === undefined ? 'http' : 'https'
+  const host = `${config.listen.host || 'localhost'}:${listening[0]?.port}`
+  const { upstreams, hosted, storage, auth } = config
+  const shown = upstreams
+    .slice(0, 4)
+    .map(({ prefix, url }) => `${host}/${prefix && `${prefix}/`}…  from  ${url}`)
+  const rest =
+    upstreams.length > shown.length
+      ? [
+          `and ${upstreams.length - shown.length} more: ${upstreams
+            .slice(4)
+            .map(({ prefix }) => prefix)
+            .join(', ')}`,
+        ]
+      : []
+  return [
+    '',
+    line(
+      'Berth listens on',
+      listening
+        .map(formatAddress)
+        .map((address) => `${scheme}://${address}`)
+        .join(' and '),
+    ),
+    line(
+      'It proxies',
+      [...shown, ...rest].join(`\n${' '.repeat(20)}`) || 'nothing: no upstream is configured',
+    ),
+    line(
+      'It hosts',
+      hosted.map(({ prefix }) => `${host}/${prefix && `${prefix}/`}… (read only)`).join(', ') ||
+        'nothing',
+    ),
+    line('It stores in', storage.directory),
+    line(
+      'Users',
+      auth.htpasswd === undefined ? 'anyone on this machine' : `those in ${auth.htpasswd}`,
+    ),
+    line('Metrics', `http://${admin.map(formatAddress)[0]}/metrics`),
+    line('Configured by', file ?? 'the embedded default (berth serve --print-config shows it)'),
+    line('Try', example(config, host)),
+    '',
+  ].join('\n')
+}
+
+function example({ upstreams, auth, tls }: Config, host: string): string {
+  const hub = upstreams.find(({ prefix }) => prefix === 'docker.io')
+  const image = hub === undefined ? 'PROJECT/REPO/IMAGE:TAG' : 'docker.io/library/busybox:latest'
+  const login = auth.htpasswd === undefined ? '' : ' --creds USER:PASSWORD'
+  const insecure = tls === undefined ? ' --tls-verify=false' : ''
+  return `skopeo inspect${insecure}${login} docker://${host}/${image}`
+}
+
+function line(title: string, text: string): string {
+  return `  ${title.padEnd(18)}${text}`
+}
+
+function formatAddress({ address, family, port }: AddressInfo): string {
+  return family === 'IPv6' ? `[${address}]:${port}` : `${address}:${port}`
+}

@@ -1,0 +1,203 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type Auth, createAuth } from '../auth/auth.ts'
+import { hostsOf, type Loaded } from '../config/config.ts'
+import { createAdmin, createApi, type Listeners, listen, type Readiness } from '../http/http.ts'
+import { createRegistry, type UpstreamOptions } from '../registry/registry.ts'
+import {
+  type BlobCache,
+  createDiskBlobs,
+  createDiskCache,
+  createDiskLinks,
+} from '../store/store.ts'
+import { createTelemetry, type Telemetry } from '../telemetry/telemetry.ts'
+import { type Followed, followFiles } from './follow-file.ts'
+import { explain } from './start-errors.ts'
+import { createUpstream } from './upstreams.ts'
+
+/** A running Berth. */
+export type Service = {
+  readonly api: Listeners
+  readonly admin: Listeners
+  readonly telemetry: Telemetry
+  /**
+   * Stops being ready, goes on for the configured delay unless `now`, finishes what runs up to the
+   * deadline.
+   */
+  stop(now: boolean): Promise<void>
+}
+
+type ServeOptions = {
+  readonly version: string
+  /** Instead of one that logs to standard output. */
+  readonly telemetry?: Telemetry
+}
+
+/**
+ * The wiring of `berth serve`: all that exists, and who knows whom.
+ * @throws StartError for a port that is taken, a directory that cannot be written, a file that
+ * cannot be read.
+ */
+export async function serve(
+  { config, ambient }: Pick<Loaded, 'config' | 'ambient'>,
+  { version, telemetry = createTelemetry({ level: config.log.level }) }: ServeOptions,
+): Promise<Service> {
+  const { storage, shutdown, limits } = config
+  const root = storage.cache.directory ?? join(storage.directory, 'cache')
+  const hostedRoot = storage.hosted.directory ?? join(storage.directory, 'hosted')
+  const tlsFiles = config.tls === undefined ? [] : [config.tls.certificate, config.tls.key]
+  const htpasswdFiles = config.auth.htpasswd === undefined ? [] : [config.auth.htpasswd]
+
+  const keyPair = await explain('tls', () => readAll(tlsFiles))
+  const htpasswd = await explain('auth.htpasswd', () => readAll(htpasswdFiles))
+  const auth = await explain('auth.htpasswd', () =>
+    createAuth({ ...config.auth, htpasswd: htpasswd[0] }),
+  )
+  const cache = await explain('storage.directory', () =>
+    createDiskCache({ root, ...storage.cache, telemetry }),
+  )
+  const upstreams = await explain('upstreams', () =>
+    config.upstreams.map((upstream) =>
+      createUpstream(upstream, { ambient, root, version, telemetry }),
+    ),
+  )
+  const registry = createRegistry({
+    upstreams,
+    cache,
+    hosted: {
+      prefixes: config.hosted.map(({ prefix }) => prefix),
+      blobs: createDiskBlobs({ root: hostedRoot, telemetry }),
+      links: createDiskLinks({ root: hostedRoot }),
+    },
+    fillDeadline: limits.fillDeadline,
+    telemetry,
+  })
+
+  const followed: Record<string, Followed> = {}
+  let stopping = false
+  const readiness = () => readinessOf({ stopping, cache, upstreams, followed })
+  const admin = await explain('admin', async () =>
+    listen({
+      ...binding(config.admin),
+      handler: await createAdmin({ readiness, telemetry }),
+      mostConnections: 256,
+    }),
+  )
+  const handler = await createApi({ registry, auth, telemetry, sendfile: config.sendfile })
+  const api = await explain('listen', () =>
+    listen({
+      ...binding(config.listen),
+      handler,
+      tls: toKeyPair(keyPair),
+      mostConnections: limits.connections,
+    }),
+  ).catch(async (error: unknown) => {
+    await admin.close(0)
+    throw error
+  })
+  Object.assign(
+    followed,
+    follow({ auth, api, htpasswdFiles, htpasswd, tlsFiles, keyPair, telemetry }),
+  )
+
+  return {
+    api,
+    admin,
+    telemetry,
+    stop: async (now) => {
+      stopping = true
+      api.drain()
+      await sleep(now ? 0 : shutdown.delay)
+      await api.close(shutdown.deadline)
+      await registry.close()
+      await cache.close()
+      await Promise.all(
+        [...Object.values(followed), ...upstreams.map(({ remote }) => remote)].map((part) =>
+          part.close(),
+        ),
+      )
+      await admin.close(0)
+    },
+  }
+}
+
+type FollowOptions = {
+  readonly auth: Auth
+  readonly api: Listeners
+  readonly htpasswdFiles: readonly string[]
+  readonly htpasswd: readonly string[]
+  readonly tlsFiles: readonly string[]
+  readonly keyPair: readonly string[]
+  readonly telemetry: Telemetry
+}
+
+function follow({
+  auth,
+  api,
+  htpasswdFiles,
+  htpasswd,
+  tlsFiles,
+  keyPair,
+  telemetry,
+}: FollowOptions): Record<string, Followed> {
+  const { log } = telemetry
+  const users = followFiles({
+    files: htpasswdFiles,
+    initial: htpasswd,
+    use: ([text = '']) => auth.reload(text),
+    log,
+  })
+  const certificate = followFiles({
+    files: tlsFiles,
+    initial: keyPair,
+    use: (texts) => {
+      const pair = toKeyPair(texts)
+      if (pair !== undefined) api.setKeyPair(pair)
+    },
+    log,
+  })
+  telemetry.metrics.watch(() => telemetry.metrics.htpasswdStale.set(users.isFresh() ? 0 : 1))
+  return { users, certificate }
+}
+
+type ReadinessOptions = {
+  readonly stopping: boolean
+  readonly cache: BlobCache
+  readonly upstreams: readonly UpstreamOptions[]
+  readonly followed: Readonly<Record<string, Followed>>
+}
+
+/**
+ * Ready as long as it accepts requests: with an upstream or the disk gone the cache, or the
+ * upstream, still serves.
+ */
+function readinessOf({ stopping, cache, upstreams, followed }: ReadinessOptions): Readiness {
+  const files = Object.entries(followed).map(([name, { isFresh }]) => [
+    name,
+    isFresh() ? 'ok' : 'the file cannot be used; what it said before is in force',
+  ])
+  return {
+    ready: !stopping,
+    parts: {
+      server: stopping ? 'shutting down' : 'ok',
+      cache: cache.trouble() ?? 'ok',
+      ...Object.fromEntries(files),
+      ...Object.fromEntries(
+        upstreams.map(({ upstream, remote }) => [`upstream ${upstream}`, remote.trouble() ?? 'ok']),
+      ),
+    },
+  }
+}
+
+function binding(address: Loaded['config']['listen']) {
+  return { hosts: hostsOf(address), port: address.port }
+}
+
+function readAll(files: readonly string[]): Promise<string[]> {
+  return Promise.all(files.map((file) => readFile(file, 'utf8')))
+}
+
+function toKeyPair([certificate, key]: readonly string[]) {
+  return certificate === undefined || key === undefined ? undefined : { certificate, key }
+}

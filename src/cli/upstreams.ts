@@ -1,0 +1,71 @@
+import { createHash } from 'node:crypto'
+import type { Ambient, Config } from '../config/config.ts'
+import { type CredentialsOptions, createCredentials } from '../credentials/credentials.ts'
+import type { UpstreamOptions } from '../registry/registry.ts'
+import { createRemote } from '../remote/remote.ts'
+import { createDiskLinks } from '../store/store.ts'
+import type { Telemetry } from '../telemetry/telemetry.ts'
+
+type Upstream = Config['upstreams'][number]
+
+type UpstreamContext = {
+  readonly ambient: Ambient
+  /** The cache's directory. */
+  readonly root: string
+  readonly version: string
+  readonly telemetry: Telemetry
+}
+
+/** What it takes to pull through one configured upstream. */
+export function createUpstream(
+  config: Upstream,
+  { ambient, root, version, telemetry }: UpstreamContext,
+): UpstreamOptions {
+  const url = new URL(config.url)
+  const upstream = config.prefix || url.host
+  const credentials = createCredentials(credentialsOptions(config.credentials, ambient), {
+    host: url.host,
+    upstream,
+    telemetry,
+  })
+  const remote = createRemote({
+    ...config,
+    upstream,
+    credentials,
+    proxy: ambient.proxy,
+    userAgent: `berth/${version}`,
+    telemetry,
+  })
+  return {
+    ...config,
+    upstream,
+    remote,
+    links: createDiskLinks({ root, scope: scopeOf(config) }),
+    anonymous: config.anonymous === 'pull' || config.credentials.type === 'anonymous',
+  }
+}
+
+function credentialsOptions(
+  credentials: Upstream['credentials'],
+  ambient: Ambient,
+): CredentialsOptions {
+  if (credentials.type !== 'google') return credentials
+  return {
+    ...credentials,
+    file: credentials.file ?? ambient.googleCredentials,
+    metadataHost: ambient.metadataHost,
+  }
+}
+
+/**
+ * What one upstream says of its repositories, to one identity, holds for no other: who configures
+ * another gets another directory. The host is in front for whoever looks.
+ */
+function scopeOf({ prefix, url, credentials }: Upstream): string {
+  const { type } = credentials
+  const who =
+    type === 'static' ? credentials.username : type === 'anonymous' ? '' : (credentials.file ?? '')
+  const hash = createHash('sha256').update([prefix, url, type, who].join('\n')).digest('hex')
+  const host = new URL(url).hostname.replace(/[^a-z0-9.-]/g, '') || 'upstream'
+  return `${host}_${hash.slice(0, 12)}`
+}

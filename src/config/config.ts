@@ -1,0 +1,182 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { homedir } from 'node:os'
+import { join } from 'node:path'
+import { parse, stringify, YAMLParseError } from 'yaml'
+import { z } from 'zod'
+import { embeddedDefault } from './defaults.ts'
+import { formatPath, jsonSchema, listFields } from './fields.ts'
+import { findProblems, type Problem } from './rules.ts'
+import { type Config, schema } from './schema.ts'
+import {
+  type Assignment,
+  assign,
+  flagName,
+  fromEnvironment,
+  fromExpression,
+  fromFlag,
+} from './sources.ts'
+
+export { hostsOf } from './rules.ts'
+export type { Config } from './schema.ts'
+export { fieldsTable } from './table.ts'
+export { jsonSchema }
+
+/** A configuration that cannot be used. The message names each field, and what is wrong with it. */
+class ConfigError extends Error {
+  override readonly name = 'ConfigError'
+}
+
+/** What other programs' variables say. */
+export type Ambient = {
+  readonly googleCredentials: string | undefined
+  readonly metadataHost: string | undefined
+  readonly proxy: {
+    readonly http: string | undefined
+    readonly https: string | undefined
+    readonly no: string | undefined
+  }
+}
+
+export type Loaded = {
+  readonly config: Config
+  readonly ambient: Ambient
+  /** The file, if there is one. */
+  readonly file: string | undefined
+}
+
+type Environment = Readonly<Record<string, string | undefined>>
+
+type LoadOptions = {
+  /** Path of a YAML file; else $BERTH_CONFIG; else the embedded default. */
+  readonly file?: string | undefined
+  /** Values by flag name, as in `listen`. */
+  readonly flags: Readonly<Record<string, string>>
+  /** Expressions such as `upstreams[0].url=https://…`. */
+  readonly set: readonly string[]
+  readonly environment: Environment
+}
+
+/**
+ * File, then environment, then flags, later ones over earlier ones; frozen.
+ * @throws ConfigError
+ */
+export function loadConfig({ file: given, flags, set, environment }: LoadOptions): Loaded {
+  const file = given ?? environment['BERTH_CONFIG']
+  const base = file === undefined ? embeddedDefault : readYaml(file)
+  const assignments = [...fromEnvironment(environment, listFields()), ...fromFlags(flags, set)]
+  const parsed = schema.safeParse(assign(base, assignments))
+  if (!parsed.success) throw complaint(parsed.error.issues.flatMap(toProblems), file, assignments)
+  const config = withoutUpstreamsAllHosted(parsed.data)
+  const problems = findProblems(config)
+  if (problems.length > 0) throw complaint(problems, file, assignments)
+  return { config: freeze(config), ambient: readAmbient(environment), file }
+}
+
+/** As YAML, in the words of the file, with secrets hidden. */
+export function printConfig(config: Config): string {
+  const tree = z.encode(schema, config)
+  for (const field of listFields()) if (field.secret) hide(tree, field.path)
+  return stringify(tree)
+}
+
+/** Names, and what they mean, of the flags that set one field each. */
+export function listFlags(): readonly {
+  readonly name: string
+  readonly description: string
+  readonly isBoolean: boolean
+}[] {
+  return listFields().flatMap((field) => {
+    const name = flagName(field)
+    if (name === undefined || field.secret || field.type === 'list') return []
+    const fallback = field.fallback === undefined ? '' : ` (default ${String(field.fallback)})`
+    return [
+      { name, description: `${field.description}${fallback}`, isBoolean: field.type === 'boolean' },
+    ]
+  })
+}
+
+function fromFlags(
+  flags: Readonly<Record<string, string>>,
+  set: readonly string[],
+): readonly Assignment[] {
+  const fields = listFields()
+  try {
+    const single = fields.flatMap((field) => {
+      const name = flagName(field)
+      const text = name === undefined ? undefined : flags[name]
+      return text === undefined ? [] : [fromFlag(`--${name}`, text, field)]
+    })
+    return [...single, ...set.map((expression) => fromExpression(expression, fields))]
+  } catch (error) {
+    throw new ConfigError(error instanceof Error ? error.message : String(error))
+  }
+}
+
+function readYaml(file: string): unknown {
+  try {
+    return parse(readFileSync(file, 'utf8')) ?? {}
+  } catch (error) {
+    const why =
+      error instanceof YAMLParseError
+        ? error.message
+        : `cannot be read: ${error instanceof Error ? error.message : ''}`
+    throw new ConfigError(`${file}: ${why}`)
+  }
+}
+
+function toProblems(issue: z.core.$ZodIssue): readonly Problem[] {
+  if (issue.code !== 'unrecognized_keys') return [{ path: issue.path, message: issue.message }]
+  return issue.keys.map((key) => ({
+    path: [...issue.path, key],
+    message: 'there is no such field; see: berth config table',
+  }))
+}
+
+function complaint(
+  problems: readonly Problem[],
+  file: string | undefined,
+  assignments: readonly Assignment[],
+): ConfigError {
+  const lines = problems.map(({ path, message }) => {
+    const source = assignments.find(
+      (assignment) => formatPath(assignment.path) === formatPath(path),
+    )?.source
+    return `  ${formatPath(path) || 'configuration'}: ${message}${source === undefined ? '' : ` (from ${source})`}`
+  })
+  return new ConfigError(
+    [`the configuration${file === undefined ? '' : ` in ${file}`} cannot be used:`, ...lines].join(
+      '\n',
+    ),
+  )
+}
+
+/** With no upstream there is nothing that a hosted repository could shadow. */
+function withoutUpstreamsAllHosted(config: Config): Config {
+  return config.upstreams.length === 0 ? { ...config, hosted: [{ prefix: '' }] } : config
+}
+
+function readAmbient(environment: Environment): Ambient {
+  const either = (name: string) => environment[name] || environment[name.toLowerCase()] || undefined
+  const gcloud = environment['CLOUDSDK_CONFIG'] ?? join(homedir(), '.config', 'gcloud')
+  const wellKnown = join(gcloud, 'application_default_credentials.json')
+  return {
+    googleCredentials:
+      environment['GOOGLE_APPLICATION_CREDENTIALS'] ||
+      (existsSync(wellKnown) ? wellKnown : undefined),
+    metadataHost: environment['GCE_METADATA_HOST'] || undefined,
+    proxy: { http: either('HTTP_PROXY'), https: either('HTTPS_PROXY'), no: either('NO_PROXY') },
+  }
+}
+
+function hide(node: unknown, [part, ...rest]: readonly string[]): void {
+  if (typeof node !== 'object' || node === null || part === undefined) return
+  if (part === '[]') for (const item of Object.values(node)) hide(item, rest)
+  else if (rest.length > 0) hide(Reflect.get(node, part), rest)
+  else if (Reflect.get(node, part) !== undefined) Reflect.set(node, part, '[hidden]')
+}
+
+function freeze<Value>(value: Value): Value {
+  if (typeof value === 'object' && value !== null)
+    for (const child of Object.values(value)) freeze(child)
+  return Object.freeze(value)
+}

@@ -1,0 +1,37 @@
+import type { ConfigInput } from './schema.ts'
+
+const wellKnown = {
+  'docker.io': 'https://registry-1.docker.io',
+  'ghcr.io': 'https://ghcr.io',
+  'quay.io': 'https://quay.io',
+  'registry.k8s.io': 'https://registry.k8s.io',
+  'mcr.microsoft.com': 'https://mcr.microsoft.com',
+  'public.ecr.aws': 'https://public.ecr.aws',
+} as const
+
+const google = [
+  'gcr.io',
+  'us-docker.pkg.dev',
+  'europe-docker.pkg.dev',
+  'asia-docker.pkg.dev',
+] as const
+
+/**
+ * What is in force where no file is given: enough to pull from everywhere, as whoever the machine
+ * is to Google.
+ */
+export const embeddedDefault: ConfigInput = {
+  upstreams: [
+    {
+      prefix: '',
+      url: 'https://us-central1-docker.pkg.dev',
+      credentials: { type: 'google', optional: true },
+    },
+    ...google.map((host) => ({
+      prefix: host,
+      url: `https://${host}`,
+      credentials: { type: 'google', optional: true } as const,
+    })),
+    ...Object.entries(wellKnown).map(([prefix, url]) => ({ prefix, url })),
+  ],
+}

@@ -1,0 +1,64 @@
+import { isIP } from 'node:net'
+import type { Config } from './schema.ts'
+import type { Address } from './units.ts'
+
+/**
+ * What is wrong with a configuration whose every field is right by itself. Paths as in
+ * `upstreams[1].prefix`.
+ */
+export type Problem = { readonly path: readonly PropertyKey[]; readonly message: string }
+
+export function findProblems(config: Config): readonly Problem[] {
+  return [...exposure(config), ...anonymousUpstreams(config), ...prefixes(config)]
+}
+
+/** The addresses that a host stands for; the empty one is all that the system has. */
+export function hostsOf({ host }: Address): readonly string[] {
+  return host === 'localhost' ? ['127.0.0.1', '::1'] : [host]
+}
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'))
+}
+
+/**
+ * What listens beyond this machine must not hand out what our credentials can read to whoever asks,
+ * unless that is wanted.
+ */
+function* exposure({ listen, auth }: Config): Generator<Problem> {
+  if (isLoopback(listen.host) || auth.htpasswd !== undefined || auth.anonymous === 'pull') return
+  yield {
+    path: ['listen'],
+    message:
+      'listens beyond this machine: set auth.htpasswd, or auth.anonymous: pull if everybody may pull',
+  }
+}
+
+function* anonymousUpstreams({ auth, upstreams }: Config): Generator<Problem> {
+  if (auth.htpasswd !== undefined || auth.anonymous === 'none') return
+  for (const [at, { anonymous, credentials }] of upstreams.entries()) {
+    if (anonymous === 'pull' || credentials.type === 'anonymous') continue
+    const message =
+      'nobody could pull from it: there is no auth.htpasswd, and what its credentials can read is not open to everybody; set pull if it is'
+    yield { path: ['upstreams', at, 'anonymous'], message }
+  }
+}
+
+function* prefixes({ upstreams, hosted }: Config): Generator<Problem> {
+  const seen = new Set<string>()
+  for (const [at, { prefix }] of upstreams.entries()) {
+    if (seen.has(prefix))
+      yield {
+        path: ['upstreams', at, 'prefix'],
+        message: `"${prefix}" is the prefix of an upstream above`,
+      }
+    seen.add(prefix)
+  }
+  for (const [at, { prefix }] of hosted.entries()) {
+    if (seen.has(prefix))
+      yield {
+        path: ['hosted', at, 'prefix'],
+        message: `"${prefix}" is an upstream's prefix, which a hosted one must not shadow`,
+      }
+  }
+}

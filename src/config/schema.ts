@@ -1,0 +1,232 @@
+import { z } from 'zod'
+import { address, duration, size } from './units.ts'
+
+const name = /^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(\/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$/
+const prefix = z.string().refine((text) => text === '' || name.test(text), {
+  message:
+    'expected whole segments of a repository name, such as docker.io or team/images, or nothing',
+})
+const globs = z.array(z.string().min(1))
+const file = z.string().min(1)
+
+const registryUrl = z
+  .url({ protocol: /^https?$/, error: 'expected a URL such as https://us-central1-docker.pkg.dev' })
+  .refine(
+    (text) => {
+      const url = URL.parse(text)
+      return (
+        url !== null &&
+        url.username === '' &&
+        url.password === '' &&
+        url.search === '' &&
+        url.hash === ''
+      )
+    },
+    { message: 'expected no user, query or fragment; credentials go under "credentials"' },
+  )
+
+const credentials = z.discriminatedUnion('type', [
+  z.strictObject({ type: z.literal('anonymous') }),
+  z.strictObject({
+    type: z
+      .literal('google')
+      .describe("Google's application default credentials, for Artifact Registry"),
+    file: file
+      .optional()
+      .describe(
+        "Credential configuration or key; else $GOOGLE_APPLICATION_CREDENTIALS, then gcloud's own, then the metadata server",
+      ),
+    optional: z
+      .boolean()
+      .prefault(false)
+      .describe('Ask anonymously where there is neither a file nor a metadata server'),
+  }),
+  z.strictObject({
+    type: z.literal('docker-config').describe("An entry of docker's config.json"),
+    file: file.describe('A config.json, or the .dockerconfigjson of an imagePullSecret'),
+  }),
+  z
+    .strictObject({
+      type: z.literal('static').describe('A user name and a password'),
+      username: z.string().min(1),
+      password: z.string().optional().meta({ secret: true }).describe('Better in a file'),
+      passwordFile: file.optional().describe('Read again when it changes'),
+    })
+    .refine(
+      ({ password, passwordFile }) => (password === undefined) !== (passwordFile === undefined),
+      {
+        message: 'expected either password or passwordFile',
+      },
+    ),
+])
+
+const tags = z.strictObject({
+  ttl: duration()
+    .prefault('1m')
+    .describe('How long a tag is believed before the upstream is asked again'),
+  staleIfError: duration()
+    .prefault('24h')
+    .describe('How long a tag serves while the upstream cannot be asked'),
+  immutable: globs
+    .prefault([])
+    .describe('Globs of tags that never move, and are never asked for again'),
+})
+
+const timeouts = z.strictObject({
+  connect: duration().prefault('3s').describe('Name lookup, connection and TLS together'),
+  firstByte: duration().prefault('15s').describe("From a request to the answer's headers"),
+  idle: duration().prefault('30s').describe('Between two pieces of a body'),
+  minimumRate: size()
+    .prefault('1KiB')
+    .describe('Bytes a second below which a body counts as stuck'),
+})
+
+const upstream = z.strictObject({
+  prefix: prefix
+    .prefault('')
+    .describe(
+      'Names that begin with it go to this upstream; empty: all that no other prefix takes',
+    ),
+  url: registryUrl.describe('Where the registry is'),
+  credentials: credentials.prefault({ type: 'anonymous' }).describe('What is shown to it'),
+  tags: tags.prefault({}),
+  repositories: globs
+    .min(1)
+    .prefault(['**'])
+    .describe('Globs of the names below the prefix that are served'),
+  anonymous: z
+    .enum(['none', 'pull'])
+    .prefault('none')
+    .describe('Whether what our credentials can read is open to users who do not log in'),
+  prefetch: z
+    .boolean()
+    .prefault(false)
+    .describe("Fetch an image's layers as soon as its manifest is pulled"),
+  push: z
+    .literal(false, { error: 'pushing through to an upstream is not in this version' })
+    .prefault(false),
+  redirects: z
+    .array(z.string())
+    .prefault([])
+    .describe(
+      'Hosts beyond the well-known object stores to which it may redirect: host, *.host, host:port or http://host:port',
+    ),
+  tokenRealms: z
+    .array(z.string())
+    .prefault([])
+    .describe('Hosts of other domains that may see our credential to give a token for it'),
+  certificateAuthorities: file
+    .optional()
+    .describe("PEM file of authorities to trust beside the system's"),
+  timeouts: timeouts.prefault({}),
+})
+
+const accessRule = z.strictObject({
+  users: z.array(z.string().min(1)).min(1).describe('User names; * is everyone who logged in'),
+  repositories: globs.min(1).describe('Globs of repository names, prefix included'),
+  actions: z.array(z.enum(['pull', 'push', 'delete'])).min(1),
+})
+
+/**
+ * Everything that can be configured. Each field's description is what README, `berth config schema`
+ * and `--help` say of it.
+ */
+export const schema = z.strictObject({
+  listen: address()
+    .prefault('localhost:30026')
+    .describe('Where the registry listens; localhost is 127.0.0.1 and ::1'),
+  admin: address().prefault('127.0.0.1:9026').describe('Where /metrics, /livez and /readyz are'),
+  tls: z
+    .strictObject({
+      certificate: file.describe('PEM file, the chain included; read again when it changes'),
+      key: file.describe('PEM file'),
+    })
+    .optional(),
+  log: z
+    .strictObject({
+      level: z
+        .enum(['debug', 'info', 'warn', 'error', 'silent'])
+        .prefault('info')
+        .describe('What is logged; requests are info'),
+    })
+    .prefault({}),
+  storage: z
+    .strictObject({
+      directory: file.prefault('./.berth').describe('Where cache and hosted repositories are'),
+      cache: z
+        .strictObject({
+          directory: file.optional().describe('The cache, if not below storage.directory'),
+          maxSize: size()
+            .prefault('10GiB')
+            .describe('The cache stays below; set it lower than the sizeLimit of an emptyDir'),
+          minimumFree: size()
+            .prefault('256MiB')
+            .describe('What stays free on the file system, whoever fills it'),
+          scrubRate: size()
+            .prefault('4MiB')
+            .describe('Bytes a second that are verified in the background; 0: none'),
+        })
+        .prefault({}),
+      hosted: z
+        .strictObject({
+          directory: file
+            .optional()
+            .describe(
+              'Hosted repositories, if not below storage.directory; may be a Distribution volume',
+            ),
+        })
+        .prefault({}),
+    })
+    .prefault({}),
+  auth: z
+    .strictObject({
+      htpasswd: file
+        .optional()
+        .describe('User names and bcrypt hashes; read again when it changes; none: no auth'),
+      anonymous: z
+        .enum(['none', 'pull'])
+        .prefault('none')
+        .describe('What those may do who do not log in'),
+      access: z
+        .array(accessRule)
+        .prefault([])
+        .describe('Who may do what where; none: every user may pull'),
+    })
+    .prefault({}),
+  upstreams: z
+    .array(upstream)
+    .prefault([])
+    .describe('Registries that are pulled through; none: everything is hosted'),
+  hosted: z
+    .array(z.strictObject({ prefix }))
+    .prefault([{ prefix: 'local' }])
+    .describe(
+      'Prefixes of repositories of our own, which this version serves and does not yet take pushes for',
+    ),
+  limits: z
+    .strictObject({
+      connections: z.int().min(1).prefault(4096).describe('Client connections at the same time'),
+      fillDeadline: duration()
+        .prefault('1h')
+        .describe('How long the download of one blob may take in all'),
+    })
+    .prefault({}),
+  shutdown: z
+    .strictObject({
+      delay: duration()
+        .prefault('5s')
+        .describe('After SIGTERM: how long requests are still accepted, while not ready'),
+      deadline: duration().prefault('20s').describe('How long running answers may then take'),
+    })
+    .prefault({}),
+  sendfile: z
+    .boolean()
+    .prefault(true)
+    .describe('Let the kernel send blobs by itself, where it can'),
+})
+
+/** What may be written: units as text, everything optional. */
+export type ConfigInput = z.input<typeof schema>
+
+/** What is in force: durations in milliseconds, sizes in bytes. */
+export type Config = z.output<typeof schema>

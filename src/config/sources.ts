@@ -1,0 +1,128 @@
+import type { Field } from './fields.ts'
+import { formatPath } from './fields.ts'
+
+/** A value for one place of the configuration, and who says so. */
+export type Assignment = {
+  readonly path: readonly (string | number)[]
+  readonly value: unknown
+  readonly source: string
+}
+
+/**
+ * `BERTH_STORAGE_CACHE_MAX_SIZE`; a place in a list is its number, as in `BERTH_UPSTREAMS_0_URL`.
+ */
+export function environmentName({ path }: Pick<Field, 'path'>): string {
+  return ['BERTH', ...path.map((part) => (part === '[]' ? '0' : snake(part)))]
+    .join('_')
+    .toUpperCase()
+}
+
+/** `storage-cache-max-size`; fields in lists have none. */
+export function flagName({ path }: Pick<Field, 'path'>): string | undefined {
+  return path.includes('[]')
+    ? undefined
+    : path.map((part) => snake(part).replaceAll('_', '-').toLowerCase()).join('-')
+}
+
+/**
+ * What the environment sets. Variables of ours that mean nothing are passed over: Kubernetes gives
+ * every pod `BERTH_PORT` and the like when there is a Service called berth.
+ */
+export function fromEnvironment(
+  environment: Readonly<Record<string, string | undefined>>,
+  fields: readonly Field[],
+): readonly Assignment[] {
+  return Object.entries(environment).flatMap(([name, text]) => {
+    if (text === undefined || !name.startsWith('BERTH_')) return []
+    for (const field of fields) {
+      const pattern = new RegExp(
+        `^BERTH_${field.path.map((part) => (part === '[]' ? '(\\d{1,3})' : snake(part).toUpperCase())).join('_')}$`,
+      )
+      const match = pattern.exec(name)
+      if (match !== null)
+        return [
+          {
+            path: numbered(field.path, match.slice(1)),
+            value: parseText(text, field),
+            source: `$${name}`,
+          },
+        ]
+    }
+    return []
+  })
+}
+
+/**
+ * What `--set upstreams[0].url=https://…` says.
+ * @throws Error when the path is none, or one whose value would be a secret in everybody's process
+ * list.
+ */
+export function fromExpression(expression: string, fields: readonly Field[]): Assignment {
+  const [, path = '', text = ''] = /^([^=]+)=(.*)$/s.exec(expression) ?? []
+  const numbers = [...path.matchAll(/\[(\d{1,3})\]/g)].map(([, number]) => number ?? '')
+  const field = fields.find(
+    (candidate) => formatPath(candidate.path) === path.replace(/\[\d{1,3}\]/g, '[]'),
+  )
+  if (field === undefined)
+    throw new Error(`--set ${path || expression}: there is no such field; see: berth config table`)
+  return fromFlag(`--set ${path}`, text, { ...field, path: field.path }, numbers)
+}
+
+/** What a flag of its own says of a field. */
+export function fromFlag(
+  flag: string,
+  text: string,
+  field: Field,
+  numbers: readonly string[] = [],
+): Assignment {
+  if (field.secret)
+    throw new Error(
+      `${flag}: a secret does not belong into an argument, where others can see it; use ${environmentName(field)} or a file`,
+    )
+  return { path: numbered(field.path, numbers), value: parseText(text, field), source: flag }
+}
+
+/** A copy of `base` with the assignments made, later ones over earlier ones. */
+export function assign(base: unknown, assignments: readonly Assignment[]): unknown {
+  const tree = structuredClone(base)
+  const kindsFirst = assignments.toSorted(
+    (a, b) => Number(b.path.at(-1) === 'type') - Number(a.path.at(-1) === 'type'),
+  )
+  for (const { path, value } of kindsFirst) place(tree, path, value)
+  return tree
+}
+
+function place(tree: unknown, path: readonly (string | number)[], value: unknown): void {
+  let node = tree
+  for (const [at, part] of path.entries()) {
+    if (typeof node !== 'object' || node === null) return
+    const isLast = at === path.length - 1
+    const next = Reflect.get(node, part)
+    // Credentials of another kind share nothing with those that stood there.
+    if (isLast && part === 'type' && next !== value)
+      for (const key of Object.keys(node)) Reflect.deleteProperty(node, key)
+    if (isLast) Reflect.set(node, part, value)
+    else if (typeof next !== 'object' || next === null)
+      Reflect.set(node, part, typeof path[at + 1] === 'number' ? [] : {})
+    node = Reflect.get(node, part)
+  }
+}
+
+function numbered(
+  path: readonly string[],
+  numbers: readonly string[],
+): readonly (string | number)[] {
+  const rest = [...numbers]
+  return path.map((part) => (part === '[]' ? Number(rest.shift() ?? 0) : part))
+}
+
+function parseText(text: string, { type }: Field): unknown {
+  if (type === 'list') return text === '' ? [] : text.split(',').map((part) => part.trim())
+  if (type === 'boolean' && (text === 'true' || text === 'false')) return text === 'true'
+  if (type === 'number' && /^\d+$/.test(text)) return Number(text)
+  return text
+}
+
+function snake(text: string): string {
+  return text.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
+}

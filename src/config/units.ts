@@ -1,0 +1,79 @@
+import { z } from 'zod'
+
+const durations = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const
+const sizes = {
+  B: 1,
+  KB: 1e3,
+  MB: 1e6,
+  GB: 1e9,
+  TB: 1e12,
+  KiB: 2 ** 10,
+  MiB: 2 ** 20,
+  GiB: 2 ** 30,
+  TiB: 2 ** 40,
+} as const
+
+/** `30s`, `1h30m`, `250ms` or `0`, in milliseconds. */
+export function duration() {
+  return z.codec(z.union([z.string(), z.number()]), z.number(), {
+    decode: (value, context) =>
+      parseUnits(String(value), durations) ?? refuse(context, 'a duration such as 30s, 5m or 24h'),
+    encode: (milliseconds) => format(milliseconds, durations),
+  })
+}
+
+/** `10GiB`, `500MB` or a plain number of bytes, in bytes. */
+export function size() {
+  return z.codec(z.union([z.string(), z.number()]), z.number(), {
+    decode: (value, context) =>
+      parseUnits(String(value), sizes) ?? refuse(context, 'a size such as 10GiB or 500MB'),
+    encode: (bytes) => format(bytes, sizes),
+  })
+}
+
+/**
+ * A port on one or several addresses. `localhost` is both of its addresses, an empty host all
+ * addresses there are.
+ */
+export type Address = { readonly host: string; readonly port: number }
+
+/** `host:port`, `[::1]:port` or `:port`. */
+export function address() {
+  return z.codec(z.string(), z.custom<Address>(), {
+    decode: (text, context) =>
+      parseAddress(text) ??
+      refuse(context, 'an address such as localhost:30026, 0.0.0.0:30026 or [::1]:30026'),
+    encode: ({ host, port }) => (host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`),
+  })
+}
+
+function parseAddress(text: string): Address | undefined {
+  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]*)):(\d{1,5})$/.exec(text)
+  const port = Number(match?.[3])
+  if (match === null || port > 65_535) return undefined
+  return { host: match[1] ?? match[2] ?? '', port }
+}
+
+function parseUnits(text: string, units: Readonly<Record<string, number>>): number | undefined {
+  if (/^\d+$/.test(text)) return Number(text)
+  const parts = [...text.matchAll(/(\d+(?:\.\d+)?)([a-zA-Z]+)/g)]
+  if (parts.length === 0 || parts.map(([part]) => part).join('') !== text) return undefined
+  const sum = parts.reduce(
+    (total, [, number, unit]) => total + Number(number) * (units[unit ?? ''] ?? Number.NaN),
+    0,
+  )
+  return Number.isNaN(sum) ? undefined : Math.round(sum)
+}
+
+function format(value: number, units: Readonly<Record<string, number>>): string {
+  if (value === 0) return '0'
+  const [unit, factor] = Object.entries(units)
+    .filter(([, factor]) => value % factor === 0)
+    .toSorted(([, a], [, b]) => b - a)[0] ?? ['', 1]
+  return `${value / factor}${unit}`
+}
+
+function refuse(context: { issues: unknown[]; value: unknown }, expected: string): never {
+  context.issues.push({ code: 'custom', message: `expected ${expected}`, input: context.value })
+  return z.NEVER
+}

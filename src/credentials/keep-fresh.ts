@@ -1,0 +1,135 @@
+import { RegistryError } from '../oci/errors.ts'
+import { redact, type Telemetry } from '../telemetry/telemetry.ts'
+import type { Credential, CredentialSource, Credentials, Fetched } from './credentials.ts'
+
+/** An exchange that takes longer has failed, in milliseconds. */
+const exchangeDeadline = 10_000
+/**
+ * The part of its life after which a credential is exchanged in the background, and how far
+ * replicas spread.
+ */
+const refreshAt = 0.75
+const jitter = 0.1
+/** Between background attempts after a failure, doubling, in milliseconds. */
+const firstRetry = 1000
+const longestRetry = 30_000
+/**
+ * No two exchanges on behalf of requests start closer than this, in milliseconds: a dead source is
+ * not hammered.
+ */
+const quiet = 1000
+
+/**
+ * For a credential that was born expired, in milliseconds: a clock is wrong, and the upstream is
+ * the better judge.
+ */
+const unlikelyLifetime = 60_000
+
+const longestTimer = 2 ** 31 - 1
+
+type Context = { readonly upstream: string; readonly telemetry: Telemetry }
+
+/**
+ * 1. The first request, or a start in the background, exchanges; everybody waits for the same
+ *    exchange.
+ * 2. At three quarters of its life the credential is exchanged again in the background. Until that
+ *    works the last good one serves, to its real expiry. Expiry is counted on the monotonic clock,
+ *    which does not jump.
+ * 3. A refused credential is exchanged once, by whoever was refused first; the others get the
+ *    result.
+ */
+export function keepFresh(source: CredentialSource, { upstream, telemetry }: Context): Credentials {
+  const { log, metrics } = telemetry
+  let held: { credential: Credential; validUntil: number } | undefined
+  let running: Promise<Credential> | undefined
+  let failure: { error: RegistryError; at: number } | undefined
+  let lastExchange = Number.NEGATIVE_INFINITY
+  let timer: NodeJS.Timeout | undefined
+  let retryDelay = firstRetry
+  let closed = false
+
+  const valid = () =>
+    held !== undefined && held.validUntil > performance.now() ? held.credential : undefined
+
+  const exchange = (): Promise<Credential> => {
+    running ??= withDeadline(source.fetch())
+      .then(keep, fail)
+      .finally(() => {
+        running = undefined
+      })
+    return running
+  }
+
+  const keep = ({ credential, lifetime: told = Number.POSITIVE_INFINITY }: Fetched): Credential => {
+    const lifetime = told > 0 ? told : unlikelyLifetime
+    held = { credential, validUntil: performance.now() + lifetime }
+    failure = undefined
+    lastExchange = performance.now()
+    retryDelay = firstRetry
+    metrics.tokenRefreshes.inc({ upstream, outcome: 'success' })
+    if (Number.isFinite(lifetime)) {
+      metrics.tokenExpiry.set({ upstream }, (Date.now() + lifetime) / 1000)
+      schedule(lifetime * (refreshAt + jitter * (Math.random() - 0.5)))
+    }
+    return credential
+  }
+
+  const fail = (cause: unknown): never => {
+    const error = new RegistryError('UNAVAILABLE', {
+      message: `no credential for ${upstream} as ${source.identity()}: ${redact(cause instanceof Error ? cause.message : String(cause))}`,
+      retryAfter: 5,
+      cause,
+    })
+    failure = { error, at: performance.now() }
+    lastExchange = performance.now()
+    metrics.tokenRefreshes.inc({ upstream, outcome: 'failure' })
+    log.warn(
+      { upstream, identity: source.identity(), err: cause, stillValid: valid() !== undefined },
+      'credential exchange failed',
+    )
+    schedule(retryDelay)
+    retryDelay = Math.min(retryDelay * 2, longestRetry)
+    throw error
+  }
+
+  const schedule = (delay: number): void => {
+    clearTimeout(timer)
+    if (closed) return
+    timer = setTimeout(
+      () => void exchange().catch(() => {}),
+      Math.min(Math.max(delay, 0), longestTimer),
+    )
+    timer.unref()
+  }
+
+  schedule(0)
+  return {
+    identity: source.identity,
+    current: async () => {
+      const credential = valid()
+      if (credential !== undefined) return credential
+      if (failure !== undefined && performance.now() - failure.at < quiet) throw failure.error
+      return exchange()
+    },
+    renew: async (refused) => {
+      const credential = valid()
+      if (credential !== undefined && credential !== refused) return credential
+      if (credential !== undefined && performance.now() - lastExchange < quiet) return credential
+      return exchange()
+    },
+    trouble: () => failure?.error.message,
+    close: () => {
+      closed = true
+      clearTimeout(timer)
+    },
+  }
+}
+
+function withDeadline(fetching: Promise<Fetched>): Promise<Fetched> {
+  const late = Promise.withResolvers<never>()
+  const timer = setTimeout(
+    () => late.reject(new Error(`no answer within ${exchangeDeadline / 1000} seconds`)),
+    exchangeDeadline,
+  )
+  return Promise.race([fetching, late.promise]).finally(() => clearTimeout(timer))
+}

@@ -1,0 +1,37 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { Telemetry } from '../telemetry/telemetry.ts'
+
+/**
+ * One line and the metrics for each request, when its connection is done with it, however it ended.
+ */
+export function createAccessLog({ log, metrics }: Telemetry) {
+  return (request: FastifyRequest, reply: FastifyReply): void => {
+    const { told } = request
+    const started = performance.now()
+    metrics.httpInFlight.inc()
+    reply.raw.once('close', () => {
+      const milliseconds = performance.now() - started
+      const { method } = request
+      const status = reply.raw.statusCode
+      metrics.httpInFlight.dec()
+      metrics.httpRequests.inc({ route: told.route, method, code: status })
+      metrics.httpDuration.observe({ route: told.route }, milliseconds / 1000)
+      const complete = reply.raw.writableFinished
+      const fields = {
+        method,
+        ...told,
+        error: undefined,
+        status,
+        ms: Math.round(milliseconds * 10) / 10,
+        remote: request.raw.socket.remoteAddress,
+        agent: request.headers['user-agent']?.slice(0, longestAgent),
+        ...(complete ? undefined : { cut: true }),
+      }
+      if (status >= 500) log.error({ ...fields, err: told.error }, 'request')
+      else log.info(fields, 'request')
+    })
+  }
+}
+
+/** In characters. */
+const longestAgent = 100

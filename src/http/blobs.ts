@@ -1,0 +1,108 @@
+import type { FastifyReply } from 'fastify'
+import type { Content } from '../oci/content.ts'
+import { type Digest, parseDigest } from '../oci/digest.ts'
+import { RegistryError } from '../oci/errors.ts'
+import type { RepositoryName } from '../oci/reference.ts'
+import type { Logger, Metrics } from '../telemetry/telemetry.ts'
+import type { RepositoryCall, Told } from './call.ts'
+import { parseRange } from './range.ts'
+import { provenanceHeaders } from './replies.ts'
+import type { Send } from './send.ts'
+
+/** Checking if content exists in the registry (distribution-spec). Downloads nothing. */
+export async function headBlob({ repository, name, last, reply, told }: RepositoryCall) {
+  const digest = parseDigest(last)
+  told.reference = digest
+  const stat = await repository.statBlob(digest)
+  if (stat === undefined) throw unknown(name, digest)
+  if (stat.cache !== undefined) told.cache = stat.cache
+  reply.headers({ ...provenanceHeaders(stat), ...blobHeaders(digest) })
+  if (stat.size !== undefined) reply.header('content-length', stat.size)
+  return reply.send()
+}
+
+type GetBlobOptions = { readonly send: Send; readonly log: Logger; readonly metrics: Metrics }
+
+/** Pulling blobs (distribution-spec), with one range of bytes (RFC 9110, section 14). */
+export function createGetBlob({ send, log, metrics }: GetBlobOptions) {
+  return async ({ repository, name, last, request, reply, told }: RepositoryCall) => {
+    const digest = parseDigest(last)
+    told.reference = digest
+    const found = await repository.blob(digest)
+    if (found === undefined) throw unknown(name, digest)
+    if (found.cache !== undefined) told.cache = found.cache
+    const { content, served } = found
+    reply.headers({ ...provenanceHeaders(found), ...blobHeaders(digest) })
+    try {
+      if (request.headers['if-none-match'] === `"${digest}"`) return await reply.code(304).send()
+      if (content.size === 0) return await reply.header('content-length', 0).send()
+      await sendRange({ reply, content, range: request.headers.range, told })
+    } finally {
+      content.close(told.error !== undefined)
+      served(told.bytes)
+    }
+  }
+
+  async function sendRange({ reply, content, range, told }: SendRange): Promise<void> {
+    const { size } = content
+    const wanted = parseRange(range, size)
+    if (wanted === 'unsatisfiable') {
+      reply.header('content-range', `bytes */${size}`)
+      throw new RegistryError('SIZE_INVALID', {
+        status: 416,
+        message: `the blob has ${size} bytes`,
+      })
+    }
+    const { first, last } = wanted ?? { first: 0, last: size - 1 }
+    // Before the headers: a blob that cannot be had is still an answer, and not a connection that
+    // breaks.
+    const piece = await content.next(first)
+    if (wanted !== undefined)
+      reply.code(206).header('content-range', `bytes ${first}-${last}/${size}`)
+    reply.header('content-length', last + 1 - first)
+    const response = takeOver(reply)
+    try {
+      await send({ response, content, piece, first, last }, (bytes) => {
+        told.bytes += bytes
+      })
+    } catch (err) {
+      // There is no way back: what went wrong can only be told by having hung up.
+      told.error = err
+      metrics.httpShort.inc()
+      log.warn({ digest: content.digest, err }, 'answer was cut short')
+    }
+  }
+}
+
+type SendRange = {
+  readonly reply: FastifyReply
+  readonly content: Content
+  readonly range: string | undefined
+  readonly told: Told
+}
+
+/** From here on the response is ours: headers are on their way, and the body goes past fastify. */
+function takeOver(reply: FastifyReply) {
+  const { raw, statusCode } = reply
+  for (const [name, value] of Object.entries(reply.getHeaders()))
+    if (value !== undefined) raw.setHeader(name, value)
+  reply.hijack()
+  raw.writeHead(statusCode)
+  raw.flushHeaders()
+  return raw
+}
+
+/** What a digest means never changes. Private: who may read it was decided for this user. */
+function blobHeaders(digest: Digest) {
+  return {
+    'content-type': 'application/octet-stream',
+    'docker-content-digest': digest,
+    etag: `"${digest}"`,
+    'accept-ranges': 'bytes',
+    'cache-control': 'private, max-age=31536000, immutable',
+  }
+}
+
+function unknown(name: RepositoryName, digest: Digest): RegistryError {
+  return new RegistryError('BLOB_UNKNOWN', { message: `${name} has no blob ${digest}` })
+}

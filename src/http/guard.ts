@@ -1,0 +1,70 @@
+import type { FastifyRequest } from 'fastify'
+import type { Action, Auth, Identity } from '../auth/auth.ts'
+import { RegistryError } from '../oci/errors.ts'
+import type { Resolved } from '../registry/registry.ts'
+import type { Metrics } from '../telemetry/telemetry.ts'
+
+/**
+ * Decides who asks and whether they may, before anything is looked up that could tell them of
+ * content.
+ */
+export interface Guard {
+  /** @throws RegistryError UNAUTHORIZED */
+  identify(request: FastifyRequest): Promise<Identity>
+  /** @throws RegistryError UNAUTHORIZED when saying who one is could help, else DENIED. */
+  permit(identity: Identity, action: Action, resolved: Pick<Resolved, 'name' | 'anonymous'>): void
+}
+
+type GuardOptions = { readonly auth: Auth; readonly metrics: Metrics }
+
+export function createGuard({ auth, metrics }: GuardOptions): Guard {
+  const refuse = (outcome: string, error: RegistryError): RegistryError => {
+    metrics.auth.inc({ outcome })
+    return error
+  }
+
+  return {
+    identify: async (request) => {
+      const authorization = singleHeader(request, 'authorization')
+      const identity =
+        authorization === 'several' ? undefined : await auth.authenticate(authorization)
+      if (identity === undefined) {
+        const outcome = authorization === undefined ? 'challenged' : 'wrong'
+        throw refuse(
+          outcome,
+          new RegistryError('UNAUTHORIZED', { message: 'log in with a user name and a password' }),
+        )
+      }
+      metrics.auth.inc({ outcome: identity.kind })
+      return identity
+    },
+
+    permit: (identity, action, { name, anonymous }) => {
+      if (auth.allows(identity, action, name, anonymous)) return
+      if (identity.kind === 'anonymous' && auth.mode !== 'off') {
+        throw refuse(
+          'challenged',
+          new RegistryError('UNAUTHORIZED', { message: `log in to ${action} ${name}` }),
+        )
+      }
+      const who = identity.kind === 'user' ? `user ${identity.name}` : 'whoever does not log in'
+      throw refuse(
+        'denied',
+        new RegistryError('DENIED', { message: `${who} may not ${action} ${name}` }),
+      )
+    },
+  }
+}
+
+/** Node keeps the first of several; which one counts must not be a matter of taste. */
+function singleHeader(
+  request: FastifyRequest,
+  name: 'authorization',
+): string | 'several' | undefined {
+  const value = request.headers[name]
+  if (value === undefined) return undefined
+  const names = request.raw.rawHeaders.filter(
+    (header, at) => at % 2 === 0 && header.toLowerCase() === name,
+  )
+  return names.length > 1 ? 'several' : value
+}

@@ -1,0 +1,206 @@
+import {
+  createServer as createHttpServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerResponse,
+  STATUS_CODES,
+} from 'node:http'
+import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https'
+import type { AddressInfo, Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import { errorBody, RegistryError } from '../oci/errors.ts'
+
+/** A certificate and its key, as PEM. */
+type TlsKeyPair = { readonly certificate: string; readonly key: string }
+
+/** One listening service, on one or more addresses. */
+export interface Listeners {
+  readonly addresses: readonly AddressInfo[]
+  /** The key pair for connections from now on. */
+  setKeyPair(pair: TlsKeyPair): void
+  /** Answers from now on end their connection, so that clients look for another replica. */
+  drain(): void
+  /**
+   * Accepts nothing more; resolves when all answers are given, or at the deadline, in milliseconds,
+   * when the rest is cut off.
+   */
+  close(deadline: number): Promise<void>
+}
+
+type ListenersOptions = {
+  readonly handler: RequestListener
+  readonly hosts: readonly string[]
+  readonly port: number
+  readonly tls?: TlsKeyPair | undefined
+  /** Connections at the same time; more are told to come again. */
+  readonly mostConnections: number
+}
+
+/**
+ * In milliseconds. A body is never awaited for longer than its request's headers: nothing here
+ * takes bodies.
+ */
+const headersTimeout = 15_000
+const requestTimeout = 60_000
+const keepAliveTimeout = 75_000
+/** How long a client may take to read that it was not understood. */
+const lingering = 1000
+/** Connections beyond the limit that are told so; yet more are dropped by the system. */
+const mostSurplus = 512
+/** In bytes: a hopeless Authorization header must get its 401. */
+const longestHeaders = 64 * 1024
+
+export async function listen(options: ListenersOptions): Promise<Listeners> {
+  const sockets = new Set<Socket>()
+  const surplus = new WeakSet<Socket>()
+  let draining = false
+
+  const handler: RequestListener = (request, response) => {
+    if (draining) response.setHeader('connection', 'close')
+    if (surplus.has(request.socket)) answerSurplus(response)
+    else options.handler(request, response)
+  }
+
+  const servers = options.hosts.map(() => createServer(handler, options.tls))
+  for (const server of servers) {
+    server.maxConnections = options.mostConnections + mostSurplus
+    server.on('connection', (socket: Socket) => {
+      if (sockets.size >= options.mostConnections) surplus.add(socket)
+      sockets.add(socket)
+      socket.once('close', () => sockets.delete(socket))
+    })
+    server.on('clientError', answerClientError)
+    server.on('connect', (_request: IncomingMessage, socket: Duplex) =>
+      answerRaw(socket, new RegistryError('UNSUPPORTED')),
+    )
+  }
+
+  const addresses: AddressInfo[] = []
+  try {
+    for (const [at, server] of servers.entries()) {
+      // Port 0 is the same free port on every address.
+      const port = options.port === 0 ? (addresses[0]?.port ?? 0) : options.port
+      const address = await open(server, options.hosts[at] ?? '', port, addresses.length > 0)
+      if (address !== undefined) addresses.push(address)
+    }
+  } catch (error) {
+    await Promise.all(servers.map(closeServer))
+    throw error
+  }
+
+  return {
+    addresses,
+    setKeyPair: (pair) => {
+      for (const server of servers)
+        if ('setSecureContext' in server) server.setSecureContext(contextOf(pair))
+    },
+    drain: () => {
+      draining = true
+      for (const server of servers) server.closeIdleConnections()
+    },
+    close: async (deadline) => {
+      draining = true
+      const timer = setTimeout(() => {
+        for (const socket of sockets) socket.destroy()
+      }, deadline)
+      await Promise.all(servers.map(closeServer))
+      clearTimeout(timer)
+    },
+  }
+}
+
+function createServer(handler: RequestListener, tls: TlsKeyPair | undefined): Server | HttpsServer {
+  const limits = {
+    headersTimeout,
+    requestTimeout,
+    keepAliveTimeout,
+    maxHeaderSize: longestHeaders,
+    connectionsCheckingInterval: 5000,
+    noDelay: true,
+  }
+  return tls === undefined
+    ? createHttpServer(limits, handler)
+    : createHttpsServer({ ...limits, ...contextOf(tls) }, handler)
+}
+
+function contextOf({ certificate, key }: TlsKeyPair) {
+  return { cert: certificate, key, minVersion: 'TLSv1.2' } as const
+}
+
+/**
+ * Undefined where the system has no such address (IPv6 is off) and there is `another` that it has.
+ */
+async function open(
+  server: Server | HttpsServer,
+  host: string,
+  port: number,
+  another: boolean,
+): Promise<AddressInfo | undefined> {
+  const opened = Promise.withResolvers<void>()
+  server.once('error', opened.reject)
+  server.listen({ port, backlog: 4096, ...(host !== '' && { host }) }, opened.resolve)
+  try {
+    await opened.promise
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : ''
+    if (another && (code === 'EADDRNOTAVAIL' || code === 'EAFNOSUPPORT')) return undefined
+    throw error
+  }
+  server.off('error', opened.reject)
+  const address = server.address()
+  if (address === null || typeof address === 'string') throw new Error(`${host} has no port`)
+  return address
+}
+
+function closeServer(server: Server | HttpsServer): Promise<void> {
+  const closed = Promise.withResolvers<void>()
+  if (!server.listening) return Promise.resolve()
+  server.close(() => closed.resolve())
+  server.closeIdleConnections()
+  return closed.promise
+}
+
+function answerSurplus(response: ServerResponse): void {
+  const error = new RegistryError('UNAVAILABLE', { message: 'too many connections; try again' })
+  response.writeHead(error.status, {
+    'content-type': 'application/json',
+    'retry-after': '1',
+    connection: 'close',
+  })
+  response.end(errorBody(error))
+}
+
+/**
+ * What is no HTTP gets an answer that begins with `HTTP/`: a TLS hello is followed by plain HTTP
+ * only then, which is how containerd reaches `localhost:PORT` without configuration (containerd,
+ * `docker/resolver.go`, HTTPFallback).
+ */
+function answerClientError(error: NodeJS.ErrnoException, socket: Duplex): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy()
+  const status =
+    error.code === 'HPE_HEADER_OVERFLOW'
+      ? 431
+      : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+        ? 408
+        : 400
+  answerRaw(
+    socket,
+    new RegistryError('UNSUPPORTED', { status, message: 'the request is not understood' }),
+  )
+}
+
+function answerRaw(socket: Duplex, error: RegistryError): void {
+  const body = errorBody(error)
+  const head = [
+    `HTTP/1.1 ${error.status} ${STATUS_CODES[error.status]}`,
+    'Connection: close',
+    'Content-Type: application/json',
+    `Content-Length: ${Buffer.byteLength(body)}`,
+  ]
+  socket.on('error', () => {})
+  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`)
+  // Unread bytes would turn the close into a reset, and a reset takes the answer with it.
+  socket.resume()
+  setTimeout(() => socket.destroy(), lingering).unref()
+}

@@ -1,0 +1,39 @@
+import fastify, { type FastifyInstance } from 'fastify'
+import type { Telemetry } from '../telemetry/telemetry.ts'
+import { sendError } from './replies.ts'
+
+/**
+ * What `/readyz` says: one line for each part, with what troubles it. Troubled parts leave Berth
+ * ready, since the cache serves.
+ */
+export type Readiness = {
+  readonly ready: boolean
+  readonly parts: Readonly<Record<string, string>>
+}
+
+type ProbesOptions = {
+  readonly readiness: () => Readiness
+  readonly telemetry: Telemetry
+}
+
+/** Liveness, readiness and metrics, on an address of their own that users do not reach. */
+export function createProbes({
+  readiness,
+  telemetry: { metrics },
+}: ProbesOptions): FastifyInstance {
+  const app = fastify({ logger: false })
+  app.setErrorHandler((error, _request, reply) => void sendError(reply, error))
+
+  // Only whether the process answers: a restart mends neither an upstream nor a disk.
+  app.get('/livez', (_request, reply) => reply.type('text/plain').send('ok\n'))
+
+  app.get('/readyz', (_request, reply) => {
+    const state = readiness()
+    return reply.code(state.ready ? 200 : 503).send(state)
+  })
+
+  app.get('/metrics', async (_request, reply) =>
+    reply.type(metrics.contentType).send(await metrics.text()),
+  )
+  return app
+}

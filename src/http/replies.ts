@@ -1,0 +1,69 @@
+import type { FastifyReply } from 'fastify'
+import { errorBody, isRegistryError, RegistryError } from '../oci/errors.ts'
+import type { CacheResult } from '../registry/registry.ts'
+
+/**
+ * On every answer: what docker asks for before it believes in a registry, and that nothing here is
+ * to be guessed at as HTML.
+ */
+export const commonHeaders = {
+  'docker-distribution-api-version': 'registry/2.0',
+  'x-content-type-options': 'nosniff',
+} as const
+
+/** Quoted as RFC 9110, section 11.6.1, wants it. */
+export const challenge = 'Basic realm="Berth", charset="UTF-8"'
+
+/** In bytes for all warnings together (distribution-spec, "Warnings"). */
+const longestWarning = 1024
+
+type Provenance = { readonly cache?: CacheResult; readonly warning?: string }
+
+export function provenanceHeaders({ cache, warning }: Provenance): Record<string, string> {
+  return {
+    ...(cache !== undefined && { 'x-cache': cache }),
+    ...(warning !== undefined && {
+      warning: `299 - "${warning.replace(/["\\]|[^\x20-\x7e]/g, "'").slice(0, longestWarning)}"`,
+    }),
+  }
+}
+
+/**
+ * A JSON body as bytes: of a string or an object fastify would say that it is UTF-8, in a parameter
+ * that clients trip over.
+ */
+export function sendJson(reply: FastifyReply, value: unknown, mediaType = 'application/json') {
+  return reply.header('content-type', mediaType).send(Buffer.from(JSON.stringify(value)))
+}
+
+/** The one place that turns an error into an answer. */
+export function sendError(reply: FastifyReply, thrown: unknown) {
+  const error = toRegistryError(thrown)
+  reply.code(error.status).headers({ ...commonHeaders, 'content-type': 'application/json' })
+  if (error.status === 401) reply.header('www-authenticate', challenge)
+  if (error.retryAfter !== undefined)
+    reply.header('retry-after', String(Math.max(1, Math.ceil(error.retryAfter))))
+  return reply.send(Buffer.from(errorBody(error)))
+}
+
+/**
+ * fastify refuses some requests before we see them; anything else that is not ours is a fault of
+ * ours, and told in the log only.
+ */
+function toRegistryError(error: unknown): RegistryError {
+  if (isRegistryError(error)) return error
+  const status = error instanceof Error && 'statusCode' in error ? Number(error.statusCode) : 500
+  if (status === 413)
+    return new RegistryError('SIZE_INVALID', {
+      status,
+      message: 'the request body is too large',
+      cause: error,
+    })
+  if (status >= 400 && status < 500)
+    return new RegistryError('UNSUPPORTED', {
+      status,
+      message: 'the request is not understood',
+      cause: error,
+    })
+  return new RegistryError('UNKNOWN', { cause: error })
+}

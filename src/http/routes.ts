@@ -1,0 +1,123 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { Auth } from '../auth/auth.ts'
+import { RegistryError } from '../oci/errors.ts'
+import { parseRepositoryName } from '../oci/reference.ts'
+import type { Registry } from '../registry/registry.ts'
+import type { Telemetry } from '../telemetry/telemetry.ts'
+import { createGetBlob, headBlob } from './blobs.ts'
+import type { Call, Endpoint, RepositoryCall } from './call.ts'
+import { createGuard } from './guard.ts'
+import { createGetCatalog, getReferrers, getTags } from './listings.ts'
+import { getManifest } from './manifests.ts'
+import { type Captures, parseTarget, pathMatcher } from './names.ts'
+import { challenge, sendJson } from './replies.ts'
+import type { Send } from './send.ts'
+
+type Route = {
+  readonly path: string
+  readonly match: (path: string) => Captures | undefined
+  readonly methods: Readonly<Record<string, Endpoint>>
+}
+
+type RoutesOptions = {
+  readonly registry: Registry
+  readonly auth: Auth
+  readonly send: Send
+  readonly telemetry: Telemetry
+}
+
+/**
+ * The OCI distribution API: a table that reads like the specification's "Endpoints", with the right
+ * that each line takes.
+ */
+export function createRoutes({ registry, auth, send, telemetry }: RoutesOptions) {
+  const guard = createGuard({ auth, metrics: telemetry.metrics })
+
+  const manifest = { action: 'pull', handle: getManifest } as const
+  const tags = { action: 'pull', handle: getTags } as const
+  const referrers = { action: 'pull', handle: getReferrers } as const
+  const blob = { action: 'pull', handle: createGetBlob({ send, ...telemetry }) } as const
+  const blobStat = { action: 'pull', handle: headBlob } as const
+  const push = { action: 'push', handle: refuseToWrite } as const
+  const remove = { action: 'delete', handle: refuseToWrite } as const
+  const catalog = { action: 'enter', handle: createGetCatalog(registry, auth) } as const
+  const version = {
+    action: 'enter',
+    handle: ({ reply }: Call) => sendVersion(reply, auth),
+  } as const
+
+  const table = [
+    route('/v2/<name>/manifests/<reference>', {
+      GET: manifest,
+      HEAD: manifest,
+      PUT: push,
+      DELETE: remove,
+    }),
+    route('/v2/<name>/blobs/<digest>', { GET: blob, HEAD: blobStat, DELETE: remove }),
+    route('/v2/<name>/tags/list', { GET: tags, HEAD: tags }),
+    route('/v2/<name>/referrers/<digest>', { GET: referrers, HEAD: referrers }),
+    route('/v2/<name>/blobs/uploads/', { POST: push }),
+    route('/v2/<name>/blobs/uploads/<upload>', { GET: push, PATCH: push, PUT: push, DELETE: push }),
+    route('/v2/_catalog', { GET: catalog, HEAD: catalog }),
+    route('/v2/', { GET: version, HEAD: version }),
+    route('/v2', { GET: version, HEAD: version }),
+  ]
+
+  /** Finds the line, learns who asks, and only then, and only if they may, does what it says. */
+  return async (request: FastifyRequest, reply: FastifyReply): Promise<unknown> => {
+    const { told } = request
+    const { path, query } = parseTarget(request.raw.url ?? '')
+    const { line, captures } = find(table, path)
+    told.route = line.path
+    const endpoint = line.methods[request.method]
+    if (endpoint === undefined) {
+      reply.header('allow', Object.keys(line.methods).join(', '))
+      throw new RegistryError('UNSUPPORTED', { message: `${request.method} is not supported here` })
+    }
+
+    const identity = await guard.identify(request)
+    if (identity.kind === 'user') told.user = identity.name
+    const call: Call = { request, reply, query, identity, told }
+    if (endpoint.action === 'enter') return endpoint.handle(call)
+
+    const asked = parseRepositoryName(captures.name)
+    const { name, repository, anonymous, namespace } = registry.resolve(
+      asked,
+      query.get('ns') ?? undefined,
+    )
+    told.repository = name
+    guard.permit(identity, endpoint.action, { name, anonymous })
+    if (namespace !== undefined) reply.header('oci-namespace', namespace)
+    return endpoint.handle({ ...call, name, repository, last: captures.last })
+  }
+}
+
+function route(path: string, methods: Route['methods']): Route {
+  return { path, methods, match: pathMatcher(path) }
+}
+
+function find(table: readonly Route[], path: string): { line: Route; captures: Captures } {
+  for (const line of table) {
+    const captures = line.match(path)
+    if (captures !== undefined) return { line, captures }
+  }
+  throw new RegistryError('UNSUPPORTED', {
+    status: 404,
+    message: 'there is nothing here; the API begins at /v2/',
+  })
+}
+
+/**
+ * docker and podman ask this first, and podman looks for challenges nowhere else, whatever the
+ * status.
+ */
+function sendVersion(reply: FastifyReply, auth: Auth) {
+  if (auth.mode === 'optional') reply.header('www-authenticate', challenge)
+  return sendJson(reply, {})
+}
+
+function refuseToWrite({ name }: RepositoryCall): never {
+  throw new RegistryError('UNSUPPORTED', {
+    message: `${name} cannot be pushed to or deleted from: this version of Berth serves pulls only`,
+  })
+}

@@ -1,0 +1,87 @@
+import type { ServerResponse } from 'node:http'
+import type { Content, Piece } from '../oci/content.ts'
+import { createBuffers } from './buffers.ts'
+import type { Kernel } from './kernel.ts'
+import { plainDescriptor, sendByKernel } from './send-by-kernel.ts'
+import { sendByReading } from './send-by-reading.ts'
+import { type Stretch, written } from './stretch.ts'
+
+/**
+ * A client that takes nothing for so long is gone, in milliseconds; containerd gives up on us after
+ * as long.
+ */
+const patience = 300_000
+
+type SendOptions = {
+  readonly response: ServerResponse
+  readonly content: Content
+  /** The piece that begins at `first`. */
+  readonly piece: Piece
+  /** Bytes to send, both included. */
+  readonly first: number
+  readonly last: number
+}
+
+/**
+ * Sends a stretch of a content as the body of a response whose headers, Content-Length among them,
+ * are written, and ends it. Rejects when not all could be sent: then the connection is destroyed,
+ * since its client would take whatever comes next for the rest of the body. `onSent` is told of the
+ * bytes as they go.
+ */
+export type Send = (options: SendOptions, onSent: (bytes: number) => void) => Promise<void>
+
+/** By the kernel where that can be had and the connection is plain, else by reading. */
+export function createSend(kernel: Kernel | undefined): Send {
+  const buffers = createBuffers()
+
+  const sendStretch = async (response: ServerResponse, stretch: Stretch): Promise<void> => {
+    const { socket } = response
+    const descriptor = socket === null ? undefined : plainDescriptor(socket)
+    if (kernel === undefined || socket === null || descriptor === undefined)
+      return sendByReading(response, stretch, buffers)
+    return sendByKernel(stretch, { socket, descriptor, kernel, buffers })
+  }
+
+  const sendBytes = async (
+    response: ServerResponse,
+    bytes: Buffer,
+    onSent: (bytes: number) => void,
+  ): Promise<void> => {
+    await written(response, bytes)
+    onSent(bytes.length)
+  }
+
+  return async ({ response, content, piece, first, last }, onSent) => {
+    const gone = Promise.withResolvers<never>()
+    gone.promise.catch(() => {})
+    const onClose = () => gone.reject(new Error('the client is gone'))
+    response.once('close', onClose)
+    response.setTimeout(patience, () => response.destroy())
+    try {
+      let next = piece
+      let position = first
+      const count = (bytes: number) => {
+        position += bytes
+        onSent(bytes)
+      }
+      for (;;) {
+        if (next.kind === 'bytes')
+          await sendBytes(response, next.bytes.subarray(0, last + 1 - position), count)
+        else
+          await sendStretch(response, {
+            file: next.fd,
+            position,
+            until: Math.min(next.end, last + 1),
+            onSent: count,
+          })
+        if (position > last) break
+        next = await Promise.race([content.next(position), gone.promise])
+      }
+    } catch (error) {
+      response.destroy()
+      throw error
+    }
+    response.off('close', onClose)
+    response.end()
+  }
+}

@@ -1,0 +1,193 @@
+import type { Content } from '../oci/content.ts'
+import { algorithmOf, createDigester, type Digest } from '../oci/digest.ts'
+import { isRegistryError, RegistryError } from '../oci/errors.ts'
+import type { RemoteBlob } from '../remote/remote.ts'
+import type { BlobCache, BlobWriter } from '../store/store.ts'
+import { download, type OpenBlob } from './download.ts'
+import { createPassThrough } from './pass-through.ts'
+
+/**
+ * One download of one blob. It belongs to the process: readers come and go, it goes on to its end
+ * or to its deadline.
+ */
+export interface Fill {
+  /**
+   * A reader of its own for each client, as soon as there is something to read; undefined when the
+   * upstream has no such blob.
+   */
+  join(): Promise<Joined | undefined>
+  /** Settles when nothing is under way any more, never rejects. */
+  readonly done: Promise<void>
+}
+
+/** `bypassed`: the bytes go by without being stored. */
+type Joined = { readonly content: Content; readonly bypassed: boolean }
+
+type FillOptions = {
+  readonly digest: Digest
+  /** What a manifest says, if one was seen. */
+  readonly expectedSize: number | undefined
+  readonly open: OpenBlob
+  readonly blobs: BlobCache
+  readonly signal: AbortSignal
+  readonly onBytes: (bytes: number) => void
+  readonly onResume: (position: number, error: unknown) => void
+  /** The upstream has no such blob. */
+  readonly onAbsent: () => void
+  readonly onFailure: (error: unknown) => void
+}
+
+/** Bytes that may wait for the disk before the upstream has to. */
+const mostPending = 1024 * 1024
+
+/**
+ * 1. Ask the upstream. Its answer tells the size, and that this repository may have the blob.
+ * 2. Make room and a file. Readers read the file as it grows, each at its own pace, but for the
+ *    end.
+ * 3. Write what comes, while more comes; `download` resumes what breaks.
+ * 4. Size and digest right: the blob gets its place and readers the end. Wrong: they all get the
+ *    same error, once.
+ * 5. No room, or a disk that fails: the bytes go by. What was written is read to its end, and each
+ *    reader goes on with a download of its own, which hashes on from there.
+ */
+export function startFill(options: FillOptions): Fill {
+  const { digest, expectedSize, blobs, signal, onAbsent, onFailure, ...source } = options
+  const opened = Promise.withResolvers<(() => Content) | undefined>()
+  opened.promise.catch(() => {})
+  let bypassed = false
+
+  const run = async (): Promise<void> => {
+    const answer = await source.open(0, signal)
+    if (answer === undefined) {
+      onAbsent()
+      return opened.resolve(undefined)
+    }
+    const size = agreedSize(answer, expectedSize)
+    const writer = await blobs.create(digest, size)
+    if (writer === undefined) return passThrough(answer, size)
+    // Those who wait for `opened` get a reader each before the file, which nobody else may hold any
+    // more, is closed.
+    const keeper = writer.read()
+    // An empty blob has no end to hold back, and one of unknown size cannot be announced: they are
+    // answered when they are right.
+    if (size) opened.resolve(writer.read)
+    try {
+      await store(writer, answer, size)
+      opened.resolve(writer.read)
+    } finally {
+      setImmediate(keeper.close)
+    }
+  }
+
+  const store = async (
+    writer: BlobWriter,
+    first: RemoteBlob,
+    size: number | undefined,
+  ): Promise<void> => {
+    const sink = createSink(writer)
+    try {
+      for await (const chunk of download({ ...source, first, from: 0, size, signal }))
+        await sink.write(chunk)
+      await sink.end()
+      await writer.commit()
+    } catch (error) {
+      if (size === undefined || error !== sink.diskFailure()) {
+        await writer.abort(error)
+        throw error
+      }
+      bypassed = true
+      await writer.handOver((digester) =>
+        createPassThrough({ ...source, digest, size, digester, onFailure }),
+      )
+    }
+  }
+
+  /** The first reader takes the answer that is open already; the others ask for their own. */
+  const passThrough = (answer: RemoteBlob, size: number | undefined): void => {
+    if (size === undefined) {
+      answer.drop()
+      throw new RegistryError('UNAVAILABLE', {
+        message: `the upstream does not say how long ${digest} is, and the cache has no room`,
+        retryAfter: 5,
+      })
+    }
+    bypassed = true
+    let unused: RemoteBlob | undefined = answer
+    const read = () => {
+      const first = unused
+      unused = undefined
+      const digester = createDigester(algorithmOf(digest))
+      return createPassThrough({
+        ...source,
+        digest,
+        size,
+        digester,
+        onFailure,
+        ...(first && { first }),
+      })
+    }
+    opened.resolve(read)
+  }
+
+  const done = run().catch((error: unknown) => {
+    opened.reject(error)
+    onFailure(error)
+  })
+
+  return {
+    done,
+    join: async () => {
+      const read = await opened.promise
+      return read && { content: read(), bypassed }
+    },
+  }
+}
+
+function agreedSize({ size, drop }: RemoteBlob, expected: number | undefined): number | undefined {
+  if (size === undefined || expected === undefined || size === expected) return size ?? expected
+  drop()
+  throw new RegistryError('SIZE_INVALID', {
+    message: `the upstream says ${size} bytes, the manifest says ${expected}`,
+    status: 502,
+  })
+}
+
+/** Writes in the background, in order, as much at a time as has come meanwhile. */
+function createSink(writer: BlobWriter) {
+  let pending: Buffer[] = []
+  let bytes = 0
+  let writing: Promise<void> | undefined
+  let failure: unknown
+
+  const drain = async (): Promise<void> => {
+    try {
+      while (pending.length > 0 && failure === undefined) {
+        const batch = pending
+        pending = []
+        bytes = 0
+        await writer.write(batch)
+      }
+    } catch (error) {
+      failure = error
+    } finally {
+      writing = undefined
+    }
+  }
+
+  const settle = async (): Promise<void> => {
+    await writing
+    if (failure !== undefined) throw failure
+  }
+
+  return {
+    diskFailure: () => (isRegistryError(failure) ? undefined : failure),
+    write: async (chunk: Buffer): Promise<void> => {
+      if (failure !== undefined) throw failure
+      pending.push(chunk)
+      bytes += chunk.length
+      writing ??= drain()
+      if (bytes > mostPending) await settle()
+    },
+    end: settle,
+  }
+}

@@ -1,0 +1,120 @@
+import { LRUCache } from 'lru-cache'
+import type { Digest } from '../oci/digest.ts'
+import { isRegistryError, RegistryError } from '../oci/errors.ts'
+import type { RepositoryName } from '../oci/reference.ts'
+import type { Remote } from '../remote/remote.ts'
+import type { BlobCache } from '../store/store.ts'
+import type { Telemetry } from '../telemetry/telemetry.ts'
+import { type Fill, startFill } from './fill.ts'
+import type { Tally } from './tally.ts'
+
+/**
+ * How long a failed download is not tried again, and how long "no such blob" is believed, in
+ * milliseconds.
+ */
+const failureLife = 2000
+const absenceLife = 5000
+const mostFailures = 10_000
+
+/** The running downloads of one upstream, as one identity, by digest: never two of the same. */
+export interface Fills {
+  /** The running download of a blob, whichever repository it was started for. */
+  find(digest: Digest): Fill | undefined
+  /** What became of a download just now: the error, or `absent`. */
+  recall(name: RepositoryName, digest: Digest): RegistryError | 'absent' | undefined
+  start(name: RepositoryName, digest: Digest, expectedSize: number | undefined): Fill
+  running(): number
+  close(): Promise<void>
+}
+
+type FillsOptions = {
+  readonly upstream: string
+  readonly remote: Remote
+  readonly blobs: BlobCache
+  /** Milliseconds. */
+  readonly deadline: number
+  readonly tally: Tally
+  readonly telemetry: Telemetry
+}
+
+export function createFills({
+  upstream,
+  remote,
+  blobs,
+  deadline,
+  tally,
+  telemetry,
+}: FillsOptions): Fills {
+  const { log, metrics } = telemetry
+  const running = new Map<
+    Digest,
+    { readonly fill: Fill; readonly stop: (reason: RegistryError) => void }
+  >()
+  const failures = new LRUCache<string, RegistryError | 'absent'>({
+    max: mostFailures,
+    ttl: failureLife,
+  })
+  const keyOf = (name: RepositoryName, digest: Digest) => `${name}@${digest}`
+
+  const failed = (name: RepositoryName, digest: Digest, error: unknown): void => {
+    if (isRegistryError(error, 'DIGEST_INVALID', 'SIZE_INVALID'))
+      metrics.digestMismatches.inc({ upstream })
+    log.warn(
+      { upstream, origin: remote.origin, repository: name, digest, err: error },
+      'fill failed',
+    )
+    failures.set(
+      keyOf(name, digest),
+      isRegistryError(error) ? error : new RegistryError('UNKNOWN', { cause: error }),
+    )
+  }
+
+  return {
+    find: (digest) => running.get(digest)?.fill,
+    recall: (name, digest) => failures.get(keyOf(name, digest)),
+
+    start: (name, digest, expectedSize) => {
+      const controller = new AbortController()
+      const timer = setTimeout(() => controller.abort(tooLong), deadline)
+      const fill = startFill({
+        digest,
+        expectedSize,
+        blobs,
+        open: (from, signal) => remote.blob(name, digest, from, signal),
+        signal: controller.signal,
+        onBytes: (bytes) => tally.fetched('blob', bytes),
+        onResume: (position, error) => {
+          metrics.fillResumes.inc({ upstream })
+          log.warn(
+            { upstream, repository: name, digest, position, err: error },
+            'fill broke and is resumed',
+          )
+        },
+        onAbsent: () => failures.set(keyOf(name, digest), 'absent', { ttl: absenceLife }),
+        onFailure: (error) => failed(name, digest, error),
+      })
+      running.set(digest, { fill, stop: (reason) => controller.abort(reason) })
+      void fill.done.finally(() => {
+        clearTimeout(timer)
+        running.delete(digest)
+      })
+      return fill
+    },
+
+    running: () => running.size,
+    close: async () => {
+      const fills = [...running.values()]
+      for (const { stop } of fills) stop(closing)
+      await Promise.all(fills.map(({ fill }) => fill.done))
+    },
+  }
+}
+
+const tooLong = new RegistryError('UNAVAILABLE', {
+  message: 'the download took too long in all',
+  status: 504,
+})
+const closing = new RegistryError('UNAVAILABLE', {
+  message: 'Berth is shutting down',
+  retryAfter: 1,
+})

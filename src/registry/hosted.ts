@@ -1,0 +1,88 @@
+import type { Digest } from '../oci/digest.ts'
+import { RegistryError } from '../oci/errors.ts'
+import { childrenOf } from '../oci/manifest.ts'
+import { joinName, type Reference, type RepositoryName, referrersTag } from '../oci/reference.ts'
+import type { BlobSource, LinkSource } from '../store/store.ts'
+import { createManifests, type KnownManifest, type ManifestMemory } from './manifests.ts'
+import type { Repository } from './registry.ts'
+
+type HostedOptions = {
+  readonly prefixes: readonly string[]
+  readonly blobs: BlobSource
+  readonly links: LinkSource
+  readonly memory: ManifestMemory
+}
+
+/**
+ * Repositories whose content is on our own disk, such as an adopted Distribution volume. Names are
+ * those on disk, prefix included.
+ */
+export function createHosted({ prefixes, blobs, links, memory }: HostedOptions) {
+  const manifests = createManifests({ memory, scope: 'hosted', blobs, links })
+
+  const manifest = async (
+    name: RepositoryName,
+    reference: Reference,
+  ): Promise<KnownManifest | undefined> => {
+    const digest =
+      'digest' in reference ? reference.digest : (await links.tag(name, reference.tag))?.digest
+    if (digest === undefined) return undefined
+    const known = await manifests.stored(name, digest)
+    if (known === undefined && 'tag' in reference) throw lost(digest)
+    return known
+  }
+
+  const open =
+    (prefix: string) =>
+    (below: RepositoryName): Repository => {
+      const name = joinName(prefix, below)
+      return {
+        manifest: async (reference) => {
+          const found = await manifest(name, reference)
+          return (
+            found && {
+              digest: found.digest,
+              mediaType: found.mediaType,
+              bytes: found.bytes,
+              served: () => {},
+            }
+          )
+        },
+        blob: async (digest) => {
+          if (!(await links.hasBlob(name, digest))) return undefined
+          const content = await blobs.open(digest)
+          if (content === undefined) throw lost(digest)
+          return { content, served: () => {} }
+        },
+        statBlob: async (digest) => {
+          if (!(await links.hasBlob(name, digest))) return undefined
+          const content = await blobs.open(digest)
+          if (content === undefined) throw lost(digest)
+          content.close()
+          return { size: content.size }
+        },
+        tags: () => links.tags(name),
+        referrers: async (digest) => {
+          const index = await manifest(name, { tag: referrersTag(digest) })
+          return { descriptors: index === undefined ? [] : childrenOf(index.bytes) }
+        },
+      }
+    }
+
+  return {
+    open,
+    catalog: async () => {
+      const names = await links.repositories()
+      return names.filter((name) =>
+        prefixes.some((prefix) => prefix === '' || name.startsWith(`${prefix}/`)),
+      )
+    },
+  }
+}
+
+/** Linked, so it was here: to say that it is unknown would be a lie about what happened. */
+function lost(digest: Digest): RegistryError {
+  return new RegistryError('UNKNOWN', {
+    message: `${digest} is missing or corrupt on disk though the repository has it`,
+  })
+}

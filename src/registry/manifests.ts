@@ -1,0 +1,63 @@
+import { LRUCache } from 'lru-cache'
+import type { Digest } from '../oci/digest.ts'
+import { longestManifest, type Manifest, parseManifest } from '../oci/manifest.ts'
+import type { RepositoryName } from '../oci/reference.ts'
+import type { BlobSource, LinkSource } from '../store/store.ts'
+
+/** A manifest that is known to be in a repository: its bytes, and the view of them. */
+export type KnownManifest = Manifest & { readonly digest: Digest; readonly bytes: Buffer }
+
+/** Bytes of manifests that are kept in memory, and what each costs beside its own. */
+const memorySize = 48 * 1024 * 1024
+const overhead = 2048
+
+/**
+ * Manifests by repository and digest, for all upstreams together: what is asked for most is
+ * answered without the disk.
+ */
+export type ManifestMemory = LRUCache<string, KnownManifest>
+
+export function createManifestMemory(): ManifestMemory {
+  return new LRUCache({
+    maxSize: memorySize,
+    sizeCalculation: ({ bytes }) => bytes.length + overhead,
+  })
+}
+
+type ManifestsOptions = {
+  readonly memory: ManifestMemory
+  /** Keeps the entries of one store apart from those of another. */
+  readonly scope: string
+  readonly blobs: BlobSource
+  readonly links: LinkSource
+}
+
+/** What a store knows of manifests, memory first. */
+export interface Manifests {
+  inMemory(name: RepositoryName, digest: Digest): KnownManifest | undefined
+  /** Undefined unless the repository links it and its bytes are there. */
+  stored(name: RepositoryName, digest: Digest): Promise<KnownManifest | undefined>
+  remember(name: RepositoryName, digest: Digest, bytes: Buffer): KnownManifest
+}
+
+export function createManifests({ memory, scope, blobs, links }: ManifestsOptions): Manifests {
+  const keyOf = (name: RepositoryName, digest: Digest) => `${scope} ${name}@${digest}`
+
+  const remember = (name: RepositoryName, digest: Digest, bytes: Buffer): KnownManifest => {
+    const known = { ...parseManifest(bytes), digest, bytes }
+    memory.set(keyOf(name, digest), known)
+    return known
+  }
+
+  return {
+    inMemory: (name, digest) => memory.get(keyOf(name, digest)),
+    remember,
+    stored: async (name, digest) => {
+      const known = memory.get(keyOf(name, digest))
+      if (known !== undefined) return known
+      if (!(await links.hasManifest(name, digest))) return undefined
+      const bytes = await blobs.read(digest, longestManifest)
+      return bytes && remember(name, digest, bytes)
+    },
+  }
+}

@@ -1,0 +1,60 @@
+import { LRUCache } from 'lru-cache'
+import type { Digest } from '../oci/digest.ts'
+import type { RepositoryName } from '../oci/reference.ts'
+import type { Remote } from '../remote/remote.ts'
+import type { LinkStore } from '../store/store.ts'
+
+const mostPermissions = 50_000
+/** How long "not in this repository" is believed, in milliseconds. */
+const absenceLife = 5000
+
+type Stat = { readonly size: number | undefined }
+
+/**
+ * Which blobs an upstream's repositories are known to have. Bytes are shared by digest, the right
+ * to them is not: a blob is served under a name only when the upstream has said, once, that this
+ * repository has it.
+ */
+export interface Permissions {
+  known(name: RepositoryName, digest: Digest): Promise<boolean>
+  /** Asks the upstream, and remembers its yes. */
+  stat(name: RepositoryName, digest: Digest): Promise<Stat | undefined>
+  grant(name: RepositoryName, digest: Digest): Promise<void>
+}
+
+type PermissionsOptions = { readonly links: LinkStore; readonly remote: Remote }
+
+export function createPermissions({ links, remote }: PermissionsOptions): Permissions {
+  const granted = new LRUCache<string, true>({ max: mostPermissions })
+  const asked = new LRUCache<string, Stat | 'absent', { name: RepositoryName; digest: Digest }>({
+    max: mostPermissions,
+    ttl: absenceLife,
+    ignoreFetchAbort: true,
+    fetchMethod: async (_key, _stale, { context: { name, digest } }) =>
+      (await remote.statBlob(name, digest)) ?? 'absent',
+  })
+  const keyOf = (name: RepositoryName, digest: Digest) => `${name}@${digest}`
+
+  const grant = async (name: RepositoryName, digest: Digest): Promise<void> => {
+    if (granted.has(keyOf(name, digest))) return
+    granted.set(keyOf(name, digest), true)
+    // A disk that fails costs the memory of it after the next start, and nothing now.
+    await links.addBlob(name, digest).catch(() => {})
+  }
+
+  return {
+    grant,
+    known: async (name, digest) => {
+      if (granted.get(keyOf(name, digest))) return true
+      if (!(await links.hasBlob(name, digest))) return false
+      granted.set(keyOf(name, digest), true)
+      return true
+    },
+    stat: async (name, digest) => {
+      const stat = await asked.fetch(keyOf(name, digest), { context: { name, digest } })
+      if (stat === undefined || stat === 'absent') return undefined
+      await grant(name, digest)
+      return stat
+    },
+  }
+}

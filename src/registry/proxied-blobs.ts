@@ -1,0 +1,96 @@
+import type { Digest } from '../oci/digest.ts'
+import { RegistryError } from '../oci/errors.ts'
+import type { RepositoryName } from '../oci/reference.ts'
+import type { BlobCache } from '../store/store.ts'
+import type { Fills } from './fills.ts'
+import type { Permissions } from './permissions.ts'
+import type { BlobAnswer, CacheResult } from './registry.ts'
+import type { Tally } from './tally.ts'
+
+type OpenedBlob = BlobAnswer & { readonly cache: CacheResult }
+
+/** Blobs of one upstream's repositories, from the disk or from a fill. */
+export interface ProxiedBlobs {
+  open(name: RepositoryName, digest: Digest): Promise<OpenedBlob | undefined>
+  stat(
+    name: RepositoryName,
+    digest: Digest,
+  ): Promise<{ readonly size: number | undefined; readonly cache: CacheResult } | undefined>
+}
+
+type ProxiedBlobsOptions = {
+  readonly cache: BlobCache
+  readonly fills: Fills
+  readonly permissions: Permissions
+  /** What a manifest said of a blob's size, in bytes. */
+  readonly sizeOf: (digest: Digest) => number | undefined
+  readonly tally: Tally
+}
+
+/**
+ * 1. A blob that this repository is known to have, and that is here, is a hit.
+ * 2. What failed a moment ago is not tried again.
+ * 3. A blob that is here, or on its way, for another repository only is asked for at the upstream:
+ *    whoever may read this repository may not therefore read that one.
+ * 4. Whoever comes while a blob is on its way joins; else a fill begins, and its answer is the
+ *    permission.
+ */
+export function createProxiedBlobs({
+  cache,
+  fills,
+  permissions,
+  sizeOf,
+  tally,
+}: ProxiedBlobsOptions): ProxiedBlobs {
+  const stored = async (digest: Digest): Promise<OpenedBlob | undefined> => {
+    const content = await cache.open(digest)
+    return content && { content, cache: 'hit', served: (bytes) => tally.served('blob', bytes) }
+  }
+
+  const isAround = async (digest: Digest): Promise<boolean> => {
+    if (fills.find(digest) !== undefined) return true
+    const content = await cache.open(digest)
+    content?.close()
+    return content !== undefined
+  }
+
+  const fill = async (name: RepositoryName, digest: Digest): Promise<OpenedBlob | undefined> => {
+    const running = fills.find(digest)
+    const joined = await (running ?? fills.start(name, digest, sizeOf(digest))).join()
+    if (joined === undefined) return undefined
+    await permissions.grant(name, digest)
+    const stored = running === undefined ? 'miss' : 'coalesced'
+    return {
+      content: joined.content,
+      cache: joined.bypassed ? 'bypass' : stored,
+      served: (bytes) => tally.served('blob', bytes),
+    }
+  }
+
+  const open = async (name: RepositoryName, digest: Digest): Promise<OpenedBlob | undefined> => {
+    if (await permissions.known(name, digest)) {
+      const hit = await stored(digest)
+      if (hit !== undefined) return hit
+    } else if (await isAround(digest)) {
+      const isAllowed = (await permissions.stat(name, digest)) !== undefined
+      return isAllowed ? open(name, digest) : undefined
+    }
+    const recent = fills.recall(name, digest)
+    if (recent instanceof RegistryError) throw recent
+    return recent === 'absent' ? undefined : fill(name, digest)
+  }
+
+  return {
+    open,
+
+    stat: async (name, digest) => {
+      if (await permissions.known(name, digest)) {
+        const content = await cache.open(digest)
+        content?.close()
+        if (content !== undefined) return { size: content.size, cache: 'hit' }
+      }
+      const stat = await permissions.stat(name, digest)
+      return stat && { size: stat.size ?? sizeOf(digest), cache: 'miss' }
+    },
+  }
+}

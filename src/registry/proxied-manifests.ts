@@ -1,0 +1,178 @@
+import { LRUCache } from 'lru-cache'
+import type { Digest } from '../oci/digest.ts'
+import { isRegistryError, RegistryError } from '../oci/errors.ts'
+import type { Reference, RepositoryName } from '../oci/reference.ts'
+import type { Remote, RemoteManifest } from '../remote/remote.ts'
+import type { BlobCache, LinkStore } from '../store/store.ts'
+import type { Telemetry } from '../telemetry/telemetry.ts'
+import { createManifests, type KnownManifest, type ManifestMemory } from './manifests.ts'
+import type { CacheResult } from './registry.ts'
+import { createTags, type ResolvedTag, type TagPolicy } from './tags.ts'
+import type { Tally } from './tally.ts'
+
+/** How long an answer that is no manifest is believed, in milliseconds. */
+const absenceLife = 5000
+const failureLife = 1000
+const mostAnswers = 10_000
+
+export type FoundManifest = {
+  readonly known: KnownManifest
+  readonly cache: CacheResult
+  readonly warning?: string
+}
+
+/** Manifests of one upstream's repositories, from memory, disk or the upstream. */
+export interface ProxiedManifests {
+  /** At once, or not at all. */
+  quickly(name: RepositoryName, reference: Reference): FoundManifest | undefined
+  find(name: RepositoryName, reference: Reference): Promise<FoundManifest | undefined>
+}
+
+type ProxiedManifestsOptions = {
+  readonly upstream: string
+  readonly scope: string
+  readonly remote: Remote
+  readonly links: LinkStore
+  readonly cache: BlobCache
+  readonly memory: ManifestMemory
+  readonly policy: TagPolicy
+  readonly tally: Tally
+  readonly telemetry: Telemetry
+  /** A manifest was taken in, or read. */
+  readonly onManifest: (known: KnownManifest) => void
+}
+
+type Context = { readonly name: RepositoryName; readonly digest: Digest }
+
+export function createProxiedManifests(options: ProxiedManifestsOptions): ProxiedManifests {
+  const { upstream, scope, remote, links, cache, memory, policy, tally, telemetry, onManifest } =
+    options
+  const manifests = createManifests({ memory, scope, blobs: cache, links })
+
+  /** Takes in what the upstream sent: into memory, and onto the disk if that works. */
+  const take = async (
+    name: RepositoryName,
+    { digest, bytes }: RemoteManifest,
+  ): Promise<KnownManifest> => {
+    tally.fetched('manifest', bytes.length)
+    const known = asUpstreams(remote.origin, () => manifests.remember(name, digest, bytes))
+    onManifest(known)
+    await cache.put(digest, bytes)
+    await links.addManifest(name, digest).catch((err: unknown) => {
+      telemetry.log.warn({ upstream, repository: name, digest, err }, 'manifest was not stored')
+    })
+    return known
+  }
+
+  const tags = createTags({
+    policy,
+    remote,
+    links,
+    has: async (name, digest) => (await manifests.stored(name, digest)) !== undefined,
+    take: async (name, manifest) => void (await take(name, manifest)),
+    onStale: (repository, tag, err) =>
+      telemetry.log.warn(
+        { upstream, repository, tag, err },
+        'tag is served stale: its upstream cannot be asked',
+      ),
+  })
+
+  /** One request for all who want the same; what is no manifest is believed for a moment. */
+  const requests = new LRUCache<string, KnownManifest | RegistryError | 'absent', Context>({
+    max: mostAnswers,
+    ttl: failureLife,
+    ignoreFetchAbort: true,
+    fetchMethod: async (_key, _stale, { options: entry, context: { name, digest } }) => {
+      try {
+        const answer = await remote.manifest(name, { digest })
+        if (answer !== undefined) return await take(name, answer)
+        entry.ttl = absenceLife
+        return 'absent'
+      } catch (error) {
+        if (isRegistryError(error)) return error
+        throw error
+      }
+    },
+  })
+
+  const request = async (
+    name: RepositoryName,
+    digest: Digest,
+  ): Promise<FoundManifest | undefined> => {
+    const key = `${name}@${digest}`
+    const status: LRUCache.Status<string, KnownManifest | RegistryError | 'absent', Context> = {}
+    const answer = await requests.fetch(key, { context: { name, digest }, status })
+    if (answer === undefined || answer === 'absent') return undefined
+    if (answer instanceof RegistryError) throw answer
+    // The manifest has its place; a second one would only cost memory.
+    requests.delete(key)
+    return { known: answer, cache: status.fetch === 'inflight' ? 'coalesced' : 'miss' }
+  }
+
+  const byDigest = async (
+    name: RepositoryName,
+    digest: Digest,
+  ): Promise<FoundManifest | undefined> => {
+    const known = await manifests.stored(name, digest)
+    if (known === undefined) return request(name, digest)
+    onManifest(known)
+    return { known, cache: 'hit' }
+  }
+
+  const byTag = async (name: RepositoryName, resolved: ResolvedTag): Promise<FoundManifest> => {
+    tally.answered('tag', tagResults[resolved.how])
+    const found = await byDigest(name, resolved.digest)
+    if (found === undefined) {
+      throw new RegistryError('UNAVAILABLE', {
+        message: `${remote.origin} has the tag but not its manifest`,
+        status: 502,
+      })
+    }
+    const cached =
+      resolved.how === 'fetched' || resolved.how === 'stale'
+        ? tagResults[resolved.how]
+        : found.cache
+    return {
+      known: found.known,
+      cache: cached,
+      ...(resolved.warning !== undefined && { warning: resolved.warning }),
+    }
+  }
+
+  return {
+    quickly: (name, reference) => {
+      const digest = 'digest' in reference ? reference.digest : tags.fresh(name, reference.tag)
+      const known = digest && manifests.inMemory(name, digest)
+      if (known === undefined) return undefined
+      if ('tag' in reference) tally.answered('tag', 'hit')
+      return { known, cache: 'hit' }
+    },
+    find: async (name, reference) => {
+      if ('digest' in reference) return tally.failing('manifest', byDigest(name, reference.digest))
+      const resolved = await tally.failing('tag', tags.resolve(name, reference.tag))
+      return resolved && tally.failing('manifest', byTag(name, resolved))
+    },
+  }
+}
+
+const tagResults = {
+  fresh: 'hit',
+  joined: 'coalesced',
+  asked: 'miss',
+  fetched: 'miss',
+  stale: 'stale',
+} as const satisfies Record<ResolvedTag['how'], CacheResult>
+
+/** What is the client's fault when a client sends it is the upstream's when the upstream does. */
+function asUpstreams<Result>(origin: string, parse: () => Result): Result {
+  try {
+    return parse()
+  } catch (error) {
+    if (!isRegistryError(error, 'MANIFEST_INVALID')) throw error
+    throw new RegistryError('MANIFEST_INVALID', {
+      message: `${origin} sent what is ${error.message}`,
+      status: 502,
+      cause: error,
+    })
+  }
+}

@@ -1,0 +1,110 @@
+import { LRUCache } from 'lru-cache'
+import type { Digest } from '../oci/digest.ts'
+import { joinName, type RepositoryName } from '../oci/reference.ts'
+import type { BlobCache } from '../store/store.ts'
+import type { Telemetry } from '../telemetry/telemetry.ts'
+import { createFills } from './fills.ts'
+import { createListings } from './listings.ts'
+import type { KnownManifest, ManifestMemory } from './manifests.ts'
+import { createPermissions } from './permissions.ts'
+import { createPrefetch } from './prefetch.ts'
+import { createProxiedBlobs } from './proxied-blobs.ts'
+import { createProxiedManifests, type FoundManifest } from './proxied-manifests.ts'
+import type { ManifestAnswer, Repository, UpstreamOptions } from './registry.ts'
+import { createTally } from './tally.ts'
+
+type ProxiedOptions = UpstreamOptions & {
+  readonly cache: BlobCache
+  readonly memory: ManifestMemory
+  readonly fillDeadline: number
+  readonly telemetry: Telemetry
+}
+
+/** Digests whose size a manifest told. */
+const mostSizes = 100_000
+
+/**
+ * Repositories of one upstream, answered from the cache as far as it goes. Names are those below
+ * the prefix.
+ */
+export function createProxied(options: ProxiedOptions) {
+  const { prefix, upstream, remote, links, cache, telemetry } = options
+  const { ttl, staleIfError } = options.tags
+  const sizes = new LRUCache<Digest, number>({ max: mostSizes })
+  const learnSizes = ({ references }: KnownManifest): void => {
+    for (const { digest, size } of references) sizes.set(digest, size)
+  }
+
+  const tally = createTally(upstream, telemetry.metrics)
+  const fills = createFills({
+    upstream,
+    remote,
+    blobs: cache,
+    deadline: options.fillDeadline,
+    tally,
+    telemetry,
+  })
+  const listings = createListings({ remote, ttl, staleIfError })
+  const permissions = createPermissions({ links, remote })
+  const blobs = createProxiedBlobs({
+    cache,
+    fills,
+    permissions,
+    sizeOf: (digest) => sizes.get(digest),
+    tally,
+  })
+  const scope = `${upstream} ${prefix}`
+  const manifests = createProxiedManifests({
+    ...options,
+    scope,
+    policy: options.tags,
+    tally,
+    onManifest: learnSizes,
+  })
+  const prefetch = options.prefetch ? createPrefetch({ blobs, fills }) : undefined
+
+  const answer = (
+    name: RepositoryName,
+    { known, cache: cached, warning }: FoundManifest,
+  ): ManifestAnswer => {
+    tally.answered('manifest', cached)
+    const served = (bytes: number) => {
+      tally.served('manifest', bytes)
+      if (bytes > 0) prefetch?.layersOf(name, known)
+    }
+    const { digest, mediaType, bytes } = known
+    return {
+      digest,
+      mediaType,
+      bytes,
+      served,
+      cache: cached,
+      ...(warning !== undefined && { warning }),
+    }
+  }
+
+  const open = (name: RepositoryName): Repository => ({
+    manifest: async (reference) => {
+      const found = manifests.quickly(name, reference) ?? (await manifests.find(name, reference))
+      return found && answer(name, found)
+    },
+    blob: async (digest) => {
+      const found = await tally.failing('blob', blobs.open(name, digest))
+      if (found !== undefined) tally.answered('blob', found.cache)
+      return found
+    },
+    statBlob: (digest) => blobs.stat(name, digest),
+    tags: () => listings.tags(name),
+    referrers: (digest) => listings.referrers(name, digest),
+  })
+
+  return {
+    open,
+    running: fills.running,
+    catalog: async () => (await links.repositories()).map((name) => joinName(prefix, name)),
+    close: async () => {
+      await fills.close()
+      await prefetch?.close()
+    },
+  }
+}

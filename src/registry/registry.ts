@@ -1,0 +1,160 @@
+import type { Content } from '../oci/content.ts'
+import type { Digest } from '../oci/digest.ts'
+import type { Reference, RepositoryName, Tag } from '../oci/reference.ts'
+import type { Remote } from '../remote/remote.ts'
+import type { BlobCache, BlobSource, LinkSource, LinkStore } from '../store/store.ts'
+import type { Telemetry } from '../telemetry/telemetry.ts'
+import { createHosted } from './hosted.ts'
+import { createManifestMemory } from './manifests.ts'
+import { createProxied } from './proxied.ts'
+import { createRouting, type Route } from './routing.ts'
+
+/**
+ * How the cache answered: from itself; by asking the upstream; by joining a download under way;
+ * from itself though the upstream could not be asked; from the upstream without storing, for want
+ * of room or of a working disk.
+ */
+export type CacheResult = 'hit' | 'miss' | 'coalesced' | 'stale' | 'bypass'
+
+/**
+ * What every answer of a proxied repository tells beside the content; a hosted one's has neither.
+ */
+type Provenance = {
+  readonly cache?: CacheResult
+  /** For a `Warning` header. */
+  readonly warning?: string
+}
+
+export type ManifestAnswer = Provenance & {
+  readonly digest: Digest
+  readonly mediaType: string
+  readonly bytes: Buffer
+  /** To be told how many of the bytes went to the client. */
+  readonly served: (bytes: number) => void
+}
+
+export type BlobAnswer = Provenance & {
+  readonly content: Content
+  readonly served: (bytes: number) => void
+}
+
+export type ReferrersAnswer = Provenance & {
+  /** Descriptors as they were written, fields that we do not know included. */
+  readonly descriptors: readonly unknown[]
+}
+
+/**
+ * A repository that can be read. Undefined is a true miss; what is broken, refused or away throws a
+ * RegistryError.
+ */
+export interface Repository {
+  manifest(reference: Reference): Promise<ManifestAnswer | undefined>
+  /** The caller closes the content. */
+  blob(digest: Digest): Promise<BlobAnswer | undefined>
+  /** Whether the repository has the blob, without downloading it. Size in bytes, if it is known. */
+  statBlob(
+    digest: Digest,
+  ): Promise<(Provenance & { readonly size: number | undefined }) | undefined>
+  /** Sorted, none twice. */
+  tags(): Promise<readonly Tag[] | undefined>
+  referrers(digest: Digest): Promise<ReferrersAnswer>
+}
+
+/** Where a name leads. */
+export type Resolved = {
+  /** The one name of the repository here, however it was asked for: what access is decided by. */
+  readonly name: RepositoryName
+  readonly repository: Repository
+  /** Whether users who did not say who they are may read it, where such users are let in at all. */
+  readonly anonymous: boolean
+  /** The `?ns=` that decided, for `OCI-Namespace`. */
+  readonly namespace?: string
+}
+
+export interface Registry {
+  /**
+   * @throws RegistryError NAME_UNKNOWN, DENIED: no upstream for the name, or one that does not
+   * serve it.
+   */
+  resolve(name: RepositoryName, namespace?: string): Resolved
+  /** Hosted and cached repositories, sorted. */
+  catalog(): Promise<readonly RepositoryName[]>
+  /** Downloads that are running. */
+  fillsInFlight(): number
+  /** Ends downloads, and waits for them. */
+  close(): Promise<void>
+}
+
+export type UpstreamOptions = {
+  readonly prefix: string
+  /** Its name in metrics. */
+  readonly upstream: string
+  readonly remote: Remote
+  readonly links: LinkStore
+  readonly tags: {
+    readonly ttl: number
+    readonly staleIfError: number
+    readonly immutable: readonly string[]
+  }
+  /** Globs of names below the prefix. */
+  readonly repositories: readonly string[]
+  readonly anonymous: boolean
+  readonly prefetch: boolean
+}
+
+type RegistryOptions = {
+  readonly upstreams: readonly UpstreamOptions[]
+  readonly cache: BlobCache
+  readonly hosted: {
+    readonly prefixes: readonly string[]
+    readonly blobs: BlobSource
+    readonly links: LinkSource
+  }
+  /** How long a download may take in all, in milliseconds. */
+  readonly fillDeadline: number
+  readonly telemetry: Telemetry
+}
+
+export function createRegistry({
+  upstreams,
+  cache,
+  hosted,
+  fillDeadline,
+  telemetry,
+}: RegistryOptions): Registry {
+  const memory = createManifestMemory()
+  const proxied = upstreams.map((options) => ({
+    ...options,
+    ...createProxied({ ...options, cache, memory, fillDeadline, telemetry }),
+  }))
+  const own = createHosted({ ...hosted, memory })
+
+  const routes: Route[] = [
+    ...proxied.map((upstream) => ({
+      ...upstream,
+      hosts: [new URL(upstream.remote.origin).host, upstream.prefix],
+    })),
+    ...hosted.prefixes.map((prefix) => ({
+      prefix,
+      hosts: [],
+      repositories: ['**'],
+      anonymous: true,
+      open: own.open(prefix),
+    })),
+  ]
+  const resolve = createRouting(routes)
+  const fillsInFlight = () => proxied.reduce((sum, { running }) => sum + running(), 0)
+  telemetry.metrics.watch(() => telemetry.metrics.fillsInFlight.set(fillsInFlight()))
+
+  return {
+    resolve,
+    catalog: async () => {
+      const lists = await Promise.all([own.catalog(), ...proxied.map(({ catalog }) => catalog())])
+      return [...new Set(lists.flat())].sort()
+    },
+    fillsInFlight,
+    close: async () => {
+      await Promise.all(proxied.map(({ close }) => close()))
+    },
+  }
+}

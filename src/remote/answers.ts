@@ -1,0 +1,67 @@
+import { algorithmOf, digestOf, isDigest } from '../oci/digest.ts'
+import { RegistryError } from '../oci/errors.ts'
+import { longestManifest } from '../oci/manifest.ts'
+import { formatReference, type Reference } from '../oci/reference.ts'
+import { readBody } from './read-body.ts'
+import type { RemoteBlob, RemoteManifest } from './remote.ts'
+import type { Answer } from './transport.ts'
+
+/** False for a true miss. An answer that is neither is dropped, and thrown. */
+export function isFound(answer: Answer, origin: string): boolean {
+  if (answer.status === 200 || answer.status === 206) return true
+  answer.drop()
+  if (answer.status === 404) return false
+  if (answer.status === 400)
+    throw new RegistryError('NAME_INVALID', {
+      message: `${origin} refuses the name as invalid (400)`,
+    })
+  throw new RegistryError('UNAVAILABLE', {
+    message: `${origin} answered ${answer.status}`,
+    status: 502,
+  })
+}
+
+/** Computes the digest; an upstream that announces or is asked for another one is broken. */
+export async function verifiedManifest(
+  answer: Answer,
+  reference: Reference,
+  origin: string,
+): Promise<RemoteManifest> {
+  const announced = answer.header('docker-content-digest')
+  const bytes = await readBody(answer, longestManifest)
+  const wanted = 'digest' in reference ? reference.digest : announced
+  if (wanted === undefined) return { digest: digestOf(bytes), bytes }
+  const digest = isDigest(wanted) ? digestOf(bytes, algorithmOf(wanted)) : undefined
+  if (digest === undefined || digest !== wanted)
+    throw wrongDigest(origin, formatReference(reference))
+  return { digest, bytes }
+}
+
+export function wrongDigest(origin: string, reference: string): RegistryError {
+  return new RegistryError('DIGEST_INVALID', {
+    message: `what ${origin} sent for ${reference} does not have its digest`,
+    status: 502,
+  })
+}
+
+/** A part of a blob is taken only if it is exactly the part that was asked for. */
+export function remoteBlob(answer: Answer, asked: number, origin: string): RemoteBlob {
+  const { body, drop } = answer
+  if (answer.status === 200) return { size: lengthOf(answer), from: 0, body, drop }
+  const [, first, last, total] =
+    /^bytes (\d+)-(\d+)\/(\d+)$/.exec(answer.header('content-range') ?? '') ?? []
+  if (asked === 0 || Number(first) !== asked || Number(last) !== Number(total) - 1) {
+    drop()
+    throw new RegistryError('UNAVAILABLE', {
+      message: `${origin} sent another range than it was asked for`,
+      status: 502,
+    })
+  }
+  return { size: Number(total), from: asked, body, drop }
+}
+
+/** Content-Length in bytes; undefined when there is none, or none that makes sense. */
+export function lengthOf(answer: Answer): number | undefined {
+  const value = answer.header('content-length')
+  return value !== undefined && /^\d{1,15}$/.test(value) ? Number(value) : undefined
+}

@@ -1,0 +1,244 @@
+import { LRUCache } from 'lru-cache'
+import { z } from 'zod'
+import type { Credential, Credentials } from '../credentials/credentials.ts'
+import { isRegistryError, RegistryError } from '../oci/errors.ts'
+import { parseRetryAfter } from './breaker.ts'
+import { parseChallenges } from './challenge.ts'
+import type { Origins } from './origins.ts'
+import { readBody } from './read-body.ts'
+import type { Transport } from './transport.ts'
+
+/** What one request has tried so far, so that nothing is tried twice. */
+export type Attempt = { sent?: string | undefined; learned?: boolean; renewed?: boolean }
+
+/**
+ * The `Authorization` header towards one upstream. The only place that makes one.
+ *
+ * 1. An access token is sent as it is: Artifact Registry takes it, and its token endpoint counts
+ *    against quota. A password waits for a challenge, since only that tells whether it goes to the
+ *    registry or to a token endpoint.
+ * 2. A 401 with a Bearer challenge sends the credential to the realm, if that may see it, for a
+ *    token of this scope. Tokens are kept until shortly before they expire, and no longer than the
+ *    credential they were made from.
+ * 3. A 401 to what used to be right renews the credential, once, and asks once more. Then it is a
+ *    refusal.
+ */
+export interface Authorization {
+  header(scope: string): Promise<string | undefined>
+  /** After a 401 to `attempt`: true when asking once more may help. */
+  challenged(attempt: Attempt, scope: string, challenge: string | undefined): Promise<boolean>
+  /** After any other answer: what was sent is right. */
+  accepted(attempt: Attempt): void
+  /** A text that the upstream wrote, without what we sent to it. */
+  scrub(text: string): string
+}
+
+type AuthorizationOptions = {
+  readonly origin: string
+  readonly credentials: Credentials
+  readonly origins: Origins
+  readonly transport: Transport
+}
+
+type Scheme =
+  | { readonly kind: 'basic' }
+  | { readonly kind: 'bearer'; readonly realm: URL; readonly service: string | undefined }
+
+const tokenSchema = z.looseObject({
+  token: z.string().optional(),
+  access_token: z.string().optional(),
+  expires_in: z.number().optional(),
+})
+
+const longestTokenAnswer = 64 * 1024
+/**
+ * What a token lives whose answer does not say, in seconds (distribution, "Token Authentication").
+ */
+const usualLife = 60
+/** Repositories whose tokens are kept. */
+const mostTokens = 2000
+
+export function createAuthorization({
+  origin,
+  credentials,
+  origins,
+  transport,
+}: AuthorizationOptions): Authorization {
+  let scheme: Scheme | undefined
+  let directWorked = false
+  let madeFrom: Credential | undefined
+
+  const tokens = new LRUCache<string, string>({
+    max: mostTokens,
+    ignoreFetchAbort: true,
+    fetchMethod: async (scope, _stale, { options }) => {
+      if (scheme?.kind !== 'bearer') return undefined
+      const { token, life } = await requestToken(scheme, scope, await credentials.current())
+      // A tenth early, so that it does not expire on its way.
+      options.ttl = Math.max(life * 900, 1)
+      return token
+    },
+  })
+
+  const requestToken = async (
+    bearer: Scheme & { kind: 'bearer' },
+    scope: string,
+    credential: Credential,
+  ) => {
+    const trust = origins.realm(bearer.realm)
+    if (trust === undefined) throw forbiddenRealm(origin, bearer.realm)
+    const url = new URL(bearer.realm)
+    if (bearer.service !== undefined) url.searchParams.set('service', bearer.service)
+    url.searchParams.set('scope', scope)
+    const basic = basicOf(credential)
+    const answer = await transport.send({
+      method: 'GET',
+      url,
+      trust,
+      headers: basic === undefined ? {} : { authorization: basic },
+    })
+    const body = await readBody(answer, longestTokenAnswer)
+    if (answer.status !== 200)
+      throw tokenRefused(answer.status, answer.header('retry-after'), url.origin)
+    return readToken(body, url.origin)
+  }
+
+  const tokenRefused = (
+    status: number,
+    retryAfter: string | undefined,
+    realm: string,
+  ): RegistryError => {
+    const message = `${realm} answered ${status} when asked for a token for ${origin} as ${credentials.identity()}`
+    if (status === 429)
+      return new RegistryError('TOOMANYREQUESTS', {
+        message,
+        retryAfter: parseRetryAfter(retryAfter) ?? 5,
+      })
+    if (status === 400 || status === 401 || status === 403)
+      return new RegistryError('DENIED', { message })
+    return new RegistryError('UNAVAILABLE', { message, retryAfter: 5 })
+  }
+
+  const current = async (): Promise<Credential> => {
+    const credential = await credentials.current()
+    if (credential !== madeFrom) tokens.clear()
+    madeFrom = credential
+    return credential
+  }
+
+  /**
+   * True when the challenge tells something new. A realm that may not see the credential is not
+   * remembered.
+   */
+  const learn = (header: string): boolean => {
+    const challenges = parseChallenges(header)
+    const bearer = challenges.find((challenge) => challenge.scheme === 'bearer')
+    const realm = URL.parse(bearer?.parameters['realm'] ?? '')
+    const before = scheme
+    if (realm !== null) {
+      if (origins.realm(realm) === undefined) throw forbiddenRealm(origin, realm)
+      scheme = { kind: 'bearer', realm, service: bearer?.parameters['service'] }
+      return (
+        before?.kind !== 'bearer' ||
+        before.realm.href !== realm.href ||
+        before.service !== scheme.service
+      )
+    }
+    if (!challenges.some((challenge) => challenge.scheme === 'basic')) return false
+    scheme = { kind: 'basic' }
+    return before?.kind !== 'basic'
+  }
+
+  /**
+   * A credential that the token endpoint refuses is renewed once; an endpoint that fails may have
+   * moved, so it is learned anew.
+   */
+  const tokenFor = async (scope: string, credential: Credential): Promise<string | undefined> => {
+    try {
+      return await tokens.fetch(scope)
+    } catch (error) {
+      if (!isRegistryError(error, 'DENIED')) {
+        scheme = undefined
+        throw error
+      }
+      const renewed = await credentials.renew(credential)
+      if (renewed === credential) throw error
+      await current()
+      return tokens.fetch(scope)
+    }
+  }
+
+  return {
+    header: async (scope) => {
+      const credential = await current()
+      if (scheme?.kind === 'bearer') {
+        const token = await tokenFor(scope, credential)
+        return token === undefined ? undefined : `Bearer ${token}`
+      }
+      if (credential.kind === 'access-token')
+        return scheme?.kind === 'basic' ? basicOf(credential) : `Bearer ${credential.token}`
+      return scheme?.kind === 'basic' ? basicOf(credential) : undefined
+    },
+
+    challenged: async (attempt, scope, challenge) => {
+      const wasKnown = attempt.sent !== undefined && (scheme !== undefined || directWorked)
+      if (wasKnown && !attempt.renewed) {
+        attempt.renewed = true
+        tokens.delete(scope)
+        if (madeFrom !== undefined) await credentials.renew(madeFrom)
+        return true
+      }
+      if (attempt.learned || challenge === undefined) return false
+      attempt.learned = true
+      return learn(challenge)
+    },
+
+    accepted: (attempt) => {
+      if (scheme === undefined && attempt.sent !== undefined) directWorked = true
+    },
+
+    scrub: (text) => {
+      const secrets = [...tokens.values(), ...(madeFrom === undefined ? [] : secretsOf(madeFrom))]
+      return secrets.reduce((rest, secret) => rest.replaceAll(secret, '[redacted]'), text)
+    },
+  }
+}
+
+function basicOf(credential: Credential): string | undefined {
+  if (credential.kind === 'anonymous') return undefined
+  const secret = credential.kind === 'password' ? credential.password : credential.token
+  return `Basic ${Buffer.from(`${credential.username}:${secret}`).toString('base64')}`
+}
+
+function secretsOf(credential: Credential): readonly string[] {
+  if (credential.kind === 'anonymous') return []
+  const secret = credential.kind === 'password' ? credential.password : credential.token
+  return [secret, basicOf(credential)?.slice('Basic '.length) ?? ''].filter(Boolean)
+}
+
+function readToken(body: Buffer, realm: string): { token: string; life: number } {
+  const parsed = tokenSchema.safeParse(parseJson(body))
+  const token = parsed.data?.token ?? parsed.data?.access_token
+  if (token === undefined) {
+    throw new RegistryError('UNAVAILABLE', {
+      message: `${realm} answered without a token`,
+      status: 502,
+    })
+  }
+  return { token, life: parsed.data?.expires_in ?? usualLife }
+}
+
+function parseJson(body: Buffer): unknown {
+  try {
+    return JSON.parse(body.toString('utf8'))
+  } catch {
+    return undefined
+  }
+}
+
+function forbiddenRealm(origin: string, realm: URL): RegistryError {
+  return new RegistryError('UNAVAILABLE', {
+    message: `${origin} wants its credential sent to ${realm.origin}, which is neither its own nor of its domain; list it under the upstream's tokenRealms if that is right`,
+    status: 502,
+  })
+}

@@ -1,0 +1,276 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { z } from 'zod'
+import { isRegistryError, RegistryError } from '../oci/errors.ts'
+import type { Metrics } from '../telemetry/telemetry.ts'
+import type { Attempt, Authorization } from './authorization.ts'
+import { type Breaker, parseRetryAfter } from './breaker.ts'
+import { UpstreamFailure } from './faults.ts'
+import type { Origins, Trust } from './origins.ts'
+import { readBody } from './read-body.ts'
+import type { Slots } from './slots.ts'
+import type { Answer, Transport } from './transport.ts'
+
+/** One idempotent question to the upstream. */
+type Question = {
+  readonly method: 'GET' | 'HEAD'
+  /** Path and query below the upstream's origin, built from parsed names only. */
+  readonly path: string
+  /** What the token must allow, such as `repository:library/busybox:pull`. */
+  readonly scope: string
+  readonly headers?: Record<string, string>
+  readonly signal?: AbortSignal
+}
+
+/**
+ * Asks the upstream: 200, 206 and 404 come back, as do other 4XX that are no refusal; everything
+ * else throws.
+ */
+export interface Exchange {
+  ask(question: Question): Promise<Answer>
+}
+
+type ExchangeOptions = {
+  readonly base: URL
+  /** The upstream's name in metrics. */
+  readonly upstream: string
+  readonly identity: () => string
+  readonly transport: Transport
+  readonly authorization: Authorization
+  readonly origins: Origins
+  readonly breaker: Breaker
+  readonly slots: Slots
+  readonly metrics: Metrics
+}
+
+const mostRetries = 2
+const mostRedirects = 3
+/** Before a retry, in milliseconds; doubled for the second, spread by half. */
+const retryDelay = 150
+/** An upstream that wants to be left alone for longer than this, in seconds, is not tried again. */
+const longestWait = 5
+const redirects = new Set([301, 302, 303, 307, 308])
+const refusals = new Set([401, 403, 429])
+/** How much of an upstream's own words is read, in bytes, and passed on, in characters. */
+const longestReason = 16 * 1024
+const shownReason = 300
+
+const errorSchema = z.looseObject({
+  errors: z.array(z.looseObject({ message: z.string().optional() })),
+})
+
+/**
+ * 1. Take a slot, so that the upstream never sees more than so many requests of ours; ask the
+ *    breaker.
+ * 2. Send, with the credential; on 401 let authorization decide whether to ask once more.
+ * 3. Follow redirects by hand, without the credential once the origin is another.
+ * 4. Try again, twice at most, what broke before an answer came, and 5XX; what timed out, once.
+ *    Nothing else is tried again, and nobody above tries again.
+ * 5. The slot is given back when the body has been read or dropped.
+ */
+export function createExchange(options: ExchangeOptions): Exchange {
+  const { base, upstream, identity, transport, authorization, origins, breaker, slots, metrics } =
+    options
+
+  const sendOnce = async (
+    question: Question,
+    url: URL,
+    trust: Trust,
+    authorize: string | undefined,
+  ): Promise<Answer> => {
+    const headers = {
+      ...question.headers,
+      ...(authorize !== undefined && { authorization: authorize }),
+    }
+    const stop = metrics.upstreamDuration.startTimer({ upstream })
+    try {
+      const answer = await transport.send({
+        method: question.method,
+        url,
+        trust,
+        headers,
+        signal: question.signal,
+      })
+      metrics.upstreamRequests.inc({ upstream, status: answer.status })
+      return answer
+    } catch (error) {
+      metrics.upstreamRequests.inc({ upstream, status: 'error' })
+      throw error
+    } finally {
+      stop()
+    }
+  }
+
+  const sendAuthorized = async (question: Question, url: URL): Promise<Answer> => {
+    const attempt: Attempt = {}
+    for (;;) {
+      attempt.sent = await authorization.header(question.scope)
+      const answer = await sendOnce(question, url, 'own', attempt.sent)
+      if (answer.status !== 401) {
+        authorization.accepted(attempt)
+        return answer
+      }
+      if (
+        !(await authorization.challenged(
+          attempt,
+          question.scope,
+          answer.header('www-authenticate'),
+        ))
+      )
+        return answer
+      answer.drop()
+    }
+  }
+
+  const follow = async (question: Question, asked: URL, first: Answer): Promise<Answer> => {
+    let answer = first
+    let url = asked
+    for (let hops = 0; redirects.has(answer.status); hops += 1) {
+      const target = URL.parse(answer.header('location') ?? '', url.href)
+      const trust = target === null ? undefined : origins.redirect(target)
+      answer.drop()
+      if (target === null || trust === undefined) throw forbiddenRedirect(base.origin, target)
+      if (hops === mostRedirects)
+        throw new UpstreamFailure('garbled', `${base.origin} redirects in circles`, {})
+      url = target
+      answer =
+        trust === 'own'
+          ? await sendAuthorized(question, url)
+          : await sendOnce(question, url, trust, undefined)
+    }
+    return answer
+  }
+
+  const askOnce = async (question: Question): Promise<Answer> => {
+    const url = urlOf(base, question.path)
+    const answer = await follow(question, url, await sendAuthorized(question, url))
+    if (refusals.has(answer.status) || answer.status >= 500) throw await refusalOf(answer)
+    return answer
+  }
+
+  const record = (error: unknown): void => {
+    if (error instanceof UpstreamFailure) breaker.failed(error.message)
+    else if (isRegistryError(error, 'TOOMANYREQUESTS')) breaker.throttled(error.retryAfter)
+    else if (isRegistryError(error, 'DENIED')) breaker.succeeded()
+  }
+
+  const refusalOf = async (answer: Answer): Promise<RegistryError> => {
+    const reason = authorization.scrub(
+      reasonIn(await readBody(answer, longestReason).catch(() => Buffer.alloc(0))),
+    )
+    const told = `${base.origin} answered ${answer.status}${reason && `: ${reason}`}`
+    const retryAfter = parseRetryAfter(answer.header('retry-after'))
+    if (answer.status === 429)
+      return new RegistryError('TOOMANYREQUESTS', {
+        message: told,
+        ...(retryAfter !== undefined && { retryAfter }),
+      })
+    if (answer.status >= 500)
+      return new UpstreamFailure('failing', told, retryAfter === undefined ? {} : { retryAfter })
+    return new RegistryError('DENIED', { message: `refused to ${identity()}: ${told}` })
+  }
+
+  const ask = async (question: Question): Promise<Answer> => {
+    for (let retries = 0; ; retries += 1) {
+      breaker.check()
+      try {
+        const answer = await askOnce(question)
+        breaker.succeeded()
+        return answer
+      } catch (error) {
+        record(error)
+        if (question.signal?.aborted || !isWorthRetrying(error, retries)) throw softened(error)
+        await sleep(retryDelay * 2 ** retries * (0.5 + Math.random()))
+      }
+    }
+  }
+
+  return {
+    ask: async (question) => {
+      const release = await slots.take()
+      try {
+        return releasing(await ask(question), release)
+      } catch (error) {
+        release()
+        throw error
+      }
+    },
+  }
+}
+
+/** Built from validated parts, and looked at once more: nothing may have changed where it goes. */
+function urlOf(base: URL, path: string): URL {
+  const full = base.pathname.replace(/\/$/, '') + path
+  const url = new URL(full, base.origin)
+  if (url.origin !== base.origin || url.pathname + url.search !== full) {
+    throw new RegistryError('NAME_INVALID', {
+      message: 'the name does not survive as part of a URL',
+    })
+  }
+  return url
+}
+
+function isWorthRetrying(error: unknown, retries: number): boolean {
+  if (!(error instanceof UpstreamFailure) || retries >= mostRetries) return false
+  if (error.fault === 'slow') return retries === 0
+  return (
+    error.fault === 'broken' ||
+    (error.fault === 'failing' && (error.retryAfter ?? 0) <= longestWait)
+  )
+}
+
+/** Clients retry a 429 at once and without reading Retry-After (containerd), so it ends here. */
+function softened(error: unknown): unknown {
+  if (!isRegistryError(error, 'TOOMANYREQUESTS')) return error
+  const { message, retryAfter = 5 } = error
+  return new RegistryError('UNAVAILABLE', {
+    message,
+    retryAfter: Math.ceil(retryAfter),
+    cause: error,
+  })
+}
+
+function releasing(answer: Answer, release: () => void): Answer {
+  return {
+    ...answer,
+    body: whenDone(answer.body, release),
+    drop: () => {
+      release()
+      answer.drop()
+    },
+  }
+}
+
+async function* whenDone(
+  body: AsyncIterable<Buffer>,
+  release: () => void,
+): AsyncGenerator<Buffer, void, undefined> {
+  try {
+    yield* body
+  } finally {
+    release()
+  }
+}
+
+/** An OCI error's message, or plain text; never markup. */
+function reasonIn(body: Buffer): string {
+  const text = body.toString('utf8')
+  const reason = messageIn(text) ?? (/[<{]/.test(text) ? '' : text)
+  return reason
+    .replace(/[^\x20-\x7e]+/g, ' ')
+    .trim()
+    .slice(0, shownReason)
+}
+
+function messageIn(text: string): string | undefined {
+  try {
+    return errorSchema.parse(JSON.parse(text)).errors[0]?.message
+  } catch {
+    return undefined
+  }
+}
+
+function forbiddenRedirect(origin: string, target: URL | null): RegistryError {
+  const where = target === null ? 'nowhere' : target.origin
+  const message = `${origin} redirects to ${where}, which is not allowed; list it under the upstream's redirects if that is right`
+  return new RegistryError('UNAVAILABLE', { message, status: 502 })
+}

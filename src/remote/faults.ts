@@ -1,0 +1,101 @@
+import { RegistryError } from '../oci/errors.ts'
+import { redact } from '../telemetry/telemetry.ts'
+
+/**
+ * How an upstream failed. `unreachable`: no connection. `broken`: the connection ended before the
+ * answer did, as one does that was kept alive too long. `slow`: no answer in time. `untrusted`:
+ * TLS. `garbled`: what came was no HTTP. `failing`: 5XX.
+ */
+type Fault = 'unreachable' | 'broken' | 'slow' | 'untrusted' | 'garbled' | 'failing'
+
+/**
+ * The upstream's fault, not ours and not the client's. Its message is for clients; the cause, a
+ * foreign error, for the log.
+ */
+export class UpstreamFailure extends RegistryError {
+  readonly fault: Fault
+
+  constructor(
+    fault: Fault,
+    message: string,
+    { cause, retryAfter = 5 }: { cause?: unknown; retryAfter?: number },
+  ) {
+    super('UNAVAILABLE', {
+      message,
+      status: statuses[fault],
+      retryAfter: Math.ceil(retryAfter),
+      cause,
+    })
+    this.fault = fault
+  }
+}
+
+const statuses = {
+  unreachable: 503,
+  broken: 503,
+  slow: 504,
+  untrusted: 502,
+  garbled: 502,
+  failing: 503,
+} as const satisfies Record<Fault, number>
+
+const byCode: Readonly<Record<string, readonly [Fault, string]>> = {
+  UND_ERR_CONNECT_TIMEOUT: ['unreachable', 'no connection within the time limit'],
+  ECONNREFUSED: ['unreachable', 'connection refused'],
+  EHOSTUNREACH: ['unreachable', 'no route to the host'],
+  ENETUNREACH: ['unreachable', 'no route to the network'],
+  ENOTFOUND: ['unreachable', 'its name does not resolve'],
+  EAI_AGAIN: ['unreachable', 'its name cannot be looked up at the moment'],
+  EADDRNOTAVAIL: ['unreachable', 'no local address or port is free'],
+  EMFILE: ['unreachable', 'too many open files on our side'],
+  UND_ERR_HEADERS_TIMEOUT: ['slow', 'no answer within the time limit'],
+  UND_ERR_BODY_TIMEOUT: ['slow', 'its answer stopped arriving'],
+  UND_ERR_HEADERS_OVERFLOW: ['garbled', 'its answer has too large headers'],
+  UND_ERR_RES_CONTENT_LENGTH_MISMATCH: ['broken', 'its answer had another length than it said'],
+}
+
+const socketCodes = new Set([
+  'UND_ERR_SOCKET',
+  'ECONNRESET',
+  'EPIPE',
+  'ECONNABORTED',
+  'ETIMEDOUT',
+  'UND_ERR_ABORTED',
+])
+const tlsCode =
+  /^(ERR_TLS|ERR_SSL|CERT_|UNABLE_TO|SELF_SIGNED|DEPTH_ZERO|HOSTNAME_MISMATCH|EPROTO|ERR_OSSL)/
+
+/**
+ * Translates whatever the HTTP client threw while talking to `origin`. The one place that knows its
+ * codes.
+ */
+export function toUpstreamFailure(error: unknown, origin: string): RegistryError {
+  if (error instanceof RegistryError) return error
+  const { code, message } = firstWithCode(error)
+  const [fault, why] = byCode[code] ?? classify(code, message)
+  return new UpstreamFailure(fault, `cannot use ${origin}: ${why}`, { cause: error })
+}
+
+function classify(code: string, message: string): readonly [Fault, string] {
+  if (socketCodes.has(code)) return ['broken', 'the connection broke']
+  if (tlsCode.test(code))
+    return ['untrusted', `TLS: ${redact(message)} (certificateAuthorities adds a company's own)`]
+  if (code.startsWith('HPE_')) return ['garbled', 'what it answered is not HTTP']
+  return ['unreachable', redact(message)]
+}
+
+/** Several addresses fail as one AggregateError without a code of its own. */
+function firstWithCode(error: unknown): { code: string; message: string } {
+  if (error instanceof AggregateError && !('code' in error)) return firstWithCode(error.errors[0])
+  if (!(error instanceof Error)) return { code: '', message: String(error) }
+  if ('code' in error && typeof error.code === 'string') {
+    const inner =
+      error.cause instanceof Error && error.code === 'UND_ERR_SOCKET'
+        ? firstWithCode(error.cause)
+        : undefined
+    return inner?.code ? inner : { code: error.code, message: error.message }
+  }
+  return error.cause === undefined
+    ? { code: '', message: error.message }
+    : firstWithCode(error.cause)
+}

@@ -1,0 +1,98 @@
+import { z } from 'zod'
+import type { Digest } from '../oci/digest.ts'
+import { RegistryError } from '../oci/errors.ts'
+import { mediaTypes } from '../oci/manifest.ts'
+import { isTag, type Tag } from '../oci/reference.ts'
+import type { Exchange } from './exchange.ts'
+import { readBody } from './read-body.ts'
+import type { Answer } from './transport.ts'
+
+/** As many as Amazon ECR gives; it refuses a larger `n`. */
+const pageSize = 1000
+const mostPages = 200
+const longestPage = 8 * 1024 * 1024
+
+const tagsSchema = z.looseObject({ tags: z.array(z.string()).nullish() })
+const indexSchema = z.looseObject({ manifests: z.array(z.unknown()).nullish() })
+
+type ListOptions = {
+  readonly exchange: Exchange
+  /** `/v2/NAME` on the upstream. */
+  readonly path: string
+  readonly scope: string
+  readonly origin: string
+}
+
+/**
+ * Follows the upstream's pages to the end, whatever their order, so that ours can be sorted and cut
+ * as the spec demands.
+ */
+export async function fetchTags(options: ListOptions): Promise<readonly Tag[] | undefined> {
+  const pages = await fetchPages(options, `${options.path}/tags/list?n=${pageSize}`, tagsSchema)
+  if (pages === undefined) return undefined
+  const tags = new Set(pages.flatMap((page) => page.tags ?? []).filter(isTag))
+  return [...tags].sort()
+}
+
+/** Undefined when the upstream has no referrers API. */
+export async function fetchReferrers(
+  options: ListOptions & { readonly digest: Digest },
+): Promise<readonly unknown[] | undefined> {
+  const pages = await fetchPages(
+    options,
+    `${options.path}/referrers/${options.digest}`,
+    indexSchema,
+    mediaTypes.ociIndex,
+  )
+  return pages?.flatMap((page) => page.manifests ?? [])
+}
+
+async function fetchPages<Page>(
+  { exchange, path, scope, origin }: ListOptions,
+  first: string,
+  schema: z.ZodType<Page>,
+  mediaType?: string,
+): Promise<readonly Page[] | undefined> {
+  const pages: Page[] = []
+  let next: string | undefined = first
+  while (next !== undefined) {
+    if (pages.length === mostPages) throw broken(origin, `${path} has more than ${mostPages} pages`)
+    const answer: Answer = await exchange.ask({ method: 'GET', path: next, scope })
+    if (
+      answer.status !== 200 ||
+      (mediaType !== undefined && !answer.header('content-type')?.startsWith(mediaType))
+    ) {
+      answer.drop()
+      if (pages.length > 0) throw broken(origin, `${path} broke off with ${answer.status}`)
+      return undefined
+    }
+    pages.push(readPage(await readBody(answer, longestPage), schema, origin, path))
+    next = nextPage(answer.header('link'), origin, first)
+  }
+  return pages
+}
+
+function readPage<Page>(body: Buffer, schema: z.ZodType<Page>, origin: string, path: string): Page {
+  try {
+    return schema.parse(JSON.parse(body.toString('utf8')))
+  } catch (cause) {
+    throw broken(origin, `${path} is no list`, cause)
+  }
+}
+
+/**
+ * The target of `rel="next"` (RFC 8288), if it is another page of the same list on the same origin.
+ */
+function nextPage(link: string | undefined, origin: string, first: string): string | undefined {
+  const target = /<([^>]*)>\s*;[^,]*\brel="?next"?/.exec(link ?? '')?.[1]
+  const url = target === undefined ? null : URL.parse(target, origin + first)
+  const path = new URL(first, origin).pathname
+  // An upstream below a path of its host writes that in front; asking puts it there again.
+  return url !== null && url.origin === origin && url.pathname.endsWith(path)
+    ? path + url.search
+    : undefined
+}
+
+function broken(origin: string, what: string, cause?: unknown): RegistryError {
+  return new RegistryError('UNAVAILABLE', { message: `${origin}: ${what}`, status: 502, cause })
+}

@@ -1,0 +1,263 @@
+import type { Credentials } from '../credentials/credentials.ts'
+import { type Digest, isDigest } from '../oci/digest.ts'
+import { isRegistryError } from '../oci/errors.ts'
+import { childrenOf, mediaTypes } from '../oci/manifest.ts'
+import {
+  formatReference,
+  type Reference,
+  type RepositoryName,
+  referrersTag,
+  type Tag,
+} from '../oci/reference.ts'
+import type { Telemetry } from '../telemetry/telemetry.ts'
+import { isFound, lengthOf, remoteBlob, verifiedManifest, wrongDigest } from './answers.ts'
+import { createAuthorization } from './authorization.ts'
+import { createBreaker } from './breaker.ts'
+import { createExchange } from './exchange.ts'
+import { UpstreamFailure } from './faults.ts'
+import { fetchReferrers, fetchTags } from './listings.ts'
+import { createOrigins } from './origins.ts'
+import { createSlots } from './slots.ts'
+import { createTransport, type ForwardProxy, type Timeouts } from './transport.ts'
+
+/**
+ * A manifest as it came, its digest computed from its bytes and equal to whatever was asked for or
+ * announced.
+ */
+export type RemoteManifest = { readonly digest: Digest; readonly bytes: Buffer }
+
+/** A blob under way. Nothing of it is verified. */
+export type RemoteBlob = {
+  /** Bytes of the whole blob; undefined when the upstream does not say. */
+  readonly size: number | undefined
+  /** Where the body begins: what was asked for, or 0 from an upstream that knows no ranges. */
+  readonly from: number
+  readonly body: AsyncIterable<Buffer>
+  readonly drop: () => void
+}
+
+/**
+ * One upstream registry, read. `undefined` is a true miss: it said 404. Everything else that is no
+ * answer throws a RegistryError: DENIED (403) when it refuses us, UNAVAILABLE (502, 503, 504) when
+ * it is broken, away or asks for quiet.
+ */
+export interface Remote {
+  /** Scheme, host and port. */
+  readonly origin: string
+  readonly identity: () => string
+  /** Why it is not usable right now, if it is not. */
+  trouble(): string | undefined
+  manifest(name: RepositoryName, reference: Reference): Promise<RemoteManifest | undefined>
+  /** The digest of a tag, without its manifest if the upstream can do that. */
+  resolve(name: RepositoryName, tag: Tag): Promise<Digest | RemoteManifest | undefined>
+  blob(
+    name: RepositoryName,
+    digest: Digest,
+    from: number,
+    signal?: AbortSignal,
+  ): Promise<RemoteBlob | undefined>
+  /** Whether the repository has the blob, and its size in bytes if the upstream says so. */
+  statBlob(
+    name: RepositoryName,
+    digest: Digest,
+  ): Promise<{ readonly size: number | undefined } | undefined>
+  /** All tags, sorted, none twice. */
+  tags(name: RepositoryName): Promise<readonly Tag[] | undefined>
+  /**
+   * Descriptors, as the upstream wrote them, of what refers to `digest`; empty when nothing does.
+   */
+  referrers(name: RepositoryName, digest: Digest): Promise<readonly unknown[]>
+  close(): Promise<void>
+}
+
+export type RemoteOptions = {
+  /** Its name in metrics and logs. */
+  readonly upstream: string
+  /** Where it is: origin, and a path in front of `/v2/` if it has one. */
+  readonly url: string
+  readonly credentials: Credentials
+  readonly tokenRealms: readonly string[]
+  readonly redirects: readonly string[]
+  readonly timeouts: Timeouts
+  readonly certificateAuthorities?: string | undefined
+  readonly proxy?: ForwardProxy | undefined
+  readonly userAgent: string
+  readonly telemetry: Telemetry
+}
+
+/**
+ * Every type that is known, so that what is cached does not depend on who asked first; then
+ * whatever there is.
+ */
+const manifestTypes = [...Object.values(mediaTypes), '*/*;q=0.5'].join(', ')
+
+/** Questions and downloads do not wait for one another. */
+const questionSlots = {
+  limit: 32,
+  queue: 2000,
+  patience: 15_000,
+  purpose: 'questions to the upstream',
+}
+const downloadSlots = {
+  limit: 48,
+  queue: 2000,
+  patience: 300_000,
+  purpose: 'downloads from the upstream',
+}
+
+const hubHost = 'registry-1.docker.io'
+
+export function createRemote(options: RemoteOptions): Remote {
+  const { upstream, credentials, telemetry } = options
+  const base = new URL(options.url)
+  const transport = createTransport(options)
+  const origins = createOrigins({
+    own: base.origin,
+    realms: options.tokenRealms,
+    redirects: options.redirects,
+  })
+  const authorization = createAuthorization({
+    origin: base.origin,
+    credentials,
+    origins,
+    transport,
+  })
+  const breaker = createBreaker({
+    origin: base.origin,
+    onChange: (open) => {
+      telemetry.metrics.breakerOpen.set({ upstream }, open ? 1 : 0)
+      telemetry.log.warn({ upstream, open }, 'breaker changed')
+    },
+  })
+  const shared = {
+    base,
+    upstream,
+    identity: credentials.identity,
+    transport,
+    authorization,
+    origins,
+    breaker,
+    metrics: telemetry.metrics,
+  }
+  const questions = createExchange({ ...shared, slots: createSlots(questionSlots) })
+  const downloads = createExchange({ ...shared, slots: createSlots(downloadSlots) })
+
+  /** Docker Hub's official images live below `library/`, which its users never write. */
+  const pathOf = (name: RepositoryName) =>
+    `/v2/${base.host === hubHost && !name.includes('/') ? `library/${name}` : name}`
+  const scopeOf = (name: RepositoryName) => `repository:${pathOf(name).slice('/v2/'.length)}:pull`
+
+  const manifest: Remote['manifest'] = async (name, reference) => {
+    const path = `${pathOf(name)}/manifests/${formatReference(reference)}`
+    const answer = await questions.ask({
+      method: 'GET',
+      path,
+      scope: scopeOf(name),
+      headers: { accept: manifestTypes },
+    })
+    if (!isFound(answer, base.origin)) return undefined
+    return verifiedManifest(answer, reference, base.origin)
+  }
+
+  const blob: Remote['blob'] = async (name, digest, from, signal) => {
+    const answer = await downloads.ask({
+      method: 'GET',
+      path: `${pathOf(name)}/blobs/${digest}`,
+      scope: scopeOf(name),
+      headers: { accept: '*/*', ...(from > 0 && { range: `bytes=${from}-` }) },
+      ...(signal && { signal }),
+    })
+    return isFound(answer, base.origin) ? remoteBlob(answer, from, base.origin) : undefined
+  }
+
+  /**
+   * public.ecr.aws answers HEAD of a blob with 401, or hangs up; once seen, GET is used from the
+   * start.
+   */
+  let answersHead = true
+
+  const headBlob = async (name: RepositoryName, digest: Digest) => {
+    try {
+      const path = `${pathOf(name)}/blobs/${digest}`
+      const answer = await questions.ask({ method: 'HEAD', path, scope: scopeOf(name) })
+      answer.drop()
+      if (answer.status === 404) return undefined
+      return answer.status === 200 ? { size: lengthOf(answer) } : 'refused'
+    } catch (error) {
+      if (
+        isRegistryError(error, 'DENIED') ||
+        (error instanceof UpstreamFailure && error.fault === 'broken')
+      )
+        return 'refused'
+      throw error
+    }
+  }
+
+  return {
+    origin: base.origin,
+    identity: credentials.identity,
+    trouble: () =>
+      breaker.isOpen()
+        ? 'it failed, or asked for quiet, and is left alone for a moment'
+        : credentials.trouble(),
+    manifest,
+
+    resolve: async (name, tag) => {
+      const path = `${pathOf(name)}/manifests/${tag}`
+      const answer = await questions.ask({
+        method: 'HEAD',
+        path,
+        scope: scopeOf(name),
+        headers: { accept: manifestTypes },
+      })
+      answer.drop()
+      if (answer.status === 404) return undefined
+      const digest = answer.header('docker-content-digest')
+      // Some registries refuse HEAD, or leave out the digest.
+      if (answer.status !== 200 || digest === undefined) return manifest(name, { tag })
+      if (!isDigest(digest)) throw wrongDigest(base.origin, formatReference({ tag }))
+      return digest
+    },
+
+    blob,
+
+    statBlob: async (name, digest) => {
+      if (answersHead) {
+        const stat = await headBlob(name, digest)
+        if (stat !== 'refused') return stat
+      }
+      const found = await blob(name, digest, 0)
+      answersHead = answersHead && found === undefined
+      found?.drop()
+      return found
+    },
+
+    tags: (name) =>
+      fetchTags({
+        exchange: questions,
+        path: pathOf(name),
+        scope: scopeOf(name),
+        origin: base.origin,
+      }),
+
+    referrers: async (name, digest) => {
+      const listed = await fetchReferrers({
+        exchange: questions,
+        path: pathOf(name),
+        scope: scopeOf(name),
+        origin: base.origin,
+        digest,
+      })
+      if (listed !== undefined) return listed
+      // The tag schema of registries without the API (distribution-spec, "Unavailable Referrers
+      // API").
+      const index = await manifest(name, { tag: referrersTag(digest) })
+      return index === undefined ? [] : childrenOf(index.bytes)
+    },
+
+    close: async () => {
+      credentials.close()
+      await transport.close()
+    },
+  }
+}

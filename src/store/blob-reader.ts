@@ -1,0 +1,235 @@
+import type { FileHandle } from 'node:fs/promises'
+import { LRUCache } from 'lru-cache'
+import { algorithmOf, createDigester, type Digest, digestOf } from '../oci/digest.ts'
+import { RegistryError } from '../oci/errors.ts'
+import { errnoOf, openRegular } from './files.ts'
+import { blobPath } from './paths.ts'
+import { createSharedContent, heldBack, type SharedContent } from './shared-content.ts'
+import { isUnchanged, type Stamp, stampOf } from './stamp.ts'
+import type { BlobSource } from './store.ts'
+
+/** Blobs whose stamps are remembered; one that was forgotten is verified once more. */
+const mostStamps = 200_000
+/** Bytes that are read at once to verify. */
+const readSize = 256 * 1024
+
+const wrongBytes = 'its bytes have another digest'
+
+/** Reads blobs from their files, and knows which of them were found right since the start. */
+export interface BlobReader extends BlobSource {
+  /** The file was just found right. */
+  trust(digest: Digest, stamp: Stamp): void
+  /** Something may be wrong with the file: it is verified before it is read again. */
+  doubt(digest: Digest): void
+  /** Reads all of a file that nobody asked for; `pace` is awaited with the bytes read so far. */
+  verify(digest: Digest, pace: (bytes: number) => Promise<void>): Promise<void>
+  /** Waits for what is being verified. */
+  close(): Promise<void>
+}
+
+type BlobReaderOptions = {
+  readonly root: string
+  /** A file that is not what its name says. What becomes of it is its owner's decision. */
+  readonly onRot: (digest: Digest, reason: string) => Promise<void>
+  /** A blob of so many bytes is read. */
+  readonly onUse: (digest: Digest, size: number) => void
+  /**
+   * Keeps a blob from being removed while it is read; called once for all who read it at the same
+   * time.
+   */
+  readonly pin: (digest: Digest) => () => void
+}
+
+/** `settled` tells whether the verification that is under way found it right. */
+type Opened = {
+  readonly content: SharedContent
+  readonly file: FileHandle
+  readonly size: number
+  settled?: Promise<boolean>
+}
+
+/**
+ * 1. A file whose stamp is the one with which it was last found right is handed out at once.
+ * 2. Any other is hashed first: a small one before it is handed out, a large one while it is read,
+ *    its end held back. One open file, and one hash, serve all who read at the same time.
+ * 3. What does not match is reported, and not here any more.
+ */
+export function createBlobReader({ root, onRot, onUse, pin }: BlobReaderOptions): BlobReader {
+  const stamps = new LRUCache<Digest, Stamp>({ max: mostStamps })
+  const inUse = new Map<Digest, Opened>()
+
+  const rot = async (digest: Digest, reason: string): Promise<undefined> => {
+    stamps.delete(digest)
+    inUse.delete(digest)
+    await onRot(digest, reason)
+    return undefined
+  }
+
+  const isTrusted = (digest: Digest, file: FileHandle): boolean => {
+    const stamp = stamps.get(digest)
+    return stamp !== undefined && isUnchanged(file.fd, stamp)
+  }
+
+  const share = (digest: Digest, file: FileHandle, size: number): Opened => {
+    const unpin = pin(digest)
+    const prove = () => {
+      if (isTrusted(digest, file)) return
+      stamps.delete(digest)
+      throw new RegistryError('UNKNOWN', {
+        message: `${digest} was changed on disk while it was read`,
+      })
+    }
+    const onIdle = () => {
+      if (inUse.get(digest) === opened) inUse.delete(digest)
+    }
+    const content = createSharedContent({
+      digest,
+      size,
+      file,
+      prove,
+      onBroken: () => stamps.delete(digest),
+      onIdle,
+      onClosed: unpin,
+    })
+    const opened: Opened = { content, file, size }
+    inUse.set(digest, opened)
+    return opened
+  }
+
+  const isRight = async (
+    digest: Digest,
+    file: FileHandle,
+    onProgress: (bytes: number) => Promise<void> | void,
+  ) => {
+    const stamp = stampOf(await file.stat({ bigint: true }))
+    const digester = createDigester(algorithmOf(digest))
+    const buffer = Buffer.allocUnsafe(readSize)
+    for (;;) {
+      const { bytesRead } = await readOrEnd(file, buffer, digester.size)
+      if (bytesRead === 0) break
+      digester.update(buffer.subarray(0, bytesRead))
+      await onProgress(digester.size)
+    }
+    if (digester.digest() !== digest || !isUnchanged(file.fd, stamp)) return false
+    stamps.set(digest, stamp)
+    return true
+  }
+
+  const verifyWhileRead = async (
+    digest: Digest,
+    { content, file, size }: Opened,
+  ): Promise<boolean> => {
+    try {
+      if (await isRight(digest, file, content.advance)) {
+        content.finish(size)
+        return true
+      }
+      content.fail(
+        new RegistryError('UNKNOWN', { message: `${digest} had rotted on disk; ask again` }),
+      )
+      await rot(digest, wrongBytes)
+    } catch (error) {
+      content.fail(error)
+    }
+    return false
+  }
+
+  /** The shared file of those who read the blob now, or one newly opened, held for the caller. */
+  const openShared = async (digest: Digest): Promise<Opened | undefined> => {
+    const shared = () => {
+      const opened = inUse.get(digest)
+      if (opened === undefined || (opened.settled === undefined && !isTrusted(digest, opened.file)))
+        return undefined
+      opened.content.hold()
+      return opened
+    }
+    const before = shared()
+    if (before !== undefined) return before
+
+    const file = await openRegular(blobPath(root, digest))
+    if (file === 'missing') return undefined
+    if (file === 'strange') return rot(digest, 'it is no regular file')
+    const { size } = await file.stat()
+    const meanwhile = shared()
+    if (meanwhile !== undefined) {
+      await file.close()
+      return meanwhile
+    }
+    const opened = share(digest, file, size)
+    if (isTrusted(digest, file)) {
+      opened.content.finish(size)
+    } else {
+      opened.content.hold()
+      opened.settled = verifyWhileRead(digest, opened).finally(() => {
+        delete opened.settled
+        opened.content.release()
+      })
+    }
+    return opened
+  }
+
+  return {
+    open: async (digest) => {
+      const opened = await openShared(digest)
+      if (opened === undefined) return undefined
+      onUse(digest, opened.size)
+      const reader = opened.content.read()
+      opened.content.release()
+      if (opened.size > heldBack || opened.settled === undefined || (await opened.settled))
+        return reader
+      reader.close()
+      return undefined
+    },
+
+    read: async (digest, limit) => {
+      const file = await openRegular(blobPath(root, digest))
+      if (file === 'missing') return undefined
+      if (file === 'strange') return rot(digest, 'it is no regular file')
+      try {
+        const { size } = await file.stat()
+        if (size > limit) return undefined
+        const bytes = await file.readFile()
+        if (digestOf(bytes, algorithmOf(digest)) !== digest) return rot(digest, wrongBytes)
+        onUse(digest, size)
+        return bytes
+      } finally {
+        await file.close()
+      }
+    },
+
+    trust: (digest, stamp) => void stamps.set(digest, stamp),
+    doubt: (digest) => void stamps.delete(digest),
+
+    verify: async (digest, pace) => {
+      const file = await openRegular(blobPath(root, digest))
+      if (file === 'missing') return
+      if (file === 'strange') return rot(digest, 'it is no regular file')
+      try {
+        if (!(await isRight(digest, file, pace))) await rot(digest, wrongBytes)
+      } finally {
+        await file.close()
+      }
+    },
+
+    close: async () => {
+      await Promise.all([...inUse.values()].map(({ settled }) => settled))
+    },
+  }
+}
+
+/**
+ * A part of the disk that cannot be read any more (EIO) ends a file as if it were cut off there:
+ * its digest is wrong.
+ */
+async function readOrEnd(
+  file: FileHandle,
+  buffer: Buffer,
+  position: number,
+): Promise<{ readonly bytesRead: number }> {
+  try {
+    return await file.read(buffer, 0, buffer.length, position)
+  } catch (error) {
+    if (errnoOf(error) === 'EIO') return { bytesRead: 0 }
+    throw error
+  }
+}

@@ -1,0 +1,149 @@
+import { mkdir, rename, rm } from 'node:fs/promises'
+import { algorithmOf, createDigester, type Digest } from '../oci/digest.ts'
+import { RegistryError } from '../oci/errors.ts'
+import type { Budget, Reservation, Unpin } from './budget.ts'
+import { writeAll } from './files.ts'
+import { blobDirectory, blobPath } from './paths.ts'
+import { createSharedContent } from './shared-content.ts'
+import { isUnchanged, type Stamp, stampOf } from './stamp.ts'
+import type { BlobWriter } from './store.ts'
+import type { Temporary } from './temporary.ts'
+
+/** Room is set aside in such steps for a blob of unknown size, in bytes. */
+const step = 64 * 1024 * 1024
+
+type WriterOptions = {
+  readonly root: string
+  readonly digest: Digest
+  /** Bytes, if known. */
+  readonly size: number | undefined
+  readonly temporary: Temporary
+  readonly budget: Budget
+  /** The blob is in its place, with this stamp. */
+  readonly onCommit: (stamp: Stamp) => void
+  /** The disk failed: what is written cannot go on, or what is right cannot be put in its place. */
+  readonly onFailure: (error: unknown) => void
+  /** A reader could not read it, or it was changed after it was put in its place. */
+  readonly onDoubt: () => void
+}
+
+/**
+ * The way of a blob onto the disk, so that what is visible is verified:
+ *
+ * 1. Room is reserved, and a file of our own created in the temporary directory.
+ * 2. Bytes are written, then hashed; readers may have what is both, but for the end.
+ * 3. Size and digest are compared; only then the file gets its name, by rename, and readers get the
+ *    end.
+ *
+ * Whatever fails removes the temporary file and nothing else. There is no fsync: what a power loss
+ * leaves is found out when it is read for the first time after a start. Undefined when there is no
+ * room; rejects when the disk does not work.
+ */
+export async function createBlobWriter(options: WriterOptions): Promise<BlobWriter | undefined> {
+  const { root, digest, size, temporary, budget, onCommit, onFailure, onDoubt } = options
+  const reservations: Reservation[] = []
+  const reserve = async (bytes: number): Promise<boolean> => {
+    const reservation = await budget.reserve(bytes)
+    if (reservation !== undefined) reservations.push(reservation)
+    return reservation !== undefined
+  }
+  const letGo = () => {
+    for (const reservation of reservations) reservation.release()
+  }
+
+  if (!(await reserve(size ?? step))) return undefined
+  const { path, handle } = await temporary.create().catch((error: unknown) => {
+    letGo()
+    throw error
+  })
+  const digester = createDigester(algorithmOf(digest))
+  let room = size ?? step
+  let stamp: Stamp | undefined
+  let unpin: Unpin = () => {}
+
+  const content = createSharedContent({
+    digest,
+    size,
+    file: handle,
+    prove: () => {
+      if (stamp === undefined || isUnchanged(handle.fd, stamp)) return
+      onDoubt()
+      throw new RegistryError('UNKNOWN', {
+        message: `${digest} was changed on disk while it was read`,
+      })
+    },
+    onBroken: onDoubt,
+    onClosed: () => {
+      letGo()
+      unpin()
+    },
+  })
+
+  const put = async (): Promise<void> => {
+    await handle.chmod(0o444)
+    await mkdir(blobDirectory(root, digest), { recursive: true })
+    await rename(path, blobPath(root, digest))
+    stamp = stampOf(await handle.stat({ bigint: true }))
+    reservations[0]?.keep(digest, digester.size)
+    letGo()
+    unpin = budget.pin(digest)
+    onCommit(stamp)
+  }
+
+  const discard = () => rm(path, { force: true }).catch(onFailure)
+
+  return {
+    get written() {
+      return digester.size
+    },
+
+    write: async (chunks) => {
+      const bytes = chunks.reduce((sum, chunk) => sum + chunk.length, 0)
+      if (digester.size + bytes > (size ?? Number.POSITIVE_INFINITY)) throw mismatch(digest)
+      while (digester.size + bytes > room) {
+        if (!(await reserve(step))) throw new Error('no room is left in the cache')
+        room += step
+      }
+      await writeAll(handle, chunks, digester.size).catch((error: unknown) => {
+        onFailure(error)
+        throw error
+      })
+      for (const chunk of chunks) digester.update(chunk)
+      content.advance(digester.size)
+    },
+
+    commit: async () => {
+      if (digester.size !== (size ?? digester.size) || digester.copy().digest() !== digest)
+        throw mismatch(digest)
+      try {
+        await put()
+      } catch (error) {
+        onFailure(error)
+        await discard()
+      }
+      content.finish(digester.size)
+      content.release()
+    },
+
+    abort: async (error) => {
+      content.fail(error)
+      await discard()
+      content.release()
+    },
+
+    handOver: async (rest) => {
+      content.handOver(() => rest(digester.copy()))
+      await discard()
+      content.release()
+    },
+
+    read: content.read,
+  }
+}
+
+function mismatch(digest: Digest): RegistryError {
+  return new RegistryError('DIGEST_INVALID', {
+    message: `the upstream's bytes are not those of ${digest}`,
+    status: 502,
+  })
+}

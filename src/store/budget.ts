@@ -1,0 +1,200 @@
+import { statfs } from 'node:fs/promises'
+import type { Digest } from '../oci/digest.ts'
+
+/** Eviction goes on to this part of the limit, so that not every fill has to evict. */
+const lowWater = 0.9
+/** How long an answer of the file system about its free space is believed, in milliseconds. */
+const freeSpaceLife = 1000
+
+/**
+ * Room that was set aside. It ends as a blob (`keep`) or not (`release`); whichever comes first
+ * counts.
+ */
+export interface Reservation {
+  keep(digest: Digest, size: number): void
+  release(): void
+}
+
+/**
+ * A blob in use: it is not evicted, and its bytes count until it is let go of even if it was
+ * removed.
+ */
+export type Unpin = () => void
+
+/**
+ * Accounts for every byte of the cache, and decides what goes when more must come. Its order is the
+ * order of use: a Map remembers in which order its keys were set.
+ */
+export interface Budget {
+  /** Undefined when there is no room, whatever is evicted: then nothing is. */
+  reserve(bytes: number): Promise<Reservation | undefined>
+  /** Found on disk, from an earlier run, oldest first. What was used meanwhile is newer. */
+  adopt(entries: Iterable<readonly [Digest, number]>): void
+  /** A blob of so many bytes is there, and used just now. */
+  touch(digest: Digest, size: number): void
+  pin(digest: Digest): Unpin
+  /** It is gone from the disk. */
+  remove(digest: Digest): void
+  /** Digests, least recently used first. */
+  digests(): readonly Digest[]
+  usage(): { readonly bytes: number; readonly blobs: number }
+  /** Whether something is being stored. */
+  isFilling(): boolean
+  /** Evicts `bytes`, or more if the disk has become too full for other reasons than ours. */
+  relieve(bytes?: number): Promise<void>
+}
+
+type Entry = { readonly size: number; pins: number; removed: boolean }
+
+type BudgetOptions = {
+  readonly directory: string
+  /** Bytes. */
+  readonly limit: number
+  /** Bytes that stay free on the file system, whoever fills it. */
+  readonly minimumFree: number
+  /** Removes a blob from the disk; rejects when that fails. */
+  readonly evict: (digest: Digest) => Promise<void>
+}
+
+export function createBudget({ directory, limit, minimumFree, evict }: BudgetOptions): Budget {
+  let entries = new Map<Digest, Entry>()
+  /** Bytes of blobs that are there; of reservations; of blobs that are on their way out. */
+  let stored = 0
+  let reserved = 0
+  let leaving = 0
+  let free: { readonly at: number; readonly bytes: Promise<number> } | undefined
+
+  const freeBytes = (): Promise<number> => {
+    if (free === undefined || performance.now() - free.at > freeSpaceLife) {
+      const bytes = statfs(directory).then(
+        (told) => told.bavail * told.bsize,
+        () => Number.POSITIVE_INFINITY,
+      )
+      free = { at: performance.now(), bytes }
+    }
+    return free.bytes
+  }
+
+  /** The least recently used that free `bytes`; undefined when all together do not. */
+  const victims = (bytes: number): readonly Digest[] | undefined => {
+    const chosen: Digest[] = []
+    let freed = 0
+    for (const [digest, { size, pins }] of entries) {
+      if (freed >= bytes) break
+      if (pins > 0) continue
+      chosen.push(digest)
+      freed += size
+    }
+    return freed >= bytes ? chosen : undefined
+  }
+
+  const forget = (digest: Digest): Entry | undefined => {
+    const entry = entries.get(digest)
+    if (entry === undefined) return undefined
+    entries.delete(digest)
+    stored -= entry.size
+    entry.removed = true
+    leaving += entry.size
+    return entry
+  }
+
+  const evictAll = async (digests: readonly Digest[]): Promise<void> => {
+    if (digests.length > 0) free = undefined
+    await Promise.all(
+      digests.map(async (digest) => {
+        const entry = forget(digest)
+        if (entry === undefined) return
+        try {
+          await evict(digest)
+          leaving -= entry.size
+        } catch {
+          // Still on the disk, so still counted.
+          leaving -= entry.size
+          add(digest, entry.size)
+        }
+      }),
+    )
+  }
+
+  const remove = (digest: Digest): void => {
+    const entry = forget(digest)
+    if (entry?.pins === 0) leaving -= entry.size
+  }
+
+  const add = (digest: Digest, size: number): void => {
+    const known = entries.get(digest)
+    if (known?.size === size) {
+      entries.delete(digest)
+      entries.set(digest, known)
+      return
+    }
+    remove(digest)
+    entries.set(digest, { size, pins: 0, removed: false })
+    stored += size
+  }
+
+  const hold = (bytes: number): Reservation => {
+    reserved += bytes
+    let open = true
+    const release = () => {
+      if (open) reserved -= bytes
+      open = false
+    }
+    return {
+      release,
+      keep: (digest, size) => {
+        release()
+        add(digest, size)
+      },
+    }
+  }
+
+  return {
+    reserve: async (bytes) => {
+      const lacking = bytes + minimumFree - (await freeBytes())
+      const total = stored + reserved + bytes
+      const needed = Math.max(total - limit, lacking, 0)
+      const wished = total > limit ? Math.max(total - limit * lowWater, needed) : needed
+      const chosen = bytes > limit ? undefined : (victims(wished) ?? victims(needed))
+      if (chosen === undefined) return undefined
+      const reservation = hold(bytes)
+      await evictAll(chosen)
+      return reservation
+    },
+
+    adopt: (found) => {
+      const used = entries
+      entries = new Map()
+      stored = 0
+      for (const [digest, size] of found) if (!used.has(digest)) add(digest, size)
+      for (const [digest, entry] of used) {
+        entries.set(digest, entry)
+        stored += entry.size
+      }
+    },
+
+    touch: add,
+
+    pin: (digest) => {
+      const entry = entries.get(digest)
+      if (entry === undefined) return () => {}
+      entry.pins += 1
+      return () => {
+        entry.pins -= 1
+        if (entry.removed && entry.pins === 0) leaving -= entry.size
+      }
+    },
+
+    remove,
+
+    digests: () => [...entries.keys()],
+    isFilling: () => reserved > 0,
+    usage: () => ({ bytes: stored + reserved + leaving, blobs: entries.size }),
+
+    relieve: async (bytes = 0) => {
+      const lacking = minimumFree - (await freeBytes())
+      const over = stored + reserved > limit ? stored + reserved - limit * lowWater : 0
+      await evictAll(victims(Math.min(Math.max(over, lacking, bytes), stored)) ?? [])
+    },
+  }
+}

@@ -1,0 +1,242 @@
+import { mkdir, rename, rm, rmdir, unlink } from 'node:fs/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Digest } from '../oci/digest.ts'
+import { RegistryError } from '../oci/errors.ts'
+import type { Telemetry } from '../telemetry/telemetry.ts'
+import { createBlobReader } from './blob-reader.ts'
+import { createBlobWriter } from './blob-writer.ts'
+import { createBudget } from './budget.ts'
+import { errnoOf, isMissing } from './files.ts'
+import { blobDirectory, blobPath, blobsDirectory } from './paths.ts'
+import { byRecency, writeRecency } from './recency.ts'
+import { type Found, scanBlobs } from './scan.ts'
+import type { BlobCache } from './store.ts'
+import { sweepLinks } from './sweep.ts'
+import { createTemporary } from './temporary.ts'
+
+/** After a write failed the disk is left alone for so long, in milliseconds. */
+const pauseAfterFailure = 5000
+/** Between looks at the disk's free space, in milliseconds. */
+const tendEvery = 15_000
+/** Between writes of the order of use, and sweeps of links, in such looks. */
+const recencyEvery = 20
+const sweepEvery = 240
+/** How much is evicted at once when the disk turns out to be full, in bytes. */
+const relief = 256 * 1024 * 1024
+
+type DiskCacheOptions = {
+  readonly root: string
+  /** Bytes. */
+  readonly maxSize: number
+  /** Bytes that stay free on the file system. */
+  readonly minimumFree: number
+  /** Bytes a second at which unread blobs are verified in the background; 0: not at all. */
+  readonly scrubRate: number
+  readonly telemetry: Telemetry
+}
+
+/**
+ * A pull-through cache's blobs on a disk of its own.
+ * @throws a system error when the directory cannot be made or written.
+ */
+export async function createDiskCache(options: DiskCacheOptions): Promise<BlobCache> {
+  const { root, maxSize, minimumFree, scrubRate, telemetry } = options
+  const { log, metrics } = telemetry
+  const temporary = createTemporary(root)
+  const stopping = new AbortController()
+  let failure: { readonly error: unknown; readonly until: number } | undefined
+
+  await mkdir(blobsDirectory(root), { recursive: true })
+  const probe = await temporary.create()
+  await probe.handle.close()
+  await unlink(probe.path)
+  metrics.cacheLimit.set(maxSize)
+
+  const removeFile = async (digest: Digest): Promise<void> => {
+    await unlink(blobPath(root, digest)).catch(ignoreMissing)
+    await rmdir(blobDirectory(root, digest)).catch(() => {})
+  }
+
+  const budget = createBudget({
+    directory: root,
+    limit: maxSize,
+    minimumFree,
+    evict: async (digest) => {
+      await removeFile(digest)
+      metrics.cacheEvictions.inc()
+    },
+  })
+
+  /**
+   * Whatever stands there, a directory or a FIFO too, is moved away in one step before it is taken
+   * apart.
+   */
+  const discard = async (digest: Digest, reason: string): Promise<void> => {
+    metrics.cacheCorruptions.inc()
+    log.error({ digest, reason }, 'cached blob is corrupt and was removed')
+    budget.remove(digest)
+    try {
+      const away = await temporary.path()
+      await rename(blobPath(root, digest), away)
+      await rm(away, { recursive: true, force: true })
+    } catch (error) {
+      if (!isMissing(error)) storageFailed(error, 'remove a corrupt blob')
+    }
+  }
+
+  const storageFailed = (error: unknown, attempt: string): void => {
+    metrics.cacheFailures.inc()
+    failure = { error, until: performance.now() + pauseAfterFailure }
+    log.error(
+      { err: error, attempt, directory: root },
+      'cache storage failed; bytes stream through uncached for a moment',
+    )
+    // Our accounting says that there is room, the disk says that there is not: the disk is right.
+    if (errnoOf(error) === 'ENOSPC') background(budget.relieve(relief))
+  }
+
+  const reader = createBlobReader({ root, onRot: discard, onUse: budget.touch, pin: budget.pin })
+
+  const running = new Set<Promise<void>>()
+  const background = (work: Promise<void>): void => {
+    const registered = work.catch((error: unknown) => {
+      if (!stopping.signal.aborted) log.error({ err: error }, 'background work on the cache failed')
+    })
+    running.add(registered)
+    void registered.finally(() => running.delete(registered))
+  }
+
+  const scan = async (): Promise<void> => {
+    await temporary.clean()
+    const found: Found[] = []
+    for await (const batch of scanBlobs(root)) {
+      if (stopping.signal.aborted) return
+      found.push(...batch)
+    }
+    const ordered = await byRecency(root, found)
+    budget.adopt(ordered.map(({ digest, size }) => [digest, size]))
+    await budget.relieve()
+    log.info({ blobs: found.length, bytes: budget.usage().bytes }, 'cache scanned')
+  }
+
+  metrics.watch(() => {
+    const { bytes, blobs } = budget.usage()
+    metrics.cacheSize.set(bytes)
+    metrics.cacheBlobs.set(blobs)
+  })
+
+  const pause = (delay: number) => sleep(delay, undefined, { signal: stopping.signal, ref: false })
+
+  const tend = async (): Promise<void> => {
+    await scan()
+    await sweepLinks(root)
+    for (let looks = 1; ; looks += 1) {
+      await pause(tendEvery)
+      await budget.relieve()
+      if (looks % recencyEvery === 0) await writeOrder()
+      if (looks % sweepEvery === 0) await sweepLinks(root)
+    }
+  }
+
+  const writeOrder = () =>
+    writeRecency(root, budget.digests()).catch((error: unknown) =>
+      storageFailed(error, 'write the order of use'),
+    )
+
+  const scrub = async (): Promise<void> => {
+    for (;;) {
+      await pause(tendEvery)
+      for (const digest of budget.digests()) {
+        let before = 0
+        await reader.verify(digest, async (bytes) => {
+          await pause(((bytes - before) / scrubRate) * 1000)
+          before = bytes
+          while (budget.isFilling()) await pause(1000)
+        })
+        await pause(10)
+      }
+    }
+  }
+
+  background(tend())
+  if (scrubRate > 0) background(scrub())
+
+  /**
+   * A blob that cannot be read is no blob: it comes from the upstream. But that we are out of
+   * descriptors says nothing of it.
+   */
+  const readable = async <Result>(
+    digest: Digest,
+    reading: Promise<Result | undefined>,
+  ): Promise<Result | undefined> => {
+    try {
+      return await reading
+    } catch (error) {
+      if (['EMFILE', 'ENFILE'].includes(errnoOf(error))) {
+        throw new RegistryError('UNAVAILABLE', {
+          message: 'too many open files; try again',
+          retryAfter: 1,
+          cause: error,
+        })
+      }
+      storageFailed(error, `read ${digest}`)
+      return undefined
+    }
+  }
+
+  const create: BlobCache['create'] = async (digest, size) => {
+    if (failure !== undefined && performance.now() < failure.until) return undefined
+    try {
+      const writer = await createBlobWriter({
+        root,
+        digest,
+        size,
+        temporary,
+        budget,
+        onCommit: (stamp) => reader.trust(digest, stamp),
+        onFailure: (error) => storageFailed(error, `store ${digest}`),
+        onDoubt: () => reader.doubt(digest),
+      })
+      failure = undefined
+      return writer
+    } catch (error) {
+      storageFailed(error, `create a file for ${digest}`)
+      return undefined
+    }
+  }
+
+  return {
+    open: (digest) => readable(digest, reader.open(digest)),
+    read: (digest, limit) => readable(digest, reader.read(digest, limit)),
+
+    create,
+
+    put: async (digest, bytes) => {
+      const writer = await create(digest, bytes.length)
+      if (writer === undefined) return
+      try {
+        await writer.write([bytes])
+        await writer.commit()
+      } catch (error) {
+        await writer.abort(error)
+      }
+    },
+
+    trouble: () =>
+      failure === undefined
+        ? undefined
+        : `the cache directory failed: ${failure.error instanceof Error ? failure.error.message : ''}`,
+
+    close: async () => {
+      stopping.abort()
+      await Promise.all(running)
+      await reader.close()
+      await writeOrder()
+      await temporary.close()
+    },
+  }
+}
+
+function ignoreMissing(error: unknown): void {
+  if (!isMissing(error)) throw error
+}

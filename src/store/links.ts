@@ -1,0 +1,107 @@
+import { access, readdir, readFile, rm, stat, utimes } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { type Digest, isDigest } from '../oci/digest.ts'
+import { isRepositoryName, isTag, type RepositoryName, type Tag } from '../oci/reference.ts'
+import { isMissing, writeWhole } from './files.ts'
+import {
+  layerLinkPath,
+  repositoriesDirectory,
+  revisionLinkPath,
+  tagLinkPath,
+  tagsDirectory,
+} from './paths.ts'
+import type { LinkStore, TagLink } from './store.ts'
+
+type DiskLinksOptions = {
+  readonly root: string
+  /** A directory name that keeps the repositories of one upstream apart from those of others. */
+  readonly scope?: string | undefined
+}
+
+/**
+ * Links as files, in Distribution's layout. A tag's file was last written when the tag was last
+ * known to be right.
+ */
+export function createDiskLinks({ root, scope }: DiskLinksOptions): LinkStore {
+  const repositories = repositoriesDirectory(root, scope)
+
+  const link = async (path: string, digest: Digest) => {
+    if (!(await exists(path))) await writeWhole(path, digest)
+  }
+
+  return {
+    hasBlob: (name, digest) => exists(layerLinkPath(repositories, name, digest)),
+    hasManifest: (name, digest) => exists(revisionLinkPath(repositories, name, digest)),
+    addBlob: (name, digest) => link(layerLinkPath(repositories, name, digest), digest),
+    addManifest: (name, digest) => link(revisionLinkPath(repositories, name, digest), digest),
+    tag: (name, tag) => readTag(tagLinkPath(repositories, name, tag)),
+
+    setTag: async (name, tag, digest) => {
+      const path = tagLinkPath(repositories, name, tag)
+      const known = await readTag(path)
+      if (known?.digest !== digest) return writeWhole(path, digest)
+      const now = new Date()
+      await utimes(path, now, now)
+    },
+
+    removeTag: (name, tag) => removeTag(repositories, name, tag),
+
+    tags: async (name) => {
+      if (!(await exists(join(repositories, name)))) return undefined
+      return (await list(tagsDirectory(repositories, name))).filter(isTag).toSorted()
+    },
+
+    repositories: async () => {
+      const names: RepositoryName[] = []
+      for await (const name of walk(repositories))
+        if (await exists(join(repositories, name, '_manifests'))) names.push(name)
+      return names.toSorted()
+    },
+  }
+}
+
+/**
+ * The digest and age that a tag's file tells; undefined when it is not there, or damaged, which is
+ * as good as not.
+ */
+export async function readTag(path: string): Promise<TagLink | undefined> {
+  try {
+    const [digest, { mtimeMs }] = await Promise.all([readFile(path, 'utf8'), stat(path)])
+    return isDigest(digest) ? { digest, age: Math.max(0, Date.now() - mtimeMs) } : undefined
+  } catch (error) {
+    if (isMissing(error)) return undefined
+    throw error
+  }
+}
+
+export async function removeTag(
+  repositories: string,
+  name: RepositoryName,
+  tag: Tag,
+): Promise<void> {
+  await rm(dirname(dirname(tagLinkPath(repositories, name, tag))), { recursive: true, force: true })
+}
+
+/** All repositories below a directory: those that have links of any kind. */
+export async function* walk(
+  repositories: string,
+  name = '',
+): AsyncGenerator<RepositoryName, void, undefined> {
+  const entries = await list(join(repositories, name))
+  if (isRepositoryName(name) && entries.some((entry) => entry.startsWith('_'))) yield name
+  for (const entry of entries) {
+    const below = name === '' ? entry : `${name}/${entry}`
+    if (isRepositoryName(below)) yield* walk(repositories, below)
+  }
+}
+
+export async function list(directory: string): Promise<readonly string[]> {
+  return readdir(directory).catch(() => [])
+}
+
+export async function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  )
+}

@@ -1,0 +1,70 @@
+import { join } from 'node:path'
+import { algorithmOf, type Digest, encodedOf, isDigest } from '../oci/digest.ts'
+import type { RepositoryName, Tag } from '../oci/reference.ts'
+
+// Distribution's layout, so that its volumes can be adopted and everyone's tools can read ours.
+
+const version = join('docker', 'registry', 'v2')
+
+/** Below it: `ALGORITHM/ab/abcdef…/data`. */
+export function blobsDirectory(root: string): string {
+  return join(root, version, 'blobs')
+}
+
+export function blobDirectory(root: string, digest: Digest): string {
+  const encoded = encodedOf(digest)
+  return join(blobsDirectory(root), algorithmOf(digest), encoded.slice(0, 2), encoded)
+}
+
+export function blobPath(root: string, digest: Digest): string {
+  return join(blobDirectory(root, digest), 'data')
+}
+
+/** Unfinished files, on the same file system as what they become. */
+export function temporaryDirectory(root: string): string {
+  return join(root, 'tmp')
+}
+
+/** The order in which blobs were used, from the last run. */
+export function recencyPath(root: string): string {
+  return join(root, 'recency')
+}
+
+/** Below it, repositories by name. `scope` is a directory of its own for those of one upstream. */
+export function repositoriesDirectory(root: string, scope = ''): string {
+  return join(root, version, 'repositories', scope)
+}
+
+export function layerLinkPath(repositories: string, name: RepositoryName, digest: Digest): string {
+  return join(repositories, name, '_layers', algorithmOf(digest), encodedOf(digest), 'link')
+}
+
+export function revisionLinkPath(
+  repositories: string,
+  name: RepositoryName,
+  digest: Digest,
+): string {
+  return join(
+    repositories,
+    name,
+    '_manifests',
+    'revisions',
+    algorithmOf(digest),
+    encodedOf(digest),
+    'link',
+  )
+}
+
+export function tagsDirectory(repositories: string, name: RepositoryName): string {
+  return join(repositories, name, '_manifests', 'tags')
+}
+
+export function tagLinkPath(repositories: string, name: RepositoryName, tag: Tag): string {
+  return join(tagsDirectory(repositories, name), tag, 'current', 'link')
+}
+
+/** The digest that a directory below `blobs/` or `_layers/` stands for, if its names make one. */
+export function digestFromPath(algorithm: string, encoded: string): Digest | undefined {
+  const digest = `${algorithm}:${encoded}`
+  return isDigest(digest) ? digest : undefined
+}

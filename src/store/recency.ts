@@ -1,0 +1,25 @@
+import { readFile } from 'node:fs/promises'
+import { type Digest, isDigest } from '../oci/digest.ts'
+import { writeWhole } from './files.ts'
+import { recencyPath } from './paths.ts'
+import type { Found } from './scan.ts'
+
+/**
+ * Writes the order of use, oldest first, one digest a line, so that the next run evicts in the same
+ * order.
+ */
+export async function writeRecency(root: string, digests: readonly Digest[]): Promise<void> {
+  await writeWhole(recencyPath(root), digests.map((digest) => `${digest}\n`).join(''))
+}
+
+/**
+ * What was found, oldest first: in the order that the last run wrote down, then what it had no time
+ * to write, by the time it was stored. A time in the future only makes a blob the newest.
+ */
+export async function byRecency(root: string, found: readonly Found[]): Promise<readonly Found[]> {
+  const text = await readFile(recencyPath(root), 'utf8').catch(() => '')
+  const ranks = new Map<Digest, number>()
+  for (const line of text.split('\n')) if (isDigest(line)) ranks.set(line, ranks.size)
+  const rank = ({ digest }: Found) => ranks.get(digest) ?? ranks.size
+  return found.toSorted((a, b) => rank(a) - rank(b) || a.modified - b.modified)
+}

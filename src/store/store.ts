@@ -1,0 +1,86 @@
+import type { Content } from '../oci/content.ts'
+import type { Digest, Digester } from '../oci/digest.ts'
+import type { RepositoryName, Tag } from '../oci/reference.ts'
+
+export { createDiskBlobs } from './disk-blobs.ts'
+export { createDiskCache } from './disk-cache.ts'
+export { createDiskLinks } from './links.ts'
+
+/**
+ * Bytes by digest, read. What is handed out was verified, or is being verified while it is read.
+ */
+export interface BlobSource {
+  /** Undefined: not here, or not any more because its bytes had rotted. */
+  open(digest: Digest): Promise<Content | undefined>
+  /** All of a small blob. Undefined as above, and for one of more than `limit` bytes. */
+  read(digest: Digest, limit: number): Promise<Buffer | undefined>
+}
+
+/**
+ * A blob on its way into the store. It ends with exactly one of `commit`, `abort` and `handOver`.
+ */
+export interface BlobWriter {
+  /** Bytes written and hashed so far; no more of them than those can be read. */
+  readonly written: number
+  /**
+   * Rejects with DIGEST_INVALID when the blob gets longer than it was said to be, and with a system
+   * error when the disk fails.
+   */
+  write(chunks: readonly Buffer[]): Promise<void>
+  /**
+   * Rejects with DIGEST_INVALID when digest or size is wrong. A disk that fails now costs the blob
+   * its place, not its readers.
+   */
+  commit(): Promise<void>
+  /** Readers get `error`. */
+  abort(error: unknown): Promise<void>
+  /**
+   * No more can be written: readers that come to the end of it go on with `rest`, which hashes on
+   * from there.
+   */
+  handOver(rest: (digester: Digester) => Content): Promise<void>
+  /** A reader of the blob while it grows. */
+  read(): Content
+}
+
+/** A bounded store, which forgets what was not used for longest. */
+export interface BlobCache extends BlobSource {
+  /**
+   * Undefined: no room, or the disk does not work; the bytes have to go without. Size in bytes, if
+   * known.
+   */
+  create(digest: Digest, size: number | undefined): Promise<BlobWriter | undefined>
+  /** Stores a small blob whole, if it can be stored at all. */
+  put(digest: Digest, bytes: Buffer): Promise<void>
+  /** Why nothing can be stored at the moment, if so. */
+  trouble(): string | undefined
+  close(): Promise<void>
+}
+
+/** A tag as it was last seen. */
+export type TagLink = {
+  readonly digest: Digest
+  /** Milliseconds since it was last known to be right; never negative. */
+  readonly age: number
+}
+
+/**
+ * Which repository has which content: links to digests, by name. A link may outlive the bytes it
+ * points to.
+ */
+export interface LinkSource {
+  hasBlob(name: RepositoryName, digest: Digest): Promise<boolean>
+  hasManifest(name: RepositoryName, digest: Digest): Promise<boolean>
+  tag(name: RepositoryName, tag: Tag): Promise<TagLink | undefined>
+  /** Sorted; undefined when there is no such repository. */
+  tags(name: RepositoryName): Promise<readonly Tag[] | undefined>
+  /** Names of repositories that have a manifest, sorted. */
+  repositories(): Promise<readonly RepositoryName[]>
+}
+
+export interface LinkStore extends LinkSource {
+  addBlob(name: RepositoryName, digest: Digest): Promise<void>
+  addManifest(name: RepositoryName, digest: Digest): Promise<void>
+  setTag(name: RepositoryName, tag: Tag, digest: Digest): Promise<void>
+  removeTag(name: RepositoryName, tag: Tag): Promise<void>
+}

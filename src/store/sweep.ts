@@ -1,0 +1,51 @@
+import { rm, rmdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { isTag, type RepositoryName } from '../oci/reference.ts'
+import { exists, list, readTag, removeTag, walk } from './links.ts'
+import {
+  blobPath,
+  digestFromPath,
+  repositoriesDirectory,
+  tagLinkPath,
+  tagsDirectory,
+} from './paths.ts'
+
+/**
+ * Removes the cache's links to blobs that are not there any more, and the directories that are
+ * empty then: without it they would pile up for as long as new images come. A link that is made
+ * while this runs may be lost; then the upstream is asked once more.
+ */
+export async function sweepLinks(root: string): Promise<void> {
+  const repositories = repositoriesDirectory(root)
+  for await (const name of walk(repositories)) {
+    await sweepDigests(root, join(repositories, name, '_layers'))
+    await sweepDigests(root, join(repositories, name, '_manifests', 'revisions'))
+    await sweepTags(root, repositories, name)
+  }
+  await removeEmpty(repositories)
+}
+
+async function sweepDigests(root: string, directory: string): Promise<void> {
+  for (const algorithm of await list(directory)) {
+    for (const encoded of await list(join(directory, algorithm))) {
+      const digest = digestFromPath(algorithm, encoded)
+      if (digest === undefined || (await exists(blobPath(root, digest)))) continue
+      await rm(join(directory, algorithm, encoded), { recursive: true, force: true })
+    }
+  }
+}
+
+async function sweepTags(root: string, repositories: string, name: RepositoryName): Promise<void> {
+  for (const tag of (await list(tagsDirectory(repositories, name))).filter(isTag)) {
+    const known = await readTag(tagLinkPath(repositories, name, tag))
+    if (known === undefined || !(await exists(blobPath(root, known.digest))))
+      await removeTag(repositories, name, tag)
+  }
+}
+
+async function removeEmpty(directory: string): Promise<void> {
+  for (const entry of await list(directory)) {
+    await removeEmpty(join(directory, entry))
+    await rmdir(join(directory, entry)).catch(() => {})
+  }
+}

@@ -1,0 +1,101 @@
+import { randomUUID } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { type FileHandle, mkdir, open, readdir, rm, stat } from 'node:fs/promises'
+import { hostname } from 'node:os'
+import { join } from 'node:path'
+import { errnoOf, isMissing } from './files.ts'
+import { temporaryDirectory } from './paths.ts'
+
+/**
+ * A directory of an owner that cannot be asked (another host's) is somebody's garbage after this,
+ * in milliseconds.
+ */
+const abandonedAfter = 24 * 60 * 60 * 1000
+
+type TemporaryFile = { readonly path: string; readonly handle: FileHandle }
+
+/**
+ * Unfinished files. Each process has a directory of its own, named after host, process id and start
+ * time, so that a start can tell what a dead process left behind from what a living one, on a
+ * shared volume, is writing.
+ */
+export interface Temporary {
+  /** A new, empty file, readable and writable by us alone. */
+  create(): Promise<TemporaryFile>
+  /** A path that nobody uses, to move something out of the way to. */
+  path(): Promise<string>
+  /** Removes what dead processes left. */
+  clean(): Promise<void>
+  close(): Promise<void>
+}
+
+export function createTemporary(root: string): Temporary {
+  const directory = temporaryDirectory(root)
+  const own = ownerName(process.pid)
+  const ownDirectory = join(directory, own)
+
+  const path = async (): Promise<string> => {
+    await mkdir(ownDirectory, { recursive: true })
+    return join(ownDirectory, randomUUID())
+  }
+
+  return {
+    path,
+    create: async () => {
+      const free = await path()
+      return { path: free, handle: await open(free, 'wx+', 0o600) }
+    },
+    clean: async () => {
+      const owners = await readdir(directory).catch(() => [])
+      const abandoned = await Promise.all(
+        owners.map(async (owner) => owner !== own && (await isAbandoned(directory, owner))),
+      )
+      await Promise.all(
+        owners
+          .filter((_, at) => abandoned[at])
+          .map((owner) => rm(join(directory, owner), { recursive: true, force: true })),
+      )
+    },
+    close: async () => {
+      await rm(ownDirectory, { recursive: true, force: true }).catch(() => {})
+    },
+  }
+}
+
+function ownerName(pid: number): string {
+  return `${hostname()}+${pid}+${startOf(pid) ?? ''}`
+}
+
+/**
+ * Clock ticks after boot at which the process started (proc_pid_stat(5), field 22); undefined
+ * without such a process.
+ */
+function startOf(pid: number): string | undefined {
+  try {
+    const text = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    return text.slice(text.lastIndexOf(')') + 2).split(' ')[19]
+  } catch {
+    return undefined
+  }
+}
+
+async function isAbandoned(directory: string, owner: string): Promise<boolean> {
+  const [host, pid] = owner.split('+')
+  if (host === hostname() && pid !== undefined)
+    return !isRunning(Number(pid)) || owner !== ownerName(Number(pid))
+  try {
+    const { mtimeMs } = await stat(join(directory, owner))
+    return Date.now() - mtimeMs > abandonedAfter
+  } catch (error) {
+    return !isMissing(error)
+  }
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    return errnoOf(error) === 'EPERM'
+  }
+}

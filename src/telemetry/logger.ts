@@ -1,0 +1,59 @@
+import { type DestinationStream, destination, type Logger as Pino, pino } from 'pino'
+import { redact } from './redact.ts'
+
+const secretFields = [
+  'authorization',
+  'password',
+  'token',
+  'secret',
+  'cookie',
+  'proxy-authorization',
+]
+
+/** How much of an error's chain of causes is told. */
+const deepestCause = 5
+
+type LoggerOptions = { readonly level: string; readonly output?: DestinationStream | undefined }
+
+/** Lines are written together, so many bytes or so many milliseconds of them. */
+const batch = { minLength: 16 * 1024 - 1, periodicFlush: 200, sync: false } as const
+
+/**
+ * JSON lines to standard output. Errors are told by name, code and message alone: libraries hang
+ * requests, with their headers, on theirs. Fields of a secret's name are hidden by serializers, which
+ * cost a line nothing, where paths to redact cost as much as the line.
+ */
+export function createLogger({
+  level,
+  output = destination({ dest: 1, ...batch }),
+}: LoggerOptions): Pino {
+  const hidden = secretFields.map((field) => [field, () => '[redacted]'])
+  return pino(
+    {
+      level,
+      base: null,
+      formatters: { level: (label) => ({ level: label }) },
+      serializers: { ...Object.fromEntries(hidden), err: (error: unknown) => describe(error, 0) },
+    },
+    output,
+  )
+}
+
+function describe(error: unknown, depth: number): unknown {
+  if (!(error instanceof Error)) return redact(String(error))
+  const { name, message, cause } = error
+  return {
+    type: name,
+    ...('code' in error && { code: String(error.code) }),
+    message: redact(message),
+    ...(cause !== undefined && depth < deepestCause && { cause: describe(cause, depth + 1) }),
+    ...(isProgrammingError(error) && { stack: redact(error.stack ?? '') }),
+  }
+}
+
+/** Only a fault of ours needs its stack; a refused connection's says nothing. */
+function isProgrammingError(error: Error): boolean {
+  return (
+    error instanceof TypeError || error instanceof RangeError || error instanceof ReferenceError
+  )
+}

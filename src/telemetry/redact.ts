@@ -1,0 +1,15 @@
+const patterns: readonly (readonly [RegExp, string])[] = [
+  [/\b(Bearer|Basic|Token)\s+[\w.~+/=:-]{4,}/gi, '$1 [redacted]'],
+  [/(\w+:\/\/)[^/\s@]*@/g, '$1[redacted]@'],
+  [/(https?:\/\/[^\s?"']+)\?[^\s"']*/g, '$1?[redacted]'],
+  [/\b(?:ya29\.[\w-]{10,}|eyJ[\w-]{10,}(?:\.[\w-]*){0,2})/g, '[redacted]'],
+]
+
+/**
+ * Takes out of a text what looks like a credential: authorization headers, userinfo and queries of
+ * URLs (a signed URL's query is its key), Google access tokens and JWTs. For texts that others
+ * wrote, such as a library's error message.
+ */
+export function redact(text: string): string {
+  return patterns.reduce((rest, [pattern, replacement]) => rest.replace(pattern, replacement), text)
+}

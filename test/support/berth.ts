@@ -1,0 +1,149 @@
+import assert from 'node:assert/strict'
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { stringify } from 'yaml'
+import { type Service, serve } from '../../src/cli/serve.ts'
+import { loadConfig } from '../../src/config/config.ts'
+import { digestOf, isDigest } from '../../src/oci/digest.ts'
+import { createTelemetry } from '../../src/telemetry/telemetry.ts'
+import { wrongBodies } from './client.ts'
+
+export type Berth = {
+  readonly url: string
+  readonly admin: string
+  /** The cache's directory. */
+  readonly cache: string
+  /** A directory of this Berth's own, removed at the end. */
+  readonly directory: string
+  readonly service: Service
+  /** Lines of the log so far, parsed. */
+  logs(): readonly Readonly<Record<string, unknown>>[]
+  /** The value of a metric's line, such as `berth_cache_blobs`; 0 when there is none. */
+  metric(line: string): Promise<number>
+  /** Stops it, and starts it again with the same storage. */
+  restart(): Promise<Berth>
+  stop(): Promise<void>
+}
+
+type StartOptions = {
+  /** What the file says beside addresses and storage. */
+  readonly config: Readonly<Record<string, unknown>>
+  readonly environment?: Readonly<Record<string, string>>
+  /** Of an earlier one. */
+  readonly directory?: string
+  readonly admin?: string
+}
+
+/** A whole Berth in this process, on free ports and in a directory of its own. */
+export async function startBerth(options: StartOptions): Promise<Berth> {
+  const directory = options.directory ?? (await mkdtemp(join(tmpdir(), 'berth-test-')))
+  const file = join(directory, 'berth.yaml')
+  const lines: string[] = []
+  const { storage = {}, ...rest } = options.config as { storage?: object }
+  const config = {
+    listen: '127.0.0.1:0',
+    admin: '127.0.0.1:0',
+    storage: { directory: join(directory, 'data'), ...storage },
+    shutdown: { delay: 0, deadline: '2s' },
+    log: { level: 'debug' },
+    ...rest,
+  }
+  await writeFile(file, stringify(config))
+  const loaded = loadConfig({ file, flags: {}, set: [], environment: options.environment ?? {} })
+  const telemetry = createTelemetry({
+    level: loaded.config.log.level,
+    output: { write: (line) => void lines.push(line) },
+  })
+  const service = await serve(loaded, { version: 'test', telemetry })
+  const scheme = loaded.config.tls === undefined ? 'http' : 'https'
+  const admin = `http://127.0.0.1:${service.admin.addresses[0]?.port}`
+  let stopped: Promise<void> | undefined
+  const stop = () => {
+    stopped ??= service.stop(true)
+    return stopped
+  }
+
+  return {
+    url: `${scheme}://127.0.0.1:${service.api.addresses[0]?.port}`,
+    admin,
+    cache: loaded.config.storage.cache.directory ?? join(loaded.config.storage.directory, 'cache'),
+    directory,
+    service,
+    logs: () => lines.map((line) => JSON.parse(line) as Readonly<Record<string, unknown>>),
+    metric: async (line) => {
+      const text = await service.telemetry.metrics.text()
+      const value = text.split('\n').find((candidate) => candidate.startsWith(`${line} `))
+      return Number(value?.slice(line.length + 1) ?? 0)
+    },
+    restart: async () => {
+      await stop()
+      return startBerth({ ...options, directory })
+    },
+    stop,
+  }
+}
+
+/** What an ended test leaves behind: nothing. */
+export async function removeBerth(berth: Berth): Promise<void> {
+  await berth.stop()
+  await rm(berth.directory, { recursive: true, force: true })
+}
+
+/** Waits until something is so, for a few seconds. */
+export async function eventually(
+  what: string,
+  isSo: () => boolean | Promise<boolean>,
+): Promise<void> {
+  const deadline = performance.now() + 10_000
+  while (!(await isSo())) {
+    if (performance.now() > deadline) throw new Error(`not within 10 seconds: ${what}`)
+    await sleep(10)
+  }
+}
+
+/**
+ * What must hold whenever nothing is under way (the INV of each check is that of the list of cases): no
+ * wrong body was completed (1); every visible blob is what its name says, and read-only (2); no fill is
+ * left over (8); the accounting is what is on disk, and no temporary file is (10).
+ */
+export async function checkInvariants(berth: Berth): Promise<void> {
+  assert.deepEqual(wrongBodies, [], 'complete answers with wrong bytes')
+  await eventually(
+    'no fill is in flight',
+    async () => (await berth.metric('berth_fills_in_flight')) === 0,
+  )
+  await eventually(
+    'no request is in flight',
+    async () => (await berth.metric('berth_http_in_flight')) === 0,
+  )
+  let sum = 0
+  for (const { path, digest } of await visibleBlobs(berth.cache)) {
+    const bytes = await readFile(path)
+    assert.equal(digestOf(bytes, digest.startsWith('sha512') ? 'sha512' : 'sha256'), digest)
+    assert.equal((await stat(path)).mode & 0o222, 0, `${path} is writable`)
+    sum += bytes.length
+  }
+  assert.deepEqual(await temporaryFiles(berth.cache), [], 'temporary files')
+  assert.equal(await berth.metric('berth_cache_size_bytes'), sum, 'accounting and disk differ')
+}
+
+export async function visibleBlobs(
+  cache: string,
+): Promise<readonly { path: string; digest: string }[]> {
+  const root = join(cache, 'docker', 'registry', 'v2', 'blobs')
+  const files = await readdir(root, { recursive: true }).catch(() => [])
+  return files.flatMap((file) => {
+    const [algorithm, , encoded, data] = file.split('/')
+    const digest = `${algorithm}:${encoded}`
+    return data === 'data' && isDigest(digest) ? [{ path: join(root, file), digest }] : []
+  })
+}
+
+async function temporaryFiles(cache: string): Promise<readonly string[]> {
+  const entries = await readdir(join(cache, 'tmp'), { recursive: true, withFileTypes: true }).catch(
+    () => [],
+  )
+  return entries.filter((entry) => !entry.isDirectory()).map(({ name }) => name)
+}

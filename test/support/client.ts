@@ -1,0 +1,67 @@
+import { Agent, type IncomingHttpHeaders, request } from 'node:http'
+import { algorithmOf, digestOf, isDigest } from '../../src/oci/digest.ts'
+
+export type Reply = {
+  readonly status: number
+  readonly headers: IncomingHttpHeaders
+  readonly body: Buffer
+  /** Whether the body ended as its framing said it would. */
+  readonly complete: boolean
+}
+
+type GetOptions = {
+  readonly method?: string
+  readonly headers?: Readonly<Record<string, string>>
+  /** Hang up after so many bytes of the body. */
+  readonly hangUpAfter?: number
+  /** Called with each piece of the body. */
+  readonly onData?: (bytes: Buffer) => void
+}
+
+/** Content that was served as complete and is not what its digest says: no test may pass with one. */
+export const wrongBodies: string[] = []
+
+const agent = new Agent({ keepAlive: true, maxSockets: 1000 })
+
+/** Asks, and hashes what comes: a complete 200 for a digest that has other bytes fails the suite. */
+export function get(url: string, options: GetOptions = {}): Promise<Reply> {
+  const { method = 'GET', headers = {}, hangUpAfter = Number.POSITIVE_INFINITY, onData } = options
+  const done = Promise.withResolvers<Reply>()
+  const asking = request(url, { method, headers, agent }, (response) => {
+    const chunks: Buffer[] = []
+    let size = 0
+    const finish = () => {
+      const reply = {
+        status: response.statusCode ?? 0,
+        headers: response.headers,
+        body: Buffer.concat(chunks),
+        complete: response.complete,
+      }
+      if (method === 'GET') check(url, reply)
+      done.resolve(reply)
+    }
+    response.on('data', (chunk: Buffer) => {
+      chunks.push(chunk)
+      size += chunk.length
+      onData?.(chunk)
+      if (size >= hangUpAfter) response.destroy()
+    })
+    response.on('close', finish)
+    response.on('error', () => {})
+  })
+  asking.on('error', done.reject)
+  asking.end()
+  return done.promise
+}
+
+/** The code of an OCI error body. */
+export function codeOf({ body }: Reply): string | undefined {
+  const { errors } = JSON.parse(body.toString('utf8')) as { errors?: { code?: string }[] }
+  return errors?.[0]?.code
+}
+
+function check(url: string, { status, body, complete }: Reply): void {
+  const digest = new URL(url).pathname.split('/').at(-1) ?? ''
+  if (status !== 200 || !complete || !isDigest(digest) || url.includes('/referrers/')) return
+  if (digestOf(body, algorithmOf(digest)) !== digest) wrongBodies.push(url)
+}
