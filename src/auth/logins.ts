@@ -39,8 +39,8 @@ export async function createLogins(htpasswd: string): Promise<Logins> {
   const queue = createQueue()
   let { users, decoy } = await read(htpasswd)
 
-  // Keyed, so that what is kept in memory says nothing of passwords. Nobody else sees or gives it, so
-  // the key may simply stand in front, at a tenth of what an HMAC costs in Node.
+  // Keyed, so that what is kept in memory says nothing of passwords. Nobody else sees or gives it,
+  // so the key may simply stand in front, at a tenth of what an HMAC costs in Node.
   const keyOf = (authorization: string) => digest('sha256', key + authorization, 'base64')
 
   return {

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { type Chunks, sizeOf, withoutFirst } from '../oci/chunks.ts'
 import { RegistryError } from '../oci/errors.ts'
 import type { RemoteBlob } from '../remote/remote.ts'
 
@@ -31,7 +32,7 @@ const firstPause = 200
  * came already is passed over: the digest, which covers all that was yielded, decides in the end
  * whether the pieces fit together. Nothing here is verified.
  */
-export async function* download(options: DownloadOptions): AsyncGenerator<Buffer, void, undefined> {
+export async function* download(options: DownloadOptions): AsyncGenerator<Chunks, void, undefined> {
   const { open, first, from, size, signal, onBytes, onResume } = options
   let position = from
   let answer = first
@@ -39,10 +40,14 @@ export async function* download(options: DownloadOptions): AsyncGenerator<Buffer
     const before = position
     try {
       answer ??= await reopen(open, position, size, signal)
-      for await (const chunk of withoutOverlap(answer, position)) {
-        position += chunk.length
-        onBytes(chunk.length)
-        yield chunk
+      let arrived = answer.from
+      for await (const batch of answer.body) {
+        const fresh = arrived < position ? withoutFirst(batch, position - arrived) : batch
+        const bytes = sizeOf(fresh)
+        arrived += sizeOf(batch)
+        position += bytes
+        onBytes(bytes)
+        if (bytes > 0) yield fresh
       }
       if (size === undefined || position >= size) return
       throw new RegistryError('UNAVAILABLE', {
@@ -83,16 +88,4 @@ async function reopen(
 /** What is broken below HTTP, or a server that fails, may pass; a refusal does not. */
 function mayPass(error: unknown): boolean {
   return error instanceof RegistryError && error.code === 'UNAVAILABLE'
-}
-
-async function* withoutOverlap(
-  { body, from }: RemoteBlob,
-  position: number,
-): AsyncGenerator<Buffer, void, undefined> {
-  let overlap = position - from
-  for await (const chunk of body) {
-    const skipped = Math.min(overlap, chunk.length)
-    overlap -= skipped
-    if (skipped < chunk.length) yield skipped === 0 ? chunk : chunk.subarray(skipped)
-  }
 }

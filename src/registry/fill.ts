@@ -1,6 +1,6 @@
 import type { Content } from '../oci/content.ts'
 import { algorithmOf, createDigester, type Digest } from '../oci/digest.ts'
-import { isRegistryError, RegistryError } from '../oci/errors.ts'
+import { RegistryError } from '../oci/errors.ts'
 import type { RemoteBlob } from '../remote/remote.ts'
 import type { BlobCache, BlobWriter } from '../store/store.ts'
 import { download, type OpenBlob } from './download.ts'
@@ -36,9 +36,6 @@ type FillOptions = {
   readonly onAbsent: () => void
   readonly onFailure: (error: unknown) => void
 }
-
-/** Bytes that may wait for the disk before the upstream has to. */
-const mostPending = 1024 * 1024
 
 /**
  * 1. Ask the upstream. Its answer tells the size, and that this repository may have the blob.
@@ -84,14 +81,13 @@ export function startFill(options: FillOptions): Fill {
     first: RemoteBlob,
     size: number | undefined,
   ): Promise<void> => {
-    const sink = createSink(writer)
     try {
-      for await (const chunk of download({ ...source, first, from: 0, size, signal }))
-        await sink.write(chunk)
-      await sink.end()
+      for await (const batch of download({ ...source, first, from: 0, size, signal })) {
+        await writer.write(batch)
+      }
       await writer.commit()
     } catch (error) {
-      if (size === undefined || error !== sink.diskFailure()) {
+      if (size === undefined || !writer.isBroken()) {
         await writer.abort(error)
         throw error
       }
@@ -150,44 +146,4 @@ function agreedSize({ size, drop }: RemoteBlob, expected: number | undefined): n
     message: `the upstream says ${size} bytes, the manifest says ${expected}`,
     status: 502,
   })
-}
-
-/** Writes in the background, in order, as much at a time as has come meanwhile. */
-function createSink(writer: BlobWriter) {
-  let pending: Buffer[] = []
-  let bytes = 0
-  let writing: Promise<void> | undefined
-  let failure: unknown
-
-  const drain = async (): Promise<void> => {
-    try {
-      while (pending.length > 0 && failure === undefined) {
-        const batch = pending
-        pending = []
-        bytes = 0
-        await writer.write(batch)
-      }
-    } catch (error) {
-      failure = error
-    } finally {
-      writing = undefined
-    }
-  }
-
-  const settle = async (): Promise<void> => {
-    await writing
-    if (failure !== undefined) throw failure
-  }
-
-  return {
-    diskFailure: () => (isRegistryError(failure) ? undefined : failure),
-    write: async (chunk: Buffer): Promise<void> => {
-      if (failure !== undefined) throw failure
-      pending.push(chunk)
-      bytes += chunk.length
-      writing ??= drain()
-      if (bytes > mostPending) await settle()
-    },
-    end: settle,
-  }
 }

@@ -30,7 +30,7 @@ export function createPassThrough({
 
   /** The next chunk that may be handed out, and where it ends. */
   const advance = async (): Promise<{ bytes: Buffer; end: number }> => {
-    chunks ??= download({ ...source, size, from: digester.size, signal: leaving.signal })
+    chunks ??= oneByOne({ ...source, size, from: digester.size, signal: leaving.signal })
     for (;;) {
       const next = await chunks.next()
       const ready = held
@@ -78,4 +78,8 @@ function mismatch(digest: Digest): RegistryError {
     message: `the upstream's bytes are not those of ${digest}`,
     status: 502,
   })
+}
+
+async function* oneByOne(options: DownloadOptions): AsyncGenerator<Buffer, void, undefined> {
+  for await (const batch of download(options)) yield* batch
 }

@@ -4,7 +4,7 @@ import { longestManifest } from '../oci/manifest.ts'
 import { formatReference, type Reference } from '../oci/reference.ts'
 import { readBody } from './read-body.ts'
 import type { RemoteBlob, RemoteManifest } from './remote.ts'
-import type { Answer } from './transport.ts'
+import { type Answer, lengthIn } from './transport.ts'
 
 /** False for a true miss. An answer that is neither is dropped, and thrown. */
 export function isFound(answer: Answer, origin: string): boolean {
@@ -60,8 +60,7 @@ export function remoteBlob(answer: Answer, asked: number, origin: string): Remot
   return { size: Number(total), from: asked, body, drop }
 }
 
-/** Content-Length in bytes; undefined when there is none, or none that makes sense. */
+/** Content-Length in bytes. */
 export function lengthOf(answer: Answer): number | undefined {
-  const value = answer.header('content-length')
-  return value !== undefined && /^\d{1,15}$/.test(value) ? Number(value) : undefined
+  return lengthIn(answer.header('content-length'))
 }

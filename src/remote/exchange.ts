@@ -188,7 +188,9 @@ export function createExchange(options: ExchangeOptions): Exchange {
     ask: async (question) => {
       const release = await slots.take()
       try {
-        return releasing(await ask(question), release)
+        const answer = await ask(question)
+        void answer.settled.then(release)
+        return answer
       } catch (error) {
         release()
         throw error
@@ -227,28 +229,6 @@ function softened(error: unknown): unknown {
     retryAfter: Math.ceil(retryAfter),
     cause: error,
   })
-}
-
-function releasing(answer: Answer, release: () => void): Answer {
-  return {
-    ...answer,
-    body: whenDone(answer.body, release),
-    drop: () => {
-      release()
-      answer.drop()
-    },
-  }
-}
-
-async function* whenDone(
-  body: AsyncIterable<Buffer>,
-  release: () => void,
-): AsyncGenerator<Buffer, void, undefined> {
-  try {
-    yield* body
-  } finally {
-    release()
-  }
 }
 
 /** An OCI error's message, or plain text; never markup. */

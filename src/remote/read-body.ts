@@ -1,3 +1,4 @@
+import { sizeOf } from '../oci/chunks.ts'
 import { RegistryError } from '../oci/errors.ts'
 import type { Answer } from './transport.ts'
 
@@ -8,15 +9,15 @@ import type { Answer } from './transport.ts'
 export async function readBody(answer: Answer, limit: number): Promise<Buffer> {
   const chunks: Buffer[] = []
   let size = 0
-  for await (const chunk of answer.body) {
-    size += chunk.length
+  for await (const batch of answer.body) {
+    size += sizeOf(batch)
     if (size > limit) {
       throw new RegistryError('SIZE_INVALID', {
         message: `the upstream's answer is longer than ${limit} bytes`,
         status: 502,
       })
     }
-    chunks.push(chunk)
+    chunks.push(...batch)
   }
   return Buffer.concat(chunks, size)
 }

@@ -12,6 +12,7 @@ import {
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import { isFound, lengthOf, remoteBlob, verifiedManifest, wrongDigest } from './answers.ts'
 import { createAuthorization } from './authorization.ts'
+import type { Body } from './body.ts'
 import { createBreaker } from './breaker.ts'
 import { createExchange } from './exchange.ts'
 import { UpstreamFailure } from './faults.ts'
@@ -32,7 +33,7 @@ export type RemoteBlob = {
   readonly size: number | undefined
   /** Where the body begins: what was asked for, or 0 from an upstream that knows no ranges. */
   readonly from: number
-  readonly body: AsyncIterable<Buffer>
+  readonly body: Body
   readonly drop: () => void
 }
 

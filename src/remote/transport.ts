@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { getCACertificates } from 'node:tls'
 import { Agent, type Dispatcher, EnvHttpProxyAgent } from 'undici'
 import { lookupPublic } from './addresses.ts'
+import { type Body, type BodySink, createBodySink } from './body.ts'
 import { toUpstreamFailure } from './faults.ts'
 import type { Trust } from './origins.ts'
 
@@ -24,19 +25,15 @@ export type ForwardProxy = {
   readonly no?: string | undefined
 }
 
-type Headers = Readonly<Record<string, string | string[] | undefined>>
-
-/** An answer whose body must be read to its end or dropped. */
+/** An answer whose body must be read to its end, or dropped. */
 export type Answer = {
   readonly status: number
   readonly header: (name: string) => string | undefined
-  /**
-   * Rejects with a RegistryError when it breaks, stalls or trickles. Ending it early drops the
-   * connection.
-   */
-  readonly body: AsyncIterable<Buffer>
+  readonly body: Body
   /** Lets go of the body unread. */
   readonly drop: () => void
+  /** Resolves when the connection is done with it. */
+  readonly settled: Promise<void>
 }
 
 type Request = {
@@ -73,10 +70,6 @@ const longestHeaders = 64 * 1024
  * seconds.
  */
 const keepAlive = 10_000
-/** How long a body may trickle before its rate is judged, in milliseconds of waiting. */
-const rateWindow = 10_000
-/** A small rest is read, so that the connection can be used again, in bytes. */
-const worthReading = 64 * 1024
 
 export function createTransport({
   timeouts,
@@ -93,22 +86,17 @@ export function createTransport({
   const guarded = createDispatcher({ connect: { ...connect, lookup: lookupPublic }, proxy })
 
   return {
-    send: async ({ method, url, trust, headers, signal }) => {
+    send: ({ method, url, trust, headers, signal }) => {
       const dispatcher = trust === 'foreign' ? guarded : open
-      try {
-        const answer = await dispatcher.request({
-          origin: url.origin,
-          path: url.pathname + url.search,
-          method,
-          headers: { 'user-agent': userAgent, 'accept-encoding': 'identity', ...headers },
-          headersTimeout: timeouts.firstByte,
-          bodyTimeout: timeouts.idle,
-          ...(signal && { signal }),
-        })
-        return answerOf(answer, url.origin, timeouts.minimumRate)
-      } catch (error) {
-        throw toUpstreamFailure(error, url.origin)
+      const request = {
+        origin: url.origin,
+        path: url.pathname + url.search,
+        method,
+        headers: { 'user-agent': userAgent, 'accept-encoding': 'identity', ...headers },
+        headersTimeout: timeouts.firstByte,
+        bodyTimeout: timeouts.idle,
       }
+      return dispatch({ dispatcher, request, signal, minimumRate: timeouts.minimumRate })
     },
     close: async () => {
       await Promise.all([open.destroy(), guarded.destroy()])
@@ -138,59 +126,59 @@ function createDispatcher({ connect, proxy }: DispatcherOptions): Agent | EnvHtt
   })
 }
 
-function answerOf(
-  { statusCode, headers, body }: Dispatcher.ResponseData,
-  origin: string,
-  minimumRate: number,
-): Answer {
-  // The body may fail before anybody reads it, and an error that nobody listens for ends the
-  // process.
-  body.on('error', () => {})
-  return {
-    status: statusCode,
-    header: (name) => single(headers, name),
-    body: paced({ body, origin, minimumRate }),
-    drop: () => void body.dump({ limit: worthReading }).catch(() => {}),
-  }
-}
-
-/** A header that comes twice comes from somebody who wants two readers to disagree. */
-function single(headers: Headers, name: string): string | undefined {
-  const value = headers[name]
-  return Array.isArray(value) ? value.join(', ') : value
-}
-
-type PacedOptions = {
-  readonly body: AsyncIterable<Buffer>
-  readonly origin: string
+type DispatchOptions = {
+  readonly dispatcher: Dispatcher
+  readonly request: Dispatcher.DispatchOptions & { readonly origin: string }
+  readonly signal: AbortSignal | undefined
   readonly minimumRate: number
 }
 
-/**
- * The client's own limit is for silence only: a byte a second satisfies it for ever. Time that the
- * reader takes does not count.
- */
-async function* paced({
-  body,
-  origin,
-  minimumRate,
-}: PacedOptions): AsyncGenerator<Buffer, void, undefined> {
-  let waited = 0
-  let received = 0
-  let since = performance.now()
-  try {
-    for await (const chunk of body) {
-      waited += performance.now() - since
-      received += chunk.length
-      if (waited > rateWindow) {
-        if (received / waited < minimumRate / 1000)
-          throw Object.assign(new Error('trickle'), { code: 'UND_ERR_BODY_TIMEOUT' })
-        waited = received = 0
-      }
-      yield chunk
-      since = performance.now()
-    }
-  } catch (error) {
-    throw toUpstreamFailure(error, origin)
-  }
+/** Resolves with the answer's headers; its body comes as it comes. */
+function dispatch({ dispatcher, request, signal, minimumRate }: DispatchOptions): Promise<Answer> {
+  const { origin } = request
+  const answer = Promise.withResolvers<Answer>()
+  let sink: BodySink | undefined
+  let stopListening = () => {}
+
+  dispatcher.dispatch(request, {
+    onRequestStart: (controller) => {
+      const abort = () => controller.abort(asError(signal?.reason))
+      if (signal?.aborted) return abort()
+      signal?.addEventListener('abort', abort, { once: true })
+      stopListening = () => signal?.removeEventListener('abort', abort)
+    },
+    onResponseStart: (controller, status, headers) => {
+      // 1XX announces another answer.
+      if (status < 200) return
+      const header = (name: string) => joined(headers[name])
+      const length = request.method === 'HEAD' ? 0 : lengthIn(header('content-length'))
+      sink = createBodySink({ controller, origin, length, minimumRate })
+      answer.resolve({ status, header, body: sink.body, drop: sink.drop, settled: sink.settled })
+    },
+    onResponseData: (_controller, chunk) => sink?.push(chunk),
+    onResponseEnd: () => {
+      stopListening()
+      sink?.end()
+    },
+    onResponseError: (_controller, error) => {
+      stopListening()
+      answer.reject(toUpstreamFailure(error, origin))
+      sink?.fail(error)
+    },
+  })
+  return answer.promise
+}
+
+/** A header that comes several times, as one list of what it says (RFC 9110, section 5.3). */
+function joined(value: string | string[] | undefined): string | undefined {
+  return Array.isArray(value) ? value.join(', ') : value
+}
+
+/** Content-Length in bytes; undefined when there is none, or none that makes sense. */
+export function lengthIn(value: string | undefined): number | undefined {
+  return value !== undefined && /^\d{1,15}$/.test(value) ? Number(value) : undefined
+}
+
+function asError(reason: unknown): Error {
+  return reason instanceof Error ? reason : new Error('no longer wanted')
 }

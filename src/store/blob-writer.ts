@@ -1,4 +1,5 @@
 import { mkdir, rename, rm } from 'node:fs/promises'
+import { type Chunks, sizeOf } from '../oci/chunks.ts'
 import { algorithmOf, createDigester, type Digest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
 import type { Budget, Reservation, Unpin } from './budget.ts'
@@ -60,6 +61,7 @@ export async function createBlobWriter(options: WriterOptions): Promise<BlobWrit
   let room = size ?? step
   let stamp: Stamp | undefined
   let unpin: Unpin = () => {}
+  let broken = false
 
   const content = createSharedContent({
     digest,
@@ -79,7 +81,7 @@ export async function createBlobWriter(options: WriterOptions): Promise<BlobWrit
     },
   })
 
-  const put = async (): Promise<void> => {
+  const publish = async (): Promise<void> => {
     await handle.chmod(0o444)
     await mkdir(blobDirectory(root, digest), { recursive: true })
     await rename(path, blobPath(root, digest))
@@ -90,6 +92,13 @@ export async function createBlobWriter(options: WriterOptions): Promise<BlobWrit
     onCommit(stamp)
   }
 
+  const put = async (chunks: Chunks, bytes: number): Promise<void> => {
+    for (; digester.size + bytes > room; room += step) {
+      if (!(await reserve(step))) throw new Error('no room is left in the cache')
+    }
+    await writeAll(handle, chunks, digester.size)
+  }
+
   const discard = () => rm(path, { force: true }).catch(onFailure)
 
   return {
@@ -97,14 +106,13 @@ export async function createBlobWriter(options: WriterOptions): Promise<BlobWrit
       return digester.size
     },
 
+    isBroken: () => broken,
+
     write: async (chunks) => {
-      const bytes = chunks.reduce((sum, chunk) => sum + chunk.length, 0)
+      const bytes = sizeOf(chunks)
       if (digester.size + bytes > (size ?? Number.POSITIVE_INFINITY)) throw mismatch(digest)
-      while (digester.size + bytes > room) {
-        if (!(await reserve(step))) throw new Error('no room is left in the cache')
-        room += step
-      }
-      await writeAll(handle, chunks, digester.size).catch((error: unknown) => {
+      await put(chunks, bytes).catch((error: unknown) => {
+        broken = true
         onFailure(error)
         throw error
       })
@@ -116,7 +124,7 @@ export async function createBlobWriter(options: WriterOptions): Promise<BlobWrit
       if (digester.size !== (size ?? digester.size) || digester.copy().digest() !== digest)
         throw mismatch(digest)
       try {
-        await put()
+        await publish()
       } catch (error) {
         onFailure(error)
         await discard()

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { constants } from 'node:fs'
 import { type FileHandle, mkdir, open, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { type Chunks, withoutFirst } from '../oci/chunks.ts'
 
 /** The code of a system call's failure, such as ENOENT. */
 export function errnoOf(error: unknown): string {
@@ -42,29 +43,19 @@ export async function writeWhole(path: string, text: string): Promise<void> {
   }
 }
 
+/** IOV_MAX of Linux. */
+const mostVectors = 1024
+
 /** Writes all of `chunks` at `position`; the system may take less than it is given. */
 export async function writeAll(
   handle: FileHandle,
-  chunks: readonly Buffer[],
+  chunks: Chunks,
   position: number,
 ): Promise<void> {
-  let rest = chunks.filter((chunk) => chunk.length > 0)
-  let at = position
-  while (rest.length > 0) {
+  let rest = withoutFirst(chunks, 0)
+  for (let at = position; rest.length > 0; ) {
     const { bytesWritten } = await handle.writev(rest.slice(0, mostVectors), at)
     at += bytesWritten
     rest = withoutFirst(rest, bytesWritten)
   }
-}
-
-/** IOV_MAX of Linux. */
-const mostVectors = 1024
-
-function withoutFirst(chunks: readonly Buffer[], bytes: number): Buffer[] {
-  let skip = bytes
-  return chunks.flatMap((chunk) => {
-    const taken = Math.min(skip, chunk.length)
-    skip -= taken
-    return taken === chunk.length ? [] : [chunk.subarray(taken)]
-  })
 }

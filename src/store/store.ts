@@ -1,3 +1,4 @@
+import type { Chunks } from '../oci/chunks.ts'
 import type { Content } from '../oci/content.ts'
 import type { Digest, Digester } from '../oci/digest.ts'
 import type { RepositoryName, Tag } from '../oci/reference.ts'
@@ -24,9 +25,11 @@ export interface BlobWriter {
   readonly written: number
   /**
    * Rejects with DIGEST_INVALID when the blob gets longer than it was said to be, and with a system
-   * error when the disk fails.
+   * error when the disk fails: then it is broken.
    */
-  write(chunks: readonly Buffer[]): Promise<void>
+  write(chunks: Chunks): Promise<void>
+  /** The disk took no more; the bytes up to `written` are right, as far as they go. */
+  isBroken(): boolean
   /**
    * Rejects with DIGEST_INVALID when digest or size is wrong. A disk that fails now costs the blob
    * its place, not its readers.

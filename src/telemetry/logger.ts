@@ -20,8 +20,8 @@ const batch = { minLength: 16 * 1024 - 1, periodicFlush: 200, sync: false } as c
 
 /**
  * JSON lines to standard output. Errors are told by name, code and message alone: libraries hang
- * requests, with their headers, on theirs. Fields of a secret's name are hidden by serializers, which
- * cost a line nothing, where paths to redact cost as much as the line.
+ * requests, with their headers, on theirs. Fields of a secret's name are hidden by serializers,
+ * which cost a line nothing, where paths to redact cost as much as the line.
  */
 export function createLogger({
   level,

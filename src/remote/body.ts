@@ -1,0 +1,141 @@
+import type { Dispatcher } from 'undici'
+import type { Chunks } from '../oci/chunks.ts'
+import { toUpstreamFailure } from './faults.ts'
+
+/** Bytes that may wait to be read before the upstream has to wait. */
+const mostQueued = 1024 * 1024
+/** How long a body may trickle before its rate is judged, in milliseconds of waiting for it. */
+const rateWindow = 10_000
+/** A small rest is read, so that the connection can be used again, in bytes. */
+const worthReading = 64 * 1024
+
+/**
+ * The body of one answer, read by one reader: each step gives all that has come since the last, so
+ * that a reader who is slower than the upstream takes more at a time and not more steps. It rejects
+ * with a RegistryError when the body breaks, stalls or trickles, after what came before that.
+ */
+export type Body = AsyncIterable<Chunks, void, undefined>
+
+/** Where the HTTP client puts a body. */
+export interface BodySink {
+  readonly body: Body
+  /** Resolves when the client is done with it, read or not. */
+  readonly settled: Promise<void>
+  push(chunk: Buffer): void
+  end(): void
+  fail(error: unknown): void
+  /** Lets go of what has not been read. */
+  drop(): void
+}
+
+type BodySinkOptions = {
+  readonly controller: Pick<Dispatcher.DispatchController, 'pause' | 'resume' | 'abort'>
+  readonly origin: string
+  /** What is still to come, in bytes; undefined when that is not known. */
+  readonly length: number | undefined
+  /** Bytes a second. */
+  readonly minimumRate: number
+}
+
+export function createBodySink(options: BodySinkOptions): BodySink {
+  const { controller, origin, length, minimumRate } = options
+  const settled = Promise.withResolvers<void>()
+  let queue: Buffer[] = []
+  let queued = 0
+  let received = 0
+  let isEnded = false
+  let isDropped = false
+  let failure: { readonly error: unknown } | undefined
+  let arrival: PromiseWithResolvers<void> | undefined
+  const pace = createPace(minimumRate)
+
+  const wake = (): void => {
+    arrival?.resolve()
+    arrival = undefined
+  }
+
+  const take = (): Chunks => {
+    const taken = queue
+    if (queued > mostQueued) controller.resume()
+    queue = []
+    queued = 0
+    return taken
+  }
+
+  const next = async (): Promise<IteratorResult<Chunks, void>> => {
+    while (queue.length === 0) {
+      if (failure !== undefined) throw toUpstreamFailure(failure.error, origin)
+      if (isEnded || isDropped) return { done: true, value: undefined }
+      arrival = Promise.withResolvers()
+      const since = performance.now()
+      await arrival.promise
+      if (!pace.isEnough(performance.now() - since, received)) controller.abort(trickle())
+    }
+    return { done: false, value: take() }
+  }
+
+  const drop = (): void => {
+    if (isDropped) return
+    isDropped = true
+    take()
+    wake()
+    const rest = length === undefined ? Number.POSITIVE_INFINITY : length - received
+    if (!isEnded && failure === undefined && rest > worthReading)
+      controller.abort(new Error('not needed'))
+  }
+
+  return {
+    body: {
+      [Symbol.asyncIterator]: () => ({
+        next,
+        return: async () => {
+          drop()
+          return { done: true, value: undefined }
+        },
+      }),
+    },
+    settled: settled.promise,
+    push: (chunk) => {
+      received += chunk.length
+      if (isDropped) return
+      queue.push(chunk)
+      queued += chunk.length
+      if (queued > mostQueued) controller.pause()
+      wake()
+    },
+    end: () => {
+      isEnded = true
+      settled.resolve()
+      wake()
+    },
+    fail: (error) => {
+      failure = { error }
+      settled.resolve()
+      wake()
+    },
+    drop,
+  }
+}
+
+/**
+ * The client's own limit is for silence only: a byte a second satisfies it for ever. Only time
+ * spent waiting counts, not what the reader takes.
+ */
+function createPace(minimumRate: number) {
+  let waited = 0
+  let before = 0
+  return {
+    isEnough: (milliseconds: number, received: number): boolean => {
+      waited += milliseconds
+      if (waited < rateWindow) return true
+      const rate = (received - before) / (waited / 1000)
+      waited = 0
+      before = received
+      return rate >= minimumRate
+    },
+  }
+}
+
+function trickle(): Error {
+  return Object.assign(new Error('the body trickles'), { code: 'UND_ERR_BODY_TIMEOUT' })
+}
