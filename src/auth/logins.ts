@@ -2,6 +2,7 @@ import { hash as digest, randomBytes } from 'node:crypto'
 import { availableParallelism } from 'node:os'
 import { hash as bcrypt, verify } from '@node-rs/bcrypt'
 import { LRUCache } from 'lru-cache'
+import { bounded } from '../oci/bounded.ts'
 import { RegistryError } from '../oci/errors.ts'
 import type { Basic } from './basic.ts'
 import { costOf, parseHtpasswd, type Users } from './htpasswd.ts'
@@ -32,41 +33,53 @@ export interface Logins {
   reload(htpasswd: string): Promise<void>
 }
 
+type Verified = { readonly username: string; readonly isRight: boolean }
+
 export async function createLogins(htpasswd: string): Promise<Logins> {
   const key = randomBytes(32).toString('base64')
-  const right = new LRUCache<string, string>({ max: mostRemembered })
-  const wrong = new LRUCache<string, true>({ max: mostRemembered, ttl: wrongLife })
   const queue = createQueue()
   let { users, decoy } = await read(htpasswd)
 
-  // Keyed, so that what is kept in memory says nothing of passwords. Nobody else sees or gives it,
-  // so the key may simply stand in front, at a tenth of what an HMAC costs in Node.
+  // Keyed, so that what is kept in memory says nothing of passwords. Nobody else sees or gives it, so
+  // the key may simply stand in front, at a tenth of what an HMAC costs in Node.
   const keyOf = (authorization: string) => digest('sha256', key + authorization, 'base64')
 
-  return {
-    recall: (authorization) => right.get(keyOf(authorization)),
+  const isRight = async ({ username, password }: Basic): Promise<boolean> => {
+    const hash = users.get(username)
+    const matches = await queue.run(username, () => verify(password, hash ?? decoy))
+    // Against the users of now: the file may have been replaced meanwhile.
+    const isCurrent = hash !== undefined && users.get(username) === hash
+    return matches && isCurrent && Buffer.byteLength(password) <= longestPassword
+  }
 
-    verify: async (authorization, { username, password }) => {
-      const remembered = keyOf(authorization)
-      if (wrong.get(remembered)) return false
+  /** A node that starts pulls with many requests at once: they all wait for one verification. */
+  const verified = new LRUCache<string, Verified, Basic>({
+    ...bounded(mostRemembered),
+    ttl: wrongLife,
+    ignoreFetchAbort: true,
+    fetchMethod: async (_key, _stale, { options, context }) => {
       const asked = users
-      const hash = asked.get(username)
-      const matches = await queue.run(username, () => verify(password, hash ?? decoy))
-      const isRight =
-        matches && hash !== undefined && Buffer.byteLength(password) <= longestPassword
-      // What was verified against a file that was replaced meanwhile proves nothing.
-      if (asked !== users) return isRight && users.get(username) === hash
-      if (isRight) right.set(remembered, username)
-      else wrong.set(remembered, true)
-      return isRight
+      const right = await isRight(context)
+      // What was found out before a reload is not remembered after it.
+      options.ttl = asked !== users ? 1 : right ? 0 : wrongLife
+      return { username: context.username, isRight: right }
     },
+  })
 
+  return {
+    recall: (authorization) => {
+      const known = verified.get(keyOf(authorization))
+      return known?.isRight ? known.username : undefined
+    },
+    verify: async (authorization, login) => {
+      const outcome = await verified.fetch(keyOf(authorization), { context: login })
+      return outcome?.isRight ?? false
+    },
     reload: async (text) => {
       const fresh = await read(text)
       users = fresh.users
       decoy = fresh.decoy
-      right.clear()
-      wrong.clear()
+      verified.clear()
     },
   }
 }

@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache'
+import { bounded } from '../oci/bounded.ts'
 import type { Digest } from '../oci/digest.ts'
 import { isRegistryError, RegistryError } from '../oci/errors.ts'
 import type { RepositoryName } from '../oci/reference.ts'
@@ -51,7 +52,7 @@ export function createFills({
     { readonly fill: Fill; readonly stop: (reason: RegistryError) => void }
   >()
   const failures = new LRUCache<string, RegistryError | 'absent'>({
-    max: mostFailures,
+    ...bounded(mostFailures),
     ttl: failureLife,
   })
   const keyOf = (name: RepositoryName, digest: Digest) => `${name}@${digest}`

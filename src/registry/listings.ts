@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache'
+import { bounded } from '../oci/bounded.ts'
 import type { Digest } from '../oci/digest.ts'
 import { isRegistryError } from '../oci/errors.ts'
 import type { RepositoryName, Tag } from '../oci/reference.ts'
@@ -37,14 +38,14 @@ type Context = { readonly name: RepositoryName; readonly digest: Digest }
 
 export function createListings({ remote, ttl, staleIfError }: ListingsOptions): Listings {
   const tags = new LRUCache<RepositoryName, readonly Tag[]>({
-    max: mostLists,
+    ...bounded(mostLists),
     ttl: tagsLife,
     ignoreFetchAbort: true,
     fetchMethod: (name) => remote.tags(name),
   })
 
   const referrers = new LRUCache<string, Referrers, Context>({
-    max: mostLists,
+    ...bounded(mostLists),
     ttl: Math.max(ttl, 1),
     noDeleteOnStaleGet: true,
     ignoreFetchAbort: true,

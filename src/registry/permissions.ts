@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache'
+import { bounded } from '../oci/bounded.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import type { Remote } from '../remote/remote.ts'
@@ -25,9 +26,9 @@ export interface Permissions {
 type PermissionsOptions = { readonly links: LinkStore; readonly remote: Remote }
 
 export function createPermissions({ links, remote }: PermissionsOptions): Permissions {
-  const granted = new LRUCache<string, true>({ max: mostPermissions })
+  const granted = new LRUCache<string, true>({ ...bounded(mostPermissions) })
   const asked = new LRUCache<string, Stat | 'absent', { name: RepositoryName; digest: Digest }>({
-    max: mostPermissions,
+    ...bounded(mostPermissions),
     ttl: absenceLife,
     ignoreFetchAbort: true,
     fetchMethod: async (_key, _stale, { context: { name, digest } }) =>

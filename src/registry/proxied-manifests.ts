@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache'
+import { bounded } from '../oci/bounded.ts'
 import type { Digest } from '../oci/digest.ts'
 import { isRegistryError, RegistryError } from '../oci/errors.ts'
 import type { Reference, RepositoryName } from '../oci/reference.ts'
@@ -79,7 +80,7 @@ export function createProxiedManifests(options: ProxiedManifestsOptions): Proxie
 
   /** One request for all who want the same; what is no manifest is believed for a moment. */
   const requests = new LRUCache<string, KnownManifest | RegistryError | 'absent', Context>({
-    max: mostAnswers,
+    ...bounded(mostAnswers),
     ttl: failureLife,
     ignoreFetchAbort: true,
     fetchMethod: async (_key, _stale, { options: entry, context: { name, digest } }) => {

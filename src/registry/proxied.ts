@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache'
+import { bounded } from '../oci/bounded.ts'
 import type { Digest } from '../oci/digest.ts'
 import { joinName, type RepositoryName } from '../oci/reference.ts'
 import type { BlobCache } from '../store/store.ts'
@@ -30,7 +31,7 @@ const mostSizes = 100_000
 export function createProxied(options: ProxiedOptions) {
   const { prefix, upstream, remote, links, cache, telemetry } = options
   const { ttl, staleIfError } = options.tags
-  const sizes = new LRUCache<Digest, number>({ max: mostSizes })
+  const sizes = new LRUCache<Digest, number>({ ...bounded(mostSizes) })
   const learnSizes = ({ references }: KnownManifest): void => {
     for (const { digest, size } of references) sizes.set(digest, size)
   }

@@ -1,5 +1,6 @@
 import { LRUCache } from 'lru-cache'
 import picomatch from 'picomatch'
+import { bounded } from '../oci/bounded.ts'
 import type { Digest } from '../oci/digest.ts'
 import { isRegistryError, RegistryError } from '../oci/errors.ts'
 import type { RepositoryName, Tag } from '../oci/reference.ts'
@@ -76,7 +77,7 @@ export function createTags({ policy, remote, links, has, take, onStale }: TagsOp
   const isImmutable = policy.immutable.length === 0 ? () => false : picomatch([...policy.immutable])
 
   const states = new LRUCache<string, State, Context>({
-    max: mostTags,
+    ...bounded(mostTags),
     ttl: Math.max(policy.ttl, 1),
     noDeleteOnStaleGet: true,
     ignoreFetchAbort: true,

@@ -1,6 +1,7 @@
 import { LRUCache } from 'lru-cache'
 import { z } from 'zod'
 import type { Credential, Credentials } from '../credentials/credentials.ts'
+import { bounded } from '../oci/bounded.ts'
 import { isRegistryError, RegistryError } from '../oci/errors.ts'
 import { parseRetryAfter } from './breaker.ts'
 import { parseChallenges } from './challenge.ts'
@@ -69,7 +70,7 @@ export function createAuthorization({
   let madeFrom: Credential | undefined
 
   const tokens = new LRUCache<string, string>({
-    max: mostTokens,
+    ...bounded(mostTokens),
     ignoreFetchAbort: true,
     fetchMethod: async (scope, _stale, { options }) => {
       if (scheme?.kind !== 'bearer') return undefined

@@ -56,9 +56,11 @@ export function createBodySink(options: BodySinkOptions): BodySink {
 
   const take = (): Chunks => {
     const taken = queue
-    if (queued > mostQueued) controller.resume()
+    const wasFull = queued > mostQueued
     queue = []
     queued = 0
+    // Last: what was held up arrives before this returns, and may fill the queue again.
+    if (wasFull) controller.resume()
     return taken
   }
 

@@ -1,5 +1,6 @@
 import type { FileHandle } from 'node:fs/promises'
 import { LRUCache } from 'lru-cache'
+import { bounded } from '../oci/bounded.ts'
 import { algorithmOf, createDigester, type Digest, digestOf } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
 import { errnoOf, openRegular } from './files.ts'
@@ -55,7 +56,7 @@ type Opened = {
  * 3. What does not match is reported, and not here any more.
  */
 export function createBlobReader({ root, onRot, onUse, pin }: BlobReaderOptions): BlobReader {
-  const stamps = new LRUCache<Digest, Stamp>({ max: mostStamps })
+  const stamps = new LRUCache<Digest, Stamp>({ ...bounded(mostStamps) })
   const inUse = new Map<Digest, Opened>()
 
   const rot = async (digest: Digest, reason: string): Promise<undefined> => {

@@ -1,0 +1,7 @@
+/**
+ * Options that keep an lru-cache to so many entries. Its own `max` would reserve memory for all of
+ * them at once, for each of many caches; counted like this it grows as it is filled.
+ */
+export function bounded(entries: number) {
+  return { maxSize: entries, sizeCalculation: () => 1 } as const
+}

@@ -1,0 +1,144 @@
+import { closeSync, fdatasyncSync, openSync } from 'node:fs'
+import koffi from 'koffi'
+import { blobFile, type Content } from './content.ts'
+import {
+  cpuPerGigabyte,
+  inTurns,
+  load,
+  type Measured,
+  median,
+  perSecond,
+  type Row,
+  ratioOf,
+  show,
+} from './measure.ts'
+import { adminPort, type Peer } from './peers.ts'
+
+type HitOptions = {
+  readonly content: Content
+  readonly berth: Peer
+  readonly registry: Peer
+  readonly nginx: Peer
+  /** Where Berth keeps its copy. */
+  readonly cache: string
+  readonly rounds: number
+  readonly seconds: number
+}
+
+/** Blobs that are in the cache, and in memory. */
+export async function measureHits({
+  content,
+  berth,
+  registry,
+  nginx,
+  rounds,
+  seconds,
+}: HitOptions): Promise<readonly Row[]> {
+  const rows: Row[] = []
+  for (const size of ['200MB', '10MB']) {
+    for (const connections of [1, 8, 64]) {
+      const path = blobPath(content, size)
+      const work = (peer: Peer) => () => load(peer, { path, connections, seconds })
+      const [ours = [], theirs = [], best = []] = await inTurns(rounds, [
+        work(berth),
+        work(registry),
+        work(nginx),
+      ])
+      const what = `hit, ${size}, ${connections} connections`
+      const detail = `GB/s: Berth ${show(ours.map(perSecond))}, docker-registry ${show(theirs.map(perSecond))}, nginx ${show(best.map(perSecond))}`
+      const cpu = `CPU-s/GB: Berth ${show(ours.map(cpuPerGigabyte), 3)}, docker-registry ${show(theirs.map(cpuPerGigabyte), 3)}, nginx ${show(best.map(cpuPerGigabyte), 3)}`
+      rows.push(
+        {
+          what: `${what}: throughput to docker-registry`,
+          value: ratioOf(ours, theirs, perSecond),
+          unit: 'ratio',
+          target: 5,
+          better: 'more',
+          detail,
+        },
+        {
+          what: `${what}: throughput to nginx`,
+          value: ratioOf(ours, best, perSecond),
+          unit: 'ratio',
+          target: 0.75,
+          better: 'more',
+          detail,
+        },
+        {
+          what: `${what}: CPU to nginx`,
+          value: ratioOf(ours, best, cpuPerGigabyte),
+          unit: 'ratio',
+          target: 1.4,
+          better: 'less',
+          detail: cpu,
+        },
+      )
+    }
+  }
+  return rows
+}
+
+/** The same from a disk that nobody has read yet. */
+export async function measureColdPages({
+  content,
+  berth,
+  registry,
+  cache,
+  rounds,
+}: HitOptions): Promise<readonly Row[]> {
+  const digest = content.blobs['200MB'] ?? ''
+  const path = blobPath(content, '200MB')
+  const lags: number[] = []
+  const cold = (peer: Peer, root: string) => async (): Promise<Measured> => {
+    forgetPages(blobFile(root, digest))
+    const outcome = await load(peer, { path, connections: 1 })
+    if (peer === berth) lags.push(await eventLoopLag(berth))
+    return outcome
+  }
+  const [ours = [], theirs = []] = await inTurns(rounds, [
+    cold(berth, cache),
+    cold(registry, content.root),
+  ])
+  return [
+    {
+      what: 'hit with a cold page cache, 200MB: throughput to docker-registry',
+      value: ratioOf(ours, theirs, perSecond),
+      unit: 'ratio',
+      target: 1,
+      better: 'more',
+      detail: `GB/s: Berth ${show(ours.map(perSecond))}, docker-registry ${show(theirs.map(perSecond))}`,
+    },
+    {
+      what: 'hit with a cold page cache: longest hold of the event loop',
+      value: Math.max(...lags),
+      unit: 'ms',
+      target: 50,
+      better: 'less',
+      detail: `median ${median(lags).toFixed(1)} ms of the longest of each round`,
+    },
+  ]
+}
+
+function blobPath({ name, blobs }: Content, size: string): string {
+  return `/v2/${name}/blobs/${blobs[size]}`
+}
+
+const advise = koffi
+  .load(null)
+  .func('int posix_fadvise(int fd, int64_t offset, int64_t length, int advice)')
+const dontNeed = 4
+
+/** Takes a file out of the page cache. */
+function forgetPages(file: string): void {
+  const fd = openSync(file, 'r')
+  fdatasyncSync(fd)
+  advise(fd, 0, 0, dontNeed)
+  closeSync(fd)
+}
+
+/** The longest since the last look, in milliseconds. */
+async function eventLoopLag(berth: Peer): Promise<number> {
+  const answer = await fetch(`http://127.0.0.1:${adminPort(berth)}/metrics`)
+  const text = await answer.text()
+  return Number(/^nodejs_eventloop_lag_max_seconds (\S+)/m.exec(text)?.[1] ?? 0) * 1000
+}

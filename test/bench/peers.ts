@@ -1,0 +1,217 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { homedir } from 'node:os'
+import { delimiter, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Line } from './upstream.ts'
+
+/** A server under measurement. */
+export type Peer = {
+  readonly name: string
+  readonly port: number
+  /** Processor time used so far, by it and its children, in seconds. */
+  cpu(): number
+  /** The most memory that it ever had, in bytes. */
+  peakMemory(): number
+  memory(): number
+  stop(): Promise<void>
+}
+
+/** What a peer needs to run here. */
+export type Bench = {
+  /** A directory for this run. */
+  readonly directory: string
+  readonly nextPort: () => number
+}
+
+const ticks = 100
+
+/** A program on the path, or where Go and the CI of this project put theirs. */
+export function findProgram(...names: readonly string[]): string | undefined {
+  const folders = [
+    ...(process.env['PATH'] ?? '').split(delimiter),
+    '.ci/tools/bin',
+    join(homedir(), 'go/bin'),
+  ]
+  return names
+    .flatMap((name) => folders.map((folder) => join(folder, name)))
+    .find((path) => existsSync(path))
+}
+
+type StartOptions = {
+  readonly name: string
+  readonly command: readonly string[]
+  readonly port: number
+  /** What is asked until it answers. */
+  readonly ready?: string
+}
+
+export async function startPeer({
+  name,
+  command,
+  port,
+  ready = '/v2/',
+}: StartOptions): Promise<Peer> {
+  const [program = '', ...args] = command
+  const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'] })
+  let complaints = ''
+  child.stderr.on('data', (chunk: Buffer) => {
+    complaints = (complaints + chunk.toString()).slice(-2000)
+  })
+  await untilAnswers(`http://127.0.0.1:${port}${ready}`, child, () => `${name}: ${complaints}`)
+  const pid = child.pid ?? 0
+  const all = () => [pid, ...childrenOf(pid)]
+  return {
+    name,
+    port,
+    cpu: () => all().reduce((sum, one) => sum + cpuOf(one), 0),
+    memory: () => all().reduce((sum, one) => sum + statusOf(one, 'VmRSS'), 0),
+    peakMemory: () => all().reduce((sum, one) => sum + statusOf(one, 'VmHWM'), 0),
+    stop: async () => {
+      if (child.exitCode !== null || child.signalCode !== null) return
+      const ended = new Promise((resolve) => child.once('exit', resolve))
+      child.kill('SIGKILL')
+      for (const one of childrenOf(pid)) process.kill(one, 'SIGKILL')
+      await ended
+    },
+  }
+}
+
+type BerthOptions = {
+  readonly name?: string
+  /** Where to pull from; without it, what `storage` holds is served. */
+  readonly upstream?: string
+  readonly storage: string
+  readonly htpasswd?: string
+}
+
+export function startBerth(
+  bench: Bench,
+  { name = 'berth', upstream, storage, htpasswd }: BerthOptions,
+): Promise<Peer> {
+  const port = bench.nextPort()
+  const config = {
+    listen: `127.0.0.1:${port}`,
+    admin: `127.0.0.1:${bench.nextPort()}`,
+    storage:
+      upstream === undefined
+        ? { directory: `${storage}-own`, hosted: { directory: storage } }
+        : { directory: storage },
+    upstreams: upstream === undefined ? [] : [{ url: upstream, tags: { ttl: '1h' } }],
+    ...(htpasswd !== undefined && { auth: { htpasswd } }),
+  }
+  const file = write(bench, `berth-${port}.json`, JSON.stringify(config))
+  return startPeer({
+    name,
+    command: [process.execPath, 'src/main.ts', 'serve', '--config', file],
+    port,
+  })
+}
+
+export function adminPort(peer: Peer): number {
+  return peer.port + 1
+}
+
+type RegistryOptions = {
+  readonly program: string
+  readonly name: string
+  readonly storage: string
+  readonly upstream?: string
+  readonly htpasswd?: string
+}
+
+/** Distribution, of either version. */
+export function startRegistry(
+  bench: Bench,
+  { program, name, storage, upstream, htpasswd }: RegistryOptions,
+): Promise<Peer> {
+  const port = bench.nextPort()
+  mkdirSync(storage, { recursive: true })
+  const config = {
+    version: 0.1,
+    log: { level: 'error', accesslog: { disabled: true } },
+    storage: { filesystem: { rootdirectory: storage } },
+    http: { addr: `127.0.0.1:${port}` },
+    ...(upstream !== undefined && { proxy: { remoteurl: upstream } }),
+    ...(htpasswd !== undefined && { auth: { htpasswd: { realm: 'bench', path: htpasswd } } }),
+  }
+  const file = write(bench, `registry-${port}.yaml`, JSON.stringify(config))
+  return startPeer({ name, command: [program, 'serve', file], port })
+}
+
+type NginxOptions = { readonly program: string; readonly root?: string; readonly upstream?: string }
+
+/** nginx with one worker: a file server that uses sendfile, or a cache that locks what it fetches. */
+export function startNginx(bench: Bench, { program, root, upstream }: NginxOptions): Promise<Peer> {
+  const port = bench.nextPort()
+  const cache = join(bench.directory, `nginx-${port}`)
+  mkdirSync(cache, { recursive: true })
+  const files = `location ~ ^/v2/.+/blobs/sha256:(..)(.*)$ { alias ${root}/docker/registry/v2/blobs/sha256/$1/$1$2/data; }`
+  const proxy = `location / { proxy_pass ${upstream}; proxy_cache c; proxy_cache_lock on; proxy_cache_lock_timeout 300s;
+    proxy_cache_lock_age 300s; proxy_cache_valid 200 1h; proxy_http_version 1.1; proxy_max_temp_file_size 0; }`
+  // As root it would give its rights away, and with them the files.
+  const user = process.getuid?.() === 0 ? 'user root;' : ''
+  const config = `daemon off; ${user} worker_processes 1; pid ${cache}/pid; error_log /dev/null;
+    events { worker_connections 4096; }
+    http { access_log off; sendfile on; tcp_nopush on; client_body_temp_path ${cache}/b; proxy_temp_path ${cache}/p;
+      fastcgi_temp_path ${cache}/f; uwsgi_temp_path ${cache}/u; scgi_temp_path ${cache}/s;
+      proxy_cache_path ${cache}/c keys_zone=c:10m max_size=20g;
+      server { listen 127.0.0.1:${port} backlog=4096; location = /v2/ { return 200; } ${upstream === undefined ? files : proxy} } }`
+  const file = write(bench, `nginx-${port}.conf`, config)
+  return startPeer({ name: 'nginx', command: [program, '-c', file], port })
+}
+
+export function startUpstream(bench: Bench, line: Line): Promise<Peer> {
+  const port = bench.nextPort()
+  const command = [process.execPath, 'test/bench/upstream.ts', JSON.stringify(line), String(port)]
+  return startPeer({ name: 'upstream', command, port })
+}
+
+function write({ directory }: Bench, name: string, text: string): string {
+  const path = join(directory, name)
+  writeFileSync(path, text)
+  return path
+}
+
+async function untilAnswers(
+  url: string,
+  child: ChildProcess,
+  complaint: () => string,
+): Promise<void> {
+  for (let tries = 0; tries < 400; tries += 1) {
+    if (child.exitCode !== null) throw new Error(`did not start: ${complaint()}`)
+    const answer = await fetch(url).catch(() => undefined)
+    await answer?.arrayBuffer()
+    if (answer !== undefined && answer.status < 500) return
+    await sleep(25)
+  }
+  throw new Error(`does not answer on ${url}: ${complaint()}`)
+}
+
+function childrenOf(pid: number): readonly number[] {
+  const text = readIf(`/proc/${pid}/task/${pid}/children`)
+  const children = text.split(' ').filter(Boolean).map(Number)
+  return children.flatMap((child) => [child, ...childrenOf(child)])
+}
+
+/** User and system time of a process, all its threads (proc_pid_stat(5), fields 14 and 15). */
+function cpuOf(pid: number): number {
+  const text = readIf(`/proc/${pid}/stat`)
+  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ')
+  return (Number(fields[11] ?? 0) + Number(fields[12] ?? 0)) / ticks
+}
+
+function statusOf(pid: number, field: string): number {
+  return (
+    Number(new RegExp(`${field}:\\s+(\\d+) kB`).exec(readIf(`/proc/${pid}/status`))?.[1] ?? 0) *
+    1024
+  )
+}
+
+function readIf(path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch {
+    return ''
+  }
+}
