@@ -26,7 +26,7 @@ const registryUrl = z
   )
 
 const credentials = z.discriminatedUnion('type', [
-  z.strictObject({ type: z.literal('anonymous') }),
+  z.strictObject({ type: z.literal('anonymous').describe('What kind of credentials') }),
   z.strictObject({
     type: z
       .literal('google')
@@ -48,7 +48,7 @@ const credentials = z.discriminatedUnion('type', [
   z
     .strictObject({
       type: z.literal('static').describe('A user name and a password'),
-      username: z.string().min(1),
+      username: z.string().min(1).describe('Who we are to the upstream'),
       password: z.string().optional().meta({ secret: true }).describe('Better in a file'),
       passwordFile: file.optional().describe('Read again when it changes'),
     })
@@ -124,7 +124,10 @@ const upstream = z.strictObject({
 const accessRule = z.strictObject({
   users: z.array(z.string().min(1)).min(1).describe('User names; * is everyone who logged in'),
   repositories: globs.min(1).describe('Globs of repository names, prefix included'),
-  actions: z.array(z.enum(['pull', 'push', 'delete'])).min(1),
+  actions: z
+    .array(z.enum(['pull', 'push', 'delete']))
+    .min(1)
+    .describe('What they may do there: pull, push, delete'),
 })
 
 /**
