@@ -40,7 +40,10 @@ export interface Budget {
   usage(): { readonly bytes: number; readonly blobs: number }
   /** Whether something is being stored. */
   isFilling(): boolean
-  /** Evicts `bytes`, or more if the disk has become too full for other reasons than ours. */
+  /**
+   * Evicts `bytes`, or more if the disk has become too full for other reasons than ours, as far as
+   * what is not in use goes.
+   */
   relieve(bytes?: number): Promise<void>
 }
 
@@ -75,8 +78,8 @@ export function createBudget({ directory, limit, minimumFree, evict }: BudgetOpt
     return free.bytes
   }
 
-  /** The least recently used that free `bytes`; undefined when all together do not. */
-  const victims = (bytes: number): readonly Digest[] | undefined => {
+  /** The least recently used that free `bytes`, or as much of that as they can. */
+  const oldest = (bytes: number) => {
     const chosen: Digest[] = []
     let freed = 0
     for (const [digest, { size, pins }] of entries) {
@@ -85,6 +88,12 @@ export function createBudget({ directory, limit, minimumFree, evict }: BudgetOpt
       chosen.push(digest)
       freed += size
     }
+    return { chosen, freed }
+  }
+
+  /** Undefined when all together do not free `bytes`. */
+  const victims = (bytes: number): readonly Digest[] | undefined => {
+    const { chosen, freed } = oldest(bytes)
     return freed >= bytes ? chosen : undefined
   }
 
@@ -194,7 +203,7 @@ export function createBudget({ directory, limit, minimumFree, evict }: BudgetOpt
     relieve: async (bytes = 0) => {
       const lacking = minimumFree - (await freeBytes())
       const over = stored + reserved > limit ? stored + reserved - limit * lowWater : 0
-      await evictAll(victims(Math.min(Math.max(over, lacking, bytes), stored)) ?? [])
+      await evictAll(oldest(Math.max(over, lacking, bytes)).chosen)
     },
   }
 }

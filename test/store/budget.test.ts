@@ -203,6 +203,27 @@ test('relief evicts what it is asked for, the oldest first', async () => {
   assert.deepEqual(evicted, [d('a'), d('b')])
 })
 
+test('relief evicts all that it may when that is not enough (C76)', async () => {
+  const { budget, evicted } = budgetOf()
+  for (const name of ['a', 'b', 'c']) await store(budget, name, 10)
+  budget.pin(d('b'))
+  await budget.relieve(1000)
+  assert.deepEqual(evicted, [d('a'), d('c')])
+})
+
+test('a disk that others filled is relieved of all that may go, and gets no more (C76)', async () => {
+  const { budget, evicted } = budgetOf({ minimumFree: Number.MAX_SAFE_INTEGER })
+  budget.adopt([
+    [d('a'), 10],
+    [d('b'), 10],
+  ])
+  budget.pin(d('a'))
+  assert.equal(await budget.reserve(1), undefined)
+  assert.deepEqual(evicted, [])
+  await budget.relieve()
+  assert.deepEqual(evicted, [d('b')])
+})
+
 test('a cache that is larger than its limit was lowered to is relieved to the low water mark', async () => {
   const { budget, evicted } = budgetOf()
   budget.adopt(Array.from({ length: 15 }, (_, at) => [d(`${at}`), 10] as const))
