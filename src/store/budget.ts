@@ -28,7 +28,10 @@ export type Unpin = () => void
 export interface Budget {
   /** Undefined when there is no room, whatever is evicted: then nothing is. */
   reserve(bytes: number): Promise<Reservation | undefined>
-  /** Found on disk, from an earlier run, oldest first. What was used meanwhile is newer. */
+  /**
+   * Found on disk, from an earlier run, oldest first. What was used meanwhile is newer. Called at
+   * most once.
+   */
   adopt(entries: Iterable<readonly [Digest, number]>): void
   /** A blob of so many bytes is there, and used just now. */
   touch(digest: Digest, size: number): void
@@ -65,6 +68,8 @@ export function createBudget({ directory, limit, minimumFree, evict }: BudgetOpt
   let stored = 0
   let reserved = 0
   let leaving = 0
+  /** What went before `adopt` came with what a walk had seen, perhaps while it was still there. */
+  let gone: Set<Digest> | undefined = new Set()
   let free: { readonly at: number; readonly bytes: Promise<number> } | undefined
 
   const freeBytes = (): Promise<number> => {
@@ -98,6 +103,7 @@ export function createBudget({ directory, limit, minimumFree, evict }: BudgetOpt
   }
 
   const forget = (digest: Digest): Entry | undefined => {
+    gone?.add(digest)
     const entry = entries.get(digest)
     if (entry === undefined) return undefined
     entries.delete(digest)
@@ -175,7 +181,9 @@ export function createBudget({ directory, limit, minimumFree, evict }: BudgetOpt
       const used = entries
       entries = new Map()
       stored = 0
-      for (const [digest, size] of found) if (!used.has(digest)) add(digest, size)
+      for (const [digest, size] of found)
+        if (!used.has(digest) && !gone?.has(digest)) add(digest, size)
+      gone = undefined
       for (const [digest, entry] of used) {
         entries.set(digest, entry)
         stored += entry.size

@@ -185,6 +185,20 @@ test('what an earlier run left is older than what was used meanwhile', async () 
   assert.deepEqual(evicted, [d('a'), d('c')])
 })
 
+test('what went while the disk was searched is not found again', async () => {
+  const { budget } = budgetOf()
+  await store(budget, 'evicted', 60)
+  const reservation = await budget.reserve(90)
+  reservation?.release()
+  budget.remove(d('rotten'))
+  budget.adopt([
+    [d('evicted'), 60],
+    [d('rotten'), 10],
+    [d('a'), 5],
+  ])
+  assert.deepEqual(budget.usage(), { bytes: 5, blobs: 1 })
+})
+
 test('a blob that is read while the disk is searched stays in use', async () => {
   const { budget, evicted } = budgetOf()
   budget.touch(d('a'), 60)
