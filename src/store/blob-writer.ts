@@ -1,3 +1,4 @@
+import { fstatSync } from 'node:fs'
 import { mkdir, rename, rm } from 'node:fs/promises'
 import { algorithmOf, createDigester, type Digest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
@@ -5,7 +6,7 @@ import type { Budget, Reservation, Unpin } from './budget.ts'
 import { writeAll } from './files.ts'
 import { blobDirectory, blobPath } from './paths.ts'
 import { createSharedContent } from './shared-content.ts'
-import { isUnchanged, type Stamp, stampOf } from './stamp.ts'
+import { hasName, isUnchanged, type Stamp, stampOf } from './stamp.ts'
 import type { BlobWriter } from './store.ts'
 import type { Temporary } from './temporary.ts'
 
@@ -83,10 +84,14 @@ export async function createBlobWriter(options: WriterOptions): Promise<BlobWrit
     await handle.chmod(0o444)
     await mkdir(blobDirectory(root, digest), { recursive: true })
     await rename(path, blobPath(root, digest))
-    stamp = stampOf(await handle.stat({ bigint: true }))
-    reservations[0]?.keep(digest, digester.size)
-    letGo()
-    unpin = budget.pin(digest)
+    stamp = stampOf(fstatSync(handle.fd, { bigint: true }))
+    // An older copy's eviction may have hit this one. Nothing is awaited between this look and the
+    // books: an eviction that has not hit it yet will find it there.
+    if (hasName(handle.fd)) {
+      reservations[0]?.keep(digest, digester.size)
+      letGo()
+      unpin = budget.pin(digest)
+    }
     onCommit(stamp)
   }
 

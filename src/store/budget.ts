@@ -64,6 +64,8 @@ type BudgetOptions = {
 
 export function createBudget({ directory, limit, minimumFree, evict }: BudgetOptions): Budget {
   let entries = new Map<Digest, Entry>()
+  /** What is being removed from the disk: as good as gone, but for who opened it just in time. */
+  const evicting = new Map<Digest, Entry>()
   /** Bytes of blobs that are there; of reservations; of blobs that are on their way out. */
   let stored = 0
   let reserved = 0
@@ -113,27 +115,42 @@ export function createBudget({ directory, limit, minimumFree, evict }: BudgetOpt
     return entry
   }
 
+  /** Its bytes are gone when it is off the disk, and nobody reads it any more. */
+  const settle = (entry: Entry): void => {
+    if (entry.removed && entry.pins === 0) leaving -= entry.size
+  }
+
+  const unpin = (entry: Entry): void => {
+    entry.pins -= 1
+    settle(entry)
+  }
+
+  /** The danger: the file may be opened, or stored anew, while it is being removed. */
+  const evictOne = async (digest: Digest): Promise<void> => {
+    const entry = forget(digest)
+    if (entry === undefined) return
+    entry.pins += 1
+    evicting.set(digest, entry)
+    const isGone = await evict(digest).then(
+      () => true,
+      () => false,
+    )
+    if (evicting.get(digest) === entry) evicting.delete(digest)
+    unpin(entry)
+    // Still on the disk, so still counted.
+    if (!isGone) add(digest, entry.size)
+    // Stored anew, and nobody knows whether before its file was removed or after.
+    else if (entries.has(digest)) await evictOne(digest)
+  }
+
   const evictAll = async (digests: readonly Digest[]): Promise<void> => {
     if (digests.length > 0) free = undefined
-    await Promise.all(
-      digests.map(async (digest) => {
-        const entry = forget(digest)
-        if (entry === undefined) return
-        try {
-          await evict(digest)
-          leaving -= entry.size
-        } catch {
-          // Still on the disk, so still counted.
-          leaving -= entry.size
-          add(digest, entry.size)
-        }
-      }),
-    )
+    await Promise.all(digests.map(evictOne))
   }
 
   const remove = (digest: Digest): void => {
     const entry = forget(digest)
-    if (entry?.pins === 0) leaving -= entry.size
+    if (entry !== undefined) settle(entry)
   }
 
   const add = (digest: Digest, size: number): void => {
@@ -159,6 +176,8 @@ export function createBudget({ directory, limit, minimumFree, evict }: BudgetOpt
       release,
       keep: (digest, size) => {
         release()
+        // Another file than the one that may have been there, and may still be read.
+        remove(digest)
         add(digest, size)
       },
     }
@@ -174,7 +193,10 @@ export function createBudget({ directory, limit, minimumFree, evict }: BudgetOpt
       if (chosen === undefined) return undefined
       const reservation = hold(bytes)
       await evictAll(chosen)
-      return reservation
+      if (stored + reserved <= limit) return reservation
+      // What should have gone could not be removed.
+      reservation.release()
+      return undefined
     },
 
     adopt: (found) => {
@@ -190,16 +212,15 @@ export function createBudget({ directory, limit, minimumFree, evict }: BudgetOpt
       }
     },
 
-    touch: add,
+    touch: (digest, size) => {
+      if (entries.has(digest) || !evicting.has(digest)) add(digest, size)
+    },
 
     pin: (digest) => {
-      const entry = entries.get(digest)
+      const entry = entries.get(digest) ?? evicting.get(digest)
       if (entry === undefined) return () => {}
       entry.pins += 1
-      return () => {
-        entry.pins -= 1
-        if (entry.removed && entry.pins === 0) leaving -= entry.size
-      }
+      return () => unpin(entry)
     },
 
     remove,

@@ -148,12 +148,60 @@ test('bytes of a removed blob count until its last reader is gone (C71)', async 
   assert.equal(budget.usage().bytes, 0)
 })
 
-test('a blob that could not be evicted is still there, and still counted', async () => {
-  const { budget } = budgetOf({ evict: () => Promise.reject(new Error('EROFS')) })
+test('a blob that could not be evicted is still counted, and makes no room', async () => {
+  const { budget } = budgetOf({ evict: () => Promise.reject(new Error('EACCES')) })
   await store(budget, 'a', 60)
-  await budget.reserve(50)
+  assert.equal(await budget.reserve(50), undefined)
   assert.deepEqual(budget.digests(), [d('a')])
-  assert.equal(budget.usage().bytes, 110)
+  assert.equal(budget.usage().bytes, 60)
+})
+
+test('a blob that is opened while it is evicted is not there afterwards, but counted until it is closed', async () => {
+  const gone = Promise.withResolvers<void>()
+  const { budget } = budgetOf({ evict: () => gone.promise })
+  await store(budget, 'a', 60)
+  const reserving = budget.reserve(50)
+  await new Promise(setImmediate)
+  budget.touch(d('a'), 60)
+  const unpin = budget.pin(d('a'))
+  gone.resolve()
+  const reservation = await reserving
+  reservation?.release()
+  assert.deepEqual(budget.usage(), { bytes: 60, blobs: 0 })
+  unpin()
+  assert.equal(budget.usage().bytes, 0)
+})
+
+test('a blob that is stored again while it is evicted is evicted again: its file may be gone', async () => {
+  const gone = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+  let evictions = 0
+  const { budget, evicted } = budgetOf({
+    evict: async () => {
+      evictions += 1
+      await gone[evictions - 1]?.promise
+    },
+  })
+  await store(budget, 'a', 60)
+  const another = await budget.reserve(40)
+  const reserving = budget.reserve(50)
+  await new Promise(setImmediate)
+  another?.keep(d('a'), 60)
+  gone[0]?.resolve()
+  gone[1]?.resolve()
+  const reservation = await reserving
+  reservation?.release()
+  assert.deepEqual(evicted, [d('a'), d('a')])
+  assert.deepEqual(budget.usage(), { bytes: 0, blobs: 0 })
+})
+
+test('a second file of a blob leaves the bytes of the first counted for those who still read it', async () => {
+  const { budget } = budgetOf({ limit: 200 })
+  await store(budget, 'a', 60)
+  const unpin = budget.pin(d('a'))
+  await store(budget, 'a', 60)
+  assert.deepEqual(budget.usage(), { bytes: 120, blobs: 1 })
+  unpin()
+  assert.deepEqual(budget.usage(), { bytes: 60, blobs: 1 })
 })
 
 test('a blob of another size than before is another file', () => {
