@@ -9,6 +9,7 @@ import { loadConfig } from '../../src/config/config.ts'
 import { digestOf, isDigest } from '../../src/oci/digest.ts'
 import { createTelemetry } from '../../src/telemetry/telemetry.ts'
 import { wrongBodies } from './client.ts'
+import { temporaryFiles } from './disk.ts'
 
 export type Berth = {
   readonly url: string
@@ -139,11 +140,4 @@ export async function visibleBlobs(
     const digest = `${algorithm}:${encoded}`
     return data === 'data' && isDigest(digest) ? [{ path: join(root, file), digest }] : []
   })
-}
-
-async function temporaryFiles(cache: string): Promise<readonly string[]> {
-  const entries = await readdir(join(cache, 'tmp'), { recursive: true, withFileTypes: true }).catch(
-    () => [],
-  )
-  return entries.filter((entry) => !entry.isDirectory()).map(({ name }) => name)
 }
