@@ -146,10 +146,11 @@ export function createBlobReader({ root, onRot, onUse, pin }: BlobReaderOptions)
         content.finish(size)
         return true
       }
+      // Who is told to ask again must not meet the same file.
+      await rot(digest, wrongBytes, file)
       content.fail(
         new RegistryError('UNKNOWN', { message: `${digest} had rotted on disk; ask again` }),
       )
-      await rot(digest, wrongBytes, file)
     } catch (error) {
       content.fail(error)
     }
@@ -168,6 +169,7 @@ export function createBlobReader({ root, onRot, onUse, pin }: BlobReaderOptions)
     }
     const before = shared()
     if (before !== undefined) return before
+    await rotten.get(digest)
 
     const file = await openRegular(blobPath(root, digest))
     if (file === 'missing') return undefined
