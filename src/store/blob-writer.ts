@@ -3,7 +3,7 @@ import { mkdir, rename, rm } from 'node:fs/promises'
 import { algorithmOf, createDigester, type Digest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
 import type { Budget, Reservation, Unpin } from './budget.ts'
-import { writeAll } from './files.ts'
+import { errnoOf, writeAll } from './files.ts'
 import { blobDirectory, blobPath } from './paths.ts'
 import { createSharedContent } from './shared-content.ts'
 import { hasName, isUnchanged, type Stamp, stampOf } from './stamp.ts'
@@ -12,6 +12,7 @@ import type { Temporary } from './temporary.ts'
 
 /** Room is set aside in such steps for a blob of unknown size, in bytes. */
 const step = 64 * 1024 * 1024
+const mostAttempts = 10
 
 type WriterOptions = {
   readonly root: string
@@ -80,10 +81,20 @@ export async function createBlobWriter(options: WriterOptions): Promise<BlobWrit
     },
   })
 
+  /** The eviction of an older copy may take the directory away between the two steps. */
+  const moveIn = async (attempts = mostAttempts): Promise<void> => {
+    try {
+      await mkdir(blobDirectory(root, digest), { recursive: true })
+      await rename(path, blobPath(root, digest))
+    } catch (error) {
+      if (errnoOf(error) !== 'ENOENT' || attempts === 1) throw error
+      await moveIn(attempts - 1)
+    }
+  }
+
   const put = async (): Promise<void> => {
     await handle.chmod(0o444)
-    await mkdir(blobDirectory(root, digest), { recursive: true })
-    await rename(path, blobPath(root, digest))
+    await moveIn()
     stamp = stampOf(fstatSync(handle.fd, { bigint: true }))
     // An older copy's eviction may have hit this one. Nothing is awaited between this look and the
     // books: an eviction that has not hit it yet will find it there.
