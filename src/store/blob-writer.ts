@@ -60,6 +60,7 @@ export async function createBlobWriter(options: WriterOptions): Promise<BlobWrit
   })
   const digester = createDigester(algorithmOf(digest))
   let room = size ?? step
+  let ended = false
   let stamp: Stamp | undefined
   let unpin: Unpin = () => {}
 
@@ -121,7 +122,8 @@ export async function createBlobWriter(options: WriterOptions): Promise<BlobWrit
         room += step
       }
       await writeAll(handle, chunks, digester.size).catch((error: unknown) => {
-        onFailure(error)
+        // The file is closed under a write that comes late: that is no failure of the disk.
+        if (!ended) onFailure(error)
         throw error
       })
       for (const chunk of chunks) digester.update(chunk)
@@ -142,6 +144,7 @@ export async function createBlobWriter(options: WriterOptions): Promise<BlobWrit
     },
 
     abort: async (error) => {
+      ended = true
       content.fail(error)
       await discard()
       content.release()
