@@ -50,7 +50,8 @@ export function createDiskLinks({ root, scope }: DiskLinksOptions): LinkStore {
     removeTag: (name, tag) => removeTag(repositories, name, tag),
 
     tags: async (name) => {
-      if (!(await exists(join(repositories, name)))) return undefined
+      // The directory alone may be that of repositories below.
+      if (!(await exists(join(repositories, name, '_manifests')))) return undefined
       return (await list(tagsDirectory(repositories, name))).filter(isTag).toSorted()
     },
 
