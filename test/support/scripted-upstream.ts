@@ -195,6 +195,16 @@ function exchangeOn(
   }
 }
 
+/** A blob whose bytes from `position` on come when `gate` opens. */
+export function answerInTwo(bytes: Buffer, position: number, gate: Promise<void>): Answering {
+  return async ({ head, write }) => {
+    head(200, { 'content-length': String(bytes.length) })
+    await write(bytes.subarray(0, position))
+    await gate
+    await write(bytes.subarray(position))
+  }
+}
+
 /** A referrers answer of a registry that has the API. */
 export function referrersAnswer(descriptors: readonly unknown[]): Answering {
   const body = JSON.stringify({
