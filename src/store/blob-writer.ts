@@ -126,6 +126,7 @@ export async function createBlobWriter(options: WriterOptions): Promise<BlobWrit
         if (!ended) onFailure(error)
         throw error
       })
+      reservations.at(-1)?.spend(bytes)
       for (const chunk of chunks) digester.update(chunk)
       content.advance(digester.size)
     },

@@ -3,14 +3,14 @@ import type { Digest } from '../oci/digest.ts'
 
 /** Eviction goes on to this part of the limit, so that not every fill has to evict. */
 const lowWater = 0.9
-/** How long an answer of the file system about its free space is believed, in milliseconds. */
-const freeSpaceLife = 1000
 
 /**
  * Room that was set aside. It ends as a blob (`keep`) or not (`release`); whichever comes first
  * counts.
  */
 export interface Reservation {
+  /** So many of its bytes are on the disk now, where the file system counts them too. */
+  spend(bytes: number): void
   keep(digest: Digest, size: number): void
   release(): void
 }
@@ -70,19 +70,20 @@ export function createBudget({ directory, limit, minimumFree, evict }: BudgetOpt
   let stored = 0
   let reserved = 0
   let leaving = 0
+  /** Of the reserved bytes, those that the file system does not know of yet. */
+  let unspent = 0
   /** What went before `adopt` came with what a walk had seen, perhaps while it was still there. */
   let gone: Set<Digest> | undefined = new Set()
-  let free: { readonly at: number; readonly bytes: Promise<number> } | undefined
 
-  const freeBytes = (): Promise<number> => {
-    if (free === undefined || performance.now() - free.at > freeSpaceLife) {
-      const bytes = statfs(directory).then(
-        (told) => told.bavail * told.bsize,
-        () => Number.POSITIVE_INFINITY,
-      )
-      free = { at: performance.now(), bytes }
-    }
-    return free.bytes
+  /** What the file system is short of, when all that was set aside comes and what goes is gone. */
+  const shortage = async (): Promise<number> => {
+    const free = await statfs(directory).then(
+      (told) => told.bavail * told.bsize,
+      () => Number.POSITIVE_INFINITY,
+    )
+    let going = 0
+    for (const { size } of evicting.values()) going += size
+    return minimumFree + unspent - free - going
   }
 
   /** The least recently used that free `bytes`, or as much of that as they can. */
@@ -144,7 +145,6 @@ export function createBudget({ directory, limit, minimumFree, evict }: BudgetOpt
   }
 
   const evictAll = async (digests: readonly Digest[]): Promise<void> => {
-    if (digests.length > 0) free = undefined
     await Promise.all(digests.map(evictOne))
   }
 
@@ -167,12 +167,21 @@ export function createBudget({ directory, limit, minimumFree, evict }: BudgetOpt
 
   const hold = (bytes: number): Reservation => {
     reserved += bytes
+    unspent += bytes
     let open = true
+    let left = bytes
+    const spend = (count: number) => {
+      const spent = Math.min(count, left)
+      left -= spent
+      unspent -= spent
+    }
     const release = () => {
       if (open) reserved -= bytes
       open = false
+      spend(left)
     }
     return {
+      spend,
       release,
       keep: (digest, size) => {
         release()
@@ -185,7 +194,7 @@ export function createBudget({ directory, limit, minimumFree, evict }: BudgetOpt
 
   return {
     reserve: async (bytes) => {
-      const lacking = bytes + minimumFree - (await freeBytes())
+      const lacking = bytes + (await shortage())
       const total = stored + reserved + bytes
       const needed = Math.max(total - limit, lacking, 0)
       const wished = total > limit ? Math.max(total - limit * lowWater, needed) : needed
@@ -230,7 +239,7 @@ export function createBudget({ directory, limit, minimumFree, evict }: BudgetOpt
     usage: () => ({ bytes: stored + reserved + leaving, blobs: entries.size }),
 
     relieve: async (bytes = 0) => {
-      const lacking = minimumFree - (await freeBytes())
+      const lacking = await shortage()
       const over = stored + reserved > limit ? stored + reserved - limit * lowWater : 0
       await evictAll(oldest(Math.max(over, lacking, bytes)).chosen)
     },

@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { type Digest, digestOf } from '../../src/oci/digest.ts'
-import { type Budget, createBudget } from '../../src/store/budget.ts'
+import { type Budget, createBudget, type Reservation } from '../../src/store/budget.ts'
+import { eventually } from '../support/berth.ts'
 
 /** Digests with names: `d('a')`. */
 const d = (name: string): Digest => digestOf(Buffer.from(name))
@@ -125,10 +126,10 @@ test('reservations at the same time never add up to more than the limit', async 
 
 test('bytes of an evicted blob count until they are gone from the disk', async () => {
   const gone = Promise.withResolvers<void>()
-  const { budget } = budgetOf({ evict: () => gone.promise })
+  const { budget, evicted } = budgetOf({ evict: () => gone.promise })
   await store(budget, 'a', 60)
   const reserving = budget.reserve(50)
-  await new Promise(setImmediate)
+  await eventually('it is being evicted', () => evicted.length === 1)
   assert.equal(budget.usage().bytes, 110)
   gone.resolve()
   await reserving
@@ -158,10 +159,10 @@ test('a blob that could not be evicted is still counted, and makes no room', asy
 
 test('a blob that is opened while it is evicted is not there afterwards, but counted until it is closed', async () => {
   const gone = Promise.withResolvers<void>()
-  const { budget } = budgetOf({ evict: () => gone.promise })
+  const { budget, evicted } = budgetOf({ evict: () => gone.promise })
   await store(budget, 'a', 60)
   const reserving = budget.reserve(50)
-  await new Promise(setImmediate)
+  await eventually('it is being evicted', () => evicted.length === 1)
   budget.touch(d('a'), 60)
   const unpin = budget.pin(d('a'))
   gone.resolve()
@@ -184,7 +185,7 @@ test('a blob that is stored again while it is evicted is evicted again: its file
   await store(budget, 'a', 60)
   const another = await budget.reserve(40)
   const reserving = budget.reserve(50)
-  await new Promise(setImmediate)
+  await eventually('it is being evicted', () => evicted.length === 1)
   another?.keep(d('a'), 60)
   gone[0]?.resolve()
   gone[1]?.resolve()
@@ -311,7 +312,7 @@ test('whatever happens in whatever order, the sum is what is there, and within t
       const disk = new Map<Digest, number>()
       const { budget } = budgetOf({ evict: async (digest) => void disk.delete(digest) })
       const unpins: (() => void)[] = []
-      const held: { release(): void }[] = []
+      const held: Reservation[] = []
       for (const { what, name, size } of history) {
         const digest = d(name)
         const known = disk.get(digest)
