@@ -95,8 +95,19 @@ export async function createDiskCache(options: DiskCacheOptions): Promise<BlobCa
       { err: error, attempt, directory: root },
       'cache storage failed; bytes stream through uncached for a moment',
     )
-    // Our accounting says that there is room, the disk says that there is not: the disk is right.
-    if (errnoOf(error) === 'ENOSPC') background(budget.relieve(relief))
+    if (errnoOf(error) === 'ENOSPC') background(makeRoom())
+  }
+
+  const sweep = oneAtATime(() => sweepLinks(root, stopping.signal))
+  const relieve = oneAtATime(() => budget.relieve(relief))
+
+  /**
+   * Our accounting says that there is room, the disk says that there is not: the disk is right. It
+   * may have run out of files too, and links are files.
+   */
+  const makeRoom = async (): Promise<void> => {
+    await relieve()
+    await sweep()
   }
 
   const reader = createBlobReader({ root, onRot: discard, onUse: budget.touch, pin: budget.pin })
@@ -131,12 +142,12 @@ export async function createDiskCache(options: DiskCacheOptions): Promise<BlobCa
   const tend = async (): Promise<void> => {
     await attempt(temporary.clean())
     await scan()
-    await attempt(sweepLinks(root, stopping.signal))
+    await attempt(sweep())
     for (let looks = 1; ; looks += 1) {
       await pause(tendEvery)
       await budget.relieve()
       if (looks % recencyEvery === 0) await writeOrder()
-      if (looks % sweepEvery === 0) await attempt(sweepLinks(root, stopping.signal))
+      if (looks % sweepEvery === 0) await attempt(sweep())
     }
   }
 
@@ -247,6 +258,17 @@ export async function createDiskCache(options: DiskCacheOptions): Promise<BlobCa
       await writeOrder()
       await temporary.close()
     },
+  }
+}
+
+/** Who calls while the work is under way joins it. */
+function oneAtATime(work: () => Promise<void>): () => Promise<void> {
+  let running: Promise<void> | undefined
+  return () => {
+    running ??= work().finally(() => {
+      running = undefined
+    })
+    return running
   }
 }
 
