@@ -1,3 +1,4 @@
+import { fstatSync } from 'node:fs'
 import type { FileHandle } from 'node:fs/promises'
 import { LRUCache } from 'lru-cache'
 import { algorithmOf, createDigester, type Digest, digestOf } from '../oci/digest.ts'
@@ -10,6 +11,7 @@ import type { BlobSource } from './store.ts'
 
 /** Blobs whose stamps are remembered; one that was forgotten is verified once more. */
 const mostStamps = 200_000
+const mostCondemned = 10_000
 /** Bytes that are read at once to verify. */
 const readSize = 256 * 1024
 
@@ -62,17 +64,25 @@ export function createBlobReader({ root, onRot, onUse, pin }: BlobReaderOptions)
   const stamps = new LRUCache<Digest, Stamp>({ max: mostStamps })
   const inUse = new Map<Digest, Opened>()
   const rotten = new Map<Digest, Promise<void>>()
+  const condemned = new LRUCache<Digest, Stamp>({ max: mostCondemned })
 
   /** Told once, however many come upon it at the same time. */
   const rot = async (digest: Digest, reason: string, file?: FileHandle): Promise<undefined> => {
     // It was removed or replaced while it was looked at: what is there now is another file.
     if (file !== undefined && !hasName(file.fd)) return undefined
+    if (file !== undefined) condemned.set(digest, stampOf(fstatSync(file.fd, { bigint: true })))
     stamps.delete(digest)
     inUse.delete(digest)
     const telling = rotten.get(digest) ?? onRot(digest, reason)
     rotten.set(digest, telling)
     await telling.finally(() => rotten.delete(digest))
     return undefined
+  }
+
+  /** Found to be rotten, and left: on a disk that became read-only, or that is not ours to tidy. */
+  const isCondemned = (digest: Digest, file: FileHandle): boolean => {
+    const stamp = condemned.get(digest)
+    return stamp !== undefined && isUnchanged(file.fd, stamp)
   }
 
   const trust = (digest: Digest, file: FileHandle, stamp: Stamp): void => {
@@ -176,7 +186,7 @@ export function createBlobReader({ root, onRot, onUse, pin }: BlobReaderOptions)
     if (file === 'strange') return rot(digest, 'it is no regular file')
     const { size } = await file.stat()
     const meanwhile = shared()
-    if (meanwhile !== undefined || !hasName(file.fd)) {
+    if (meanwhile !== undefined || !hasName(file.fd) || isCondemned(digest, file)) {
       await file.close()
       return meanwhile
     }
@@ -213,7 +223,7 @@ export function createBlobReader({ root, onRot, onUse, pin }: BlobReaderOptions)
       if (file === 'strange') return rot(digest, 'it is no regular file')
       try {
         const { size } = await file.stat()
-        if (size > limit) return undefined
+        if (size > limit || isCondemned(digest, file)) return undefined
         const bytes = await file.readFile().catch(nothingIfBroken)
         if (bytes === undefined || digestOf(bytes, algorithmOf(digest)) !== digest)
           return await rot(digest, wrongBytes, file)
@@ -233,6 +243,7 @@ export function createBlobReader({ root, onRot, onUse, pin }: BlobReaderOptions)
       if (file === 'strange') return rot(digest, 'it is no regular file')
       const unpin = pin(digest)
       try {
+        if (isCondemned(digest, file)) return
         const stamp = await inspect(digest, file, pace)
         if (stamp === undefined) await rot(digest, wrongBytes, file)
         else trust(digest, file, stamp)

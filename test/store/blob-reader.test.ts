@@ -237,6 +237,26 @@ for (const [damage, inflict] of Object.entries(damages)) {
   })
 }
 
+test('rot that its owner leaves where it is, is not read a second time', async (t) => {
+  const root = await ownDirectory(t)
+  const rotten: Digest[] = []
+  const reader = createBlobReader({
+    root,
+    onRot: async (digest) => void rotten.push(digest),
+    onUse: () => {},
+    pin: () => () => {},
+  })
+  const blob = randomBlob(large)
+  await flip(await placeBlob(root, blob), large - 1)
+  await assert.rejects(readAll(await opened(reader, blob)), changed)
+  assert.equal(await reader.open(blob.digest), undefined)
+  assert.equal(await reader.read(blob.digest, large), undefined)
+  await reader.verify(blob.digest, () => assert.fail('it is read'))
+  assert.deepEqual(rotten, [blob.digest])
+  await placeBlob(root, blob)
+  assert.ok((await readAll(await opened(reader, blob))).equals(blob.bytes))
+})
+
 test('the scrub goes at the pace that it is given, and what it found right is trusted (C83)', async (t) => {
   const { root, reader, told } = await readerOf(t)
   const blob = randomBlob(large)

@@ -82,7 +82,8 @@ export async function startScriptedUpstream(): Promise<ScriptedUpstream> {
     exchange.reply(200, { 'content-type': 'application/json' }, JSON.stringify({ name, tags }))
   }
 
-  const server = createServer((socket) => {
+  // Or the second of two writes waits 40 ms for the first to be acknowledged.
+  const server = createServer({ noDelay: true }, (socket) => {
     sockets.add(socket)
     socket.on('close', () => sockets.delete(socket))
     socket.on('error', () => {})
