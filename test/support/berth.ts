@@ -133,3 +133,12 @@ export async function visibleBlobs(
     return data === 'data' && isDigest(digest) ? [{ path: join(root, file), digest }] : []
   })
 }
+
+/** Files of a cache that are neither blobs nor links nor the order of use. */
+export async function strayFiles(cache: string): Promise<readonly string[]> {
+  const entries = await readdir(cache, { recursive: true, withFileTypes: true })
+  const files = entries.filter((entry) => !entry.isDirectory())
+  return files
+    .map(({ parentPath, name }) => join(parentPath, name).slice(cache.length + 1))
+    .filter((path) => !/^recency$|^docker\/.*\/(data|link)$/.test(path))
+}
