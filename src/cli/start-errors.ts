@@ -7,6 +7,7 @@ const advice: Readonly<Record<string, string>> = {
   EADDRINUSE: 'the port is taken, perhaps by another Berth; choose another one',
   EACCES: 'permission is denied; choose another one, or change who may use it',
   EADDRNOTAVAIL: 'this machine has no such address',
+  EXDEV: 'tmp/ and docker/ below it have to be on one file system; choose another directory',
   EROFS: 'the file system is read-only; choose another directory',
   ENOSPC: 'the disk is full',
   ENOENT: 'it does not exist',

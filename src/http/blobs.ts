@@ -8,6 +8,7 @@ import type { RepositoryCall, Told } from './call.ts'
 import { parseRange } from './range.ts'
 import { provenanceHeaders } from './replies.ts'
 import type { Send } from './send.ts'
+import { ClientGone } from './stretch.ts'
 
 /** Checking if content exists in the registry (distribution-spec). Downloads nothing. */
 export async function headBlob({ repository, name, last, reply, told }: RepositoryCall) {
@@ -38,7 +39,7 @@ export function createGetBlob({ send, log, metrics }: GetBlobOptions) {
       if (content.size === 0) return await reply.header('content-length', 0).send()
       await sendRange({ reply, content, range: request.headers.range, told })
     } finally {
-      content.close(told.error !== undefined)
+      content.close(told.error !== undefined && !(told.error instanceof ClientGone))
       served(told.bytes)
     }
   }
@@ -68,6 +69,7 @@ export function createGetBlob({ send, log, metrics }: GetBlobOptions) {
     } catch (err) {
       // There is no way back: what went wrong can only be told by having hung up.
       told.error = err
+      if (err instanceof ClientGone) return
       metrics.httpShort.inc()
       log.warn({ digest: content.digest, err }, 'answer was cut short')
     }

@@ -1,10 +1,11 @@
 import { createRequire } from 'node:module'
+import { ClientGone } from './stretch.ts'
 
 /** What the kernel does for us, on a socket and a file by their descriptors. */
 export interface Kernel {
   /**
    * Bytes that went from the file to the socket; 0 at the file's end; undefined when the socket
-   * takes none now. Throws otherwise.
+   * takes none now. Throws otherwise, ClientGone where that is so.
    */
   sendfile(socket: number, file: number, position: number, count: number): number | undefined
   /** Whether the byte at `position` can be read without waiting for a disk. */
@@ -12,6 +13,8 @@ export interface Kernel {
 }
 
 const wouldBlock = 11
+/** EPIPE, ECONNRESET, ENOTCONN, ETIMEDOUT. */
+const connectionGone: readonly number[] = [32, 104, 107, 110]
 const notSupported = 95
 const noWait = 8
 
@@ -53,6 +56,7 @@ function bind(): Kernel {
       if (sent >= 0) return sent
       const error = koffi.errno()
       if (error === wouldBlock) return undefined
+      if (connectionGone.includes(error)) throw new ClientGone()
       throw Object.assign(new Error(`sendfile failed with error ${error}`), { errno: error })
     },
     isResident: (file, position) => {

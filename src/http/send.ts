@@ -4,7 +4,7 @@ import { createBuffers } from './buffers.ts'
 import type { Kernel } from './kernel.ts'
 import { plainDescriptor, sendByKernel } from './send-by-kernel.ts'
 import { sendByReading } from './send-by-reading.ts'
-import { type Stretch, written } from './stretch.ts'
+import { ClientGone, type Stretch, written } from './stretch.ts'
 
 /**
  * A client that takes nothing for so long is gone, in milliseconds; containerd gives up on us after
@@ -54,7 +54,7 @@ export function createSend(kernel: Kernel | undefined): Send {
   return async ({ response, content, piece, first, last }, onSent) => {
     const gone = Promise.withResolvers<never>()
     gone.promise.catch(() => {})
-    const onClose = () => gone.reject(new Error('the client is gone'))
+    const onClose = () => gone.reject(new ClientGone())
     response.once('close', onClose)
     response.setTimeout(patience, () => response.destroy())
     try {

@@ -16,6 +16,15 @@ export type Stretch = {
 
 const readAt = promisify(read)
 
+/** The connection ended before all was sent: the fault of nothing here. */
+export class ClientGone extends Error {
+  override readonly name = 'ClientGone'
+
+  constructor(cause?: unknown) {
+    super('the client is gone', { cause })
+  }
+}
+
 /** Reads from `position` on, by the thread pool; at least one byte. */
 export async function readInto(
   buffer: Buffer,
@@ -34,7 +43,7 @@ export async function readInto(
  */
 export function written(stream: Socket | ServerResponse, bytes: Buffer): Promise<void> {
   const done = Promise.withResolvers<void>()
-  stream.write(bytes, (error) => (error ? done.reject(error) : done.resolve()))
+  stream.write(bytes, (error) => (error ? done.reject(new ClientGone(error)) : done.resolve()))
   return done.promise
 }
 

@@ -1,3 +1,4 @@
+import { fstatSync } from 'node:fs'
 import type { FileHandle } from 'node:fs/promises'
 import { LRUCache } from 'lru-cache'
 import { bounded } from '../oci/bounded.ts'
@@ -6,11 +7,12 @@ import { RegistryError } from '../oci/errors.ts'
 import { errnoOf, openRegular } from './files.ts'
 import { blobPath } from './paths.ts'
 import { createSharedContent, heldBack, type SharedContent } from './shared-content.ts'
-import { isUnchanged, type Stamp, stampOf } from './stamp.ts'
+import { hasName, isUnchanged, type Stamp, stampOf } from './stamp.ts'
 import type { BlobSource } from './store.ts'
 
 /** Blobs whose stamps are remembered; one that was forgotten is verified once more. */
 const mostStamps = 200_000
+const mostCondemned = 10_000
 /** Bytes that are read at once to verify. */
 const readSize = 256 * 1024
 
@@ -41,11 +43,15 @@ type BlobReaderOptions = {
   readonly pin: (digest: Digest) => () => void
 }
 
-/** `settled` tells whether the verification that is under way found it right. */
+/**
+ * `stamp`: with which it was found right. `settled` tells whether the verification that is under way
+ * found it right.
+ */
 type Opened = {
   readonly content: SharedContent
   readonly file: FileHandle
   readonly size: number
+  stamp?: Stamp
   settled?: Promise<boolean>
 }
 
@@ -58,23 +64,49 @@ type Opened = {
 export function createBlobReader({ root, onRot, onUse, pin }: BlobReaderOptions): BlobReader {
   const stamps = new LRUCache<Digest, Stamp>({ ...bounded(mostStamps) })
   const inUse = new Map<Digest, Opened>()
+  const rotten = new Map<Digest, Promise<void>>()
+  const condemned = new LRUCache<Digest, Stamp>({ max: mostCondemned })
 
-  const rot = async (digest: Digest, reason: string): Promise<undefined> => {
+  /** Told once, however many come upon it at the same time. */
+  const rot = async (digest: Digest, reason: string, file?: FileHandle): Promise<undefined> => {
+    // It was removed or replaced while it was looked at: what is there now is another file.
+    if (file !== undefined && !hasName(file.fd)) return undefined
+    if (file !== undefined) condemned.set(digest, stampOf(fstatSync(file.fd, { bigint: true })))
     stamps.delete(digest)
     inUse.delete(digest)
-    await onRot(digest, reason)
+    const telling = rotten.get(digest) ?? onRot(digest, reason)
+    rotten.set(digest, telling)
+    await telling.finally(() => rotten.delete(digest))
     return undefined
   }
 
-  const isTrusted = (digest: Digest, file: FileHandle): boolean => {
-    const stamp = stamps.get(digest)
+  /** Found to be rotten, and left: on a disk that became read-only, or that is not ours to tidy. */
+  const isCondemned = (digest: Digest, file: FileHandle): boolean => {
+    const stamp = condemned.get(digest)
     return stamp !== undefined && isUnchanged(file.fd, stamp)
   }
 
+  const trust = (digest: Digest, file: FileHandle, stamp: Stamp): void => {
+    if (hasName(file.fd)) stamps.set(digest, stamp)
+  }
+
+  /** The stamp with which this very file was found right, if it has it still. */
+  const trusted = (digest: Digest, file: FileHandle): Stamp | undefined => {
+    const stamp = stamps.get(digest)
+    return stamp !== undefined && isUnchanged(file.fd, stamp) ? stamp : undefined
+  }
+
+  /** What has been removed meanwhile must not be counted as there again. */
+  const use = (digest: Digest, file: FileHandle, size: number): void => {
+    if (hasName(file.fd)) onUse(digest, size)
+  }
+
   const share = (digest: Digest, file: FileHandle, size: number): Opened => {
+    // Only what is counted can be pinned.
+    use(digest, file, size)
     const unpin = pin(digest)
     const prove = () => {
-      if (isTrusted(digest, file)) return
+      if (opened.stamp !== undefined && isUnchanged(file.fd, opened.stamp)) return
       stamps.delete(digest)
       throw new RegistryError('UNKNOWN', {
         message: `${digest} was changed on disk while it was read`,
@@ -97,11 +129,12 @@ export function createBlobReader({ root, onRot, onUse, pin }: BlobReaderOptions)
     return opened
   }
 
-  const isRight = async (
+  /** Hashes all of a file; its stamp if it is right. */
+  const inspect = async (
     digest: Digest,
     file: FileHandle,
     onProgress: (bytes: number) => Promise<void> | void,
-  ) => {
+  ): Promise<Stamp | undefined> => {
     const stamp = stampOf(await file.stat({ bigint: true }))
     const digester = createDigester(algorithmOf(digest))
     const buffer = Buffer.allocUnsafe(readSize)
@@ -111,24 +144,24 @@ export function createBlobReader({ root, onRot, onUse, pin }: BlobReaderOptions)
       digester.update(buffer.subarray(0, bytesRead))
       await onProgress(digester.size)
     }
-    if (digester.digest() !== digest || !isUnchanged(file.fd, stamp)) return false
-    stamps.set(digest, stamp)
-    return true
+    return digester.digest() === digest && isUnchanged(file.fd, stamp) ? stamp : undefined
   }
 
-  const verifyWhileRead = async (
-    digest: Digest,
-    { content, file, size }: Opened,
-  ): Promise<boolean> => {
+  const verifyWhileRead = async (digest: Digest, opened: Opened): Promise<boolean> => {
+    const { content, file, size } = opened
     try {
-      if (await isRight(digest, file, content.advance)) {
+      const stamp = await inspect(digest, file, content.advance)
+      if (stamp !== undefined) {
+        opened.stamp = stamp
+        trust(digest, file, stamp)
         content.finish(size)
         return true
       }
+      // Who is told to ask again must not meet the same file.
+      await rot(digest, wrongBytes, file)
       content.fail(
         new RegistryError('UNKNOWN', { message: `${digest} had rotted on disk; ask again` }),
       )
-      await rot(digest, wrongBytes)
     } catch (error) {
       content.fail(error)
     }
@@ -139,25 +172,29 @@ export function createBlobReader({ root, onRot, onUse, pin }: BlobReaderOptions)
   const openShared = async (digest: Digest): Promise<Opened | undefined> => {
     const shared = () => {
       const opened = inUse.get(digest)
-      if (opened === undefined || (opened.settled === undefined && !isTrusted(digest, opened.file)))
+      if (opened === undefined || (opened.settled === undefined && !trusted(digest, opened.file)))
         return undefined
+      use(digest, opened.file, opened.size)
       opened.content.hold()
       return opened
     }
     const before = shared()
     if (before !== undefined) return before
+    await rotten.get(digest)
 
     const file = await openRegular(blobPath(root, digest))
     if (file === 'missing') return undefined
     if (file === 'strange') return rot(digest, 'it is no regular file')
     const { size } = await file.stat()
     const meanwhile = shared()
-    if (meanwhile !== undefined) {
+    if (meanwhile !== undefined || !hasName(file.fd) || isCondemned(digest, file)) {
       await file.close()
       return meanwhile
     }
     const opened = share(digest, file, size)
-    if (isTrusted(digest, file)) {
+    const stamp = trusted(digest, file)
+    if (stamp !== undefined) {
+      opened.stamp = stamp
       opened.content.finish(size)
     } else {
       opened.content.hold()
@@ -173,7 +210,6 @@ export function createBlobReader({ root, onRot, onUse, pin }: BlobReaderOptions)
     open: async (digest) => {
       const opened = await openShared(digest)
       if (opened === undefined) return undefined
-      onUse(digest, opened.size)
       const reader = opened.content.read()
       opened.content.release()
       if (opened.size > heldBack || opened.settled === undefined || (await opened.settled))
@@ -188,10 +224,11 @@ export function createBlobReader({ root, onRot, onUse, pin }: BlobReaderOptions)
       if (file === 'strange') return rot(digest, 'it is no regular file')
       try {
         const { size } = await file.stat()
-        if (size > limit) return undefined
-        const bytes = await file.readFile()
-        if (digestOf(bytes, algorithmOf(digest)) !== digest) return rot(digest, wrongBytes)
-        onUse(digest, size)
+        if (size > limit || isCondemned(digest, file)) return undefined
+        const bytes = await file.readFile().catch(nothingIfBroken)
+        if (bytes === undefined || digestOf(bytes, algorithmOf(digest)) !== digest)
+          return await rot(digest, wrongBytes, file)
+        use(digest, file, size)
         return bytes
       } finally {
         await file.close()
@@ -205,10 +242,15 @@ export function createBlobReader({ root, onRot, onUse, pin }: BlobReaderOptions)
       const file = await openRegular(blobPath(root, digest))
       if (file === 'missing') return
       if (file === 'strange') return rot(digest, 'it is no regular file')
+      const unpin = pin(digest)
       try {
-        if (!(await isRight(digest, file, pace))) await rot(digest, wrongBytes)
+        if (isCondemned(digest, file)) return
+        const stamp = await inspect(digest, file, pace)
+        if (stamp === undefined) await rot(digest, wrongBytes, file)
+        else trust(digest, file, stamp)
       } finally {
         await file.close()
+        unpin()
       }
     },
 
@@ -227,10 +269,11 @@ async function readOrEnd(
   buffer: Buffer,
   position: number,
 ): Promise<{ readonly bytesRead: number }> {
-  try {
-    return await file.read(buffer, 0, buffer.length, position)
-  } catch (error) {
-    if (errnoOf(error) === 'EIO') return { bytesRead: 0 }
-    throw error
-  }
+  const read = await file.read(buffer, 0, buffer.length, position).catch(nothingIfBroken)
+  return read ?? { bytesRead: 0 }
+}
+
+function nothingIfBroken(error: unknown): undefined {
+  if (errnoOf(error) !== 'EIO') throw error
+  return undefined
 }

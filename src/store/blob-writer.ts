@@ -1,17 +1,19 @@
+import { fstatSync } from 'node:fs'
 import { mkdir, rename, rm } from 'node:fs/promises'
 import { type Chunks, sizeOf } from '../oci/chunks.ts'
 import { algorithmOf, createDigester, type Digest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
 import type { Budget, Reservation, Unpin } from './budget.ts'
-import { writeAll } from './files.ts'
+import { errnoOf, writeAll } from './files.ts'
 import { blobDirectory, blobPath } from './paths.ts'
 import { createSharedContent } from './shared-content.ts'
-import { isUnchanged, type Stamp, stampOf } from './stamp.ts'
+import { hasName, isUnchanged, type Stamp, stampOf } from './stamp.ts'
 import type { BlobWriter } from './store.ts'
 import type { Temporary } from './temporary.ts'
 
 /** Room is set aside in such steps for a blob of unknown size, in bytes. */
 const step = 64 * 1024 * 1024
+const mostAttempts = 10
 
 type WriterOptions = {
   readonly root: string
@@ -59,6 +61,7 @@ export async function createBlobWriter(options: WriterOptions): Promise<BlobWrit
   })
   const digester = createDigester(algorithmOf(digest))
   let room = size ?? step
+  let ended = false
   let stamp: Stamp | undefined
   let unpin: Unpin = () => {}
   let broken = false
@@ -81,14 +84,28 @@ export async function createBlobWriter(options: WriterOptions): Promise<BlobWrit
     },
   })
 
+  /** The eviction of an older copy may take the directory away between the two steps. */
+  const moveIn = async (attempts = mostAttempts): Promise<void> => {
+    try {
+      await mkdir(blobDirectory(root, digest), { recursive: true })
+      await rename(path, blobPath(root, digest))
+    } catch (error) {
+      if (errnoOf(error) !== 'ENOENT' || attempts === 1) throw error
+      await moveIn(attempts - 1)
+    }
+  }
+
   const publish = async (): Promise<void> => {
     await handle.chmod(0o444)
-    await mkdir(blobDirectory(root, digest), { recursive: true })
-    await rename(path, blobPath(root, digest))
-    stamp = stampOf(await handle.stat({ bigint: true }))
-    reservations[0]?.keep(digest, digester.size)
-    letGo()
-    unpin = budget.pin(digest)
+    await moveIn()
+    stamp = stampOf(fstatSync(handle.fd, { bigint: true }))
+    // An older copy's eviction may have hit this one. Nothing is awaited between this look and the
+    // books: an eviction that has not hit it yet will find it there.
+    if (hasName(handle.fd)) {
+      reservations[0]?.keep(digest, digester.size)
+      letGo()
+      unpin = budget.pin(digest)
+    }
     onCommit(stamp)
   }
 
@@ -96,7 +113,11 @@ export async function createBlobWriter(options: WriterOptions): Promise<BlobWrit
     for (; digester.size + bytes > room; room += step) {
       if (!(await reserve(step))) throw new Error('no room is left in the cache')
     }
-    await writeAll(handle, chunks, digester.size)
+    await writeAll(handle, chunks, digester.size).catch((error: unknown) => {
+      // The file is closed under a write that comes late: that is no failure of the disk.
+      if (!ended) onFailure(error)
+      throw error
+    })
   }
 
   const discard = () => rm(path, { force: true }).catch(onFailure)
@@ -113,9 +134,9 @@ export async function createBlobWriter(options: WriterOptions): Promise<BlobWrit
       if (digester.size + bytes > (size ?? Number.POSITIVE_INFINITY)) throw mismatch(digest)
       await put(chunks, bytes).catch((error: unknown) => {
         broken = true
-        onFailure(error)
         throw error
       })
+      reservations.at(-1)?.spend(bytes)
       for (const chunk of chunks) digester.update(chunk)
       content.advance(digester.size)
     },
@@ -134,6 +155,7 @@ export async function createBlobWriter(options: WriterOptions): Promise<BlobWrit
     },
 
     abort: async (error) => {
+      ended = true
       content.fail(error)
       await discard()
       content.release()

@@ -3,14 +3,14 @@ import type { Digest } from '../oci/digest.ts'
 
 /** Eviction goes on to this part of the limit, so that not every fill has to evict. */
 const lowWater = 0.9
-/** How long an answer of the file system about its free space is believed, in milliseconds. */
-const freeSpaceLife = 1000
 
 /**
  * Room that was set aside. It ends as a blob (`keep`) or not (`release`); whichever comes first
  * counts.
  */
 export interface Reservation {
+  /** So many of its bytes are on the disk now, where the file system counts them too. */
+  spend(bytes: number): void
   keep(digest: Digest, size: number): void
   release(): void
 }
@@ -28,7 +28,10 @@ export type Unpin = () => void
 export interface Budget {
   /** Undefined when there is no room, whatever is evicted: then nothing is. */
   reserve(bytes: number): Promise<Reservation | undefined>
-  /** Found on disk, from an earlier run, oldest first. What was used meanwhile is newer. */
+  /**
+   * Found on disk, from an earlier run, oldest first. What was used meanwhile is newer. Called at
+   * most once.
+   */
   adopt(entries: Iterable<readonly [Digest, number]>): void
   /** A blob of so many bytes is there, and used just now. */
   touch(digest: Digest, size: number): void
@@ -40,7 +43,10 @@ export interface Budget {
   usage(): { readonly bytes: number; readonly blobs: number }
   /** Whether something is being stored. */
   isFilling(): boolean
-  /** Evicts `bytes`, or more if the disk has become too full for other reasons than ours. */
+  /**
+   * Evicts `bytes`, or more if the disk has become too full for other reasons than ours, as far as
+   * what is not in use goes.
+   */
   relieve(bytes?: number): Promise<void>
 }
 
@@ -58,25 +64,30 @@ type BudgetOptions = {
 
 export function createBudget({ directory, limit, minimumFree, evict }: BudgetOptions): Budget {
   let entries = new Map<Digest, Entry>()
+  /** What is being removed from the disk: as good as gone, but for who opened it just in time. */
+  const evicting = new Map<Digest, Entry>()
   /** Bytes of blobs that are there; of reservations; of blobs that are on their way out. */
   let stored = 0
   let reserved = 0
   let leaving = 0
-  let free: { readonly at: number; readonly bytes: Promise<number> } | undefined
+  /** Of the reserved bytes, those that the file system does not know of yet. */
+  let unspent = 0
+  /** What went before `adopt` came with what a walk had seen, perhaps while it was still there. */
+  let gone: Set<Digest> | undefined = new Set()
 
-  const freeBytes = (): Promise<number> => {
-    if (free === undefined || performance.now() - free.at > freeSpaceLife) {
-      const bytes = statfs(directory).then(
-        (told) => told.bavail * told.bsize,
-        () => Number.POSITIVE_INFINITY,
-      )
-      free = { at: performance.now(), bytes }
-    }
-    return free.bytes
+  /** What the file system is short of, when all that was set aside comes and what goes is gone. */
+  const shortage = async (): Promise<number> => {
+    const free = await statfs(directory).then(
+      (told) => told.bavail * told.bsize,
+      () => Number.POSITIVE_INFINITY,
+    )
+    let going = 0
+    for (const { size } of evicting.values()) going += size
+    return minimumFree + unspent - free - going
   }
 
-  /** The least recently used that free `bytes`; undefined when all together do not. */
-  const victims = (bytes: number): readonly Digest[] | undefined => {
+  /** The least recently used that free `bytes`, or as much of that as they can. */
+  const oldest = (bytes: number) => {
     const chosen: Digest[] = []
     let freed = 0
     for (const [digest, { size, pins }] of entries) {
@@ -85,10 +96,17 @@ export function createBudget({ directory, limit, minimumFree, evict }: BudgetOpt
       chosen.push(digest)
       freed += size
     }
+    return { chosen, freed }
+  }
+
+  /** Undefined when all together do not free `bytes`. */
+  const victims = (bytes: number): readonly Digest[] | undefined => {
+    const { chosen, freed } = oldest(bytes)
     return freed >= bytes ? chosen : undefined
   }
 
   const forget = (digest: Digest): Entry | undefined => {
+    gone?.add(digest)
     const entry = entries.get(digest)
     if (entry === undefined) return undefined
     entries.delete(digest)
@@ -98,27 +116,41 @@ export function createBudget({ directory, limit, minimumFree, evict }: BudgetOpt
     return entry
   }
 
-  const evictAll = async (digests: readonly Digest[]): Promise<void> => {
-    if (digests.length > 0) free = undefined
-    await Promise.all(
-      digests.map(async (digest) => {
-        const entry = forget(digest)
-        if (entry === undefined) return
-        try {
-          await evict(digest)
-          leaving -= entry.size
-        } catch {
-          // Still on the disk, so still counted.
-          leaving -= entry.size
-          add(digest, entry.size)
-        }
-      }),
+  /** Its bytes are gone when it is off the disk, and nobody reads it any more. */
+  const settle = (entry: Entry): void => {
+    if (entry.removed && entry.pins === 0) leaving -= entry.size
+  }
+
+  const unpin = (entry: Entry): void => {
+    entry.pins -= 1
+    settle(entry)
+  }
+
+  /** The danger: the file may be opened, or stored anew, while it is being removed. */
+  const evictOne = async (digest: Digest): Promise<void> => {
+    const entry = forget(digest)
+    if (entry === undefined) return
+    entry.pins += 1
+    evicting.set(digest, entry)
+    const isGone = await evict(digest).then(
+      () => true,
+      () => false,
     )
+    if (evicting.get(digest) === entry) evicting.delete(digest)
+    unpin(entry)
+    // Still on the disk, so still counted.
+    if (!isGone) add(digest, entry.size)
+    // Stored anew, and nobody knows whether before its file was removed or after.
+    else if (entries.has(digest)) await evictOne(digest)
+  }
+
+  const evictAll = async (digests: readonly Digest[]): Promise<void> => {
+    await Promise.all(digests.map(evictOne))
   }
 
   const remove = (digest: Digest): void => {
     const entry = forget(digest)
-    if (entry?.pins === 0) leaving -= entry.size
+    if (entry !== undefined) settle(entry)
   }
 
   const add = (digest: Digest, size: number): void => {
@@ -135,15 +167,26 @@ export function createBudget({ directory, limit, minimumFree, evict }: BudgetOpt
 
   const hold = (bytes: number): Reservation => {
     reserved += bytes
+    unspent += bytes
     let open = true
+    let left = bytes
+    const spend = (count: number) => {
+      const spent = Math.min(count, left)
+      left -= spent
+      unspent -= spent
+    }
     const release = () => {
       if (open) reserved -= bytes
       open = false
+      spend(left)
     }
     return {
+      spend,
       release,
       keep: (digest, size) => {
         release()
+        // Another file than the one that may have been there, and may still be read.
+        remove(digest)
         add(digest, size)
       },
     }
@@ -151,7 +194,7 @@ export function createBudget({ directory, limit, minimumFree, evict }: BudgetOpt
 
   return {
     reserve: async (bytes) => {
-      const lacking = bytes + minimumFree - (await freeBytes())
+      const lacking = bytes + (await shortage())
       const total = stored + reserved + bytes
       const needed = Math.max(total - limit, lacking, 0)
       const wished = total > limit ? Math.max(total - limit * lowWater, needed) : needed
@@ -159,30 +202,34 @@ export function createBudget({ directory, limit, minimumFree, evict }: BudgetOpt
       if (chosen === undefined) return undefined
       const reservation = hold(bytes)
       await evictAll(chosen)
-      return reservation
+      if (stored + reserved <= limit) return reservation
+      // What should have gone could not be removed.
+      reservation.release()
+      return undefined
     },
 
     adopt: (found) => {
       const used = entries
       entries = new Map()
       stored = 0
-      for (const [digest, size] of found) if (!used.has(digest)) add(digest, size)
+      for (const [digest, size] of found)
+        if (!used.has(digest) && !gone?.has(digest)) add(digest, size)
+      gone = undefined
       for (const [digest, entry] of used) {
         entries.set(digest, entry)
         stored += entry.size
       }
     },
 
-    touch: add,
+    touch: (digest, size) => {
+      if (entries.has(digest) || !evicting.has(digest)) add(digest, size)
+    },
 
     pin: (digest) => {
-      const entry = entries.get(digest)
+      const entry = entries.get(digest) ?? evicting.get(digest)
       if (entry === undefined) return () => {}
       entry.pins += 1
-      return () => {
-        entry.pins -= 1
-        if (entry.removed && entry.pins === 0) leaving -= entry.size
-      }
+      return () => unpin(entry)
     },
 
     remove,
@@ -192,9 +239,9 @@ export function createBudget({ directory, limit, minimumFree, evict }: BudgetOpt
     usage: () => ({ bytes: stored + reserved + leaving, blobs: entries.size }),
 
     relieve: async (bytes = 0) => {
-      const lacking = minimumFree - (await freeBytes())
+      const lacking = await shortage()
       const over = stored + reserved > limit ? stored + reserved - limit * lowWater : 0
-      await evictAll(victims(Math.min(Math.max(over, lacking, bytes), stored)) ?? [])
+      await evictAll(oldest(Math.max(over, lacking, bytes)).chosen)
     },
   }
 }

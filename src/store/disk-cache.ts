@@ -1,4 +1,5 @@
 import { mkdir, rename, rm, rmdir, unlink } from 'node:fs/promises'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Digest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
@@ -12,7 +13,7 @@ import { byRecency, writeRecency } from './recency.ts'
 import { type Found, scanBlobs } from './scan.ts'
 import type { BlobCache } from './store.ts'
 import { sweepLinks } from './sweep.ts'
-import { createTemporary } from './temporary.ts'
+import { createTemporary, type Temporary } from './temporary.ts'
 
 /** After a write failed the disk is left alone for so long, in milliseconds. */
 const pauseAfterFailure = 5000
@@ -46,10 +47,7 @@ export async function createDiskCache(options: DiskCacheOptions): Promise<BlobCa
   const stopping = new AbortController()
   let failure: { readonly error: unknown; readonly until: number } | undefined
 
-  await mkdir(blobsDirectory(root), { recursive: true })
-  const probe = await temporary.create()
-  await probe.handle.close()
-  await unlink(probe.path)
+  await probe(root, temporary)
   metrics.cacheLimit.set(maxSize)
 
   const removeFile = async (digest: Digest): Promise<void> => {
@@ -62,8 +60,14 @@ export async function createDiskCache(options: DiskCacheOptions): Promise<BlobCa
     limit: maxSize,
     minimumFree,
     evict: async (digest) => {
-      await removeFile(digest)
-      metrics.cacheEvictions.inc()
+      try {
+        await removeFile(digest)
+        metrics.cacheEvictions.inc()
+      } catch (err) {
+        metrics.cacheFailures.inc()
+        log.error({ digest, err }, 'blob could not be evicted')
+        throw err
+      }
     },
   })
 
@@ -74,13 +78,13 @@ export async function createDiskCache(options: DiskCacheOptions): Promise<BlobCa
   const discard = async (digest: Digest, reason: string): Promise<void> => {
     metrics.cacheCorruptions.inc()
     log.error({ digest, reason }, 'cached blob is corrupt and was removed')
-    budget.remove(digest)
     try {
       const away = await temporary.path()
-      await rename(blobPath(root, digest), away)
+      await rename(blobPath(root, digest), away).catch(ignoreMissing)
+      budget.remove(digest)
       await rm(away, { recursive: true, force: true })
     } catch (error) {
-      if (!isMissing(error)) storageFailed(error, 'remove a corrupt blob')
+      storageFailed(error, 'remove a corrupt blob')
     }
   }
 
@@ -91,23 +95,31 @@ export async function createDiskCache(options: DiskCacheOptions): Promise<BlobCa
       { err: error, attempt, directory: root },
       'cache storage failed; bytes stream through uncached for a moment',
     )
-    // Our accounting says that there is room, the disk says that there is not: the disk is right.
-    if (errnoOf(error) === 'ENOSPC') background(budget.relieve(relief))
+    if (errnoOf(error) === 'ENOSPC') background(makeRoom())
+  }
+
+  const sweep = oneAtATime(() => sweepLinks(root, stopping.signal))
+  const relieve = oneAtATime(() => budget.relieve(relief))
+
+  /**
+   * Our accounting says that there is room, the disk says that there is not: the disk is right. It
+   * may have run out of files too, and links are files.
+   */
+  const makeRoom = async (): Promise<void> => {
+    await relieve()
+    await sweep()
   }
 
   const reader = createBlobReader({ root, onRot: discard, onUse: budget.touch, pin: budget.pin })
 
   const running = new Set<Promise<void>>()
   const background = (work: Promise<void>): void => {
-    const registered = work.catch((error: unknown) => {
-      if (!stopping.signal.aborted) log.error({ err: error }, 'background work on the cache failed')
-    })
+    const registered = attempt(work).catch(() => {})
     running.add(registered)
     void registered.finally(() => running.delete(registered))
   }
 
   const scan = async (): Promise<void> => {
-    await temporary.clean()
     const found: Found[] = []
     for await (const batch of scanBlobs(root)) {
       if (stopping.signal.aborted) return
@@ -128,18 +140,29 @@ export async function createDiskCache(options: DiskCacheOptions): Promise<BlobCa
   const pause = (delay: number) => sleep(delay, undefined, { signal: stopping.signal, ref: false })
 
   const tend = async (): Promise<void> => {
+    await attempt(temporary.clean())
     await scan()
-    await sweepLinks(root)
+    await attempt(sweep())
     for (let looks = 1; ; looks += 1) {
       await pause(tendEvery)
       await budget.relieve()
       if (looks % recencyEvery === 0) await writeOrder()
-      if (looks % sweepEvery === 0) await sweepLinks(root)
+      if (looks % sweepEvery === 0) await attempt(sweep())
+    }
+  }
+
+  /** What fails once must not end what has to go on for as long as we do. */
+  const attempt = async (work: Promise<void>): Promise<void> => {
+    try {
+      await work
+    } catch (error) {
+      if (stopping.signal.aborted) throw error
+      log.error({ err: error }, 'background work on the cache failed')
     }
   }
 
   const writeOrder = () =>
-    writeRecency(root, budget.digests()).catch((error: unknown) =>
+    writeRecency(root, temporary, budget.digests()).catch((error: unknown) =>
       storageFailed(error, 'write the order of use'),
     )
 
@@ -148,11 +171,12 @@ export async function createDiskCache(options: DiskCacheOptions): Promise<BlobCa
       await pause(tendEvery)
       for (const digest of budget.digests()) {
         let before = 0
-        await reader.verify(digest, async (bytes) => {
+        const pace = async (bytes: number) => {
           await pause(((bytes - before) / scrubRate) * 1000)
           before = bytes
           while (budget.isFilling()) await pause(1000)
-        })
+        }
+        await attempt(reader.verify(digest, pace))
         await pause(10)
       }
     }
@@ -234,6 +258,30 @@ export async function createDiskCache(options: DiskCacheOptions): Promise<BlobCa
       await writeOrder()
       await temporary.close()
     },
+  }
+}
+
+/** Who calls while the work is under way joins it. */
+function oneAtATime(work: () => Promise<void>): () => Promise<void> {
+  let running: Promise<void> | undefined
+  return () => {
+    running ??= work().finally(() => {
+      running = undefined
+    })
+    return running
+  }
+}
+
+/** Does once what every fill will do: a directory where that fails is no cache. */
+async function probe(root: string, temporary: Temporary): Promise<void> {
+  await mkdir(blobsDirectory(root), { recursive: true })
+  const { path, handle } = await temporary.create()
+  await handle.close()
+  try {
+    await rename(path, join(blobsDirectory(root), 'probe'))
+  } finally {
+    await rm(path, { force: true })
+    await rm(join(blobsDirectory(root), 'probe'), { force: true })
   }
 }
 

@@ -1,8 +1,8 @@
-import { access, readdir, readFile, rm, stat, utimes } from 'node:fs/promises'
+import { access, readdir, rm, utimes } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { type Digest, isDigest } from '../oci/digest.ts'
 import { isRepositoryName, isTag, type RepositoryName, type Tag } from '../oci/reference.ts'
-import { isMissing, writeWhole } from './files.ts'
+import { openRegular, writeWhole } from './files.ts'
 import {
   layerLinkPath,
   repositoriesDirectory,
@@ -17,6 +17,9 @@ type DiskLinksOptions = {
   /** A directory name that keeps the repositories of one upstream apart from those of others. */
   readonly scope?: string | undefined
 }
+
+/** `sha512:` and its digits. */
+const longestDigest = 7 + 128
 
 /**
  * Links as files, in Distribution's layout. A tag's file was last written when the tag was last
@@ -47,7 +50,8 @@ export function createDiskLinks({ root, scope }: DiskLinksOptions): LinkStore {
     removeTag: (name, tag) => removeTag(repositories, name, tag),
 
     tags: async (name) => {
-      if (!(await exists(join(repositories, name)))) return undefined
+      // The directory alone may be that of repositories below.
+      if (!(await exists(join(repositories, name, '_manifests')))) return undefined
       return (await list(tagsDirectory(repositories, name))).filter(isTag).toSorted()
     },
 
@@ -65,12 +69,14 @@ export function createDiskLinks({ root, scope }: DiskLinksOptions): LinkStore {
  * as good as not.
  */
 export async function readTag(path: string): Promise<TagLink | undefined> {
+  const file = await openRegular(path)
+  if (file === 'missing' || file === 'strange') return undefined
   try {
-    const [digest, { mtimeMs }] = await Promise.all([readFile(path, 'utf8'), stat(path)])
+    const { size, mtimeMs } = await file.stat()
+    const digest = size > longestDigest ? '' : await file.readFile('utf8')
     return isDigest(digest) ? { digest, age: Math.max(0, Date.now() - mtimeMs) } : undefined
-  } catch (error) {
-    if (isMissing(error)) return undefined
-    throw error
+  } finally {
+    await file.close()
   }
 }
 

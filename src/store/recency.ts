@@ -1,15 +1,25 @@
-import { readFile } from 'node:fs/promises'
+import { readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { type Digest, isDigest } from '../oci/digest.ts'
-import { writeWhole } from './files.ts'
 import { recencyPath } from './paths.ts'
 import type { Found } from './scan.ts'
+import type { Temporary } from './temporary.ts'
 
 /**
  * Writes the order of use, oldest first, one digest a line, so that the next run evicts in the same
  * order.
  */
-export async function writeRecency(root: string, digests: readonly Digest[]): Promise<void> {
-  await writeWhole(recencyPath(root), digests.map((digest) => `${digest}\n`).join(''))
+export async function writeRecency(
+  root: string,
+  temporary: Temporary,
+  digests: readonly Digest[],
+): Promise<void> {
+  const path = await temporary.path()
+  try {
+    await writeFile(path, digests.map((digest) => `${digest}\n`).join(''), { flag: 'wx' })
+    await rename(path, recencyPath(root))
+  } finally {
+    await rm(path, { force: true })
+  }
 }
 
 /**

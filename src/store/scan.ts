@@ -1,4 +1,4 @@
-import { readdir, stat } from 'node:fs/promises'
+import { lstat, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Digest } from '../oci/digest.ts'
 import { blobPath, blobsDirectory, digestFromPath } from './paths.ts'
@@ -22,7 +22,7 @@ export async function* scanBlobs(root: string): AsyncGenerator<readonly Found[],
 async function inspect(root: string, digest: Digest | undefined): Promise<Found | undefined> {
   if (digest === undefined) return undefined
   try {
-    const file = await stat(blobPath(root, digest))
+    const file = await lstat(blobPath(root, digest))
     return file.isFile() ? { digest, size: file.size, modified: file.mtimeMs } : undefined
   } catch {
     return undefined

@@ -63,6 +63,8 @@ export function createSharedContent(options: SharedContentOptions): SharedConten
 
   /** The end of what may be read now. */
   const readable = (position: number): number => {
+    // All of what is here: the rest begins where it ends, and holds back an end of its own.
+    if (handedOver !== undefined) return end
     const tail = Math.max(0, size - heldBack)
     if (!finished) return Math.min(end, tail)
     if (position < tail) return tail
@@ -88,6 +90,7 @@ export function createSharedContent(options: SharedContentOptions): SharedConten
   }
 
   const read = (): Content => {
+    if (holders === 0) throw new Error('the file is closed, and its descriptor may be another file')
     holders += 1
     let open = true
     let rest: Content | undefined

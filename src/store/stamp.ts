@@ -20,3 +20,8 @@ export function isUnchanged(fd: number, stamp: Stamp): boolean {
   const now = stampOf(stat)
   return now.file === stamp.file && (now.changed === stamp.changed || stat.nlink === 0n)
 }
+
+/** Whether an open file is still there for others: one that was removed has no name any more. */
+export function hasName(fd: number): boolean {
+  return fstatSync(fd).nlink > 0
+}

@@ -13,21 +13,22 @@ import {
 /**
  * Removes the cache's links to blobs that are not there any more, and the directories that are
  * empty then: without it they would pile up for as long as new images come. A link that is made
- * while this runs may be lost; then the upstream is asked once more.
+ * while this runs may be lost; then the upstream is asked once more. Rejects when it is told to stop.
  */
-export async function sweepLinks(root: string): Promise<void> {
+export async function sweepLinks(root: string, signal: AbortSignal): Promise<void> {
   const repositories = repositoriesDirectory(root)
   for await (const name of walk(repositories)) {
-    await sweepDigests(root, join(repositories, name, '_layers'))
-    await sweepDigests(root, join(repositories, name, '_manifests', 'revisions'))
+    await sweepDigests(root, join(repositories, name, '_layers'), signal)
+    await sweepDigests(root, join(repositories, name, '_manifests', 'revisions'), signal)
     await sweepTags(root, repositories, name)
   }
-  await removeEmpty(repositories)
+  await removeEmpty(repositories, signal)
 }
 
-async function sweepDigests(root: string, directory: string): Promise<void> {
+async function sweepDigests(root: string, directory: string, signal: AbortSignal): Promise<void> {
   for (const algorithm of await list(directory)) {
     for (const encoded of await list(join(directory, algorithm))) {
+      signal.throwIfAborted()
       const digest = digestFromPath(algorithm, encoded)
       if (digest === undefined || (await exists(blobPath(root, digest)))) continue
       await rm(join(directory, algorithm, encoded), { recursive: true, force: true })
@@ -43,9 +44,10 @@ async function sweepTags(root: string, repositories: string, name: RepositoryNam
   }
 }
 
-async function removeEmpty(directory: string): Promise<void> {
+async function removeEmpty(directory: string, signal: AbortSignal): Promise<void> {
   for (const entry of await list(directory)) {
-    await removeEmpty(join(directory, entry))
+    signal.throwIfAborted()
+    await removeEmpty(join(directory, entry), signal)
     await rmdir(join(directory, entry)).catch(() => {})
   }
 }

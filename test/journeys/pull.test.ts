@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { after, afterEach, before, beforeEach, test } from 'node:test'
 import { type Berth, checkInvariants, removeBerth, startBerth } from '../support/berth.ts'
 import { get } from '../support/client.ts'
-import { type Image, makeImage, makeIndex } from '../support/images.ts'
+import { makeImage, makeIndex } from '../support/images.ts'
+import { pullImage } from '../support/pull.ts'
 import { type ScriptedUpstream, startScriptedUpstream } from '../support/scripted-upstream.ts'
 
 let upstream: ScriptedUpstream
@@ -21,25 +22,12 @@ afterEach(async () => {
   await removeBerth(berth)
 })
 
-/** As a runtime does it: the tag, the manifest, all that it names. */
-async function pull(image: Image, name: string, reference: string): Promise<void> {
-  const manifest = await get(`${berth.url}/v2/${name}/manifests/${reference}`)
-  assert.equal(manifest.status, 200)
-  assert.deepEqual(manifest.body, image.bytes)
-  for (const child of image.children) await pull(child, name, child.digest)
-  for (const { digest, bytes } of image.blobs) {
-    const blob = await get(`${berth.url}/v2/${name}/blobs/${digest}`)
-    assert.equal(blob.status, 200)
-    assert.deepEqual(blob.body, bytes)
-  }
-}
-
 test('an image is pulled through, and a second time from the cache alone', async () => {
   const image = makeImage()
   upstream.put('p/r/i', 'v1', image)
-  await pull(image, 'p/r/i', 'v1')
+  await pullImage(berth, 'p/r/i', image, 'v1')
   const asked = upstream.requests.length
-  await pull(image, 'p/r/i', 'v1')
+  await pullImage(berth, 'p/r/i', image, 'v1')
   assert.equal(upstream.requests.length, asked)
 })
 
@@ -49,19 +37,19 @@ test('an index and its children are passed on byte by byte', async () => {
     makeImage({ architecture: 'arm64' }),
   ])
   upstream.put('p/r/multi', 'v1', index)
-  await pull(index, 'p/r/multi', 'v1')
+  await pullImage(berth, 'p/r/multi', index, 'v1')
 })
 
 test('what is cached is pulled while the upstream is down, after a restart as well', async () => {
   const image = makeImage()
   upstream.put('p/r/down', 'v1', image)
-  await pull(image, 'p/r/down', 'v1')
+  await pullImage(berth, 'p/r/down', image, 'v1')
   await upstream.stop()
   try {
-    await pull(image, 'p/r/down', 'v1')
+    await pullImage(berth, 'p/r/down', image, 'v1')
     berth = await berth.restart()
-    await pull(image, 'p/r/down', image.digest)
-    await pull(image, 'p/r/down', 'v1')
+    await pullImage(berth, 'p/r/down', image, image.digest)
+    await pullImage(berth, 'p/r/down', image, 'v1')
     const stale = await get(`${berth.url}/v2/p/r/down/manifests/v1`)
     assert.equal(stale.headers['x-cache'], 'stale')
     assert.match(stale.headers['warning'] ?? '', /^299 - "/)

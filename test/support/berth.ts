@@ -7,8 +7,9 @@ import { stringify } from 'yaml'
 import { type Service, serve } from '../../src/cli/serve.ts'
 import { loadConfig } from '../../src/config/config.ts'
 import { digestOf, isDigest } from '../../src/oci/digest.ts'
-import { createTelemetry } from '../../src/telemetry/telemetry.ts'
 import { wrongBodies } from './client.ts'
+import { temporaryFiles } from './disk.ts'
+import { watchedTelemetry } from './telemetry.ts'
 
 export type Berth = {
   readonly url: string
@@ -40,7 +41,6 @@ type StartOptions = {
 export async function startBerth(options: StartOptions): Promise<Berth> {
   const directory = options.directory ?? (await mkdtemp(join(tmpdir(), 'berth-test-')))
   const file = join(directory, 'berth.yaml')
-  const lines: string[] = []
   const { storage = {}, ...rest } = options.config as { storage?: object }
   const config = {
     listen: '127.0.0.1:0',
@@ -52,10 +52,7 @@ export async function startBerth(options: StartOptions): Promise<Berth> {
   }
   await writeFile(file, stringify(config))
   const loaded = loadConfig({ file, flags: {}, set: [], environment: options.environment ?? {} })
-  const telemetry = createTelemetry({
-    level: loaded.config.log.level,
-    output: { write: (line) => void lines.push(line) },
-  })
+  const { telemetry, logs, metric } = watchedTelemetry(loaded.config.log.level)
   const service = await serve(loaded, { version: 'test', telemetry })
   const scheme = loaded.config.tls === undefined ? 'http' : 'https'
   const admin = `http://127.0.0.1:${service.admin.addresses[0]?.port}`
@@ -71,12 +68,8 @@ export async function startBerth(options: StartOptions): Promise<Berth> {
     cache: loaded.config.storage.cache.directory ?? join(loaded.config.storage.directory, 'cache'),
     directory,
     service,
-    logs: () => lines.map((line) => JSON.parse(line) as Readonly<Record<string, unknown>>),
-    metric: async (line) => {
-      const text = await service.telemetry.metrics.text()
-      const value = text.split('\n').find((candidate) => candidate.startsWith(`${line} `))
-      return Number(value?.slice(line.length + 1) ?? 0)
-    },
+    logs,
+    metric,
     restart: async () => {
       await stop()
       return startBerth({ ...options, directory })
@@ -141,9 +134,11 @@ export async function visibleBlobs(
   })
 }
 
-async function temporaryFiles(cache: string): Promise<readonly string[]> {
-  const entries = await readdir(join(cache, 'tmp'), { recursive: true, withFileTypes: true }).catch(
-    () => [],
-  )
-  return entries.filter((entry) => !entry.isDirectory()).map(({ name }) => name)
+/** Files of a cache that are neither blobs nor links nor the order of use. */
+export async function strayFiles(cache: string): Promise<readonly string[]> {
+  const entries = await readdir(cache, { recursive: true, withFileTypes: true })
+  const files = entries.filter((entry) => !entry.isDirectory())
+  return files
+    .map(({ parentPath, name }) => join(parentPath, name).slice(cache.length + 1))
+    .filter((path) => !/^recency$|^docker\/.*\/(data|link)$/.test(path))
 }

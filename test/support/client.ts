@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { Agent, type IncomingHttpHeaders, request } from 'node:http'
 import { algorithmOf, digestOf, isDigest } from '../../src/oci/digest.ts'
 
@@ -52,6 +53,38 @@ export function get(url: string, options: GetOptions = {}): Promise<Reply> {
   asking.on('error', done.reject)
   asking.end()
   return done.promise
+}
+
+/** An answer of which nothing is read yet but its headers. */
+export type Paused = {
+  readonly status: number
+  readonly headers: IncomingHttpHeaders
+  /** Reads it to its end. */
+  finish(): Promise<Reply>
+  leave(): void
+}
+
+/** Asks, and stops reading behind the headers: the sender soon can send no more. */
+export function getPaused(url: string): Promise<Paused> {
+  const answered = Promise.withResolvers<Paused>()
+  const asking = request(url, { agent: false }, (response) => {
+    const { statusCode: status = 0, headers } = response
+    const finish = async (): Promise<Reply> => {
+      const chunks: Buffer[] = []
+      const closed = once(response, 'close')
+      response.on('error', () => {})
+      response.on('data', (chunk: Buffer) => chunks.push(chunk))
+      await closed
+      const { complete } = response
+      const reply = { status, headers, body: Buffer.concat(chunks), complete }
+      check(url, reply)
+      return reply
+    }
+    answered.resolve({ status, headers, finish, leave: () => asking.destroy() })
+  })
+  asking.on('error', answered.reject)
+  asking.end()
+  return answered.promise
 }
 
 /** The code of an OCI error body. */

@@ -82,7 +82,8 @@ export async function startScriptedUpstream(): Promise<ScriptedUpstream> {
     exchange.reply(200, { 'content-type': 'application/json' }, JSON.stringify({ name, tags }))
   }
 
-  const server = createServer((socket) => {
+  // Or the second of two writes waits 40 ms for the first to be acknowledged.
+  const server = createServer({ noDelay: true }, (socket) => {
     sockets.add(socket)
     socket.on('close', () => sockets.delete(socket))
     socket.on('error', () => {})
@@ -192,6 +193,16 @@ function exchangeOn(
     },
     reset: () => void socket.resetAndDestroy(),
     end: () => void socket.end(),
+  }
+}
+
+/** A blob whose bytes from `position` on come when `gate` opens. */
+export function answerInTwo(bytes: Buffer, position: number, gate: Promise<void>): Answering {
+  return async ({ head, write }) => {
+    head(200, { 'content-length': String(bytes.length) })
+    await write(bytes.subarray(0, position))
+    await gate
+    await write(bytes.subarray(position))
   }
 }
 

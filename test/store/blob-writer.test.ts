@@ -1,0 +1,196 @@
+import assert from 'node:assert/strict'
+import { open, stat, unlink } from 'node:fs/promises'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { createBlobWriter } from '../../src/store/blob-writer.ts'
+import { createBudget } from '../../src/store/budget.ts'
+import { blobPath } from '../../src/store/paths.ts'
+import type { Stamp } from '../../src/store/stamp.ts'
+import type { BlobWriter } from '../../src/store/store.ts'
+import { createTemporary } from '../../src/store/temporary.ts'
+import { eventually } from '../support/berth.ts'
+import { openFiles, readAll } from '../support/content.ts'
+import { ownDirectory } from '../support/directory.ts'
+import { flipBlob, temporaryFiles } from '../support/disk.ts'
+import { type Blob, blobOf, randomBlob } from '../support/images.ts'
+
+const size = 300_000
+type Options = Partial<Parameters<typeof createBlobWriter>[0]>
+
+const step = 64 * 1024 * 1024
+
+/** Makes writers in a directory of the test's own, and tells what they told. */
+async function writersOf(t: TestContext, limit = 10 * step) {
+  const root = await ownDirectory(t)
+  const told: { readonly stamps: Stamp[]; readonly failures: unknown[]; doubts: number } = {
+    stamps: [],
+    failures: [],
+    doubts: 0,
+  }
+  const budget = createBudget({
+    directory: root,
+    limit,
+    minimumFree: 0,
+    evict: (digest) => unlink(blobPath(root, digest)),
+  })
+  const temporary = createTemporary(root)
+  const create = async (blob: Blob, options: Options = {}) =>
+    createBlobWriter({
+      root,
+      digest: blob.digest,
+      size: blob.bytes.length,
+      temporary,
+      budget,
+      onCommit: (stamp) => void told.stamps.push(stamp),
+      onFailure: (error) => void told.failures.push(error),
+      onDoubt: () => {
+        told.doubts += 1
+      },
+      ...options,
+    })
+  const nothingOpen = () =>
+    eventually('all files are closed', async () => (await openFiles(root)).length === 0)
+  return { root, told, budget, create, nothingOpen }
+}
+
+async function commit(writer: BlobWriter | undefined, { bytes }: Blob): Promise<void> {
+  assert.ok(writer)
+  await writer.write([bytes])
+  await writer.commit()
+}
+
+test('room is set aside for all of a blob before its first byte, and is its own at the end', async (t) => {
+  const { budget, create, nothingOpen } = await writersOf(t)
+  const blob = randomBlob(size)
+  const writer = await create(blob)
+  assert.deepEqual(budget.usage(), { bytes: size, blobs: 0 })
+  await commit(writer, blob)
+  assert.deepEqual(budget.usage(), { bytes: size, blobs: 1 })
+  await nothingOpen()
+})
+
+test('for a blob of unknown size room is set aside in steps, and what is too much given back', async (t) => {
+  const { budget, create } = await writersOf(t)
+  const blob = randomBlob(size)
+  const writer = await create(blob, { size: undefined })
+  assert.equal(budget.usage().bytes, step)
+  await commit(writer, blob)
+  assert.deepEqual(budget.usage(), { bytes: size, blobs: 1 })
+})
+
+test('a blob of unknown size that outgrows its room gets more, as long as there is some', async (t) => {
+  const { budget, told, create } = await writersOf(t, 2 * step)
+  const blob = blobOf(Buffer.alloc(step / 2))
+  const writer = await create(blob, { size: undefined })
+  for (const _ of [1, 2, 3]) await writer?.write([blob.bytes])
+  assert.equal(budget.usage().bytes, 2 * step)
+  await writer?.write([blob.bytes])
+  await assert.rejects(async () => writer?.write([blob.bytes]))
+  await writer?.abort(new Error('no room'))
+  await eventually('nothing is counted', () => budget.usage().bytes === 0)
+  assert.deepEqual(told.failures, [])
+})
+
+test('a stored file can be read by all and written by none', async (t) => {
+  const { root, create } = await writersOf(t)
+  const blob = randomBlob(size)
+  await commit(await create(blob), blob)
+  assert.equal((await stat(blobPath(root, blob.digest))).mode & 0o777, 0o444)
+})
+
+test('the stamp that is told is that of the file in its place', async (t) => {
+  const { root, told, create } = await writersOf(t)
+  const blob = randomBlob(size)
+  await commit(await create(blob), blob)
+  const { ctimeNs } = await stat(blobPath(root, blob.digest), { bigint: true })
+  assert.deepEqual(
+    told.stamps.map(({ changed }) => changed),
+    [ctimeNs],
+  )
+})
+
+test('what was given up counts until its last reader is gone (C71, C78)', async (t) => {
+  const { root, budget, create } = await writersOf(t)
+  const blob = randomBlob(size)
+  const writer = await create(blob)
+  const reader = writer?.read()
+  await writer?.write([blob.bytes.subarray(0, 1000)])
+  await writer?.abort(new Error('given up'))
+  assert.deepEqual(await temporaryFiles(root), [])
+  assert.equal(budget.usage().bytes, size)
+  reader?.close()
+  await eventually('nothing is counted', () => budget.usage().bytes === 0)
+})
+
+test('what was handed over counts until its last reader is gone', async (t) => {
+  const { root, budget, create } = await writersOf(t)
+  const blob = randomBlob(size)
+  const writer = await create(blob)
+  const reader = writer?.read()
+  await writer?.write([blob.bytes.subarray(0, 1000)])
+  await writer?.handOver(() => assert.fail('nobody reads on'))
+  assert.deepEqual(await temporaryFiles(root), [])
+  assert.equal(budget.usage().bytes, size)
+  reader?.close()
+  await eventually('nothing is counted', () => budget.usage().bytes === 0)
+})
+
+test('a blob is not evicted while one who came for its fill still reads it', async (t) => {
+  const { budget, create, nothingOpen } = await writersOf(t, 1.5 * size)
+  const blob = randomBlob(size)
+  const writer = await create(blob)
+  const reader = writer?.read()
+  await commit(writer, blob)
+  assert.equal(await create(randomBlob(size)), undefined)
+  assert.ok(reader)
+  assert.ok((await readAll(reader)).equals(blob.bytes))
+  await nothingOpen()
+  const other = await create(randomBlob(size))
+  assert.deepEqual(budget.digests(), [])
+  await other?.abort(new Error('done'))
+})
+
+test('a blob that is changed after it was stored does not get its end handed out', async (t) => {
+  const { root, told, create } = await writersOf(t)
+  const blob = randomBlob(size)
+  const writer = await create(blob)
+  const reader = writer?.read()
+  await commit(writer, blob)
+  await flipBlob(root, blob.digest, size - 1)
+  assert.ok(reader)
+  await assert.rejects(readAll(reader), /changed on disk/)
+  assert.equal(told.doubts, 1)
+})
+
+test('a disk that fails while bytes are written is told of', async (t) => {
+  const { told, create } = await writersOf(t)
+  const blob = randomBlob(size)
+  // /dev/full takes no byte.
+  const temporary = {
+    ...createTemporary(await ownDirectory(t)),
+    create: async () => ({ path: '/nowhere', handle: await open('/dev/full', 'w') }),
+  }
+  const writer = await create(blob, { temporary })
+  await assert.rejects(async () => writer?.write([blob.bytes]), { code: 'ENOSPC' })
+  assert.equal(writer?.written, 0)
+  await writer?.abort(new Error('disk is full'))
+  assert.equal(told.failures.length, 1)
+})
+
+test('bytes that come after a blob was given up are no failure of the disk', async (t) => {
+  const { told, create } = await writersOf(t)
+  const blob = randomBlob(size)
+  const writer = await create(blob)
+  const writing = writer?.write([blob.bytes.subarray(0, 1000)])
+  await writer?.abort(new Error('upstream is away'))
+  await writing
+  await assert.rejects(async () => writer?.write([blob.bytes.subarray(1000)]))
+  assert.deepEqual(told.failures, [])
+})
+
+test('there is no writer when there is no room, and no file', async (t) => {
+  const { root, create } = await writersOf(t, size)
+  assert.equal(await create(randomBlob(size + 1)), undefined)
+  assert.deepEqual(await temporaryFiles(root), [])
+  assert.deepEqual(await openFiles(join(root, 'tmp')), [])
+})

@@ -1,0 +1,344 @@
+import assert from 'node:assert/strict'
+import { tmpdir } from 'node:os'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { type Digest, digestOf } from '../../src/oci/digest.ts'
+import { type Budget, createBudget, type Reservation } from '../../src/store/budget.ts'
+import { eventually } from '../support/berth.ts'
+
+/** Digests with names: `d('a')`. */
+const d = (name: string): Digest => digestOf(Buffer.from(name))
+
+type Options = {
+  readonly limit?: number
+  readonly minimumFree?: number
+  readonly evict?: (digest: Digest) => Promise<void>
+}
+
+/** A budget, and what it evicted so far, in order. */
+function budgetOf({ limit = 100, minimumFree = 0, evict = async () => {} }: Options = {}) {
+  const evicted: Digest[] = []
+  const budget = createBudget({
+    directory: tmpdir(),
+    limit,
+    minimumFree,
+    evict: async (digest) => {
+      evicted.push(digest)
+      await evict(digest)
+    },
+  })
+  return { budget, evicted }
+}
+
+/** Room that must be there, made into a blob. */
+async function store(budget: Budget, name: string, size: number): Promise<void> {
+  const reservation = await budget.reserve(size)
+  assert.ok(reservation, `no room for ${name}`)
+  reservation.keep(d(name), size)
+}
+
+test('a reservation counts until it is released, or becomes a blob', async () => {
+  const { budget } = budgetOf()
+  const first = await budget.reserve(30)
+  const second = await budget.reserve(20)
+  assert.equal(budget.usage().bytes, 50)
+  assert.ok(budget.isFilling())
+  first?.release()
+  first?.release()
+  second?.keep(d('b'), 15)
+  second?.release()
+  assert.deepEqual(budget.usage(), { bytes: 15, blobs: 1 })
+  assert.ok(!budget.isFilling())
+})
+
+test('the least recently used go first, down to the low water mark', async () => {
+  const { budget, evicted } = budgetOf()
+  for (const name of ['a', 'b', 'c', 'd']) await store(budget, name, 25)
+  budget.touch(d('a'), 25)
+  await budget.reserve(5)
+  assert.deepEqual(evicted, [d('b')])
+  assert.deepEqual(budget.digests(), [d('c'), d('d'), d('a')])
+})
+
+test('eviction goes below what is needed, so that not every fill has to evict', async () => {
+  const { budget, evicted } = budgetOf()
+  for (let at = 0; at < 20; at += 1) await store(budget, `${at}`, 5)
+  await store(budget, 'more', 1)
+  assert.equal(evicted.length, 3)
+  assert.equal(budget.usage().bytes, 86)
+})
+
+test('what is in use is not evicted, whatever its age', async () => {
+  const { budget, evicted } = budgetOf()
+  for (const name of ['a', 'b', 'c', 'd']) await store(budget, name, 25)
+  const unpin = budget.pin(d('a'))
+  await budget.reserve(15)
+  assert.deepEqual(evicted, [d('b')])
+  unpin()
+  await budget.reserve(25)
+  assert.deepEqual(evicted, [d('b'), d('a')])
+})
+
+test('there is no room when all that could go is in use, and then nothing goes', async () => {
+  const { budget, evicted } = budgetOf()
+  for (const name of ['a', 'b', 'c']) await store(budget, name, 25)
+  budget.pin(d('b'))
+  budget.pin(d('c'))
+  assert.equal(await budget.reserve(51), undefined)
+  assert.deepEqual(evicted, [])
+  assert.ok(await budget.reserve(50))
+  assert.deepEqual(evicted, [d('a')])
+})
+
+test('a blob larger than the whole cache gets no room, and nothing is evicted for it (C74)', async () => {
+  const { budget, evicted } = budgetOf()
+  await store(budget, 'a', 90)
+  assert.equal(await budget.reserve(101), undefined)
+  assert.deepEqual(evicted, [])
+  assert.equal(budget.usage().bytes, 90)
+})
+
+test('a blob as large as the whole cache gets all of it', async () => {
+  const { budget, evicted } = budgetOf()
+  await store(budget, 'a', 40)
+  await store(budget, 'b', 100)
+  assert.deepEqual(evicted, [d('a')])
+  assert.deepEqual(budget.usage(), { bytes: 100, blobs: 1 })
+})
+
+test('an empty blob is a blob like others: counted, ordered, evicted (T12)', async () => {
+  const { budget, evicted } = budgetOf()
+  await store(budget, 'empty', 0)
+  await store(budget, 'a', 100)
+  assert.deepEqual(budget.usage(), { bytes: 100, blobs: 2 })
+  await store(budget, 'b', 50)
+  assert.deepEqual(evicted, [d('empty'), d('a')])
+})
+
+test('reservations at the same time never add up to more than the limit', async () => {
+  const { budget, evicted } = budgetOf({ evict: () => new Promise(setImmediate) })
+  for (const name of ['a', 'b', 'c', 'd']) await store(budget, name, 25)
+  const granted = await Promise.all(Array.from({ length: 10 }, () => budget.reserve(20)))
+  assert.equal(granted.filter((reservation) => reservation !== undefined).length, 5)
+  assert.equal(evicted.length, 4)
+  assert.equal(budget.usage().bytes, 100)
+})
+
+test('bytes of an evicted blob count until they are gone from the disk', async () => {
+  const gone = Promise.withResolvers<void>()
+  const { budget, evicted } = budgetOf({ evict: () => gone.promise })
+  await store(budget, 'a', 60)
+  const reserving = budget.reserve(50)
+  await eventually('it is being evicted', () => evicted.length === 1)
+  assert.equal(budget.usage().bytes, 110)
+  gone.resolve()
+  await reserving
+  assert.equal(budget.usage().bytes, 50)
+})
+
+test('bytes of a removed blob count until its last reader is gone (C71)', async () => {
+  const { budget } = budgetOf()
+  await store(budget, 'a', 60)
+  const first = budget.pin(d('a'))
+  const second = budget.pin(d('a'))
+  budget.remove(d('a'))
+  assert.deepEqual(budget.usage(), { bytes: 60, blobs: 0 })
+  first()
+  assert.equal(budget.usage().bytes, 60)
+  second()
+  assert.equal(budget.usage().bytes, 0)
+})
+
+test('a blob that could not be evicted is still counted, and makes no room', async () => {
+  const { budget } = budgetOf({ evict: () => Promise.reject(new Error('EACCES')) })
+  await store(budget, 'a', 60)
+  assert.equal(await budget.reserve(50), undefined)
+  assert.deepEqual(budget.digests(), [d('a')])
+  assert.equal(budget.usage().bytes, 60)
+})
+
+test('a blob that is opened while it is evicted is not there afterwards, but counted until it is closed', async () => {
+  const gone = Promise.withResolvers<void>()
+  const { budget, evicted } = budgetOf({ evict: () => gone.promise })
+  await store(budget, 'a', 60)
+  const reserving = budget.reserve(50)
+  await eventually('it is being evicted', () => evicted.length === 1)
+  budget.touch(d('a'), 60)
+  const unpin = budget.pin(d('a'))
+  gone.resolve()
+  const reservation = await reserving
+  reservation?.release()
+  assert.deepEqual(budget.usage(), { bytes: 60, blobs: 0 })
+  unpin()
+  assert.equal(budget.usage().bytes, 0)
+})
+
+test('a blob that is stored again while it is evicted is evicted again: its file may be gone', async () => {
+  const gone = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+  let evictions = 0
+  const { budget, evicted } = budgetOf({
+    evict: async () => {
+      evictions += 1
+      await gone[evictions - 1]?.promise
+    },
+  })
+  await store(budget, 'a', 60)
+  const another = await budget.reserve(40)
+  const reserving = budget.reserve(50)
+  await eventually('it is being evicted', () => evicted.length === 1)
+  another?.keep(d('a'), 60)
+  gone[0]?.resolve()
+  gone[1]?.resolve()
+  const reservation = await reserving
+  reservation?.release()
+  assert.deepEqual(evicted, [d('a'), d('a')])
+  assert.deepEqual(budget.usage(), { bytes: 0, blobs: 0 })
+})
+
+test('a second file of a blob leaves the bytes of the first counted for those who still read it', async () => {
+  const { budget } = budgetOf({ limit: 200 })
+  await store(budget, 'a', 60)
+  const unpin = budget.pin(d('a'))
+  await store(budget, 'a', 60)
+  assert.deepEqual(budget.usage(), { bytes: 120, blobs: 1 })
+  unpin()
+  assert.deepEqual(budget.usage(), { bytes: 60, blobs: 1 })
+})
+
+test('a blob of another size than before is another file', () => {
+  const { budget } = budgetOf()
+  budget.touch(d('a'), 60)
+  budget.touch(d('a'), 10)
+  assert.deepEqual(budget.usage(), { bytes: 10, blobs: 1 })
+})
+
+test('to let go of a blob that is not there does nothing', () => {
+  const { budget } = budgetOf()
+  budget.pin(d('a'))()
+  budget.remove(d('a'))
+  assert.deepEqual(budget.usage(), { bytes: 0, blobs: 0 })
+})
+
+test('what an earlier run left is older than what was used meanwhile', async () => {
+  const { budget, evicted } = budgetOf()
+  await store(budget, 'new', 25)
+  budget.touch(d('b'), 25)
+  budget.adopt([
+    [d('a'), 25],
+    [d('b'), 25],
+    [d('c'), 25],
+  ])
+  assert.deepEqual(budget.digests(), [d('a'), d('c'), d('new'), d('b')])
+  assert.equal(budget.usage().bytes, 100)
+  await budget.reserve(25)
+  assert.deepEqual(evicted, [d('a'), d('c')])
+})
+
+test('what went while the disk was searched is not found again', async () => {
+  const { budget } = budgetOf()
+  await store(budget, 'evicted', 60)
+  const reservation = await budget.reserve(90)
+  reservation?.release()
+  budget.remove(d('rotten'))
+  budget.adopt([
+    [d('evicted'), 60],
+    [d('rotten'), 10],
+    [d('a'), 5],
+  ])
+  assert.deepEqual(budget.usage(), { bytes: 5, blobs: 1 })
+})
+
+test('a blob that is read while the disk is searched stays in use', async () => {
+  const { budget, evicted } = budgetOf()
+  budget.touch(d('a'), 60)
+  const unpin = budget.pin(d('a'))
+  budget.adopt([[d('a'), 60]])
+  assert.equal(await budget.reserve(50), undefined)
+  unpin()
+  assert.ok(await budget.reserve(50))
+  assert.deepEqual(evicted, [d('a')])
+})
+
+test('relief evicts what it is asked for, the oldest first', async () => {
+  const { budget, evicted } = budgetOf()
+  for (const name of ['a', 'b', 'c']) await store(budget, name, 10)
+  await budget.relieve(15)
+  assert.deepEqual(evicted, [d('a'), d('b')])
+})
+
+test('relief evicts all that it may when that is not enough (C76)', async () => {
+  const { budget, evicted } = budgetOf()
+  for (const name of ['a', 'b', 'c']) await store(budget, name, 10)
+  budget.pin(d('b'))
+  await budget.relieve(1000)
+  assert.deepEqual(evicted, [d('a'), d('c')])
+})
+
+test('a disk that others filled is relieved of all that may go, and gets no more (C76)', async () => {
+  const { budget, evicted } = budgetOf({ minimumFree: Number.MAX_SAFE_INTEGER })
+  budget.adopt([
+    [d('a'), 10],
+    [d('b'), 10],
+  ])
+  budget.pin(d('a'))
+  assert.equal(await budget.reserve(1), undefined)
+  assert.deepEqual(evicted, [])
+  await budget.relieve()
+  assert.deepEqual(evicted, [d('b')])
+})
+
+test('a cache that is larger than its limit was lowered to is relieved to the low water mark', async () => {
+  const { budget, evicted } = budgetOf()
+  budget.adopt(Array.from({ length: 15 }, (_, at) => [d(`${at}`), 10] as const))
+  await budget.relieve()
+  assert.equal(evicted.length, 6)
+  assert.equal(budget.usage().bytes, 90)
+})
+
+type Step = { readonly what: string; readonly name: string; readonly size: number }
+
+const steps: fc.Arbitrary<readonly Step[]> = fc.array(
+  fc.record({
+    what: fc.constantFrom('store', 'hold', 'end', 'pin', 'unpin', 'touch', 'remove', 'relieve'),
+    name: fc.constantFrom('a', 'b', 'c', 'd', 'e'),
+    size: fc.integer({ min: 0, max: 60 }),
+  }),
+  { maxLength: 60 },
+)
+
+test('whatever happens in whatever order, the sum is what is there, and within the limit', async () => {
+  await fc.assert(
+    fc.asyncProperty(steps, async (history) => {
+      const disk = new Map<Digest, number>()
+      const { budget } = budgetOf({ evict: async (digest) => void disk.delete(digest) })
+      const unpins: (() => void)[] = []
+      const held: Reservation[] = []
+      for (const { what, name, size } of history) {
+        const digest = d(name)
+        const known = disk.get(digest)
+        if (what === 'store') {
+          const reservation = await budget.reserve(size)
+          if (reservation !== undefined) disk.set(digest, size)
+          reservation?.keep(digest, size)
+        } else if (what === 'hold') {
+          const reservation = await budget.reserve(size)
+          if (reservation !== undefined) held.push(reservation)
+        } else if (what === 'end') held.pop()?.release()
+        else if (what === 'pin') unpins.push(budget.pin(digest))
+        else if (what === 'unpin') unpins.pop()?.()
+        else if (what === 'touch' && known !== undefined) budget.touch(digest, known)
+        else if (what === 'remove') {
+          budget.remove(digest)
+          disk.delete(digest)
+        } else if (what === 'relieve') await budget.relieve(size)
+        assert.deepEqual(new Set(budget.digests()), new Set(disk.keys()))
+      }
+      for (const unpin of unpins) unpin()
+      for (const reservation of held) reservation.release()
+      const bytes = [...disk.values()].reduce((sum, size) => sum + size, 0)
+      assert.deepEqual(budget.usage(), { bytes, blobs: disk.size })
+      assert.ok(bytes <= 100)
+    }),
+    { numRuns: 200 },
+  )
+})

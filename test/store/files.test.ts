@@ -1,0 +1,77 @@
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdir, open, readdir, readFile, symlink, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { openRegular, writeAll, writeWhole } from '../../src/store/files.ts'
+import { ownDirectory } from '../support/directory.ts'
+
+test('only a regular file is opened, and nothing blocks (T13)', async (t) => {
+  const directory = await ownDirectory(t)
+  const at = (name: string) => join(directory, name)
+  await writeFile(at('file'), 'x')
+  await mkdir(at('directory'))
+  await symlink('file', at('link'))
+  await symlink('nowhere', at('dangling'))
+  execFileSync('mkfifo', [at('fifo')])
+  const server = createServer().listen(at('socket'))
+  await once(server, 'listening')
+  t.after(() => server.close())
+
+  const file = await openRegular(at('file'))
+  assert.ok(typeof file === 'object')
+  await file.close()
+  assert.equal(await openRegular(at('nothing')), 'missing')
+  assert.equal(await openRegular(at('file/below')), 'missing')
+  for (const name of ['directory', 'link', 'dangling', 'fifo', 'socket'])
+    assert.equal(await openRegular(at(name)), 'strange', name)
+  assert.equal(await openRegular('/dev/null'), 'strange')
+})
+
+test('a small file is replaced in one step, whoever reads and writes at the same time', async (t) => {
+  const directory = await ownDirectory(t)
+  const path = join(directory, 'below', 'file')
+  const texts = Array.from({ length: 20 }, (_, at) => `${at}`.repeat(1000))
+  await writeWhole(path, texts[0] ?? '')
+  const writing = Promise.all(texts.map((text) => writeWhole(path, text)))
+  for (let turn = 0; turn < 50; turn += 1) assert.ok(texts.includes(await readFile(path, 'utf8')))
+  await writing
+  assert.deepEqual(await readdir(join(directory, 'below')), ['file'])
+})
+
+test('a small file that cannot be put in its place leaves nothing', async (t) => {
+  const directory = await ownDirectory(t)
+  await mkdir(join(directory, 'file', 'x'), { recursive: true })
+  await assert.rejects(writeWhole(join(directory, 'file'), 'text'))
+  assert.deepEqual(await readdir(directory), ['file'])
+})
+
+test('all of the chunks are written where they belong, however they are cut', async (t) => {
+  const path = join(await ownDirectory(t), 'file')
+  const chunk = fc.uint8Array({ maxLength: 40 }).map((bytes) => Buffer.from(bytes))
+  await fc.assert(
+    fc.asyncProperty(fc.array(chunk), fc.nat(100), async (chunks, position) => {
+      const file = await open(path, 'w+')
+      try {
+        await writeAll(file, chunks, position)
+      } finally {
+        await file.close()
+      }
+      const whole = Buffer.concat(chunks)
+      assert.deepEqual((await readFile(path)).subarray(position), whole)
+    }),
+    { numRuns: 100 },
+  )
+})
+
+test('more chunks than the system takes at once are written too', async (t) => {
+  const path = join(await ownDirectory(t), 'file')
+  const chunks = Array.from({ length: 3000 }, (_, at) => Buffer.from(`${at},`))
+  const file = await open(path, 'w+')
+  await writeAll(file, chunks, 0)
+  await file.close()
+  assert.equal(await readFile(path, 'utf8'), chunks.join(''))
+})

@@ -1,0 +1,101 @@
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { mkdir, readdir, readFile, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { test } from 'node:test'
+import { createDiskLinks } from '../../src/store/links.ts'
+import { repositoriesDirectory, tagLinkPath } from '../../src/store/paths.ts'
+import { ownDirectory } from '../support/directory.ts'
+import { d, name, tag, testLinkStore } from './link-store.conformance.ts'
+
+testLinkStore('links on a disk', async (t) => {
+  const root = await ownDirectory(t)
+  return {
+    links: createDiskLinks({ root }),
+    leftovers: async () => {
+      const entries = await readdir(root, { recursive: true })
+      return entries.filter((path) => /(^|\/)\./.test(path))
+    },
+  }
+})
+
+test('links lie where Distribution has them, with what it writes into them', async (t) => {
+  const root = await ownDirectory(t)
+  const links = createDiskLinks({ root })
+  await links.addBlob(name('team/app'), d('x'))
+  await links.addManifest(name('team/app'), d('m'))
+  await links.setTag(name('team/app'), tag('v1'), d('m'))
+  const below = join(root, 'docker/registry/v2/repositories/team/app')
+  const hex = (text: string) => d(text).slice('sha256:'.length)
+  for (const [path, digest] of [
+    [`_layers/sha256/${hex('x')}/link`, d('x')],
+    [`_manifests/revisions/sha256/${hex('m')}/link`, d('m')],
+    ['_manifests/tags/v1/current/link', d('m')],
+  ] as const)
+    assert.equal(await readFile(join(below, path), 'utf8'), digest)
+})
+
+test('what is linked for one upstream is not for another', async (t) => {
+  const root = await ownDirectory(t)
+  const [one, other] = [
+    createDiskLinks({ root, scope: 'one' }),
+    createDiskLinks({ root, scope: 'other' }),
+  ]
+  await one.addBlob(name('a'), d('x'))
+  await one.addManifest(name('a'), d('m'))
+  await one.setTag(name('a'), tag('v1'), d('m'))
+  assert.equal(await other.hasBlob(name('a'), d('x')), false)
+  assert.equal(await other.hasManifest(name('a'), d('m')), false)
+  assert.equal(await other.tags(name('a')), undefined)
+  assert.deepEqual(await other.repositories(), [])
+})
+
+test('a tag that was last right in the future has no age (C80)', async (t) => {
+  const root = await ownDirectory(t)
+  const links = createDiskLinks({ root })
+  await links.setTag(name('a'), tag('v1'), d('m'))
+  const path = tagLinkPath(repositoriesDirectory(root), name('a'), tag('v1'))
+  await utimes(path, 4e9, 4e9)
+  assert.deepEqual(await links.tag(name('a'), tag('v1')), { digest: d('m'), age: 0 })
+  await utimes(path, 1000, 1000)
+  const known = await links.tag(name('a'), tag('v1'))
+  assert.ok(known && known.age > 1e11)
+})
+
+const damages: Readonly<Record<string, (path: string) => Promise<unknown>>> = {
+  empty: (path) => writeFile(path, ''),
+  'cut off': (path) => writeFile(path, d('m').slice(0, 20)),
+  'with a byte too many': (path) => writeFile(path, `${d('m')}\n`),
+  garbage: (path) => writeFile(path, '\0'.repeat(71)),
+  huge: (path) => writeFile(path, 'sha256:'.repeat(1_000_000)),
+  'a directory': (path) => rm(path).then(() => mkdir(path)),
+  'a symbolic link': (path) => rm(path).then(() => symlink('/etc/hostname', path)),
+  'a FIFO': (path) => rm(path).then(() => execFileSync('mkfifo', [path])),
+  'gone, but for its directory': (path) => rm(path),
+  'a directory that is a file': (path) =>
+    rm(dirname(path), { recursive: true }).then(() => writeFile(dirname(path), '')),
+}
+
+for (const [damage, inflict] of Object.entries(damages)) {
+  test(`a tag's link that is ${damage} is a miss (C60, T13)`, async (t) => {
+    const root = await ownDirectory(t)
+    const links = createDiskLinks({ root })
+    await links.setTag(name('a'), tag('v1'), d('m'))
+    const path = tagLinkPath(repositoriesDirectory(root), name('a'), tag('v1'))
+    await inflict(path)
+    assert.equal(await links.tag(name('a'), tag('v1')), undefined)
+    await links.removeTag(name('a'), tag('v1'))
+    await links.setTag(name('a'), tag('v1'), d('m'))
+    assert.equal((await links.tag(name('a'), tag('v1')))?.digest, d('m'))
+  })
+}
+
+test('to make a link that is there already does not write it again', async (t) => {
+  const root = await ownDirectory(t)
+  const links = createDiskLinks({ root })
+  await links.addBlob(name('a'), d('x'))
+  const [path = ''] = (await readdir(root, { recursive: true })).filter((at) => at.endsWith('link'))
+  const before = await stat(join(root, path))
+  await links.addBlob(name('a'), d('x'))
+  assert.equal((await stat(join(root, path))).ino, before.ino)
+})

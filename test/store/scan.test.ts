@@ -1,0 +1,52 @@
+import assert from 'node:assert/strict'
+import { mkdir, rm, symlink, utimes, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { blobsDirectory } from '../../src/store/paths.ts'
+import { type Found, scanBlobs } from '../../src/store/scan.ts'
+import { ownDirectory } from '../support/directory.ts'
+import { placeBlob } from '../support/disk.ts'
+import { blobOf, randomBlob } from '../support/images.ts'
+
+async function scan(root: string): Promise<readonly Found[]> {
+  const found: Found[] = []
+  for await (const batch of scanBlobs(root)) found.push(...batch)
+  return found
+}
+
+test('all blobs are found, with their size and time', async (t) => {
+  const root = await ownDirectory(t)
+  const blobs = [
+    randomBlob(1),
+    randomBlob(5000),
+    blobOf(Buffer.alloc(0)),
+    blobOf(Buffer.from('x'), 'sha512'),
+  ]
+  for (const blob of blobs) await utimes(await placeBlob(root, blob), 1000, 1000)
+  const expected = blobs.map(({ digest, bytes }) => ({
+    digest,
+    size: bytes.length,
+    modified: 1_000_000,
+  }))
+  assert.deepEqual(new Set(await scan(root)), new Set(expected))
+})
+
+test('nothing is found where there is nothing', async (t) => {
+  assert.deepEqual(await scan(join(await ownDirectory(t), 'none')), [])
+})
+
+test('what is no blob is passed over', async (t) => {
+  const root = await ownDirectory(t)
+  const emptied = async (): Promise<string> => {
+    const path = await placeBlob(root, randomBlob(1))
+    await rm(path)
+    return path
+  }
+  await emptied()
+  await mkdir(await emptied())
+  await symlink('/etc/hostname', await emptied())
+  await mkdir(join(blobsDirectory(root), 'sha256', 'ab', 'not-a-digest'), { recursive: true })
+  await mkdir(join(blobsDirectory(root), 'md5', 'ab'), { recursive: true })
+  await writeFile(join(blobsDirectory(root), 'sha256', 'file'), 'x')
+  assert.deepEqual(await scan(root), [])
+})

@@ -1,0 +1,106 @@
+import assert from 'node:assert/strict'
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdir, readdir, stat, utimes, writeFile } from 'node:fs/promises'
+import { hostname } from 'node:os'
+import { basename, dirname, join } from 'node:path'
+import { test } from 'node:test'
+import { temporaryDirectory } from '../../src/store/paths.ts'
+import { createTemporary } from '../../src/store/temporary.ts'
+import { ownDirectory } from '../support/directory.ts'
+import { temporaryFiles } from '../support/disk.ts'
+
+/** Makes an unfinished file in a process of its own, which goes on living, and tells its path. */
+async function fileOfAnother(
+  root: string,
+): Promise<{ readonly path: string; readonly child: ChildProcess }> {
+  const door = new URL('../../src/store/temporary.ts', import.meta.url).href
+  const program = `
+    const { createTemporary } = await import(${JSON.stringify(door)})
+    const { path } = await createTemporary(${JSON.stringify(root)}).create()
+    process.stdout.write(path)
+    setInterval(() => {}, 1000)`
+  const child = spawn(process.execPath, ['--input-type=module', '--eval', program], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  const [path] = await once(child.stdout, 'data')
+  return { path: String(path), child }
+}
+
+/** A directory of somebody who does not write any more, with a file in it. */
+async function leave(root: string, owner: string): Promise<string> {
+  const directory = join(temporaryDirectory(root), owner)
+  await mkdir(directory, { recursive: true })
+  await writeFile(join(directory, 'file'), 'x')
+  return directory
+}
+
+test('a new file is empty, ours alone, and has a name that nobody has', async (t) => {
+  const root = await ownDirectory(t)
+  const temporary = createTemporary(root)
+  const files = await Promise.all(Array.from({ length: 20 }, () => temporary.create()))
+  assert.equal(new Set(files.map(({ path }) => path)).size, 20)
+  for (const { path, handle } of files) {
+    assert.equal((await stat(path)).size, 0)
+    assert.equal((await stat(path)).mode & 0o777, 0o600)
+    await handle.close()
+  }
+})
+
+test('what a dead process left is removed, and what a living one writes is not (C70)', async (t) => {
+  const root = await ownDirectory(t)
+  const { path, child } = await fileOfAnother(root)
+  const temporary = createTemporary(root)
+  const own = await temporary.create()
+  await own.handle.close()
+  await temporary.clean()
+  assert.deepEqual(
+    new Set(await temporaryFiles(root)),
+    new Set([path, own.path].map((at) => basename(at))),
+  )
+  child.kill('SIGKILL')
+  await once(child, 'exit')
+  await temporary.clean()
+  assert.deepEqual(await temporaryFiles(root), [basename(own.path)])
+})
+
+test('a process that only has the number of a dead one does not keep its files', async (t) => {
+  const root = await ownDirectory(t)
+  await leave(root, `${hostname()}+${process.pid}+1`)
+  await createTemporary(root).clean()
+  assert.deepEqual(await temporaryFiles(root), [])
+})
+
+test('what no process can have made is removed', async (t) => {
+  const root = await ownDirectory(t)
+  const { pid } = spawnSync('true')
+  for (const number of [`${pid}`, '', 'x', '-1', '0', '4194305'])
+    await leave(root, `${hostname()}+${number}+1`)
+  await createTemporary(root).clean()
+  assert.deepEqual(await temporaryFiles(root), [])
+})
+
+test('files of another host stay for a day, and then they are garbage (C70)', async (t) => {
+  const root = await ownDirectory(t)
+  await leave(root, 'another-host+1+100')
+  const old = await leave(root, 'another-host+1+200')
+  const hours = (count: number) => Date.now() / 1000 - count * 3600
+  await utimes(old, hours(25), hours(25))
+  await createTemporary(root).clean()
+  assert.deepEqual(await readdir(temporaryDirectory(root)), ['another-host+1+100'])
+})
+
+test('to clean does nothing where there is nothing', async (t) => {
+  await createTemporary(await ownDirectory(t)).clean()
+})
+
+test('at the end our own directory is gone, and no other', async (t) => {
+  const root = await ownDirectory(t)
+  const other = await leave(root, 'another-host+1+100')
+  const temporary = createTemporary(root)
+  const { handle, path } = await temporary.create()
+  await handle.close()
+  await temporary.close()
+  assert.deepEqual(await readdir(temporaryDirectory(root)), [basename(other)])
+  assert.notEqual(dirname(path), other)
+})

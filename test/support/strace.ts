@@ -1,0 +1,50 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readdir, readFile } from 'node:fs/promises'
+import type { Child } from './child.ts'
+
+/** The threads of a program that call for files, or for the network and `sendfile`. */
+type Thread = 'files' | 'main'
+
+const threadNames: Readonly<Record<Thread, string>> = { files: 'libuv-worker', main: 'MainThread' }
+
+/** Faults in the system calls of a running program, until they are withdrawn. */
+export type Fault = { withdraw(): Promise<void> }
+
+/**
+ * Makes system calls of one thread fail, or kill the program. `fault` is what strace(1) says of
+ * `--inject`: `pwrite64,pwritev:error=ENOSPC:when=3+`. Calls are counted from here on. A call to
+ * `write` must not fail in this way: it is also how a thread wakes the others.
+ */
+export async function inject(child: Child, thread: Thread, fault: string): Promise<Fault> {
+  const task = await taskOf(child, thread)
+  const [calls = ''] = fault.split(':')
+  const words = ['--quiet=none', '-o', '/dev/null', '-e', `trace=${calls}`, '-e', `inject=${fault}`]
+  const strace = spawn('strace', [...words, '-p', String(task)], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  })
+  const exited = once(strace, 'exit')
+  let said = ''
+  const attached = Promise.withResolvers<void>()
+  strace.stderr.on('data', (chunk: Buffer) => {
+    said += chunk.toString('utf8')
+    if (said.includes('attached')) attached.resolve()
+  })
+  strace.once('exit', () => attached.reject(new Error(`strace: ${said}`)))
+  await attached.promise
+  return {
+    withdraw: async () => {
+      strace.kill('SIGINT')
+      await exited
+    },
+  }
+}
+
+async function taskOf({ pid }: Child, thread: Thread): Promise<string> {
+  const tasks = await readdir(`/proc/${pid}/task`)
+  for (const task of tasks) {
+    const name = await readFile(`/proc/${pid}/task/${task}/comm`, 'utf8')
+    if (name.trim() === threadNames[thread]) return task
+  }
+  throw new Error(`process ${pid} has no thread ${threadNames[thread]}`)
+}
