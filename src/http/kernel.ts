@@ -1,10 +1,12 @@
 import { createRequire } from 'node:module'
+import { ClientGone } from './stretch.ts'
 
 /** What the kernel does for us, on a socket and a file by their descriptors. */
 export interface Kernel {
   /**
    * Bytes that went from the file to the socket; 0 at the file's end; undefined when the socket
-   * takes none now. Throws otherwise.
+   * takes none now.
+   * @throws ClientGone when nobody takes any more, Error for all else.
    */
   sendfile(socket: number, file: number, position: number, count: number): number | undefined
   /** Whether the byte at `position` can be read without waiting for a disk. */
@@ -12,6 +14,8 @@ export interface Kernel {
 }
 
 const wouldBlock = 11
+const brokenPipe = 32
+const connectionReset = 104
 const notSupported = 95
 const noWait = 8
 
@@ -53,6 +57,7 @@ function bind(): Kernel {
       if (sent >= 0) return sent
       const error = koffi.errno()
       if (error === wouldBlock) return undefined
+      if (error === brokenPipe || error === connectionReset) throw new ClientGone('sendfile failed')
       throw Object.assign(new Error(`sendfile failed with error ${error}`), { errno: error })
     },
     isResident: (file, position) => {

@@ -3,7 +3,7 @@ import type { Socket } from 'node:net'
 import { setImmediate as yieldToOthers } from 'node:timers/promises'
 import { type Buffers, bufferSize } from './buffers.ts'
 import type { Kernel } from './kernel.ts'
-import { readInto, type Stretch, shortFile, written } from './stretch.ts'
+import { ClientGone, readInto, type Stretch, shortFile, written } from './stretch.ts'
 
 /**
  * What one call hands to the kernel, and what one client gets before others have a turn, in bytes.
@@ -47,7 +47,7 @@ export async function sendByKernel(
   if (socket.writableLength > 0) await written(socket, Buffer.alloc(0))
   let turnEnd = position + turn
   for (let at = position; at < until; ) {
-    if (socket.destroyed) throw new Error('the client is gone')
+    if (socket.destroyed) throw new ClientGone('the connection is closed')
     const count = Math.min(slice, until - at)
     const sent = await sendSome(options, file, at, count)
     at += sent

@@ -14,6 +14,11 @@ export type Stretch = {
   readonly onSent: (bytes: number) => void
 }
 
+/** The client hung up, or was given up: nothing that anybody here did wrong. */
+export class ClientGone extends Error {
+  override readonly name = 'ClientGone'
+}
+
 const readAt = promisify(read)
 
 /** Reads from `position` on, by the thread pool; at least one byte. */
@@ -34,7 +39,11 @@ export async function readInto(
  */
 export function written(stream: Socket | ServerResponse, bytes: Buffer): Promise<void> {
   const done = Promise.withResolvers<void>()
-  stream.write(bytes, (error) => (error ? done.reject(error) : done.resolve()))
+  stream.write(bytes, (error) =>
+    error
+      ? done.reject(new ClientGone('nothing can be written', { cause: error }))
+      : done.resolve(),
+  )
   return done.promise
 }
 
