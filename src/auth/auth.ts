@@ -1,6 +1,6 @@
 import { hash } from '@node-rs/bcrypt'
 import type { RepositoryName } from '../oci/reference.ts'
-import { parseBasic } from './basic.ts'
+import { hasControls, parseBasic } from './basic.ts'
 import { createLogins, longestPassword } from './logins.ts'
 import { type AccessRule, createPolicy } from './policy.ts'
 
@@ -38,9 +38,11 @@ export interface Auth {
   reload(htpasswd: string): Promise<void>
 }
 
-/** @throws Error for a password that is empty, or that bcrypt would cut off. */
+/** @throws Error for a password that nobody could log in with, or that bcrypt would cut off. */
 export async function hashPassword(password: string, cost: number): Promise<string> {
   if (password === '') throw new Error('the password is empty')
+  if (hasControls(password))
+    throw new Error('the password has control characters, such as newlines')
   if (Buffer.byteLength(password) > longestPassword)
     throw new Error(`the password is longer than the ${longestPassword} bytes that bcrypt reads`)
   return hash(password, { cost, version: '2y' })

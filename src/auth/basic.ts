@@ -16,8 +16,13 @@ export function parseBasic(authorization: string): Basic | undefined {
   if (encoded === undefined) return undefined
   const text = decode(Buffer.from(encoded, 'base64'))
   const colon = text?.indexOf(':') ?? -1
-  if (text === undefined || colon < 0 || /\p{Cc}/u.test(text)) return undefined
+  if (text === undefined || colon < 0 || hasControls(text)) return undefined
   return { username: text.slice(0, colon), password: text.slice(colon + 1) }
+}
+
+/** RFC 7617 has them neither in names nor in passwords. */
+export function hasControls(text: string): boolean {
+  return /\p{Cc}/u.test(text)
 }
 
 function decode(bytes: Buffer): string | undefined {

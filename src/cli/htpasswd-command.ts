@@ -1,6 +1,6 @@
 import { Command } from 'commander'
 import { hashPassword } from '../auth/auth.ts'
-import { readPassword, UsageError } from './secret-input.ts'
+import { checkUser, readPassword, UsageError } from './secret-input.ts'
 
 export function htpasswdCommand(): Command {
   return new Command('htpasswd')
@@ -9,9 +9,7 @@ export function htpasswdCommand(): Command {
     .option('--cost <number>', 'logarithm of the work that a guess takes', '10')
     .addHelpText('after', examples)
     .action(async (user: string, { cost }: { cost: string }) => {
-      if (!/^[^:\p{Cc}]+$/u.test(user)) {
-        throw new UsageError('a user name has no colon and no control characters')
-      }
+      checkUser(user)
       if (!/^\d+$/.test(cost) || Number(cost) < 4 || Number(cost) > 16)
         throw new UsageError('--cost is a number from 4 to 16')
       const password = await readPassword(`Password for ${user}`)

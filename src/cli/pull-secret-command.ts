@@ -1,5 +1,6 @@
 import { Command, Option } from 'commander'
-import { readPassword } from './secret-input.ts'
+import { stringify } from 'yaml'
+import { checkUser, readPassword } from './secret-input.ts'
 
 export function pullSecretCommand(): Command {
   return new Command('pull-secret')
@@ -15,6 +16,7 @@ export function pullSecretCommand(): Command {
     )
     .addHelpText('after', examples)
     .action(async (user: string, { server, name, namespace, output }: Options) => {
+      checkUser(user)
       const password = await readPassword(`Password of ${user}`)
       const auth = Buffer.from(`${user}:${password}`).toString('base64')
       const config = JSON.stringify({ auths: { [server]: { auth } } })
@@ -61,18 +63,16 @@ type SecretOptions = {
   readonly config: string
 }
 
+/** Kubernetes reads YAML 1.1, to which more names look like numbers and booleans. */
 function manifest({ name, namespace, config }: SecretOptions): string {
-  return [
-    'apiVersion: v1',
-    'kind: Secret',
-    'metadata:',
-    `  name: ${name}`,
-    ...(namespace === undefined ? [] : [`  namespace: ${namespace}`]),
-    'type: kubernetes.io/dockerconfigjson',
-    'data:',
-    `  .dockerconfigjson: ${Buffer.from(config).toString('base64')}`,
-    '',
-  ].join('\n')
+  const secret = {
+    apiVersion: 'v1',
+    kind: 'Secret',
+    metadata: { name, ...(namespace !== undefined && { namespace }) },
+    type: 'kubernetes.io/dockerconfigjson',
+    data: { '.dockerconfigjson': Buffer.from(config).toString('base64') },
+  }
+  return stringify(secret, { version: '1.1', lineWidth: 0 })
 }
 
 const examples = `

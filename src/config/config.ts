@@ -61,7 +61,7 @@ type LoadOptions = {
  * @throws ConfigError
  */
 export function loadConfig({ file: given, flags, set, environment }: LoadOptions): Loaded {
-  const file = given ?? environment['BERTH_CONFIG']
+  const file = given ?? (environment['BERTH_CONFIG'] || undefined)
   const base = file === undefined ? embeddedDefault : readYaml(file)
   const assignments = [...fromEnvironment(environment, listFields()), ...fromFlags(flags, set)]
   const parsed = schema.safeParse(assign(base, assignments))
@@ -116,9 +116,10 @@ function readYaml(file: string): unknown {
   try {
     return parse(readFileSync(file, 'utf8')) ?? {}
   } catch (error) {
+    // Its further lines show the place in the file, where a password may stand.
     const why =
       error instanceof YAMLParseError
-        ? error.message
+        ? (error.message.split('\n')[0] ?? '').replace(/:$/, '')
         : `cannot be read: ${error instanceof Error ? error.message : ''}`
     throw new ConfigError(`${file}: ${why}`)
   }

@@ -30,18 +30,27 @@ export function jsonSchema(): JsonSchema {
   return z.toJSONSchema(schema, { io: 'input' }) as JsonSchema
 }
 
-/** Every field of the schema, in its order. Of several kinds of credentials, each field once. */
+/**
+ * Every field of the schema, in its order. Of several kinds of credentials, each field once, with
+ * what it means to each.
+ */
 export function listFields(): readonly Field[] {
   const fields = new Map<string, Field>()
   for (const field of walk(jsonSchema(), [])) {
     const key = field.path.join('.')
     const known = fields.get(key)
-    fields.set(
-      key,
-      known === undefined ? field : { ...known, choices: [...known.choices, ...field.choices] },
-    )
+    fields.set(key, known === undefined ? field : merge(known, field))
   }
   return [...fields.values()]
+}
+
+function merge(one: Field, other: Field): Field {
+  const meanings = new Set([one.description, other.description])
+  return {
+    ...one,
+    description: [...meanings].join('; '),
+    choices: [...one.choices, ...other.choices],
+  }
 }
 
 /** `upstreams[].tags.ttl`. */

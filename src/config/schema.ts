@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { address, duration, size } from './units.ts'
+import { address, duration, size, timeout } from './units.ts'
 
 const name = /^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(\/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$/
 const prefix = z.string().refine((text) => text === '' || name.test(text), {
@@ -73,9 +73,9 @@ const tags = z.strictObject({
 })
 
 const timeouts = z.strictObject({
-  connect: duration().prefault('3s').describe('Name lookup, connection and TLS together'),
-  firstByte: duration().prefault('15s').describe("From a request to the answer's headers"),
-  idle: duration().prefault('30s').describe('Between two pieces of a body'),
+  connect: timeout().prefault('3s').describe('Name lookup, connection and TLS together'),
+  firstByte: timeout().prefault('15s').describe("From a request to the answer's headers"),
+  idle: timeout().prefault('30s').describe('Between two pieces of a body'),
   minimumRate: size()
     .prefault('1KiB')
     .describe('Bytes a second below which a body counts as stuck'),
@@ -104,7 +104,8 @@ const upstream = z.strictObject({
     .describe("Fetch an image's layers as soon as its manifest is pulled"),
   push: z
     .literal(false, { error: 'pushing through to an upstream is not in this version' })
-    .prefault(false),
+    .prefault(false)
+    .describe('Whether pushes go through to it; not in this version'),
   redirects: z
     .array(z.string())
     .prefault([])
@@ -201,7 +202,7 @@ export const schema = z.strictObject({
     .prefault([])
     .describe('Registries that are pulled through; none: everything is hosted'),
   hosted: z
-    .array(z.strictObject({ prefix }))
+    .array(z.strictObject({ prefix: prefix.describe('Names that begin with it; empty: all') }))
     .prefault([{ prefix: 'local' }])
     .describe(
       'Prefixes of repositories of our own, which this version serves and does not yet take pushes for',
@@ -209,17 +210,17 @@ export const schema = z.strictObject({
   limits: z
     .strictObject({
       connections: z.int().min(1).prefault(4096).describe('Client connections at the same time'),
-      fillDeadline: duration()
+      fillDeadline: timeout()
         .prefault('1h')
         .describe('How long the download of one blob may take in all'),
     })
     .prefault({}),
   shutdown: z
     .strictObject({
-      delay: duration()
+      delay: timeout()
         .prefault('5s')
         .describe('After SIGTERM: how long requests are still accepted, while not ready'),
-      deadline: duration().prefault('20s').describe('How long running answers may then take'),
+      deadline: timeout().prefault('20s').describe('How long running answers may then take'),
     })
     .prefault({}),
   sendfile: z

@@ -13,22 +13,24 @@ const sizes = {
   TiB: 2 ** 40,
 } as const
 
+/** Node takes whatever a timer cannot wait for as one millisecond. */
+const longestTimer = 2 ** 31 - 1
+
 /** `30s`, `1h30m`, `250ms` or `0`, in milliseconds. */
 export function duration() {
-  return z.codec(z.union([z.string(), z.number()]), z.number(), {
-    decode: (value, context) =>
-      parseUnits(String(value), durations) ?? refuse(context, 'a duration such as 30s, 5m or 24h'),
-    encode: (milliseconds) => format(milliseconds, durations),
+  return quantity(durations, 'expected a duration such as 30s, 5m or 24h')
+}
+
+/** A duration that something is waited for. */
+export function timeout() {
+  return duration().refine((milliseconds) => milliseconds <= longestTimer, {
+    message: 'expected at most 24d, as long as a timer can wait',
   })
 }
 
 /** `10GiB`, `500MB` or a plain number of bytes, in bytes. */
 export function size() {
-  return z.codec(z.union([z.string(), z.number()]), z.number(), {
-    decode: (value, context) =>
-      parseUnits(String(value), sizes) ?? refuse(context, 'a size such as 10GiB or 500MB'),
-    encode: (bytes) => format(bytes, sizes),
-  })
+  return quantity(sizes, 'expected a size such as 10GiB or 500MB')
 }
 
 /**
@@ -42,8 +44,15 @@ export function address() {
   return z.codec(z.string(), z.custom<Address>(), {
     decode: (text, context) =>
       parseAddress(text) ??
-      refuse(context, 'an address such as localhost:30026, 0.0.0.0:30026 or [::1]:30026'),
+      refuse(context, 'expected an address such as localhost:30026, 0.0.0.0:30026 or [::1]:30026'),
     encode: ({ host, port }) => (host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`),
+  })
+}
+
+function quantity(units: Readonly<Record<string, number>>, expectation: string) {
+  return z.codec(z.union([z.string(), z.number()], { error: expectation }), z.number(), {
+    decode: (value, context) => parseUnits(String(value), units) ?? refuse(context, expectation),
+    encode: (value) => format(value, units),
   })
 }
 
@@ -55,14 +64,19 @@ function parseAddress(text: string): Address | undefined {
 }
 
 function parseUnits(text: string, units: Readonly<Record<string, number>>): number | undefined {
-  if (/^\d+$/.test(text)) return Number(text)
+  const value = /^\d+$/.test(text) ? Number(text) : sumOf(text, units)
+  return Number.isSafeInteger(value) ? value : undefined
+}
+
+/** NaN for what is no row of numbers with units. */
+function sumOf(text: string, units: Readonly<Record<string, number>>): number {
   const parts = [...text.matchAll(/(\d+(?:\.\d+)?)([a-zA-Z]+)/g)]
-  if (parts.length === 0 || parts.map(([part]) => part).join('') !== text) return undefined
+  if (parts.length === 0 || parts.map(([part]) => part).join('') !== text) return Number.NaN
   const sum = parts.reduce(
     (total, [, number, unit]) => total + Number(number) * (units[unit ?? ''] ?? Number.NaN),
     0,
   )
-  return Number.isNaN(sum) ? undefined : Math.round(sum)
+  return Math.round(sum)
 }
 
 function format(value: number, units: Readonly<Record<string, number>>): string {
@@ -73,7 +87,7 @@ function format(value: number, units: Readonly<Record<string, number>>): string 
   return `${value / factor}${unit}`
 }
 
-function refuse(context: { issues: unknown[]; value: unknown }, expected: string): never {
-  context.issues.push({ code: 'custom', message: `expected ${expected}`, input: context.value })
+function refuse(context: { issues: unknown[]; value: unknown }, message: string): never {
+  context.issues.push({ code: 'custom', message, input: context.value })
   return z.NEVER
 }

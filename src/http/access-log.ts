@@ -8,11 +8,13 @@ export function createAccessLog({ log, metrics }: Telemetry) {
   return (request: FastifyRequest, reply: FastifyReply): void => {
     const { told } = request
     const started = performance.now()
+    // A connection that is gone has no address any more.
+    const remote = request.raw.socket.remoteAddress
     metrics.httpInFlight.inc()
     reply.raw.once('close', () => {
       const milliseconds = performance.now() - started
       const { method } = request
-      const status = reply.raw.statusCode
+      const status = reply.raw.headersSent ? reply.raw.statusCode : clientLeft
       metrics.httpInFlight.dec()
       metrics.httpRequests.inc({ route: told.route, method, code: status })
       metrics.httpDuration.observe({ route: told.route }, milliseconds / 1000)
@@ -23,7 +25,7 @@ export function createAccessLog({ log, metrics }: Telemetry) {
         error: undefined,
         status,
         ms: Math.round(milliseconds * 10) / 10,
-        remote: request.raw.socket.remoteAddress,
+        remote,
         agent: request.headers['user-agent']?.slice(0, longestAgent),
         ...(complete ? undefined : { cut: true }),
       }
@@ -35,3 +37,5 @@ export function createAccessLog({ log, metrics }: Telemetry) {
 
 /** In characters. */
 const longestAgent = 100
+/** Nothing was answered, since nobody was there any more; nginx's number for it. */
+const clientLeft = 499

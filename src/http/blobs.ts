@@ -1,4 +1,4 @@
-import type { FastifyReply } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Content } from '../oci/content.ts'
 import { type Digest, parseDigest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
@@ -8,7 +8,6 @@ import type { RepositoryCall, Told } from './call.ts'
 import { parseRange } from './range.ts'
 import { provenanceHeaders } from './replies.ts'
 import type { Send } from './send.ts'
-import { ClientGone } from './stretch.ts'
 
 /** Checking if content exists in the registry (distribution-spec). Downloads nothing. */
 export async function headBlob({ repository, name, last, reply, told }: RepositoryCall) {
@@ -33,18 +32,19 @@ export function createGetBlob({ send, log, metrics }: GetBlobOptions) {
     if (found === undefined) throw unknown(name, digest)
     if (found.cache !== undefined) told.cache = found.cache
     const { content, served } = found
-    reply.headers({ ...provenanceHeaders(found), ...blobHeaders(digest) })
+    const headers = { ...provenanceHeaders(found), ...blobHeaders(digest) }
     try {
-      if (request.headers['if-none-match'] === `"${digest}"`) return await reply.code(304).send()
-      if (content.size === 0) return await reply.header('content-length', 0).send()
-      await sendRange({ reply, content, range: request.headers.range, told })
+      if (request.headers['if-none-match'] === headers.etag)
+        return await reply.code(304).headers(headers).send()
+      if (content.size === 0) return await reply.headers({ ...headers, 'content-length': 0 }).send()
+      await sendRange({ reply, headers, content, range: rangeIn(request, headers.etag), told })
     } finally {
-      content.close(told.error !== undefined && !(told.error instanceof ClientGone))
+      content.close(told.error !== undefined)
       served(told.bytes)
     }
   }
 
-  async function sendRange({ reply, content, range, told }: SendRange): Promise<void> {
+  async function sendRange({ reply, headers, content, range, told }: SendRange): Promise<void> {
     const { size } = content
     const wanted = parseRange(range, size)
     if (wanted === 'unsatisfiable') {
@@ -56,8 +56,9 @@ export function createGetBlob({ send, log, metrics }: GetBlobOptions) {
     }
     const { first, last } = wanted ?? { first: 0, last: size - 1 }
     // Before the headers: a blob that cannot be had is still an answer, and not a connection that
-    // breaks.
+    // breaks; nor does that answer live for a year, as the blob would.
     const piece = await content.next(first)
+    reply.headers(headers)
     if (wanted !== undefined)
       reply.code(206).header('content-range', `bytes ${first}-${last}/${size}`)
     reply.header('content-length', last + 1 - first)
@@ -69,7 +70,6 @@ export function createGetBlob({ send, log, metrics }: GetBlobOptions) {
     } catch (err) {
       // There is no way back: what went wrong can only be told by having hung up.
       told.error = err
-      if (err instanceof ClientGone) return
       metrics.httpShort.inc()
       log.warn({ digest: content.digest, err }, 'answer was cut short')
     }
@@ -78,6 +78,7 @@ export function createGetBlob({ send, log, metrics }: GetBlobOptions) {
 
 type SendRange = {
   readonly reply: FastifyReply
+  readonly headers: Readonly<Record<string, string>>
   readonly content: Content
   readonly range: string | undefined
   readonly told: Told
@@ -92,6 +93,12 @@ function takeOver(reply: FastifyReply) {
   raw.writeHead(statusCode)
   raw.flushHeaders()
   return raw
+}
+
+/** A range is of the blob that the client has the beginning of, or none (RFC 9110, "If-Range"). */
+function rangeIn({ headers }: FastifyRequest, etag: string): string | undefined {
+  const condition = headers['if-range']
+  return condition === undefined || condition === etag ? headers.range : undefined
 }
 
 /** What a digest means never changes. Private: who may read it was decided for this user. */

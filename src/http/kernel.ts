@@ -5,7 +5,8 @@ import { ClientGone } from './stretch.ts'
 export interface Kernel {
   /**
    * Bytes that went from the file to the socket; 0 at the file's end; undefined when the socket
-   * takes none now. Throws otherwise, ClientGone where that is so.
+   * takes none now.
+   * @throws ClientGone when nobody takes any more, Error for all else.
    */
   sendfile(socket: number, file: number, position: number, count: number): number | undefined
   /** Whether the byte at `position` can be read without waiting for a disk. */

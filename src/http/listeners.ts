@@ -10,6 +10,7 @@ import { createServer as createHttpsServer, type Server as HttpsServer } from 'n
 import type { AddressInfo, Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { errorBody, RegistryError } from '../oci/errors.ts'
+import { createConnections } from './connections.ts'
 
 /** A certificate and its key, as PEM. */
 type TlsKeyPair = { readonly certificate: string; readonly key: string }
@@ -35,15 +36,28 @@ type ListenersOptions = {
   readonly tls?: TlsKeyPair | undefined
   /** Connections at the same time; more are told to come again. */
   readonly mostConnections: number
+  /** Instead of the usual ones. */
+  readonly timeouts?: Partial<Timeouts>
 }
 
-/**
- * In milliseconds. A body is never awaited for longer than its request's headers: nothing here
- * takes bodies.
- */
-const headersTimeout = 15_000
-const requestTimeout = 60_000
-const keepAliveTimeout = 75_000
+/** In milliseconds. */
+type Timeouts = {
+  /** From a connection, or the first byte of a request, to the end of its headers. */
+  readonly headers: number
+  /** To the end of its body, which nothing here takes. */
+  readonly request: number
+  /** Between two requests. */
+  readonly keepAlive: number
+  /** In which a client takes nothing of an answer. */
+  readonly idle: number
+}
+
+const usualTimeouts = {
+  headers: 15_000,
+  request: 60_000,
+  keepAlive: 75_000,
+  idle: 300_000,
+} as const satisfies Timeouts
 /** How long a client may take to read that it was not understood. */
 const lingering = 1000
 /** Connections beyond the limit that are told so; yet more are dropped by the system. */
@@ -53,27 +67,41 @@ const longestHeaders = 64 * 1024
 
 export async function listen(options: ListenersOptions): Promise<Listeners> {
   const sockets = new Set<Socket>()
-  const surplus = new WeakSet<Socket>()
+  const connections = createConnections(options.mostConnections)
   let draining = false
 
   const handler: RequestListener = (request, response) => {
+    const { socket } = request
+    connections.begin(socket, response)
     if (draining) response.setHeader('connection', 'close')
-    if (surplus.has(request.socket)) answerSurplus(response)
+    // Begun before we were to stop, so that its client was not told that this is the last one.
+    response.once('close', () => {
+      if (draining) connections.closeIdle()
+    })
+    if (connections.isSurplus(socket)) answerSurplus(response)
     else options.handler(request, response)
   }
 
-  const servers = options.hosts.map(() => createServer(handler, options.tls))
+  const servers = options.hosts.map(() => createServer(handler, options))
   for (const server of servers) {
     server.maxConnections = options.mostConnections + mostSurplus
     server.on('connection', (socket: Socket) => {
-      if (sockets.size >= options.mostConnections) surplus.add(socket)
       sockets.add(socket)
       socket.once('close', () => sockets.delete(socket))
     })
-    server.on('clientError', answerClientError)
+    // What carries requests is not the socket that was accepted where TLS is in between.
+    server.on(options.tls === undefined ? 'connection' : 'secureConnection', connections.add)
+    server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {
+      if (connections.isAnswering(socket)) socket.destroy()
+      else answerClientError(error, socket)
+    })
+    server.on('checkExpectation', handler)
     server.on('connect', (_request: IncomingMessage, socket: Duplex) =>
       answerRaw(socket, new RegistryError('UNSUPPORTED')),
     )
+    // Node's own, which it calls when a server closes as well, takes an answer for given once it is
+    // ended, and would cut off what its client has not taken yet.
+    server.closeIdleConnections = connections.closeIdle
   }
 
   const addresses: AddressInfo[] = []
@@ -97,7 +125,7 @@ export async function listen(options: ListenersOptions): Promise<Listeners> {
     },
     drain: () => {
       draining = true
-      for (const server of servers) server.closeIdleConnections()
+      connections.closeIdle()
     },
     close: async (deadline) => {
       draining = true
@@ -110,18 +138,27 @@ export async function listen(options: ListenersOptions): Promise<Listeners> {
   }
 }
 
-function createServer(handler: RequestListener, tls: TlsKeyPair | undefined): Server | HttpsServer {
+function createServer(
+  handler: RequestListener,
+  { tls, timeouts }: ListenersOptions,
+): Server | HttpsServer {
+  const { headers, request, keepAlive, idle } = { ...usualTimeouts, ...timeouts }
   const limits = {
-    headersTimeout,
-    requestTimeout,
-    keepAliveTimeout,
+    headersTimeout: headers,
+    requestTimeout: request,
+    keepAliveTimeout: keepAlive,
     maxHeaderSize: longestHeaders,
-    connectionsCheckingInterval: 5000,
+    connectionsCheckingInterval: Math.min(5000, headers),
+    // Whether there is one is looked at with all other requests, and answered as they are.
+    requireHostHeader: false,
     noDelay: true,
   }
-  return tls === undefined
-    ? createHttpServer(limits, handler)
-    : createHttpsServer({ ...limits, ...contextOf(tls) }, handler)
+  const server =
+    tls === undefined
+      ? createHttpServer(limits, handler)
+      : createHttpsServer({ ...limits, ...contextOf(tls) }, handler)
+  server.timeout = idle
+  return server
 }
 
 function contextOf({ certificate, key }: TlsKeyPair) {
@@ -157,18 +194,19 @@ function closeServer(server: Server | HttpsServer): Promise<void> {
   const closed = Promise.withResolvers<void>()
   if (!server.listening) return Promise.resolve()
   server.close(() => closed.resolve())
-  server.closeIdleConnections()
   return closed.promise
 }
 
 function answerSurplus(response: ServerResponse): void {
   const error = new RegistryError('UNAVAILABLE', { message: 'too many connections; try again' })
+  const body = errorBody(error)
   response.writeHead(error.status, {
     'content-type': 'application/json',
+    'content-length': Buffer.byteLength(body),
     'retry-after': '1',
     connection: 'close',
   })
-  response.end(errorBody(error))
+  response.end(body)
 }
 
 /**

@@ -7,10 +7,10 @@ import { sendByReading } from './send-by-reading.ts'
 import { ClientGone, type Stretch, written } from './stretch.ts'
 
 /**
- * A client that takes nothing for so long is gone, in milliseconds; containerd gives up on us after
- * as long.
+ * A client that takes nothing for so long is given up, in milliseconds; containerd gives up on us
+ * after as long.
  */
-const patience = 300_000
+const usualPatience = 300_000
 
 type SendOptions = {
   readonly response: ServerResponse
@@ -24,14 +24,14 @@ type SendOptions = {
 
 /**
  * Sends a stretch of a content as the body of a response whose headers, Content-Length among them,
- * are written, and ends it. Rejects when not all could be sent: then the connection is destroyed,
- * since its client would take whatever comes next for the rest of the body. `onSent` is told of the
- * bytes as they go.
+ * are written, and ends it. False when the client left before the end; rejects when the bytes could
+ * not be had. In both cases the connection is destroyed, since its client would take whatever comes
+ * next for the rest of the body. `onSent` is told of the bytes as they go.
  */
-export type Send = (options: SendOptions, onSent: (bytes: number) => void) => Promise<void>
+export type Send = (options: SendOptions, onSent: (bytes: number) => void) => Promise<boolean>
 
 /** By the kernel where that can be had and the connection is plain, else by reading. */
-export function createSend(kernel: Kernel | undefined): Send {
+export function createSend(kernel: Kernel | undefined, patience = usualPatience): Send {
   const buffers = createBuffers()
 
   const sendStretch = async (response: ServerResponse, stretch: Stretch): Promise<void> => {
@@ -55,33 +55,39 @@ export function createSend(kernel: Kernel | undefined): Send {
     const gone = Promise.withResolvers<never>()
     gone.promise.catch(() => {})
     const onClose = () => gone.reject(new ClientGone())
+    if (response.closed) onClose()
     response.once('close', onClose)
     response.setTimeout(patience, () => response.destroy())
-    try {
-      let next = piece
-      let position = first
-      const count = (bytes: number) => {
-        position += bytes
-        onSent(bytes)
-      }
-      for (;;) {
-        if (next.kind === 'bytes')
-          await sendBytes(response, next.bytes.subarray(0, last + 1 - position), count)
-        else
-          await sendStretch(response, {
+    let position = first
+    const count = (bytes: number) => {
+      position += bytes
+      onSent(bytes)
+      // What goes past Node's stream is no sign of life to it.
+      response.socket?.setTimeout(patience)
+    }
+    const sendPiece = (next: Piece): Promise<void> =>
+      next.kind === 'bytes'
+        ? sendBytes(response, next.bytes.subarray(0, last + 1 - position), count)
+        : sendStretch(response, {
             file: next.fd,
             position,
             until: Math.min(next.end, last + 1),
             onSent: count,
           })
+    try {
+      for (let next = piece; ; next = await Promise.race([content.next(position), gone.promise])) {
+        // Node does not tell those who wait to write that the connection is gone while the answer to
+        // an earlier request is still being sent.
+        await Promise.race([sendPiece(next), gone.promise])
         if (position > last) break
-        next = await Promise.race([content.next(position), gone.promise])
       }
     } catch (error) {
       response.destroy()
+      if (error instanceof ClientGone) return false
       throw error
     }
     response.off('close', onClose)
     response.end()
+    return true
   }
 }

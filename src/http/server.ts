@@ -38,9 +38,9 @@ export function createServer({ answer, telemetry }: ServerOptions): FastifyInsta
   app.addHook('onRequest', (request, reply, done) => {
     prepare(request, reply)
     done(
-      hasSeveralHosts(request)
-        ? new RegistryError('NAME_INVALID', { message: 'a request has one Host' })
-        : undefined,
+      hasOneHost(request)
+        ? undefined
+        : new RegistryError('NAME_INVALID', { message: 'a request has one Host' }),
     )
   })
   app.setErrorHandler((error, request, reply) => {
@@ -52,10 +52,13 @@ export function createServer({ answer, telemetry }: ServerOptions): FastifyInsta
   return app
 }
 
-/** Two of them are two opinions about whom the request is for, one of a proxy and one of ours. */
-function hasSeveralHosts({ raw: { rawHeaders } }: FastifyRequest): boolean {
+/**
+ * Two of them are two opinions about whom the request is for, one of a proxy and one of ours. None
+ * is right before HTTP/1.1 only (RFC 9112, section 3.2).
+ */
+function hasOneHost({ raw: { rawHeaders, httpVersion } }: FastifyRequest): boolean {
   let hosts = 0
   for (let at = 0; at < rawHeaders.length; at += 2)
     if (rawHeaders[at]?.toLowerCase() === 'host') hosts += 1
-  return hosts > 1
+  return hosts === 1 || (hosts === 0 && httpVersion === '1.0')
 }

@@ -45,7 +45,7 @@ const descriptor = z.looseObject({
   mediaType: z.string().max(255).default(''),
   digest: z.string(),
   size: z.int().nonnegative(),
-  urls: z.array(z.string()).optional(),
+  urls: z.array(z.string()).nullish(),
 })
 
 const mediaType = z
@@ -53,13 +53,19 @@ const mediaType = z
   .max(255)
   .regex(/^[a-zA-Z0-9][\w!#$&.+^-]*\/[\w!#$&.+^-]+$/)
 
+/** Go writes a list that was never made as null. */
+const list = z
+  .array(z.unknown())
+  .nullish()
+  .transform((value) => value ?? undefined)
+
 const schema = z.looseObject({
   mediaType: mediaType.optional(),
   config: z.unknown().optional(),
-  layers: z.array(z.unknown()).optional(),
-  blobs: z.array(z.unknown()).optional(),
-  manifests: z.array(z.unknown()).optional(),
-  fsLayers: z.array(z.unknown()).optional(),
+  layers: list,
+  blobs: list,
+  manifests: list,
+  fsLayers: list,
   signatures: z.unknown().optional(),
 })
 

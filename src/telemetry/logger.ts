@@ -1,4 +1,4 @@
-import { type DestinationStream, destination, type Logger as Pino, pino } from 'pino'
+import { type DestinationStream, destination, type LogFn, type Logger as Pino, pino } from 'pino'
 import { redact } from './redact.ts'
 
 const secretFields = [
@@ -33,10 +33,18 @@ export function createLogger({
       level,
       base: null,
       formatters: { level: (label) => ({ level: label }) },
+      hooks: { logMethod: withMessage },
       serializers: { ...Object.fromEntries(hidden), err: (error: unknown) => describe(error, 0) },
     },
     output,
   )
+}
+
+/** Where a line has no message, pino would take the error's, as it is. */
+function withMessage(this: Pino, args: Parameters<LogFn>, method: LogFn): void {
+  const [first, ...rest]: readonly unknown[] = args
+  const message = typeof first === 'string' || rest.length > 0 ? rest : ['error']
+  Reflect.apply(method, this, [first instanceof Error ? { err: first } : first, ...message])
 }
 
 function describe(error: unknown, depth: number): unknown {

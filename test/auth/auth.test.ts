@@ -1,0 +1,232 @@
+import assert from 'node:assert/strict'
+import { before, suite, test } from 'node:test'
+import { setImmediate as turn } from 'node:timers/promises'
+import { type Auth, createAuth, hashPassword, type Identity } from '../../src/auth/auth.ts'
+import { isRegistryError } from '../../src/oci/errors.ts'
+import { parseRepositoryName } from '../../src/oci/reference.ts'
+import { basicOf } from '../support/canaries.ts'
+
+const header = (user: string, password: string) => `Basic ${basicOf(user, password)}`
+const line = async (user: string, password: string, cost = 4) =>
+  `${user}:${await hashPassword(password, cost)}\n`
+const user = (name: string) => ({ kind: 'user', name })
+
+type AuthOptions = Parameters<typeof createAuth>[0]
+const authFor = (htpasswd: string, options: Partial<AuthOptions> = {}): Promise<Auth> =>
+  createAuth({ htpasswd, anonymous: 'none', access: [], ...options })
+
+test('whoever knows the password of a user is that user', async () => {
+  const auth = await authFor((await line('alice', 'pass:word')) + (await line('böb', 'ß')))
+  assert.deepEqual(await auth.authenticate(header('alice', 'pass:word')), user('alice'))
+  assert.deepEqual(await auth.authenticate(header('böb', 'ß')), user('böb'))
+  for (const [name, password] of [
+    ['alice', 'pass'],
+    ['alice', ''],
+    ['Alice', 'pass:word'],
+    ['nobody', 'pass:word'],
+    ['', 'pass:word'],
+  ] as const)
+    assert.equal(await auth.authenticate(header(name, password)), undefined)
+})
+
+test('hashes of all versions that htpasswd and others write are understood', async () => {
+  // The test vector of crypt_blowfish for the password U*U; the versions differ in name only.
+  const salted = '05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW'
+  const versions = ['2a', '2b', '2y']
+  const auth = await authFor(
+    versions.map((version) => `${version}:$${version}$${salted}`).join('\n'),
+  )
+  for (const version of versions) {
+    assert.deepEqual(await auth.authenticate(header(version, 'U*U')), user(version))
+    assert.equal(await auth.authenticate(header(version, 'U*V')), undefined)
+  }
+})
+
+test('a password that bcrypt would cut off is refused, at set-up and at log-in (A102)', async () => {
+  const longest = 'x'.repeat(72)
+  await assert.rejects(hashPassword(`${longest}x`, 4), /longer than the 72 bytes/)
+  await assert.rejects(hashPassword('ä'.repeat(37), 4), /longer than the 72 bytes/)
+  await assert.rejects(hashPassword('', 4), /empty/)
+  const auth = await authFor(await line('alice', longest))
+  assert.deepEqual(await auth.authenticate(header('alice', longest)), user('alice'))
+  assert.equal(await auth.authenticate(header('alice', `${longest}x`)), undefined)
+  assert.equal(await auth.authenticate(header('alice', longest.slice(1))), undefined)
+})
+
+test('a password that nobody could log in with is refused at set-up', async () => {
+  for (const password of ['two\nlines', 'nul\0', '\u0085', 'tab\t'])
+    await assert.rejects(hashPassword(password, 4), /control characters/)
+})
+
+test('a login is verified once, and known from then on', async () => {
+  const auth = await authFor(await line('alice', 'p'))
+  const first = auth.authenticate(header('alice', 'p'))
+  assert.ok(first instanceof Promise)
+  await first
+  assert.deepEqual(auth.authenticate(header('alice', 'p')), user('alice'))
+})
+
+suite('a user who does not exist takes as much work as one who does (A101)', () => {
+  const tries = 6
+  let auth: Auth
+
+  before(async () => {
+    auth = await authFor((await line('cheap', 'p')) + (await line('dear', 'p', 9)))
+  })
+
+  /** Processor time of all threads, in milliseconds. */
+  const workOf = async (name: string): Promise<number> => {
+    const began = process.cpuUsage()
+    for (let at = 0; at < tries; at += 1) await auth.authenticate(header(name, `wrong ${at}`))
+    const { user: spent, system } = process.cpuUsage(began)
+    return (spent + system) / 1000
+  }
+
+  test('which is that of the dearest hash in the file', async () => {
+    const [known, unknown, other] = [
+      await workOf('dear'),
+      await workOf('nobody'),
+      await workOf('x'),
+    ]
+    for (const work of [unknown, other])
+      assert.ok(work > known * 0.5 && work < known * 2, `${work} ms and ${known} ms`)
+  })
+
+  test('and a password that is too long takes it as well', async () => {
+    const known = await workOf('dear')
+    const began = process.cpuUsage()
+    for (let at = 0; at < tries; at += 1)
+      await auth.authenticate(header('dear', `${'x'.repeat(80)} ${at}`))
+    const { user: spent } = process.cpuUsage(began)
+    assert.ok(spent / 1000 > known * 0.5)
+  })
+})
+
+suite('many wrong logins at once (A103)', () => {
+  const flood = (auth: Auth, count: number, nameOf: (at: number) => string) =>
+    Promise.all(
+      Array.from({ length: count }, async (_, at) => {
+        try {
+          return (await auth.authenticate(header(nameOf(at), `wrong ${at}`))) ?? 'refused'
+        } catch (error) {
+          assert.ok(isRegistryError(error, 'TOOMANYREQUESTS'), String(error))
+          assert.ok((error.retryAfter ?? 0) > 0)
+          return 'too many'
+        }
+      }),
+    )
+  const count = (outcomes: readonly unknown[], outcome: string) =>
+    outcomes.filter((one) => one === outcome).length
+
+  test('wait in a queue that ends, and who is known does not wait at all', async () => {
+    const auth = await authFor(await line('alice', 'p', 8))
+    await auth.authenticate(header('alice', 'p'))
+    const outcomes = flood(auth, 300, (at) => `user-${at}`)
+    assert.deepEqual(auth.authenticate(header('alice', 'p')), user('alice'))
+    let turns = 0
+    const watching = { isOver: false }
+    void outcomes.then(() => {
+      watching.isOver = true
+    })
+    while (!watching.isOver) {
+      await turn()
+      turns += 1
+    }
+    assert.ok(turns > 100, `the event loop turned ${turns} times`)
+    assert.ok(count(await outcomes, 'too many') > 200)
+    assert.ok(count(await outcomes, 'refused') >= 64)
+  })
+
+  test('for one name leave room for other names', async () => {
+    const auth = await authFor((await line('alice', 'p', 8)) + (await line('bob', 'p', 8)))
+    const outcomes = flood(auth, 100, () => 'alice')
+    assert.deepEqual(await auth.authenticate(header('bob', 'p')), user('bob'))
+    assert.ok(count(await outcomes, 'too many') > 80)
+  })
+
+  test('that are the same one are verified once', async () => {
+    const auth = await authFor(await line('alice', 'p', 8))
+    await auth.authenticate(header('alice', 'wrong'))
+    const began = process.cpuUsage()
+    for (let at = 0; at < 50; at += 1) await auth.authenticate(header('alice', 'wrong'))
+    assert.ok(process.cpuUsage(began).user < 50 * 10_000, 'fifty would take a second')
+  })
+})
+
+suite('another file (A104)', () => {
+  test('lets in whoever is new, and puts out whoever is gone or has another password', async () => {
+    const auth = await authFor((await line('alice', 'p')) + (await line('bob', 'old')))
+    await auth.authenticate(header('alice', 'p'))
+    await auth.authenticate(header('bob', 'old'))
+    await auth.reload((await line('bob', 'new')) + (await line('carol', 'p')))
+    assert.equal(await auth.authenticate(header('alice', 'p')), undefined)
+    assert.equal(await auth.authenticate(header('bob', 'old')), undefined)
+    assert.deepEqual(await auth.authenticate(header('bob', 'new')), user('bob'))
+    assert.deepEqual(await auth.authenticate(header('carol', 'p')), user('carol'))
+  })
+
+  test('that cannot be used changes nothing', async () => {
+    const auth = await authFor(await line('alice', 'p'))
+    for (const text of ['', 'alice:{SHA}x', `bob:plain\n${await line('alice', 'q')}`])
+      await assert.rejects(auth.reload(text), /htpasswd/)
+    assert.deepEqual(await auth.authenticate(header('alice', 'p')), user('alice'))
+  })
+
+  test('is heeded by a login that is being verified against the one before', async () => {
+    const auth = await authFor(await line('alice', 'p', 10))
+    const verifying = auth.authenticate(header('alice', 'p'))
+    await auth.reload(await line('bob', 'p'))
+    assert.equal(await verifying, undefined)
+    assert.equal(await auth.authenticate(header('alice', 'p')), undefined)
+  })
+})
+
+suite('who says nothing', () => {
+  const name = parseRepositoryName('a/b')
+  const all = { users: ['*'], repositories: ['**'], actions: ['pull', 'push', 'delete'] } as const
+
+  test('is nobody where users must log in', async () => {
+    const auth = await authFor(await line('alice', 'p'))
+    assert.equal(auth.mode, 'required')
+    for (const nothing of [undefined, header('', ''), 'Bearer x', 'Basic'])
+      assert.equal(await auth.authenticate(nothing), undefined)
+  })
+
+  test('is anonymous where that is allowed, and may then pull what is open, and no more', async () => {
+    const auth = await authFor(await line('alice', 'p'), { anonymous: 'pull', access: [all] })
+    assert.equal(auth.mode, 'optional')
+    for (const nothing of [undefined, header('', '')]) {
+      const identity = await auth.authenticate(nothing)
+      assert.deepEqual(identity, { kind: 'anonymous' })
+    }
+    assert.equal(await auth.authenticate(header('alice', 'wrong')), undefined)
+    assert.equal(await auth.authenticate('Bearer x'), undefined)
+    const anonymous: Identity = { kind: 'anonymous' }
+    assert.ok(auth.allows(anonymous, 'pull', name, true))
+    assert.ok(!auth.allows(anonymous, 'pull', name, false))
+    for (const action of ['push', 'delete'] as const)
+      assert.ok(!auth.allows(anonymous, action, name, true), action)
+  })
+
+  test('is everyone where there are no users, and may do what is granted to everyone', async () => {
+    const open = await createAuth({ anonymous: 'none', access: [] })
+    assert.equal(open.mode, 'off')
+    const identity = await open.authenticate(header('whoever', 'x'))
+    assert.deepEqual(identity, { kind: 'everyone' })
+    assert.ok(open.allows({ kind: 'everyone' }, 'pull', name, false))
+    const ruled = await createAuth({
+      anonymous: 'none',
+      access: [{ ...all, repositories: ['other/**'] }],
+    })
+    assert.ok(!ruled.allows({ kind: 'everyone' }, 'pull', name, true))
+    const byName = await createAuth({ anonymous: 'none', access: [{ ...all, users: ['alice'] }] })
+    assert.ok(!byName.allows({ kind: 'everyone' }, 'pull', name, true))
+  })
+
+  test('is anonymous where there are no users and everybody may pull what is open', async () => {
+    const auth = await createAuth({ anonymous: 'pull', access: [] })
+    assert.equal(auth.mode, 'off')
+    assert.deepEqual(await auth.authenticate(undefined), { kind: 'anonymous' })
+    assert.deepEqual(await auth.authenticate(header('a', 'b')), { kind: 'anonymous' })
+  })
+})

@@ -1,0 +1,92 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { costOf, parseHtpasswd } from '../../src/auth/htpasswd.ts'
+
+const salted = 'CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW'
+const hash = (version = '2y', cost = '05') => `$${version}$${cost}$${salted}`
+
+test('each line is a user and a bcrypt hash, of any of its three versions', () => {
+  const users = parseHtpasswd(`a:${hash('2a')}\nb:${hash('2b', '12')}\r\nc:${hash('2y')}\n`)
+  assert.deepEqual([...users.keys()], ['a', 'b', 'c'])
+  assert.deepEqual([...users.values()].map(costOf), [5, 12, 5])
+})
+
+test('comments, empty lines and spaces behind a hash are passed over', () => {
+  const users = parseHtpasswd(`# users\n\n  \na:${hash()}  \n\n#b:${hash()}\n`)
+  assert.deepEqual([...users], [['a', hash()]])
+})
+
+test('of several lines of one user the first counts', () => {
+  assert.equal(parseHtpasswd(`a:${hash('2a')}\na:${hash('2b')}`).get('a'), hash('2a'))
+})
+
+test('a hash of another kind is refused, by its line and without telling it (A105)', () => {
+  const others = [
+    '{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=',
+    '$apr1$HvnLmOvD$XYJyNFs3ifA6nOXNVT5b40',
+    '$1$abcdefgh$N4hxwqeT5DGJKEVO7VqZB.',
+    '$5$rounds=5000$salt$hash',
+    '$6$salt$hash',
+    'rqXexS6ZhobKA',
+    'plaintext',
+    '',
+    hash('2x'),
+    hash('2'),
+    hash().slice(0, -1),
+    `${hash()}A`,
+    hash('2y', '5'),
+    hash('2y', '03'),
+    hash('2y', '32'),
+    hash('2y', '99'),
+    `$2y$05$${'C'.repeat(22)}E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW`,
+  ]
+  for (const other of others) {
+    const complaint = /^Error: htpasswd line 2 is not "user:bcrypt-hash"; make one with: berth/
+    assert.throws(
+      () => parseHtpasswd(`a:${hash()}\nb:${other}\n`),
+      (error) => {
+        assert.match(String(error), complaint, other)
+        return other === '' || !String(error).includes(other)
+      },
+      other,
+    )
+  }
+})
+
+test('a line without a user, or that is no line at all, is refused', () => {
+  for (const line of [`:${hash()}`, hash(), 'a', 'a b c', '\0', `a:${hash()}:more`])
+    assert.throws(() => parseHtpasswd(line), /htpasswd line 1/)
+})
+
+test('a file without users is half a write, and refused (A104)', () => {
+  for (const text of ['', '\n', '# only a comment\n', '\r\n\r\n'])
+    assert.throws(() => parseHtpasswd(text), /has no users/)
+})
+
+test('a file that is cut off anywhere is refused, or has only users of the whole one', () => {
+  const whole = `a:${hash('2a')}\nb:${hash('2b')}\nc:${hash('2y')}\n`
+  const users = parseHtpasswd(whole)
+  fc.assert(
+    fc.property(fc.nat(whole.length), (length) => {
+      try {
+        for (const [user, found] of parseHtpasswd(whole.slice(0, length)))
+          assert.equal(found, users.get(user))
+      } catch (error) {
+        assert.match(String(error), /^Error: (htpasswd line \d|the htpasswd file has no users)/)
+      }
+    }),
+  )
+})
+
+test('whatever a file has, it is users or an error', () => {
+  fc.assert(
+    fc.property(fc.oneof(fc.string(), fc.stringMatching(/^[a:$2y\n]{0,80}$/)), (text) => {
+      try {
+        return parseHtpasswd(text).size > 0
+      } catch (error) {
+        return error instanceof Error && error.message.includes('htpasswd')
+      }
+    }),
+  )
+})

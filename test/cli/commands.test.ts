@@ -1,0 +1,196 @@
+import assert from 'node:assert/strict'
+import { suite, test } from 'node:test'
+import { parse } from 'yaml'
+import { createAuth } from '../../src/auth/auth.ts'
+import { basicOf } from '../support/canaries.ts'
+import { runCommand } from '../support/command.ts'
+
+const header = (user: string, password: string) => `Basic ${basicOf(user, password)}`
+
+suite('berth', { concurrency: true }, () => {
+  test('tells its version, and that there is help', async () => {
+    const version = await runCommand(['--version'])
+    assert.match(version.stdout, /^\d+\.\d+\.\d+\n$/)
+    const unknown = await runCommand(['sreve'])
+    assert.equal(unknown.status, 1)
+    assert.match(unknown.stderr, /unknown command 'sreve'/)
+    assert.match(unknown.stderr, /berth --help/)
+  })
+
+  test('explains each command, with examples of those that have arguments', async () => {
+    const help = await runCommand(['--help'])
+    for (const command of ['serve', 'config', 'htpasswd', 'pull-secret'])
+      assert.match(help.stdout, new RegExp(`^  ${command} `, 'm'))
+    for (const command of ['serve', 'htpasswd', 'pull-secret', 'config schema'])
+      assert.match(
+        (await runCommand([...command.split(' '), '--help'])).stdout,
+        /\nExamples?:\n {2}/,
+      )
+  })
+})
+
+suite('berth config', { concurrency: true }, () => {
+  test('schema prints a JSON Schema', async () => {
+    const { status, stdout, stderr } = await runCommand(['config', 'schema'])
+    assert.equal(status, 0)
+    assert.equal(stderr, '')
+    const schema = JSON.parse(stdout) as { type: string; properties: object }
+    assert.equal(schema.type, 'object')
+    assert.ok('upstreams' in schema.properties)
+  })
+
+  test('table prints a table in Markdown', async () => {
+    const { status, stdout } = await runCommand(['config', 'table'])
+    const [head = '', rule = '', ...rows] = stdout.trimEnd().split('\n')
+    assert.equal(status, 0)
+    assert.equal(head, '| field | default | meaning | environment |')
+    assert.match(rule, /^[|-]+$/)
+    assert.ok(rows.length > 20)
+    for (const row of rows) assert.equal(row.split('|').length, 6, row)
+  })
+})
+
+suite('berth serve --print-config', { concurrency: true }, () => {
+  test('prints what would be in force, and starts nothing', async () => {
+    const { status, stdout, stderr } = await runCommand(
+      ['serve', '--print-config', '--storage-cache-max-size', '50GiB', '--set', 'log.level=warn'],
+      { environment: { BERTH_LISTEN: '127.0.0.1:5000', BERTH_PORT: 'tcp://10.0.0.1:30026' } },
+    )
+    assert.equal(status, 0)
+    assert.equal(stderr, '')
+    const config = parse(stdout)
+    assert.equal(config.listen, '127.0.0.1:5000')
+    assert.equal(config.storage.cache.maxSize, '50GiB')
+    assert.equal(config.log.level, 'warn')
+  })
+
+  test('hides secrets', async () => {
+    const environment = {
+      BERTH_UPSTREAMS_0_CREDENTIALS_TYPE: 'static',
+      BERTH_UPSTREAMS_0_CREDENTIALS_USERNAME: 'u',
+      BERTH_UPSTREAMS_0_CREDENTIALS_PASSWORD: 'canary-of-the-environment',
+    }
+    const { status, stdout, stderr } = await runCommand(['serve', '--print-config'], {
+      environment,
+    })
+    assert.equal(status, 0)
+    assert.doesNotMatch(stdout + stderr, /canary/)
+    assert.match(stdout, /\[hidden\]/)
+  })
+
+  test('has no flag for a secret', async () => {
+    const help = await runCommand(['serve', '--help'])
+    assert.doesNotMatch(help.stdout, /--\S*password/)
+    const set = 'upstreams[0].credentials.password=canary-of-an-argument'
+    const { status, stderr } = await runCommand(['serve', '--set', set])
+    assert.equal(status, 1)
+    assert.doesNotMatch(stderr, /canary/)
+  })
+})
+
+suite('berth htpasswd', { concurrency: true }, () => {
+  test('makes a line with which the user logs in', async () => {
+    for (const input of ['päss:word', 'päss:word\r\n']) {
+      const { status, stdout, stderr } = await runCommand(['htpasswd', 'alice'], { input })
+      assert.equal(status, 0)
+      assert.match(stdout, /^alice:\$2y\$10\$[./A-Za-z0-9]{53}\n$/)
+      assert.doesNotMatch(stdout + stderr, /word/)
+      const auth = await createAuth({ htpasswd: stdout, anonymous: 'none', access: [] })
+      const identity = await auth.authenticate(header('alice', 'päss:word'))
+      assert.deepEqual(identity, { kind: 'user', name: 'alice' })
+    }
+  })
+
+  test('takes the cost that it is told', async () => {
+    const { stdout } = await runCommand(['htpasswd', 'alice', '--cost', '4'], { input: 'p' })
+    assert.match(stdout, /^alice:\$2y\$04\$/)
+    for (const cost of ['3', '17', '1e1']) {
+      const { status, stderr } = await runCommand(['htpasswd', 'a', `--cost=${cost}`], {
+        input: 'p',
+      })
+      assert.equal(status, 1, cost)
+      assert.match(stderr, /^berth: --cost is a number from 4 to 16\n$/)
+    }
+  })
+
+  test('refuses passwords and users that could not log in, in one sentence (A102)', async () => {
+    const refused: readonly (readonly [user: string, input: string, sentence: RegExp])[] = [
+      ['a', 'x'.repeat(73), /longer than the 72 bytes/],
+      ['a', '', /the password is empty/],
+      ['a', 'one\ntwo\n', /control characters/],
+      ['a:b', 'p', /a user name has no colon/],
+    ]
+    for (const [user, input, sentence] of refused) {
+      const { status, stdout, stderr } = await runCommand(['htpasswd', user], { input })
+      assert.equal(status, 1, user)
+      assert.equal(stdout, '')
+      assert.match(stderr, sentence)
+      assert.equal(stderr.trimEnd().split('\n').length, 1, stderr)
+    }
+  })
+
+  test('does not take the password as an argument', async () => {
+    const { status, stderr } = await runCommand(['htpasswd', 'alice', 'secret'])
+    assert.equal(status, 1)
+    assert.match(stderr, /too many arguments/)
+  })
+})
+
+suite('berth pull-secret', { concurrency: true }, () => {
+  /** What kubelets read: the entry of one server. */
+  const entryOf = (config: string, server: string) => {
+    const { auths } = JSON.parse(config) as { auths: Record<string, { auth: string }> }
+    assert.deepEqual(Object.keys(auths), [server])
+    return Buffer.from(auths[server]?.auth ?? '', 'base64').toString()
+  }
+
+  test('prints a manifest with the config.json of the login', async () => {
+    const args = ['pull-secret', 'kubelet', '-n', 'my-app', '--name', 'regcred', '--server', 'b:1']
+    const { status, stdout, stderr } = await runCommand(args, { input: 'p:ä\n' })
+    assert.equal(status, 0)
+    const manifest = parse(stdout)
+    assert.equal(manifest.kind, 'Secret')
+    assert.equal(manifest.type, 'kubernetes.io/dockerconfigjson')
+    assert.deepEqual(manifest.metadata, { name: 'regcred', namespace: 'my-app' })
+    const config = Buffer.from(manifest.data['.dockerconfigjson'], 'base64').toString()
+    assert.equal(entryOf(config, 'b:1'), 'kubelet:p:ä')
+    assert.match(stderr, /imagePullSecrets: \[\{ name: regcred \}\]/)
+    assert.match(stderr, /kubectl create secret docker-registry regcred --namespace my-app/)
+    assert.doesNotMatch(stderr, /p:ä/)
+  })
+
+  test('prints the config.json alone', async () => {
+    const args = ['pull-secret', 'kubelet', '-o', 'docker-config']
+    const { status, stdout } = await runCommand(args, { input: 'p' })
+    assert.equal(status, 0)
+    assert.equal(entryOf(stdout, 'localhost:30026'), 'kubelet:p')
+  })
+
+  test('says nothing of a namespace that it was not told', async () => {
+    const { stdout, stderr } = await runCommand(['pull-secret', 'kubelet'], { input: 'p' })
+    assert.deepEqual(parse(stdout).metadata, { name: 'berth-pull' })
+    assert.doesNotMatch(stderr, /namespace/)
+  })
+
+  test('quotes a name that YAML would take for something else', async () => {
+    const args = ['pull-secret', 'kubelet', '--name', '123', '-n', 'on']
+    const { stdout } = await runCommand(args, { input: 'p' })
+    assert.deepEqual(parse(stdout, { version: '1.1' }).metadata, { name: '123', namespace: 'on' })
+  })
+
+  test('refuses a login that could not be one', async () => {
+    for (const [user, input] of [
+      ['a:b', 'p'],
+      ['a', '\n'],
+      ['a', 'one\ntwo\n'],
+    ] as const) {
+      const { status, stdout, stderr } = await runCommand(['pull-secret', user], { input })
+      assert.equal(status, 1, `${user} ${input}`)
+      assert.equal(stdout, '')
+      assert.match(stderr, /^berth: .+\n$/)
+    }
+    const format = await runCommand(['pull-secret', 'a', '-o', 'json'], { input: 'p' })
+    assert.equal(format.status, 1)
+    assert.match(format.stderr, /Allowed choices are yaml, docker-config/)
+  })
+})

@@ -1,0 +1,386 @@
+import assert from 'node:assert/strict'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import fc from 'fast-check'
+import { parse, stringify } from 'yaml'
+import { z } from 'zod'
+import {
+  type Config,
+  fieldsTable,
+  jsonSchema,
+  listFlags,
+  loadConfig,
+  printConfig,
+} from '../../src/config/config.ts'
+import { createCanaries } from '../support/canaries.ts'
+import { ownDirectory } from '../support/directory.ts'
+
+type Options = {
+  /** What the file says: text, or what becomes it. */
+  readonly file?: unknown
+  readonly environment?: Readonly<Record<string, string>>
+  readonly flags?: Readonly<Record<string, string>>
+  readonly set?: readonly string[]
+}
+
+async function load(
+  t: TestContext,
+  { file, environment = {}, flags = {}, set = [] }: Options = {},
+) {
+  const options = { environment, flags, set }
+  if (file === undefined) return loadConfig(options).config
+  const path = join(await ownDirectory(t), 'berth.yaml')
+  await writeFile(path, typeof file === 'string' ? file : stringify(file))
+  return loadConfig({ ...options, file: path }).config
+}
+
+/** What is said of a configuration that cannot be used, line by line. */
+async function complaints(t: TestContext, options: Options): Promise<readonly string[]> {
+  try {
+    await load(t, options)
+  } catch (error) {
+    assert.ok(error instanceof Error && error.name === 'ConfigError', String(error))
+    return error.message.split('\n').map((line) => line.trim())
+  }
+  return assert.fail('it could be used')
+}
+
+const upstream = { url: 'https://registry.example.org' }
+
+test('flags go before the environment, and that goes before the file', async (t) => {
+  const file = {
+    log: { level: 'warn' },
+    storage: { cache: { maxSize: '1GiB' } },
+    listen: 'localhost:1',
+  }
+  const environment = { BERTH_STORAGE_CACHE_MAX_SIZE: '2GiB', BERTH_LISTEN: 'localhost:2' }
+  const flags = { listen: 'localhost:3' }
+  const config = await load(t, { file, environment, flags })
+  assert.equal(config.log.level, 'warn')
+  assert.equal(config.storage.cache.maxSize, 2 * 2 ** 30)
+  assert.equal(config.listen.port, 3)
+  const set = ['listen=localhost:4']
+  assert.equal((await load(t, { file, environment, flags, set })).listen.port, 4)
+})
+
+test('the file may be named by the environment, and a flag names another', async (t) => {
+  const directory = await ownDirectory(t)
+  const [one, other] = [join(directory, 'one.yaml'), join(directory, 'other.yaml')]
+  await writeFile(one, 'listen: localhost:1')
+  await writeFile(other, 'listen: localhost:2')
+  const options = { environment: { BERTH_CONFIG: one }, flags: {}, set: [] }
+  assert.equal(loadConfig(options).config.listen.port, 1)
+  assert.equal(loadConfig({ ...options, file: other }).config.listen.port, 2)
+  const empty = loadConfig({ ...options, environment: { BERTH_CONFIG: '' } })
+  assert.equal(empty.file, undefined)
+})
+
+test('without a file there are upstreams for everybody, and a place for our own', async (t) => {
+  const config = await load(t)
+  const prefixes = config.upstreams.map(({ prefix }) => prefix)
+  for (const prefix of ['', 'docker.io', 'ghcr.io', 'quay.io', 'registry.k8s.io', 'gcr.io'])
+    assert.ok(prefixes.includes(prefix), prefix)
+  assert.deepEqual(config.hosted, [{ prefix: 'local' }])
+  assert.deepEqual(config.listen, { host: 'localhost', port: 30026 })
+})
+
+test('without an upstream everything is hosted', async (t) => {
+  assert.deepEqual((await load(t, { file: '' })).hosted, [{ prefix: '' }])
+})
+
+test('a place in a list is set by its number, and the kind of credentials before their fields', async (t) => {
+  const environment = {
+    BERTH_UPSTREAMS_0_URL: 'https://one.example.org',
+    BERTH_UPSTREAMS_1_URL: 'https://two.example.org',
+    BERTH_UPSTREAMS_1_PREFIX: 'two',
+    BERTH_UPSTREAMS_1_CREDENTIALS_PASSWORD: 'p',
+    BERTH_UPSTREAMS_1_CREDENTIALS_USERNAME: 'u',
+    BERTH_UPSTREAMS_1_CREDENTIALS_TYPE: 'static',
+    BERTH_UPSTREAMS_1_REPOSITORIES: 'a/**, b',
+    BERTH_UPSTREAMS_1_PREFETCH: 'true',
+  }
+  const set = ['upstreams[1].tags.ttl=5m', 'upstreams[1].tags.immutable=']
+  const { upstreams } = await load(t, { file: '', environment, set })
+  assert.equal(upstreams[0]?.url, 'https://one.example.org')
+  const [, two] = upstreams
+  assert.deepEqual(two?.credentials, { type: 'static', username: 'u', password: 'p' })
+  assert.deepEqual(two.repositories, ['a/**', 'b'])
+  assert.equal(two.prefetch, true)
+  assert.equal(two.tags.ttl, 300_000)
+  assert.deepEqual(two.tags.immutable, [])
+})
+
+test('credentials of another kind keep nothing of those in the file', async (t) => {
+  const credentials = { type: 'static', username: 'u', password: 'p' }
+  const file = { upstreams: [{ ...upstream, credentials }] }
+  const set = ['upstreams[0].credentials.type=anonymous']
+  const { upstreams } = await load(t, { file, set })
+  assert.deepEqual(upstreams[0]?.credentials, { type: 'anonymous' })
+})
+
+test('what Kubernetes tells pods of a Service called berth means nothing', async (t) => {
+  const environment = {
+    BERTH_PORT: 'tcp://10.0.0.1:30026',
+    BERTH_SERVICE_HOST: '10.0.0.1',
+    BERTH_SERVICE_PORT: '30026',
+    BERTH_SERVICE_PORT_REGISTRY: '30026',
+    BERTH_PORT_30026_TCP: 'tcp://10.0.0.1:30026',
+    BERTH_PORT_30026_TCP_ADDR: '10.0.0.1',
+    BERTH_ADMIN_PORT: 'tcp://10.0.0.1:9026',
+    BERTH_ADMIN_SERVICE_HOST: '10.0.0.1',
+  }
+  assert.deepEqual(await load(t, { environment }), await load(t))
+})
+
+test('every mistake is told with its field, and with who said it', async (t) => {
+  const file = {
+    lisen: 'localhost:1',
+    storage: { cache: { size: 1, maxSize: '10 gigs' } },
+    upstreams: [
+      { ...upstream, tgs: {} },
+      { url: 'ftp://x', prefix: 'A' },
+      { url: 'https://u:p@x', credentials: { type: 'aws' } },
+      { ...upstream, prefix: 'b', push: true },
+      { ...upstream, prefix: 'c', credentials: { type: 'static', username: 'u' } },
+    ],
+    auth: { access: [{ users: [], repositories: ['a'], actions: ['read'] }] },
+    limits: { fillDeadline: '30d' },
+  }
+  const environment = { BERTH_SENDFILE: 'yes', BERTH_LIMITS_CONNECTIONS: 'many' }
+  const [first = '', ...lines] = await complaints(t, { file, environment })
+  assert.match(first, /berth\.yaml cannot be used:$/)
+  const expected = [
+    /^lisen: there is no such field/,
+    /^storage\.cache\.size: there is no such field/,
+    /^storage\.cache\.maxSize: expected a size such as/,
+    /^upstreams\[0\]\.tgs: there is no such field/,
+    /^upstreams\[1\]\.url: expected a URL such as/,
+    /^upstreams\[1\]\.prefix: expected whole segments/,
+    /^upstreams\[2\]\.url: expected no user/,
+    /^upstreams\[2\]\.credentials\.type: /,
+    /^upstreams\[3\]\.push: .*not in this version/,
+    /^upstreams\[4\]\.credentials: expected either password or passwordFile/,
+    /^auth\.access\[0\]\.users: /,
+    /^auth\.access\[0\]\.actions\[0\]: /,
+    /^limits\.fillDeadline: expected at most 24d/,
+    /^sendfile: .*\(from \$BERTH_SENDFILE\)$/,
+    /^limits\.connections: .*\(from \$BERTH_LIMITS_CONNECTIONS\)$/,
+  ]
+  for (const pattern of expected)
+    assert.ok(
+      lines.some((line) => pattern.test(line)),
+      `${pattern} in\n${lines.join('\n')}`,
+    )
+  assert.equal(lines.length, expected.length, lines.join('\n'))
+})
+
+test('a file that is not there, or no YAML, or no configuration, is told by its path', async (t) => {
+  const missing = { file: '/nowhere/berth.yaml', environment: {}, flags: {}, set: [] }
+  assert.throws(() => loadConfig(missing), /^ConfigError: \/nowhere\/berth\.yaml: cannot be read/)
+  const [unclosed = ''] = await complaints(t, { file: 'a: "b' })
+  assert.match(unclosed, /berth\.yaml: Missing closing "quote at line 1/)
+  for (const file of ['- a', 'text', '7']) {
+    const [, line = ''] = await complaints(t, { file })
+    assert.match(line, /^configuration: /)
+  }
+})
+
+test('a mistake in a file is told without what stands there, which may be a password', async (t) => {
+  const canaries = createCanaries()
+  const password = canaries.secret('unclosed')
+  const texts = [
+    `upstreams:\n  - credentials: { password: "${password}`,
+    `password: ${password}: x`,
+    `password: [${password}`,
+    `password: "${password}" trailing`,
+    `a: 1\n${password}\n  b`,
+  ]
+  for (const file of texts) {
+    const lines = await complaints(t, { file })
+    await canaries.assertUnseen({ texts: lines })
+  }
+})
+
+test('whatever a field is set to by mistake, the message names it and not its value', async (t) => {
+  const canaries = createCanaries()
+  const password = canaries.secret('misplaced')
+  for (const { name } of listFlags()) {
+    if (/directory|htpasswd|certificate|key/.test(name)) continue
+    const lines = await complaints(t, { flags: { [name]: password } })
+    assert.ok(
+      lines.some((line) => line.includes(`(from --${name})`)),
+      name,
+    )
+    await canaries.assertUnseen({ texts: lines })
+  }
+})
+
+test('a field that does not exist, or has no number, cannot be set', async (t) => {
+  for (const set of [
+    'nothing=1',
+    'upstreams.url=x',
+    'upstreams[0]=x',
+    'upstreams[a].url=x',
+    '=',
+    'x',
+    '__proto__.x=1',
+  ])
+    assert.match((await complaints(t, { set: [set] })).join(), /there is no such field/, set)
+})
+
+test('a secret is never an argument, and has no flag', async (t) => {
+  const canaries = createCanaries()
+  const set = [`upstreams[0].credentials.password=${canaries.secret('argument')}`]
+  const lines = await complaints(t, { set })
+  assert.match(lines.join(), /a secret does not belong into an argument/)
+  assert.match(lines.join(), /BERTH_UPSTREAMS_0_CREDENTIALS_PASSWORD/)
+  await canaries.assertUnseen({ texts: lines })
+  assert.ok(listFlags().every(({ name }) => !name.includes('password')))
+})
+
+test('no two fields have the same flag, nor the same variable', () => {
+  const flags = listFlags().map(({ name }) => name)
+  assert.equal(new Set(flags).size, flags.length)
+  const variables = fieldsTable().match(/BERTH_\w+/g) ?? []
+  assert.equal(new Set(variables).size, variables.length)
+  assert.ok(variables.length > flags.length)
+})
+
+test('every flag sets the field that bears its name', async (t) => {
+  const samples: readonly (readonly [flag: string, text: string, (config: Config) => unknown])[] = [
+    ['listen', '[::1]:7', ({ listen }) => `[${listen.host}]:${listen.port}`],
+    ['admin', '127.0.0.1:8', ({ admin }) => `${admin.host}:${admin.port}`],
+    ['log-level', 'error', ({ log }) => log.level],
+    ['storage-directory', '/d', ({ storage }) => storage.directory],
+    ['storage-cache-directory', '/c', ({ storage }) => storage.cache.directory],
+    ['storage-cache-max-size', '7', ({ storage }) => `${storage.cache.maxSize}`],
+    ['storage-cache-minimum-free', '8', ({ storage }) => `${storage.cache.minimumFree}`],
+    ['storage-cache-scrub-rate', '0', ({ storage }) => `${storage.cache.scrubRate}`],
+    ['storage-hosted-directory', '/h', ({ storage }) => storage.hosted.directory],
+    ['auth-htpasswd', '/f', ({ auth }) => auth.htpasswd],
+    ['limits-connections', '9', ({ limits }) => `${limits.connections}`],
+    ['limits-fill-deadline', '10', ({ limits }) => `${limits.fillDeadline}`],
+    ['shutdown-delay', '11', ({ shutdown }) => `${shutdown.delay}`],
+    ['shutdown-deadline', '12', ({ shutdown }) => `${shutdown.deadline}`],
+    ['sendfile', 'false', ({ sendfile }) => `${sendfile}`],
+  ]
+  for (const [flag, text, read] of samples)
+    assert.equal(read(await load(t, { flags: { [flag]: text } })), text, flag)
+  const covered = samples.map(([flag]) => flag)
+  const others = listFlags().filter(({ name }) => !covered.includes(name))
+  assert.deepEqual(
+    others.map(({ name }) => name),
+    ['tls-certificate', 'tls-key', 'auth-anonymous'],
+  )
+})
+
+/** Everything that is not there by default, and a secret. */
+const full = (password: string) => ({
+  listen: '0.0.0.0:443',
+  tls: { certificate: '/c.pem', key: '/k.pem' },
+  auth: {
+    htpasswd: '/htpasswd',
+    anonymous: 'pull',
+    access: [{ users: ['ci'], repositories: ['local/**'], actions: ['pull', 'push'] }],
+  },
+  upstreams: [
+    { ...upstream, credentials: { type: 'static', username: 'u', password } },
+    {
+      ...upstream,
+      prefix: 'a',
+      credentials: { type: 'static', username: 'u', passwordFile: '/p' },
+    },
+    { ...upstream, prefix: 'b', credentials: { type: 'google', file: '/g' }, tags: { ttl: '90s' } },
+    { ...upstream, prefix: 'c', credentials: { type: 'docker-config', file: '/d' } },
+  ],
+  hosted: [{ prefix: 'local' }, { prefix: 'team/own' }],
+})
+
+test('what is printed is a file that says the same, secrets apart', async (t) => {
+  const canaries = createCanaries()
+  const configs = [
+    await load(t),
+    await load(t, { file: '' }),
+    await load(t, { file: full(canaries.secret('printed')) }),
+  ]
+  for (const config of configs) {
+    const printed = printConfig(config)
+    await canaries.assertUnseen({ texts: [printed] })
+    const again = await load(t, { file: printed })
+    const hidden = JSON.stringify(config).replace(/"canary-[^"]*"/, '"[hidden]"')
+    assert.deepEqual(again, JSON.parse(hidden))
+  }
+})
+
+test('a configuration that is in force cannot be changed', async (t) => {
+  const config = await load(t)
+  const change = (target: object) => () =>
+    Reflect.ownKeys(target).map((key) => Object.defineProperty(target, key, { value: 1 }))
+  for (const part of [config, config.storage.cache, config.upstreams, config.upstreams[0]?.tags])
+    assert.throws(change(part ?? {}), TypeError)
+})
+
+/** Section 4 of the design, as far as this version goes. */
+const documented = `
+listen: localhost:30026
+admin: 127.0.0.1:9026
+tls: { certificate: /etc/berth/tls.crt, key: /etc/berth/tls.key }
+storage:
+  directory: ./.berth
+  cache: { maxSize: 10GiB }
+auth:
+  htpasswd: /etc/berth/htpasswd
+  anonymous: none
+  access:
+    - { users: ["ci"], repositories: ["local/**"], actions: [pull, push, delete] }
+upstreams:
+  - prefix: ""
+    url: https://us-central1-docker.pkg.dev
+    credentials: { type: google }
+    tags: { ttl: 1m, staleIfError: 24h, immutable: [] }
+    repositories: ["**"]
+    push: false
+hosted:
+  - prefix: local
+`
+
+test('the documented file is one, for us and for the JSON Schema', async (t) => {
+  const config = await load(t, { file: documented })
+  assert.equal(config.upstreams[0]?.tags.staleIfError, 86_400_000)
+  const schema = z.fromJSONSchema(JSON.parse(JSON.stringify(jsonSchema())))
+  const accepts = (document: unknown) => schema.safeParse(document).success
+  assert.ok(accepts(parse(documented)))
+  assert.ok(accepts(full('p')))
+  assert.ok(accepts({}))
+  assert.ok(!accepts({ lisen: 'localhost:1' }))
+  assert.ok(!accepts({ upstreams: [{ prefix: 'a' }] }))
+  assert.ok(!accepts({ log: { level: 'loud' } }))
+})
+
+test('every field is described, in the schema and in the table', () => {
+  const rows = fieldsTable().split('\n').slice(2)
+  for (const row of rows) {
+    const [, field = '', , meaning = '', variable = ''] = row.split('|').map((cell) => cell.trim())
+    assert.match(field, /^`[a-zA-Z[\].]+`$/)
+    assert.match(variable, /^`BERTH_[A-Z0-9_]+`$/)
+    assert.notEqual(meaning, '', `${field} has no description`)
+  }
+  assert.match(JSON.stringify(jsonSchema()), /"description":/)
+})
+
+test('whatever the environment has, it is used or refused with a name', async (t) => {
+  const names = fieldsTable().match(/BERTH_\w+/g) ?? []
+  const environment = fc.dictionary(fc.constantFrom(...names), fc.string(), { maxKeys: 4 })
+  fc.assert(
+    fc.property(environment, (variables) => {
+      try {
+        loadConfig({ environment: variables, flags: {}, set: [] })
+      } catch (error) {
+        assert.ok(error instanceof Error && error.name === 'ConfigError', String(error))
+      }
+    }),
+  )
+  assert.equal(Reflect.get({}, 'polluted'), undefined)
+  t.diagnostic(`${names.length} variables`)
+})

@@ -1,0 +1,82 @@
+import assert from 'node:assert/strict'
+import { suite, test } from 'node:test'
+import { hostsOf, loadConfig } from '../../src/config/config.ts'
+
+/** What is wrong with these settings, beside the embedded default. */
+function problems(set: readonly string[]): readonly string[] {
+  try {
+    loadConfig({ environment: {}, flags: {}, set })
+    return []
+  } catch (error) {
+    const lines = error instanceof Error ? error.message.split('\n') : []
+    return lines.slice(1).map((line) => line.trim())
+  }
+}
+
+/** One upstream whose content is open to everybody. */
+const open = ['upstreams[0].credentials.type=anonymous']
+const closeOthers = Array.from({ length: 9 }, (_, at) => `upstreams[${at + 1}].anonymous=pull`)
+
+suite('listening beyond this machine', () => {
+  const beyond = ['0.0.0.0:1', ':1', '[::]:1', '10.0.0.1:1', 'berth.example.org:1', '0:1']
+
+  test('needs users, or a word that everybody may pull', () => {
+    for (const address of [...beyond, '[::ffff:127.0.0.1]:1', '127.example.org:1', '127.1:1']) {
+      const [problem = ''] = problems([`listen=${address}`])
+      assert.match(problem, /^listen: listens beyond this machine/, address)
+      assert.match(problem, /auth\.htpasswd/)
+    }
+    for (const address of beyond)
+      assert.deepEqual(problems([`listen=${address}`, 'auth.htpasswd=/f']), [], address)
+  })
+
+  test('needs nothing within it', () => {
+    for (const address of ['localhost:1', '127.0.0.1:1', '127.9.9.9:1', '[::1]:1'])
+      assert.deepEqual(problems([`listen=${address}`]), [], address)
+  })
+})
+
+suite('upstreams for everybody', () => {
+  const everybody = ['listen=0.0.0.0:1', 'auth.anonymous=pull']
+
+  test('are those without credentials, and those that say so, one by one (A109)', () => {
+    const lines = problems(everybody)
+    assert.equal(lines.length, 5, 'the default one and the four of Google')
+    for (const line of lines) assert.match(line, /^upstreams\[\d\]\.anonymous: nobody could pull/)
+    assert.deepEqual(problems([...everybody, ...open, ...closeOthers]), [])
+  })
+
+  test('need no such word where users log in for the others', () => {
+    assert.deepEqual(problems([...everybody, 'auth.htpasswd=/f']), [])
+  })
+})
+
+suite('prefixes', () => {
+  test('of two upstreams differ', () => {
+    const [problem = ''] = problems(['upstreams[1].prefix=docker.io'])
+    assert.match(
+      problem,
+      /^upstreams\[\d\]\.prefix: "docker\.io" is the prefix of an upstream above/,
+    )
+  })
+
+  test('of our own are not those of an upstream, whom they would shadow (H137)', () => {
+    const [problem = ''] = problems(['hosted[0].prefix=docker.io'])
+    assert.match(problem, /^hosted\[0\]\.prefix: .*must not shadow/)
+    assert.equal(problems(['hosted[0].prefix=']).length, 1)
+  })
+
+  test('are whole segments of names', () => {
+    for (const prefix of ['A', '/a', 'a/', 'a//b', '..', 'a b', 'a:1', '-a'])
+      assert.match(
+        problems([`hosted[0].prefix=${prefix}`]).join(),
+        /^hosted\[0\]\.prefix: /,
+        prefix,
+      )
+  })
+})
+
+test('localhost is both of its addresses', () => {
+  assert.deepEqual(hostsOf({ host: 'localhost', port: 1 }), ['127.0.0.1', '::1'])
+  assert.deepEqual(hostsOf({ host: '10.0.0.1', port: 1 }), ['10.0.0.1'])
+})

@@ -1,0 +1,342 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import type { RequestListener } from 'node:http'
+import { createServer } from 'node:net'
+import { after, afterEach, before, suite, test } from 'node:test'
+import { connect as connectTls } from 'node:tls'
+import { type Listeners, listen } from '../../src/http/http.ts'
+import { eventually } from '../support/berth.ts'
+import { type Authority, createAuthority, type KeyPair } from '../support/certificates.ts'
+import { connectRaw } from '../support/raw.ts'
+
+let authority: Authority
+let pair: KeyPair
+const started: Listeners[] = []
+
+before(async () => {
+  authority = await createAuthority('listeners')
+  pair = await authority.issue(['IP:127.0.0.1'])
+})
+after(() => authority.remove())
+afterEach(async () => {
+  await Promise.all(started.splice(0).map((listeners) => listeners.close(0)))
+})
+
+type StartOptions = Partial<Parameters<typeof listen>[0]>
+
+async function start(
+  handler: RequestListener,
+  options: StartOptions = {},
+): Promise<{ readonly listeners: Listeners; readonly url: string }> {
+  const usual = { hosts: ['127.0.0.1'], port: 0, mostConnections: 100 }
+  const listeners = await listen({ ...usual, ...options, handler })
+  started.push(listeners)
+  const scheme = options.tls === undefined ? 'http' : 'https'
+  return { listeners, url: `${scheme}://127.0.0.1:${listeners.addresses[0]?.port}` }
+}
+
+const sayOk: RequestListener = (_request, response) => {
+  response.writeHead(200, { 'content-length': 2 }).end('ok')
+}
+
+/** The code of the error in an answer of the specification's shape. */
+function codeIn(body: Buffer): unknown {
+  const { errors } = JSON.parse(body.toString('utf8')) as { errors: { code: string }[] }
+  return errors[0]?.code
+}
+
+for (const scheme of ['http', 'https'] as const) {
+  const tls = () => (scheme === 'https' ? { tls: pair } : {})
+
+  suite(`over ${scheme}`, () => {
+    test('connections beyond the limit are told to come again, the others go on (L92)', async () => {
+      const { url } = await start(sayOk, { ...tls(), mostConnections: 2 })
+      const first = [await connectRaw(url), await connectRaw(url)]
+      const surplus = await connectRaw(url)
+      surplus.ask('GET / HTTP/1.1', 'Host: x')
+      const { status, headers, body } = await surplus.reply()
+      assert.equal(status, 503)
+      assert.equal(headers['retry-after'], '1')
+      assert.equal(headers['connection'], 'close')
+      assert.equal(codeIn(body), 'UNAVAILABLE')
+      await surplus.closed
+      for (const connection of first) {
+        connection.ask('GET / HTTP/1.1', 'Host: x')
+        assert.equal((await connection.reply()).status, 200)
+        connection.socket.destroy()
+        await connection.closed
+      }
+      await eventually('there is room again', async () => {
+        const next = await connectRaw(url)
+        next.ask('GET / HTTP/1.1', 'Host: x')
+        const reply = await next.reply()
+        next.socket.destroy()
+        return reply.status === 200
+      })
+    })
+
+    test('whoever is asked to stop closes at once what is idle, and nothing else (K162)', async () => {
+      const answer = Promise.withResolvers<void>()
+      const asked = Promise.withResolvers<void>()
+      const { listeners, url } = await start(async (request, response) => {
+        if (request.url === '/slow') {
+          asked.resolve()
+          await answer.promise
+        }
+        sayOk(request, response)
+      }, tls())
+      const idle = await connectRaw(url)
+      idle.ask('GET / HTTP/1.1', 'Host: x')
+      await idle.reply()
+      const busy = await connectRaw(url)
+      busy.ask('GET /slow HTTP/1.1', 'Host: x')
+      const fresh = await connectRaw(url)
+      await asked.promise
+      listeners.drain()
+      await idle.closed
+      answer.resolve()
+      assert.equal((await busy.reply()).status, 200)
+      fresh.ask('GET / HTTP/1.1', 'Host: x')
+      const { status, headers } = await fresh.reply()
+      assert.equal(status, 200)
+      assert.equal(headers['connection'], 'close')
+      await fresh.closed
+    })
+
+    test('an answer that is ended but not yet taken is not cut off by stopping (K161)', async () => {
+      const body = Buffer.alloc(32 * 1024 * 1024, 'x')
+      const ended = Promise.withResolvers<void>()
+      const { listeners, url } = await start((_request, response) => {
+        response.writeHead(200, { 'content-length': body.length }).end(body)
+        ended.resolve()
+      }, tls())
+      const client = await connectRaw(url, { paused: true })
+      client.ask('GET / HTTP/1.1', 'Host: x')
+      await ended.promise
+      listeners.drain()
+      const closed = listeners.close(30_000)
+      client.resume()
+      assert.equal((await client.reply()).body.length, body.length)
+      await closed
+    })
+
+    test('closing ends with the last answer, though its client keeps the connection (K161)', async () => {
+      const answer = Promise.withResolvers<void>()
+      const asked = Promise.withResolvers<void>()
+      const { listeners, url } = await start(async (_request, response) => {
+        response.writeHead(200, { 'content-length': 2 })
+        response.flushHeaders()
+        asked.resolve()
+        await answer.promise
+        response.end('ok')
+      }, tls())
+      const client = await connectRaw(url)
+      client.ask('GET / HTTP/1.1', 'Host: x')
+      await asked.promise
+      listeners.drain()
+      const began = performance.now()
+      const closed = listeners.close(60_000)
+      answer.resolve()
+      assert.equal((await client.reply()).body.toString(), 'ok')
+      await closed
+      assert.ok(performance.now() - began < 20_000, 'it did not wait for the deadline')
+    })
+
+    test('what is not given at the deadline is cut off (K163)', async () => {
+      const asked = Promise.withResolvers<void>()
+      const { listeners, url } = await start((_request, response) => {
+        response.writeHead(200, { 'content-length': 100 })
+        response.write('begun')
+        asked.resolve()
+      }, tls())
+      const client = await connectRaw(url)
+      client.ask('GET / HTTP/1.1', 'Host: x')
+      await asked.promise
+      await listeners.close(50)
+      await client.closed
+    })
+
+    test('nothing is accepted any more once it is closed', async () => {
+      const { listeners, url } = await start(sayOk, tls())
+      await listeners.close(1000)
+      await assert.rejects(connectRaw(url))
+    })
+
+    test('what is no HTTP gets an answer that says so and ends the connection (P19)', async () => {
+      const { url } = await start(sayOk, tls())
+      for (const line of [
+        'what is this',
+        'PRI * HTTP/2.0\r\n\r\nSM',
+        'GET / HTTP/1.1\r\nHo st: x',
+      ]) {
+        const client = await connectRaw(url)
+        client.send(`${line}\r\n\r\n`)
+        const { status, headers, body } = await client.reply()
+        assert.equal(status, 400)
+        assert.equal(headers['content-type'], 'application/json')
+        assert.equal(codeIn(body), 'UNSUPPORTED')
+        await client.closed
+      }
+    })
+
+    test('nonsense behind a request never gets into the answer that is under way', async () => {
+      const nonsenseIsThere = Promise.withResolvers<void>()
+      const { url } = await start(async (_request, response) => {
+        response.writeHead(200, { 'content-length': 200 })
+        response.write('x'.repeat(100))
+        await nonsenseIsThere.promise
+        response.end('x'.repeat(100))
+      }, tls())
+      const client = await connectRaw(url)
+      client.ask('GET / HTTP/1.1', 'Host: x')
+      await eventually('the first half', () => client.rest().includes('x'.repeat(100)))
+      client.send('nonsense\r\n\r\n')
+      await client.closed
+      nonsenseIsThere.resolve()
+      assert.match(client.rest().toString('latin1'), /\r\n\r\nx{100}$/)
+    })
+
+    test('a body that does not come does not get into the answer either (X178)', async () => {
+      const { url } = await start(
+        (_request, response) => {
+          response.writeHead(200, { 'content-length': 200 })
+          response.write('x'.repeat(100))
+        },
+        { ...tls(), timeouts: { headers: 100, request: 200 } },
+      )
+      const client = await connectRaw(url)
+      client.ask('GET / HTTP/1.1', 'Host: x', 'Content-Length: 100')
+      await client.closed
+      assert.match(client.rest().toString('latin1'), /\r\n\r\nx{100}$/)
+    })
+
+    test('slow headers are answered with 408, and the connection is free (X178)', async () => {
+      const { url } = await start(sayOk, { ...tls(), timeouts: { headers: 200 } })
+      const client = await connectRaw(url)
+      client.send('GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ')
+      assert.equal((await client.reply()).status, 408)
+      await client.closed
+    })
+
+    test('whoever takes nothing of an answer loses the connection (X178)', async () => {
+      const body = Buffer.alloc(32 * 1024 * 1024, 'x')
+      const closed = Promise.withResolvers<boolean>()
+      const { url } = await start(
+        (_request, response) => {
+          response.once('close', () => closed.resolve(response.writableFinished))
+          response.writeHead(200, { 'content-length': body.length }).end(body)
+        },
+        { ...tls(), timeouts: { idle: 300 } },
+      )
+      const client = await connectRaw(url, { paused: true })
+      client.ask('GET / HTTP/1.1', 'Host: x')
+      assert.equal(await closed.promise, false)
+      client.reset()
+    })
+
+    test('CONNECT is refused, and headers that are too long are (P19, A100)', async () => {
+      const { url } = await start(sayOk, tls())
+      const tunnel = await connectRaw(url)
+      tunnel.ask('CONNECT example.org:443 HTTP/1.1', 'Host: example.org:443')
+      assert.equal((await tunnel.reply()).status, 405)
+      await tunnel.closed
+      const flood = await connectRaw(url)
+      flood.ask('GET / HTTP/1.1', 'Host: x', `X: ${'x'.repeat(70_000)}`)
+      assert.equal((await flood.reply()).status, 431)
+      await flood.closed
+    })
+
+    test('a length and chunks at once, and two lengths, are refused', async () => {
+      const { url } = await start(sayOk, tls())
+      const strange = [
+        ['Content-Length: 5', 'Transfer-Encoding: chunked'],
+        ['Transfer-Encoding: chunked', 'Content-Length: 5'],
+        ['Content-Length: 5', 'Content-Length: 6'],
+        ['Content-Length: 5', 'Content-Length: 5'],
+        ['Content-Length: +5'],
+        ['Transfer-Encoding: chunked, identity'],
+      ]
+      for (const headers of strange) {
+        const client = await connectRaw(url)
+        client.ask('POST / HTTP/1.1', 'Host: x', ...headers)
+        client.send('0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n')
+        const { status } = await client.reply()
+        assert.equal(status, 400, headers.join())
+        await client.closed
+        assert.equal(client.rest().length, 0, headers.join())
+      }
+    })
+
+    test('an unknown transfer coding ends the connection', async () => {
+      const seen: unknown[] = []
+      const { url } = await start((request, response) => {
+        seen.push(request.url)
+        sayOk(request, response)
+      }, tls())
+      const client = await connectRaw(url)
+      client.ask('POST / HTTP/1.1', 'Host: x', 'Transfer-Encoding: xchunked')
+      client.send('0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n')
+      await client.closed
+      assert.ok(!seen.includes('/smuggled'))
+    })
+
+    test('an expectation that nobody has is no reason to refuse', async () => {
+      const { url } = await start(sayOk, tls())
+      const client = await connectRaw(url)
+      client.ask('GET / HTTP/1.1', 'Host: x', 'Expect: a-miracle')
+      assert.equal((await client.reply()).status, 200)
+      client.socket.destroy()
+    })
+  })
+}
+
+test('a TLS hello on a plain port gets a reply that begins with HTTP/ (T17)', async () => {
+  const { url } = await start(sayOk)
+  const client = await connectRaw(url)
+  client.send(await recordHello())
+  assert.equal((await client.reply()).status, 400)
+  await client.closed
+})
+
+/** The first bytes of a TLS client. */
+async function recordHello(): Promise<Buffer> {
+  const heard = Promise.withResolvers<Buffer>()
+  const server = createServer((socket) => socket.once('data', heard.resolve)).listen(0)
+  await once(server, 'listening')
+  const address = server.address()
+  const hello = connectTls({ port: typeof address === 'object' ? (address?.port ?? 0) : 0 })
+  hello.on('error', () => {})
+  try {
+    return await heard.promise
+  } finally {
+    hello.destroy()
+    server.close()
+  }
+}
+
+test('a new key pair holds for the next connection, and the old one for those there are', async () => {
+  const { listeners, url } = await start(sayOk, { tls: pair })
+  const subjectOf = async () => {
+    const socket = connectTls({ port: Number(new URL(url).port), rejectUnauthorized: false })
+    const secure = Promise.withResolvers<string>()
+    socket.once('secureConnect', () => secure.resolve(socket.getPeerCertificate().fingerprint256))
+    const fingerprint = await secure.promise
+    socket.destroy()
+    return fingerprint
+  }
+  const old = await connectRaw(url)
+  const before = await subjectOf()
+  listeners.setKeyPair(await authority.issue(['IP:127.0.0.1']))
+  assert.notEqual(await subjectOf(), before)
+  old.ask('GET / HTTP/1.1', 'Host: x')
+  assert.equal((await old.reply()).status, 200)
+  assert.throws(() => listeners.setKeyPair({ certificate: 'none', key: 'none' }))
+  assert.notEqual(await subjectOf(), before)
+})
+
+test('several addresses share one port, and a host that cannot be bound is an error', async () => {
+  const { listeners } = await start(sayOk, { hosts: ['127.0.0.1', '::1'] })
+  const ports = new Set(listeners.addresses.map(({ port }) => port))
+  assert.equal(ports.size, 1)
+  await assert.rejects(start(sayOk, { hosts: ['192.0.2.1'] }), { code: 'EADDRNOTAVAIL' })
+})

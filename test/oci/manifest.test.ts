@@ -1,0 +1,161 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { isRegistryError } from '../../src/oci/errors.ts'
+import { childrenOf, mediaTypes, parseManifest } from '../../src/oci/manifest.ts'
+import { blobOf, makeImage, makeIndex, randomBlob } from '../support/images.ts'
+
+const parse = (document: unknown) => parseManifest(Buffer.from(JSON.stringify(document)))
+const { digest } = randomBlob(10)
+const descriptor = { mediaType: 'application/octet-stream', digest, size: 10 }
+
+function refuses(bytes: Buffer | string): void {
+  assert.throws(
+    () => parseManifest(Buffer.from(bytes)),
+    (error) => isRegistryError(error, 'MANIFEST_INVALID'),
+    String(bytes).slice(0, 100),
+  )
+}
+
+test('an image tells its config and layers, an index its children', () => {
+  const image = makeImage()
+  const seen = parseManifest(image.bytes)
+  assert.equal(seen.mediaType, mediaTypes.ociManifest)
+  assert.equal(seen.isIndex, false)
+  assert.deepEqual(
+    seen.references.map((reference) => [reference.digest, reference.size]),
+    image.blobs.map((blob) => [blob.digest, blob.bytes.length]),
+  )
+  const index = makeIndex([image, makeImage({ docker: true })])
+  const list = parseManifest(index.bytes)
+  assert.equal(list.isIndex, true)
+  assert.deepEqual(
+    list.references.map(({ mediaType }) => mediaType),
+    [mediaTypes.ociManifest, mediaTypes.dockerManifest],
+  )
+  assert.equal(childrenOf(index.bytes).length, 2)
+  assert.deepEqual(childrenOf(image.bytes), [])
+})
+
+test('the media type is the one that the bytes say, else the one that their fields imply', () => {
+  for (const mediaType of Object.values(mediaTypes))
+    assert.equal(parse({ mediaType }).mediaType, mediaType)
+  assert.equal(
+    parse({ mediaType: 'application/x.new+json', odd: 1 }).mediaType,
+    'application/x.new+json',
+  )
+  assert.equal(parse({ manifests: [] }).mediaType, mediaTypes.ociIndex)
+  assert.equal(parse({ config: descriptor, layers: [] }).mediaType, mediaTypes.ociManifest)
+  assert.equal(parse({ fsLayers: [] }).mediaType, mediaTypes.dockerSchema1)
+  assert.equal(parse({ fsLayers: [], signatures: [] }).mediaType, mediaTypes.dockerSignedSchema1)
+})
+
+test('what could be read as two kinds is refused (GHSA-77vh-xpmg-72qh)', () => {
+  for (const mediaType of [undefined, mediaTypes.ociIndex, mediaTypes.ociManifest]) {
+    refuses(JSON.stringify({ mediaType, manifests: [descriptor], layers: [descriptor] }))
+    refuses(JSON.stringify({ mediaType, manifests: [], layers: [] }))
+    refuses(JSON.stringify({ mediaType, manifests: [descriptor], config: descriptor }))
+  }
+})
+
+test('what says nothing of its kind is refused', () => {
+  for (const document of [{}, { layers: [] }, { config: descriptor }, { schemaVersion: 2 }])
+    refuses(JSON.stringify(document))
+})
+
+test('what is no manifest at all is refused: pages, other JSON, cut-off JSON (U39)', () => {
+  const strange = ['', ' ', '<html></html>', 'null', '[]', '1', '"x"', '{', '{"mediaType":']
+  for (const text of strange) refuses(text)
+  refuses(Buffer.from([0x1f, 0x8b, 0, 0]))
+  refuses(`\ufeff${JSON.stringify({ manifests: [] })}`)
+  for (const mediaType of [
+    1,
+    '',
+    'text',
+    'text/html; charset=utf-8',
+    'a/b\r\nX-Injected: 1',
+    'ä/b',
+  ])
+    refuses(JSON.stringify({ mediaType, manifests: [] }))
+  for (const manifests of ['x', {}, 1]) refuses(JSON.stringify({ manifests }))
+})
+
+test('a list that was written as null is an empty one, as Go programs write it', () => {
+  assert.equal(parse({ mediaType: mediaTypes.ociIndex, manifests: null }).references.length, 0)
+  const image = parse({ mediaType: mediaTypes.ociManifest, config: descriptor, layers: null })
+  assert.equal(image.references.length, 1)
+  assert.equal(parse({ config: descriptor, layers: [], manifests: null }).isIndex, false)
+  assert.deepEqual(childrenOf(Buffer.from('{"mediaType":"a/b","manifests":null}')), [])
+})
+
+test('layers that live elsewhere are none of ours (H125)', () => {
+  const foreign = { ...descriptor, urls: ['https://example.org/layer'] }
+  const seen = parse({ config: descriptor, layers: [foreign, { ...descriptor, urls: [] }] })
+  assert.equal(seen.references.length, 2)
+})
+
+test('descriptors of another shape are passed over, and do not spoil the rest', () => {
+  const odd = [
+    null,
+    'x',
+    {},
+    { ...descriptor, digest: 'sha256:bad' },
+    { ...descriptor, digest: 'sha384:abc' },
+    { ...descriptor, size: -1 },
+    { ...descriptor, size: 1.5 },
+    { ...descriptor, size: '10' },
+    { ...descriptor, mediaType: 7 },
+  ]
+  const seen = parse({ config: descriptor, layers: [...odd, descriptor] })
+  assert.deepEqual(seen.references, [descriptor, descriptor])
+})
+
+test('fields that are not known, odd whitespace and digests of sha512 make no difference (H126)', () => {
+  const long = blobOf(Buffer.from('x'), 'sha512').digest
+  const document = {
+    unknown: { deep: [1] },
+    config: { ...descriptor, digest: long, annotations: { a: 'b' } },
+    layers: [{ ...descriptor, unknown: 1 }],
+  }
+  for (const indent of [undefined, 1, '\t']) {
+    const text = ` \r\n\t${JSON.stringify(document, undefined, indent)}\n\n`
+    const { references, mediaType } = parseManifest(Buffer.from(text))
+    assert.equal(mediaType, mediaTypes.ociManifest)
+    assert.deepEqual(references, [{ ...descriptor, digest: long }, descriptor])
+  }
+})
+
+test('whatever the bytes are, they are a manifest or MANIFEST_INVALID', () => {
+  const field = fc.constantFrom('mediaType', 'config', 'layers', 'manifests', 'blobs', 'fsLayers')
+  const document = fc.dictionary(field, fc.oneof(fc.jsonValue(), fc.array(fc.jsonValue())))
+  const bytes = fc.oneof(
+    fc.uint8Array(),
+    fc.json().map((text) => Buffer.from(text)),
+    document.map((fields) => Buffer.from(JSON.stringify(fields))),
+  )
+  fc.assert(
+    fc.property(bytes, (content) => {
+      try {
+        const { mediaType, references } = parseManifest(Buffer.from(content))
+        assert.match(mediaType, /^[\w!#$&.+^-]+\/[\w!#$&.+^-]+$/)
+        for (const { size } of references) assert.ok(Number.isSafeInteger(size) && size >= 0)
+      } catch (error) {
+        assert.ok(isRegistryError(error, 'MANIFEST_INVALID'), String(error))
+      }
+    }),
+  )
+})
+
+test('documents that are very deep or very wide end in time', () => {
+  const deep = `{"mediaType":"a/b","x":${'['.repeat(1_000_000)}${']'.repeat(1_000_000)}}`
+  const wide = JSON.stringify({ manifests: Array.from({ length: 60_000 }, () => ({ x: 1 })) })
+  const began = performance.now()
+  for (const text of [deep, wide]) {
+    try {
+      parseManifest(Buffer.from(text))
+    } catch (error) {
+      assert.ok(isRegistryError(error, 'MANIFEST_INVALID'), String(error))
+    }
+  }
+  assert.ok(performance.now() - began < 5000)
+})

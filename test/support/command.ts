@@ -1,0 +1,92 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { setTimeout as sleep } from 'node:timers/promises'
+
+/** How a command ended. */
+export type Finished = {
+  readonly status: number | null
+  readonly signal: NodeJS.Signals | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+/** A running `berth …`. */
+export interface Command {
+  readonly pid: number
+  stdout(): string
+  stderr(): string
+  /** Waits for what it writes to standard output. Rejects with all that it wrote if it ends before. */
+  wrote(pattern: RegExp): Promise<RegExpExecArray>
+  signal(name: NodeJS.Signals): void
+  readonly finished: Promise<Finished>
+}
+
+export type CommandOptions = {
+  /** Nothing of our own environment is passed on. */
+  readonly environment?: Readonly<Record<string, string>>
+  readonly directory?: string
+  /** For standard input, which then ends. */
+  readonly input?: string
+  /** Module that is loaded into the process before Berth. */
+  readonly preload?: string
+}
+
+const main = new URL('../../src/main.ts', import.meta.url).pathname
+/** Milliseconds: the machine may be busy with something else. */
+const patience = 60_000
+
+/** Starts `berth` with these arguments. */
+export function startCommand(args: readonly string[], options: CommandOptions = {}): Command {
+  const { environment = {}, directory, input, preload } = options
+  const preloading = preload === undefined ? [] : ['--import', preload]
+  const child = spawn(process.execPath, [...preloading, main, ...args], {
+    env: { PATH: '/usr/bin:/bin', ...environment },
+    ...(directory !== undefined && { cwd: directory }),
+  })
+  const timer = setTimeout(() => child.kill('SIGKILL'), patience)
+  let stdout = ''
+  let stderr = ''
+  child.stdout.on('data', (bytes: Buffer) => {
+    stdout += bytes.toString()
+  })
+  child.stderr.on('data', (bytes: Buffer) => {
+    stderr += bytes.toString()
+  })
+  child.stdin.on('error', () => {})
+  child.stdin.end(input ?? '')
+  const finished = endOf(child).then((end) => {
+    clearTimeout(timer)
+    return { ...end, stdout, stderr }
+  })
+
+  return {
+    pid: child.pid ?? 0,
+    stdout: () => stdout,
+    stderr: () => stderr,
+    wrote: async (pattern) => {
+      for (;;) {
+        const match = pattern.exec(stdout)
+        if (match !== null) return match
+        if (child.exitCode !== null || child.signalCode !== null)
+          throw new Error(`berth ${args.join(' ')} did not write ${pattern}:\n${stdout}${stderr}`)
+        await sleep(20)
+      }
+    },
+    signal: (name) => void child.kill(name),
+    finished,
+  }
+}
+
+/** Runs `berth` with these arguments to its end. */
+export function runCommand(
+  args: readonly string[],
+  options: CommandOptions = {},
+): Promise<Finished> {
+  return startCommand(args, options).finished
+}
+
+function endOf(child: ChildProcess): Promise<Pick<Finished, 'status' | 'signal'>> {
+  const ended = Promise.withResolvers<Pick<Finished, 'status' | 'signal'>>()
+  child.on('error', ended.reject)
+  child.on('close', (status, signal) => ended.resolve({ status, signal }))
+  return ended.promise
+}

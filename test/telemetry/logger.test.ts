@@ -1,0 +1,89 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { createTelemetry } from '../../src/telemetry/telemetry.ts'
+import { createCanaries } from '../support/canaries.ts'
+import { watchedTelemetry } from '../support/telemetry.ts'
+
+const canaries = createCanaries()
+
+/** As gaxios, and with it google-auth-library, throws them: all that was sent hangs on it. */
+function httpClientError(message: string): Error {
+  const config = {
+    url: `https://sts.example.org/token?assertion=${canaries.secret('query')}`,
+    headers: { authorization: `Bearer ${canaries.secret('header')}` },
+    body: new URLSearchParams({ subject_token: canaries.secret('body') }),
+  }
+  const response = { config, data: { access_token: canaries.secret('answer') }, status: 400 }
+  return Object.assign(new Error(message), { code: 'ERR_BAD', config, response, request: config })
+}
+
+test('of an error that a library threw, its name, code and message are told, and no more', async () => {
+  const { telemetry, logs } = watchedTelemetry()
+  const error = httpClientError(`401 for Bearer ${canaries.secret('message')}`)
+  telemetry.log.error({ err: error }, 'failed')
+  telemetry.log.error({ err: new Error('above', { cause: error }) }, 'failed')
+  telemetry.log.error(error)
+  telemetry.log.error({ err: `Basic ${canaries.secret('text')}` })
+  telemetry.log.error({ err: { headers: { authorization: canaries.secret('object') } } })
+  const [first, second] = logs()
+  const told = { type: 'Error', code: 'ERR_BAD', message: '401 for Bearer [redacted]' }
+  assert.deepEqual(first?.['err'], told)
+  assert.deepEqual(second?.['err'], { type: 'Error', message: 'above', cause: told })
+  await canaries.assertUnseen({ texts: [JSON.stringify(logs())] })
+})
+
+test('fields that bear the name of a secret are hidden', async () => {
+  const { telemetry, logs } = watchedTelemetry()
+  for (const name of ['authorization', 'password', 'token', 'secret', 'cookie'])
+    telemetry.log.info({ [name]: canaries.secret(name) }, 'told')
+  telemetry.log.child({ token: canaries.secret('child') }).info('told')
+  assert.equal(logs()[0]?.['authorization'], '[redacted]')
+  await canaries.assertUnseen({ texts: [JSON.stringify(logs())] })
+})
+
+test('a fault of ours tells where it happened, a fault of others does not', () => {
+  const { telemetry, logs } = watchedTelemetry()
+  const fault = () => (undefined as unknown as { x: { y: 1 } }).x.y
+  try {
+    fault()
+  } catch (err) {
+    telemetry.log.error({ err })
+  }
+  telemetry.log.error({ err: new Error('refused') })
+  const [ours, others] = logs().map(({ err }) => JSON.stringify(err))
+  assert.match(ours ?? '', /logger\.test\.ts/)
+  assert.doesNotMatch(others ?? '', /logger\.test\.ts/)
+})
+
+test('errors that go round in circles end', () => {
+  const { telemetry, logs } = watchedTelemetry()
+  const first = new Error('first')
+  first.cause = new Error('second', { cause: first })
+  telemetry.log.error({ err: first })
+  assert.ok(JSON.stringify(logs()).length < 2000)
+})
+
+test('a line is one line, whatever is in it', () => {
+  const lines: string[] = []
+  const { log } = createTelemetry({
+    level: 'info',
+    output: { write: (line) => void lines.push(line) },
+  })
+  log.info({ agent: 'a\nb\r\n{"level":"fatal"}\u2028' }, 'x\ny')
+  assert.equal(lines.length, 1)
+  assert.equal(lines[0]?.trimEnd().includes('\n'), false)
+  assert.equal(JSON.parse(lines[0] ?? '').level, 'info')
+})
+
+test('below its level nothing is written, and nothing at all when silent', () => {
+  const { telemetry, logs } = watchedTelemetry('warn')
+  telemetry.log.info('quiet')
+  telemetry.log.warn('heard')
+  assert.deepEqual(
+    logs().map(({ level }) => level),
+    ['warn'],
+  )
+  const silent = watchedTelemetry('silent')
+  silent.telemetry.log.fatal('quiet')
+  assert.deepEqual(silent.logs(), [])
+})

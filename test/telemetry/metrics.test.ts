@@ -1,0 +1,48 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { createMetrics } from '../../src/telemetry/metrics.ts'
+
+/** Name and type of every metric in the exposition format. */
+async function exposed(): Promise<readonly (readonly [name: string, type: string])[]> {
+  const text = await createMetrics().text()
+  return [...text.matchAll(/^# TYPE (\S+) (\S+)$/gm)].map(([, name = '', type = '']) => [
+    name,
+    type,
+  ])
+}
+
+test('every metric bears our name, or one that dashboards know, and its unit', async () => {
+  for (const [name, type] of await exposed()) {
+    assert.match(name, /^(berth|registry_proxy|process|nodejs)_[a-z0-9_]+$/)
+    if (!/^(berth|registry_proxy)_/.test(name)) continue
+    assert.equal(type === 'counter', name.endsWith('_total'), name)
+    if (type === 'histogram') assert.match(name, /_seconds$/)
+  }
+})
+
+test("Distribution's names are there, so that its dashboards go on working", async () => {
+  const names = (await exposed()).map(([name]) => name)
+  for (const what of ['requests', 'hits', 'misses', 'pulled_bytes', 'pushed_bytes'])
+    assert.ok(names.includes(`registry_proxy_${what}_total`), what)
+})
+
+test('a label that was not declared is an error, not a series', () => {
+  const metrics = createMetrics()
+  const labels = { route: '/v2/', method: 'GET', code: 200, path: '/v2/random' }
+  assert.throws(() => metrics.httpRequests.inc(labels))
+})
+
+test('what is watched is set anew before each scrape', async () => {
+  const metrics = createMetrics()
+  let blobs = 0
+  metrics.watch(() => metrics.cacheBlobs.set(++blobs))
+  await metrics.text()
+  assert.match(await metrics.text(), /^berth_cache_blobs 2$/m)
+})
+
+test('two sets of metrics know nothing of each other', async () => {
+  const [one, other] = [createMetrics(), createMetrics()]
+  one.cacheEvictions.inc(5)
+  assert.match(await one.text(), /^berth_cache_evictions_total 5$/m)
+  assert.match(await other.text(), /^berth_cache_evictions_total 0$/m)
+})
