@@ -134,6 +134,10 @@ test('what is listed for realms is not thereby listed for redirects, nor the oth
   assert.equal(redirect('https://cdn.other.org/x', lists), 'listed')
 })
 
+test('a listed name counts in any case, as names do', () => {
+  assert.equal(redirect('https://cdn.other.org/x', { redirects: ['CDN.Other.org'] }), 'listed')
+})
+
 test('other schemes are never allowed', () => {
   for (const url of ['file:///etc/passwd', 'data:text/plain,x', 'ftp://registry.example.com/x']) {
     assert.equal(redirect(url), undefined, url)
