@@ -15,7 +15,8 @@ export function useClock(
   timers: readonly 'setTimeout'[] = [],
 ): Clock {
   if (!('mock' in t)) throw new Error('the clock belongs to one test')
-  let now = performance.now()
+  // Whole, so that sums of steps are exact.
+  let now = Math.ceil(performance.now())
   t.mock.method(performance, 'now', () => now)
   if (timers.length > 0) t.mock.timers.enable({ apis: [...timers, 'Date'], now: Date.now() })
   return {
