@@ -103,8 +103,8 @@ export function createExchange(options: ExchangeOptions): Exchange {
   const sendAuthorized = async (question: Question, url: URL): Promise<Answer> => {
     const attempt: Attempt = {}
     for (;;) {
-      attempt.sent = await authorization.header(question.scope)
-      const answer = await sendOnce(question, url, 'own', attempt.sent)
+      const authorize = await authorization.header(attempt, question.scope)
+      const answer = await sendOnce(question, url, 'own', authorize)
       if (answer.status !== 401) {
         authorization.accepted(attempt)
         return answer
