@@ -50,10 +50,12 @@ type Scheme =
   | { readonly kind: 'basic' }
   | { readonly kind: 'bearer'; readonly realm: URL; readonly service: string | undefined }
 
+/** What is empty or of another type is as good as missing: endpoints write null, or text. */
+const filled = z.string().min(1).optional().catch(undefined)
 const tokenSchema = z.looseObject({
-  token: z.string().optional(),
-  access_token: z.string().optional(),
-  expires_in: z.number().optional(),
+  token: filled,
+  access_token: filled,
+  expires_in: z.coerce.number().positive().optional().catch(undefined),
 })
 
 const longestTokenAnswer = 64 * 1024

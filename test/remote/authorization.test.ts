@@ -3,6 +3,7 @@ import { after, afterEach, beforeEach, test } from 'node:test'
 import { isRegistryError } from '../../src/oci/errors.ts'
 import { parseRepositoryName } from '../../src/oci/reference.ts'
 import type { Remote, RemoteOptions } from '../../src/remote/remote.ts'
+import { eventually } from '../support/berth.ts'
 import { basicOf, createCanaries } from '../support/canaries.ts'
 import { useClock } from '../support/clock.ts'
 import {
@@ -12,6 +13,7 @@ import {
   createBarrier,
   openRemote,
   settle,
+  shortTimeouts,
   tellingTelemetry,
 } from '../support/remotes.ts'
 import { startTokenRegistry, type TokenRegistry } from '../support/token-registry.ts'
@@ -443,6 +445,32 @@ test('what a token endpoint answers instead of a token is told as its fault', as
       told.push(error.message)
       return error.status === wanted
     })
+  }
+})
+
+test('a token endpoint is understood whatever it leaves empty or writes as text', async () => {
+  for (const answer of [
+    { token: '', access_token: 'right' },
+    { access_token: 'right' },
+    { token: 'right', access_token: null },
+    { token: 'right', expires_in: '3600' },
+    { token: 'right', expires_in: null },
+    { token: 'right', expires_in: 0 },
+  ]) {
+    const gateway = await startWebServer((seen, response) => {
+      if (seen.path.startsWith('/token')) return sendJson(response, answer)
+      const isRight = seen.headers['authorization'] === 'Bearer right'
+      if (!isRight) response.setHeader('www-authenticate', `Bearer realm="${gateway.url}/token"`)
+      sendJson(response, { tags: ['v1'] }, isRight ? 200 : 401)
+    })
+    try {
+      const remote = open(changingSource(anonymous), { url: gateway.url })
+      assert.deepEqual(await remote.tags(name), ['v1'], JSON.stringify(answer))
+      assert.deepEqual(await remote.tags(name), ['v1'])
+      assert.equal(gateway.count('/token'), 1, JSON.stringify(answer))
+    } finally {
+      await gateway.close()
+    }
   }
 })
 
