@@ -109,15 +109,21 @@ export function createExchange(options: ExchangeOptions): Exchange {
         authorization.accepted(attempt)
         return answer
       }
-      if (
-        !(await authorization.challenged(
-          attempt,
-          question.scope,
-          answer.header('www-authenticate'),
-        ))
-      )
-        return answer
+      if (!(await isWorthAnother(attempt, question.scope, answer))) return answer
       answer.drop()
+    }
+  }
+
+  const isWorthAnother = async (
+    attempt: Attempt,
+    scope: string,
+    answer: Answer,
+  ): Promise<boolean> => {
+    try {
+      return await authorization.challenged(attempt, scope, answer.header('www-authenticate'))
+    } catch (error) {
+      answer.drop()
+      throw error
     }
   }
 

@@ -474,6 +474,17 @@ test('a token endpoint is understood whatever it leaves empty or writes as text'
   }
 })
 
+test('a refusal that ends with an error of ours leaves no connection behind', async () => {
+  registry.server.answer((_seen, response) => {
+    response.writeHead(401, { 'www-authenticate': `Bearer realm="${stranger.url}/token"` })
+    response.end(Buffer.alloc(30_000_000))
+  })
+  const timeouts = { ...shortTimeouts, idle: 60_000 }
+  const remote = open(changingSource(password()), { timeouts })
+  for (let times = 0; times < 5; times += 1) await assert.rejects(remote.tags(name))
+  await eventually('unread answers are let go of', () => registry.server.connections.open <= 1)
+})
+
 test('a token endpoint that redirects is not followed', async () => {
   registry.giveToken = (_seen, response) =>
     void response.writeHead(307, { location: `${stranger.url}/token` }).end()
