@@ -474,6 +474,18 @@ test('a token endpoint is understood whatever it leaves empty or writes as text'
   }
 })
 
+test('a source that gives the same credential again leaves its tokens in use', async () => {
+  const credential = password()
+  registry.user = [credential.username, credential.password]
+  const source = changingSource(credential)
+  source.lifetime = 200
+  const remote = open(source)
+  await remote.tags(name)
+  while (source.fetches < 3) await settle()
+  await remote.tags(name)
+  assert.equal(registry.tokens.length, 1)
+})
+
 test('a refusal that ends with an error of ours leaves no connection behind', async () => {
   registry.server.answer((_seen, response) => {
     response.writeHead(401, { 'www-authenticate': `Bearer realm="${stranger.url}/token"` })
