@@ -104,6 +104,18 @@ test('an entry without a password, or with an identity token, is an error that s
   await refuse({ auths: { 'ghcr.io': { identitytoken } } }, /identity token, which this version/)
 })
 
+test('a file that is no configuration is an error, which shows nothing of it', async () => {
+  // The parser shows some ten characters around what it does not like.
+  const password = canaries.secret('password')
+  for (const content of [password, `{"auths":x"${password}"`, `{"auths":{"ghcr.io":"${password}`]) {
+    const error = await read(content).catch((thrown: unknown) => String(thrown))
+    assert.equal(error, `Error: ${file} is not JSON`)
+  }
+  const auth = 7
+  await refuse({ auths: { 'ghcr.io': { auth } } }, /not what it should be: auths\.ghcr\.io\.auth/)
+  await refuse([password], /not what it should be/)
+})
+
 test('a file that is not there is an error', async () => {
   const source = createDockerConfigSource({ file: join(directory, 'missing'), host: 'ghcr.io' })
   await assert.rejects(source.fetch(), /ENOENT/)
