@@ -88,6 +88,8 @@ function classify(code: string, message: string): readonly [Fault, string] {
 function firstWithCode(error: unknown): { code: string; message: string } {
   if (error instanceof AggregateError && !('code' in error)) return firstWithCode(error.errors[0])
   if (!(error instanceof Error)) return { code: '', message: String(error) }
+  // The client's parser has a code for few of the things that it refuses.
+  if (error.name === 'HTTPParserError') return { code: 'HPE_INVALID', message: error.message }
   if ('code' in error && typeof error.code === 'string') {
     const inner =
       error.cause instanceof Error && error.code === 'UND_ERR_SOCKET'

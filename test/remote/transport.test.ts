@@ -184,6 +184,17 @@ test('two opinions about a length are none: two Content-Lengths, or one beside c
     await assert.rejects(async () => readAll((await ask(path)).body), failure('broken', 503))
 })
 
+test('what is no HTTP is garbled (U55)', async () => {
+  for (const [path, bytes] of [
+    ['/ssh', 'SSH-2.0-OpenSSH_9.6\r\n'],
+    ['/negative', 'HTTP/1.1 200 OK\r\ncontent-length: -4\r\n\r\nfour'],
+    ['/control', 'HTTP/1.1 200 OK\r\nx: a\0b\r\ncontent-length: 0\r\n\r\n'],
+  ] as const) {
+    upstream.on(`GET ${path}`, ({ write }) => write(bytes))
+    await assert.rejects(ask(path), failure('garbled', 502, /not HTTP/))
+  }
+})
+
 test('an answer that is dropped leaves its connection to the next, if little of it is left', async () => {
   upstream.on('GET /small', ({ reply }) => reply(200, {}, Buffer.alloc(1000)))
   for (let times = 0; times < 3; times += 1) {
