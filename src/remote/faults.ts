@@ -77,6 +77,8 @@ export function toUpstreamFailure(error: unknown, origin: string): RegistryError
 }
 
 function classify(code: string, message: string): readonly [Fault, string] {
+  const byProxy = /^Proxy response \((\d+)\)/.exec(message)?.[1]
+  if (byProxy !== undefined) return ['unreachable', `the forward proxy answered ${byProxy}`]
   if (socketCodes.has(code)) return ['broken', 'the connection broke']
   if (tlsCode.test(code))
     return ['untrusted', `TLS: ${redact(message)} (certificateAuthorities adds a company's own)`]

@@ -168,6 +168,27 @@ test('this machine is never asked for through a proxy', async () => {
   assert.equal(proxy.asked.length, before)
 })
 
+test("a proxy's own user and password go to the proxy alone, and into no error", async (t) => {
+  const password = canaries.password('me')
+  const basic = `Basic ${Buffer.from(`me:${password}`).toString('base64')}`
+  const strict = await startConnectProxy({
+    route: () => ({ host: '127.0.0.1', port: right.port }),
+    wants: basic,
+  })
+  t.after(() => strict.close())
+  const withUser = (user: string) => strict.url.replace('http://', `http://${user}@`)
+  await ask(through({ https: withUser(`me:${password}`) }), 'https://registry.example.com/v2/')
+  assert.equal(strict.authorizations.at(-1), basic)
+  const wrong = through({ https: withUser(`you:${password}`) })
+  await assert.rejects(ask(wrong, 'https://registry.example.com/v2/'), (error) => {
+    assert.ok(error instanceof UpstreamFailure)
+    assert.match(error.message, /407/)
+    assert.ok(!error.message.includes(password))
+    return true
+  })
+  assert.ok(right.requests.every(({ headers }) => headers['proxy-authorization'] === undefined))
+})
+
 test('a proxy that is not there is unreachable', async () => {
   const gone = await startConnectProxy()
   await gone.close()
@@ -183,5 +204,22 @@ test('a proxy that hangs up is a failure, and not waited for', async (t) => {
   await assert.rejects(
     ask(through({ https: rude.url }), 'https://registry.example.com/v2/'),
     (error) => error instanceof UpstreamFailure,
+  )
+})
+
+test('a proxy that never answers is given up after the connect limit (U24)', async (t) => {
+  const silent = await startConnectProxy({ onConnect: () => {} })
+  t.after(() => silent.close())
+  const transport = open({
+    proxy: { https: silent.url },
+    timeouts: { ...shortTimeouts, connect: 300, firstByte: 300 },
+  })
+  const late = new Promise((resolve) =>
+    setTimeout(resolve, 10_000, 'nothing within 10 seconds').unref(),
+  )
+  const asked = ask(transport, 'https://registry.example.com/v2/')
+  await assert.rejects(
+    Promise.race([asked, late.then((text) => Promise.reject(new Error(String(text))))]),
+    failure('slow'),
   )
 })
