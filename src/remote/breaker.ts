@@ -6,7 +6,7 @@ const tolerance = 5
 const firstPause = 2000
 const longestPause = 30_000
 /** The longest quiet that a Retry-After gets, in milliseconds. */
-const longestQuiet = 60_000
+export const longestQuiet = 60_000
 /**
  * Quiet after a 429 that names none: what is left of Artifact Registry's minute is not known, and
  * this is polite.

@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { isRegistryError, RegistryError } from '../oci/errors.ts'
 import type { Metrics } from '../telemetry/telemetry.ts'
 import type { Attempt, Authorization } from './authorization.ts'
-import { type Breaker, parseRetryAfter } from './breaker.ts'
+import { type Breaker, longestQuiet, parseRetryAfter } from './breaker.ts'
 import { UpstreamFailure } from './faults.ts'
 import type { Origins, Trust } from './origins.ts'
 import { readBody } from './read-body.ts'
@@ -46,7 +46,10 @@ const mostRetries = 2
 const mostRedirects = 3
 /** Before a retry, in milliseconds; doubled for the second, spread by half. */
 const retryDelay = 150
-/** An upstream that wants to be left alone for longer than this, in seconds, is not tried again. */
+/**
+ * An upstream that wants to be left alone for longer than this, in seconds, is not tried again; one that
+ * does for less, not before.
+ */
 const longestWait = 5
 const redirects = new Set([301, 302, 303, 307, 308])
 const refusals = new Set([401, 403, 429])
@@ -184,8 +187,9 @@ export function createExchange(options: ExchangeOptions): Exchange {
         return answer
       } catch (error) {
         record(error)
-        if (question.signal?.aborted || !isWorthRetrying(error, retries)) throw softened(error)
-        await sleep(retryDelay * 2 ** retries * (0.5 + Math.random()))
+        const pause = question.signal?.aborted ? undefined : pauseBeforeRetry(error, retries)
+        if (pause === undefined) throw softened(error)
+        await sleep(pause)
       }
     }
   }
@@ -215,13 +219,16 @@ function urlOf(base: URL, path: string): URL {
   return url
 }
 
-function isWorthRetrying(error: unknown, retries: number): boolean {
-  if (!(error instanceof UpstreamFailure) || retries >= mostRetries) return false
-  if (error.fault === 'slow') return retries === 0
-  return (
-    error.fault === 'broken' ||
-    (error.fault === 'failing' && (error.retryAfter ?? 0) <= longestWait)
-  )
+/** In milliseconds; undefined for what is not tried again. */
+function pauseBeforeRetry(error: unknown, retries: number): number | undefined {
+  if (!(error instanceof UpstreamFailure) || retries >= mostRetries) return undefined
+  const { fault, quiet } = error
+  const isWorthIt =
+    fault === 'broken' ||
+    (fault === 'slow' && retries === 0) ||
+    (fault === 'failing' && quiet <= longestWait)
+  if (!isWorthIt) return undefined
+  return Math.max(retryDelay * 2 ** retries * (0.5 + Math.random()), quiet * 1000)
 }
 
 /** Clients retry a 429 at once and without reading Retry-After (containerd), so it ends here. */
@@ -230,7 +237,7 @@ function softened(error: unknown): unknown {
   const { message, retryAfter = 5 } = error
   return new RegistryError('UNAVAILABLE', {
     message,
-    retryAfter: Math.ceil(retryAfter),
+    retryAfter: Math.min(Math.ceil(retryAfter), longestQuiet / 1000),
     cause: error,
   })
 }

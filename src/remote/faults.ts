@@ -14,21 +14,27 @@ type Fault = 'unreachable' | 'broken' | 'slow' | 'untrusted' | 'garbled' | 'fail
  */
 export class UpstreamFailure extends RegistryError {
   readonly fault: Fault
+  /** Seconds that the upstream itself asked to be left alone for. */
+  readonly quiet: number
 
   constructor(
     fault: Fault,
     message: string,
-    { cause, retryAfter = 5 }: { cause?: unknown; retryAfter?: number },
+    { cause, retryAfter }: { cause?: unknown; retryAfter?: number },
   ) {
     super('UNAVAILABLE', {
       message,
       status: statuses[fault],
-      retryAfter: Math.ceil(retryAfter),
+      retryAfter: Math.ceil(retryAfter ?? usualRetryAfter),
       cause,
     })
     this.fault = fault
+    this.quiet = retryAfter ?? 0
   }
 }
+
+/** What clients are told when the upstream does not say, in seconds. */
+const usualRetryAfter = 5
 
 const statuses = {
   unreachable: 503,

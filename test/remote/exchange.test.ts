@@ -241,3 +241,32 @@ test('downloads do not wait for questions, nor questions for downloads', async (
   assert.equal((await remote.manifest(name, { tag }))?.digest, image.digest)
   for (const download of downloads) download?.drop()
 })
+
+test('an upstream that wants to be left alone for a moment is tried again after it (U47)', async () => {
+  const asked: number[] = []
+  upstream.on(
+    line,
+    (exchange) => {
+      asked.push(performance.now())
+      return failing(503, { 'retry-after': '1' })(exchange)
+    },
+    1,
+  )
+  upstream.on(line, ({ reply }) => {
+    asked.push(performance.now())
+    reply(200, {}, image.bytes)
+  })
+  assert.equal((await remote.manifest(name, { tag }))?.digest, image.digest)
+  const [first = 0, second = 0] = asked
+  // Node's timers may be a millisecond early.
+  assert.ok(second - first >= 990, `${second - first} ms`)
+})
+
+test('a Retry-After that is absurd is not passed on (U46)', async () => {
+  upstream.on(line, failing(429, { 'retry-after': '999999999' }))
+  for (let times = 0; times < 2; times += 1)
+    await assert.rejects(remote.manifest(name, { tag }), (error) => {
+      assert.ok(isRegistryError(error, 'UNAVAILABLE'))
+      return error.retryAfter === 60
+    })
+})
