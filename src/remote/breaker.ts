@@ -28,6 +28,8 @@ export interface Breaker {
   failed(why: string): void
   /** The upstream said 429; `seconds` from its Retry-After. */
   throttled(seconds: number | undefined): void
+  /** Nothing was learned of the upstream: if this was the probe, the next one is. */
+  abandoned(): void
   isOpen(): boolean
 }
 
@@ -83,6 +85,9 @@ export function createBreaker({ origin, onChange }: BreakerOptions): Breaker {
     throttled: (seconds) => {
       const asked = seconds === undefined ? usualQuiet : seconds * 1000
       open(Math.min(Math.max(asked, 1000), longestQuiet), 'it answered 429 (too many requests)')
+    },
+    abandoned: () => {
+      probeUntil = 0
     },
     isOpen: () => openUntil !== 0,
   }

@@ -160,6 +160,7 @@ export function createExchange(options: ExchangeOptions): Exchange {
     if (error instanceof UpstreamFailure) breaker.failed(error.message)
     else if (isRegistryError(error, 'TOOMANYREQUESTS')) breaker.throttled(error.retryAfter)
     else if (isRegistryError(error, 'DENIED')) breaker.succeeded()
+    else breaker.abandoned()
   }
 
   const refusalOf = async (answer: Answer): Promise<RegistryError> => {
@@ -186,8 +187,10 @@ export function createExchange(options: ExchangeOptions): Exchange {
         breaker.succeeded()
         return answer
       } catch (error) {
-        record(error)
-        const pause = question.signal?.aborted ? undefined : pauseBeforeRetry(error, retries)
+        const isWanted = question.signal?.aborted !== true
+        if (isWanted) record(error)
+        else breaker.abandoned()
+        const pause = isWanted ? pauseBeforeRetry(error, retries) : undefined
         if (pause === undefined) throw softened(error)
         await sleep(pause)
       }

@@ -84,6 +84,15 @@ test('a probe that never comes back is followed by another', () => {
   assert.equal(turnedAway(), undefined)
 })
 
+test('a probe of which nothing was learned is followed by another at once', () => {
+  fail(5)
+  clock.advance(2000)
+  assert.equal(turnedAway(), undefined)
+  breaker.abandoned()
+  assert.equal(turnedAway(), undefined)
+  assert.ok(turnedAway() !== undefined, 'one at a time')
+})
+
 test('failures of what was on its way when it opened do not lengthen the pause', () => {
   fail(5)
   fail(20)

@@ -270,3 +270,14 @@ test('a Retry-After that is absurd is not passed on (U46)', async () => {
       return error.retryAfter === 60
     })
 })
+
+test('downloads that are not wanted any more are no failures of the upstream (INV 9)', async () => {
+  const blob = randomBlob(1000)
+  for (let times = 0; times < 8; times += 1) {
+    const leaving = new AbortController()
+    upstream.on('/blobs/', () => leaving.abort(), 1)
+    await assert.rejects(remote.blob(name, blob.digest, 0, leaving.signal))
+  }
+  assert.equal(remote.trouble(), undefined)
+  assert.equal((await remote.manifest(name, { tag }))?.digest, image.digest)
+})
