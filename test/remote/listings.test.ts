@@ -74,6 +74,22 @@ test('a Link that is no next page ends the list', async () => {
   }
 })
 
+test('nobody else is asked for a next page, and a list that goes on there is not passed off as whole', async () => {
+  const links = [
+    `<${stranger.url}/v2/team/app/tags/list?last=x>; rel="next"`,
+    '<https://evil.example/v2/team/app/tags/list?last=x>; rel="next"',
+    `<//${stranger.host}/v2/team/app/tags/list?last=x>; rel="next"`,
+    '</v2/team/other/tags/list?last=x>; rel="next"',
+    '</v2/_catalog?last=x>; rel="next"',
+    '<file:///etc/passwd>; rel="next"',
+  ]
+  for (const link of links) {
+    pages({ '': [['one'], link], x: [['two']] })
+    await assert.rejects(remote.tags(name), isBroken, link)
+  }
+  assert.equal(stranger.requests.length, 0)
+})
+
 test('pages without an end are given up', async () => {
   pages({ '': [['one'], '<?last=>; rel="next"'] })
   const before = server.requests.length
@@ -121,6 +137,20 @@ test('an upstream below a path of its host is followed there, and written there 
     assert.equal(server.requests.at(-1)?.path, '/artifactory/docker/v2/team/app/tags/list?last=x')
   }
   await below.close()
+})
+
+test('a hostile Link costs no time (U55)', async () => {
+  for (const link of [
+    '<'.repeat(60_000),
+    '<>;'.repeat(20_000),
+    '<a>; rel='.repeat(6000),
+    `<a>${';'.repeat(60_000)}`,
+  ]) {
+    pages({ '': [['one'], link] })
+    const started = performance.now()
+    await remote.tags(name).catch(() => {})
+    assert.ok(performance.now() - started < 250, `${performance.now() - started} ms`)
+  }
 })
 
 const descriptor = {
