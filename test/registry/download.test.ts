@@ -188,3 +188,13 @@ test('a connection that is open already is used first', async () => {
   assert.deepEqual(await all(), bytes)
   assert.deepEqual(asked, [megabyte])
 })
+
+test('who ends it while it waits for the next attempt is told why it was ended (L96)', async () => {
+  const stop = new AbortController()
+  const reason = new RegistryError('UNAVAILABLE', { message: 'it took too long', status: 504 })
+  const { all } = over([{ sends: 10, breaks: broke() }], {
+    signal: stop.signal,
+    onResume: () => stop.abort(reason),
+  })
+  await assert.rejects(all(), (error) => error === reason)
+})
