@@ -50,6 +50,8 @@ export async function* download(options: DownloadOptions): AsyncGenerator<Buffer
         status: 502,
       })
     } catch (error) {
+      // It broke after the last byte: whether they are right, the digest tells.
+      if (size !== undefined && position >= size) return
       fruitless = position - before >= worthwhile ? 0 : fruitless + 1
       if (signal.aborted || fruitless >= mostFruitless || !mayPass(error)) throw error
       onResume(position, error)

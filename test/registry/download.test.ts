@@ -136,6 +136,13 @@ test('attempts that bring something worthwhile do not end it', async () => {
   assert.equal(asked.length, 5)
 })
 
+test('a body that breaks when all of it has come is whole: there is nothing left to ask for', async () => {
+  const { all, asked, resumes } = over([{ breaks: broke() }])
+  assert.deepEqual(await all(), bytes)
+  assert.deepEqual(asked, [0])
+  assert.deepEqual(resumes, [])
+})
+
 test('another size than the first one is an error, and not tried again (T18)', async () => {
   const legs = [{ sends: megabyte, breaks: broke() }, { says: size + 1 }]
   const { all, asked, dropped } = over(legs)
