@@ -21,6 +21,9 @@ type Leg = {
   readonly isMissing?: boolean
 }
 
+/** What a body gives at each step. */
+const piece = (first: number, end: number) => bytes.subarray(first, Math.min(end, first + 65_536))
+
 const broke = () => new RegistryError('UNAVAILABLE', { message: 'the connection broke' })
 
 /** Downloads over these legs, one after the other; the last of them again and again. */
@@ -36,8 +39,7 @@ function over(legs: readonly Leg[], options: Partial<DownloadOptions> = {}) {
     const start = leg.knowsNoRanges ? 0 : from
     const end = Math.min(size, start + (leg.sends ?? size))
     async function* send() {
-      for (let at = start; at < end; at += 65_536)
-        yield bytes.subarray(at, Math.min(end, at + 65_536))
+      for (let at = start; at < end; at += 65_536) yield piece(at, end)
       if (leg.breaks !== undefined) throw leg.breaks
     }
     return {
@@ -186,7 +188,7 @@ test('a connection that is open already is used first', async () => {
     size,
     from: 0,
     body: (async function* () {
-      yield bytes.subarray(0, megabyte)
+      for (let at = 0; at < megabyte; at += 65_536) yield piece(at, megabyte)
       throw broke()
     })() as never,
     drop: () => {},
