@@ -1,6 +1,6 @@
-import { readFile } from 'node:fs/promises'
 import { z } from 'zod'
 import type { Credential, CredentialSource } from './credentials.ts'
+import { readJsonFile } from './json-file.ts'
 
 /** How soon a changed file counts, in milliseconds. */
 const rereadAfter = 30_000
@@ -29,7 +29,7 @@ export function createDockerConfigSource({ file, host }: DockerConfigOptions): C
   return {
     identity: () => username,
     fetch: async () => {
-      const { auths } = schema.parse(JSON.parse(await readFile(file, 'utf8')))
+      const { auths } = await readJsonFile(file, schema)
       const key = keysFor(host).find((candidate) => candidate in auths)
       const entry = key === undefined ? undefined : auths[key]
       if (entry === undefined) throw new Error(`${file} has no entry for ${host} under "auths"`)

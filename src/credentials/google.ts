@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { z } from 'zod'
 import type { CredentialSource, Fetched } from './credentials.ts'
+import { readJsonFile } from './json-file.ts'
 
 /** The user name that Artifact Registry's token endpoint wants beside an access token. */
 const username = 'oauth2accesstoken'
@@ -40,7 +41,7 @@ export function createGoogleSource({
     identity: () => identity,
     fetch: async () => {
       if (file !== undefined) {
-        const configuration = configurationSchema.parse(JSON.parse(await readFile(file, 'utf8')))
+        const configuration = await readJsonFile(file, configurationSchema)
         identity = identityOf(configuration) ?? identity
         return fromConfiguration(configuration)
       }

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import { RegistryError } from '../oci/errors.ts'
 import { redact, type Telemetry } from '../telemetry/telemetry.ts'
 import type { Credential, CredentialSource, Credentials, Fetched } from './credentials.ts'
@@ -60,7 +61,9 @@ export function keepFresh(source: CredentialSource, { upstream, telemetry }: Con
     return running
   }
 
-  const keep = ({ credential, lifetime: told = Number.POSITIVE_INFINITY }: Fetched): Credential => {
+  const keep = (fetched: Fetched): Credential => {
+    const { lifetime: told = Number.POSITIVE_INFINITY } = fetched
+    const credential = sameOr(held?.credential, fetched.credential)
     const lifetime = told > 0 ? told : unlikelyLifetime
     held = { credential, validUntil: performance.now() + lifetime }
     failure = undefined
@@ -123,6 +126,11 @@ export function keepFresh(source: CredentialSource, { upstream, telemetry }: Con
       clearTimeout(timer)
     },
   }
+}
+
+/** The same one again is no other: what was made from it goes on being right. */
+function sameOr(known: Credential | undefined, fetched: Credential): Credential {
+  return known !== undefined && isDeepStrictEqual(known, fetched) ? known : fetched
 }
 
 function withDeadline(fetching: Promise<Fetched>): Promise<Fetched> {

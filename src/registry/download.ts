@@ -55,12 +55,23 @@ export async function* download(options: DownloadOptions): AsyncGenerator<Chunks
         status: 502,
       })
     } catch (error) {
+      // It broke after the last byte: whether they are right, the digest tells.
+      if (size !== undefined && position >= size) return
       fruitless = position - before >= worthwhile ? 0 : fruitless + 1
       if (signal.aborted || fruitless >= mostFruitless || !mayPass(error)) throw error
       onResume(position, error)
-      await sleep(fruitless === 0 ? 0 : firstPause * 2 ** (fruitless - 1), undefined, { signal })
+      await pause(fruitless === 0 ? 0 : firstPause * 2 ** (fruitless - 1), signal)
       answer = undefined
     }
+  }
+}
+
+/** Ends early with the reason that the signal gives: it is what readers are told. */
+async function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
+  try {
+    await sleep(milliseconds, undefined, { signal })
+  } catch {
+    throw signal.reason
   }
 }
 

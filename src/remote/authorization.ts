@@ -9,8 +9,14 @@ import type { Origins } from './origins.ts'
 import { readBody } from './read-body.ts'
 import type { Transport } from './transport.ts'
 
-/** What one request has tried so far, so that nothing is tried twice. */
-export type Attempt = { sent?: string | undefined; learned?: boolean; renewed?: boolean }
+/** What one request has tried so far, and what that was made from, so that nothing is tried twice. */
+export type Attempt = {
+  sent?: string | undefined
+  credential?: Credential
+  scheme?: Scheme | undefined
+  learned?: boolean
+  renewed?: boolean
+}
 
 /**
  * The `Authorization` header towards one upstream. The only place that makes one.
@@ -25,7 +31,7 @@ export type Attempt = { sent?: string | undefined; learned?: boolean; renewed?: 
  *    refusal.
  */
 export interface Authorization {
-  header(scope: string): Promise<string | undefined>
+  header(attempt: Attempt, scope: string): Promise<string | undefined>
   /** After a 401 to `attempt`: true when asking once more may help. */
   challenged(attempt: Attempt, scope: string, challenge: string | undefined): Promise<boolean>
   /** After any other answer: what was sent is right. */
@@ -45,10 +51,12 @@ type Scheme =
   | { readonly kind: 'basic' }
   | { readonly kind: 'bearer'; readonly realm: URL; readonly service: string | undefined }
 
+/** What is empty or of another type is as good as missing: endpoints write null, or text. */
+const filled = z.string().min(1).optional().catch(undefined)
 const tokenSchema = z.looseObject({
-  token: z.string().optional(),
-  access_token: z.string().optional(),
-  expires_in: z.number().optional(),
+  token: filled,
+  access_token: filled,
+  expires_in: z.coerce.number().positive().optional().catch(undefined),
 })
 
 const longestTokenAnswer = 64 * 1024
@@ -128,26 +136,22 @@ export function createAuthorization({
   }
 
   /**
-   * True when the challenge tells something new. A realm that may not see the credential is not
-   * remembered.
+   * Changes the scheme if the challenge tells something new. A realm that may not see the credential
+   * is not remembered.
    */
-  const learn = (header: string): boolean => {
+  const learn = (header: string): void => {
     const challenges = parseChallenges(header)
     const bearer = challenges.find((challenge) => challenge.scheme === 'bearer')
     const realm = URL.parse(bearer?.parameters['realm'] ?? '')
-    const before = scheme
     if (realm !== null) {
       if (origins.realm(realm) === undefined) throw forbiddenRealm(origin, realm)
-      scheme = { kind: 'bearer', realm, service: bearer?.parameters['service'] }
-      return (
-        before?.kind !== 'bearer' ||
-        before.realm.href !== realm.href ||
-        before.service !== scheme.service
-      )
+      const service = bearer?.parameters['service']
+      const isKnown =
+        scheme?.kind === 'bearer' && scheme.realm.href === realm.href && scheme.service === service
+      if (!isKnown) scheme = { kind: 'bearer', realm, service }
+    } else if (challenges.some((challenge) => challenge.scheme === 'basic')) {
+      if (scheme?.kind !== 'basic') scheme = { kind: 'basic' }
     }
-    if (!challenges.some((challenge) => challenge.scheme === 'basic')) return false
-    scheme = { kind: 'basic' }
-    return before?.kind !== 'basic'
   }
 
   /**
@@ -169,29 +173,43 @@ export function createAuthorization({
     }
   }
 
+  const headerFor = async (
+    scope: string,
+    credential: Credential,
+    known: Scheme | undefined,
+  ): Promise<string | undefined> => {
+    if (known?.kind === 'bearer') {
+      const token = await tokenFor(scope, credential)
+      return token === undefined ? undefined : `Bearer ${token}`
+    }
+    if (known?.kind === 'basic') return basicOf(credential)
+    return credential.kind === 'access-token' ? `Bearer ${credential.token}` : undefined
+  }
+
   return {
-    header: async (scope) => {
+    header: async (attempt, scope) => {
       const credential = await current()
-      if (scheme?.kind === 'bearer') {
-        const token = await tokenFor(scope, credential)
-        return token === undefined ? undefined : `Bearer ${token}`
-      }
-      if (credential.kind === 'access-token')
-        return scheme?.kind === 'basic' ? basicOf(credential) : `Bearer ${credential.token}`
-      return scheme?.kind === 'basic' ? basicOf(credential) : undefined
+      attempt.credential = credential
+      attempt.scheme = scheme
+      attempt.sent = await headerFor(scope, credential, scheme)
+      return attempt.sent
     },
 
     challenged: async (attempt, scope, challenge) => {
-      const wasKnown = attempt.sent !== undefined && (scheme !== undefined || directWorked)
-      if (wasKnown && !attempt.renewed) {
+      const { sent, credential } = attempt
+      const wasRight = sent !== undefined && (attempt.scheme !== undefined || directWorked)
+      if (wasRight && !attempt.renewed) {
         attempt.renewed = true
-        tokens.delete(scope)
-        if (madeFrom !== undefined) await credentials.renew(madeFrom)
+        // Whoever was refused before may have brought a new one.
+        if (sent === `Bearer ${tokens.peek(scope)}`) tokens.delete(scope)
+        if (credential !== undefined) await credentials.renew(credential)
         return true
       }
       if (attempt.learned || challenge === undefined) return false
       attempt.learned = true
-      return learn(challenge)
+      learn(challenge)
+      // Others may have learned it while this one was on its way.
+      return scheme !== attempt.scheme
     },
 
     accepted: (attempt) => {

@@ -6,7 +6,7 @@ const tolerance = 5
 const firstPause = 2000
 const longestPause = 30_000
 /** The longest quiet that a Retry-After gets, in milliseconds. */
-const longestQuiet = 60_000
+export const longestQuiet = 60_000
 /**
  * Quiet after a 429 that names none: what is left of Artifact Registry's minute is not known, and
  * this is polite.
@@ -28,6 +28,8 @@ export interface Breaker {
   failed(why: string): void
   /** The upstream said 429; `seconds` from its Retry-After. */
   throttled(seconds: number | undefined): void
+  /** Nothing was learned of the upstream: if this was the probe, the next one is. */
+  abandoned(): void
   isOpen(): boolean
 }
 
@@ -83,6 +85,9 @@ export function createBreaker({ origin, onChange }: BreakerOptions): Breaker {
     throttled: (seconds) => {
       const asked = seconds === undefined ? usualQuiet : seconds * 1000
       open(Math.min(Math.max(asked, 1000), longestQuiet), 'it answered 429 (too many requests)')
+    },
+    abandoned: () => {
+      probeUntil = 0
     },
     isOpen: () => openUntil !== 0,
   }

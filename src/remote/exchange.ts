@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { isRegistryError, RegistryError } from '../oci/errors.ts'
 import type { Metrics } from '../telemetry/telemetry.ts'
 import type { Attempt, Authorization } from './authorization.ts'
-import { type Breaker, parseRetryAfter } from './breaker.ts'
+import { type Breaker, longestQuiet, parseRetryAfter } from './breaker.ts'
 import { UpstreamFailure } from './faults.ts'
 import type { Origins, Trust } from './origins.ts'
 import { readBody } from './read-body.ts'
@@ -46,7 +46,10 @@ const mostRetries = 2
 const mostRedirects = 3
 /** Before a retry, in milliseconds; doubled for the second, spread by half. */
 const retryDelay = 150
-/** An upstream that wants to be left alone for longer than this, in seconds, is not tried again. */
+/**
+ * An upstream that wants to be left alone for longer than this, in seconds, is not tried again; one that
+ * does for less, not before.
+ */
 const longestWait = 5
 const redirects = new Set([301, 302, 303, 307, 308])
 const refusals = new Set([401, 403, 429])
@@ -103,21 +106,27 @@ export function createExchange(options: ExchangeOptions): Exchange {
   const sendAuthorized = async (question: Question, url: URL): Promise<Answer> => {
     const attempt: Attempt = {}
     for (;;) {
-      attempt.sent = await authorization.header(question.scope)
-      const answer = await sendOnce(question, url, 'own', attempt.sent)
+      const authorize = await authorization.header(attempt, question.scope)
+      const answer = await sendOnce(question, url, 'own', authorize)
       if (answer.status !== 401) {
         authorization.accepted(attempt)
         return answer
       }
-      if (
-        !(await authorization.challenged(
-          attempt,
-          question.scope,
-          answer.header('www-authenticate'),
-        ))
-      )
-        return answer
+      if (!(await isWorthAnother(attempt, question.scope, answer))) return answer
       answer.drop()
+    }
+  }
+
+  const isWorthAnother = async (
+    attempt: Attempt,
+    scope: string,
+    answer: Answer,
+  ): Promise<boolean> => {
+    try {
+      return await authorization.challenged(attempt, scope, answer.header('www-authenticate'))
+    } catch (error) {
+      answer.drop()
+      throw error
     }
   }
 
@@ -151,6 +160,7 @@ export function createExchange(options: ExchangeOptions): Exchange {
     if (error instanceof UpstreamFailure) breaker.failed(error.message)
     else if (isRegistryError(error, 'TOOMANYREQUESTS')) breaker.throttled(error.retryAfter)
     else if (isRegistryError(error, 'DENIED')) breaker.succeeded()
+    else breaker.abandoned()
   }
 
   const refusalOf = async (answer: Answer): Promise<RegistryError> => {
@@ -177,9 +187,12 @@ export function createExchange(options: ExchangeOptions): Exchange {
         breaker.succeeded()
         return answer
       } catch (error) {
-        record(error)
-        if (question.signal?.aborted || !isWorthRetrying(error, retries)) throw softened(error)
-        await sleep(retryDelay * 2 ** retries * (0.5 + Math.random()))
+        const isWanted = question.signal?.aborted !== true
+        if (isWanted) record(error)
+        else breaker.abandoned()
+        const pause = isWanted ? pauseBeforeRetry(error, retries) : undefined
+        if (pause === undefined) throw softened(error)
+        await sleep(pause)
       }
     }
   }
@@ -211,13 +224,16 @@ function urlOf(base: URL, path: string): URL {
   return url
 }
 
-function isWorthRetrying(error: unknown, retries: number): boolean {
-  if (!(error instanceof UpstreamFailure) || retries >= mostRetries) return false
-  if (error.fault === 'slow') return retries === 0
-  return (
-    error.fault === 'broken' ||
-    (error.fault === 'failing' && (error.retryAfter ?? 0) <= longestWait)
-  )
+/** In milliseconds; undefined for what is not tried again. */
+function pauseBeforeRetry(error: unknown, retries: number): number | undefined {
+  if (!(error instanceof UpstreamFailure) || retries >= mostRetries) return undefined
+  const { fault, quiet } = error
+  const isWorthIt =
+    fault === 'broken' ||
+    (fault === 'slow' && retries === 0) ||
+    (fault === 'failing' && quiet <= longestWait)
+  if (!isWorthIt) return undefined
+  return Math.max(retryDelay * 2 ** retries * (0.5 + Math.random()), quiet * 1000)
 }
 
 /** Clients retry a 429 at once and without reading Retry-After (containerd), so it ends here. */
@@ -226,7 +242,7 @@ function softened(error: unknown): unknown {
   const { message, retryAfter = 5 } = error
   return new RegistryError('UNAVAILABLE', {
     message,
-    retryAfter: Math.ceil(retryAfter),
+    retryAfter: Math.min(Math.ceil(retryAfter), longestQuiet / 1000),
     cause: error,
   })
 }

@@ -14,21 +14,27 @@ type Fault = 'unreachable' | 'broken' | 'slow' | 'untrusted' | 'garbled' | 'fail
  */
 export class UpstreamFailure extends RegistryError {
   readonly fault: Fault
+  /** Seconds that the upstream itself asked to be left alone for. */
+  readonly quiet: number
 
   constructor(
     fault: Fault,
     message: string,
-    { cause, retryAfter = 5 }: { cause?: unknown; retryAfter?: number },
+    { cause, retryAfter }: { cause?: unknown; retryAfter?: number },
   ) {
     super('UNAVAILABLE', {
       message,
       status: statuses[fault],
-      retryAfter: Math.ceil(retryAfter),
+      retryAfter: Math.ceil(retryAfter ?? usualRetryAfter),
       cause,
     })
     this.fault = fault
+    this.quiet = retryAfter ?? 0
   }
 }
+
+/** What clients are told when the upstream does not say, in seconds. */
+const usualRetryAfter = 5
 
 const statuses = {
   unreachable: 503,
@@ -77,6 +83,8 @@ export function toUpstreamFailure(error: unknown, origin: string): RegistryError
 }
 
 function classify(code: string, message: string): readonly [Fault, string] {
+  const byProxy = /^Proxy response \((\d+)\)/.exec(message)?.[1]
+  if (byProxy !== undefined) return ['unreachable', `the forward proxy answered ${byProxy}`]
   if (socketCodes.has(code)) return ['broken', 'the connection broke']
   if (tlsCode.test(code))
     return ['untrusted', `TLS: ${redact(message)} (certificateAuthorities adds a company's own)`]
@@ -88,6 +96,8 @@ function classify(code: string, message: string): readonly [Fault, string] {
 function firstWithCode(error: unknown): { code: string; message: string } {
   if (error instanceof AggregateError && !('code' in error)) return firstWithCode(error.errors[0])
   if (!(error instanceof Error)) return { code: '', message: String(error) }
+  // The client's parser has a code for few of the things that it refuses.
+  if (error.name === 'HTTPParserError') return { code: 'HPE_INVALID', message: error.message }
   if ('code' in error && typeof error.code === 'string') {
     const inner =
       error.cause instanceof Error && error.code === 'UND_ERR_SOCKET'

@@ -81,16 +81,25 @@ function readPage<Page>(body: Buffer, schema: z.ZodType<Page>, origin: string, p
 }
 
 /**
- * The target of `rel="next"` (RFC 8288), if it is another page of the same list on the same origin.
+ * The target of `rel="next"` (RFC 8288), which must be another page of the same list on the same origin:
+ * a list that was cut off there would look whole.
  */
 function nextPage(link: string | undefined, origin: string, first: string): string | undefined {
-  const target = /<([^>]*)>\s*;[^,]*\brel="?next"?/.exec(link ?? '')?.[1]
-  const url = target === undefined ? null : URL.parse(target, origin + first)
+  const target = nextTarget(link ?? '')
+  if (target === undefined) return undefined
+  const url = URL.parse(target, origin + first)
   const path = new URL(first, origin).pathname
   // An upstream below a path of its host writes that in front; asking puts it there again.
-  return url !== null && url.origin === origin && url.pathname.endsWith(path)
-    ? path + url.search
-    : undefined
+  if (url === null || url.origin !== origin || !url.pathname.endsWith(path))
+    throw broken(origin, `the next page of ${path} is said to be elsewhere`)
+  return path + url.search
+}
+
+/** Reads each character once, however the header is made. */
+function nextTarget(link: string): string | undefined {
+  for (const [, target, parameters = ''] of link.matchAll(/<([^<>]*)>([^<]*)/g))
+    if (/;\s*rel="?next\b/i.test(parameters)) return target
+  return undefined
 }
 
 function broken(origin: string, what: string, cause?: unknown): RegistryError {

@@ -82,7 +82,7 @@ function isInward({ hostname }: URL): boolean {
 
 function matches(pattern: string, url: URL): boolean {
   const [, scheme = 'https', host = '', port = ''] =
-    /^(?:(https?):\/\/)?(.+?)(?::(\d+))?\/?$/.exec(pattern) ?? []
+    /^(?:(https?):\/\/)?(.+?)(?::(\d+))?\/?$/.exec(pattern.toLowerCase()) ?? []
   if (url.protocol !== `${scheme}:` || url.port !== withoutDefault(scheme, port)) return false
   return host.startsWith('*.') ? url.hostname.endsWith(host.slice(1)) : url.hostname === host
 }

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { getCACertificates } from 'node:tls'
-import { Agent, type Dispatcher, EnvHttpProxyAgent } from 'undici'
+import { Agent, type Dispatcher, EnvHttpProxyAgent, Pool } from 'undici'
 import { lookupPublic } from './addresses.ts'
 import { type Body, type BodySink, createBodySink } from './body.ts'
 import { toUpstreamFailure } from './faults.ts'
@@ -104,7 +104,10 @@ export function createTransport({
   }
 }
 
-type DispatcherOptions = { readonly connect: object; readonly proxy: ForwardProxy | undefined }
+type DispatcherOptions = {
+  readonly connect: { readonly timeout: number; readonly lookup?: typeof lookupPublic }
+  readonly proxy: ForwardProxy | undefined
+}
 
 function createDispatcher({ connect, proxy }: DispatcherOptions): Agent | EnvHttpProxyAgent {
   // HTTP/1.1: a blob has a connection, and its flow control, of its own.
@@ -119,6 +122,10 @@ function createDispatcher({ connect, proxy }: DispatcherOptions): Agent | EnvHtt
   return new EnvHttpProxyAgent({
     ...options,
     requestTls: connect,
+    connectTimeout: connect.timeout,
+    // A tunnel is a part of the connection, and has its time limit.
+    clientFactory: (origin, client) =>
+      new Pool(origin, { ...client, headersTimeout: connect.timeout }),
     httpProxy: proxy.http ?? '',
     httpsProxy: proxy.https ?? '',
     // As Go does it, which the registries that people come from are written in.

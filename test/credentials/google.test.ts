@@ -1,0 +1,253 @@
+import assert from 'node:assert/strict'
+import { generateKeyPairSync } from 'node:crypto'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, afterEach, before, beforeEach, test } from 'node:test'
+import { getCACertificates, setDefaultCACertificates } from 'node:tls'
+import { createGoogleSource } from '../../src/credentials/google.ts'
+import { keepFresh } from '../../src/credentials/keep-fresh.ts'
+import { createCanaries } from '../support/canaries.ts'
+import { type Authority, createAuthority } from '../support/certificates.ts'
+import { startConnectProxy } from '../support/connect-proxy.ts'
+import { tellingTelemetry } from '../support/remotes.ts'
+import { type Answering, sendJson, startWebServer, type WebServer } from '../support/web-server.ts'
+
+const canaries = createCanaries()
+const { telemetry, lines } = tellingTelemetry()
+const told: string[] = []
+const account = 'puller@project.iam.gserviceaccount.com'
+const audience =
+  '//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/pool/providers/cluster'
+
+let directory: string
+let cloud: WebServer
+let subjectToken: string
+let stsToken: string
+
+before(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'berth-google-'))
+})
+after(async () => {
+  await rm(directory, { recursive: true, force: true })
+  await canaries.assertUnseen({ texts: [...lines, ...told, await telemetry.metrics.text()] })
+})
+beforeEach(async () => {
+  subjectToken = canaries.secret('subject')
+  stsToken = canaries.secret('sts')
+  await writeFile(join(directory, 'token'), subjectToken)
+  cloud = await startWebServer(answerRightly)
+})
+afterEach(async () => {
+  delete process.env['GCE_METADATA_HOST']
+  await cloud.close()
+})
+
+const answerRightly: Answering = (seen, response) => {
+  if (seen.path === '/v1/token')
+    return sendJson(response, {
+      access_token: stsToken,
+      issued_token_type: 'urn:ietf:params:oauth:token-type:access_token',
+      token_type: 'Bearer',
+      expires_in: 3600,
+    })
+  if (seen.path.includes(':generateAccessToken'))
+    return sendJson(response, {
+      accessToken: `impersonated-${stsToken}`,
+      expireTime: new Date(Date.now() + 1800_000).toISOString(),
+    })
+  if (seen.path.startsWith('/computeMetadata/v1/instance/service-accounts/default/token')) {
+    response.setHeader('metadata-flavor', 'Google')
+    return sendJson(response, { access_token: stsToken, expires_in: 600, token_type: 'Bearer' })
+  }
+  sendJson(response, {}, 404)
+}
+
+async function configure(content: Readonly<Record<string, unknown>>): Promise<string> {
+  const file = join(directory, 'configuration.json')
+  await writeFile(file, JSON.stringify(content))
+  return file
+}
+
+function federated(extra: Readonly<Record<string, unknown>> = {}) {
+  return configure({
+    type: 'external_account',
+    audience,
+    subject_token_type: 'urn:ietf:params:oauth:token-type:jwt',
+    token_url: `${cloud.url}/v1/token`,
+    credential_source: { file: join(directory, 'token') },
+    ...extra,
+  })
+}
+
+const impersonating = () => ({
+  service_account_impersonation_url: `${cloud.url}/v1/projects/-/serviceAccounts/${account}:generateAccessToken`,
+})
+
+function assertLifetime(lifetime: number | undefined, seconds: number): void {
+  assert.ok(lifetime !== undefined && Math.abs(lifetime - seconds * 1000) < 60_000, `${lifetime}`)
+}
+
+async function failureOf(source: ReturnType<typeof createGoogleSource>): Promise<string> {
+  const credentials = keepFresh(source, { upstream: 'up', telemetry })
+  const message = await credentials.current().then(
+    () => 'it did not fail',
+    (error: unknown) => (error instanceof Error ? error.message : ''),
+  )
+  credentials.close()
+  told.push(message)
+  return message
+}
+
+test("a pod's token is exchanged for an access token, with the scope of pulls alone", async () => {
+  const source = createGoogleSource({ file: await federated(), optional: false })
+  const { credential, lifetime } = await source.fetch()
+  assert.deepEqual(credential, {
+    kind: 'access-token',
+    username: 'oauth2accesstoken',
+    token: stsToken,
+  })
+  assertLifetime(lifetime, 3600)
+  const [asked] = cloud.requests
+  const body = new URLSearchParams(asked?.body)
+  assert.equal(body.get('audience'), audience)
+  assert.equal(body.get('subject_token'), subjectToken)
+  assert.equal(body.get('scope'), 'https://www.googleapis.com/auth/cloud-platform.read-only')
+  assert.equal(source.identity(), audience)
+})
+
+test('a service account is impersonated where the configuration says so, and is who we are', async () => {
+  const source = createGoogleSource({ file: await federated(impersonating()), optional: false })
+  const { credential, lifetime } = await source.fetch()
+  assert.equal(credential.kind === 'access-token' && credential.token, `impersonated-${stsToken}`)
+  assertLifetime(lifetime, 1800)
+  assert.equal(source.identity(), account)
+  const [, impersonation] = cloud.requests
+  assert.equal(impersonation?.headers['authorization'], `Bearer ${stsToken}`)
+  assert.deepEqual(JSON.parse(impersonation?.body ?? '').scope, [
+    'https://www.googleapis.com/auth/cloud-platform.read-only',
+  ])
+})
+
+test('each exchange reads the token anew, as Kubernetes rotates it', async () => {
+  const source = createGoogleSource({ file: await federated(), optional: false })
+  await source.fetch()
+  const rotated = canaries.secret('subject')
+  await writeFile(join(directory, 'token'), rotated)
+  await source.fetch()
+  const sent = cloud.requests.map(({ body }) => new URLSearchParams(body).get('subject_token'))
+  assert.deepEqual(sent, [subjectToken, rotated])
+})
+
+test('the metadata server is asked where GCE_METADATA_HOST says it is', async () => {
+  process.env['GCE_METADATA_HOST'] = cloud.host
+  const source = createGoogleSource({ metadataHost: cloud.host, optional: false })
+  const { credential, lifetime } = await source.fetch()
+  assert.equal(credential.kind === 'access-token' && credential.token, stsToken)
+  assertLifetime(lifetime, 600)
+  assert.equal(source.identity(), "the metadata server's default service account")
+  assert.equal(cloud.requests[0]?.headers['metadata-flavor'], 'Google')
+})
+
+test('without a file and a metadata server it is an error, and anonymity only if that is wanted', async () => {
+  const required = createGoogleSource({ optional: false })
+  await assert.rejects(required.fetch(), /no credential file .* no metadata server/)
+  const optional = createGoogleSource({ optional: true })
+  assert.deepEqual(await optional.fetch(), { credential: { kind: 'anonymous' } })
+  assert.equal(optional.identity(), 'anonymous')
+})
+
+test('a credential that fails is an error even where anonymity would do (INV 5)', async () => {
+  cloud.answer((_seen, response) => sendJson(response, { error: 'invalid_grant' }, 400))
+  const file = await federated()
+  assert.match(
+    await failureOf(createGoogleSource({ file, optional: true })),
+    /no credential for up as .*invalid_grant/,
+  )
+  process.env['GCE_METADATA_HOST'] = cloud.host
+  const source = createGoogleSource({ metadataHost: cloud.host, optional: true })
+  assert.match(await failureOf(source), /no credential for up as the metadata server's/)
+})
+
+test('what fails is told with who we would be, and no token (K112)', async () => {
+  cloud.answer((seen, response) => {
+    if (seen.path === '/v1/token') return answerRightly(seen, response)
+    sendJson(response, { error: { code: 403, message: 'Permission denied', status: 'X' } }, 403)
+  })
+  const file = await federated(impersonating())
+  assert.match(
+    await failureOf(createGoogleSource({ file, optional: false })),
+    /no credential for up as puller@project\.iam\.gserviceaccount\.com: .*denied/i,
+  )
+})
+
+test("a pod's token that the exchange repeats in its error is told to nobody", async () => {
+  const jwt = `eyJhbGciOiJSUzI1NiJ9.${canaries.secret('jwt')}.${canaries.secret('signature')}`
+  await writeFile(join(directory, 'token'), jwt)
+  cloud.answer(({ body }, response) => {
+    const error_description = `cannot use ${new URLSearchParams(body).get('subject_token')}`
+    sendJson(response, { error: 'invalid_grant', error_description }, 400)
+  })
+  const file = await federated()
+  assert.match(await failureOf(createGoogleSource({ file, optional: false })), /invalid_grant/)
+})
+
+test('a file that vanished, a token file that vanished and a file of another kind are errors', async () => {
+  const missing = join(directory, 'missing.json')
+  assert.match(await failureOf(createGoogleSource({ file: missing, optional: true })), /ENOENT/)
+  const file = await federated({ credential_source: { file: missing } })
+  assert.match(await failureOf(createGoogleSource({ file, optional: true })), /does not exist/)
+  const other = await configure({ installed: { client_id: 'x' } })
+  assert.match(
+    await failureOf(createGoogleSource({ file: other, optional: true })),
+    /not what it should be: type/,
+  )
+})
+
+test("a service account's key is exchanged at Google, through the company's proxy (HTTPS_PROXY)", async () => {
+  const { privateKey } = generateKeyPairSync('rsa', {
+    modulusLength: 2048,
+    privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
+    publicKeyEncoding: { type: 'spki', format: 'pem' },
+  })
+  const authority = await trusted('Google of the test')
+  const google = await startWebServer(
+    (_seen, response) =>
+      sendJson(response, { access_token: stsToken, expires_in: 3600, token_type: 'Bearer' }),
+    { tls: await authority.issue(['DNS:oauth2.googleapis.com']) },
+  )
+  const proxy = await startConnectProxy({ route: () => ({ host: '127.0.0.1', port: google.port }) })
+  process.env['HTTPS_PROXY'] = proxy.url
+  try {
+    const file = await configure({
+      type: 'service_account',
+      client_email: account,
+      private_key_id: 'k1',
+      private_key: privateKey,
+    })
+    const source = createGoogleSource({ file, optional: false })
+    const { credential, lifetime } = await source.fetch()
+    assert.equal(credential.kind === 'access-token' && credential.token, stsToken)
+    assertLifetime(lifetime, 3600)
+    assert.equal(source.identity(), account)
+    assert.deepEqual(proxy.asked, ['CONNECT oauth2.googleapis.com:443'])
+    const [, claims = ''] =
+      new URLSearchParams(google.requests[0]?.body).get('assertion')?.split('.') ?? []
+    const { iss, scope } = JSON.parse(Buffer.from(claims, 'base64url').toString('utf8'))
+    assert.deepEqual(
+      [iss, scope],
+      [account, 'https://www.googleapis.com/auth/cloud-platform.read-only'],
+    )
+  } finally {
+    delete process.env['HTTPS_PROXY']
+    await Promise.all([google.close(), proxy.close(), authority.remove()])
+  }
+})
+
+/** An authority that this process trusts from now on. */
+async function trusted(name: string): Promise<Authority> {
+  const authority = await createAuthority(name)
+  const own = await readFile(authority.file, 'utf8')
+  setDefaultCACertificates([...getCACertificates('default'), own])
+  return authority
+}

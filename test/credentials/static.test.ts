@@ -1,0 +1,82 @@
+import assert from 'node:assert/strict'
+import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { keepFresh } from '../../src/credentials/keep-fresh.ts'
+import { createStaticSource } from '../../src/credentials/static.ts'
+import { createCanaries } from '../support/canaries.ts'
+import { useClock } from '../support/clock.ts'
+import { tellingTelemetry } from '../support/remotes.ts'
+
+const canaries = createCanaries()
+const { telemetry, lines } = tellingTelemetry()
+let directory: string
+let passwordFile: string
+
+before(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'berth-static-'))
+  passwordFile = join(directory, 'password')
+})
+after(async () => {
+  await rm(directory, { recursive: true, force: true })
+  await canaries.assertUnseen({ texts: [...lines, await telemetry.metrics.text()] })
+})
+
+test('a password of the configuration is given as it is, for ever', async () => {
+  const password = canaries.password('u')
+  const source = createStaticSource({ username: 'u', password })
+  assert.deepEqual(await source.fetch(), {
+    credential: { kind: 'password', username: 'u', password },
+  })
+  assert.equal(source.identity(), 'u')
+})
+
+test('one newline at the end of a password file is no part of the password', async () => {
+  for (const [text, password] of [
+    ['secret\n', 'secret'],
+    ['secret\r\n', 'secret'],
+    ['secret\n\n', 'secret\n'],
+    [' secret ', ' secret '],
+    ['', ''],
+  ]) {
+    await writeFile(passwordFile, text ?? '')
+    const { credential } = await createStaticSource({ username: 'u', passwordFile }).fetch()
+    assert.deepEqual(credential, { kind: 'password', username: 'u', password })
+  }
+})
+
+test('a password file that is replaced counts within half a minute, without a request that fails', async (t) => {
+  const clock = useClock(t, ['setTimeout'])
+  const [first, second] = [canaries.password('u'), canaries.password('u')]
+  await writeFile(passwordFile, first)
+  const source = createStaticSource({ username: 'u', passwordFile })
+  const credentials = keepFresh(source, { upstream: 'up', telemetry })
+  assert.deepEqual(await credentials.current(), {
+    kind: 'password',
+    username: 'u',
+    password: first,
+  })
+  await writeFile(`${passwordFile}.new`, second)
+  await rename(`${passwordFile}.new`, passwordFile)
+  clock.advance(30_000)
+  assert.deepEqual(await credentials.current(), {
+    kind: 'password',
+    username: 'u',
+    password: second,
+  })
+  credentials.close()
+})
+
+test('a password file that vanished is an error once the last password is half a minute old', async (t) => {
+  const clock = useClock(t, ['setTimeout'])
+  await writeFile(passwordFile, canaries.password('u'))
+  const source = createStaticSource({ username: 'u', passwordFile })
+  const credentials = keepFresh(source, { upstream: 'up', telemetry })
+  await credentials.current()
+  await rm(passwordFile)
+  await credentials.current()
+  clock.advance(31_000)
+  await assert.rejects(credentials.current(), /no credential for up as u: .*ENOENT/)
+  credentials.close()
+})

@@ -1,0 +1,209 @@
+import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { isRegistryError, RegistryError } from '../../src/oci/errors.ts'
+import { type DownloadOptions, download } from '../../src/registry/download.ts'
+import { readAll } from '../support/remotes.ts'
+
+const megabyte = 1024 * 1024
+const bytes = randomBytes(5 * megabyte)
+const size = bytes.length
+
+/** One answer of the upstream: how many bytes of it come, how it ends, and what it says. */
+type Leg = {
+  readonly sends?: number
+  readonly breaks?: Error
+  /** Begins at 0 whatever was asked for. */
+  readonly knowsNoRanges?: boolean
+  readonly says?: number | undefined
+  readonly refuses?: Error
+  readonly isMissing?: boolean
+}
+
+/** What a body gives at each step. */
+const piece = (first: number, end: number) => bytes.subarray(first, Math.min(end, first + 65_536))
+
+const broke = () => new RegistryError('UNAVAILABLE', { message: 'the connection broke' })
+
+/** Downloads over these legs, one after the other; the last of them again and again. */
+function over(legs: readonly Leg[], options: Partial<DownloadOptions> = {}) {
+  const asked: number[] = []
+  const resumes: number[] = []
+  let dropped = 0
+  const open: DownloadOptions['open'] = async (from) => {
+    asked.push(from)
+    const leg = legs[Math.min(asked.length, legs.length) - 1] ?? {}
+    if (leg.refuses !== undefined) throw leg.refuses
+    if (leg.isMissing) return undefined
+    const start = leg.knowsNoRanges ? 0 : from
+    const end = Math.min(size, start + (leg.sends ?? size))
+    async function* send() {
+      for (let at = start; at < end; at += 65_536) yield piece(at, end)
+      if (leg.breaks !== undefined) throw leg.breaks
+    }
+    return {
+      size: 'says' in leg ? leg.says : size,
+      from: start,
+      body: send() as never,
+      drop: () => {
+        dropped += 1
+      },
+    }
+  }
+  let fetched = 0
+  const chunks = download({
+    open,
+    from: 0,
+    size,
+    signal: new AbortController().signal,
+    onBytes: (count) => {
+      fetched += count
+    },
+    onResume: (position) => void resumes.push(position),
+    ...options,
+  })
+  return {
+    all: () => readAll(chunks),
+    asked,
+    resumes,
+    fetched: () => fetched,
+    dropped: () => dropped,
+  }
+}
+
+const unavailable = (error: unknown) => isRegistryError(error, 'UNAVAILABLE')
+
+test('a body that comes whole is asked for once', async () => {
+  const { all, asked, fetched } = over([{}])
+  assert.deepEqual(await all(), bytes)
+  assert.deepEqual(asked, [0])
+  assert.equal(fetched(), size)
+})
+
+test('a body that breaks is asked for again from the byte reached (U29)', async () => {
+  const legs = [{ sends: 2 * megabyte, breaks: broke() }, { sends: megabyte, breaks: broke() }, {}]
+  const { all, asked, resumes, fetched } = over(legs)
+  assert.deepEqual(await all(), bytes)
+  assert.deepEqual(asked, [0, 2 * megabyte, 3 * megabyte])
+  assert.deepEqual(resumes, [2 * megabyte, 3 * megabyte])
+  assert.equal(fetched(), size)
+})
+
+test('a body that ends early without breaking is asked for again (U31, U32)', async () => {
+  const { all, asked } = over([{ sends: 3 * megabyte }, {}])
+  assert.deepEqual(await all(), bytes)
+  assert.deepEqual(asked, [0, 3 * megabyte])
+})
+
+test('an upstream without ranges begins anew, and what came already is passed over (U29)', async () => {
+  const legs = [{ sends: 2 * megabyte + 17, breaks: broke() }, { knowsNoRanges: true }]
+  const { all, asked } = over(legs)
+  assert.deepEqual(await all(), bytes)
+  assert.deepEqual(asked, [0, 2 * megabyte + 17])
+})
+
+test('whatever the upstream does with ranges, and wherever it breaks, the bytes are in order', async () => {
+  const leg = fc.record({
+    sends: fc.integer({ min: megabyte, max: 2 * megabyte }),
+    knowsNoRanges: fc.boolean(),
+    breaks: fc.constantFrom(undefined, broke()),
+  })
+  await fc.assert(
+    fc.asyncProperty(fc.array(leg, { maxLength: 3 }), async (legs) => {
+      const made = legs.map(({ breaks, ...rest }) => ({ ...rest, ...(breaks && { breaks }) }))
+      const { all } = over([...made, {}])
+      assert.ok((await all()).equals(bytes))
+    }),
+    { numRuns: 20 },
+  )
+})
+
+test('a download that begins in the middle asks for that', async () => {
+  const { all, asked } = over([{}], { from: megabyte })
+  assert.deepEqual(await all(), bytes.subarray(megabyte))
+  assert.deepEqual(asked, [megabyte])
+})
+
+test('three attempts in a row that bring next to nothing end it', async () => {
+  const { all, asked } = over([{ sends: 1000, breaks: broke() }])
+  await assert.rejects(all(), unavailable)
+  assert.equal(asked.length, 3)
+})
+
+test('attempts that bring something worthwhile do not end it', async () => {
+  const leg = { sends: megabyte, breaks: broke() }
+  const { all, asked } = over([leg, leg, leg, leg, {}])
+  assert.deepEqual(await all(), bytes)
+  assert.equal(asked.length, 5)
+})
+
+test('a body that breaks when all of it has come is whole: there is nothing left to ask for', async () => {
+  const { all, asked, resumes } = over([{ breaks: broke() }])
+  assert.deepEqual(await all(), bytes)
+  assert.deepEqual(asked, [0])
+  assert.deepEqual(resumes, [])
+})
+
+test('another size than the first one is an error, and not tried again (T18)', async () => {
+  const legs = [{ sends: megabyte, breaks: broke() }, { says: size + 1 }]
+  const { all, asked, dropped } = over(legs)
+  await assert.rejects(all(), (error) => isRegistryError(error, 'SIZE_INVALID'))
+  assert.deepEqual(asked, [0, megabyte])
+  assert.equal(dropped(), 1)
+})
+
+test('a size that is not said any more is no other size', async () => {
+  const { all } = over([{ sends: megabyte, breaks: broke() }, { says: undefined }])
+  assert.deepEqual(await all(), bytes)
+})
+
+test('a refusal or a miss in the middle ends it', async () => {
+  const denied = new RegistryError('DENIED')
+  const refusal = over([{ sends: megabyte, breaks: broke() }, { refuses: denied }])
+  await assert.rejects(refusal.all(), (error) => error === denied)
+  const miss = over([{ sends: megabyte, breaks: broke() }, { isMissing: true }])
+  await assert.rejects(miss.all(), (error) => isRegistryError(error, 'BLOB_UNKNOWN'))
+})
+
+test('an upstream that is away when it is asked again may be back for the next attempt', async () => {
+  const legs = [{ sends: megabyte, breaks: broke() }, { refuses: broke() }, {}]
+  const { all, asked } = over(legs)
+  assert.deepEqual(await all(), bytes)
+  assert.deepEqual(asked, [0, megabyte, megabyte])
+})
+
+test('a body of unknown size ends where it ends, and one that breaks is not taken for whole', async () => {
+  const unknown = { size: undefined, says: undefined }
+  const whole = over([{ ...unknown }], { size: undefined })
+  assert.deepEqual(await whole.all(), bytes)
+  const broken = over([{ ...unknown, sends: megabyte, breaks: broke() }, { says: undefined }], {
+    size: undefined,
+  })
+  assert.deepEqual(await broken.all(), bytes)
+})
+
+test('a connection that is open already is used first', async () => {
+  const first = {
+    size,
+    from: 0,
+    body: (async function* () {
+      for (let at = 0; at < megabyte; at += 65_536) yield piece(at, megabyte)
+      throw broke()
+    })() as never,
+    drop: () => {},
+  }
+  const { all, asked } = over([{}], { first })
+  assert.deepEqual(await all(), bytes)
+  assert.deepEqual(asked, [megabyte])
+})
+
+test('who ends it while it waits for the next attempt is told why it was ended (L96)', async () => {
+  const stop = new AbortController()
+  const reason = new RegistryError('UNAVAILABLE', { message: 'it took too long', status: 504 })
+  const { all } = over([{ sends: 10, breaks: broke() }], {
+    signal: stop.signal,
+    onResume: () => stop.abort(reason),
+  })
+  await assert.rejects(all(), (error) => error === reason)
+})

@@ -1,0 +1,122 @@
+import assert from 'node:assert/strict'
+import { after, afterEach, before, beforeEach, test } from 'node:test'
+import {
+  type Berth,
+  checkInvariants,
+  eventually,
+  removeBerth,
+  startBerth,
+} from '../support/berth.ts'
+import { codeOf, get } from '../support/client.ts'
+import { type Blob, makeImage, randomBlob } from '../support/images.ts'
+import { type ScriptedUpstream, startScriptedUpstream } from '../support/scripted-upstream.ts'
+
+/** Two repositories of one upstream. What is in the first is not therefore in the second (INV 7). */
+const mine = 'team/mine'
+const yours = 'team/yours'
+
+let upstream: ScriptedUpstream
+let berth: Berth
+let blob: Blob
+
+before(async () => {
+  upstream = await startScriptedUpstream()
+})
+after(() => upstream.close())
+beforeEach(async () => {
+  upstream.behave()
+  blob = randomBlob(200_000)
+  upstream.putBlob(mine, blob)
+  berth = await startBerth({ config: { upstreams: [{ url: upstream.url }] } })
+})
+afterEach(async () => {
+  await checkInvariants(berth)
+  await removeBerth(berth)
+})
+
+function pull(name: string, { digest } = blob) {
+  return get(`${berth.url}/v2/${name}/blobs/${digest}`)
+}
+
+test('a blob that is cached for one repository is asked for at the upstream before another gets it', async () => {
+  assert.equal((await pull(mine)).status, 200)
+  const refused = await pull(yours)
+  assert.deepEqual([refused.status, codeOf(refused)], [404, 'BLOB_UNKNOWN'])
+  assert.equal(upstream.count(`HEAD /v2/${yours}/blobs/${blob.digest}`), 1)
+})
+
+test('what the upstream confirms for another repository is served without a second download', async () => {
+  await pull(mine)
+  upstream.putBlob(yours, blob)
+  const asked = upstream.count('GET /v2/team')
+  for (let times = 0; times < 3; times += 1) {
+    const reply = await pull(yours)
+    assert.deepEqual([reply.status, reply.headers['x-cache']], [200, 'hit'])
+  }
+  assert.equal(upstream.count('GET /v2/team'), asked)
+  assert.equal(upstream.count(`HEAD /v2/${yours}/blobs/${blob.digest}`), 1)
+})
+
+test('a blob on its way to one repository is not given to another that has not got it', async () => {
+  const goOn = Promise.withResolvers<void>()
+  upstream.on(`GET /v2/${mine}/blobs/`, async ({ head, write }) => {
+    head(200, { 'content-length': String(blob.bytes.length) })
+    await write(blob.bytes.subarray(0, 100_000))
+    await goOn.promise
+    await write(blob.bytes.subarray(100_000))
+  })
+  const first = pull(mine)
+  await eventually('the download runs', () => upstream.count(`GET /v2/${mine}/blobs/`) === 1)
+  assert.equal((await pull(yours)).status, 404)
+  goOn.resolve()
+  assert.equal((await first).status, 200)
+})
+
+test('a blob that two repositories ask for at the same time is given to the one that has it', async () => {
+  for (let times = 0; times < 20; times += 1) {
+    const fresh = randomBlob(1000)
+    upstream.putBlob(mine, fresh)
+    const [right, wrong] = await Promise.all([pull(mine, fresh), pull(yours, fresh)])
+    assert.deepEqual([right.status, wrong.status], [200, 404])
+  }
+})
+
+test('whether a blob is there is told for the repository that was asked about', async () => {
+  await pull(mine)
+  const head = (name: string) =>
+    get(`${berth.url}/v2/${name}/blobs/${blob.digest}`, { method: 'HEAD' })
+  assert.equal((await head(mine)).status, 200)
+  assert.equal((await head(yours)).status, 404)
+})
+
+test('what one repository has stays its own over a restart, and while the upstream is down', async () => {
+  await pull(mine)
+  berth = await berth.restart()
+  assert.equal((await pull(mine)).headers['x-cache'], 'hit')
+  assert.equal((await pull(yours)).status, 404)
+  await upstream.stop()
+  try {
+    assert.equal((await pull(mine)).status, 200)
+    const away = await pull('team/third')
+    assert.deepEqual([away.status, codeOf(away)], [503, 'UNAVAILABLE'])
+  } finally {
+    await upstream.start()
+  }
+})
+
+test('a refusal for one repository is none for another (U43)', async () => {
+  await pull(mine)
+  upstream.on(`/v2/${yours}/`, ({ head }) => head(403, { 'content-length': '0' }))
+  const refused = await pull(yours)
+  assert.deepEqual([refused.status, codeOf(refused)], [403, 'DENIED'])
+  assert.equal((await pull(mine)).status, 200)
+})
+
+test('a manifest that is cached for one repository is asked for at the upstream for another', async () => {
+  const image = makeImage()
+  upstream.put(mine, 'v1', image)
+  const manifest = (name: string) => get(`${berth.url}/v2/${name}/manifests/${image.digest}`)
+  assert.equal((await manifest(mine)).status, 200)
+  assert.equal((await manifest(yours)).status, 404)
+  assert.equal((await manifest(mine)).headers['x-cache'], 'hit')
+})

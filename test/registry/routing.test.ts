@@ -1,0 +1,126 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { isRegistryError } from '../../src/oci/errors.ts'
+import { parseRepositoryName } from '../../src/oci/reference.ts'
+import type { Repository } from '../../src/registry/registry.ts'
+import { createRouting, type Route } from '../../src/registry/routing.ts'
+
+/** Where names were led: the route's prefix, and the name below it. */
+function routing(...routes: readonly (Partial<Route> & { readonly prefix: string })[]) {
+  let led: string | undefined
+  const repository: Repository = {
+    manifest: async () => undefined,
+    blob: async () => undefined,
+    statBlob: async () => undefined,
+    tags: async () => undefined,
+    referrers: async () => ({ descriptors: [] }),
+  }
+  const resolve = createRouting(
+    routes.map((route) => ({
+      hosts: [],
+      repositories: ['**'],
+      anonymous: false,
+      ...route,
+      open: (below) => {
+        led = `${route.prefix}|${below}`
+        return repository
+      },
+    })),
+  )
+  return (name: string, namespace?: string) => {
+    const resolved = resolve(parseRepositoryName(name), namespace)
+    return { ...resolved, led }
+  }
+}
+
+const refused = (code: 'NAME_UNKNOWN' | 'DENIED') => (error: unknown) =>
+  isRegistryError(error, code)
+
+test('the longest prefix wins, whatever the order of the configuration', () => {
+  const prefixes = ['', 'docker.io', 'docker.io/team', 'local'].map((prefix) => ({ prefix }))
+  for (const routes of [prefixes, prefixes.toReversed()]) {
+    const resolve = routing(...routes)
+    assert.equal(resolve('docker.io/team/app').led, 'docker.io/team|app')
+    assert.equal(resolve('docker.io/library/busybox').led, 'docker.io|library/busybox')
+    assert.equal(resolve('local/app').led, 'local|app')
+    assert.equal(resolve('project/repo/image').led, '|project/repo/image')
+  }
+})
+
+test('a prefix is whole segments, and needs something below it', () => {
+  const resolve = routing({ prefix: '' }, { prefix: 'docker.io' })
+  assert.equal(resolve('docker.iox/app').led, '|docker.iox/app')
+  assert.equal(resolve('docker.io').led, '|docker.io')
+  assert.equal(resolve('my/docker.io/app').led, '|my/docker.io/app')
+})
+
+test('where no prefix fits and there is no default, a name is unknown', () => {
+  assert.throws(() => routing({ prefix: 'docker.io' })('ghcr.io/app'), refused('NAME_UNKNOWN'))
+  assert.throws(() => routing()('app'), refused('NAME_UNKNOWN'))
+})
+
+test('a name that its upstream does not serve is denied, and no other upstream is tried', () => {
+  const resolve = routing(
+    { prefix: '' },
+    { prefix: 'docker.io', repositories: ['library/*', 'team/**'] },
+  )
+  assert.equal(resolve('docker.io/library/busybox').led, 'docker.io|library/busybox')
+  assert.equal(resolve('docker.io/team/a/b/c').led, 'docker.io|team/a/b/c')
+  for (const name of ['library/a/b', 'other/app', 'libraryx/a', 'library'])
+    assert.throws(() => resolve(`docker.io/${name}`), refused('DENIED'), name)
+})
+
+test('the one name of a repository is the same however it was asked for', () => {
+  const resolve = routing({ prefix: 'hub', hosts: ['registry-1.docker.io', 'hub'] })
+  assert.equal(resolve('hub/library/busybox').name, 'hub/library/busybox')
+  assert.equal(resolve('library/busybox', 'registry-1.docker.io').name, 'hub/library/busybox')
+})
+
+test('?ns= leads to the upstream of that host, or of that prefix, and is told back (P16)', () => {
+  const resolve = routing(
+    { prefix: '', hosts: ['us-docker.pkg.dev', ''] },
+    { prefix: 'docker.io', hosts: ['registry-1.docker.io', 'docker.io'] },
+  )
+  const found = resolve('library/busybox', 'docker.io')
+  assert.deepEqual([found.led, found.namespace], ['docker.io|library/busybox', 'docker.io'])
+  assert.equal(resolve('p/r/i', 'us-docker.pkg.dev').led, '|p/r/i')
+  assert.equal(resolve('p/r/i').namespace, undefined)
+})
+
+test('?ns= is no way around what an upstream serves', () => {
+  const resolve = routing({ prefix: 'hub', hosts: ['h.io'], repositories: ['library/*'] })
+  assert.throws(() => resolve('other/app', 'h.io'), refused('DENIED'))
+})
+
+test('?ns= of a host that is not configured is unknown, however it is written (P16)', () => {
+  const resolve = routing({ prefix: '', hosts: ['h.io'] })
+  for (const namespace of ['evil.org', 'H.IO', 'h.io:443', 'h.io.', ' h.io', 'https://h.io', '*'])
+    assert.throws(() => resolve('app', namespace), refused('NAME_UNKNOWN'), namespace)
+})
+
+test('?ns= that names this machine is no namespace', () => {
+  const resolve = routing({ prefix: '' })
+  for (const namespace of ['localhost:30026', 'localhost', '127.0.0.1:30026', '[::1]:30026']) {
+    const found = resolve('app', namespace)
+    assert.deepEqual([found.led, found.namespace], ['|app', undefined], namespace)
+  }
+  for (const namespace of ['localhost.evil.org', '127.0.0.1.evil.org', 'notlocalhost'])
+    assert.throws(() => resolve('app', namespace), refused('NAME_UNKNOWN'), namespace)
+})
+
+const part = fc.stringMatching(/^[a-z0-9]{1,5}$/)
+const name = fc.array(part, { minLength: 1, maxLength: 4 }).map((parts) => parts.join('/'))
+
+test('whatever the prefixes, a name leads to the longest that it is below', () => {
+  fc.assert(
+    fc.property(fc.uniqueArray(name, { maxLength: 6 }), name, (prefixes, asked) => {
+      const expected = prefixes
+        .filter((prefix) => asked.startsWith(`${prefix}/`))
+        .reduce((longest, prefix) => (prefix.length > longest.length ? prefix : longest), '')
+      const below = expected === '' ? asked : asked.slice(expected.length + 1)
+      const resolve = routing({ prefix: '' }, ...prefixes.map((prefix) => ({ prefix })))
+      assert.equal(resolve(asked).led, `${expected}|${below}`)
+    }),
+  )
+})

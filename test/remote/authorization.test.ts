@@ -1,0 +1,525 @@
+import assert from 'node:assert/strict'
+import { after, afterEach, beforeEach, test } from 'node:test'
+import { isRegistryError } from '../../src/oci/errors.ts'
+import { parseRepositoryName } from '../../src/oci/reference.ts'
+import type { Remote, RemoteOptions } from '../../src/remote/remote.ts'
+import { eventually } from '../support/berth.ts'
+import { basicOf, createCanaries } from '../support/canaries.ts'
+import { useClock } from '../support/clock.ts'
+import {
+  anonymous,
+  type ChangingSource,
+  changingSource,
+  createBarrier,
+  openRemote,
+  settle,
+  shortTimeouts,
+  tellingTelemetry,
+} from '../support/remotes.ts'
+import { startTokenRegistry, type TokenRegistry } from '../support/token-registry.ts'
+import { sendJson, startWebServer, type WebServer } from '../support/web-server.ts'
+
+const canaries = createCanaries()
+const name = parseRepositoryName('team/app')
+const { telemetry, lines } = tellingTelemetry()
+/** Messages of the errors that were met. */
+const told: string[] = []
+
+let registry: TokenRegistry
+let stranger: WebServer
+let opened: Remote[]
+
+beforeEach(async () => {
+  opened = []
+  registry = await startTokenRegistry(() => canaries.secret('token'))
+  stranger = await startWebServer((_seen, response) => sendJson(response, { token: 'stolen' }))
+})
+
+afterEach(async () => {
+  await Promise.all(opened.map((remote) => remote.close()))
+  await Promise.all([registry.close(), stranger.close()])
+  await canaries.assertUnseen({ strangers: [stranger] })
+})
+
+after(async () => {
+  const metrics = await telemetry.metrics.text()
+  await canaries.assertUnseen({ texts: [...lines, ...told, metrics] })
+})
+
+function open(source: ChangingSource, options: Partial<RemoteOptions> = {}): Remote {
+  const remote = openRemote({ url: registry.url, source, telemetry, ...options })
+  opened.push(remote)
+  return remote
+}
+
+function accessToken(token = canaries.secret('access')) {
+  return { kind: 'access-token', username: 'oauth2accesstoken', token } as const
+}
+
+function password(username = 'robot') {
+  return { kind: 'password', username, password: canaries.password(username) } as const
+}
+
+/** The Authorization headers that the registry, and not its token endpoint, was sent. */
+function shown(server = registry.server): readonly unknown[] {
+  return server.requests
+    .filter(({ path }) => path.startsWith('/v2/'))
+    .map(({ headers }) => headers['authorization'])
+}
+
+function tokenRequests(server = registry.server) {
+  return server.requests.filter(({ path }) => path.startsWith('/token'))
+}
+
+/** A refusal of this status, whose message is kept to be searched. */
+function refused(code: 'DENIED' | 'UNAVAILABLE', status: number, message = /./) {
+  return (error: unknown): boolean => {
+    assert.ok(isRegistryError(error, code), String(error))
+    told.push(error.message)
+    assert.equal(error.status, status, error.message)
+    assert.match(error.message, message)
+    return true
+  }
+}
+
+test('an access token is sent as it is, and where it is taken no token is asked for', async () => {
+  const credential = accessToken()
+  registry.server.answer((_seen, response) => sendJson(response, { tags: ['v1'] }))
+  assert.deepEqual(await open(changingSource(credential)).tags(name), ['v1'])
+  assert.deepEqual(shown(), [`Bearer ${credential.token}`])
+  assert.equal(tokenRequests().length, 0)
+})
+
+test('an access token that is not taken is exchanged at the token endpoint, once', async () => {
+  const credential = accessToken()
+  registry.user = [credential.username, credential.token]
+  const remote = open(changingSource(credential))
+  assert.deepEqual(await remote.tags(name), ['v1'])
+  assert.deepEqual(await remote.tags(name), ['v1'])
+  const [token] = registry.tokens
+  assert.deepEqual(shown(), [`Bearer ${credential.token}`, `Bearer ${token}`, `Bearer ${token}`])
+  assert.equal(tokenRequests().length, 1)
+})
+
+test('the token endpoint is told service and scope', async () => {
+  await open(changingSource(anonymous)).tags(name)
+  const [asked] = tokenRequests()
+  const { searchParams } = new URL(asked?.path ?? '', registry.url)
+  assert.equal(searchParams.get('service'), 'the registry')
+  assert.equal(searchParams.get('scope'), 'repository:team/app:pull')
+})
+
+test('a password waits for a challenge, and goes to the token endpoint only', async () => {
+  const credential = password()
+  registry.user = [credential.username, credential.password]
+  await open(changingSource(credential)).tags(name)
+  assert.deepEqual(shown(), [undefined, `Bearer ${registry.tokens[0]}`])
+  assert.deepEqual(
+    tokenRequests().map(({ headers }) => headers['authorization']),
+    [`Basic ${basicOf(credential.username, credential.password)}`],
+  )
+})
+
+test('a password goes to a registry that asks for Basic, and from then on at once', async () => {
+  const credential = password()
+  const right = `Basic ${basicOf(credential.username, credential.password)}`
+  registry.server.answer((seen, response) => {
+    if (seen.headers['authorization'] === right) return sendJson(response, { tags: [] })
+    response.writeHead(401, { 'www-authenticate': 'Basic realm="registry"' }).end()
+  })
+  const remote = open(changingSource(credential))
+  await remote.tags(name)
+  await remote.tags(name)
+  assert.deepEqual(shown(), [undefined, right, right])
+})
+
+test('of Bearer and Basic challenges Bearer is taken (U52)', async () => {
+  const credential = password()
+  registry.user = [credential.username, credential.password]
+  registry.challenge = `Basic realm="x", ${registry.challenge}`
+  assert.deepEqual(await open(changingSource(credential)).tags(name), ['v1'])
+})
+
+test('anonymity shows nothing to the token endpoint', async () => {
+  await open(changingSource(anonymous)).tags(name)
+  assert.deepEqual(
+    tokenRequests().map(({ headers }) => headers['authorization']),
+    [undefined],
+  )
+})
+
+test('each repository has a token of its own', async () => {
+  const remote = open(changingSource(anonymous))
+  await remote.tags(name)
+  await remote.tags(parseRepositoryName('team/other'))
+  await remote.tags(name)
+  assert.equal(registry.tokens.length, 2)
+})
+
+test('all who want the same repository at the same time wait for one token', async () => {
+  const remote = open(changingSource(anonymous))
+  const everybodyWasRefused = createBarrier(8)
+  registry.beforeRefusal = everybodyWasRefused
+  const lists = await Promise.all(Array.from({ length: 8 }, () => remote.tags(name)))
+  for (const list of lists) assert.deepEqual(list, ['v1'])
+  assert.equal(registry.tokens.length, 1)
+})
+
+test('a token that is not right any more is renewed once, and what was asked is answered (U41)', async () => {
+  const source = changingSource(accessToken())
+  registry.user = [
+    'oauth2accesstoken',
+    source.credential.kind === 'access-token' ? source.credential.token : '',
+  ]
+  const remote = open(source)
+  await remote.tags(name)
+  registry.expire()
+  assert.deepEqual(await remote.tags(name), ['v1'])
+  assert.equal(registry.tokens.length, 2)
+})
+
+test('of all that are refused with one token, the first brings the new one, for those as well who hear of it later (U41)', async () => {
+  const remote = open(changingSource(anonymous))
+  await remote.tags(name)
+  registry.expire()
+  const everybodyAsked = createBarrier(8)
+  const laterOnes = Promise.withResolvers<void>()
+  let refusals = 0
+  registry.beforeRefusal = async () => {
+    refusals += 1
+    const isLate = refusals > 4
+    await everybodyAsked()
+    if (isLate) await laterOnes.promise
+  }
+  const lists = Array.from({ length: 8 }, () => remote.tags(name))
+  await Promise.any(lists)
+  laterOnes.resolve()
+  await Promise.all(lists)
+  assert.equal(registry.tokens.length, 2)
+})
+
+test('a credential is renewed once for all that were refused with it, however late they hear of it (U41)', async (t) => {
+  const clock = useClock(t)
+  const source = changingSource(accessToken())
+  const bearer = () =>
+    source.credential.kind === 'access-token' && `Bearer ${source.credential.token}`
+  let right = bearer()
+  const everybodyAsked = createBarrier(2)
+  const later = Promise.withResolvers<void>()
+  let refusals = 0
+  registry.server.answer(async (seen, response) => {
+    if (seen.headers['authorization'] === right) return sendJson(response, { tags: ['v1'] })
+    refusals += 1
+    const isLate = refusals > 1
+    await everybodyAsked()
+    if (isLate) await later.promise
+    sendJson(response, {}, 401)
+  })
+  const remote = open(source)
+  await settle()
+  await remote.tags(name)
+  source.credential = accessToken()
+  right = bearer()
+  clock.advance(5000)
+  const lists = [remote.tags(name), remote.tags(name)]
+  await Promise.any(lists)
+  clock.advance(5000)
+  later.resolve()
+  await Promise.all(lists)
+  assert.equal(source.fetches, 2)
+})
+
+test('a right that is never given is a refusal after one renewal, and no loop (U41)', async () => {
+  const credential = password()
+  registry.user = [credential.username, credential.password]
+  const remote = open(changingSource(credential))
+  await remote.tags(name)
+  const before = registry.server.requests.length
+  registry.registry = (_seen, response) => sendJson(response, {}, 401)
+  await assert.rejects(remote.tags(name), refused('DENIED', 403, /refused to the tester/))
+  assert.ok(registry.server.requests.length - before <= 4)
+})
+
+test('the first 401 to a credential that was right fetches another one, and the second is a refusal', async () => {
+  const source = changingSource(accessToken())
+  let right = source.credential.kind === 'access-token' ? source.credential.token : ''
+  registry.server.answer((seen, response) => {
+    const isRight = seen.headers['authorization'] === `Bearer ${right}`
+    sendJson(response, isRight ? { tags: ['v1'] } : {}, isRight ? 200 : 401)
+  })
+  const remote = open(source)
+  await settle()
+  await remote.tags(name)
+  const next = accessToken()
+  source.credential = next
+  right = next.token
+  // A source that was asked a moment ago is not asked again: what it gave is newer than the refusal.
+  await new Promise((resolve) => setTimeout(resolve, 1100))
+  assert.deepEqual(await remote.tags(name), ['v1'])
+  assert.equal(source.fetches, 2)
+  right = 'nobody has it'
+  await assert.rejects(remote.tags(name), refused('DENIED', 403))
+  assert.equal(source.fetches, 2)
+})
+
+test('a token is kept for nine tenths of its life (U53)', async (t) => {
+  const clock = useClock(t)
+  registry.life = { expires_in: 100 }
+  const remote = open(changingSource(anonymous))
+  await remote.tags(name)
+  clock.advance(89_000)
+  await settle()
+  await remote.tags(name)
+  assert.equal(registry.tokens.length, 1)
+  clock.advance(2000)
+  await settle()
+  await remote.tags(name)
+  assert.equal(registry.tokens.length, 2)
+})
+
+test('a token whose life is not told lives for a minute', async (t) => {
+  const clock = useClock(t)
+  registry.life = {}
+  const remote = open(changingSource(anonymous))
+  await remote.tags(name)
+  clock.advance(50_000)
+  await settle()
+  await remote.tags(name)
+  assert.equal(registry.tokens.length, 1)
+  clock.advance(10_000)
+  await settle()
+  await remote.tags(name)
+  assert.equal(registry.tokens.length, 2)
+})
+
+test('another credential drops the tokens that were made from the one before', async () => {
+  const source = changingSource(password())
+  const use = (credential: ReturnType<typeof password>) => {
+    source.credential = credential
+    registry.user = [credential.username, credential.password]
+  }
+  use(password())
+  source.lifetime = 500
+  const remote = open(source)
+  await remote.tags(name)
+  use(password('other'))
+  while (source.fetches < 2) await settle()
+  await remote.tags(name)
+  const users = tokenRequests().map(({ headers }) => headers['authorization'])
+  assert.equal(new Set(users).size, 2)
+  assert.equal(registry.tokens.length, 2)
+})
+
+test('a token endpoint that is gone is learned anew from the next challenge', async () => {
+  const moved = await startTokenRegistry(() => canaries.secret('token'))
+  const credential = password()
+  registry.user = moved.user = [credential.username, credential.password]
+  try {
+    const remote = open(changingSource(credential), {
+      tokenRealms: [`http://${moved.server.host}`],
+    })
+    await remote.tags(name)
+    registry.expire()
+    registry.giveToken = (_seen, response) => sendJson(response, {}, 404)
+    registry.challenge = `Bearer realm="${moved.url}/token"`
+    await assert.rejects(remote.tags(name), refused('UNAVAILABLE', 503, /answered 404 when asked/))
+    // The registry itself takes no token of the new endpoint: a refusal, but one with a token.
+    await assert.rejects(remote.tags(name), refused('DENIED', 403))
+    assert.equal(shown().at(-1), `Bearer ${moved.tokens.at(-1)}`)
+  } finally {
+    await moved.close()
+  }
+})
+
+test('a realm elsewhere gets no credential, and the refusal names it and what would allow it (U52)', async () => {
+  registry.challenge = `Bearer realm="${stranger.url}/token",service="x"`
+  for (const credential of [password(), accessToken(), anonymous]) {
+    const remote = open(changingSource(credential))
+    await assert.rejects(
+      remote.tags(name),
+      refused('UNAVAILABLE', 502, /127\.0\.0\.1.*tokenRealms/),
+    )
+  }
+  assert.equal(stranger.requests.length, 0)
+})
+
+test('a realm with userinfo, one that is no URL, and one of another scheme get nothing (U52)', async () => {
+  const { host } = registry.server
+  for (const realm of [`http://user:pass@${host}/token`, `https://${host}/token`]) {
+    registry.challenge = `Bearer realm="${realm}"`
+    await assert.rejects(open(changingSource(password())).tags(name), refused('UNAVAILABLE', 502))
+  }
+  for (const realm of ['token', '', 'javascript:alert(1)', 'file:///etc/passwd']) {
+    registry.challenge = `Bearer realm="${realm}"`
+    await assert.rejects(open(changingSource(password())).tags(name))
+  }
+  assert.equal(tokenRequests().length, 0)
+  assert.deepEqual(new Set(shown()), new Set([undefined]))
+})
+
+test('a challenge that cannot be read, one of 64 kB and none at all are clean refusals (U52)', async () => {
+  for (const challenge of [
+    'Bearer realm="unterminated',
+    `Bearer realm="${registry.url}/token${'a'.repeat(50_000)}"`,
+    'Negotiate',
+    ', ,,',
+  ]) {
+    registry.challenge = challenge
+    await assert.rejects(open(changingSource(password())).tags(name), refused('DENIED', 403))
+  }
+  registry.server.answer((_seen, response) => sendJson(response, {}, 401))
+  await assert.rejects(open(changingSource(password())).tags(name), refused('DENIED', 403))
+  assert.deepEqual(new Set(shown()), new Set([undefined]))
+})
+
+test('two upstreams on one host with two credentials never see the tokens of each other (U53)', async () => {
+  const users = [password('one'), password('two')]
+  const givenTo = new Map<string, string>()
+  registry.giveToken = (seen, response) => {
+    const token = canaries.secret('token')
+    givenTo.set(`Bearer ${token}`, String(seen.headers['authorization']))
+    sendJson(response, { token, expires_in: 300 })
+  }
+  const seenBy: [agent: unknown, user: string | undefined][] = []
+  registry.server.answer((seen, response) => {
+    if (seen.path.startsWith('/token')) return registry.giveToken(seen, response)
+    const authorization = seen.headers['authorization']
+    if (typeof authorization !== 'string') {
+      response.writeHead(401, { 'www-authenticate': registry.challenge }).end()
+      return
+    }
+    seenBy.push([seen.headers['user-agent'], givenTo.get(authorization)])
+    sendJson(response, { tags: ['v1'] })
+  })
+  const remotes = users.map((credential, at) =>
+    open(changingSource(credential), { userAgent: `remote ${at}`, upstream: `up ${at}` }),
+  )
+  await Promise.all(
+    Array.from({ length: 20 }, (_, at) =>
+      remotes[at % 2]?.tags(parseRepositoryName(`r/${at % 5}`)),
+    ),
+  )
+  for (const [at, { username, password }] of users.entries()) {
+    const mine = seenBy.filter(([agent]) => agent === `remote ${at}`)
+    assert.equal(mine.length, 10)
+    for (const [, user] of mine) assert.equal(user, `Basic ${basicOf(username, password)}`)
+  }
+})
+
+test('a token endpoint that refuses is a refusal that names it', async () => {
+  registry.user = ['somebody', canaries.password('somebody')]
+  const remote = open(changingSource(password()))
+  await assert.rejects(
+    remote.tags(name),
+    refused('DENIED', 403, /answered 401 when asked for a token .* as the tester/),
+  )
+})
+
+test('a token endpoint that has too many requests is left alone (U46)', async () => {
+  registry.giveToken = (_seen, response) => {
+    response.setHeader('retry-after', '30')
+    sendJson(response, {}, 429)
+  }
+  const remote = open(changingSource(anonymous))
+  await assert.rejects(remote.tags(name), (error) => {
+    assert.ok(isRegistryError(error, 'UNAVAILABLE'))
+    return error.retryAfter === 30
+  })
+  await assert.rejects(remote.tags(name), refused('UNAVAILABLE', 503, /429/))
+  assert.equal(tokenRequests().length, 1)
+})
+
+test('what a token endpoint answers instead of a token is told as its fault', async () => {
+  const answers: [status: number, body: string, wanted: number][] = [
+    [200, '<html>log in</html>', 502],
+    [200, '{}', 502],
+    [200, '{"token":7}', 502],
+    [200, `{"token":"${'x'.repeat(70_000)}"}`, 502],
+    [500, '{}', 503],
+    [302, '{}', 503],
+  ]
+  for (const [status, body, wanted] of answers) {
+    registry.giveToken = (_seen, response) => void response.writeHead(status).end(body)
+    await assert.rejects(open(changingSource(password())).tags(name), (error) => {
+      assert.ok(isRegistryError(error))
+      told.push(error.message)
+      return error.status === wanted
+    })
+  }
+})
+
+test('a token endpoint is understood whatever it leaves empty or writes as text', async () => {
+  for (const answer of [
+    { token: '', access_token: 'right' },
+    { access_token: 'right' },
+    { token: 'right', access_token: null },
+    { token: 'right', expires_in: '3600' },
+    { token: 'right', expires_in: null },
+    { token: 'right', expires_in: 0 },
+  ]) {
+    const gateway = await startWebServer((seen, response) => {
+      if (seen.path.startsWith('/token')) return sendJson(response, answer)
+      const isRight = seen.headers['authorization'] === 'Bearer right'
+      if (!isRight) response.setHeader('www-authenticate', `Bearer realm="${gateway.url}/token"`)
+      sendJson(response, { tags: ['v1'] }, isRight ? 200 : 401)
+    })
+    try {
+      const remote = open(changingSource(anonymous), { url: gateway.url })
+      assert.deepEqual(await remote.tags(name), ['v1'], JSON.stringify(answer))
+      assert.deepEqual(await remote.tags(name), ['v1'])
+      assert.equal(gateway.count('/token'), 1, JSON.stringify(answer))
+    } finally {
+      await gateway.close()
+    }
+  }
+})
+
+test('a source that gives the same credential again leaves its tokens in use', async () => {
+  const credential = password()
+  registry.user = [credential.username, credential.password]
+  const source = changingSource(credential)
+  source.lifetime = 200
+  const remote = open(source)
+  await remote.tags(name)
+  while (source.fetches < 3) await settle()
+  await remote.tags(name)
+  assert.equal(registry.tokens.length, 1)
+})
+
+test('a refusal that ends with an error of ours leaves no connection behind', async () => {
+  registry.server.answer((_seen, response) => {
+    response.writeHead(401, { 'www-authenticate': `Bearer realm="${stranger.url}/token"` })
+    response.end(Buffer.alloc(30_000_000))
+  })
+  const timeouts = { ...shortTimeouts, idle: 60_000 }
+  const remote = open(changingSource(password()), { timeouts })
+  for (let times = 0; times < 5; times += 1) await assert.rejects(remote.tags(name))
+  await eventually('unread answers are let go of', () => registry.server.connections.open <= 1)
+})
+
+test('a token endpoint that redirects is not followed', async () => {
+  registry.giveToken = (_seen, response) =>
+    void response.writeHead(307, { location: `${stranger.url}/token` }).end()
+  await assert.rejects(open(changingSource(password())).tags(name))
+  assert.equal(stranger.requests.length, 0)
+})
+
+test('what the upstream repeats of our credential is not passed on', async () => {
+  const credential = accessToken()
+  registry.server.answer((seen, response) => {
+    const message = `go away, ${seen.headers['authorization']}`
+    sendJson(response, { errors: [{ code: 'DENIED', message }] }, 403)
+  })
+  const remote = open(changingSource(credential))
+  await assert.rejects(remote.tags(name), refused('DENIED', 403, /go away, Bearer \[redacted\]/))
+})
+
+test('a source that fails is an error, and never anonymity', async () => {
+  const source = changingSource(password())
+  source.failure = new Error('the helper died')
+  await assert.rejects(
+    open(source).tags(name),
+    refused('UNAVAILABLE', 503, /no credential for up as the tester: the helper died/),
+  )
+  assert.equal(registry.server.requests.length, 0)
+})

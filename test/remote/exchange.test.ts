@@ -1,0 +1,283 @@
+import assert from 'node:assert/strict'
+import { after, afterEach, before, beforeEach, test } from 'node:test'
+import { isRegistryError, type RegistryError } from '../../src/oci/errors.ts'
+import { parseRepositoryName, type Tag } from '../../src/oci/reference.ts'
+import type { Remote, RemoteOptions } from '../../src/remote/remote.ts'
+import { type Image, makeImage, randomBlob } from '../support/images.ts'
+import { openRemote, readAll, shortTimeouts } from '../support/remotes.ts'
+import {
+  type Answering,
+  type ScriptedUpstream,
+  startScriptedUpstream,
+} from '../support/scripted-upstream.ts'
+
+const name = parseRepositoryName('team/app')
+const tag = 'v1' as Tag
+const line = 'GET /v2/team/app/manifests/v1'
+
+let upstream: ScriptedUpstream
+let image: Image
+let remote: Remote
+let opened: Remote[]
+
+before(async () => {
+  upstream = await startScriptedUpstream()
+  image = makeImage()
+  upstream.put(name, tag, image)
+})
+after(() => upstream.close())
+beforeEach(() => {
+  upstream.behave()
+  opened = []
+  remote = open()
+})
+afterEach(() => Promise.all(opened.map((each) => each.close())))
+
+function open(options: Partial<RemoteOptions> = {}): Remote {
+  const each = openRemote({ url: upstream.url, ...options })
+  opened.push(each)
+  return each
+}
+
+/** How many requests it takes until the outcome. */
+async function counting(act: () => Promise<unknown>): Promise<number> {
+  const before = upstream.requests.length
+  await act()
+  return upstream.requests.length - before
+}
+
+function refused(code: RegistryError['code'], status: number, message = /./) {
+  return (error: unknown): boolean => {
+    assert.ok(isRegistryError(error, code), String(error))
+    assert.equal(error.status, status, error.message)
+    assert.match(error.message, message)
+    return true
+  }
+}
+
+const failing =
+  (status: number, headers = {}): Answering =>
+  ({ reply }) =>
+    reply(status, headers, '{"errors":[{"code":"X","message":"not my day"}]}')
+
+test('5XX is tried twice more, and then told with what the upstream said (U47)', async () => {
+  for (const status of [500, 502, 503, 504]) {
+    upstream.behave()
+    upstream.on(line, failing(status))
+    const remote = open()
+    const count = await counting(() =>
+      assert.rejects(
+        remote.manifest(name, { tag }),
+        refused('UNAVAILABLE', 503, new RegExp(`answered ${status}: not my day`)),
+      ),
+    )
+    assert.equal(count, 3)
+  }
+})
+
+test('5XX that passes is not noticed (U47)', async () => {
+  upstream.on(line, failing(503), 2)
+  const manifest = await remote.manifest(name, { tag })
+  assert.equal(manifest?.digest, image.digest)
+})
+
+test('a connection that breaks before the answer is followed by another, unnoticed (U54)', async () => {
+  upstream.on(line, ({ reset }) => reset(), 1)
+  upstream.on(line, ({ end }) => end(), 1)
+  const manifest = await remote.manifest(name, { tag })
+  assert.equal(manifest?.digest, image.digest)
+})
+
+test('a kept connection that the upstream ends while we ask is followed by another, unnoticed (U54)', async () => {
+  for (let times = 0; times < 5; times += 1) {
+    await remote.manifest(name, { tag })
+    const { socket } = upstream.requests.at(-1) ?? {}
+    socket?.end()
+    assert.equal((await remote.manifest(name, { tag }))?.digest, image.digest)
+  }
+})
+
+test('what does not answer in time is tried once more, and no third time (U27)', async () => {
+  upstream.on(line, () => {})
+  const impatient = open({ timeouts: { ...shortTimeouts, firstByte: 200 } })
+  const count = await counting(() =>
+    assert.rejects(impatient.manifest(name, { tag }), refused('UNAVAILABLE', 504, /no answer/)),
+  )
+  assert.equal(count, 2)
+  const [first, second] = upstream.requests.slice(-2)
+  assert.notEqual(first?.socket, second?.socket, 'on a new connection')
+})
+
+test('an upstream that wants to be left alone for long is not tried again', async () => {
+  upstream.on(line, failing(503, { 'retry-after': '120' }))
+  const count = await counting(() =>
+    assert.rejects(remote.manifest(name, { tag }), (error) => {
+      assert.ok(isRegistryError(error, 'UNAVAILABLE'))
+      return error.retryAfter === 120
+    }),
+  )
+  assert.equal(count, 1)
+})
+
+test('401 and 403 are refusals, told with who was refused and why, and not tried again (U43)', async () => {
+  for (const status of [401, 403]) {
+    upstream.behave()
+    upstream.on(line, failing(status))
+    const count = await counting(() =>
+      assert.rejects(
+        remote.manifest(name, { tag }),
+        refused('DENIED', 403, /refused to the tester: http.* answered 40[13]: not my day/),
+      ),
+    )
+    assert.equal(count, 1)
+  }
+})
+
+test('404 is a miss', async () => {
+  assert.equal(await remote.manifest(name, { tag: 'v2' as Tag }), undefined)
+})
+
+test('an answer that is neither is a fault of the upstream', async () => {
+  for (const status of [204, 304, 405, 410, 418]) {
+    upstream.behave()
+    upstream.on(line, ({ reply }) => reply(status))
+    await assert.rejects(remote.manifest(name, { tag }), refused('UNAVAILABLE', 502))
+  }
+  upstream.behave()
+  upstream.on(line, failing(400))
+  await assert.rejects(remote.manifest(name, { tag }), refused('NAME_INVALID', 400))
+})
+
+test('429 is not tried again, and leaves the upstream alone for as long as it asks (U46)', async () => {
+  upstream.on(line, failing(429, { 'retry-after': '30' }))
+  const count = await counting(async () => {
+    for (let times = 0; times < 10; times += 1)
+      await assert.rejects(remote.manifest(name, { tag }), refused('UNAVAILABLE', 503, /429/))
+  })
+  assert.equal(count, 1)
+  assert.match(remote.trouble() ?? '', /left alone/)
+})
+
+test('after five failures the upstream is left alone, and clients are answered at once (U25)', async () => {
+  await upstream.stop()
+  try {
+    for (let times = 0; times < 5; times += 1)
+      await assert.rejects(remote.manifest(name, { tag }), /connection refused/)
+    await assert.rejects(
+      remote.manifest(name, { tag }),
+      refused('UNAVAILABLE', 503, /is left alone for a moment: .*connection refused/),
+    )
+  } finally {
+    await upstream.start()
+  }
+})
+
+test('markup, control characters and long texts of the upstream are not passed on', async () => {
+  for (const [body, message] of [
+    ['<html><script>alert(1)</script></html>', /answered 403$/],
+    ['{"detail":"x"}', /answered 403$/],
+    ['go\r\n\taway\u0000\u001b[31m', /answered 403: go away \[31m$/],
+    ['x'.repeat(1000), /answered 403: x{300}$/],
+    ['y'.repeat(100_000), /answered 403$/],
+    ['', /answered 403$/],
+  ] as const) {
+    upstream.behave()
+    upstream.on(line, ({ reply }) => reply(403, {}, body))
+    await assert.rejects(remote.manifest(name, { tag }), refused('DENIED', 403, message))
+  }
+})
+
+test('whatever becomes of a question, its place is given back (L96)', async () => {
+  const endings: Answering[] = [
+    ({ reply }) => reply(404),
+    ({ reply }) => reply(200, {}, Buffer.alloc(6_000_000)),
+    ({ reply }) => reply(200, {}, 'no manifest'),
+    ({ reply }) => reply(204),
+    failing(403),
+    ({ reply }) => reply(302, { location: 'https://elsewhere.org/' }),
+    async ({ head, write, reset }) => {
+      head(200, { 'content-length': '100' })
+      await write('half')
+      reset()
+    },
+  ]
+  for (const ending of endings) {
+    upstream.behave()
+    upstream.on(line, ending)
+    // More than there are places.
+    await Promise.allSettled(Array.from({ length: 40 }, () => remote.manifest(name, { tag })))
+  }
+  upstream.behave()
+  assert.equal((await remote.manifest(name, { tag }))?.digest, image.digest)
+})
+
+test('whatever becomes of a download, its place is given back (L96)', async () => {
+  const blob = randomBlob(500_000)
+  upstream.putBlob(name, blob)
+  const endings: ((found: Awaited<ReturnType<Remote['blob']>>) => Promise<unknown>)[] = [
+    async (found) => found?.drop(),
+    async (found) => found && readAll(found.body),
+    async (found) => {
+      for await (const _ of found?.body ?? []) break
+    },
+    async (found) => {
+      const pieces = found?.body[Symbol.asyncIterator]()
+      await pieces?.next()
+      found?.drop()
+      await pieces?.return?.()
+    },
+  ]
+  for (const end of endings)
+    for (let times = 0; times < 60; times += 1) await end(await remote.blob(name, blob.digest, 0))
+})
+
+test('downloads do not wait for questions, nor questions for downloads', async () => {
+  const blob = randomBlob(500_000)
+  upstream.putBlob(name, blob)
+  upstream.on('/blobs/', ({ head }) => head(200, { 'content-length': '500000' }))
+  const downloads = await Promise.all(
+    Array.from({ length: 48 }, () => remote.blob(name, blob.digest, 0)),
+  )
+  assert.equal((await remote.manifest(name, { tag }))?.digest, image.digest)
+  for (const download of downloads) download?.drop()
+})
+
+test('an upstream that wants to be left alone for a moment is tried again after it (U47)', async () => {
+  const asked: number[] = []
+  upstream.on(
+    line,
+    (exchange) => {
+      asked.push(performance.now())
+      return failing(503, { 'retry-after': '1' })(exchange)
+    },
+    1,
+  )
+  upstream.on(line, ({ reply }) => {
+    asked.push(performance.now())
+    reply(200, {}, image.bytes)
+  })
+  assert.equal((await remote.manifest(name, { tag }))?.digest, image.digest)
+  const [first = 0, second = 0] = asked
+  // Node's timers may be a millisecond early.
+  assert.ok(second - first >= 990, `${second - first} ms`)
+})
+
+test('a Retry-After that is absurd is not passed on (U46)', async () => {
+  upstream.on(line, failing(429, { 'retry-after': '999999999' }))
+  for (let times = 0; times < 2; times += 1)
+    await assert.rejects(remote.manifest(name, { tag }), (error) => {
+      assert.ok(isRegistryError(error, 'UNAVAILABLE'))
+      return error.retryAfter === 60
+    })
+})
+
+test('downloads that are not wanted any more are no failures of the upstream (INV 9)', async () => {
+  const blob = randomBlob(1000)
+  for (let times = 0; times < 8; times += 1) {
+    const leaving = new AbortController()
+    upstream.on('/blobs/', () => leaving.abort(), 1)
+    await assert.rejects(remote.blob(name, blob.digest, 0, leaving.signal))
+  }
+  assert.equal(remote.trouble(), undefined)
+  assert.equal((await remote.manifest(name, { tag }))?.digest, image.digest)
+})

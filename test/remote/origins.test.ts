@@ -1,0 +1,157 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { createOrigins } from '../../src/remote/origins.ts'
+
+const own = 'https://registry.example.com'
+
+type Asked = {
+  readonly own?: string
+  readonly realms?: readonly string[]
+  readonly redirects?: readonly string[]
+}
+
+function realm(url: string, { own: at = own, realms = [], redirects = [] }: Asked = {}) {
+  return createOrigins({ own: at, realms, redirects }).realm(new URL(url))
+}
+
+function redirect(url: string, { own: at = own, realms = [], redirects = [] }: Asked = {}) {
+  return createOrigins({ own: at, realms, redirects }).redirect(new URL(url))
+}
+
+test("the upstream's own origin is its own, by scheme, host and port", () => {
+  assert.equal(realm('https://registry.example.com/token'), 'own')
+  assert.equal(realm('https://REGISTRY.example.com:443/token'), 'own')
+  assert.equal(redirect('https://registry.example.com/elsewhere?x=1'), 'own')
+})
+
+test('the same host under http is not its own (U49, U52)', () => {
+  assert.equal(realm('http://registry.example.com/token'), undefined)
+  assert.equal(redirect('http://registry.example.com/blob'), undefined)
+})
+
+test('another port of the same registrable domain is foreign, and https only', () => {
+  assert.equal(realm('https://registry.example.com:8443/token'), 'foreign')
+  assert.equal(realm('http://registry.example.com:8080/token'), undefined)
+})
+
+test('a realm of the same registrable domain is allowed, one of another is not (U52)', () => {
+  assert.equal(realm('https://auth.example.com/token'), 'foreign')
+  assert.equal(realm('https://example.com/token'), 'foreign')
+  assert.equal(realm('https://example.org/token'), undefined)
+  assert.equal(realm('https://example.com.evil.org/token'), undefined)
+  assert.equal(realm('https://evilexample.com/token'), undefined)
+})
+
+test('public suffixes, private ones too, are nobody: their tenants are strangers', () => {
+  assert.equal(realm('https://b.github.io/token', { own: 'https://a.github.io' }), undefined)
+  assert.equal(realm('https://b.co.uk/token', { own: 'https://a.co.uk' }), undefined)
+  const own = 'https://us-central1-docker.pkg.dev'
+  assert.equal(realm('https://us-central1-docker.pkg.dev/v2/token', { own }), 'own')
+  assert.equal(
+    realm('https://auth.docker.io/token', { own: 'https://registry-1.docker.io' }),
+    'foreign',
+  )
+})
+
+test('hosts without a registrable domain have no siblings', () => {
+  for (const at of ['https://localhost', 'https://10.0.0.1', 'https://[::1]', 'https://registry'])
+    assert.equal(realm('https://10.0.0.2/token', { own: at }), undefined, at)
+  assert.equal(realm('https://localhost:1/token', { own: 'https://localhost' }), undefined)
+})
+
+test('userinfo is refused everywhere, on the own origin and on listed ones too (U52)', () => {
+  const listed = { realms: ['auth.other.org'], redirects: ['auth.other.org'] }
+  for (const url of [
+    'https://user@registry.example.com/token',
+    'https://user:secret@auth.other.org/token',
+    'https://:secret@storage.googleapis.com/x',
+  ]) {
+    assert.equal(realm(url, listed), undefined, url)
+    assert.equal(redirect(url, listed), undefined, url)
+  }
+})
+
+test('literal addresses that lead inwards are refused, however they are written (U50)', () => {
+  const inward = [
+    'https://127.0.0.1/x',
+    'https://2130706433/x',
+    'https://0x7f.1/x',
+    'https://169.254.169.254/computeMetadata',
+    'https://10.0.0.1/x',
+    'https://192.168.0.1/x',
+    'https://[::1]/x',
+    'https://[::ffff:127.0.0.1]/x',
+    'https://[fd00:ec2::254]/x',
+  ]
+  for (const url of inward) {
+    assert.equal(redirect(url), undefined, url)
+    assert.equal(realm(url), undefined, url)
+  }
+})
+
+test('well-known object stores may be redirected to, without credential, over https only', () => {
+  assert.equal(redirect('https://storage.googleapis.com/b/o?sig=1'), 'foreign')
+  assert.equal(redirect('https://prod-layers.s3.eu-west-1.amazonaws.com/x'), 'foreign')
+  assert.equal(redirect('https://production.cloudflare.docker.com/x'), 'foreign')
+  assert.equal(redirect('http://storage.googleapis.com/b/o'), undefined)
+  assert.equal(redirect('https://storage.googleapis.com:8443/b/o'), undefined)
+  assert.equal(redirect('https://storage.googleapis.com.evil.org/x'), undefined)
+  assert.equal(redirect('https://evilamazonaws.com/x'), undefined)
+})
+
+test('a well-known object store is no token realm', () => {
+  assert.equal(realm('https://storage.googleapis.com/token'), undefined)
+})
+
+test('what is listed is allowed: a host, a wildcard, a port, plain http', () => {
+  const redirects = ['cdn.other.org', '*.wild.org', 'port.org:8443', 'http://10.0.0.1:5000']
+  const expected = {
+    'https://cdn.other.org/x': 'listed',
+    'https://cdn.other.org:443/x': 'listed',
+    'http://cdn.other.org/x': undefined,
+    'https://cdn.other.org:8443/x': undefined,
+    'https://sub.cdn.other.org/x': undefined,
+    'https://a.wild.org/x': 'listed',
+    'https://a.b.wild.org/x': 'listed',
+    'https://wild.org/x': undefined,
+    'https://notwild.org/x': undefined,
+    'https://port.org:8443/x': 'listed',
+    'https://port.org/x': undefined,
+    'http://10.0.0.1:5000/x': 'listed',
+    'https://10.0.0.1:5000/x': undefined,
+    'http://10.0.0.1/x': undefined,
+  }
+  for (const [url, trust] of Object.entries(expected))
+    assert.equal(redirect(url, { redirects }), trust, url)
+})
+
+test('what is listed for realms is not thereby listed for redirects, nor the other way', () => {
+  const lists = { realms: ['auth.other.org'], redirects: ['cdn.other.org'] }
+  assert.equal(realm('https://auth.other.org/token', lists), 'listed')
+  assert.equal(redirect('https://auth.other.org/x', lists), undefined)
+  assert.equal(realm('https://cdn.other.org/token', lists), undefined)
+  assert.equal(redirect('https://cdn.other.org/x', lists), 'listed')
+})
+
+test('a listed name counts in any case, as names do', () => {
+  assert.equal(redirect('https://cdn.other.org/x', { redirects: ['CDN.Other.org'] }), 'listed')
+})
+
+test('other schemes are never allowed', () => {
+  for (const url of ['file:///etc/passwd', 'data:text/plain,x', 'ftp://registry.example.com/x']) {
+    assert.equal(redirect(url), undefined, url)
+    assert.equal(realm(url), undefined, url)
+  }
+})
+
+test('whatever the URL, only https and the own origin pass unlisted', () => {
+  const { realm, redirect } = createOrigins({ own, realms: [], redirects: [] })
+  fc.assert(
+    fc.property(fc.webUrl({ withQueryParameters: true }), fc.boolean(), (text, plain) => {
+      const url = new URL(plain ? text.replace(/^https:/, 'http:') : text)
+      for (const trust of [realm(url), redirect(url)])
+        assert.ok(trust === undefined || trust === 'own' || url.protocol === 'https:')
+    }),
+  )
+})

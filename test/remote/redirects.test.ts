@@ -1,0 +1,203 @@
+import assert from 'node:assert/strict'
+import { after, afterEach, before, beforeEach, test } from 'node:test'
+import { isRegistryError } from '../../src/oci/errors.ts'
+import { parseRepositoryName, type Tag } from '../../src/oci/reference.ts'
+import type { Remote, RemoteOptions } from '../../src/remote/remote.ts'
+import { createCanaries } from '../support/canaries.ts'
+import { randomBlob } from '../support/images.ts'
+import { changingSource, openRemote, readAll, tellingTelemetry } from '../support/remotes.ts'
+import { sendJson, startWebServer, type WebServer } from '../support/web-server.ts'
+
+const canaries = createCanaries()
+const { telemetry, lines } = tellingTelemetry()
+const told: string[] = []
+const name = parseRepositoryName('team/app')
+const blob = randomBlob(1000)
+const path = `/v2/${name}/blobs/${blob.digest}`
+
+let registry: WebServer
+let storage: WebServer
+let stranger: WebServer
+let token: string
+let opened: Remote[]
+
+before(async () => {
+  registry = await startWebServer(() => {})
+  storage = await startWebServer((_seen, response) => void response.end(blob.bytes))
+  stranger = await startWebServer((_seen, response) => void response.end(blob.bytes))
+})
+after(async () => {
+  await Promise.all([registry.close(), storage.close(), stranger.close()])
+  const texts = [...lines, ...told, await telemetry.metrics.text()]
+  await canaries.assertUnseen({ strangers: [storage, stranger], texts })
+  // Nobody but the storage that was listed was asked for anything.
+  assert.equal(stranger.requests.length, 0)
+})
+beforeEach(() => {
+  opened = []
+  token = canaries.secret('token')
+})
+afterEach(() => Promise.all(opened.map((remote) => remote.close())))
+
+function open(options: Partial<RemoteOptions> = {}): Remote {
+  const remote = openRemote({
+    url: registry.url,
+    redirects: [storage.url],
+    source: changingSource({ kind: 'access-token', username: 'u', token }),
+    telemetry,
+    ...options,
+  })
+  opened.push(remote)
+  return remote
+}
+
+/** The registry redirects to each of these in turn, by path; the last of them answers. */
+function redirecting(status: number, ...locations: readonly (string | undefined)[]): void {
+  let next = 0
+  registry.answer((seen, response) => {
+    const isRight = seen.headers['authorization'] === `Bearer ${token}`
+    if (!isRight) return sendJson(response, {}, 401)
+    if (next === locations.length) return void response.end(blob.bytes)
+    const location = locations[next]
+    next += 1
+    response.writeHead(status, location === undefined ? {} : { location }).end('moved')
+  })
+}
+
+async function pull(remote = open(), from = 0): Promise<Buffer | undefined> {
+  const found = await remote.blob(name, blob.digest, from)
+  return found && readAll(found.body)
+}
+
+async function assertRefused(message: RegExp, act: () => Promise<unknown> = pull): Promise<void> {
+  await assert.rejects(act(), (error) => {
+    assert.ok(isRegistryError(error, 'UNAVAILABLE'), String(error))
+    told.push(error.message)
+    assert.equal(error.status, 502)
+    assert.match(error.message, message)
+    return true
+  })
+}
+
+for (const status of [301, 302, 303, 307, 308])
+  test(`${status} to a storage that is listed is followed, without a credential (U48, U49)`, async () => {
+    redirecting(status, `${storage.url}/bucket/object?signature=abc`)
+    assert.deepEqual(await pull(), blob.bytes)
+    const { path, method, headers } = storage.requests.at(-1) ?? {}
+    assert.deepEqual([method, path], ['GET', '/bucket/object?signature=abc'])
+    assert.equal(headers?.['authorization'], undefined)
+    assert.equal(headers?.['cookie'], undefined)
+  })
+
+test('a redirect within the upstream takes the credential along, relative ones too (U48)', async () => {
+  for (const location of ['/artifacts/x?token=1', '../x', '?again=1', `${registry.url}/abs`]) {
+    redirecting(302, location)
+    assert.deepEqual(await pull(), blob.bytes, location)
+    const { path: followed = '', headers } = registry.requests.at(-1) ?? {}
+    assert.equal(followed, new URL(location, registry.url + path).href.slice(registry.url.length))
+    assert.equal(headers?.['authorization'], `Bearer ${token}`)
+  }
+})
+
+test('the range that was asked for is asked for where it leads', async () => {
+  redirecting(307, `${storage.url}/object`)
+  await pull(open(), 400)
+  assert.equal(storage.requests.at(-1)?.headers['range'], 'bytes=400-')
+})
+
+test('three redirects are followed, a fourth is not, nor a circle (U48)', async () => {
+  redirecting(302, '/one', '/two', '/three')
+  assert.deepEqual(await pull(), blob.bytes)
+  redirecting(302, '/one', '/two', '/three', '/four', '/five')
+  await assertRefused(/redirects in circles/)
+  const before = registry.requests.length
+  registry.answer((_seen, response) => void response.writeHead(302, { location: path }).end())
+  await assertRefused(/redirects in circles/)
+  assert.equal(registry.requests.length - before, 4)
+})
+
+test('a redirect elsewhere is refused, and the refusal names where and what would allow it (U49)', async () => {
+  redirecting(302, `${stranger.url}/object`)
+  await assertRefused(/redirects to http:\/\/127\.0\.0\.1:\d+, which is not allowed; .*redirects/)
+})
+
+test('a redirect that the storage adds is judged like any other (U49)', async (t) => {
+  t.after(() => storage.answer((_seen, response) => void response.end(blob.bytes)))
+  storage.answer(
+    (_seen, response) => void response.writeHead(302, { location: `${stranger.url}/object` }).end(),
+  )
+  redirecting(302, `${storage.url}/object`)
+  await assertRefused(/not allowed/)
+})
+
+test('back at the upstream the credential is shown again, and not in between (U49)', async (t) => {
+  t.after(() => storage.answer((_seen, response) => void response.end(blob.bytes)))
+  storage.answer(
+    (_seen, response) => void response.writeHead(302, { location: `${registry.url}/back` }).end(),
+  )
+  redirecting(302, `${storage.url}/object`)
+  assert.deepEqual(await pull(), blob.bytes)
+  assert.equal(registry.requests.at(-1)?.headers['authorization'], `Bearer ${token}`)
+})
+
+test('a redirect inwards, to another scheme or port, or with userinfo is refused (U49, U50)', async () => {
+  const { port } = stranger
+  for (const location of [
+    'http://169.254.169.254/computeMetadata/v1/',
+    'https://169.254.169.254/computeMetadata/v1/',
+    `https://127.0.0.1:${port}/`,
+    `https://[::1]:${port}/`,
+    `http://localhost:${port}/`,
+    'https://10.0.0.1/',
+    `http://2130706433:${port}/`,
+    `https://${registry.host}/x`,
+    `http://user:secret@${registry.host}/x`,
+    'http://storage.googleapis.com/x',
+    'file:///etc/passwd',
+    'gopher://127.0.0.1/',
+    `//127.0.0.1:${port}/x`,
+    `/\\127.0.0.1:${port}/x`,
+    'http://',
+    'http://[',
+  ]) {
+    redirecting(302, location)
+    await assertRefused(/redirects to .*not allowed|in circles/)
+  }
+})
+
+test('a redirect without a place to go to ends', async () => {
+  registry.answer((_seen, response) => void response.writeHead(302).end())
+  await assertRefused(/redirects in circles|nowhere/)
+})
+
+test('a refusal by the storage is a refusal, and its error no 401 of the upstream', async (t) => {
+  t.after(() => storage.answer((_seen, response) => void response.end(blob.bytes)))
+  const challenge = { 'www-authenticate': `Bearer realm="${stranger.url}/token"` }
+  for (const status of [401, 403]) {
+    storage.answer((_seen, response) => void response.writeHead(status, challenge).end('expired'))
+    redirecting(302, `${storage.url}/object`)
+    await assert.rejects(pull(), (error) => isRegistryError(error, 'DENIED'))
+  }
+})
+
+test('an upstream that redirects where it may not is not held to be down', async () => {
+  redirecting(302)
+  const remote = open()
+  registry.answer(
+    (_seen, response) => void response.writeHead(302, { location: stranger.url }).end(),
+  )
+  for (let times = 0; times < 8; times += 1) await assertRefused(/not allowed/, () => pull(remote))
+  assert.equal(remote.trouble(), undefined)
+  registry.answer((_seen, response) => sendJson(response, { tags: ['v1'] }))
+  assert.deepEqual(await remote.tags(name), ['v1'])
+})
+
+test('tags, manifests and HEAD are redirected by the same rules', async () => {
+  redirecting(302, `${stranger.url}/list`)
+  await assertRefused(/not allowed/, () => open().tags(name))
+  redirecting(302, `${stranger.url}/manifest`)
+  await assertRefused(/not allowed/, () => open().manifest(name, { tag: 'v1' as Tag }))
+  redirecting(307, `${storage.url}/object`)
+  await open().statBlob(name, blob.digest)
+  assert.equal(storage.requests.at(-1)?.method, 'HEAD')
+})
