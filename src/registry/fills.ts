@@ -19,14 +19,16 @@ const mostFailures = 10_000
 
 /** The running downloads of one upstream, as one identity, by digest: never two of the same. */
 export interface Fills {
-  /** The running download of a blob, whichever repository it was started for. */
-  find(digest: Digest): Fill | undefined
+  /** The running download of a blob, and the repository whose it is: that one was asked for. */
+  find(digest: Digest): RunningFill | undefined
   /** What became of a download just now: the error, or `absent`. */
   recall(name: RepositoryName, digest: Digest): RegistryError | 'absent' | undefined
   start(name: RepositoryName, digest: Digest, expectedSize: number | undefined): Fill
   running(): number
   close(): Promise<void>
 }
+
+type RunningFill = { readonly fill: Fill; readonly name: RepositoryName }
 
 type FillsOptions = {
   readonly upstream: string
@@ -49,7 +51,7 @@ export function createFills({
   const { log, metrics } = telemetry
   const running = new Map<
     Digest,
-    { readonly fill: Fill; readonly stop: (reason: RegistryError) => void }
+    RunningFill & { readonly stop: (reason: RegistryError) => void }
   >()
   const failures = new LRUCache<string, RegistryError | 'absent'>({
     ...bounded(mostFailures),
@@ -71,7 +73,7 @@ export function createFills({
   }
 
   return {
-    find: (digest) => running.get(digest)?.fill,
+    find: (digest) => running.get(digest),
     recall: (name, digest) => failures.get(keyOf(name, digest)),
 
     start: (name, digest, expectedSize) => {
@@ -94,7 +96,7 @@ export function createFills({
         onAbsent: () => failures.set(keyOf(name, digest), 'absent', { ttl: absenceLife }),
         onFailure: (error) => failed(name, digest, error),
       })
-      running.set(digest, { fill, stop: (reason) => controller.abort(reason) })
+      running.set(digest, { fill, name, stop: (reason) => controller.abort(reason) })
       void fill.done.finally(() => {
         clearTimeout(timer)
         running.delete(digest)

@@ -30,7 +30,7 @@ export function createPrefetch({ blobs, fills }: PrefetchOptions): Prefetch {
       // A failure is the fill's to tell; the client will meet it as well.
       const found = await blobs.open(name, digest).catch(() => undefined)
       found?.content.close()
-      await fills.find(digest)?.done
+      await fills.find(digest)?.fill.done
     }
   }
 

@@ -2,6 +2,7 @@ import type { Digest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import type { BlobCache } from '../store/store.ts'
+import type { Fill } from './fill.ts'
 import type { Fills } from './fills.ts'
 import type { Permissions } from './permissions.ts'
 import type { BlobAnswer, CacheResult } from './registry.ts'
@@ -33,7 +34,7 @@ type ProxiedBlobsOptions = {
  * 3. A blob that is here, or on its way, for another repository only is asked for at the upstream:
  *    whoever may read this repository may not therefore read that one.
  * 4. Whoever comes while a blob is on its way joins; else a fill begins, and its answer is the
- *    permission.
+ *    permission. What the upstream refuses to another repository's fill, it may give to one for this.
  */
 export function createProxiedBlobs({
   cache,
@@ -47,31 +48,48 @@ export function createProxiedBlobs({
     return content && { content, cache: 'hit', served: (bytes) => tally.served('blob', bytes) }
   }
 
-  const isAround = async (digest: Digest): Promise<boolean> => {
-    if (fills.find(digest) !== undefined) return true
+  const isWithOthers = async (name: RepositoryName, digest: Digest): Promise<boolean> => {
+    const running = fills.find(digest)
+    if (running !== undefined) return running.name !== name
     const content = await cache.open(digest)
     content?.close()
     return content !== undefined
   }
 
-  const fill = async (name: RepositoryName, digest: Digest): Promise<OpenedBlob | undefined> => {
-    const running = fills.find(digest)
-    const joined = await (running ?? fills.start(name, digest, sizeOf(digest))).join()
+  const join = async (
+    name: RepositoryName,
+    digest: Digest,
+    { fill, cache }: { readonly fill: Fill; readonly cache: CacheResult },
+  ): Promise<OpenedBlob | undefined> => {
+    const joined = await fill.join()
     if (joined === undefined) return undefined
     await permissions.grant(name, digest)
-    const stored = running === undefined ? 'miss' : 'coalesced'
-    return {
-      content: joined.content,
-      cache: joined.bypassed ? 'bypass' : stored,
-      served: (bytes) => tally.served('blob', bytes),
+    const { content, bypassed } = joined
+    const served = (bytes: number) => tally.served('blob', bytes)
+    return { content, served, cache: bypassed ? 'bypass' : cache }
+  }
+
+  const fill = async (name: RepositoryName, digest: Digest): Promise<OpenedBlob | undefined> => {
+    const running = fills.find(digest)
+    if (running === undefined) {
+      const own = fills.start(name, digest, sizeOf(digest))
+      return join(name, digest, { fill: own, cache: 'miss' })
     }
+    const coalesced = { fill: running.fill, cache: 'coalesced' } as const
+    if (running.name === name) return join(name, digest, coalesced)
+    // It began after we had looked for one.
+    if (!(await permissions.known(name, digest))) return open(name, digest)
+    const joined = await join(name, digest, coalesced).catch(() => undefined)
+    if (joined !== undefined) return joined
+    await running.fill.done
+    return fill(name, digest)
   }
 
   const open = async (name: RepositoryName, digest: Digest): Promise<OpenedBlob | undefined> => {
     if (await permissions.known(name, digest)) {
       const hit = await stored(digest)
       if (hit !== undefined) return hit
-    } else if (await isAround(digest)) {
+    } else if (await isWithOthers(name, digest)) {
       const isAllowed = (await permissions.stat(name, digest)) !== undefined
       return isAllowed ? open(name, digest) : undefined
     }

@@ -59,3 +59,10 @@ export async function writeAll(
     rest = withoutFirst(rest, bytesWritten)
   }
 }
+
+/** With all that is in it; but what is put there meanwhile may stay. */
+export async function removeDirectory(path: string): Promise<void> {
+  await rm(path, { recursive: true, force: true }).catch((error: unknown) => {
+    if (errnoOf(error) !== 'ENOTEMPTY') throw error
+  })
+}

@@ -1,8 +1,8 @@
-import { access, readdir, rm, utimes } from 'node:fs/promises'
+import { access, readdir, utimes } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { type Digest, isDigest } from '../oci/digest.ts'
 import { isRepositoryName, isTag, type RepositoryName, type Tag } from '../oci/reference.ts'
-import { openRegular, writeWhole } from './files.ts'
+import { openRegular, removeDirectory, writeWhole } from './files.ts'
 import {
   layerLinkPath,
   repositoriesDirectory,
@@ -85,7 +85,7 @@ export async function removeTag(
   name: RepositoryName,
   tag: Tag,
 ): Promise<void> {
-  await rm(dirname(dirname(tagLinkPath(repositories, name, tag))), { recursive: true, force: true })
+  await removeDirectory(dirname(dirname(tagLinkPath(repositories, name, tag))))
 }
 
 /** All repositories below a directory: those that have links of any kind. */

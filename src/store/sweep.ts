@@ -1,6 +1,7 @@
-import { rm, rmdir } from 'node:fs/promises'
+import { rmdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isTag, type RepositoryName } from '../oci/reference.ts'
+import { removeDirectory } from './files.ts'
 import { exists, list, readTag, removeTag, walk } from './links.ts'
 import {
   blobPath,
@@ -31,7 +32,7 @@ async function sweepDigests(root: string, directory: string, signal: AbortSignal
       signal.throwIfAborted()
       const digest = digestFromPath(algorithm, encoded)
       if (digest === undefined || (await exists(blobPath(root, digest)))) continue
-      await rm(join(directory, algorithm, encoded), { recursive: true, force: true })
+      await removeDirectory(join(directory, algorithm, encoded))
     }
   }
 }

@@ -22,7 +22,7 @@ type Leg = {
 }
 
 /** What a body gives at each step. */
-const piece = (first: number, end: number) => bytes.subarray(first, Math.min(end, first + 65_536))
+const piece = (first: number, end: number) => [bytes.subarray(first, Math.min(end, first + 65_536))]
 
 const broke = () => new RegistryError('UNAVAILABLE', { message: 'the connection broke' })
 

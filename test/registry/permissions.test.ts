@@ -34,8 +34,10 @@ afterEach(async () => {
   await removeBerth(berth)
 })
 
-function pull(name: string, { digest } = blob) {
-  return get(`${berth.url}/v2/${name}/blobs/${digest}`)
+const pathOf = (name: string, { digest } = blob) => `/v2/${name}/blobs/${digest}`
+
+function pull(name: string, of = blob) {
+  return get(berth.url + pathOf(name, of))
 }
 
 test('a blob that is cached for one repository is asked for at the upstream before another gets it', async () => {
@@ -66,7 +68,7 @@ test('a blob on its way to one repository is not given to another that has not g
     await write(blob.bytes.subarray(100_000))
   })
   const first = pull(mine)
-  await eventually('the download runs', () => upstream.count(`GET /v2/${mine}/blobs/`) === 1)
+  await eventually('the download runs', () => upstream.count(`GET ${pathOf(mine)}`) === 1)
   assert.equal((await pull(yours)).status, 404)
   goOn.resolve()
   assert.equal((await first).status, 200)
@@ -79,6 +81,25 @@ test('a blob that two repositories ask for at the same time is given to the one 
     const [right, wrong] = await Promise.all([pull(mine, fresh), pull(yours, fresh)])
     assert.deepEqual([right.status, wrong.status], [200, 404])
   }
+})
+
+test('a blob that is refused to the repository that is first is fetched for the one that has it', async () => {
+  const goOn = Promise.withResolvers<void>()
+  upstream.on(`GET /v2/${yours}/blobs/`, async ({ head }) => {
+    await goOn.promise
+    head(403, { 'content-length': '0' })
+  })
+  const refused = pull(yours)
+  await eventually('it is asked for', () => upstream.count(`GET ${pathOf(yours)}`) === 1)
+  const right = Promise.all([pull(mine), pull(mine), pull(mine)])
+  await eventually('the other asks', () => upstream.count(`HEAD ${pathOf(mine)}`) === 1)
+  goOn.resolve()
+  assert.equal((await refused).status, 403)
+  for (const { status, body } of await right) {
+    assert.equal(status, 200)
+    assert.deepEqual(body, blob.bytes)
+  }
+  assert.equal(upstream.count(`GET ${pathOf(mine)}`), 1)
 })
 
 test('whether a blob is there is told for the repository that was asked about', async () => {

@@ -75,8 +75,11 @@ test('links that are made during a sweep may be lost, and are then made as befor
   const { root, links } = await linksOf(t)
   let sweeping = true
   const sweep = (async () => {
-    for (let turn = 0; turn < 20; turn += 1) await sweepLinks(root, never)
-    sweeping = false
+    try {
+      for (let turn = 0; turn < 20; turn += 1) await sweepLinks(root, never)
+    } finally {
+      sweeping = false
+    }
   })()
   while (sweeping) await links.addManifest(name('a/b'), gone.digest).catch(() => {})
   await sweep
