@@ -1,0 +1,43 @@
+import { randomBytes } from 'node:crypto'
+import { answer, answerBytes, type FakeServer, startFakeServer } from './fake-server.ts'
+
+/**
+ * Where other registries keep their blobs: another host, which is reached by URLs that are signed for
+ * one object, and which refuses whoever also shows a credential, as Amazon S3 and Azure do.
+ */
+export interface ObjectStore extends Pick<FakeServer, 'url' | 'requests' | 'count' | 'stop'> {
+  /** A URL for these bytes, different each time. */
+  sign(bytes: Buffer): string
+}
+
+export async function startObjectStore(): Promise<ObjectStore> {
+  const signed = new Map<string, Buffer>()
+  const server = await startFakeServer((request, response) => {
+    if (request.headers.authorization !== undefined) {
+      return refuse(response, 400, 'InvalidArgument', 'Only one auth mechanism allowed')
+    }
+    const bytes = signed.get(request.path)
+    if (bytes === undefined) return refuse(response, 403, 'SignatureDoesNotMatch', 'no such URL')
+    answerBytes(request, response, bytes)
+  })
+
+  return {
+    ...server,
+    sign: (bytes) => {
+      const signature = randomBytes(32).toString('hex')
+      const path = `/bucket/object?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Signature=${signature}`
+      signed.set(path, bytes)
+      return server.url + path
+    },
+  }
+}
+
+function refuse(
+  response: Parameters<typeof answer>[0],
+  status: number,
+  code: string,
+  message: string,
+): void {
+  const body = `<?xml version="1.0"?><Error><Code>${code}</Code><Message>${message}</Message></Error>`
+  answer(response, status, { 'content-type': 'application/xml' }, body)
+}
