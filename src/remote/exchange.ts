@@ -19,6 +19,8 @@ type Question = {
   readonly scope: string
   readonly headers?: Record<string, string>
   readonly signal?: AbortSignal
+  /** Whether a 429 is waited out: not where there is a stale answer. */
+  readonly patient?: boolean
 }
 
 /**
@@ -48,6 +50,11 @@ const mostRedirects = 3
 const retryDelay = 150
 /** An upstream that wants to be left alone for longer than this, in seconds, is not tried again. */
 const longestWait = 5
+/**
+ * For how long in all an upstream's quiet is waited out, in milliseconds: Artifact Registry's quota is
+ * one of a minute, and clients wait longer for headers.
+ */
+const patience = 75_000
 const redirects = new Set([301, 302, 303, 307, 308])
 const refusals = new Set([401, 403, 429])
 /** How much of an upstream's own words is read, in bytes, and passed on, in characters. */
@@ -64,7 +71,7 @@ const errorSchema = z.looseObject({
  * 2. Send, with the credential; on 401 let authorization decide whether to ask once more.
  * 3. Follow redirects by hand, without the credential once the origin is another.
  * 4. Try again, twice at most, what broke before an answer came, and 5XX; what timed out, once.
- *    Nothing else is tried again, and nobody above tries again.
+ *    A 429 is waited out, one for all. Nothing else is tried again, and nobody above tries again.
  * 5. The slot is given back when the body has been read or dropped.
  */
 export function createExchange(options: ExchangeOptions): Exchange {
@@ -169,8 +176,18 @@ export function createExchange(options: ExchangeOptions): Exchange {
     return new RegistryError('DENIED', { message: `refused to ${identity()}: ${told}` })
   }
 
+  const untilQuietIsOver = async ({ signal }: Question, giveUp: number): Promise<void> => {
+    for (let wait = breaker.quiet(); wait !== undefined; wait = breaker.quiet()) {
+      if (performance.now() + wait > giveUp) return
+      await sleep(wait, undefined, { ref: false, ...(signal && { signal }) }).catch(() => {})
+      signal?.throwIfAborted()
+    }
+  }
+
   const ask = async (question: Question): Promise<Answer> => {
-    for (let retries = 0; ; retries += 1) {
+    const giveUp = performance.now() + (question.patient === false ? 0 : patience)
+    for (let retries = 0; ; ) {
+      await untilQuietIsOver(question, giveUp)
       breaker.check()
       try {
         const answer = await askOnce(question)
@@ -178,8 +195,10 @@ export function createExchange(options: ExchangeOptions): Exchange {
         return answer
       } catch (error) {
         record(error)
+        if (isRegistryError(error, 'TOOMANYREQUESTS') && performance.now() < giveUp) continue
         if (question.signal?.aborted || !isWorthRetrying(error, retries)) throw softened(error)
         await sleep(retryDelay * 2 ** retries * (0.5 + Math.random()))
+        retries += 1
       }
     }
   }
