@@ -40,11 +40,13 @@ export function tool(name: string): string {
 
 /**
  * A program that dies with us, however we die. In name spaces of its own for mounts and processes,
- * which take with them whatever it has mounted and started.
+ * which take with them whatever it has mounted and started; with a `/run` of its own, where daemons
+ * would find others of their kind.
  */
 export function startIsolated(command: readonly string[], options: RunOptions = {}): Program {
   const isolation = ['unshare', '--mount', '--pid', '--fork', '--kill-child=KILL', '--mount-proc']
-  return start([...isolation, '--', ...command], options)
+  const within = ['sh', '-c', 'mount -t tmpfs tmpfs /run && exec "$@"', 'sh']
+  return start([...isolation, '--', ...within, ...command], options)
 }
 
 /** A program that dies with us, however we die. */
