@@ -25,11 +25,15 @@ export type Manners = {
   /** Blobs are redirected there instead of to the registry's own host. */
   readonly storage: ObjectStore | undefined
   /**
-   * So many requests are answered in each window; the rest of it is 429. With `retryAfter` the answer
-   * says when the window ends.
+   * So many requests are answered in each window; the rest of it is 429. `retryAfter`: whether the
+   * answer says when the window ends; `alternately`: in every other window.
    */
   readonly quota:
-    | { readonly requests: number; readonly milliseconds: number; readonly retryAfter: boolean }
+    | {
+        readonly requests: number
+        readonly milliseconds: number
+        readonly retryAfter: boolean | 'alternately'
+      }
     | undefined
 }
 
@@ -81,8 +85,8 @@ export async function startArtifactRegistry({
     const request = { ...recorded, response, pathname: url.pathname, query: url.searchParams }
     response.setHeader('docker-distribution-api-version', 'registry/2.0')
     response.setHeader('x-frame-options', 'SAMEORIGIN')
-    const wait = quota.take(manners.quota)
-    if (wait !== undefined) return tooMany(request, wait)
+    const throttled = quota.take(manners.quota)
+    if (throttled !== undefined) return tooMany(request, throttled)
     if (request.pathname === '/v2/token') return giveToken(request)
     if (request.pathname.startsWith('/artifacts-downloads/')) return download(request)
     const permit = permitted(request)
@@ -91,9 +95,8 @@ export async function startArtifactRegistry({
     serve(request)
   }, tls)
 
-  const tooMany = (request: Request, wait: number): void => {
-    const seconds = String(Math.ceil(wait / 1000))
-    if (manners.quota?.retryAfter) request.response.setHeader('retry-after', seconds)
+  const tooMany = (request: Request, { left, told }: Throttled): void => {
+    if (told) request.response.setHeader('retry-after', String(Math.ceil(left / 1000)))
     fail(request, 429, 'TOOMANYREQUESTS', "Quota exceeded for quota metric 'Requests per project'")
   }
 
@@ -277,17 +280,23 @@ function createDownloads() {
   }
 }
 
+/** Milliseconds until there is room again, and whether that is told. */
+type Throttled = { readonly left: number; readonly told: boolean }
+
 /** Windows stand side by side from the first request on, as Google's minutes do. */
 function createQuota() {
   let window = { ends: 0, requests: 0 }
+  let exceeded = 0
   return {
-    /** Milliseconds until there is room again; undefined when there is. */
-    take: (quota: Manners['quota']): number | undefined => {
+    take: (quota: Manners['quota']): Throttled | undefined => {
       if (quota === undefined) return undefined
       const now = Date.now()
       if (now >= window.ends) window = { ends: now + quota.milliseconds, requests: 0 }
       window.requests += 1
-      return window.requests > quota.requests ? window.ends - now : undefined
+      if (window.requests <= quota.requests) return undefined
+      if (window.requests === quota.requests + 1) exceeded += 1
+      const told = quota.retryAfter === 'alternately' ? exceeded % 2 === 1 : quota.retryAfter
+      return { left: window.ends - now, told }
     },
   }
 }

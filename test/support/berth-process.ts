@@ -15,6 +15,8 @@ export interface BerthProcess {
   metric(name: string, labels?: readonly string[]): Promise<number>
   /** All that it wrote. */
   output(): string
+  /** The end of it, for whoever looks for why something failed. */
+  lastWords(): string
   close(): Promise<void>
 }
 
@@ -61,6 +63,7 @@ export async function startBerthProcess(
       return values.reduce((sum, value) => sum + value, 0)
     },
     output: program.output,
+    lastWords: () => program.output().split('\n').slice(-30).join('\n'),
     close: async () => {
       await program.kill()
       await rm(directory, { recursive: true, force: true })

@@ -1,5 +1,6 @@
 import { connect } from 'node:http2'
 import { connect as connectSocket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Login } from './docker-registry.ts'
 
 /** The methods of CRI's ImageService, as a kubelet calls them. */
@@ -40,10 +41,23 @@ export function createCri(socket: string): Cri {
     return done.promise
   }
 
+  /** The socket is there before the service is, which a kubelet bears with too. */
+  const callReady = async (method: string, message: Buffer): Promise<void> => {
+    for (let left = 100; ; left -= 1) {
+      try {
+        return await call(method, message)
+      } catch (error) {
+        const isEarly = error instanceof Error && /not initialized yet/.test(error.message)
+        if (!isEarly || left === 0) throw error
+        await sleep(100)
+      }
+    }
+  }
+
   return {
     // PullImageRequest { ImageSpec image = 1 { string image = 1 }; AuthConfig auth = 2 { string username = 1; string password = 2 } }
     pullImage: (image, { user, password }) =>
-      call(
+      callReady(
         'PullImage',
         Buffer.concat([
           field(1, field(1, image)),

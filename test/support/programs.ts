@@ -29,6 +29,9 @@ const path = '/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin'
 const startPatience = 60
 const runPatience = 180
 
+/** What is started by this gets SIGKILL when we are gone, even if that was by SIGKILL. */
+const boundToUs = ['setpriv', '--pdeathsig', 'KILL', '--']
+
 /** Programs that are built from Go modules; Debian's are in the usual places. */
 const tools = new URL('../../.ci/tools/', import.meta.url).pathname
 
@@ -109,7 +112,8 @@ export async function run(command: readonly string[], options: RunOptions = {}):
 
 function launch(command: readonly string[], options: RunOptions): ChildProcess {
   const { environment = {}, directory, input = '' } = options
-  const child = spawn('setpriv', ['--pdeathsig', 'KILL', '--', ...command], {
+  const [program = '', ...rest] = [...boundToUs, ...command]
+  const child = spawn(program, rest, {
     env: { PATH: path, ...environment },
     ...(directory !== undefined && { cwd: directory }),
   })
