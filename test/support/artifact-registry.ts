@@ -25,8 +25,8 @@ export type Manners = {
   /** Blobs are redirected there instead of to the registry's own host. */
   readonly storage: ObjectStore | undefined
   /**
-   * So many requests are answered in each window; the rest of it is 429. `retryAfter`: whether the
-   * answer says when the window ends; `alternately`: in every other window.
+   * After so many requests, everything is 429 for so many milliseconds. `retryAfter`: whether the
+   * answer says for how long; `alternately`: every other time.
    */
   readonly quota:
     | {
@@ -283,20 +283,25 @@ function createDownloads() {
 /** Milliseconds until there is room again, and whether that is told. */
 type Throttled = { readonly left: number; readonly told: boolean }
 
-/** Windows stand side by side from the first request on, as Google's minutes do. */
 function createQuota() {
-  let window = { ends: 0, requests: 0 }
+  let answered = 0
+  let until = 0
   let exceeded = 0
   return {
     take: (quota: Manners['quota']): Throttled | undefined => {
       if (quota === undefined) return undefined
       const now = Date.now()
-      if (now >= window.ends) window = { ends: now + quota.milliseconds, requests: 0 }
-      window.requests += 1
-      if (window.requests <= quota.requests) return undefined
-      if (window.requests === quota.requests + 1) exceeded += 1
+      if (now >= until && answered >= quota.requests) {
+        until = now + quota.milliseconds
+        answered = 0
+        exceeded += 1
+      }
+      if (now >= until) {
+        answered += 1
+        return undefined
+      }
       const told = quota.retryAfter === 'alternately' ? exceeded % 2 === 1 : quota.retryAfter
-      return { left: window.ends - now, told }
+      return { left: until - now, told }
     },
   }
 }

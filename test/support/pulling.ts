@@ -76,9 +76,8 @@ function describePulls(kind: ClientKind, startUpstream: () => Promise<Upstream>)
 }
 
 /**
- * Access tokens live six seconds, those of the token endpoint six requests; of each second and a half
- * the first six requests are answered. Blobs come from another host, which breaks off the first large
- * one.
+ * Access tokens live six seconds, those of the token endpoint six requests; after each five requests
+ * come only 429s for a while. Blobs come from another host, which breaks off the first large one.
  */
 async function pullInBadWeather(kind: ClientKind): Promise<void> {
   const upstream = await artifactRegistryUpstream({ grant: 'direct', life: { seconds: 6 } })
@@ -91,7 +90,7 @@ async function pullInBadWeather(kind: ClientKind): Promise<void> {
       tokenLife: { seconds: 30, requests: 6 },
       headOfManifests: false,
       storage,
-      quota: { requests: 6, milliseconds: 1500, retryAfter: 'alternately' },
+      quota: { requests: 5, milliseconds: 800, retryAfter: 'alternately' },
     })
     storage.cutNext()
     await withClient(kind, scene, (client) => pullBoth(kind, client, scene))
