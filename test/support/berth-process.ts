@@ -15,7 +15,7 @@ export interface BerthProcess {
   metric(name: string, labels?: readonly string[]): Promise<number>
   /** All that it wrote. */
   output(): string
-  /** The end of it, for whoever looks for why something failed. */
+  /** The end of it, and whether it still runs, for whoever looks for why something failed. */
   lastWords(): string
   close(): Promise<void>
 }
@@ -63,7 +63,7 @@ export async function startBerthProcess(
       return values.reduce((sum, value) => sum + value, 0)
     },
     output: program.output,
-    lastWords: () => program.output().split('\n').slice(-30).join('\n'),
+    lastWords: () => [...program.output().split('\n').slice(-30), program.state()].join('\n'),
     close: async () => {
       await program.kill()
       await rm(directory, { recursive: true, force: true })

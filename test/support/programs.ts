@@ -7,6 +7,8 @@ export interface Program {
   readonly pid: number
   /** What it wrote so far, on both outputs. */
   output(): string
+  /** Whether it runs, or how it ended. */
+  state(): string
   /** Waits until it has written what matches. Rejects, with all that it wrote, if it ends before. */
   wrote(pattern: RegExp): Promise<RegExpExecArray>
   /** Ends it without asking, and waits until it is gone. */
@@ -65,6 +67,11 @@ export function start(command: readonly string[], options: RunOptions = {}): Pro
   return {
     pid: child.pid ?? 0,
     output: () => output,
+    state: () => {
+      const { exitCode, signalCode } = child
+      if (exitCode === null && signalCode === null) return 'it runs'
+      return `it ended with ${signalCode ?? exitCode}`
+    },
     wrote: async (pattern) => {
       const deadline = performance.now() + startPatience * 1000
       for (;;) {

@@ -102,10 +102,6 @@ async function pullInBadWeather(kind: ClientKind): Promise<void> {
     assert.ok(google.accessTokens.all().length >= 2, 'access tokens expired')
     assert.ok(await scene.berth.metric('berth_fill_resumes_total'), 'a body was resumed')
     for (const { headers } of storage.requests) assert.equal(headers.authorization, undefined)
-  } catch (error) {
-    throw new Error(`${kind.name} failed; Berth's last words:\n${scene.berth.lastWords()}`, {
-      cause: error,
-    })
   } finally {
     await scene.close()
   }
@@ -129,6 +125,10 @@ async function withClient(
   const client = await kind.start(berth.host, directory)
   try {
     await use(client)
+  } catch (error) {
+    throw new Error(`${kind.name} failed; the end of Berth's log:\n${berth.lastWords()}`, {
+      cause: error,
+    })
   } finally {
     await client.close()
     await attempt(['rm', '-rf', '--one-file-system', directory])
