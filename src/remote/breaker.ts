@@ -14,6 +14,8 @@ export const longestQuiet = 60_000
 const usualQuiet = 5000
 /** A probe that has not come back is given up for, in milliseconds. */
 const probePatience = 20_000
+/** How often those who wait look what became of it, in milliseconds. */
+const probeLook = 100
 
 /**
  * Keeps requests from an upstream that fails or that asked for quiet, so that clients are answered
@@ -31,6 +33,11 @@ export interface Breaker {
   /** Nothing was learned of the upstream: if this was the probe, the next one is. */
   abandoned(): void
   isOpen(): boolean
+  /**
+   * Milliseconds after which it is worth looking again, while the upstream has asked for quiet and
+   * somebody else asks whether it is over; undefined when `check` has the answer.
+   */
+  quiet(): number | undefined
 }
 
 type BreakerOptions = {
@@ -45,9 +52,11 @@ export function createBreaker({ origin, onChange }: BreakerOptions): Breaker {
   let openUntil = 0
   let reason = ''
   let probeUntil = 0
+  let throttling = false
 
   const open = (duration: number, why: string): void => {
     openUntil = performance.now() + duration
+    throttling = false
     probeUntil = 0
     reason = why
     onChange(true)
@@ -85,11 +94,18 @@ export function createBreaker({ origin, onChange }: BreakerOptions): Breaker {
     throttled: (seconds) => {
       const asked = seconds === undefined ? usualQuiet : seconds * 1000
       open(Math.min(Math.max(asked, 1000), longestQuiet), 'it answered 429 (too many requests)')
+      throttling = true
     },
     abandoned: () => {
       probeUntil = 0
     },
     isOpen: () => openUntil !== 0,
+    quiet: () => {
+      const now = performance.now()
+      if (openUntil === 0 || !throttling) return undefined
+      if (now < openUntil) return openUntil - now
+      return now < probeUntil ? probeLook : undefined
+    },
   }
 }
 

@@ -7,7 +7,7 @@ import { type Breaker, longestQuiet, parseRetryAfter } from './breaker.ts'
 import { UpstreamFailure } from './faults.ts'
 import type { Origins, Trust } from './origins.ts'
 import { readBody } from './read-body.ts'
-import type { Slots } from './slots.ts'
+import type { Release, Slots } from './slots.ts'
 import type { Answer, Transport } from './transport.ts'
 
 /** One idempotent question to the upstream. */
@@ -19,6 +19,8 @@ type Question = {
   readonly scope: string
   readonly headers?: Record<string, string>
   readonly signal?: AbortSignal
+  /** Whether a 429 is waited out: not where there is a stale answer. */
+  readonly patient?: boolean
 }
 
 /**
@@ -51,6 +53,8 @@ const retryDelay = 150
  * does for less, not before.
  */
 const longestWait = 5
+/** For how long in all an upstream's quiet is waited out, in milliseconds: clients wait as well. */
+const patience = 30_000
 const redirects = new Set([301, 302, 303, 307, 308])
 const refusals = new Set([401, 403, 429])
 /** How much of an upstream's own words is read, in bytes, and passed on, in characters. */
@@ -62,13 +66,13 @@ const errorSchema = z.looseObject({
 })
 
 /**
- * 1. Take a slot, so that the upstream never sees more than so many requests of ours; ask the
- *    breaker.
+ * 1. Ask the breaker, and take a slot, so that the upstream never sees more than so many requests of
+ *    ours.
  * 2. Send, with the credential; on 401 let authorization decide whether to ask once more.
  * 3. Follow redirects by hand, without the credential once the origin is another.
  * 4. Try again, twice at most, what broke before an answer came, and 5XX; what timed out, once.
- *    Nothing else is tried again, and nobody above tries again.
- * 5. The slot is given back when the body has been read or dropped.
+ *    A 429 is waited out, by all together. Nothing else is tried again, and nobody above tries again.
+ * 5. The slot is given back when the body has been read or dropped, and between attempts.
  */
 export function createExchange(options: ExchangeOptions): Exchange {
   const { base, upstream, identity, transport, authorization, origins, breaker, slots, metrics } =
@@ -179,34 +183,67 @@ export function createExchange(options: ExchangeOptions): Exchange {
     return new RegistryError('DENIED', { message: `refused to ${identity()}: ${told}` })
   }
 
-  const ask = async (question: Question): Promise<Answer> => {
-    for (let retries = 0; ; retries += 1) {
-      breaker.check()
+  /** Milliseconds that the upstream wants to be left alone for, if that can be waited for. */
+  const quietUntil = (giveUp: number): number | undefined => {
+    const wait = breaker.quiet()
+    return wait !== undefined && performance.now() + wait <= giveUp ? wait : undefined
+  }
+
+  const untilReady = async ({ signal }: Question, giveUp: number): Promise<void> => {
+    for (let wait = quietUntil(giveUp); wait !== undefined; wait = quietUntil(giveUp)) {
+      await sleep(wait, undefined, { ...(signal && { signal }) }).catch(() => {})
+      signal?.throwIfAborted()
+    }
+    if (breaker.quiet() !== undefined) breaker.check()
+  }
+
+  /** A place at an upstream that is ready: who waits for that takes nobody's place. */
+  const enter = async (question: Question, giveUp: number): Promise<Release> => {
+    for (;;) {
+      await untilReady(question, giveUp)
+      const release = await slots.take()
       try {
-        const answer = await askOnce(question)
-        breaker.succeeded()
-        return answer
+        if (quietUntil(giveUp) === undefined) {
+          breaker.check()
+          return release
+        }
       } catch (error) {
-        const isWanted = question.signal?.aborted !== true
-        if (isWanted) record(error)
-        else breaker.abandoned()
-        const pause = isWanted ? pauseBeforeRetry(error, retries) : undefined
-        if (pause === undefined) throw softened(error)
-        await sleep(pause)
+        release()
+        throw error
       }
+      release()
+    }
+  }
+
+  const askFrom = async (release: Release, question: Question): Promise<Answer> => {
+    try {
+      const answer = await askOnce(question)
+      breaker.succeeded()
+      void answer.settled.then(release)
+      return answer
+    } catch (error) {
+      release()
+      if (question.signal?.aborted) breaker.abandoned()
+      else record(error)
+      throw error
     }
   }
 
   return {
     ask: async (question) => {
-      const release = await slots.take()
-      try {
-        const answer = await ask(question)
-        void answer.settled.then(release)
-        return answer
-      } catch (error) {
-        release()
-        throw error
+      const giveUp = performance.now() + (question.patient === false ? 0 : patience)
+      for (let retries = 0; ; ) {
+        const release = await enter(question, giveUp)
+        try {
+          return await askFrom(release, question)
+        } catch (error) {
+          if (question.signal?.aborted) throw error
+          if (isRegistryError(error, 'TOOMANYREQUESTS') && performance.now() < giveUp) continue
+          const pause = pauseBeforeRetry(error, retries)
+          if (pause === undefined) throw softened(error)
+          await sleep(pause)
+          retries += 1
+        }
       }
     },
   }

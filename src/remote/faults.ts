@@ -1,3 +1,4 @@
+import { inspect } from 'node:util'
 import { RegistryError } from '../oci/errors.ts'
 import { redact } from '../telemetry/telemetry.ts'
 
@@ -95,7 +96,7 @@ function classify(code: string, message: string): readonly [Fault, string] {
 /** Several addresses fail as one AggregateError without a code of its own. */
 function firstWithCode(error: unknown): { code: string; message: string } {
   if (error instanceof AggregateError && !('code' in error)) return firstWithCode(error.errors[0])
-  if (!(error instanceof Error)) return { code: '', message: String(error) }
+  if (!(error instanceof Error)) return { code: '', message: inspect(error, { depth: 0 }) }
   // The client's parser has a code for few of the things that it refuses.
   if (error.name === 'HTTPParserError') return { code: 'HPE_INVALID', message: error.message }
   if ('code' in error && typeof error.code === 'string') {

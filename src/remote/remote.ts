@@ -49,7 +49,10 @@ export interface Remote {
   /** Why it is not usable right now, if it is not. */
   trouble(): string | undefined
   manifest(name: RepositoryName, reference: Reference): Promise<RemoteManifest | undefined>
-  /** The digest of a tag, without its manifest if the upstream can do that. */
+  /**
+   * The digest of a tag, without its manifest if the upstream can do that. For those who know an older
+   * answer: an upstream that asks for quiet is not waited for.
+   */
   resolve(name: RepositoryName, tag: Tag): Promise<Digest | RemoteManifest | undefined>
   blob(
     name: RepositoryName,
@@ -148,13 +151,14 @@ export function createRemote(options: RemoteOptions): Remote {
     `/v2/${base.host === hubHost && !name.includes('/') ? `library/${name}` : name}`
   const scopeOf = (name: RepositoryName) => `repository:${pathOf(name).slice('/v2/'.length)}:pull`
 
-  const manifest: Remote['manifest'] = async (name, reference) => {
+  const manifest = async (name: RepositoryName, reference: Reference, patient = true) => {
     const path = `${pathOf(name)}/manifests/${formatReference(reference)}`
     const answer = await questions.ask({
       method: 'GET',
       path,
       scope: scopeOf(name),
       headers: { accept: manifestTypes },
+      patient,
     })
     if (!isFound(answer, base.origin)) return undefined
     return verifiedManifest(answer, reference, base.origin)
@@ -201,7 +205,7 @@ export function createRemote(options: RemoteOptions): Remote {
       breaker.isOpen()
         ? 'it failed, or asked for quiet, and is left alone for a moment'
         : credentials.trouble(),
-    manifest,
+    manifest: (name, reference) => manifest(name, reference),
 
     resolve: async (name, tag) => {
       const path = `${pathOf(name)}/manifests/${tag}`
@@ -210,12 +214,13 @@ export function createRemote(options: RemoteOptions): Remote {
         path,
         scope: scopeOf(name),
         headers: { accept: manifestTypes },
+        patient: false,
       })
       answer.drop()
       if (answer.status === 404) return undefined
       const digest = answer.header('docker-content-digest')
       // Some registries refuse HEAD, or leave out the digest.
-      if (answer.status !== 200 || digest === undefined) return manifest(name, { tag })
+      if (answer.status !== 200 || digest === undefined) return manifest(name, { tag }, false)
       if (!isDigest(digest)) throw wrongDigest(base.origin, formatReference({ tag }))
       return digest
     },

@@ -1,7 +1,7 @@
 import { RegistryError } from '../oci/errors.ts'
 
 /** Gives back what it stands for; more than once does nothing. */
-type Release = () => void
+export type Release = () => void
 
 /** A bounded number of places, and a bounded queue before them. */
 export interface Slots {

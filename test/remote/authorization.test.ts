@@ -417,13 +417,13 @@ test('a token endpoint that refuses is a refusal that names it', async () => {
 
 test('a token endpoint that has too many requests is left alone (U46)', async () => {
   registry.giveToken = (_seen, response) => {
-    response.setHeader('retry-after', '30')
+    response.setHeader('retry-after', '45')
     sendJson(response, {}, 429)
   }
   const remote = open(changingSource(anonymous))
   await assert.rejects(remote.tags(name), (error) => {
     assert.ok(isRegistryError(error, 'UNAVAILABLE'))
-    return error.retryAfter === 30
+    return error.retryAfter === 45
   })
   await assert.rejects(remote.tags(name), refused('UNAVAILABLE', 503, /429/))
   assert.equal(tokenRequests().length, 1)

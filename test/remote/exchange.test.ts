@@ -3,6 +3,7 @@ import { after, afterEach, before, beforeEach, test } from 'node:test'
 import { isRegistryError, type RegistryError } from '../../src/oci/errors.ts'
 import { parseRepositoryName, type Tag } from '../../src/oci/reference.ts'
 import type { Remote, RemoteOptions } from '../../src/remote/remote.ts'
+import { eventually } from '../support/berth.ts'
 import { type Image, makeImage, randomBlob } from '../support/images.ts'
 import { openRemote, readAll, shortTimeouts } from '../support/remotes.ts'
 import {
@@ -148,8 +149,20 @@ test('an answer that is neither is a fault of the upstream', async () => {
   await assert.rejects(remote.manifest(name, { tag }), refused('NAME_INVALID', 400))
 })
 
-test('429 is not tried again, and leaves the upstream alone for as long as it asks (U46)', async () => {
-  upstream.on(line, failing(429, { 'retry-after': '30' }))
+test('a 429 is waited out by those who can wait, who then ask one after the other (U46)', async () => {
+  upstream.on(line, failing(429, { 'retry-after': '1' }), 3)
+  const count = await counting(async () => {
+    const patient = Array.from({ length: 5 }, () => remote.manifest(name, { tag }))
+    await eventually('the upstream asks for quiet', () => remote.trouble() !== undefined)
+    await assert.rejects(remote.resolve(name, tag), refused('UNAVAILABLE', 503, /429/))
+    for (const manifest of await Promise.all(patient)) assert.equal(manifest?.digest, image.digest)
+  })
+  assert.equal(count, 5 + 3)
+  assert.equal(remote.trouble(), undefined)
+})
+
+test('429 for longer is not tried again, and leaves the upstream alone for as long as it asks (U46)', async () => {
+  upstream.on(line, failing(429, { 'retry-after': '45' }))
   const count = await counting(async () => {
     for (let times = 0; times < 10; times += 1)
       await assert.rejects(remote.manifest(name, { tag }), refused('UNAVAILABLE', 503, /429/))

@@ -1,0 +1,47 @@
+import assert from 'node:assert/strict'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { run, tool } from '../support/programs.ts'
+import { contentOf, describeClient } from '../support/pulling.ts'
+
+describeClient({
+  name: 'crane',
+  pullsAll: true,
+  start: async (host, directory) => {
+    const crane = tool('crane')
+    const docker = join(directory, 'docker')
+    await mkdir(docker)
+    const environment = { HOME: directory, DOCKER_CONFIG: docker }
+    const placeOf = (name: string) => join(directory, name.replaceAll(/[/:]/g, '_'))
+
+    return {
+      pull: async (name, { user, password }) => {
+        const auth = Buffer.from(`${user}:${password}`).toString('base64')
+        await writeFile(
+          join(docker, 'config.json'),
+          JSON.stringify({ auths: { [host]: { auth } } }),
+        )
+        await run([crane, 'pull', '--format', 'oci', `${host}/${name}`, placeOf(name)], {
+          environment,
+        })
+      },
+
+      check: async (name, wanted) => {
+        const [top] = wanted
+        const index = JSON.parse(await readFile(join(placeOf(name), 'index.json'), 'utf8')) as {
+          readonly manifests: readonly { readonly digest: string }[]
+        }
+        assert.deepEqual(
+          index.manifests.map(({ digest }) => digest),
+          [top?.digest],
+        )
+        for (const [digest, bytes] of contentOf(wanted)) {
+          const place = join(placeOf(name), 'blobs', digest.replace(':', '/'))
+          assert.ok(bytes.equals(await readFile(place)), `${place} is not what it should be`)
+        }
+      },
+
+      close: async () => {},
+    }
+  },
+})

@@ -1,0 +1,63 @@
+import assert from 'node:assert/strict'
+import { mkdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { assertHas, digestsBelow } from '../support/exported.ts'
+import { diffIdsOf } from '../support/layered-images.ts'
+import { run, startIsolated } from '../support/programs.ts'
+import { describeClient } from '../support/pulling.ts'
+
+describeClient({
+  name: 'docker',
+  pullsAll: false,
+  start: async (host, directory) => {
+    const address = `unix://${directory}/docker.sock`
+    const client = join(directory, 'client')
+    await mkdir(client)
+    await writeFile(join(directory, 'daemon.json'), '{}')
+    const daemon = startIsolated(daemonCommand(directory, address), { directory })
+    await daemon.wrote(/API listen on/)
+    const docker = (...command: string[]) =>
+      run(['/usr/bin/docker', '--config', client, '--host', address, ...command])
+
+    return {
+      pull: async (name, { user, password }) => {
+        const auth = Buffer.from(`${user}:${password}`).toString('base64')
+        const config = { auths: { [host]: { auth } } }
+        await writeFile(join(client, 'config.json'), JSON.stringify(config))
+        await docker('pull', `${host}/${name}`)
+      },
+
+      /** docker keeps what it unpacked: it gives the config back, and the layers as tars. */
+      check: async (name, wanted) => {
+        const [top] = wanted
+        const image = wanted.at(-1)
+        assert.ok(top && image)
+        const [inspected] = JSON.parse(await docker('image', 'inspect', `${host}/${name}`))
+        assert.equal(inspected.Id, image.blobs[0]?.digest)
+        const [repository] = name.split(':')
+        assert.deepEqual(inspected.RepoDigests, [`${host}/${repository}@${top.digest}`])
+        const tar = join(directory, `${top.digest}.tar`)
+        await docker('save', '--output', tar, `${host}/${name}`)
+        const exported = await digestsBelow(join(directory, top.digest), tar)
+        assertHas(exported, [inspected.Id, ...diffIdsOf(image)])
+      },
+
+      close: daemon.kill,
+    }
+  },
+})
+
+function daemonCommand(directory: string, address: string): readonly string[] {
+  return [
+    'dockerd',
+    ...['--config-file', join(directory, 'daemon.json')],
+    ...['--data-root', join(directory, 'data')],
+    ...['--exec-root', join(directory, 'exec')],
+    ...['--pidfile', join(directory, 'docker.pid')],
+    ...['--host', address],
+    ...['--oom-score-adjust', '0'],
+    '--iptables=false',
+    '--ip6tables=false',
+    '--bridge=none',
+  ]
+}

@@ -1,0 +1,4 @@
+import { containersStorageClient } from '../support/containers-storage.ts'
+import { describeClient } from '../support/pulling.ts'
+
+describeClient(containersStorageClient('podman'))

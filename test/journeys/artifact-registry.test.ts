@@ -1,0 +1,192 @@
+import assert from 'node:assert/strict'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, afterEach, before, beforeEach, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type ArtifactRegistry, startArtifactRegistry } from '../support/artifact-registry.ts'
+import { type Berth, checkInvariants, removeBerth, startBerth } from '../support/berth.ts'
+import { get } from '../support/client.ts'
+import { type Google, startGoogle } from '../support/google.ts'
+import { type Image, makeImage, makeIndex, manifestOf } from '../support/images.ts'
+import { type ObjectStore, startObjectStore } from '../support/object-store.ts'
+
+const name = 'my-project/my-repository/team/app'
+let directory: string
+let google: Google
+let registry: ArtifactRegistry
+let storage: ObjectStore
+let berth: Berth
+let image: Image
+
+before(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'berth-google-'))
+  storage = await startObjectStore()
+})
+after(async () => {
+  await storage.stop()
+  await rm(directory, { recursive: true, force: true })
+})
+beforeEach(async () => {
+  google = await startGoogle({ grant: 'direct' })
+  registry = await startArtifactRegistry({ accessTokens: google.accessTokens })
+  image = makeImage()
+  registry.put(name, 'v1', image)
+  berth = await start()
+})
+afterEach(async () => {
+  await checkInvariants(berth)
+  for (const token of google.accessTokens.all())
+    assert.ok(!JSON.stringify(berth.logs()).includes(token), 'an access token is in the log')
+  for (const { headers } of storage.requests) assert.equal(headers.authorization, undefined)
+  await removeBerth(berth)
+  await registry.stop()
+  await google.stop()
+})
+
+async function start(tags: object = {}): Promise<Berth> {
+  const file = await google.configure(directory)
+  const credentials = { type: 'google', file }
+  const redirects = [storage.url]
+  return startBerth({
+    config: { upstreams: [{ url: registry.url, credentials, redirects, tags }] },
+  })
+}
+
+/** As a runtime does it: the tag, then all that the manifest names at once. */
+async function pull(wanted: Image, reference: string): Promise<void> {
+  const manifest = await get(`${berth.url}/v2/${name}/manifests/${reference}`)
+  assert.equal(manifest.status, 200, manifest.body.toString())
+  assert.deepEqual(manifest.body, wanted.bytes)
+  for (const child of wanted.children) await pull(child, child.digest)
+  await Promise.all(
+    wanted.blobs.map(async ({ digest, bytes }) => {
+      const blob = await get(`${berth.url}/v2/${name}/blobs/${digest}`)
+      assert.equal(blob.status, 200, blob.body.toString())
+      assert.deepEqual(blob.body, bytes)
+    }),
+  )
+}
+
+test('an access token is sent as it is, and the token endpoint left alone', async () => {
+  await pull(image, 'v1')
+  assert.equal(registry.count(/\/v2\/token/), 0)
+  assert.equal(google.count(/POST \/v1\/token/), 1)
+})
+
+test('where access tokens are taken at the token endpoint only, one call there serves a pull', async () => {
+  registry.behave({ accessTokens: 'endpoint' })
+  await pull(image, 'v1')
+  assert.equal(registry.count(/GET \/v2\/token\?scope=/), 1)
+})
+
+test('a service account is acted for, and its tokens alone are shown', async () => {
+  await removeBerth(berth)
+  await google.stop()
+  google = await startGoogle({ grant: 'impersonation' })
+  await registry.stop()
+  registry = await startArtifactRegistry({ accessTokens: google.accessTokens })
+  registry.put(name, 'v1', image)
+  berth = await start()
+  await pull(image, 'v1')
+  assert.equal(google.count(/:generateAccessToken/), 1)
+})
+
+test('the metadata server gives the token where no file is configured', async (t) => {
+  await removeBerth(berth)
+  // Google's library looks there by itself.
+  const environment = { GCE_METADATA_HOST: google.metadataHost }
+  Object.assign(process.env, environment)
+  t.after(() => delete process.env['GCE_METADATA_HOST'])
+  const credentials = { type: 'google' }
+  berth = await startBerth({
+    config: { upstreams: [{ url: registry.url, credentials }] },
+    environment,
+  })
+  await pull(image, 'v1')
+})
+
+test('blobs that another host keeps are fetched there without any credential (U49)', async () => {
+  registry.behave({ storage })
+  const before = storage.requests.length
+  await pull(image, 'v1')
+  const answers = storage.requests.slice(before).map(({ status }) => status)
+  assert.deepEqual(answers, [200, 200, 200])
+})
+
+test('where HEAD of a manifest is refused, a moved tag is found by GET', async () => {
+  await removeBerth(berth)
+  berth = await start({ ttl: 0 })
+  registry.behave({ headOfManifests: false })
+  await pull(image, 'v1')
+  const moved = makeImage()
+  registry.put(name, 'v1', moved)
+  await pull(moved, 'v1')
+})
+
+test('a token that is revoked in the middle of a pull is replaced, once (U41)', async () => {
+  const index = makeIndex([makeImage(), makeImage()])
+  registry.put(name, 'multi', index)
+  registry.behave({ accessTokens: 'endpoint', tokenLife: { seconds: 3600, requests: 8 } })
+  await pull(index, 'multi')
+  await pull(image, 'v1')
+  assert.ok(registry.count(/GET \/v2\/token/) > 1)
+})
+
+test('throttling is waited out, and not passed on (U46)', async () => {
+  await pull(image, 'v1')
+  registry.behave({ quota: { requests: 1, milliseconds: 800, retryAfter: true } })
+  const index = makeIndex([makeImage({ layers: [] })])
+  registry.put(name, 'multi', index)
+  await pull(index, 'multi')
+  assert.ok(registry.throttled() > 0)
+})
+
+test('many who wait for a throttled upstream send one request after the quiet (U46)', async () => {
+  registry.behave({ quota: { requests: 0, milliseconds: 1500, retryAfter: true } })
+  const waiting = Promise.all(
+    ['v1', image.digest, ...image.blobs.map(({ digest }) => digest)].map((reference) =>
+      get(`${berth.url}/v2/${name}/${kindOf(reference)}/${reference}`),
+    ),
+  )
+  await sleep(3000)
+  const asked = registry.requests.length
+  registry.behave({ quota: undefined })
+  const replies = await waiting
+  assert.deepEqual(new Set(replies.map(({ status }) => status)), new Set([200]))
+  // Five that were on their way when the first 429 came, and one in each window since.
+  assert.ok(asked <= 5 + 2, `${asked} requests`)
+})
+
+test('a tag that is known is served stale at once while the upstream is throttled (U46)', async () => {
+  await removeBerth(berth)
+  berth = await start({ ttl: 0 })
+  await pull(image, 'v1')
+  registry.behave({ quota: { requests: 0, milliseconds: 60_000, retryAfter: true } })
+  const stale = await get(`${berth.url}/v2/${name}/manifests/v1`)
+  assert.equal(stale.status, 200)
+  assert.equal(stale.headers['x-cache'], 'stale')
+  registry.behave({ quota: undefined })
+})
+
+test("tags are listed without the fields that are Google's own", async () => {
+  const list = await get(`${berth.url}/v2/${name}/tags/list`)
+  assert.deepEqual(JSON.parse(list.body.toString()), { name, tags: ['v1'] })
+})
+
+test('referrers are those that the upstream knows', async () => {
+  const { digest, mediaType, bytes } = image
+  const subject = { mediaType, digest, size: bytes.length }
+  const signature = manifestOf(mediaType, { artifactType: 'test/signature', subject })
+  registry.put(name, undefined, signature)
+  const list = await get(`${berth.url}/v2/${name}/referrers/${digest}`)
+  const { manifests } = JSON.parse(list.body.toString()) as { manifests: { digest: string }[] }
+  assert.deepEqual(
+    manifests.map((manifest) => manifest.digest),
+    [signature.digest],
+  )
+})
+
+function kindOf(reference: string): string {
+  return reference === 'v1' || reference === image.digest ? 'manifests' : 'blobs'
+}

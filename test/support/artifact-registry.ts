@@ -1,0 +1,307 @@
+import { randomBytes } from 'node:crypto'
+import type { ServerResponse } from 'node:http'
+import { mediaTypes } from '../../src/oci/manifest.ts'
+import type { KeyPair } from './certificates.ts'
+import {
+  answer,
+  answerBytes,
+  answerJson,
+  type FakeServer,
+  type Recorded,
+  startFakeServer,
+} from './fake-server.ts'
+import { createTokens, type TokenLife, type Tokens } from './google.ts'
+import { family, type Image } from './images.ts'
+import type { ObjectStore } from './object-store.ts'
+
+/** What may be switched, while it runs. */
+export type Manners = {
+  /** Where an access token is taken: as Bearer in each request, at the token endpoint, or at both. */
+  readonly accessTokens: 'direct' | 'endpoint' | 'both'
+  /** Of the tokens that the endpoint gives. */
+  readonly tokenLife: TokenLife
+  /** HEAD of a manifest is answered, or is 405. */
+  readonly headOfManifests: boolean
+  /** Blobs are redirected there instead of to the registry's own host. */
+  readonly storage: ObjectStore | undefined
+  /**
+   * After so many requests, everything is 429 for so many milliseconds. `retryAfter`: whether the
+   * answer says for how long; `alternately`: every other time.
+   */
+  readonly quota:
+    | {
+        readonly requests: number
+        readonly milliseconds: number
+        readonly retryAfter: boolean | 'alternately'
+      }
+    | undefined
+}
+
+/**
+ * Google Artifact Registry as its documentation, and those who have met it, describe it. Everything is
+ * private to whoever holds one of `accessTokens`.
+ */
+export interface ArtifactRegistry extends FakeServer {
+  behave(manners: Partial<Manners>): void
+  /** Names have a project, a repository and one part more, at least. */
+  put(name: string, tag: string | undefined, image: Image): void
+  /** Answers of 429 so far. */
+  throttled(): number
+}
+
+type Options = {
+  /** Of Google's services. */
+  readonly accessTokens: Tokens
+  readonly tls?: KeyPair
+}
+
+type Request = Recorded & {
+  /** Path without the query. */
+  readonly pathname: string
+  readonly query: URLSearchParams
+  readonly response: ServerResponse
+}
+
+const polite: Manners = {
+  accessTokens: 'both',
+  tokenLife: { seconds: 3600 },
+  headOfManifests: true,
+  storage: undefined,
+  quota: undefined,
+}
+
+export async function startArtifactRegistry({
+  accessTokens,
+  tls,
+}: Options): Promise<ArtifactRegistry> {
+  let manners = polite
+  const registryTokens = createTokens('AAC', manners.tokenLife)
+  const content = createContent()
+  const downloads = createDownloads()
+  const quota = createQuota()
+
+  const server = await startFakeServer((recorded, response) => {
+    const url = new URL(recorded.path, 'http://registry')
+    const request = { ...recorded, response, pathname: url.pathname, query: url.searchParams }
+    response.setHeader('docker-distribution-api-version', 'registry/2.0')
+    response.setHeader('x-frame-options', 'SAMEORIGIN')
+    const throttled = quota.take(manners.quota)
+    if (throttled !== undefined) return tooMany(request, throttled)
+    if (request.pathname === '/v2/token') return giveToken(request)
+    if (request.pathname.startsWith('/artifacts-downloads/')) return download(request)
+    const permit = permitted(request)
+    if (permit === 'unknown') return challenge(request)
+    if (permit === 'refused') return fail(request, 403, 'DENIED', 'Permission denied on resource')
+    serve(request)
+  }, tls)
+
+  const tooMany = (request: Request, { left, told }: Throttled): void => {
+    if (told) request.response.setHeader('retry-after', String(Math.ceil(left / 1000)))
+    fail(request, 429, 'TOOMANYREQUESTS', "Quota exceeded for quota metric 'Requests per project'")
+  }
+
+  const challenge = (request: Request): void => {
+    request.response.setHeader('www-authenticate', `Bearer realm="${server.url}/v2/token"`)
+    fail(request, 401, 'UNAUTHENTICATED', 'Unauthenticated request.')
+  }
+
+  /** Without a credential it gives a token as well: one that opens nothing. */
+  const giveToken = (request: Request): void => {
+    const { headers, query, response } = request
+    const scope = query.get('scope') ?? ''
+    const holder = basicHolder(headers.authorization)
+    if (holder === 'refused') return fail(request, 401, 'UNAUTHORIZED', 'authentication failed')
+    registryTokens.live(manners.tokenLife)
+    const { token, seconds } = registryTokens.issue(holder === undefined ? '' : scope)
+    answerJson(response, 200, {
+      token,
+      expires_in: seconds,
+      issued_at: new Date().toISOString(),
+    })
+  }
+
+  const basicHolder = (authorization: string | undefined): string | 'refused' | undefined => {
+    if (authorization === undefined) return undefined
+    const [, encoded = ''] = /^Basic (.+)$/.exec(authorization) ?? []
+    const [, user, password = ''] =
+      /^([^:]*):(.*)$/s.exec(Buffer.from(encoded, 'base64').toString()) ?? []
+    if (user !== 'oauth2accesstoken' || manners.accessTokens === 'direct') return 'refused'
+    return accessTokens.spend(password) ?? 'refused'
+  }
+
+  const permitted = ({ headers, pathname }: Request): 'yes' | 'refused' | 'unknown' => {
+    const [, token] = /^Bearer (.+)$/.exec(headers.authorization ?? '') ?? []
+    if (token === undefined) return 'unknown'
+    if (manners.accessTokens !== 'endpoint' && accessTokens.spend(token) !== undefined) return 'yes'
+    const scope = registryTokens.spend(token)
+    if (scope === undefined) return 'unknown'
+    const name = nameIn(pathname)
+    return name === undefined || scope === `repository:${name}:pull` ? 'yes' : 'refused'
+  }
+
+  const serve = (request: Request): void => {
+    const { pathname, response } = request
+    if (pathname === '/v2/') return answerJson(response, 200, {})
+    const name = nameIn(pathname)
+    const [, kind, last = ''] = /\/(manifests|blobs|tags|referrers)\/([^/]+)$/.exec(pathname) ?? []
+    if (name === undefined || name.split('/').length < 3)
+      return fail(request, 404, 'NAME_UNKNOWN', 'expected PROJECT/REPOSITORY/IMAGE')
+    if (kind === 'manifests') return serveManifest(request, content.manifest(name, last))
+    if (kind === 'blobs') return serveBlob(request, name, content.blob(name, last))
+    if (kind === 'tags') return answerJson(response, 200, listTags(name, content.tagged(name)))
+    serveReferrers(request, content.manifests(name), last)
+  }
+
+  const serveManifest = (request: Request, image: Image | undefined): void => {
+    const { method, response } = request
+    if (method === 'HEAD' && !manners.headOfManifests) return answer(response, 405)
+    if (image === undefined)
+      return fail(request, 404, 'MANIFEST_UNKNOWN', 'Failed to fetch the manifest')
+    answer(
+      response,
+      200,
+      {
+        'content-type': image.mediaType,
+        'docker-content-digest': image.digest,
+        'content-length': String(image.bytes.length),
+      },
+      method === 'HEAD' ? '' : image.bytes,
+    )
+  }
+
+  const serveBlob = (request: Request, name: string, bytes: Buffer | undefined): void => {
+    const { method, response } = request
+    if (bytes === undefined) return fail(request, 404, 'BLOB_UNKNOWN', 'blob unknown to registry')
+    if (method === 'HEAD') return answer(response, 200, { 'content-length': String(bytes.length) })
+    const location = manners.storage?.sign(bytes) ?? downloads.sign(name, bytes)
+    answer(response, 302, { location, 'content-type': 'text/html; charset=utf-8' }, 'Found.\n')
+  }
+
+  const download = (request: Request): void => {
+    const bytes = downloads.find(request.pathname)
+    if (bytes === undefined) return fail(request, 403, 'DENIED', 'the link is not valid')
+    answerBytes(request, request.response, bytes)
+  }
+
+  return {
+    ...server,
+    behave: (changed) => {
+      manners = { ...manners, ...changed }
+    },
+    put: content.put,
+    throttled: () => server.requests.filter(({ status }) => status === 429).length,
+  }
+}
+
+function fail({ response }: Request, status: number, code: string, message: string): void {
+  answerJson(response, status, { errors: [{ code, message }] })
+}
+
+function nameIn(pathname: string): string | undefined {
+  return /^\/v2\/(.+)\/(?:manifests|blobs|tags|referrers)\/[^/]+$/.exec(pathname)?.[1]
+}
+
+function createContent() {
+  const manifests = new Map<string, Image>()
+  const blobs = new Map<string, Buffer>()
+  const below = (name: string) =>
+    [...manifests].flatMap(([key, image]) => {
+      const [owner, reference = ''] = key.split('@')
+      return owner === name ? [{ reference, image }] : []
+    })
+
+  return {
+    put: (name: string, tag: string | undefined, image: Image): void => {
+      for (const member of family(image)) {
+        manifests.set(`${name}@${member.digest}`, member)
+        for (const { digest, bytes } of member.blobs) blobs.set(`${name}@${digest}`, bytes)
+      }
+      if (tag !== undefined) manifests.set(`${name}@${tag}`, image)
+    },
+    manifest: (name: string, reference: string) => manifests.get(`${name}@${reference}`),
+    blob: (name: string, digest: string) => blobs.get(`${name}@${digest}`),
+    manifests: (name: string): readonly Image[] =>
+      below(name).flatMap(({ reference, image }) => (reference === image.digest ? [image] : [])),
+    tagged: (name: string) =>
+      below(name).filter(({ reference, image }) => reference !== image.digest),
+  }
+}
+
+/** Google's own fields stand beside the specification's. */
+function listTags(name: string, tagged: readonly { reference: string; image: Image }[]): unknown {
+  const manifest = Object.fromEntries(
+    tagged.map(({ image }) => [
+      image.digest,
+      {
+        imageSizeBytes: String(image.blobs.reduce((sum, { bytes }) => sum + bytes.length, 0)),
+        layerId: '',
+        mediaType: image.mediaType,
+        tag: tagged.flatMap((other) => (other.image === image ? [other.reference] : [])),
+        timeCreatedMs: '0',
+        timeUploadedMs: '1700000000000',
+      },
+    ]),
+  )
+  return { child: [], manifest, name, tags: tagged.map(({ reference }) => reference) }
+}
+
+function serveReferrers({ query, response }: Request, images: readonly Image[], digest: string) {
+  const wanted = query.get('artifactType')
+  const manifests = images.flatMap(({ bytes, digest: own, mediaType }) => {
+    const { subject, artifactType, config } = JSON.parse(bytes.toString()) as {
+      subject?: { digest: string }
+      artifactType?: string
+      config?: { mediaType: string }
+    }
+    const type = artifactType ?? config?.mediaType
+    if (subject?.digest !== digest || (wanted !== null && wanted !== type)) return []
+    return [{ mediaType, digest: own, size: bytes.length, artifactType: type }]
+  })
+  if (wanted !== null) response.setHeader('oci-filters-applied', 'artifactType')
+  const index = { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests }
+  answer(response, 200, { 'content-type': mediaTypes.ociIndex }, JSON.stringify(index))
+}
+
+/** Links to blobs on the registry's own host: relative, long, never the same, good for a minute. */
+function createDownloads() {
+  const links = new Map<string, { readonly bytes: Buffer; readonly until: number }>()
+  return {
+    sign: (name: string, bytes: Buffer): string => {
+      const [project, repository] = name.split('/')
+      const opaque = randomBytes(1536).toString('base64url')
+      const path = `/artifacts-downloads/namespaces/${project}/repositories/${repository}/downloads/${opaque}`
+      links.set(path, { bytes, until: Date.now() + 60_000 })
+      return path
+    },
+    find: (path: string): Buffer | undefined => {
+      const link = links.get(path)
+      return link !== undefined && link.until > Date.now() ? link.bytes : undefined
+    },
+  }
+}
+
+/** Milliseconds until there is room again, and whether that is told. */
+type Throttled = { readonly left: number; readonly told: boolean }
+
+function createQuota() {
+  let answered = 0
+  let until = 0
+  let exceeded = 0
+  return {
+    take: (quota: Manners['quota']): Throttled | undefined => {
+      if (quota === undefined) return undefined
+      const now = Date.now()
+      if (now >= until && answered >= quota.requests) {
+        until = now + quota.milliseconds
+        answered = 0
+        exceeded += 1
+      }
+      if (now >= until) {
+        answered += 1
+        return undefined
+      }
+      const told = quota.retryAfter === 'alternately' ? exceeded % 2 === 1 : quota.retryAfter
+      return { left: until - now, told }
+    },
+  }
+}

@@ -1,0 +1,80 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { stringify } from 'yaml'
+import { start } from './programs.ts'
+
+/** A Berth as it is run: a process of its own, told by a file. */
+export interface BerthProcess {
+  /** `localhost:PORT`, which is 127.0.0.1 and ::1. */
+  readonly host: string
+  readonly pid: number
+  /** Lines of the log so far that are about a request. */
+  requests(): readonly Readonly<Record<string, unknown>>[]
+  /** The sum of all lines of a metric whose labels contain all of `labels`, as `kind="blob"`. */
+  metric(name: string, labels?: readonly string[]): Promise<number>
+  /** All that it wrote. */
+  output(): string
+  /** The end of it, and whether it still runs, for whoever looks for why something failed. */
+  lastWords(): string
+  close(): Promise<void>
+}
+
+const main = new URL('../../src/main.ts', import.meta.url).pathname
+
+export async function startBerthProcess(
+  config: Readonly<Record<string, unknown>>,
+  environment: Readonly<Record<string, string>> = {},
+): Promise<BerthProcess> {
+  const directory = await mkdtemp(join(tmpdir(), 'berth-process-'))
+  const file = join(directory, 'berth.yaml')
+  await writeFile(
+    file,
+    stringify({
+      listen: 'localhost:0',
+      admin: '127.0.0.1:0',
+      storage: { directory: join(directory, 'data') },
+      ...config,
+    }),
+  )
+  const program = start([process.execPath, main, 'serve', '--config', file], {
+    directory,
+    environment: { HOME: directory, ...environment },
+  })
+  const [line] = await program.wrote(/^\{.*"msg":"listening".*\}$/m)
+  const listening = JSON.parse(line) as {
+    readonly listen: readonly { readonly port: number }[]
+    readonly admin: readonly { readonly port: number }[]
+  }
+  const metrics = `http://127.0.0.1:${listening.admin[0]?.port}/metrics`
+
+  return {
+    host: `localhost:${listening.listen[0]?.port}`,
+    pid: program.pid,
+    requests: () => parseLines(program.output()).filter(({ msg }) => msg === 'request'),
+    metric: async (name, labels = []) => {
+      const lines = (await (await fetch(metrics)).text()).split('\n')
+      const values = lines.flatMap((text) => {
+        const isMeant = text.startsWith(`${name}{`) || text.startsWith(`${name} `)
+        return isMeant && labels.every((label) => text.includes(label))
+          ? [Number(text.slice(text.lastIndexOf(' ')))]
+          : []
+      })
+      return values.reduce((sum, value) => sum + value, 0)
+    },
+    output: program.output,
+    lastWords: () => [...program.output().split('\n').slice(-30), program.state()].join('\n'),
+    close: async () => {
+      await program.kill()
+      await rm(directory, { recursive: true, force: true })
+    },
+  }
+}
+
+/** The last line may not be whole yet. */
+function parseLines(text: string): readonly Readonly<Record<string, unknown>>[] {
+  return text
+    .slice(0, text.lastIndexOf('\n') + 1)
+    .split('\n')
+    .flatMap((line) => (line.startsWith('{') ? [JSON.parse(line) as Record<string, unknown>] : []))
+}

@@ -1,0 +1,115 @@
+import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
+import type { Socket } from 'node:net'
+import { text } from 'node:stream/consumers'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { KeyPair } from './certificates.ts'
+
+/** One request as it came. Kept by the fake, so that tests can ask what was sent to it. */
+export type Recorded = {
+  readonly method: string
+  /** Path and query. */
+  readonly path: string
+  readonly headers: IncomingHttpHeaders
+  readonly body: string
+  /** Undefined until it was answered. */
+  status?: number
+}
+
+export type Handler = (request: Recorded, response: ServerResponse) => void | Promise<void>
+
+/** A real HTTP or HTTPS server that stands for somebody's service. */
+export interface FakeServer {
+  readonly url: string
+  readonly port: number
+  /** `host:port`. */
+  readonly host: string
+  readonly requests: readonly Recorded[]
+  /** Requests whose line, `GET /v2/…`, matches. */
+  count(line: RegExp): number
+  /** Milliseconds before each answer begins, from now on. */
+  delay(milliseconds: number): void
+  /** Ends all connections and listens no more, until `start`. */
+  stop(): Promise<void>
+  start(): Promise<void>
+}
+
+export async function startFakeServer(handler: Handler, tls?: KeyPair): Promise<FakeServer> {
+  const requests: Recorded[] = []
+  const sockets = new Set<Socket>()
+  let latency = 0
+  const server =
+    tls === undefined ? createServer() : createTlsServer({ cert: tls.certificate, key: tls.key })
+
+  server.on('request', async (incoming, response) => {
+    const { method = '', url: path = '', headers } = incoming
+    const request: Recorded = { method, path, headers, body: await text(incoming).catch(() => '') }
+    requests.push(request)
+    response.on('error', () => {})
+    await sleep(latency)
+    await handler(request, response)
+    request.status = response.statusCode
+  })
+  server.on('connection', (socket: Socket) => {
+    sockets.add(socket)
+    socket.on('close', () => sockets.delete(socket))
+    socket.on('error', () => {})
+  })
+
+  const listen = (port: number): Promise<void> => {
+    const listening = Promise.withResolvers<void>()
+    server.once('error', listening.reject)
+    server.listen(port, '127.0.0.1', listening.resolve)
+    return listening.promise
+  }
+  await listen(0)
+  const address = server.address()
+  const port = typeof address === 'object' && address !== null ? address.port : 0
+  const host = `127.0.0.1:${port}`
+
+  return {
+    url: `${tls === undefined ? 'http' : 'https'}://${host}`,
+    port,
+    host,
+    requests,
+    count: (line) => requests.filter(({ method, path }) => line.test(`${method} ${path}`)).length,
+    delay: (milliseconds) => {
+      latency = milliseconds
+    },
+    stop: async () => {
+      if (!server.listening) return
+      const closed = Promise.withResolvers<void>()
+      server.close(() => closed.resolve())
+      for (const socket of sockets) socket.destroy()
+      await closed.promise
+    },
+    start: () => listen(port),
+  }
+}
+
+/** A whole answer. */
+export function answer(
+  response: ServerResponse,
+  status: number,
+  headers: Readonly<Record<string, string>> = {},
+  body: Buffer | string = '',
+): void {
+  const length = String(Buffer.byteLength(body))
+  response.writeHead(status, { 'content-length': length, ...headers }).end(body)
+}
+
+export function answerJson(response: ServerResponse, status: number, value: unknown): void {
+  answer(response, status, { 'content-type': 'application/json' }, JSON.stringify(value))
+}
+
+/** Bytes, or what of them was asked for by `Range: bytes=N-` or `bytes=N-M`. */
+export function answerBytes(request: Recorded, response: ServerResponse, bytes: Buffer): void {
+  const [, from, to] = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? '') ?? []
+  const type = { 'content-type': 'application/octet-stream', 'accept-ranges': 'bytes' }
+  if (from === undefined) return answer(response, 200, type, bytes)
+  const first = Number(from)
+  const last = Math.min(to ? Number(to) : bytes.length - 1, bytes.length - 1)
+  if (first > last) return answer(response, 416, { 'content-range': `bytes */${bytes.length}` })
+  const range = { 'content-range': `bytes ${first}-${last}/${bytes.length}` }
+  answer(response, 206, { ...type, ...range }, bytes.subarray(first, last + 1))
+}

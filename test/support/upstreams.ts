@@ -1,0 +1,79 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type ArtifactRegistry, startArtifactRegistry } from './artifact-registry.ts'
+import { createAuthority } from './certificates.ts'
+import { startDockerRegistry } from './docker-registry.ts'
+import { type Google, type GoogleOptions, startGoogle } from './google.ts'
+import type { Image } from './images.ts'
+import { type ObjectStore, startObjectStore } from './object-store.ts'
+
+/** A registry to pull through, and what Berth's configuration must say to do so. */
+export interface Upstream {
+  readonly name: string
+  /** An entry of `upstreams`. */
+  readonly config: Readonly<Record<string, unknown>>
+  /** What no other server, and no log, may see. */
+  secrets(): readonly string[]
+  put(name: string, tag: string, image: Image): Promise<void> | void
+  /** It is gone, at once, with all that belongs to it. */
+  stop(): Promise<void>
+  close(): Promise<void>
+}
+
+export async function dockerRegistryUpstream(): Promise<Upstream> {
+  const registry = await startDockerRegistry()
+  const { url, login } = registry
+  const credentials = { type: 'static', username: login.user, password: login.password }
+  return {
+    ...registry,
+    name: 'docker-registry',
+    config: { url, credentials },
+    secrets: () => [login.password],
+  }
+}
+
+export type ArtifactRegistryUpstream = Upstream & {
+  readonly registry: ArtifactRegistry
+  readonly google: Google
+  /** Where it may be told to redirect to. */
+  readonly storage: ObjectStore
+}
+
+/** Over TLS, with workload identity federation. */
+export async function artifactRegistryUpstream(
+  options: GoogleOptions,
+): Promise<ArtifactRegistryUpstream> {
+  const directory = await mkdtemp(join(tmpdir(), 'berth-artifact-registry-'))
+  const authority = await createAuthority('registry')
+  const google = await startGoogle(options)
+  const storage = await startObjectStore()
+  const registry = await startArtifactRegistry({
+    accessTokens: google.accessTokens,
+    tls: await authority.issue(['IP:127.0.0.1']),
+  })
+  const stop = async () => {
+    await Promise.all([registry.stop(), google.stop(), storage.stop()])
+  }
+
+  return {
+    name: 'Artifact Registry',
+    registry,
+    google,
+    storage,
+    config: {
+      url: registry.url,
+      credentials: { type: 'google', file: await google.configure(directory) },
+      certificateAuthorities: authority.file,
+      redirects: [storage.url],
+    },
+    secrets: google.accessTokens.all,
+    put: registry.put,
+    stop,
+    close: async () => {
+      await stop()
+      await authority.remove()
+      await rm(directory, { recursive: true, force: true })
+    },
+  }
+}
