@@ -1,3 +1,4 @@
+import { free } from '../oci/chunks.ts'
 import type { Content } from '../oci/content.ts'
 import { algorithmOf, createDigester, type Digest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
@@ -84,6 +85,7 @@ export function startFill(options: FillOptions): Fill {
     try {
       for await (const batch of download({ ...source, first, from: 0, size, signal })) {
         await writer.write(batch)
+        free(batch)
       }
       await writer.commit()
     } catch (error) {

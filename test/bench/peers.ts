@@ -103,7 +103,14 @@ export function startBerth(
   const file = write(bench, `berth-${port}.json`, JSON.stringify(config))
   return startPeer({
     name,
-    command: [process.execPath, 'src/main.ts', 'serve', '--config', file],
+    command: [
+      process.execPath,
+      '--max-semi-space-size=2',
+      'dist/main.js',
+      'serve',
+      '--config',
+      file,
+    ],
     port,
   })
 }
