@@ -40,6 +40,9 @@ const { values: options } = parseArgs({
 
 const peers: Peer[] = []
 
+// They would go on.
+for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(1))
+
 async function main(): Promise<void> {
   const programs = requirePrograms()
   const { quick } = options

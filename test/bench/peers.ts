@@ -53,7 +53,11 @@ export async function startPeer({
   ready = '/v2/',
 }: StartOptions): Promise<Peer> {
   const [program = '', ...args] = command
-  const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'] })
+  // In a group of its own, which ends as one: nginx starts another worker when it loses one.
+  const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'], detached: true })
+  const kill = () => void (child.pid && process.kill(-child.pid, 'SIGKILL'))
+  process.on('exit', kill)
+  child.once('exit', () => process.off('exit', kill))
   let complaints = ''
   child.stderr.on('data', (chunk: Buffer) => {
     complaints = (complaints + chunk.toString()).slice(-2000)
@@ -70,8 +74,7 @@ export async function startPeer({
     stop: async () => {
       if (child.exitCode !== null || child.signalCode !== null) return
       const ended = new Promise((resolve) => child.once('exit', resolve))
-      child.kill('SIGKILL')
-      for (const one of childrenOf(pid)) process.kill(one, 'SIGKILL')
+      kill()
       await ended
     },
   }

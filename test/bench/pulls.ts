@@ -1,5 +1,6 @@
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Content } from './content.ts'
 import { inTurns, load, type Measured, median, type Row, show } from './measure.ts'
 import {
@@ -40,13 +41,21 @@ type Starter = (upstream: string, storage: string) => Promise<Peer>
 /** One client and then many, for a blob that nobody has yet. */
 export async function measurePulls(options: PullOptions): Promise<readonly Row[]> {
   const { bench, content, size, clients, programs, rounds } = options
-  const path = `/v2/${content.name}/blobs/${content.blobs[size]}`
   const berth: Starter = (upstream, storage) => startBerth(bench, { upstream, storage })
   const registry: Starter = (upstream, storage) =>
     startRegistry(bench, { program: programs.registry, name: 'docker-registry', storage, upstream })
   const nginx: Starter = (upstream) => startNginx(bench, { program: programs.nginx, upstream })
 
-  /** A peer that is new each time, before an upstream of its own. */
+  const pathOf = (blob: string) => `/v2/${content.name}/blobs/${content.blobs[blob]}`
+  const upstreamGets = async ({ port }: Peer): Promise<number> => {
+    const counts = await (await fetch(`http://127.0.0.1:${port}/counts`)).json()
+    return (counts as { blobs: number }).blobs
+  }
+
+  /**
+   * A peer that is new each time, before an upstream of its own. It has had one small pull: what a
+   * program does for the first time costs what it will not again.
+   */
   const pull =
     (start: Starter | undefined, line: typeof slowLine, connections: number) =>
     async (): Promise<Pulled> => {
@@ -56,13 +65,12 @@ export async function measurePulls(options: PullOptions): Promise<readonly Row[]
       const peer =
         start === undefined ? upstream : await start(`http://127.0.0.1:${upstream.port}`, storage)
       try {
-        const measured = await load(peer, { path, connections })
-        const counts = await (await fetch(`http://127.0.0.1:${upstream.port}/counts`)).json()
-        return {
-          ...measured,
-          upstreamGets: (counts as { blobs: number }).blobs,
-          peakMemory: peer.peakMemory(),
-        }
+        await load(peer, { path: pathOf('10MB') })
+        await sleep(500)
+        const before = await upstreamGets(upstream)
+        const measured = await load(peer, { path: pathOf(size), connections })
+        const gets = (await upstreamGets(upstream)) - before
+        return { ...measured, upstreamGets: gets, peakMemory: peer.peakMemory() }
       } finally {
         await peer.stop()
         await upstream.stop()
