@@ -206,6 +206,18 @@ export function answerInTwo(bytes: Buffer, position: number, gate: Promise<void>
   }
 }
 
+/** A blob, from where it was asked for, whose connection breaks when `end` is reached. */
+export function answerUpTo(bytes: Buffer, end: number): Answering {
+  return async ({ head, write, reset, headers }) => {
+    const from = Number(/^bytes=(\d+)-$/.exec(headers['range'] ?? '')?.[1] ?? 0)
+    const range = { 'content-range': `bytes ${from}-${bytes.length - 1}/${bytes.length}` }
+    const length = { 'content-length': String(bytes.length - from) }
+    head(from === 0 ? 200 : 206, from === 0 ? length : { ...length, ...range })
+    await write(bytes.subarray(from, end))
+    reset()
+  }
+}
+
 /** A referrers answer of a registry that has the API. */
 export function referrersAnswer(descriptors: readonly unknown[]): Answering {
   const body = JSON.stringify({
