@@ -206,7 +206,7 @@ export function answerInTwo(bytes: Buffer, position: number, gate: Promise<void>
   }
 }
 
-/** A blob, from where it was asked for, whose connection breaks when `end` is reached. */
+/** A blob, from where it was asked for, whose connection breaks at `end` if that is not all of it. */
 export function answerUpTo(bytes: Buffer, end: number): Answering {
   return async ({ head, write, reset, headers }) => {
     const from = Number(/^bytes=(\d+)-$/.exec(headers['range'] ?? '')?.[1] ?? 0)
@@ -214,7 +214,7 @@ export function answerUpTo(bytes: Buffer, end: number): Answering {
     const length = { 'content-length': String(bytes.length - from) }
     head(from === 0 ? 200 : 206, from === 0 ? length : { ...length, ...range })
     await write(bytes.subarray(from, end))
-    reset()
+    if (end < bytes.length) reset()
   }
 }
 
