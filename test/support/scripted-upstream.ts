@@ -47,7 +47,10 @@ export interface ScriptedUpstream {
   close(): Promise<void>
 }
 
-export async function startScriptedUpstream(): Promise<ScriptedUpstream> {
+export async function startScriptedUpstream(
+  at: { readonly host?: string; readonly port?: number } = {},
+): Promise<ScriptedUpstream> {
+  const { host = '127.0.0.1' } = at
   const manifests = new Map<string, Image>()
   const blobs = new Map<string, Buffer>()
   const requests: Exchange[] = []
@@ -92,10 +95,10 @@ export async function startScriptedUpstream(): Promise<ScriptedUpstream> {
   const listen = (port: number) => {
     const listening = Promise.withResolvers<void>()
     server.once('error', listening.reject)
-    server.listen(port, '127.0.0.1', () => listening.resolve())
+    server.listen(port, host, () => listening.resolve())
     return listening.promise
   }
-  await listen(0)
+  await listen(at.port ?? 0)
   const address = server.address()
   const port = typeof address === 'object' && address !== null ? address.port : 0
 
@@ -108,7 +111,7 @@ export async function startScriptedUpstream(): Promise<ScriptedUpstream> {
   }
 
   return {
-    url: `http://127.0.0.1:${port}`,
+    url: `http://${host}:${port}`,
     port,
     requests,
     count: (text) =>
