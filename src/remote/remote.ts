@@ -95,15 +95,20 @@ export type RemoteOptions = {
  */
 const manifestTypes = [...Object.values(mediaTypes), '*/*;q=0.5'].join(', ')
 
-/** Questions and downloads do not wait for one another. */
+/**
+ * Questions and downloads do not wait for one another. So many a second is more than a cluster that
+ * starts will ask, and less than a flood of names that do not exist.
+ */
 const questionSlots = {
   limit: 32,
+  perSecond: 200,
   queue: 2000,
   patience: 15_000,
   purpose: 'questions to the upstream',
 }
 const downloadSlots = {
   limit: 48,
+  perSecond: 200,
   queue: 2000,
   patience: 300_000,
   purpose: 'downloads from the upstream',

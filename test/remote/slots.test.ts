@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { setImmediate as turn } from 'node:timers/promises'
 import fc from 'fast-check'
 import { isRegistryError } from '../../src/oci/errors.ts'
-import { createSlots } from '../../src/remote/slots.ts'
+import { createSlots, type Slots } from '../../src/remote/slots.ts'
 import { useClock } from '../support/clock.ts'
 
 const purpose = 'tests'
-const few = { limit: 2, queue: 2, patience: 1000, purpose }
+const few = { limit: 2, perSecond: 1000, queue: 2, patience: 1000, purpose }
 
 /** What became of a promise so far. */
 async function stateOf(promise: Promise<unknown>): Promise<'taken' | 'refused' | 'waiting'> {
@@ -69,10 +70,133 @@ test('a place given back twice is one place', async () => {
   assert.equal(await stateOf(third), 'waiting')
 })
 
+const paced = { limit: 1000, perSecond: 10, queue: 20, patience: 60_000, purpose }
+
+/** How many places were given so far to those who never give them back. */
+function askFor(slots: Slots, places: number): () => number {
+  let given = 0
+  for (let asked = 0; asked < places; asked += 1) {
+    slots.take().then(
+      () => {
+        given += 1
+      },
+      () => {},
+    )
+  }
+  return () => given
+}
+
+test("a second's worth of places is given at once, and the rest evenly, in the order of asking (L93)", async (t) => {
+  const clock = useClock(t, ['setTimeout'])
+  const slots = createSlots(paced)
+  const given = askFor(slots, 12)
+  const last = slots.take()
+  await turn()
+  assert.equal(given(), 10)
+  clock.advance(99)
+  await turn()
+  assert.equal(given(), 10)
+  clock.advance(1)
+  await turn()
+  assert.equal(given(), 11)
+  clock.advance(100)
+  await turn()
+  assert.equal(given(), 12)
+  assert.equal(await stateOf(last), 'waiting')
+  clock.advance(100)
+  assert.equal(await stateOf(last), 'taken')
+})
+
+test('places that are given back at once are not given faster (L93)', async (t) => {
+  const clock = useClock(t, ['setTimeout'])
+  const slots = createSlots({ ...paced, limit: 1 })
+  let given = 0
+  const use = async () => {
+    const release = await slots.take()
+    given += 1
+    release()
+  }
+  const used = Array.from({ length: 15 }, use)
+  await turn()
+  assert.equal(given, 10)
+  clock.advance(100)
+  await turn()
+  assert.equal(given, 11)
+  for (let steps = 0; steps < 4; steps += 1) {
+    clock.advance(100)
+    await turn()
+  }
+  await Promise.all(used)
+})
+
+test('what was not asked for in time is not saved up beyond a second (L93)', async (t) => {
+  const clock = useClock(t, ['setTimeout'])
+  const slots = createSlots(paced)
+  askFor(slots, 10)
+  clock.advance(60_000)
+  const given = askFor(slots, 15)
+  await turn()
+  assert.equal(given(), 10)
+})
+
+test('a rate delays, and refuses nobody until the queue is full (L93)', async (t) => {
+  useClock(t, ['setTimeout'])
+  const slots = createSlots(paced)
+  askFor(slots, 30)
+  await assert.rejects(slots.take(), (error) => {
+    assert.ok(isRegistryError(error, 'UNAVAILABLE'))
+    assert.match(error.message, /too many tests at once: 10 are running and 20 are waiting/)
+    return true
+  })
+})
+
+test('who waits for the rate waits no longer than its patience (L93, L96)', async (t) => {
+  const clock = useClock(t, ['setTimeout'])
+  const slots = createSlots({ ...paced, patience: 150 })
+  const given = askFor(slots, 11)
+  const late = slots.take()
+  late.catch(() => {})
+  clock.advance(100)
+  await turn()
+  assert.equal(given(), 11)
+  clock.advance(50)
+  await assert.rejects(late)
+})
+
+test('whatever the rate and the times of asking, no second has more than two of its worth (L93)', async (t) => {
+  const clock = useClock(t, ['setTimeout'])
+  await fc.assert(
+    fc.asyncProperty(
+      fc.integer({ min: 1, max: 50 }),
+      fc.array(fc.integer({ min: 0, max: 700 }), { minLength: 1, maxLength: 60 }),
+      async (perSecond, pauses) => {
+        const slots = createSlots({ ...paced, perSecond, queue: 1000 })
+        const times: number[] = []
+        for (const pause of pauses) {
+          clock.advance(pause)
+          void slots.take().then(() => times.push(performance.now()))
+          await turn()
+        }
+        for (let steps = 0; times.length < pauses.length; steps += 1) {
+          assert.ok(steps < 2000, 'everybody gets a place')
+          clock.advance(50)
+          await turn()
+        }
+        for (const [at, time] of times.entries()) {
+          const within = times.slice(at).filter((other) => other - time < 1000)
+          // A second's worth at once, and what falls due meanwhile, a clock's tick early at most.
+          assert.ok(within.length <= 2 * perSecond + 1, `${within.length} of ${perSecond}`)
+        }
+      },
+    ),
+    { numRuns: 30 },
+  )
+})
+
 test('whatever the order of taking and giving back, never more than the limit have a place, and none is lost', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(fc.boolean(), { maxLength: 60 }), async (steps) => {
-      const slots = createSlots({ limit: 3, queue: 100, patience: 60_000, purpose })
+      const slots = createSlots({ ...few, limit: 3, queue: 100, patience: 60_000 })
       const held: (() => void)[] = []
       const asked: Promise<unknown>[] = []
       let inside = 0

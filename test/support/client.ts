@@ -55,6 +55,51 @@ export function get(url: string, options: GetOptions = {}): Promise<Reply> {
   return done.promise
 }
 
+/** An answer whose bytes were compared with the right ones as they came, and not kept. */
+export type Compared = Pick<Reply, 'status' | 'headers' | 'complete'> & {
+  /** Bytes of the body that came. */
+  readonly size: number
+}
+
+type CompareOptions = Pick<GetOptions, 'hangUpAfter'> & {
+  /** Asks for the bytes from here on. */
+  readonly from?: number
+  /** Called when the first bytes of the body are there. */
+  readonly onFirst?: () => void
+}
+
+/**
+ * For many clients on large blobs: what they get is not held in memory. Any byte that is not the
+ * blob's fails the suite, whether or not the answer is complete.
+ */
+export function getCompared(
+  url: string,
+  blob: Buffer,
+  { from = 0, hangUpAfter = Number.POSITIVE_INFINITY, onFirst }: CompareOptions = {},
+): Promise<Compared> {
+  const done = Promise.withResolvers<Compared>()
+  const headers = from > 0 ? { range: `bytes=${from}-` } : {}
+  const asking = request(url, { headers, agent }, (response) => {
+    const status = response.statusCode ?? 0
+    let size = 0
+    response.on('data', (chunk: Buffer) => {
+      if (size === 0) onFirst?.()
+      const at = from + size
+      size += chunk.length
+      const isContent = status === 200 || status === 206
+      if (isContent && !chunk.equals(blob.subarray(at, at + chunk.length))) wrongBodies.push(url)
+      if (size >= hangUpAfter) response.destroy()
+    })
+    response.on('close', () =>
+      done.resolve({ status, headers: response.headers, size, complete: response.complete }),
+    )
+    response.on('error', () => {})
+  })
+  asking.on('error', done.reject)
+  asking.end()
+  return done.promise
+}
+
 /** An answer of which nothing is read yet but its headers. */
 export type Paused = {
   readonly status: number

@@ -26,3 +26,16 @@ export function useClock(
     },
   }
 }
+
+/** The monotonic clock, which goes on, and which a test can put forward. Timers know nothing of it. */
+export function useForwardClock(t: TestContext | SuiteContext): Clock {
+  if (!('mock' in t)) throw new Error('the clock belongs to one test')
+  const now = performance.now.bind(performance)
+  let ahead = 0
+  t.mock.method(performance, 'now', () => now() + ahead)
+  return {
+    advance: (by) => {
+      ahead += by
+    },
+  }
+}

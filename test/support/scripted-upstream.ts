@@ -47,7 +47,10 @@ export interface ScriptedUpstream {
   close(): Promise<void>
 }
 
-export async function startScriptedUpstream(): Promise<ScriptedUpstream> {
+export async function startScriptedUpstream(
+  at: { readonly host?: string; readonly port?: number } = {},
+): Promise<ScriptedUpstream> {
+  const { host = '127.0.0.1' } = at
   const manifests = new Map<string, Image>()
   const blobs = new Map<string, Buffer>()
   const requests: Exchange[] = []
@@ -92,10 +95,10 @@ export async function startScriptedUpstream(): Promise<ScriptedUpstream> {
   const listen = (port: number) => {
     const listening = Promise.withResolvers<void>()
     server.once('error', listening.reject)
-    server.listen(port, '127.0.0.1', () => listening.resolve())
+    server.listen(port, host, () => listening.resolve())
     return listening.promise
   }
-  await listen(0)
+  await listen(at.port ?? 0)
   const address = server.address()
   const port = typeof address === 'object' && address !== null ? address.port : 0
 
@@ -108,7 +111,7 @@ export async function startScriptedUpstream(): Promise<ScriptedUpstream> {
   }
 
   return {
-    url: `http://127.0.0.1:${port}`,
+    url: `http://${host}:${port}`,
     port,
     requests,
     count: (text) =>
@@ -203,6 +206,18 @@ export function answerInTwo(bytes: Buffer, position: number, gate: Promise<void>
     await write(bytes.subarray(0, position))
     await gate
     await write(bytes.subarray(position))
+  }
+}
+
+/** A blob, from where it was asked for, whose connection breaks at `end` if that is not all of it. */
+export function answerUpTo(bytes: Buffer, end: number): Answering {
+  return async ({ head, write, reset, headers }) => {
+    const from = Number(/^bytes=(\d+)-$/.exec(headers['range'] ?? '')?.[1] ?? 0)
+    const range = { 'content-range': `bytes ${from}-${bytes.length - 1}/${bytes.length}` }
+    const length = { 'content-length': String(bytes.length - from) }
+    head(from === 0 ? 200 : 206, from === 0 ? length : { ...length, ...range })
+    await write(bytes.subarray(from, end))
+    if (end < bytes.length) reset()
   }
 }
 

@@ -1,0 +1,72 @@
+import assert from 'node:assert/strict'
+import { afterEach, beforeEach, test } from 'node:test'
+import { type Berth, checkInvariants, removeBerth, startBerth } from '../support/berth.ts'
+import { codeOf, get } from '../support/client.ts'
+import { useForwardClock } from '../support/clock.ts'
+import { type Image, makeImage } from '../support/images.ts'
+import { ownNames } from '../support/names.ts'
+import { pullImage } from '../support/pull.ts'
+import { settle } from '../support/remotes.ts'
+import { type ScriptedUpstream, startScriptedUpstream } from '../support/scripted-upstream.ts'
+
+const host = 'registry.example'
+let upstream: ScriptedUpstream
+let berth: Berth
+let image: Image
+
+beforeEach(async () => {
+  upstream = await startScriptedUpstream({ host: '127.0.0.2' })
+  image = makeImage()
+  upstream.put('p/r', 'v1', image)
+  berth = await startBerth({ config: { upstreams: [{ url: `http://${host}:${upstream.port}` }] } })
+})
+afterEach(async () => {
+  await checkInvariants(berth)
+  await removeBerth(berth)
+  await upstream.close()
+})
+
+const tag = () => get(`${berth.url}/v2/p/r/manifests/v1`)
+
+for (const code of ['ENOTFOUND', 'EAI_AGAIN']) {
+  test(`an upstream whose name is ${code} is an error at once, and what is cached is served (U21)`, async (t) => {
+    const clock = useForwardClock(t)
+    const names = ownNames(t)
+    names.set(host, code)
+    const cold = await tag()
+    assert.deepEqual([cold.status, codeOf(cold)], [503, 'UNAVAILABLE'])
+    assert.match(cold.body.toString(), /registry\.example:\d+: its name/)
+    names.set(host, ['127.0.0.2'])
+    clock.advance(60_001)
+    await settle()
+    await pullImage(berth, 'p/r', image, 'v1')
+    names.set(host, code)
+    for (const { socket } of upstream.requests) socket.destroy()
+    clock.advance(60_001)
+    await settle()
+    await pullImage(berth, 'p/r', image)
+    assert.equal((await tag()).headers['x-cache'], 'stale')
+  })
+}
+
+test('an upstream that moves to another address is found there by the next connection (U22)', async (t) => {
+  const clock = useForwardClock(t)
+  const names = ownNames(t)
+  names.set(host, ['127.0.0.2'])
+  await pullImage(berth, 'p/r', image, 'v1')
+  const { port } = upstream
+  await upstream.close()
+  upstream = await startScriptedUpstream({ host: '127.0.0.3', port })
+  const moved = makeImage()
+  upstream.put('p/r', 'v1', moved)
+  names.set(host, ['127.0.0.3'])
+  clock.advance(60_001)
+  await settle()
+  await pullImage(berth, 'p/r', moved, 'v1')
+})
+
+test('of several addresses one that answers is enough, wherever it stands (U23)', async (t) => {
+  const names = ownNames(t)
+  names.set(host, ['::1', '127.0.0.9', '127.0.0.2'])
+  await pullImage(berth, 'p/r', image, 'v1')
+})
