@@ -203,6 +203,24 @@ test('whoever has it already gets 304 and no body, of manifests and blobs (P14)'
   }
 })
 
+test('the entity that If-None-Match means may be one of several, weak, or any (P14)', async () => {
+  const image = makeImage()
+  upstream.put(name, 'v1', image)
+  await pullImage(berth, name, image, 'v1')
+  const other = `"sha256:${'0'.repeat(64)}"`
+  for (const path of ['manifests/v1', `blobs/${image.blobs[0]?.digest}`]) {
+    const digest = path.startsWith('blobs') ? image.blobs[0]?.digest : image.digest
+    for (const header of [`W/"${digest}"`, `${other}, "${digest}"`, '*'])
+      for (const method of ['GET', 'HEAD']) {
+        const { status } = await get(`${berth.url}/v2/${name}/${path}`, {
+          method,
+          headers: { 'if-none-match': header },
+        })
+        assert.equal(status, 304, `${method} ${path} ${header}`)
+      }
+  }
+})
+
 test('what no upstream and no cache has is 404, in the words of its kind (P20)', async () => {
   upstream.put(name, 'v1', makeImage())
   const nothing = randomBlob(1)
