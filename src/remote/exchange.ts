@@ -53,6 +53,8 @@ const retryDelay = 150
  * does for less, not before.
  */
 const longestWait = 5
+/** Nobody may keep clients away for a year, in seconds. */
+const longestRetryAfter = 3600
 /** For how long in all an upstream's quiet is waited out, in milliseconds: clients wait as well. */
 const patience = 30_000
 const redirects = new Set([301, 302, 303, 307, 308])
@@ -172,7 +174,8 @@ export function createExchange(options: ExchangeOptions): Exchange {
       reasonIn(await readBody(answer, longestReason).catch(() => Buffer.alloc(0))),
     )
     const told = `${base.origin} answered ${answer.status}${reason && `: ${reason}`}`
-    const retryAfter = parseRetryAfter(answer.header('retry-after'))
+    const asked = parseRetryAfter(answer.header('retry-after'))
+    const retryAfter = asked && Math.min(asked, longestRetryAfter)
     if (answer.status === 429)
       return new RegistryError('TOOMANYREQUESTS', {
         message: told,
