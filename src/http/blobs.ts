@@ -5,18 +5,21 @@ import { RegistryError } from '../oci/errors.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import type { Logger, Metrics } from '../telemetry/telemetry.ts'
 import type { RepositoryCall, Told } from './call.ts'
+import { hasAlready } from './conditions.ts'
 import { parseRange } from './range.ts'
 import { provenanceHeaders } from './replies.ts'
 import type { Send } from './send.ts'
 
 /** Checking if content exists in the registry (distribution-spec). Downloads nothing. */
-export async function headBlob({ repository, name, last, reply, told }: RepositoryCall) {
+export async function headBlob({ repository, name, last, request, reply, told }: RepositoryCall) {
   const digest = parseDigest(last)
   told.reference = digest
   const stat = await repository.statBlob(digest)
   if (stat === undefined) throw unknown(name, digest)
   if (stat.cache !== undefined) told.cache = stat.cache
-  reply.headers({ ...provenanceHeaders(stat), ...blobHeaders(digest) })
+  const headers = blobHeaders(digest)
+  reply.headers({ ...provenanceHeaders(stat), ...headers })
+  if (hasAlready(request, headers.etag)) return reply.code(304).send()
   if (stat.size !== undefined) reply.header('content-length', stat.size)
   return reply.send()
 }
@@ -34,8 +37,7 @@ export function createGetBlob({ send, log, metrics }: GetBlobOptions) {
     const { content, served } = found
     const headers = { ...provenanceHeaders(found), ...blobHeaders(digest) }
     try {
-      if (request.headers['if-none-match'] === headers.etag)
-        return await reply.code(304).headers(headers).send()
+      if (hasAlready(request, headers.etag)) return await reply.code(304).headers(headers).send()
       if (content.size === 0) return await reply.headers({ ...headers, 'content-length': 0 }).send()
       await sendRange({ reply, headers, content, range: rangeIn(request, headers.etag), told })
     } finally {

@@ -1,6 +1,7 @@
 import { RegistryError } from '../oci/errors.ts'
 import { formatReference, parseReference } from '../oci/reference.ts'
 import type { RepositoryCall } from './call.ts'
+import { hasAlready } from './conditions.ts'
 import { provenanceHeaders } from './replies.ts'
 
 /** distribution-spec, "Pulling manifests" and "Checking if content exists in the registry". */
@@ -25,7 +26,7 @@ export async function getManifest({
   if (found.cache !== undefined) told.cache = found.cache
   const etag = `"${digest}"`
   reply.headers({ ...provenanceHeaders(found), 'docker-content-digest': digest, etag })
-  if (request.headers['if-none-match'] === etag) return reply.code(304).send()
+  if (hasAlready(request, etag)) return reply.code(304).send()
 
   const sent = request.method === 'HEAD' ? 0 : bytes.length
   told.bytes = sent

@@ -48,10 +48,14 @@ const descriptor = z.looseObject({
   urls: z.array(z.string()).nullish(),
 })
 
+/**
+ * It becomes a Content-Type, and whoever can push a manifest writes it: a kind of JSON, which no
+ * browser takes for a page.
+ */
 const mediaType = z
   .string()
   .max(255)
-  .regex(/^[a-zA-Z0-9][\w!#$&.+^-]*\/[\w!#$&.+^-]+$/)
+  .regex(/^application\/(?:[\w!#$&.+^-]+\+)?(?:json|prettyjws)$/)
 
 /** Go writes a list that was never made as null. */
 const list = z

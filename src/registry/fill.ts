@@ -91,7 +91,7 @@ export function startFill(options: FillOptions): Fill {
     } catch (error) {
       if (size === undefined || !writer.isBroken()) {
         await writer.abort(error)
-        throw error
+        throw writer.isBroken() ? noRoom(digest, error) : error
       }
       bypassed = true
       await writer.handOver((digester) =>
@@ -104,10 +104,7 @@ export function startFill(options: FillOptions): Fill {
   const passThrough = (answer: RemoteBlob, size: number | undefined): void => {
     if (size === undefined) {
       answer.drop()
-      throw new RegistryError('UNAVAILABLE', {
-        message: `the upstream does not say how long ${digest} is, and the cache has no room`,
-        retryAfter: 5,
-      })
+      throw noRoom(digest)
     }
     bypassed = true
     let unused: RemoteBlob | undefined = answer
@@ -139,6 +136,15 @@ export function startFill(options: FillOptions): Fill {
       return read && { content: read(), bypassed }
     },
   }
+}
+
+/** What cannot be announced cannot go by. */
+function noRoom(digest: Digest, cause?: unknown): RegistryError {
+  return new RegistryError('UNAVAILABLE', {
+    message: `the upstream does not say how long ${digest} is, and the cache has no room`,
+    retryAfter: 5,
+    cause,
+  })
 }
 
 function agreedSize({ size, drop }: RemoteBlob, expected: number | undefined): number | undefined {

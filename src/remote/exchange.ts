@@ -53,6 +53,8 @@ const retryDelay = 150
  * does for less, not before.
  */
 const longestWait = 5
+/** Nobody may keep clients away for a year, in seconds. */
+const longestRetryAfter = 3600
 /** For how long in all an upstream's quiet is waited out, in milliseconds: clients wait as well. */
 const patience = 30_000
 const redirects = new Set([301, 302, 303, 307, 308])
@@ -134,7 +136,8 @@ export function createExchange(options: ExchangeOptions): Exchange {
     }
   }
 
-  const follow = async (question: Question, asked: URL, first: Answer): Promise<Answer> => {
+  /** The answer where redirects end, and where that is. */
+  const follow = async (question: Question, asked: URL, first: Answer) => {
     let answer = first
     let url = asked
     for (let hops = 0; redirects.has(answer.status); hops += 1) {
@@ -150,13 +153,13 @@ export function createExchange(options: ExchangeOptions): Exchange {
           ? await sendAuthorized(question, url)
           : await sendOnce(question, url, trust, undefined)
     }
-    return answer
+    return { answer, from: url.origin }
   }
 
   const askOnce = async (question: Question): Promise<Answer> => {
     const url = urlOf(base, question.path)
-    const answer = await follow(question, url, await sendAuthorized(question, url))
-    if (refusals.has(answer.status) || answer.status >= 500) throw await refusalOf(answer)
+    const { answer, from } = await follow(question, url, await sendAuthorized(question, url))
+    if (refusals.has(answer.status) || answer.status >= 500) throw await refusalOf(answer, from)
     return answer
   }
 
@@ -167,12 +170,21 @@ export function createExchange(options: ExchangeOptions): Exchange {
     else breaker.abandoned()
   }
 
-  const refusalOf = async (answer: Answer): Promise<RegistryError> => {
-    const reason = authorization.scrub(
-      reasonIn(await readBody(answer, longestReason).catch(() => Buffer.alloc(0))),
-    )
-    const told = `${base.origin} answered ${answer.status}${reason && `: ${reason}`}`
-    const retryAfter = parseRetryAfter(answer.header('retry-after'))
+  const reasonOf = async (answer: Answer): Promise<string> => {
+    const body = await readBody(answer, longestReason).catch(() => Buffer.alloc(0))
+    const reason = authorization.scrub(reasonIn(body))
+    return `${base.origin} answered ${answer.status}${reason && `: ${reason}`}`
+  }
+
+  /** An object store's words are not told: they may repeat the URL, whose query is a key. */
+  const refusalOf = async (answer: Answer, from: string): Promise<RegistryError> => {
+    const isOwn = from === base.origin
+    if (!isOwn) answer.drop()
+    const told = isOwn
+      ? await reasonOf(answer)
+      : `${base.origin} redirects to ${from}, which answered ${answer.status}`
+    const asked = parseRetryAfter(answer.header('retry-after'))
+    const retryAfter = asked && Math.min(asked, longestRetryAfter)
     if (answer.status === 429)
       return new RegistryError('TOOMANYREQUESTS', {
         message: told,

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import type { Digest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
-import { mediaTypes } from '../oci/manifest.ts'
+import { childrenOf, mediaTypes } from '../oci/manifest.ts'
 import { isTag, type Tag } from '../oci/reference.ts'
 import type { Exchange } from './exchange.ts'
 import { readBody } from './read-body.ts'
@@ -45,6 +45,15 @@ export async function fetchReferrers(
     mediaTypes.ociIndex,
   )
   return pages?.flatMap((page) => page.manifests ?? [])
+}
+
+/** What the referrers tag has instead: an index, or the upstream is broken. */
+export function readReferrers(index: Buffer, origin: string): readonly unknown[] {
+  try {
+    return childrenOf(index)
+  } catch (cause) {
+    throw broken(origin, 'what the tag of referrers has is no manifest', cause)
+  }
 }
 
 async function fetchPages<Page>(

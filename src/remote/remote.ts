@@ -1,7 +1,7 @@
 import type { Credentials } from '../credentials/credentials.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
 import { isRegistryError } from '../oci/errors.ts'
-import { childrenOf, mediaTypes } from '../oci/manifest.ts'
+import { mediaTypes } from '../oci/manifest.ts'
 import {
   formatReference,
   type Reference,
@@ -16,7 +16,7 @@ import type { Body } from './body.ts'
 import { createBreaker } from './breaker.ts'
 import { createExchange } from './exchange.ts'
 import { UpstreamFailure } from './faults.ts'
-import { fetchReferrers, fetchTags } from './listings.ts'
+import { fetchReferrers, fetchTags, readReferrers } from './listings.ts'
 import { createOrigins } from './origins.ts'
 import { createSlots } from './slots.ts'
 import { createTransport, type ForwardProxy, type Timeouts } from './transport.ts'
@@ -263,7 +263,7 @@ export function createRemote(options: RemoteOptions): Remote {
       // The tag schema of registries without the API (distribution-spec, "Unavailable Referrers
       // API").
       const index = await manifest(name, { tag: referrersTag(digest) })
-      return index === undefined ? [] : childrenOf(index.bytes)
+      return index === undefined ? [] : readReferrers(index.bytes, base.origin)
     },
 
     close: async () => {
