@@ -75,7 +75,7 @@ const examples = `
 Examples:
   berth serve                                            on localhost:30026, with the embedded default
   berth serve --config /etc/berth/berth.yaml
-  berth serve --storage-cache-max-size 50GiB --set upstreams[0].url=https://europe-west1-docker.pkg.dev
+  berth serve --storage-cache-max-size 50GiB --set 'upstreams[0].url=https://europe-west1-docker.pkg.dev'
   BERTH_LISTEN=0.0.0.0:30026 BERTH_AUTH_HTPASSWD=/etc/berth/htpasswd berth serve
   berth serve --print-config > berth.yaml                to begin a file with`
 
