@@ -75,9 +75,15 @@ const examples = `
 Examples:
   berth serve                                            on localhost:30026, with the embedded default
   berth serve --config /etc/berth/berth.yaml
-  berth serve --storage-cache-max-size 50GiB --set upstreams[0].url=https://europe-west1-docker.pkg.dev
+  berth serve --storage-cache-max-size 50GiB --set 'upstreams[0].url=https://europe-west1-docker.pkg.dev'
   BERTH_LISTEN=0.0.0.0:30026 BERTH_AUTH_HTPASSWD=/etc/berth/htpasswd berth serve
   berth serve --print-config > berth.yaml                to begin a file with`
+
+/**
+ * Milliseconds within which a second signal is the first one: a terminal sends Ctrl-C to all of a
+ * command's processes, and npm, being one of them, passes it on to us.
+ */
+const echo = 500
 
 /**
  * A terminal's Ctrl-C stops at once, an orchestrator's SIGTERM after the delay; whoever asks twice
@@ -86,10 +92,11 @@ Examples:
 async function untilStopped({ stop, telemetry }: Service): Promise<void> {
   const { log } = telemetry
   const asked = Promise.withResolvers<{ signal: string; status: number }>()
-  let signals = 0
+  let first: number | undefined
   const onSignal = (signal: string) => {
-    signals += 1
-    if (signals > 1) process.exit(1)
+    const now = performance.now()
+    first ??= now
+    if (now - first > echo) process.exit(1)
     asked.resolve({ signal, status: 0 })
   }
   process.on('SIGTERM', onSignal)

@@ -4,7 +4,7 @@ class StartError extends Error {
 }
 
 const advice: Readonly<Record<string, string>> = {
-  EADDRINUSE: 'the port is taken, perhaps by another Berth; choose another one',
+  EADDRINUSE: 'the port is taken, perhaps by another Berth; choose others by --listen and --admin',
   EACCES: 'permission is denied; choose another one, or change who may use it',
   EADDRNOTAVAIL: 'this machine has no such address',
   EXDEV: 'tmp/ and docker/ below it have to be on one file system; choose another directory',

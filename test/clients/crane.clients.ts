@@ -7,11 +7,13 @@ import { contentOf, describeClient } from '../support/pulling.ts'
 describeClient({
   name: 'crane',
   pullsAll: true,
-  start: async (host, directory) => {
+  tls: 'verified',
+  start: async (host, directory, authority) => {
     const crane = tool('crane')
     const docker = join(directory, 'docker')
     await mkdir(docker)
-    const environment = { HOME: directory, DOCKER_CONFIG: docker }
+    const trust = authority !== undefined && { SSL_CERT_FILE: authority }
+    const environment = { HOME: directory, DOCKER_CONFIG: docker, ...trust }
     const placeOf = (name: string) => join(directory, name.replaceAll(/[/:]/g, '_'))
 
     return {

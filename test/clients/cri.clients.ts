@@ -19,12 +19,23 @@ type Way = {
   readonly way: string
   /** The registry in the image's name; without it, Berth's own address. */
   readonly registry?: string
-  readonly hosts?: (host: string) => string
+  readonly hosts?: (host: string, authority?: string) => string
   readonly chunks?: number
+  readonly tls?: ClientKind['tls']
   readonly afterwards?: ClientKind['afterwards']
 }
 
-const byHosts: Way = { way: 'by hosts.toml', hosts: (host) => `[host."http://${host}"]\n` }
+/** containerd 2 goes on from the first, if it does not believe it, to localhost itself, unverified. */
+const byHosts: Way = {
+  way: 'by hosts.toml',
+  tls: 'verified',
+  hosts: (host, authority) => {
+    if (authority === undefined) return `[host."http://${host}"]\n`
+    const server = `"https://${host}"`
+    const ca = `ca = "${authority}"\n`
+    return `server = ${server}\n${ca}[host.${server}]\n${ca}`
+  },
+}
 
 const asMirror: Way = {
   way: 'as a mirror of another registry',
@@ -59,20 +70,21 @@ for (const runtime of runtimes) {
 /** containerd as a kubelet uses it. */
 function criClient(
   runtime: Runtime,
-  { way, registry, hosts, chunks, afterwards }: Way,
+  { way, registry, hosts, chunks, tls, afterwards }: Way,
 ): ClientKind {
   const { program, version } = runtime
   return {
     name: `CRI of ${runtime.runtime}, ${way}`,
     pullsAll: false,
+    ...(tls && { tls }),
     ...(afterwards && { afterwards }),
-    start: async (host, directory) => {
+    start: async (host, directory, authority) => {
       const name = registry ?? host
       const parallel = chunks !== undefined && { chunks }
       const daemon = await startContainerd({ program, directory, version, ...parallel })
       if (hosts !== undefined) {
         await mkdir(join(daemon.certificates, name))
-        await writeFile(join(daemon.certificates, name, 'hosts.toml'), hosts(host))
+        await writeFile(join(daemon.certificates, name, 'hosts.toml'), hosts(host, authority))
       }
       const cri = createCri(daemon.socket)
       return {

@@ -9,6 +9,7 @@ import { describeClient } from '../support/pulling.ts'
 describeClient({
   name: 'docker',
   pullsAll: false,
+  tls: 'unverified',
   start: async (host, directory) => {
     const address = `unix://${directory}/docker.sock`
     const client = join(directory, 'client')

@@ -1,17 +1,23 @@
 import assert from 'node:assert/strict'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { trustFlags } from '../support/containers-storage.ts'
 import { run } from '../support/programs.ts'
 import { contentOf, describeClient } from '../support/pulling.ts'
+import { login, repository, type Scene } from '../support/scene.ts'
 
 describeClient({
   name: 'skopeo',
   pullsAll: true,
-  start: async (host, directory) => {
+  tls: 'verified',
+  afterwards: inspect,
+  start: async (host, directory, authority) => {
     const policy = join(directory, 'policy.json')
     await writeFile(policy, JSON.stringify({ default: [{ type: 'insecureAcceptAnything' }] }))
     const environment = { HOME: directory, XDG_RUNTIME_DIR: directory }
     const placeOf = (name: string) => join(directory, name.replaceAll(/[/:]/g, '_'))
+    const trust = await trustFlags(directory, authority)
+    const trustOfSource = await trustFlags(directory, authority, 'src-')
 
     return {
       pull: async (name, { user, password }) => {
@@ -19,20 +25,13 @@ describeClient({
         const image = `docker://${host}/${name}`
         const creds = `${user}:${password}`
         const inspected = await run(
-          [...skopeo, 'inspect', '--raw', '--tls-verify=false', '--creds', creds, image],
+          [...skopeo, 'inspect', '--raw', ...trust, '--creds', creds, image],
           { environment },
         )
         await run(
           [
-            ...skopeo,
-            'copy',
-            '--all',
-            '--preserve-digests',
-            '--src-tls-verify=false',
-            '--src-creds',
-            creds,
-            image,
-            `dir:${placeOf(name)}`,
+            ...[...skopeo, 'copy', '--all', '--preserve-digests', ...trustOfSource],
+            ...['--src-creds', creds, image, `dir:${placeOf(name)}`],
           ],
           { environment },
         )
@@ -54,3 +53,18 @@ describeClient({
     }
   },
 })
+
+/** Reads the config, and asks for all tags, which an upstream that is gone could not tell. */
+async function inspect({ berth, images: { image } }: Scene): Promise<void> {
+  const name = `docker://${berth.host}/${repository}:image`
+  const creds = ['--creds', `${login.user}:${login.password}`]
+  const inspected = JSON.parse(
+    await run(['skopeo', 'inspect', '--tls-verify=false', ...creds, name]),
+  )
+  assert.equal(inspected.Digest, image.digest)
+  assert.deepEqual(
+    inspected.Layers,
+    image.blobs.slice(1).map(({ digest }) => digest),
+  )
+  assert.deepEqual(inspected.RepoTags.toSorted(), ['image', 'index'])
+}

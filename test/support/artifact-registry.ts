@@ -24,6 +24,8 @@ export type Manners = {
   readonly headOfManifests: boolean
   /** Blobs are redirected there instead of to the registry's own host. */
   readonly storage: ObjectStore | undefined
+  /** Bytes a second of each download from the registry's own host; undefined: as fast as it goes. */
+  readonly rate: number | undefined
   /**
    * After so many requests, everything is 429 for so many milliseconds. `retryAfter`: whether the
    * answer says for how long; `alternately`: every other time.
@@ -67,6 +69,7 @@ const polite: Manners = {
   tokenLife: { seconds: 3600 },
   headOfManifests: true,
   storage: undefined,
+  rate: undefined,
   quota: undefined,
 }
 
@@ -177,10 +180,10 @@ export async function startArtifactRegistry({
     answer(response, 302, { location, 'content-type': 'text/html; charset=utf-8' }, 'Found.\n')
   }
 
-  const download = (request: Request): void => {
+  const download = (request: Request): void | Promise<void> => {
     const bytes = downloads.find(request.pathname)
     if (bytes === undefined) return fail(request, 403, 'DENIED', 'the link is not valid')
-    answerBytes(request, request.response, bytes)
+    return answerBytes(request, request.response, bytes, { rate: manners.rate })
   }
 
   return {

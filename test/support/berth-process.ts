@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { stringify } from 'yaml'
 import { start } from './programs.ts'
+import { sumIn } from './telemetry.ts'
 
 /** A Berth as it is run: a process of its own, told by a file. */
 export interface BerthProcess {
@@ -52,16 +53,7 @@ export async function startBerthProcess(
     host: `localhost:${listening.listen[0]?.port}`,
     pid: program.pid,
     requests: () => parseLines(program.output()).filter(({ msg }) => msg === 'request'),
-    metric: async (name, labels = []) => {
-      const lines = (await (await fetch(metrics)).text()).split('\n')
-      const values = lines.flatMap((text) => {
-        const isMeant = text.startsWith(`${name}{`) || text.startsWith(`${name} `)
-        return isMeant && labels.every((label) => text.includes(label))
-          ? [Number(text.slice(text.lastIndexOf(' ')))]
-          : []
-      })
-      return values.reduce((sum, value) => sum + value, 0)
-    },
+    metric: async (name, labels) => sumIn(await (await fetch(metrics)).text(), name, labels),
     output: program.output,
     lastWords: () => [...program.output().split('\n').slice(-30), program.state()].join('\n'),
     close: async () => {

@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from 'node:fs/promises'
+import { copyFile, mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { assertHas, digestsBelow } from './exported.ts'
 import { diffIdsOf } from './layered-images.ts'
@@ -13,12 +13,14 @@ export function containersStorageClient(name: 'podman' | 'buildah'): ClientKind 
   return {
     name,
     pullsAll: false,
-    start: async (host, directory) => {
+    tls: 'verified',
+    start: async (host, directory, authority) => {
       const policy = join(directory, 'policy.json')
       const registries = join(directory, 'registries.conf')
       await writeFile(policy, JSON.stringify({ default: [{ type: 'insecureAcceptAnything' }] }))
       await writeFile(registries, 'unqualified-search-registries = []\n')
       await mkdir(join(directory, 'tmp'))
+      const trust = await trustFlags(directory, authority)
       const environment = {
         HOME: directory,
         XDG_RUNTIME_DIR: directory,
@@ -35,7 +37,7 @@ export function containersStorageClient(name: 'podman' | 'buildah'): ClientKind 
         pull: async (image, { user, password }) => {
           await run(
             [
-              ...[...program, 'pull', '--tls-verify=false', '--signature-policy', policy],
+              ...[...program, 'pull', ...trust, '--signature-policy', policy],
               ...['--creds', `${user}:${password}`, `${host}/${image}`],
             ],
             { environment },
@@ -69,4 +71,17 @@ export function containersStorageClient(name: 'podman' | 'buildah'): ClientKind 
       }
     },
   }
+}
+
+/** What the programs of github.com/containers take to believe an authority, or to do without TLS. */
+export async function trustFlags(
+  directory: string,
+  authority: string | undefined,
+  prefix = '',
+): Promise<readonly string[]> {
+  if (authority === undefined) return [`--${prefix}tls-verify=false`]
+  const certificates = join(directory, 'certificates')
+  await mkdir(certificates, { recursive: true })
+  await copyFile(authority, join(certificates, 'ca.crt'))
+  return [`--${prefix}cert-dir`, certificates]
 }

@@ -1,7 +1,9 @@
 import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import type { Socket } from 'node:net'
+import { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
+import { pipeline } from 'node:stream/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { KeyPair } from './certificates.ts'
 
@@ -102,14 +104,46 @@ export function answerJson(response: ServerResponse, status: number, value: unkn
   answer(response, status, { 'content-type': 'application/json' }, JSON.stringify(value))
 }
 
+/** `rate`: so many bytes a second of a body; as fast as it goes without. */
+type Pace = { readonly rate?: number | undefined }
+
 /** Bytes, or what of them was asked for by `Range: bytes=N-` or `bytes=N-M`. */
-export function answerBytes(request: Recorded, response: ServerResponse, bytes: Buffer): void {
+export function answerBytes(
+  request: Recorded,
+  response: ServerResponse,
+  bytes: Buffer,
+  { rate }: Pace = {},
+): void | Promise<void> {
+  const send = rate === undefined ? answer : answerAt(rate)
   const [, from, to] = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? '') ?? []
   const type = { 'content-type': 'application/octet-stream', 'accept-ranges': 'bytes' }
-  if (from === undefined) return answer(response, 200, type, bytes)
+  if (from === undefined) return send(response, 200, type, bytes)
   const first = Number(from)
   const last = Math.min(to ? Number(to) : bytes.length - 1, bytes.length - 1)
   if (first > last) return answer(response, 416, { 'content-range': `bytes */${bytes.length}` })
   const range = { 'content-range': `bytes ${first}-${last}/${bytes.length}` }
-  answer(response, 206, { ...type, ...range }, bytes.subarray(first, last + 1))
+  return send(response, 206, { ...type, ...range }, bytes.subarray(first, last + 1))
+}
+
+type AnswerBody = (
+  response: ServerResponse,
+  status: number,
+  headers: Readonly<Record<string, string>>,
+  body: Buffer,
+) => Promise<void>
+
+function answerAt(rate: number): AnswerBody {
+  const between = 25
+  const size = Math.ceil((rate * between) / 1000)
+  return async (response, status, headers, body) => {
+    response.writeHead(status, { 'content-length': String(body.length), ...headers })
+    const begun = performance.now()
+    const pieces = async function* () {
+      for (let at = 0; at < body.length; at += size) {
+        yield body.subarray(at, at + size)
+        await sleep(Math.max(0, begun + ((at + size) / rate) * 1000 - performance.now()))
+      }
+    }
+    await pipeline(Readable.from(pieces()), response).catch(() => {})
+  }
 }

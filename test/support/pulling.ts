@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
-import { mkdtemp } from 'node:fs/promises'
+import { mkdtemp, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
+import { eventually } from './berth.ts'
+import { type Authority, createAuthority } from './certificates.ts'
 import type { Login } from './docker-registry.ts'
 import type { Image } from './images.ts'
 import { attempt } from './programs.ts'
@@ -22,10 +24,18 @@ export type ClientKind = {
   readonly name: string
   /** Of an index it pulls everything, and not only what is for this machine, its first child. */
   readonly pullsAll: boolean
-  /** `host` is Berth's. The directory is removed afterwards. */
-  readonly start: (host: string, directory: string) => Promise<Client>
+  /**
+   * How it is with TLS: it believes the authority that it is told, or any, as docker does on localhost.
+   * Without it, there is nothing to see: another kind of the same program is asked.
+   */
+  readonly tls?: 'verified' | 'unverified'
+  /**
+   * `host` is Berth's. The directory is removed afterwards. `authority`: PEM file; Berth is served over
+   * TLS, and this is whom to believe; without it, over plain HTTP.
+   */
+  readonly start: (host: string, directory: string, authority?: string) => Promise<Client>
   /** What else must be so after a first pull. */
-  readonly afterwards?: (scene: Scene) => void
+  readonly afterwards?: (scene: Scene) => void | Promise<void>
 }
 
 /** What every client must be able to do. */
@@ -38,6 +48,9 @@ export function describeClient(kind: ClientKind): void {
   })
   test(`${kind.name} pulls while tokens expire, are revoked, requests are throttled and bodies break`, () =>
     pullInBadWeather(kind))
+  if (kind.tls !== undefined)
+    test(`${kind.name} pulls over TLS, and again when the certificate has been replaced`, () =>
+      pullOverTls(kind))
 }
 
 function describePulls(kind: ClientKind, startUpstream: () => Promise<Upstream>): void {
@@ -60,7 +73,7 @@ function describePulls(kind: ClientKind, startUpstream: () => Promise<Upstream>)
     const fetched = ['kind="blob"', 'source="upstream"']
     const bytes = await scene.berth.metric('berth_cache_bytes_total', fetched)
     assert.ok(bytes <= sizeOfBlobs(scene), `${bytes} bytes came from the upstream`)
-    kind.afterwards?.(scene)
+    await kind.afterwards?.(scene)
   })
 
   test('they are pulled into an empty store while the upstream is dead', async () => {
@@ -107,22 +120,60 @@ async function pullInBadWeather(kind: ClientKind): Promise<void> {
   }
 }
 
-async function pullBoth(kind: ClientKind, client: Client, { images }: Scene): Promise<void> {
-  const { image, index } = images
-  await client.pull(`${repository}:image`, login)
-  await client.check(`${repository}:image`, [image])
+/** Another authority's certificate takes the place of the first, in the same process. */
+async function pullOverTls(kind: ClientKind): Promise<void> {
+  const directory = await mkdtemp(join(tmpdir(), 'berth-certificates-'))
+  const tls = { certificate: join(directory, 'tls.crt'), key: join(directory, 'tls.key') }
+  const serveAs = async (authority: Authority): Promise<void> => {
+    const pair = await authority.issue(['DNS:localhost', 'IP:127.0.0.1', 'IP:::1'])
+    await writeFile(tls.certificate, pair.certificate)
+    await writeFile(tls.key, pair.key)
+  }
+  const [first, second] = [await createAuthority('first'), await createAuthority('second')]
+  await serveAs(first)
+  const scene = await setScene(await dockerRegistryUpstream(), { tls })
+  try {
+    await withClient(kind, scene, (client) => pullImage(client, scene), first.file)
+    await serveAs(second)
+    await eventually('the new certificate is in force', () =>
+      scene.berth.output().includes('"msg":"files changed and are in force"'),
+    )
+    await withClient(kind, scene, (client) => pullBoth(kind, client, scene), second.file)
+    if (kind.tls === 'unverified') return
+    await withClient(
+      kind,
+      scene,
+      (client) =>
+        assert.rejects(pullImage(client, scene), /certificate signed by unknown authority/),
+      first.file,
+    )
+  } finally {
+    await scene.close()
+    await Promise.all([first.remove(), second.remove(), attempt(['rm', '-rf', directory])])
+  }
+}
+
+async function pullBoth(kind: ClientKind, client: Client, scene: Scene): Promise<void> {
+  const { index } = scene.images
+  await pullImage(client, scene)
   await client.pull(`${repository}:index`, login)
   const children = kind.pullsAll ? index.children : index.children.slice(0, 1)
   await client.check(`${repository}:index`, [index, ...children])
+}
+
+async function pullImage(client: Client, { images: { image } }: Scene): Promise<void> {
+  await client.pull(`${repository}:image`, login)
+  await client.check(`${repository}:image`, [image])
 }
 
 async function withClient(
   kind: ClientKind,
   { berth }: Scene,
   use: (client: Client) => Promise<void>,
+  authority?: string,
 ): Promise<void> {
   const directory = await mkdtemp(join(tmpdir(), 'berth-client-'))
-  const client = await kind.start(berth.host, directory)
+  const client = await kind.start(berth.host, directory, authority)
   try {
     await use(client)
   } catch (error) {

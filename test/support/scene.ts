@@ -24,7 +24,11 @@ export const repository = 'my-project/my-repository/team/app'
 /** Another name that Berth knows the same registry by: what a node's mirror is for. */
 export const mirrored = 'registry.example'
 
-export async function setScene(upstream: Upstream): Promise<Scene> {
+/** `config`: what else Berth's file says. */
+export async function setScene(
+  upstream: Upstream,
+  config: Readonly<Record<string, unknown>> = {},
+): Promise<Scene> {
   const directory = await mkdtemp(join(tmpdir(), 'berth-scene-'))
   const htpasswd = join(directory, 'htpasswd')
   await writeFile(htpasswd, await htpasswdLine(login))
@@ -32,10 +36,11 @@ export async function setScene(upstream: Upstream): Promise<Scene> {
   await upstream.put(repository, 'image', images.image)
   await upstream.put(repository, 'index', images.index)
   // A tag is asked for each time, so that one is stale as soon as the upstream is gone.
-  const config = { ...upstream.config, tags: { ttl: 0 } }
+  const asked = { ...upstream.config, tags: { ttl: 0 } }
   const berth = await startBerthProcess({
     auth: { htpasswd },
-    upstreams: [config, { ...config, prefix: mirrored }],
+    upstreams: [asked, { ...asked, prefix: mirrored }],
+    ...config,
   })
 
   return {

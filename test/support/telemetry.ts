@@ -24,3 +24,14 @@ export function metricIn(text: string, line: string): number {
   const value = text.split('\n').find((candidate) => candidate.startsWith(`${line} `))
   return Number(value?.slice(line.length + 1) ?? 0)
 }
+
+/** The sum of all lines of a metric whose labels contain all of `labels`, as `kind="blob"`. */
+export function sumIn(text: string, name: string, labels: readonly string[] = []): number {
+  const values = text.split('\n').flatMap((line) => {
+    const isMeant = line.startsWith(`${name}{`) || line.startsWith(`${name} `)
+    return isMeant && labels.every((label) => line.includes(label))
+      ? [Number(line.slice(line.lastIndexOf(' ')))]
+      : []
+  })
+  return values.reduce((sum, value) => sum + value, 0)
+}

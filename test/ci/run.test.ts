@@ -1,0 +1,93 @@
+import assert from 'node:assert/strict'
+import { chmod, copyFile, mkdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { ownDirectory } from '../support/directory.ts'
+import { attempt } from '../support/programs.ts'
+
+const script = new URL('../../.ci/run', import.meta.url).pathname
+const suites = ['test', 'test:faults', 'test:clients']
+
+type Outcome = {
+  readonly status?: number
+  /** What the suite prints at its end, by kind. */
+  readonly counts?: Readonly<Record<string, number>>
+}
+
+const good: Outcome = { counts: { tests: 5, pass: 5, fail: 0, cancelled: 0, skipped: 0, todo: 0 } }
+
+/** Runs the script with an `npm` whose suites end as told, five tests and all well if not. */
+async function runWith(
+  t: TestContext,
+  outcomes: Readonly<Record<string, Outcome>>,
+  install = 'exit 0',
+) {
+  const directory = await ownDirectory(t)
+  const programs = join(directory, 'bin')
+  await mkdir(join(directory, '.ci'))
+  await mkdir(programs)
+  await copyFile(script, join(directory, '.ci/run'))
+  await writeProgram(join(directory, '.ci/install'), install)
+  const cases = suites.map((suite) => {
+    const { status = 0, counts = {} } = outcomes[suite] ?? good
+    const lines = Object.entries(counts).map(([kind, count]) => `echo 'ℹ ${kind} ${count}'`)
+    return `${suite}) ${[...lines, `exit ${status}`].join('; ')};;`
+  })
+  await writeProgram(join(programs, 'npm'), `case $3 in\n${cases.join('\n')}\nesac`)
+  const environment = { PATH: `${programs}:/usr/bin:/bin`, TMPDIR: directory }
+  const { status, output } = await attempt(['.ci/run'], { directory, environment })
+  return { status, output, last: output.trimEnd().split('\n').at(-1) }
+}
+
+async function writeProgram(path: string, text: string): Promise<void> {
+  await writeFile(path, `#!/bin/bash\n${text}\n`)
+  await chmod(path, 0o755)
+}
+
+test('CI ends well, with the sum of all suites, when all tests passed', async (t) => {
+  const { status, output, last } = await runWith(t, {})
+  assert.equal(status, 0, output)
+  assert.equal(last, '15 passed, 0 failed, 0 skipped')
+})
+
+test('CI goes on after a suite that failed, and fails at the end', async (t) => {
+  for (const suite of suites) {
+    const failing = { status: 1, counts: { ...good.counts, pass: 3, fail: 1, cancelled: 1 } }
+    const { status, last } = await runWith(t, { [suite]: failing })
+    assert.equal(status, 1)
+    assert.equal(last, '13 passed, 2 failed, 0 skipped')
+  }
+})
+
+test('CI fails when a test was skipped', async (t) => {
+  for (const kind of ['skipped', 'todo']) {
+    const skipping = { counts: { ...good.counts, pass: 4, [kind]: 1 } }
+    const { status, output, last } = await runWith(t, { test: skipping })
+    assert.equal(status, 1)
+    assert.match(output, /^FAILED: tests were skipped$/m)
+    assert.equal(last, '14 passed, 0 failed, 1 skipped')
+  }
+})
+
+test('CI fails when a suite does not tell how it went, or had no tests', async (t) => {
+  for (const silent of [{}, { counts: { tests: 0, pass: 0 } }, { status: 137 }]) {
+    const { status, output, last } = await runWith(t, { 'test:faults': silent })
+    assert.equal(status, 1)
+    assert.match(output, /^FAILED: npm run test:faults did not tell of any test that passed$/m)
+    assert.equal(last, '10 passed, 0 failed, 0 skipped')
+  }
+})
+
+test('CI fails when a suite fails though none of its tests did', async (t) => {
+  const { status, output, last } = await runWith(t, { test: { ...good, status: 2 } })
+  assert.equal(status, 1)
+  assert.match(output, /^FAILED: npm run test ended with 2$/m)
+  assert.equal(last, '15 passed, 0 failed, 0 skipped')
+})
+
+test('CI tells the sum also when what the slower suites need cannot be installed', async (t) => {
+  const { status, output, last } = await runWith(t, {}, 'exit 100')
+  assert.equal(status, 1)
+  assert.match(output, /^FAILED: \.ci\/install ended with 100$/m)
+  assert.equal(last, '15 passed, 0 failed, 0 skipped')
+})
