@@ -72,18 +72,30 @@ export function createBudget({ directory, limit, minimumFree, evict }: BudgetOpt
   let leaving = 0
   /** Of the reserved bytes, those that the file system does not know of yet. */
   let unspent = 0
+  /** What was spent ever. */
+  let spent = 0
+  /** Whoever evicts does so in turn: what one frees, another must not count on. */
+  let turn: Promise<unknown> = Promise.resolve()
   /** What went before `adopt` came with what a walk had seen, perhaps while it was still there. */
   let gone: Set<Digest> | undefined = new Set()
 
-  /** What the file system is short of, when all that was set aside comes and what goes is gone. */
+  const inTurn = <Result>(work: () => Promise<Result>): Promise<Result> => {
+    const done = turn.then(work)
+    turn = done.catch(() => {})
+    return done
+  }
+
+  /**
+   * What the file system is short of, when all that was set aside comes. What is written while it is
+   * asked may be in its answer or not, and is taken for not.
+   */
   const shortage = async (): Promise<number> => {
+    const before = spent
     const free = await statfs(directory).then(
       (told) => told.bavail * told.bsize,
       () => Number.POSITIVE_INFINITY,
     )
-    let going = 0
-    for (const { size } of evicting.values()) going += size
-    return minimumFree + unspent - free - going
+    return minimumFree + unspent + (spent - before) - free
   }
 
   /** The least recently used that free `bytes`, or as much of that as they can. */
@@ -171,9 +183,10 @@ export function createBudget({ directory, limit, minimumFree, evict }: BudgetOpt
     let open = true
     let left = bytes
     const spend = (count: number) => {
-      const spent = Math.min(count, left)
-      left -= spent
-      unspent -= spent
+      const most = Math.min(count, left)
+      left -= most
+      unspent -= most
+      spent += most
     }
     const release = () => {
       if (open) reserved -= bytes
@@ -192,20 +205,26 @@ export function createBudget({ directory, limit, minimumFree, evict }: BudgetOpt
     }
   }
 
+  const makeRoom = async (bytes: number): Promise<Reservation | undefined> => {
+    const lacking = bytes + (await shortage())
+    const total = stored + reserved + bytes
+    const needed = Math.max(total - limit, lacking, 0)
+    const wished = total > limit ? Math.max(total - limit * lowWater, needed) : needed
+    const chosen = bytes > limit ? undefined : (victims(wished) ?? victims(needed))
+    if (chosen === undefined) return undefined
+    const reservation = hold(bytes)
+    await evictAll(chosen)
+    if (stored + reserved <= limit) return reservation
+    // What should have gone could not be removed.
+    reservation.release()
+    return undefined
+  }
+
   return {
     reserve: async (bytes) => {
       const lacking = bytes + (await shortage())
-      const total = stored + reserved + bytes
-      const needed = Math.max(total - limit, lacking, 0)
-      const wished = total > limit ? Math.max(total - limit * lowWater, needed) : needed
-      const chosen = bytes > limit ? undefined : (victims(wished) ?? victims(needed))
-      if (chosen === undefined) return undefined
-      const reservation = hold(bytes)
-      await evictAll(chosen)
-      if (stored + reserved <= limit) return reservation
-      // What should have gone could not be removed.
-      reservation.release()
-      return undefined
+      if (lacking <= 0 && stored + reserved + bytes <= limit) return hold(bytes)
+      return inTurn(() => makeRoom(bytes))
     },
 
     adopt: (found) => {
@@ -238,10 +257,11 @@ export function createBudget({ directory, limit, minimumFree, evict }: BudgetOpt
     isFilling: () => reserved > 0,
     usage: () => ({ bytes: stored + reserved + leaving, blobs: entries.size }),
 
-    relieve: async (bytes = 0) => {
-      const lacking = await shortage()
-      const over = stored + reserved > limit ? stored + reserved - limit * lowWater : 0
-      await evictAll(oldest(Math.max(over, lacking, bytes)).chosen)
-    },
+    relieve: (bytes = 0) =>
+      inTurn(async () => {
+        const lacking = await shortage()
+        const over = stored + reserved > limit ? stored + reserved - limit * lowWater : 0
+        await evictAll(oldest(Math.max(over, lacking, bytes)).chosen)
+      }),
   }
 }

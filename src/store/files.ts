@@ -1,7 +1,6 @@
-import { randomUUID } from 'node:crypto'
 import { constants } from 'node:fs'
 import { type FileHandle, mkdir, open, rename, rm, writeFile } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { dirname } from 'node:path'
 import { type Chunks, withoutFirst } from '../oci/chunks.ts'
 
 /** The code of a system call's failure, such as ENOENT. */
@@ -31,12 +30,18 @@ export async function openRegular(path: string): Promise<FileHandle | 'missing' 
   return 'strange'
 }
 
+type WriteOptions = {
+  /** Where it is written first: on the same file system, and tidied up after a kill. */
+  readonly temporary: string
+  readonly path: string
+  readonly text: string
+}
+
 /** Replaces a small file in one step: readers see the old text or the new, never a part. */
-export async function writeWhole(path: string, text: string): Promise<void> {
-  const temporary = join(dirname(path), `.${randomUUID()}`)
-  await mkdir(dirname(path), { recursive: true })
+export async function writeWhole({ temporary, path, text }: WriteOptions): Promise<void> {
   try {
     await writeFile(temporary, text, { flag: 'wx' })
+    await mkdir(dirname(path), { recursive: true })
     await rename(temporary, path)
   } finally {
     await rm(temporary, { force: true })

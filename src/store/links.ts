@@ -11,6 +11,7 @@ import {
   tagsDirectory,
 } from './paths.ts'
 import type { LinkStore, TagLink } from './store.ts'
+import { createTemporary } from './temporary.ts'
 
 type DiskLinksOptions = {
   readonly root: string
@@ -27,9 +28,13 @@ const longestDigest = 7 + 128
  */
 export function createDiskLinks({ root, scope }: DiskLinksOptions): LinkStore {
   const repositories = repositoriesDirectory(root, scope)
+  const temporary = createTemporary(root)
+
+  const write = async (path: string, digest: Digest) =>
+    writeWhole({ temporary: await temporary.path(), path, text: digest })
 
   const link = async (path: string, digest: Digest) => {
-    if (!(await exists(path))) await writeWhole(path, digest)
+    if (!(await exists(path))) await write(path, digest)
   }
 
   return {
@@ -42,7 +47,7 @@ export function createDiskLinks({ root, scope }: DiskLinksOptions): LinkStore {
     setTag: async (name, tag, digest) => {
       const path = tagLinkPath(repositories, name, tag)
       const known = await readTag(path)
-      if (known?.digest !== digest) return writeWhole(path, digest)
+      if (known?.digest !== digest) return write(path, digest)
       const now = new Date()
       await utimes(path, now, now)
     },

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
-import { writeFile } from 'node:fs/promises'
+import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, afterEach, before, beforeEach, type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { createBudget } from '../../src/store/budget.ts'
 import {
   type Berth,
   checkInvariants,
@@ -240,4 +241,33 @@ test('a neighbour that fills the disk is made room for by the next pull (C76)', 
   assert.equal(await pullBlob(started, 'p/r', newBlob(mebibyte)), 'miss')
   assert.ok((await freeBytes(directory)) >= 4 * mebibyte)
   assert.equal(await started.metric('berth_cache_storage_failures_total'), 0)
+})
+
+test('room that one blob frees is not counted on by two who come at the same time (C76)', async (t) => {
+  const directory = await ownFileSystem(t, 'size=16m')
+  const gate = Promise.withResolvers<void>()
+  const evicted: string[] = []
+  const budget = createBudget({
+    directory,
+    limit: 1024 * mebibyte,
+    minimumFree: 8 * mebibyte,
+    evict: async (digest) => {
+      await rm(join(directory, digest))
+      evicted.push(digest)
+      await gate.promise
+    },
+  })
+  const stored = [randomBlob(4 * mebibyte), randomBlob(4 * mebibyte)]
+  for (const { digest, bytes } of stored) await writeFile(join(directory, digest), bytes)
+  budget.adopt(stored.map(({ digest, bytes }) => [digest, bytes.length]))
+  const first = budget.reserve(4 * mebibyte)
+  await eventually('the first is removed', () => evicted.length === 1)
+  const second = budget.reserve(4 * mebibyte)
+  await sleep(100)
+  gate.resolve()
+  assert.ok((await first) && (await second))
+  assert.deepEqual(
+    evicted,
+    stored.map(({ digest }) => digest),
+  )
 })

@@ -35,17 +35,21 @@ test('a small file is replaced in one step, whoever reads and writes at the same
   const directory = await ownDirectory(t)
   const path = join(directory, 'below', 'file')
   const texts = Array.from({ length: 20 }, (_, at) => `${at}`.repeat(1000))
-  await writeWhole(path, texts[0] ?? '')
-  const writing = Promise.all(texts.map((text) => writeWhole(path, text)))
+  const write = (text: string, at: number) =>
+    writeWhole({ temporary: join(directory, `${at}`), path, text })
+  await write(texts[0] ?? '', 0)
+  const writing = Promise.all(texts.map(write))
   for (let turn = 0; turn < 50; turn += 1) assert.ok(texts.includes(await readFile(path, 'utf8')))
   await writing
   assert.deepEqual(await readdir(join(directory, 'below')), ['file'])
+  assert.deepEqual(await readdir(directory), ['below'])
 })
 
 test('a small file that cannot be put in its place leaves nothing', async (t) => {
   const directory = await ownDirectory(t)
   await mkdir(join(directory, 'file', 'x'), { recursive: true })
-  await assert.rejects(writeWhole(join(directory, 'file'), 'text'))
+  const temporary = join(directory, 'temporary')
+  await assert.rejects(writeWhole({ temporary, path: join(directory, 'file'), text: 'text' }))
   assert.deepEqual(await readdir(directory), ['file'])
 })
 

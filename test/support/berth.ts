@@ -101,7 +101,7 @@ export async function eventually(
  * wrong body was completed (1); every visible blob is what its name says, and read-only (2); no fill is
  * left over (8); the accounting is what is on disk, and no temporary file is (10).
  */
-export async function checkInvariants(berth: Berth): Promise<void> {
+export async function checkInvariants(berth: Pick<Berth, 'metric' | 'cache'>): Promise<void> {
   assert.deepEqual(wrongBodies, [], 'complete answers with wrong bytes')
   await eventually(
     'no fill is in flight',

@@ -21,6 +21,8 @@ export type Child = {
   /** Paths of its open descriptors. */
   openFiles(): Promise<readonly string[]>
   isRunning(): boolean
+  /** The signal that ended it, if one did. */
+  endedBy(): NodeJS.Signals | undefined
   kill(signal: NodeJS.Signals): Promise<void>
 }
 
@@ -91,6 +93,7 @@ export async function startChild(options: StartOptions): Promise<Child> {
       return Promise.all(fds.map((fd) => readlink(`/proc/${pid}/fd/${fd}`).catch(() => '')))
     },
     isRunning,
+    endedBy: () => child.signalCode ?? undefined,
     kill: async (signal) => {
       if (!isRunning()) return
       const exited = once(child, 'exit')

@@ -39,7 +39,9 @@ export interface ScriptedUpstream {
   untag(name: string, tag: string): void
   /** Answers requests whose line contains `text` instead; for the next `times` of them. */
   on(text: string, answer: Answering, times?: number): void
-  /** Forgets all that `on` was told. */
+  /** Asks before each answer whether to answer in another way instead, whatever the request. */
+  misbehave(choose: () => Answering | undefined): void
+  /** Forgets all that `on` and `misbehave` were told. */
   behave(): void
   /** Ends all connections, and listens no more until `start`. */
   stop(): Promise<void>
@@ -57,8 +59,12 @@ export async function startScriptedUpstream(
   const rules: { readonly text: string; readonly answer: Answering; times: number }[] = []
   const sockets = new Set<Socket>()
 
+  let choose: () => Answering | undefined = () => undefined
+
   const respond = (exchange: Exchange): void | Promise<void> => {
     requests.push(exchange)
+    const chosen = choose()
+    if (chosen !== undefined) return chosen(exchange)
     const line = `${exchange.method} ${exchange.path}`
     const rule = rules.find(({ text, times }) => line.includes(text) && times > 0)
     if (rule === undefined) return answerRightly(exchange)
@@ -127,7 +133,13 @@ export async function startScriptedUpstream(
     untag: (name, tag) => void manifests.delete(`${name}:${tag}`),
     on: (text, answer, times = Number.POSITIVE_INFINITY) =>
       void rules.push({ text, answer, times }),
-    behave: () => void rules.splice(0),
+    misbehave: (next) => {
+      choose = next
+    },
+    behave: () => {
+      rules.splice(0)
+      choose = () => undefined
+    },
     stop,
     start: () => listen(port),
     close: stop,

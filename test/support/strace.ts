@@ -13,7 +13,8 @@ export type Fault = { withdraw(): Promise<void> }
 
 /**
  * Makes system calls of one thread fail, or kill the program. `fault` is what strace(1) says of
- * `--inject`: `pwrite64,pwritev:error=ENOSPC:when=3+`. Calls are counted from here on. A call to
+ * `--inject`: `pwrite64,pwritev:error=ENOSPC:when=3+`. Calls are counted from here on, those of each
+ * name by themselves, and a signal comes before the call takes effect. A call to
  * `write` must not fail in this way: it is also how a thread wakes the others.
  */
 export async function inject(child: Child, thread: Thread, fault: string): Promise<Fault> {
