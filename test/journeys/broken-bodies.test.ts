@@ -102,6 +102,22 @@ test('a body that always stands still is an answer that is cut off, and not cach
   assert.equal(upstream.count(lineOf(blob)), 3)
 })
 
+test('a body that trickles is gone on with on another connection (U28)', async (t) => {
+  const clock = useForwardClock(t)
+  const begun = Promise.withResolvers<Exchange>()
+  upstream.on(lineOf(blob), begun.resolve, 1)
+  const pull = pullBlob(berth, name, blob)
+  const { head, write } = await begun.promise
+  head(200, whole)
+  for (let at = 0; upstream.count(lineOf(blob)) === 1; at += 1) {
+    assert.ok(at < 20, 'it is given up')
+    void write(blob.bytes.subarray(at, at + 1))
+    await settle()
+    clock.advance(6000)
+  }
+  assert.equal(await pull, 'miss')
+})
+
 async function restartImpatient(): Promise<void> {
   await removeBerth(berth)
   const timeouts = { idle: '500ms' }

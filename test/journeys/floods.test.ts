@@ -112,7 +112,7 @@ test('a tag that everybody pulls is served from memory, by one question to the u
 })
 
 test('many users log in while a blob flows, and neither waits for the other', async (t) => {
-  const users = Array.from({ length: 12 }, (_, at) => [`user-${at}`, `password-${at}`] as const)
+  const users = Array.from({ length: 8 }, (_, at) => [`user-${at}`, `password-${at}`] as const)
   const lines = users.map(async ([user, password]) => `${user}:${await hashPassword(password, 11)}`)
   const htpasswd = join(directory, 'htpasswd')
   await writeFile(htpasswd, `${(await Promise.all(lines)).join('\n')}\n`)

@@ -8,6 +8,7 @@ import {
   startBerth,
 } from '../support/berth.ts'
 import { type Compared, getCompared } from '../support/client.ts'
+import { useForwardClock } from '../support/clock.ts'
 import { type Blob, randomBlob } from '../support/images.ts'
 import { pullBlob } from '../support/pull.ts'
 import { connectRaw } from '../support/raw.ts'
@@ -85,6 +86,21 @@ test('a hundred clients on one cold blob, half of them open ranges that hang up,
   assertWhole(replies.filter((_, at) => at % 2 === 0))
   for (const [at, { status, complete }] of replies.entries())
     if (at % 2 === 1) assert.deepEqual([status, complete], [206, false])
+  assert.equal(upstream.count(lineOf(blob)), 1)
+})
+
+test('ranges of a cold blob, each read to the end, are one download (L94, P12)', async () => {
+  const open = holdHalf()
+  const size = blob.bytes.length
+  const starts = Array.from({ length: 16 }, (_, at) => Math.floor((at * size) / 16) + 1)
+  const pulls = ask(16, (at) => ({ from: starts[at] ?? 0 }))
+  await eventually('all have asked', async () => (await inFlight()) === 16)
+  open()
+  const replies = await Promise.all(pulls)
+  assert.deepEqual(
+    replies.map(({ status, complete, size: came }) => [status, complete, came]),
+    starts.map((start) => [206, true, size - start]),
+  )
   assert.equal(upstream.count(lineOf(blob)), 1)
 })
 
@@ -188,6 +204,21 @@ test('a slow reader of a blob on its way does not hold up the fast ones (L90)', 
   slow.resume()
   assert.ok((await slow.reply()).body.equals(blob.bytes))
   slow.socket.destroy()
+})
+
+test('a download that does not end is ended, its clients with it, and the next one is another (L96, INV-8)', async (t) => {
+  const clock = useForwardClock(t)
+  await removeBerth(berth)
+  const limits = { fillDeadline: '1s' }
+  berth = await startBerth({ config: { upstreams: [{ url: upstream.url }], limits } })
+  holdHalf()
+  for (const { status, complete } of await Promise.all(ask(10)))
+    assert.deepEqual([status, complete], [200, false])
+  await eventually('it is over', async () => (await berth.metric('berth_fills_in_flight')) === 0)
+  upstream.behave()
+  clock.advance(2001)
+  await settle()
+  assert.equal(await pullBlob(berth, 'p/r', blob), 'miss')
 })
 
 for (const sendfile of [true, false]) {
