@@ -111,6 +111,33 @@ test('a tag that everybody pulls is served from memory, by one question to the u
   assert.ok(performance.now() - began < 30_000)
 })
 
+test('clients beyond the limit of connections change nothing for those within it (L92)', async () => {
+  await removeBerth(berth)
+  berth = await startBerth({ config: { ...config(), limits: { connections: 20 } } })
+  const blob = randomBlob(20_000_000)
+  upstream.putBlob(name, blob)
+  const path = `/v2/${name}/blobs/${blob.digest}`
+  const readers = await Promise.all(
+    Array.from({ length: 20 }, () => connectRaw(berth.url, { paused: true })),
+  )
+  for (const { ask } of readers) ask(`GET ${path} HTTP/1.1`, 'Host: x')
+  const inFlight = () => berth.metric('berth_http_in_flight')
+  await eventually('all read', async () => (await inFlight()) === 20)
+  const beyond = await Promise.all(Array.from({ length: 200 }, () => connectRaw(berth.url)))
+  for (const client of beyond) {
+    client.ask('GET /v2/ HTTP/1.1', 'Host: x')
+    assert.equal((await client.reply()).status, 503)
+    client.reset()
+  }
+  assert.equal((await get(`${berth.admin}/readyz`)).status, 200)
+  for (const reader of readers) {
+    reader.resume()
+    assert.ok((await reader.reply()).body.equals(blob.bytes))
+    reader.socket.destroy()
+  }
+  assert.equal(upstream.count(path), 1)
+})
+
 test('many users log in while a blob flows, and neither waits for the other', async (t) => {
   const users = Array.from({ length: 8 }, (_, at) => [`user-${at}`, `password-${at}`] as const)
   const lines = users.map(async ([user, password]) => `${user}:${await hashPassword(password, 11)}`)

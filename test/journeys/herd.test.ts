@@ -156,6 +156,18 @@ test('all clients leave, and the blob is there for the next one (L87)', async ()
   assert.equal(upstream.count(lineOf(blob)), 1)
 })
 
+test('where there is no room in the cache, a download ends with its client (L87)', async () => {
+  await removeBerth(berth)
+  const storage = { cache: { maxSize: '100KB' } }
+  berth = await startBerth({ config: { upstreams: [{ url: upstream.url }], storage } })
+  holdHalf()
+  const [reply] = await Promise.all(ask(1, () => ({ hangUpAfter: 1 })))
+  assert.equal(reply?.headers['x-cache'], 'bypass')
+  const asked = upstream.requests.filter(({ path }) => path.includes(blob.digest))
+  assert.equal(asked.length, 1)
+  await eventually('its connection is closed', () => asked[0]?.socket.destroyed === true)
+})
+
 for (const [what, breakDown] of Object.entries({
   'breaks, and answers no more': () => upstream.on(lineOf(blob), ({ reset }) => reset()),
   'breaks, and answers 500': () => upstream.on(lineOf(blob), ({ reply }) => reply(500)),
