@@ -1,14 +1,17 @@
 import { LRUCache } from 'lru-cache'
 import { bounded } from '../oci/bounded.ts'
 import type { Digest } from '../oci/digest.ts'
+import { isRegistryError, RegistryError } from '../oci/errors.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import type { Remote } from '../remote/remote.ts'
 import type { LinkStore } from '../store/store.ts'
 
 const mostPermissions = 50_000
-/** How long "not in this repository" is believed, in milliseconds. */
+/** How long "not in this repository" is believed, and how long a failure to ask, in milliseconds. */
 const absenceLife = 5000
+const failureLife = 2000
 
+type Context = { readonly name: RepositoryName; readonly digest: Digest }
 type Stat = { readonly size: number | undefined }
 
 /**
@@ -27,12 +30,19 @@ type PermissionsOptions = { readonly links: LinkStore; readonly remote: Remote }
 
 export function createPermissions({ links, remote }: PermissionsOptions): Permissions {
   const granted = new LRUCache<string, true>({ ...bounded(mostPermissions) })
-  const asked = new LRUCache<string, Stat | 'absent', { name: RepositoryName; digest: Digest }>({
+  const asked = new LRUCache<string, Stat | 'absent' | RegistryError, Context>({
     ...bounded(mostPermissions),
     ttl: absenceLife,
     ignoreFetchAbort: true,
-    fetchMethod: async (_key, _stale, { context: { name, digest } }) =>
-      (await remote.statBlob(name, digest)) ?? 'absent',
+    fetchMethod: async (_key, _stale, { options, context: { name, digest } }) => {
+      try {
+        return (await remote.statBlob(name, digest)) ?? 'absent'
+      } catch (error) {
+        if (!isRegistryError(error)) throw error
+        options.ttl = failureLife
+        return error
+      }
+    },
   })
   const keyOf = (name: RepositoryName, digest: Digest) => `${name}@${digest}`
 
@@ -54,6 +64,7 @@ export function createPermissions({ links, remote }: PermissionsOptions): Permis
     stat: async (name, digest) => {
       const stat = await asked.fetch(keyOf(name, digest), { context: { name, digest } })
       if (stat === undefined || stat === 'absent') return undefined
+      if (stat instanceof RegistryError) throw stat
       await grant(name, digest)
       return stat
     },

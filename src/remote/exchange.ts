@@ -220,10 +220,10 @@ export function createExchange(options: ExchangeOptions): Exchange {
           return release
         }
       } catch (error) {
-        release()
+        release('unused')
         throw error
       }
-      release()
+      release('unused')
     }
   }
 
@@ -231,7 +231,7 @@ export function createExchange(options: ExchangeOptions): Exchange {
     try {
       const answer = await askOnce(question)
       breaker.succeeded()
-      void answer.settled.then(release)
+      void answer.settled.then(() => release())
       return answer
     } catch (error) {
       release()

@@ -1,7 +1,10 @@
 import { RegistryError } from '../oci/errors.ts'
 
-/** Gives back what it stands for; more than once does nothing. */
-export type Release = () => void
+/**
+ * Gives back what it stands for; more than once does nothing. What was not used after all does not
+ * count in the rate.
+ */
+export type Release = (use?: 'unused') => void
 
 /** A bounded number of places, given at a bounded rate, and a bounded queue before them. */
 export interface Slots {
@@ -29,10 +32,15 @@ export function createSlots({ limit, perSecond, queue, patience, purpose }: Slot
 
   const release = (): Release => {
     let given = false
-    return () => {
+    return (use) => {
       if (given) return
       given = true
       taken -= 1
+      if (use === 'unused') {
+        pace.back()
+        clearTimeout(nextTurn)
+        nextTurn = undefined
+      }
       admit()
     }
   }
@@ -97,6 +105,9 @@ function createPace(perSecond: number) {
     wait: (): number => Math.floor(next - ahead - performance.now()),
     step: (): void => {
       next = Math.max(next, performance.now()) + interval
+    },
+    back: (): void => {
+      next -= interval
     },
   }
 }

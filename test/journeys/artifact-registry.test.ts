@@ -6,10 +6,13 @@ import { after, afterEach, before, beforeEach, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type ArtifactRegistry, startArtifactRegistry } from '../support/artifact-registry.ts'
 import { type Berth, checkInvariants, removeBerth, startBerth } from '../support/berth.ts'
-import { get } from '../support/client.ts'
+import { codeOf, get } from '../support/client.ts'
+import { useForwardClock } from '../support/clock.ts'
 import { type Google, startGoogle } from '../support/google.ts'
 import { type Image, makeImage, makeIndex, manifestOf } from '../support/images.ts'
 import { type ObjectStore, startObjectStore } from '../support/object-store.ts'
+import { pullBlob } from '../support/pull.ts'
+import { settle } from '../support/remotes.ts'
 
 const name = 'my-project/my-repository/team/app'
 let directory: string
@@ -131,6 +134,71 @@ test('a token that is revoked in the middle of a pull is replaced, once (U41)', 
   await pull(index, 'multi')
   await pull(image, 'v1')
   assert.ok(registry.count(/GET \/v2\/token/) > 1)
+})
+
+test('a token that expires between two layers is replaced before it is refused (U41)', async (t) => {
+  const clock = useForwardClock(t)
+  registry.behave({ accessTokens: 'endpoint', tokenLife: { seconds: 60 } })
+  const [, first, second] = image.blobs
+  assert.ok(first !== undefined && second !== undefined)
+  assert.equal(await pullBlob(berth, name, first), 'miss')
+  clock.advance(55_000)
+  assert.equal(await pullBlob(berth, name, second), 'miss')
+  assert.equal(registry.count(/GET \/v2\/token/), 2)
+  const refused = registry.requests.filter(({ status }) => status === 401)
+  assert.equal(refused.length, 1, 'the challenge alone')
+})
+
+test('an access token that is revoked between two layers is exchanged once (U41)', async (t) => {
+  const clock = useForwardClock(t)
+  registry.behave({ accessTokens: 'direct' })
+  google.accessTokens.live({ seconds: 3600, requests: 3 })
+  await removeBerth(berth)
+  berth = await start()
+  const before = google.count(/POST \/v1\/token/)
+  const [config, ...layers] = image.blobs
+  assert.ok(config !== undefined)
+  assert.equal((await get(`${berth.url}/v2/${name}/manifests/v1`)).status, 200)
+  await pullBlob(berth, name, config)
+  clock.advance(2000)
+  await Promise.all(layers.map((layer) => pullBlob(berth, name, layer)))
+  assert.equal(google.count(/POST \/v1\/token/) - before, 2)
+})
+
+test('an identity that no token helps is refused after one renewal, and not told its tokens (U41)', async () => {
+  registry.behave({ accessTokens: 'direct' })
+  google.accessTokens.live({ seconds: 3600, requests: 0 })
+  await removeBerth(berth)
+  berth = await start()
+  const [exchanged, asked] = [google.requests.length, registry.requests.length]
+  const reply = await get(`${berth.url}/v2/${name}/manifests/v1`)
+  assert.deepEqual([reply.status, codeOf(reply)], [403, 'DENIED'])
+  assert.match(reply.body.toString(), /answered 401 .* as .*workloadIdentityPools/)
+  assert.doesNotMatch(reply.body.toString(), /ya29/)
+  assert.ok(google.requests.length - exchanged <= 2)
+  assert.ok(registry.requests.length - asked <= 3)
+})
+
+test('while Google gives no tokens the last one serves, and after its expiry what is cached (U42)', async (t) => {
+  const clock = useForwardClock(t)
+  await pull(image, 'v1')
+  const other = makeImage()
+  registry.put(name, 'v2', other)
+  await google.stop()
+  clock.advance(3500 * 1000)
+  await pull(other, 'v2')
+  clock.advance(200 * 1000)
+  await settle()
+  await pull(image, image.digest)
+  const stale = await get(`${berth.url}/v2/${name}/manifests/v1`)
+  assert.equal(stale.headers['x-cache'], 'stale')
+  const cold = await get(`${berth.url}/v2/${name}/manifests/v3`)
+  assert.deepEqual([cold.status, codeOf(cold)], [503, 'UNAVAILABLE'])
+  assert.ok(Number(cold.headers['retry-after']) >= 1)
+  assert.match(cold.body.toString(), /no credential for /)
+  const ready = await get(`${berth.admin}/readyz`)
+  assert.equal(ready.status, 200)
+  assert.match(ready.body.toString(), /no credential for /)
 })
 
 test('throttling is waited out, and not passed on (U46)', async () => {

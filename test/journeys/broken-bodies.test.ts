@@ -102,6 +102,22 @@ test('a body that always stands still is an answer that is cut off, and not cach
   assert.equal(upstream.count(lineOf(blob)), 3)
 })
 
+test('a body that trickles is gone on with on another connection (U28)', async (t) => {
+  const clock = useForwardClock(t)
+  const begun = Promise.withResolvers<Exchange>()
+  upstream.on(lineOf(blob), begun.resolve, 1)
+  const pull = pullBlob(berth, name, blob)
+  const { head, write } = await begun.promise
+  head(200, whole)
+  for (let at = 0; upstream.count(lineOf(blob)) === 1; at += 1) {
+    assert.ok(at < 20, 'it is given up')
+    void write(blob.bytes.subarray(at, at + 1))
+    await settle()
+    clock.advance(6000)
+  }
+  assert.equal(await pull, 'miss')
+})
+
 async function restartImpatient(): Promise<void> {
   await removeBerth(berth)
   const timeouts = { idle: '500ms' }
@@ -229,6 +245,33 @@ test('wrong bytes are fetched once in a while, however many ask (U35)', async ()
   assert.equal(late.status, 502)
   assert.equal(codeOf(late), 'DIGEST_INVALID')
 })
+
+for (const [what, answer] of Object.entries(mishaps)) {
+  test(`a body that ${what} once, and finds no room in the cache, is whole to each client`, async () => {
+    await restartWithoutRoom()
+    upstream.on(lineOf(blob), answer(blob), 1)
+    const pulls = Array.from({ length: 5 }, () => pullBlob(berth, name, blob))
+    assert.deepEqual(new Set(await Promise.all(pulls)), new Set(['bypass']))
+  })
+}
+
+for (const [what, answer] of Object.entries(faults)) {
+  test(`a body that ${what}, and finds no room in the cache, is complete to no client`, async () => {
+    await restartWithoutRoom()
+    upstream.on(lineOf(blob), answer(blob))
+    const pulls = Array.from({ length: 5 }, () => getBlob(berth, name, blob))
+    for (const { status, complete } of await Promise.all(pulls))
+      assert.ok(status >= 502 || (status === 200 && !complete))
+    // Each has a download of its own, and none has more than three attempts.
+    assert.ok(upstream.count(lineOf(blob)) <= 5 * 3)
+  })
+}
+
+async function restartWithoutRoom(): Promise<void> {
+  await removeBerth(berth)
+  const storage = { cache: { maxSize: '100KB' } }
+  berth = await startBerth({ config: { upstreams: [{ url: upstream.url }], storage } })
+}
 
 test('a manifest of wrong bytes is an error, is not cached, and is fetched when it is right (P4, U35)', async (t) => {
   const clock = useForwardClock(t)

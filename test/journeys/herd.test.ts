@@ -8,6 +8,7 @@ import {
   startBerth,
 } from '../support/berth.ts'
 import { type Compared, getCompared } from '../support/client.ts'
+import { useForwardClock } from '../support/clock.ts'
 import { type Blob, randomBlob } from '../support/images.ts'
 import { pullBlob } from '../support/pull.ts'
 import { connectRaw } from '../support/raw.ts'
@@ -88,6 +89,21 @@ test('a hundred clients on one cold blob, half of them open ranges that hang up,
   assert.equal(upstream.count(lineOf(blob)), 1)
 })
 
+test('ranges of a cold blob, each read to the end, are one download (L94, P12)', async () => {
+  const open = holdHalf()
+  const size = blob.bytes.length
+  const starts = Array.from({ length: 16 }, (_, at) => Math.floor((at * size) / 16) + 1)
+  const pulls = ask(16, (at) => ({ from: starts[at] ?? 0 }))
+  await eventually('all have asked', async () => (await inFlight()) === 16)
+  open()
+  const replies = await Promise.all(pulls)
+  assert.deepEqual(
+    replies.map(({ status, complete, size: came }) => [status, complete, came]),
+    starts.map((start) => [206, true, size - start]),
+  )
+  assert.equal(upstream.count(lineOf(blob)), 1)
+})
+
 test('everybody has first bytes before the upstream has sent the last', async () => {
   const everybody = createBarrier(20)
   const open = holdHalf()
@@ -140,6 +156,18 @@ test('all clients leave, and the blob is there for the next one (L87)', async ()
   assert.equal(upstream.count(lineOf(blob)), 1)
 })
 
+test('where there is no room in the cache, a download ends with its client (L87)', async () => {
+  await removeBerth(berth)
+  const storage = { cache: { maxSize: '100KB' } }
+  berth = await startBerth({ config: { upstreams: [{ url: upstream.url }], storage } })
+  holdHalf()
+  const [reply] = await Promise.all(ask(1, () => ({ hangUpAfter: 1 })))
+  assert.equal(reply?.headers['x-cache'], 'bypass')
+  const asked = upstream.requests.filter(({ path }) => path.includes(blob.digest))
+  assert.equal(asked.length, 1)
+  await eventually('its connection is closed', () => asked[0]?.socket.destroyed === true)
+})
+
 for (const [what, breakDown] of Object.entries({
   'breaks, and answers no more': () => upstream.on(lineOf(blob), ({ reset }) => reset()),
   'breaks, and answers 500': () => upstream.on(lineOf(blob), ({ reply }) => reply(500)),
@@ -188,6 +216,21 @@ test('a slow reader of a blob on its way does not hold up the fast ones (L90)', 
   slow.resume()
   assert.ok((await slow.reply()).body.equals(blob.bytes))
   slow.socket.destroy()
+})
+
+test('a download that does not end is ended, its clients with it, and the next one is another (L96, INV-8)', async (t) => {
+  const clock = useForwardClock(t)
+  await removeBerth(berth)
+  const limits = { fillDeadline: '1s' }
+  berth = await startBerth({ config: { upstreams: [{ url: upstream.url }], limits } })
+  holdHalf()
+  for (const { status, complete } of await Promise.all(ask(10)))
+    assert.deepEqual([status, complete], [200, false])
+  await eventually('it is over', async () => (await berth.metric('berth_fills_in_flight')) === 0)
+  upstream.behave()
+  clock.advance(2001)
+  await settle()
+  assert.equal(await pullBlob(berth, 'p/r', blob), 'miss')
 })
 
 for (const sendfile of [true, false]) {

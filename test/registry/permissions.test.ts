@@ -8,7 +8,9 @@ import {
   startBerth,
 } from '../support/berth.ts'
 import { codeOf, get } from '../support/client.ts'
+import { useForwardClock } from '../support/clock.ts'
 import { type Blob, makeImage, randomBlob } from '../support/images.ts'
+import { settle } from '../support/remotes.ts'
 import { type ScriptedUpstream, startScriptedUpstream } from '../support/scripted-upstream.ts'
 
 /** Two repositories of one upstream. What is in the first is not therefore in the second (INV 7). */
@@ -132,6 +134,26 @@ test('a refusal for one repository is none for another (U43)', async () => {
   assert.deepEqual([refused.status, codeOf(refused)], [403, 'DENIED'])
   assert.equal((await pull(mine)).status, 200)
 })
+
+for (const [status, code] of [
+  [403, 'DENIED'],
+  [500, 'UNAVAILABLE'],
+] as const) {
+  test(`an answer of ${status} for a blob that is cached for another repository is believed for a moment (U43)`, async (t) => {
+    const clock = useForwardClock(t)
+    await pull(mine)
+    upstream.on(`/v2/${yours}/`, ({ head }) => head(status, { 'content-length': '0' }))
+    assert.equal(codeOf(await pull(yours)), code)
+    const asked = upstream.requests.length
+    for (let times = 0; times < 10; times += 1) assert.equal(codeOf(await pull(yours)), code)
+    assert.equal(upstream.requests.length, asked)
+    upstream.behave()
+    upstream.putBlob(yours, blob)
+    clock.advance(2001)
+    await settle()
+    assert.equal((await pull(yours)).status, 200)
+  })
+}
 
 test('a manifest that is cached for one repository is asked for at the upstream for another', async () => {
   const image = makeImage()

@@ -4,6 +4,7 @@ import { isRegistryError, type RegistryError } from '../../src/oci/errors.ts'
 import { parseRepositoryName, type Tag } from '../../src/oci/reference.ts'
 import type { Remote, RemoteOptions } from '../../src/remote/remote.ts'
 import { eventually } from '../support/berth.ts'
+import { useClock } from '../support/clock.ts'
 import { type Image, makeImage, randomBlob } from '../support/images.ts'
 import { openRemote, readAll, shortTimeouts } from '../support/remotes.ts'
 import {
@@ -186,6 +187,21 @@ test('after five failures the upstream is left alone, and clients are answered a
       remote.manifest(name, { tag }),
       refused('UNAVAILABLE', 503, /is left alone for a moment: .*connection refused/),
     )
+  } finally {
+    await upstream.start()
+  }
+})
+
+test('a flood on an upstream that is left alone does not wait for its turn (U25, L93)', async (t) => {
+  await upstream.stop()
+  try {
+    for (let times = 0; times < 5; times += 1)
+      await assert.rejects(remote.manifest(name, { tag }), /connection refused/)
+    // While the clock stands still nobody's turn comes.
+    useClock(t)
+    const flood = Array.from({ length: 1000 }, () => remote.manifest(name, { tag }))
+    for (const outcome of await Promise.allSettled(flood))
+      assert.ok(outcome.status === 'rejected' && /is left alone/.test(String(outcome.reason)))
   } finally {
     await upstream.start()
   }

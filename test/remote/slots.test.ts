@@ -129,6 +129,22 @@ test('places that are given back at once are not given faster (L93)', async (t) 
   await Promise.all(used)
 })
 
+test('places that are given back unused do not count, and let the next ones in at once (L93)', async (t) => {
+  useClock(t, ['setTimeout'])
+  const slots = createSlots({ ...paced, queue: 100 })
+  let given = 0
+  const look = async () => {
+    const release = await slots.take()
+    given += 1
+    release('unused')
+  }
+  await Promise.all(Array.from({ length: 50 }, look))
+  assert.equal(given, 50)
+  const used = askFor(slots, 15)
+  await turn()
+  assert.equal(used(), 10)
+})
+
 test('what was not asked for in time is not saved up beyond a second (L93)', async (t) => {
   const clock = useClock(t, ['setTimeout'])
   const slots = createSlots(paced)

@@ -61,7 +61,7 @@ export type Compared = Pick<Reply, 'status' | 'headers' | 'complete'> & {
   readonly size: number
 }
 
-type CompareOptions = Pick<GetOptions, 'hangUpAfter'> & {
+type CompareOptions = Pick<GetOptions, 'hangUpAfter' | 'headers'> & {
   /** Asks for the bytes from here on. */
   readonly from?: number
   /** Called when the first bytes of the body are there. */
@@ -75,10 +75,11 @@ type CompareOptions = Pick<GetOptions, 'hangUpAfter'> & {
 export function getCompared(
   url: string,
   blob: Buffer,
-  { from = 0, hangUpAfter = Number.POSITIVE_INFINITY, onFirst }: CompareOptions = {},
+  options: CompareOptions = {},
 ): Promise<Compared> {
+  const { from = 0, hangUpAfter = Number.POSITIVE_INFINITY, onFirst } = options
   const done = Promise.withResolvers<Compared>()
-  const headers = from > 0 ? { range: `bytes=${from}-` } : {}
+  const headers = { ...options.headers, ...(from > 0 && { range: `bytes=${from}-` }) }
   const asking = request(url, { headers, agent }, (response) => {
     const status = response.statusCode ?? 0
     let size = 0
