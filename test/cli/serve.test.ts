@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict'
 import { readFile, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { after, before, beforeEach, suite, type TestContext, test } from 'node:test'
 import { stringify } from 'yaml'
@@ -83,46 +82,6 @@ function isReady(berth: Running): Promise<boolean> {
 }
 
 suite('what cannot start says why in one sentence, and ends with 1', { concurrency: true }, () => {
-  for (const field of ['listen', 'admin'])
-    test(`a port that is taken, ${field}`, async (t) => {
-      const server = createServer().listen(0, '127.0.0.1')
-      t.after(() => server.close())
-      await new Promise((resolve) => server.once('listening', resolve))
-      const address = server.address()
-      const port = typeof address === 'object' ? address?.port : 0
-      const others = ['--listen', '127.0.0.1:0', '--admin', '127.0.0.1:0']
-      const { status, stderr } = await runCommand(
-        ['serve', ...others, `--${field}`, `127.0.0.1:${port}`],
-        { directory: await ownDirectory(t) },
-      )
-      assert.equal(status, 1)
-      assert.match(stderr, new RegExp(`^berth: ${field}: .*EADDRINUSE.*the port is taken.*\n$`))
-    })
-
-  test('a directory that is a file (K166)', async (t) => {
-    const directory = await ownDirectory(t)
-    const file = join(directory, 'file')
-    await writeFile(file, '')
-    for (const place of [file, join(file, 'below')]) {
-      const args = ['serve', '--listen', '127.0.0.1:0', '--storage-directory', place]
-      const { status, stderr } = await runCommand(args, { directory })
-      assert.equal(status, 1)
-      assert.match(stderr, /^berth: storage\.directory: .*\(part of the path is a file\)\n$/)
-    }
-  })
-
-  test('files that are named and are not there', async (t) => {
-    const directory = await ownDirectory(t)
-    for (const [field, ...flags] of [
-      ['auth.htpasswd', '--auth-htpasswd', 'nowhere'],
-      ['tls', '--tls-certificate', 'nowhere', '--tls-key', 'nowhere'],
-    ]) {
-      const { status, stderr } = await runCommand(['serve', ...flags], { directory })
-      assert.equal(status, 1)
-      assert.match(stderr, new RegExp(`^berth: ${field}: ENOENT.*nowhere.*\n$`))
-    }
-  })
-
   test('a configuration that cannot be read, or says nonsense', async (t) => {
     const directory = await ownDirectory(t)
     const texts: readonly (readonly [text: string, complaint: RegExp])[] = [
