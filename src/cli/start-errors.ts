@@ -12,6 +12,8 @@ const advice: Readonly<Record<string, string>> = {
   ENOSPC: 'the disk is full',
   ENOENT: 'it does not exist',
   ENOTDIR: 'part of the path is a file',
+  // Node's answer on a read-only file system as well.
+  'mkdir ENOENT': 'it cannot be made, as on a read-only file system; choose another directory',
 }
 
 /** Does what `field` of the configuration asks for; a failure is told in terms of the field. */
@@ -22,11 +24,14 @@ export async function explain<Result>(
   try {
     return await work()
   } catch (cause) {
-    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : ''
     const message = cause instanceof Error ? cause.message : String(cause)
-    throw new StartError(
-      `${field}: ${message}${advice[code] === undefined ? '' : ` (${advice[code]})`}`,
-      { cause },
-    )
+    const help = adviceFor(cause)
+    throw new StartError(`${field}: ${message}${help === undefined ? '' : ` (${help})`}`, { cause })
   }
+}
+
+function adviceFor(cause: unknown): string | undefined {
+  if (!(cause instanceof Error) || !('code' in cause)) return undefined
+  const call = 'syscall' in cause ? `${cause.syscall} ${cause.code}` : ''
+  return advice[call] ?? advice[String(cause.code)]
 }

@@ -1,0 +1,299 @@
+import assert from 'node:assert/strict'
+import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { after, before, beforeEach, suite, type TestContext, test } from 'node:test'
+import { stringify } from 'yaml'
+import { eventually } from '../support/berth.ts'
+import { get } from '../support/client.ts'
+import { type Command, runCommand, startCommand } from '../support/command.ts'
+import { ownDirectory } from '../support/directory.ts'
+import { temporaryFiles } from '../support/disk.ts'
+import { makeImage, randomBlob } from '../support/images.ts'
+import { pullBlob, pullImage } from '../support/pull.ts'
+import {
+  answerInTwo,
+  type ScriptedUpstream,
+  startScriptedUpstream,
+} from '../support/scripted-upstream.ts'
+
+const name = 'project/repository/app'
+let upstream: ScriptedUpstream
+
+before(async () => {
+  upstream = await startScriptedUpstream()
+})
+after(() => upstream.close())
+beforeEach(() => upstream.behave())
+
+type Running = Command & { readonly url: string; readonly admin: string; readonly cache: string }
+
+type RunOptions = {
+  readonly config?: Readonly<Record<string, unknown>>
+  readonly directory?: string
+  readonly environment?: Readonly<Record<string, string>>
+  readonly preload?: string
+}
+
+/** `berth serve` with a file, as soon as it listens; killed at the end of the test. */
+async function run(t: TestContext, options: RunOptions = {}): Promise<Running> {
+  const directory = options.directory ?? (await ownDirectory(t))
+  const file = join(directory, 'berth.yaml')
+  const config = {
+    listen: '127.0.0.1:0',
+    admin: '127.0.0.1:0',
+    storage: { directory: join(directory, 'data') },
+    upstreams: [{ url: upstream.url }],
+    shutdown: { delay: 0, deadline: '30s' },
+    ...options.config,
+  }
+  await writeFile(file, stringify(config))
+  const command = startCommand(['serve', '--config', file], options)
+  t.after(() => command.signal('SIGKILL'))
+  return { ...command, ...(await addresses(command)), cache: join(directory, 'data', 'cache') }
+}
+
+async function addresses(command: Command) {
+  const [line] = await command.wrote(/^\{.*"msg":"listening".*\}$/m)
+  const { listen, admin } = JSON.parse(line) as Record<'listen' | 'admin', { port: number }[]>
+  return {
+    url: `http://127.0.0.1:${listen[0]?.port}`,
+    admin: `http://127.0.0.1:${admin[0]?.port}`,
+  }
+}
+
+/** A pull that is half-way, and goes on when it may. */
+async function beginTransfer(berth: Running) {
+  const blob = randomBlob(2_000_000)
+  const gate = Promise.withResolvers<void>()
+  upstream.putBlob(name, blob)
+  upstream.on(
+    `GET /v2/${name}/blobs/${blob.digest}`,
+    answerInTwo(blob.bytes, 500_000, gate.promise),
+  )
+  const begun = Promise.withResolvers<void>()
+  const url = `${berth.url}/v2/${name}/blobs/${blob.digest}`
+  const reply = get(url, { onData: () => begun.resolve() })
+  await begun.promise
+  return { blob, reply, goOn: () => gate.resolve() }
+}
+
+function isReady(berth: Running): Promise<boolean> {
+  return get(`${berth.admin}/readyz`).then(({ status }) => status === 200)
+}
+
+suite('what cannot start says why in one sentence, and ends with 1', { concurrency: true }, () => {
+  test('a configuration that cannot be read, or says nonsense', async (t) => {
+    const directory = await ownDirectory(t)
+    const texts: readonly (readonly [text: string, complaint: RegExp])[] = [
+      ['listen: [', /^berth: berth\.yaml: .*line 1/],
+      ['lissten: localhost:1', /\n {2}lissten: there is no such field; see: berth config table\n$/],
+      ['listen: 0.0.0.0:0', /\n {2}listen: listens beyond this machine: set auth\.htpasswd/],
+      [`upstreams: [{ url: "https://u:canary@x" }]`, /upstreams\[0\]\.url: expected no user/],
+    ]
+    for (const [text, complaint] of texts) {
+      await writeFile(join(directory, 'berth.yaml'), text)
+      const given = ['serve', '--config', 'berth.yaml']
+      const { status, stdout, stderr } = await runCommand(given, { directory })
+      assert.equal(status, 1, text)
+      assert.match(stderr, complaint)
+      assert.doesNotMatch(stderr, /canary|\n +at /)
+      assert.equal(stdout, '')
+    }
+    const missing = await runCommand(['serve', '--config', 'nowhere.yaml'], { directory })
+    assert.equal(missing.status, 1)
+    assert.match(missing.stderr, /^berth: nowhere\.yaml: cannot be read: .*\n$/)
+  })
+
+  test('flags and arguments that do not exist', async () => {
+    for (const [args, complaint] of [
+      [['serve', '--lissten', 'x'], /unknown option '--lissten'\n\(Did you mean --listen\?\)/],
+      [['serve', 'now'], /too many arguments/],
+      [['serve', '--sendfile=perhaps'], /sendfile: .*\(from --sendfile\)/],
+    ] as const) {
+      const { status, stderr } = await runCommand(args)
+      assert.equal(status, 1)
+      assert.match(stderr, complaint)
+    }
+  })
+})
+
+test('what --print-config prints is a file that starts', async (t) => {
+  const directory = await ownDirectory(t)
+  const flags = ['--listen', '127.0.0.1:0', '--admin', '127.0.0.1:0', '--log-level', 'debug']
+  const printed = await runCommand(['serve', '--print-config', ...flags], { directory })
+  await writeFile(join(directory, 'berth.yaml'), printed.stdout)
+  const command = startCommand(['serve', '--config', 'berth.yaml'], { directory })
+  t.after(() => command.signal('SIGKILL'))
+  const { url, admin } = await addresses(command)
+  assert.equal((await get(`${url}/v2/`)).status, 200)
+  assert.equal((await get(`${admin}/readyz`)).status, 200)
+  const again = await runCommand(['serve', '--print-config', '--config', 'berth.yaml'], {
+    directory,
+  })
+  assert.equal(again.stdout, printed.stdout)
+})
+
+test('npm start tells a person where it is, what it does and what to try', async (t) => {
+  const text = await readFile(new URL('../../package.json', import.meta.url), 'utf8')
+  const { scripts } = JSON.parse(text) as { scripts: { start: string } }
+  const [, flags = ''] = /main\.[jt]s serve(.*)$/.exec(scripts.start) ?? []
+  const directory = await ownDirectory(t)
+  const command = startCommand(
+    ['serve', ...flags.trim().split(' '), '--listen', 'localhost:0', '--admin', '127.0.0.1:0'],
+    { directory },
+  )
+  t.after(() => command.signal('SIGKILL'))
+  const { url, admin } = await addresses(command)
+  await eventually('the banner is whole', () => command.stderr().includes('  Try '))
+  const port = new URL(url).port
+  for (const line of [
+    `  Berth listens on  http://127.0.0.1:${port}`,
+    `  It proxies        localhost:${port}/…  from  https://us-central1-docker.pkg.dev`,
+    `  It hosts          localhost:${port}/local/… (read only)`,
+    '  It stores in      ./.berth',
+    '  Users             anyone on this machine',
+    `  Metrics           ${admin}/metrics`,
+    '  Configured by     the embedded default (berth serve --print-config shows it)',
+    `  Try               skopeo inspect --tls-verify=false docker://localhost:${port}/docker.io/library/busybox:latest`,
+  ])
+    assert.ok(command.stderr().includes(`${line}`), `${line} is not in:\n${command.stderr()}`)
+  assert.match(command.stderr(), /and \d+ more: .*docker\.io/)
+  for (const line of command.stdout().trim().split('\n')) JSON.parse(line)
+  assert.equal((await get(`${url}/v2/`)).status, 200)
+})
+
+suite('with every upstream away', () => {
+  test('it starts, is ready, and says what troubles it; what is cached is pulled (K165, A112)', async (t) => {
+    const directory = await ownDirectory(t)
+    const gone = await startScriptedUpstream()
+    const image = makeImage()
+    gone.put(name, 'v1', image)
+    const config = {
+      upstreams: [
+        { url: gone.url, tags: { ttl: 0 } },
+        { prefix: 'refused', url: 'http://127.0.0.1:1' },
+        { prefix: 'google', url: 'http://127.0.0.1:1', credentials: { type: 'google' } },
+      ],
+    }
+    const environment = { GCE_METADATA_HOST: '127.0.0.1:1', HOME: directory }
+    const first = await run(t, { directory, config, environment })
+    await pullImage(first, name, image, 'v1')
+    first.signal('SIGINT')
+    assert.equal((await first.finished).status, 0)
+    await gone.close()
+
+    const berth = await run(t, { directory, config, environment })
+    await pullImage(berth, name, image, 'v1')
+    for (const prefix of ['refused', 'google'])
+      for (let times = 0; times < 6; times += 1) {
+        const { status } = await get(`${berth.url}/v2/${prefix}/a/b/manifests/t${times}`)
+        assert.ok(status === 503 || status === 504, `${prefix}: ${status}`)
+      }
+    const { status, body } = await get(`${berth.admin}/readyz`)
+    const { ready, parts } = JSON.parse(body.toString()) as {
+      ready: boolean
+      parts: Record<string, string>
+    }
+    assert.equal(status, 200)
+    assert.equal(ready, true)
+    assert.equal(parts['cache'], 'ok')
+    assert.match(parts['upstream refused'] ?? '', /left alone/)
+    assert.notEqual(parts['upstream google'], 'ok')
+    assert.equal((await get(`${berth.admin}/livez`)).status, 200)
+  })
+})
+
+suite('asked to stop by SIGTERM', () => {
+  test('it is not ready, goes on for a while, finishes what runs, and ends with 0 (K161)', async (t) => {
+    const berth = await run(t, { config: { shutdown: { delay: '3s', deadline: '30s' } } })
+    const { blob, reply, goOn } = await beginTransfer(berth)
+    assert.ok(await isReady(berth))
+    berth.signal('SIGTERM')
+    await eventually('it is not ready', async () => !(await isReady(berth)))
+    const meanwhile = await get(`${berth.url}/v2/`)
+    assert.equal(meanwhile.status, 200)
+    assert.equal(meanwhile.headers.connection, 'close')
+    await eventually('it accepts nothing any more', () =>
+      get(`${berth.url}/v2/`).then(
+        () => false,
+        () => true,
+      ),
+    )
+    goOn()
+    const { status, body, complete } = await reply
+    assert.equal(status, 200)
+    assert.ok(complete && body.equals(blob.bytes))
+    const end = await berth.finished
+    assert.deepEqual([end.status, end.signal, end.stderr], [0, null, ''])
+    assert.match(end.stdout, /"signal":"SIGTERM","msg":"stopping"[\s\S]*"msg":"stopped"\}\n$/)
+    assert.match(end.stdout, new RegExp(`"reference":"${blob.digest}".*"status":200`))
+  })
+
+  test('it cuts off what is not done at the deadline, ends with 0 and leaves nothing (K163)', async (t) => {
+    const berth = await run(t, { config: { shutdown: { delay: 0, deadline: '300ms' } } })
+    const { reply } = await beginTransfer(berth)
+    berth.signal('SIGTERM')
+    const { complete } = await reply
+    assert.equal(complete, false)
+    const { status } = await berth.finished
+    assert.equal(status, 0)
+    assert.deepEqual(await temporaryFiles(berth.cache), [])
+  })
+
+  test('twice, it ends at once with 1, and the next start serves (K163, INV-18)', async (t) => {
+    const directory = await ownDirectory(t)
+    const config = { shutdown: { delay: '5m', deadline: '5m' } }
+    const berth = await run(t, { directory, config })
+    const { blob, reply, goOn } = await beginTransfer(berth)
+    berth.signal('SIGTERM')
+    await berth.wrote(/"msg":"stopping"/)
+    let status: number | null | undefined
+    void berth.finished.then((end) => {
+      status = end.status
+    })
+    // Two of them at once may be one that was passed on.
+    await eventually('it has ended', () => {
+      berth.signal('SIGTERM')
+      return status !== undefined
+    })
+    assert.equal(status, 1)
+    assert.equal((await reply).complete, false)
+    goOn()
+    const next = await run(t, { directory })
+    assert.equal(await pullBlob(next, name, blob), 'miss')
+    await eventually('what was unfinished is gone', async () => {
+      return (await temporaryFiles(next.cache)).length === 0
+    })
+  })
+
+  test('or by a terminal, which does not wait for the delay', async (t) => {
+    const berth = await run(t, { config: { shutdown: { delay: '5m', deadline: '5m' } } })
+    await get(`${berth.url}/v2/`)
+    berth.signal('SIGINT')
+    assert.equal((await berth.finished).status, 0)
+  })
+})
+
+suite('a fault that nobody caught', () => {
+  for (const [what, code] of [
+    ['a promise', 'Promise.reject(new TypeError("injected"))'],
+    ['an exception', 'setImmediate(() => { throw new TypeError("injected") })'],
+  ] as const)
+    test(`${what}: is logged, what runs is finished, and the process ends with 1 (X184)`, async (t) => {
+      const preload = `data:text/javascript,process.on("SIGUSR2", () => { ${code} })`
+      const berth = await run(t, {
+        preload: encodeURI(preload),
+        config: { shutdown: { delay: '5m', deadline: '30s' } },
+      })
+      const { blob, reply, goOn } = await beginTransfer(berth)
+      berth.signal('SIGUSR2')
+      await eventually('it is not ready', async () => !(await isReady(berth)))
+      goOn()
+      const { body, complete } = await reply
+      assert.ok(complete && body.equals(blob.bytes))
+      const { status, stdout } = await berth.finished
+      assert.equal(status, 1)
+      assert.match(stdout, /"level":"fatal".*"message":"injected".*"msg":"fault"/)
+      assert.deepEqual(await temporaryFiles(berth.cache), [])
+    })
+})
