@@ -101,7 +101,9 @@ async function startBerth(upstream: object): Promise<Listening> {
       upstreams: [upstream],
     }),
   )
-  berth = startCommand(['serve', '--config', file], { directory })
+  // Node puts what it has compiled there, too.
+  const environment = { TMPDIR: directory }
+  berth = startCommand(['serve', '--config', file], { directory, environment })
   const [line] = await berth.wrote(/^\{.*"msg":"listening".*\}$/m)
   const { listen, admin } = JSON.parse(line) as Record<'listen' | 'admin', { port: number }[]>
   return { host: `localhost:${listen[0]?.port}`, admin: `http://127.0.0.1:${admin[0]?.port}` }
