@@ -11,10 +11,10 @@ import { sumIn } from '../support/telemetry.ts'
 import { heading, type Round, row, size } from './report.ts'
 
 const name = 'my-project/my-repository/team/app'
-/** Milliseconds to each answer, and bytes a second of each download, as from a region nearby. */
+/** Milliseconds to each answer, and bytes a second of each download, as from another region. */
 const latency = 60
-const rate = 50_000_000
-const layers = [32, 24, 16, 8, 4, 1]
+const rate = 25_000_000
+const layers = [16, 12, 8, 4, 2, 1]
 
 const directory = mkdtempSync(join(tmpdir(), 'berth-demo-'))
 let berth: Command | undefined
