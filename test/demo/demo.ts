@@ -81,7 +81,7 @@ ${heading}`)
   const sent = await metric(admin, 'bytes', 'source="cache"')
   write(`
   hit rate   ${((hits / all) * 100).toFixed(0)} %: ${hits} of ${all} requests (/metrics)
-  bytes      ${size(sent)} to the client, ${size(fetched)} of them from the upstream, all compared
+  bytes      ${size(sent)} to the client, ${size(fetched)} from the upstream; all compared
   warm       ${(cold.seconds / warm.seconds).toFixed(1)} times as fast as cold
 `)
   await stopBerth()
