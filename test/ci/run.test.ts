@@ -10,6 +10,7 @@ const suites = ['test', 'test:faults', 'test:clients']
 
 type Outcome = {
   readonly status?: number
+  readonly hangs?: boolean
   /** What the suite prints at its end, by kind. */
   readonly counts?: Readonly<Record<string, number>>
 }
@@ -29,12 +30,16 @@ async function runWith(
   await copyFile(script, join(directory, '.ci/run'))
   await writeProgram(join(directory, '.ci/install'), install)
   const cases = suites.map((suite) => {
-    const { status = 0, counts = {} } = outcomes[suite] ?? good
+    const { status = 0, counts = {}, hangs = false } = outcomes[suite] ?? good
     const lines = Object.entries(counts).map(([kind, count]) => `echo 'ℹ ${kind} ${count}'`)
-    return `${suite}) ${[...lines, `exit ${status}`].join('; ')};;`
+    return `${suite}) ${[...lines, hangs ? 'sleep 1000' : `exit ${status}`].join('; ')};;`
   })
   await writeProgram(join(programs, 'npm'), `case $3 in\n${cases.join('\n')}\nesac`)
-  const environment = { PATH: `${programs}:/usr/bin:/bin`, TMPDIR: directory }
+  const environment = {
+    PATH: `${programs}:/usr/bin:/bin`,
+    TMPDIR: directory,
+    SUITE_LIMIT: '5s',
+  }
   const { status, output } = await attempt(['.ci/run'], { directory, environment })
   return { status, output, last: output.trimEnd().split('\n').at(-1) }
 }
@@ -83,6 +88,13 @@ test('CI fails when a suite fails though none of its tests did', async (t) => {
   assert.equal(status, 1)
   assert.match(output, /^FAILED: npm run test ended with 2$/m)
   assert.equal(last, '15 passed, 0 failed, 0 skipped')
+})
+
+test('CI ends a suite that does not end, and goes on', async (t) => {
+  const { status, output, last } = await runWith(t, { 'test:faults': { hangs: true } })
+  assert.equal(status, 1)
+  assert.match(output, /^FAILED: npm run test:faults ended with 124$/m)
+  assert.equal(last, '10 passed, 0 failed, 0 skipped')
 })
 
 test('CI tells the sum also when what the slower suites need cannot be installed', async (t) => {

@@ -9,17 +9,20 @@ type Kind = {
   readonly version: 2 | 3
 }
 
-/** containerd's own command, which pulls over plain HTTP when it is told to. */
+/** containerd's own command, which pulls over plain HTTP, and for all machines, when it is told to. */
 function ctrClient({ name, containerd, ctr, version }: Kind): ClientKind {
   return {
     name,
-    pullsAll: false,
+    pullsAll: true,
     start: async (host, directory) => {
       const daemon = await startContainerd({ program: containerd, directory, version })
       const environment = { HOME: directory }
       return {
         pull: async (name, { user, password }) => {
-          const pull = [ctr, '--address', daemon.socket, 'images', 'pull', '--plain-http']
+          const pull = [
+            ...[ctr, '--address', daemon.socket, 'images', 'pull'],
+            ...['--plain-http', '--all-platforms'],
+          ]
           await run([...pull, '--user', `${user}:${password}`, `${host}/${name}`], { environment })
         },
         check: (_name, wanted) => daemon.check(wanted),

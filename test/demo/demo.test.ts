@@ -31,10 +31,10 @@ test('the demo pulls cold, warm and with the upstream stopped, and leaves nothin
   assert.equal(await errors, '')
   const shown = await output
   const [, received, fetched, asked, answers] = cellsOf(shown, 'cold')
-  assert.deepEqual([received, fetched, answers], ['85.0 MiB', '85.0 MiB', '8 miss'], shown)
+  assert.deepEqual([received, fetched, answers], ['43.0 MiB', '43.0 MiB', '8 miss'], shown)
   assert.ok(Number(asked) >= 8, shown)
   for (const pull of ['warm', 'upstream stopped'])
-    assert.deepEqual(cellsOf(shown, pull).slice(1), ['85.0 MiB', '0', '0', '8 hit'], shown)
+    assert.deepEqual(cellsOf(shown, pull).slice(1), ['43.0 MiB', '0', '0', '8 hit'], shown)
   assert.match(shown, /hit rate {3}67 %/)
   assert.deepEqual(await readdir(directory), [])
 })

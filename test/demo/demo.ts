@@ -11,10 +11,10 @@ import { sumIn } from '../support/telemetry.ts'
 import { heading, type Round, row, size } from './report.ts'
 
 const name = 'my-project/my-repository/team/app'
-/** Milliseconds to each answer, and bytes a second of each download, as from a region nearby. */
+/** Milliseconds to each answer, and bytes a second of each download, as from another region. */
 const latency = 60
-const rate = 50_000_000
-const layers = [32, 24, 16, 8, 4, 1]
+const rate = 25_000_000
+const layers = [16, 12, 8, 4, 2, 1]
 
 const directory = mkdtempSync(join(tmpdir(), 'berth-demo-'))
 let berth: Command | undefined
@@ -81,7 +81,7 @@ ${heading}`)
   const sent = await metric(admin, 'bytes', 'source="cache"')
   write(`
   hit rate   ${((hits / all) * 100).toFixed(0)} %: ${hits} of ${all} requests (/metrics)
-  bytes      ${size(sent)} to the client, ${size(fetched)} of them from the upstream, all compared
+  bytes      ${size(sent)} to the client, ${size(fetched)} from the upstream; all compared
   warm       ${(cold.seconds / warm.seconds).toFixed(1)} times as fast as cold
 `)
   await stopBerth()
@@ -101,7 +101,9 @@ async function startBerth(upstream: object): Promise<Listening> {
       upstreams: [upstream],
     }),
   )
-  berth = startCommand(['serve', '--config', file], { directory })
+  // Node puts what it has compiled there, too.
+  const environment = { TMPDIR: directory }
+  berth = startCommand(['serve', '--config', file], { directory, environment })
   const [line] = await berth.wrote(/^\{.*"msg":"listening".*\}$/m)
   const { listen, admin } = JSON.parse(line) as Record<'listen' | 'admin', { port: number }[]>
   return { host: `localhost:${listen[0]?.port}`, admin: `http://127.0.0.1:${admin[0]?.port}` }

@@ -1,11 +1,20 @@
+import { rmSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 
+const directories: string[] = []
+
+/** What a test closes after its directory is gone, such as a cache, makes it anew. */
+process.once('exit', () => {
+  for (const directory of directories) rmSync(directory, { recursive: true, force: true })
+})
+
 /** A directory of the test's own, removed at its end. */
 export async function ownDirectory(t: TestContext, below = tmpdir()): Promise<string> {
   const directory = await mkdtemp(join(below, 'berth-test-'))
+  directories.push(directory)
   t.after(() => rm(directory, { recursive: true, force: true }))
   return directory
 }
