@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict'
 import { readFile, rm } from 'node:fs/promises'
 import { after, afterEach, before, beforeEach, test } from 'node:test'
-import { checkInvariants } from '../support/berth.ts'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { checkInvariants, eventually } from '../support/berth.ts'
 import { type Child, startChild } from '../support/child.ts'
+import { get } from '../support/client.ts'
+import { makeImage } from '../support/images.ts'
 import { type ScriptedUpstream, startScriptedUpstream } from '../support/scripted-upstream.ts'
 import { type SeededBlob, seededAnswer, seededBlob } from '../support/seeded.ts'
 import { type Streamed, streamBlob } from '../support/streaming.ts'
@@ -23,7 +26,7 @@ after(() => upstream.close())
 beforeEach(async () => {
   upstream.behave()
   berth = await startChild({
-    config: { upstreams: [{ url: upstream.url }] },
+    config: { upstreams: [{ url: upstream.url, tags: { ttl: '1s' } }] },
     environment: { UV_THREADPOOL_SIZE: '4' },
   })
 })
@@ -122,6 +125,39 @@ test('memory stays within 256 MiB: a blob of 1 GiB, 200 clients while it comes a
     assert.ok(peak <= 256, `${peak} MiB`)
   }
   assert.deepEqual(asked(before, large), [undefined])
+})
+
+test('a hundred clients of a tag that is no longer fresh are one question (C82)', async () => {
+  const image = makeImage({ layers: [] })
+  upstream.put('p/i', 'v1', image)
+  const url = `${berth.url}/v2/p/i/manifests/v1`
+  await get(url)
+  await sleep(1100)
+  const before = upstream.requests.length
+  const gate = Promise.withResolvers<void>()
+  const asking = Promise.withResolvers<void>()
+  upstream.on('/manifests/v1', async ({ head }) => {
+    asking.resolve()
+    await gate.promise
+    head(200, {
+      'content-type': image.mediaType,
+      'docker-content-digest': image.digest,
+      'content-length': String(image.bytes.length),
+    })
+  })
+  const pulls = Array.from({ length: clients }, () => get(url))
+  await asking.promise
+  await eventually(
+    'all have asked',
+    async () => (await berth.metric('berth_http_in_flight')) >= clients,
+  )
+  gate.resolve()
+  for (const { status, body } of await Promise.all(pulls)) {
+    assert.equal(status, 200)
+    assert.deepEqual(body, image.bytes)
+  }
+  const asked = upstream.requests.slice(before).map(({ method, path }) => `${method} ${path}`)
+  assert.deepEqual(asked, ['HEAD /v2/p/i/manifests/v1'])
 })
 
 /** The most memory a process has had at any time, in MiB. */

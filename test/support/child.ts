@@ -4,6 +4,7 @@ import { mkdtemp, readdir, readFile, readlink, writeFile } from 'node:fs/promise
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { stringify } from 'yaml'
+import { errnoOf } from '../../src/store/files.ts'
 import { eventually } from './berth.ts'
 import { get } from './client.ts'
 import { metricIn } from './telemetry.ts'
@@ -97,7 +98,12 @@ export async function startChild(options: StartOptions): Promise<Child> {
     kill: async (signal) => {
       if (!isRunning()) return
       const exited = once(child, 'exit')
-      process.kill(pid, signal)
+      try {
+        process.kill(pid, signal)
+      } catch (error) {
+        // Gone already, and what ran it has not told us yet.
+        if (errnoOf(error) !== 'ESRCH') throw error
+      }
       await exited
     },
   }

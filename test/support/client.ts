@@ -1,4 +1,3 @@
-import { once } from 'node:events'
 import { Agent, type IncomingHttpHeaders, request } from 'node:http'
 import { algorithmOf, digestOf, isDigest } from '../../src/oci/digest.ts'
 
@@ -117,10 +116,11 @@ export function getPaused(url: string): Promise<Paused> {
     const { statusCode: status = 0, headers } = response
     const finish = async (): Promise<Reply> => {
       const chunks: Buffer[] = []
-      const closed = once(response, 'close')
+      const closed = Promise.withResolvers<void>()
+      response.on('close', closed.resolve)
       response.on('error', () => {})
       response.on('data', (chunk: Buffer) => chunks.push(chunk))
-      await closed
+      await closed.promise
       const { complete } = response
       const reply = { status, headers, body: Buffer.concat(chunks), complete }
       check(url, reply)

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { mkdtemp, rmdir, statfs } from 'node:fs/promises'
+import { copyFile, mkdtemp, open, rm, rmdir, statfs } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
@@ -24,4 +24,46 @@ export function remount(directory: string, options: string): void {
 export async function freeBytes(directory: string): Promise<number> {
   const { bavail, bsize } = await statfs(directory)
   return bavail * bsize
+}
+
+/** A disk whose power can fail. */
+export type Disk = {
+  readonly directory: string
+  /** Writes out all there is, as the system does after a while. */
+  settle(): void
+  /**
+   * What one finds who starts again after the power failed now, on a disk of its own. The file
+   * system's journal has got to the disk, and what is in files that nobody waited for has not.
+   */
+  afterPowerLoss(): Promise<Disk>
+}
+
+/** An ext4 of the test's own, in a file that is copied while it is in use. Takes root. */
+export async function ownDisk(t: TestContext, size: number): Promise<Disk> {
+  const image = join(tmpdir(), `berth-test-${process.pid}-${performance.now()}`)
+  execFileSync('truncate', ['-s', String(size), image])
+  execFileSync('mkfs.ext4', ['-q', image])
+  return mountDisk(t, image)
+}
+
+async function mountDisk(t: TestContext, image: string): Promise<Disk> {
+  const directory = await mkdtemp(join(tmpdir(), 'berth-test-'))
+  // The journal is not written by itself within five minutes.
+  execFileSync('mount', ['-o', 'loop,commit=300', image, directory])
+  t.after(async () => {
+    execFileSync('umount', ['--lazy', directory])
+    await rmdir(directory)
+    await rm(image)
+  })
+  return {
+    directory,
+    settle: () => void execFileSync('sync', ['--file-system', directory]),
+    afterPowerLoss: async () => {
+      const other = await open(join(directory, 'other'), 'w')
+      await other.sync()
+      await other.close()
+      await copyFile(image, `${image}-after`)
+      return mountDisk(t, `${image}-after`)
+    },
+  }
 }
