@@ -71,7 +71,7 @@ test('whatever is thrown becomes an error of ours, with its cause for the log', 
   fc.assert(
     fc.property(fc.anything(), (thrown) => {
       const failure = toUpstreamFailure(thrown, origin)
-      return failure instanceof RegistryError && failure.cause === thrown
+      return failure instanceof RegistryError && Object.is(failure.cause, thrown)
     }),
   )
   const empty = new AggregateError([])
