@@ -9,10 +9,12 @@ import { provenanceHeaders, sendJson } from './replies.ts'
 
 /** Listing tags (distribution-spec). */
 export async function getTags({ repository, name, query, reply }: RepositoryCall) {
-  const tags = await repository.tags()
-  if (tags === undefined)
+  const answer = await repository.tags()
+  if (answer === undefined)
     throw new RegistryError('NAME_UNKNOWN', { message: `there is no repository ${name}` })
+  const { tags, ...provenance } = answer
   const page = cut(tags, query)
+  reply.headers(provenanceHeaders(provenance))
   if (page.next !== undefined) reply.header('link', linkTo(`/v2/${name}/tags/list`, page.next))
   return sendJson(reply, { name, tags: page.entries })
 }

@@ -61,7 +61,10 @@ export function createHosted({ prefixes, blobs, links, memory }: HostedOptions) 
           content.close()
           return { size: content.size }
         },
-        tags: () => links.tags(name),
+        tags: async () => {
+          const tags = await links.tags(name)
+          return tags && { tags }
+        },
         referrers: async (digest) => {
           const index = await manifest(name, { tag: referrersTag(digest) })
           return { descriptors: index === undefined ? [] : childrenOf(index.bytes) }

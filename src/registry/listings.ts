@@ -2,15 +2,13 @@ import { LRUCache } from 'lru-cache'
 import { bounded } from '../oci/bounded.ts'
 import type { Digest } from '../oci/digest.ts'
 import { isRegistryError } from '../oci/errors.ts'
-import type { RepositoryName, Tag } from '../oci/reference.ts'
+import type { RepositoryName } from '../oci/reference.ts'
 import type { Remote } from '../remote/remote.ts'
-import type { ReferrersAnswer } from './registry.ts'
+import type { Provenance, ReferrersAnswer, TagsAnswer } from './registry.ts'
 
-/**
- * Lists that are remembered, and how long a list of tags is, in milliseconds: as long as one client
- * needs to page through it.
- */
+/** Lists of each kind that are remembered. */
 const mostLists = 500
+/** How long a list of tags is kept at most, in milliseconds: while one client pages through it. */
 const tagsLife = 10_000
 
 type ListingsOptions = {
@@ -20,38 +18,62 @@ type ListingsOptions = {
   readonly staleIfError: number
 }
 
-/**
- * What lists of an upstream say. Tags are never stale: a list that lacks new tags would look as if
- * they had been deleted.
- */
+/** What lists of an upstream say; while it cannot be asked, what they said last. */
 export interface Listings {
-  tags(name: RepositoryName): Promise<readonly Tag[] | undefined>
+  tags(name: RepositoryName): Promise<TagsAnswer | undefined>
   referrers(name: RepositoryName, digest: Digest): Promise<ReferrersAnswer>
 }
 
-type Referrers = {
-  readonly descriptors: readonly unknown[]
+export function createListings({ remote, ttl, staleIfError }: ListingsOptions): Listings {
+  const tags = createLists({
+    ttl: Math.min(ttl, tagsLife),
+    staleIfError,
+    ask: ({ name }) => remote.tags(name),
+  })
+  const referrers = createLists({
+    ttl,
+    staleIfError,
+    ask: async ({ name, subject }) => subject && remote.referrers(name, subject),
+  })
+
+  return {
+    tags: async (name) => {
+      const list = await tags(name, { name })
+      return list && { ...list.provenance, tags: list.entries }
+    },
+    referrers: async (name, digest) => {
+      const list = await referrers(`${name}@${digest}`, { name, subject: digest })
+      return { ...list?.provenance, descriptors: list?.entries ?? [] }
+    },
+  }
+}
+
+type Question = { readonly name: RepositoryName; readonly subject?: Digest }
+
+type ListsOptions<Entry> = {
+  /** Milliseconds. */
+  readonly ttl: number
+  readonly staleIfError: number
+  /** Undefined when the upstream has no such list. */
+  readonly ask: (question: Question) => Promise<readonly Entry[] | undefined>
+}
+
+type List<Entry> = {
+  readonly entries: readonly Entry[]
   readonly rightAt: number
   readonly warning?: string
 }
-type Context = { readonly name: RepositoryName; readonly digest: Digest }
 
-export function createListings({ remote, ttl, staleIfError }: ListingsOptions): Listings {
-  const tags = new LRUCache<RepositoryName, readonly Tag[]>({
-    ...bounded(mostLists),
-    ttl: tagsLife,
-    ignoreFetchAbort: true,
-    fetchMethod: (name) => remote.tags(name),
-  })
-
-  const referrers = new LRUCache<string, Referrers, Context>({
+function createLists<Entry>({ ttl, staleIfError, ask }: ListsOptions<Entry>) {
+  const lists = new LRUCache<string, List<Entry>, Question>({
     ...bounded(mostLists),
     ttl: Math.max(ttl, 1),
     noDeleteOnStaleGet: true,
     ignoreFetchAbort: true,
-    fetchMethod: async (_key, last, { context: { name, digest } }) => {
+    fetchMethod: async (_key, last, { context }) => {
       try {
-        return { descriptors: await remote.referrers(name, digest), rightAt: performance.now() }
+        const entries = await ask(context)
+        return entries && { entries, rightAt: performance.now() }
       } catch (error) {
         const mayServe = last !== undefined && performance.now() - last.rightAt < staleIfError
         if (!mayServe || !isRegistryError(error, 'UNAVAILABLE')) throw error
@@ -60,15 +82,15 @@ export function createListings({ remote, ttl, staleIfError }: ListingsOptions): 
     },
   })
 
-  return {
-    tags: (name) => tags.fetch(name),
-    referrers: async (name, digest) => {
-      const key = `${name}@${digest}`
-      const fresh = referrers.get(key)
-      const list = fresh ?? (await referrers.fetch(key, { context: { name, digest } }))
-      const { descriptors = [], warning } = list ?? {}
-      if (warning !== undefined) return { descriptors, warning, cache: 'stale' }
-      return { descriptors, cache: fresh === undefined ? 'miss' : 'hit' }
-    },
+  return async (
+    key: string,
+    context: Question,
+  ): Promise<{ entries: readonly Entry[]; provenance: Provenance } | undefined> => {
+    const fresh = lists.get(key)
+    const list = fresh ?? (await lists.fetch(key, { context }))
+    if (list === undefined) return undefined
+    const { entries, warning } = list
+    if (warning !== undefined) return { entries, provenance: { warning, cache: 'stale' } }
+    return { entries, provenance: { cache: fresh === undefined ? 'miss' : 'hit' } }
   }
 }

@@ -19,7 +19,7 @@ export type CacheResult = 'hit' | 'miss' | 'coalesced' | 'stale' | 'bypass'
 /**
  * What every answer of a proxied repository tells beside the content; a hosted one's has neither.
  */
-type Provenance = {
+export type Provenance = {
   readonly cache?: CacheResult
   /** For a `Warning` header. */
   readonly warning?: string
@@ -36,6 +36,11 @@ export type ManifestAnswer = Provenance & {
 export type BlobAnswer = Provenance & {
   readonly content: Content
   readonly served: (bytes: number) => void
+}
+
+export type TagsAnswer = Provenance & {
+  /** Sorted, none twice. */
+  readonly tags: readonly Tag[]
 }
 
 export type ReferrersAnswer = Provenance & {
@@ -55,8 +60,7 @@ export interface Repository {
   statBlob(
     digest: Digest,
   ): Promise<(Provenance & { readonly size: number | undefined }) | undefined>
-  /** Sorted, none twice. */
-  tags(): Promise<readonly Tag[] | undefined>
+  tags(): Promise<TagsAnswer | undefined>
   referrers(digest: Digest): Promise<ReferrersAnswer>
 }
 

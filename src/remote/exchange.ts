@@ -19,7 +19,9 @@ type Question = {
   readonly scope: string
   readonly headers?: Record<string, string>
   readonly signal?: AbortSignal
-  /** Whether a 429 is waited out: not where there is a stale answer. */
+  /**
+   * Whether a 429 is waited out, and what was slow tried again: not where there is a stale answer.
+   */
   readonly patient?: boolean
 }
 
@@ -49,8 +51,8 @@ const mostRedirects = 3
 /** Before a retry, in milliseconds; doubled for the second, spread by half. */
 const retryDelay = 150
 /**
- * An upstream that wants to be left alone for longer than this, in seconds, is not tried again; one that
- * does for less, not before.
+ * An upstream that wants to be left alone for longer than this, in seconds, is not tried again; one
+ * that does for less, not before.
  */
 const longestWait = 5
 /** Nobody may keep clients away for a year, in seconds. */
@@ -68,12 +70,12 @@ const errorSchema = z.looseObject({
 })
 
 /**
- * 1. Ask the breaker, and take a slot, so that the upstream never sees more than so many requests of
- *    ours at once, nor in a second.
+ * 1. Ask the breaker, and take a slot, so that the upstream never sees more than so many requests
+ *    of ours at once, nor in a second.
  * 2. Send, with the credential; on 401 let authorization decide whether to ask once more.
  * 3. Follow redirects by hand, without the credential once the origin is another.
- * 4. Try again, twice at most, what broke before an answer came, and 5XX; what timed out, once.
- *    A 429 is waited out, by all together. Nothing else is tried again, and nobody above tries again.
+ * 4. Try again, twice at most, what broke before an answer came, and 5XX; what timed out, once. A
+ *    429 is waited out, by all together. Nothing else is tried again, and nobody above tries again.
  * 5. The slot is given back when the body has been read or dropped, and between attempts.
  */
 export function createExchange(options: ExchangeOptions): Exchange {
@@ -251,7 +253,7 @@ export function createExchange(options: ExchangeOptions): Exchange {
         } catch (error) {
           if (question.signal?.aborted) throw error
           if (isRegistryError(error, 'TOOMANYREQUESTS') && performance.now() < giveUp) continue
-          const pause = pauseBeforeRetry(error, retries)
+          const pause = pauseBeforeRetry(error, retries, question)
           if (pause === undefined) throw softened(error)
           await sleep(pause)
           retries += 1
@@ -274,12 +276,16 @@ function urlOf(base: URL, path: string): URL {
 }
 
 /** In milliseconds; undefined for what is not tried again. */
-function pauseBeforeRetry(error: unknown, retries: number): number | undefined {
+function pauseBeforeRetry(
+  error: unknown,
+  retries: number,
+  { patient = true }: Question,
+): number | undefined {
   if (!(error instanceof UpstreamFailure) || retries >= mostRetries) return undefined
   const { fault, quiet } = error
   const isWorthIt =
     fault === 'broken' ||
-    (fault === 'slow' && retries === 0) ||
+    (fault === 'slow' && patient && retries === 0) ||
     (fault === 'failing' && quiet <= longestWait)
   if (!isWorthIt) return undefined
   return Math.max(retryDelay * 2 ** retries * (0.5 + Math.random()), quiet * 1000)

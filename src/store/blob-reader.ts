@@ -13,6 +13,7 @@ import type { BlobSource } from './store.ts'
 /** Blobs whose stamps are remembered; one that was forgotten is verified once more. */
 const mostStamps = 200_000
 const mostCondemned = 10_000
+const mostDoubted = 10_000
 /** Bytes that are read at once to verify. */
 const readSize = 256 * 1024
 
@@ -22,7 +23,7 @@ const wrongBytes = 'its bytes have another digest'
 export interface BlobReader extends BlobSource {
   /** The file was just found right. */
   trust(digest: Digest, stamp: Stamp): void
-  /** Something may be wrong with the file: it is verified before it is read again. */
+  /** Something may be wrong with the file: it is verified before anybody gets any of it. */
   doubt(digest: Digest): void
   /** Reads all of a file that nobody asked for; `pace` is awaited with the bytes read so far. */
   verify(digest: Digest, pace: (bytes: number) => Promise<void>): Promise<void>
@@ -57,8 +58,9 @@ type Opened = {
 
 /**
  * 1. A file whose stamp is the one with which it was last found right is handed out at once.
- * 2. Any other is hashed first: a small one before it is handed out, a large one while it is read,
- *    its end held back. One open file, and one hash, serve all who read at the same time.
+ * 2. Any other is hashed first: a small one, or one whose readers were cut off, before it is handed
+ *    out, a large one while it is read, its end held back. One open file, and one hash, serve all
+ *    who read at the same time.
  * 3. What does not match is reported, and not here any more.
  */
 export function createBlobReader({ root, onRot, onUse, pin }: BlobReaderOptions): BlobReader {
@@ -66,6 +68,12 @@ export function createBlobReader({ root, onRot, onUse, pin }: BlobReaderOptions)
   const inUse = new Map<Digest, Opened>()
   const rotten = new Map<Digest, Promise<void>>()
   const condemned = new LRUCache<Digest, Stamp>({ max: mostCondemned })
+  const doubted = new LRUCache<Digest, true>({ max: mostDoubted })
+
+  const doubt = (digest: Digest): void => {
+    stamps.delete(digest)
+    doubted.set(digest, true)
+  }
 
   /** Told once, however many come upon it at the same time. */
   const rot = async (digest: Digest, reason: string, file?: FileHandle): Promise<undefined> => {
@@ -107,7 +115,7 @@ export function createBlobReader({ root, onRot, onUse, pin }: BlobReaderOptions)
     const unpin = pin(digest)
     const prove = () => {
       if (opened.stamp !== undefined && isUnchanged(file.fd, opened.stamp)) return
-      stamps.delete(digest)
+      doubt(digest)
       throw new RegistryError('UNKNOWN', {
         message: `${digest} was changed on disk while it was read`,
       })
@@ -120,7 +128,7 @@ export function createBlobReader({ root, onRot, onUse, pin }: BlobReaderOptions)
       size,
       file,
       prove,
-      onBroken: () => stamps.delete(digest),
+      onBroken: () => doubt(digest),
       onIdle,
       onClosed: unpin,
     })
@@ -200,6 +208,7 @@ export function createBlobReader({ root, onRot, onUse, pin }: BlobReaderOptions)
       opened.content.hold()
       opened.settled = verifyWhileRead(digest, opened).finally(() => {
         delete opened.settled
+        doubted.delete(digest)
         opened.content.release()
       })
     }
@@ -212,8 +221,9 @@ export function createBlobReader({ root, onRot, onUse, pin }: BlobReaderOptions)
       if (opened === undefined) return undefined
       const reader = opened.content.read()
       opened.content.release()
-      if (opened.size > heldBack || opened.settled === undefined || (await opened.settled))
-        return reader
+      const { settled } = opened
+      const mayWait = opened.size > heldBack && !doubted.has(digest)
+      if (settled === undefined || mayWait || (await settled)) return reader
       reader.close()
       return undefined
     },
@@ -236,7 +246,7 @@ export function createBlobReader({ root, onRot, onUse, pin }: BlobReaderOptions)
     },
 
     trust: (digest, stamp) => void stamps.set(digest, stamp),
-    doubt: (digest) => void stamps.delete(digest),
+    doubt,
 
     verify: async (digest, pace) => {
       const file = await openRegular(blobPath(root, digest))

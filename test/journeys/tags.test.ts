@@ -189,6 +189,29 @@ test('while the upstream is down a tag is stale, as long as it may, and then an 
   }
 })
 
+test('while the upstream is down lists are stale, as long as they may, and then an error', async (t) => {
+  const pass = timeOf(t)
+  const lists = [`tags/list`, `referrers/${image.digest}`]
+  const ask = () => Promise.all(lists.map((list) => get(`${berth.url}/v2/${name}/${list}`)))
+  const first = await ask()
+  assert.ok(JSON.parse(String(first[0]?.body)).tags.includes('v1'))
+  await upstream.stop()
+  try {
+    await pass(ttl + second)
+    for (const [at, stale] of (await ask()).entries()) {
+      assert.deepEqual([stale.status, stale.headers['x-cache']], [200, 'stale'])
+      assert.match(String(stale.headers['warning']), /^299 - "/)
+      assert.deepEqual(stale.body, first[at]?.body)
+    }
+    await pass(staleIfError)
+    for (const { status } of await ask()) assert.equal(status, 503)
+  } finally {
+    await upstream.start()
+  }
+  await pass(ttl)
+  for (const { headers } of await ask()) assert.equal(headers['x-cache'], 'miss')
+})
+
 test('when an upstream is back, a herd on its stale tags is one question for each (U56)', async (t) => {
   const pass = timeOf(t)
   const names = Array.from({ length: 10 }, (_, at) => `tag-${at}`)

@@ -190,15 +190,17 @@ test('one reader that could not read does not take the end from the others (INV-
   assert.ok((await readAll(staying)).equals(blob.bytes))
 })
 
-test('after one could not read it, a blob is verified again', async (t) => {
-  const { root, reader } = await readerOf(t)
+test('after one could not read it, a blob is verified before anybody gets any of it', async (t) => {
+  const { root, reader, rotten } = await readerOf(t)
   const blob = randomBlob(large)
-  await placeBlob(root, blob)
+  const path = await placeBlob(root, blob)
   await readAll(await opened(reader, blob))
   ;(await opened(reader, blob)).close(true)
-  assert.equal(await isTrusted(reader, blob), false)
+  assert.deepEqual(await readAll(await opened(reader, blob)), blob.bytes)
   reader.doubt(blob.digest)
-  assert.equal(await isTrusted(reader, blob), false)
+  await flip(path, 0)
+  assert.equal(await reader.open(blob.digest), undefined)
+  assert.deepEqual(rotten, [blob.digest])
 })
 
 for (const [damage, inflict] of Object.entries(damages)) {
