@@ -1,6 +1,7 @@
 import { readSync } from 'node:fs'
 import type { Socket } from 'node:net'
 import { setImmediate as yieldToOthers } from 'node:timers/promises'
+import { free } from '../oci/chunks.ts'
 import { type Buffers, bufferSize } from './buffers.ts'
 import type { Kernel } from './kernel.ts'
 import { ClientGone, readInto, type Stretch, shortFile, written } from './stretch.ts'
@@ -92,9 +93,10 @@ async function sendNudge(
   position: number,
   count: number,
 ): Promise<number> {
-  const buffer = Buffer.allocUnsafe(count)
+  const buffer = Buffer.allocUnsafeSlow(count)
   const length = readSync(file, buffer, 0, count, position)
   if (length === 0) throw shortFile(position)
   await written(socket, buffer.subarray(0, length))
+  free([buffer])
   return length
 }

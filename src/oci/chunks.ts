@@ -23,8 +23,9 @@ export function withoutFirst(chunks: Chunks, bytes: number): Chunks {
  */
 export function free(chunks: Chunks): void {
   for (const { buffer, byteOffset, length } of chunks) {
-    // Part of something larger: that may have other readers, as Node's pool of small buffers has.
-    if (byteOffset !== 0 || length !== buffer.byteLength) continue
+    // Part of something larger may have other readers, as Node's pool of small buffers has; and an
+    // empty one may be the one that somebody uses whenever he needs one, as undici does.
+    if (length === 0 || byteOffset !== 0 || length !== buffer.byteLength) continue
     if (buffer instanceof ArrayBuffer) buffer.transfer(0)
   }
 }

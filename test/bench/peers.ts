@@ -163,7 +163,7 @@ export function startNginx(bench: Bench, { program, root, upstream }: NginxOptio
   const user = process.getuid?.() === 0 ? 'user root;' : ''
   const config = `daemon off; ${user} worker_processes 1; pid ${cache}/pid; error_log /dev/null;
     events { worker_connections 4096; }
-    http { access_log off; sendfile on; tcp_nopush on; client_body_temp_path ${cache}/b; proxy_temp_path ${cache}/p;
+    http { access_log off; keepalive_requests 1000000000; sendfile on; tcp_nopush on; client_body_temp_path ${cache}/b; proxy_temp_path ${cache}/p;
       fastcgi_temp_path ${cache}/f; uwsgi_temp_path ${cache}/u; scgi_temp_path ${cache}/s;
       proxy_cache_path ${cache}/c keys_zone=c:10m max_size=20g;
       server { listen 127.0.0.1:${port} backlog=4096; location = /v2/ { return 200; } ${upstream === undefined ? files : proxy} } }`

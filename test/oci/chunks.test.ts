@@ -21,9 +21,11 @@ test('chunks that are all of their memory give it back, and those that share it 
   const shared = new ArrayBuffer(100)
   const parts = [Buffer.from(shared, 0, 50), Buffer.from(shared, 50)]
   const pooled = Buffer.from('a few bytes')
-  free([own, ...parts, pooled])
+  const empty = Buffer.alloc(0)
+  free([own, ...parts, pooled, empty])
   assert.equal(own.length, 0)
   assert.equal(own.buffer.byteLength, 0)
   assert.equal(sizeOf(parts), 100)
   assert.equal(pooled.toString(), 'a few bytes')
+  assert.equal(empty.buffer.detached, false)
 })
