@@ -106,6 +106,14 @@ export function startFill(options: FillOptions): Fill {
       answer.drop()
       throw noRoom(digest)
     }
+    // Nothing of it is read, so nothing else would find out.
+    if (size === 0 && createDigester(algorithmOf(digest)).digest() !== digest) {
+      answer.drop()
+      throw new RegistryError('DIGEST_INVALID', {
+        message: `the upstream says that ${digest} is empty`,
+        status: 502,
+      })
+    }
     bypassed = true
     let unused: RemoteBlob | undefined = answer
     const read = () => {

@@ -57,6 +57,7 @@ export function createFills({
     ...bounded(mostFailures),
     ttl: failureLife,
   })
+  let closed = false
   const keyOf = (name: RepositoryName, digest: Digest) => `${name}@${digest}`
 
   const failed = (name: RepositoryName, digest: Digest, error: unknown): void => {
@@ -96,6 +97,7 @@ export function createFills({
         onAbsent: () => failures.set(keyOf(name, digest), 'absent', { ttl: absenceLife }),
         onFailure: (error) => failed(name, digest, error),
       })
+      if (closed) controller.abort(closing)
       running.set(digest, { fill, name, stop: (reason) => controller.abort(reason) })
       void fill.done.finally(() => {
         clearTimeout(timer)
@@ -106,6 +108,7 @@ export function createFills({
 
     running: () => running.size,
     close: async () => {
+      closed = true
       const fills = [...running.values()]
       for (const { stop } of fills) stop(closing)
       await Promise.all(fills.map(({ fill }) => fill.done))

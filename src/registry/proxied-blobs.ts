@@ -24,7 +24,7 @@ type ProxiedBlobsOptions = {
   readonly fills: Fills
   readonly permissions: Permissions
   /** What a manifest said of a blob's size, in bytes. */
-  readonly sizeOf: (digest: Digest) => number | undefined
+  readonly sizeOf: (name: RepositoryName, digest: Digest) => number | undefined
   readonly tally: Tally
 }
 
@@ -72,7 +72,7 @@ export function createProxiedBlobs({
   const fill = async (name: RepositoryName, digest: Digest): Promise<OpenedBlob | undefined> => {
     const running = fills.find(digest)
     if (running === undefined) {
-      const own = fills.start(name, digest, sizeOf(digest))
+      const own = fills.start(name, digest, sizeOf(name, digest))
       return join(name, digest, { fill: own, cache: 'miss' })
     }
     const coalesced = { fill: running.fill, cache: 'coalesced' } as const
@@ -82,7 +82,7 @@ export function createProxiedBlobs({
     const joined = await join(name, digest, coalesced).catch(() => undefined)
     if (joined !== undefined) return joined
     await running.fill.done
-    return fill(name, digest)
+    return open(name, digest)
   }
 
   const open = async (name: RepositoryName, digest: Digest): Promise<OpenedBlob | undefined> => {
@@ -108,7 +108,7 @@ export function createProxiedBlobs({
         if (content !== undefined) return { size: content.size, cache: 'hit' }
       }
       const stat = await permissions.stat(name, digest)
-      return stat && { size: stat.size ?? sizeOf(digest), cache: 'miss' }
+      return stat && { size: stat.size ?? sizeOf(name, digest), cache: 'miss' }
     },
   }
 }

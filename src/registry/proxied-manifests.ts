@@ -40,7 +40,7 @@ type ProxiedManifestsOptions = {
   readonly tally: Tally
   readonly telemetry: Telemetry
   /** A manifest was taken in, or read. */
-  readonly onManifest: (known: KnownManifest) => void
+  readonly onManifest: (name: RepositoryName, known: KnownManifest) => void
 }
 
 type Context = { readonly name: RepositoryName; readonly digest: Digest }
@@ -57,7 +57,7 @@ export function createProxiedManifests(options: ProxiedManifestsOptions): Proxie
   ): Promise<KnownManifest> => {
     tally.fetched('manifest', bytes.length)
     const known = asUpstreams(remote.origin, () => manifests.remember(name, digest, bytes))
-    onManifest(known)
+    onManifest(name, known)
     await cache.put(digest, bytes)
     await links.addManifest(name, digest).catch((err: unknown) => {
       telemetry.log.warn({ upstream, repository: name, digest, err }, 'manifest was not stored')
@@ -116,7 +116,7 @@ export function createProxiedManifests(options: ProxiedManifestsOptions): Proxie
   ): Promise<FoundManifest | undefined> => {
     const known = await manifests.stored(name, digest)
     if (known === undefined) return request(name, digest)
-    onManifest(known)
+    onManifest(name, known)
     return { known, cache: 'hit' }
   }
 

@@ -1,6 +1,5 @@
 import { LRUCache } from 'lru-cache'
 import { bounded } from '../oci/bounded.ts'
-import type { Digest } from '../oci/digest.ts'
 import { joinName, type RepositoryName } from '../oci/reference.ts'
 import type { BlobCache } from '../store/store.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
@@ -31,9 +30,10 @@ const mostSizes = 100_000
 export function createProxied(options: ProxiedOptions) {
   const { prefix, upstream, remote, links, cache, telemetry } = options
   const { ttl, staleIfError } = options.tags
-  const sizes = new LRUCache<Digest, number>({ ...bounded(mostSizes) })
-  const learnSizes = ({ references }: KnownManifest): void => {
-    for (const { digest, size } of references) sizes.set(digest, size)
+  // What one repository's manifest says of a blob, another's need not believe.
+  const sizes = new LRUCache<string, number>({ ...bounded(mostSizes) })
+  const learnSizes = (name: RepositoryName, { references }: KnownManifest): void => {
+    for (const { digest, size } of references) sizes.set(`${name}@${digest}`, size)
   }
 
   const tally = createTally(upstream, telemetry.metrics)
@@ -51,7 +51,7 @@ export function createProxied(options: ProxiedOptions) {
     cache,
     fills,
     permissions,
-    sizeOf: (digest) => sizes.get(digest),
+    sizeOf: (name, digest) => sizes.get(`${name}@${digest}`),
     tally,
   })
   const scope = `${upstream} ${prefix}`
@@ -104,8 +104,8 @@ export function createProxied(options: ProxiedOptions) {
     running: fills.running,
     catalog: async () => (await links.repositories()).map((name) => joinName(prefix, name)),
     close: async () => {
-      await fills.close()
-      await prefetch?.close()
+      // At the same time: the one must not begin what the other has just ended.
+      await Promise.all([prefetch?.close(), fills.close()])
     },
   }
 }

@@ -136,7 +136,7 @@ export function createRegistry({
   const routes: Route[] = [
     ...proxied.map((upstream) => ({
       ...upstream,
-      hosts: [new URL(upstream.remote.origin).host, upstream.prefix],
+      hosts: [new URL(upstream.remote.origin).host, upstream.prefix].filter(Boolean),
     })),
     ...hosted.prefixes.map((prefix) => ({
       prefix,

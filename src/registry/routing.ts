@@ -26,10 +26,16 @@ export function createRouting(routes: readonly Route[]): Registry['resolve'] {
     .map((route) => ({ ...route, serves: globs(route.repositories) }))
     .toSorted((a, b) => b.prefix.length - a.prefix.length)
 
+  const ownerOf = (name: RepositoryName) =>
+    byLength.find(({ prefix }) => nameBelow(prefix, name) !== undefined)
+
   return (name, namespace) => {
     if (namespace !== undefined && !isOurs(namespace)) {
       const route = byLength.find(({ hosts }) => hosts.includes(namespace))
       if (route === undefined) throw unknown(`no upstream is configured for ${namespace}`)
+      const full = joinName(route.prefix, name)
+      // Access is decided by the name: one name must not be two repositories.
+      if (ownerOf(full) !== route) throw unknown(`${full} is the name of another repository here`)
       return { ...open(route, name), namespace }
     }
     for (const route of byLength) {

@@ -155,13 +155,25 @@ export function createExchange(options: ExchangeOptions): Exchange {
           ? await sendAuthorized(question, url)
           : await sendOnce(question, url, trust, undefined)
     }
-    return { answer, from: url.origin }
+    return { answer, from: url }
   }
+
+  /** An object store that has lost what the registry has is broken: its 404 is not the registry's. */
+  const speaksForRegistry = ({ origin, pathname }: URL): boolean =>
+    origin === base.origin || pathname.startsWith('/v2/')
 
   const askOnce = async (question: Question): Promise<Answer> => {
     const url = urlOf(base, question.path)
     const { answer, from } = await follow(question, url, await sendAuthorized(question, url))
-    if (refusals.has(answer.status) || answer.status >= 500) throw await refusalOf(answer, from)
+    if (refusals.has(answer.status) || answer.status >= 500)
+      throw await refusalOf(answer, from.origin)
+    if (answer.status >= 400 && answer.status !== 416 && !speaksForRegistry(from)) {
+      answer.drop()
+      throw new RegistryError('UNAVAILABLE', {
+        message: `${from.origin}, where ${base.origin} leads to, answered ${answer.status}`,
+        status: 502,
+      })
+    }
     return answer
   }
 

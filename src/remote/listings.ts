@@ -11,6 +11,7 @@ import type { Answer } from './transport.ts'
 const pageSize = 1000
 const mostPages = 200
 const longestPage = 8 * 1024 * 1024
+const longestList = 32 * 1024 * 1024
 
 const tagsSchema = z.looseObject({ tags: z.array(z.string()).nullish() })
 const indexSchema = z.looseObject({ manifests: z.array(z.unknown()).nullish() })
@@ -63,6 +64,7 @@ async function fetchPages<Page>(
   mediaType?: string,
 ): Promise<readonly Page[] | undefined> {
   const pages: Page[] = []
+  let bytes = 0
   let next: string | undefined = first
   while (next !== undefined) {
     if (pages.length === mostPages) throw broken(origin, `${path} has more than ${mostPages} pages`)
@@ -75,7 +77,10 @@ async function fetchPages<Page>(
       if (pages.length > 0) throw broken(origin, `${path} broke off with ${answer.status}`)
       return undefined
     }
-    pages.push(readPage(await readBody(answer, longestPage), schema, origin, path))
+    const body = await readBody(answer, longestPage)
+    bytes += body.length
+    if (bytes > longestList) throw broken(origin, `${path} is longer than ${longestList} bytes`)
+    pages.push(readPage(body, schema, origin, path))
     next = nextPage(answer.header('link'), origin, first)
   }
   return pages

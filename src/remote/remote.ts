@@ -214,13 +214,19 @@ export function createRemote(options: RemoteOptions): Remote {
 
     resolve: async (name, tag) => {
       const path = `${pathOf(name)}/manifests/${tag}`
-      const answer = await questions.ask({
-        method: 'HEAD',
-        path,
-        scope: scopeOf(name),
-        headers: { accept: manifestTypes },
-        patient: false,
-      })
+      const answer = await questions
+        .ask({
+          method: 'HEAD',
+          path,
+          scope: scopeOf(name),
+          headers: { accept: manifestTypes },
+          patient: false,
+        })
+        .catch((error: unknown) => {
+          if (isRegistryError(error, 'DENIED')) return undefined
+          throw error
+        })
+      if (answer === undefined) return manifest(name, { tag }, false)
       answer.drop()
       if (answer.status === 404) return undefined
       const digest = answer.header('docker-content-digest')

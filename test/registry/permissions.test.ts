@@ -163,3 +163,14 @@ test('a manifest that is cached for one repository is asked for at the upstream 
   assert.equal((await manifest(yours)).status, 404)
   assert.equal((await manifest(mine)).headers['x-cache'], 'hit')
 })
+
+test("what one repository's manifest says of a blob's size does not hold for another", async () => {
+  const layer = randomBlob(5000)
+  upstream.put(mine, 'v1', makeImage({ layers: [layer] }))
+  const liar = makeImage({ layers: [{ ...layer, bytes: layer.bytes.subarray(0, 1) }] })
+  upstream.put(yours, 'v1', liar)
+  for (const name of [mine, yours])
+    assert.equal((await get(`${berth.url}/v2/${name}/manifests/v1`)).status, 200)
+  const reply = await pull(mine, layer)
+  assert.deepEqual([reply.status, reply.body], [200, layer.bytes])
+})

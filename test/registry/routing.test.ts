@@ -124,3 +124,13 @@ test('whatever the prefixes, a name leads to the longest that it is below', () =
     }),
   )
 })
+
+test('a namespace does not give one name to two repositories', () => {
+  const resolve = routing(
+    { prefix: '', hosts: ['default.example'] },
+    { prefix: 'docker.io', hosts: ['registry-1.docker.io', 'docker.io'] },
+  )
+  assert.equal(resolve('team/app', 'default.example').led, '|team/app')
+  assert.throws(() => resolve('docker.io/team/app', 'default.example'), refused('NAME_UNKNOWN'))
+  assert.equal(resolve('docker.io/team/app', 'docker.io').led, 'docker.io|docker.io/team/app')
+})

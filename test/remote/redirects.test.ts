@@ -4,7 +4,7 @@ import { isRegistryError } from '../../src/oci/errors.ts'
 import { parseRepositoryName, type Tag } from '../../src/oci/reference.ts'
 import type { Remote, RemoteOptions } from '../../src/remote/remote.ts'
 import { createCanaries } from '../support/canaries.ts'
-import { randomBlob } from '../support/images.ts'
+import { makeImage, randomBlob } from '../support/images.ts'
 import { changingSource, openRemote, readAll, tellingTelemetry } from '../support/remotes.ts'
 import { sendJson, startWebServer, type WebServer } from '../support/web-server.ts'
 
@@ -200,4 +200,37 @@ test('tags, manifests and HEAD are redirected by the same rules', async () => {
   redirecting(307, `${storage.url}/object`)
   await open().statBlob(name, blob.digest)
   assert.equal(storage.requests.at(-1)?.method, 'HEAD')
+})
+
+test("a storage that has lost an object is broken, and its words are not the registry's", async () => {
+  storage.answer((_seen, response) =>
+    sendJson(response, {}, response.req.url === '/gone' ? 404 : 400),
+  )
+  try {
+    for (const [object, status] of [
+      ['gone', 404],
+      ['expired', 400],
+    ] as const) {
+      redirecting(307, `${storage.url}/${object}`)
+      await assertRefused(new RegExp(`where .* leads to, answered ${status}`))
+    }
+    // Another registry speaks for this one: registry.k8s.io leads to Artifact Registry.
+    storage.answer((_seen, response) => sendJson(response, {}, 404))
+    redirecting(307, `${storage.url}/v2/elsewhere/blobs/${blob.digest}`)
+    assert.equal(await pull(), undefined)
+  } finally {
+    storage.answer((_seen, response) => void response.end(blob.bytes))
+  }
+})
+
+test('a tag whose HEAD is refused is asked for by GET', async () => {
+  const image = makeImage()
+  registry.answer((seen, response) => {
+    if (seen.headers['authorization'] !== `Bearer ${token}`) return sendJson(response, {}, 401)
+    if (seen.method === 'HEAD') return void response.writeHead(403).end()
+    response.end(image.bytes)
+  })
+  const found = await open().resolve(name, 'v1' as Tag)
+  assert.ok(typeof found === 'object')
+  assert.equal(found.digest, image.digest)
 })

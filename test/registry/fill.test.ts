@@ -1,0 +1,48 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { isRegistryError } from '../../src/oci/errors.ts'
+import { startFill } from '../../src/registry/fill.ts'
+import type { BlobCache } from '../../src/store/store.ts'
+import { blobOf, randomBlob } from '../support/images.ts'
+
+/** A fill of what the upstream says is empty, in a cache that has no room for anything. */
+function fillOfNothing(digest: ReturnType<typeof blobOf>['digest']) {
+  let dropped = 0
+  const failures: unknown[] = []
+  const blobs: Pick<BlobCache, 'create'> = { create: async () => undefined }
+  const fill = startFill({
+    digest,
+    expectedSize: undefined,
+    blobs: blobs as BlobCache,
+    open: async () => ({
+      size: 0,
+      from: 0,
+      body: (async function* () {})() as never,
+      drop: () => {
+        dropped += 1
+      },
+    }),
+    signal: new AbortController().signal,
+    onBytes: () => {},
+    onResume: () => {},
+    onAbsent: () => {},
+    onFailure: (error) => void failures.push(error),
+  })
+  return { fill, failures, dropped: () => dropped }
+}
+
+test('a blob that is said to be empty, and is not, is wrong, also where nothing is stored (INV 1)', async () => {
+  const { fill, failures, dropped } = fillOfNothing(randomBlob(10).digest)
+  await assert.rejects(fill.join(), (error) => isRegistryError(error, 'DIGEST_INVALID'))
+  await fill.done
+  assert.equal(failures.length, 1)
+  assert.equal(dropped(), 1)
+})
+
+test('the empty blob goes by where nothing is stored', async () => {
+  const { fill, failures } = fillOfNothing(blobOf(Buffer.alloc(0)).digest)
+  const joined = await fill.join()
+  assert.deepEqual([joined?.content.size, joined?.bypassed], [0, true])
+  joined?.content.close()
+  assert.deepEqual(failures, [])
+})
