@@ -1,5 +1,4 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { z } from 'zod'
 import { isRegistryError, RegistryError } from '../oci/errors.ts'
 import type { Metrics } from '../telemetry/telemetry.ts'
 import type { Attempt, Authorization } from './authorization.ts'
@@ -7,6 +6,7 @@ import { type Breaker, longestQuiet, parseRetryAfter } from './breaker.ts'
 import { UpstreamFailure } from './faults.ts'
 import type { Origins, Trust } from './origins.ts'
 import { readBody } from './read-body.ts'
+import { reasonIn } from './reason.ts'
 import type { Release, Slots } from './slots.ts'
 import type { Answer, Transport } from './transport.ts'
 
@@ -61,13 +61,8 @@ const longestRetryAfter = 3600
 const patience = 30_000
 const redirects = new Set([301, 302, 303, 307, 308])
 const refusals = new Set([401, 403, 429])
-/** How much of an upstream's own words is read, in bytes, and passed on, in characters. */
+/** How much of an upstream's own words is read, in bytes. */
 const longestReason = 16 * 1024
-const shownReason = 300
-
-const errorSchema = z.looseObject({
-  errors: z.array(z.looseObject({ message: z.string().optional() })),
-})
 
 /**
  * 1. Ask the breaker, and take a slot, so that the upstream never sees more than so many requests
@@ -312,24 +307,6 @@ function softened(error: unknown): unknown {
     retryAfter: Math.min(Math.ceil(retryAfter), longestQuiet / 1000),
     cause: error,
   })
-}
-
-/** An OCI error's message, or plain text; never markup. */
-function reasonIn(body: Buffer): string {
-  const text = body.toString('utf8')
-  const reason = messageIn(text) ?? (/[<{]/.test(text) ? '' : text)
-  return reason
-    .replace(/[^\x20-\x7e]+/g, ' ')
-    .trim()
-    .slice(0, shownReason)
-}
-
-function messageIn(text: string): string | undefined {
-  try {
-    return errorSchema.parse(JSON.parse(text)).errors[0]?.message
-  } catch {
-    return undefined
-  }
 }
 
 function forbiddenRedirect(origin: string, target: URL | null): RegistryError {
