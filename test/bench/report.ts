@@ -28,6 +28,7 @@ export function toPicture(rows: readonly Row[], subtitle: string): string {
   const height = 70 + rows.length * rowHeight
   const body = rows.map((row, at) => drawRow(row, 60 + at * rowHeight)).join('\n')
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" font-family="system-ui, sans-serif" font-size="13">
+<title>Berth against its targets</title>
 <style>text{fill:#24292f}.dim{fill:#656d76}@media (prefers-color-scheme:dark){text{fill:#e6edf3}.dim{fill:#8b949e}}</style>
 <text x="16" y="24" font-size="16" font-weight="600">Berth against its targets</text>
 <text x="16" y="44" class="dim">${escapeXml(subtitle)} Right of the line: better than the target.</text>
