@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto'
 import type { Ambient, Config } from '../config/config.ts'
-import { type CredentialsOptions, createCredentials } from '../credentials/credentials.ts'
+import { createCredentials } from '../credentials/credentials.ts'
 import type { UpstreamOptions } from '../registry/registry.ts'
 import { createRemote } from '../remote/remote.ts'
 import { createDiskLinks } from '../store/store.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
+import { credentialsOptions } from './credentials-options.ts'
 
 type Upstream = Config['upstreams'][number]
 
@@ -45,27 +46,13 @@ export function createUpstream(
   }
 }
 
-function credentialsOptions(
-  credentials: Upstream['credentials'],
-  ambient: Ambient,
-): CredentialsOptions {
-  if (credentials.type !== 'google') return credentials
-  return {
-    ...credentials,
-    file: credentials.file ?? ambient.googleCredentials,
-    metadataHost: ambient.metadataHost,
-  }
-}
-
 /**
  * What one upstream says of its repositories, to one identity, holds for no other: who configures
  * another gets another directory. The host is in front for whoever looks.
  */
 function scopeOf({ prefix, url, credentials }: Upstream): string {
-  const { type } = credentials
-  const who =
-    type === 'static' ? credentials.username : type === 'anonymous' ? '' : (credentials.file ?? '')
-  const hash = createHash('sha256').update([prefix, url, type, who].join('\n')).digest('hex')
+  const who = JSON.stringify({ ...credentials, password: undefined, passwordFile: undefined })
+  const hash = createHash('sha256').update([prefix, url, who].join('\n')).digest('hex')
   const host = new URL(url).hostname.replace(/[^a-z0-9.-]/g, '') || 'upstream'
   return `${host}_${hash.slice(0, 12)}`
 }

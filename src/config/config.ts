@@ -30,6 +30,17 @@ class ConfigError extends Error {
 export type Ambient = {
   readonly googleCredentials: string | undefined
   readonly metadataHost: string | undefined
+  /** docker's config.json, whether it exists or not. */
+  readonly dockerConfig: string
+  readonly azure: {
+    readonly tenantId: string | undefined
+    readonly clientId: string | undefined
+    readonly clientSecret: string | undefined
+    readonly federatedTokenFile: string | undefined
+    readonly authorityHost: string | undefined
+    readonly identityEndpoint: string | undefined
+    readonly identityHeader: string | undefined
+  }
   readonly proxy: {
     readonly http: string | undefined
     readonly https: string | undefined
@@ -160,11 +171,22 @@ function readAmbient(environment: Environment): Ambient {
   const either = (name: string) => environment[name] || environment[name.toLowerCase()] || undefined
   const gcloud = environment['CLOUDSDK_CONFIG'] ?? join(homedir(), '.config', 'gcloud')
   const wellKnown = join(gcloud, 'application_default_credentials.json')
+  const set = (name: string) => environment[name] || undefined
   return {
     googleCredentials:
       environment['GOOGLE_APPLICATION_CREDENTIALS'] ||
       (existsSync(wellKnown) ? wellKnown : undefined),
-    metadataHost: environment['GCE_METADATA_HOST'] || undefined,
+    metadataHost: set('GCE_METADATA_HOST'),
+    dockerConfig: join(set('DOCKER_CONFIG') ?? join(homedir(), '.docker'), 'config.json'),
+    azure: {
+      tenantId: set('AZURE_TENANT_ID'),
+      clientId: set('AZURE_CLIENT_ID'),
+      clientSecret: set('AZURE_CLIENT_SECRET'),
+      federatedTokenFile: set('AZURE_FEDERATED_TOKEN_FILE'),
+      authorityHost: set('AZURE_AUTHORITY_HOST'),
+      identityEndpoint: set('IDENTITY_ENDPOINT'),
+      identityHeader: set('IDENTITY_HEADER'),
+    },
     proxy: { http: either('HTTP_PROXY'), https: either('HTTPS_PROXY'), no: either('NO_PROXY') },
   }
 }

@@ -40,10 +40,65 @@ const credentials = z.discriminatedUnion('type', [
       .boolean()
       .prefault(false)
       .describe('Ask anonymously where there is neither a file nor a metadata server'),
+    access: z
+      .enum(['pull', 'push'])
+      .prefault('pull')
+      .describe('What its tokens are for: the narrowest scope that allows it is asked for'),
   }),
   z.strictObject({
-    type: z.literal('docker-config').describe("An entry of docker's config.json"),
-    file: file.describe('A config.json, or the .dockerconfigjson of an imagePullSecret'),
+    type: z
+      .literal('aws')
+      .describe("Amazon ECR and ECR Public, by AWS's default credential provider chain"),
+    region: z
+      .string()
+      .min(1)
+      .optional()
+      .describe("The registry's region, if it is not in the host name"),
+    profile: z
+      .string()
+      .min(1)
+      .optional()
+      .describe("A profile of AWS's own configuration files; else $AWS_PROFILE"),
+  }),
+  z.strictObject({
+    type: z
+      .literal('azure')
+      .describe(
+        'Azure Container Registry: workload identity, a client secret, or a managed identity',
+      ),
+    tenantId: z.string().min(1).optional().describe('Else $AZURE_TENANT_ID'),
+    clientId: z
+      .string()
+      .min(1)
+      .optional()
+      .describe('Of the application or of the managed identity; else $AZURE_CLIENT_ID'),
+    clientSecretFile: file.optional().describe('Else $AZURE_CLIENT_SECRET'),
+    federatedTokenFile: file
+      .optional()
+      .describe("A projected service account's token; else $AZURE_FEDERATED_TOKEN_FILE"),
+    authorityHost: z
+      .url({ protocol: /^https?$/ })
+      .optional()
+      .describe("Entra's URL, for clouds of their own; else $AZURE_AUTHORITY_HOST"),
+  }),
+  z.strictObject({
+    type: z
+      .literal('docker-config')
+      .describe("What docker's config.json says, with the credential helpers that it names"),
+    file: file
+      .optional()
+      .describe(
+        'A config.json, or the .dockerconfigjson of an imagePullSecret; else $DOCKER_CONFIG/config.json, then ~/.docker/config.json',
+      ),
+  }),
+  z.strictObject({
+    type: z.literal('docker-helper').describe('A program docker-credential-HELPER on the path'),
+    helper: z
+      .string()
+      .regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/, {
+        message: 'expected a name such as ecr-login, without docker-credential- in front',
+      })
+      .describe('The program, without docker-credential- in front'),
   }),
   z
     .strictObject({

@@ -1,5 +1,8 @@
 import type { Telemetry } from '../telemetry/telemetry.ts'
+import { createAwsSource } from './aws.ts'
+import { createAzureSource } from './azure.ts'
 import { createDockerConfigSource } from './docker-config.ts'
+import { createDockerHelperSource } from './docker-helper.ts'
 import { createGoogleSource } from './google.ts'
 import { keepFresh } from './keep-fresh.ts'
 import { createStaticSource } from './static.ts'
@@ -13,9 +16,21 @@ export type Credential =
    * An OAuth 2 access token: sent as Bearer, or as the password of `username` at a token endpoint.
    */
   | { readonly kind: 'access-token'; readonly username: string; readonly token: string }
+  /**
+   * An OAuth 2 refresh token, what docker calls an identity token: good at a token endpoint alone
+   * (distribution, "Token Authentication: OAuth2"). `username` is what registries take it as a
+   * password of; empty where none does.
+   */
+  | { readonly kind: 'identity-token'; readonly username: string; readonly token: string }
 
-/** A credential as its source gave it. `lifetime` in milliseconds from now; absent: for ever. */
-export type Fetched = { readonly credential: Credential; readonly lifetime?: number }
+/** A credential as its source gave it, times in milliseconds from now. */
+export type Fetched = {
+  readonly credential: Credential
+  /** When it really expires; absent: never, or nobody knows. */
+  readonly lifetime?: number | undefined
+  /** When to ask the source again; absent: well before it expires. It stays good beyond that. */
+  readonly refreshAfter?: number | undefined
+}
 
 /**
  * Where credentials come from: one exchange with a file, a helper or a cloud, nothing kept. `fetch`
@@ -27,12 +42,28 @@ export interface CredentialSource {
    * by a fetch.
    */
   readonly identity: () => string
+  /** Where the credential comes from, for people: which file, server or program. Never a secret. */
+  readonly source: () => string
+  /**
+   * @throws CredentialError, or another error, with what was attempted and what came of it.
+   */
   readonly fetch: () => Promise<Fetched>
+  /**
+   * What to change when the upstream refuses to let us read `repository` (as the upstream names it;
+   * empty: the registry as a whole). Undefined where nobody can know.
+   */
+  readonly remedy?: (repository: string) => string | undefined
 }
 
 /** A credential that is always fresh. */
 export interface Credentials {
   identity(): string
+  /** Where it comes from, for people. */
+  source(): string
+  /** What to change when the upstream refuses us `repository`; see CredentialSource. */
+  remedy(repository: string): string | undefined
+  /** Milliseconds until the one that is held expires; undefined: none is held, or it never does. */
+  validFor(): number | undefined
   /**
    * @throws RegistryError UNAVAILABLE when there is none: it never got one, or the last one has
    * expired.
@@ -54,6 +85,30 @@ export type CredentialsOptions =
       readonly passwordFile?: string | undefined
     }
   | { readonly type: 'docker-config'; readonly file: string }
+  /** A program `docker-credential-HELPER` on the path. */
+  | { readonly type: 'docker-helper'; readonly helper: string }
+  | {
+      readonly type: 'aws'
+      /** Of the registry; without it the one in the upstream's host name. */
+      readonly region?: string | undefined
+      /** A section of AWS's own configuration files. */
+      readonly profile?: string | undefined
+    }
+  | {
+      readonly type: 'azure'
+      readonly tenantId?: string | undefined
+      /** Of the application, or of the user-assigned managed identity. */
+      readonly clientId?: string | undefined
+      readonly clientSecret?: string | undefined
+      readonly clientSecretFile?: string | undefined
+      /** A projected service account token, for workload identity. */
+      readonly federatedTokenFile?: string | undefined
+      /** URL of Entra; without it the public cloud's. */
+      readonly authorityHost?: string | undefined
+      /** Where App Service and Container Apps give out tokens, and the header that opens it. */
+      readonly identityEndpoint?: string | undefined
+      readonly identityHeader?: string | undefined
+    }
   | {
       readonly type: 'google'
       /** Path of a credential configuration or key; without it the metadata server is asked. */
@@ -63,6 +118,8 @@ export type CredentialsOptions =
        * like.
        */
       readonly metadataHost?: string | undefined
+      /** What tokens are for: the narrowest scope that allows it is asked for. */
+      readonly access: 'pull' | 'push'
       /**
        * Where there is neither file nor metadata server: anonymous instead of an error at each
        * request.
@@ -70,31 +127,54 @@ export type CredentialsOptions =
       readonly optional: boolean
     }
 
+/**
+ * A pod's service account token, given with a request instead of found in a file (the kubelet's
+ * credential provider), and the annotations of its service account.
+ */
+export type WorkloadToken = {
+  readonly token: string
+  readonly annotations: Readonly<Record<string, string>>
+}
+
 type Context = {
   /** `host[:port]` of the upstream, as docker's configuration names it. */
   readonly host: string
   /** The upstream's name in metrics and logs. */
   readonly upstream: string
   readonly telemetry: Telemetry
+  /** Stands for the subject token that google, aws and azure would read from a file. */
+  readonly workloadToken?: WorkloadToken | undefined
 }
 
 /** The composition of a source and the one wrapper that keeps what it gives fresh. */
 export function createCredentials(options: CredentialsOptions, context: Context): Credentials {
-  return keepFresh(createSource(options, context.host), context)
+  return keepFresh(createSource(options, context), context)
 }
 
-function createSource(options: CredentialsOptions, host: string): CredentialSource {
+function createSource(
+  options: CredentialsOptions,
+  { host, workloadToken }: Context,
+): CredentialSource {
   switch (options.type) {
     case 'anonymous':
       return {
         identity: () => 'anonymous',
+        source: () => 'no credentials are configured',
         fetch: async () => ({ credential: { kind: 'anonymous' } }),
+        remedy: () =>
+          'it may be private: configure credentials for this upstream (upstreams[].credentials)',
       }
     case 'static':
       return createStaticSource(options)
     case 'docker-config':
       return createDockerConfigSource({ file: options.file, host })
+    case 'docker-helper':
+      return createDockerHelperSource({ helper: options.helper, host })
     case 'google':
-      return createGoogleSource(options)
+      return createGoogleSource({ ...options, host, workloadToken })
+    case 'aws':
+      return createAwsSource({ ...options, host, workloadToken })
+    case 'azure':
+      return createAzureSource({ ...options, host, workloadToken })
   }
 }

@@ -28,6 +28,7 @@ export function createDockerConfigSource({ file, host }: DockerConfigOptions): C
   let username = `the entry for ${host} in ${file}`
   return {
     identity: () => username,
+    source: () => `the entry for ${host} in ${file}`,
     fetch: async () => {
       const { auths } = await readJsonFile(file, schema)
       const key = keysFor(host).find((candidate) => candidate in auths)
@@ -35,7 +36,7 @@ export function createDockerConfigSource({ file, host }: DockerConfigOptions): C
       if (entry === undefined) throw new Error(`${file} has no entry for ${host} under "auths"`)
       const credential = credentialOf(entry, `the entry for ${host} in ${file}`)
       username = credential.username
-      return { credential, lifetime: rereadAfter }
+      return { credential, refreshAfter: rereadAfter }
     },
   }
 }

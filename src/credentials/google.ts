@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { z } from 'zod'
-import type { CredentialSource, Fetched } from './credentials.ts'
+import type { CredentialSource, Fetched, WorkloadToken } from './credentials.ts'
 import { readJsonFile } from './json-file.ts'
 
 /** The user name that Artifact Registry's token endpoint wants beside an access token. */
@@ -19,6 +19,9 @@ type GoogleOptions = {
   readonly file?: string | undefined
   readonly metadataHost?: string | undefined
   readonly optional: boolean
+  readonly access: 'pull' | 'push'
+  readonly host: string
+  readonly workloadToken?: WorkloadToken | undefined
 }
 
 /**
@@ -39,6 +42,7 @@ export function createGoogleSource({
       : `the credentials in ${file}`
   return {
     identity: () => identity,
+    source: () => file ?? 'the metadata server',
     fetch: async () => {
       if (file !== undefined) {
         const configuration = await readJsonFile(file, configurationSchema)

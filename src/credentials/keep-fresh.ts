@@ -1,15 +1,16 @@
 import { isDeepStrictEqual } from 'node:util'
 import { RegistryError } from '../oci/errors.ts'
 import { redact, type Telemetry } from '../telemetry/telemetry.ts'
+import { CredentialError } from './credential-error.ts'
 import type { Credential, CredentialSource, Credentials, Fetched } from './credentials.ts'
 
 /** An exchange that takes longer has failed, in milliseconds. */
 const exchangeDeadline = 10_000
 /**
- * The part of its life after which a credential is exchanged in the background, and how far
- * replicas spread.
+ * The part of its life after which a credential is exchanged in the background, at the latest, and how
+ * far replicas spread.
  */
-const refreshAt = 0.75
+const refreshAt = 0.8
 const jitter = 0.1
 /** Between background attempts after a failure, doubling, in milliseconds. */
 const firstRetry = 1000
@@ -33,7 +34,7 @@ type Context = { readonly upstream: string; readonly telemetry: Telemetry }
 /**
  * 1. The first request, or a start in the background, exchanges; everybody waits for the same
  *    exchange.
- * 2. At three quarters of its life the credential is exchanged again in the background. Until that
+ * 2. At about three quarters of its life the credential is exchanged again in the background. Until that
  *    works the last good one serves, to its real expiry. Expiry is counted on the monotonic clock,
  *    which does not jump.
  * 3. A refused credential is exchanged once, by whoever was refused first; the others get the
@@ -62,7 +63,7 @@ export function keepFresh(source: CredentialSource, { upstream, telemetry }: Con
   }
 
   const keep = (fetched: Fetched): Credential => {
-    const { lifetime: told = Number.POSITIVE_INFINITY } = fetched
+    const { lifetime: told = Number.POSITIVE_INFINITY, refreshAfter } = fetched
     const credential = sameOr(held?.credential, fetched.credential)
     const lifetime = told > 0 ? told : unlikelyLifetime
     held = { credential, validUntil: performance.now() + lifetime }
@@ -70,16 +71,17 @@ export function keepFresh(source: CredentialSource, { upstream, telemetry }: Con
     lastExchange = performance.now()
     retryDelay = firstRetry
     metrics.tokenRefreshes.inc({ upstream, outcome: 'success' })
-    if (Number.isFinite(lifetime)) {
+    if (Number.isFinite(lifetime))
       metrics.tokenExpiry.set({ upstream }, (Date.now() + lifetime) / 1000)
-      schedule(lifetime * (refreshAt + jitter * (Math.random() - 0.5)))
-    }
+    const next = Math.min(lifetime * refreshAt, refreshAfter ?? Number.POSITIVE_INFINITY)
+    if (Number.isFinite(next)) schedule(next * (1 - jitter * Math.random()))
     return credential
   }
 
   const fail = (cause: unknown): never => {
     const error = new RegistryError('UNAVAILABLE', {
       message: `no credential for ${upstream} as ${source.identity()}: ${redact(cause instanceof Error ? cause.message : String(cause))}`,
+      advice: cause instanceof CredentialError ? cause.advice : undefined,
       retryAfter: 5,
       cause,
     })
@@ -108,6 +110,12 @@ export function keepFresh(source: CredentialSource, { upstream, telemetry }: Con
   schedule(0)
   return {
     identity: source.identity,
+    source: source.source,
+    remedy: (repository) => source.remedy?.(repository),
+    validFor: () => {
+      const left = (held?.validUntil ?? Number.POSITIVE_INFINITY) - performance.now()
+      return Number.isFinite(left) ? Math.max(left, 0) : undefined
+    },
     current: async () => {
       const credential = valid()
       if (credential !== undefined) return credential

@@ -21,6 +21,7 @@ export function createStaticSource({
 }: StaticOptions): CredentialSource {
   return {
     identity: () => username,
+    source: () => (passwordFile === undefined ? 'the configuration' : passwordFile),
     fetch: async () => {
       if (passwordFile === undefined)
         return { credential: { kind: 'password', username, password: password ?? '' } }
@@ -30,7 +31,7 @@ export function createStaticSource({
         username,
         password: text.replace(/\r?\n$/, ''),
       } as const
-      return { credential, lifetime: rereadAfter }
+      return { credential, refreshAfter: rereadAfter }
     },
   }
 }

@@ -1,4 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import { isRegistryError } from '../oci/errors.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 
 /**
@@ -24,6 +25,7 @@ export function createAccessLog({ log, metrics }: Telemetry) {
         ...told,
         error: undefined,
         status,
+        reason: status >= 400 && status < 500 ? reasonOf(told.error) : undefined,
         ms: Math.round(milliseconds * 10) / 10,
         remote,
         agent: request.headers['user-agent']?.slice(0, longestAgent),
@@ -33,6 +35,11 @@ export function createAccessLog({ log, metrics }: Telemetry) {
       else log.info(fields, 'request')
     })
   }
+}
+
+/** Of a refusal, what the client was told; 404 and the like speak for themselves. */
+function reasonOf(error: unknown): string | undefined {
+  return isRegistryError(error, 'DENIED') ? error.message : undefined
 }
 
 /** In characters. */

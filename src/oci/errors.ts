@@ -29,8 +29,10 @@ const codes = {
 export type ErrorCode = keyof typeof codes
 
 type RegistryErrorOptions = {
-  /** What was attempted on what, and what to do about it. Shown to the client: never a secret. */
+  /** What was attempted on what, and what came of it. Shown to the client: never a secret. */
   readonly message?: string
+  /** What to do about it; told after the message. */
+  readonly advice?: string | undefined
   /**
    * Instead of the code's own status: the same fault is 400 from a client and 502 from an upstream.
    */
@@ -48,10 +50,18 @@ export class RegistryError extends Error {
   readonly code: ErrorCode
   readonly status: number
   readonly retryAfter: number | undefined
+  readonly advice: string | undefined
 
-  constructor(code: ErrorCode, { message, status, retryAfter, cause }: RegistryErrorOptions = {}) {
-    super(message ?? codes[code][1], cause === undefined ? {} : { cause })
+  constructor(
+    code: ErrorCode,
+    { message = codes[code][1], advice, status, retryAfter, cause }: RegistryErrorOptions = {},
+  ) {
+    super(
+      advice === undefined ? message : `${message}; ${advice}`,
+      cause === undefined ? {} : { cause },
+    )
     this.code = code
+    this.advice = advice
     this.status = status ?? codes[code][0]
     this.retryAfter = retryAfter
   }

@@ -7,7 +7,8 @@ import { parseRetryAfter } from './breaker.ts'
 import { parseChallenges } from './challenge.ts'
 import type { Origins } from './origins.ts'
 import { readBody } from './read-body.ts'
-import type { Transport } from './transport.ts'
+import { reasonIn } from './reason.ts'
+import type { Answer, Request, Transport } from './transport.ts'
 
 /** What one request has tried so far, and what that was made from, so that nothing is tried twice. */
 export type Attempt = {
@@ -31,9 +32,10 @@ export type Attempt = {
  *    refusal.
  */
 export interface Authorization {
-  header(attempt: Attempt, scope: string): Promise<string | undefined>
+  /** `repository` as the upstream names it; empty for the registry as a whole. */
+  header(attempt: Attempt, repository: string): Promise<string | undefined>
   /** After a 401 to `attempt`: true when asking once more may help. */
-  challenged(attempt: Attempt, scope: string, challenge: string | undefined): Promise<boolean>
+  challenged(attempt: Attempt, repository: string, challenge: string | undefined): Promise<boolean>
   /** After any other answer: what was sent is right. */
   accepted(attempt: Attempt): void
   /** A text that the upstream wrote, without what we sent to it. */
@@ -80,9 +82,9 @@ export function createAuthorization({
   const tokens = new LRUCache<string, string>({
     ...bounded(mostTokens),
     ignoreFetchAbort: true,
-    fetchMethod: async (scope, _stale, { options }) => {
+    fetchMethod: async (repository, _stale, { options }) => {
       if (scheme?.kind !== 'bearer') return undefined
-      const { token, life } = await requestToken(scheme, scope, await credentials.current())
+      const { token, life } = await requestToken(scheme, repository, await credentials.current())
       // A tenth early, so that it does not expire on its way.
       options.ttl = Math.max(life * 900, 1)
       return token
@@ -91,40 +93,32 @@ export function createAuthorization({
 
   const requestToken = async (
     bearer: Scheme & { kind: 'bearer' },
-    scope: string,
+    repository: string,
     credential: Credential,
   ) => {
     const trust = origins.realm(bearer.realm)
     if (trust === undefined) throw forbiddenRealm(origin, bearer.realm)
-    const url = new URL(bearer.realm)
-    if (bearer.service !== undefined) url.searchParams.set('service', bearer.service)
-    url.searchParams.set('scope', scope)
-    const basic = basicOf(credential)
-    const answer = await transport.send({
-      method: 'GET',
-      url,
-      trust,
-      headers: basic === undefined ? {} : { authorization: basic },
-    })
+    const asked = tokenRequest({ bearer, repository, credential })
+    const answer = await transport.send({ ...asked, trust })
     const body = await readBody(answer, longestTokenAnswer)
-    if (answer.status !== 200)
-      throw tokenRefused(answer.status, answer.header('retry-after'), url.origin)
-    return readToken(body, url.origin)
+    const { origin: realm } = bearer.realm
+    if (answer.status !== 200) throw tokenRefused(answer, { realm, repository, body })
+    return readToken(body, realm)
   }
 
   const tokenRefused = (
-    status: number,
-    retryAfter: string | undefined,
-    realm: string,
+    { status, header }: Answer,
+    { realm, repository, body }: { realm: string; repository: string; body: Buffer },
   ): RegistryError => {
-    const message = `${realm} answered ${status} when asked for a token for ${origin} as ${credentials.identity()}`
+    const reason = scrub(reasonIn(body))
+    const message = `${realm} answered ${status} when asked for a token for ${origin} as ${credentials.identity()}${reason && `: ${reason}`}`
     if (status === 429)
       return new RegistryError('TOOMANYREQUESTS', {
         message,
-        retryAfter: parseRetryAfter(retryAfter) ?? 5,
+        retryAfter: parseRetryAfter(header('retry-after')) ?? 5,
       })
     if (status === 400 || status === 401 || status === 403)
-      return new RegistryError('DENIED', { message })
+      return new RegistryError('DENIED', { message, advice: credentials.remedy(repository) })
     return new RegistryError('UNAVAILABLE', { message, retryAfter: 5 })
   }
 
@@ -158,9 +152,12 @@ export function createAuthorization({
    * A credential that the token endpoint refuses is renewed once; an endpoint that fails may have
    * moved, so it is learned anew.
    */
-  const tokenFor = async (scope: string, credential: Credential): Promise<string | undefined> => {
+  const tokenFor = async (
+    repository: string,
+    credential: Credential,
+  ): Promise<string | undefined> => {
     try {
-      return await tokens.fetch(scope)
+      return await tokens.fetch(repository)
     } catch (error) {
       if (!isRegistryError(error, 'DENIED')) {
         scheme = undefined
@@ -169,39 +166,44 @@ export function createAuthorization({
       const renewed = await credentials.renew(credential)
       if (renewed === credential) throw error
       await current()
-      return tokens.fetch(scope)
+      return tokens.fetch(repository)
     }
   }
 
   const headerFor = async (
-    scope: string,
+    repository: string,
     credential: Credential,
     known: Scheme | undefined,
   ): Promise<string | undefined> => {
     if (known?.kind === 'bearer') {
-      const token = await tokenFor(scope, credential)
+      const token = await tokenFor(repository, credential)
       return token === undefined ? undefined : `Bearer ${token}`
     }
     if (known?.kind === 'basic') return basicOf(credential)
     return credential.kind === 'access-token' ? `Bearer ${credential.token}` : undefined
   }
 
+  const scrub = (text: string): string => {
+    const secrets = [...tokens.values(), ...(madeFrom === undefined ? [] : secretsOf(madeFrom))]
+    return secrets.reduce((rest, secret) => rest.replaceAll(secret, '[redacted]'), text)
+  }
+
   return {
-    header: async (attempt, scope) => {
+    header: async (attempt, repository) => {
       const credential = await current()
       attempt.credential = credential
       attempt.scheme = scheme
-      attempt.sent = await headerFor(scope, credential, scheme)
+      attempt.sent = await headerFor(repository, credential, scheme)
       return attempt.sent
     },
 
-    challenged: async (attempt, scope, challenge) => {
+    challenged: async (attempt, repository, challenge) => {
       const { sent, credential } = attempt
       const wasRight = sent !== undefined && (attempt.scheme !== undefined || directWorked)
       if (wasRight && !attempt.renewed) {
         attempt.renewed = true
         // Whoever was refused before may have brought a new one.
-        if (sent === `Bearer ${tokens.peek(scope)}`) tokens.delete(scope)
+        if (sent === `Bearer ${tokens.peek(repository)}`) tokens.delete(repository)
         if (credential !== undefined) await credentials.renew(credential)
         return true
       }
@@ -216,15 +218,45 @@ export function createAuthorization({
       if (scheme === undefined && attempt.sent !== undefined) directWorked = true
     },
 
-    scrub: (text) => {
-      const secrets = [...tokens.values(), ...(madeFrom === undefined ? [] : secretsOf(madeFrom))]
-      return secrets.reduce((rest, secret) => rest.replaceAll(secret, '[redacted]'), text)
-    },
+    scrub,
   }
+}
+
+/**
+ * GET with the credential as Basic; of an identity token, which has to be posted, the OAuth 2 form
+ * (distribution, "Token Authentication" and "Token Authentication: OAuth2").
+ */
+function tokenRequest({
+  bearer,
+  repository,
+  credential,
+}: {
+  readonly bearer: Scheme & { kind: 'bearer' }
+  readonly repository: string
+  readonly credential: Credential
+}): Pick<Request, 'method' | 'url' | 'headers' | 'body'> {
+  const { service } = bearer
+  const scope = repository === '' ? undefined : `repository:${repository}:pull`
+  const asked = { ...(service !== undefined && { service }), ...(scope !== undefined && { scope }) }
+  const url = new URL(bearer.realm)
+  if (credential.kind === 'identity-token') {
+    const grant = { grant_type: 'refresh_token', client_id: 'berth', ...asked }
+    const body = new URLSearchParams({ ...grant, refresh_token: credential.token }).toString()
+    return {
+      method: 'POST',
+      url,
+      headers: { 'content-type': 'application/x-www-form-urlencoded' },
+      body,
+    }
+  }
+  for (const [name, value] of Object.entries(asked)) url.searchParams.set(name, value)
+  const basic = basicOf(credential)
+  return { method: 'GET', url, headers: basic === undefined ? {} : { authorization: basic } }
 }
 
 function basicOf(credential: Credential): string | undefined {
   if (credential.kind === 'anonymous') return undefined
+  if (credential.kind === 'identity-token' && credential.username === '') return undefined
   const secret = credential.kind === 'password' ? credential.password : credential.token
   return `Basic ${Buffer.from(`${credential.username}:${secret}`).toString('base64')}`
 }

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Credentials } from '../credentials/credentials.ts'
 import { isRegistryError, RegistryError } from '../oci/errors.ts'
 import type { Metrics } from '../telemetry/telemetry.ts'
 import type { Attempt, Authorization } from './authorization.ts'
@@ -7,6 +8,7 @@ import { UpstreamFailure } from './faults.ts'
 import type { Origins, Trust } from './origins.ts'
 import { readBody } from './read-body.ts'
 import { reasonIn } from './reason.ts'
+import type { Refusals } from './refusals.ts'
 import type { Release, Slots } from './slots.ts'
 import type { Answer, Transport } from './transport.ts'
 
@@ -15,8 +17,8 @@ type Question = {
   readonly method: 'GET' | 'HEAD'
   /** Path and query below the upstream's origin, built from parsed names only. */
   readonly path: string
-  /** What the token must allow, such as `repository:library/busybox:pull`. */
-  readonly scope: string
+  /** What is asked about, as the upstream names it; empty: the registry as a whole. */
+  readonly repository: string
   readonly headers?: Record<string, string>
   readonly signal?: AbortSignal
   /**
@@ -37,12 +39,13 @@ type ExchangeOptions = {
   readonly base: URL
   /** The upstream's name in metrics. */
   readonly upstream: string
-  readonly identity: () => string
+  readonly credentials: Pick<Credentials, 'identity' | 'remedy'>
   readonly transport: Transport
   readonly authorization: Authorization
   readonly origins: Origins
   readonly breaker: Breaker
   readonly slots: Slots
+  readonly refusals: Refusals
   readonly metrics: Metrics
 }
 
@@ -60,7 +63,7 @@ const longestRetryAfter = 3600
 /** For how long in all an upstream's quiet is waited out, in milliseconds: clients wait as well. */
 const patience = 30_000
 const redirects = new Set([301, 302, 303, 307, 308])
-const refusals = new Set([401, 403, 429])
+const refusing = new Set([401, 403, 429])
 /** How much of an upstream's own words is read, in bytes. */
 const longestReason = 16 * 1024
 
@@ -74,8 +77,18 @@ const longestReason = 16 * 1024
  * 5. The slot is given back when the body has been read or dropped, and between attempts.
  */
 export function createExchange(options: ExchangeOptions): Exchange {
-  const { base, upstream, identity, transport, authorization, origins, breaker, slots, metrics } =
-    options
+  const {
+    base,
+    upstream,
+    credentials,
+    transport,
+    authorization,
+    origins,
+    breaker,
+    slots,
+    refusals,
+    metrics,
+  } = options
 
   const sendOnce = async (
     question: Question,
@@ -109,24 +122,24 @@ export function createExchange(options: ExchangeOptions): Exchange {
   const sendAuthorized = async (question: Question, url: URL): Promise<Answer> => {
     const attempt: Attempt = {}
     for (;;) {
-      const authorize = await authorization.header(attempt, question.scope)
+      const authorize = await authorization.header(attempt, question.repository)
       const answer = await sendOnce(question, url, 'own', authorize)
       if (answer.status !== 401) {
         authorization.accepted(attempt)
         return answer
       }
-      if (!(await isWorthAnother(attempt, question.scope, answer))) return answer
+      if (!(await isWorthAnother(attempt, question.repository, answer))) return answer
       answer.drop()
     }
   }
 
   const isWorthAnother = async (
     attempt: Attempt,
-    scope: string,
+    repository: string,
     answer: Answer,
   ): Promise<boolean> => {
     try {
-      return await authorization.challenged(attempt, scope, answer.header('www-authenticate'))
+      return await authorization.challenged(attempt, repository, answer.header('www-authenticate'))
     } catch (error) {
       answer.drop()
       throw error
@@ -160,8 +173,8 @@ export function createExchange(options: ExchangeOptions): Exchange {
   const askOnce = async (question: Question): Promise<Answer> => {
     const url = urlOf(base, question.path)
     const { answer, from } = await follow(question, url, await sendAuthorized(question, url))
-    if (refusals.has(answer.status) || answer.status >= 500)
-      throw await refusalOf(answer, from.origin)
+    if (refusing.has(answer.status) || answer.status >= 500)
+      throw await refusalOf(answer, from.origin, question.repository)
     if (answer.status >= 400 && answer.status !== 416 && !speaksForRegistry(from)) {
       answer.drop()
       throw new RegistryError('UNAVAILABLE', {
@@ -172,7 +185,8 @@ export function createExchange(options: ExchangeOptions): Exchange {
     return answer
   }
 
-  const record = (error: unknown): void => {
+  const record = (error: unknown, { repository }: Question): void => {
+    if (isRegistryError(error, 'DENIED')) refusals.refused(repository, error.message)
     if (error instanceof UpstreamFailure) breaker.failed(error.message)
     else if (isRegistryError(error, 'TOOMANYREQUESTS')) breaker.throttled(error.retryAfter)
     else if (isRegistryError(error, 'DENIED')) breaker.succeeded()
@@ -186,7 +200,11 @@ export function createExchange(options: ExchangeOptions): Exchange {
   }
 
   /** An object store's words are not told: they may repeat the URL, whose query is a key. */
-  const refusalOf = async (answer: Answer, from: string): Promise<RegistryError> => {
+  const refusalOf = async (
+    answer: Answer,
+    from: string,
+    repository: string,
+  ): Promise<RegistryError> => {
     const isOwn = from === base.origin
     if (!isOwn) answer.drop()
     const told = isOwn
@@ -201,7 +219,10 @@ export function createExchange(options: ExchangeOptions): Exchange {
       })
     if (answer.status >= 500)
       return new UpstreamFailure('failing', told, retryAfter === undefined ? {} : { retryAfter })
-    return new RegistryError('DENIED', { message: `refused to ${identity()}: ${told}` })
+    return new RegistryError('DENIED', {
+      message: `refused to ${credentials.identity()}: ${told}`,
+      advice: isOwn ? credentials.remedy(repository) : undefined,
+    })
   }
 
   /** Milliseconds that the upstream wants to be left alone for, if that can be waited for. */
@@ -240,12 +261,13 @@ export function createExchange(options: ExchangeOptions): Exchange {
     try {
       const answer = await askOnce(question)
       breaker.succeeded()
+      refusals.allowed(question.repository)
       void answer.settled.then(() => release())
       return answer
     } catch (error) {
       release()
       if (question.signal?.aborted) breaker.abandoned()
-      else record(error)
+      else record(error, question)
       throw error
     }
   }

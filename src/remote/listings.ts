@@ -20,7 +20,8 @@ type ListOptions = {
   readonly exchange: Exchange
   /** `/v2/NAME` on the upstream. */
   readonly path: string
-  readonly scope: string
+  /** As the upstream names it. */
+  readonly repository: string
   readonly origin: string
 }
 
@@ -58,7 +59,7 @@ export function readReferrers(index: Buffer, origin: string): readonly unknown[]
 }
 
 async function fetchPages<Page>(
-  { exchange, path, scope, origin }: ListOptions,
+  { exchange, path, repository, origin }: ListOptions,
   first: string,
   schema: z.ZodType<Page>,
   mediaType?: string,
@@ -68,7 +69,7 @@ async function fetchPages<Page>(
   let next: string | undefined = first
   while (next !== undefined) {
     if (pages.length === mostPages) throw broken(origin, `${path} has more than ${mostPages} pages`)
-    const answer: Answer = await exchange.ask({ method: 'GET', path: next, scope })
+    const answer: Answer = await exchange.ask({ method: 'GET', path: next, repository })
     if (
       answer.status !== 200 ||
       (mediaType !== undefined && !answer.header('content-type')?.startsWith(mediaType))

@@ -18,6 +18,7 @@ import { createExchange } from './exchange.ts'
 import { UpstreamFailure } from './faults.ts'
 import { fetchReferrers, fetchTags, readReferrers } from './listings.ts'
 import { createOrigins } from './origins.ts'
+import { createRefusals } from './refusals.ts'
 import { createSlots } from './slots.ts'
 import { createTransport, type ForwardProxy, type Timeouts } from './transport.ts'
 
@@ -138,30 +139,32 @@ export function createRemote(options: RemoteOptions): Remote {
       telemetry.log.warn({ upstream, open }, 'breaker changed')
     },
   })
+  const refusals = createRefusals()
   const shared = {
     base,
     upstream,
-    identity: credentials.identity,
+    credentials,
     transport,
     authorization,
     origins,
     breaker,
+    refusals,
     metrics: telemetry.metrics,
   }
   const questions = createExchange({ ...shared, slots: createSlots(questionSlots) })
   const downloads = createExchange({ ...shared, slots: createSlots(downloadSlots) })
 
   /** Docker Hub's official images live below `library/`, which its users never write. */
-  const pathOf = (name: RepositoryName) =>
-    `/v2/${base.host === hubHost && !name.includes('/') ? `library/${name}` : name}`
-  const scopeOf = (name: RepositoryName) => `repository:${pathOf(name).slice('/v2/'.length)}:pull`
+  const repositoryOf = (name: RepositoryName) =>
+    base.host === hubHost && !name.includes('/') ? `library/${name}` : name
+  const pathOf = (name: RepositoryName) => `/v2/${repositoryOf(name)}`
 
   const manifest = async (name: RepositoryName, reference: Reference, patient = true) => {
     const path = `${pathOf(name)}/manifests/${formatReference(reference)}`
     const answer = await questions.ask({
       method: 'GET',
       path,
-      scope: scopeOf(name),
+      repository: repositoryOf(name),
       headers: { accept: manifestTypes },
       patient,
     })
@@ -173,7 +176,7 @@ export function createRemote(options: RemoteOptions): Remote {
     const answer = await downloads.ask({
       method: 'GET',
       path: `${pathOf(name)}/blobs/${digest}`,
-      scope: scopeOf(name),
+      repository: repositoryOf(name),
       headers: { accept: '*/*', ...(from > 0 && { range: `bytes=${from}-` }) },
       ...(signal && { signal }),
     })
@@ -189,7 +192,7 @@ export function createRemote(options: RemoteOptions): Remote {
   const headBlob = async (name: RepositoryName, digest: Digest) => {
     try {
       const path = `${pathOf(name)}/blobs/${digest}`
-      const answer = await questions.ask({ method: 'HEAD', path, scope: scopeOf(name) })
+      const answer = await questions.ask({ method: 'HEAD', path, repository: repositoryOf(name) })
       answer.drop()
       if (answer.status === 404) return undefined
       return answer.status === 200 ? { size: lengthOf(answer) } : 'refused'
@@ -209,7 +212,7 @@ export function createRemote(options: RemoteOptions): Remote {
     trouble: () =>
       breaker.isOpen()
         ? 'it failed, or asked for quiet, and is left alone for a moment'
-        : credentials.trouble(),
+        : (credentials.trouble() ?? refusals.trouble()),
     manifest: (name, reference) => manifest(name, reference),
 
     resolve: async (name, tag) => {
@@ -218,7 +221,7 @@ export function createRemote(options: RemoteOptions): Remote {
         .ask({
           method: 'HEAD',
           path,
-          scope: scopeOf(name),
+          repository: repositoryOf(name),
           headers: { accept: manifestTypes },
           patient: false,
         })
@@ -253,7 +256,7 @@ export function createRemote(options: RemoteOptions): Remote {
       fetchTags({
         exchange: questions,
         path: pathOf(name),
-        scope: scopeOf(name),
+        repository: repositoryOf(name),
         origin: base.origin,
       }),
 
@@ -261,7 +264,7 @@ export function createRemote(options: RemoteOptions): Remote {
       const listed = await fetchReferrers({
         exchange: questions,
         path: pathOf(name),
-        scope: scopeOf(name),
+        repository: repositoryOf(name),
         origin: base.origin,
         digest,
       })

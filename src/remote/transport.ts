@@ -36,11 +36,12 @@ export type Answer = {
   readonly settled: Promise<void>
 }
 
-type Request = {
+export type Request = {
   readonly method: 'GET' | 'HEAD' | 'POST'
   readonly url: URL
   readonly trust: Trust
   readonly headers: Record<string, string>
+  readonly body?: string | undefined
   readonly signal?: AbortSignal | undefined
 }
 
@@ -86,13 +87,14 @@ export function createTransport({
   const guarded = createDispatcher({ connect: { ...connect, lookup: lookupPublic }, proxy })
 
   return {
-    send: ({ method, url, trust, headers, signal }) => {
+    send: ({ method, url, trust, headers, body, signal }) => {
       const dispatcher = trust === 'foreign' ? guarded : open
       const request = {
         origin: url.origin,
         path: url.pathname + url.search,
         method,
         headers: { 'user-agent': userAgent, 'accept-encoding': 'identity', ...headers },
+        ...(body !== undefined && { body }),
         headersTimeout: timeouts.firstByte,
         bodyTimeout: timeouts.idle,
       }

@@ -140,7 +140,7 @@ test('every mistake is told with its field, and with who said it', async (t) => 
     upstreams: [
       { ...upstream, tgs: {} },
       { url: 'ftp://x', prefix: 'A' },
-      { url: 'https://u:p@x', credentials: { type: 'aws' } },
+      { url: 'https://u:p@x', credentials: { type: 'kerberos' } },
       { ...upstream, prefix: 'b', push: true },
       { ...upstream, prefix: 'c', credentials: { type: 'static', username: 'u' } },
     ],

@@ -20,8 +20,8 @@ after(() => rm(directory, { recursive: true, force: true }))
 async function read(content: unknown, host = 'ghcr.io') {
   await writeFile(file, typeof content === 'string' ? content : JSON.stringify(content))
   const source = createDockerConfigSource({ file, host })
-  const { credential, lifetime } = await source.fetch()
-  return { credential, lifetime, identity: source.identity() }
+  const { credential, refreshAfter } = await source.fetch()
+  return { credential, refreshAfter, identity: source.identity() }
 }
 
 /** Rejects with this message, and without any of the secrets in it. */
@@ -37,12 +37,12 @@ async function refuse(content: unknown, message: RegExp, host?: string): Promise
 
 test('"auth" alone is enough, as in an imagePullSecret', async () => {
   const password = canaries.password('robot')
-  const { credential, identity, lifetime } = await read({
+  const { credential, identity, refreshAfter } = await read({
     auths: { 'ghcr.io': { auth: basicOf('robot', password) } },
   })
   assert.deepEqual(credential, { kind: 'password', username: 'robot', password })
   assert.equal(identity, 'robot')
-  assert.ok(lifetime !== undefined && lifetime <= 60_000, 'a changed file counts soon')
+  assert.ok(refreshAfter !== undefined && refreshAfter <= 60_000, 'a changed file counts soon')
 })
 
 test('a user name and a password without "auth" are enough', async () => {

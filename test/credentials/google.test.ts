@@ -100,7 +100,12 @@ async function failureOf(source: ReturnType<typeof createGoogleSource>): Promise
 }
 
 test("a pod's token is exchanged for an access token, with the scope of pulls alone", async () => {
-  const source = createGoogleSource({ file: await federated(), optional: false })
+  const source = createGoogleSource({
+    access: 'pull',
+    host: 'us-docker.pkg.dev',
+    file: await federated(),
+    optional: false,
+  })
   const { credential, lifetime } = await source.fetch()
   assert.deepEqual(credential, {
     kind: 'access-token',
@@ -117,7 +122,12 @@ test("a pod's token is exchanged for an access token, with the scope of pulls al
 })
 
 test('a service account is impersonated where the configuration says so, and is who we are', async () => {
-  const source = createGoogleSource({ file: await federated(impersonating()), optional: false })
+  const source = createGoogleSource({
+    access: 'pull',
+    host: 'us-docker.pkg.dev',
+    file: await federated(impersonating()),
+    optional: false,
+  })
   const { credential, lifetime } = await source.fetch()
   assert.equal(credential.kind === 'access-token' && credential.token, `impersonated-${stsToken}`)
   assertLifetime(lifetime, 1800)
@@ -130,7 +140,12 @@ test('a service account is impersonated where the configuration says so, and is 
 })
 
 test('each exchange reads the token anew, as Kubernetes rotates it', async () => {
-  const source = createGoogleSource({ file: await federated(), optional: false })
+  const source = createGoogleSource({
+    access: 'pull',
+    host: 'us-docker.pkg.dev',
+    file: await federated(),
+    optional: false,
+  })
   await source.fetch()
   const rotated = canaries.secret('subject')
   await writeFile(join(directory, 'token'), rotated)
@@ -141,7 +156,12 @@ test('each exchange reads the token anew, as Kubernetes rotates it', async () =>
 
 test('the metadata server is asked where GCE_METADATA_HOST says it is', async () => {
   process.env['GCE_METADATA_HOST'] = cloud.host
-  const source = createGoogleSource({ metadataHost: cloud.host, optional: false })
+  const source = createGoogleSource({
+    access: 'pull',
+    host: 'us-docker.pkg.dev',
+    metadataHost: cloud.host,
+    optional: false,
+  })
   const { credential, lifetime } = await source.fetch()
   assert.equal(credential.kind === 'access-token' && credential.token, stsToken)
   assertLifetime(lifetime, 600)
@@ -150,9 +170,13 @@ test('the metadata server is asked where GCE_METADATA_HOST says it is', async ()
 })
 
 test('without a file and a metadata server it is an error, and anonymity only if that is wanted', async () => {
-  const required = createGoogleSource({ optional: false })
+  const required = createGoogleSource({
+    access: 'pull',
+    host: 'us-docker.pkg.dev',
+    optional: false,
+  })
   await assert.rejects(required.fetch(), /no credential file .* no metadata server/)
-  const optional = createGoogleSource({ optional: true })
+  const optional = createGoogleSource({ access: 'pull', host: 'us-docker.pkg.dev', optional: true })
   assert.deepEqual(await optional.fetch(), { credential: { kind: 'anonymous' } })
   assert.equal(optional.identity(), 'anonymous')
 })
@@ -161,11 +185,18 @@ test('a credential that fails is an error even where anonymity would do (INV 5)'
   cloud.answer((_seen, response) => sendJson(response, { error: 'invalid_grant' }, 400))
   const file = await federated()
   assert.match(
-    await failureOf(createGoogleSource({ file, optional: true })),
+    await failureOf(
+      createGoogleSource({ access: 'pull', host: 'us-docker.pkg.dev', file, optional: true }),
+    ),
     /no credential for up as .*invalid_grant/,
   )
   process.env['GCE_METADATA_HOST'] = cloud.host
-  const source = createGoogleSource({ metadataHost: cloud.host, optional: true })
+  const source = createGoogleSource({
+    access: 'pull',
+    host: 'us-docker.pkg.dev',
+    metadataHost: cloud.host,
+    optional: true,
+  })
   assert.match(await failureOf(source), /no credential for up as the metadata server's/)
 })
 
@@ -176,7 +207,9 @@ test('what fails is told with who we would be, and no token (K112)', async () =>
   })
   const file = await federated(impersonating())
   assert.match(
-    await failureOf(createGoogleSource({ file, optional: false })),
+    await failureOf(
+      createGoogleSource({ access: 'pull', host: 'us-docker.pkg.dev', file, optional: false }),
+    ),
     /no credential for up as puller@project\.iam\.gserviceaccount\.com: .*denied/i,
   )
 })
@@ -189,17 +222,44 @@ test("a pod's token that the exchange repeats in its error is told to nobody", a
     sendJson(response, { error: 'invalid_grant', error_description }, 400)
   })
   const file = await federated()
-  assert.match(await failureOf(createGoogleSource({ file, optional: false })), /invalid_grant/)
+  assert.match(
+    await failureOf(
+      createGoogleSource({ access: 'pull', host: 'us-docker.pkg.dev', file, optional: false }),
+    ),
+    /invalid_grant/,
+  )
 })
 
 test('a file that vanished, a token file that vanished and a file of another kind are errors', async () => {
   const missing = join(directory, 'missing.json')
-  assert.match(await failureOf(createGoogleSource({ file: missing, optional: true })), /ENOENT/)
+  assert.match(
+    await failureOf(
+      createGoogleSource({
+        access: 'pull',
+        host: 'us-docker.pkg.dev',
+        file: missing,
+        optional: true,
+      }),
+    ),
+    /ENOENT/,
+  )
   const file = await federated({ credential_source: { file: missing } })
-  assert.match(await failureOf(createGoogleSource({ file, optional: true })), /does not exist/)
+  assert.match(
+    await failureOf(
+      createGoogleSource({ access: 'pull', host: 'us-docker.pkg.dev', file, optional: true }),
+    ),
+    /does not exist/,
+  )
   const other = await configure({ installed: { client_id: 'x' } })
   assert.match(
-    await failureOf(createGoogleSource({ file: other, optional: true })),
+    await failureOf(
+      createGoogleSource({
+        access: 'pull',
+        host: 'us-docker.pkg.dev',
+        file: other,
+        optional: true,
+      }),
+    ),
     /not what it should be: type/,
   )
 })
@@ -225,7 +285,12 @@ test("a service account's key is exchanged at Google, through the company's prox
       private_key_id: 'k1',
       private_key: privateKey,
     })
-    const source = createGoogleSource({ file, optional: false })
+    const source = createGoogleSource({
+      access: 'pull',
+      host: 'us-docker.pkg.dev',
+      file,
+      optional: false,
+    })
     const { credential, lifetime } = await source.fetch()
     assert.equal(credential.kind === 'access-token' && credential.token, stsToken)
     assertLifetime(lifetime, 3600)

@@ -28,6 +28,7 @@ beforeEach((t) => {
   begun = 0
   const source: CredentialSource = {
     identity: () => 'robot',
+    source: () => 'the test',
     fetch: () => {
       begun += 1
       const exchange = Promise.withResolvers<Fetched>()
@@ -282,6 +283,7 @@ test('metrics tell of successes, failures and when it expires', async () => {
   const answers: Promise<Fetched>[] = [Promise.reject(new Error('x')), Promise.resolve(fetched)]
   const source = {
     identity: () => 'r',
+    source: () => 'the test',
     fetch: () => answers.shift() ?? Promise.reject(new Error()),
   }
   const kept = keepFresh(source, { upstream: 'up', telemetry })

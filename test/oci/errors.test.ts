@@ -34,6 +34,7 @@ test('what is said of an error goes before what its code says', () => {
   const cause = new Error('below')
   const error = new RegistryError('SIZE_INVALID', {
     message: 'm',
+    advice: 'do this',
     status: 416,
     retryAfter: 3,
     cause,
@@ -45,7 +46,8 @@ test('what is said of an error goes before what its code says', () => {
       code: 'SIZE_INVALID',
       status: 416,
       retryAfter: 3,
-      message: 'm',
+      advice: 'do this',
+      message: 'm; do this',
       cause,
     },
   )

@@ -33,6 +33,7 @@ export function changingSource(credential: Credential): ChangingSource {
       return fetches
     },
     identity: () => 'the tester',
+    source: () => 'the test',
     async fetch() {
       fetches += 1
       if (this.failure !== undefined) throw this.failure

@@ -1,0 +1,23 @@
+/** In milliseconds: who is refused and never comes again was mended, or given up. */
+const memory = 300_000
+
+/** What an upstream last refused us, until it gives us the same repository, or nobody asks. */
+export interface Refusals {
+  refused(repository: string, message: string): void
+  allowed(repository: string): void
+  trouble(): string | undefined
+}
+
+export function createRefusals(): Refusals {
+  let last: { repository: string; message: string; at: number } | undefined
+  return {
+    refused: (repository, message) => {
+      last = { repository, message, at: performance.now() }
+    },
+    allowed: (repository) => {
+      if (last?.repository === repository) last = undefined
+    },
+    trouble: () =>
+      last !== undefined && performance.now() - last.at < memory ? last.message : undefined,
+  }
+}
