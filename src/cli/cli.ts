@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
 import { configCommand } from './config-command.ts'
+import { doctorCommand } from './doctor-command.ts'
 import { htpasswdCommand } from './htpasswd-command.ts'
 import { pullSecretCommand } from './pull-secret-command.ts'
 import { serveCommand } from './serve-command.ts'
@@ -18,6 +19,7 @@ export async function run(argv: readonly string[], environment: Environment): Pr
     .showHelpAfterError('(berth --help shows what there is)')
     .addCommand(serveCommand({ environment, version }))
     .addCommand(configCommand())
+    .addCommand(doctorCommand({ environment, version }))
     .addCommand(htpasswdCommand())
     .addCommand(pullSecretCommand())
   try {

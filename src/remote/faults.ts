@@ -21,10 +21,15 @@ export class UpstreamFailure extends RegistryError {
   constructor(
     fault: Fault,
     message: string,
-    { cause, retryAfter }: { cause?: unknown; retryAfter?: number },
+    {
+      cause,
+      retryAfter,
+      advice,
+    }: { cause?: unknown; retryAfter?: number; advice?: string | undefined },
   ) {
     super('UNAVAILABLE', {
       message,
+      advice,
       status: statuses[fault],
       retryAfter: Math.ceil(retryAfter ?? usualRetryAfter),
       cause,
@@ -46,13 +51,26 @@ const statuses = {
   failing: 503,
 } as const satisfies Record<Fault, number>
 
-const byCode: Readonly<Record<string, readonly [Fault, string]>> = {
-  UND_ERR_CONNECT_TIMEOUT: ['unreachable', 'no connection within the time limit'],
-  ECONNREFUSED: ['unreachable', 'connection refused'],
-  EHOSTUNREACH: ['unreachable', 'no route to the host'],
-  ENETUNREACH: ['unreachable', 'no route to the network'],
-  ENOTFOUND: ['unreachable', 'its name does not resolve'],
-  EAI_AGAIN: ['unreachable', 'its name cannot be looked up at the moment'],
+/** A fault, why, and what to change. */
+type Diagnosis = readonly [Fault, string, string?]
+
+const blocked = 'see whether a firewall or a NetworkPolicy keeps us from it, or set HTTPS_PROXY'
+
+const byCode: Readonly<Record<string, Diagnosis>> = {
+  UND_ERR_CONNECT_TIMEOUT: ['unreachable', 'no connection within the time limit', blocked],
+  ECONNREFUSED: [
+    'unreachable',
+    'connection refused',
+    "check the host and port of the upstream's url",
+  ],
+  EHOSTUNREACH: ['unreachable', 'no route to the host', blocked],
+  ENETUNREACH: ['unreachable', 'no route to the network', blocked],
+  ENOTFOUND: ['unreachable', 'its name does not resolve', "check the host of the upstream's url"],
+  EAI_AGAIN: [
+    'unreachable',
+    'its name cannot be looked up at the moment',
+    'see whether the DNS server can be reached',
+  ],
   EADDRNOTAVAIL: ['unreachable', 'no local address or port is free'],
   EMFILE: ['unreachable', 'too many open files on our side'],
   UND_ERR_HEADERS_TIMEOUT: ['slow', 'no answer within the time limit'],
@@ -79,18 +97,31 @@ const tlsCode =
 export function toUpstreamFailure(error: unknown, origin: string): RegistryError {
   if (error instanceof RegistryError) return error
   const { code, message } = firstWithCode(error)
-  const [fault, why] = byCode[code] ?? classify(code, message)
-  return new UpstreamFailure(fault, `cannot use ${origin}: ${why}`, { cause: error })
+  const [fault, why, advice] = byCode[code] ?? classify(code, message)
+  return new UpstreamFailure(fault, `cannot use ${origin}: ${why}`, { advice, cause: error })
 }
 
-function classify(code: string, message: string): readonly [Fault, string] {
+function classify(code: string, message: string): Diagnosis {
   const byProxy = /^Proxy response \((\d+)\)/.exec(message)?.[1]
-  if (byProxy !== undefined) return ['unreachable', `the forward proxy answered ${byProxy}`]
+  if (byProxy !== undefined)
+    return [
+      'unreachable',
+      `the forward proxy answered ${byProxy}`,
+      'check HTTPS_PROXY and what the proxy allows, or add the host to NO_PROXY',
+    ]
   if (socketCodes.has(code)) return ['broken', 'the connection broke']
-  if (tlsCode.test(code))
-    return ['untrusted', `TLS: ${redact(message)} (certificateAuthorities adds a company's own)`]
+  if (tlsCode.test(code)) return ['untrusted', `TLS: ${redact(message)}`, tlsAdvice(code)]
   if (code.startsWith('HPE_')) return ['garbled', 'what it answered is not HTTP']
   return ['unreachable', redact(message)]
+}
+
+function tlsAdvice(code: string): string {
+  if (code === 'CERT_HAS_EXPIRED' || code === 'CERT_NOT_YET_VALID')
+    return "its certificate, or this machine's clock, is out of date"
+  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID')
+    return 'the url has to name the host as its certificate does'
+  if (code === 'EPROTO' || code.startsWith('ERR_SSL')) return 'it may speak plain HTTP on that port'
+  return "set the upstream's certificateAuthorities to a PEM file of the authority that signed it, if that is the company's own"
 }
 
 /** Several addresses fail as one AggregateError without a code of its own. */

@@ -16,7 +16,9 @@ import type { Body } from './body.ts'
 import { createBreaker } from './breaker.ts'
 import { createExchange } from './exchange.ts'
 import { UpstreamFailure } from './faults.ts'
+import { type Greeting, greet } from './greeting.ts'
 import { fetchReferrers, fetchTags, readReferrers } from './listings.ts'
+import { type Observed, observed } from './observed.ts'
 import { createOrigins } from './origins.ts'
 import { createRefusals } from './refusals.ts'
 import { createSlots } from './slots.ts'
@@ -27,6 +29,10 @@ import { createTransport, type ForwardProxy, type Timeouts } from './transport.t
  * announced.
  */
 export type RemoteManifest = { readonly digest: Digest; readonly bytes: Buffer }
+
+export { type Connected, watchConnections } from './connections.ts'
+export type { Greeting } from './greeting.ts'
+export type { Observed } from './observed.ts'
 
 /** A blob under way. Nothing of it is verified. */
 export type RemoteBlob = {
@@ -47,6 +53,10 @@ export interface Remote {
   /** Scheme, host and port. */
   readonly origin: string
   readonly identity: () => string
+  /** What it says to whoever shows no credential. For diagnosis. */
+  greet(): Promise<Greeting>
+  /** Whether it lets us in at all, without saying where to. Throws when it does not. */
+  enter(): Promise<void>
   /** Why it is not usable right now, if it is not. */
   trouble(): string | undefined
   manifest(name: RepositoryName, reference: Reference): Promise<RemoteManifest | undefined>
@@ -88,6 +98,8 @@ export type RemoteOptions = {
   readonly proxy?: ForwardProxy | undefined
   readonly userAgent: string
   readonly telemetry: Telemetry
+  /** Is told of every request. */
+  readonly observe?: ((seen: Observed) => void) | undefined
 }
 
 /**
@@ -120,7 +132,8 @@ const hubHost = 'registry-1.docker.io'
 export function createRemote(options: RemoteOptions): Remote {
   const { upstream, credentials, telemetry } = options
   const base = new URL(options.url)
-  const transport = createTransport(options)
+  const plain = createTransport(options)
+  const transport = options.observe === undefined ? plain : observed(plain, options.observe)
   const origins = createOrigins({
     own: base.origin,
     realms: options.tokenRealms,
@@ -209,6 +222,13 @@ export function createRemote(options: RemoteOptions): Remote {
   return {
     origin: base.origin,
     identity: credentials.identity,
+    greet: () => greet({ base, transport, origins }),
+
+    enter: async () => {
+      const answer = await questions.ask({ method: 'GET', path: '/v2/', repository: '' })
+      if (isFound(answer, base.origin)) answer.drop()
+    },
+
     trouble: () =>
       breaker.isOpen()
         ? 'it failed, or asked for quiet, and is left alone for a moment'

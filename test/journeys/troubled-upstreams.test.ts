@@ -287,6 +287,6 @@ test('a certificate that nobody vouches for is an error that says so, and nothin
   berth = await start({ url: server.url })
   const reply = await get(manifestUrl('v1'))
   assertError(reply, [502, 'UNAVAILABLE'])
-  assert.match(reply.body.toString(), /certificateAuthorities adds/)
+  assert.match(reply.body.toString(), /certificateAuthorities to a PEM file/)
   assert.deepEqual(server.requests, [])
 })

@@ -1,0 +1,35 @@
+import { type Challenge, parseChallenges } from './challenge.ts'
+import type { Origins } from './origins.ts'
+import type { Transport } from './transport.ts'
+
+/** What a registry says at `/v2/` to whoever shows no credential. */
+export type Greeting = {
+  readonly status: number
+  /** It answered as registries do. */
+  readonly isRegistry: boolean
+  readonly challenges: readonly (Challenge & {
+    /** Whether its realm may see our credential; true where it names none. */
+    readonly allowed: boolean
+  })[]
+}
+
+type GreetOptions = {
+  readonly base: URL
+  readonly transport: Transport
+  readonly origins: Origins
+}
+
+/** @throws RegistryError UNAVAILABLE when there is no answer. */
+export async function greet({ base, transport, origins }: GreetOptions): Promise<Greeting> {
+  const url = new URL(`${base.pathname.replace(/\/$/, '')}/v2/`, base)
+  const answer = await transport.send({ method: 'GET', url, trust: 'own', headers: {} })
+  answer.drop()
+  const challenges = parseChallenges(answer.header('www-authenticate') ?? '').map((challenge) => {
+    const realm = URL.parse(challenge.parameters['realm'] ?? '')
+    const allowed = challenge.scheme !== 'bearer' || realm === null || origins.realm(realm)
+    return { ...challenge, allowed: allowed !== undefined }
+  })
+  const says = answer.header('docker-distribution-api-version') !== undefined
+  const isRegistry = says || answer.status === 200 || challenges.length > 0
+  return { status: answer.status, isRegistry, challenges }
+}

@@ -1,0 +1,42 @@
+import type { Request, Transport } from './transport.ts'
+
+/** One request as it went out, and what came back. Nothing in it is a secret. */
+export type Observed = {
+  readonly method: string
+  /** Without what may be a key: the query of a signed URL, or a path that is one. */
+  readonly url: string
+  /** Undefined when no answer came. */
+  readonly status: number | undefined
+}
+
+/** The same transport, with every request told to `observe` once its answer has begun. */
+export function observed(transport: Transport, observe: (seen: Observed) => void): Transport {
+  return {
+    ...transport,
+    send: async (request) => {
+      const seen = { method: request.method, url: shown(request) }
+      try {
+        const answer = await transport.send(request)
+        observe({ ...seen, status: answer.status })
+        return answer
+      } catch (error) {
+        observe({ ...seen, status: undefined })
+        throw error
+      }
+    },
+  }
+}
+
+/** What token endpoints are asked, and lists. */
+const harmless = new Set(['scope', 'service', 'n', 'last', 'artifactType'])
+/** Longer than any path of a token endpoint, shorter than any key, in characters. */
+const longestPath = 100
+
+function shown({ url }: Request): string {
+  const { origin, pathname, searchParams } = url
+  if (!pathname.startsWith('/v2/') && pathname.length > longestPath) return `${origin}/…`
+  const known = [...searchParams].filter(([name]) => harmless.has(name))
+  const query = known.map(([name, value]) => `${name}=${value}`).join('&')
+  const rest = searchParams.size > known.length ? '…' : ''
+  return `${origin}${pathname}${query || rest ? `?${[query, rest].filter(Boolean).join('&')}` : ''}`
+}

@@ -1,0 +1,335 @@
+import assert from 'node:assert/strict'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, suite, test } from 'node:test'
+import { stringify } from 'yaml'
+import { type ArtifactRegistry, startArtifactRegistry } from '../support/artifact-registry.ts'
+import { createCanaries } from '../support/canaries.ts'
+import { type Authority, createAuthority } from '../support/certificates.ts'
+import { type CommandOptions, runCommand } from '../support/command.ts'
+import { startConnectProxy } from '../support/connect-proxy.ts'
+import { type Google, startGoogle } from '../support/google.ts'
+import { makeImage, makeIndex } from '../support/images.ts'
+import { type ObjectStore, startObjectStore } from '../support/object-store.ts'
+import { type Answering, sendJson, startWebServer, type WebServer } from '../support/web-server.ts'
+
+type Finding = {
+  readonly step: string
+  readonly outcome: string
+  readonly message: string
+  readonly advice?: string
+  readonly requests: readonly string[]
+}
+type Verdict = {
+  readonly ok: boolean
+  readonly upstreams: readonly {
+    readonly upstream: { readonly prefix: string; readonly url: string }
+    readonly reference?: string
+    readonly identity: string
+    readonly ok: boolean
+    readonly findings: readonly Finding[]
+  }[]
+}
+
+const name = 'my-project/my-repository/team/app'
+const canaries = createCanaries()
+const told: string[] = []
+const image = makeImage()
+const index = makeIndex([makeImage(), makeImage()])
+
+let directory: string
+let google: Google
+let registry: ArtifactRegistry
+let storage: ObjectStore
+let authority: Authority
+
+before(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'berth-doctor-'))
+  authority = await createAuthority('The company')
+  storage = await startObjectStore()
+  google = await startGoogle({ grant: 'impersonation' })
+  registry = await startArtifactRegistry({ accessTokens: google.accessTokens })
+  registry.put(name, 'v1', image)
+  registry.put(name, 'multi', index)
+})
+after(async () => {
+  await Promise.all([storage.stop(), registry.stop(), google.stop(), authority.remove()])
+  await rm(directory, { recursive: true, force: true })
+  for (const token of google.accessTokens.all()) canaries.add(token)
+  await canaries.assertUnseen({ texts: told })
+})
+
+async function configure(config: Readonly<Record<string, unknown>>): Promise<string> {
+  const file = join(await mkdtemp(join(directory, 'c-')), 'berth.yaml')
+  await writeFile(file, stringify(config))
+  return file
+}
+
+async function doctor(
+  config: Readonly<Record<string, unknown>>,
+  reference?: string,
+  options?: CommandOptions,
+) {
+  const args = ['--config', await configure(config), '-o', 'json']
+  const asked = reference === undefined ? [] : [reference]
+  const ended = await runCommand(['doctor', 'upstream', ...asked, ...args], options)
+  told.push(ended.stdout, ended.stderr)
+  assert.notEqual(ended.stdout, '', ended.stderr)
+  const verdict = JSON.parse(ended.stdout) as Verdict
+  assert.equal(ended.status, verdict.ok ? 0 : 1)
+  const [first] = verdict.upstreams
+  assert.ok(first)
+  const outcomes = first.findings.map(({ step, outcome }) => `${step}: ${outcome}`)
+  const finding = (step: string): Finding => {
+    const found = first.findings.find((candidate) => candidate.step === step)
+    assert.ok(found, `there is no step ${step} in ${outcomes}`)
+    return found
+  }
+  return { verdict, first, outcomes, finding }
+}
+
+const googled = async () => ({
+  url: registry.url,
+  credentials: { type: 'google', file: await google.configure(directory) },
+})
+
+/** An upstream that is there, and answers like this. */
+async function facing(answering: Answering, use: (server: WebServer) => Promise<void>) {
+  const server = await startWebServer(answering)
+  await use(server).finally(() => server.close())
+}
+
+suite('berth doctor upstream', { concurrency: true }, () => {
+  test('says of each step what it did, as whom, and what came back', async () => {
+    const { verdict, outcomes, finding, first } = await doctor(
+      { upstreams: [await googled()] },
+      `localhost:30026/${name}:v1`,
+    )
+    assert.equal(verdict.ok, true)
+    assert.deepEqual(outcomes, [
+      'configuration: ok',
+      'connection: ok',
+      'registry: ok',
+      'credentials: ok',
+      'manifest: ok',
+      'layer: ok',
+    ])
+    assert.match(finding('configuration').message, new RegExp(`is ${name} at the default upstream`))
+    assert.match(finding('connection').message, /connected to http:.*without TLS/)
+    assert.match(finding('registry').message, /401, wants bearer by http:.*\/v2\/token/)
+    assert.match(
+      finding('credentials').message,
+      /an access token as berth@my-project\.iam\.gserviceaccount\.com, good for (59|60) minutes/,
+    )
+    assert.equal(first.identity, 'berth@my-project.iam.gserviceaccount.com')
+    assert.match(finding('manifest').message, new RegExp(image.digest))
+    assert.match(finding('manifest').requests[0] ?? '', /^HEAD http:.*\/manifests\/v1: 200$/)
+    const redirected = finding('layer').requests.map((line) => line.replace(/^.*: /, ''))
+    assert.deepEqual(redirected, ['302', '200'], 'and what a redirect leads to')
+  })
+
+  test('is for people unless asked otherwise, and ends with a verdict', async () => {
+    const file = await configure({ upstreams: [await googled()] })
+    const run = (reference: string) =>
+      runCommand(['doctor', 'upstream', reference, '--config', file])
+    const well = await run(`${name}:multi`)
+    told.push(well.stdout)
+    assert.equal(well.status, 0, well.stderr)
+    assert.match(well.stdout, /^ {2}ok {4}manifest {7}.* is sha256:/m)
+    assert.match(well.stdout, /\nNothing is wrong\.\n$/)
+    const ill = await run(`${name}:v9`)
+    told.push(ill.stdout)
+    assert.equal(ill.status, 1)
+    assert.match(ill.stdout, /^ {2}FAIL {2}manifest .*v9 is not there \(404\)$/m)
+    assert.match(ill.stdout, /^ {23}→ check the name and the tag/m)
+    assert.match(ill.stdout, /\nA pull would fail\.\n$/)
+  })
+
+  test('without a reference sees whether each upstream lets us in', async () => {
+    const config = { upstreams: [await googled(), { prefix: 'gone', url: 'http://127.0.0.1:9' }] }
+    const { verdict, outcomes } = await doctor(config)
+    assert.equal(outcomes.at(-1), 'entry: ok')
+    const [, gone] = verdict.upstreams
+    assert.equal(verdict.ok, false)
+    assert.deepEqual(
+      gone?.findings.map(({ step, outcome }) => `${step}: ${outcome}`),
+      [
+        'configuration: ok',
+        'connection: failed',
+        'registry: skipped',
+        'credentials: ok',
+        'entry: skipped',
+      ],
+    )
+    const refused = gone?.findings[1]
+    assert.match(refused?.message ?? '', /connecting to http:\/\/127\.0\.0\.1:9: .*refused/)
+    assert.match(refused?.advice ?? '', /host and port/)
+  })
+
+  test('a name that does not resolve is told with what to check', async () => {
+    const { outcomes, finding } = await doctor({ upstreams: [{ url: 'https://no.invalid' }] })
+    assert.equal(outcomes[1], 'name: failed')
+    assert.match(finding('name').message, /looking up no\.invalid: /)
+    assert.match(finding('name').advice ?? '', /DNS/)
+    assert.equal(finding('connection').outcome, 'skipped')
+  })
+
+  test('a certificate that nobody knows is told, and where to name its authority', async () => {
+    const server = await startWebServer((_seen, response) => sendJson(response, {}), {
+      tls: await authority.issue(['IP:127.0.0.1']),
+    })
+    const unknown = await doctor({ upstreams: [{ url: server.url }] })
+    assert.match(unknown.finding('connection').message, /TLS: /)
+    assert.match(unknown.finding('connection').advice ?? '', /certificateAuthorities/)
+    const known = await doctor({
+      upstreams: [{ url: server.url, certificateAuthorities: authority.file }],
+    })
+    await server.close()
+    assert.match(
+      known.finding('connection').message,
+      /TLSv1\.3, certificate of .* by The company, valid until \d{4}-\d\d-\d\d$/,
+    )
+    assert.equal(known.verdict.ok, true)
+  })
+
+  test('the forward proxy is named where one stands between, without its password', async () => {
+    const password = canaries.secret('proxy')
+    const tls = await authority.issue(['DNS:registry.test'])
+    const server = await startWebServer((_seen, response) => sendJson(response, {}), { tls })
+    const proxy = await startConnectProxy({
+      route: () => ({ host: '127.0.0.1', port: server.port }),
+    })
+    const url = new URL(proxy.url)
+    url.username = 'me'
+    url.password = password
+    const { outcomes, finding } = await doctor(
+      { upstreams: [{ url: 'https://registry.test', certificateAuthorities: authority.file }] },
+      undefined,
+      { environment: { HTTPS_PROXY: url.href } },
+    )
+    await Promise.all([server.close(), proxy.close()])
+    assert.deepEqual(outcomes.slice(0, 2), ['configuration: ok', 'connection: ok'])
+    assert.match(finding('connection').message, new RegExp(`by the forward proxy ${url.host}`))
+  })
+
+  test('what is no registry is told so', () =>
+    facing(
+      (_seen, response) => void response.writeHead(404).end('<html>'),
+      async ({ url }) => {
+        const { finding } = await doctor({ upstreams: [{ url }] })
+        assert.equal(finding('registry').outcome, 'failed')
+        assert.match(finding('registry').message, /GET http:.*\/v2\/ without a credential: 404/)
+        assert.match(finding('registry').advice ?? '', /no registry/)
+      },
+    ))
+
+  test('a realm that may not see our credential is told, with the field that allows it', () =>
+    facing(
+      (_seen, response) => {
+        response.setHeader('www-authenticate', 'Bearer realm="https://tokens.example.org/token"')
+        sendJson(response, {}, 401)
+      },
+      async ({ url }) => {
+        const { finding } = await doctor({ upstreams: [{ url }] })
+        assert.match(finding('registry').message, /wants it sent to https:\/\/tokens\.example\.org/)
+        assert.match(finding('registry').advice ?? '', /tokenRealms/)
+      },
+    ))
+
+  test('a credential that cannot be had is told, and nothing is asked without it', async () => {
+    const before = registry.requests.length
+    const { outcomes, finding } = await doctor(
+      {
+        upstreams: [
+          { url: registry.url, credentials: { type: 'google', file: join(directory, 'no.json') } },
+        ],
+      },
+      `${name}:v1`,
+    )
+    assert.deepEqual(outcomes.slice(-3), [
+      'credentials: failed',
+      'manifest: skipped',
+      'layer: skipped',
+    ])
+    assert.match(finding('credentials').message, /no\.json/)
+    const asked = registry.requests.slice(before).filter(({ headers }) => !headers.authorization)
+    assert.ok(asked.every(({ path }) => path === '/v2/'))
+  })
+
+  test('a refusal is told as the registry told it, with what is lacking', () => {
+    const message = `Permission "artifactregistry.repositories.downloadArtifacts" denied on resource`
+    return facing(
+      ({ path }, response) =>
+        path === '/v2/'
+          ? sendJson(response, {})
+          : sendJson(response, { errors: [{ code: 'DENIED', message }] }, 403),
+      async ({ url }) => {
+        const { credentials } = await googled()
+        const { finding } = await doctor({ upstreams: [{ url, credentials }] }, `${name}:v1`)
+        const { outcome, message: text, advice = '' } = finding('manifest')
+        assert.equal(outcome, 'failed')
+        assert.match(text, /as berth@my-project\.iam.*answered 403: Permission/)
+        assert.match(advice, /berth@my-project\.iam.*roles\/artifactregistry\.reader/)
+        assert.match(advice, /my-project\/my-repository/)
+      },
+    )
+  })
+
+  test('a redirect that is not followed is told with the field that allows it', async () => {
+    const other = await startArtifactRegistry({ accessTokens: google.accessTokens })
+    other.put(name, 'v1', image)
+    other.behave({ storage })
+    const { credentials } = await googled()
+    const { outcomes, finding } = await doctor(
+      { upstreams: [{ url: other.url, credentials }] },
+      `${name}@${image.digest}`,
+    )
+    await other.stop()
+    assert.deepEqual(outcomes.slice(-2), ['manifest: ok', 'layer: failed'])
+    assert.match(finding('layer').message, /redirects to http:.*not allowed/)
+  })
+
+  test("a reference that is nobody's, or none at all, is a sentence", async () => {
+    const file = await configure({
+      upstreams: [{ ...(await googled()), repositories: ['my-project/**'] }],
+    })
+    for (const [reference, sentence] of [
+      ['localhost:30026/local/app:1', /local\/app is hosted by Berth itself/],
+      ['other-project/repo/app', /not among the repositories that are served/],
+      ['ghcr.example/owner/app', /no upstream is configured for ghcr\.example/],
+      ['My-Project/app', /My-Project\/app: invalid repository name/],
+      [`${name}@sha256:12`, /digest/],
+    ] as const) {
+      const ended = await runCommand(['doctor', 'upstream', reference, '--config', file])
+      assert.equal(ended.status, 1)
+      assert.match(ended.stderr, sentence)
+      assert.doesNotMatch(ended.stderr, /\n +at /, 'and no stack')
+    }
+  })
+
+  test('reads what the server reads: the configuration of $BERTH_CONFIG, and secrets of files', async () => {
+    const password = canaries.password('puller')
+    const passwordFile = join(directory, 'password')
+    await writeFile(passwordFile, password)
+    await facing(
+      ({ headers }, response) => {
+        const [, basic = ''] = /^Basic (.*)$/.exec(String(headers['authorization'])) ?? []
+        const isRight = Buffer.from(basic, 'base64').toString() === `puller:${password}`
+        response.setHeader('www-authenticate', 'Basic realm="r"')
+        sendJson(response, {}, isRight ? 200 : 401)
+      },
+      async ({ url }) => {
+        const credentials = { type: 'static', username: 'puller', passwordFile }
+        const file = await configure({ upstreams: [{ url, credentials }] })
+        const ended = await runCommand(['doctor', 'upstream', '-o', 'json'], {
+          environment: { BERTH_CONFIG: file },
+        })
+        told.push(ended.stdout, ended.stderr)
+        assert.equal(ended.status, 0, ended.stdout + ended.stderr)
+        assert.match(ended.stdout, /a password as puller/)
+        assert.equal(await readFile(passwordFile, 'utf8'), password)
+      },
+    )
+  })
+})
