@@ -7,7 +7,7 @@ import { parseRetryAfter } from './breaker.ts'
 import { parseChallenges } from './challenge.ts'
 import type { Origins } from './origins.ts'
 import { readBody } from './read-body.ts'
-import { reasonIn } from './reason.ts'
+import { reasonIn } from './refusal.ts'
 import type { Answer, Request, Transport } from './transport.ts'
 
 /** What one request has tried so far, and what that was made from, so that nothing is tried twice. */

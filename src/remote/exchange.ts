@@ -3,12 +3,12 @@ import type { Credentials } from '../credentials/credentials.ts'
 import { isRegistryError, RegistryError } from '../oci/errors.ts'
 import type { Metrics } from '../telemetry/telemetry.ts'
 import type { Attempt, Authorization } from './authorization.ts'
-import { type Breaker, longestQuiet, parseRetryAfter } from './breaker.ts'
+import { type Breaker, longestQuiet } from './breaker.ts'
 import { UpstreamFailure } from './faults.ts'
+import type { LastRefusal } from './last-refusal.ts'
 import type { Origins, Trust } from './origins.ts'
-import { readBody } from './read-body.ts'
-import { reasonIn } from './reason.ts'
-import type { Refusals } from './refusals.ts'
+import { refusalOf } from './refusal.ts'
+import { pauseBeforeRetry } from './retry.ts'
 import type { Release, Slots } from './slots.ts'
 import type { Answer, Transport } from './transport.ts'
 
@@ -45,27 +45,15 @@ type ExchangeOptions = {
   readonly origins: Origins
   readonly breaker: Breaker
   readonly slots: Slots
-  readonly refusals: Refusals
+  readonly lastRefusal: LastRefusal
   readonly metrics: Metrics
 }
 
-const mostRetries = 2
 const mostRedirects = 3
-/** Before a retry, in milliseconds; doubled for the second, spread by half. */
-const retryDelay = 150
-/**
- * An upstream that wants to be left alone for longer than this, in seconds, is not tried again; one
- * that does for less, not before.
- */
-const longestWait = 5
-/** Nobody may keep clients away for a year, in seconds. */
-const longestRetryAfter = 3600
 /** For how long in all an upstream's quiet is waited out, in milliseconds: clients wait as well. */
 const patience = 30_000
 const redirects = new Set([301, 302, 303, 307, 308])
 const refusing = new Set([401, 403, 429])
-/** How much of an upstream's own words is read, in bytes. */
-const longestReason = 16 * 1024
 
 /**
  * 1. Ask the breaker, and take a slot, so that the upstream never sees more than so many requests
@@ -86,7 +74,7 @@ export function createExchange(options: ExchangeOptions): Exchange {
     origins,
     breaker,
     slots,
-    refusals,
+    lastRefusal,
     metrics,
   } = options
 
@@ -174,7 +162,13 @@ export function createExchange(options: ExchangeOptions): Exchange {
     const url = urlOf(base, question.path)
     const { answer, from } = await follow(question, url, await sendAuthorized(question, url))
     if (refusing.has(answer.status) || answer.status >= 500)
-      throw await refusalOf(answer, from.origin, question.repository)
+      throw await refusalOf(answer, {
+        origin: base.origin,
+        credentials,
+        scrub: authorization.scrub,
+        from: from.origin,
+        repository: question.repository,
+      })
     if (answer.status >= 400 && answer.status !== 416 && !speaksForRegistry(from)) {
       answer.drop()
       throw new RegistryError('UNAVAILABLE', {
@@ -186,43 +180,11 @@ export function createExchange(options: ExchangeOptions): Exchange {
   }
 
   const record = (error: unknown, { repository }: Question): void => {
-    if (isRegistryError(error, 'DENIED')) refusals.refused(repository, error.message)
+    if (isRegistryError(error, 'DENIED')) lastRefusal.refused(repository, error.message)
     if (error instanceof UpstreamFailure) breaker.failed(error.message)
     else if (isRegistryError(error, 'TOOMANYREQUESTS')) breaker.throttled(error.retryAfter)
     else if (isRegistryError(error, 'DENIED')) breaker.succeeded()
     else breaker.abandoned()
-  }
-
-  const reasonOf = async (answer: Answer): Promise<string> => {
-    const body = await readBody(answer, longestReason).catch(() => Buffer.alloc(0))
-    const reason = authorization.scrub(reasonIn(body))
-    return `${base.origin} answered ${answer.status}${reason && `: ${reason}`}`
-  }
-
-  /** An object store's words are not told: they may repeat the URL, whose query is a key. */
-  const refusalOf = async (
-    answer: Answer,
-    from: string,
-    repository: string,
-  ): Promise<RegistryError> => {
-    const isOwn = from === base.origin
-    if (!isOwn) answer.drop()
-    const told = isOwn
-      ? await reasonOf(answer)
-      : `${base.origin} redirects to ${from}, which answered ${answer.status}`
-    const asked = parseRetryAfter(answer.header('retry-after'))
-    const retryAfter = asked && Math.min(asked, longestRetryAfter)
-    if (answer.status === 429)
-      return new RegistryError('TOOMANYREQUESTS', {
-        message: told,
-        ...(retryAfter !== undefined && { retryAfter }),
-      })
-    if (answer.status >= 500)
-      return new UpstreamFailure('failing', told, retryAfter === undefined ? {} : { retryAfter })
-    return new RegistryError('DENIED', {
-      message: `refused to ${credentials.identity()}: ${told}`,
-      advice: isOwn ? credentials.remedy(repository) : undefined,
-    })
   }
 
   /** Milliseconds that the upstream wants to be left alone for, if that can be waited for. */
@@ -261,7 +223,7 @@ export function createExchange(options: ExchangeOptions): Exchange {
     try {
       const answer = await askOnce(question)
       breaker.succeeded()
-      refusals.allowed(question.repository)
+      lastRefusal.allowed(question.repository)
       void answer.settled.then(() => release())
       return answer
     } catch (error) {
@@ -302,22 +264,6 @@ function urlOf(base: URL, path: string): URL {
     })
   }
   return url
-}
-
-/** In milliseconds; undefined for what is not tried again. */
-function pauseBeforeRetry(
-  error: unknown,
-  retries: number,
-  { patient = true }: Question,
-): number | undefined {
-  if (!(error instanceof UpstreamFailure) || retries >= mostRetries) return undefined
-  const { fault, quiet } = error
-  const isWorthIt =
-    fault === 'broken' ||
-    (fault === 'slow' && patient && retries === 0) ||
-    (fault === 'failing' && quiet <= longestWait)
-  if (!isWorthIt) return undefined
-  return Math.max(retryDelay * 2 ** retries * (0.5 + Math.random()), quiet * 1000)
 }
 
 /** Clients retry a 429 at once and without reading Retry-After (containerd), so it ends here. */

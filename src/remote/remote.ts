@@ -17,10 +17,10 @@ import { createBreaker } from './breaker.ts'
 import { createExchange } from './exchange.ts'
 import { UpstreamFailure } from './faults.ts'
 import { type Greeting, greet } from './greeting.ts'
+import { createLastRefusal } from './last-refusal.ts'
 import { fetchReferrers, fetchTags, readReferrers } from './listings.ts'
 import { type Observed, observed } from './observed.ts'
 import { createOrigins } from './origins.ts'
-import { createRefusals } from './refusals.ts'
 import { createSlots } from './slots.ts'
 import { createTransport, type ForwardProxy, type Timeouts } from './transport.ts'
 
@@ -152,7 +152,7 @@ export function createRemote(options: RemoteOptions): Remote {
       telemetry.log.warn({ upstream, open }, 'breaker changed')
     },
   })
-  const refusals = createRefusals()
+  const lastRefusal = createLastRefusal()
   const shared = {
     base,
     upstream,
@@ -161,7 +161,7 @@ export function createRemote(options: RemoteOptions): Remote {
     authorization,
     origins,
     breaker,
-    refusals,
+    lastRefusal,
     metrics: telemetry.metrics,
   }
   const questions = createExchange({ ...shared, slots: createSlots(questionSlots) })
@@ -232,7 +232,7 @@ export function createRemote(options: RemoteOptions): Remote {
     trouble: () =>
       breaker.isOpen()
         ? 'it failed, or asked for quiet, and is left alone for a moment'
-        : (credentials.trouble() ?? refusals.trouble()),
+        : (credentials.trouble() ?? lastRefusal.trouble()),
     manifest: (name, reference) => manifest(name, reference),
 
     resolve: async (name, tag) => {

@@ -2,13 +2,13 @@
 const memory = 300_000
 
 /** What an upstream last refused us, until it gives us the same repository, or nobody asks. */
-export interface Refusals {
+export interface LastRefusal {
   refused(repository: string, message: string): void
   allowed(repository: string): void
   trouble(): string | undefined
 }
 
-export function createRefusals(): Refusals {
+export function createLastRefusal(): LastRefusal {
   let last: { repository: string; message: string; at: number } | undefined
   return {
     refused: (repository, message) => {

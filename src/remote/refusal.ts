@@ -1,0 +1,79 @@
+import { z } from 'zod'
+import type { Credentials } from '../credentials/credentials.ts'
+import { RegistryError } from '../oci/errors.ts'
+import { parseRetryAfter } from './breaker.ts'
+import { UpstreamFailure } from './faults.ts'
+import { readBody } from './read-body.ts'
+import type { Answer } from './transport.ts'
+
+/** How much of an upstream's own words is read, in bytes. */
+const longestReason = 16 * 1024
+/** Nobody may keep clients away for a year, in seconds. */
+const longestRetryAfter = 3600
+
+/** How much of an upstream's own words is passed on, in characters. */
+const shownReason = 300
+
+const errorSchema = z.looseObject({
+  errors: z.array(z.looseObject({ message: z.string().optional() })),
+})
+
+type Refused = {
+  /** The upstream's own. */
+  readonly origin: string
+  /** Where its redirects led to. */
+  readonly from: string
+  /** As the upstream names it; empty: the registry as a whole. */
+  readonly repository: string
+  readonly credentials: Pick<Credentials, 'identity' | 'remedy'>
+  /** Takes what we sent out of what the upstream wrote. */
+  readonly scrub: (text: string) => string
+}
+
+/**
+ * What a 401, 403, 429 or 5XX means: DENIED, TOOMANYREQUESTS, or a failure of the upstream's. Reads
+ * the answer to its end, or drops it.
+ */
+export async function refusalOf(answer: Answer, refused: Refused): Promise<RegistryError> {
+  const { origin, from, repository, credentials } = refused
+  const isOwn = from === origin
+  const said = await reasonOf(answer, refused)
+  const asked = parseRetryAfter(answer.header('retry-after'))
+  const retryAfter = asked && Math.min(asked, longestRetryAfter)
+  const wait = retryAfter === undefined ? {} : { retryAfter }
+  if (answer.status === 429) return new RegistryError('TOOMANYREQUESTS', { message: said, ...wait })
+  if (answer.status >= 500) return new UpstreamFailure('failing', said, wait)
+  return new RegistryError('DENIED', {
+    message: `${repository || 'access'} refused to ${credentials.identity()}: ${said}`,
+    advice: isOwn ? credentials.remedy(repository) : undefined,
+  })
+}
+
+/** An object store's words are not told: they may repeat the URL, whose query is a key. */
+async function reasonOf(answer: Answer, { origin, from, scrub }: Refused): Promise<string> {
+  if (from !== origin) {
+    answer.drop()
+    return `${origin} redirects to ${from}, which answered ${answer.status}`
+  }
+  const body = await readBody(answer, longestReason).catch(() => Buffer.alloc(0))
+  const reason = scrub(reasonIn(body))
+  return `${origin} answered ${answer.status}${reason && `: ${reason}`}`
+}
+
+/** An OCI error's message, or plain text; never markup. */
+export function reasonIn(body: Buffer): string {
+  const text = body.toString('utf8')
+  const reason = messageIn(text) ?? (/[<{]/.test(text) ? '' : text)
+  return reason
+    .replace(/[^\x20-\x7e]+/g, ' ')
+    .trim()
+    .slice(0, shownReason)
+}
+
+function messageIn(text: string): string | undefined {
+  try {
+    return errorSchema.parse(JSON.parse(text)).errors[0]?.message
+  } catch {
+    return undefined
+  }
+}
