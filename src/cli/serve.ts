@@ -158,7 +158,10 @@ function follow({
     log,
   })
   telemetry.metrics.watch(() => telemetry.metrics.htpasswdStale.set(users.isFresh() ? 0 : 1))
-  return { users, certificate }
+  return {
+    ...(htpasswdFiles.length > 0 && { users }),
+    ...(tlsFiles.length > 0 && { certificate }),
+  }
 }
 
 type ReadinessOptions = {

@@ -1,5 +1,5 @@
 import type { Digest } from '../oci/digest.ts'
-import { RegistryError } from '../oci/errors.ts'
+import { isRegistryError, RegistryError } from '../oci/errors.ts'
 import { childrenOf } from '../oci/manifest.ts'
 import { joinName, type Reference, type RepositoryName, referrersTag } from '../oci/reference.ts'
 import type { BlobSource, LinkSource } from '../store/store.ts'
@@ -27,8 +27,13 @@ export function createHosted({ prefixes, blobs, links, memory }: HostedOptions) 
     const digest =
       'digest' in reference ? reference.digest : (await links.tag(name, reference.tag))?.digest
     if (digest === undefined) return undefined
-    const known = await manifests.stored(name, digest)
-    if (known === undefined && 'tag' in reference) throw lost(digest)
+    const known = await manifests.stored(name, digest).catch((cause: unknown) => {
+      // Whoever put it there, it is not the one who asks who made the mistake.
+      if (isRegistryError(cause, 'MANIFEST_INVALID')) throw unreadable(digest, cause)
+      throw cause
+    })
+    if (known === undefined && ('tag' in reference || (await links.hasManifest(name, digest))))
+      throw lost(digest)
     return known
   }
 
@@ -81,6 +86,11 @@ export function createHosted({ prefixes, blobs, links, memory }: HostedOptions) 
       )
     },
   }
+}
+
+function unreadable(digest: Digest, cause: RegistryError): RegistryError {
+  const message = `${digest} is on disk, and ${cause.message}`
+  return new RegistryError('UNKNOWN', { message, cause })
 }
 
 /** Linked, so it was here: to say that it is unknown would be a lie about what happened. */

@@ -22,7 +22,8 @@ type Question = {
   readonly headers?: Record<string, string>
   readonly signal?: AbortSignal
   /**
-   * Whether a 429 is waited out, and what was slow tried again: not where there is a stale answer.
+   * Whether a 429 is waited out, and what is slow waited for to the end and tried again: not where
+   * there is a stale answer.
    */
   readonly patient?: boolean
 }
@@ -52,6 +53,8 @@ type ExchangeOptions = {
 const mostRedirects = 3
 /** For how long in all an upstream's quiet is waited out, in milliseconds: clients wait as well. */
 const patience = 30_000
+/** To the answer to whoever has a stale one, in milliseconds: a kubelet waits behind it. */
+const impatience = 5000
 const redirects = new Set([301, 302, 303, 307, 308])
 const refusing = new Set([401, 403, 429])
 
@@ -96,6 +99,7 @@ export function createExchange(options: ExchangeOptions): Exchange {
         trust,
         headers,
         signal: question.signal,
+        firstByte: question.patient === false ? impatience : undefined,
       })
       metrics.upstreamRequests.inc({ upstream, status: answer.status })
       return answer

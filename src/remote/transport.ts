@@ -42,6 +42,8 @@ export type Request = {
   readonly trust: Trust
   readonly headers: Record<string, string>
   readonly body?: string | undefined
+  /** Milliseconds to the answer's headers, if less than for others. */
+  readonly firstByte?: number | undefined
   readonly signal?: AbortSignal | undefined
 }
 
@@ -87,7 +89,7 @@ export function createTransport({
   const guarded = createDispatcher({ connect: { ...connect, lookup: lookupPublic }, proxy })
 
   return {
-    send: ({ method, url, trust, headers, body, signal }) => {
+    send: ({ method, url, trust, headers, body, signal, firstByte = timeouts.firstByte }) => {
       const dispatcher = trust === 'foreign' ? guarded : open
       const request = {
         origin: url.origin,
@@ -95,7 +97,7 @@ export function createTransport({
         method,
         headers: { 'user-agent': userAgent, 'accept-encoding': 'identity', ...headers },
         ...(body !== undefined && { body }),
-        headersTimeout: timeouts.firstByte,
+        headersTimeout: Math.min(firstByte, timeouts.firstByte),
         bodyTimeout: timeouts.idle,
       }
       return dispatch({ dispatcher, request, signal, minimumRate: timeouts.minimumRate })

@@ -1,0 +1,124 @@
+import assert from 'node:assert/strict'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { mediaTypes } from '../../src/oci/manifest.ts'
+import { type Berth, checkInvariants, removeBerth, startBerth } from '../support/berth.ts'
+import { codeOf, get } from '../support/client.ts'
+import { type Image, makeImage, makeIndex, manifestOf, randomBlob } from '../support/images.ts'
+import { volumePath, writeVolume } from '../support/volume.ts'
+
+const name = 'local/team/app'
+const image = makeImage()
+const index = makeIndex([makeImage(), makeImage()])
+const signature: Image = manifestOf(mediaTypes.ociManifest, {
+  config: { mediaType: 'application/vnd.oci.empty.v1+json', digest: image.digest, size: 2 },
+  layers: [],
+})
+const referrers = makeIndex([signature])
+const damaged = makeImage({ layers: [randomBlob(300)] })
+const halfGone = makeImage({ layers: [randomBlob(400)] })
+
+let root: string
+let berth: Berth
+
+before(async () => {
+  root = await mkdtemp(join(tmpdir(), 'berth-volume-'))
+  await writeVolume(root, name, 'v1', image)
+  await writeVolume(root, name, 'multi', index)
+  await writeVolume(root, name, image.digest.replace(':', '-'), referrers)
+  await writeVolume(root, 'local/other', 'v1', makeImage())
+  await writeVolume(root, 'local/damaged', 'v1', damaged)
+  await writeFile(volumePath(root, damaged.digest), 'no manifest')
+  await writeVolume(root, 'local/half', 'v1', halfGone)
+  await rm(volumePath(root, halfGone.blobs.at(-1)?.digest ?? ''))
+  await writeVolume(root, 'elsewhere/app', 'v1', makeImage())
+  berth = await startBerth({
+    config: {
+      upstreams: [{ url: 'http://127.0.0.1:9' }],
+      storage: { hosted: { directory: root } },
+    },
+  })
+})
+after(async () => {
+  await checkInvariants(berth)
+  await removeBerth(berth)
+  await rm(root, { recursive: true, force: true })
+})
+
+async function list(path: string): Promise<Record<string, unknown>> {
+  const { status, body } = await get(`${berth.url}/v2/${path}`)
+  assert.equal(status, 200, body.toString())
+  return JSON.parse(body.toString())
+}
+
+test('what Distribution has left on a volume is pulled as it was, by tag and by digest', async () => {
+  for (const [wanted, tag] of [
+    [image, 'v1'],
+    [index, 'multi'],
+  ] as const) {
+    for (const reference of [tag, wanted.digest]) {
+      const { status, headers, body } = await get(`${berth.url}/v2/${name}/manifests/${reference}`)
+      assert.equal(status, 200)
+      assert.deepEqual(body, wanted.bytes)
+      assert.equal(headers['content-type'], wanted.mediaType)
+      assert.equal(headers['docker-content-digest'], wanted.digest)
+      assert.equal(headers['x-cache'], undefined, 'no cache has to do with it')
+    }
+    for (const { digest, bytes } of [wanted, ...wanted.children].flatMap(({ blobs }) => blobs)) {
+      const whole = await get(`${berth.url}/v2/${name}/blobs/${digest}`)
+      assert.deepEqual(whole.body, bytes)
+      const part = await get(`${berth.url}/v2/${name}/blobs/${digest}`, {
+        headers: { range: 'bytes=10-19' },
+      })
+      assert.equal(part.status, 206)
+      assert.deepEqual(part.body, bytes.subarray(10, 20))
+    }
+  }
+})
+
+test('its tags, its referrers by their tag, and its repositories are listed', async () => {
+  const { tags } = await list(`${name}/tags/list`)
+  assert.deepEqual(tags, ['multi', image.digest.replace(':', '-'), 'v1'].toSorted())
+  const { manifests } = await list(`${name}/referrers/${image.digest}`)
+  assert.equal((manifests as unknown[]).length, 1)
+  const { repositories } = await list('_catalog')
+  assert.deepEqual(repositories, ['local/damaged', 'local/half', name, 'local/other'].toSorted())
+})
+
+test('what the volume does not have is unknown, and never asked of an upstream', async () => {
+  for (const [path, code] of [
+    [`${name}/manifests/v9`, 'MANIFEST_UNKNOWN'],
+    [`local/none/manifests/v1`, 'MANIFEST_UNKNOWN'],
+    [`local/other/blobs/${image.blobs.at(-1)?.digest}`, 'BLOB_UNKNOWN'],
+  ] as const) {
+    const reply = await get(`${berth.url}/v2/${path}`)
+    assert.equal(reply.status, 404, path)
+    assert.equal(codeOf(reply), code)
+  }
+})
+
+test('what it has lost, or what has rotted, is a fault of ours and no 404', async () => {
+  const lost = halfGone.blobs.at(-1)?.digest
+  for (const path of [
+    `local/damaged/manifests/v1`,
+    `local/damaged/manifests/${damaged.digest}`,
+    `local/half/blobs/${lost}`,
+  ]) {
+    const reply = await get(`${berth.url}/v2/${path}`)
+    assert.equal(reply.status, 500, `${path}: ${reply.body}`)
+    assert.match(reply.body.toString(), /on disk/)
+  }
+})
+
+test('nothing of it can be written or deleted in this version', async () => {
+  const ask = (method: string, path: string) => get(`${berth.url}/v2/${path}`, { method })
+  for (const [method, path] of [
+    ['POST', `${name}/blobs/uploads/`],
+    ['PUT', `${name}/manifests/v1`],
+    ['DELETE', `${name}/manifests/${image.digest}`],
+  ] as const)
+    assert.equal((await ask(method, path)).status, 405, `${method} ${path}`)
+  assert.equal((await get(`${berth.url}/v2/${name}/manifests/v1`)).status, 200)
+})
