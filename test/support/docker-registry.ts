@@ -11,6 +11,8 @@ export type Login = { readonly user: string; readonly password: string }
 export interface DockerRegistry {
   readonly url: string
   readonly login: Login
+  /** Its volume, in Distribution's layout. */
+  readonly volume: string
   put(name: string, tag: string, image: Image): Promise<void>
   /** Kills it. */
   stop(): Promise<void>
@@ -27,6 +29,7 @@ export async function startDockerRegistry(): Promise<DockerRegistry> {
   return {
     url,
     login,
+    volume: join(directory, 'data'),
     put: (name, tag, image) => push({ url, login, name, tag, image }),
     stop: program.kill,
     close: async () => {
