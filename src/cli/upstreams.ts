@@ -26,6 +26,8 @@ export function createUpstream(
   const upstream = config.prefix || url.host
   const credentials = createCredentials(credentialsOptions(config.credentials, ambient), {
     host: url.host,
+    origin: url.origin,
+    proxy: ambient.proxy,
     upstream,
     telemetry,
   })
