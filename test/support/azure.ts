@@ -7,12 +7,12 @@ import {
   answerJson,
   type FakeServer,
   type Handler,
-  type Recorded,
   startFakeServer,
 } from './fake-server.ts'
 import type { Image } from './images.ts'
 import { createSigner, decode, isSignedBy, type Signer } from './jwt.ts'
 import type { ObjectStore } from './object-store.ts'
+import { serveContent } from './serve-content.ts'
 
 /** What an endpoint does instead of what it should: nothing at all, or answer this. */
 export type Failure =
@@ -506,33 +506,10 @@ export async function startContainerRegistry({
     }
     if (pathname === '/v2/') return answerJson(response, 200, {})
     if (name === undefined) return fail(response, 404, 'NAME_UNKNOWN', 'repository name not known')
-    serveContent(request, name, response)
-  }
-
-  const serveContent = ({ method, path }: Recorded, name: string, response: ServerResponse) => {
-    const [, kind, last = ''] = /\/(manifests|blobs|tags)\/([^/?]+)/.exec(path) ?? []
-    if (kind === 'tags')
-      return answerJson(response, 200, {
-        name,
-        tags: content.tagged(name).map(({ reference }) => reference),
-      })
-    if (kind === 'blobs') {
-      const bytes = content.blob(name, last)
-      if (bytes === undefined)
-        return fail(response, 404, 'BLOB_UNKNOWN', 'blob unknown to registry')
-      if (method === 'HEAD')
-        return answer(response, 200, { 'content-length': String(bytes.length) })
-      return answer(response, 307, { location: storage.sign(bytes) })
-    }
-    const image = content.manifest(name, last)
-    if (image === undefined)
-      return fail(response, 404, 'MANIFEST_UNKNOWN', `manifest tagged by "${last}" is not found`)
-    const headers = {
-      'content-type': image.mediaType,
-      'docker-content-digest': image.digest,
-      'content-length': String(image.bytes.length),
-    }
-    answer(response, 200, headers, method === 'HEAD' ? '' : image.bytes)
+    serveContent(content, request, response, {
+      name,
+      sendBlob: (bytes) => answer(response, 307, { location: storage.sign(bytes) }),
+    })
   }
 
   const principals = [azure.application, ...azure.assigned]
