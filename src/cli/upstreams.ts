@@ -28,6 +28,7 @@ export function createUpstream(
     host: url.host,
     origin: url.origin,
     proxy: ambient.proxy,
+    certificateAuthorities: config.certificateAuthorities,
     upstream,
     telemetry,
   })

@@ -1,3 +1,5 @@
+import { readFile } from 'node:fs/promises'
+import { getCACertificates } from 'node:tls'
 import { Agent, type Dispatcher, EnvHttpProxyAgent, request } from 'undici'
 import { CredentialError } from './credential-error.ts'
 import type { ForwardProxy } from './credentials.ts'
@@ -11,13 +13,20 @@ const longestAnswer = 256 * 1024
 
 export type ServiceAnswer = { readonly status: number; readonly body: string }
 
+/** How a service is reached. */
+export type Route = {
+  /** Without it the service is asked directly. */
+  readonly proxy?: ForwardProxy | undefined
+  /** File of PEM certificates that are trusted beside the system's: proxies that look into TLS need it. */
+  readonly certificateAuthorities?: string | undefined
+}
+
 type Question = {
   readonly url: URL
+  readonly route?: Route
   readonly headers?: Readonly<Record<string, string>>
   /** Posted; without it the service is asked by GET. */
   readonly form?: Readonly<Record<string, string>>
-  /** Without it the service is asked directly. */
-  readonly proxy?: ForwardProxy | undefined
   /** Until there is a connection, in milliseconds. */
   readonly connectTimeout?: number
   /** What to do when it cannot be reached. */
@@ -32,13 +41,13 @@ type Question = {
  */
 export async function askService({
   url,
+  route = {},
   headers = {},
   form,
-  proxy,
   connectTimeout = connectPatience,
   advice,
 }: Question): Promise<ServiceAnswer> {
-  const dispatcher = createDispatcher(proxy, connectTimeout)
+  const dispatcher = await createDispatcher(route, connectTimeout)
   try {
     const answer = await request(url, {
       dispatcher,
@@ -60,8 +69,12 @@ export async function askService({
   }
 }
 
-function createDispatcher(proxy: ForwardProxy | undefined, timeout: number): Dispatcher {
-  const connect = { timeout, autoSelectFamily: true }
+async function createDispatcher(
+  { proxy, certificateAuthorities: file }: Route,
+  timeout: number,
+): Promise<Dispatcher> {
+  const ca = file === undefined ? undefined : await readAuthorities(file)
+  const connect = { timeout, autoSelectFamily: true, ...(ca && { ca }) }
   if (proxy?.http === undefined && proxy?.https === undefined) return new Agent({ connect })
   return new EnvHttpProxyAgent({
     connect,
@@ -71,6 +84,17 @@ function createDispatcher(proxy: ForwardProxy | undefined, timeout: number): Dis
     // As remote/transport does it.
     noProxy: [proxy.no ?? '', 'localhost', '127.0.0.1', '::1'].filter(Boolean).join(','),
   })
+}
+
+async function readAuthorities(file: string): Promise<string[]> {
+  try {
+    return [...getCACertificates('default'), await readFile(file, 'utf8')]
+  } catch (cause) {
+    throw new CredentialError(`${file} cannot be read`, {
+      advice: 'certificateAuthorities must name a PEM file that Berth can read',
+      cause,
+    })
+  }
 }
 
 async function readText(body: AsyncIterable<Buffer>): Promise<string> {
@@ -95,10 +119,14 @@ const reasons: Readonly<Record<string, string>> = {
   UND_ERR_CONNECT_TIMEOUT: 'no connection within the time limit',
 }
 
+const tlsCode = /^(ERR_TLS|ERR_SSL|CERT_|UNABLE_TO|SELF_SIGNED|DEPTH_ZERO)/
+
 function reasonOf(error: unknown): string {
   if (error instanceof AggregateError && !('code' in error)) return reasonOf(error.errors[0])
   if (!(error instanceof Error)) return quote(String(error))
   if (error.name === 'TimeoutError') return `no answer within ${patience / 1000} seconds`
   const code = 'code' in error && typeof error.code === 'string' ? error.code : ''
+  if (tlsCode.test(code))
+    return `TLS: ${quote(error.message)} (certificateAuthorities adds a company's own)`
   return reasons[code] ?? quote(error.message)
 }

@@ -97,7 +97,7 @@ async function askEntra(request: Request): Promise<string> {
         }
   const { status, body } = await askService({
     url,
-    proxy: options.proxy,
+    route: options,
     form: {
       grant_type: 'client_credentials',
       client_id: clientId,

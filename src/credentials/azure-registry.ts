@@ -1,8 +1,7 @@
 import { z } from 'zod'
-import { askService, type ServiceAnswer } from './ask-service.ts'
+import { askService, type Route, type ServiceAnswer } from './ask-service.ts'
 import { parseJson } from './azure-entra.ts'
 import { CredentialError } from './credential-error.ts'
-import type { ForwardProxy } from './credentials.ts'
 import { quote } from './quote.ts'
 
 const tokenSchema = z.looseObject({ refresh_token: z.string().min(1) })
@@ -17,16 +16,16 @@ type Exchange = {
   readonly tenant: string | undefined
   /** What to change when it refuses. */
   readonly remedy: string
-  readonly proxy: ForwardProxy | undefined
+  readonly route: Route
 }
 
 /** The registry's refresh token for one of Entra's (Azure/acr, docs/AAD-OAuth.md). */
 export async function exchangeToken(exchange: Exchange): Promise<string> {
-  const { origin, accessToken, tenant, proxy } = exchange
+  const { origin, accessToken, tenant, route } = exchange
   const url = new URL('/oauth2/exchange', origin)
   const answer = await askService({
     url,
-    proxy,
+    route,
     form: {
       grant_type: 'access_token',
       service: url.host,

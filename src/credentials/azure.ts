@@ -1,20 +1,16 @@
+import type { Route } from './ask-service.ts'
 import { byFederation, bySecret, EntraError } from './azure-entra.ts'
 import { byManagedIdentity } from './azure-managed-identity.ts'
 import { exchangeToken, pullRemedy } from './azure-registry.ts'
-import type {
-  CredentialSource,
-  CredentialsOptions,
-  ForwardProxy,
-  WorkloadToken,
-} from './credentials.ts'
+import type { CredentialSource, CredentialsOptions, WorkloadToken } from './credentials.ts'
 import { type Claims, readClaims } from './jwt.ts'
 
-export type AzureOptions = Omit<Extract<CredentialsOptions, { type: 'azure' }>, 'type'> & {
-  /** The upstream's. */
-  readonly origin: string
-  readonly proxy?: ForwardProxy | undefined
-  readonly workloadToken?: WorkloadToken | undefined
-}
+export type AzureOptions = Omit<Extract<CredentialsOptions, { type: 'azure' }>, 'type'> &
+  Route & {
+    /** The upstream's. */
+    readonly origin: string
+    readonly workloadToken?: WorkloadToken | undefined
+  }
 
 /** A way to get an access token of Entra's. */
 export interface AzureWay {
@@ -50,7 +46,7 @@ const unknownResource = '500011'
  */
 export function createAzureSource(given: AzureOptions): CredentialSource {
   const options = annotated(given)
-  const { origin, tenantId, clientId, proxy } = options
+  const { origin, tenantId, clientId } = options
   const way = chooseWay(options)
   let claims: Claims = {}
   const principal = () => claims.oid ?? claims.appid ?? claims.azp ?? clientId
@@ -67,7 +63,13 @@ export function createAzureSource(given: AzureOptions): CredentialSource {
       const accessToken = await askForRegistries(way)
       claims = readClaims(accessToken) ?? {}
       const tenant = claims.tid ?? tenantId
-      const token = await exchangeToken({ origin, accessToken, tenant, remedy: remedy(''), proxy })
+      const token = await exchangeToken({
+        origin,
+        accessToken,
+        tenant,
+        remedy: remedy(''),
+        route: options,
+      })
       const lifetime = lifetimeOf(token)
       return {
         credential: { kind: 'identity-token', username, token },

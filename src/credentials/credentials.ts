@@ -151,6 +151,8 @@ type Context = {
   /** The upstream's scheme and host; without it `https://` and the host. */
   readonly origin?: string | undefined
   readonly proxy?: ForwardProxy | undefined
+  /** File of PEM certificates that are trusted beside the system's. */
+  readonly certificateAuthorities?: string | undefined
   /** The upstream's name in metrics and logs. */
   readonly upstream: string
   readonly telemetry: Telemetry
@@ -165,7 +167,7 @@ export function createCredentials(options: CredentialsOptions, context: Context)
 
 function createSource(
   options: CredentialsOptions,
-  { host, origin = `https://${host}`, proxy, workloadToken }: Context,
+  { host, origin = `https://${host}`, proxy, certificateAuthorities, workloadToken }: Context,
 ): CredentialSource {
   switch (options.type) {
     case 'anonymous':
@@ -187,6 +189,12 @@ function createSource(
     case 'aws':
       return createAwsSource({ ...options, host, workloadToken })
     case 'azure':
-      return createAzureSource({ ...options, origin, proxy, workloadToken })
+      return createAzureSource({
+        ...options,
+        origin,
+        proxy,
+        certificateAuthorities,
+        workloadToken,
+      })
   }
 }

@@ -14,6 +14,7 @@ import {
   startContainerRegistry,
   subject,
 } from '../support/azure.ts'
+import { createAuthority } from '../support/certificates.ts'
 import { startConnectProxy } from '../support/connect-proxy.ts'
 import { ownDirectory } from '../support/directory.ts'
 import { decode } from '../support/jwt.ts'
@@ -439,6 +440,23 @@ describe('what the registry says no to', () => {
     await assert.rejects(source.fetch(), /answered without a refresh token/)
     await registry.stop()
     await refuse(source, /cannot reach .*connection refused/, /allow connections to 127/)
+  })
+
+  test('whose certificate nobody knows, until certificateAuthorities names who does', async (t) => {
+    const authority = await createAuthority('registry')
+    const tls = await authority.issue(['IP:127.0.0.1'])
+    const secure = await startContainerRegistry({ azure, storage, tls })
+    t.after(() => Promise.all([secure.stop(), authority.remove()]))
+    const { url: origin } = secure
+    await refuse(
+      open({ ...secretOptions(), origin }),
+      /cannot reach https:.*: TLS: .*certificate.* \(certificateAuthorities adds a company's own\)/,
+      /./,
+    )
+    assert.equal(secure.requests.length, 0)
+    await fetchToken(open({ ...secretOptions(), origin, certificateAuthorities: authority.file }))
+    const missing = open({ ...secretOptions(), origin, certificateAuthorities: '/no/file' })
+    await refuse(missing, /\/no\/file cannot be read/, /must name a PEM file/)
   })
 
   test("the token of Entra's goes to the registry's own origin, and nowhere else", async () => {
