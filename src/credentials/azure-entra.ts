@@ -2,11 +2,10 @@ import { readFile } from 'node:fs/promises'
 import { z } from 'zod'
 import { askService } from './ask-service.ts'
 import type { AzureOptions, AzureWay } from './azure.ts'
+import { cloudOf } from './azure-clouds.ts'
 import { CredentialError } from './credential-error.ts'
 import { type Claims, readClaims } from './jwt.ts'
 import { quote } from './quote.ts'
-
-const publicCloud = 'https://login.microsoftonline.com'
 
 const tokenSchema = z.looseObject({ access_token: z.string().min(1) })
 const errorSchema = z.looseObject({
@@ -58,15 +57,14 @@ export function byFederation(options: AzureOptions): AzureWay {
 
 function application(options: ApplicationOptions): AzureWay {
   const { tenantId, clientId, source, prove } = options
-  const authority = originOf(options.authorityHost ?? publicCloud)
+  const authority = originOf(options.authorityHost ?? cloudOf(options.origin).authority)
   return {
     source: `${source}, at ${authority?.origin ?? 'no URL'}`,
     identity: clientId === undefined ? 'an application of Entra' : `application ${clientId}`,
-    cloud: authority?.hostname ?? '',
     accessToken: async (resource) => {
       if (authority === undefined)
         throw new CredentialError(`the authority host ${options.authorityHost} is no URL`, {
-          advice: `set authorityHost, or $AZURE_AUTHORITY_HOST, to a URL such as ${publicCloud}`,
+          advice: `set authorityHost, or $AZURE_AUTHORITY_HOST, to a URL such as ${cloudOf(options.origin).authority}`,
         })
       if (tenantId === undefined || clientId === undefined)
         throw incomplete(tenantId === undefined ? ['tenantId', 'AZURE_TENANT_ID'] : undefined)

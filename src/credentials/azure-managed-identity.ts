@@ -37,7 +37,6 @@ export function byManagedIdentity(options: AzureOptions): AzureWay {
       clientId === undefined
         ? 'the managed identity of this machine'
         : `managed identity ${clientId}`,
-    cloud: '',
     accessToken: async (resource) => {
       if (endpoint === undefined)
         throw new CredentialError('the address of the metadata service is no URL', {

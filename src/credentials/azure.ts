@@ -1,4 +1,5 @@
 import type { Route } from './ask-service.ts'
+import { cloudOf } from './azure-clouds.ts'
 import { byFederation, bySecret, EntraError } from './azure-entra.ts'
 import { byManagedIdentity } from './azure-managed-identity.ts'
 import { exchangeToken, pullRemedy } from './azure-registry.ts'
@@ -17,8 +18,6 @@ export interface AzureWay {
   readonly source: string
   /** Who that is, as far as it is known without asking. */
   readonly identity: string
-  /** Entra's host, by which clouds are told apart; empty where it is not known. */
-  readonly cloud: string
   accessToken(resource: string): Promise<string>
 }
 
@@ -27,12 +26,6 @@ const username = '00000000-0000-0000-0000-000000000000'
 
 /** What tokens are for: the same in all of Azure's clouds. */
 const registries = 'https://containerregistry.azure.net'
-/** What they used to be for, where a tenant does not know the registries' own service. */
-const resourceManagers: Readonly<Record<string, string>> = {
-  'login.chinacloudapi.cn': 'https://management.chinacloudapi.cn',
-  'login.partner.microsoftonline.cn': 'https://management.chinacloudapi.cn',
-  'login.microsoftonline.us': 'https://management.usgovcloudapi.net',
-}
 const unknownResource = '500011'
 
 /**
@@ -60,7 +53,7 @@ export function createAzureSource(given: AzureOptions): CredentialSource {
     },
     source: () => way.source,
     fetch: async () => {
-      const accessToken = await askForRegistries(way)
+      const accessToken = await askForRegistries(way, origin)
       claims = readClaims(accessToken) ?? {}
       const tenant = claims.tid ?? tenantId
       const token = await exchangeToken({
@@ -97,12 +90,12 @@ function chooseWay(options: AzureOptions): AzureWay {
   return federatedTokenFile === undefined ? byManagedIdentity(options) : byFederation(options)
 }
 
-async function askForRegistries(way: AzureWay): Promise<string> {
+async function askForRegistries(way: AzureWay, origin: string): Promise<string> {
   try {
     return await way.accessToken(registries)
   } catch (error) {
     if (!(error instanceof EntraError) || error.code !== unknownResource) throw error
-    return way.accessToken(resourceManagers[way.cloud] ?? 'https://management.azure.com')
+    return way.accessToken(cloudOf(origin).resourceManager)
   }
 }
 

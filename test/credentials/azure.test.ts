@@ -196,6 +196,17 @@ describe('ways to log in', () => {
     assert.equal(azure.machine.requests.length, 2)
   })
 
+  test("Entra is the one of the registry's cloud, unless another is configured", () => {
+    const sourceFor = (origin: string, authorityHost?: string) =>
+      createAzureSource({ ...secretOptions(), origin, authorityHost })
+        .source()
+        .split(' at ')[1]
+    assert.equal(sourceFor('https://x.azurecr.io'), 'https://login.microsoftonline.com')
+    assert.equal(sourceFor('https://x.azurecr.cn'), 'https://login.chinacloudapi.cn')
+    assert.equal(sourceFor('https://x.azurecr.us'), 'https://login.microsoftonline.us')
+    assert.equal(sourceFor('https://x.azurecr.us', 'login.example/'), 'https://login.example')
+  })
+
   test('a forward proxy is used for Entra, and not where it is excepted', async (t) => {
     const proxy = await startConnectProxy({
       route: () => ({ host: '127.0.0.1', port: azure.entra.port }),
