@@ -157,7 +157,7 @@ function howItEnded({ status, signal }: Ended): string {
 
 /** What a failed program says; what looks like an answer is not told. */
 function complaint(said: string, stderr: Buffer): string {
-  const words = /secret/i.test(said) ? '' : quote(said)
+  const words = /"secret"\s*:/i.test(said) ? '' : quote(said)
   const told = words || quote(stderr.toString('utf8'))
   return told && `: ${told}`
 }

@@ -144,6 +144,7 @@ describe('a helper that fails', () => {
       "echo 'the keychain is locked'; exit 1",
       /^docker-credential-odd failed with status 1: the keychain is locked$/,
     )
+    await refuse("echo 'no secret service'; exit 1", /with status 1: no secret service$/)
     await refuse("echo 'no network' >&2; exit 3", /failed with status 3: no network$/)
     const advice = await refuse('exit 2', /failed with status 2$/)
     assert.match(advice, /echo -n ghcr\.io \| docker-credential-odd get/)
