@@ -15,6 +15,11 @@ export function credentialsOptions(
       return {
         ...azure,
         ...credentials,
+        // What is configured says which way is meant; a variable may be another program's.
+        clientSecret:
+          credentials.clientSecretFile === undefined && credentials.federatedTokenFile === undefined
+            ? azure.clientSecret
+            : undefined,
         tenantId: credentials.tenantId ?? azure.tenantId,
         clientId: credentials.clientId ?? azure.clientId,
         federatedTokenFile: credentials.federatedTokenFile ?? azure.federatedTokenFile,

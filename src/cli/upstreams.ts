@@ -26,6 +26,9 @@ export function createUpstream(
   const upstream = config.prefix || url.host
   const credentials = createCredentials(credentialsOptions(config.credentials, ambient), {
     host: url.host,
+    origin: url.origin,
+    proxy: ambient.proxy,
+    certificateAuthorities: config.certificateAuthorities,
     upstream,
     telemetry,
   })

@@ -40,6 +40,7 @@ export type Ambient = {
     readonly authorityHost: string | undefined
     readonly identityEndpoint: string | undefined
     readonly identityHeader: string | undefined
+    readonly metadataHost: string | undefined
   }
   readonly proxy: {
     readonly http: string | undefined
@@ -186,6 +187,7 @@ function readAmbient(environment: Environment): Ambient {
       authorityHost: set('AZURE_AUTHORITY_HOST'),
       identityEndpoint: set('IDENTITY_ENDPOINT'),
       identityHeader: set('IDENTITY_HEADER'),
+      metadataHost: set('AZURE_POD_IDENTITY_AUTHORITY_HOST'),
     },
     proxy: { http: either('HTTP_PROXY'), https: either('HTTPS_PROXY'), no: either('NO_PROXY') },
   }

@@ -66,7 +66,7 @@ export interface Credentials {
   validFor(): number | undefined
   /**
    * @throws RegistryError UNAVAILABLE when there is none: it never got one, or the last one has
-   * expired.
+   * expired; DENIED when that is because the upstream said that we may not have one.
    */
   current(): Promise<Credential>
   /** After the upstream refused `refused`: another one, if the source has another. */
@@ -108,6 +108,8 @@ export type CredentialsOptions =
       /** Where App Service and Container Apps give out tokens, and the header that opens it. */
       readonly identityEndpoint?: string | undefined
       readonly identityHeader?: string | undefined
+      /** URL of the instance metadata service; without it the one of all of Azure's machines. */
+      readonly metadataHost?: string | undefined
     }
   | {
       readonly type: 'google'
@@ -136,9 +138,21 @@ export type WorkloadToken = {
   readonly annotations: Readonly<Record<string, string>>
 }
 
+/** A company's forward proxy, as HTTPS_PROXY, HTTP_PROXY and NO_PROXY name it. */
+export type ForwardProxy = {
+  readonly http?: string | undefined
+  readonly https?: string | undefined
+  readonly no?: string | undefined
+}
+
 type Context = {
   /** `host[:port]` of the upstream, as docker's configuration names it. */
   readonly host: string
+  /** The upstream's scheme and host; without it `https://` and the host. */
+  readonly origin?: string | undefined
+  readonly proxy?: ForwardProxy | undefined
+  /** File of PEM certificates that are trusted beside the system's. */
+  readonly certificateAuthorities?: string | undefined
   /** The upstream's name in metrics and logs. */
   readonly upstream: string
   readonly telemetry: Telemetry
@@ -153,7 +167,7 @@ export function createCredentials(options: CredentialsOptions, context: Context)
 
 function createSource(
   options: CredentialsOptions,
-  { host, workloadToken }: Context,
+  { host, origin = `https://${host}`, proxy, certificateAuthorities, workloadToken }: Context,
 ): CredentialSource {
   switch (options.type) {
     case 'anonymous':
@@ -175,6 +189,12 @@ function createSource(
     case 'aws':
       return createAwsSource({ ...options, host, workloadToken })
     case 'azure':
-      return createAzureSource({ ...options, host, workloadToken })
+      return createAzureSource({
+        ...options,
+        origin,
+        proxy,
+        certificateAuthorities,
+        workloadToken,
+      })
   }
 }

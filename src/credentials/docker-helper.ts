@@ -1,14 +1,62 @@
 import { CredentialError } from './credential-error.ts'
-import type { CredentialSource } from './credentials.ts'
+import type { Credential, CredentialSource, Fetched } from './credentials.ts'
+import { serverOf } from './docker-hosts.ts'
+import { askHelper, type HelperAnswer } from './helper-program.ts'
+import { readClaims } from './jwt.ts'
+
+/** How soon what a program says differently counts, in milliseconds. */
+const askAgainAfter = 300_000
 
 type DockerHelperOptions = { readonly helper: string; readonly host: string }
 
-export function createDockerHelperSource(options: DockerHelperOptions): CredentialSource {
+/** What a program `docker-credential-HELPER` knows for `host`. It inherits our environment. */
+export function createDockerHelperSource({ helper, host }: DockerHelperOptions): CredentialSource {
+  const program = `docker-credential-${helper}`
+  const server = serverOf(host)
+  let identity = `who ${program} says`
   return {
-    identity: () => 'docker-helper',
-    source: () => 'docker-helper',
+    identity: () => identity,
+    source: () => `${program} get, for ${server}`,
     fetch: async () => {
-      throw new CredentialError(`docker-helper for ${options.host} is being built`)
+      const answer = await askHelper({ helper, server })
+      if (answer === undefined)
+        throw new CredentialError(`${program} has no credential for ${server}`, {
+          advice: `log in as it wants that, as Berth's user, so that echo -n ${server} | ${program} get finds it`,
+        })
+      const fetched = fetchedFrom(answer)
+      identity = nameOf(fetched.credential) ?? identity
+      return fetched
     },
+    remedy: (repository) => remedyFor({ identity, from: program, repository }),
   }
+}
+
+/**
+ * A secret that tells its expiry is not used beyond it. For the user name `<token>` it is an identity
+ * token (docker-credential-helpers, "Development").
+ */
+export function fetchedFrom({ username, secret }: HelperAnswer): Fetched {
+  const credential: Credential =
+    username === '<token>'
+      ? { kind: 'identity-token', username: '', token: secret }
+      : { kind: 'password', username, password: secret }
+  const expiry = readClaims(secret)?.exp
+  const lifetime = expiry === undefined ? undefined : expiry * 1000 - Date.now()
+  return {
+    credential,
+    refreshAfter: askAgainAfter,
+    ...(lifetime !== undefined && { lifetime }),
+  }
+}
+
+/** Undefined where a credential does not say whose it is. */
+export function nameOf(credential: Credential): string | undefined {
+  return (credential.kind !== 'anonymous' && credential.username) || undefined
+}
+
+type Remedy = { readonly identity: string; readonly from: string; readonly repository: string }
+
+export function remedyFor({ identity, from, repository }: Remedy): string {
+  const what = repository === '' ? 'this registry' : repository
+  return `let ${identity} read ${what} there, or have ${from} give the credential of somebody who may`
 }

@@ -79,10 +79,11 @@ export function keepFresh(source: CredentialSource, { upstream, telemetry }: Con
   }
 
   const fail = (cause: unknown): never => {
-    const error = new RegistryError('UNAVAILABLE', {
+    const denied = cause instanceof CredentialError && cause.denied
+    const error = new RegistryError(denied ? 'DENIED' : 'UNAVAILABLE', {
       message: `no credential for ${upstream} as ${source.identity()}: ${redact(cause instanceof Error ? cause.message : String(cause))}`,
       advice: cause instanceof CredentialError ? cause.advice : undefined,
-      retryAfter: 5,
+      ...(!denied && { retryAfter: 5 }),
       cause,
     })
     failure = { error, at: performance.now() }

@@ -60,6 +60,8 @@ const tokenSchema = z.looseObject({
   access_token: filled,
   expires_in: z.coerce.number().positive().optional().catch(undefined),
 })
+/** Of a token that is a JWT. Both are the issuer's clock. */
+const claimsSchema = z.looseObject({ exp: z.number(), iat: z.number() })
 
 const longestTokenAnswer = 64 * 1024
 /**
@@ -148,6 +150,16 @@ export function createAuthorization({
     }
   }
 
+  /** Undefined where the upstream denies us another one as well: its first words say of what. */
+  const renew = async (refused: Credential): Promise<Credential | undefined> => {
+    try {
+      return await credentials.renew(refused)
+    } catch (error) {
+      if (isRegistryError(error, 'DENIED')) return undefined
+      throw error
+    }
+  }
+
   /**
    * A credential that the token endpoint refuses is renewed once; an endpoint that fails may have
    * moved, so it is learned anew.
@@ -163,8 +175,8 @@ export function createAuthorization({
         scheme = undefined
         throw error
       }
-      const renewed = await credentials.renew(credential)
-      if (renewed === credential) throw error
+      const renewed = await renew(credential)
+      if (renewed === undefined || renewed === credential) throw error
       await current()
       return tokens.fetch(repository)
     }
@@ -204,8 +216,7 @@ export function createAuthorization({
         attempt.renewed = true
         // Whoever was refused before may have brought a new one.
         if (sent === `Bearer ${tokens.peek(repository)}`) tokens.delete(repository)
-        if (credential !== undefined) await credentials.renew(credential)
-        return true
+        return credential === undefined || (await renew(credential)) !== undefined
       }
       if (attempt.learned || challenge === undefined) return false
       attempt.learned = true
@@ -276,7 +287,16 @@ function readToken(body: Buffer, realm: string): { token: string; life: number }
       status: 502,
     })
   }
-  return { token, life: parsed.data?.expires_in ?? usualLife }
+  return { token, life: parsed.data?.expires_in ?? lifeIn(token) ?? usualLife }
+}
+
+/** In seconds: Azure's registries say it in the token alone, and give one for each repository. */
+function lifeIn(token: string): number | undefined {
+  const payload = Buffer.from(token.split('.')[1] ?? '', 'base64url')
+  const claims = claimsSchema.safeParse(parseJson(payload))
+  if (!claims.success) return undefined
+  const life = claims.data.exp - claims.data.iat
+  return life > 0 ? life : undefined
 }
 
 function parseJson(body: Buffer): unknown {

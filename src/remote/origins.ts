@@ -13,6 +13,8 @@ const knownStorage = [
   '*.amazonaws.com',
   '*.cloudfront.net',
   '*.blob.core.windows.net',
+  '*.blob.core.chinacloudapi.cn',
+  '*.blob.core.usgovcloudapi.net',
   '*.data.mcr.microsoft.com',
   '*.cloudflare.docker.com',
   '*.cloudflarestorage.com',

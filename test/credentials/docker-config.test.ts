@@ -1,11 +1,17 @@
 import assert from 'node:assert/strict'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { after, before, test } from 'node:test'
+import { after, before, describe, test } from 'node:test'
 import fc from 'fast-check'
+import { CredentialError } from '../../src/credentials/credential-error.ts'
 import { createDockerConfigSource } from '../../src/credentials/docker-config.ts'
+import { keyFor } from '../../src/credentials/docker-hosts.ts'
+import { keepFresh } from '../../src/credentials/keep-fresh.ts'
 import { basicOf, createCanaries } from '../support/canaries.ts'
+import { useClock } from '../support/clock.ts'
+import { helperPrograms } from '../support/helper-programs.ts'
+import { settle, tellingTelemetry } from '../support/remotes.ts'
 
 const canaries = createCanaries()
 let directory: string
@@ -24,15 +30,18 @@ async function read(content: unknown, host = 'ghcr.io') {
   return { credential, refreshAfter, identity: source.identity() }
 }
 
-/** Rejects with this message, and without any of the secrets in it. */
-async function refuse(content: unknown, message: RegExp, host?: string): Promise<void> {
+/** Rejects with this message, and without any of the secrets in it. The advice. */
+async function refuse(content: unknown, message: RegExp, host?: string): Promise<string> {
   const error: unknown = await read(content, host).then(
     () => undefined,
     (thrown) => thrown,
   )
-  assert.ok(error instanceof Error)
+  assert.ok(error instanceof CredentialError)
   assert.match(error.message, message)
-  await canaries.assertUnseen({ texts: [error.message] })
+  const { advice = '' } = error
+  assert.notEqual(advice, '')
+  await canaries.assertUnseen({ texts: [error.message, advice] })
+  return advice
 }
 
 test('"auth" alone is enough, as in an imagePullSecret', async () => {
@@ -95,13 +104,31 @@ test('another host, or the same on another port, is no entry', async () => {
   await refuse({}, /has no entry/)
 })
 
-test('an entry without a password, or with an identity token, is an error that says so', async () => {
+test('an entry without a password is an error that says so', async () => {
   await refuse({ auths: { 'ghcr.io': {} } }, /has neither "auth" nor "username" and "password"/)
   await refuse({ auths: { 'ghcr.io': { username: 'u' } } }, /has neither/)
   await refuse({ auths: { 'ghcr.io': { auth: '' } } }, /has neither/)
   await refuse({ auths: { 'ghcr.io': { auth: basicOf('', 'x') } } }, /has neither/)
+})
+
+test('an identity token is one, with the user name that stands beside it, if any', async () => {
   const identitytoken = canaries.secret('identity')
-  await refuse({ auths: { 'ghcr.io': { identitytoken } } }, /identity token, which this version/)
+  const guid = '00000000-0000-0000-0000-000000000000'
+  for (const [entry, username] of [
+    [{}, ''],
+    [{ auth: basicOf(guid, '') }, guid],
+    [{ auth: basicOf(guid, 'ignored') }, guid],
+    [{ username: guid }, guid],
+  ] as const) {
+    const { credential } = await read({ auths: { 'ghcr.io': { ...entry, identitytoken } } })
+    assert.deepEqual(credential, { kind: 'identity-token', username, token: identitytoken })
+  }
+})
+
+test('a registry token is an error that says what to write instead', async () => {
+  const registrytoken = canaries.secret('registry')
+  const auths = { 'ghcr.io': { registrytoken } }
+  await refuse({ auths }, /is a registry token, which is for one repository/)
 })
 
 test('a file that is no configuration is an error, which shows nothing of it', async () => {
@@ -109,11 +136,12 @@ test('a file that is no configuration is an error, which shows nothing of it', a
   const password = canaries.secret('password')
   for (const content of [password, `{"auths":x"${password}"`, `{"auths":{"ghcr.io":"${password}`]) {
     const error = await read(content).catch((thrown: unknown) => String(thrown))
-    assert.equal(error, `Error: ${file} is not JSON`)
+    assert.equal(error, `CredentialError: ${file} is not JSON`)
   }
   const auth = 7
   await refuse({ auths: { 'ghcr.io': { auth } } }, /not what it should be: auths\.ghcr\.io\.auth/)
   await refuse([password], /not what it should be/)
+  await refuse({ auths: {}, credHelpers: { 'ghcr.io': 7 } }, /credHelpers\.ghcr\.io/)
 })
 
 test('a file that is not there is an error', async () => {
@@ -130,4 +158,195 @@ test('a file that changed counts at the next fetch', async () => {
   await writeFile(file, JSON.stringify({ auths: { 'ghcr.io': { auth: basicOf('after', 'p') } } }))
   await source.fetch()
   assert.equal(source.identity(), 'after')
+})
+
+test('the older format has no "auths" around its entries', async () => {
+  const entry = { auth: basicOf('old', 'p'), email: 'x@example.org' }
+  assert.equal((await read({ 'ghcr.io': entry })).identity, 'old')
+  assert.equal((await read({ 'https://ghcr.io/v1/': entry })).identity, 'old')
+  await refuse({ detachKeys: 'ctrl-e', HttpHeaders: { a: 'b' } }, /no entry for ghcr\.io/)
+})
+
+test('what is not there is told with what is, for whoever looks for the difference', async () => {
+  const auth = basicOf('u', canaries.password('u'))
+  const several = Object.fromEntries(['a', 'b', 'c', 'd', 'e', 'f'].map((host) => [host, { auth }]))
+  assert.match(
+    await refuse({ auths: several }, /no entry/),
+    /it has entries for a, b, c, d, e; docker login ghcr\.io/,
+  )
+  assert.match(await refuse({ auths: {} }, /no entry/), /entries for no host/)
+})
+
+test('an entry for a part of a registry, as podman writes it, is not shown to all of it', async () => {
+  const auths = { 'ghcr.io/team': { auth: basicOf('team', 'p') }, 'ghcr.io/team/app': {} }
+  const advice = await refuse({ auths }, /no entry for ghcr\.io/)
+  assert.match(
+    advice,
+    /it has ghcr\.io\/team, ghcr\.io\/team\/app, but .* write it under "ghcr\.io"/,
+  )
+  const whole = { ...auths, 'ghcr.io': { auth: basicOf('all', 'p') } }
+  assert.equal((await read({ auths: whole })).identity, 'all')
+})
+
+describe('patterns, as the kubelet knows them', () => {
+  const ecr = '123456789012.dkr.ecr.us-east-1.amazonaws.com'
+
+  test('match label by label, and on the same port', () => {
+    for (const [key, host, isMatch] of [
+      ['*.dkr.ecr.us-east-1.amazonaws.com', ecr, true],
+      ['https://*.dkr.ecr.us-east-1.amazonaws.com/', ecr, true],
+      ['*.dkr.ecr.*.amazonaws.com', ecr, true],
+      ['*.amazonaws.com', ecr, false],
+      ['*', ecr, false],
+      ['*.io', 'ghcr.io', true],
+      ['*', 'localhost', true],
+      ['*.io', 'ghcr.io:5000', false],
+      ['*.io:5000', 'ghcr.io:5000', true],
+      ['*.io:5000', 'ghcr.io', false],
+      ['g?cr.io', 'ghcr.io', true],
+      ['g?cr.io', 'gcr.io', false],
+      ['gh*.io', 'gh.io', true],
+      ['*.io/team', 'ghcr.io', false],
+    ] as const)
+      assert.equal(keyFor(host, [key]), isMatch ? key : undefined, `${key} ${host}`)
+  })
+
+  test('give way to the host itself, and to the more exact of them', () => {
+    const keys = ['*.*', '*.io', 'gh*.io', 'https://ghcr.io']
+    assert.equal(keyFor('ghcr.io', keys), 'https://ghcr.io')
+    assert.equal(keyFor('ghcr.io', keys.slice(0, 3)), 'gh*.io')
+    assert.equal(keyFor('quay.io', keys), '*.io')
+  })
+
+  test('find a host that they were made of, and none with more labels, whatever it is', () => {
+    const label = fc.stringMatching(/^[a-z0-9-]{1,12}$/)
+    fc.assert(
+      fc.property(fc.array(label, { minLength: 1, maxLength: 6 }), fc.nat(), (labels, seed) => {
+        const host = labels.join('.')
+        const pattern = labels.map((text, at) => ((seed >> at) & 1 ? '*' : text.replace(/.$/, '?')))
+        assert.equal(keyFor(host, [pattern.join('.')]), pattern.join('.'))
+        assert.equal(keyFor(`more.${host}`, [pattern.join('.')]), undefined)
+      }),
+    )
+  })
+
+  test('take no time, however many stars they have', () => {
+    const key = `${'*a'.repeat(2000)}*`
+    const begun = performance.now()
+    assert.equal(keyFor('a'.repeat(250), [key]), undefined)
+    assert.ok(performance.now() - begun < 1000)
+  })
+})
+
+describe('helpers', () => {
+  const auth = basicOf('written', 'p')
+
+  test('the one for the host goes before the one for all, and both before what is written', async (t) => {
+    const programs = await helperPrograms(t)
+    await programs.answer('one', 'by-one', 'p')
+    await programs.answer('all', 'by-all', 'p')
+    const all = { auths: { 'ghcr.io': { auth } }, credsStore: 'all' }
+    const one = { ...all, credHelpers: { 'ghcr.io': 'one', 'quay.io': 'missing' } }
+    const first = await read(one)
+    assert.deepEqual([first.identity, first.refreshAfter], ['by-one', 300_000])
+    assert.equal((await read(all)).identity, 'by-all')
+    assert.equal((await read({ ...one, credHelpers: { 'quay.io': 'one' } })).identity, 'by-all')
+    assert.equal((await read({ auths: all.auths, credsStore: '' })).identity, 'written')
+    assert.deepEqual(await programs.asked(), ['get ghcr.io', 'get ghcr.io', 'get ghcr.io'])
+  })
+
+  test('are asked by the name under which docker, or podman, looks for them', async (t) => {
+    const programs = await helperPrograms(t)
+    await programs.answer('all', 'u', 'p')
+    const hub = 'registry-1.docker.io'
+    await read({ credsStore: 'all' }, hub)
+    await read({ credHelpers: { 'https://index.docker.io/v1/': 'all' } }, hub)
+    await read({ credHelpers: { 'docker.io': 'all' } }, hub)
+    const legacy = 'get https://index.docker.io/v1/'
+    assert.deepEqual(await programs.asked(), [legacy, legacy, 'get docker.io'])
+  })
+
+  test('that have nothing give way to what is written, and otherwise are told', async (t) => {
+    const programs = await helperPrograms(t)
+    await programs.write('none', "echo 'credentials not found in native keychain'; exit 1")
+    const auths = { 'ghcr.io': { auth } }
+    assert.equal((await read({ auths, credsStore: 'none' })).identity, 'written')
+    const told = /docker-credential-none, which .* names, has no credential for ghcr\.io/
+    await refuse({ auths: { 'ghcr.io': {} }, credsStore: 'none' }, told)
+    await refuse({ credHelpers: { 'ghcr.io': 'none' } }, told)
+  })
+
+  test('that fail are a failure, whatever is written', async (t) => {
+    await helperPrograms(t)
+    const auths = { 'ghcr.io': { auth } }
+    await refuse({ auths, credsStore: 'desktop' }, /docker-credential-desktop is not on the path/)
+    await refuse({ auths, credHelpers: { 'ghcr.io': '../x' } }, /is no name of a credential helper/)
+  })
+})
+
+describe('a file that changes', () => {
+  const { telemetry } = tellingTelemetry()
+  const passwordIn = (credential: unknown) => (credential as { password: string }).password
+  const of = (password: string) =>
+    JSON.stringify({ auths: { 'ghcr.io': { auth: basicOf('u', password) } } })
+
+  test('counts half a minute later, and at once when the upstream refuses what it said', async (t) => {
+    const clock = useClock(t, ['setTimeout'])
+    await writeFile(file, of('first'))
+    const source = createDockerConfigSource({ file, host: 'ghcr.io' })
+    const credentials = keepFresh(source, { upstream: 'up', telemetry })
+    const first = await credentials.current()
+    await writeFile(file, of('second'))
+    clock.advance(2000)
+    assert.equal(passwordIn(await credentials.renew(first)), 'second')
+    await writeFile(file, of('third'))
+    clock.advance(30_000)
+    await settle()
+    assert.equal(passwordIn(await credentials.current()), 'third')
+    credentials.close()
+  })
+
+  test('by the symbolic link that Kubernetes puts in the place of another is read', async (t) => {
+    const clock = useClock(t, ['setTimeout'])
+    const volume = await mkdtemp(join(directory, 'volume-'))
+    const publish = async (version: string) => {
+      await mkdir(join(volume, version))
+      await writeFile(join(volume, version, 'config.json'), of(version))
+      await symlink(version, join(volume, '..data_tmp'))
+      await rename(join(volume, '..data_tmp'), join(volume, '..data'))
+    }
+    await publish('..2026_1')
+    await symlink('..data/config.json', join(volume, 'config.json'))
+    const source = createDockerConfigSource({ file: join(volume, 'config.json'), host: 'ghcr.io' })
+    const credentials = keepFresh(source, { upstream: 'up', telemetry })
+    assert.equal(passwordIn(await credentials.current()), '..2026_1')
+    await publish('..2026_2')
+    await rm(join(volume, '..2026_1'), { recursive: true })
+    clock.advance(30_000)
+    await settle()
+    assert.equal(passwordIn(await credentials.current()), '..2026_2')
+    credentials.close()
+  })
+
+  test('and is half written leaves the last one in force, and is told, until it is whole', async (t) => {
+    const clock = useClock(t, ['setTimeout'])
+    await writeFile(file, of('first'))
+    const source = createDockerConfigSource({ file, host: 'ghcr.io' })
+    const credentials = keepFresh(source, { upstream: 'up', telemetry })
+    const first = await credentials.current()
+    await writeFile(file, of('second').slice(0, 30))
+    clock.advance(30_000)
+    await settle()
+    assert.equal(await credentials.current(), first)
+    assert.match(
+      credentials.trouble() ?? '',
+      /config\.json is not JSON; credentials\.file must name/,
+    )
+    await writeFile(file, of('second'))
+    clock.advance(1000)
+    await settle()
+    assert.equal(passwordIn(await credentials.current()), 'second')
+    assert.equal(credentials.trouble(), undefined)
+    credentials.close()
+  })
 })

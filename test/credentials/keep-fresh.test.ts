@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { afterEach, beforeEach, test } from 'node:test'
+import { CredentialError } from '../../src/credentials/credential-error.ts'
 import type {
   Credential,
   CredentialSource,
@@ -169,6 +170,19 @@ test('a failure is an error for all who wait, and never anonymity (INV 5)', asyn
   await pass(1)
   await refuse('exploded')
   for (const each of waiting) await assert.rejects(each, unavailable(/exploded/))
+})
+
+test('what the upstream itself denies is no failure but a denial (A110)', async () => {
+  const asked = credentials.current()
+  asked.catch(() => {})
+  await pass(1)
+  exchanges.shift()?.reject(new CredentialError('no role', { denied: true, advice: 'get one' }))
+  await assert.rejects(asked, (error) => {
+    assert.ok(isRegistryError(error, 'DENIED'))
+    assert.equal(error.retryAfter, undefined)
+    assert.match(error.message, /no credential for up as robot: no role; get one/)
+    return true
+  })
 })
 
 test('an exchange without an answer has failed after ten seconds, and a late answer does not count (L96)', async () => {

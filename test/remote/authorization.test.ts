@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, afterEach, beforeEach, test } from 'node:test'
+import { CredentialError } from '../../src/credentials/credential-error.ts'
 import { isRegistryError } from '../../src/oci/errors.ts'
 import { parseRepositoryName } from '../../src/oci/reference.ts'
 import type { Remote, RemoteOptions } from '../../src/remote/remote.ts'
@@ -240,6 +241,21 @@ test('a right that is never given is a refusal after one renewal, and no loop (U
   assert.ok(registry.server.requests.length - before <= 4)
 })
 
+test('an upstream that denies us another credential as well has refused, in its first words', async (t) => {
+  const clock = useClock(t)
+  const source = changingSource(accessToken())
+  const remote = open(source)
+  registry.server.answer((_seen, response) => sendJson(response, { tags: ['v1'] }))
+  await remote.tags(name)
+  clock.advance(5000)
+  registry.server.answer((_seen, response) => sendJson(response, {}, 401))
+  source.failure = new CredentialError('the exchange says no', { denied: true })
+  await assert.rejects(remote.tags(name), refused('DENIED', 403, /refused to the tester: .* 401/))
+  clock.advance(5000)
+  source.failure = new CredentialError('the exchange is down')
+  await assert.rejects(remote.tags(name), refused('UNAVAILABLE', 503, /the exchange is down/))
+})
+
 test('the first 401 to a credential that was right fetches another one, and the second is a refusal', async () => {
   const source = changingSource(accessToken())
   let right = source.credential.kind === 'access-token' ? source.credential.token : ''
@@ -275,6 +291,40 @@ test('a token is kept for nine tenths of its life (U53)', async (t) => {
   await settle()
   await remote.tags(name)
   assert.equal(registry.tokens.length, 2)
+})
+
+test('a token whose life is told in itself alone, as by Azure, lives as long as that says', async (t) => {
+  const clock = useClock(t)
+  const claims = (text: string) => Buffer.from(text).toString('base64url')
+  const payloads = [
+    '{"iat":1000,"exp":5500}',
+    '{"iat":5500,"exp":1000}',
+    '{"iat":"1000"}',
+    'no JSON',
+  ].map(claims)
+  const tokens = payloads.map((payload) => `e30.${payload}.${canaries.secret('token')}`)
+  registry.giveToken = (_seen, response) => sendJson(response, { access_token: tokens.shift() })
+  registry.server.answer((seen, response) => {
+    if (seen.path.startsWith('/token')) return registry.giveToken(seen, response)
+    if (seen.headers['authorization'] !== undefined) return sendJson(response, { tags: ['v1'] })
+    response.writeHead(401, { 'www-authenticate': registry.challenge }).end()
+  })
+  const remote = open(changingSource(anonymous))
+  await remote.tags(name)
+  // Nine tenths of 4500 seconds, then of a minute for those that say nothing that makes sense.
+  for (const [life, given] of [
+    [4049, 1],
+    [2, 2],
+    [53, 2],
+    [2, 3],
+    [53, 3],
+    [2, 4],
+  ] as const) {
+    clock.advance(life * 1000)
+    await settle()
+    await remote.tags(name)
+    assert.equal(payloads.length - tokens.length, given)
+  }
 })
 
 test('a token whose life is not told lives for a minute', async (t) => {

@@ -155,3 +155,15 @@ test('whatever the URL, only https and the own origin pass unlisted', () => {
     }),
   )
 })
+
+test("an Azure registry may lead to its cloud's storage, and to its own data endpoints", () => {
+  for (const [own, storage] of [
+    ['https://contoso.azurecr.io', 'https://eusmanaged3.blob.core.windows.net/x?sig=1'],
+    ['https://contoso.azurecr.io', 'https://contoso.eastus.data.azurecr.io/x?sig=1'],
+    ['https://contoso.azurecr.cn', 'https://managed3.blob.core.chinacloudapi.cn/x?sig=1'],
+    ['https://contoso.azurecr.us', 'https://managed3.blob.core.usgovcloudapi.net/x?sig=1'],
+  ] as const) {
+    assert.equal(redirect(storage, { own }), 'foreign', storage)
+    assert.equal(realm('https://managed3.blob.core.windows.net/token', { own }), undefined)
+  }
+})

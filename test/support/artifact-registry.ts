@@ -200,11 +200,12 @@ function fail({ response }: Request, status: number, code: string, message: stri
   answerJson(response, status, { errors: [{ code, message }] })
 }
 
-function nameIn(pathname: string): string | undefined {
+export function nameIn(pathname: string): string | undefined {
   return /^\/v2\/(.+)\/(?:manifests|blobs|tags|referrers)\/[^/]+$/.exec(pathname)?.[1]
 }
 
-function createContent() {
+/** What a fake registry holds, by name. */
+export function createContent() {
   const manifests = new Map<string, Image>()
   const blobs = new Map<string, Buffer>()
   const below = (name: string) =>

@@ -53,7 +53,8 @@ export function describeClient(kind: ClientKind): void {
       pullOverTls(kind))
 }
 
-function describePulls(kind: ClientKind, startUpstream: () => Promise<Upstream>): void {
+/** What a client must be able to do with any upstream. */
+export function describePulls(kind: ClientKind, startUpstream: () => Promise<Upstream>): void {
   let scene: Scene
   before(async () => {
     scene = await setScene(await startUpstream())

@@ -1,7 +1,8 @@
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type ArtifactRegistry, startArtifactRegistry } from './artifact-registry.ts'
+import { startAzure, startContainerRegistry } from './azure.ts'
 import { createAuthority } from './certificates.ts'
 import { startDockerRegistry } from './docker-registry.ts'
 import { type Google, type GoogleOptions, startGoogle } from './google.ts'
@@ -68,6 +69,43 @@ export async function artifactRegistryUpstream(
       redirects: [storage.url],
     },
     secrets: google.accessTokens.all,
+    put: registry.put,
+    stop,
+    close: async () => {
+      await stop()
+      await authority.remove()
+      await rm(directory, { recursive: true, force: true })
+    },
+  }
+}
+
+/** Over TLS, with workload identity; blobs are in a store of their own. */
+export async function azureUpstream(): Promise<Upstream> {
+  const directory = await mkdtemp(join(tmpdir(), 'berth-azure-'))
+  const federatedTokenFile = join(directory, 'token')
+  const authority = await createAuthority('registry')
+  const azure = await startAzure()
+  const storage = await startObjectStore()
+  const tls = await authority.issue(['IP:127.0.0.1'])
+  const registry = await startContainerRegistry({ azure, storage, tls })
+  const token = azure.issuer.issue()
+  await writeFile(federatedTokenFile, token)
+  const { tenantId, application, entra } = azure
+  const { clientId } = application
+  const authorityHost = entra.url
+  const stop = async () => {
+    await Promise.all([registry.stop(), azure.stop(), storage.stop()])
+  }
+
+  return {
+    name: 'Azure Container Registry',
+    config: {
+      url: registry.url,
+      credentials: { type: 'azure', tenantId, clientId, federatedTokenFile, authorityHost },
+      certificateAuthorities: authority.file,
+      redirects: [storage.url],
+    },
+    secrets: () => [token, ...azure.tokens(), ...registry.tokens()],
     put: registry.put,
     stop,
     close: async () => {
