@@ -1,20 +1,17 @@
 import { Command, Option } from 'commander'
 import { type Config, type Loaded, loadConfig } from '../config/config.ts'
-import { createCredentials } from '../credentials/credentials.ts'
 import { examine, type Finding, findTarget, type Patient, type Target } from '../doctor/doctor.ts'
 import { isRegistryError } from '../oci/errors.ts'
-import { createRemote } from '../remote/remote.ts'
 import { createTelemetry } from '../telemetry/telemetry.ts'
-import { credentialsOptions } from './credentials-options.ts'
 import { proxyFor } from './proxy-for.ts'
 import { UsageError } from './secret-input.ts'
+import { openCredentials, type Upstream } from './upstream-credentials.ts'
+import { openRemote } from './upstreams.ts'
 
 type Context = {
   readonly environment: Readonly<Record<string, string | undefined>>
   readonly version: string
 }
-
-type Upstream = Config['upstreams'][number]
 
 type Options = {
   readonly config?: string
@@ -99,23 +96,16 @@ async function treat({ upstream, target, loaded, version, told }: TreatOptions):
   const { prefix, url } = upstream
   const { ambient } = loaded
   const telemetry = createTelemetry({ level: 'silent' })
-  const name = prefix || new URL(url).host
-  const credentials = createCredentials(credentialsOptions(upstream.credentials, ambient), {
-    host: new URL(url).host,
-    upstream: name,
-    telemetry,
-  })
+  const credentials = openCredentials(upstream, { ambient, telemetry })
   const patient: Patient = {
     upstream,
     target,
     credentials,
     openRemote: (observe) =>
-      createRemote({
-        ...upstream,
-        upstream: name,
+      openRemote(upstream, {
         credentials,
-        proxy: ambient.proxy,
-        userAgent: `berth/${version}`,
+        ambient,
+        version,
         telemetry,
         observe: ({ method, url: asked, status }) =>
           observe(`${method} ${asked}: ${status ?? 'no answer'}`),

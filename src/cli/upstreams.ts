@@ -1,13 +1,11 @@
 import { createHash } from 'node:crypto'
-import type { Ambient, Config } from '../config/config.ts'
-import { createCredentials } from '../credentials/credentials.ts'
+import type { Ambient } from '../config/config.ts'
+import type { Credentials } from '../credentials/credentials.ts'
 import type { UpstreamOptions } from '../registry/registry.ts'
-import { createRemote } from '../remote/remote.ts'
+import { createRemote, type Remote, type RemoteOptions } from '../remote/remote.ts'
 import { createDiskLinks } from '../store/store.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
-import { credentialsOptions } from './credentials-options.ts'
-
-type Upstream = Config['upstreams'][number]
+import { nameOf, openCredentials, type Upstream } from './upstream-credentials.ts'
 
 type UpstreamContext = {
   readonly ambient: Ambient
@@ -22,31 +20,38 @@ export function createUpstream(
   config: Upstream,
   { ambient, root, version, telemetry }: UpstreamContext,
 ): UpstreamOptions {
-  const url = new URL(config.url)
-  const upstream = config.prefix || url.host
-  const credentials = createCredentials(credentialsOptions(config.credentials, ambient), {
-    host: url.host,
-    origin: url.origin,
-    proxy: ambient.proxy,
-    certificateAuthorities: config.certificateAuthorities,
-    upstream,
-    telemetry,
-  })
-  const remote = createRemote({
-    ...config,
-    upstream,
-    credentials,
-    proxy: ambient.proxy,
-    userAgent: `berth/${version}`,
-    telemetry,
-  })
   return {
     ...config,
-    upstream,
-    remote,
+    upstream: nameOf(config),
+    remote: openRemote(config, {
+      ambient,
+      version,
+      telemetry,
+      credentials: openCredentials(config, { ambient, telemetry }),
+    }),
     links: createDiskLinks({ root, scope: scopeOf(config) }),
     anonymous: config.anonymous === 'pull' || config.credentials.type === 'anonymous',
   }
+}
+
+type RemoteContext = Omit<UpstreamContext, 'root'> & {
+  readonly credentials: Credentials
+  /** Is told of every request. */
+  readonly observe?: RemoteOptions['observe']
+}
+
+/** One configured upstream, to be asked. */
+export function openRemote(
+  config: Upstream,
+  { ambient, version, ...context }: RemoteContext,
+): Remote {
+  return createRemote({
+    ...config,
+    ...context,
+    upstream: nameOf(config),
+    proxy: ambient.proxy,
+    userAgent: `berth/${version}`,
+  })
 }
 
 /**

@@ -1,0 +1,38 @@
+import type { Ambient, Config } from '../config/config.ts'
+import {
+  type Credentials,
+  createCredentials,
+  type WorkloadToken,
+} from '../credentials/credentials.ts'
+import type { Telemetry } from '../telemetry/telemetry.ts'
+import { credentialsOptions } from './credentials-options.ts'
+
+export type Upstream = Config['upstreams'][number]
+
+type Context = {
+  readonly ambient: Ambient
+  readonly telemetry: Telemetry
+  readonly workloadToken?: WorkloadToken | undefined
+}
+
+/** What an upstream is called in logs, metrics and messages. */
+export function nameOf({ prefix, url }: Pick<Upstream, 'prefix' | 'url'>): string {
+  return prefix || new URL(url).host
+}
+
+/** What we show to one configured upstream, whichever command it is that asks. */
+export function openCredentials(
+  config: Upstream,
+  { ambient, telemetry, workloadToken }: Context,
+): Credentials {
+  const { host, origin } = new URL(config.url)
+  return createCredentials(credentialsOptions(config.credentials, ambient), {
+    host,
+    origin,
+    proxy: ambient.proxy,
+    certificateAuthorities: config.certificateAuthorities,
+    upstream: nameOf(config),
+    telemetry,
+    workloadToken,
+  })
+}
