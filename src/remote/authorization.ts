@@ -29,13 +29,16 @@ export type Attempt = {
  *    token of this scope. Tokens are kept until shortly before they expire, and no longer than the
  *    credential they were made from.
  * 3. A 401 to what used to be right renews the credential, once, and asks once more. Then it is a
- *    refusal.
+ *    refusal. So does a 403 that says that the credential has expired, which is how Amazon ECR says
+ *    it.
  */
 export interface Authorization {
   /** `repository` as the upstream names it; empty for the registry as a whole. */
   header(attempt: Attempt, repository: string): Promise<string | undefined>
   /** After a 401 to `attempt`: true when asking once more may help. */
   challenged(attempt: Attempt, repository: string, challenge: string | undefined): Promise<boolean>
+  /** After a 403 to `attempt`, with the upstream's own words: true when asking once more may help. */
+  expired(attempt: Attempt, reason: string): Promise<boolean>
   /** After any other answer: what was sent is right. */
   accepted(attempt: Attempt): void
   /** A text that the upstream wrote, without what we sent to it. */
@@ -60,6 +63,9 @@ const tokenSchema = z.looseObject({
   access_token: filled,
   expires_in: z.coerce.number().positive().optional().catch(undefined),
 })
+
+/** In Amazon ECR's words, of which there are several, with status 403. */
+const expiry = /authorization token has expired/i
 
 const longestTokenAnswer = 64 * 1024
 /**
@@ -212,6 +218,13 @@ export function createAuthorization({
       learn(challenge)
       // Others may have learned it while this one was on its way.
       return scheme !== attempt.scheme
+    },
+
+    expired: async (attempt, reason) => {
+      const { credential, renewed } = attempt
+      if (renewed || credential === undefined || !expiry.test(reason)) return false
+      attempt.renewed = true
+      return (await credentials.renew(credential)) !== credential
     },
 
     accepted: (attempt) => {

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Credentials } from '../credentials/credentials.ts'
+import type { Chunks } from '../oci/chunks.ts'
 import { isRegistryError, RegistryError } from '../oci/errors.ts'
 import type { Metrics } from '../telemetry/telemetry.ts'
 import type { Attempt, Authorization } from './authorization.ts'
@@ -124,6 +125,12 @@ export function createExchange(options: ExchangeOptions): Exchange {
     for (;;) {
       const authorize = await authorization.header(attempt, question.repository)
       const answer = await sendOnce(question, url, 'own', authorize)
+      if (answer.status === 403) {
+        const body = await readReason(answer)
+        if (await authorization.expired(attempt, reasonIn(body))) continue
+        authorization.accepted(attempt)
+        return { ...answer, body: again(body) }
+      }
       if (answer.status !== 401) {
         authorization.accepted(attempt)
         return answer
@@ -194,8 +201,7 @@ export function createExchange(options: ExchangeOptions): Exchange {
   }
 
   const reasonOf = async (answer: Answer): Promise<string> => {
-    const body = await readBody(answer, longestReason).catch(() => Buffer.alloc(0))
-    const reason = authorization.scrub(reasonIn(body))
+    const reason = authorization.scrub(reasonIn(await readReason(answer)))
     return `${base.origin} answered ${answer.status}${reason && `: ${reason}`}`
   }
 
@@ -290,6 +296,16 @@ export function createExchange(options: ExchangeOptions): Exchange {
       }
     },
   }
+}
+
+/** An upstream's own words, if they are short. */
+function readReason(answer: Answer): Promise<Buffer> {
+  return readBody(answer, longestReason).catch(() => Buffer.alloc(0))
+}
+
+/** A body that was read, to be read once more. */
+async function* again(body: Buffer): AsyncGenerator<Chunks, void, undefined> {
+  yield [body]
 }
 
 /** Built from validated parts, and looked at once more: nothing may have changed where it goes. */
