@@ -139,6 +139,8 @@ function adviceOnTrust(
   const provider = `arn:${partition ?? 'aws'}:iam::${account ?? 'ACCOUNT'}:oidc-provider/${issuer || 'ISSUER'}`
   if (/^AccessDenied/.test(failure.code))
     return `the role must exist, and its trust policy allow sts:AssumeRoleWithWebIdentity to ${provider} with the conditions "${issuer}:sub": "${sub}" and "${issuer}:aud": "${[aud].flat().join(' ')}": aws iam get-role --role-name ${role.split('/').at(-1)}`
+  if (/audience/i.test(failure.words))
+    return `the token must be for the audience sts.amazonaws.com, which ${provider} must list: set it where the serviceAccountToken is projected (aws iam get-open-id-connect-provider --open-id-connect-provider-arn ${provider})`
   if (/^InvalidIdentityToken/.test(failure.code))
     return `account ${account} must know the cluster as identity provider ${provider}, with the audience ${[aud].flat().join(' ')}: eksctl utils associate-iam-oidc-provider --cluster CLUSTER --approve, or aws iam create-open-id-connect-provider --url ${iss} --client-id-list sts.amazonaws.com`
   if (/^ExpiredToken/.test(failure.code))
@@ -167,6 +169,8 @@ function general({ code, status }: Failure, { endpoint, whose }: Circumstances):
     return 'enable the region for the account (aws account enable-region), and STS in it'
   if (status !== undefined && status >= 500)
     return `nothing has to be changed here: see https://health.aws.amazon.com for ${endpoint}`
+  if (/CERT|SELF_SIGNED/.test(code))
+    return `something between here and ${endpoint} shows a certificate of its own, as proxies do that look into TLS: name the file of its authority in NODE_EXTRA_CA_CERTS`
   if (status === undefined)
     return `${endpoint} must be reachable from here: by a NAT gateway, by HTTPS_PROXY, or by interface VPC endpoints (com.amazonaws.REGION.ecr.api, .ecr.dkr and .sts) whose security groups let port 443 in`
   return `see what AWS says of ${code}`
