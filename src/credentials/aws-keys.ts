@@ -65,9 +65,12 @@ export async function findKeys(options: FindOptions): Promise<{ keys: Keys; sour
 
 async function askChain({ region, profile, ambient }: FindOptions) {
   const { defaultProvider } = await import('@aws-sdk/credential-provider-node')
+  const services = { region: ambient.region ?? region, ...manners(ambient) }
   const chain = defaultProvider({
     ...(profile !== undefined && { profile }),
-    clientConfig: { region: ambient.region ?? region, ...manners(ambient) },
+    clientConfig: services,
+    // Some of the chain look here.
+    parentClientConfig: services,
     timeout: agentTimeout,
     maxRetries: 1,
     ignoreCache: true,

@@ -29,16 +29,18 @@ export type Attempt = {
  *    token of this scope. Tokens are kept until shortly before they expire, and no longer than the
  *    credential they were made from.
  * 3. A 401 to what used to be right renews the credential, once, and asks once more. Then it is a
- *    refusal. So does a 403 that says that the credential has expired, which is how Amazon ECR says
- *    it.
+ *    refusal. So does a 400 or 403 which says that what was sent has expired, as Amazon ECR's do.
  */
 export interface Authorization {
   /** `repository` as the upstream names it; empty for the registry as a whole. */
   header(attempt: Attempt, repository: string): Promise<string | undefined>
   /** After a 401 to `attempt`: true when asking once more may help. */
   challenged(attempt: Attempt, repository: string, challenge: string | undefined): Promise<boolean>
-  /** After a 403 to `attempt`, with the upstream's own words: true when asking once more may help. */
-  expired(attempt: Attempt, reason: string): Promise<boolean>
+  /**
+   * After a 400 or 403 to `attempt`, with the upstream's own words: true when asking once more may
+   * help.
+   */
+  expired(attempt: Attempt, repository: string, reason: string): Promise<boolean>
   /** After any other answer: what was sent is right. */
   accepted(attempt: Attempt): void
   /** A text that the upstream wrote, without what we sent to it. */
@@ -64,8 +66,8 @@ const tokenSchema = z.looseObject({
   expires_in: z.coerce.number().positive().optional().catch(undefined),
 })
 
-/** In Amazon ECR's words, of which there are several, with status 403. */
-const expiry = /authorization token has expired/i
+/** Amazon ECR's words for a password, with status 403, and ECR Public's for a token, with 400. */
+const expiry = /authorization token (has expired|is invalid)/i
 
 const longestTokenAnswer = 64 * 1024
 /**
@@ -189,6 +191,11 @@ export function createAuthorization({
     return credential.kind === 'access-token' ? `Bearer ${credential.token}` : undefined
   }
 
+  /** Whoever was refused before may have brought a new one. */
+  const dropToken = ({ sent }: Attempt, repository: string): void => {
+    if (sent === `Bearer ${tokens.peek(repository)}`) tokens.delete(repository)
+  }
+
   const scrub = (text: string): string => {
     const secrets = [...tokens.values(), ...(madeFrom === undefined ? [] : secretsOf(madeFrom))]
     return secrets.reduce((rest, secret) => rest.replaceAll(secret, '[redacted]'), text)
@@ -208,8 +215,7 @@ export function createAuthorization({
       const wasRight = sent !== undefined && (attempt.scheme !== undefined || directWorked)
       if (wasRight && !attempt.renewed) {
         attempt.renewed = true
-        // Whoever was refused before may have brought a new one.
-        if (sent === `Bearer ${tokens.peek(repository)}`) tokens.delete(repository)
+        dropToken(attempt, repository)
         if (credential !== undefined) await credentials.renew(credential)
         return true
       }
@@ -220,11 +226,14 @@ export function createAuthorization({
       return scheme !== attempt.scheme
     },
 
-    expired: async (attempt, reason) => {
-      const { credential, renewed } = attempt
+    expired: async (attempt, repository, reason) => {
+      const { credential, renewed, scheme: used } = attempt
       if (renewed || credential === undefined || !expiry.test(reason)) return false
       attempt.renewed = true
-      return (await credentials.renew(credential)) !== credential
+      dropToken(attempt, repository)
+      const isSame = (await credentials.renew(credential)) === credential
+      // Another token can be made from the same credential.
+      return !isSame || used?.kind === 'bearer'
     },
 
     accepted: (attempt) => {

@@ -125,9 +125,10 @@ export function createExchange(options: ExchangeOptions): Exchange {
     for (;;) {
       const authorize = await authorization.header(attempt, question.repository)
       const answer = await sendOnce(question, url, 'own', authorize)
-      if (answer.status === 403) {
+      if (answer.status === 400 || answer.status === 403) {
         const body = await readReason(answer)
-        if (await authorization.expired(attempt, reasonIn(body))) continue
+        const reason = reasonIn(body)
+        if (await authorization.expired(attempt, question.repository, reason)) continue
         authorization.accepted(attempt)
         return { ...answer, body: again(body) }
       }

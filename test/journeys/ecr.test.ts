@@ -228,3 +228,29 @@ test("ECR Public's token endpoint refuses an expired password, which is replaced
   assert.equal((await getBlob(berth, 'amazonlinux/amazonlinux', layer)).status, 200)
   assert.equal(aws.asked('ecr-public:GetAuthorizationToken'), 2)
 })
+
+test('ECR Public refuses an expired token with a 400, which is replaced once (U41)', async (t) => {
+  await ecr.stop()
+  ecr = await startEcr({ aws, storage, kind: 'public' })
+  ecr.put('amazonlinux/amazonlinux', 'v1', image)
+  await start(t, { host: 'public.ecr.aws', tags: { ttl: 0 } })
+  const [config, ...layers] = image.blobs
+  assert.ok(config !== undefined)
+  await pullBlob(berth, 'amazonlinux/amazonlinux', config)
+  ecr.expireTokens()
+  await pullImage(berth, 'amazonlinux/amazonlinux', image, 'v1')
+  ecr.expireTokens()
+  await Promise.all(
+    ['v2', 'v3', 'v4'].map(async (tag) => {
+      ecr.put('amazonlinux/amazonlinux', tag, image)
+      const { status } = await ask(`/v2/amazonlinux/amazonlinux/manifests/${tag}`)
+      assert.equal(status, 200)
+    }),
+  )
+  ecr.expireTokens()
+  const moved = makeImage({ layers })
+  ecr.put('amazonlinux/amazonlinux', 'v1', moved)
+  await pullImage(berth, 'amazonlinux/amazonlinux', moved, 'v1')
+  assert.ok(ecr.answered(400) <= 6, 'once for each that was refused')
+  assert.equal(aws.asked('ecr-public:GetAuthorizationToken'), 1)
+})

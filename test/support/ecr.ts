@@ -23,6 +23,8 @@ export interface Ecr extends FakeServer {
   put(name: string, tag: string, image: Image): void
   /** Nobody may read this repository any more. */
   deny(name: string): void
+  /** The tokens that ECR Public's endpoint has given so far are good no more. */
+  expireTokens(): void
   /** Of the requests for manifests and blobs, how many were answered so. */
   answered(status: number): number
 }
@@ -66,15 +68,18 @@ export async function startEcr({ aws, storage, kind = 'private' }: EcrOptions): 
 
   const bearer = (request: Request): boolean => {
     const { headers, method, url, response } = request
+    // Not what the specification demands.
+    const invalid = 'Your Authorization Token is invalid.'
     const isHeadOfBlob = method === 'HEAD' && url.pathname.includes('/blobs/')
     const [, token = ''] = /^Bearer (.+)$/.exec(headers.authorization ?? '') ?? []
     if (tokens.has(token) && !isHeadOfBlob) return true
+    if (token !== '' && !isHeadOfBlob) return fail(request, 400, 'DENIED', invalid)
     const realm = `http://public.ecr.aws:${server.port}/token/`
     response.setHeader(
       'www-authenticate',
       `Bearer realm="${realm}",service="public.ecr.aws",scope="aws"`,
     )
-    return fail(request, 401, 'DENIED', 'Your authorization token is invalid.')
+    return fail(request, 401, 'DENIED', 'Not Authorized')
   }
 
   const giveToken = (request: Request): void => {
@@ -156,6 +161,7 @@ export async function startEcr({ aws, storage, kind = 'private' }: EcrOptions): 
       manifests.set(`${name}@${tag}`, image)
       tags.set(name, (tags.get(name) ?? new Set()).add(tag))
     },
+    expireTokens: () => tokens.clear(),
     deny: (name) => void denied.add(name),
     answered: (status) => server.requests.filter((request) => request.status === status).length,
   }
