@@ -6,6 +6,9 @@ import { type EcrRegistry, partitionOf } from './ecr-host.ts'
 /** How much of AWS's own words is told, in characters. */
 const longestWords = 300
 
+/** The last words of a provider chain in which nobody has keys. */
+const nobody = 'Could not load credentials from any providers'
+
 const text = z.string().optional().catch(undefined)
 const errorSchema = z
   .looseObject({
@@ -67,7 +70,7 @@ export function toldOfKeys(error: unknown, context: KeysContext): CredentialErro
           'see that the add-on eks-pod-identity-agent runs on this node and that an association of the namespace and service account with a role exists (aws eks list-pod-identity-associations --cluster-name CLUSTER), whose trust policy allows pods.eks.amazonaws.com sts:AssumeRole and sts:TagSession; pods get the variables when they are created',
       },
     )
-  if (isNoProvider(error)) return noKeys(context)
+  if (isNoProvider(error)) return noKeys(failure, context)
   if (role === undefined || !token || profile !== undefined)
     return new CredentialError(`AWS gave no keys: ${failure.words}`, {
       advice: general(failure, {
@@ -108,8 +111,12 @@ export function toldOfToken(error: unknown, context: TokenContext): CredentialEr
   )
 }
 
-function noKeys({ profile, ambient }: KeysContext): CredentialError {
+function noKeys({ words }: Failure, { profile, ambient }: KeysContext): CredentialError {
   const wanted = profile ?? ambient.profile
+  if (!words.endsWith(nobody))
+    return new CredentialError(`AWS's provider chain stopped: ${words}`, {
+      advice: `aws sts get-caller-identity --profile ${wanted ?? 'default'} must work for the user and in the environment of this process`,
+    })
   const looked = [
     wanted === undefined
       ? 'AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not both set'
@@ -165,6 +172,8 @@ function general({ code, status }: Failure, { endpoint, whose }: Circumstances):
     return `AWS does not know the keys of ${whose}: they were deleted or deactivated, belong to another partition, or their account has not enabled this region`
   if (/^(Throttling|TooManyRequests|RequestLimitExceeded|SlowDown)/.test(code) || status === 429)
     return 'nothing has to be changed: it is asked again, less and less often'
+  if (/^AccessDenied/.test(code))
+    return `allow ${whose} what AWS names, and let the trust policy of a role that is to be assumed name who assumes it`
   if (/^RegionDisabled/.test(code))
     return 'enable the region for the account (aws account enable-region), and STS in it'
   if (status !== undefined && status >= 500)
@@ -179,8 +188,11 @@ function general({ code, status }: Failure, { endpoint, whose }: Circumstances):
 function failureIn(error: unknown) {
   const { name = 'Error', message, code, Code, Message, $metadata } = errorSchema.parse(error)
   const status = $metadata?.httpStatusCode
+  const isLate = code === 'ETIMEDOUT' || /Timeout|Abort/.test(name)
   // Node's errors of several addresses have no message.
-  const told = [Code ?? (code || name), Message, message].filter(Boolean).join(': ')
+  const told = isLate
+    ? `no answer in time (${code ?? name})`
+    : [Code ?? (code || name), Message, message].filter(Boolean).join(': ')
   return {
     code: status === undefined && code !== undefined ? code : name,
     status,

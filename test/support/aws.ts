@@ -19,6 +19,7 @@ export const issuerHost = 'oidc.eks.eu-west-1.amazonaws.com/id/0123456789ABCDEF'
 export type Action =
   | 'ecr:GetAuthorizationToken'
   | 'ecr-public:GetAuthorizationToken'
+  | 'sts:AssumeRole'
   | 'sts:AssumeRoleWithWebIdentity'
   | 'sts:GetCallerIdentity'
   | 'eks-auth:AssumeRoleForPodIdentity'
@@ -87,6 +88,13 @@ export async function startAws(tls?: KeyPair): Promise<Aws> {
     return { AccessKeyId, SecretAccessKey, Token, Expiration: new Date(until).toISOString() }
   }
 
+  const assumedRole = (operation: string, arn: string) => {
+    const { AccessKeyId, SecretAccessKey, Token, Expiration } = session(arn)
+    const credentials = `<Credentials><AccessKeyId>${AccessKeyId}</AccessKeyId><SecretAccessKey>${SecretAccessKey}</SecretAccessKey><SessionToken>${Token}</SessionToken><Expiration>${Expiration}</Expiration></Credentials>`
+    const user = `<AssumedRoleUser><Arn>${arn}</Arn><AssumedRoleId>AROA:x</AssumedRoleId></AssumedRoleUser>`
+    return `<${operation}Response xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><${operation}Result>${user}${credentials}</${operation}Result></${operation}Response>`
+  }
+
   const server = await startFakeServer((request, response) => {
     const action = actionOf(request)
     if (action === undefined) return answer(response, 404)
@@ -137,15 +145,22 @@ export async function startAws(tls?: KeyPair): Promise<Aws> {
       return `<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">${result}</GetCallerIdentityResponse>`
     },
 
+    'sts:AssumeRole': (request) => {
+      const caller = signed(request, 'sts')
+      if ('code' in caller) return caller
+      const form = new URLSearchParams(request.body)
+      if (form.get('RoleArn') === role)
+        return assumedRole('AssumeRole', `${assumed}/${form.get('RoleSessionName')}`)
+      const message = `User: ${caller.arn} is not authorized to perform: sts:AssumeRole on resource: ${form.get('RoleArn')}`
+      return refusal(403, 'AccessDenied', message)
+    },
+
     'sts:AssumeRoleWithWebIdentity': ({ body }) => {
       const form = new URLSearchParams(body)
       const problem = problemWith(form)
       if (problem !== undefined) return problem
       const arn = `${assumed}/${form.get('RoleSessionName')}`
-      const { AccessKeyId, SecretAccessKey, Token, Expiration } = session(arn)
-      const credentials = `<Credentials><AccessKeyId>${AccessKeyId}</AccessKeyId><SecretAccessKey>${SecretAccessKey}</SecretAccessKey><SessionToken>${Token}</SessionToken><Expiration>${Expiration}</Expiration></Credentials>`
-      const result = `<AssumeRoleWithWebIdentityResult><SubjectFromWebIdentityToken>${subject}</SubjectFromWebIdentityToken><AssumedRoleUser><Arn>${arn}</Arn><AssumedRoleId>AROA:x</AssumedRoleId></AssumedRoleUser>${credentials}</AssumeRoleWithWebIdentityResult>`
-      return `<AssumeRoleWithWebIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">${result}</AssumeRoleWithWebIdentityResponse>`
+      return assumedRole('AssumeRoleWithWebIdentity', arn)
     },
 
     'eks-auth:AssumeRoleForPodIdentity': ({ headers }) => {
@@ -271,6 +286,8 @@ function actionOf({ method, path, headers, body }: Recorded): Action | undefined
       return 'ecr:GetAuthorizationToken'
     case 'SpencerFrontendService.GetAuthorizationToken':
       return 'ecr-public:GetAuthorizationToken'
+    case 'AssumeRole':
+      return 'sts:AssumeRole'
     case 'AssumeRoleWithWebIdentity':
       return 'sts:AssumeRoleWithWebIdentity'
     case 'GetCallerIdentity':
@@ -305,6 +322,7 @@ const asText: Style = (response, { status, message }) => answer(response, status
 const styles: Readonly<Record<Action, Style>> = {
   'ecr:GetAuthorizationToken': asJson,
   'ecr-public:GetAuthorizationToken': asJson,
+  'sts:AssumeRole': asXml,
   'sts:AssumeRoleWithWebIdentity': asXml,
   'sts:GetCallerIdentity': asXml,
   'eks-auth:AssumeRoleForPodIdentity': (response, { status, code, message }) =>
@@ -316,6 +334,7 @@ const styles: Readonly<Record<Action, Style>> = {
 const contentTypes: Partial<Readonly<Record<Action, string>>> = {
   'ecr:GetAuthorizationToken': 'application/x-amz-json-1.1',
   'ecr-public:GetAuthorizationToken': 'application/x-amz-json-1.1',
+  'sts:AssumeRole': 'text/xml',
   'sts:AssumeRoleWithWebIdentity': 'text/xml',
   'sts:GetCallerIdentity': 'text/xml',
 }
