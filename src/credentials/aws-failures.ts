@@ -58,9 +58,9 @@ export function isNoProvider(error: unknown): boolean {
 export function toldOfKeys(error: unknown, context: KeysContext): CredentialError {
   const { profile, ambient, role, token } = context
   const failure = failureIn(error)
-  if (failure.code === 'ENOENT')
-    return new CredentialError(`AWS's keys are not where they should be: ${failure.words}`, {
-      advice: ambient.tokenFile && missingToken(ambient.tokenFile),
+  if (failure.code === 'ENOENT' || failure.code === 'EACCES')
+    return new CredentialError(`a file that AWS's keys need cannot be read: ${failure.words}`, {
+      advice: adviceOnFile(failure.code, ambient),
     })
   if (ambient.containerUrl !== undefined && isNoProvider(error) && profile === undefined)
     return new CredentialError(
@@ -71,16 +71,17 @@ export function toldOfKeys(error: unknown, context: KeysContext): CredentialErro
       },
     )
   if (isNoProvider(error)) return noKeys(failure, context)
-  if (role === undefined || !token || profile !== undefined)
+  const section = profile ?? ambient.profile
+  if (role === undefined || !token || section !== undefined)
     return new CredentialError(`AWS gave no keys: ${failure.words}`, {
       advice: general(failure, {
         endpoint: 'the security token service (STS)',
-        whose: `the profile ${profile ?? ambient.profile ?? 'default'}`,
+        whose: `the profile ${section ?? 'default'}`,
       }),
     })
-  const { shown, claims } = claimsOf(token)
+  const claims = claimsOf(token)
   return new CredentialError(
-    `STS did not let the service account's token (${shown}) assume the role ${role}: ${failure.words}`,
+    `STS did not let the service account's token (${claims.shown}) assume the role ${role}: ${failure.words}`,
     { advice: adviceOnTrust(failure, role, claims) },
   )
 }
@@ -139,17 +140,19 @@ function noKeys({ words }: Failure, { profile, ambient }: KeysContext): Credenti
 function adviceOnTrust(
   failure: Failure,
   role: string,
-  { sub, iss = '', aud }: z.infer<typeof claimsSchema>,
+  { sub, iss, audience }: ReturnType<typeof claimsOf>,
 ): string {
+  if (iss === notTold)
+    return 'that is no JSON Web Token of a service account: see what was put in its place'
   const issuer = iss.replace(/^https:\/\//, '')
-  const [, partition, account] = /^arn:([^:]*):iam::(\d*):/.exec(role) ?? []
-  const provider = `arn:${partition ?? 'aws'}:iam::${account ?? 'ACCOUNT'}:oidc-provider/${issuer || 'ISSUER'}`
+  const [, partition = 'aws', account = 'ACCOUNT'] = /^arn:([^:]+):iam::(\d+):/.exec(role) ?? []
+  const provider = `arn:${partition}:iam::${account}:oidc-provider/${issuer}`
   if (/^AccessDenied/.test(failure.code))
-    return `the role must exist, and its trust policy allow sts:AssumeRoleWithWebIdentity to ${provider} with the conditions "${issuer}:sub": "${sub}" and "${issuer}:aud": "${[aud].flat().join(' ')}": aws iam get-role --role-name ${role.split('/').at(-1)}`
+    return `the role must exist, and its trust policy allow sts:AssumeRoleWithWebIdentity to ${provider} with the conditions "${issuer}:sub": "${sub}" and "${issuer}:aud": "${audience}": aws iam get-role --role-name ${role.split('/').at(-1)}`
   if (/audience/i.test(failure.words))
     return `the token must be for the audience sts.amazonaws.com, which ${provider} must list: set it where the serviceAccountToken is projected (aws iam get-open-id-connect-provider --open-id-connect-provider-arn ${provider})`
   if (/^InvalidIdentityToken/.test(failure.code))
-    return `account ${account} must know the cluster as identity provider ${provider}, with the audience ${[aud].flat().join(' ')}: eksctl utils associate-iam-oidc-provider --cluster CLUSTER --approve, or aws iam create-open-id-connect-provider --url ${iss} --client-id-list sts.amazonaws.com`
+    return `account ${account} must know the cluster as identity provider ${provider}: eksctl utils associate-iam-oidc-provider --cluster CLUSTER --approve, or aws iam create-open-id-connect-provider --url ${iss} --client-id-list sts.amazonaws.com`
   if (/^ExpiredToken/.test(failure.code))
     return 'the token must be one that the kubelet renews (a projected serviceAccountToken), not a copy, and the clock right'
   if (/^IDPCommunicationError/.test(failure.code))
@@ -192,7 +195,9 @@ function failureIn(error: unknown) {
   // Node's errors of several addresses have no message.
   const told = isLate
     ? `no answer in time (${code ?? name})`
-    : [Code ?? (code || name), Message, message].filter(Boolean).join(': ')
+    : [Code ?? (code || name), Message, message?.replace(`${code}: `, '')]
+        .filter(Boolean)
+        .join(': ')
   return {
     code: status === undefined && code !== undefined ? code : name,
     status,
@@ -201,11 +206,13 @@ function failureIn(error: unknown) {
   }
 }
 
+const notTold = 'not told'
+
 /** What a token says of itself; none of it is a secret. */
 function claimsOf(token: string) {
-  const claims = parseClaims(token)
-  const { sub = 'not told', iss = 'not told', aud = 'not told' } = claims
-  return { claims, shown: `sub ${sub}, aud ${[aud].flat().join(' ')}, iss ${iss}` }
+  const { sub = notTold, iss = notTold, aud = notTold } = parseClaims(token)
+  const audience = [aud].flat().join(' ')
+  return { sub, iss, audience, shown: `sub ${sub}, aud ${audience}, iss ${iss}` }
 }
 
 function parseClaims(token: string): z.infer<typeof claimsSchema> {
@@ -217,6 +224,10 @@ function parseClaims(token: string): z.infer<typeof claimsSchema> {
   }
 }
 
-function missingToken(file: string): string {
-  return `mount a projected serviceAccountToken with the audience sts.amazonaws.com at ${file}; EKS's webhook does so for pods that are created after their service account was annotated`
+function adviceOnFile(code: 'ENOENT' | 'EACCES', { tokenFile, containerUrl }: AwsAmbient): string {
+  if (code === 'EACCES')
+    return 'let the user of this process read it: for a projected token set securityContext.fsGroup of the pod'
+  if (tokenFile === undefined && containerUrl === undefined)
+    return "see what the profile in AWS's configuration files names"
+  return `mount a projected serviceAccountToken there, with the audience ${tokenFile === undefined ? 'pods.eks.amazonaws.com' : 'sts.amazonaws.com'}; EKS does so by itself for pods that are created after their service account was given its role`
 }

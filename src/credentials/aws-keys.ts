@@ -88,7 +88,7 @@ async function askChain({ region, profile, ambient }: FindOptions) {
 }
 
 async function assumeRole({ token, annotations }: WorkloadToken, options: FindOptions) {
-  const { ambient, profile, region } = options
+  const { ambient, region } = options
   const role = annotations[roleAnnotation] ?? ambient.roleArn
   if (role === undefined) throw noRole(roleAnnotation, token)
   const { fromWebToken } = await import('@aws-sdk/credential-provider-web-identity')
@@ -102,7 +102,7 @@ async function assumeRole({ token, annotations }: WorkloadToken, options: FindOp
     const keys = await provider()
     return { keys, source: `the service account's token, for the role ${role}` }
   } catch (error) {
-    throw toldOfKeys(error, { profile, ambient, role, token })
+    throw toldOfKeys(error, { profile: undefined, ambient: {}, role, token })
   }
 }
 

@@ -206,6 +206,17 @@ test('a token that comes with a request is nothing without a role', async () => 
   assert.match(failure, /kubectl annotate serviceaccount NAME eks.amazonaws.com\/role-arn=/)
 })
 
+test('a token that comes with a request and is refused is told by what it says', async () => {
+  const annotations = { 'eks.amazonaws.com/role-arn': role }
+  const token = aws.serviceAccountToken({ sub: 'system:serviceaccount:apps:web' })
+  const failure = await failureOf(open({}, { workloadToken: { token, annotations } }))
+  assert.match(failure, /\(sub system:serviceaccount:apps:web, .*assume the role .*AccessDenied/)
+  const opaque = await failureOf(open({}, { workloadToken: { token: 'opaque', annotations } }))
+  assert.match(opaque, /\(sub not told, aud not told, iss not told\)/)
+  assert.match(opaque, /not a valid JWT.*no JSON Web Token of a service account/s)
+  assert.doesNotMatch(opaque, /undefined|opaque/)
+})
+
 test('a host that says no region needs one', async () => {
   const failure = await failureOf(open(aws.user(), { host: 'registry.example:5000' }))
   assert.match(failure, /registry.example:5000 does not say in which AWS region/)
@@ -324,8 +335,11 @@ test('a token file that is not there is told by its name', async () => {
   const source = open({ AWS_WEB_IDENTITY_TOKEN_FILE: file, AWS_ROLE_ARN: role })
   const failure = await failureOf(source)
   assert.match(failure, /ENOENT/)
-  assert.match(failure, /mount a projected serviceAccountToken with the audience sts.amazonaws.com/)
+  assert.match(failure, /serviceAccountToken there, with the audience sts\.amazonaws\.com/)
   assert.ok(failure.includes(file))
+  const agent = { AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE: file }
+  const ofAgent = await failureOf(open({ ...(await aws.podIdentity(directory)), ...agent }))
+  assert.match(ofAgent, /ENOENT.*with the audience pods\.eks\.amazonaws\.com/s)
 })
 
 test("what EKS's agent says is told, and not what the chain makes of it", async () => {

@@ -193,6 +193,7 @@ export async function startAws(tls?: KeyPair): Promise<Aws> {
     const payload = Buffer.from(token.split('.')[1] ?? '', 'base64url').toString()
     const { iss } = (payload.startsWith('{') ? JSON.parse(payload) : {}) as { iss?: string }
     const invalid = (message: string) => refusal(400, 'InvalidIdentityToken', message)
+    if (iss === undefined) return invalid('The ID Token provided is not a valid JWT.')
     if (iss !== cluster.issuer)
       return invalid(`No OpenIDConnect provider found in your account for ${iss}`)
     const claims = cluster.verify(token)
