@@ -355,6 +355,14 @@ test("what EKS's agent says is told, and not what the chain makes of it", async 
   assert.match(failure, /eks-pod-identity-agent.*list-pod-identity-associations/)
 })
 
+test("an agent of EKS's that is not there is told as that", async () => {
+  // The last of the chain takes no address but the first of loopback, and would say only that.
+  const url = { AWS_CONTAINER_CREDENTIALS_FULL_URI: 'http://127.0.0.2:1/v1/credentials' }
+  const failure = await failureOf(open({ ...(await aws.podIdentity(directory)), ...url }))
+  assert.match(failure, /the agent at http:\/\/127\.0\.0\.2:1 .*ECONNREFUSED/)
+  assert.match(failure, /eks-pod-identity-agent runs on this node/)
+})
+
 test('keys that are wrong, expired or unknown are told as what they are', async () => {
   const user = aws.user()
   const wrong = { ...user, AWS_SECRET_ACCESS_KEY: 'wrong' }
@@ -423,5 +431,26 @@ test('AWS is reached through the proxy, and its agents on the node are not (HTTP
   } finally {
     setDefaultCACertificates(trusted)
     await Promise.all([proxy.close(), far.stop(), authority.remove()])
+  }
+})
+
+test('each kind of host is asked for its password at the endpoint of its partition', async (t) => {
+  const proxy = await startConnectProxy({ wants: 'nobody' })
+  t.after(proxy.close)
+  const endpoints = {
+    [`${other}.dkr.ecr.eu-west-1.amazonaws.com`]: 'api.ecr.eu-west-1.amazonaws.com',
+    [`${other}.dkr.ecr.cn-north-1.amazonaws.com.cn`]: 'api.ecr.cn-north-1.amazonaws.com.cn',
+    [`${other}.dkr.ecr-fips.us-gov-west-1.amazonaws.com`]:
+      'api.ecr-fips.us-gov-west-1.amazonaws.com',
+    [`${other}.dkr-ecr.eu-west-1.on.aws`]: 'ecr.eu-west-1.api.aws',
+    [`${other}.dkr.ecr.us-iso-east-1.c2s.ic.gov`]: 'api.ecr.us-iso-east-1.c2s.ic.gov',
+    'public.ecr.aws': 'api.ecr-public.us-east-1.amazonaws.com',
+  }
+  for (const [host, endpoint] of Object.entries(endpoints)) {
+    const source = open({ ...aws.user(), HTTPS_PROXY: proxy.url }, { host })
+    for (const name of Object.keys(process.env))
+      if (name.startsWith('AWS_ENDPOINT')) delete process.env[name]
+    await failureOf(source)
+    assert.ok(proxy.asked.includes(`CONNECT ${endpoint}:443`), `${host}: ${proxy.asked}`)
   }
 })

@@ -79,8 +79,14 @@ export async function startAws(tls?: KeyPair): Promise<Aws> {
     secrets.push(text)
     return text
   }
+  /** No secret, but nothing to be told either. */
+  const keyId = (prefix: string) => {
+    const id = prefix + randomBytes(8).toString('hex').toUpperCase()
+    secrets.push(id)
+    return id
+  }
   const session = (arn: string) => {
-    const AccessKeyId = `ASIA${randomBytes(8).toString('hex').toUpperCase()}`
+    const AccessKeyId = keyId('ASIA')
     const SecretAccessKey = secret(30)
     const Token = secret(300, 'IQoJb3JpZ2luX2Vj')
     const until = now() + 3600_000
@@ -231,7 +237,7 @@ export async function startAws(tls?: KeyPair): Promise<Aws> {
       AWS_REGION: region,
     },
     user: () => {
-      const id = `AKIA${randomBytes(8).toString('hex').toUpperCase()}`
+      const id = keyId('AKIA')
       const arn = `arn:aws:iam::${account}:user/robot`
       const known = { secret: secret(30), until: Number.POSITIVE_INFINITY, arn }
       keys.set(id, known)
