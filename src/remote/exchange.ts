@@ -71,7 +71,8 @@ const longestReason = 16 * 1024
 /**
  * 1. Ask the breaker, and take a slot, so that the upstream never sees more than so many requests
  *    of ours at once, nor in a second.
- * 2. Send, with the credential; on 401 let authorization decide whether to ask once more.
+ * 2. Send, with the credential; on 401, and on what ECR says instead, let authorization decide whether
+ *    to ask once more.
  * 3. Follow redirects by hand, without the credential once the origin is another.
  * 4. Try again, twice at most, what broke before an answer came, and 5XX; what timed out, once. A
  *    429 is waited out, by all together. Nothing else is tried again, and nobody above tries again.
