@@ -4,13 +4,15 @@ import type { CredentialsOptions } from '../credentials/credentials.ts'
 /** What is configured, and where that is silent what other programs' variables say. */
 export function credentialsOptions(
   credentials: Config['upstreams'][number]['credentials'],
-  { googleCredentials, metadataHost, dockerConfig, azure }: Ambient,
+  { googleCredentials, metadataHost, dockerConfig, aws, azure, proxy }: Ambient,
 ): CredentialsOptions {
   switch (credentials.type) {
     case 'google':
       return { ...credentials, file: credentials.file ?? googleCredentials, metadataHost }
     case 'docker-config':
       return { ...credentials, file: credentials.file ?? dockerConfig }
+    case 'aws':
+      return { ...credentials, ambient: { ...aws, proxy } }
     case 'azure':
       return {
         ...azure,

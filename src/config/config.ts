@@ -32,6 +32,16 @@ export type Ambient = {
   readonly metadataHost: string | undefined
   /** docker's config.json, whether it exists or not. */
   readonly dockerConfig: string
+  /** Amazon's library reads all of these by itself; they are what its failures are told with. */
+  readonly aws: {
+    readonly region: string | undefined
+    readonly profile: string | undefined
+    readonly roleArn: string | undefined
+    readonly tokenFile: string | undefined
+    /** URL of EKS Pod Identity's agent, or of the agent of ECS. */
+    readonly containerUrl: string | undefined
+    readonly stsUrl: string | undefined
+  }
   readonly azure: {
     readonly tenantId: string | undefined
     readonly clientId: string | undefined
@@ -179,6 +189,16 @@ function readAmbient(environment: Environment): Ambient {
       (existsSync(wellKnown) ? wellKnown : undefined),
     metadataHost: set('GCE_METADATA_HOST'),
     dockerConfig: join(set('DOCKER_CONFIG') ?? join(homedir(), '.docker'), 'config.json'),
+    aws: {
+      region: set('AWS_REGION') ?? set('AWS_DEFAULT_REGION'),
+      profile: set('AWS_PROFILE'),
+      roleArn: set('AWS_ROLE_ARN'),
+      tokenFile: set('AWS_WEB_IDENTITY_TOKEN_FILE'),
+      containerUrl:
+        set('AWS_CONTAINER_CREDENTIALS_FULL_URI') ??
+        (set('AWS_CONTAINER_CREDENTIALS_RELATIVE_URI') && 'http://169.254.170.2'),
+      stsUrl: set('AWS_ENDPOINT_URL_STS') ?? set('AWS_ENDPOINT_URL'),
+    },
     azure: {
       tenantId: set('AZURE_TENANT_ID'),
       clientId: set('AZURE_CLIENT_ID'),

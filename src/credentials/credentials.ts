@@ -93,6 +93,7 @@ export type CredentialsOptions =
       readonly region?: string | undefined
       /** A section of AWS's own configuration files. */
       readonly profile?: string | undefined
+      readonly ambient?: AwsAmbient | undefined
     }
   | {
       readonly type: 'azure'
@@ -128,6 +129,25 @@ export type CredentialsOptions =
        */
       readonly optional: boolean
     }
+
+/** What AWS's own environment variables say. Its library reads them by itself as well. */
+export type AwsAmbient = {
+  readonly region?: string | undefined
+  readonly profile?: string | undefined
+  /** IRSA: the role, and the file of the token that it is assumed with. */
+  readonly roleArn?: string | undefined
+  readonly tokenFile?: string | undefined
+  /** Where EKS Pod Identity or ECS gives out credentials. */
+  readonly containerUrl?: string | undefined
+  readonly stsUrl?: string | undefined
+  readonly proxy?:
+    | {
+        readonly http?: string | undefined
+        readonly https?: string | undefined
+        readonly no?: string | undefined
+      }
+    | undefined
+}
 
 /**
  * A pod's service account token, given with a request instead of found in a file (the kubelet's

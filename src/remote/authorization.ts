@@ -1,14 +1,12 @@
 import { LRUCache } from 'lru-cache'
-import { z } from 'zod'
 import type { Credential, Credentials } from '../credentials/credentials.ts'
 import { bounded } from '../oci/bounded.ts'
-import { isRegistryError, RegistryError } from '../oci/errors.ts'
-import { parseRetryAfter } from './breaker.ts'
+import { isRegistryError } from '../oci/errors.ts'
+import { basicOf, secretsOf } from './basic.ts'
 import { parseChallenges } from './challenge.ts'
 import type { Origins } from './origins.ts'
-import { readBody } from './read-body.ts'
-import { reasonIn } from './refusal.ts'
-import type { Answer, Request, Transport } from './transport.ts'
+import { type Bearer, createTokenEndpoint, forbiddenRealm } from './token-endpoint.ts'
+import type { Transport } from './transport.ts'
 
 /** What one request has tried so far, and what that was made from, so that nothing is tried twice. */
 export type Attempt = {
@@ -29,13 +27,18 @@ export type Attempt = {
  *    token of this scope. Tokens are kept until shortly before they expire, and no longer than the
  *    credential they were made from.
  * 3. A 401 to what used to be right renews the credential, once, and asks once more. Then it is a
- *    refusal.
+ *    refusal. So does a 400 or 403 which says that what was sent has expired, as Amazon ECR's do.
  */
 export interface Authorization {
   /** `repository` as the upstream names it; empty for the registry as a whole. */
   header(attempt: Attempt, repository: string): Promise<string | undefined>
   /** After a 401 to `attempt`: true when asking once more may help. */
   challenged(attempt: Attempt, repository: string, challenge: string | undefined): Promise<boolean>
+  /**
+   * After a 400 or 403 to `attempt`, with the upstream's own words: true when asking once more may
+   * help.
+   */
+  expired(attempt: Attempt, repository: string, reason: string): Promise<boolean>
   /** After any other answer: what was sent is right. */
   accepted(attempt: Attempt): void
   /** A text that the upstream wrote, without what we sent to it. */
@@ -49,25 +52,11 @@ type AuthorizationOptions = {
   readonly transport: Transport
 }
 
-type Scheme =
-  | { readonly kind: 'basic' }
-  | { readonly kind: 'bearer'; readonly realm: URL; readonly service: string | undefined }
+type Scheme = { readonly kind: 'basic' } | Bearer
 
-/** What is empty or of another type is as good as missing: endpoints write null, or text. */
-const filled = z.string().min(1).optional().catch(undefined)
-const tokenSchema = z.looseObject({
-  token: filled,
-  access_token: filled,
-  expires_in: z.coerce.number().positive().optional().catch(undefined),
-})
-/** Of a token that is a JWT. Both are the issuer's clock. */
-const claimsSchema = z.looseObject({ exp: z.number(), iat: z.number() })
+/** Amazon ECR's words for a password, with status 403, and ECR Public's for a token, with 400. */
+const expiry = /authorization token (has expired|is invalid)/i
 
-const longestTokenAnswer = 64 * 1024
-/**
- * What a token lives whose answer does not say, in seconds (distribution, "Token Authentication").
- */
-const usualLife = 60
 /** Repositories whose tokens are kept. */
 const mostTokens = 2000
 
@@ -81,48 +70,25 @@ export function createAuthorization({
   let directWorked = false
   let madeFrom: Credential | undefined
 
+  const scrub = (text: string): string => {
+    const secrets = [...tokens.values(), ...(madeFrom === undefined ? [] : secretsOf(madeFrom))]
+    return secrets.reduce((rest, secret) => rest.replaceAll(secret, '[redacted]'), text)
+  }
+
+  const endpoint = createTokenEndpoint({ origin, credentials, origins, transport, scrub })
+
   const tokens = new LRUCache<string, string>({
     ...bounded(mostTokens),
     ignoreFetchAbort: true,
     fetchMethod: async (repository, _stale, { options }) => {
       if (scheme?.kind !== 'bearer') return undefined
-      const { token, life } = await requestToken(scheme, repository, await credentials.current())
+      const credential = await credentials.current()
+      const { token, life } = await endpoint.request({ bearer: scheme, repository, credential })
       // A tenth early, so that it does not expire on its way.
       options.ttl = Math.max(life * 900, 1)
       return token
     },
   })
-
-  const requestToken = async (
-    bearer: Scheme & { kind: 'bearer' },
-    repository: string,
-    credential: Credential,
-  ) => {
-    const trust = origins.realm(bearer.realm)
-    if (trust === undefined) throw forbiddenRealm(origin, bearer.realm)
-    const asked = tokenRequest({ bearer, repository, credential })
-    const answer = await transport.send({ ...asked, trust })
-    const body = await readBody(answer, longestTokenAnswer)
-    const { origin: realm } = bearer.realm
-    if (answer.status !== 200) throw tokenRefused(answer, { realm, repository, body })
-    return readToken(body, realm)
-  }
-
-  const tokenRefused = (
-    { status, header }: Answer,
-    { realm, repository, body }: { realm: string; repository: string; body: Buffer },
-  ): RegistryError => {
-    const reason = scrub(reasonIn(body))
-    const message = `${realm} answered ${status} when asked for a token for ${origin} as ${credentials.identity()}${reason && `: ${reason}`}`
-    if (status === 429)
-      return new RegistryError('TOOMANYREQUESTS', {
-        message,
-        retryAfter: parseRetryAfter(header('retry-after')) ?? 5,
-      })
-    if (status === 400 || status === 401 || status === 403)
-      return new RegistryError('DENIED', { message, advice: credentials.remedy(repository) })
-    return new RegistryError('UNAVAILABLE', { message, retryAfter: 5 })
-  }
 
   const current = async (): Promise<Credential> => {
     const credential = await credentials.current()
@@ -195,9 +161,9 @@ export function createAuthorization({
     return credential.kind === 'access-token' ? `Bearer ${credential.token}` : undefined
   }
 
-  const scrub = (text: string): string => {
-    const secrets = [...tokens.values(), ...(madeFrom === undefined ? [] : secretsOf(madeFrom))]
-    return secrets.reduce((rest, secret) => rest.replaceAll(secret, '[redacted]'), text)
+  /** Whoever was refused before may have brought a new one. */
+  const dropToken = ({ sent }: Attempt, repository: string): void => {
+    if (sent === `Bearer ${tokens.peek(repository)}`) tokens.delete(repository)
   }
 
   return {
@@ -214,8 +180,7 @@ export function createAuthorization({
       const wasRight = sent !== undefined && (attempt.scheme !== undefined || directWorked)
       if (wasRight && !attempt.renewed) {
         attempt.renewed = true
-        // Whoever was refused before may have brought a new one.
-        if (sent === `Bearer ${tokens.peek(repository)}`) tokens.delete(repository)
+        dropToken(attempt, repository)
         return credential === undefined || (await renew(credential)) !== undefined
       }
       if (attempt.learned || challenge === undefined) return false
@@ -225,91 +190,20 @@ export function createAuthorization({
       return scheme !== attempt.scheme
     },
 
+    expired: async (attempt, repository, reason) => {
+      const { credential, renewed, scheme: used } = attempt
+      if (renewed || credential === undefined || !expiry.test(reason)) return false
+      attempt.renewed = true
+      dropToken(attempt, repository)
+      const next = await renew(credential)
+      // Another token can be made from the same credential.
+      return next !== undefined && (next !== credential || used?.kind === 'bearer')
+    },
+
     accepted: (attempt) => {
       if (scheme === undefined && attempt.sent !== undefined) directWorked = true
     },
 
     scrub,
   }
-}
-
-/**
- * GET with the credential as Basic; of an identity token, which has to be posted, the OAuth 2 form
- * (distribution, "Token Authentication" and "Token Authentication: OAuth2").
- */
-function tokenRequest({
-  bearer,
-  repository,
-  credential,
-}: {
-  readonly bearer: Scheme & { kind: 'bearer' }
-  readonly repository: string
-  readonly credential: Credential
-}): Pick<Request, 'method' | 'url' | 'headers' | 'body'> {
-  const { service } = bearer
-  const scope = repository === '' ? undefined : `repository:${repository}:pull`
-  const asked = { ...(service !== undefined && { service }), ...(scope !== undefined && { scope }) }
-  const url = new URL(bearer.realm)
-  if (credential.kind === 'identity-token') {
-    const grant = { grant_type: 'refresh_token', client_id: 'berth', ...asked }
-    const body = new URLSearchParams({ ...grant, refresh_token: credential.token }).toString()
-    return {
-      method: 'POST',
-      url,
-      headers: { 'content-type': 'application/x-www-form-urlencoded' },
-      body,
-    }
-  }
-  for (const [name, value] of Object.entries(asked)) url.searchParams.set(name, value)
-  const basic = basicOf(credential)
-  return { method: 'GET', url, headers: basic === undefined ? {} : { authorization: basic } }
-}
-
-function basicOf(credential: Credential): string | undefined {
-  if (credential.kind === 'anonymous') return undefined
-  if (credential.kind === 'identity-token' && credential.username === '') return undefined
-  const secret = credential.kind === 'password' ? credential.password : credential.token
-  return `Basic ${Buffer.from(`${credential.username}:${secret}`).toString('base64')}`
-}
-
-function secretsOf(credential: Credential): readonly string[] {
-  if (credential.kind === 'anonymous') return []
-  const secret = credential.kind === 'password' ? credential.password : credential.token
-  return [secret, basicOf(credential)?.slice('Basic '.length) ?? ''].filter(Boolean)
-}
-
-function readToken(body: Buffer, realm: string): { token: string; life: number } {
-  const parsed = tokenSchema.safeParse(parseJson(body))
-  const token = parsed.data?.token ?? parsed.data?.access_token
-  if (token === undefined) {
-    throw new RegistryError('UNAVAILABLE', {
-      message: `${realm} answered without a token`,
-      status: 502,
-    })
-  }
-  return { token, life: parsed.data?.expires_in ?? lifeIn(token) ?? usualLife }
-}
-
-/** In seconds: Azure's registries say it in the token alone, and give one for each repository. */
-function lifeIn(token: string): number | undefined {
-  const payload = Buffer.from(token.split('.')[1] ?? '', 'base64url')
-  const claims = claimsSchema.safeParse(parseJson(payload))
-  if (!claims.success) return undefined
-  const life = claims.data.exp - claims.data.iat
-  return life > 0 ? life : undefined
-}
-
-function parseJson(body: Buffer): unknown {
-  try {
-    return JSON.parse(body.toString('utf8'))
-  } catch {
-    return undefined
-  }
-}
-
-function forbiddenRealm(origin: string, realm: URL): RegistryError {
-  return new RegistryError('UNAVAILABLE', {
-    message: `${origin} wants its credential sent to ${realm.origin}, which is neither its own nor of its domain; list it under the upstream's tokenRealms if that is right`,
-    status: 502,
-  })
 }

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Credentials } from '../credentials/credentials.ts'
+import type { Chunks } from '../oci/chunks.ts'
 import { isRegistryError, RegistryError } from '../oci/errors.ts'
 import type { Metrics } from '../telemetry/telemetry.ts'
 import type { Attempt, Authorization } from './authorization.ts'
@@ -7,7 +8,7 @@ import { type Breaker, longestQuiet } from './breaker.ts'
 import { UpstreamFailure } from './faults.ts'
 import type { LastRefusal } from './last-refusal.ts'
 import type { Origins, Trust } from './origins.ts'
-import { refusalOf } from './refusal.ts'
+import { readReason, reasonIn, refusalOf } from './refusal.ts'
 import { pauseBeforeRetry } from './retry.ts'
 import type { Release, Slots } from './slots.ts'
 import type { Answer, Transport } from './transport.ts'
@@ -61,7 +62,8 @@ const refusing = new Set([401, 403, 429])
 /**
  * 1. Ask the breaker, and take a slot, so that the upstream never sees more than so many requests
  *    of ours at once, nor in a second.
- * 2. Send, with the credential; on 401 let authorization decide whether to ask once more.
+ * 2. Send, with the credential; on 401, and on what ECR says instead, let authorization decide whether
+ *    to ask once more.
  * 3. Follow redirects by hand, without the credential once the origin is another.
  * 4. Try again, twice at most, what broke before an answer came, and 5XX; what timed out, once. A
  *    429 is waited out, by all together. Nothing else is tried again, and nobody above tries again.
@@ -116,6 +118,13 @@ export function createExchange(options: ExchangeOptions): Exchange {
     for (;;) {
       const authorize = await authorization.header(attempt, question.repository)
       const answer = await sendOnce(question, url, 'own', authorize)
+      if (answer.status === 400 || answer.status === 403) {
+        const body = await readReason(answer)
+        const reason = reasonIn(body)
+        if (await authorization.expired(attempt, question.repository, reason)) continue
+        authorization.accepted(attempt)
+        return { ...answer, body: again(body) }
+      }
       if (answer.status !== 401) {
         authorization.accepted(attempt)
         return answer
@@ -256,6 +265,11 @@ export function createExchange(options: ExchangeOptions): Exchange {
       }
     },
   }
+}
+
+/** A body that was read, to be read once more. */
+async function* again(body: Buffer): AsyncGenerator<Chunks, void, undefined> {
+  yield [body]
 }
 
 /** Built from validated parts, and looked at once more: nothing may have changed where it goes. */

@@ -55,9 +55,13 @@ async function reasonOf(answer: Answer, { origin, from, scrub }: Refused): Promi
     answer.drop()
     return `${origin} redirects to ${from}, which answered ${answer.status}`
   }
-  const body = await readBody(answer, longestReason).catch(() => Buffer.alloc(0))
-  const reason = scrub(reasonIn(body))
+  const reason = scrub(reasonIn(await readReason(answer)))
   return `${origin} answered ${answer.status}${reason && `: ${reason}`}`
+}
+
+/** An upstream's own words, if they are short. */
+export function readReason(answer: Answer): Promise<Buffer> {
+  return readBody(answer, longestReason).catch(() => Buffer.alloc(0))
 }
 
 /** An OCI error's message, or plain text; never markup. */

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, afterEach, beforeEach, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { CredentialError } from '../../src/credentials/credential-error.ts'
 import { isRegistryError } from '../../src/oci/errors.ts'
 import { parseRepositoryName } from '../../src/oci/reference.ts'
@@ -572,4 +573,55 @@ test('a source that fails is an error, and never anonymity', async () => {
     refused('UNAVAILABLE', 503, /no credential for up as the tester: the helper died/),
   )
   assert.equal(registry.server.requests.length, 0)
+})
+
+/** As Amazon ECR: Basic, and a 403 for a password that was right. */
+function wantsBasic(isRight: (header: unknown) => boolean, words: string): void {
+  registry.server.answer((seen, response) => {
+    const { authorization } = seen.headers
+    if (isRight(authorization)) return sendJson(response, { tags: ['v1'] })
+    if (authorization !== undefined) return void response.writeHead(403).end(words)
+    response.setHeader('www-authenticate', 'Basic realm="ecr"')
+    sendJson(response, {}, 401)
+  })
+}
+
+test('a 403 that says that the credential has expired renews it, once for all (U41)', async () => {
+  const words = [
+    '{"errors":[{"code":"DENIED","message":"Your authorization token has expired. Reauthenticate and try again."}]}',
+    "Your Authorization Token has expired. Please run 'aws ecr get-login' to fetch a new one.",
+  ]
+  for (const each of words) {
+    const [old, next] = [password('AWS'), password('AWS')]
+    const source = changingSource(old)
+    const remote = open(source)
+    wantsBasic((header) => header === `Basic ${basicOf('AWS', old.password)}`, each)
+    await remote.tags(name)
+    wantsBasic((header) => header === `Basic ${basicOf('AWS', next.password)}`, each)
+    source.credential = next
+    await sleep(1100)
+    const before = source.fetches
+    await Promise.all(Array.from({ length: 10 }, () => remote.tags(name)))
+    assert.equal(source.fetches - before, 1)
+  }
+})
+
+test('a credential that is still expired when it is new is refused, and not renewed again', async () => {
+  const source = changingSource(password('AWS'))
+  const remote = open(source)
+  wantsBasic(() => false, 'Your authorization token has expired. Reauthenticate and try again.')
+  await sleep(1100)
+  await assert.rejects(remote.tags(name), refused('DENIED', 403, /token has expired/))
+  assert.ok(source.fetches <= 2)
+  assert.ok(registry.server.requests.length <= 3)
+})
+
+test('a 403 for another reason renews nothing, and its words are told (U43)', async () => {
+  const source = changingSource(password('AWS'))
+  const remote = open(source)
+  wantsBasic(() => false, 'not authorized to perform: ecr:BatchGetImage')
+  await sleep(1100)
+  const before = source.fetches
+  await assert.rejects(remote.tags(name), refused('DENIED', 403, /ecr:BatchGetImage/))
+  assert.equal(source.fetches, before)
 })

@@ -37,11 +37,14 @@ export async function setScene(
   await upstream.put(repository, 'index', images.index)
   // A tag is asked for each time, so that one is stale as soon as the upstream is gone.
   const asked = { ...upstream.config, tags: { ttl: 0 } }
-  const berth = await startBerthProcess({
-    auth: { htpasswd },
-    upstreams: [asked, { ...asked, prefix: mirrored }],
-    ...config,
-  })
+  const berth = await startBerthProcess(
+    {
+      auth: { htpasswd },
+      upstreams: [asked, { ...asked, prefix: mirrored }],
+      ...config,
+    },
+    upstream.environment,
+  )
 
   return {
     upstream,

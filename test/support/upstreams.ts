@@ -2,9 +2,11 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type ArtifactRegistry, startArtifactRegistry } from './artifact-registry.ts'
+import { type Aws, region, startAws } from './aws.ts'
 import { startAzure, startContainerRegistry } from './azure.ts'
 import { createAuthority } from './certificates.ts'
 import { startDockerRegistry } from './docker-registry.ts'
+import { type Ecr, startEcr } from './ecr.ts'
 import { type Google, type GoogleOptions, startGoogle } from './google.ts'
 import type { Image } from './images.ts'
 import { type ObjectStore, startObjectStore } from './object-store.ts'
@@ -14,6 +16,8 @@ export interface Upstream {
   readonly name: string
   /** An entry of `upstreams`. */
   readonly config: Readonly<Record<string, unknown>>
+  /** What the environment must say besides. */
+  readonly environment?: Readonly<Record<string, string>>
   /** What no other server, and no log, may see. */
   secrets(): readonly string[]
   put(name: string, tag: string, image: Image): Promise<void> | void
@@ -111,6 +115,42 @@ export async function azureUpstream(): Promise<Upstream> {
     close: async () => {
       await stop()
       await authority.remove()
+      await rm(directory, { recursive: true, force: true })
+    },
+  }
+}
+
+export type EcrUpstream = Upstream & {
+  readonly registry: Ecr
+  readonly aws: Aws
+  readonly storage: ObjectStore
+}
+
+/** With a role for service accounts (IRSA). */
+export async function ecrUpstream(): Promise<EcrUpstream> {
+  const directory = await mkdtemp(join(tmpdir(), 'berth-ecr-'))
+  const [aws, storage] = await Promise.all([startAws(), startObjectStore()])
+  const registry = await startEcr({ aws, storage })
+  const stop = async () => {
+    await Promise.all([registry.stop(), aws.stop(), storage.stop()])
+  }
+
+  return {
+    name: 'Amazon ECR',
+    registry,
+    aws,
+    storage,
+    config: {
+      url: registry.url,
+      credentials: { type: 'aws', region },
+      redirects: [storage.url],
+    },
+    environment: { ...aws.endpoints, ...(await aws.irsa(directory)) },
+    secrets: aws.secrets,
+    put: registry.put,
+    stop,
+    close: async () => {
+      await stop()
       await rm(directory, { recursive: true, force: true })
     },
   }

@@ -1,0 +1,129 @@
+import { readFile } from 'node:fs/promises'
+import { Agent } from 'node:http'
+import { Agent as TlsAgent } from 'node:https'
+import { isNoProvider, noRole, toldOfKeys } from './aws-failures.ts'
+import type { AwsAmbient, WorkloadToken } from './credentials.ts'
+
+/** What requests to AWS are signed with. */
+export type Keys = {
+  readonly accessKeyId: string
+  readonly secretAccessKey: string
+  readonly sessionToken?: string
+}
+
+type FindOptions = {
+  /** Where the security token service is asked. */
+  readonly region: string
+  readonly profile: string | undefined
+  readonly ambient: AwsAmbient
+  readonly workloadToken: WorkloadToken | undefined
+}
+
+/** In milliseconds. Two attempts, and whoever needs two services, stay below the exchange's limit. */
+const connectTimeout = 1500
+const requestTimeout = 3000
+/** The agents that give out credentials are next door, in milliseconds. */
+const agentTimeout = 1000
+
+const roleAnnotation = 'eks.amazonaws.com/role-arn'
+
+/** How AWS's services are called: through the proxy if there is one, and never for long. */
+export function manners({ proxy }: AwsAmbient) {
+  const proxyEnv = {
+    ...(proxy?.http && { HTTP_PROXY: proxy.http }),
+    ...(proxy?.https && { HTTPS_PROXY: proxy.https }),
+    ...(proxy?.no && { NO_PROXY: proxy.no }),
+  }
+  return {
+    maxAttempts: 2,
+    requestHandler: {
+      connectionTimeout: connectTimeout,
+      requestTimeout,
+      // Without it a request that takes too long is only written about.
+      throwOnRequestTimeout: true,
+      httpAgent: new Agent({ proxyEnv }),
+      httpsAgent: new TlsAgent({ proxyEnv }),
+    },
+  }
+}
+
+/**
+ * By AWS's default provider chain, or by the token that came with the request; and, for people, where
+ * they were found. Nothing that the library remembers is used: files may have changed.
+ */
+export async function findKeys(options: FindOptions): Promise<{ keys: Keys; source: string }> {
+  const { workloadToken, ambient, profile } = options
+  if (workloadToken !== undefined) return assumeRole(workloadToken, options)
+  try {
+    const keys = await askChain(options)
+    return { keys, source: sourceOf(keys, options) }
+  } catch (error) {
+    const token = ambient.tokenFile && (await readFile(ambient.tokenFile, 'utf8').catch(() => ''))
+    throw toldOfKeys(error, { profile, ambient, role: ambient.roleArn, token })
+  }
+}
+
+async function askChain({ region, profile, ambient }: FindOptions) {
+  const { defaultProvider } = await import('@aws-sdk/credential-provider-node')
+  const services = { region: ambient.region ?? region, ...manners(ambient) }
+  const chain = defaultProvider({
+    ...(profile !== undefined && { profile }),
+    clientConfig: services,
+    // Some of the chain look here.
+    parentClientConfig: services,
+    timeout: agentTimeout,
+    maxRetries: 1,
+    ignoreCache: true,
+    // It writes to the console otherwise.
+    logger: silent,
+  })
+  try {
+    return await chain()
+  } catch (error) {
+    if (!isNoProvider(error) || ambient.containerUrl === undefined) throw error
+    // The chain ends with a provider that does not know EKS's agent, and so hides what that said.
+    const { fromHttp } = await import('@aws-sdk/credential-provider-http')
+    return fromHttp({ timeout: agentTimeout, maxRetries: 0, logger: silent })()
+  }
+}
+
+async function assumeRole({ token, annotations }: WorkloadToken, options: FindOptions) {
+  const { ambient, region } = options
+  const role = annotations[roleAnnotation] ?? ambient.roleArn
+  if (role === undefined) throw noRole(roleAnnotation, token)
+  const { fromWebToken } = await import('@aws-sdk/credential-provider-web-identity')
+  const provider = fromWebToken({
+    roleArn: role,
+    roleSessionName: 'berth',
+    webIdentityToken: token,
+    clientConfig: { region: ambient.region ?? region, ...manners(ambient) },
+  })
+  try {
+    const keys = await provider()
+    return { keys, source: `the service account's token, for the role ${role}` }
+  } catch (error) {
+    throw toldOfKeys(error, { profile: undefined, ambient: {}, role, token })
+  }
+}
+
+/** The library marks keys with where it has them from, all but those of the metadata service. */
+function sourceOf(keys: object, { profile, ambient }: FindOptions): string {
+  const marks =
+    '$source' in keys && typeof keys.$source === 'object' ? Object.keys(keys.$source ?? {}) : []
+  if (marks.includes('CREDENTIALS_ENV_VARS'))
+    return 'the environment variables AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY'
+  if (marks.includes('CREDENTIALS_ENV_VARS_STS_WEB_ID_TOKEN'))
+    return `web identity (IRSA): the token in ${ambient.tokenFile}, for the role ${ambient.roleArn}`
+  if (marks.includes('CREDENTIALS_HTTP'))
+    return `the agent at ${originOf(ambient.containerUrl)} (EKS Pod Identity, ECS)`
+  if (marks.some((mark) => /^CREDENTIALS_(PROFILE|PROCESS|SSO|LOGIN)/.test(mark)))
+    return `the profile ${profile ?? ambient.profile ?? 'default'} of AWS's configuration files`
+  return 'the instance metadata service, which has those of the role of this machine'
+}
+
+/** The path of ECS's agent is a secret of its own. */
+function originOf(url = ''): string {
+  return URL.parse(url)?.origin ?? 'the address in AWS_CONTAINER_CREDENTIALS_FULL_URI'
+}
+
+const silent = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }

@@ -1,0 +1,157 @@
+import { z } from 'zod'
+import type { Credential, Credentials } from '../credentials/credentials.ts'
+import { RegistryError } from '../oci/errors.ts'
+import { basicOf } from './basic.ts'
+import { parseRetryAfter } from './breaker.ts'
+import type { Origins } from './origins.ts'
+import { readBody } from './read-body.ts'
+import { reasonIn } from './refusal.ts'
+import type { Answer, Request, Transport } from './transport.ts'
+
+/** What a Bearer challenge says. */
+export type Bearer = {
+  readonly kind: 'bearer'
+  readonly realm: URL
+  readonly service: string | undefined
+}
+
+type Asked = {
+  readonly bearer: Bearer
+  /** As the upstream names it; empty for the registry as a whole. */
+  readonly repository: string
+  readonly credential: Credential
+}
+
+/** Where a credential becomes a token that is good for one repository. `life` in seconds. */
+export interface TokenEndpoint {
+  /** @throws RegistryError DENIED when it refuses the credential, else UNAVAILABLE. */
+  request(asked: Asked): Promise<{ readonly token: string; readonly life: number }>
+}
+
+type TokenEndpointOptions = {
+  /** The upstream's. */
+  readonly origin: string
+  readonly credentials: Pick<Credentials, 'identity' | 'remedy'>
+  readonly origins: Origins
+  readonly transport: Transport
+  /** Takes what we sent out of what the endpoint wrote. */
+  readonly scrub: (text: string) => string
+}
+
+/** What is empty or of another type is as good as missing: endpoints write null, or text. */
+const filled = z.string().min(1).optional().catch(undefined)
+const tokenSchema = z.looseObject({
+  token: filled,
+  access_token: filled,
+  expires_in: z.coerce.number().positive().optional().catch(undefined),
+})
+/** Of a token that is a JWT. Both are the issuer's clock. */
+const claimsSchema = z.looseObject({ exp: z.number(), iat: z.number() })
+
+const longestTokenAnswer = 64 * 1024
+/**
+ * What a token lives whose answer does not say, in seconds (distribution, "Token Authentication").
+ */
+const usualLife = 60
+
+export function createTokenEndpoint({
+  origin,
+  credentials,
+  origins,
+  transport,
+  scrub,
+}: TokenEndpointOptions): TokenEndpoint {
+  const tokenRefused = (
+    { status, header }: Answer,
+    { realm, repository, body }: { realm: string; repository: string; body: Buffer },
+  ): RegistryError => {
+    const reason = scrub(reasonIn(body))
+    const message = `${realm} answered ${status} when asked for a token for ${origin} as ${credentials.identity()}${reason && `: ${reason}`}`
+    if (status === 429)
+      return new RegistryError('TOOMANYREQUESTS', {
+        message,
+        retryAfter: parseRetryAfter(header('retry-after')) ?? 5,
+      })
+    if (status === 400 || status === 401 || status === 403)
+      return new RegistryError('DENIED', { message, advice: credentials.remedy(repository) })
+    return new RegistryError('UNAVAILABLE', { message, retryAfter: 5 })
+  }
+
+  return {
+    request: async ({ bearer, repository, credential }) => {
+      const trust = origins.realm(bearer.realm)
+      if (trust === undefined) throw forbiddenRealm(origin, bearer.realm)
+      const asked = tokenRequest({ bearer, repository, credential })
+      const answer = await transport.send({ ...asked, trust })
+      const body = await readBody(answer, longestTokenAnswer)
+      const { origin: realm } = bearer.realm
+      if (answer.status !== 200) throw tokenRefused(answer, { realm, repository, body })
+      return readToken(body, realm)
+    },
+  }
+}
+
+/**
+ * GET with the credential as Basic; of an identity token, which has to be posted, the OAuth 2 form
+ * (distribution, "Token Authentication" and "Token Authentication: OAuth2").
+ */
+function tokenRequest({
+  bearer,
+  repository,
+  credential,
+}: Asked): Pick<Request, 'method' | 'url' | 'headers' | 'body'> {
+  const { service } = bearer
+  const scope = repository === '' ? undefined : `repository:${repository}:pull`
+  const asked = { ...(service !== undefined && { service }), ...(scope !== undefined && { scope }) }
+  const url = new URL(bearer.realm)
+  if (credential.kind === 'identity-token') {
+    const grant = { grant_type: 'refresh_token', client_id: 'berth', ...asked }
+    const body = new URLSearchParams({ ...grant, refresh_token: credential.token }).toString()
+    return {
+      method: 'POST',
+      url,
+      headers: { 'content-type': 'application/x-www-form-urlencoded' },
+      body,
+    }
+  }
+  for (const [name, value] of Object.entries(asked)) url.searchParams.set(name, value)
+  const basic = basicOf(credential)
+  return { method: 'GET', url, headers: basic === undefined ? {} : { authorization: basic } }
+}
+
+function readToken(body: Buffer, realm: string): { token: string; life: number } {
+  const parsed = tokenSchema.safeParse(parseJson(body))
+  const token = parsed.data?.token ?? parsed.data?.access_token
+  if (token === undefined) {
+    throw new RegistryError('UNAVAILABLE', {
+      message: `${realm} answered without a token`,
+      status: 502,
+    })
+  }
+  return { token, life: parsed.data?.expires_in ?? lifeIn(token) ?? usualLife }
+}
+
+/** In seconds: Azure's registries say it in the token alone, and give one for each repository. */
+function lifeIn(token: string): number | undefined {
+  const payload = Buffer.from(token.split('.')[1] ?? '', 'base64url')
+  const claims = claimsSchema.safeParse(parseJson(payload))
+  if (!claims.success) return undefined
+  const life = claims.data.exp - claims.data.iat
+  return life > 0 ? life : undefined
+}
+
+function parseJson(body: Buffer): unknown {
+  try {
+    return JSON.parse(body.toString('utf8'))
+  } catch {
+    return undefined
+  }
+}
+
+/** A realm that may not see our credential. */
+export function forbiddenRealm(origin: string, realm: URL): RegistryError {
+  return new RegistryError('UNAVAILABLE', {
+    message: `${origin} wants its credential sent to ${realm.origin}, which is neither its own nor of its domain; list it under the upstream's tokenRealms if that is right`,
+    status: 502,
+  })
+}
