@@ -29,7 +29,7 @@ export function parseServer(text: string): Place | undefined {
  * Undefined for what is no image's name.
  */
 export function parseImage(text: string): (Place & { readonly repository: string }) | undefined {
-  const name = text.replace(/@.*$/s, '').replace(/:[^/:]*$/, '')
+  const name = text.replace(/@[\w+.-]+:[0-9a-f]+$/, '').replace(/:[^/:]*$/, '')
   const slash = name.indexOf('/')
   const first = name.slice(0, Math.max(slash, 0))
   const isHost = /[.:A-Z]/.test(first) || first === 'localhost'

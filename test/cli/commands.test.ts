@@ -19,9 +19,12 @@ suite('berth', { concurrency: true }, () => {
 
   test('explains each command, with examples of those that have arguments', async () => {
     const help = await runCommand(['--help'])
-    for (const command of ['serve', 'config', 'htpasswd', 'pull-secret'])
-      assert.match(help.stdout, new RegExp(`^  ${command} `, 'm'))
-    for (const command of ['serve', 'htpasswd', 'pull-secret', 'config schema'])
+    const all = [
+      ...['serve', 'config', 'htpasswd', 'pull-secret'],
+      ...['docker-credential', 'kubelet-credential-provider'],
+    ]
+    for (const command of all) assert.match(help.stdout, new RegExp(`^  ${command} `, 'm'))
+    for (const command of [...all.filter((name) => name !== 'config'), 'config schema'])
       assert.match(
         (await runCommand([...command.split(' '), '--help'])).stdout,
         /\nExamples?:\n {2}/,
