@@ -25,6 +25,7 @@ const annotations: Readonly<
   Partial<Record<Config['upstreams'][number]['credentials']['type'], readonly string[]>>
 > = {
   aws: ['eks.amazonaws.com/role-arn'],
+  google: ['iam.gke.io/gcp-service-account'],
   azure: ['azure.workload.identity/client-id', 'azure.workload.identity/tenant-id'],
 }
 
