@@ -127,7 +127,7 @@ suite('docker-credential-berth get', { concurrency: true }, () => {
     const { ask } = await helper(t, { config })
     const { status, stdout } = await ask('get', 'us-docker.pkg.dev')
     assert.equal(status, 1)
-    assert.match(stdout, /no answer within 10 seconds/)
+    assert.match(stdout, /no answer/)
     assert.equal(service.requests.length, 1)
   })
 
