@@ -39,7 +39,7 @@ export function dockerCredentialCommand({ environment, version }: Context): Comm
     .action(async (action: string, { config: file }: { readonly config?: string }) => {
       const load = () => loadConfig({ file, flags: {}, set: [], environment })
       const { said, status } = await answer(action, { load, environment, version }).catch(
-        (error: unknown) => ({ said: sentenceOf(error), status: 1 }),
+        (error: unknown) => explain(action, sentenceOf(error)),
       )
       await endWith(process.stdout, said, status)
     })
@@ -66,6 +66,15 @@ async function answer(
     default:
       throw new UsageError(`unknown credential action ${action}: get, list, store, erase, version`)
   }
+}
+
+/**
+ * `docker pull` passes over what a helper says on standard output when it fails, and goes on without
+ * a credential, to an error that explains nothing; what stands on standard error is shown by all.
+ */
+function explain(action: string, sentence: string): Said {
+  if (action === 'get') process.stderr.write(sentence)
+  return { said: sentence, status: 1 }
 }
 
 /**

@@ -96,7 +96,7 @@ suite('docker-credential-berth get', { concurrency: true }, () => {
     assert.deepEqual({ status, stdout }, { status: 1, stdout: none })
   })
 
-  test('tells on standard output why there is none, and nothing of the secret', async (t) => {
+  test('tells on both outputs why there is none, and nothing of the secret', async (t) => {
     const directory = await ownDirectory(t)
     const secret = canaries.secret('subject')
     const service = await startFakeServer((_, response) =>
@@ -113,6 +113,7 @@ suite('docker-credential-berth get', { concurrency: true }, () => {
     const { status, stdout, stderr } = await ask('get', 'us-docker.pkg.dev')
     assert.equal(status, 1)
     assert.match(stdout, /^berth: no credential for us-docker\.pkg\.dev as .*no such pool.*\n$/s)
+    assert.ok(stderr.endsWith(stdout), 'which docker alone shows')
     assert.doesNotMatch(stdout, /not found in native keychain/)
     await canaries.assertUnseen({ texts: [stdout, stderr] })
   })
@@ -135,7 +136,7 @@ suite('docker-credential-berth get', { concurrency: true }, () => {
     const { ask } = await helper(t, { config: { upstreams: [{ url: 'ftp://x' }] } })
     const { status, stdout, stderr } = await ask('get', 'x')
     assert.equal(status, 1)
-    assert.equal(stderr, '')
+    assert.equal(stderr, stdout)
     assert.match(
       stdout,
       /^berth: the configuration in .* cannot be used:\n {2}upstreams\[0\]\.url: /,

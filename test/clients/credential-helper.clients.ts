@@ -5,6 +5,8 @@ import { dirname, join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { stringify } from 'yaml'
 import { watchArguments } from '../support/arguments.ts'
+import { startArtifactRegistry } from '../support/artifact-registry.ts'
+import { createAuthority } from '../support/certificates.ts'
 import { main } from '../support/command.ts'
 import { trustFlags } from '../support/containers-storage.ts'
 import { startDockerd } from '../support/dockerd.ts'
@@ -23,6 +25,8 @@ type Surroundings = {
   /** Empty, of its own. */
   readonly directory: string
   readonly authority: string
+  /** A registries.conf that names the helper, or does not. */
+  readonly registries: string
   /** The path, with the helper or without, and docker's configuration, which names it or does not. */
   readonly environment: Readonly<Record<string, string>>
 }
@@ -36,7 +40,8 @@ type Kind = {
 }
 
 const kinds: readonly Kind[] = [
-  skopeo(),
+  skopeo('by the config.json of docker'),
+  skopeo('by registries.conf'),
   podmanOr('podman'),
   podmanOr('buildah'),
   crane(),
@@ -56,7 +61,7 @@ describe('docker-credential-berth', () => {
   after(() => upstream?.close())
 
   for (const kind of kinds) {
-    test(`lets ${kind.name} pull from Artifact Registry, with a token that nobody else sees`, () =>
+    test(`lets ${kind.name} pull from Artifact Registry, with a token that nobody else sees (A108)`, () =>
       around(upstream, 'with', async (surroundings) => {
         const watch = watchArguments()
         const { status, output } = await kind.pull(surroundings).finally(watch.stop)
@@ -76,6 +81,33 @@ describe('docker-credential-berth', () => {
         assert.match(output, /unauth|denied|403|401/i)
       }))
   }
+
+  test('does not stand in the way of a registry that it knows nothing of', async (t) => {
+    const authority = await createAuthority('other')
+    t.after(authority.remove)
+    const tls = await authority.issue(['IP:127.0.0.1'])
+    const other = await startArtifactRegistry({ accessTokens: upstream.google.accessTokens, tls })
+    t.after(other.stop)
+    const image = `${other.host}/${repository}:v1`
+    await around(upstream, 'with', async (surroundings) => {
+      const asked = { ...surroundings, image, authority: authority.file }
+      const { output } = await skopeo('by registries.conf').pull(asked)
+      assert.doesNotMatch(output, /credential/)
+    })
+    assert.ok(other.count(/^GET \/v2\/token/) > 0, 'it was asked for a token, by nobody')
+    for (const { headers } of other.requests)
+      assert.doesNotMatch(headers.authorization ?? '', /^Basic/)
+  })
+
+  test('has podman and docker tell why there is no token', async () => {
+    await upstream.google.stop()
+    for (const kind of [podmanOr('podman'), docker()])
+      await around(upstream, 'with', async (surroundings) => {
+        const { status, output } = await kind.pull(surroundings)
+        assert.notEqual(status, 0)
+        assert.match(output, /berth: no credential for 127\.0\.0\.1:\d+ as /)
+      })
+  })
 })
 
 /** A directory, a path on which the helper is, and a docker configuration that names it or does not. */
@@ -89,6 +121,8 @@ async function around(
   await mkdir(programs)
   await symlink(main, join(programs, 'docker-credential-berth'))
   await writeFile(join(directory, 'berth.yaml'), stringify({ upstreams: [config] }))
+  const helpers = helper === 'with' ? 'berth' : 'containers-auth.json'
+  await writeFile(join(directory, 'registries.conf'), `credential-helpers = ["${helpers}"]\n`)
   const docker = helper === 'with' ? { credHelpers: { [registry.host]: 'berth' } } : {}
   await writeFile(join(directory, 'config.json'), JSON.stringify(docker))
   const path = [programs, dirname(process.execPath), '/usr/sbin', '/usr/bin', '/sbin', '/bin']
@@ -99,6 +133,7 @@ async function around(
       image: `${registry.host}/${repository}:v1`,
       directory: own,
       authority: String(config['certificateAuthorities']),
+      registries: join(directory, 'registries.conf'),
       environment: {
         PATH: path.join(':'),
         HOME: own,
@@ -113,11 +148,14 @@ async function around(
   }
 }
 
-function skopeo(): Kind {
+/** It knows both ways; the second is for all registries. */
+function skopeo(way: 'by the config.json of docker' | 'by registries.conf'): Kind {
   return {
-    name: 'skopeo',
-    pull: async ({ image, directory, authority, environment }) => {
+    name: `skopeo, ${way},`,
+    pull: async ({ image, directory, authority, registries, environment: given }) => {
       const policy = await acceptAnything(directory)
+      const environment =
+        way === 'by registries.conf' ? { ...given, CONTAINERS_REGISTRIES_CONF: registries } : given
       const trust = await trustFlags(directory, authority, 'src-')
       const copy = ['skopeo', '--policy', policy, 'copy', ...trust, `docker://${image}`]
       return attempt([...copy, `dir:${join(directory, 'image')}`], { environment })
