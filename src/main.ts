@@ -1,5 +1,8 @@
+#!/usr/bin/env node
 import { enableCompileCache } from 'node:module'
 
-enableCompileCache()
+// What is compiled is kept below /tmp, by a name that anybody there could take first, and run as it
+// stands: that is not for a program that a kubelet starts as root, and saves a short command nothing.
+if (process.argv[2] === 'serve') enableCompileCache()
 const { run } = await import('./cli/cli.ts')
 await run(process.argv, process.env)

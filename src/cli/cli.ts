@@ -1,35 +1,63 @@
 import { readFileSync } from 'node:fs'
+import { basename } from 'node:path'
 import { Command } from 'commander'
-import { configCommand } from './config-command.ts'
-import { doctorCommand } from './doctor-command.ts'
-import { htpasswdCommand } from './htpasswd-command.ts'
-import { pullSecretCommand } from './pull-secret-command.ts'
-import { serveCommand } from './serve-command.ts'
 
-type Environment = Readonly<Record<string, string | undefined>>
+/** Of the process: programs that a command starts see what it sets. */
+type Environment = Record<string, string | undefined>
+
+type Context = { readonly environment: Environment; readonly version: string }
+
+/**
+ * Loaded when it is used: a helper is started for each pull, and must not wait for what the server
+ * needs.
+ */
+const commands: Readonly<Record<string, (context: Context) => Promise<Command>>> = {
+  serve: async (context) => (await import('./serve-command.ts')).serveCommand(context),
+  config: async () => (await import('./config-command.ts')).configCommand(),
+  doctor: async (context) => (await import('./doctor-command.ts')).doctorCommand(context),
+  htpasswd: async () => (await import('./htpasswd-command.ts')).htpasswdCommand(),
+  'pull-secret': async () => (await import('./pull-secret-command.ts')).pullSecretCommand(),
+  'docker-credential': async (context) =>
+    (await import('./docker-credential-command.ts')).dockerCredentialCommand(context),
+  'kubelet-credential-provider': async ({ environment }) =>
+    (await import('./kubelet-credential-provider-command.ts')).kubeletCredentialProviderCommand(
+      environment,
+    ),
+}
+
+/** Whoever starts us by these names gives no command: docker and kubelets choose a program's file. */
+const commandsByName: Readonly<Record<string, string>> = {
+  'docker-credential-berth': 'docker-credential',
+  'berth-credential-provider': 'kubelet-credential-provider',
+}
 
 /** Runs `berth …`. Errors that have a sentence are told by it alone; the exit status is 1. */
 export async function run(argv: readonly string[], environment: Environment): Promise<void> {
   const version = readVersion()
+  const [node = '', file = '', ...rest] = argv
+  const implied = commandsByName[basename(file)]
+  const args = implied === undefined ? rest : [implied, ...rest]
   const program = new Command('berth')
     .description(
       'The in-cluster container registry: pulls through to Artifact Registry and others, verified, cached, fast',
     )
     .version(version)
     .showHelpAfterError('(berth --help shows what there is)')
-    .addCommand(serveCommand({ environment, version }))
-    .addCommand(configCommand())
-    .addCommand(doctorCommand({ environment, version }))
-    .addCommand(htpasswdCommand())
-    .addCommand(pullSecretCommand())
+  for (const load of loadersFor(args[0])) program.addCommand(await load({ environment, version }))
   try {
-    await program.parseAsync(argv)
+    await program.parseAsync([node, file, ...args])
   } catch (error) {
     process.stderr.write(
       `berth: ${hasSentence(error) ? error.message : String(error instanceof Error ? error.stack : error)}\n`,
     )
     process.exitCode = 1
   }
+}
+
+/** Without a command's name there is help to give, or a version, or a mistake to explain: for that, all. */
+function loadersFor(name: string | undefined) {
+  const named = name === undefined || !Object.hasOwn(commands, name) ? undefined : commands[name]
+  return named === undefined ? Object.values(commands) : [named]
 }
 
 function hasSentence(error: unknown): error is Error {

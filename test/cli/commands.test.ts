@@ -3,7 +3,7 @@ import { suite, test } from 'node:test'
 import { parse } from 'yaml'
 import { createAuth } from '../../src/auth/auth.ts'
 import { basicOf } from '../support/canaries.ts'
-import { runCommand } from '../support/command.ts'
+import { main, runCommand } from '../support/command.ts'
 
 const header = (user: string, password: string) => `Basic ${basicOf(user, password)}`
 
@@ -19,13 +19,33 @@ suite('berth', { concurrency: true }, () => {
 
   test('explains each command, with examples of those that have arguments', async () => {
     const help = await runCommand(['--help'])
-    for (const command of ['serve', 'config', 'htpasswd', 'pull-secret'])
-      assert.match(help.stdout, new RegExp(`^  ${command} `, 'm'))
-    for (const command of ['serve', 'htpasswd', 'pull-secret', 'config schema'])
+    const all = [
+      ...['serve', 'config', 'htpasswd', 'pull-secret'],
+      ...['docker-credential', 'kubelet-credential-provider'],
+    ]
+    for (const command of all) assert.match(help.stdout, new RegExp(`^  ${command} `, 'm'))
+    for (const command of [...all.filter((name) => name !== 'config'), 'config schema'])
       assert.match(
         (await runCommand([...command.split(' '), '--help'])).stdout,
         /\nExamples?:\n {2}/,
       )
+  })
+})
+
+suite('a helper of docker and kubelets', { concurrency: true }, () => {
+  /** Tells at the end whether the server's framework was loaded. */
+  const preload = `data:text/javascript,${encodeURIComponent(`
+    import { createRequire } from 'node:module'
+    const { cache } = createRequire(${JSON.stringify(main)})
+    const isLoaded = () => Object.keys(cache).some((file) => file.includes('/fastify/'))
+    process.on('exit', () => process.stderr.write(isLoaded() ? 'all of it' : 'a part'))
+  `)}`
+
+  test('does not wait for what the server needs', async () => {
+    const loads = async (...args: string[]) => (await runCommand(args, { preload })).stderr
+    assert.equal(await loads('serve', '--print-config'), 'all of it')
+    assert.equal(await loads('docker-credential', 'list'), 'a part')
+    assert.equal(await loads('kubelet-credential-provider', '--print-config'), 'a part')
   })
 })
 

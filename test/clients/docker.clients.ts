@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { startDockerd } from '../support/dockerd.ts'
 import { assertHas, digestsBelow } from '../support/exported.ts'
 import { diffIdsOf } from '../support/layered-images.ts'
-import { run, startIsolated } from '../support/programs.ts'
+import { run } from '../support/programs.ts'
 import { describeClient } from '../support/pulling.ts'
 
 describeClient({
@@ -11,12 +12,9 @@ describeClient({
   pullsAll: false,
   tls: 'unverified',
   start: async (host, directory) => {
-    const address = `unix://${directory}/docker.sock`
     const client = join(directory, 'client')
     await mkdir(client)
-    await writeFile(join(directory, 'daemon.json'), '{}')
-    const daemon = startIsolated(daemonCommand(directory, address), { directory })
-    await daemon.wrote(/API listen on/)
+    const { address, kill } = await startDockerd(directory)
     const docker = (...command: string[]) =>
       run(['/usr/bin/docker', '--config', client, '--host', address, ...command])
 
@@ -43,22 +41,7 @@ describeClient({
         assertHas(exported, [inspected.Id, ...diffIdsOf(image)])
       },
 
-      close: daemon.kill,
+      close: kill,
     }
   },
 })
-
-function daemonCommand(directory: string, address: string): readonly string[] {
-  return [
-    'dockerd',
-    ...['--config-file', join(directory, 'daemon.json')],
-    ...['--data-root', join(directory, 'data')],
-    ...['--exec-root', join(directory, 'exec')],
-    ...['--pidfile', join(directory, 'docker.pid')],
-    ...['--host', address],
-    ...['--oom-score-adjust', '0'],
-    '--iptables=false',
-    '--ip6tables=false',
-    '--bridge=none',
-  ]
-}

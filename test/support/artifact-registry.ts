@@ -108,8 +108,12 @@ export async function startArtifactRegistry({
     fail(request, 401, 'UNAUTHENTICATED', 'Unauthenticated request.')
   }
 
-  /** Without a credential it gives a token as well: one that opens nothing. */
+  /**
+   * Without a credential it gives a token as well: one that opens nothing. There is no POST, as
+   * containerd knows of Google (core/remotes/docker/authorizer.go): by a 404 it learns that, and GETs.
+   */
   const giveToken = (request: Request): void => {
+    if (request.method !== 'GET') return fail(request, 404, 'NAME_UNKNOWN', 'Not found.')
     const { headers, query, response } = request
     const scope = query.get('scope') ?? ''
     const holder = basicHolder(headers.authorization)

@@ -28,17 +28,20 @@ export type CommandOptions = {
   readonly input?: string
   /** Module that is loaded into the process before Berth. */
   readonly preload?: string
+  /** By which file it is started: a link to `main`. */
+  readonly file?: string
 }
 
-const main = new URL('../../src/main.ts', import.meta.url).pathname
+/** Path of Berth's program. */
+export const main = new URL('../../src/main.ts', import.meta.url).pathname
 /** Milliseconds: the machine may be busy with something else. */
 const patience = 60_000
 
 /** Starts `berth` with these arguments. */
 export function startCommand(args: readonly string[], options: CommandOptions = {}): Command {
-  const { environment = {}, directory, input, preload } = options
+  const { environment = {}, directory, input, preload, file = main } = options
   const preloading = preload === undefined ? [] : ['--import', preload]
-  const child = spawn(process.execPath, [...preloading, main, ...args], {
+  const child = spawn(process.execPath, [...preloading, file, ...args], {
     env: { PATH: '/usr/bin:/bin', ...environment },
     ...(directory !== undefined && { cwd: directory }),
   })
