@@ -248,7 +248,7 @@ test('a file that vanished, a token file that vanished and a file of another kin
     await failureOf(
       createGoogleSource({ access: 'pull', host: 'us-docker.pkg.dev', file, optional: true }),
     ),
-    /does not exist/,
+    /the subject token in .*missing\.json cannot be read: ENOENT; mount a projected volume/,
   )
   const other = await configure({ installed: { client_id: 'x' } })
   assert.match(
