@@ -1,0 +1,325 @@
+import assert from 'node:assert/strict'
+import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, afterEach, before, beforeEach, type TestContext, test } from 'node:test'
+import { getCACertificates, setDefaultCACertificates } from 'node:tls'
+import { createGoogleSource } from '../../src/credentials/google.ts'
+import { type AwsMachine, startAwsMachine } from '../support/aws-machine.ts'
+import { basicOf } from '../support/canaries.ts'
+import { type Authority, createAuthority } from '../support/certificates.ts'
+import { startConnectProxy } from '../support/connect-proxy.ts'
+import {
+  account,
+  audience,
+  type Google,
+  impersonationUrl,
+  principal,
+  startGoogle,
+} from '../support/google.ts'
+import { startWebServer } from '../support/web-server.ts'
+
+const readOnly = 'https://www.googleapis.com/auth/cloud-platform.read-only'
+const whole = 'https://www.googleapis.com/auth/cloud-platform'
+
+let directory: string
+let google: Google
+
+before(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'berth-google-'))
+})
+after(() => rm(directory, { recursive: true, force: true }))
+beforeEach(async () => {
+  google = await startGoogle({ grant: 'direct' })
+})
+afterEach(() => google.stop())
+
+type Options = Parameters<typeof createGoogleSource>[0]
+
+function sourceOf(options: Partial<Options>) {
+  return createGoogleSource({
+    access: 'pull',
+    host: 'us-docker.pkg.dev',
+    optional: false,
+    ...options,
+  })
+}
+
+/** Fetches, and looks whether the token is one of Google's. */
+async function fetchOf(options: Partial<Options>) {
+  const source = sourceOf(options)
+  const { credential, lifetime } = await source.fetch()
+  assert.equal(credential.kind, 'access-token')
+  const token = credential.kind === 'access-token' ? credential.token : ''
+  const holder = google.accessTokens.spend(token)
+  assert.ok(holder !== undefined, 'it is a token that Google gave')
+  return { source, holder, lifetime }
+}
+
+async function write(content: unknown, name = 'configuration.json'): Promise<string> {
+  const file = join(directory, name)
+  await writeFile(file, typeof content === 'string' ? content : JSON.stringify(content))
+  return file
+}
+
+/** The bodies of requests to one of Google's endpoints so far, as forms. */
+function formsTo(path: string): readonly URLSearchParams[] {
+  return google.requests.flatMap((request) =>
+    request.path === path ? [new URLSearchParams(request.body)] : [],
+  )
+}
+
+function assertLifetime(lifetime: number | undefined, seconds: number): void {
+  assert.ok(lifetime !== undefined && Math.abs(lifetime - seconds * 1000) < 60_000, `${lifetime}`)
+}
+
+test("a token file's token is exchanged without the newline at its end (T7)", async () => {
+  const file = await google.configure(directory)
+  assert.match(await readFile(join(directory, 'token'), 'utf8'), /\n$/)
+  const { source, holder } = await fetchOf({ file })
+  assert.equal(holder, principal)
+  assert.equal(source.identity(), principal)
+  assert.equal(
+    source.source(),
+    `workload identity federation by ${file} (subject token from ${join(directory, 'token')})`,
+  )
+})
+
+test('a token file may be JSON', async () => {
+  const token = await write({ access: { x: 1 }, id_token: google.projectedToken() }, 'token.json')
+  const format = { type: 'json', subject_token_field_name: 'id_token' }
+  const file = await google.configure(directory, { credential_source: { file: token, format } })
+  assert.equal((await fetchOf({ file })).holder, principal)
+})
+
+test('a URL gives the token as text or JSON, to whoever sends the configured headers', async () => {
+  const server = await startWebServer(({ path, headers }, response) => {
+    if (headers['x-secret'] !== 'open') return void response.writeHead(403).end()
+    const token = google.projectedToken()
+    response.end(path.startsWith('/json') ? JSON.stringify({ value: token }) : `${token}\n`)
+  })
+  const headers = { 'X-Secret': 'open' }
+  for (const [path, format] of [
+    ['/text?a=b', undefined],
+    ['/json?a=b', { type: 'json', subject_token_field_name: 'value' }],
+  ] as const) {
+    const url = server.url + path
+    const file = await google.configure(directory, { credential_source: { url, headers, format } })
+    const { source } = await fetchOf({ file })
+    assert.match(source.source(), new RegExp(`subject token from ${server.url}/(text|json)\\)`))
+  }
+  await server.close()
+})
+
+test('an executable gives the token where executables may run', async () => {
+  await write(google.projectedToken(), 'jwt')
+  const type = 'urn:ietf:params:oauth:token-type:jwt'
+  const program = await write(
+    `#!/bin/sh
+echo "a warning" >&2
+env | grep ^GOOGLE_EXTERNAL > ${directory}/told
+echo "{\\"version\\":1,\\"success\\":true,\\"token_type\\":\\"${type}\\",\\"id_token\\":\\"$(cat "$1")\\"}"
+`,
+    'a program',
+  )
+  await chmod(program, 0o755)
+  const command = `"${program}" "${join(directory, 'jwt')}"`
+  const file = await google.configure(directory, { credential_source: { executable: { command } } })
+  const executables = { PATH: '/usr/bin:/bin', GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES: '1' }
+  assert.equal((await fetchOf({ file, executables })).holder, principal)
+  const told = await readFile(join(directory, 'told'), 'utf8')
+  assert.match(told, new RegExp(`^GOOGLE_EXTERNAL_ACCOUNT_AUDIENCE=${audience}$`, 'm'))
+  assert.match(told, new RegExp(`^GOOGLE_EXTERNAL_ACCOUNT_TOKEN_TYPE=${type}$`, 'm'))
+  assert.match(told, /^GOOGLE_EXTERNAL_ACCOUNT_INTERACTIVE=0$/m)
+})
+
+for (const version of [1, 2] as const)
+  test(`a role of AWS's is shown by a signed request, with IMDSv${version}`, async (t) => {
+    const machine = await withAws(t, version)
+    const file = await google.configure(directory)
+    const { source, holder } = await fetchOf({ file })
+    assert.match(holder, /subject\/arn:aws:sts::/)
+    assert.equal(source.identity(), audience, 'whom AWS knows us as is for Google to find out')
+    assert.match(source.source(), /subject token from AWS's credentials of this machine/)
+    assert.equal(machine.count(/PUT \/latest\/api\/token/) > 0, version === 2)
+  })
+
+async function withAws(t: TestContext, version: 1 | 2): Promise<AwsMachine> {
+  const machine = await startAwsMachine(version)
+  await google.stop()
+  google = await startGoogle({ grant: 'direct', aws: machine })
+  t.after(machine.stop)
+  return machine
+}
+
+test('pulls ask for tokens that may read, pushes for such as may write', async () => {
+  const file = await google.configure(directory)
+  await fetchOf({ file, access: 'pull' })
+  await fetchOf({ file, access: 'push' })
+  const scopes = formsTo('/v1/token').map((form) => form.get('scope'))
+  assert.deepEqual(scopes, [readOnly, whole])
+})
+
+test('an account is acted for with the scope and lifetime that are wanted', async (t) => {
+  await google.stop()
+  google = await startGoogle({ grant: 'impersonation' })
+  t.after(google.stop)
+  const file = await google.configure(directory, {
+    service_account_impersonation: { token_lifetime_seconds: 900 },
+  })
+  const { source, holder, lifetime } = await fetchOf({ file })
+  assert.deepEqual([holder, source.identity()], [account, account])
+  assertLifetime(lifetime, 900)
+  const [asked] = google.requests.filter(({ path }) => path.includes(':generateAccessToken'))
+  assert.deepEqual(JSON.parse(asked?.body ?? ''), { scope: [readOnly], lifetime: '900s' })
+  assert.deepEqual(
+    formsTo('/v1/token').map((form) => form.get('scope')),
+    [whole],
+  )
+})
+
+test('the metadata server gives the token and says whose it is, past any proxy', async (t) => {
+  t.after(() => delete process.env['HTTP_PROXY'])
+  process.env['HTTP_PROXY'] = 'http://127.0.0.1:1'
+  const { source, holder } = await fetchOf({ metadataHost: google.metadataHost, access: 'push' })
+  assert.deepEqual([holder, source.identity()], [account, account])
+  assert.equal(source.source(), `the metadata server at ${google.metadataHost}`)
+  const asked = google.requests.map(({ path }) => new URL(path, google.url))
+  const token = asked.find(({ pathname }) => pathname.endsWith('/token'))
+  assert.equal(token?.searchParams.get('scopes'), whole)
+})
+
+test('that the metadata server does not say whose its token is, is no failure', async (t) => {
+  const server = await startWebServer(({ path }, response) => {
+    response.setHeader('metadata-flavor', 'Google')
+    if (!path.includes('/token')) return void response.writeHead(404).end()
+    response.end(JSON.stringify({ access_token: 'ya29.x', expires_in: 600, token_type: 'Bearer' }))
+  })
+  t.after(server.close)
+  const source = sourceOf({ metadataHost: server.host })
+  assertLifetime((await source.fetch()).lifetime, 600)
+  assert.equal(source.identity(), "the metadata server's default service account")
+})
+
+test("a user's login is refreshed", async () => {
+  const file = await write(google.logIn())
+  const { source, lifetime } = await fetchOf({ file })
+  assertLifetime(lifetime, 3600)
+  assert.equal(source.identity(), 'dev@example.com')
+  assert.equal(source.source(), `a user's login in ${file}`)
+})
+
+test("a workforce's user's login is refreshed", async () => {
+  const { refresh_token, client_id, client_secret } = google.logIn()
+  const file = await write({
+    type: 'external_account_authorized_user',
+    audience: '//iam.googleapis.com/locations/global/workforcePools/staff/providers/idp',
+    client_id,
+    client_secret,
+    refresh_token,
+    token_url: `${google.url}/v1/oauthtoken`,
+    token_info_url: `${google.url}/v1/introspect`,
+  })
+  const { source, lifetime } = await fetchOf({ file })
+  assertLifetime(lifetime, 3600)
+  assert.equal(source.identity(), `the user of ${file}`)
+  const [asked] = google.requests
+  assert.equal(asked?.headers.authorization, `Basic ${basicOf('client', 'client-secret')}`)
+})
+
+test('an account is acted for by a user, without a word on standard error', async (t) => {
+  const said = t.mock.method(console, 'warn', () => {})
+  const file = await write({
+    type: 'impersonated_service_account',
+    delegates: [],
+    service_account_impersonation_url: impersonationUrl(google.url),
+    source_credentials: google.logIn(),
+  })
+  const { source, holder } = await fetchOf({ file })
+  assert.deepEqual([holder, source.identity()], [account, account])
+  assert.equal(source.source(), `impersonation of ${account} by a user's login in ${file}`)
+  const [asked] = google.requests.filter(({ path }) => path.includes(':generateAccessToken'))
+  assert.deepEqual(JSON.parse(asked?.body ?? ''), {
+    delegates: [],
+    scope: [readOnly],
+    lifetime: '3600s',
+  })
+  await fetchOf({ file: await google.configure(directory) })
+  assert.equal(said.mock.callCount(), 0)
+})
+
+test('in another universe, what a key has signed is the token', async () => {
+  const key = { ...google.createKey(), universe_domain: 'apis-berlin-build0.goog' }
+  const source = sourceOf({ file: await write(key), host: 'u-germany-docker.pkg.example.goog' })
+  const { credential, lifetime } = await source.fetch()
+  assertLifetime(lifetime, 3600)
+  const token = credential.kind === 'access-token' ? credential.token : ''
+  const claims = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString())
+  assert.deepEqual([claims.iss, claims.scope], [account, readOnly])
+  assert.equal(google.requests.length, 0, 'and nobody is asked')
+})
+
+test("a pod's token stands for the file's, for the account that its annotation names", async (t) => {
+  await reachedByName(t)
+  const nothing = join(directory, 'nothing')
+  const changes = { token_url: undefined, credential_source: { file: nothing } }
+  const file = await google.configure(directory, changes)
+  const sub = 'system:serviceaccount:shop:web'
+  const token = google.projectedToken({ sub })
+  const plain = await fetchOf({ file, workloadToken: { token, annotations: {} } })
+  assert.match(plain.source.identity(), /^principal:.*\/subject\/system:serviceaccount:shop:web$/)
+  assert.match(plain.source.source(), /subject token from the pod, by the kubelet/)
+  const annotations = { 'iam.gke.io/gcp-service-account': account }
+  const annotated = await fetchOf({ file, workloadToken: { token, annotations } })
+  assert.deepEqual([annotated.holder, annotated.source.identity()], [account, account])
+})
+
+test('an account that the configuration names goes before the one of an annotation', async (t) => {
+  await google.stop()
+  google = await startGoogle({ grant: 'impersonation' })
+  t.after(google.stop)
+  const file = await google.configure(directory)
+  const annotations = { 'iam.gke.io/gcp-service-account': 'other@p.iam.gserviceaccount.com' }
+  const workloadToken = { token: google.projectedToken(), annotations }
+  assert.equal((await fetchOf({ file, workloadToken })).holder, account)
+})
+
+test('an annotation that is no address of an account is not asked for', async () => {
+  const file = await google.configure(directory)
+  const annotations = { 'iam.gke.io/gcp-service-account': 'x@y/../../evil?' }
+  const workloadToken = { token: google.projectedToken(), annotations }
+  assert.equal((await fetchOf({ file, workloadToken })).holder, principal)
+})
+
+test('a key is exchanged at Google, by the name that it has', async (t) => {
+  await reachedByName(t)
+  const { source, holder, lifetime } = await fetchOf({ file: await write(google.createKey()) })
+  assert.deepEqual([holder, source.identity()], [account, account])
+  assertLifetime(lifetime, 3600)
+  assert.equal(
+    source.source(),
+    `the service account key in ${join(directory, 'configuration.json')}`,
+  )
+})
+
+/** Google, by TLS and its own names, at the end of a proxy that leads nowhere else. */
+async function reachedByName(t: TestContext): Promise<void> {
+  const names = ['sts', 'iamcredentials', 'oauth2'].map((name) => `DNS:${name}.googleapis.com`)
+  const authority = await trusted()
+  await google.stop()
+  google = await startGoogle({ grant: 'direct', tls: await authority.issue(names) })
+  const proxy = await startConnectProxy({ route: () => ({ host: '127.0.0.1', port: google.port }) })
+  process.env['HTTPS_PROXY'] = proxy.url
+  t.after(async () => {
+    delete process.env['HTTPS_PROXY']
+    await Promise.all([proxy.close(), authority.remove()])
+  })
+}
+
+/** An authority that this process trusts from now on. */
+async function trusted(): Promise<Authority> {
+  const authority = await createAuthority('Google of the test')
+  const own = await readFile(authority.file, 'utf8')
+  setDefaultCACertificates([...getCACertificates('default'), own])
+  return authority
+}
