@@ -91,14 +91,14 @@ function isSts({ url, host }: Refusal, tokenUrl: string | undefined): boolean {
   return tokenUrl === undefined ? host.startsWith('sts.') : URL.parse(tokenUrl)?.href === url
 }
 
-function adviceOnKey({ code, words }: Refusal, email: string): string | undefined {
+function adviceOnKey({ code, raw }: Refusal, email: string): string | undefined {
   const keys = `gcloud iam service-accounts keys list --iam-account=${email}`
-  if (/account not found|deleted/i.test(words))
+  if (/account not found|deleted/i.test(raw))
     return `${email} does not exist any more: use another account's key, or better workload identity federation`
-  if (/signature/i.test(words))
+  if (/signature/i.test(raw))
     return `the key was deleted or disabled, look with: ${keys}; make a new one, or better use workload identity federation`
-  if (/timeframe|short-lived|iat|exp\b/i.test(words)) return 'set the clock of this machine right'
-  if (/disabled/i.test(`${code} ${words}`))
+  if (/timeframe|short-lived|iat|exp\b/i.test(raw)) return 'set the clock of this machine right'
+  if (/disabled/i.test(`${code} ${raw}`))
     return `${email} is disabled; enable it with: gcloud iam service-accounts enable ${email}`
   return `look at the account's keys with: ${keys}`
 }

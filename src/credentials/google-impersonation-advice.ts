@@ -10,18 +10,18 @@ type Impersonation = {
 
 /** What to change when we may not act for `account`. */
 export function adviceOnImpersonation(
-  { status, detail, words }: Refusal,
+  { status, detail, raw }: Refusal,
   { configuration, account, actor }: Impersonation,
 ): string | undefined {
   const project = projectOf(account)
   const inProject = project === undefined ? '' : ` --project=${project}`
-  if (detail === 'SERVICE_DISABLED' || /has not been used in project|is disabled/.test(words))
+  if (detail === 'SERVICE_DISABLED' || /has not been used in project|is disabled/.test(raw))
     return `enable the API: gcloud services enable iamcredentials.googleapis.com${inProject}`
   if (status === 404)
     return `there is no service account ${account}: correct its name where it is configured, or create it`
-  if (status === 400 && /lifetime/i.test(words))
+  if (status === 400 && /lifetime/i.test(raw))
     return 'set service_account_impersonation.token_lifetime_seconds to 3600 or less, or allow more by the constraint iam.allowServiceAccountCredentialLifetimeExtension'
-  if (status === 400 && /scope/i.test(words)) return undefined
+  if (status === 400 && /scope/i.test(raw)) return undefined
   const role =
     configuration.type === 'external_account'
       ? 'roles/iam.workloadIdentityUser'

@@ -9,13 +9,16 @@ export function memberOf(identity: string): string | undefined {
   return undefined
 }
 
+/** Google takes no longer ones. */
+const subjectPattern = /^[\x21-\x7e]{1,127}$/
+
 /**
  * The identity that a subject has in the pool of a provider's audience. What the provider maps to
  * `google.subject` is only known to Google; by default, and nearly always, it is `sub`.
  */
 export function principalOf(audience: string, subject: string | undefined): string | undefined {
   const [, pool] = /^\/\/(iam\.[^/]+\/.+)\/providers\/[^/]+$/.exec(audience) ?? []
-  if (pool === undefined || subject === undefined) return undefined
+  if (pool === undefined || subject === undefined || !subjectPattern.test(subject)) return undefined
   return `principal://${pool}/subject/${subject}`
 }
 

@@ -16,18 +16,20 @@ export function explainMetadata(error: unknown, { host, email }: Situation): Cre
   const server = describeMetadataServer(host)
   const { status, code, words } = refusal
   const said = [code, words].filter(Boolean).join(': ')
-  if (status === undefined)
-    return new CredentialError(`cannot reach ${server}: ${said}`, {
+  if (status === undefined) {
+    const what = code === 'AbortError' ? 'gave no answer in time' : `cannot be reached: ${said}`
+    return new CredentialError(`${server} ${what}`, {
       advice: `let Berth out to ${refusal.host} (a network policy may forbid it), or configure a credential file`,
     })
+  }
   return new CredentialError(`${server} answered ${status}${said && ` ${said}`}`, {
     advice: adviceOn(refusal, email),
   })
 }
 
-function adviceOn({ status = 0, words }: Refusal, email: string | undefined): string {
+function adviceOn({ status = 0, raw }: Refusal, email: string | undefined): string {
   const account = email?.includes('@') ? email : 'SERVICE_ACCOUNT_EMAIL'
-  if (status === 404 && /not found|gaia/i.test(words))
+  if (status === 404 && /not found|gaia/i.test(raw))
     return `the annotation iam.gke.io/gcp-service-account of the pod's service account names an account that does not exist: correct it, or create ${account}`
   if (status === 404)
     return 'give the machine a service account (gcloud compute instances set-service-account), or configure a credential file'

@@ -11,8 +11,10 @@ export type Refusal = {
   readonly code: string
   /** The reason in machine's words: `IAM_PERMISSION_DENIED`, `SERVICE_DISABLED`. */
   readonly detail: string | undefined
-  /** In its own words, without secrets. */
+  /** In its own words, without secrets and what looks like some. */
   readonly words: string
+  /** The same as it came: to be judged by, and never shown. */
+  readonly raw: string
 }
 
 /** How much of a service's own words is passed on, in characters. */
@@ -51,25 +53,26 @@ export function readRefusal(error: unknown, secrets: readonly string[]): Refusal
   const about = { url, host: URL.parse(url)?.host ?? url }
   if (response === undefined) {
     const code = String(failure.code ?? '')
-    return { ...about, status: undefined, code, detail: undefined, words: hide(failure.message) }
+    const raw = failure.message
+    return { ...about, status: undefined, code, detail: undefined, words: hide(raw), raw }
   }
-  const { words, ...said } = readAnswer(response.data)
-  return { ...about, status: response.status, ...said, words: hide(words) }
+  const said = readAnswer(response.data)
+  return { ...about, status: response.status, ...said, words: hide(said.raw) }
 }
 
-function readAnswer(data: unknown): Pick<Refusal, 'code' | 'detail' | 'words'> {
+function readAnswer(data: unknown): Pick<Refusal, 'code' | 'detail' | 'raw'> {
   const content = typeof data === 'string' ? parseJson(data) : data
   const oauth = oauthSchema.safeParse(content).data
   if (oauth !== undefined)
-    return { code: oauth.error, detail: undefined, words: oauth.error_description }
+    return { code: oauth.error, detail: undefined, raw: oauth.error_description }
   const google = googleSchema.safeParse(content).data?.error
   if (google !== undefined) {
     const detail = google.details.find(({ reason }) => reason !== undefined)?.reason
-    return { code: google.status, detail, words: google.message }
+    return { code: google.status, detail, raw: google.message }
   }
   // Plain text says something; a page, or JSON of another make, is for other readers.
-  const words = typeof data === 'string' && !/^\s*[<{[]/.test(data) ? data : ''
-  return { code: '', detail: undefined, words }
+  const raw = typeof data === 'string' && !/^\s*[<{[]/.test(data) ? data : ''
+  return { code: '', detail: undefined, raw }
 }
 
 function parseJson(content: string): unknown {
@@ -83,6 +86,7 @@ function parseJson(content: string): unknown {
 /** What was attempted, and what came of it, in a sentence. */
 export function tell(attempted: string, { host, status, code, words }: Refusal): string {
   const said = [code, words].filter(Boolean).join(': ')
+  if (code === 'AbortError') return `${host} gave no answer in time when asked to ${attempted}`
   if (status === undefined) return `cannot reach ${host} to ${attempted}: ${said}`
   return `${host} answered ${status}${said && ` ${said}`} when asked to ${attempted}`
 }

@@ -10,23 +10,23 @@ type Exchange = {
 
 /** What to change when the security token service refuses the subject token. */
 export function adviceOnSubjectToken(
-  { status, code, detail, words }: Refusal,
+  { status, code, detail, raw }: Refusal,
   exchange: Exchange,
 ): string {
   const { audience, claims } = exchange
-  if (detail === 'SERVICE_DISABLED' || (status === 403 && /disabled|not been used/.test(words)))
+  if (detail === 'SERVICE_DISABLED' || (status === 403 && /disabled|not been used/.test(raw)))
     return `enable the API: gcloud services enable sts.googleapis.com${projectOf(audience)}`
   if (code === 'invalid_target')
     return `look whether the pool and the provider exist and are enabled: ${describe(audience)}`
-  if (/attribute condition/i.test(words))
+  if (/attribute condition/i.test(raw))
     return `change the provider's attribute condition, or use another service account: the token's subject is ${claims?.sub ?? 'unknown'}; see: ${describe(audience)}`
-  if (code === 'invalid_request' && /audience/i.test(words))
+  if (code === 'invalid_request' && /audience/i.test(raw))
     return `write the audience in the credential configuration as //iam.googleapis.com/projects/NUMBER/locations/global/workloadIdentityPools/POOL/providers/PROVIDER, not as ${audience}`
-  if (/connecting to the given credential's issuer/i.test(words)) return issuerAway(exchange)
-  if (/audience/i.test(words)) return otherAudience(exchange)
-  if (/issuer/i.test(words)) return otherIssuer(exchange)
-  if (/signature|jwk|public key|key id/i.test(words)) return otherKeys(exchange)
-  if (/stale|expired/i.test(words) || isExpired(claims)) return tooOld(exchange)
+  if (/connecting to the given credential's issuer/i.test(raw)) return issuerAway(exchange)
+  if (/audience/i.test(raw)) return otherAudience(exchange)
+  if (/issuer/i.test(raw)) return otherIssuer(exchange)
+  if (/signature|jwk|public key|key id/i.test(raw)) return otherKeys(exchange)
+  if (/stale|expired/i.test(raw) || isExpired(claims)) return tooOld(exchange)
   if (!isMeantFor(claims, audience)) return otherAudience(exchange)
   if (status === 403)
     return `look at the organization's policies and at VPC Service Controls for sts.googleapis.com${projectOf(audience)}`
@@ -61,7 +61,8 @@ function otherKeys({ audience }: Exchange): string {
 }
 
 function tooOld({ claims, subjectTokenFrom }: Exchange): string {
-  const since = claims?.exp === undefined ? '' : ` at ${new Date(claims.exp * 1000).toISOString()}`
+  const date = new Date((claims?.exp ?? Number.NaN) * 1000)
+  const since = Number.isNaN(date.getTime()) ? '' : ` at ${date.toISOString()}`
   return `the subject token expired${since}: what is at ${subjectTokenFrom} has to be renewed, as the kubelet does with a projected volume (not with a copy, nor with a subPath)`
 }
 

@@ -5,6 +5,8 @@ import { join } from 'node:path'
 import { after, afterEach, before, beforeEach, test } from 'node:test'
 import { CredentialError } from '../../src/credentials/credential-error.ts'
 import { createGoogleSource } from '../../src/credentials/google.ts'
+import { createAuthority } from '../support/certificates.ts'
+import { startConnectProxy } from '../support/connect-proxy.ts'
 import { account, audience, type Google, principal, startGoogle } from '../support/google.ts'
 import { startWebServer } from '../support/web-server.ts'
 
@@ -260,6 +262,24 @@ test('a service that cannot be reached is told with the way there', async () => 
   assert.match(unknown.advice, /^the name sts\.invalid does not resolve here: look at/)
 })
 
+test('a certificate that nobody here trusts, and a proxy that wants a password, are told as such', async (t) => {
+  const authority = await createAuthority('of nobody')
+  const pair = await authority.issue(['IP:127.0.0.1'])
+  const server = await startWebServer((_seen, response) => void response.end(), { tls: pair })
+  const proxy = await startConnectProxy({ wants: 'Basic secret' })
+  t.after(async () => {
+    delete process.env['HTTPS_PROXY']
+    await Promise.all([server.close(), proxy.close(), authority.remove()])
+  })
+  const changes = { token_url: `${server.url}/v1/token` }
+  const untrusted = await federatedFailure({}, changes)
+  assert.match(untrusted.advice, /nobody that this process trusts: .* NODE_EXTRA_CA_CERTS$/)
+  process.env['HTTPS_PROXY'] = proxy.url
+  const closed = await federatedFailure({}, changes)
+  assert.match(closed.message, /answered 407/)
+  assert.match(closed.advice, /proxy that HTTPS_PROXY names wants a user name/)
+})
+
 test('a failure of Google is tried again twice, and told as such', async () => {
   google.fail('sts', { status: 503, body: '<html>backend error</html>' })
   const { message, advice } = await federatedFailure()
@@ -283,7 +303,7 @@ for (const endpoint of ['sts', 'impersonation'] as const)
     google.fail(endpoint, 'hang')
     const file = await google.configure(directory)
     const { message, advice } = await failureOf({ file, deadline: 300 })
-    assert.match(message, /^cannot reach 127\.0\.0\.1:\d+ to .*aborted/)
+    assert.match(message, /^127\.0\.0\.1:\d+ gave no answer in time when asked to /)
     assert.match(advice, /let Berth out/)
     const before = google.requests.length
     await new Promise((resolve) => setTimeout(resolve, 1000))
@@ -293,7 +313,7 @@ for (const endpoint of ['sts', 'impersonation'] as const)
 test('a metadata server that hangs ends at the deadline (K112)', async () => {
   google.fail('metadata', 'hang')
   const { message } = await failureOf({ metadataHost: google.metadataHost, deadline: 300 })
-  assert.match(message, /^cannot reach the metadata server at 127\.0\.0\.1:\d+: /)
+  assert.match(message, /^the metadata server at 127\.0\.0\.1:\d+ gave no answer in time$/)
 })
 
 test('a pod that may not act for its account learns it from the metadata server (K112)', async () => {

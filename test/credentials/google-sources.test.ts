@@ -1,13 +1,16 @@
 import assert from 'node:assert/strict'
+import { X509Certificate } from 'node:crypto'
 import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:https'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import { after, afterEach, before, beforeEach, type TestContext, test } from 'node:test'
-import { getCACertificates, setDefaultCACertificates } from 'node:tls'
+import { getCACertificates, setDefaultCACertificates, TLSSocket } from 'node:tls'
 import { createGoogleSource } from '../../src/credentials/google.ts'
 import { type AwsMachine, startAwsMachine } from '../support/aws-machine.ts'
 import { basicOf } from '../support/canaries.ts'
-import { type Authority, createAuthority } from '../support/certificates.ts'
+import { type Authority, createAuthority, type KeyPair } from '../support/certificates.ts'
 import { startConnectProxy } from '../support/connect-proxy.ts'
 import {
   account,
@@ -301,6 +304,56 @@ test('a key is exchanged at Google, by the name that it has', async (t) => {
     `the service account key in ${join(directory, 'configuration.json')}`,
   )
 })
+
+test('a client certificate is shown in the connection, and its chain is the subject token', async (t) => {
+  const authority = await trusted()
+  const client = await authority.issue(['DNS:workload'])
+  const shown: string[] = []
+  const server = createServer(
+    {
+      ...pemOf(await authority.issue(['IP:127.0.0.1'])),
+      requestCert: true,
+      ca: await readFile(authority.file, 'utf8'),
+    },
+    async (request, response) => {
+      const { socket } = request
+      if (socket instanceof TLSSocket)
+        shown.push(socket.getPeerCertificate().raw?.toString('base64') ?? 'none')
+      const form = new URLSearchParams(await text(request))
+      const { token, seconds } = google.accessTokens.issue(form.get('subject_token') ?? '')
+      response.setHeader('content-type', 'application/json')
+      response.end(JSON.stringify({ access_token: token, expires_in: seconds }))
+    },
+  )
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  t.after(async () => {
+    server.closeAllConnections()
+    server.close()
+    await authority.remove()
+  })
+  const address = server.address()
+  const port = typeof address === 'object' ? address?.port : 0
+  const [cert_path, key_path] = [
+    await write(client.certificate, 'client.pem'),
+    await write(client.key, 'client.key'),
+  ]
+  const workload = { cert_configs: { workload: { cert_path, key_path } } }
+  const certificate = { certificate_config_location: await write(workload, 'certificates.json') }
+  const file = await google.configure(directory, {
+    subject_token_type: 'urn:ietf:params:oauth:token-type:mtls',
+    token_url: `https://127.0.0.1:${port}/v1/token`,
+    credential_source: { certificate },
+  })
+  const { source, holder } = await fetchOf({ file })
+  const own = new X509Certificate(client.certificate).raw.toString('base64')
+  assert.deepEqual(shown, [own])
+  assert.deepEqual(JSON.parse(holder), [own])
+  assert.match(source.source(), /subject token from a client certificate/)
+})
+
+function pemOf({ certificate, key }: KeyPair) {
+  return { cert: certificate, key }
+}
 
 /** Google, by TLS and its own names, at the end of a proxy that leads nowhere else. */
 async function reachedByName(t: TestContext): Promise<void> {
