@@ -139,8 +139,8 @@ async function byExternalUser(
   })
   const { token, res } = await client.getAccessToken()
   if (!token) throw noToken()
-  const { expires_in } = livesSchema.parse(res?.data)
-  return { token, expiry: Date.now() + expires_in * 1000 }
+  const { data } = livesSchema.safeParse(res?.data)
+  return { token, expiry: data && Date.now() + data.expires_in * 1000 }
 }
 
 /** As the library's class for it does, which warns on standard error of each use. */
@@ -151,15 +151,16 @@ async function impersonated(
   const { transport, scope } = options
   const { source_credentials, delegates, service_account_impersonation_url: url } = configuration
   const { token } = await exchange(source_credentials, { ...options, scope: wholeScope })
-  const { data } = await transport.request<unknown>({
+  const answer = await transport.request<unknown>({
     url,
     method: 'POST',
     headers: { authorization: `Bearer ${token}` },
     data: { delegates, scope: [scope], lifetime: '3600s' },
     responseType: 'json',
   })
-  const { accessToken, expireTime } = impersonatedSchema.parse(data)
-  return { token: accessToken, expiry: Date.parse(expireTime) }
+  const { data } = impersonatedSchema.safeParse(answer.data)
+  if (data === undefined) throw noToken()
+  return { token: data.accessToken, expiry: Date.parse(data.expireTime) }
 }
 
 async function tokenOf(client: Client): Promise<Token> {
@@ -168,6 +169,8 @@ async function tokenOf(client: Client): Promise<Token> {
   return { token, expiry: client.credentials.expiry_date ?? undefined }
 }
 
-function noToken(): CredentialError {
-  return new CredentialError('Google answered without an access token')
+export function noToken(): CredentialError {
+  return new CredentialError('Google answered with something that is no access token', {
+    advice: 'look whether a proxy, or a page that wants a login, stands in between',
+  })
 }

@@ -28,7 +28,7 @@ const sourceSchema = z.union([
     .transform((source) => ({ kind: 'file', ...source }) as const),
   z
     .object({
-      url: z.string().min(1),
+      url: z.url(),
       headers: z.record(z.string(), z.string()).default({}),
       format: formatSchema.optional(),
     })
@@ -39,8 +39,8 @@ const externalSchema = z.looseObject({
   type: z.literal('external_account'),
   audience: z.string(),
   subject_token_type: z.string(),
-  token_url: z.string().exactOptional(),
-  service_account_impersonation_url: z.string().exactOptional(),
+  token_url: z.url().exactOptional(),
+  service_account_impersonation_url: z.url().exactOptional(),
   client_secret: z.string().exactOptional(),
   universe_domain: z.string().exactOptional(),
   /** Absent where the subject token is handed over. */
@@ -61,7 +61,7 @@ const userSchema = z.looseObject({
   client_secret: z.string(),
   refresh_token: z.string(),
   account: z.string().optional(),
-  token_uri: z.string().optional(),
+  token_uri: z.url().optional(),
 })
 
 const externalUserSchema = z.looseObject({
@@ -70,7 +70,7 @@ const externalUserSchema = z.looseObject({
   client_id: z.string(),
   client_secret: z.string(),
   refresh_token: z.string(),
-  token_url: z.string(),
+  token_url: z.url(),
   token_info_url: z.string(),
   universe_domain: z.string().optional(),
 })
@@ -78,7 +78,7 @@ const externalUserSchema = z.looseObject({
 const bases = [externalSchema, keySchema, userSchema, externalUserSchema] as const
 const impersonatedSchema = z.looseObject({
   type: z.literal('impersonated_service_account'),
-  service_account_impersonation_url: z.string(),
+  service_account_impersonation_url: z.url(),
   delegates: z.array(z.string()).default([]),
   source_credentials: z.discriminatedUnion('type', bases),
 })

@@ -1,8 +1,15 @@
 import { CredentialError } from './credential-error.ts'
-import { type Configuration, impersonatedBy } from './google-configuration.ts'
+import { noToken } from './google-client.ts'
+import { accountIn, type Configuration } from './google-configuration.ts'
 import { actorOf } from './google-identity.ts'
 import { adviceOnImpersonation } from './google-impersonation-advice.ts'
-import { adviceOnTheWay, type Refusal, readRefusal, tell } from './google-refusal.ts'
+import {
+  adviceOnTheWay,
+  type Refusal,
+  readRefusal,
+  tell,
+  withoutSecrets,
+} from './google-refusal.ts'
 import { adviceOnSubjectToken } from './google-sts-advice.ts'
 import type { Claims } from './jwt-claims.ts'
 
@@ -19,7 +26,7 @@ export type Situation = {
 export function explain(error: unknown, situation: Situation): CredentialError {
   if (error instanceof CredentialError) return error
   const refusal = readRefusal(error, situation.secrets)
-  if (refusal === undefined) return unforeseen(error, situation.secrets)
+  if (refusal === undefined) return unforeseen(error, situation)
   const { attempted, advice } = judge(refusal, situation)
   return new CredentialError(tell(attempted, refusal), {
     advice: adviceOnTheWay(refusal) ?? advice,
@@ -32,11 +39,16 @@ function causeOf({ code }: Refusal, error: unknown): Error {
   return Object.assign(new Error(error instanceof Error ? error.name : 'Error'), { code })
 }
 
-function unforeseen(error: unknown, secrets: readonly string[]): CredentialError {
+/** What the library complains of before, or after, it asks anybody. */
+function unforeseen(error: unknown, { configuration, secrets }: Situation): CredentialError {
+  // What it makes of an answer that is a page; the message shows that.
+  if (error instanceof TypeError) return noToken()
   const message = error instanceof Error ? error.message : String(error)
-  return new CredentialError(
-    secrets.filter(Boolean).reduce((rest, one) => rest.replaceAll(one, '[redacted]'), message),
-  )
+  const advice =
+    configuration.type === 'service_account'
+      ? `look whether private_key is whole: a key of ${configuration.client_email} as gcloud iam service-accounts keys create wrote it`
+      : 'look at credential_source in the credential configuration, and at what it speaks of'
+  return new CredentialError(withoutSecrets(message, secrets), { advice })
 }
 
 type Judgement = { readonly attempted: string; readonly advice: string | undefined }
@@ -44,8 +56,8 @@ type Judgement = { readonly attempted: string; readonly advice: string | undefin
 /** Which of the exchanges it was is told by where it went. */
 function judge(refusal: Refusal, situation: Situation): Judgement {
   const { configuration } = situation
-  const account = impersonatedBy(configuration)
-  if (account !== undefined && refusal.url.includes('/serviceAccounts/'))
+  const account = accountIn(refusal.url)
+  if (account !== undefined)
     return {
       attempted: `act for ${account}`,
       advice: adviceOnImpersonation(refusal, {

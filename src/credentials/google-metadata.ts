@@ -6,6 +6,9 @@ import type { Transport } from './google-transport.ts'
 /** By address: a cluster whose DNS is ill still has it. */
 const usualHost = '169.254.169.254'
 
+/** For what is good to know and not needed, in milliseconds. */
+const patience = 1000
+
 const tokenSchema = z.looseObject({ access_token: z.string().min(1), expires_in: z.number() })
 
 type Question = {
@@ -43,9 +46,12 @@ export async function askForToken(
   return { token: data.access_token, lifetime: data.expires_in * 1000 }
 }
 
-/** Who the default service account is; undefined when that cannot be learned. */
+/** Who the default service account is; undefined when that cannot be learned soon. */
 export async function askForEmail(question: Question): Promise<string | undefined> {
-  const email = await ask(question, 'email').catch(() => '')
+  const late = Promise.withResolvers<string>()
+  const timer = setTimeout(() => late.resolve(''), patience)
+  const email = await Promise.race([ask(question, 'email').catch(() => ''), late.promise])
+  clearTimeout(timer)
   return /^[\w.+@-]+$/.test(email.trim()) ? email.trim() : undefined
 }
 

@@ -45,11 +45,7 @@ export function readRefusal(error: unknown, secrets: readonly string[]): Refusal
   if (failure === undefined) return undefined
   const { config, response } = failure
   const url = String(config.url)
-  const hide = (words: string) =>
-    redact(secrets.filter(Boolean).reduce((rest, one) => rest.replaceAll(one, '[redacted]'), words))
-      .replace(/[^\x20-\x7e]+/g, ' ')
-      .trim()
-      .slice(0, mostWords)
+  const hide = (words: string) => withoutSecrets(words, secrets)
   const about = { url, host: URL.parse(url)?.host ?? url }
   if (response === undefined) {
     const code = String(failure.code ?? '')
@@ -58,6 +54,15 @@ export function readRefusal(error: unknown, secrets: readonly string[]): Refusal
   }
   const said = readAnswer(response.data)
   return { ...about, status: response.status, ...said, words: hide(said.raw) }
+}
+
+/** A text of the library's or of Google's, as it may be shown. */
+export function withoutSecrets(text: string, secrets: readonly string[]): string {
+  const known = secrets.filter(Boolean)
+  return redact(known.reduce((rest, secret) => rest.replaceAll(secret, '[redacted]'), text))
+    .replace(/[^\x20-\x7e]+/g, ' ')
+    .trim()
+    .slice(0, mostWords)
 }
 
 function readAnswer(data: unknown): Pick<Refusal, 'code' | 'detail' | 'raw'> {

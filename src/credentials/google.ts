@@ -38,7 +38,13 @@ type GoogleOptions = {
 }
 
 /** Who we are and where that comes from, as far as it is known. */
-type Known = { readonly identity: string; readonly source: string }
+type Known = {
+  readonly identity: string
+  readonly source: string
+  /** As the metadata server calls it. */
+  readonly account?: string | undefined
+}
+type Learn = (learned: Partial<Known>) => void
 
 /**
  * Google's application default credentials: what gcloud wrote into `file`, else the metadata server.
@@ -48,7 +54,7 @@ type Known = { readonly identity: string; readonly source: string }
 export function createGoogleSource(options: GoogleOptions): CredentialSource {
   const { file, metadataHost, optional, access, host } = options
   let known: Known = before(file, metadataHost)
-  const learn = (learned: Partial<Known>) => {
+  const learn: Learn = (learned) => {
     known = { ...known, ...learned }
   }
   return {
@@ -57,7 +63,7 @@ export function createGoogleSource(options: GoogleOptions): CredentialSource {
     fetch: async () => {
       if (file !== undefined) return fromFile(file, options, learn)
       if (metadataHost !== undefined || (await hasMetadataServer()))
-        return fromMetadataServer(options, learn)
+        return fromMetadataServer(options, { account: known.account, learn })
       if (!optional)
         throw new CredentialError(
           'no credential file is configured and this machine has no metadata server',
@@ -88,7 +94,7 @@ function before(file: string | undefined, metadataHost: string | undefined): Kno
 async function fromFile(
   file: string,
   { access, executables, workloadToken, deadline = usualDeadline }: GoogleOptions,
-  learn: (learned: Partial<Known>) => void,
+  learn: Learn,
 ): Promise<Fetched> {
   const configuration = withWorkloadToken(await readConfiguration(file), workloadToken)
   const from = subjectTokenFrom(configuration, workloadToken !== undefined)
@@ -119,20 +125,23 @@ async function fromFile(
 
 async function fromMetadataServer(
   { metadataHost: host, access, deadline = usualDeadline }: GoogleOptions,
-  learn: (learned: Partial<Known>) => void,
+  { account, learn }: { readonly account: string | undefined; readonly learn: Learn },
 ): Promise<Fetched> {
   return withTransport(deadline, async (transport) => {
     const question = { transport, host }
-    // Asked first, as the identity is told most of all when there is no token.
-    const [email, token] = await Promise.allSettled([
-      askForEmail(question),
-      askForToken(question, scopes[access]),
-    ])
-    const account = email.status === 'fulfilled' ? email.value : undefined
-    if (account !== undefined) learn({ identity: account })
-    if (token.status === 'rejected') throw explainMetadata(token.reason, { host, email: account })
-    const credential = accessToken(token.value.token)
-    return { credential, lifetime: token.value.lifetime }
+    // Asked when there is no token as well: then most of all it matters whose there should be.
+    const whose = async () => {
+      const email = account ?? (await askForEmail(question))
+      if (email !== undefined) learn({ identity: email, account: email })
+      return email
+    }
+    try {
+      const { token, lifetime } = await askForToken(question, scopes[access])
+      await whose()
+      return { credential: accessToken(token), lifetime }
+    } catch (error) {
+      throw explainMetadata(error, { host, email: await whose() })
+    }
   })
 }
 

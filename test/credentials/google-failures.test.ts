@@ -288,6 +288,27 @@ test('a failure of Google is tried again twice, and told as such', async () => {
   assert.equal(google.count(/POST \/v1\/token/), 3)
 })
 
+test('a page instead of a token is told as such, and not shown', async () => {
+  for (const endpoint of ['sts', 'impersonation'] as const) {
+    google.fail(endpoint, { status: 200, body: '<html>Log in</html>' })
+    const { message, advice } = await federatedFailure()
+    assert.equal(message, 'Google answered with something that is no access token')
+    assert.match(advice, /^look whether a proxy/)
+  }
+})
+
+test('a key that is broken is told as such, and not shown', async () => {
+  const key = google.createKey()
+  const private_key = key['private_key']?.replace(/\n.*\n/, '\nno\n')
+  const { advice } = await failureOf({ file: await write({ ...key, private_key }) })
+  assert.match(advice, new RegExp(`private_key is whole: a key of ${account}`))
+})
+
+test('a URL that is none is told with its field', async () => {
+  const { message } = await federatedFailure({}, { token_url: 'sts' })
+  assert.match(message, /is not what it should be: token_url: /)
+})
+
 test('quota that is used up is told as such', async () => {
   google.fail('impersonation', {
     status: 429,

@@ -204,6 +204,23 @@ test('that the metadata server does not say whose its token is, is no failure', 
   assert.equal(source.identity(), "the metadata server's default service account")
 })
 
+test('a metadata server that never says whose its token is costs a second, once', async (t) => {
+  let asked = 0
+  const server = await startWebServer(({ path }, response) => {
+    response.setHeader('metadata-flavor', 'Google')
+    if (path.includes('/token'))
+      return void response.end(JSON.stringify({ access_token: 'ya29.x', expires_in: 600 }))
+    asked += 1
+    if (asked > 1) response.end(account)
+  })
+  t.after(server.close)
+  const source = sourceOf({ metadataHost: server.host })
+  assertLifetime((await source.fetch()).lifetime, 600)
+  await source.fetch()
+  await source.fetch()
+  assert.deepEqual([asked, source.identity()], [2, account])
+})
+
 test("a user's login is refreshed", async () => {
   const file = await write(google.logIn())
   const { source, lifetime } = await fetchOf({ file })
@@ -354,6 +371,19 @@ test('a client certificate is shown in the connection, and its chain is the subj
 function pemOf({ certificate, key }: KeyPair) {
   return { cert: certificate, key }
 }
+
+test('an account is acted for by a key, whose own token may do more than the other one', async (t) => {
+  await reachedByName(t)
+  const file = await write({
+    type: 'impersonated_service_account',
+    service_account_impersonation_url: impersonationUrl('https://iamcredentials.googleapis.com'),
+    source_credentials: google.createKey(),
+  })
+  const { holder } = await fetchOf({ file })
+  assert.equal(holder, account)
+  const [asked] = google.requests.filter(({ path }) => path.includes(':generateAccessToken'))
+  assert.deepEqual(JSON.parse(asked?.body ?? '').scope, [readOnly])
+})
 
 /** Google, by TLS and its own names, at the end of a proxy that leads nowhere else. */
 async function reachedByName(t: TestContext): Promise<void> {

@@ -151,7 +151,7 @@ export async function startGoogle({
   const cluster = await startClusterIssuer()
   const accessTokens = createTokens('ya29.c.', life)
   const federated = grant === 'direct' ? accessTokens : createTokens('ya29.d.', life)
-  /** Of federated tokens. */
+  /** Of tokens that are good for those alone. */
   const scopes = new Map<string, string>()
   const keys: Key[] = []
   const logins = new Set<string>()
@@ -306,6 +306,8 @@ export async function startGoogle({
     if (wrong !== undefined)
       return answerJson(response, 400, { error: 'invalid_grant', error_description: wrong })
     const { token, seconds } = accessTokens.issue(account)
+    const scope = parseJwt(form.get('assertion') ?? '')?.claims.scope
+    if (scope !== undefined) scopes.set(token, scope)
     answerJson(response, 200, { access_token: token, expires_in: seconds, token_type: 'Bearer' })
   }
 
