@@ -7,7 +7,10 @@ import { CredentialError } from '../../src/credentials/credential-error.ts'
 import { createGoogleSource } from '../../src/credentials/google.ts'
 import { createAuthority } from '../support/certificates.ts'
 import { startConnectProxy } from '../support/connect-proxy.ts'
-import { account, audience, type Google, principal, startGoogle } from '../support/google.ts'
+import { type Google, principal, startGoogle } from '../support/google.ts'
+import { account } from '../support/google-accounts.ts'
+import { startGoogleByName } from '../support/google-by-name.ts'
+import { audience } from '../support/google-provider.ts'
 import { startWebServer } from '../support/web-server.ts'
 
 let directory: string
@@ -206,6 +209,30 @@ test('a login that was revoked is told with how to log in', async () => {
   const { message, advice } = await failureOf({ file })
   assert.match(message, /400 invalid_grant: Token has been expired or revoked\./)
   assert.match(advice, /^log in anew: gcloud auth application-default login;/)
+})
+
+test('a key that was deleted, or whose account was, and a wrong clock are told as such', async (t) => {
+  const named = await startGoogleByName(t)
+  const key = named.google.createKey()
+  const file = await write(key)
+  named.google.deleteKeys()
+  const deleted = await failureOf({ file })
+  assert.match(
+    deleted.message,
+    /^oauth2\.googleapis\.com answered 400 invalid_grant: Invalid JWT Sig/,
+  )
+  assert.match(deleted.message, new RegExp(`when asked to give a token for the key of ${account}$`))
+  assert.match(
+    deleted.advice,
+    /was deleted or disabled, look with: gcloud iam service-accounts keys/,
+  )
+  const client_email = 'gone@my-project.iam.gserviceaccount.com'
+  const gone = await failureOf({ file: await write({ ...key, client_email }) })
+  assert.match(gone.advice, /^gone@my-project\.iam\.gserviceaccount\.com does not exist any more/)
+  const error_description =
+    'Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe.'
+  named.google.fail('oauth', { status: 400, body: { error: 'invalid_grant', error_description } })
+  assert.equal((await failureOf({ file })).advice, 'set the clock of this machine right')
 })
 
 test('a subject token that is missing, unreadable, empty or not in its field is told with its file', async () => {

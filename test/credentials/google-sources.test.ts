@@ -6,20 +6,21 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { after, afterEach, before, beforeEach, type TestContext, test } from 'node:test'
-import { getCACertificates, setDefaultCACertificates, TLSSocket } from 'node:tls'
+import { TLSSocket } from 'node:tls'
 import { createGoogleSource } from '../../src/credentials/google.ts'
 import { type AwsMachine, startAwsMachine } from '../support/aws-machine.ts'
 import { basicOf } from '../support/canaries.ts'
-import { type Authority, createAuthority, type KeyPair } from '../support/certificates.ts'
-import { startConnectProxy } from '../support/connect-proxy.ts'
+import type { KeyPair } from '../support/certificates.ts'
+import { parseJwt } from '../support/cluster-issuer.ts'
+import type { ConnectProxy } from '../support/connect-proxy.ts'
+import { type Google, impersonationUrl, principal, startGoogle } from '../support/google.ts'
+import { account } from '../support/google-accounts.ts'
 import {
-  account,
-  audience,
-  type Google,
-  impersonationUrl,
-  principal,
-  startGoogle,
-} from '../support/google.ts'
+  createTrustedAuthority,
+  otherUniverse,
+  startGoogleByName,
+} from '../support/google-by-name.ts'
+import { audience } from '../support/google-provider.ts'
 import { startWebServer } from '../support/web-server.ts'
 
 const readOnly = 'https://www.googleapis.com/auth/cloud-platform.read-only'
@@ -269,7 +270,7 @@ test('an account is acted for by a user, without a word on standard error', asyn
 })
 
 test('in another universe, what a key has signed is the token', async () => {
-  const key = { ...google.createKey(), universe_domain: 'apis-berlin-build0.goog' }
+  const key = { ...google.createKey(), universe_domain: otherUniverse }
   const source = sourceOf({ file: await write(key), host: 'u-germany-docker.pkg.example.goog' })
   const { credential, lifetime } = await source.fetch()
   assertLifetime(lifetime, 3600)
@@ -280,7 +281,7 @@ test('in another universe, what a key has signed is the token', async () => {
 })
 
 test("a pod's token stands for the file's, for the account that its annotation names", async (t) => {
-  await reachedByName(t)
+  await useNames(t)
   const nothing = join(directory, 'nothing')
   const changes = { token_url: undefined, credential_source: { file: nothing } }
   const file = await google.configure(directory, changes)
@@ -311,8 +312,8 @@ test('an annotation that is no address of an account is not asked for', async ()
   assert.equal((await fetchOf({ file, workloadToken })).holder, principal)
 })
 
-test('a key is exchanged at Google, by the name that it has', async (t) => {
-  await reachedByName(t)
+test("a key is exchanged at Google, through the company's proxy (HTTPS_PROXY)", async (t) => {
+  const proxy = await useNames(t)
   const { source, holder, lifetime } = await fetchOf({ file: await write(google.createKey()) })
   assert.deepEqual([holder, source.identity()], [account, account])
   assertLifetime(lifetime, 3600)
@@ -320,10 +321,13 @@ test('a key is exchanged at Google, by the name that it has', async (t) => {
     source.source(),
     `the service account key in ${join(directory, 'configuration.json')}`,
   )
+  assert.deepEqual(proxy.asked, ['CONNECT oauth2.googleapis.com:443'])
+  const [assertion] = formsTo('/token').map((form) => form.get('assertion') ?? '')
+  assert.equal(parseJwt(assertion ?? '')?.claims.scope, readOnly)
 })
 
 test('a client certificate is shown in the connection, and its chain is the subject token', async (t) => {
-  const authority = await trusted()
+  const authority = await createTrustedAuthority('workloads')
   const client = await authority.issue(['DNS:workload'])
   const shown: string[] = []
   const server = createServer(
@@ -373,7 +377,7 @@ function pemOf({ certificate, key }: KeyPair) {
 }
 
 test('an account is acted for by a key, whose own token may do more than the other one', async (t) => {
-  await reachedByName(t)
+  await useNames(t)
   const file = await write({
     type: 'impersonated_service_account',
     service_account_impersonation_url: impersonationUrl('https://iamcredentials.googleapis.com'),
@@ -385,24 +389,18 @@ test('an account is acted for by a key, whose own token may do more than the oth
   assert.deepEqual(JSON.parse(asked?.body ?? '').scope, [readOnly])
 })
 
-/** Google, by TLS and its own names, at the end of a proxy that leads nowhere else. */
-async function reachedByName(t: TestContext): Promise<void> {
-  const names = ['sts', 'iamcredentials', 'oauth2'].map((name) => `DNS:${name}.googleapis.com`)
-  const authority = await trusted()
-  await google.stop()
-  google = await startGoogle({ grant: 'direct', tls: await authority.issue(names) })
-  const proxy = await startConnectProxy({ route: () => ({ host: '127.0.0.1', port: google.port }) })
-  process.env['HTTPS_PROXY'] = proxy.url
-  t.after(async () => {
-    delete process.env['HTTPS_PROXY']
-    await Promise.all([proxy.close(), authority.remove()])
-  })
-}
+test('in another universe, a pod asks the security token service of that', async (t) => {
+  const proxy = await useNames(t)
+  const token_url = undefined
+  const file = await google.configure(directory, { token_url, universe_domain: otherUniverse })
+  assert.equal((await fetchOf({ file })).holder, principal)
+  assert.deepEqual(proxy.asked, [`CONNECT sts.${otherUniverse}:443`])
+})
 
-/** An authority that this process trusts from now on. */
-async function trusted(): Promise<Authority> {
-  const authority = await createAuthority('Google of the test')
-  const own = await readFile(authority.file, 'utf8')
-  setDefaultCACertificates([...getCACertificates('default'), own])
-  return authority
+/** Google by its own names instead of its address. */
+async function useNames(t: TestContext): Promise<ConnectProxy> {
+  await google.stop()
+  const named = await startGoogleByName(t)
+  google = named.google
+  return named.proxy
 }

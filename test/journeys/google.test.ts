@@ -13,13 +13,8 @@ import {
 } from '../support/berth.ts'
 import { type Canaries, createCanaries } from '../support/canaries.ts'
 import { codeOf, get, type Reply } from '../support/client.ts'
-import {
-  account,
-  type Google,
-  type GoogleOptions,
-  principal,
-  startGoogle,
-} from '../support/google.ts'
+import { type Google, type GoogleOptions, principal, startGoogle } from '../support/google.ts'
+import { account } from '../support/google-accounts.ts'
 import { type Image, makeImage, randomBlob } from '../support/images.ts'
 import { pullImage } from '../support/pull.ts'
 
@@ -253,6 +248,23 @@ test('a metadata server that refuses is told, and a slow one waited for (K112)',
   await eventually('it can be pulled', async () => {
     return (await ask(`${name}/manifests/v1`)).status === 200
   })
+  await pullImage(berth, name, image, 'v1')
+})
+
+test('a program gives the subject token where the environment allows it, and is told where not', async () => {
+  const program = join(directory, 'program')
+  const answer = { version: 1, success: true, id_token: google.projectedToken() }
+  await writeFile(program, `#!/bin/sh\necho '${JSON.stringify(answer)}'\n`, { mode: 0o755 })
+  canaries.add(answer.id_token)
+  const credential_source = { executable: { command: program } }
+  const file = await google.configure(directory, { credential_source })
+  await start({ credentials: { file } })
+  await assertWithoutCredential(
+    /wants to run .*; set GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES=1 if/,
+  )
+  await removeBerth(berth)
+  const environment = { GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES: '1', PATH: '/usr/bin:/bin' }
+  await start({ credentials: { file }, environment })
   await pullImage(berth, name, image, 'v1')
 })
 

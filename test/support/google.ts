@@ -1,17 +1,11 @@
-import { createPublicKey, generateKeyPairSync, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { writeFile } from 'node:fs/promises'
 import type { ServerResponse } from 'node:http'
 import { join } from 'node:path'
 import type { AwsMachine } from './aws-machine.ts'
 import { basicOf } from './canaries.ts'
 import type { KeyPair } from './certificates.ts'
-import {
-  type ClusterIssuer,
-  isSignedBy,
-  isSignedByIssuer,
-  parseJwt,
-  startClusterIssuer,
-} from './cluster-issuer.ts'
+import { type ClusterIssuer, parseJwt, startClusterIssuer } from './cluster-issuer.ts'
 import {
   answer,
   answerJson,
@@ -19,6 +13,17 @@ import {
   type Recorded,
   startFakeServer,
 } from './fake-server.ts'
+import { account, cloudPlatform, createAccounts, scopesKnown } from './google-accounts.ts'
+import {
+  accessTokenType,
+  audience,
+  awsType,
+  jwtType,
+  openPolicy,
+  type Policy,
+  pool,
+  wrongIn,
+} from './google-provider.ts'
 
 /** How long tokens are good for: time, and uses, after which they are revoked without a word. */
 export type TokenLife = { readonly seconds: number; readonly requests?: number }
@@ -78,18 +83,6 @@ export type Failure =
 
 export type Endpoint = 'sts' | 'impersonation' | 'metadata' | 'oauth'
 
-/** How the provider in the pool, and IAM, are set. */
-export type Policy = {
-  /** The provider exists and is enabled. */
-  readonly provider: boolean
-  /** Instead of the cluster's. */
-  readonly issuer: string | undefined
-  /** Subjects that the attribute condition lets in. */
-  readonly subjects: RegExp
-  /** Who may act for the service account. */
-  readonly impersonators: RegExp
-}
-
 /**
  * The services of Google's that give out access tokens: the security token service, the credentials
  * of service accounts, OAuth for keys and users, and the metadata server; and the cluster, which signs
@@ -126,21 +119,9 @@ export interface Google extends Pick<FakeServer, 'url' | 'port' | 'requests' | '
   stop(): Promise<void>
 }
 
-const pool =
-  '//iam.googleapis.com/projects/123456789/locations/global/workloadIdentityPools/clusters'
-export const audience = `${pool}/providers/cluster`
 const subject = 'system:serviceaccount:berth:berth'
 export const principal = `principal:${pool}/subject/${subject}`
-export const account = 'berth@my-project.iam.gserviceaccount.com'
-const cloudPlatform = 'https://www.googleapis.com/auth/cloud-platform'
-const scopesKnown = new Set([cloudPlatform, `${cloudPlatform}.read-only`])
-const jwtType = 'urn:ietf:params:oauth:token-type:jwt'
-const awsType = 'urn:ietf:params:aws:token-type:aws4_request'
-const accessTokenType = 'urn:ietf:params:oauth:token-type:access_token'
-const oauthUrl = 'https://oauth2.googleapis.com/token'
 const impersonationPath = /^\/v1\/projects\/-\/serviceAccounts\/([^/:]+):generateAccessToken$/
-
-type Key = Parameters<typeof isSignedBy>[1]
 
 export async function startGoogle({
   grant,
@@ -153,10 +134,9 @@ export async function startGoogle({
   const federated = grant === 'direct' ? accessTokens : createTokens('ya29.d.', life)
   /** Of tokens that are good for those alone. */
   const scopes = new Map<string, string>()
-  const keys: Key[] = []
-  const logins = new Set<string>()
+  const accounts = createAccounts()
   const failures = new Map<Endpoint, Failure>()
-  let policy: Policy = { provider: true, issuer: undefined, subjects: /./, impersonators: /./ }
+  let policy = openPolicy
 
   const server = await startFakeServer(async (request, response) => {
     const path = request.path.split('?')[0] ?? ''
@@ -176,7 +156,7 @@ export async function startGoogle({
   const exchange = async ({ body }: Recorded, response: ServerResponse): Promise<void> => {
     const form = new URLSearchParams(body)
     const scope = form.get('scope') ?? ''
-    const [error, error_description] = (await wrongIn(form)) ?? []
+    const [error, error_description] = (await wrongIn(form, { cluster, aws, policy })) ?? []
     if (error !== undefined) return answerJson(response, 400, { error, error_description })
     const claims = parseJwt(form.get('subject_token') ?? '')?.claims
     const holder = `principal:${pool}/subject/${claims?.sub ?? 'arn:aws:sts::1:assumed-role/puller/i-1'}`
@@ -190,67 +170,11 @@ export async function startGoogle({
     })
   }
 
-  const wrongIn = async (form: URLSearchParams): Promise<readonly [string, string] | undefined> => {
-    const isOf = (name: string, value: string) => form.get(name) === value
-    if (!isOf('grant_type', 'urn:ietf:params:oauth:grant-type:token-exchange'))
-      return ['unsupported_grant_type', 'Invalid grant type.']
-    if (!isOf('requested_token_type', accessTokenType))
-      return ['invalid_request', 'Invalid requested token type.']
-    const asked = form.get('audience') ?? ''
-    if (!/^\/\/iam\.googleapis\.com\/projects\/\d+\/locations\/global\/workload/.test(asked))
-      return [
-        'invalid_request',
-        'Invalid value for "audience". This value should be the full resource name of the Identity Provider.',
-      ]
-    if (asked !== audience || !policy.provider)
-      return [
-        'invalid_target',
-        'The target service indicated by the "audience" parameters is invalid. This might either be because the pool or provider is disabled or deleted or because it doesn\'t exist.',
-      ]
-    if (!scopesKnown.has(form.get('scope') ?? '')) return ['invalid_scope', 'Invalid scope.']
-    const token = form.get('subject_token') ?? ''
-    if (aws !== undefined)
-      return isOf('subject_token_type', awsType) && aws.hasSigned(token, audience)
-        ? undefined
-        : ['invalid_grant', 'Received invalid AWS response of type SignatureDoesNotMatch.']
-    if (!isOf('subject_token_type', jwtType))
-      return ['invalid_request', 'Invalid subject token type.']
-    return wrongWith(token)
-  }
-
-  const wrongWith = async (token: string): Promise<readonly [string, string] | undefined> => {
-    const claims = parseJwt(token)?.claims
-    const issuer = policy.issuer ?? cluster.url
-    if (claims === undefined || /\s/.test(token))
-      return ['invalid_request', 'Invalid JWT: failed to parse the given ID Token.']
-    if (claims.iss !== issuer)
-      return [
-        'invalid_grant',
-        `The issuer in ID Token ${claims.iss} does not match the expected ones.`,
-      ]
-    const signed = await isSignedByIssuer(token, issuer)
-    if (signed === 'unreachable')
-      return ['invalid_grant', "Error connecting to the given credential's issuer."]
-    if (!signed)
-      return ['invalid_grant', 'Invalid JWT signature: the ID Token was signed by an unknown key.']
-    const audiences = [claims.aud ?? []].flat()
-    if (!audiences.includes(`https:${audience}`) && !audiences.includes(audience))
-      return [
-        'invalid_grant',
-        `The audience in ID Token [${audiences.join(', ')}] does not match the expected audience.`,
-      ]
-    if ((claims.exp ?? 0) < Date.now() / 1000)
-      return ['invalid_grant', `ID Token issued at ${claims.iat} is stale to sign-in.`]
-    if (!policy.subjects.test(claims.sub ?? ''))
-      return ['unauthorized_client', 'The given credential is rejected by the attribute condition.']
-    return undefined
-  }
-
   const refreshFederated = ({ headers, body }: Recorded, response: ServerResponse): void => {
     const form = new URLSearchParams(body)
     const isClient = headers.authorization === `Basic ${basicOf('client', 'client-secret')}`
     const known = form.get('grant_type') === 'refresh_token' && isClient
-    if (!known || !logins.has(form.get('refresh_token') ?? ''))
+    if (!known || !accounts.isLoggedIn(form))
       return answerJson(response, 400, { error: 'invalid_grant', error_description: 'Bad Request' })
     const { token, seconds } = accessTokens.issue('principal:a user of a workforce')
     answerJson(response, 200, { access_token: token, expires_in: seconds, token_type: 'Bearer' })
@@ -301,37 +225,13 @@ export async function startGoogle({
 
   const giveByOAuth = ({ body }: Recorded, response: ServerResponse): void => {
     const form = new URLSearchParams(body)
-    const wrong =
-      form.get('grant_type') === 'refresh_token' ? wrongLogin(form) : wrongAssertion(form)
+    const wrong = accounts.wrongIn(form)
     if (wrong !== undefined)
       return answerJson(response, 400, { error: 'invalid_grant', error_description: wrong })
     const { token, seconds } = accessTokens.issue(account)
     const scope = parseJwt(form.get('assertion') ?? '')?.claims.scope
     if (scope !== undefined) scopes.set(token, scope)
     answerJson(response, 200, { access_token: token, expires_in: seconds, token_type: 'Bearer' })
-  }
-
-  const wrongLogin = (form: URLSearchParams): string | undefined => {
-    const isClient =
-      form.get('client_id') === 'client' && form.get('client_secret') === 'client-secret'
-    return isClient && logins.has(form.get('refresh_token') ?? '')
-      ? undefined
-      : 'Token has been expired or revoked.'
-  }
-
-  const wrongAssertion = (form: URLSearchParams): string | undefined => {
-    const assertion = form.get('assertion') ?? ''
-    const claims = parseJwt(assertion)?.claims
-    const now = Date.now() / 1000
-    if (form.get('grant_type') !== 'urn:ietf:params:oauth:grant-type:jwt-bearer')
-      return 'Invalid grant type'
-    if (claims?.iss !== account) return 'Invalid grant: account not found'
-    if (!keys.some((key) => isSignedBy(assertion, key))) return 'Invalid JWT Signature.'
-    const { exp = 0, iat = 0, aud, scope = '' } = claims
-    if (aud !== oauthUrl) return 'Invalid JWT: wrong audience'
-    if (exp < now || iat > now + 60 || exp - iat > 3600)
-      return 'Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe. Check your iat and exp values in the JWT claim.'
-    return scopesKnown.has(scope) ? undefined : 'Invalid OAuth scope'
   }
 
   const metadata = ({ headers, path }: Recorded, response: ServerResponse): void => {
@@ -369,6 +269,10 @@ export async function startGoogle({
     metadataHost: server.host,
     cluster,
     projectedToken,
+    createKey: accounts.createKey,
+    deleteKeys: accounts.deleteKeys,
+    logIn: () => accounts.logIn(server.url),
+    revokeLogins: accounts.revokeLogins,
     configure: async (directory, changes = {}) => {
       const file = join(directory, 'token')
       const configuration = {
@@ -389,41 +293,6 @@ export async function startGoogle({
       await writeFile(path, JSON.stringify(configuration, undefined, 2))
       return path
     },
-    createKey: () => {
-      const { publicKey, privateKey } = generateKeyPairSync('rsa', {
-        modulusLength: 2048,
-        privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
-        publicKeyEncoding: { type: 'spki', format: 'pem' },
-      })
-      const jwk = createPublicKey(publicKey).export({ format: 'jwk' })
-      keys.push({ ...jwk, kid: 'key', alg: 'RS256', use: 'sig' })
-      return {
-        type: 'service_account',
-        project_id: 'my-project',
-        private_key_id: 'key',
-        private_key: privateKey,
-        client_email: account,
-        client_id: '1',
-        token_uri: oauthUrl,
-        universe_domain: 'googleapis.com',
-      }
-    },
-    deleteKeys: () => void keys.splice(0),
-    logIn: () => {
-      const refresh_token = `1//${randomBytes(48).toString('base64url')}`
-      logins.add(refresh_token)
-      return {
-        type: 'authorized_user',
-        account: 'dev@example.com',
-        client_id: 'client',
-        client_secret: 'client-secret',
-        refresh_token,
-        universe_domain: 'googleapis.com',
-        // Which gcloud leaves out: oauth2.googleapis.com is meant then.
-        token_uri: `${server.url}/token`,
-      }
-    },
-    revokeLogins: () => logins.clear(),
     set: (changed) => {
       policy = { ...policy, ...changed }
     },
