@@ -1,25 +1,8 @@
 import { z } from 'zod'
 import { CredentialError } from './credential-error.ts'
-import type { Configuration, External, SubjectTokenSource } from './google-configuration.ts'
-import type { Environment } from './google-executable.ts'
-import { readSubjectToken } from './google-subject-token.ts'
-import type { Transport } from './google-transport.ts'
-
-export type Token = {
-  readonly token: string
-  /** In milliseconds since 1970. */
-  readonly expiry?: number | undefined
-}
-
-export type ClientOptions = {
-  readonly transport: Transport
-  readonly deadline: number
-  readonly scope: string
-  readonly executables: Environment | undefined
-  readonly workloadToken?: string | undefined
-  /** Is told the subject token once it is known. */
-  readonly onSubjectToken: (token: string) => void
-}
+import type { Configuration } from './google-configuration.ts'
+import { type FederationOptions, federate } from './google-federation.ts'
+import { noToken, type Token, tokenOf } from './google-token.ts'
 
 /** What an impersonated account's own tokens are asked for with. */
 const wholeScope = 'https://www.googleapis.com/auth/cloud-platform'
@@ -28,20 +11,15 @@ const googleUniverse = 'googleapis.com'
 const livesSchema = z.looseObject({ expires_in: z.number() })
 const impersonatedSchema = z.looseObject({ accessToken: z.string(), expireTime: z.string() })
 
-type Client = {
-  getAccessToken(): Promise<{ token?: string | null | undefined }>
-  readonly credentials: { readonly expiry_date?: number | null | undefined }
-}
-
 /**
  * One exchange for an access token, by the library's client for this type of configuration. The
  * clients are new each time: what they keep would be given out again, or throw within five minutes
  * of its expiry when the exchange fails.
  */
-export function exchange(configuration: Configuration, options: ClientOptions): Promise<Token> {
+export function exchange(configuration: Configuration, options: FederationOptions): Promise<Token> {
   switch (configuration.type) {
     case 'external_account':
-      return federated(configuration, options)
+      return federate(configuration, options)
     case 'service_account':
       return byKey(configuration, options)
     case 'authorized_user':
@@ -53,43 +31,13 @@ export function exchange(configuration: Configuration, options: ClientOptions): 
   }
 }
 
-async function federated(configuration: External, options: ClientOptions): Promise<Token> {
-  const { IdentityPoolClient, AwsClient } = await import('google-auth-library')
-  const { transport, scope, onSubjectToken } = options
-  const { credential_source: source, ...rest } = configuration
-  const shared = { ...rest, transporter: transport, scopes: [scope] }
-  const read = readSubjectToken({ configuration, ...options })
-  const supplied = async () => {
-    const token = (await read?.()) ?? ''
-    onSubjectToken(token)
-    return token
-  }
-  const client = read
-    ? new IdentityPoolClient({ ...shared, subject_token_supplier: { getSubjectToken: supplied } })
-    : source?.kind === 'aws'
-      ? new AwsClient({ ...shared, credential_source: source.raw })
-      : new IdentityPoolClient({ ...shared, ...certificateIn(source) })
-  limit(client, transport)
-  return tokenOf(client)
-}
-
-function certificateIn(source: SubjectTokenSource | undefined) {
-  return source?.kind === 'certificate' ? { credential_source: source.raw } : {}
-}
-
-/** The client's exchange with STS has a transport of its own, which no option reaches. */
-function limit(client: object, transport: Transport): void {
-  const sts: unknown = Reflect.get(client, 'stsCredential')
-  if (typeof sts === 'object' && sts !== null) Reflect.set(sts, 'transporter', transport)
-}
-
 /**
  * In another universe than googleapis.com there is no endpoint for keys: what the key has signed is
  * itself the access token.
  */
 async function byKey(
   configuration: Extract<Configuration, { type: 'service_account' }>,
-  { transport, scope }: ClientOptions,
+  { transport, scope }: FederationOptions,
 ): Promise<Token> {
   const { JWT } = await import('google-auth-library')
   const { client_email: email, private_key: key, private_key_id, universe_domain } = configuration
@@ -111,7 +59,7 @@ async function byKey(
 
 async function byUser(
   configuration: Extract<Configuration, { type: 'authorized_user' }>,
-  { transport }: ClientOptions,
+  { transport }: FederationOptions,
 ): Promise<Token> {
   const { UserRefreshClient } = await import('google-auth-library')
   const { client_id, client_secret, refresh_token, token_uri } = configuration
@@ -127,7 +75,7 @@ async function byUser(
 
 async function byExternalUser(
   configuration: Extract<Configuration, { type: 'external_account_authorized_user' }>,
-  { transport }: ClientOptions,
+  { transport }: FederationOptions,
 ): Promise<Token> {
   const { ExternalAccountAuthorizedUserClient } = await import('google-auth-library')
   const { universe_domain, ...rest } = configuration
@@ -146,7 +94,7 @@ async function byExternalUser(
 /** As the library's class for it does, which warns on standard error of each use. */
 async function impersonated(
   configuration: Extract<Configuration, { type: 'impersonated_service_account' }>,
-  options: ClientOptions,
+  options: FederationOptions,
 ): Promise<Token> {
   const { transport, scope } = options
   const { source_credentials, delegates, service_account_impersonation_url: url } = configuration
@@ -161,16 +109,4 @@ async function impersonated(
   const { data } = impersonatedSchema.safeParse(answer.data)
   if (data === undefined) throw noToken()
   return { token: data.accessToken, expiry: Date.parse(data.expireTime) }
-}
-
-async function tokenOf(client: Client): Promise<Token> {
-  const { token } = await client.getAccessToken()
-  if (!token) throw noToken()
-  return { token, expiry: client.credentials.expiry_date ?? undefined }
-}
-
-export function noToken(): CredentialError {
-  return new CredentialError('Google answered with something that is no access token', {
-    advice: 'look whether a proxy, or a page that wants a login, stands in between',
-  })
 }

@@ -1,5 +1,4 @@
 import { CredentialError } from './credential-error.ts'
-import { noToken } from './google-client.ts'
 import { accountIn, type Configuration } from './google-configuration.ts'
 import { actorOf } from './google-identity.ts'
 import { adviceOnImpersonation } from './google-impersonation-advice.ts'
@@ -11,6 +10,8 @@ import {
   withoutSecrets,
 } from './google-refusal.ts'
 import { adviceOnSubjectToken } from './google-sts-advice.ts'
+import type { Origin } from './google-subject-token.ts'
+import { noToken } from './google-token.ts'
 import type { Claims } from './jwt-claims.ts'
 
 /** What is known when an exchange fails. */
@@ -18,7 +19,7 @@ export type Situation = {
   readonly configuration: Configuration
   /** What the subject token says of itself, where it was had and is a JWT. */
   readonly claims: Claims | undefined
-  readonly subjectTokenFrom: string
+  readonly origin: Origin
   readonly secrets: readonly string[]
 }
 

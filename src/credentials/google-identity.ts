@@ -1,30 +1,30 @@
 import { type Configuration, impersonatedBy } from './google-configuration.ts'
 import { principalOf } from './google-member.ts'
-import { describeSource } from './google-subject-token.ts'
+import { type Origin, originOf } from './google-subject-token.ts'
 import type { Claims } from './jwt-claims.ts'
 
 type Found = { readonly identity: string; readonly source: string }
 
-/** Where the subject token comes from, for people. */
-export function subjectTokenFrom(configuration: Configuration, isHandedOver: boolean): string {
-  if (isHandedOver) return 'the pod, by the kubelet'
+/** Where the subject token comes from, if there is one. */
+export function subjectTokenOrigin(configuration: Configuration, isHandedOver: boolean): Origin {
+  if (isHandedOver) return { kind: 'kubelet', name: 'the pod, by the kubelet' }
   if (configuration.type === 'impersonated_service_account')
-    return subjectTokenFrom(configuration.source_credentials, false)
+    return subjectTokenOrigin(configuration.source_credentials, false)
   return configuration.type === 'external_account'
-    ? describeSource(configuration.credential_source)
-    : 'nowhere'
+    ? originOf(configuration.credential_source)
+    : { kind: 'none', name: 'nowhere' }
 }
 
 /** What a configuration says of itself, before anything is exchanged. */
 export function identityOf(
   configuration: Configuration,
-  { file, subjectTokenFrom: from }: { readonly file: string; readonly subjectTokenFrom: string },
+  { file, origin }: { readonly file: string; readonly origin: Origin },
 ): Found {
   switch (configuration.type) {
     case 'external_account':
       return {
         identity: impersonatedBy(configuration) ?? configuration.audience,
-        source: `workload identity federation by ${file} (subject token from ${from})`,
+        source: `workload identity federation by ${file} (subject token from ${origin.name})`,
       }
     case 'service_account':
       return { identity: configuration.client_email, source: `the service account key in ${file}` }
@@ -38,7 +38,7 @@ export function identityOf(
     case 'impersonated_service_account': {
       const account =
         impersonatedBy(configuration) ?? configuration.service_account_impersonation_url
-      const base = identityOf(configuration.source_credentials, { file, subjectTokenFrom: from })
+      const base = identityOf(configuration.source_credentials, { file, origin })
       return { identity: account, source: `impersonation of ${account} by ${base.source}` }
     }
   }

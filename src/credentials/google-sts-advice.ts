@@ -1,11 +1,12 @@
 import type { Refusal } from './google-refusal.ts'
+import type { Origin } from './google-subject-token.ts'
 import type { Claims } from './jwt-claims.ts'
 
 type Exchange = {
   /** The provider that the configuration names. */
   readonly audience: string
   readonly claims: Claims | undefined
-  readonly subjectTokenFrom: string
+  readonly origin: Origin
 }
 
 /** What to change when the security token service refuses the subject token. */
@@ -43,9 +44,17 @@ function isMeantFor(claims: Claims | undefined, audience: string): boolean {
   return aud === undefined || aud.includes(audience) || aud.includes(`https:${audience}`)
 }
 
-function otherAudience({ audience, claims, subjectTokenFrom }: Exchange): string {
+function otherAudience({ audience, claims, origin }: Exchange): string {
   const is = claims?.aud === undefined ? 'unknown' : claims.aud.join(', ')
-  return `the token's audience is ${is}, the provider expects https:${audience}: set the audience of the projected volume that is at ${subjectTokenFrom} to the latter, or allow the former by gcloud iam workload-identity-pools providers update-oidc --allowed-audiences`
+  return `the token's audience is ${is}, the provider expects https:${audience}: set the audience of ${aimOf(origin)} to the latter, or allow the former by gcloud iam workload-identity-pools providers update-oidc --allowed-audiences`
+}
+
+/** What has an audience to be set. */
+function aimOf({ kind, name }: Origin): string {
+  if (kind === 'file') return `the projected volume that is at ${name}`
+  if (kind === 'kubelet')
+    return "tokenAttributes.serviceAccountTokenAudience in the kubelet's CredentialProviderConfig"
+  return `the tokens that ${name} gives`
 }
 
 function otherIssuer({ audience, claims }: Exchange): string {
@@ -60,10 +69,14 @@ function otherKeys({ audience }: Exchange): string {
   return `the provider knows other keys than the cluster signs with, as after its keys were changed: give it the new ones (kubectl get --raw /openid/v1/jwks, then gcloud iam workload-identity-pools providers update-oidc --jwk-json-path); see: ${describe(audience)}`
 }
 
-function tooOld({ claims, subjectTokenFrom }: Exchange): string {
+function tooOld({ claims, origin }: Exchange): string {
   const date = new Date((claims?.exp ?? Number.NaN) * 1000)
   const since = Number.isNaN(date.getTime()) ? '' : ` at ${date.toISOString()}`
-  return `the subject token expired${since}: what is at ${subjectTokenFrom} has to be renewed, as the kubelet does with a projected volume (not with a copy, nor with a subPath)`
+  const mend =
+    origin.kind === 'file'
+      ? `what is at ${origin.name} has to be renewed, as the kubelet does with a projected volume (not with a copy, nor with a subPath)`
+      : `${origin.name} has to give a new one`
+  return `the subject token expired${since}: ${mend}`
 }
 
 function projectOf(audience: string): string {

@@ -64,9 +64,18 @@ export function readSubjectToken({
   }
 }
 
-/** Where the subject token comes from, for people. */
-export function describeSource(source: SubjectTokenSource | undefined): string {
-  if (source === undefined) return 'nowhere'
+/** Where a subject token comes from, and what people call that. */
+export type Origin = {
+  readonly kind: SubjectTokenSource['kind'] | 'kubelet' | 'none'
+  readonly name: string
+}
+
+export function originOf(source: SubjectTokenSource | undefined): Origin {
+  if (source === undefined) return { kind: 'none', name: 'nowhere' }
+  return { kind: source.kind, name: nameOf(source) }
+}
+
+function nameOf(source: SubjectTokenSource): string {
   switch (source.kind) {
     case 'file':
       return source.file

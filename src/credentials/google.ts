@@ -1,10 +1,10 @@
 import { CredentialError } from './credential-error.ts'
 import type { Credential, CredentialSource, Fetched, WorkloadToken } from './credentials.ts'
-import { exchange, type Token } from './google-client.ts'
+import { exchange } from './google-client.ts'
 import { readConfiguration, secretsIn } from './google-configuration.ts'
 import type { Environment } from './google-executable.ts'
 import { explain } from './google-failures.ts'
-import { identityOf, subjectsIdentity, subjectTokenFrom } from './google-identity.ts'
+import { identityOf, subjectsIdentity, subjectTokenOrigin } from './google-identity.ts'
 import {
   askForEmail,
   askForToken,
@@ -13,6 +13,7 @@ import {
 } from './google-metadata.ts'
 import { explainMetadata } from './google-metadata-failures.ts'
 import { remedyFor } from './google-remedy.ts'
+import type { Token } from './google-token.ts'
 import { usualDeadline, withTransport } from './google-transport.ts'
 import { withWorkloadToken } from './google-workload.ts'
 import { type Claims, readClaims } from './jwt-claims.ts'
@@ -72,10 +73,15 @@ export function createGoogleSource(options: GoogleOptions): CredentialSource {
       learn({ identity: 'anonymous', source: 'neither a credential file nor a metadata server' })
       return { credential: { kind: 'anonymous' } }
     },
-    remedy: (repository) =>
-      known.identity === 'anonymous'
-        ? `no credentials for Google were found here: ${howToConfigure}`
-        : remedyFor({ host, repository, identity: known.identity, access }),
+    remedy: (repository) => {
+      const { identity } = known
+      if (identity === 'anonymous')
+        return `no credentials for Google were found here: ${howToConfigure}`
+      const remedy = remedyFor({ host, repository, identity, access })
+      return file === undefined
+        ? `${remedy}; the access scopes of a machine without GKE have to allow it as well`
+        : remedy
+    },
   }
 }
 
@@ -97,8 +103,8 @@ async function fromFile(
   learn: Learn,
 ): Promise<Fetched> {
   const configuration = withWorkloadToken(await readConfiguration(file), workloadToken)
-  const from = subjectTokenFrom(configuration, workloadToken !== undefined)
-  learn(identityOf(configuration, { file, subjectTokenFrom: from }))
+  const origin = subjectTokenOrigin(configuration, workloadToken !== undefined)
+  learn(identityOf(configuration, { file, origin }))
   const secrets = [...secretsIn(configuration)]
   let claims: Claims | undefined
   const onSubjectToken = (token: string) => {
@@ -119,7 +125,7 @@ async function fromFile(
     )
     return fetchedFrom(token)
   } catch (error) {
-    throw explain(error, { configuration, claims, subjectTokenFrom: from, secrets })
+    throw explain(error, { configuration, claims, origin, secrets })
   }
 }
 

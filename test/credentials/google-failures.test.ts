@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { after, afterEach, before, beforeEach, test } from 'node:test'
 import { CredentialError } from '../../src/credentials/credential-error.ts'
 import { createGoogleSource } from '../../src/credentials/google.ts'
+import { eventually } from '../support/berth.ts'
 import { createAuthority } from '../support/certificates.ts'
 import { startConnectProxy } from '../support/connect-proxy.ts'
 import { type Google, principal, startGoogle } from '../support/google.ts'
@@ -77,6 +78,26 @@ test('a token of another audience is told with both audiences', async () => {
     ),
     advice,
   )
+})
+
+test('a token from elsewhere than a file is told with what gives it', async () => {
+  const token = google.projectedToken({ aud: 'x' })
+  const server = await startWebServer((_seen, response) => void response.end(token))
+  const credential_source = { url: `${server.url}/token?a=b` }
+  const { advice } = await federatedFailure({}, { credential_source })
+  await server.close()
+  assert.ok(
+    advice.includes(`set the audience of the tokens that ${server.url}/token gives to`),
+    advice,
+  )
+  const file = await google.configure(directory)
+  const byKubelet = await failureOf({ file, workloadToken: { token, annotations: {} } })
+  assert.match(
+    byKubelet.advice,
+    /serviceAccountTokenAudience in the kubelet's CredentialProviderCo/,
+  )
+  const old = { token: google.projectedToken({ exp: 1 }), annotations: {} }
+  assert.match((await failureOf({ file, workloadToken: old })).advice, /has to give a new one$/)
 })
 
 test('a token that has expired is told with when, and how it is renewed', async () => {
@@ -357,6 +378,27 @@ for (const endpoint of ['sts', 'impersonation'] as const)
     await new Promise((resolve) => setTimeout(resolve, 1000))
     assert.equal(google.requests.length, before, 'and nothing is tried again')
   })
+
+test('whatever hangs, it ends at the deadline', async (t) => {
+  const server = await startWebServer(() => {})
+  t.after(server.close)
+  const login = { ...google.logIn(), token_uri: server.url }
+  const byUser = await failureOf({ file: await write(login), deadline: 200 })
+  assert.match(byUser.message, /gave no answer in time when asked to refresh the user's login$/)
+  const credential_source = { url: server.url }
+  const byUrl = await google.configure(directory, { credential_source })
+  const { message } = await failureOf({ file: byUrl, deadline: 200 })
+  assert.match(message, /gave no answer in time when asked to give the subject token$/)
+  const aws = {
+    environment_id: 'aws1',
+    region_url: server.url,
+    url: server.url,
+    regional_cred_verification_url: 'https://sts.{region}.amazonaws.com',
+  }
+  const byAws = await google.configure(directory, { credential_source: aws })
+  assert.match((await failureOf({ file: byAws, deadline: 200 })).message, /gave no answer in time/)
+  await eventually('no request goes on', () => server.connections.open === 0)
+})
 
 test('a metadata server that hangs ends at the deadline (K112)', async () => {
   google.fail('metadata', 'hang')

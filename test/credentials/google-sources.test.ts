@@ -188,6 +188,10 @@ test('the metadata server gives the token and says whose it is, past any proxy',
   const { source, holder } = await fetchOf({ metadataHost: google.metadataHost, access: 'push' })
   assert.deepEqual([holder, source.identity()], [account, account])
   assert.equal(source.source(), `the metadata server at ${google.metadataHost}`)
+  assert.match(
+    source.remedy?.('p/r/i') ?? '',
+    new RegExp(`^${account} lacks .*; the access scopes of`),
+  )
   const asked = google.requests.map(({ path }) => new URL(path, google.url))
   const token = asked.find(({ pathname }) => pathname.endsWith('/token'))
   assert.equal(token?.searchParams.get('scopes'), whole)
