@@ -53,7 +53,7 @@ type Learn = (learned: Partial<Known>) => void
  * library keeps stands between us and the exchange.
  */
 export function createGoogleSource(options: GoogleOptions): CredentialSource {
-  const { file, metadataHost, optional, access, host } = options
+  const { file, metadataHost, optional, access, host, workloadToken } = options
   let known: Known = before(file, metadataHost)
   const learn: Learn = (learned) => {
     known = { ...known, ...learned }
@@ -63,11 +63,15 @@ export function createGoogleSource(options: GoogleOptions): CredentialSource {
     source: () => known.source,
     fetch: async () => {
       if (file !== undefined) return fromFile(file, options, learn)
-      if (metadataHost !== undefined || (await hasMetadataServer()))
+      // To a pod's token belongs what that pod may read, and not what the machine may.
+      const isForPod = workloadToken !== undefined
+      if (!isForPod && (metadataHost !== undefined || (await hasMetadataServer())))
         return fromMetadataServer(options, { account: known.account, learn })
       if (!optional)
         throw new CredentialError(
-          'no credential file is configured and this machine has no metadata server',
+          isForPod
+            ? "no credential file is configured to exchange the pod's token by"
+            : 'no credential file is configured and this machine has no metadata server',
           { advice: howToConfigure },
         )
       learn({ identity: 'anonymous', source: 'neither a credential file nor a metadata server' })

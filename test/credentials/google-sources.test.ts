@@ -299,6 +299,16 @@ test("a pod's token stands for the file's, for the account that its annotation n
   assert.deepEqual([annotated.holder, annotated.source.identity()], [account, account])
 })
 
+test("a pod's token that nothing can exchange is an error, not the machine's own identity", async () => {
+  const workloadToken = { token: google.projectedToken(), annotations: {} }
+  const source = sourceOf({ metadataHost: google.metadataHost, workloadToken })
+  await assert.rejects(
+    source.fetch(),
+    /no credential file is configured to exchange the pod's token/,
+  )
+  assert.equal(google.requests.length, 0)
+})
+
 test('an account that the configuration names goes before the one of an annotation', async (t) => {
   await google.stop()
   google = await startGoogle({ grant: 'impersonation' })
