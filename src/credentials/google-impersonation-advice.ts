@@ -15,13 +15,17 @@ export function adviceOnImpersonation(
 ): string | undefined {
   const project = projectOf(account)
   const inProject = project === undefined ? '' : ` --project=${project}`
-  if (detail === 'SERVICE_DISABLED' || /has not been used in project|is disabled/.test(raw))
+  if (detail === 'SERVICE_DISABLED' || /has not been used in project/.test(raw))
     return `enable the API: gcloud services enable iamcredentials.googleapis.com${inProject}`
+  if (/disabled/i.test(raw))
+    return `${account} is disabled; enable it with: gcloud iam service-accounts enable ${account}${inProject}`
   if (status === 404)
     return `there is no service account ${account}: correct its name where it is configured, or create it`
   if (status === 400 && /lifetime/i.test(raw))
     return 'set service_account_impersonation.token_lifetime_seconds to 3600 or less, or allow more by the constraint iam.allowServiceAccountCredentialLifetimeExtension'
-  if (status === 400 && /scope/i.test(raw)) return undefined
+  if (detail === 'ACCESS_TOKEN_SCOPE_INSUFFICIENT')
+    return 'log in anew with the scope: gcloud auth application-default login --scopes=https://www.googleapis.com/auth/cloud-platform'
+  if (status !== 403) return undefined
   const role =
     configuration.type === 'external_account'
       ? 'roles/iam.workloadIdentityUser'

@@ -101,9 +101,9 @@ const nameCodes = new Set(['ENOTFOUND', 'EAI_AGAIN'])
 /** What to change when the trouble is the way there, or Google itself; undefined: neither. */
 export function adviceOnTheWay({ host, status, code }: Refusal): string | undefined {
   if (status === 407) return `the proxy that HTTPS_PROXY names wants a user name and password`
-  if (status === 429) return `Google's quota is used up for now; it is tried again by itself`
+  if (status === 429) return `${host} wants fewer requests for now; it is tried again by itself`
   if (status !== undefined && status >= 500)
-    return `that is a failure of Google's (status.cloud.google.com); it is tried again by itself`
+    return `that is a failure of its own (status.cloud.google.com tells of Google's); it is tried again by itself`
   if (status !== undefined) return undefined
   const name = host.replace(/:\d+$/, '')
   if (nameCodes.has(code))

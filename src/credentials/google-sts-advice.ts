@@ -14,7 +14,7 @@ export function adviceOnSubjectToken(
   { status, code, detail, raw }: Refusal,
   exchange: Exchange,
 ): string {
-  const { audience, claims } = exchange
+  const { audience, claims, origin } = exchange
   if (detail === 'SERVICE_DISABLED' || (status === 403 && /disabled|not been used/.test(raw)))
     return `enable the API: gcloud services enable sts.googleapis.com${projectOf(audience)}`
   if (code === 'invalid_target')
@@ -23,6 +23,12 @@ export function adviceOnSubjectToken(
     return `change the provider's attribute condition, or use another service account: the token's subject is ${claims?.sub ?? 'unknown'}; see: ${describe(audience)}`
   if (code === 'invalid_request' && /audience/i.test(raw))
     return `write the audience in the credential configuration as //iam.googleapis.com/projects/NUMBER/locations/global/workloadIdentityPools/POOL/providers/PROVIDER, not as ${audience}`
+  if (origin.kind === 'aws')
+    return `look whether the provider is for this AWS account and role, and whether the clock is right; see: ${describe(audience)}`
+  if (origin.kind === 'certificate')
+    return `look whether the provider trusts the certificate's authority; see: ${describe(audience)}`
+  if (claims === undefined)
+    return `what comes from ${origin.name} is no JWT: it has to be a token that the provider's issuer signed; see: ${describe(audience)}`
   if (/connecting to the given credential's issuer/i.test(raw)) return issuerAway(exchange)
   if (/audience/i.test(raw)) return otherAudience(exchange)
   if (/issuer/i.test(raw)) return otherIssuer(exchange)

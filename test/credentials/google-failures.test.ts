@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { after, afterEach, before, beforeEach, test } from 'node:test'
 import { CredentialError } from '../../src/credentials/credential-error.ts'
 import { createGoogleSource } from '../../src/credentials/google.ts'
+import { startAwsMachine } from '../support/aws-machine.ts'
 import { eventually } from '../support/berth.ts'
 import { createAuthority } from '../support/certificates.ts'
 import { startConnectProxy } from '../support/connect-proxy.ts'
@@ -150,6 +151,21 @@ test('a subject that the attribute condition refuses is named', async () => {
   )
 })
 
+test('what is no JWT is told as such, and not shown', async () => {
+  const file = await google.configure(directory)
+  await writeFile(join(directory, 'token'), 'eyJ-canary')
+  const { message, advice } = await failureOf({ file })
+  assert.match(message, /400 invalid_request: Invalid JWT/)
+  assert.match(advice, new RegExp(`^what comes from ${join(directory, 'token')} is no JWT`))
+})
+
+test("a role of AWS's that the provider is not for is told as such", async (t) => {
+  const machine = await startAwsMachine(2)
+  t.after(machine.stop)
+  const file = await google.configure(directory, { credential_source: machine.credentialSource })
+  assert.match((await failureOf({ file })).advice, /^look whether the provider is for this AWS acc/)
+})
+
 test('a refusal of STS that says nothing more is told with what the token says', async () => {
   google.fail('sts', { status: 400, body: { error: 'invalid_grant' } })
   const { message, advice } = await federatedFailure()
@@ -202,6 +218,16 @@ test('an account that does not exist is told so', async () => {
   const { message, advice } = await federatedFailure({}, { service_account_impersonation_url: url })
   assert.match(message, /404 NOT_FOUND: Not found; Gaia id not found for email x@p/)
   assert.match(advice, /^there is no service account x@p\.iam\.gserviceaccount\.com: correct/)
+})
+
+test('an account that is disabled is told with how to enable it', async () => {
+  const message = `Service account ${account} is disabled.`
+  const body = { error: { code: 400, status: 'FAILED_PRECONDITION', message } }
+  google.fail('impersonation', { status: 400, body })
+  assert.equal(
+    (await federatedFailure()).advice,
+    `${account} is disabled; enable it with: gcloud iam service-accounts enable ${account} --project=my-project`,
+  )
 })
 
 test('a lifetime that is not allowed is told with the field', async () => {
@@ -332,7 +358,7 @@ test('a failure of Google is tried again twice, and told as such', async () => {
   google.fail('sts', { status: 503, body: '<html>backend error</html>' })
   const { message, advice } = await federatedFailure()
   assert.match(message, /^127\.0\.0\.1:\d+ answered 503 when asked to exchange/)
-  assert.match(advice, /failure of Google's/)
+  assert.match(advice, /^that is a failure of its own \(status\.cloud\.google\.com/)
   assert.equal(google.count(/POST \/v1\/token/), 3)
 })
 
@@ -364,7 +390,7 @@ test('quota that is used up is told as such', async () => {
   })
   const { message, advice } = await federatedFailure()
   assert.match(message, /429 RESOURCE_EXHAUSTED: Quota exceeded/)
-  assert.match(advice, /quota is used up/)
+  assert.match(advice, /^127\.0\.0\.1:\d+ wants fewer requests for now/)
 })
 
 for (const endpoint of ['sts', 'impersonation'] as const)
