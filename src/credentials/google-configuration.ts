@@ -14,7 +14,7 @@ const sourceSchema = z.union([
   z
     .looseObject({
       executable: z.looseObject({
-        command: z.string().min(1),
+        command: z.string().regex(/[^\s"]/),
         timeout_millis: z.number().positive().optional(),
         output_file: z.string().optional(),
       }),

@@ -1,5 +1,6 @@
-import { execFile } from 'node:child_process'
+import { type ChildProcessByStdio, spawn } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
+import type { Readable } from 'node:stream'
 import { z } from 'zod'
 import { CredentialError } from './credential-error.ts'
 
@@ -69,7 +70,7 @@ async function earlierToken(file: string): Promise<string | undefined> {
   return data.id_token ?? data.saml_response
 }
 
-function run({
+async function run({
   command,
   timeout,
   outputFile,
@@ -79,28 +80,54 @@ function run({
   const [program = '', ...args] = wordsOf(command)
   const output = outputFile && { GOOGLE_EXTERNAL_ACCOUNT_OUTPUT_FILE: outputFile }
   const env = { ...environment, ...variables, ...output }
-  const { promise, resolve, reject } = Promise.withResolvers<string>()
-  const limits = { timeout, killSignal: 'SIGKILL', maxBuffer: mostOutput } as const
-  const child = execFile(program, args, { env, ...limits }, (error, stdout) => {
-    if (error === null || stdout.trimStart().startsWith('{')) return resolve(stdout)
-    const late = error.killed === true
-    const why = late ? `did not end within ${timeout / 1000} seconds` : reasonOf(error)
-    reject(new CredentialError(`${program} ${why}`, { advice: adviceOn(error, program) }))
+  // In a group of its own: a shell that is ended would leave behind what it waits for.
+  const child = spawn(program, args, { env, detached: true, stdio: ['ignore', 'pipe', 'ignore'] })
+  const { printed, end } = await ending(child, timeout)
+  // Whoever says no may do so with a status, too.
+  if (end === 'well' || printed.trimStart().startsWith('{')) return printed
+  throw new CredentialError(`${program} ${end.why}`, { advice: adviceOn(end.why, program) })
+}
+
+type Ending = { readonly printed: string; readonly end: 'well' | { readonly why: string } }
+
+/** Never tells what was printed, which may be the token. */
+function ending(
+  child: ChildProcessByStdio<null, Readable, null>,
+  timeout: number,
+): Promise<Ending> {
+  const { promise, resolve } = Promise.withResolvers<Ending>()
+  let printed = ''
+  const stop = (why: string) => {
+    if (child.pid !== undefined) kill(child.pid)
+    resolve({ printed: '', end: { why } })
+  }
+  const timer = setTimeout(() => stop(`did not end within ${timeout / 1000} seconds`), timeout)
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    printed += text
+    if (printed.length > mostOutput) stop('printed far more than a token')
   })
-  child.stdin?.end()
-  return promise
+  child.on('error', ({ code, message }: NodeJS.ErrnoException) =>
+    stop(`cannot be run: ${code ?? message}`),
+  )
+  child.on('close', (status, signal) => {
+    clearTimeout(timer)
+    const how = signal === null ? `ended with status ${status}` : `was ended by ${signal}`
+    resolve({ printed, end: status === 0 ? 'well' : { why: how } })
+  })
+  return promise.finally(() => clearTimeout(timer))
 }
 
-/** Never its output, which may be the token. */
-function reasonOf({ code, signal }: { code?: unknown; signal?: unknown }): string {
-  if (typeof code === 'string') return `cannot be run: ${code}`
-  return signal ? `was ended by ${String(signal)}` : `ended with status ${String(code)}`
+/** The whole group, which may have ended by itself. */
+function kill(group: number): void {
+  try {
+    process.kill(-group, 'SIGKILL')
+  } catch {}
 }
 
-function adviceOn({ code }: { code?: unknown }, program: string): string {
-  if (code === 'ENOENT')
+function adviceOn(why: string, program: string): string {
+  if (why.endsWith('ENOENT'))
     return `put ${program} where credential_source.executable.command says: an absolute path, in Berth's own container`
-  if (code === 'EACCES') return `make ${program} executable for the user that Berth runs as`
+  if (why.endsWith('EACCES')) return `make ${program} executable for the user that Berth runs as`
   return `run it by hand, as the user that Berth runs as: it has to print a token within seconds, without asking anybody`
 }
 

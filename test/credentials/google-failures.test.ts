@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { readFileSync } from 'node:fs'
+import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, afterEach, before, beforeEach, test } from 'node:test'
@@ -499,6 +500,7 @@ test('an executable that may not run, is missing, fails, hangs or says no is tol
   assert.equal(await complaintOf('echo eyJsecret; exit 3'), `${command} ended with status 3`)
   assert.equal(await complaintOf('kill -9 $$'), `${command} was ended by SIGKILL`)
   assert.equal(await complaintOf('sleep 30', 1000), `${command} did not end within 1 seconds`)
+  assert.equal(await complaintOf('yes'), `${command} printed far more than a token`)
   assert.equal(await complaintOf('echo no'), `${command} printed something else than a token`)
   const refusal = `{"version":1,"success":false,"code":"401","message":"not logged in"}`
   assert.equal(
@@ -508,3 +510,28 @@ test('an executable that may not run, is missing, fails, hangs or says no is tol
   const old = `{"version":1,"success":true,"id_token":"x","expiration_time":1}`
   assert.match(await complaintOf(`echo '${old}'`), /printed a token that has expired$/)
 })
+
+test('a program that hangs ends with all that it started', async () => {
+  const command = await write('#!/bin/sh\nsleep 60 &\necho $! > "$1"\nwait\n', 'program')
+  await chmod(command, 0o755)
+  const pid = join(directory, 'pid')
+  const credential_source = { executable: { command: `${command} ${pid}` } }
+  const file = await google.configure(directory, { credential_source })
+  const executables = { PATH: '/usr/bin:/bin' }
+  const failure = failureOf({ file, executables, deadline: 2000 })
+  await eventually('it has started', async () =>
+    /\n/.test(await readFile(pid, 'utf8').catch(() => '')),
+  )
+  const started = Number(await readFile(pid, 'utf8'))
+  assert.match((await failure).message, /did not end within 2 seconds$/)
+  await eventually('what it started has ended', () => !isRunning(started))
+})
+
+function isRunning(pid: number): boolean {
+  try {
+    // A zombie that nobody waits for has ended as well.
+    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'))
+  } catch {
+    return false
+  }
+}
