@@ -4,11 +4,16 @@ import type { CredentialsOptions } from '../credentials/credentials.ts'
 /** What is configured, and where that is silent what other programs' variables say. */
 export function credentialsOptions(
   credentials: Config['upstreams'][number]['credentials'],
-  { googleCredentials, metadataHost, dockerConfig, aws, azure, proxy }: Ambient,
+  { googleCredentials, metadataHost, googleExecutables, dockerConfig, aws, azure, proxy }: Ambient,
 ): CredentialsOptions {
   switch (credentials.type) {
     case 'google':
-      return { ...credentials, file: credentials.file ?? googleCredentials, metadataHost }
+      return {
+        ...credentials,
+        file: credentials.file ?? googleCredentials,
+        metadataHost,
+        executables: googleExecutables,
+      }
     case 'docker-config':
       return { ...credentials, file: credentials.file ?? dockerConfig }
     case 'aws':

@@ -30,6 +30,8 @@ class ConfigError extends Error {
 export type Ambient = {
   readonly googleCredentials: string | undefined
   readonly metadataHost: string | undefined
+  /** The environment of the programs that Google's configurations name, where they may run. */
+  readonly googleExecutables: Environment | undefined
   /** docker's config.json, whether it exists or not. */
   readonly dockerConfig: string
   /** Amazon's library reads all of these by itself; they are what its failures are told with. */
@@ -188,6 +190,8 @@ function readAmbient(environment: Environment): Ambient {
       environment['GOOGLE_APPLICATION_CREDENTIALS'] ||
       (existsSync(wellKnown) ? wellKnown : undefined),
     metadataHost: set('GCE_METADATA_HOST'),
+    googleExecutables:
+      environment['GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES'] === '1' ? environment : undefined,
     dockerConfig: join(set('DOCKER_CONFIG') ?? join(homedir(), '.docker'), 'config.json'),
     aws: {
       region: set('AWS_REGION') ?? set('AWS_DEFAULT_REGION'),

@@ -121,6 +121,11 @@ export type CredentialsOptions =
        * like.
        */
       readonly metadataHost?: string | undefined
+      /**
+       * The environment of programs that a credential configuration names as its source; undefined
+       * where they may not run.
+       */
+      readonly executables?: Readonly<Record<string, string | undefined>> | undefined
       /** What tokens are for: the narrowest scope that allows it is asked for. */
       readonly access: 'pull' | 'push'
       /**

@@ -1,103 +1,165 @@
-import { readFile } from 'node:fs/promises'
-import { z } from 'zod'
-import type { CredentialSource, Fetched, WorkloadToken } from './credentials.ts'
-import { readJsonFile } from './json-file.ts'
+import { CredentialError } from './credential-error.ts'
+import type { Credential, CredentialSource, Fetched, WorkloadToken } from './credentials.ts'
+import { exchange } from './google-client.ts'
+import { readConfiguration, secretsIn } from './google-configuration.ts'
+import type { Environment } from './google-executable.ts'
+import { explain } from './google-failures.ts'
+import { identityOf, subjectsIdentity, subjectTokenOrigin } from './google-identity.ts'
+import {
+  askForEmail,
+  askForToken,
+  describeMetadataServer,
+  hasMetadataServer,
+} from './google-metadata.ts'
+import { explainMetadata } from './google-metadata-failures.ts'
+import { remedyFor } from './google-remedy.ts'
+import type { Token } from './google-token.ts'
+import { usualDeadline, withTransport } from './google-transport.ts'
+import { withWorkloadToken } from './google-workload.ts'
+import { type Claims, readClaims } from './jwt-claims.ts'
 
 /** The user name that Artifact Registry's token endpoint wants beside an access token. */
 const username = 'oauth2accesstoken'
 
-const scopes = ['https://www.googleapis.com/auth/cloud-platform.read-only']
-
-const configurationSchema = z.looseObject({
-  type: z.string(),
-  client_email: z.string().optional(),
-  audience: z.string().optional(),
-  service_account_impersonation_url: z.string().optional(),
-})
+const scopes = {
+  pull: 'https://www.googleapis.com/auth/cloud-platform.read-only',
+  push: 'https://www.googleapis.com/auth/cloud-platform',
+} as const
 
 type GoogleOptions = {
   readonly file?: string | undefined
   readonly metadataHost?: string | undefined
+  readonly executables?: Environment | undefined
   readonly optional: boolean
   readonly access: 'pull' | 'push'
   readonly host: string
   readonly workloadToken?: WorkloadToken | undefined
+  /** After so many milliseconds an exchange has failed. */
+  readonly deadline?: number
 }
 
+/** Who we are and where that comes from, as far as it is known. */
+type Known = {
+  readonly identity: string
+  readonly source: string
+  /** As the metadata server calls it. */
+  readonly account?: string | undefined
+}
+type Learn = (learned: Partial<Known>) => void
+
 /**
- * Google's application default credentials: a credential configuration (workload identity
- * federation), a service account's key or a user's refresh token from `file`, else the metadata
- * server. Each fetch builds its client anew from the file, so that a changed file counts, and so
- * that no token cached in the library (which throws when the exchange fails within five minutes of
- * its expiry, though it still has a valid one) stands between us and the exchange.
+ * Google's application default credentials: what gcloud wrote into `file`, else the metadata server.
+ * Each fetch reads the file and exchanges anew, and so a changed file counts, and nothing that a
+ * library keeps stands between us and the exchange.
  */
-export function createGoogleSource({
-  file,
-  metadataHost,
-  optional,
-}: GoogleOptions): CredentialSource {
-  let identity =
-    file === undefined
-      ? "the metadata server's default service account"
-      : `the credentials in ${file}`
+export function createGoogleSource(options: GoogleOptions): CredentialSource {
+  const { file, metadataHost, optional, access, host, workloadToken } = options
+  let known: Known = before(file, metadataHost)
+  const learn: Learn = (learned) => {
+    known = { ...known, ...learned }
+  }
   return {
-    identity: () => identity,
-    source: () => file ?? 'the metadata server',
+    identity: () => known.identity,
+    source: () => known.source,
     fetch: async () => {
-      if (file !== undefined) {
-        const configuration = await readJsonFile(file, configurationSchema)
-        identity = identityOf(configuration) ?? identity
-        return fromConfiguration(configuration)
-      }
-      if (metadataHost !== undefined || (await hasMetadataServer())) return fromMetadataServer()
+      if (file !== undefined) return fromFile(file, options, learn)
+      // To a pod's token belongs what that pod may read, and not what the machine may.
+      const isForPod = workloadToken !== undefined
+      if (!isForPod && (metadataHost !== undefined || (await hasMetadataServer())))
+        return fromMetadataServer(options, { account: known.account, learn })
       if (!optional)
-        throw new Error('no credential file is configured and this machine has no metadata server')
-      identity = 'anonymous'
+        throw new CredentialError(
+          isForPod
+            ? "no credential file is configured to exchange the pod's token by"
+            : 'no credential file is configured and this machine has no metadata server',
+          { advice: howToConfigure },
+        )
+      learn({ identity: 'anonymous', source: 'neither a credential file nor a metadata server' })
       return { credential: { kind: 'anonymous' } }
+    },
+    remedy: (repository) => {
+      const { identity } = known
+      if (identity === 'anonymous')
+        return `no credentials for Google were found here: ${howToConfigure}`
+      const remedy = remedyFor({ host, repository, identity, access })
+      return file === undefined
+        ? `${remedy}; the access scopes of a machine without GKE have to allow it as well`
+        : remedy
     },
   }
 }
 
-function identityOf(configuration: z.infer<typeof configurationSchema>): string | undefined {
-  const impersonated = configuration.service_account_impersonation_url?.match(
-    /\/serviceAccounts\/([^/:]+):/,
-  )?.[1]
-  return impersonated ?? configuration.client_email ?? configuration.audience
+const howToConfigure =
+  'set upstreams[].credentials.file or $GOOGLE_APPLICATION_CREDENTIALS to what gcloud iam workload-identity-pools create-cred-config wrote, or run where there is a metadata server'
+
+function before(file: string | undefined, metadataHost: string | undefined): Known {
+  if (file !== undefined)
+    return { identity: `the credentials in ${file}`, source: `the credentials in ${file}` }
+  return {
+    identity: "the metadata server's default service account",
+    source: describeMetadataServer(metadataHost),
+  }
 }
 
-async function fromConfiguration(
-  configuration: z.infer<typeof configurationSchema>,
+async function fromFile(
+  file: string,
+  { access, executables, workloadToken, deadline = usualDeadline }: GoogleOptions,
+  learn: Learn,
 ): Promise<Fetched> {
-  const { GoogleAuth } = await import('google-auth-library')
-  const client = new GoogleAuth({ scopes }).fromJSON(
-    configuration as Parameters<InstanceType<typeof GoogleAuth>['fromJSON']>[0],
-  )
-  return fetchedFrom(client)
+  const configuration = withWorkloadToken(await readConfiguration(file), workloadToken)
+  const origin = subjectTokenOrigin(configuration, workloadToken !== undefined)
+  learn(identityOf(configuration, { file, origin }))
+  const secrets = [...secretsIn(configuration)]
+  let claims: Claims | undefined
+  const onSubjectToken = (token: string) => {
+    secrets.push(token)
+    claims = readClaims(token)
+    learn(subjectsIdentity(configuration, claims))
+  }
+  try {
+    const token = await withTransport(deadline, (transport) =>
+      exchange(configuration, {
+        transport,
+        deadline,
+        scope: scopes[access],
+        executables,
+        workloadToken: workloadToken?.token,
+        onSubjectToken,
+      }),
+    )
+    return fetchedFrom(token)
+  } catch (error) {
+    throw explain(error, { configuration, claims, origin, secrets })
+  }
 }
 
-async function fromMetadataServer(): Promise<Fetched> {
-  const { Compute } = await import('google-auth-library')
-  return fetchedFrom(new Compute({ scopes }))
+async function fromMetadataServer(
+  { metadataHost: host, access, deadline = usualDeadline }: GoogleOptions,
+  { account, learn }: { readonly account: string | undefined; readonly learn: Learn },
+): Promise<Fetched> {
+  return withTransport(deadline, async (transport) => {
+    const question = { transport, host }
+    // Asked when there is no token as well: then most of all it matters whose there should be.
+    const whose = async () => {
+      const email = account ?? (await askForEmail(question))
+      if (email !== undefined) learn({ identity: email, account: email })
+      return email
+    }
+    try {
+      const { token, lifetime } = await askForToken(question, scopes[access])
+      await whose()
+      return { credential: accessToken(token), lifetime }
+    } catch (error) {
+      throw explainMetadata(error, { host, email: await whose() })
+    }
+  })
 }
 
-type TokenClient = {
-  getAccessToken(): Promise<{ token?: string | null | undefined }>
-  readonly credentials: { readonly expiry_date?: number | null | undefined }
+function fetchedFrom({ token, expiry }: Token): Fetched {
+  const credential = accessToken(token)
+  return expiry === undefined ? { credential } : { credential, lifetime: expiry - Date.now() }
 }
 
-async function fetchedFrom(client: TokenClient): Promise<Fetched> {
-  const { token } = await client.getAccessToken()
-  if (!token) throw new Error('Google answered without an access token')
-  const expiry = client.credentials.expiry_date
-  const credential = { kind: 'access-token', username, token } as const
-  return expiry ? { credential, lifetime: expiry - Date.now() } : { credential }
-}
-
-/**
- * Asks the machine's firmware, not the network: elsewhere a lookup of the metadata server hangs,
- * and goes to an address that nobody allowed.
- */
-async function hasMetadataServer(): Promise<boolean> {
-  const product = await readFile('/sys/class/dmi/id/product_name', 'utf8').catch(() => '')
-  return product.startsWith('Google')
+function accessToken(token: string): Credential {
+  return { kind: 'access-token', username, token }
 }

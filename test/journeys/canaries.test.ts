@@ -103,7 +103,7 @@ async function start(): Promise<Berth> {
   for (const [file, text] of Object.entries(files)) await writeFile(join(directory, file), text)
   canaries.add(files.htpasswd.slice('alice:'.length).trim())
   const googleFile = await google.configure(directory)
-  canaries.add(await readFile(join(directory, 'token'), 'utf8'))
+  canaries.add((await readFile(join(directory, 'token'), 'utf8')).trim())
 
   const proxied = proxy.url.replace('http://', `http://proxy-user:${secrets.proxy}@`)
   const wrongly = proxy.url.replace('http://', `http://nobody:${secrets.proxy}@`)
@@ -322,7 +322,7 @@ async function assertSilence(): Promise<void> {
   assert.ok(berth.logs().length > 40, 'there is a log')
   assert.ok(replies.length > 40, 'there are answers')
   const given = [...google.accessTokens.all()]
-  const subject = await readFile(join(directory, 'token'), 'utf8')
+  const subject = (await readFile(join(directory, 'token'), 'utf8')).trim()
   await canaries.assertUnseen({
     berths: [berth],
     replies: [...replies, ...probes],

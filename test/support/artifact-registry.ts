@@ -18,6 +18,8 @@ import type { ObjectStore } from './object-store.ts'
 export type Manners = {
   /** Where an access token is taken: as Bearer in each request, at the token endpoint, or at both. */
   readonly accessTokens: 'direct' | 'endpoint' | 'both'
+  /** Who may read which repository, `PROJECT/REPOSITORY`; undefined: whoever has a token. */
+  readonly readers: ((holder: string, repository: string) => boolean) | undefined
   /** Of the tokens that the endpoint gives. */
   readonly tokenLife: TokenLife
   /** HEAD of a manifest is answered, or is 405. */
@@ -66,6 +68,7 @@ type Request = Recorded & {
 
 const polite: Manners = {
   accessTokens: 'both',
+  readers: undefined,
   tokenLife: { seconds: 3600 },
   headOfManifests: true,
   storage: undefined,
@@ -79,6 +82,8 @@ export async function startArtifactRegistry({
 }: Options): Promise<ArtifactRegistry> {
   let manners = polite
   const registryTokens = createTokens('AAC', manners.tokenLife)
+  /** Of the registry's own tokens. */
+  const holders = new Map<string, string>()
   const content = createContent()
   const downloads = createDownloads()
   const quota = createQuota()
@@ -94,13 +99,21 @@ export async function startArtifactRegistry({
     if (request.pathname.startsWith('/artifacts-downloads/')) return download(request)
     const permit = permitted(request)
     if (permit === 'unknown') return challenge(request)
-    if (permit === 'refused') return fail(request, 403, 'DENIED', 'Permission denied on resource')
+    if (permit === 'refused') return deny(request)
     serve(request)
   }, tls)
 
   const tooMany = (request: Request, { left, told }: Throttled): void => {
     if (told) request.response.setHeader('retry-after', String(Math.ceil(left / 1000)))
     fail(request, 429, 'TOOMANYREQUESTS', "Quota exceeded for quota metric 'Requests per project'")
+  }
+
+  const deny = (request: Request): void => {
+    const [project, repository] = nameIn(request.pathname)?.split('/') ?? []
+    const resource = `projects/${project}/locations/us/repositories/${repository}`
+    const permission = 'artifactregistry.repositories.downloadArtifacts'
+    const message = `Permission "${permission}" denied on resource "${resource}" (or it may not exist)`
+    fail(request, 403, 'DENIED', message)
   }
 
   const challenge = (request: Request): void => {
@@ -120,6 +133,7 @@ export async function startArtifactRegistry({
     if (holder === 'refused') return fail(request, 401, 'UNAUTHORIZED', 'authentication failed')
     registryTokens.live(manners.tokenLife)
     const { token, seconds } = registryTokens.issue(holder === undefined ? '' : scope)
+    if (holder !== undefined) holders.set(token, holder)
     answerJson(response, 200, {
       token,
       expires_in: seconds,
@@ -139,11 +153,18 @@ export async function startArtifactRegistry({
   const permitted = ({ headers, pathname }: Request): 'yes' | 'refused' | 'unknown' => {
     const [, token] = /^Bearer (.+)$/.exec(headers.authorization ?? '') ?? []
     if (token === undefined) return 'unknown'
-    if (manners.accessTokens !== 'endpoint' && accessTokens.spend(token) !== undefined) return 'yes'
+    const direct = manners.accessTokens === 'endpoint' ? undefined : accessTokens.spend(token)
+    const name = nameIn(pathname)
+    if (direct !== undefined) return mayRead(direct, name) ? 'yes' : 'refused'
     const scope = registryTokens.spend(token)
     if (scope === undefined) return 'unknown'
-    const name = nameIn(pathname)
-    return name === undefined || scope === `repository:${name}:pull` ? 'yes' : 'refused'
+    const isMeant = name === undefined || scope === `repository:${name}:pull`
+    return isMeant && mayRead(holders.get(token) ?? '', name) ? 'yes' : 'refused'
+  }
+
+  const mayRead = (holder: string, name: string | undefined): boolean => {
+    const repository = name?.split('/').slice(0, 2).join('/')
+    return repository === undefined || (manners.readers?.(holder, repository) ?? true)
   }
 
   const serve = (request: Request): void => {

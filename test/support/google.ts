@@ -1,7 +1,11 @@
-import { createSign, createVerify, generateKeyPairSync, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { writeFile } from 'node:fs/promises'
 import type { ServerResponse } from 'node:http'
 import { join } from 'node:path'
+import type { AwsMachine } from './aws-machine.ts'
+import { basicOf } from './canaries.ts'
+import type { KeyPair } from './certificates.ts'
+import { type ClusterIssuer, parseJwt, startClusterIssuer } from './cluster-issuer.ts'
 import {
   answer,
   answerJson,
@@ -9,13 +13,25 @@ import {
   type Recorded,
   startFakeServer,
 } from './fake-server.ts'
+import { account, cloudPlatform, createAccounts, scopesKnown } from './google-accounts.ts'
+import {
+  accessTokenType,
+  audience,
+  awsType,
+  jwtType,
+  openPolicy,
+  type Policy,
+  pool,
+  wrongIn,
+} from './google-provider.ts'
 
 /** How long tokens are good for: time, and uses, after which they are revoked without a word. */
 export type TokenLife = { readonly seconds: number; readonly requests?: number }
 
 /** The tokens that one issuer has given out. */
 export interface Tokens {
-  issue(holder: string): { readonly token: string; readonly seconds: number }
+  /** `most`: seconds that it lives at most. */
+  issue(holder: string, most?: number): { readonly token: string; readonly seconds: number }
   /** Who holds it, if it is good for one more use. */
   spend(token: string): string | undefined
   live(life: TokenLife): void
@@ -27,9 +43,10 @@ export function createTokens(prefix: string, initial: TokenLife): Tokens {
   const known = new Map<string, { holder: string; until: number; left: number }>()
   let life = initial
   return {
-    issue: (holder) => {
+    issue: (holder, most = Number.POSITIVE_INFINITY) => {
       const token = `${prefix}${randomBytes(512).toString('base64url')}`
-      const { seconds, requests = Number.POSITIVE_INFINITY } = life
+      const { requests = Number.POSITIVE_INFINITY } = life
+      const seconds = Math.min(life.seconds, most)
       known.set(token, { holder, until: Date.now() + seconds * 1000, left: requests })
       return { token, seconds }
     },
@@ -53,99 +70,180 @@ export type GoogleOptions = {
    */
   readonly grant: 'direct' | 'impersonation'
   readonly life?: TokenLife
+  /** Of the names of Google's that it stands for, where it is reached by those. */
+  readonly tls?: KeyPair
+  /** Whose role's signatures the provider takes instead of the cluster's tokens. */
+  readonly aws?: AwsMachine
 }
 
+/** What an endpoint answers instead of doing its work: at once, or never. */
+export type Failure =
+  | { readonly status: number; readonly body: unknown; readonly headers?: object }
+  | 'hang'
+
+export type Endpoint = 'sts' | 'impersonation' | 'metadata' | 'oauth'
+
 /**
- * The three services of Google's that give out access tokens: the security token service, the
- * credentials of service accounts, and the metadata server; and the cluster, which signs the tokens of
- * its pods.
+ * The services of Google's that give out access tokens: the security token service, the credentials
+ * of service accounts, OAuth for keys and users, and the metadata server; and the cluster, which signs
+ * the tokens of its pods.
  */
-export interface Google extends Pick<FakeServer, 'requests' | 'count' | 'stop'> {
+export interface Google extends Pick<FakeServer, 'url' | 'port' | 'requests' | 'count' | 'delay'> {
   /** What registries accept. */
   readonly accessTokens: Tokens
   /** For $GCE_METADATA_HOST. */
   readonly metadataHost: string
+  readonly cluster: ClusterIssuer
   /**
    * Writes a pod's projected token and a credential configuration for it, as `gcloud iam
    * workload-identity-pools create-cred-config --credential-source-file` does. The latter's path.
+   * `changes`: fields that are otherwise.
    */
-  configure(directory: string): Promise<string>
+  configure(directory: string, changes?: Readonly<Record<string, unknown>>): Promise<string>
+  /** A token as the kubelet projects it. */
+  projectedToken(claims?: Parameters<ClusterIssuer['sign']>[0] | object): string
+  /** A key of the service account's, as `gcloud iam service-accounts keys create` writes it. */
+  createKey(): Readonly<Record<string, string>>
+  /** All keys made so far are deleted. */
+  deleteKeys(): void
+  /** What `gcloud auth application-default login` writes. */
+  logIn(): Readonly<Record<string, string>>
+  /** All logins so far are revoked. */
+  revokeLogins(): void
+  set(policy: Partial<Policy>): void
+  /** Instead of what it does, until it is told otherwise. */
+  fail(endpoint: Endpoint, failure: Failure | undefined): void
+  /** Nobody answers any more; the cluster goes on. */
+  die(): Promise<void>
+  revive(): Promise<void>
+  stop(): Promise<void>
 }
 
-const pool =
-  '//iam.googleapis.com/projects/123456789/locations/global/workloadIdentityPools/clusters'
-const audience = `${pool}/providers/cluster`
 const subject = 'system:serviceaccount:berth:berth'
-const account = 'berth@my-project.iam.gserviceaccount.com'
-const cloudPlatform = 'https://www.googleapis.com/auth/cloud-platform'
-const jwtType = 'urn:ietf:params:oauth:token-type:jwt'
-const impersonationPath = `/v1/projects/-/serviceAccounts/${account}:generateAccessToken`
+export const principal = `principal:${pool}/subject/${subject}`
+const impersonationPath = /^\/v1\/projects\/-\/serviceAccounts\/([^/:]+):generateAccessToken$/
 
 export async function startGoogle({
   grant,
   life = { seconds: 3600 },
+  tls,
+  aws,
 }: GoogleOptions): Promise<Google> {
-  const cluster = createCluster()
+  const cluster = await startClusterIssuer()
   const accessTokens = createTokens('ya29.c.', life)
   const federated = grant === 'direct' ? accessTokens : createTokens('ya29.d.', life)
+  /** Of tokens that are good for those alone. */
+  const scopes = new Map<string, string>()
+  const accounts = createAccounts()
+  const failures = new Map<Endpoint, Failure>()
+  let policy = openPolicy
 
-  const server = await startFakeServer((request, response) => {
-    const path = request.path.split('?')[0]
-    if (request.method === 'POST' && path === '/v1/token') return exchange(request, response)
-    if (request.method === 'POST' && path === impersonationPath)
-      return impersonate(request, response)
-    if (path?.startsWith('/computeMetadata/')) return metadata(request, response)
+  const server = await startFakeServer(async (request, response) => {
+    const path = request.path.split('?')[0] ?? ''
+    const endpoint = endpointOf(request.method, path)
+    const failure = endpoint && failures.get(endpoint)
+    if (failure === 'hang') return
+    if (failure !== undefined) return answerFailure(response, failure)
+    if (endpoint === 'sts' && path === '/v1/token') return exchange(request, response)
+    if (endpoint === 'sts') return refreshFederated(request, response)
+    if (endpoint === 'impersonation') return impersonate(request, response, path)
+    if (endpoint === 'oauth') return giveByOAuth(request, response)
+    if (endpoint === 'metadata') return metadata(request, response)
     answerJson(response, 404, { error: { code: 404, status: 'NOT_FOUND' } })
-  })
+  }, tls)
 
   /** OAuth 2.0 token exchange (RFC 8693). */
-  const exchange = ({ body }: Recorded, response: ServerResponse): void => {
+  const exchange = async ({ body }: Recorded, response: ServerResponse): Promise<void> => {
     const form = new URLSearchParams(body)
-    const wrong = [
-      form.get('grant_type') !== 'urn:ietf:params:oauth:grant-type:token-exchange' && 'grant_type',
-      form.get('requested_token_type') !== 'urn:ietf:params:oauth:token-type:access_token' &&
-        'requested_token_type',
-      form.get('audience') !== audience && 'audience',
-      form.get('subject_token_type') !== jwtType && 'subject_token_type',
-      !form.get('scope')?.startsWith(cloudPlatform) && 'scope',
-      !cluster.verify(form.get('subject_token') ?? '') && 'subject_token',
-    ].filter(Boolean)
-    if (wrong.length > 0) {
-      const error_description = `The value of ${wrong.join(', ')} is invalid.`
-      return answerJson(response, 400, { error: 'invalid_grant', error_description })
-    }
-    const { token, seconds } = federated.issue(`principal:${pool}/subject/${subject}`)
+    const scope = form.get('scope') ?? ''
+    const [error, error_description] = (await wrongIn(form, { cluster, aws, policy })) ?? []
+    if (error !== undefined) return answerJson(response, 400, { error, error_description })
+    const claims = parseJwt(form.get('subject_token') ?? '')?.claims
+    const holder = `principal:${pool}/subject/${claims?.sub ?? 'arn:aws:sts::1:assumed-role/puller/i-1'}`
+    const { token, seconds } = federated.issue(holder)
+    scopes.set(token, scope)
     answerJson(response, 200, {
       access_token: token,
-      issued_token_type: 'urn:ietf:params:oauth:token-type:access_token',
+      issued_token_type: accessTokenType,
       token_type: 'Bearer',
       expires_in: seconds,
     })
   }
 
-  const impersonate = ({ headers, body }: Recorded, response: ServerResponse): void => {
+  const refreshFederated = ({ headers, body }: Recorded, response: ServerResponse): void => {
+    const form = new URLSearchParams(body)
+    const isClient = headers.authorization === `Basic ${basicOf('client', 'client-secret')}`
+    const known = form.get('grant_type') === 'refresh_token' && isClient
+    if (!known || !accounts.isLoggedIn(form))
+      return answerJson(response, 400, { error: 'invalid_grant', error_description: 'Bad Request' })
+    const { token, seconds } = accessTokens.issue('principal:a user of a workforce')
+    answerJson(response, 200, { access_token: token, expires_in: seconds, token_type: 'Bearer' })
+  }
+
+  const impersonate = (
+    { headers, body }: Recorded,
+    response: ServerResponse,
+    path: string,
+  ): void => {
     const bearer = headers.authorization?.replace(/^Bearer /, '') ?? ''
-    const { scope } = JSON.parse(body) as { scope?: readonly string[] }
-    if (federated.spend(bearer) === undefined || scope === undefined)
-      return answerJson(response, 403, { error: { code: 403, status: 'PERMISSION_DENIED' } })
-    const { token, seconds } = accessTokens.issue(account)
+    const holder = federated.spend(bearer) ?? accessTokens.spend(bearer)
+    if (holder === undefined)
+      return answerGoogle(response, 401, 'UNAUTHENTICATED', {
+        message: 'Request had invalid authentication credentials.',
+      })
+    if ((scopes.get(bearer) ?? cloudPlatform) !== cloudPlatform)
+      return answerGoogle(response, 403, 'PERMISSION_DENIED', {
+        message: 'Request had insufficient authentication scopes.',
+        reason: 'ACCESS_TOKEN_SCOPE_INSUFFICIENT',
+      })
+    const email = impersonationPath.exec(path)?.[1]
+    if (email !== account)
+      return answerGoogle(response, 404, 'NOT_FOUND', {
+        message: `Not found; Gaia id not found for email ${email}`,
+      })
+    if (!policy.impersonators.test(holder))
+      return answerGoogle(response, 403, 'PERMISSION_DENIED', {
+        message:
+          "Permission 'iam.serviceAccounts.getAccessToken' denied on resource (or it may not exist).",
+        reason: 'IAM_PERMISSION_DENIED',
+      })
+    const { scope = [], lifetime = '3600s' } = JSON.parse(body) as {
+      scope?: readonly string[]
+      lifetime?: string
+    }
+    if (scope.length === 0 || !scope.every((one) => scopesKnown.has(one)))
+      return answerGoogle(response, 400, 'INVALID_ARGUMENT', { message: 'Invalid scope.' })
+    const most = Number(/^(\d+)s$/.exec(lifetime)?.[1])
+    if (!(most > 0 && most <= 3600))
+      return answerGoogle(response, 400, 'INVALID_ARGUMENT', {
+        message: 'The access token lifetime cannot exceed 3600 seconds.',
+      })
+    const { token, seconds } = accessTokens.issue(account, most)
     const expireTime = new Date(Date.now() + seconds * 1000).toISOString()
     answerJson(response, 200, { accessToken: token, expireTime })
   }
 
+  const giveByOAuth = ({ body }: Recorded, response: ServerResponse): void => {
+    const form = new URLSearchParams(body)
+    const wrong = accounts.wrongIn(form)
+    if (wrong !== undefined)
+      return answerJson(response, 400, { error: 'invalid_grant', error_description: wrong })
+    const { token, seconds } = accessTokens.issue(account)
+    const scope = parseJwt(form.get('assertion') ?? '')?.claims.scope
+    if (scope !== undefined) scopes.set(token, scope)
+    answerJson(response, 200, { access_token: token, expires_in: seconds, token_type: 'Bearer' })
+  }
+
   const metadata = ({ headers, path }: Recorded, response: ServerResponse): void => {
     const flavor = { 'metadata-flavor': 'Google', server: 'Metadata Server for VM' }
-    if (headers['metadata-flavor'] !== 'Google') return answer(response, 403, flavor)
+    const isOwn = headers['metadata-flavor'] === 'Google' && !headers['x-forwarded-for']
+    if (!isOwn) return answer(response, 403, flavor)
     const asked = path.replace(/^\/computeMetadata\/v1\//, '').replace(/\?.*/, '')
     if (asked === 'instance/service-accounts/default/token') {
       const { token, seconds } = accessTokens.issue(account)
       const body = { access_token: token, expires_in: seconds, token_type: 'Bearer' }
-      return answer(
-        response,
-        200,
-        { ...flavor, 'content-type': 'application/json' },
-        JSON.stringify(body),
-      )
+      const headersOfJson = { ...flavor, 'content-type': 'application/json' }
+      return answer(response, 200, headersOfJson, JSON.stringify(body))
     }
     const texts: Readonly<Record<string, string>> = {
       'instance/service-accounts/default/email': account,
@@ -162,59 +260,84 @@ export async function startGoogle({
     )
   }
 
+  const projectedToken: Google['projectedToken'] = (claims = {}) =>
+    cluster.sign({ aud: [`https:${audience}`], sub: subject, ...claims })
+
   return {
     ...server,
     accessTokens,
     metadataHost: server.host,
-    configure: async (directory) => {
+    cluster,
+    projectedToken,
+    createKey: accounts.createKey,
+    deleteKeys: accounts.deleteKeys,
+    logIn: () => accounts.logIn(server.url),
+    revokeLogins: accounts.revokeLogins,
+    configure: async (directory, changes = {}) => {
       const file = join(directory, 'token')
       const configuration = {
         universe_domain: 'googleapis.com',
         type: 'external_account',
         audience,
-        subject_token_type: jwtType,
+        subject_token_type: aws === undefined ? jwtType : awsType,
         token_url: `${server.url}/v1/token`,
-        credential_source: { file, format: { type: 'text' } },
+        credential_source: aws?.credentialSource ?? { file, format: { type: 'text' } },
         ...(grant === 'direct'
           ? { token_info_url: `${server.url}/v1/introspect` }
-          : { service_account_impersonation_url: server.url + impersonationPath }),
+          : { service_account_impersonation_url: impersonationUrl(server.url) }),
+        ...changes,
       }
-      await writeFile(file, cluster.projectedToken())
-      await writeFile(
-        join(directory, 'credential-configuration.json'),
-        JSON.stringify(configuration, undefined, 2),
-      )
-      return join(directory, 'credential-configuration.json')
+      // As the kubelet does not, and people do: with a newline at the end.
+      await writeFile(file, `${projectedToken()}\n`)
+      const path = join(directory, 'credential-configuration.json')
+      await writeFile(path, JSON.stringify(configuration, undefined, 2))
+      return path
+    },
+    set: (changed) => {
+      policy = { ...policy, ...changed }
+    },
+    fail: (endpoint, failure) => {
+      if (failure === undefined) failures.delete(endpoint)
+      else failures.set(endpoint, failure)
+    },
+    die: server.stop,
+    revive: server.start,
+    stop: async () => {
+      await Promise.all([server.stop(), cluster.stop()])
     },
   }
 }
 
-/** The API server as an issuer of service account tokens, and whoever knows its public key. */
-function createCluster() {
-  const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
-  const encode = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url')
-  const claims = {
-    iss: 'https://kubernetes.default.svc.cluster.local',
-    // The audience of the token has the scheme that the audience of the exchange lacks.
-    aud: [`https:${audience}`],
-    sub: subject,
-  }
+export function impersonationUrl(origin: string, email = account): string {
+  return `${origin}/v1/projects/-/serviceAccounts/${email}:generateAccessToken`
+}
 
-  return {
-    projectedToken: (): string => {
-      const exp = Math.floor(Date.now() / 1000) + 3600
-      const signed = `${encode({ alg: 'RS256', kid: 'test' })}.${encode({ ...claims, exp })}`
-      return `${signed}.${createSign('RSA-SHA256').update(signed).sign(privateKey, 'base64url')}`
-    },
-    verify: (token: string): boolean => {
-      const [header = '', payload = '', signature = ''] = token.split('.')
-      const verifier = createVerify('RSA-SHA256').update(`${header}.${payload}`)
-      if (!verifier.verify(publicKey, signature, 'base64url')) return false
-      const { aud, exp } = JSON.parse(Buffer.from(payload, 'base64url').toString()) as {
-        aud: readonly string[]
-        exp: number
-      }
-      return aud[0] === claims.aud[0] && exp > Date.now() / 1000
-    },
-  }
+function endpointOf(method: string, path: string): Endpoint | undefined {
+  if (path.startsWith('/computeMetadata/')) return 'metadata'
+  if (method !== 'POST') return undefined
+  if (path === '/v1/token' || path === '/v1/oauthtoken') return 'sts'
+  if (path === '/token') return 'oauth'
+  return impersonationPath.test(path) ? 'impersonation' : undefined
+}
+
+function answerFailure(
+  response: ServerResponse,
+  { status, body, headers }: Exclude<Failure, 'hang'>,
+): void {
+  if (typeof body === 'string')
+    return answer(response, status, { 'content-type': 'text/plain', ...headers }, body)
+  answerJson(response, status, body)
+}
+
+/** An error as Google's APIs write it (AIP-193). */
+function answerGoogle(
+  response: ServerResponse,
+  code: number,
+  status: string,
+  { message, reason }: { readonly message: string; readonly reason?: string },
+): void {
+  const details = reason && [
+    { '@type': 'type.googleapis.com/google.rpc.ErrorInfo', reason, domain: 'iam.googleapis.com' },
+  ]
+  answerJson(response, code, { error: { code, message, status, ...(details && { details }) } })
 }

@@ -1,0 +1,32 @@
+import type { gaxios } from 'google-auth-library'
+
+/** How the library speaks HTTP: through the proxies that the environment names. */
+export type Transport = gaxios.Gaxios
+
+/** In milliseconds. Ends before whoever waits gives up, and so can say what did not answer. */
+export const usualDeadline = 9000
+
+/**
+ * What all requests of one exchange go through. The library waits for ever otherwise, and goes on
+ * when nobody waits any more. A failure of Google's is tried twice more, within a second.
+ */
+export async function withTransport<Result>(
+  deadline: number,
+  work: (transport: Transport) => Promise<Result>,
+): Promise<Result> {
+  const { gaxios } = await import('google-auth-library')
+  const end = new AbortController()
+  // A reason other than a time-out, which the library would try again.
+  const timer = setTimeout(
+    () => end.abort(new Error(`no answer within ${deadline / 1000} seconds`)),
+    deadline,
+  )
+  const retryConfig = { retry: 2, noResponseRetries: 1 }
+  const transport = new gaxios.Gaxios({ signal: end.signal, retryConfig })
+  try {
+    return await work(transport)
+  } finally {
+    clearTimeout(timer)
+    end.abort(new Error('nobody waits for it any more'))
+  }
+}

@@ -1,0 +1,40 @@
+import assert from 'node:assert/strict'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { loadConfig } from '../../src/config/config.ts'
+
+let directory: string
+
+before(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'berth-ambient-'))
+})
+after(() => rm(directory, { recursive: true, force: true }))
+
+function ambientIn(environment: Readonly<Record<string, string>>) {
+  return loadConfig({ flags: {}, set: [], environment }).ambient
+}
+
+test("Google's credentials are in the file that is named, else in gcloud's own if there is one", async () => {
+  const CLOUDSDK_CONFIG = join(directory, 'gcloud')
+  assert.equal(ambientIn({ CLOUDSDK_CONFIG }).googleCredentials, undefined)
+  await mkdir(CLOUDSDK_CONFIG)
+  const own = join(CLOUDSDK_CONFIG, 'application_default_credentials.json')
+  await writeFile(own, '{}')
+  assert.equal(ambientIn({ CLOUDSDK_CONFIG }).googleCredentials, own)
+  const GOOGLE_APPLICATION_CREDENTIALS = '/named.json'
+  const named = ambientIn({ CLOUDSDK_CONFIG, GOOGLE_APPLICATION_CREDENTIALS })
+  assert.equal(named.googleCredentials, '/named.json')
+})
+
+test("programs that Google's configurations name get the environment, where they may run at all", () => {
+  const PATH = '/bin'
+  for (const allowed of ['', '0', 'true'])
+    assert.equal(
+      ambientIn({ PATH, GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES: allowed }).googleExecutables,
+      undefined,
+    )
+  const environment = { PATH, GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES: '1' }
+  assert.equal(ambientIn(environment).googleExecutables?.['PATH'], '/bin')
+})
