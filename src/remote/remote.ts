@@ -32,7 +32,6 @@ export type RemoteManifest = { readonly digest: Digest; readonly bytes: Buffer }
 
 export { type Connected, watchConnections } from './connections.ts'
 export type { Greeting } from './greeting.ts'
-export type { Observed } from './observed.ts'
 
 /** A blob under way. Nothing of it is verified. */
 export type RemoteBlob = {
