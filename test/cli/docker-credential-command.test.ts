@@ -113,7 +113,7 @@ suite('docker-credential-berth get', { concurrency: true }, () => {
     const { status, stdout, stderr } = await ask('get', 'us-docker.pkg.dev')
     assert.equal(status, 1)
     assert.match(stdout, /^berth: no credential for us-docker\.pkg\.dev as .*no such pool.*\n$/s)
-    assert.ok(stderr.endsWith(stdout), 'which docker alone shows')
+    assert.equal(stderr, stdout, 'which docker alone shows')
     assert.doesNotMatch(stdout, /not found in native keychain/)
     await canaries.assertUnseen({ texts: [stdout, stderr] })
   })
@@ -198,6 +198,7 @@ suite('docker-credential-berth list', { concurrency: true }, () => {
     const { ask } = await helper(t, { config })
     const { status, stdout, stderr } = await ask('list')
     assert.equal(status, 0)
+    assert.equal(stderr, '')
     assert.deepEqual(JSON.parse(stdout), {
       'one.example': 'first',
       'https://index.docker.io/v1/': 'me',

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
-import { symlink, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { readFile, rm, symlink, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { after, before, suite, type TestContext, test } from 'node:test'
 import { parse, stringify } from 'yaml'
 import { createCanaries } from '../support/canaries.ts'
@@ -239,5 +239,39 @@ suite('berth kubelet-credential-provider --print-config', { concurrency: true },
     assert.equal(status, 1)
     assert.equal(stdout, '')
     assert.match(stderr, /^berth: there is nothing to ask for: .*upstreams\[\]\.credentials/)
+  })
+})
+
+suite('a pod that asks by its own token', { concurrency: true }, () => {
+  /** The node has no token of its own: what the configuration names is not there. */
+  const bare = async (t: TestContext) => {
+    const upstream = await googleUpstream(t, 3600)
+    const tokenFile = join(dirname(upstream.credentials.file), 'token')
+    const token = await readFile(tokenFile, 'utf8')
+    await rm(tokenFile)
+    canaries.add(token)
+    return { token, ...(await provider(t, [upstream])) }
+  }
+  const image = 'us-docker.pkg.dev/project/repository/app'
+
+  test("gets its own account's access token from Google", async (t) => {
+    const { ask, token } = await bare(t)
+    const { status, stdout, stderr } = await ask(request(image, { serviceAccountToken: token }))
+    assert.equal(status, 0, stderr)
+    const { auth, cacheDuration } = JSON.parse(stdout)
+    assert.ok(google.accessTokens.all().includes(auth['us-docker.pkg.dev'].password))
+    assert.match(cacheDuration, /^54m\d+s$/)
+    await canaries.assertUnseen({ texts: [stdout, stderr] })
+  })
+
+  test('is told why Google refused it, without the token, and gets nothing as the node', async (t) => {
+    const { ask, token } = await bare(t)
+    const forged = `${token.slice(0, -8)}AAAAAAAA`
+    canaries.add(forged)
+    const { status, stdout, stderr } = await ask(request(image, { serviceAccountToken: forged }))
+    assert.equal(status, 1)
+    assert.equal(stdout, '')
+    assert.match(stderr, /^berth: no credential for us-docker\.pkg\.dev as /)
+    await canaries.assertUnseen({ texts: [stderr] })
   })
 })
