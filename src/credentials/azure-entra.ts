@@ -161,7 +161,7 @@ function adviceFor(code: string, { tenantId, clientId, proof }: Request): string
 }
 
 function federationAdvice(clientId: string, { iss, sub, aud }: Claims): string {
-  const audience = [aud ?? '?'].flat().join(' ')
+  const audience = (aud ?? ['?']).join(' ')
   const credential = { name: 'berth', issuer: iss ?? '?', subject: sub ?? '?' }
   return `${clientId} needs a federated credential for exactly this token, whose issuer is ${credential.issuer}, subject ${credential.subject} and audience ${audience} (it should be api://AzureADTokenExchange). For a managed identity: az identity federated-credential create --name berth --identity-name IDENTITY --resource-group GROUP --issuer ${credential.issuer} --subject ${credential.subject} --audiences ${audience}. For an application: az ad app federated-credential create --id ${clientId} --parameters '${JSON.stringify({ ...credential, audiences: [audience] })}'. A new one counts after a minute or so`
 }

@@ -1,7 +1,7 @@
 import { z } from 'zod'
-import { CredentialError } from './credential-error.ts'
 import type { Configuration } from './google-configuration.ts'
 import { type FederationOptions, federate } from './google-federation.ts'
+import { byKey } from './google-key.ts'
 import { noToken, type Token, tokenOf } from './google-token.ts'
 
 /** What an impersonated account's own tokens are asked for with. */
@@ -29,32 +29,6 @@ export function exchange(configuration: Configuration, options: FederationOption
     case 'impersonated_service_account':
       return impersonated(configuration, options)
   }
-}
-
-/**
- * In another universe than googleapis.com there is no endpoint for keys: what the key has signed is
- * itself the access token.
- */
-async function byKey(
-  configuration: Extract<Configuration, { type: 'service_account' }>,
-  { transport, scope }: FederationOptions,
-): Promise<Token> {
-  const { JWT } = await import('google-auth-library')
-  const { client_email: email, private_key: key, private_key_id, universe_domain } = configuration
-  const universe = universe_domain ?? googleUniverse
-  const client = new JWT({
-    email,
-    key,
-    scopes: [scope],
-    transporter: transport,
-    universe_domain: universe,
-    ...(private_key_id !== undefined && { keyId: private_key_id }),
-  })
-  if (universe === googleUniverse) return tokenOf(client)
-  const headers = await client.getRequestHeaders()
-  const token = headers.get('authorization')?.replace(/^Bearer /, '')
-  if (!token) throw new CredentialError(`the key of ${email} cannot sign`)
-  return { token, expiry: Date.now() + 3600_000 }
 }
 
 async function byUser(

@@ -53,6 +53,7 @@ const keySchema = z.looseObject({
   private_key: z.string(),
   private_key_id: z.string().optional(),
   universe_domain: z.string().optional(),
+  token_uri: z.url().default('https://oauth2.googleapis.com/token'),
 })
 
 const userSchema = z.looseObject({

@@ -1,8 +1,7 @@
-import { type ChildProcessByStdio, spawn } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
-import type { Readable } from 'node:stream'
 import { z } from 'zod'
 import { CredentialError } from './credential-error.ts'
+import { type Ended, runProgram } from './run-program.ts'
 
 /** The environment that executables run in. */
 export type Environment = Readonly<Record<string, string | undefined>>
@@ -17,8 +16,6 @@ type ExecutableOptions = {
   /** What it is told, beside the environment. */
   readonly variables: Environment
 }
-
-const mostOutput = 1024 * 1024
 
 const answerSchema = z.discriminatedUnion('success', [
   z.looseObject({
@@ -79,49 +76,32 @@ async function run({
 }: ExecutableOptions & { readonly environment: Environment }): Promise<string> {
   const [program = '', ...args] = wordsOf(command)
   const output = outputFile && { GOOGLE_EXTERNAL_ACCOUNT_OUTPUT_FILE: outputFile }
-  const env = { ...environment, ...variables, ...output }
-  // In a group of its own: a shell that is ended would leave behind what it waits for.
-  const child = spawn(program, args, { env, detached: true, stdio: ['ignore', 'pipe', 'ignore'] })
-  const { printed, end } = await ending(child, timeout)
+  const ended = await runProgram({
+    program,
+    args,
+    environment: { ...environment, ...variables, ...output },
+    input: '',
+    patience: timeout,
+  })
   // Whoever says no may do so with a status, too.
-  if (end === 'well' || printed.trimStart().startsWith('{')) return printed
-  throw new CredentialError(`${program} ${end.why}`, { advice: adviceOn(end.why, program) })
+  if (ended.kind === 'ended' && (ended.status === 0 || ended.stdout.trimStart().startsWith('{')))
+    return ended.stdout
+  const why = whyNot(ended)
+  throw new CredentialError(`${program} ${why}`, { advice: adviceOn(why, program) })
 }
-
-type Ending = { readonly printed: string; readonly end: 'well' | { readonly why: string } }
 
 /** Never tells what was printed, which may be the token. */
-function ending(
-  child: ChildProcessByStdio<null, Readable, null>,
-  timeout: number,
-): Promise<Ending> {
-  const { promise, resolve } = Promise.withResolvers<Ending>()
-  let printed = ''
-  const stop = (why: string) => {
-    if (child.pid !== undefined) kill(child.pid)
-    resolve({ printed: '', end: { why } })
+function whyNot(ended: Ended): string {
+  switch (ended.kind) {
+    case 'not-started':
+      return `cannot be run: ${ended.code}`
+    case 'killed':
+      return ended.why
+    case 'ended':
+      return ended.signal === null
+        ? `ended with status ${ended.status}`
+        : `was ended by ${ended.signal}`
   }
-  const timer = setTimeout(() => stop(`did not end within ${timeout / 1000} seconds`), timeout)
-  child.stdout.setEncoding('utf8').on('data', (text: string) => {
-    printed += text
-    if (printed.length > mostOutput) stop('printed far more than a token')
-  })
-  child.on('error', ({ code, message }: NodeJS.ErrnoException) =>
-    stop(`cannot be run: ${code ?? message}`),
-  )
-  child.on('close', (status, signal) => {
-    clearTimeout(timer)
-    const how = signal === null ? `ended with status ${status}` : `was ended by ${signal}`
-    resolve({ printed, end: status === 0 ? 'well' : { why: how } })
-  })
-  return promise.finally(() => clearTimeout(timer))
-}
-
-/** The whole group, which may have ended by itself. */
-function kill(group: number): void {
-  try {
-    process.kill(-group, 'SIGKILL')
-  } catch {}
 }
 
 function adviceOn(why: string, program: string): string {

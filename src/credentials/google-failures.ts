@@ -12,7 +12,7 @@ import {
 import { adviceOnSubjectToken } from './google-sts-advice.ts'
 import type { Origin } from './google-subject-token.ts'
 import { noToken } from './google-token.ts'
-import type { Claims } from './jwt-claims.ts'
+import type { Claims } from './jwt.ts'
 
 /** What is known when an exchange fails. */
 export type Situation = {
@@ -41,14 +41,12 @@ function causeOf({ code }: Refusal, error: unknown): Error {
 }
 
 /** What the library complains of before, or after, it asks anybody. */
-function unforeseen(error: unknown, { configuration, secrets }: Situation): CredentialError {
+function unforeseen(error: unknown, { secrets }: Situation): CredentialError {
   // What it makes of an answer that is a page; the message shows that.
   if (error instanceof TypeError) return noToken()
   const message = error instanceof Error ? error.message : String(error)
   const advice =
-    configuration.type === 'service_account'
-      ? `look whether private_key is whole: a key of ${configuration.client_email} as gcloud iam service-accounts keys create wrote it`
-      : 'look at credential_source in the credential configuration, and at what it speaks of'
+    'look at credential_source in the credential configuration, and at what it speaks of'
   return new CredentialError(withoutSecrets(message, secrets), { advice })
 }
 

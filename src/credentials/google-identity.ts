@@ -1,7 +1,7 @@
 import { type Configuration, impersonatedBy } from './google-configuration.ts'
 import { principalOf } from './google-member.ts'
 import { type Origin, originOf } from './google-subject-token.ts'
-import type { Claims } from './jwt-claims.ts'
+import type { Claims } from './jwt.ts'
 
 type Found = { readonly identity: string; readonly source: string }
 

@@ -1,6 +1,6 @@
 import type { Refusal } from './google-refusal.ts'
 import type { Origin } from './google-subject-token.ts'
-import type { Claims } from './jwt-claims.ts'
+import type { Claims } from './jwt.ts'
 
 type Exchange = {
   /** The provider that the configuration names. */

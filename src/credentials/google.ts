@@ -16,7 +16,7 @@ import { remedyFor } from './google-remedy.ts'
 import type { Token } from './google-token.ts'
 import { usualDeadline, withTransport } from './google-transport.ts'
 import { withWorkloadToken } from './google-workload.ts'
-import { type Claims, readClaims } from './jwt-claims.ts'
+import { type Claims, readClaims } from './jwt.ts'
 
 /** The user name that Artifact Registry's token endpoint wants beside an access token. */
 const username = 'oauth2accesstoken'

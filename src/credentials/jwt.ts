@@ -5,9 +5,10 @@ const claimsSchema = z.looseObject({
   iss: z.string().optional().catch(undefined),
   sub: z.string().optional().catch(undefined),
   aud: z
-    .union([z.string(), z.array(z.string())])
+    .union([z.string().transform((one) => [one]), z.array(z.string())])
     .optional()
     .catch(undefined),
+  /** In seconds since 1970. */
   exp: z.number().optional().catch(undefined),
   iat: z.number().optional().catch(undefined),
   /** Entra's: tenant, object, and application, as its first and its second version name it. */
@@ -19,10 +20,13 @@ const claimsSchema = z.looseObject({
 
 export type Claims = z.infer<typeof claimsSchema>
 
-/** The claims of a JWT, unverified: for messages, and for how long it lives. Undefined for other texts. */
+/**
+ * The claims of a JWT, unverified: good for messages, and for how long it lives, never for decisions.
+ * Undefined for other texts.
+ */
 export function readClaims(token: string): Claims | undefined {
-  const [, payload = '', signature] = token.split('.')
-  if (signature === undefined) return undefined
+  const [, payload = '', signature, ...rest] = token.split('.')
+  if (signature === undefined || rest.length > 0) return undefined
   try {
     return claimsSchema.parse(JSON.parse(Buffer.from(payload, 'base64url').toString('utf8')))
   } catch {

@@ -54,6 +54,7 @@ export function keepFresh(source: CredentialSource, { upstream, telemetry }: Con
     held !== undefined && held.validUntil > performance.now() ? held.credential : undefined
 
   const exchange = (): Promise<Credential> => {
+    clearTimeout(timer)
     running ??= withDeadline(source.fetch())
       .then(keep, fail)
       .finally(() => {
@@ -82,7 +83,7 @@ export function keepFresh(source: CredentialSource, { upstream, telemetry }: Con
     const denied = cause instanceof CredentialError && cause.denied
     const error = new RegistryError(denied ? 'DENIED' : 'UNAVAILABLE', {
       message: `no credential for ${upstream} as ${source.identity()}: ${redact(cause instanceof Error ? cause.message : String(cause))}`,
-      advice: cause instanceof CredentialError ? cause.advice : undefined,
+      advice: cause instanceof CredentialError ? cause.advice && redact(cause.advice) : undefined,
       ...(!denied && { retryAfter: 5 }),
       cause,
     })

@@ -499,8 +499,8 @@ test('an executable that may not run, is missing, fails, hangs or says no is tol
   }
   assert.equal(await complaintOf('echo eyJsecret; exit 3'), `${command} ended with status 3`)
   assert.equal(await complaintOf('kill -9 $$'), `${command} was ended by SIGKILL`)
-  assert.equal(await complaintOf('sleep 30', 1000), `${command} did not end within 1 seconds`)
-  assert.equal(await complaintOf('yes'), `${command} printed far more than a token`)
+  assert.equal(await complaintOf('sleep 30', 1000), `${command} did not answer within 1 seconds`)
+  assert.equal(await complaintOf('yes'), `${command} wrote more than 1048576 bytes`)
   assert.equal(await complaintOf('echo no'), `${command} printed something else than a token`)
   const refusal = `{"version":1,"success":false,"code":"401","message":"not logged in"}`
   assert.equal(
@@ -523,7 +523,7 @@ test('a program that hangs ends with all that it started', async () => {
     /\n/.test(await readFile(pid, 'utf8').catch(() => '')),
   )
   const started = Number(await readFile(pid, 'utf8'))
-  assert.match((await failure).message, /did not end within 2 seconds$/)
+  assert.match((await failure).message, /did not answer within 2 seconds$/)
   await eventually('what it started has ended', () => !isRunning(started))
 })
 

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { X509Certificate } from 'node:crypto'
+import { generateKeyPairSync, verify, X509Certificate } from 'node:crypto'
 import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:https'
 import { tmpdir } from 'node:os'
@@ -21,7 +21,7 @@ import {
   startGoogleByName,
 } from '../support/google-by-name.ts'
 import { audience } from '../support/google-provider.ts'
-import { startWebServer } from '../support/web-server.ts'
+import { sendJson, startWebServer } from '../support/web-server.ts'
 
 const readOnly = 'https://www.googleapis.com/auth/cloud-platform.read-only'
 const whole = 'https://www.googleapis.com/auth/cloud-platform'
@@ -341,6 +341,30 @@ test("a key is exchanged at Google, through the company's proxy (HTTPS_PROXY)", 
   assert.deepEqual(proxy.asked, ['CONNECT oauth2.googleapis.com:443'])
   const [assertion] = formsTo('/token').map((form) => form.get('assertion') ?? '')
   assert.equal(parseJwt(assertion ?? '')?.claims.scope, readOnly)
+})
+
+test('a key is exchanged where it says, for a token of its scope, and signs for nobody else', async () => {
+  const { privateKey, publicKey } = generateKeyPairSync('rsa', {
+    modulusLength: 2048,
+    privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
+    publicKeyEncoding: { type: 'spki', format: 'pem' },
+  })
+  const server = await startWebServer((_seen, response) =>
+    sendJson(response, { access_token: 'ya29.key-token', expires_in: 3599, token_type: 'Bearer' }),
+  )
+  const token_uri = `${server.url}/token`
+  const key = { type: 'service_account', client_email: account, private_key: privateKey, token_uri }
+  const { credential, lifetime } = await sourceOf({ file: await write(key) }).fetch()
+  await server.close()
+  assert.equal(credential.kind === 'access-token' && credential.token, 'ya29.key-token')
+  assertLifetime(lifetime, 3600)
+  const form = new URLSearchParams(server.requests[0]?.body)
+  assert.equal(form.get('grant_type'), 'urn:ietf:params:oauth:grant-type:jwt-bearer')
+  const [header = '', payload = '', signature = ''] = (form.get('assertion') ?? '').split('.')
+  const { iss, aud, scope } = JSON.parse(Buffer.from(payload, 'base64url').toString())
+  assert.deepEqual([iss, aud, scope], [account, token_uri, readOnly])
+  const signed = Buffer.from(`${header}.${payload}`)
+  assert.ok(verify('RSA-SHA256', signed, publicKey, Buffer.from(signature, 'base64url')))
 })
 
 test('a client certificate is shown in the connection, and its chain is the subject token', async (t) => {

@@ -12,6 +12,10 @@ test('the claims of a token are read, whatever else stands beside them', () => {
   assert.deepEqual(readClaims(tokenOf(claims)), claims)
 })
 
+test('one audience is as good as a list of one', () => {
+  assert.deepEqual(readClaims(tokenOf({ aud: 'x' }))?.aud, ['x'])
+})
+
 test('a claim of another type is as good as missing, and the others count', () => {
   const claims = readClaims(tokenOf({ exp: '2', iat: 1, aud: 7 }))
   assert.deepEqual([claims?.exp, claims?.iat, claims?.aud], [undefined, 1, undefined])
@@ -26,6 +30,7 @@ test('what is no token has no claims, and nothing is thrown', () => {
     tokenOf('text'),
     tokenOf(null),
     'e30.e30',
+    'a.b.c.d',
   ])
     assert.equal(readClaims(text), undefined, text)
   fc.assert(fc.property(fc.string(), (text) => readClaims(text) === undefined))
