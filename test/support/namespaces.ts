@@ -1,0 +1,40 @@
+import { readFile } from 'node:fs/promises'
+import { attempt, type Finished, type Program, type RunOptions, run, start } from './programs.ts'
+
+/** Name spaces of a test's own: a machine's network, mounts and processes, without the machine. */
+export interface Namespaces {
+  /** Of its first process, as it is seen from outside. */
+  readonly pid: number
+  /** Runs a program in it that must succeed. What it wrote to standard output. */
+  run(command: readonly string[], options?: RunOptions): Promise<string>
+  attempt(command: readonly string[], options?: RunOptions): Promise<Finished>
+  /** Starts a program in it, which writes to a file. It ends with us, too. */
+  start(command: readonly string[], log: string): Program
+  /** Ends everything that runs in it; its mounts and network devices go with it. */
+  close(): Promise<void>
+}
+
+/** Reaps what its children leave behind, as a first process must. */
+const firstProcess = 'echo ready; sleep infinity & while :; do wait; done'
+
+/** Everything in it ends when we do, however that is. `setup`: lines of bash, run in it at first. */
+export async function startNamespaces(setup = ''): Promise<Namespaces> {
+  const isolation = ['--mount', '--net', '--pid', '--fork', '--kill-child=KILL', '--mount-proc']
+  const script = `set -e\nip link set lo up\n${setup}\n${firstProcess}`
+  const keeper = start(['unshare', ...isolation, '--', 'bash', '-c', script])
+  await keeper.wrote(/^ready$/m)
+  const children = await readFile(`/proc/${keeper.pid}/task/${keeper.pid}/children`, 'utf8')
+  const pid = Number(children.trim())
+  const inside = ['nsenter', `--target=${pid}`, '--mount', '--net', '--pid', '--']
+  const logged = (log: string) => ['bash', '-c', `exec "$@" >>'${log}' 2>&1`, 'bash']
+
+  return {
+    pid,
+    run: (command, options) => run([...inside, ...command], options),
+    attempt: (command, options) => attempt([...inside, ...command], options),
+    // nsenter is the parent of what it starts, and has to take it along when it is killed.
+    start: (command, log) =>
+      start([...inside, 'setpriv', '--pdeathsig=KILL', '--', ...logged(log), ...command]),
+    close: keeper.kill,
+  }
+}
