@@ -29,7 +29,7 @@ RUN mkdir -p /image/opt/berth /image/usr/local/bin /image/usr/share/berth /image
  && chmod 755 /image/usr/local/bin/berth
 
 FROM ${RUNTIME_IMAGE}
-ARG VERSION=0.1.0
+ARG VERSION=
 ARG REVISION=
 ARG SOURCE=
 LABEL org.opencontainers.image.title="Berth" \

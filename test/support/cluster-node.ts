@@ -1,5 +1,5 @@
 import { mkdir, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { stringify } from 'yaml'
 import type { ClusterNetwork } from './cluster-network.ts'
 import { type Namespaces, startNamespaces } from './namespaces.ts'
@@ -92,7 +92,10 @@ export async function startClusterNode(options: Options): Promise<ClusterNode> {
       await writeFile(at('cni/10-bridge.conflist'), JSON.stringify(cniConfig(n, network), null, 2))
       await writeFile(at('etc-containerd/config.toml'), containerdConfig(at))
       await writeFile(at('kubelet.yaml'), stringify(kubeletConfig(at, cgroup)))
-      launch('containerd', [containerd(), '--config', '/etc/containerd/config.toml'])
+      // Its shim is the one beside it, and not that of the other version.
+      const programs = `PATH=${dirname(containerd())}:/usr/sbin:/usr/bin:/sbin:/bin`
+      const arguments_ = ['--config', '/etc/containerd/config.toml']
+      launch('containerd', ['env', programs, containerd(), ...arguments_])
       launch('kubelet', [
         tool('kubelet'),
         `--config=${at('kubelet.yaml')}`,

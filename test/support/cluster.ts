@@ -20,7 +20,7 @@ export interface Cluster {
   kubectl(args: readonly string[], options?: RunOptions): Promise<string>
   /** Applies objects, as YAML or JSON. */
   apply(...objects: readonly unknown[]): Promise<void>
-  helm(version: 3 | 4, args: readonly string[]): Promise<string>
+  helm(version: 3 | 4, args: readonly string[], options?: RunOptions): Promise<string>
   /** Makes an image known to all nodes. */
   importImage(file: string): Promise<void>
   /** kube-proxy on all nodes, in another mode than before if it runs already. */
@@ -114,7 +114,8 @@ function createCluster({ nodes, network, controlPlane, logs, close }: Parts): Cl
       const input = JSON.stringify({ apiVersion: 'v1', kind: 'List', items: objects })
       await kubectl(['apply', '-f', '-'], { input })
     },
-    helm: (version, args) => run([tool(`helm${version}`), ...args], { environment, patience: 300 }),
+    helm: (version, args, options = {}) =>
+      run([tool(`helm${version}`), ...args], { environment, patience: 300, ...options }),
     importImage: async (file) => {
       await Promise.all(nodes.map((node) => node.importImage(file)))
     },

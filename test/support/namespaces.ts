@@ -21,12 +21,13 @@ const firstProcess = 'echo ready; sleep infinity & while :; do wait; done'
 export async function startNamespaces(setup = ''): Promise<Namespaces> {
   const isolation = ['--mount', '--net', '--pid', '--fork', '--kill-child=KILL', '--mount-proc']
   const script = `set -e\nip link set lo up\n${setup}\n${firstProcess}`
-  const keeper = start(['unshare', ...isolation, '--', 'bash', '-c', script])
+  // Without --norc, bash takes a socket as standard input for a login from afar, and reads .bashrc.
+  const keeper = start(['unshare', ...isolation, '--', 'bash', '--norc', '-c', script])
   await keeper.wrote(/^ready$/m)
   const children = await readFile(`/proc/${keeper.pid}/task/${keeper.pid}/children`, 'utf8')
   const pid = Number(children.trim())
   const inside = ['nsenter', `--target=${pid}`, '--mount', '--net', '--pid', '--']
-  const logged = (log: string) => ['bash', '-c', `exec "$@" >>'${log}' 2>&1`, 'bash']
+  const logged = (log: string) => ['sh', '-c', `exec "$@" >>'${log}' 2>&1`, 'sh']
 
   return {
     pid,
