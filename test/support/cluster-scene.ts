@@ -18,7 +18,8 @@ export interface ClusterScene {
   uninstall(helm: 3 | 4): Promise<void>
   /** Starts a pod of an image, and waits until it runs. Rejects, if not, with why. */
   startPod(pod: Pod): Promise<void>
-  removePod(name: string): Promise<void>
+  /** Starts a pod whose image must not be had, and removes it. What kubelet says of the pull. */
+  failPod(pod: Pod): Promise<string>
   /** Runs a test's steps; what the cluster says of itself goes with what they throw. */
   explained(steps: () => Promise<void>): Promise<void>
   close(): Promise<void>
@@ -28,14 +29,15 @@ export type Pod = {
   readonly name: string
   readonly node: ClusterNode
   readonly image: string
-  /** Without the imagePullSecret. */
-  readonly secretless?: boolean
+  /** Its imagePullSecret, if it is another; null: none. */
+  readonly secret?: string | null
 }
 
 export const login: Login = { user: 'kubelet', password: 'client-canary-81d7' }
 /** Where Berth is installed, and where pods are that are pulled through it. */
 export const namespaces = { berth: 'berth', apps: 'apps' } as const
 
+const pullSecret = 'berth-pull'
 const provider = 'projects/123456789/locations/global/workloadIdentityPools/clusters/providers/it'
 const chart = new URL('../../charts/berth', import.meta.url).pathname
 const release = ['berth', chart, '--namespace', namespaces.berth]
@@ -84,8 +86,11 @@ export async function setClusterScene(mode: ProxyMode): Promise<ClusterScene> {
         await cluster.apply(podOf(pod))
         await until(`pod ${pod.name} runs`, () => checkRuns(cluster, pod.name), 90)
       },
-      removePod: async (name) => {
-        await kubectl(['delete', 'pod', '-n', namespaces.apps, name, '--wait'])
+      failPod: async (pod) => {
+        await cluster.apply(podOf(pod))
+        const why = await until(`pod ${pod.name} has no image`, () => whyNot(cluster, pod.name), 90)
+        await kubectl(['delete', 'pod', '-n', namespaces.apps, pod.name, '--wait'])
+        return why
       },
       explained: async (steps) => {
         try {
@@ -102,18 +107,28 @@ export async function setClusterScene(mode: ProxyMode): Promise<ClusterScene> {
   }
 }
 
-async function makeAppsNamespace({ kubectl }: Cluster): Promise<void> {
+async function makeAppsNamespace(cluster: Cluster): Promise<void> {
   const { apps } = namespaces
+  const { kubectl } = cluster
   await kubectl(['create', 'namespace', apps])
-  const input = `${login.password}\n`
-  const secret = await runCommand(['pull-secret', login.user, '-n', apps], { input })
-  await kubectl(['apply', '-f', '-'], { input: secret.stdout })
+  await makePullSecret(cluster, { name: pullSecret, server: 'localhost:30026' })
   await until('there is a default service account', () =>
     kubectl(['get', 'serviceaccount', '-n', apps, 'default']),
   )
 }
 
-function podOf({ name, node, image, secretless = false }: Pod): unknown {
+/** By `berth pull-secret`, for images of `server`. */
+export async function makePullSecret(
+  { kubectl }: Pick<Cluster, 'kubectl'>,
+  { name, server }: { readonly name: string; readonly server: string },
+): Promise<void> {
+  const words = ['pull-secret', login.user, '-n', namespaces.apps, '--name', name]
+  const input = `${login.password}\n`
+  const { stdout } = await runCommand([...words, '--server', server], { input })
+  await kubectl(['apply', '-f', '-'], { input: stdout })
+}
+
+function podOf({ name, node, image, secret = pullSecret }: Pod): unknown {
   return {
     apiVersion: 'v1',
     kind: 'Pod',
@@ -122,7 +137,7 @@ function podOf({ name, node, image, secretless = false }: Pod): unknown {
       nodeName: node.name,
       terminationGracePeriodSeconds: 1,
       containers: [{ name: 'app', image, imagePullPolicy: 'Always', command: idle }],
-      ...(!secretless && { imagePullSecrets: [{ name: 'berth-pull' }] }),
+      ...(secret !== null && { imagePullSecrets: [{ name: secret }] }),
     },
   }
 }
@@ -131,4 +146,11 @@ async function checkRuns({ kubectl }: Cluster, name: string): Promise<void> {
   const path = 'jsonpath={.status.phase} {.status.containerStatuses[*].state}'
   const state = await kubectl(['get', 'pod', '-n', namespaces.apps, name, '-o', path])
   if (!state.startsWith('Running')) throw new Error(state)
+}
+
+async function whyNot({ kubectl }: Cluster, name: string): Promise<string> {
+  const path = 'jsonpath={.status.containerStatuses[*].state.waiting}'
+  const state = await kubectl(['get', 'pod', '-n', namespaces.apps, name, '-o', path])
+  if (!/ErrImagePull|ImagePullBackOff/.test(state)) throw new Error(`its state is ${state}`)
+  return state
 }

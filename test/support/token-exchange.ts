@@ -3,7 +3,7 @@ import { answerJson, type FakeServer, startFakeServer } from './fake-server.ts'
 import { createTokens, type Tokens } from './google.ts'
 
 /** Google's security token service, which believes the tokens of one cluster. */
-export interface TokenExchange extends Pick<FakeServer, 'requests' | 'stop'> {
+export interface TokenExchange extends Pick<FakeServer, 'requests' | 'start' | 'stop'> {
   readonly tokenUrl: string
   /** What registries accept. */
   readonly accessTokens: Tokens
