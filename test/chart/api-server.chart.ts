@@ -91,7 +91,7 @@ suite('a Kubernetes API', () => {
 })
 
 function yaml(objects: readonly unknown[]): string {
-  return objects.map((object) => stringify(object)).join('---\n')
+  return objects.map((object) => stringify(object, { version: '1.1' })).join('---\n')
 }
 
 /** All objects of the kinds that the chart makes. */

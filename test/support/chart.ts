@@ -205,7 +205,8 @@ export function helm(
   environment: Readonly<Record<string, string>> = {},
 ): Promise<Finished> {
   return attempt([tool(program), ...words, ...(values === undefined ? [] : ['--values', '-'])], {
-    input: stringify(values ?? {}),
+    // Helm reads YAML 1.1, to which `yes` is true.
+    input: stringify(values ?? {}, { version: '1.1' }),
     environment: { HOME: tmpdir(), ...environment },
   })
 }
