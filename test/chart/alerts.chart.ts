@@ -72,7 +72,7 @@ const troubles: Readonly<Record<string, Readonly<Record<string, string | undefin
   },
   BerthCredentialFailing: {
     [`berth_token_refreshes_total{${upstream},outcome="success"}`]: '1x180',
-    [`berth_token_refreshes_total{${upstream},outcome="failure"}`]: '_x169 1x10',
+    [`berth_token_refreshes_total{${upstream},outcome="failure"}`]: '0x169 1x10',
   },
   BerthTokenExpiring: { [`berth_token_expiry_timestamp_seconds{${upstream}}`]: '3600x180' },
   BerthStale: {
@@ -80,7 +80,7 @@ const troubles: Readonly<Record<string, Readonly<Record<string, string | undefin
   },
   BerthErrors: { [`berth_http_requests_total{${labels},code="502"}`]: '0x60 0+9x119' },
   BerthCutOff: { [`berth_http_short_responses_total{${labels}}`]: '0x150 0+1x29' },
-  BerthWrongBytes: { [`berth_digest_mismatch_total{${upstream}}`]: '_x150 1x29' },
+  BerthWrongBytes: { [`berth_digest_mismatch_total{${upstream}}`]: '7x150 8x29' },
   BerthCorruption: { [`berth_cache_corruptions_total{${labels}}`]: '0x150 1x29' },
   BerthStorageFailing: { [`berth_cache_storage_failures_total{${labels}}`]: '0x150 0+1x29' },
   BerthCacheTooSmall: { [`berth_cache_evictions_total{${labels}}`]: '0+20x180' },
