@@ -160,9 +160,19 @@ export function valuesSchema(): Schema {
         enabled: yesOrNo,
         runtimes: {
           type: 'array',
-          minItems: 1,
           uniqueItems: true,
           items: { enum: ['containerd', 'k3s', 'rke2', 'docker', 'cri-o'] },
+        },
+        hostPaths: {
+          type: 'array',
+          items: {
+            ...object({
+              path: { type: 'string', pattern: '^/' },
+              type: { enum: ['Directory', 'DirectoryOrCreate', 'File', 'Socket'] },
+              readOnly: yesOrNo,
+            }),
+            required: ['path'],
+          },
         },
         registries: texts,
         server: maybeUrl,
@@ -237,7 +247,8 @@ export function valuesSchema(): Schema {
 /** What no cluster could do, whatever else is set. */
 const impossible = [
   {
-    $comment: 'a listener on each node is a DaemonSet: two pods of a Deployment would want one port',
+    $comment:
+      'a listener on each node is a DaemonSet: two pods of a Deployment would want one port',
     if: valueIs(['exposure', 'mode'], { enum: ['hostPort', 'hostNetwork'] }),
     // biome-ignore lint/suspicious/noThenProperty: it is a keyword of JSON Schema
     then: valueIs(['kind'], { enum: ['', 'DaemonSet'] }),
