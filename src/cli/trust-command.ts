@@ -11,6 +11,7 @@ import {
   type TrustStatus,
 } from '../trust/trust.ts'
 import { UsageError } from './secret-input.ts'
+import { explain } from './start-errors.ts'
 import { runTrust, type TrustService } from './trust.ts'
 
 type Context = { readonly environment: Readonly<Record<string, string | undefined>> }
@@ -145,7 +146,7 @@ function daemonSetOf(
 
 async function once(options: TrustOptions): Promise<void> {
   const trust = createTrust(options)
-  const status = await trust.apply()
+  const status = await explain('--root', trust.apply)
   await trust.close()
   process.stdout.write(describe(status))
   if (!status.ready) process.exitCode = 1
@@ -153,7 +154,7 @@ async function once(options: TrustOptions): Promise<void> {
 
 async function remove(options: TrustOptions): Promise<void> {
   const trust = createTrust(options)
-  const remaining = await trust.undo()
+  const remaining = await explain('--root', trust.undo)
   await trust.close()
   if (remaining.length === 0) return void process.stdout.write('Everything is as it was.\n')
   process.stderr.write(`${remaining.map((line) => `Left: ${line}`).join('\n')}\n`)

@@ -21,14 +21,11 @@ function isRegistryHost(text: string): text is RegistryHost {
   return host.test(text) && !text.includes('..') && URL.canParse(`http://${text}/`)
 }
 
-/** Undefined for what is no plain origin. */
+/** Undefined for what is no plain origin. A port is kept even if it is the usual one. */
 export function parseServer(text: string): Server | undefined {
-  if (!URL.canParse(text)) return undefined
-  const { protocol, host: where, pathname, search, hash, username, password } = new URL(text)
-  const isPlain = pathname === '/' && `${search}${hash}${username}${password}` === ''
-  if (!isPlain || !['http:', 'https:'].includes(protocol) || !isRegistryHost(where))
-    return undefined
-  return { origin: `${protocol}//${where}`, host: where, isTls: protocol === 'https:' }
+  const [, scheme, where = ''] = /^(https?):\/\/([^/]+)\/?$/.exec(text) ?? []
+  if (scheme === undefined || !isRegistryHost(where)) return undefined
+  return { origin: `${scheme}://${where}`, host: where, isTls: scheme === 'https' }
 }
 
 /** What docker and containerd believe to be this machine. */

@@ -11,10 +11,24 @@ export function isMissing(error: unknown): boolean {
   return ['ENOENT', 'ENOTDIR'].includes(errnoOf(error))
 }
 
+/** As if nothing were there. */
+function leadsNowhere(error: unknown): boolean {
+  return isMissing(error) || errnoOf(error) === 'ELOOP'
+}
+
 /** As many as the kernel follows. */
 const mostLinks = 40
 /** Bytes; whatever is larger is no configuration file. */
 const largestText = 1024 * 1024
+
+class LinkError extends Error {
+  override readonly name = 'LinkError'
+  readonly code = 'ELOOP'
+
+  constructor(path: string) {
+    super(`${path}: its symbolic links go in circles`)
+  }
+}
 
 /**
  * A node's file system, mounted at some directory. Paths are the node's own, as `/etc/docker`; links
@@ -23,7 +37,7 @@ const largestText = 1024 * 1024
 export interface Rooted {
   /**
    * Where the path is for us, all links followed but that of its last part. Parts that do not exist
-   * are taken as they are. Rejects where links go in circles.
+   * are taken as they are. Rejects where links go in circles; for all others, nothing is there then.
    */
   locate(path: string): Promise<string>
   /** The same with the last part followed as well. */
@@ -55,7 +69,7 @@ export function createRooted(root: string): Rooted {
         continue
       }
       links += 1
-      if (links > mostLinks) throw new Error(`${path}: its symbolic links go in circles`)
+      if (links > mostLinks) throw new LinkError(path)
       if (target.startsWith('/')) parts.length = 0
       rest.unshift(...target.split('/').filter((piece) => piece !== '' && piece !== '.'))
     }
@@ -66,7 +80,16 @@ export function createRooted(root: string): Rooted {
     try {
       return (await readdir(await follow(path))).toSorted()
     } catch (error) {
-      if (isMissing(error)) return []
+      if (leadsNowhere(error)) return []
+      throw error
+    }
+  }
+
+  const orNothing = async <Result>(path: string, look: (located: string) => Promise<Result>) => {
+    try {
+      return await look(await follow(path))
+    } catch (error) {
+      if (leadsNowhere(error)) return undefined
       throw error
     }
   }
@@ -74,8 +97,8 @@ export function createRooted(root: string): Rooted {
   return {
     follow,
     locate: async (path) => join(await follow(dirname(path)), basename(path)),
-    text: async (path) => readText(await follow(path)),
-    exists: async (path) => (await lstatIfAny(await follow(path))) !== undefined,
+    text: (path) => orNothing(path, readText),
+    exists: async (path) => (await orNothing(path, lstatIfAny)) !== undefined,
     list,
     name: (located) => located.slice(base.length) || '/',
   }

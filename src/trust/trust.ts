@@ -1,4 +1,4 @@
-import { dirname, join } from 'node:path'
+import { dirname } from 'node:path'
 import { LRUCache } from 'lru-cache'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import type { RegistryHost, Server } from './addresses.ts'
@@ -14,10 +14,10 @@ import {
   removeTemporary,
   undoFile,
 } from './node-files.ts'
+import { everywhere, findOurs, writtenTo } from './places.ts'
 import { type Plan, planFor, type Wish } from './plan.ts'
-import { createRooted, lstatIfAny, type Rooted, readText } from './rooted.ts'
-import { directories, findRuntimes, type Runtime } from './runtimes.ts'
-import { authorityFile } from './texts.ts'
+import { createRooted, lstatIfAny, readText } from './rooted.ts'
+import { findRuntimes, type Runtime } from './runtimes.ts'
 
 export {
   isLocalhost,
@@ -129,7 +129,7 @@ export function createTrust(options: TrustOptions): Trust {
 
   const changed = (runtime: string, path: string, outcome: Outcome) => {
     if (outcome.kind === 'unchanged') return
-    if (outcome.kind === 'left') return tell(path, outcome.reason)
+    if (outcome.kind === 'left') return
     metrics.trustChanges.inc({ runtime, change: outcome.kind })
     log.info({ runtime, path, change: outcome.kind }, 'file changed')
   }
@@ -143,7 +143,7 @@ export function createTrust(options: TrustOptions): Trust {
     const statuses: RuntimeStatus[] = []
     const planned = new Set<string>()
     for (const runtime of runtimes) {
-      const plan = missing ? withoutAuthority : await planFor(rooted, runtime, wish)
+      const plan = missing ? withoutAuthority : await planSafely(runtime, wish)
       statuses.push(await applyTo(runtime, plan, planned))
     }
     const settled = runtimes.filter((_, at) => isSettled(statuses[at]))
@@ -158,6 +158,12 @@ export function createTrust(options: TrustOptions): Trust {
     if (runtimes.length === 0) tell('node', trouble.at(-1))
     return status
   }
+
+  const planSafely = (runtime: Runtime, wish: Wish): Promise<Plan> =>
+    planFor(rooted, runtime, wish).catch((error: unknown) => ({
+      ...withoutAuthority,
+      trouble: [error instanceof Error ? error.message : String(error)],
+    }))
 
   /** Adds to `planned` where the files are. */
   const applyTo = async (
@@ -184,7 +190,6 @@ export function createTrust(options: TrustOptions): Trust {
           trouble.push(`${path}: ${outcome.reason}`)
           continue
         }
-        tell(path, undefined)
         ours.set(located, outcome.made)
         files.push({ path, since: await sinceOf(located) })
       } catch (error) {
@@ -208,10 +213,11 @@ export function createTrust(options: TrustOptions): Trust {
 
   /** Ours from before, which are no longer wanted: another registry, a mirror less. */
   const removeOthers = async (runtimes: readonly Runtime[], planned: ReadonlySet<string>) => {
-    const places = await scan(rooted, runtimes.flatMap(writtenTo))
+    const places = await findOurs(rooted, runtimes.flatMap(writtenTo))
     const gone: string[] = []
     for (const path of places.filter((place) => !planned.has(place))) {
       const { outcome, directories: made } = await undoFile(path, owner ?? nobody)
+      if (outcome.kind === 'left') tell(path, outcome.reason)
       changed('node', rooted.name(path), outcome)
       gone.push(...made)
     }
@@ -221,13 +227,9 @@ export function createTrust(options: TrustOptions): Trust {
 
   const undo = async (): Promise<readonly string[]> => {
     const runtimes = await findRuntimes(rooted)
-    const configured = runtimes.flatMap((runtime) =>
-      runtime.kind === 'containerd' ? runtime.config.directories : [],
-    )
-    const everywhere = [...Object.values(directories), ...configured]
     const gone: string[] = []
     const remaining: string[] = []
-    for (const path of await scan(rooted, everywhere)) {
+    for (const path of await findOurs(rooted, everywhere(runtimes))) {
       const name = rooted.name(path)
       try {
         await removeTemporary(dirname(path))
@@ -272,7 +274,7 @@ export function createTrust(options: TrustOptions): Trust {
         })
         if (timer !== undefined) timer = setTimeout(again, every)
       }
-      timer = setTimeout(again, every)
+      timer = setTimeout(again, 0)
     },
     close: async () => {
       clearTimeout(timer)
@@ -300,38 +302,6 @@ async function priorOf(located: string): Promise<string> {
 /** What is not understood may be only half-written: nothing is taken away because of it. */
 function isSettled(status: RuntimeStatus | undefined): boolean {
   return status !== undefined && status.files.length > 0 && status.trouble.length === 0
-}
-
-function writtenTo(runtime: Runtime): readonly string[] {
-  switch (runtime.kind) {
-    case 'containerd':
-      return runtime.directory === undefined ? [] : [runtime.directory]
-    case 'docker':
-      return [directories.docker]
-    case 'containers':
-      return [directories.containers, directories.dropIns]
-  }
-}
-
-/** Where files of ours are, or were; as they are located. */
-async function scan(rooted: Rooted, roots: readonly string[]): Promise<readonly string[]> {
-  const found = new Set<string>()
-  for (const root of new Set(roots)) {
-    for (const name of await rooted.list(root)) {
-      if (isOurs(name)) found.add(await rooted.locate(join(root, bare(name))))
-      for (const below of await rooted.list(join(root, name)))
-        if (isOurs(below)) found.add(await rooted.locate(join(root, name, bare(below))))
-    }
-  }
-  return [...found]
-}
-
-function bare(name: string): string {
-  return name.endsWith(beforeEnding) ? name.slice(0, -beforeEnding.length) : name
-}
-
-function isOurs(name: string): boolean {
-  return ['hosts.toml', authorityFile].includes(bare(name)) || /^berth-.*\.conf$/.test(bare(name))
 }
 
 async function sinceOf(located: string): Promise<string> {
