@@ -11,11 +11,16 @@ type Ours = {
 }
 
 /**
- * `hosts.toml` for images that name us. The address is in `server` alone: containerd would go on from a
- * `[host]` that does not answer to the server, and without one to localhost by TLS, unverified.
+ * `hosts.toml` for images that name us. containerd goes on from a `[host]` to the server, and without
+ * one to localhost by TLS, unverified; so we are the server as well, but only for pushes, and are not
+ * asked everything twice. Without a `[host]`, containerd 1.6 does not understand the file.
  */
 export function ownHosts({ server, hasAuthority }: Ours): string {
-  return stringify({ server: server.origin, ...ownHost(hasAuthority) })
+  return stringify({
+    server: server.origin,
+    ...hostFor(['push'], hasAuthority),
+    host: { [server.origin]: hostFor(['pull', 'resolve'], hasAuthority) },
+  })
 }
 
 /**
@@ -30,7 +35,7 @@ export function mirrorHosts(registry: RegistryHost, ours: Ours, prior = ''): str
     server: originOf(registry),
     ...rest,
     host: Object.fromEntries<TomlValue>([
-      [ours.server.origin, ownHost(ours.hasAuthority)],
+      [ours.server.origin, hostFor(['pull', 'resolve'], ours.hasAuthority)],
       ...others.map(([name, value]): [string, TomlValue] => [name, value as TomlValue]),
     ]),
   })
@@ -52,8 +57,8 @@ export function mirrorRegistry(registry: RegistryHost, { host, isTls }: Server):
   return stringify({ registry: [{ prefix: registry, location: registry, mirror: [mirror] }] })
 }
 
-function ownHost(hasAuthority: boolean): TomlTable {
-  return { capabilities: ['pull', 'resolve'], ...(hasAuthority && { ca: authorityFile }) }
+function hostFor(capabilities: readonly string[], hasAuthority: boolean): TomlTable {
+  return { capabilities: [...capabilities], ...(hasAuthority && { ca: authorityFile }) }
 }
 
 function parseOrNothing(text: string): TomlTable {

@@ -40,7 +40,8 @@ suite('what is written', () => {
     )
     assert.deepEqual(await tableOf(root, ours), {
       server: 'http://localhost:30026',
-      capabilities: ['pull', 'resolve'],
+      capabilities: ['push'],
+      host: { 'http://localhost:30026': { capabilities: ['pull', 'resolve'] } },
     })
     assert.equal((await stat(join(root, ours))).mode & 0o777, 0o644)
     assert.deepEqual(await trust.undo(), [])
@@ -66,7 +67,11 @@ suite('what is written', () => {
     assert.equal(ready, true)
     assert.ok(Date.parse(String(authorityExpires)) > Date.now())
     const directory = 'etc/containerd/certs.d/registry.example_5000_'
-    assert.equal((await tableOf(root, `${directory}/hosts.toml`))['ca'], 'berth-ca.crt')
+    const { ca, host } = await tableOf(root, `${directory}/hosts.toml`)
+    assert.deepEqual(
+      [ca, host['https://registry.example:5000'].ca],
+      ['berth-ca.crt', 'berth-ca.crt'],
+    )
     for (const path of [
       `${directory}/berth-ca.crt`,
       'etc/docker/certs.d/registry.example:5000/berth-ca.crt',

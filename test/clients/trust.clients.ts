@@ -1,0 +1,183 @@
+import assert from 'node:assert/strict'
+import { randomInt } from 'node:crypto'
+import { chmod, copyFile, mkdir, readFile, symlink, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, type TestContext, test } from 'node:test'
+import { eventually } from '../support/berth.ts'
+import { startBerthProcess } from '../support/berth-process.ts'
+import { type Authority, createAuthority } from '../support/certificates.ts'
+import { runCommand } from '../support/command.ts'
+import { startContainerd } from '../support/containerd.ts'
+import { createCri } from '../support/cri.ts'
+import { ownDirectory } from '../support/directory.ts'
+import { htpasswdLine } from '../support/docker-registry.ts'
+import { picture } from '../support/node-root.ts'
+import { tool } from '../support/programs.ts'
+import { login, mirrored, repository, setScene } from '../support/scene.ts'
+import { startTap } from '../support/tap.ts'
+import { startTrust } from '../support/trust.ts'
+import { dockerRegistryUpstream } from '../support/upstreams.ts'
+
+const runtimes = [
+  { name: "Debian's containerd 1.6", program: '/usr/bin/containerd', version: 2 },
+  { name: 'containerd 2', program: tool('containerd'), version: 3 },
+] as const
+
+type Kind = (typeof runtimes)[number]
+
+/**
+ * A containerd whose directory is the root of a node. It knows one name more, of a registry that is
+ * not localhost, since that one is believed without a certificate.
+ */
+async function startNode(t: TestContext, { program, version }: Kind, address = '127.0.0.1') {
+  const root = await ownDirectory(t)
+  const wrapper = join(root, 'containerd')
+  await writeFile(join(root, 'hosts'), `127.0.0.1 localhost\n${address} ${mirrored}\n`)
+  await writeFile(
+    wrapper,
+    `#!/bin/sh\nmount --bind ${root}/hosts /etc/hosts && exec ${program} "$@"\n`,
+  )
+  await chmod(wrapper, 0o755)
+  const daemon = await startContainerd({ program: wrapper, directory: root, version })
+  t.after(daemon.close)
+  const plugin = version === 2 ? 'io.containerd.grpc.v1.cri' : 'io.containerd.cri.v1.images'
+  await mkdir(join(root, 'etc/containerd'), { recursive: true })
+  await writeFile(
+    join(root, 'etc/containerd/config.toml'),
+    `version = ${version}\n[plugins."${plugin}".registry]\nconfig_path = "/certs.d"\n`,
+  )
+  await mkdir(join(root, 'run/containerd'), { recursive: true })
+  await symlink('/containerd.sock', join(root, 'run/containerd/containerd.sock'))
+  const cri = createCri(daemon.socket)
+  return {
+    root,
+    certificates: daemon.certificates,
+    pull: (host: string, tag: string) => cri.pullImage(`${host}/${repository}:${tag}`, login),
+    output: daemon.output,
+  }
+}
+
+type Tls = { readonly certificate: string; readonly key: string }
+
+async function issueTo({ certificate, key }: Tls, authority: Authority, names: readonly string[]) {
+  const pair = await authority.issue(names)
+  await writeFile(key, pair.key)
+  await writeFile(certificate, pair.certificate)
+}
+
+async function tlsFiles(t: TestContext): Promise<Tls> {
+  const directory = await ownDirectory(t)
+  return { certificate: join(directory, 'tls.crt'), key: join(directory, 'tls.key') }
+}
+
+async function authorityOf(t: TestContext, name: string): Promise<Authority> {
+  const authority = await createAuthority(name)
+  t.after(() => authority.remove())
+  return authority
+}
+
+for (const kind of runtimes) {
+  describe(`berth trust for ${kind.name}`, () => {
+    test('plain HTTP is spoken at once, to where localhost is led', async (t) => {
+      const scene = await setScene(await dockerRegistryUpstream())
+      t.after(scene.close)
+      const tap = await startTap(scene.berth.host)
+      t.after(tap.close)
+      const node = await startNode(t, kind)
+      const before = await picture(node.certificates)
+      const server = `http://${tap.host.replace('localhost', '127.0.0.1')}`
+      const trust = await startTrust(['--root', node.root, '--server', server])
+      await trust.settled()
+      const { runtimes } = await trust.status()
+      assert.match(runtimes[0]?.version ?? '', kind.version === 2 ? /^1\.6\./ : /^2\./)
+
+      await node.pull('localhost:30026', 'image')
+      assert.ok(tap.begun.plain > 0)
+      assert.equal(tap.begun.tls, 0, 'TLS was tried')
+      await trust.stop()
+      assert.notDeepEqual(await picture(node.certificates), before, 'a stop leaves the files')
+      assert.equal((await runCommand(['trust', '--root', node.root, '--remove'])).status, 0)
+      assert.deepEqual(await picture(node.certificates), before)
+    })
+
+    test('TLS is believed by our authority alone, and by its successor, without a restart', async (t) => {
+      const tls = await tlsFiles(t)
+      const [first, second] = [await authorityOf(t, 'first'), await authorityOf(t, 'second')]
+      const names = [`DNS:${mirrored}`, 'DNS:localhost']
+      await issueTo(tls, first, names)
+      const scene = await setScene(await dockerRegistryUpstream(), { tls })
+      t.after(scene.close)
+      const node = await startNode(t, kind)
+      const before = await picture(node.certificates)
+      const registry = scene.berth.host.replace('localhost', mirrored)
+      const ca = join(await ownDirectory(t), 'ca.crt')
+      await copyFile(first.file, ca)
+      const unknown = /certificate signed by unknown authority/
+      await assert.rejects(node.pull(registry, 'image'), unknown)
+
+      const trust = await startTrust(['--root', node.root, '--registry', registry, '--ca', ca])
+      await trust.settled()
+      await node.pull(registry, 'image')
+
+      await issueTo(tls, second, names)
+      await eventually('the new certificate is in force', () =>
+        scene.berth.output().includes('"msg":"files changed and are in force"'),
+      )
+      await assert.rejects(node.pull(registry, 'index'), unknown)
+      await copyFile(second.file, ca)
+      await eventually('the new authority is on the node', () =>
+        trust.command.stdout().includes('"change":"renewed"'),
+      )
+      await node.pull(registry, 'index')
+
+      await trust.stop()
+      assert.equal((await runCommand(['trust', '--root', node.root, '--remove'])).status, 0)
+      assert.deepEqual(await picture(node.certificates), before)
+      await assert.rejects(node.pull(registry, 'image'), unknown)
+    })
+
+    test('a mirror is asked first, and the registry itself when it is down', async (t) => {
+      const upstream = await dockerRegistryUpstream()
+      const scene = await setScene(upstream)
+      t.after(scene.close)
+      const tls = await tlsFiles(t)
+      const authority = await authorityOf(t, 'origin')
+      await issueTo(tls, authority, [`DNS:${mirrored}`])
+      const htpasswd = join(await ownDirectory(t), 'htpasswd')
+      await writeFile(htpasswd, await htpasswdLine(login))
+      // An address of its own, where nobody else has this port.
+      const address = `127.${randomInt(1, 255)}.${randomInt(1, 255)}.${randomInt(1, 255)}`
+      const origin = await startBerthProcess({
+        listen: `${address}:443`,
+        tls,
+        auth: { htpasswd },
+        upstreams: [upstream.config],
+      })
+      t.after(origin.close)
+      const node = await startNode(t, kind, address)
+      // As somebody may have told the node of a registry's authority.
+      const theirs = join(node.certificates, mirrored, 'hosts.toml')
+      await mkdir(join(node.certificates, mirrored))
+      await writeFile(theirs, `server = "https://${mirrored}"\nca = "${authority.file}"\n`)
+      const before = await picture(node.certificates)
+      const server = `http://${scene.berth.host}`
+      const trust = await startTrust([
+        ...['--root', node.root, '--server', server, '--mirror', mirrored],
+      ])
+      await trust.settled()
+
+      await node.pull(mirrored, 'image')
+      assert.equal(origin.requests().length, 0, 'the registry itself was asked')
+      const asked = scene.berth.requests().map((request) => String(request['repository']))
+      assert.ok(asked.some((name) => name.startsWith(`${mirrored}/`)))
+
+      await scene.berth.close()
+      await node.pull(mirrored, 'index')
+      assert.ok(origin.requests().length > 0)
+      await trust.stop()
+      assert.equal((await runCommand(['trust', '--root', node.root, '--remove'])).status, 0)
+      assert.deepEqual(await picture(node.certificates), before)
+      assert.match(await readFile(theirs, 'utf8'), /^server = /)
+    })
+  })
+}
