@@ -34,6 +34,7 @@ export async function startTrust(
   environment: Readonly<Record<string, string>> = {},
 ): Promise<TrustProcess> {
   const command = startCommand(['trust', '--admin', '127.0.0.1:0', ...args], { environment })
+  process.once('exit', () => command.signal('SIGKILL'))
   const [, port] = await command.wrote(/"port":(\d+)\}\].*"msg":"following the node"/)
   const get = (path: string) => fetch(`http://127.0.0.1:${port}${path}`)
   const status = async () => (await (await get('/status')).json()) as Status

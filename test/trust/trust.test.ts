@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { copyFile, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { copyFile, link, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { suite, type TestContext, test } from 'node:test'
 import { parse } from 'smol-toml'
@@ -326,7 +326,6 @@ suite('what is in the way', () => {
   test('what a kill left behind is removed, and a takeover that it cut short goes on', async (t) => {
     const root = await makeRoot(t, { ...configured, [ours]: 'server = "http://first"\n' })
     const before = await picture(root)
-    const { link } = await import('node:fs/promises')
     await link(join(root, ours), join(root, `${ours}.before-berth-trust`))
     await writeFile(join(root, ours, '../.hosts.toml.x.berth-trust-new'), 'half')
     const { trust } = trustFor(root)
