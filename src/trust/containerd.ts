@@ -57,25 +57,27 @@ export function linesToAdd(format: number, directory: string): string {
 }
 
 /**
- * The directory of a registry's own below one of `config_path`. containerd takes the first that exists
- * of `HOST_PORT_`, `HOST:PORT` and `_default` (core/remotes/docker/config, hostPaths): one that is
- * there already, or the first, before which none can come.
+ * Where a registry is looked for below one directory of `config_path`; the first that exists is taken
+ * (core/remotes/docker/config, hostPaths).
  */
+export function hostDirectories(directory: string, registry: RegistryHost): readonly string[] {
+  const colon = registry.lastIndexOf(':')
+  const names =
+    colon > 0 && !registry.endsWith(']')
+      ? [`${registry.slice(0, colon)}_${registry.slice(colon + 1)}_`, registry, '_default']
+      : [registry, '_default']
+  return names.map((name) => join(directory, name))
+}
+
+/** The registry's own: one that is there already, or the first, before which none can come. */
 export async function hostDirectory(
   rooted: Rooted,
   directory: string,
   registry: RegistryHost,
 ): Promise<string> {
-  const colon = registry.lastIndexOf(':')
-  const first =
-    colon > 0 && !registry.endsWith(']')
-      ? `${registry.slice(0, colon)}_${registry.slice(colon + 1)}_`
-      : registry
-  const isOnlySecond =
-    first !== registry &&
-    !(await rooted.exists(join(directory, first))) &&
-    (await rooted.exists(join(directory, registry)))
-  return join(directory, isOnlySecond ? registry : first)
+  const own = hostDirectories(directory, registry).slice(0, -1)
+  for (const each of own) if (await rooted.exists(each)) return each
+  return own[0] ?? join(directory, registry)
 }
 
 /** The main file's first; imports, which may be patterns, come after who imports them. */

@@ -26,7 +26,7 @@ export {
   type RegistryHost,
   type Server,
 } from './addresses.ts'
-export { hostDirectory } from './containerd.ts'
+export { type Asked, type Endpoint, endpointsOf, usualEndpoint } from './endpoints.ts'
 export { createRooted, type Rooted } from './rooted.ts'
 export { findRuntimes, type Runtime } from './runtimes.ts'
 

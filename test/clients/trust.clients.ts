@@ -29,19 +29,24 @@ type Kind = (typeof runtimes)[number]
  * A containerd whose directory is the root of a node. It knows one name more, of a registry that is
  * not localhost, since that one is believed without a certificate.
  */
-async function startNode(t: TestContext, { program, version }: Kind, address = '127.0.0.1') {
+async function startNode(
+  t: TestContext,
+  { program, version }: Kind,
+  address = '127.0.0.1',
+  localhost = '127.0.0.1',
+) {
   const root = await ownDirectory(t)
   const wrapper = join(root, 'containerd')
-  await writeFile(join(root, 'hosts'), `127.0.0.1 localhost\n${address} ${mirrored}\n`)
+  await mkdir(join(root, 'etc/containerd'), { recursive: true })
+  await writeFile(join(root, 'etc/hosts'), `${localhost} localhost\n${address} ${mirrored}\n`)
   await writeFile(
     wrapper,
-    `#!/bin/sh\nmount --bind ${root}/hosts /etc/hosts && exec ${program} "$@"\n`,
+    `#!/bin/sh\nmount --bind ${root}/etc/hosts /etc/hosts && exec ${program} "$@"\n`,
   )
   await chmod(wrapper, 0o755)
   const daemon = await startContainerd({ program: wrapper, directory: root, version })
   t.after(daemon.close)
   const plugin = version === 2 ? 'io.containerd.grpc.v1.cri' : 'io.containerd.cri.v1.images'
-  await mkdir(join(root, 'etc/containerd'), { recursive: true })
   await writeFile(
     join(root, 'etc/containerd/config.toml'),
     `version = ${version}\n[plugins."${plugin}".registry]\nconfig_path = "/certs.d"\n`,
@@ -179,5 +184,71 @@ for (const kind of runtimes) {
       assert.deepEqual(await picture(node.certificates), before)
       assert.match(await readFile(theirs, 'utf8'), /^server = /)
     })
+  })
+}
+
+/** One way in which a registry may be there for a node, or not. */
+type Layout = {
+  readonly name: string
+  /** What Berth listens on, and what localhost is on the node. */
+  readonly listen: string
+  readonly localhost: string
+  /** What `berth trust` is told before. */
+  readonly trust?: (port: number) => readonly string[]
+  readonly works: boolean
+}
+
+const layouts: readonly Layout[] = [
+  { name: 'on 127.0.0.1', listen: '127.0.0.1', localhost: '127.0.0.1', works: true },
+  { name: 'on ::1, which localhost is', listen: '[::1]', localhost: '::1', works: true },
+  { name: 'on ::1, which localhost is not', listen: '[::1]', localhost: '127.0.0.1', works: false },
+  { name: "on the node's own address", listen: '127.0.0.5', localhost: '127.0.0.1', works: false },
+  {
+    name: "on the node's own address, where the runtime is led",
+    listen: '127.0.0.5',
+    localhost: '127.0.0.1',
+    trust: (port) => ['--server', `http://127.0.0.5:${port}`],
+    works: true,
+  },
+  {
+    name: 'on 127.0.0.1, from where the runtime is led away',
+    listen: '127.0.0.1',
+    localhost: '127.0.0.1',
+    trust: (port) => ['--server', `http://127.0.0.5:${port}`],
+    works: false,
+  },
+  {
+    name: 'on 127.0.0.1, which the runtime takes for TLS',
+    listen: '127.0.0.1',
+    localhost: '127.0.0.1',
+    trust: (port) => ['--server', `https://127.0.0.1:${port}`],
+    works: false,
+  },
+]
+
+for (const kind of runtimes) {
+  describe(`berth doctor node is right about ${kind.name}`, () => {
+    for (const { name, listen, localhost, trust, works } of layouts)
+      test(`with Berth ${name}`, async (t) => {
+        const port = randomInt(11_000, 20_000)
+        const scene = await setScene(await dockerRegistryUpstream(), {
+          listen: `${listen}:${port}`,
+        })
+        t.after(scene.close)
+        const node = await startNode(t, kind, '127.0.0.1', localhost)
+        const registry = `localhost:${port}`
+        const common = ['--root', node.root, '--registry', registry]
+        if (trust !== undefined) {
+          const done = await runCommand(['trust', ...common, '--once', ...trust(port)])
+          assert.equal(done.status, 0, done.stdout)
+        }
+        const doctor = await runCommand(['doctor', 'node', ...common, '--node-ip', '127.0.0.5'])
+        const pulled = await node.pull(registry, 'image').then(
+          () => true,
+          () => false,
+        )
+        assert.equal(pulled, works, 'what a pull does')
+        assert.equal(doctor.status === 0, works, doctor.stdout)
+      })
   })
 }
