@@ -77,7 +77,7 @@ export async function runTrust(options: Options): Promise<TrustService> {
 }
 
 /** Not ready as long as no runtime of the node can pull. */
-export function readinessOf(status: TrustStatus, stopping: boolean): Readiness {
+function readinessOf(status: TrustStatus, stopping: boolean): Readiness {
   const own = [...(stopping ? ['shutting down'] : []), ...status.trouble]
   const runtimes = status.runtimes.map(({ runtime, served, trouble }) => [
     runtime,

@@ -2,7 +2,7 @@ import { X509Certificate } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 
 /** Whom a runtime is to believe. */
-export type Authority = {
+type Authority = {
   readonly pem: string
   /** Milliseconds since 1970, of the certificate that expires first. */
   readonly expires: number
@@ -11,7 +11,7 @@ export type Authority = {
 const certificate = /-----BEGIN CERTIFICATE-----[\s\S]{1,100000}?-----END CERTIFICATE-----/g
 
 /** @throws Error when the text has no certificate, or a broken one. */
-export function parseAuthority(text: string): Authority {
+function parseAuthority(text: string): Authority {
   // Only the certificates: a key in the same file has no business on every node.
   const blocks = text.match(certificate) ?? []
   if (blocks.length === 0) throw new Error('it holds no certificate (PEM)')

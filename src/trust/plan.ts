@@ -13,7 +13,7 @@ export type Wish = {
   readonly authority: string | undefined
 }
 
-export type PlannedFile = {
+type PlannedFile = {
   /** The node's path. */
   readonly path: string
   /** What is there before us may be part of it. */

@@ -31,7 +31,7 @@ export { createRooted, type Rooted } from './rooted.ts'
 export { findRuntimes, type Runtime } from './runtimes.ts'
 
 /** What is known of one runtime. */
-export type RuntimeStatus = {
+type RuntimeStatus = {
   readonly runtime: Runtime['name']
   readonly version: string | undefined
   /** Its own configuration, and the directory in which it looks for `hosts.toml`, where it has them. */
