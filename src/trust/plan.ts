@@ -120,24 +120,36 @@ function planContainers(name: 'cri-o' | 'podman', wish: Wish): Plan {
   const files: PlannedFile[] = []
   for (const { registry, server } of wish.registries) {
     if (isSigned(server, wish)) files.push(authorityIn(directories.containers, server.host, wish))
-    if (!server.isTls || registry !== server.host)
+    if (!server.isTls || !isNamed({ registry, server }))
       files.push(dropIn(registry, ownRegistry(registry, server)))
   }
   const server = wish.registries[0]?.server
   if (server !== undefined)
     for (const mirror of wish.mirrors) files.push(dropIn(mirror, mirrorRegistry(mirror, server)))
-  const hasDropIn = files.some(({ path }) => path.endsWith('.conf'))
-  const notes =
-    name === 'cri-o' && hasDropIn
+  const isReloaded = name === 'cri-o' && files.some(({ path }) => path.endsWith('.conf'))
+  const isLed = wish.mirrors.length > 0 || wish.registries.some((each) => !isNamed(each))
+  const notes = [
+    ...(isReloaded
       ? ['cri-o reads registries.conf.d when it is reloaded (SIGHUP), or by auto_reload_registries']
-      : []
+      : []),
+    // containers/image drops a pull's credentials at any other host (docker_image_src.go).
+    ...(isLed
+      ? [
+          `${name} shows a pod's imagePullSecret to the host that the image names and to no other: where it is led to us, pulls are anonymous or by the node's own auth file`,
+        ]
+      : []),
+  ]
   return { files, serves: true, trouble: [], notes }
 }
 
 const nothing: Plan = { files: [], serves: false, trouble: [], notes: [] }
 
-function isDirect({ registry, server }: Wish['registries'][number]): boolean {
-  return registry === server.host && isLocalhost(registry)
+function isDirect(each: Wish['registries'][number]): boolean {
+  return isNamed(each) && isLocalhost(each.registry)
+}
+
+function isNamed({ registry, server }: Wish['registries'][number]): boolean {
+  return registry === server.host
 }
 
 function isSigned(server: Server, { authority }: Wish): boolean {

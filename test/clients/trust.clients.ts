@@ -25,31 +25,36 @@ const runtimes = [
 
 type Kind = (typeof runtimes)[number]
 
+type NodeOptions = {
+  /** Of the registry that is not localhost. */
+  readonly address?: string
+  readonly localhost?: string
+  /** Neither containerd nor its configuration on the node says where `hosts.toml` files are. */
+  readonly withoutPath?: boolean
+}
+
 /**
  * A containerd whose directory is the root of a node. It knows one name more, of a registry that is
  * not localhost, since that one is believed without a certificate.
  */
-async function startNode(
-  t: TestContext,
-  { program, version }: Kind,
-  address = '127.0.0.1',
-  localhost = '127.0.0.1',
-) {
+async function startNode(t: TestContext, { program, version }: Kind, options: NodeOptions = {}) {
+  const { address = '127.0.0.1', localhost = '127.0.0.1', withoutPath = false } = options
   const root = await ownDirectory(t)
   const wrapper = join(root, 'containerd')
-  await mkdir(join(root, 'etc/containerd'), { recursive: true })
+  await mkdir(join(root, 'etc/containerd/certs.d'), { recursive: true })
   await writeFile(join(root, 'etc/hosts'), `${localhost} localhost\n${address} ${mirrored}\n`)
-  await writeFile(
-    wrapper,
-    `#!/bin/sh\nmount --bind ${root}/etc/hosts /etc/hosts && exec ${program} "$@"\n`,
+  const mounts = ['hosts', 'containerd'].map(
+    (name) => `mount --bind ${root}/etc/${name} /etc/${name}`,
   )
+  await writeFile(wrapper, `#!/bin/sh\n${mounts.join(' && ')} && exec ${program} "$@"\n`)
   await chmod(wrapper, 0o755)
-  const daemon = await startContainerd({ program: wrapper, directory: root, version })
+  const daemon = await startContainerd({ program: wrapper, directory: root, version, withoutPath })
   t.after(daemon.close)
   const plugin = version === 2 ? 'io.containerd.grpc.v1.cri' : 'io.containerd.cri.v1.images'
+  const path = `[plugins."${plugin}".registry]\nconfig_path = "/certs.d"\n`
   await writeFile(
     join(root, 'etc/containerd/config.toml'),
-    `version = ${version}\n[plugins."${plugin}".registry]\nconfig_path = "/certs.d"\n`,
+    `version = ${version}\n${withoutPath ? '' : path}`,
   )
   await mkdir(join(root, 'run/containerd'), { recursive: true })
   await symlink('/containerd.sock', join(root, 'run/containerd/containerd.sock'))
@@ -159,7 +164,7 @@ for (const kind of runtimes) {
         upstreams: [upstream.config],
       })
       t.after(origin.close)
-      const node = await startNode(t, kind, address)
+      const node = await startNode(t, kind, { address })
       // As somebody may have told the node of a registry's authority.
       const theirs = join(node.certificates, mirrored, 'hosts.toml')
       await mkdir(join(node.certificates, mirrored))
@@ -186,6 +191,34 @@ for (const kind of runtimes) {
     })
   })
 }
+
+test('containerd 2.2 and later is found to look in certs.d by itself', async (t) => {
+  const scene = await setScene(await dockerRegistryUpstream())
+  t.after(scene.close)
+  const tap = await startTap(scene.berth.host)
+  t.after(tap.close)
+  const node = await startNode(t, runtimes[1], { withoutPath: true })
+  const args = ['--root', node.root, '--server', `http://${tap.host}`, '--once']
+  const { status, stdout } = await runCommand(['trust', ...args])
+  assert.equal(status, 0, stdout)
+  assert.match(stdout, /\/etc\/containerd\/certs\.d\/localhost_30026_\/hosts\.toml/)
+  await node.pull('localhost:30026', 'image')
+  assert.equal(tap.begun.tls, 0, 'TLS was tried')
+})
+
+test('containerd 1.6 without config_path is told what it lacks, and localhost needs nothing', async (t) => {
+  const scene = await setScene(await dockerRegistryUpstream())
+  t.after(scene.close)
+  const node = await startNode(t, runtimes[0], { withoutPath: true })
+  const name = ['--root', node.root, '--registry', scene.berth.host, '--once']
+  const needless = await runCommand(['trust', ...name])
+  assert.equal(needless.status, 0, needless.stdout)
+  assert.match(needless.stdout, /has no config_path, and takes localhost for plain HTTP/)
+  await node.pull(scene.berth.host, 'image')
+  const mirror = await runCommand(['trust', ...name, '--mirror', 'docker.io'])
+  assert.equal(mirror.status, 1)
+  assert.match(mirror.stdout, /containerd 1\.6\.\d+ has no config_path: add these lines/)
+})
 
 /** One way in which a registry may be there for a node, or not. */
 type Layout = {
@@ -235,7 +268,7 @@ for (const kind of runtimes) {
           listen: `${listen}:${port}`,
         })
         t.after(scene.close)
-        const node = await startNode(t, kind, '127.0.0.1', localhost)
+        const node = await startNode(t, kind, { localhost })
         const registry = `localhost:${port}`
         const common = ['--root', node.root, '--registry', registry]
         if (trust !== undefined) {
