@@ -5,6 +5,7 @@ import { doctorCommand } from './doctor-command.ts'
 import { htpasswdCommand } from './htpasswd-command.ts'
 import { pullSecretCommand } from './pull-secret-command.ts'
 import { serveCommand } from './serve-command.ts'
+import { trustCommand } from './trust-command.ts'
 
 type Environment = Readonly<Record<string, string | undefined>>
 
@@ -22,6 +23,7 @@ export async function run(argv: readonly string[], environment: Environment): Pr
     .addCommand(doctorCommand({ environment, version }))
     .addCommand(htpasswdCommand())
     .addCommand(pullSecretCommand())
+    .addCommand(trustCommand({ environment }))
   try {
     await program.parseAsync(argv)
   } catch (error) {

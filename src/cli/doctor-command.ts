@@ -6,6 +6,8 @@ import { isRegistryError } from '../oci/errors.ts'
 import { createRemote } from '../remote/remote.ts'
 import { createTelemetry } from '../telemetry/telemetry.ts'
 import { credentialsOptions } from './credentials-options.ts'
+import { nodeCommand } from './doctor-node-command.ts'
+import { lines } from './findings.ts'
 import { proxyFor } from './proxy-for.ts'
 import { UsageError } from './secret-input.ts'
 
@@ -35,6 +37,7 @@ export function doctorCommand(context: Context): Command {
   return new Command('doctor')
     .description('Find out why something does not work')
     .addCommand(upstreamCommand(context))
+    .addCommand(nodeCommand())
 }
 
 function upstreamCommand({ environment, version }: Context): Command {
@@ -136,18 +139,6 @@ async function treat({ upstream, target, loaded, version, told }: TreatOptions):
     ok,
     findings,
   }
-}
-
-const signs = { ok: 'ok  ', failed: 'FAIL', skipped: '-   ' } as const
-const indent = ' '.repeat(23)
-
-function lines({ step, outcome, message, advice, requests }: Finding): string {
-  return [
-    `  ${signs[outcome]}  ${step.padEnd(15)}${message}`,
-    ...requests.map((request) => `${indent}  ${request}`),
-    ...(advice === undefined ? [] : [`${indent}→ ${advice}`]),
-    '',
-  ].join('\n')
 }
 
 function verdict(all: number, troubled: number): string {

@@ -19,9 +19,11 @@ suite('berth', { concurrency: true }, () => {
 
   test('explains each command, with examples of those that have arguments', async () => {
     const help = await runCommand(['--help'])
-    for (const command of ['serve', 'config', 'htpasswd', 'pull-secret'])
+    for (const command of ['serve', 'config', 'htpasswd', 'pull-secret', 'trust'])
       assert.match(help.stdout, new RegExp(`^  ${command} `, 'm'))
-    for (const command of ['serve', 'htpasswd', 'pull-secret', 'config schema'])
+    for (const command of [
+      ...['serve', 'htpasswd', 'pull-secret', 'config schema', 'trust', 'doctor node'],
+    ])
       assert.match(
         (await runCommand([...command.split(' '), '--help'])).stdout,
         /\nExamples?:\n {2}/,
