@@ -3,6 +3,7 @@ import { after, before, describe, test } from 'node:test'
 import type { ClusterNode, ProxyMode } from '../support/cluster-node.ts'
 import { type ClusterScene, makePullSecret, setClusterScene } from '../support/cluster-scene.ts'
 import { makeRunnableImage } from '../support/runnable-image.ts'
+import { until } from '../support/until.ts'
 
 const repository = 'my-project/my-repository/app'
 /** Pods end at once: nobody pulls meanwhile. */
@@ -39,9 +40,10 @@ function describeExposures(mode: ProxyMode): void {
     scene.explained(async () => {
       await expose('nodePort')
       for (const node of scene.cluster.nodes) {
-        assert.equal(await answers(node, `${node.address}:30026`), '401')
-        assert.equal(await answers(node, '127.0.0.1:30026'), isIptables ? '401' : 'refused')
-        assert.equal(await answers(node, '[::1]:30026'), 'refused')
+        await soonAnswers(node, `${node.address}:30026`)
+        if (isIptables) await soonAnswers(node, '127.0.0.1:30026')
+        else assert.equal(await answers(node, '127.0.0.1:30026'), 'ECONNREFUSED')
+        assert.equal(await answers(node, '[::1]:30026'), 'ECONNREFUSED')
       }
       if (isIptables) return checkPods('node-port')
       const [node] = scene.cluster.nodes
@@ -75,18 +77,23 @@ function describeExposures(mode: ProxyMode): void {
       for (const node of scene.cluster.nodes) {
         assert.equal(await answers(node, '127.0.0.1:30026'), '401')
         assert.equal(await answers(node, '[::1]:30026'), '401')
-        assert.equal(await answers(node, `${node.address}:30026`), 'refused')
+        assert.equal(await answers(node, `${node.address}:30026`), 'ECONNREFUSED')
       }
       await checkPods('host-network')
     }))
 }
 
-/** The status that a node gets for `/v2/`, or how it got none. */
+/** The status that a node gets for `/v2/`, or the error's code. */
 async function answers(node: ClusterNode, host: string): Promise<string> {
-  const command = ['/bin/busybox', 'wget', '-q', '-T', '10', '-O', '-', `http://${host}/v2/`]
-  const { output } = await node.attempt(command)
-  if (/refused/.test(output)) return 'refused'
-  return /HTTP\/1\.\d (\d+)/.exec(output)?.[1] ?? output
+  const asked = `fetch('http://${host}/v2/', { signal: AbortSignal.timeout(10_000) })`
+  const told = `${asked}.then(({ status }) => status, ({ cause, name }) => cause?.code ?? name)`
+  const output = await node.run([process.execPath, '--print', `${told}.then(console.log), ''`])
+  return output.trim()
+}
+
+/** kube-proxy takes a second to know of a change. */
+function soonAnswers(node: ClusterNode, host: string): Promise<void> {
+  return until(`${host} answers`, async () => assert.equal(await answers(node, host), '401'))
 }
 
 /** Requests to the upstream that Berth did not make: it names itself. */

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import { until } from '../support/cluster.ts'
 import { type ClusterScene, login, namespaces, setClusterScene } from '../support/cluster-scene.ts'
 import { makeRunnableImage } from '../support/runnable-image.ts'
 import { startSteadyPulls } from '../support/steady-pulls.ts'
+import { until } from '../support/until.ts'
 
 const repository = 'my-project/my-repository/team/app'
 const imageOf = (tag: string) => `localhost:30026/${repository}:${tag}`

@@ -4,12 +4,13 @@ import { stringify } from 'yaml'
 import type { ClusterNetwork } from './cluster-network.ts'
 import { type Namespaces, startNamespaces } from './namespaces.ts'
 import { type Program, tool } from './programs.ts'
+import { until } from './until.ts'
 
 /** In which of its modes kube-proxy brings connections to services. */
 export type ProxyMode = 'iptables' | 'nftables'
 
 /** One machine of a cluster: a kubelet with a containerd of its own, and kube-proxy. */
-export interface ClusterNode extends Pick<Namespaces, 'run' | 'attempt' | 'start'> {
+export interface ClusterNode extends Pick<Namespaces, 'run' | 'attempt' | 'keep'> {
   readonly name: string
   readonly address: string
   /** Which containerd it has. */
@@ -66,7 +67,7 @@ export async function startClusterNode(options: Options): Promise<ClusterNode> {
   let proxy: Program | undefined
 
   const launch = (program: string, command: readonly string[]): Program =>
-    namespaces.start(command, join(logs, `${name}-${program}.log`))
+    namespaces.keep(command, join(logs, `${name}-${program}.log`))
 
   return {
     ...namespaces,
@@ -96,6 +97,7 @@ export async function startClusterNode(options: Options): Promise<ClusterNode> {
       const programs = `PATH=${dirname(containerd())}:/usr/sbin:/usr/bin:/sbin:/bin`
       const arguments_ = ['--config', '/etc/containerd/config.toml']
       launch('containerd', ['env', programs, containerd(), ...arguments_])
+      await until(`${name} has a runtime`, () => namespaces.run([ctr(), 'version']))
       launch('kubelet', [
         tool('kubelet'),
         `--config=${at('kubelet.yaml')}`,

@@ -1,12 +1,13 @@
 import { stringify } from 'yaml'
 import { type ArtifactRegistry, startArtifactRegistry } from './artifact-registry.ts'
 import { berthImage, buildBerthImage } from './berth-image.ts'
-import { type Cluster, startCluster, until } from './cluster.ts'
+import { type Cluster, startCluster } from './cluster.ts'
 import type { ClusterNode, ProxyMode } from './cluster-node.ts'
 import { runCommand } from './command.ts'
 import { htpasswdLine, type Login } from './docker-registry.ts'
 import { idle } from './runnable-image.ts'
 import { startTokenExchange, type TokenExchange } from './token-exchange.ts'
+import { until } from './until.ts'
 
 /** A cluster, Berth's image and its chart, and Google on this machine. */
 export interface ClusterScene {

@@ -1,12 +1,12 @@
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { type ClusterNetwork, startClusterNetwork } from './cluster-network.ts'
 import { type ClusterNode, type ProxyMode, pauseImage, startClusterNode } from './cluster-node.ts'
 import { type ControlPlane, startControlPlane } from './control-plane.ts'
 import { attempt, type RunOptions, run, tool } from './programs.ts'
 import { buildPauseImage } from './runnable-image.ts'
+import { until } from './until.ts'
 
 /** A real Kubernetes of two nodes, which are name spaces of this machine. */
 export interface Cluster {
@@ -142,24 +142,6 @@ function createCluster({ nodes, network, controlPlane, logs, close }: Parts): Cl
 }
 
 const podNames = 'jsonpath={range .items[*]}{.metadata.namespace}/{.metadata.name}{"\\n"}{end}'
-
-/** Tries again until it does not reject. Rejects with the last reason. */
-export async function until<T>(
-  what: string,
-  step: () => T | Promise<T>,
-  seconds = 120,
-): Promise<T> {
-  const deadline = performance.now() + seconds * 1000
-  for (;;) {
-    try {
-      return await step()
-    } catch (cause) {
-      if (performance.now() > deadline)
-        throw new Error(`not within ${seconds} seconds: ${what}`, { cause })
-      await sleep(250)
-    }
-  }
-}
 
 async function endsOf(logs: string): Promise<string> {
   const files = await readdir(logs)

@@ -19,7 +19,7 @@ export interface ControlPlane {
 
 type Options = {
   /** Where they run: the first node. */
-  readonly node: Pick<ClusterNode, 'start'>
+  readonly node: Pick<ClusterNode, 'keep'>
   readonly network: ClusterNetwork
   readonly directory: string
   readonly logs: string
@@ -69,7 +69,7 @@ export async function startControlPlane(options: Options): Promise<ControlPlane>
   const administrator = await kubeconfig('admin')
   const started: Program[] = []
   const start = (name: string, command: readonly string[]) =>
-    started.push(node.start(command, join(logs, `${name}.log`)))
+    started.push(node.keep(command, join(logs, `${name}.log`)))
 
   const etcd = 'http://127.0.0.1:2379'
   start('etcd', [

@@ -8,8 +8,8 @@ export interface Namespaces {
   /** Runs a program in it that must succeed. What it wrote to standard output. */
   run(command: readonly string[], options?: RunOptions): Promise<string>
   attempt(command: readonly string[], options?: RunOptions): Promise<Finished>
-  /** Starts a program in it, which writes to a file. It ends with us, too. */
-  start(command: readonly string[], log: string): Program
+  /** Runs a program in it for ever: again, if it ends. It writes to a file, and is gone when we are. */
+  keep(command: readonly string[], log: string): Program
   /** Ends everything that runs in it; its mounts and network devices go with it. */
   close(): Promise<void>
 }
@@ -27,15 +27,18 @@ export async function startNamespaces(setup = ''): Promise<Namespaces> {
   const children = await readFile(`/proc/${keeper.pid}/task/${keeper.pid}/children`, 'utf8')
   const pid = Number(children.trim())
   const inside = ['nsenter', `--target=${pid}`, '--mount', '--net', '--pid', '--']
-  const logged = (log: string) => ['sh', '-c', `exec "$@" >>'${log}' 2>&1`, 'sh']
+  // Whoever starts others must take them along when it is killed: nsenter, and the shell of the loop.
+  const mortal = ['setpriv', '--pdeathsig=KILL', '--']
+  const again = (log: string) => {
+    const loop = `while :; do ${mortal.join(' ')} "$@"; sleep 0.5; done >>'${log}' 2>&1`
+    return [...mortal, 'sh', '-c', loop, 'sh']
+  }
 
   return {
     pid,
     run: (command, options) => run([...inside, ...command], options),
     attempt: (command, options) => attempt([...inside, ...command], options),
-    // nsenter is the parent of what it starts, and has to take it along when it is killed.
-    start: (command, log) =>
-      start([...inside, 'setpriv', '--pdeathsig=KILL', '--', ...logged(log), ...command]),
+    keep: (command, log) => start([...inside, ...again(log), ...command]),
     close: keeper.kill,
   }
 }
