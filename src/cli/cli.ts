@@ -16,6 +16,7 @@ const commands: Readonly<Record<string, (context: Context) => Promise<Command>>>
   config: async () => (await import('./config-command.ts')).configCommand(),
   doctor: async (context) => (await import('./doctor-command.ts')).doctorCommand(context),
   htpasswd: async () => (await import('./htpasswd-command.ts')).htpasswdCommand(),
+  trust: async (context) => (await import('./trust-command.ts')).trustCommand(context),
   'pull-secret': async () => (await import('./pull-secret-command.ts')).pullSecretCommand(),
   'docker-credential': async (context) =>
     (await import('./docker-credential-command.ts')).dockerCredentialCommand(context),

@@ -3,6 +3,8 @@ import { type Config, type Loaded, loadConfig } from '../config/config.ts'
 import { examine, type Finding, findTarget, type Patient, type Target } from '../doctor/doctor.ts'
 import { isRegistryError } from '../oci/errors.ts'
 import { createTelemetry } from '../telemetry/telemetry.ts'
+import { nodeCommand } from './doctor-node-command.ts'
+import { lines } from './findings.ts'
 import { proxyFor } from './proxy-for.ts'
 import { UsageError } from './secret-input.ts'
 import { openCredentials, type Upstream } from './upstream-credentials.ts'
@@ -32,6 +34,7 @@ export function doctorCommand(context: Context): Command {
   return new Command('doctor')
     .description('Find out why something does not work')
     .addCommand(upstreamCommand(context))
+    .addCommand(nodeCommand())
 }
 
 function upstreamCommand({ environment, version }: Context): Command {
@@ -126,18 +129,6 @@ async function treat({ upstream, target, loaded, version, told }: TreatOptions):
     ok,
     findings,
   }
-}
-
-const signs = { ok: 'ok  ', failed: 'FAIL', skipped: '-   ' } as const
-const indent = ' '.repeat(23)
-
-function lines({ step, outcome, message, advice, requests }: Finding): string {
-  return [
-    `  ${signs[outcome]}  ${step.padEnd(15)}${message}`,
-    ...requests.map((request) => `${indent}  ${request}`),
-    ...(advice === undefined ? [] : [`${indent}→ ${advice}`]),
-    '',
-  ].join('\n')
 }
 
 function verdict(all: number, troubled: number): string {

@@ -48,6 +48,7 @@ export function keepFresh(source: CredentialSource, { upstream, telemetry }: Con
   let lastExchange = Number.NEGATIVE_INFINITY
   let timer: NodeJS.Timeout | undefined
   let retryDelay = firstRetry
+  for (const outcome of ['success', 'failure']) metrics.tokenRefreshes.inc({ upstream, outcome }, 0)
   let closed = false
 
   const valid = () =>

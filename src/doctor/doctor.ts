@@ -7,6 +7,7 @@ import { checkCredentials, checkEntry, checkManifest, checkRegistry } from './re
 import type { Target } from './target.ts'
 
 export type { Finding } from './finding.ts'
+export { examineNode, type NodeVerdict } from './node.ts'
 export { findTarget, type Target } from './target.ts'
 
 export type Patient = {

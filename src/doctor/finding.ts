@@ -7,8 +7,14 @@ export type Step =
   | 'entry'
   | 'manifest'
   | 'layer'
+  // Of a node.
+  | 'localhost'
+  | 'address'
+  | 'services'
+  | 'runtime'
+  | 'pull'
 
-/** One step of the way to an upstream, taken as the server takes it. */
+/** One step of the way to an upstream, or of a node's to us, taken as who goes it takes it. */
 export type Finding = {
   readonly step: Step
   readonly outcome: 'ok' | 'failed' | 'skipped'

@@ -32,9 +32,13 @@ export async function createApi({
   return app.routing
 }
 
-type AdminOptions = { readonly readiness: () => Readiness; readonly telemetry: Telemetry }
+type AdminOptions = {
+  readonly readiness: () => Readiness
+  readonly telemetry: Telemetry
+  readonly status?: () => object
+}
 
-/** Answers `/livez`, `/readyz` and `/metrics`. */
+/** Answers `/livez`, `/readyz`, `/metrics`, and `/status` where there is one. */
 export async function createAdmin(options: AdminOptions): Promise<RequestListener> {
   const app = createProbes(options)
   await app.ready()

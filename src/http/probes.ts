@@ -14,12 +14,15 @@ export type Readiness = {
 type ProbesOptions = {
   readonly readiness: () => Readiness
   readonly telemetry: Telemetry
+  /** What `/status` says, where there is more to say than whether it is ready. */
+  readonly status?: (() => object) | undefined
 }
 
 /** Liveness, readiness and metrics, on an address of their own that users do not reach. */
 export function createProbes({
   readiness,
   telemetry: { metrics },
+  status,
 }: ProbesOptions): FastifyInstance {
   const app = fastify({ logger: false })
   app.setErrorHandler((error, _request, reply) => void sendError(reply, error))
@@ -31,6 +34,8 @@ export function createProbes({
     const state = readiness()
     return reply.code(state.ready ? 200 : 503).send(state)
   })
+
+  if (status !== undefined) app.get('/status', (_request, reply) => reply.send(status()))
 
   app.get('/metrics', async (_request, reply) =>
     reply.type(metrics.contentType).send(await metrics.text()),

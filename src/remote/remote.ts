@@ -151,6 +151,10 @@ export function createRemote(options: RemoteOptions): Remote {
       telemetry.log.warn({ upstream, open }, 'breaker changed')
     },
   })
+  // There from the start: Prometheus takes no first value for an increase.
+  telemetry.metrics.breakerOpen.set({ upstream }, 0)
+  telemetry.metrics.digestMismatches.inc({ upstream }, 0)
+  telemetry.metrics.fillResumes.inc({ upstream }, 0)
   const lastRefusal = createLastRefusal()
   const shared = {
     base,

@@ -130,6 +130,30 @@ export function createMetrics() {
       '1 while the htpasswd file cannot be used and the last good one is in force.',
     ),
 
+    trustServed: gauge(
+      'berth_trust_runtime_served',
+      '1 for a container runtime of this node that trusts and finds the registry, 0 for one that does not.',
+      ['runtime'],
+    ),
+    trustFiles: gauge('berth_trust_files', 'Files that berth trust keeps on this node.', [
+      'runtime',
+    ]),
+    trustTroubles: gauge(
+      'berth_trust_troubles',
+      'What keeps a runtime of this node from trusting the registry; /status says what it is.',
+      ['runtime'],
+    ),
+    trustChanges: counter(
+      'berth_trust_changes_total',
+      'Files of this node that berth trust has changed.',
+      ['runtime', 'change'],
+    ),
+    trustAuthorityExpiry: gauge(
+      'berth_trust_authority_expiry_timestamp_seconds',
+      "When the certificate authority's certificate expires that runtimes are told to believe.",
+      ['registry'],
+    ),
+
     // Distribution's names, so that dashboards made for a registry in proxy mode go on working.
     proxyRequests: counter('registry_proxy_requests_total', 'Requests to proxied repositories.', [
       'type',

@@ -21,10 +21,14 @@ suite('berth', { concurrency: true }, () => {
     const help = await runCommand(['--help'])
     const all = [
       ...['serve', 'config', 'htpasswd', 'pull-secret'],
-      ...['docker-credential', 'kubelet-credential-provider'],
+      ...['docker-credential', 'kubelet-credential-provider', 'trust'],
     ]
     for (const command of all) assert.match(help.stdout, new RegExp(`^  ${command} `, 'm'))
-    for (const command of [...all.filter((name) => name !== 'config'), 'config schema'])
+    for (const command of [
+      ...all.filter((name) => name !== 'config'),
+      'config schema',
+      'doctor node',
+    ])
       assert.match(
         (await runCommand([...command.split(' '), '--help'])).stdout,
         /\nExamples?:\n {2}/,

@@ -57,6 +57,8 @@ type Options = {
   /** Of Google's services. */
   readonly accessTokens: Tokens
   readonly tls?: KeyPair
+  /** Where it listens, if others than this machine are to reach it. */
+  readonly address?: string
 }
 
 type Request = Recorded & {
@@ -79,6 +81,7 @@ const polite: Manners = {
 export async function startArtifactRegistry({
   accessTokens,
   tls,
+  address,
 }: Options): Promise<ArtifactRegistry> {
   let manners = polite
   const registryTokens = createTokens('AAC', manners.tokenLife)
@@ -88,20 +91,23 @@ export async function startArtifactRegistry({
   const downloads = createDownloads()
   const quota = createQuota()
 
-  const server = await startFakeServer((recorded, response) => {
-    const url = new URL(recorded.path, 'http://registry')
-    const request = { ...recorded, response, pathname: url.pathname, query: url.searchParams }
-    response.setHeader('docker-distribution-api-version', 'registry/2.0')
-    response.setHeader('x-frame-options', 'SAMEORIGIN')
-    const throttled = quota.take(manners.quota)
-    if (throttled !== undefined) return tooMany(request, throttled)
-    if (request.pathname === '/v2/token') return giveToken(request)
-    if (request.pathname.startsWith('/artifacts-downloads/')) return download(request)
-    const permit = permitted(request)
-    if (permit === 'unknown') return challenge(request)
-    if (permit === 'refused') return deny(request)
-    serve(request)
-  }, tls)
+  const server = await startFakeServer(
+    (recorded, response) => {
+      const url = new URL(recorded.path, 'http://registry')
+      const request = { ...recorded, response, pathname: url.pathname, query: url.searchParams }
+      response.setHeader('docker-distribution-api-version', 'registry/2.0')
+      response.setHeader('x-frame-options', 'SAMEORIGIN')
+      const throttled = quota.take(manners.quota)
+      if (throttled !== undefined) return tooMany(request, throttled)
+      if (request.pathname === '/v2/token') return giveToken(request)
+      if (request.pathname.startsWith('/artifacts-downloads/')) return download(request)
+      const permit = permitted(request)
+      if (permit === 'unknown') return challenge(request)
+      if (permit === 'refused') return deny(request)
+      serve(request)
+    },
+    { tls, address },
+  )
 
   const tooMany = (request: Request, { left, told }: Throttled): void => {
     if (told) request.response.setHeader('retry-after', String(Math.ceil(left / 1000)))

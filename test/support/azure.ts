@@ -446,12 +446,15 @@ export async function startContainerRegistry({
     return isGood ? claims : undefined
   }
 
-  const server = await startFakeServer((request, response) => {
-    const { pathname } = new URL(request.path, 'http://registry')
-    const which = kinds[pathname] ?? 'registry'
-    const handler = { exchange, token: giveToken, registry: serve }[which]
-    return failing(which, failures, handler)(request, response)
-  }, tls)
+  const server = await startFakeServer(
+    (request, response) => {
+      const { pathname } = new URL(request.path, 'http://registry')
+      const which = kinds[pathname] ?? 'registry'
+      const handler = { exchange, token: giveToken, registry: serve }[which]
+      return failing(which, failures, handler)(request, response)
+    },
+    { tls },
+  )
 
   const exchange: Handler = ({ method, body }, response) => {
     const form = new URLSearchParams(body)

@@ -22,6 +22,8 @@ type ContainerdOptions = {
   readonly directory: string
   /** The format of its configuration: 2 for containerd 1, 3 for containerd 2. */
   readonly version: 2 | 3
+  /** It is not told where `hosts.toml` files are. */
+  readonly withoutPath?: boolean
   /** Chunks of so many bytes are fetched at the same time, where it can do so. */
   readonly chunks?: number
 }
@@ -51,7 +53,7 @@ export async function startContainerd(options: ContainerdOptions): Promise<Conta
 type Places = { readonly root: string; readonly socket: string; readonly certificates: string }
 
 function configuration(
-  { directory, version, chunks = 0 }: ContainerdOptions,
+  { directory, version, chunks = 0, withoutPath = false }: ContainerdOptions,
   { root, socket, certificates }: Places,
 ): string {
   const common = `
@@ -63,6 +65,7 @@ state = "${join(directory, 'state')}"
 [plugins."io.containerd.internal.v1.opt"]
   path = "${join(directory, 'opt')}"
 `
+  if (withoutPath) return common
   const cri =
     version === 2
       ? `

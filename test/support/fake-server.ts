@@ -36,7 +36,16 @@ export interface FakeServer {
   start(): Promise<void>
 }
 
-export async function startFakeServer(handler: Handler, tls?: KeyPair): Promise<FakeServer> {
+type FakeServerOptions = {
+  readonly tls?: KeyPair | undefined
+  /** Where it listens. */
+  readonly address?: string | undefined
+}
+
+export async function startFakeServer(
+  handler: Handler,
+  { tls, address: at = '127.0.0.1' }: FakeServerOptions = {},
+): Promise<FakeServer> {
   const requests: Recorded[] = []
   const sockets = new Set<Socket>()
   let latency = 0
@@ -61,13 +70,13 @@ export async function startFakeServer(handler: Handler, tls?: KeyPair): Promise<
   const listen = (port: number): Promise<void> => {
     const listening = Promise.withResolvers<void>()
     server.once('error', listening.reject)
-    server.listen(port, '127.0.0.1', listening.resolve)
+    server.listen(port, at, listening.resolve)
     return listening.promise
   }
   await listen(0)
   const address = server.address()
   const port = typeof address === 'object' && address !== null ? address.port : 0
-  const host = `127.0.0.1:${port}`
+  const host = `${at}:${port}`
 
   return {
     url: `${tls === undefined ? 'http' : 'https'}://${host}`,

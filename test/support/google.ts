@@ -138,19 +138,22 @@ export async function startGoogle({
   const failures = new Map<Endpoint, Failure>()
   let policy = openPolicy
 
-  const server = await startFakeServer(async (request, response) => {
-    const path = request.path.split('?')[0] ?? ''
-    const endpoint = endpointOf(request.method, path)
-    const failure = endpoint && failures.get(endpoint)
-    if (failure === 'hang') return
-    if (failure !== undefined) return answerFailure(response, failure)
-    if (endpoint === 'sts' && path === '/v1/token') return exchange(request, response)
-    if (endpoint === 'sts') return refreshFederated(request, response)
-    if (endpoint === 'impersonation') return impersonate(request, response, path)
-    if (endpoint === 'oauth') return giveByOAuth(request, response)
-    if (endpoint === 'metadata') return metadata(request, response)
-    answerJson(response, 404, { error: { code: 404, status: 'NOT_FOUND' } })
-  }, tls)
+  const server = await startFakeServer(
+    async (request, response) => {
+      const path = request.path.split('?')[0] ?? ''
+      const endpoint = endpointOf(request.method, path)
+      const failure = endpoint && failures.get(endpoint)
+      if (failure === 'hang') return
+      if (failure !== undefined) return answerFailure(response, failure)
+      if (endpoint === 'sts' && path === '/v1/token') return exchange(request, response)
+      if (endpoint === 'sts') return refreshFederated(request, response)
+      if (endpoint === 'impersonation') return impersonate(request, response, path)
+      if (endpoint === 'oauth') return giveByOAuth(request, response)
+      if (endpoint === 'metadata') return metadata(request, response)
+      answerJson(response, 404, { error: { code: 404, status: 'NOT_FOUND' } })
+    },
+    { tls },
+  )
 
   /** OAuth 2.0 token exchange (RFC 8693). */
   const exchange = async ({ body }: Recorded, response: ServerResponse): Promise<void> => {

@@ -21,16 +21,21 @@ export async function makeLayer(name: string, size: number, gzip = true): Promis
     await writeFile(join(directory, 'opt', name, 'data'), randomBytes(size), { mode: 0o640 })
     await writeFile(join(directory, 'opt', name, 'text'), `${name}\n`.repeat(1000))
     await symlink('data', join(directory, 'opt', name, 'link'))
-    const file = join(directory, 'layer.tar')
-    await run(['tar', '--create', '--file', file, '--numeric-owner', 'opt'], { directory })
-    const tar = await readFile(file)
-    const blob = blobOf(gzip ? gzipSync(tar, { level: 1 }) : tar)
-    const mediaType = `application/vnd.oci.image.layer.v1.tar${gzip ? '+gzip' : ''}`
-    const diffId = `sha256:${createHash('sha256').update(tar).digest('hex')}`
-    return { ...blob, diffId, mediaType }
+    return await packLayer(directory, 'opt', gzip)
   } finally {
     await rm(directory, { recursive: true, force: true })
   }
+}
+
+/** A layer of what is in `directory` under this name. */
+export async function packLayer(directory: string, name: string, gzip = true): Promise<Layer> {
+  const file = join(directory, 'layer.tar')
+  await run(['tar', '--create', '--file', file, '--numeric-owner', name], { directory })
+  const tar = await readFile(file)
+  const blob = blobOf(gzip ? gzipSync(tar, { level: 1 }) : tar)
+  const mediaType = `application/vnd.oci.image.layer.v1.tar${gzip ? '+gzip' : ''}`
+  const diffId = `sha256:${createHash('sha256').update(tar).digest('hex')}`
+  return { ...blob, diffId, mediaType }
 }
 
 type LayeredOptions = {

@@ -30,11 +30,15 @@ export interface WebServer {
   close(): Promise<void>
 }
 
-type WebServerOptions = { readonly host?: string; readonly tls?: KeyPair }
+type WebServerOptions = {
+  readonly host?: string
+  readonly port?: number
+  readonly tls?: KeyPair
+}
 
 export async function startWebServer(
   first: Answering,
-  { host = '127.0.0.1', tls }: WebServerOptions = {},
+  { host = '127.0.0.1', port: wanted = 0, tls }: WebServerOptions = {},
 ): Promise<WebServer> {
   const requests: Seen[] = []
   const connections = { opened: 0, open: 0 }
@@ -62,7 +66,7 @@ export async function startWebServer(
       connections.open -= 1
     })
   })
-  await new Promise<void>((resolve) => server.listen(0, host, resolve))
+  await new Promise<void>((resolve) => server.listen(wanted, host, resolve))
   const address = server.address()
   const port = typeof address === 'object' && address !== null ? address.port : 0
 

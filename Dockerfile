@@ -1,0 +1,50 @@
+# Berth's image: Node, what `npm run build` made, the libraries that it runs with, and a bill of materials. For as many
+# architectures as the base images have: each stage runs as what it is for, and nothing here names one.
+#
+# BUILD_IMAGE has Node 24 and npm. Libraries that it brings in /src/node_modules, newer than package-lock.json, are used
+# as they are, and then nothing is asked of the network. RUNTIME_IMAGE has a glibc and libstdc++; nothing is run in it.
+ARG BUILD_IMAGE=docker.io/library/node:24-bookworm-slim
+ARG RUNTIME_IMAGE=docker.io/library/debian:bookworm-slim
+
+FROM ${BUILD_IMAGE} AS build
+WORKDIR /src
+COPY package.json package-lock.json ./
+RUN npm run --silent install:once
+COPY tsconfig.json tsconfig.build.json ./
+COPY src ./src
+RUN npm run --silent build \
+ && npm sbom --sbom-format=spdx --sbom-type=application --omit=dev >/sbom.json \
+ && npm prune --silent --omit=dev --ignore-scripts
+# Types, maps, manuals and C++ sources of libraries are for those who build with them; licences stay.
+RUN find node_modules -type f '(' -name '*.map' -o -name '*.ts' -o -name '*.mts' -o -name '*.cts' \
+      -o -iname '*.md' -not -iname 'licen[cs]e*' ')' -delete \
+ && rm -rf node_modules/koffi/src node_modules/koffi/vendor node_modules/koffi/doc node_modules/.bin dist/.tsbuildinfo \
+ && find node_modules -depth -type d -empty -delete
+RUN mkdir -p /image/opt/berth /image/usr/local/bin /image/usr/share/berth /image/var/lib/berth \
+ && cp /sbom.json /image/usr/share/berth/sbom.json \
+ && cp -a package.json dist node_modules /image/opt/berth/ \
+ && cp "$(node --print process.execPath)" /image/usr/local/bin/node \
+ && printf '#!/usr/local/bin/node --max-semi-space-size=2\nimport("/opt/berth/dist/main.js")\n' \
+      >/image/usr/local/bin/berth \
+ && chmod 755 /image/usr/local/bin/berth
+
+FROM ${RUNTIME_IMAGE}
+ARG VERSION=
+ARG REVISION=
+ARG SOURCE=
+LABEL org.opencontainers.image.title="Berth" \
+      org.opencontainers.image.description="In-cluster container registry: pulls through, verified, cached" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.source="${SOURCE}"
+COPY --from=build /image/opt /opt
+COPY --from=build /image/usr /usr
+# Where storage is if nothing else is configured, so that `--read-only` with a volume there is enough.
+COPY --from=build --chown=65532:65532 /image/var/lib/berth /var/lib/berth
+WORKDIR /var/lib/berth
+ENV NODE_ENV=production
+USER 65532:65532
+# The registry, and metrics and probes: Kubernetes asks /livez and /readyz, so there is no HEALTHCHECK.
+EXPOSE 30026 9026
+ENTRYPOINT ["berth"]
+CMD ["serve"]

@@ -1,0 +1,249 @@
+{{/* Names and labels. */}}
+
+{{- define "berth.name" -}}
+{{ default .Chart.Name .Values.nameOverride | trunc 50 | trimSuffix "-" }}
+{{- end }}
+
+{{- define "berth.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{ .Values.fullnameOverride | trunc 50 | trimSuffix "-" }}
+{{- else if contains (include "berth.name" .) .Release.Name -}}
+{{ .Release.Name | trunc 50 | trimSuffix "-" }}
+{{- else -}}
+{{ printf "%s-%s" .Release.Name (include "berth.name" .) | trunc 50 | trimSuffix "-" }}
+{{- end -}}
+{{- end }}
+
+{{- define "berth.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create -}}
+{{ default (include "berth.fullname" .) .Values.serviceAccount.name }}
+{{- else -}}
+{{ default "default" .Values.serviceAccount.name }}
+{{- end -}}
+{{- end }}
+
+{{- define "berth.image" -}}
+{{ .Values.image.repository }}{{ if .Values.image.digest }}@{{ .Values.image.digest }}{{ else }}:{{ default .Chart.AppVersion .Values.image.tag }}{{ end }}
+{{- end }}
+
+{{- define "berth.selector" -}}
+app.kubernetes.io/name: {{ include "berth.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: registry
+{{- end }}
+
+{{- define "berth.trustSelector" -}}
+app.kubernetes.io/name: {{ include "berth.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: trust
+{{- end }}
+
+{{- define "berth.testSelector" -}}
+app.kubernetes.io/name: {{ include "berth.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: test
+{{- end }}
+
+{{/* Of everything but pods' selectors. */}}
+{{- define "berth.labels" -}}
+app.kubernetes.io/name: {{ include "berth.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* Without the chart's version: a new one must not restart pods, whose caches it would empty. */}}
+{{- define "berth.podLabels" -}}
+{{ include "berth.selector" . }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* What follows from several values at once. Yes is "true", no is nothing. */}}
+
+{{- define "berth.kind" -}}
+{{- if .Values.kind -}}
+{{ .Values.kind }}
+{{- else if has .Values.exposure.mode (list "hostPort" "hostNetwork") -}}
+DaemonSet
+{{- else -}}
+Deployment
+{{- end -}}
+{{- end }}
+
+{{- define "berth.isHostNetwork" -}}
+{{- if eq .Values.exposure.mode "hostNetwork" }}true{{ end -}}
+{{- end }}
+
+{{/* A listener on the node's loopback has no Service: its pods' addresses would refuse. */}}
+{{- define "berth.hasService" -}}
+{{- if ne .Values.exposure.mode "hostNetwork" }}true{{ end -}}
+{{- end }}
+
+{{- define "berth.hasTrust" -}}
+{{- if or .Values.trust.enabled (eq .Values.exposure.mode "mirror") }}true{{ end -}}
+{{- end }}
+
+{{- define "berth.hasUsers" -}}
+{{- if or .Values.htpasswd.existingSecret .Values.htpasswd.lines }}true{{ end -}}
+{{- end }}
+
+{{- define "berth.usersSecret" -}}
+{{ default (printf "%s-htpasswd" (include "berth.fullname" .)) .Values.htpasswd.existingSecret }}
+{{- end }}
+
+{{- define "berth.tlsSecret" -}}
+{{ default (printf "%s-tls" (include "berth.fullname" .)) .Values.tls.existingSecret }}
+{{- end }}
+
+{{/* `//iam.googleapis.com/projects/…`, however it was given. */}}
+{{- define "berth.googleProvider" -}}
+{{- with .Values.google.workloadIdentityProvider -}}
+{{- $path := . | trimPrefix "https:" | trimPrefix "//" -}}
+//{{ if hasPrefix "projects/" $path }}iam.googleapis.com/{{ end }}{{ $path }}
+{{- end -}}
+{{- end }}
+
+{{/* As images name it. */}}
+{{- define "berth.registry" -}}
+{{- if and (eq .Values.exposure.mode "service") .Values.ingress.enabled -}}
+{{ .Values.ingress.host }}
+{{- else if eq .Values.exposure.mode "service" -}}
+{{ include "berth.fullname" . }}.{{ .Release.Namespace }}.svc:{{ .Values.exposure.port }}
+{{- else -}}
+localhost:{{ .Values.exposure.port }}
+{{- end -}}
+{{- end }}
+
+{{- define "berth.scheme" -}}
+{{ ternary "https" "http" .Values.tls.enabled }}
+{{- end }}
+
+{{/* Where a node's runtime reaches it; $(NODE_IP) is the pod's environment. */}}
+{{- define "berth.trustServer" -}}
+{{- if .Values.trust.server -}}
+{{ .Values.trust.server }}
+{{- else if eq .Values.exposure.mode "mirror" -}}
+{{ include "berth.scheme" . }}://$(NODE_IP):{{ .Values.exposure.port }}
+{{- else if and (eq .Values.exposure.mode "service") .Values.ingress.enabled -}}
+https://{{ .Values.ingress.host }}
+{{- else -}}
+{{ include "berth.scheme" . }}://{{ include "berth.registry" . }}
+{{- end -}}
+{{- end }}
+
+{{- define "berth.mirrors" -}}
+{{- if eq .Values.exposure.mode "mirror" -}}
+{{- $hosts := .Values.exposure.mirror.hosts -}}
+{{- if not $hosts -}}
+{{- $hosts = list (.Values.upstream | trimPrefix "https://" | trimPrefix "http://" | trimSuffix "/") -}}
+{{- end -}}
+{{ $hosts | toJson }}
+{{- else -}}
+[]
+{{- end -}}
+{{- end }}
+
+{{/* Bytes of a Kubernetes quantity such as 20Gi or 5G. */}}
+{{- define "berth.bytes" -}}
+{{- $units := dict "" 1 "k" 1000 "M" 1000000 "G" 1000000000 "T" 1000000000000 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 -}}
+{{- $text := toString . -}}
+{{- $unit := regexFind "[A-Za-z]*$" $text -}}
+{{- $number := trimSuffix $unit $text -}}
+{{- mulf (float64 $number) (get $units $unit) | int64 -}}
+{{- end }}
+
+{{/* Milliseconds of a duration as berth.yaml has it: 5s, 1h30m, 0. */}}
+{{- define "berth.milliseconds" -}}
+{{- $units := dict "ms" 1 "s" 1000 "m" 60000 "h" 3600000 "d" 86400000 -}}
+{{- $text := toString . -}}
+{{- if regexMatch "^[0-9]+$" $text -}}
+{{ $text }}
+{{- else -}}
+{{- $sum := 0.0 -}}
+{{- range regexFindAll "[0-9.]+[a-z]+" $text -1 -}}
+{{- $unit := regexFind "[a-z]+$" . -}}
+{{- $sum = addf $sum (mulf (float64 (trimSuffix $unit .)) (get $units $unit)) -}}
+{{- end -}}
+{{ int64 $sum }}
+{{- end -}}
+{{- end }}
+
+{{- define "berth.volumeSize" -}}
+{{ ternary .Values.persistence.size .Values.storage.sizeLimit .Values.persistence.enabled }}
+{{- end }}
+
+{{/*
+Links, manifests and directories take room that the cache does not count, and kubelet evicts a pod that passes its
+limit: a tenth is left to them.
+*/}}
+{{- define "berth.cacheLimit" -}}
+{{- if .Values.storage.cacheLimit -}}
+{{ .Values.storage.cacheLimit | replace "i" "iB" | trimSuffix "B" }}B
+{{- else -}}
+{{ div (mul (include "berth.bytes" (include "berth.volumeSize" .)) 9) 10485760 }}MiB
+{{- end -}}
+{{- end }}
+
+{{- define "berth.upstreamCredentials" -}}
+{{- if .Values.upstreamCredentials -}}
+{{ .Values.upstreamCredentials | toJson }}
+{{- else if or .Values.google.workloadIdentityProvider .Values.google.gkeServiceAccount -}}
+{{ dict "type" "google" | toJson }}
+{{- else if or .Values.aws.roleArn .Values.aws.podIdentity -}}
+{{ (ternary (dict "type" "aws" "region" .Values.aws.region) (dict "type" "aws") (ne .Values.aws.region "")) | toJson }}
+{{- else if .Values.azure.clientId -}}
+{{ dict "type" "azure" | toJson }}
+{{- else -}}
+{{ dict "type" "anonymous" | toJson }}
+{{- end -}}
+{{- end }}
+
+{{/*
+berth.yaml: `config`, and over it what the chart decides. Empty hosts are all addresses, of both families where there
+are two.
+*/}}
+{{- define "berth.config" -}}
+{{- $config := deepCopy .Values.config -}}
+{{- $upstreams := default list $config.upstreams -}}
+{{- if .Values.upstream -}}
+{{- $first := dict "prefix" "" "url" .Values.upstream "credentials" (include "berth.upstreamCredentials" . | fromJson) -}}
+{{- $upstreams = prepend $upstreams $first -}}
+{{- end -}}
+{{- $auth := default dict $config.auth -}}
+{{- if include "berth.hasUsers" . -}}
+{{- $_ := set $auth "htpasswd" "/etc/berth/auth/htpasswd" -}}
+{{- end -}}
+{{- $storage := default dict $config.storage -}}
+{{- $_ := set $storage "directory" "/var/lib/berth" -}}
+{{- $_ := set $storage "cache" (merge (dict "maxSize" (include "berth.cacheLimit" .)) (default dict $storage.cache)) -}}
+{{- $shutdown := merge (default dict $config.shutdown) (dict "delay" "10s" "deadline" "2m") -}}
+{{- $chosen := dict "upstreams" $upstreams "auth" $auth "storage" $storage "shutdown" $shutdown -}}
+{{- $_ := set $chosen "listen" (printf "%s:%d" (ternary "localhost" "" (eq .Values.exposure.mode "hostNetwork")) (int .Values.exposure.port)) -}}
+{{- $_ := set $chosen "admin" (printf "%s:9026" (ternary .Values.exposure.hostNetwork.adminHost "" (eq .Values.exposure.mode "hostNetwork"))) -}}
+{{- if .Values.tls.enabled -}}
+{{- $_ := set $chosen "tls" (dict "certificate" "/etc/berth/tls/tls.crt" "key" "/etc/berth/tls/tls.key") -}}
+{{- end -}}
+{{ merge $chosen $config | toYaml }}
+{{- end }}
+
+{{- define "berth.googleCredentials" -}}
+{{- $google := .Values.google -}}
+{{- $credentials := dict
+  "type" "external_account"
+  "audience" (include "berth.googleProvider" .)
+  "subject_token_type" "urn:ietf:params:oauth:token-type:jwt"
+  "token_url" $google.tokenUrl
+  "credential_source" (dict "file" "/etc/berth/google/token" "format" (dict "type" "text"))
+-}}
+{{- with $google.impersonate -}}
+{{- $url := printf "%s/v1/projects/-/serviceAccounts/%s:generateAccessToken" ($google.impersonationUrl | trimSuffix "/") . -}}
+{{- $_ := set $credentials "service_account_impersonation_url" $url -}}
+{{- end -}}
+{{ $credentials | toPrettyJson }}
+{{- end }}

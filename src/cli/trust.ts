@@ -1,0 +1,93 @@
+import { createAdmin, type Listeners, listen, type Readiness } from '../http/http.ts'
+import { createCluster } from '../kubernetes/kubernetes.ts'
+import type { Telemetry } from '../telemetry/telemetry.ts'
+import { createTrust, type TrustOptions, type TrustStatus } from '../trust/trust.ts'
+import { watchDaemonSet } from './daemonset.ts'
+import { explain } from './start-errors.ts'
+
+/** Milliseconds between two looks at the node: somebody's change is answered within that. */
+const lookEvery = 2000
+
+/** A running `berth trust`. */
+export type TrustService = {
+  readonly admin: Listeners
+  /** Undoes all of it if the DaemonSet is gone. What could not be undone. */
+  stop(): Promise<readonly string[]>
+}
+
+type Options = {
+  readonly trust: TrustOptions
+  readonly admin: { readonly host: string; readonly port: number }
+  readonly daemonSet:
+    | {
+        readonly namespace: string
+        readonly name: string
+        readonly server: string
+        readonly serviceAccount: string
+      }
+    | undefined
+  readonly telemetry: Telemetry
+}
+
+/**
+ * The wiring of `berth trust`.
+ * @throws StartError for a port that is taken.
+ */
+export async function runTrust(options: Options): Promise<TrustService> {
+  const { telemetry, daemonSet } = options
+  const { log } = telemetry
+  const trust = createTrust(options.trust)
+  const { registries, mirrors, owner } = options.trust
+  let stopping = false
+  const admin = await explain('admin', async () =>
+    listen({
+      hosts: [options.admin.host],
+      port: options.admin.port,
+      handler: await createAdmin({
+        readiness: () => readinessOf(trust.status(), stopping),
+        status: () => ({ ...trust.status(), registries, mirrors, owner }),
+        telemetry,
+      }),
+      mostConnections: 64,
+    }),
+  )
+  const own =
+    daemonSet === undefined
+      ? undefined
+      : watchDaemonSet({
+          ...daemonSet,
+          cluster: createCluster({ ...daemonSet, directory: daemonSet.serviceAccount }),
+          log,
+        })
+  trust.follow(lookEvery)
+
+  return {
+    admin,
+    stop: async () => {
+      stopping = true
+      await trust.close()
+      const isGone = (await own?.isGone()) ?? false
+      const remaining = isGone ? await trust.undo() : []
+      log.info({ undone: isGone, ...(isGone && { remaining }) }, 'stopped following the node')
+      await own?.close()
+      await admin.close(0)
+      return remaining
+    },
+  }
+}
+
+/** Not ready as long as no runtime of the node can pull. */
+function readinessOf(status: TrustStatus, stopping: boolean): Readiness {
+  const own = [...(stopping ? ['shutting down'] : []), ...status.trouble]
+  const runtimes = status.runtimes.map(({ runtime, served, trouble }) => [
+    runtime,
+    trouble.length > 0 ? trouble.join('\n') : served ? 'ok' : 'not served',
+  ])
+  return {
+    ready: status.ready && !stopping,
+    parts: {
+      node: own.length === 0 ? 'ok' : own.join('\n'),
+      ...Object.fromEntries(runtimes),
+    },
+  }
+}

@@ -1,0 +1,77 @@
+import { readFile } from 'node:fs/promises'
+import { request } from 'node:https'
+import { join } from 'node:path'
+import { z } from 'zod'
+
+/** What the API server says of an object: `gone` is also one that is being deleted. */
+export type Presence = 'there' | 'gone' | 'forbidden'
+
+/** The API server, as a pod's service account may ask it. */
+export interface Cluster {
+  /** Rejects when it cannot be asked. */
+  daemonSet(namespace: string, name: string): Promise<Presence>
+}
+
+type ClusterOptions = {
+  /** `HOST:PORT` of the API server. */
+  readonly server: string
+  /** Of the service account: `token` and `ca.crt`, which are read anew each time. */
+  readonly directory: string
+}
+
+/** Where kubelets mount it. */
+export const serviceAccount = '/var/run/secrets/kubernetes.io/serviceaccount'
+/** Milliseconds. */
+const patience = 5000
+/** Bytes: a DaemonSet is a fraction of it. */
+const largestAnswer = 4 * 1024 * 1024
+
+export function createCluster({ server, directory }: ClusterOptions): Cluster {
+  const get = async (path: string): Promise<{ status: number; text: string }> => {
+    const [token, ca] = await Promise.all(
+      ['token', 'ca.crt'].map((file) => readFile(join(directory, file), 'utf8')),
+    )
+    const headers = { authorization: `Bearer ${token?.trim()}`, accept: 'application/json' }
+    return ask(`https://${server}${path}`, { headers, ca })
+  }
+
+  return {
+    daemonSet: async (namespace, name) => {
+      const path = `/apis/apps/v1/namespaces/${encodeURIComponent(namespace)}/daemonsets/${encodeURIComponent(name)}`
+      const { status, text } = await get(path)
+      if (status === 200) return isBeingDeleted(text) ? 'gone' : 'there'
+      if (status === 404) return 'gone'
+      if (status === 401 || status === 403) return 'forbidden'
+      throw new Error(`the API server answered ${status} to GET ${path}`)
+    },
+  }
+}
+
+type Asked = { readonly headers: Readonly<Record<string, string>>; readonly ca: string | undefined }
+
+function ask(url: string, { headers, ca }: Asked): Promise<{ status: number; text: string }> {
+  const done = Promise.withResolvers<{ status: number; text: string }>()
+  const signal = AbortSignal.timeout(patience)
+  const call = request(url, { headers, ca, signal, agent: false }, (response) => {
+    const parts: Buffer[] = []
+    let size = 0
+    response.on('data', (part: Buffer) => {
+      parts.push(part)
+      size += part.length
+      if (size > largestAnswer) call.destroy(new Error('the answer is too large'))
+    })
+    response.on('error', done.reject)
+    response.on('end', () =>
+      done.resolve({ status: response.statusCode ?? 0, text: Buffer.concat(parts).toString() }),
+    )
+  })
+  call.on('error', done.reject)
+  call.end()
+  return done.promise
+}
+
+const object = z.object({ metadata: z.object({ deletionTimestamp: z.string().optional() }) })
+
+function isBeingDeleted(text: string): boolean {
+  return object.parse(JSON.parse(text)).metadata.deletionTimestamp !== undefined
+}

@@ -1,0 +1,130 @@
+import { dirname, join, matchesGlob } from 'node:path'
+import { parse, type TomlTable, type TomlValue } from 'smol-toml'
+import type { RegistryHost } from './addresses.ts'
+import type { Rooted } from './rooted.ts'
+
+/** What containerd's configuration says of registries. */
+export type ContainerdConfig = {
+  /** The node's path of its main file; undefined when there is none. */
+  readonly file: string | undefined
+  /** The format's, 1 to 4. */
+  readonly format: number
+  /** The directories of `config_path`, in the order in which they are searched. */
+  readonly directories: readonly string[]
+  /** `mirrors` are configured, which containerd refuses together with `config_path`. */
+  readonly hasMirrors: boolean
+  /** The part that kubelets speak to is off. */
+  readonly isCriDisabled: boolean
+}
+
+/** The plugin's table in each format; containerd takes older ones as well. */
+const tables = {
+  1: 'cri',
+  2: 'io.containerd.grpc.v1.cri',
+  3: 'io.containerd.cri.v1.images',
+} as const
+const mostFiles = 100
+
+/** @throws Error with the file's name, if one of them cannot be understood. */
+export async function readContainerdConfig(
+  rooted: Rooted,
+  file: string,
+): Promise<ContainerdConfig> {
+  const files = await readAll(rooted, file)
+  const main = files[0]
+  const format = Number(main?.['version'] ?? 1)
+  const registries = files.flatMap(registriesIn)
+  const path = registries
+    .map((registry) => registry['config_path'])
+    .findLast((value) => typeof value === 'string' && value !== '')
+  const disabled = files.flatMap((each) => arrayOf(each['disabled_plugins']))
+  return {
+    file: main === undefined ? undefined : file,
+    format: main === undefined ? 0 : format,
+    directories: String(path ?? '')
+      .split(':')
+      .filter((directory) => directory !== ''),
+    hasMirrors: registries.some((registry) => Object.keys(tableOf(registry['mirrors'])).length > 0),
+    isCriDisabled: disabled.some((plugin) => Object.values<TomlValue>(tables).includes(plugin)),
+  }
+}
+
+/** The lines that have to be in the configuration, and the file that they belong to. */
+export function linesToAdd(format: number, directory: string): string {
+  const table =
+    format <= 1 ? '[plugins.cri.registry]' : `[plugins."${tables[format === 2 ? 2 : 3]}".registry]`
+  return `${table}\n  config_path = "${directory}"`
+}
+
+/**
+ * Where a registry is looked for below one directory of `config_path`; the first that exists is taken
+ * (core/remotes/docker/config, hostPaths).
+ */
+export function hostDirectories(directory: string, registry: RegistryHost): readonly string[] {
+  const colon = registry.lastIndexOf(':')
+  const names =
+    colon > 0 && !registry.endsWith(']')
+      ? [`${registry.slice(0, colon)}_${registry.slice(colon + 1)}_`, registry, '_default']
+      : [registry, '_default']
+  return names.map((name) => join(directory, name))
+}
+
+/** The registry's own: one that is there already, or the first, before which none can come. */
+export async function hostDirectory(
+  rooted: Rooted,
+  directory: string,
+  registry: RegistryHost,
+): Promise<string> {
+  const own = hostDirectories(directory, registry).slice(0, -1)
+  for (const each of own) if (await rooted.exists(each)) return each
+  return own[0] ?? join(directory, registry)
+}
+
+/** The main file's first; imports, which may be patterns, come after who imports them. */
+async function readAll(rooted: Rooted, file: string): Promise<readonly TomlTable[]> {
+  const found: TomlTable[] = []
+  const seen = new Set<string>()
+  const pending = [file]
+  for (let next = pending.shift(); next !== undefined; next = pending.shift()) {
+    if (seen.has(next) || seen.size >= mostFiles) continue
+    seen.add(next)
+    const text = await rooted.text(next)
+    if (text === undefined) continue
+    const table = parseFile(next, text)
+    found.push(table)
+    for (const wanted of arrayOf(table['imports']))
+      pending.push(...(await expand(rooted, String(wanted), dirname(next))))
+  }
+  return found
+}
+
+function parseFile(file: string, text: string): TomlTable {
+  try {
+    return parse(text)
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message.split('\n')[0] : ''
+    throw new Error(`${file} is no TOML: ${why}`, { cause })
+  }
+}
+
+async function expand(rooted: Rooted, wanted: string, from: string): Promise<readonly string[]> {
+  const path = wanted.startsWith('/') ? wanted : join(from, wanted)
+  if (!path.includes('*')) return [path]
+  const directory = dirname(path)
+  const paths = (await rooted.list(directory)).map((name) => join(directory, name))
+  return paths.filter((each) => matchesGlob(each, path))
+}
+
+function registriesIn(file: TomlTable): readonly TomlTable[] {
+  const plugins = tableOf(file['plugins'])
+  return Object.values(tables).map((name) => tableOf(tableOf(plugins[name])['registry']))
+}
+
+function tableOf(value: TomlValue | undefined): TomlTable {
+  const isTable = typeof value === 'object' && !Array.isArray(value) && !(value instanceof Date)
+  return isTable ? value : {}
+}
+
+function arrayOf(value: TomlValue | undefined): readonly TomlValue[] {
+  return Array.isArray(value) ? value : []
+}

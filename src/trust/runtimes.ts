@@ -1,0 +1,129 @@
+import { type ContainerdConfig, readContainerdConfig } from './containerd.ts'
+import { askVersion, isAtLeast } from './containerd-version.ts'
+import type { Rooted } from './rooted.ts'
+
+/** A container runtime that a node has, and where it looks for what it should know of registries. */
+export type Runtime =
+  | {
+      readonly kind: 'containerd'
+      readonly name: 'containerd' | 'k3s' | 'rke2'
+      readonly version: string | undefined
+      readonly config: ContainerdConfig
+      /** Where `hosts.toml` goes; undefined when it looks nowhere. */
+      readonly directory: string | undefined
+      /** Undefined when it is as it has to be; else why nothing can be put there. */
+      readonly trouble?: string
+    }
+  | { readonly kind: 'docker'; readonly name: 'docker' }
+  | { readonly kind: 'containers'; readonly name: 'cri-o' | 'podman' }
+
+type Place = {
+  readonly name: 'containerd' | 'k3s' | 'rke2'
+  readonly config: string
+  readonly socket: string
+  /** One of them is there where the runtime is. */
+  readonly traces: readonly string[]
+}
+
+const rancher = (name: 'k3s' | 'rke2'): Place => ({
+  name,
+  config: `/var/lib/rancher/${name}/agent/etc/containerd/config.toml`,
+  socket: '/run/k3s/containerd/containerd.sock',
+  traces: [`/var/lib/rancher/${name}/agent/etc/containerd`],
+})
+
+const places: readonly Place[] = [
+  {
+    name: 'containerd',
+    config: '/etc/containerd/config.toml',
+    socket: '/run/containerd/containerd.sock',
+    traces: [
+      '/etc/containerd/config.toml',
+      '/run/containerd/containerd.sock',
+      '/usr/bin/containerd',
+      '/usr/local/bin/containerd',
+    ],
+  },
+  rancher('k3s'),
+  rancher('rke2'),
+]
+
+export const directories = {
+  /** The first of those that containerd looks in by itself since 2.2. */
+  containerd: '/etc/containerd/certs.d',
+  docker: '/etc/docker/certs.d',
+  containers: '/etc/containers/certs.d',
+  dropIns: '/etc/containers/registries.conf.d',
+} as const
+
+const traces = {
+  docker: [
+    '/usr/bin/dockerd',
+    '/usr/local/bin/dockerd',
+    '/run/docker.sock',
+    '/etc/docker/daemon.json',
+  ],
+  crio: ['/etc/crio', '/usr/bin/crio', '/usr/local/bin/crio', '/run/crio/crio.sock'],
+  podman: ['/usr/bin/podman', '/usr/local/bin/podman'],
+} as const
+
+/** Says the version of the containerd at a socket, if it answers. */
+type VersionOf = (socket: string) => Promise<string | undefined>
+
+/** Those of a node. Rejects for a file that may not be read. */
+export async function findRuntimes(
+  rooted: Rooted,
+  versionOf: VersionOf = askVersion,
+): Promise<readonly Runtime[]> {
+  const found: Runtime[] = []
+  for (const place of places) {
+    if (await existsAny(rooted, place.traces))
+      found.push(await readContainerd(rooted, place, versionOf))
+  }
+  if (await existsAny(rooted, traces.docker)) found.push({ kind: 'docker', name: 'docker' })
+  const isCrio = await existsAny(rooted, traces.crio)
+  if (isCrio || (await existsAny(rooted, traces.podman)))
+    found.push({ kind: 'containers', name: isCrio ? 'cri-o' : 'podman' })
+  return found
+}
+
+async function readContainerd(
+  rooted: Rooted,
+  { name, config: file, socket }: Place,
+  versionOf: VersionOf,
+): Promise<Runtime> {
+  const located = await rooted.follow(socket)
+  const version = (await rooted.exists(socket)) ? await versionOf(located) : undefined
+  const runtime = { kind: 'containerd', name, version } as const
+  try {
+    const config = await readContainerdConfig(rooted, file)
+    const directory = directoryOf(config, version)
+    const isUsable = directory === undefined || /^\/[^$]*$/.test(directory)
+    if (isUsable) return { ...runtime, config, directory }
+    const trouble = `config_path ${directory} is not an absolute path`
+    return { ...runtime, config, directory: undefined, trouble }
+  } catch (error) {
+    const trouble = error instanceof Error ? error.message : String(error)
+    return { ...runtime, config: unreadable, directory: undefined, trouble }
+  }
+}
+
+const unreadable: ContainerdConfig = {
+  file: undefined,
+  format: 0,
+  directories: [],
+  hasMirrors: false,
+  isCriDisabled: false,
+}
+
+/** Since 2.2 there is a default, which `mirrors` switches off; format 4 is younger than that. */
+function directoryOf(config: ContainerdConfig, version: string | undefined): string | undefined {
+  const [first] = config.directories
+  const hasDefault = config.format >= 4 || (version !== undefined && isAtLeast(version, 2, 2))
+  return first ?? (hasDefault && !config.hasMirrors ? directories.containerd : undefined)
+}
+
+async function existsAny(rooted: Rooted, paths: readonly string[]): Promise<boolean> {
+  const found = await Promise.all(paths.map((path) => rooted.exists(path)))
+  return found.includes(true)
+}

@@ -1,0 +1,132 @@
+import assert from 'node:assert/strict'
+import { after, before, suite, test } from 'node:test'
+import { stringify } from 'yaml'
+import { type ApiServer, startApiServer } from '../support/api-server.ts'
+import { chart, helm, helms, type Manifest, matrix, render } from '../support/chart.ts'
+
+const namespaces = ['images', 'monitoring', 'strict']
+
+suite('a Kubernetes API', () => {
+  let api: ApiServer
+
+  before(async () => {
+    api = await startApiServer()
+    // A controller would make the accounts; there is none.
+    for (const name of namespaces) {
+      await api.kubectl(['create', 'namespace', name])
+      await api.kubectl(['create', 'serviceaccount', 'default', '--namespace', name])
+    }
+    await api.kubectl([
+      ...['label', 'namespace', 'strict'],
+      ...['enforce', 'warn'].map((mode) => `pod-security.kubernetes.io/${mode}=restricted`),
+    ])
+  })
+
+  after(() => api?.stop())
+
+  suite('accepts what the chart makes, field by field', () => {
+    for (const [name, values] of Object.entries(matrix))
+      test(`of ${name}`, async () => {
+        const manifests = (await render(values)).map((manifest) => ({
+          ...manifest,
+          metadata: { namespace: 'images', ...manifest.metadata },
+        }))
+        assert.ok(manifests.length > 4)
+        const words = ['apply', '--dry-run=server', '--validate=strict', '-f', '-']
+        const applied = await api.kubectl(words, yaml(manifests))
+        assert.equal(applied.match(/\(server dry run\)$/gm)?.length, manifests.length, applied)
+      })
+
+    test('and would have refused a field that is not there', async () => {
+      const [first] = await render(matrix['three values'] ?? {})
+      const words = ['apply', '--dry-run=server', '--validate=strict', '-f', '-']
+      const { status, output } = await api.attempt(words, yaml([{ ...first, tpyo: true }]))
+      assert.notEqual(status, 0)
+      assert.match(output, /unknown field "tpyo"/)
+    })
+  })
+
+  suite('admits the pods at the level `restricted`, but for those that need the host', () => {
+    for (const [name, values] of Object.entries(matrix))
+      test(`of ${name}`, async () => {
+        const manifests = await render(values)
+        for (const pod of podsOf(manifests)) {
+          const words = ['create', '--dry-run=server', '-f', '-', '--namespace', 'strict']
+          const { status, output } = await api.attempt(words, yaml([pod]))
+          if (needsHost(pod)) {
+            assert.match(output, /violates PodSecurity "restricted:latest"/)
+            assert.doesNotMatch(output, /allowPrivilegeEscalation|capabilities|seccompProfile/)
+          } else assert.equal(status, 0, output)
+        }
+      })
+  })
+
+  suite('has nothing of it when it was uninstalled', () => {
+    for (const program of helms)
+      test(`by ${program}, after an upgrade to everything`, { timeout: 240_000 }, async () => {
+        const environment = { KUBECONFIG: api.kubeconfig }
+        const release = ['berth', chart, '--namespace', 'images']
+        const everything = {
+          ...matrix['all that watches'],
+          ...matrix['secrets for pods'],
+          ...matrix['mirror'],
+        }
+        const existing = await everythingThere(api)
+        const installed = await helm(
+          ['install', ...release],
+          matrix['three values'] ?? {},
+          program,
+          environment,
+        )
+        assert.equal(installed.status, 0, installed.output)
+        const upgraded = await helm(['upgrade', ...release], everything, program, environment)
+        assert.equal(upgraded.status, 0, upgraded.output)
+        assert.ok((await everythingThere(api)).length > existing.length + 12)
+        const words = ['uninstall', 'berth', '--namespace', 'images']
+        const uninstalled = await helm(words, undefined, program, environment)
+        assert.equal(uninstalled.status, 0, uninstalled.output)
+        assert.deepEqual(await everythingThere(api), existing)
+      })
+  })
+})
+
+function yaml(objects: readonly unknown[]): string {
+  return objects.map((object) => stringify(object, { version: '1.1' })).join('---\n')
+}
+
+/** All objects of the kinds that the chart makes. */
+async function everythingThere(api: ApiServer): Promise<readonly string[]> {
+  const kinds = [
+    'deployments,daemonsets,pods,services,configmaps,secrets,serviceaccounts,roles,rolebindings',
+    'clusterroles,clusterrolebindings,ingresses,networkpolicies,poddisruptionbudgets',
+    'horizontalpodautoscalers,persistentvolumeclaims,issuers,certificates',
+    'servicemonitors,podmonitors,prometheusrules',
+  ].join()
+  const listed = await api.kubectl([
+    ...['get', kinds, '--all-namespaces', '--ignore-not-found'],
+    '-o=jsonpath={range .items[*]}{.kind} {.metadata.namespace}/{.metadata.name}{"\\n"}{end}',
+  ])
+  return listed.split('\n').filter(Boolean).toSorted()
+}
+
+/** The pods that there would be, as such. */
+function podsOf(manifests: readonly Manifest[]): readonly Manifest[] {
+  return manifests.flatMap((manifest) => {
+    if (manifest.kind === 'Pod')
+      return [{ ...manifest, metadata: { name: manifest.metadata.name } } as Manifest]
+    const template = manifest['spec']?.template
+    if (template === undefined) return []
+    const { serviceAccountName: _, priorityClassName: __, ...spec } = template.spec
+    return [{ apiVersion: 'v1', kind: 'Pod', metadata: { name: manifest.metadata.name }, spec }]
+  })
+}
+
+function needsHost({ spec }: Manifest): boolean {
+  const volumes: readonly object[] = spec.volumes ?? []
+  const ports: readonly object[] = spec.containers[0].ports ?? []
+  return (
+    spec.hostNetwork === true ||
+    volumes.some((volume) => 'hostPath' in volume) ||
+    ports.some((port) => 'hostPort' in port)
+  )
+}

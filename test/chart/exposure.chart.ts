@@ -1,0 +1,166 @@
+import assert from 'node:assert/strict'
+import { suite, test } from 'node:test'
+import { parse } from 'yaml'
+import { find, type Manifest, matrix, namesOf, render, threeValues } from '../support/chart.ts'
+
+suite('who listens where', { concurrency: 2 }, () => {
+  test('nodePort: a Service opens the port on all nodes, for a Deployment on no node in particular', async () => {
+    const manifests = await render(threeValues)
+    const { spec } = find(manifests, 'Service', 'berth')
+    assert.equal(spec.type, 'NodePort')
+    assert.deepEqual(spec.ports, [
+      {
+        name: 'registry',
+        port: 30026,
+        targetPort: 'registry',
+        appProtocol: 'http',
+        nodePort: 30026,
+      },
+    ])
+    const pod = podOf(find(manifests, 'Deployment'))
+    assert.equal(pod.hostNetwork, undefined)
+    assert.equal(configOf(manifests)['listen'], ':30026')
+    assert.equal(configOf(manifests)['admin'], ':9026')
+  })
+
+  test("hostPort: each node's loopback, and no NodePort beside it", async () => {
+    const manifests = await render({ ...threeValues, exposure: { mode: 'hostPort' } })
+    const [container] = podOf(find(manifests, 'DaemonSet')).containers
+    assert.deepEqual(container.ports[0], {
+      name: 'registry',
+      containerPort: 30026,
+      hostPort: 30026,
+      hostIP: '127.0.0.1',
+    })
+    assert.equal(container.ports[1].hostPort, undefined)
+    assert.equal(find(manifests, 'Service', 'berth').spec.type, 'ClusterIP')
+    assert.equal(nodePorts(manifests).length, 0)
+  })
+
+  test('hostNetwork: Berth itself on both loopback addresses, and nothing of it elsewhere', async () => {
+    const manifests = await render({ ...threeValues, exposure: { mode: 'hostNetwork' } })
+    const pod = podOf(find(manifests, 'DaemonSet'))
+    assert.equal(pod.hostNetwork, true)
+    assert.equal(pod.dnsPolicy, 'ClusterFirstWithHostNet')
+    assert.equal(configOf(manifests)['listen'], 'localhost:30026')
+    assert.equal(configOf(manifests)['admin'], '127.0.0.1:9026')
+    for (const probe of ['livenessProbe', 'readinessProbe', 'startupProbe'])
+      assert.equal(pod.containers[0][probe].httpGet.host, '127.0.0.1', probe)
+    assert.deepEqual(
+      manifests.filter(({ kind }) => kind === 'Service').map(({ metadata }) => metadata.name),
+      ['berth-admin'],
+    )
+  })
+
+  test('mirror: a NodePort, and an agent that sends each node to its own address', async () => {
+    const manifests = await render({ ...threeValues, exposure: { mode: 'mirror' } })
+    assert.deepEqual(nodePorts(manifests), [30026])
+    const [agent] = podOf(find(manifests, 'DaemonSet', 'berth-trust')).containers
+    assert.ok(agent.args.includes('--server=http://$(NODE_IP):30026'), agent.args)
+    assert.ok(agent.args.includes('--mirror=us-central1-docker.pkg.dev'), agent.args)
+    assert.ok(agent.args.includes('--registry=localhost:30026'), agent.args)
+    assert.deepEqual(agent.env[0], {
+      name: 'NODE_IP',
+      valueFrom: { fieldRef: { fieldPath: 'status.hostIP' } },
+    })
+  })
+
+  test('service: nothing on the nodes', async () => {
+    const manifests = await render({ ...threeValues, exposure: { mode: 'service' } })
+    assert.deepEqual(nodePorts(manifests), [])
+    assert.equal(find(manifests, 'Service', 'berth').spec.type, 'ClusterIP')
+    assert.ok(!namesOf(manifests).some((name) => name.startsWith('DaemonSet')))
+  })
+
+  test('a LoadBalancer takes no ports of the nodes', async () => {
+    const manifests = await render(
+      matrix['a LoadBalancer with certificates of another issuer'] ?? {},
+    )
+    assert.equal(find(manifests, 'Service', 'berth').spec.allocateLoadBalancerNodePorts, false)
+  })
+
+  test('no two listeners of one installation have the same port of a node, in any of them', async () => {
+    for (const [name, values] of Object.entries(matrix)) {
+      const manifests = await render(values)
+      const onNodes = [...nodePorts(manifests), ...hostPorts(manifests)]
+      assert.equal(new Set(onNodes).size, onNodes.length, `${name}: ${onNodes}`)
+    }
+  })
+
+  test('another port is another port everywhere', async () => {
+    const text = JSON.stringify(
+      await render({
+        ...threeValues,
+        exposure: { mode: 'mirror', port: 30027 },
+        pullSecret: { namespaces: ['default'], username: 'a', password: 'b' },
+        localRegistryHosting: { enabled: true },
+        tests: { doctor: { nodes: ['one'] } },
+      }),
+    )
+    assert.doesNotMatch(text, /30026/)
+  })
+})
+
+suite('what a node asks of the network', () => {
+  test('passes a NetworkPolicy: the port is open without `from`, metrics are not', async () => {
+    const manifests = await render(
+      matrix['an Ingress with certificates of our own authority'] ?? {},
+    )
+    const { spec } = find(manifests, 'NetworkPolicy')
+    const [registry, admin] = spec.ingress
+    assert.deepEqual(registry, { ports: [{ port: 'registry', protocol: 'TCP' }] })
+    assert.deepEqual(admin.ports, [{ port: 'admin', protocol: 'TCP' }])
+    assert.deepEqual(admin.from.at(-1), {
+      namespaceSelector: { matchLabels: { name: 'monitoring' } },
+    })
+    assert.deepEqual(spec.policyTypes, ['Ingress', 'Egress'])
+    const tester = find(manifests, 'Pod', 'berth-test')
+    for (const [key, value] of Object.entries(admin.from[0].podSelector.matchLabels))
+      assert.equal(tester.metadata.labels?.[key], value, 'helm test passes, too')
+  })
+
+  test('comes in while a pod goes: it stays longer than requests may take', async () => {
+    const manifests = await render({ ...threeValues, config: { shutdown: { deadline: '2m5s' } } })
+    assert.deepEqual(configOf(manifests)['shutdown'], { delay: '10s', deadline: '2m5s' })
+    assert.equal(podOf(find(manifests, 'Deployment')).terminationGracePeriodSeconds, 150)
+  })
+})
+
+test('tools find the registry by the ConfigMap that KEP-1755 describes', async () => {
+  const manifests = await render({ ...threeValues, localRegistryHosting: { enabled: true } })
+  const { metadata, data } = find(manifests, 'ConfigMap', 'local-registry-hosting')
+  assert.equal(metadata.namespace, 'kube-public')
+  assert.deepEqual(parse(data['localRegistryHosting.v1']), {
+    host: 'localhost:30026',
+    hostFromClusterNetwork: 'berth.images:30026',
+    hostFromContainerRuntime: 'localhost:30026',
+  })
+})
+
+function podOf({ spec }: Manifest) {
+  return spec.template.spec
+}
+
+function configOf(manifests: readonly Manifest[]): Readonly<Record<string, unknown>> {
+  return parse(find(manifests, 'ConfigMap', 'berth')['data']['berth.yaml'])
+}
+
+function nodePorts(manifests: readonly Manifest[]): readonly number[] {
+  return manifests
+    .filter(({ kind }) => kind === 'Service')
+    .flatMap(({ spec }) => spec.ports)
+    .flatMap(({ nodePort }: { nodePort?: number }) => (nodePort === undefined ? [] : [nodePort]))
+}
+
+/** In the network of the host, all that a pod listens on. */
+function hostPorts(manifests: readonly Manifest[]): readonly number[] {
+  const pods = manifests.flatMap(({ kind, spec }) =>
+    ['Deployment', 'DaemonSet'].includes(kind) ? [spec.template.spec] : [],
+  )
+  return pods.flatMap(({ hostNetwork, containers }) =>
+    containers[0].ports.flatMap((port: { hostPort?: number; containerPort: number }) => {
+      if (hostNetwork) return [port.containerPort]
+      return port.hostPort === undefined ? [] : [port.hostPort]
+    }),
+  )
+}

@@ -1,0 +1,349 @@
+import assert from 'node:assert/strict'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { suite, test } from 'node:test'
+import { parse } from 'yaml'
+import { loadConfig } from '../../src/config/config.ts'
+import {
+  find,
+  type Manifest,
+  matrix,
+  render,
+  threeValues,
+  user,
+  type Values,
+} from '../support/chart.ts'
+import { ownDirectory } from '../support/directory.ts'
+
+suite('berth.yaml', { concurrency: 2 }, () => {
+  for (const [name, values] of Object.entries(matrix))
+    test(`of ${name} is one that Berth takes`, async (t) => {
+      const file = join(await ownDirectory(t), 'berth.yaml')
+      await writeFile(file, yamlOf(await render(values)))
+      const { config } = loadConfig({ file, flags: {}, set: [], environment: {} })
+      assert.equal(config.storage.directory, '/var/lib/berth')
+      assert.ok(config.upstreams.length > 0)
+    })
+
+  test('has further upstreams beside the first, and what else is under `config`', async () => {
+    const config = configOf(await render(matrix['all that is extra'] ?? {}))
+    assert.deepEqual(
+      config.upstreams.map(({ prefix }: { prefix: string }) => prefix),
+      ['', 'ghcr.io'],
+    )
+    assert.deepEqual(config.log, { level: 'warn' })
+    assert.equal(config.storage.cache.scrubRate, '1MiB')
+    assert.deepEqual(config.shutdown, { delay: '1s', deadline: '2m' })
+  })
+
+  test('keeps the cache a tenth below what the pod may use', async () => {
+    for (const [sizeLimit, maxSize] of [
+      ['20Gi', '18432MiB'],
+      ['1500M', '1287MiB'],
+      ['1Ti', '943718MiB'],
+      [10737418240, '9216MiB'],
+    ] as const) {
+      const manifests = await render({ ...threeValues, storage: { sizeLimit } })
+      assert.equal(configOf(manifests).storage.cache.maxSize, maxSize)
+      assert.equal(volumeOf(manifests, 'storage').emptyDir.sizeLimit, sizeLimit)
+    }
+  })
+
+  test('takes a limit that is given, in the words of Kubernetes', async () => {
+    for (const [cacheLimit, maxSize] of [
+      ['10Gi', '10GiB'],
+      ['5G', '5GB'],
+      ['900Mi', '900MiB'],
+    ] as const) {
+      const manifests = await render({ ...threeValues, storage: { cacheLimit } })
+      assert.equal(configOf(manifests).storage.cache.maxSize, maxSize)
+    }
+  })
+})
+
+suite('who Berth is to upstreams', { concurrency: 2 }, () => {
+  test('Google: a token for the provider, and a file that says where to exchange it', async () => {
+    for (const workloadIdentityProvider of [
+      threeValues.google.workloadIdentityProvider,
+      `//iam.googleapis.com/${threeValues.google.workloadIdentityProvider}`,
+      `https://iam.googleapis.com/${threeValues.google.workloadIdentityProvider}`,
+    ]) {
+      const manifests = await render({ ...threeValues, google: { workloadIdentityProvider } })
+      const path = `iam.googleapis.com/${threeValues.google.workloadIdentityProvider}`
+      const { sources } = volumeOf(manifests, 'berth').projected
+      assert.deepEqual(sources.at(-1), {
+        serviceAccountToken: {
+          audience: `https://${path}`,
+          expirationSeconds: 3600,
+          path: 'google/token',
+        },
+      })
+      const file = JSON.parse(
+        find(manifests, 'ConfigMap', 'berth-google')['data']['credentials.json'],
+      )
+      assert.deepEqual(file, {
+        type: 'external_account',
+        audience: `//${path}`,
+        subject_token_type: 'urn:ietf:params:oauth:token-type:jwt',
+        token_url: 'https://sts.googleapis.com/v1/token',
+        credential_source: { file: '/etc/berth/google/token', format: { type: 'text' } },
+      })
+      const [container] = podOf(manifests).containers
+      assert.deepEqual(container.env[1], {
+        name: 'GOOGLE_APPLICATION_CREDENTIALS',
+        value: '/etc/berth/google/credentials.json',
+      })
+      assert.deepEqual(configOf(manifests).upstreams, [
+        { prefix: '', url: threeValues.upstream, credentials: { type: 'google' } },
+      ])
+    }
+  })
+
+  test('Google: a service account to become, if one is named', async () => {
+    const google = { ...threeValues.google, impersonate: 'puller@project.iam.gserviceaccount.com' }
+    const manifests = await render({ ...threeValues, google })
+    const file = JSON.parse(
+      find(manifests, 'ConfigMap', 'berth-google')['data']['credentials.json'],
+    )
+    assert.equal(
+      file.service_account_impersonation_url,
+      'https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/puller@project.iam.gserviceaccount.com:generateAccessToken',
+    )
+  })
+
+  for (const [cloud, annotations, type] of [
+    [
+      "Google's identity on GKE",
+      { 'iam.gke.io/gcp-service-account': 'puller@project.iam.gserviceaccount.com' },
+      'google',
+    ],
+    [
+      "Amazon's identity",
+      { 'eks.amazonaws.com/role-arn': 'arn:aws:iam::123456789012:role/berth' },
+      'aws',
+    ],
+    [
+      "Azure's identity",
+      {
+        'azure.workload.identity/client-id': 'f0000000-0000-0000-0000-000000000000',
+        'azure.workload.identity/tenant-id': 'tenant',
+      },
+      'azure',
+    ],
+  ] as const)
+    test(`${cloud} is an annotation of the service account`, async () => {
+      const manifests = await render(matrix[cloud] ?? {})
+      assert.deepEqual(find(manifests, 'ServiceAccount').metadata.annotations, annotations)
+      assert.deepEqual(configOf(manifests).upstreams[0].credentials, { type })
+      const { labels } = find(manifests, 'Deployment').spec.template.metadata
+      const used = labels['azure.workload.identity/use']
+      assert.equal(used, type === 'azure' ? 'true' : undefined)
+    })
+
+  test("EKS Pod Identity needs nothing but the account's name", async () => {
+    const manifests = await render({
+      upstream: 'https://registry.example.com',
+      aws: { podIdentity: true, region: 'eu-west-1' },
+      htpasswd: { existingSecret: 'users' },
+      serviceAccount: { name: 'puller' },
+    })
+    assert.equal(find(manifests, 'ServiceAccount', 'puller').metadata.annotations, undefined)
+    assert.equal(podOf(manifests).serviceAccountName, 'puller')
+    assert.deepEqual(configOf(manifests).upstreams[0].credentials, {
+      type: 'aws',
+      region: 'eu-west-1',
+    })
+  })
+
+  test('no pod has a token for the API server, but the agent that asks it', async () => {
+    for (const [name, values] of Object.entries(matrix))
+      for (const { kind, metadata, spec } of await render(values)) {
+        if (!['Deployment', 'DaemonSet', 'Pod'].includes(kind)) continue
+        const pod = kind === 'Pod' ? spec : spec.template.spec
+        const isAgent = metadata.name.endsWith('-trust')
+        assert.equal(pod.automountServiceAccountToken, isAgent, `${name}: ${metadata.name}`)
+        // BERTH_PORT=tcp://… would be taken for configuration.
+        assert.equal(pod.enableServiceLinks, false, `${name}: ${metadata.name}`)
+      }
+  })
+})
+
+suite('users', () => {
+  test('of a Secret that is there', async () => {
+    const manifests = await render({ ...threeValues, htpasswd: { existingSecret: 'a', key: 'b' } })
+    assert.deepEqual(volumeOf(manifests, 'berth').projected.sources[1], {
+      secret: { name: 'a', items: [{ key: 'b', path: 'auth/htpasswd' }] },
+    })
+    assert.ok(!manifests.some(({ kind }) => kind === 'Secret'))
+  })
+
+  test('of lines, as a list and as text', async () => {
+    for (const lines of [
+      [user, user.replace('alice', 'bob')],
+      `${user}\n${user.replace('alice', 'bob')}\n`,
+    ]) {
+      const manifests = await render({ ...threeValues, htpasswd: { lines } })
+      const { data } = find(manifests, 'Secret', 'berth-htpasswd')
+      assert.equal(
+        Buffer.from(data.htpasswd, 'base64').toString(),
+        `${user}\n${user.replace('alice', 'bob')}\n`,
+      )
+      const { secret } = volumeOf(manifests, 'berth').projected.sources[1]
+      assert.equal(secret.name, 'berth-htpasswd')
+    }
+  })
+
+  test('have an imagePullSecret in each namespace, for the name that images have', async () => {
+    const manifests = await render(matrix['secrets for pods'] ?? {})
+    const secrets = manifests.filter(({ kind }) => kind === 'Secret')
+    assert.deepEqual(
+      secrets.map(({ metadata }) => [metadata.namespace, metadata.name]),
+      [
+        ['default', 'berth-pull'],
+        ['kube-public', 'berth-pull'],
+      ],
+    )
+    for (const { type, data } of secrets) {
+      assert.equal(type, 'kubernetes.io/dockerconfigjson')
+      assert.deepEqual(JSON.parse(Buffer.from(data['.dockerconfigjson'], 'base64').toString()), {
+        auths: { 'localhost:30026': { auth: Buffer.from('alice:secret').toString('base64') } },
+      })
+    }
+  })
+
+  test('or one that `berth pull-secret` made', async () => {
+    const dockerconfigjson = '{"auths":{"localhost:30026":{"auth":"YTpi"}}}\n'
+    const manifests = await render({
+      ...threeValues,
+      pullSecret: { namespaces: ['default'], dockerconfigjson },
+    })
+    const { data } = find(manifests, 'Secret')
+    assert.equal(Buffer.from(data['.dockerconfigjson'], 'base64').toString(), dockerconfigjson)
+  })
+})
+
+suite('a pod is started anew', { concurrency: 2 }, () => {
+  const annotationsWith = async (values: Values) => {
+    const manifests = await render({ ...threeValues, ...values })
+    return find(manifests, 'Deployment').spec.template.metadata
+  }
+
+  test('when berth.yaml changes, or whom it is to Google', async () => {
+    const before = await annotationsWith({})
+    for (const values of [
+      { config: { log: { level: 'warn' } } },
+      { google: { ...threeValues.google, impersonate: 'a@b' } },
+    ])
+      assert.notDeepEqual(await annotationsWith(values), before)
+  })
+
+  test('and not when users do: they are read again, and a new pod has an empty cache', async () => {
+    const one = await annotationsWith({ htpasswd: { lines: [user] } })
+    const two = await annotationsWith({ htpasswd: { lines: [user.replace('alice', 'bob')] } })
+    assert.deepEqual(one, two)
+  })
+})
+
+suite('a volume', () => {
+  test('has one owner at a time, also while it is replaced', async () => {
+    const manifests = await render(matrix['a volume'] ?? {})
+    const { replicas, strategy } = find(manifests, 'Deployment').spec
+    assert.equal(replicas, 1)
+    assert.deepEqual(strategy, { type: 'Recreate' })
+    const claim = find(manifests, 'PersistentVolumeClaim')
+    assert.equal(claim.metadata.annotations?.['helm.sh/resource-policy'], 'keep')
+    assert.equal(configOf(manifests).storage.cache.maxSize, '92160MiB')
+    assert.equal(volumeOf(manifests, 'storage').persistentVolumeClaim.claimName, 'berth')
+  })
+
+  test('that is there already is used, and not made', async () => {
+    const manifests = await render(matrix['a volume that is there already'] ?? {})
+    assert.ok(!manifests.some(({ kind }) => kind === 'PersistentVolumeClaim'))
+    assert.equal(volumeOf(manifests, 'storage').persistentVolumeClaim.claimName, 'images')
+  })
+})
+
+test('a rollout has one pod more, never one less', async () => {
+  const { strategy } = find(await render(threeValues), 'Deployment').spec
+  assert.deepEqual(strategy.rollingUpdate, { maxUnavailable: 0, maxSurge: 1 })
+})
+
+test('what is extra is there', async () => {
+  const manifests = await render(matrix['all that is extra'] ?? {})
+  const { metadata, spec } = find(manifests, 'Deployment').spec.template
+  assert.equal(metadata.labels.app, 'berth')
+  assert.equal(metadata.labels.team, 'platform')
+  assert.equal(metadata.annotations.note, 'here')
+  const [container] = spec.containers
+  assert.equal(container.image, `registry.example.com/berth@sha256:${'a'.repeat(64)}`)
+  assert.deepEqual(container.args, ['serve', '--log-level=debug'])
+  assert.equal(container.env.at(-1).name, 'HTTPS_PROXY')
+  assert.equal(container.volumeMounts.at(-1).mountPath, '/etc/authorities')
+  assert.equal(spec.volumes.at(-1).name, 'authorities')
+  assert.deepEqual(spec.imagePullSecrets, [{ name: 'own' }])
+  find(manifests, 'ConfigMap', 'berth-more')
+  find(manifests, 'ConfigMap', 'berth-text')
+  for (const { metadata } of manifests.filter(({ kind }) => kind === 'Service'))
+    assert.equal(metadata.labels?.['team'], 'platform')
+})
+
+suite('what Helm tests', () => {
+  test('on each node that it is told of, up to a number: whether images can be pulled there', async () => {
+    const manifests = await render(matrix['all that is extra'] ?? {})
+    const pods = manifests.filter(({ metadata }) => metadata.name.includes('-doctor-'))
+    assert.deepEqual(
+      pods.map(
+        ({ spec }) =>
+          spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution
+            .nodeSelectorTerms[0].matchFields[0].values,
+      ),
+      [['one'], ['two']],
+    )
+    for (const { metadata, spec } of pods) {
+      assert.equal(metadata.annotations?.['helm.sh/hook'], 'test')
+      assert.equal(spec.hostNetwork, true)
+      assert.deepEqual(spec.containers[0].args, [
+        'doctor',
+        'node',
+        '--registry=localhost:30026',
+        '--node-ip=$(NODE_IP)',
+      ])
+    }
+  })
+
+  test('in the network of the host, on a node that has a Berth', async () => {
+    const manifests = await render(matrix['the network of the host'] ?? {})
+    const { spec } = find(manifests, 'Pod', 'berth-test')
+    assert.equal(spec.hostNetwork, true)
+    assert.ok(spec.affinity.podAffinity)
+    assert.equal(spec.containers[0].env[0].value, 'http://localhost:30026/v2/')
+  })
+})
+
+function podOf(manifests: readonly Manifest[]) {
+  const { spec } = find(manifests.filter(isRegistry), kindOf(manifests))
+  return spec.template.spec
+}
+
+function kindOf(manifests: readonly Manifest[]): string {
+  return manifests.some(({ kind }) => kind === 'Deployment') ? 'Deployment' : 'DaemonSet'
+}
+
+function isRegistry({ metadata }: Manifest): boolean {
+  return metadata.labels?.['app.kubernetes.io/component'] === 'registry'
+}
+
+function volumeOf(manifests: readonly Manifest[], wanted: string) {
+  return podOf(manifests).volumes.find(({ name }: { name: string }) => name === wanted)
+}
+
+function yamlOf(manifests: readonly Manifest[]): string {
+  const config = manifests.find(
+    (each) => each.kind === 'ConfigMap' && each['data']?.['berth.yaml'] !== undefined,
+  )
+  return config?.['data']['berth.yaml']
+}
+
+function configOf(manifests: readonly Manifest[]) {
+  return parse(yamlOf(manifests))
+}

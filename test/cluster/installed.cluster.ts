@@ -1,0 +1,97 @@
+import assert from 'node:assert/strict'
+import { after, before, describe, test } from 'node:test'
+import { type ClusterScene, login, namespaces, setClusterScene } from '../support/cluster-scene.ts'
+import { makeRunnableImage } from '../support/runnable-image.ts'
+import { startSteadyPulls } from '../support/steady-pulls.ts'
+import { until } from '../support/until.ts'
+
+const repository = 'my-project/my-repository/team/app'
+const imageOf = (tag: string) => `localhost:30026/${repository}:${tag}`
+
+describe('Berth in a cluster of two nodes, behind a NodePort, kube-proxy in iptables mode', () => {
+  let scene: ClusterScene
+  before(async () => {
+    scene = await setClusterScene('iptables')
+    await scene.explained(() => scene.install(3, { replicas: 1 }))
+  })
+  after(() => scene?.close())
+
+  test('pods on both nodes run from localhost, by the token of the pod of Berth', () =>
+    scene.explained(async () => {
+      const { cluster, registry, exchange, startPod } = scene
+      const image = await makeRunnableImage()
+      registry.put(repository, 'first', image)
+      const [first, second] = cluster.nodes
+      await startPod({ name: 'first', node: first, image: imageOf('first') })
+      await startPod({ name: 'second', node: second, image: imageOf('first') })
+      const subject = `system:serviceaccount:${namespaces.berth}:berth`
+      assert.deepEqual([...new Set(exchange.subjects)], [subject])
+      for (const { digest } of image.blobs)
+        assert.equal(registry.count(new RegExp(`^GET .*/blobs/${digest}$`)), 1)
+    }))
+
+  test('a private image that is cached is not had without the imagePullSecret', () =>
+    scene.explained(async () => {
+      const { cluster, failPod } = scene
+      const [node] = cluster.nodes
+      const why = await failPod({ name: 'stranger', node, image: imageOf('first'), secret: null })
+      assert.match(why, /401|unauthorized|no basic auth/i)
+    }))
+
+  test('while the upstream is stopped, a new pod starts from the cache on a node that never had its image', () =>
+    scene.explained(async () => {
+      const { cluster, registry, exchange, startPod } = scene
+      const [first, second] = cluster.nodes
+      for (const tag of ['cached', 'kept']) {
+        registry.put(repository, tag, await makeRunnableImage())
+        await startPod({ name: tag, node: first, image: imageOf(tag) })
+      }
+      await Promise.all([registry.stop(), exchange.stop()])
+      await startPod({ name: 'from-cache', node: second, image: imageOf('cached') })
+    }))
+
+  test('killed, it comes back by itself, with its cache, though the upstream is stopped (K174)', () =>
+    scene.explained(async () => {
+      const { cluster, startPod } = scene
+      for (const node of cluster.nodes)
+        await node.attempt(['pkill', '-KILL', '-f', 'bin/berth serve'])
+      await until('it was started again', async () => {
+        const path = 'jsonpath={.items[*].status.containerStatuses[*].restartCount}'
+        const count = await cluster.kubectl(['get', 'pods', '-n', namespaces.berth, '-o', path])
+        assert.equal(count, '1')
+      })
+      const [, second] = cluster.nodes
+      await startPod({ name: 'from-kept-cache', node: second, image: imageOf('kept') })
+    }))
+
+  test('while it is rolled out anew, and a pod of it is deleted, no pull fails (K161, K164)', () =>
+    scene.explained(async () => {
+      const { cluster, registry, exchange, install } = scene
+      await Promise.all([registry.start(), exchange.start()])
+      await install(4, { replicas: 2 })
+      const image = await makeRunnableImage()
+      registry.put(repository, 'steady', image)
+      const urls = cluster.nodes.map(({ address }) => `http://${address}:30026`)
+      const pulls = startSteadyPulls({ urls, login, repository, tag: 'steady', image })
+      const inBerth = ['-n', namespaces.berth]
+      await cluster.kubectl(['rollout', 'restart', ...inBerth, 'deployment/berth'])
+      await cluster.kubectl(['rollout', 'status', ...inBerth, 'deployment/berth', '--timeout=170s'])
+      const [pod = ''] = (await cluster.kubectl(['get', 'pods', ...inBerth, '-o', 'name'])).split(
+        '\n',
+      )
+      await cluster.kubectl(['delete', ...inBerth, pod, '--wait'])
+      await cluster.kubectl(['rollout', 'status', ...inBerth, 'deployment/berth', '--timeout=60s'])
+      assert.deepEqual(await pulls.stop(), [])
+      assert.ok(pulls.count() > 10, `${pulls.count()} pulls`)
+    }))
+
+  test('uninstalled, it leaves nothing in its namespace', () =>
+    scene.explained(async () => {
+      const { cluster, uninstall } = scene
+      await uninstall(4)
+      const kinds = 'deployments,daemonsets,services,secrets,serviceaccounts,configmaps,roles,jobs'
+      const all = ['get', kinds, '-n', namespaces.berth, '-o', 'name']
+      const left = (await cluster.kubectl(all)).trim().split('\n')
+      assert.deepEqual(left.toSorted(), ['configmap/kube-root-ca.crt', 'serviceaccount/default'])
+    }))
+})

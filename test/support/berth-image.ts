@@ -1,0 +1,94 @@
+import { createHash } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { mkdir, mkdtemp, readdir, readFile, realpath, rename, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { run } from './programs.ts'
+
+/** Berth's own image, as clusters know it. */
+export const berthImage = { repository: 'berth.test/berth', tag: 'test' } as const
+
+const project = new URL('../../', import.meta.url).pathname
+const archives = join(project, '.ci', 'images')
+/** What Node and npm need of a system. */
+const packages = 'base-files,libc6,libstdc++6,dash,coreutils,findutils,tar'
+
+/**
+ * An archive of the image that the Dockerfile makes, built by buildah on a base of Debian's packages.
+ * It is kept, and built again when what it is made of has changed. Its path.
+ */
+export async function buildBerthImage(): Promise<string> {
+  const archive = join(archives, `berth-${await inputs()}.tar`)
+  if (existsSync(archive)) return archive
+  await rm(archives, { recursive: true, force: true })
+  await mkdir(archives, { recursive: true })
+  const directory = await mkdtemp(join(tmpdir(), 'berth-image-'))
+  try {
+    const unfinished = join(archives, 'unfinished.tar')
+    await build(directory, unfinished)
+    await rename(unfinished, archive)
+  } finally {
+    await rm(directory, { recursive: true, force: true })
+  }
+  return archive
+}
+
+async function build(directory: string, archive: string): Promise<void> {
+  const storage = `--root=${join(directory, 'storage')}`
+  const state = `--runroot=${join(directory, 'run')}`
+  const options = { environment: { HOME: directory, TMPDIR: directory }, patience: 300 }
+  const buildah = async (...args: readonly string[]) =>
+    (await run(['buildah', storage, state, '--storage-driver=vfs', ...args], options)).trim()
+
+  const base = join(directory, 'base.tar')
+  await run(['mmdebstrap', '--variant=extract', `--include=${packages}`, 'bookworm', base], options)
+  const container = await buildah('from', 'scratch')
+  await buildah('add', '--quiet', container, base, '/')
+  await buildah('commit', '--quiet', container, 'localhost/runtime')
+  await addBuildTools(container, buildah)
+  await buildah('commit', '--quiet', '--rm', container, 'localhost/build')
+  const name = `${berthImage.repository}:${berthImage.tag}`
+  await buildah(
+    'build',
+    '--quiet',
+    '--isolation=chroot',
+    '--pull-never',
+    '--build-arg=BUILD_IMAGE=localhost/build',
+    '--build-arg=RUNTIME_IMAGE=localhost/runtime',
+    `--tag=${name}`,
+    project,
+  )
+  await buildah('push', '--quiet', name, `docker-archive:${archive}:${name}`)
+}
+
+/** Our Node, the machine's npm, and our libraries, so that nothing is asked of the network. */
+async function addBuildTools(
+  container: string,
+  buildah: (...args: readonly string[]) => Promise<string>,
+): Promise<void> {
+  const cli = await realpath((await run(['sh', '-c', 'command -v npm'])).trim())
+  const npm = join(cli, '..', '..')
+  const copy = (from: string, to: string) => buildah('copy', '--quiet', container, from, to)
+  await copy(process.execPath, '/usr/local/bin/node')
+  await copy(npm, '/usr/local/lib/node_modules/npm')
+  await copy(join(project, 'node_modules'), '/src/node_modules')
+  const commands = [
+    'ln -s ../lib/node_modules/npm/bin/npm-cli.js /usr/local/bin/npm',
+    'touch /src/node_modules/.package-lock.json',
+  ]
+  await buildah('run', '--isolation=chroot', container, '--', 'sh', '-ec', commands.join('\n'))
+}
+
+/** A digest of all that the image is made of. */
+async function inputs(): Promise<string> {
+  const sources = await readdir(join(project, 'src'), { recursive: true, withFileTypes: true })
+  const files = sources
+    .filter((entry) => entry.isFile())
+    .map(({ parentPath, name }) => join(parentPath, name))
+    .toSorted()
+  const others = ['Dockerfile', '.dockerignore', 'package.json', 'package-lock.json']
+  const hash = createHash('sha256').update(packages)
+  for (const file of [...others.map((name) => join(project, name)), ...files])
+    hash.update(file.slice(project.length)).update(await readFile(file))
+  return hash.digest('hex').slice(0, 16)
+}

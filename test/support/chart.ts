@@ -1,0 +1,250 @@
+import { tmpdir } from 'node:os'
+import { parseAllDocuments, stringify } from 'yaml'
+import { attempt, type Finished, tool } from './programs.ts'
+
+export const chart = new URL('../../charts/berth/', import.meta.url).pathname
+
+/** What a value is set to; other things than text are left as they are. */
+export type Values = Readonly<Record<string, unknown>>
+
+/** A Kubernetes object, as far as it is looked into. */
+export type Manifest = {
+  readonly kind: string
+  readonly metadata: {
+    readonly name: string
+    readonly namespace?: string
+    readonly labels?: Readonly<Record<string, string>>
+    readonly annotations?: Readonly<Record<string, string>>
+  }
+  // biome-ignore lint/suspicious/noExplicitAny: tests look deep into objects of many kinds, and say what they expect there
+  readonly [key: string]: any
+}
+
+export const helms = ['helm3', 'helm4'] as const
+/** Helm that was built by itself takes itself for one of an old Kubernetes. */
+const kubeVersion = ['--kube-version', '1.34.0']
+
+/** The three values that an installation needs. */
+export const threeValues = {
+  upstream: 'https://us-central1-docker.pkg.dev',
+  google: {
+    workloadIdentityProvider:
+      'projects/123/locations/global/workloadIdentityPools/cluster/providers/kubernetes',
+  },
+  htpasswd: { existingSecret: 'berth-users' },
+} as const
+
+export const user = `alice:$2y$10$${'abcdefghij.ABCDEFGHIJ/0123456789'.repeat(2).slice(0, 53)}`
+
+/** One of each choice that the chart gives. */
+export const matrix: Readonly<Record<string, Values>> = {
+  'three values': threeValues,
+  'everybody may pull': {
+    upstream: 'https://registry-1.docker.io',
+    config: { auth: { anonymous: 'pull' } },
+  },
+  'a DaemonSet behind a NodePort of each node': {
+    ...threeValues,
+    kind: 'DaemonSet',
+    service: {
+      externalTrafficPolicy: 'Local',
+      internalTrafficPolicy: 'Local',
+      annotations: { a: 'b' },
+      ipFamilyPolicy: 'PreferDualStack',
+    },
+    priorityClassName: 'system-node-critical',
+    tolerations: [{ operator: 'Exists' }],
+    nodeSelector: { 'kubernetes.io/os': 'linux' },
+  },
+  'a port of the host': { ...threeValues, exposure: { mode: 'hostPort' } },
+  'the network of the host': {
+    ...threeValues,
+    exposure: { mode: 'hostNetwork' },
+    htpasswd: {},
+  },
+  'the network of the host, with metrics': {
+    ...threeValues,
+    exposure: { mode: 'hostNetwork', hostNetwork: { adminHost: '0.0.0.0' } },
+    metrics: { podMonitor: { enabled: true, labels: { release: 'prometheus' } } },
+  },
+  mirror: {
+    ...threeValues,
+    exposure: { mode: 'mirror', mirror: { hosts: ['us-central1-docker.pkg.dev', 'docker.io'] } },
+    config: { upstreams: [{ prefix: 'docker.io', url: 'https://registry-1.docker.io' }] },
+    trust: {
+      runtimes: ['containerd', 'k3s', 'rke2', 'docker', 'cri-o'],
+      hostPaths: [{ path: '/run/containerd/containerd.sock', type: 'Socket', readOnly: true }],
+      extraArgs: ['--log-level=debug'],
+    },
+  },
+  'an Ingress with certificates of our own authority': {
+    ...threeValues,
+    exposure: { mode: 'service' },
+    ingress: {
+      enabled: true,
+      className: 'nginx',
+      host: 'berth.example.com',
+      tlsSecret: 'berth-ingress',
+      annotations: { 'nginx.ingress.kubernetes.io/proxy-body-size': '0' },
+    },
+    tls: { enabled: true, certManager: { enabled: true, dnsNames: ['berth.example.com'] } },
+    trust: { enabled: true },
+    networkPolicy: {
+      enabled: true,
+      monitoringFrom: [{ namespaceSelector: { matchLabels: { name: 'monitoring' } } }],
+      egress: { enabled: true },
+    },
+  },
+  'a LoadBalancer with certificates of another issuer': {
+    ...threeValues,
+    exposure: { mode: 'service', port: 5000 },
+    service: { type: 'LoadBalancer', loadBalancerSourceRanges: ['10.0.0.0/8'] },
+    tls: {
+      enabled: true,
+      certManager: {
+        enabled: true,
+        issuerRef: { name: 'ours', kind: 'ClusterIssuer' },
+        ipAddresses: ['10.1.2.3'],
+      },
+    },
+  },
+  'a volume': {
+    ...threeValues,
+    replicas: 1,
+    persistence: { enabled: true, storageClass: 'fast', size: '100Gi', keep: true },
+  },
+  'a volume that is there already': {
+    ...threeValues,
+    replicas: 1,
+    persistence: { enabled: true, existingClaim: 'images', size: '100Gi' },
+    storage: { cacheLimit: '60Gi' },
+  },
+  'all that watches': {
+    ...threeValues,
+    metrics: {
+      serviceMonitor: { enabled: true, interval: '15s', labels: { release: 'prometheus' } },
+      prometheusRule: { enabled: true, runbookBase: 'https://example.com/runbook' },
+      dashboard: { enabled: true, namespace: 'monitoring', annotations: { folder: 'Images' } },
+    },
+  },
+  'all that scales': {
+    ...threeValues,
+    autoscaling: { enabled: true, maxReplicas: 9 },
+    podDisruptionBudget: { maxUnavailable: '25%' },
+    topologySpreadConstraints: [
+      {
+        maxSkew: 1,
+        topologyKey: 'topology.kubernetes.io/zone',
+        whenUnsatisfiable: 'DoNotSchedule',
+      },
+    ],
+    affinity: { nodeAffinity: {} },
+  },
+  "Amazon's identity": {
+    upstream: 'https://123456789012.dkr.ecr.eu-west-1.amazonaws.com',
+    aws: { roleArn: 'arn:aws:iam::123456789012:role/berth' },
+    htpasswd: { lines: [user] },
+  },
+  "Azure's identity": {
+    upstream: 'https://ours.azurecr.io',
+    azure: { clientId: 'f0000000-0000-0000-0000-000000000000', tenantId: 'tenant' },
+    htpasswd: { lines: `${user}\n` },
+  },
+  "Google's identity on GKE": {
+    upstream: 'https://europe-docker.pkg.dev',
+    google: { gkeServiceAccount: 'puller@project.iam.gserviceaccount.com' },
+    htpasswd: { existingSecret: 'users', key: 'auth' },
+  },
+  'secrets for pods': {
+    ...threeValues,
+    pullSecret: { namespaces: ['default', 'kube-public'], username: 'alice', password: 'secret' },
+    localRegistryHosting: { enabled: true, help: 'https://example.com/registry' },
+  },
+  'all that is extra': {
+    ...threeValues,
+    nameOverride: 'images',
+    commonLabels: { team: 'platform' },
+    podLabels: { app: 'berth' },
+    podAnnotations: { note: 'here' },
+    imagePullSecrets: ['own'],
+    image: { repository: 'registry.example.com/berth', digest: `sha256:${'a'.repeat(64)}` },
+    extraEnv: [{ name: 'HTTPS_PROXY', value: 'http://proxy:3128' }],
+    extraArgs: ['--log-level=debug'],
+    extraVolumes: [{ name: 'authorities', configMap: { name: 'authorities' } }],
+    extraVolumeMounts: [{ name: 'authorities', mountPath: '/etc/authorities' }],
+    extraObjects: [
+      { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: '{{ .Release.Name }}-more' } },
+      'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: "{{ .Release.Name }}-text"}',
+    ],
+    updateStrategy: { type: 'Recreate' },
+    tests: { doctor: { nodes: ['one', 'two', 'three'], mostNodes: 2 } },
+    config: {
+      log: { level: 'warn' },
+      shutdown: { delay: '1s' },
+      storage: { cache: { scrubRate: '1MiB' } },
+      upstreams: [
+        {
+          prefix: 'ghcr.io',
+          url: 'https://ghcr.io',
+          credentials: {
+            type: 'static',
+            username: 'us',
+            passwordFile: '/etc/authorities/password',
+          },
+        },
+      ],
+    },
+  },
+}
+
+/** Runs Helm with values, if the command takes any, from its standard input. */
+export function helm(
+  words: readonly string[],
+  values: Values | undefined,
+  program: (typeof helms)[number] = 'helm3',
+  environment: Readonly<Record<string, string>> = {},
+): Promise<Finished> {
+  return attempt([tool(program), ...words, ...(values === undefined ? [] : ['--values', '-'])], {
+    // Helm reads YAML 1.1, to which `yes` is true.
+    input: stringify(values ?? {}, { version: '1.1' }),
+    environment: { HOME: tmpdir(), ...environment },
+  })
+}
+
+export function template(values: Values, program?: (typeof helms)[number]): Promise<Finished> {
+  const words = ['template', 'berth', chart, '--namespace', 'images', ...kubeVersion]
+  return helm(words, values, program)
+}
+
+export function lint(values: Values, program?: (typeof helms)[number]): Promise<Finished> {
+  return helm(['lint', '--strict', chart, ...kubeVersion], values, program)
+}
+
+/** All objects that the chart makes of the values. */
+export async function render(values: Values): Promise<readonly Manifest[]> {
+  const { status, stdout, output } = await template(values)
+  if (status !== 0) throw new Error(output)
+  return parseAllDocuments(stdout).flatMap((document) => {
+    const parsed: unknown = document.toJS()
+    return isManifest(parsed) ? [parsed] : []
+  })
+}
+
+function isManifest(value: unknown): value is Manifest {
+  return typeof value === 'object' && value !== null && 'kind' in value && 'metadata' in value
+}
+
+/** The one object of a kind, and of a name if there may be more. */
+export function find(manifests: readonly Manifest[], kind: string, name?: string): Manifest {
+  const found = manifests.filter(
+    (each) => each.kind === kind && (name === undefined || each.metadata.name === name),
+  )
+  const [only] = found
+  if (only === undefined || found.length > 1)
+    throw new Error(`${found.length} of ${kind} ${name ?? ''} among ${namesOf(manifests)}`)
+  return only
+}
+
+export function namesOf(manifests: readonly Manifest[]): readonly string[] {
+  return manifests.map(({ kind, metadata }) => `${kind} ${metadata.name}`)
+}

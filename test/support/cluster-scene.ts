@@ -1,0 +1,157 @@
+import { stringify } from 'yaml'
+import { type ArtifactRegistry, startArtifactRegistry } from './artifact-registry.ts'
+import { berthImage, buildBerthImage } from './berth-image.ts'
+import { type Cluster, startCluster } from './cluster.ts'
+import type { ClusterNode, ProxyMode } from './cluster-node.ts'
+import { runCommand } from './command.ts'
+import { htpasswdLine, type Login } from './docker-registry.ts'
+import { idle } from './runnable-image.ts'
+import { startTokenExchange, type TokenExchange } from './token-exchange.ts'
+import { until } from './until.ts'
+
+/** A cluster, Berth's image and its chart, and Google on this machine. */
+export interface ClusterScene {
+  readonly cluster: Cluster
+  readonly registry: ArtifactRegistry
+  readonly exchange: TokenExchange
+  /** Installs the chart, or changes what is installed, and waits until it is ready. */
+  install(helm: 3 | 4, values?: Readonly<Record<string, unknown>>): Promise<void>
+  uninstall(helm: 3 | 4): Promise<void>
+  /** Starts a pod of an image, and waits until it runs. Rejects, if not, with why. */
+  startPod(pod: Pod): Promise<void>
+  /** Starts a pod whose image must not be had, and removes it. What kubelet says of the pull. */
+  failPod(pod: Pod): Promise<string>
+  /** Runs a test's steps; what the cluster says of itself goes with what they throw. */
+  explained(steps: () => Promise<void>): Promise<void>
+  close(): Promise<void>
+}
+
+export type Pod = {
+  readonly name: string
+  readonly node: ClusterNode
+  readonly image: string
+  /** Its imagePullSecret, if it is another; null: none. */
+  readonly secret?: string | null
+}
+
+export const login: Login = { user: 'kubelet', password: 'client-canary-81d7' }
+/** Where Berth is installed, and where pods are that are pulled through it. */
+export const namespaces = { berth: 'berth', apps: 'apps' } as const
+
+const pullSecret = 'berth-pull'
+const provider = 'projects/123456789/locations/global/workloadIdentityPools/clusters/providers/it'
+const chart = new URL('../../charts/berth', import.meta.url).pathname
+const release = ['berth', chart, '--namespace', namespaces.berth]
+
+export async function setClusterScene(mode: ProxyMode): Promise<ClusterScene> {
+  const archive = await buildBerthImage()
+  const cluster = await startCluster(mode)
+  const { kubectl, helm } = cluster
+  const closing = [cluster.close]
+  const close = async () => {
+    for (const step of closing.splice(0).toReversed()) await step()
+  }
+  try {
+    await cluster.importImage(archive)
+    const address = cluster.machine
+    const jwks = await kubectl(['get', '--raw', '/openid/v1/jwks'])
+    const exchange = await startTokenExchange({ provider, jwks, address })
+    closing.push(exchange.stop)
+    const { accessTokens } = exchange
+    const registry = await startArtifactRegistry({ accessTokens, address })
+    closing.push(registry.stop)
+    const values = {
+      upstream: registry.url,
+      google: { workloadIdentityProvider: provider, tokenUrl: exchange.tokenUrl },
+      htpasswd: { lines: [(await htpasswdLine(login)).trim()] },
+      image: { ...berthImage, pullPolicy: 'Never' },
+      storage: { sizeLimit: '1Gi' },
+      tests: { enabled: false },
+    }
+    await makeAppsNamespace(cluster)
+
+    return {
+      cluster,
+      registry,
+      exchange,
+      install: async (version, changed = {}) => {
+        const input = stringify({ ...values, ...changed })
+        const waiting = ['--wait', '--timeout=180s']
+        const command = ['upgrade', '--install', ...release, '--create-namespace', ...waiting]
+        await helm(version, [...command, '--values=-'], { input })
+      },
+      uninstall: async (version) => {
+        await helm(version, ['uninstall', 'berth', '--namespace', namespaces.berth, '--wait'])
+      },
+      startPod: async (pod) => {
+        await cluster.apply(podOf(pod))
+        await until(`pod ${pod.name} runs`, () => checkRuns(cluster, pod.name), 90)
+      },
+      failPod: async (pod) => {
+        await cluster.apply(podOf(pod))
+        const why = await until(`pod ${pod.name} has no image`, () => whyNot(cluster, pod.name), 90)
+        await kubectl(['delete', 'pod', '-n', namespaces.apps, pod.name, '--wait'])
+        return why
+      },
+      explained: async (steps) => {
+        try {
+          await steps()
+        } catch (cause) {
+          throw new Error(`what the cluster says:\n${await cluster.describe()}`, { cause })
+        }
+      },
+      close,
+    }
+  } catch (error) {
+    await close()
+    throw error
+  }
+}
+
+async function makeAppsNamespace(cluster: Cluster): Promise<void> {
+  const { apps } = namespaces
+  const { kubectl } = cluster
+  await kubectl(['create', 'namespace', apps])
+  await makePullSecret(cluster, { name: pullSecret, server: 'localhost:30026' })
+  await until('there is a default service account', () =>
+    kubectl(['get', 'serviceaccount', '-n', apps, 'default']),
+  )
+}
+
+/** By `berth pull-secret`, for images of `server`. */
+export async function makePullSecret(
+  { kubectl }: Pick<Cluster, 'kubectl'>,
+  { name, server }: { readonly name: string; readonly server: string },
+): Promise<void> {
+  const words = ['pull-secret', login.user, '-n', namespaces.apps, '--name', name]
+  const input = `${login.password}\n`
+  const { stdout } = await runCommand([...words, '--server', server], { input })
+  await kubectl(['apply', '-f', '-'], { input: stdout })
+}
+
+function podOf({ name, node, image, secret = pullSecret }: Pod): unknown {
+  return {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name, namespace: namespaces.apps },
+    spec: {
+      nodeName: node.name,
+      terminationGracePeriodSeconds: 1,
+      containers: [{ name: 'app', image, imagePullPolicy: 'Always', command: idle }],
+      ...(secret !== null && { imagePullSecrets: [{ name: secret }] }),
+    },
+  }
+}
+
+async function checkRuns({ kubectl }: Cluster, name: string): Promise<void> {
+  const path = 'jsonpath={.status.phase} {.status.containerStatuses[*].state}'
+  const state = await kubectl(['get', 'pod', '-n', namespaces.apps, name, '-o', path])
+  if (!state.startsWith('Running')) throw new Error(state)
+}
+
+async function whyNot({ kubectl }: Cluster, name: string): Promise<string> {
+  const path = 'jsonpath={.status.containerStatuses[*].state.waiting}'
+  const state = await kubectl(['get', 'pod', '-n', namespaces.apps, name, '-o', path])
+  if (!/ErrImagePull|ImagePullBackOff/.test(state)) throw new Error(`its state is ${state}`)
+  return state
+}

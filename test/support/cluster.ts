@@ -1,0 +1,197 @@
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { basename, join } from 'node:path'
+import { type ClusterNetwork, startClusterNetwork } from './cluster-network.ts'
+import { type ClusterNode, type ProxyMode, pauseImage, startClusterNode } from './cluster-node.ts'
+import { type ControlPlane, startControlPlane } from './control-plane.ts'
+import { attempt, type RunOptions, run, tool } from './programs.ts'
+import { buildPauseImage } from './runnable-image.ts'
+import { until } from './until.ts'
+
+/** A real Kubernetes of two nodes, which are name spaces of this machine. */
+export interface Cluster {
+  readonly nodes: readonly [ClusterNode, ClusterNode]
+  /** This machine, as pods reach it. */
+  readonly machine: string
+  /** Path of the administrator's kubeconfig. */
+  readonly kubeconfig: string
+  /** Certificate authority of its API server, a path. */
+  readonly authority: string
+  kubectl(args: readonly string[], options?: RunOptions): Promise<string>
+  /** Applies objects, as YAML or JSON. */
+  apply(...objects: readonly unknown[]): Promise<void>
+  helm(version: 3 | 4, args: readonly string[], options?: RunOptions): Promise<string>
+  /** Makes an image known to all nodes. */
+  importImage(file: string): Promise<void>
+  /** kube-proxy on all nodes, in another mode than before if it runs already. */
+  startProxies(mode: ProxyMode): Promise<void>
+  /** What whoever looks for a fault wants to see: pods, events, logs of containers and of programs. */
+  describe(): Promise<string>
+  close(): Promise<void>
+}
+
+const prefix = 'berth-cluster-'
+
+/** Two nodes, Ready. Takes root, and what `.ci/install` installs. Twenty seconds on a quiet machine. */
+export async function startCluster(mode: ProxyMode): Promise<Cluster> {
+  await removeLeftovers()
+  const directory = await mkdtemp(join(tmpdir(), prefix))
+  await writeFile(join(directory, 'owner'), String(process.pid))
+  const logs = join(directory, 'logs')
+  await mkdir(logs)
+  const closing: (() => Promise<void>)[] = [() => remove(directory)]
+  const close = async () => {
+    for (const step of closing.splice(0).toReversed()) await step()
+  }
+  try {
+    const network = await startClusterNetwork()
+    closing.push(network.close)
+    const parts = { network, directory, logs, cgroup: await makeCgroup(directory) }
+    const nodes = [
+      await startClusterNode({ ...parts, n: 1, all: 2 }),
+      await startClusterNode({ ...parts, n: 2, all: 2 }),
+    ] as const
+    closing.push(async () => void (await Promise.all(nodes.map((node) => node.close()))))
+    const controlPlane = await startControlPlane({
+      ...parts,
+      directory: join(directory, 'control-plane'),
+      node: nodes[0],
+      nodes: nodes.map(({ name }) => name),
+    })
+    closing.push(controlPlane.close)
+    const cluster = createCluster({ nodes, network, controlPlane, logs, close })
+    await bringUp(cluster, controlPlane, mode, directory)
+    return cluster
+  } catch (error) {
+    const ends = await endsOf(logs)
+    await close()
+    throw new Error(`the cluster did not start:\n${ends}`, { cause: error })
+  }
+}
+
+async function bringUp(
+  cluster: Cluster,
+  controlPlane: ControlPlane,
+  mode: ProxyMode,
+  directory: string,
+): Promise<void> {
+  const { nodes, kubectl } = cluster
+  await until('the API server is ready', () => kubectl(['get', '--raw', '/readyz']))
+  for (const node of nodes) await node.startKubelet(await controlPlane.nodeConfig(node.name))
+  const pause = await buildPauseImage(directory, pauseImage)
+  await until('images can be imported', () => cluster.importImage(pause))
+  await cluster.startProxies(mode)
+  await until('both nodes are registered', () =>
+    kubectl(['get', 'node', ...nodes.map(({ name }) => name)]),
+  )
+  await kubectl(['wait', 'node', '--all', '--for=condition=Ready', '--timeout=120s'])
+  await until('there is a default service account', () =>
+    kubectl(['get', 'serviceaccount', 'default']),
+  )
+}
+
+type Parts = {
+  readonly nodes: readonly [ClusterNode, ClusterNode]
+  readonly network: ClusterNetwork
+  readonly controlPlane: ControlPlane
+  readonly logs: string
+  readonly close: () => Promise<void>
+}
+
+function createCluster({ nodes, network, controlPlane, logs, close }: Parts): Cluster {
+  const kubeconfig = controlPlane.administrator
+  const environment = { KUBECONFIG: kubeconfig, HOME: join(logs, '..') }
+  const kubectl = (args: readonly string[], options: RunOptions = {}) =>
+    run([tool('kubectl'), ...args], { environment, ...options })
+
+  return {
+    nodes,
+    machine: network.machine,
+    kubeconfig,
+    authority: controlPlane.authority,
+    kubectl,
+    apply: async (...objects) => {
+      const input = JSON.stringify({ apiVersion: 'v1', kind: 'List', items: objects })
+      await kubectl(['apply', '-f', '-'], { input })
+    },
+    helm: (version, args, options = {}) =>
+      run([tool(`helm${version}`), ...args], { environment, patience: 300, ...options }),
+    importImage: async (file) => {
+      await Promise.all(nodes.map((node) => node.importImage(file)))
+    },
+    startProxies: async (mode) => {
+      await Promise.all(nodes.map((node) => node.startProxy(mode)))
+    },
+    describe: async () => {
+      const ask = async (...args: string[]) => {
+        const { output } = await attempt([tool('kubectl'), ...args], { environment, patience: 20 })
+        return `$ kubectl ${args.join(' ')}\n${output}`
+      }
+      const pods = await ask('get', 'pods,services,endpointslices', '-A', '-o', 'wide')
+      const events = await ask('get', 'events', '-A', '--sort-by=.lastTimestamp')
+      const names = await ask('get', 'pods', '-A', '-o', podNames)
+      const told = [...names.matchAll(/^(\S+)\/(\S+)$/gm)].map(([, namespace = '', pod = '']) =>
+        ask('logs', '-n', namespace, pod, '--all-containers', '--tail=40', '--ignore-errors'),
+      )
+      return [pods, lastLines(events, 60), ...(await Promise.all(told)), await endsOf(logs)].join(
+        '\n',
+      )
+    },
+    close,
+  }
+}
+
+const podNames = 'jsonpath={range .items[*]}{.metadata.namespace}/{.metadata.name}{"\\n"}{end}'
+
+async function endsOf(logs: string): Promise<string> {
+  const files = await readdir(logs)
+  const ends = files.map(async (file) => {
+    const text = await readFile(join(logs, file), 'utf8')
+    return `== the end of ${file}\n${lastLines(text, 15)}`
+  })
+  return (await Promise.all(ends)).join('\n')
+}
+
+function lastLines(text: string, count: number): string {
+  return text.trimEnd().split('\n').slice(-count).join('\n')
+}
+
+/** In each hierarchy; version 2 has one. */
+async function cgroupRoots(): Promise<readonly string[]> {
+  const root = '/sys/fs/cgroup'
+  const mounts = await readFile('/proc/self/mounts', 'utf8')
+  return [...mounts.matchAll(/^\S+ (\S+) cgroup2? /gm)]
+    .map(([, path = '']) => path)
+    .filter((path) => path.startsWith(root))
+}
+
+async function makeCgroup(directory: string): Promise<string> {
+  const name = `/${basename(directory)}`
+  for (const root of await cgroupRoots()) await mkdir(root + name, { recursive: true })
+  return name
+}
+
+async function remove(directory: string): Promise<void> {
+  for (const root of await cgroupRoots())
+    await attempt(['find', join(root, basename(directory)), '-depth', '-type', 'd', '-delete'])
+  await rm(directory, { recursive: true, force: true, maxRetries: 10, retryDelay: 200 })
+}
+
+/** Of an earlier run that was killed: its programs, mounts and devices went with it, files did not. */
+async function removeLeftovers(): Promise<void> {
+  const names = await readdir(tmpdir())
+  for (const name of names.filter((one) => one.startsWith(prefix))) {
+    const directory = join(tmpdir(), name)
+    const owner = await readFile(join(directory, 'owner'), 'utf8').catch(() => undefined)
+    if (owner !== undefined && !isAlive(Number(owner))) await remove(directory)
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch {
+    return false
+  }
+}
