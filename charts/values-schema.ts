@@ -176,6 +176,7 @@ export function valuesSchema(): Schema {
         },
         registries: texts,
         server: maybeUrl,
+        caSecret: maybeName,
         removal: yesOrNo,
         tolerations: maps,
         nodeSelector: labels,

@@ -87,6 +87,17 @@ suite('who listens where', { concurrency: 2 }, () => {
     }
   })
 
+  test('metrics are on no port of the nodes, but where that was asked for (K180)', async () => {
+    for (const values of Object.values(matrix)) {
+      const services = (await render(values)).filter(({ kind }) => kind === 'Service')
+      for (const { spec } of services.filter(({ spec }) => spec.type !== 'ClusterIP'))
+        assert.deepEqual(
+          spec.ports.map(({ targetPort }: { targetPort: string }) => targetPort),
+          ['registry'],
+        )
+    }
+  })
+
   test('another port is another port everywhere', async () => {
     const text = JSON.stringify(
       await render({
@@ -119,7 +130,7 @@ suite('what a node asks of the network', () => {
       assert.equal(tester.metadata.labels?.[key], value, 'helm test passes, too')
   })
 
-  test('comes in while a pod goes: it stays longer than requests may take', async () => {
+  test('comes in while a pod goes: it stays longer than requests may take (K161)', async () => {
     const manifests = await render({ ...threeValues, config: { shutdown: { deadline: '2m5s' } } })
     assert.deepEqual(configOf(manifests)['shutdown'], { delay: '10s', deadline: '2m5s' })
     assert.equal(podOf(find(manifests, 'Deployment')).terminationGracePeriodSeconds, 150)

@@ -36,7 +36,7 @@ suite('berth.yaml', { concurrency: 2 }, () => {
     assert.deepEqual(config.shutdown, { delay: '1s', deadline: '2m' })
   })
 
-  test('keeps the cache a tenth below what the pod may use', async () => {
+  test('keeps the cache a tenth below what the pod may use (K171)', async () => {
     for (const [sizeLimit, maxSize] of [
       ['20Gi', '18432MiB'],
       ['1500M', '1287MiB'],
@@ -49,11 +49,19 @@ suite('berth.yaml', { concurrency: 2 }, () => {
     }
   })
 
+  test('has zero where zero was said', async () => {
+    const shutdown = { delay: 0 }
+    const config = configOf(await render({ ...threeValues, config: { shutdown } }))
+    assert.deepEqual(config.shutdown, { delay: 0, deadline: '2m' })
+  })
+
   test('takes a limit that is given, in the words of Kubernetes', async () => {
     for (const [cacheLimit, maxSize] of [
       ['10Gi', '10GiB'],
       ['5G', '5GB'],
       ['900Mi', '900MiB'],
+      ['900000k', '900000KB'],
+      [1000000000, '1000000000B'],
     ] as const) {
       const manifests = await render({ ...threeValues, storage: { cacheLimit } })
       assert.equal(configOf(manifests).storage.cache.maxSize, maxSize)
@@ -237,7 +245,7 @@ suite('a pod is started anew', { concurrency: 2 }, () => {
       assert.notDeepEqual(await annotationsWith(values), before)
   })
 
-  test('and not when users do: they are read again, and a new pod has an empty cache', async () => {
+  test('and not when users do: they are read again, and a new pod has an empty cache (K173)', async () => {
     const one = await annotationsWith({ htpasswd: { lines: [user] } })
     const two = await annotationsWith({ htpasswd: { lines: [user.replace('alice', 'bob')] } })
     assert.deepEqual(one, two)
@@ -307,7 +315,9 @@ suite('what Helm tests', () => {
         'node',
         '--registry=localhost:30026',
         '--node-ip=$(NODE_IP)',
+        '--root=/host',
       ])
+      assert.equal(spec.containers[0].volumeMounts[0].readOnly, true)
     }
   })
 

@@ -137,6 +137,15 @@ https://{{ .Values.ingress.host }}
 {{- end -}}
 {{- end }}
 
+{{/* The Secret with the authority that nodes are to trust: our own, unless somebody else answers them. */}}
+{{- define "berth.trustedSecret" -}}
+{{- if .Values.trust.caSecret -}}
+{{ .Values.trust.caSecret }}
+{{- else if and .Values.tls.enabled (not .Values.trust.server) (not (and (eq .Values.exposure.mode "service") .Values.ingress.enabled)) -}}
+{{ include "berth.tlsSecret" . }}
+{{- end -}}
+{{- end }}
+
 {{- define "berth.mirrors" -}}
 {{- if eq .Values.exposure.mode "mirror" -}}
 {{- $hosts := .Values.exposure.mirror.hosts -}}
@@ -184,7 +193,7 @@ limit: a tenth is left to them.
 */}}
 {{- define "berth.cacheLimit" -}}
 {{- if .Values.storage.cacheLimit -}}
-{{ .Values.storage.cacheLimit | replace "i" "iB" | trimSuffix "B" }}B
+{{ if kindIs "string" .Values.storage.cacheLimit }}{{ .Values.storage.cacheLimit | replace "k" "K" }}{{ else }}{{ int64 .Values.storage.cacheLimit }}{{ end }}B
 {{- else -}}
 {{ div (mul (include "berth.bytes" (include "berth.volumeSize" .)) 9) 10485760 }}MiB
 {{- end -}}
@@ -222,7 +231,11 @@ are two.
 {{- $storage := default dict $config.storage -}}
 {{- $_ := set $storage "directory" "/var/lib/berth" -}}
 {{- $_ := set $storage "cache" (merge (dict "maxSize" (include "berth.cacheLimit" .)) (default dict $storage.cache)) -}}
-{{- $shutdown := merge (default dict $config.shutdown) (dict "delay" "10s" "deadline" "2m") -}}
+{{- $shutdown := default dict $config.shutdown -}}
+{{- /* Not by `merge`, which takes 0 for nothing. */ -}}
+{{- range $key, $value := dict "delay" "10s" "deadline" "2m" -}}
+{{- if not (hasKey $shutdown $key) }}{{ $_ := set $shutdown $key $value }}{{ end -}}
+{{- end -}}
 {{- $chosen := dict "upstreams" $upstreams "auth" $auth "storage" $storage "shutdown" $shutdown -}}
 {{- $_ := set $chosen "listen" (printf "%s:%d" (ternary "localhost" "" (eq .Values.exposure.mode "hostNetwork")) (int .Values.exposure.port)) -}}
 {{- $_ := set $chosen "admin" (printf "%s:9026" (ternary .Values.exposure.hostNetwork.adminHost "" (eq .Values.exposure.mode "hostNetwork"))) -}}
