@@ -114,7 +114,7 @@ function podsOf(manifests: readonly Manifest[]): readonly Manifest[] {
   return manifests.flatMap((manifest) => {
     if (manifest.kind === 'Pod')
       return [{ ...manifest, metadata: { name: manifest.metadata.name } } as Manifest]
-    const template = manifest['spec']?.template
+    const template = manifest.spec?.template
     if (template === undefined) return []
     const { serviceAccountName: _, priorityClassName: __, ...spec } = template.spec
     return [{ apiVersion: 'v1', kind: 'Pod', metadata: { name: manifest.metadata.name }, spec }]

@@ -153,7 +153,7 @@ function podOf({ spec }: Manifest) {
 }
 
 function configOf(manifests: readonly Manifest[]): Readonly<Record<string, unknown>> {
-  return parse(find(manifests, 'ConfigMap', 'berth')['data']['berth.yaml'])
+  return parse(find(manifests, 'ConfigMap', 'berth').data['berth.yaml'])
 }
 
 function nodePorts(manifests: readonly Manifest[]): readonly number[] {

@@ -86,9 +86,7 @@ suite('who Berth is to upstreams', { concurrency: 2 }, () => {
           path: 'google/token',
         },
       })
-      const file = JSON.parse(
-        find(manifests, 'ConfigMap', 'berth-google')['data']['credentials.json'],
-      )
+      const file = JSON.parse(find(manifests, 'ConfigMap', 'berth-google').data['credentials.json'])
       assert.deepEqual(file, {
         type: 'external_account',
         audience: `//${path}`,
@@ -110,9 +108,7 @@ suite('who Berth is to upstreams', { concurrency: 2 }, () => {
   test('Google: a service account to become, if one is named', async () => {
     const google = { ...threeValues.google, impersonate: 'puller@project.iam.gserviceaccount.com' }
     const manifests = await render({ ...threeValues, google })
-    const file = JSON.parse(
-      find(manifests, 'ConfigMap', 'berth-google')['data']['credentials.json'],
-    )
+    const file = JSON.parse(find(manifests, 'ConfigMap', 'berth-google').data['credentials.json'])
     assert.equal(
       file.service_account_impersonation_url,
       'https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/puller@project.iam.gserviceaccount.com:generateAccessToken',
@@ -349,9 +345,9 @@ function volumeOf(manifests: readonly Manifest[], wanted: string) {
 
 function yamlOf(manifests: readonly Manifest[]): string {
   const config = manifests.find(
-    (each) => each.kind === 'ConfigMap' && each['data']?.['berth.yaml'] !== undefined,
+    (each) => each.kind === 'ConfigMap' && each.data?.['berth.yaml'] !== undefined,
   )
-  return config?.['data']['berth.yaml']
+  return config?.data['berth.yaml']
 }
 
 function configOf(manifests: readonly Manifest[]) {
