@@ -215,6 +215,17 @@ suite('users', () => {
     }
   })
 
+  test('for mirrored hosts too, as images keep their names', async () => {
+    const manifests = await render({
+      ...threeValues,
+      exposure: { mode: 'mirror' },
+      pullSecret: { namespaces: ['default'], username: 'alice', password: 'secret' },
+    })
+    const { data } = find(manifests, 'Secret')
+    const { auths } = JSON.parse(Buffer.from(data['.dockerconfigjson'], 'base64').toString())
+    assert.deepEqual(Object.keys(auths), ['localhost:30026', 'us-central1-docker.pkg.dev'])
+  })
+
   test('or one that `berth pull-secret` made', async () => {
     const dockerconfigjson = '{"auths":{"localhost:30026":{"auth":"YTpi"}}}\n'
     const manifests = await render({

@@ -158,6 +158,15 @@ https://{{ .Values.ingress.host }}
 {{- end -}}
 {{- end }}
 
+{{/* The names that imagePullSecrets are for. kubelet looks for the one that the image has, whoever answers for it. */}}
+{{- define "berth.pullServers" -}}
+{{- if .Values.pullSecret.servers -}}
+{{ .Values.pullSecret.servers | toJson }}
+{{- else -}}
+{{ concat (list (include "berth.registry" .)) (include "berth.mirrors" . | fromJsonArray) | toJson }}
+{{- end -}}
+{{- end }}
+
 {{/* Bytes of a Kubernetes quantity such as 20Gi or 5G. */}}
 {{- define "berth.bytes" -}}
 {{- $units := dict "" 1 "k" 1000 "M" 1000000 "G" 1000000000 "T" 1000000000000 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 -}}
