@@ -65,6 +65,13 @@ suite('who listens where', { concurrency: 2 }, () => {
     })
   })
 
+  test('mirror: an IPv6 address is written as one', async () => {
+    const mirror = { ipFamily: 'IPv6' }
+    const manifests = await render({ ...threeValues, exposure: { mode: 'mirror', mirror } })
+    const [agent] = podOf(find(manifests, 'DaemonSet', 'berth-trust')).containers
+    assert.ok(agent.args.includes('--server=http://[$(NODE_IP)]:30026'), agent.args)
+  })
+
   test('service: nothing on the nodes', async () => {
     const manifests = await render({ ...threeValues, exposure: { mode: 'service' } })
     assert.deepEqual(nodePorts(manifests), [])

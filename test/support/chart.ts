@@ -216,8 +216,13 @@ export function helm(
   })
 }
 
-export function template(values: Values, program?: (typeof helms)[number]): Promise<Finished> {
-  const words = ['template', 'berth', chart, '--namespace', 'images', ...kubeVersion]
+/** `from`: the chart itself, or a package of it. */
+export function template(
+  values: Values,
+  program?: (typeof helms)[number],
+  from = chart,
+): Promise<Finished> {
+  const words = ['template', 'berth', from, '--namespace', 'images', ...kubeVersion]
   return helm(words, values, program)
 }
 

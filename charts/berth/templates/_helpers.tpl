@@ -129,7 +129,7 @@ localhost:{{ .Values.exposure.port }}
 {{- if .Values.trust.server -}}
 {{ .Values.trust.server }}
 {{- else if eq .Values.exposure.mode "mirror" -}}
-{{ include "berth.scheme" . }}://$(NODE_IP):{{ .Values.exposure.port }}
+{{ include "berth.scheme" . }}://{{ ternary "[$(NODE_IP)]" "$(NODE_IP)" (eq .Values.exposure.mirror.ipFamily "IPv6") }}:{{ .Values.exposure.port }}
 {{- else if and (eq .Values.exposure.mode "service") .Values.ingress.enabled -}}
 https://{{ .Values.ingress.host }}
 {{- else -}}
