@@ -7,6 +7,9 @@ export const chart = new URL('../../charts/berth/', import.meta.url).pathname
 /** What a value is set to; other things than text are left as they are. */
 export type Values = Readonly<Record<string, unknown>>
 
+// biome-ignore lint/suspicious/noExplicitAny: tests look deep into objects of many kinds, and say what they expect there
+type Content = any
+
 /** A Kubernetes object, as far as it is looked into. */
 export type Manifest = {
   readonly kind: string
@@ -16,8 +19,10 @@ export type Manifest = {
     readonly labels?: Readonly<Record<string, string>>
     readonly annotations?: Readonly<Record<string, string>>
   }
-  // biome-ignore lint/suspicious/noExplicitAny: tests look deep into objects of many kinds, and say what they expect there
-  readonly [key: string]: any
+  readonly spec?: Content
+  readonly data?: Content
+  readonly rules?: Content
+  readonly type?: string
 }
 
 export const helms = ['helm3', 'helm4'] as const
@@ -211,8 +216,13 @@ export function helm(
   })
 }
 
-export function template(values: Values, program?: (typeof helms)[number]): Promise<Finished> {
-  const words = ['template', 'berth', chart, '--namespace', 'images', ...kubeVersion]
+/** `from`: the chart itself, or a package of it. */
+export function template(
+  values: Values,
+  program?: (typeof helms)[number],
+  from = chart,
+): Promise<Finished> {
+  const words = ['template', 'berth', from, '--namespace', 'images', ...kubeVersion]
   return helm(words, values, program)
 }
 

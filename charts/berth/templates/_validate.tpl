@@ -124,6 +124,9 @@ set instead.
 {{- if and $secret.dockerconfigjson (or $secret.username $secret.password) -}}
 {{- fail "pullSecret.dockerconfigjson and pullSecret.username are two ways to say the same: set one" -}}
 {{- end -}}
+{{- if and (include "berth.trustedSecret" .) (include "berth.hasTrust" .) (hasPrefix "http://" (include "berth.trustServer" .)) -}}
+{{- fail "trust.caSecret is for a server with https: set trust.server or tls.enabled" -}}
+{{- end -}}
 {{- if and (include "berth.hasTrust" .) (eq $mode "service") (not $v.ingress.enabled) (not $v.trust.server) -}}
 {{- fail "trust.enabled: nodes do not resolve the names of Services: set ingress.enabled, trust.server, or another exposure.mode" -}}
 {{- end -}}
