@@ -3,6 +3,7 @@ import { isLocalhost, type RegistryHost, type Server } from './addresses.ts'
 import { hostDirectory, linesToAdd } from './containerd.ts'
 import type { Rooted } from './rooted.ts'
 import { directories, type Runtime } from './runtimes.ts'
+import { writtenIn } from './search-path.ts'
 import { authorityFile, mirrorHosts, mirrorRegistry, ownHosts, ownRegistry } from './texts.ts'
 
 /** What runtimes are to know. */
@@ -45,19 +46,21 @@ export function planFor(rooted: Rooted, runtime: Runtime, wish: Wish): Promise<P
 type Containerd = Extract<Runtime, { kind: 'containerd' }>
 
 async function planContainerd(rooted: Rooted, runtime: Containerd, wish: Wish): Promise<Plan> {
-  const { directory } = runtime
+  const { path, version } = runtime
   if (runtime.config.isCriDisabled)
     return { ...nothing, notes: ['its CRI plugin is off: kubelets do not use it'] }
   if (runtime.trouble !== undefined) return { ...nothing, trouble: [runtime.trouble] }
-  if (directory === undefined) return withoutDirectory(runtime, wish)
+  if (path === undefined) return withoutPath(runtime, wish)
 
   const files: PlannedFile[] = []
   const add = async (registry: RegistryHost, server: Server, body: PlannedFile['body']) => {
-    const below = await hostDirectory(rooted, directory, registry)
-    // First what the other file speaks of.
-    if (isSigned(server, wish))
-      files.push({ path: join(below, authorityFile), body: authorityOf(wish) })
-    files.push({ path: join(below, 'hosts.toml'), body })
+    for (const directory of writtenIn({ path, version })) {
+      const below = await hostDirectory(rooted, directory, registry)
+      // First what the other file speaks of.
+      if (isSigned(server, wish))
+        files.push({ path: join(below, authorityFile), body: authorityOf(wish) })
+      files.push({ path: join(below, 'hosts.toml'), body })
+    }
   }
   for (const { registry, server } of wish.registries)
     await add(registry, server, () => ownHosts({ server, hasAuthority: isSigned(server, wish) }))
@@ -67,11 +70,17 @@ async function planContainerd(rooted: Rooted, runtime: Containerd, wish: Wish): 
     for (const mirror of wish.mirrors)
       await add(mirror, server, (prior) => mirrorHosts(mirror, ours, prior))
   }
-  return { files, serves: true, trouble: [], notes: [] }
+  const notes =
+    writtenIn({ path, version }).length > 1
+      ? [
+          `config_path is a list, which containerd from 2.1 on may take for the name of one directory (containerd#12808): the files are in both`,
+        ]
+      : []
+  return { files, serves: true, trouble: [], notes }
 }
 
 /** Such a containerd takes localhost for plain HTTP, so there may be no need of us. */
-function withoutDirectory({ name, version, config }: Containerd, wish: Wish): Plan {
+function withoutPath({ name, version, config }: Containerd, wish: Wish): Plan {
   const what = `${name}${version === undefined ? '' : ` ${version}`}`
   const isNeedless =
     wish.mirrors.length === 0 &&
@@ -85,7 +94,7 @@ function withoutDirectory({ name, version, config }: Containerd, wish: Wish): Pl
   const where = config.file ?? '/etc/containerd/config.toml'
   // Without a file, the format has to be said as well.
   const format = config.format || (version?.startsWith('2.') ? 3 : 2)
-  const lines = linesToAdd(format, directories.containerd)
+  const lines = linesToAdd(format, '/etc/containerd/certs.d')
   const all = config.file === undefined ? `version = ${format}\n${lines}` : lines
   const unknown =
     version === undefined ? ' and cannot be asked for its version (2.2 needs none)' : ''

@@ -34,9 +34,9 @@ export { findRuntimes, type Runtime } from './runtimes.ts'
 type RuntimeStatus = {
   readonly runtime: Runtime['name']
   readonly version: string | undefined
-  /** Its own configuration, and the directory in which it looks for `hosts.toml`, where it has them. */
+  /** Its own configuration, and the `config_path` that is in force, where it has them. */
   readonly configuration: string | undefined
-  readonly directory: string | undefined
+  readonly path: string | undefined
   /** Whether images can be pulled by it. */
   readonly served: boolean
   readonly files: readonly { readonly path: string; readonly since: string }[]
@@ -203,7 +203,7 @@ export function createTrust(options: TrustOptions): Trust {
       runtime: name,
       version: isContainerd ? runtime.version : undefined,
       configuration: isContainerd ? runtime.config.file : undefined,
-      directory: isContainerd ? runtime.directory : undefined,
+      path: isContainerd ? runtime.path : undefined,
       served: plan.serves && files.length === plan.files.length,
       files,
       trouble,
