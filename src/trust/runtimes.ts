@@ -38,7 +38,7 @@ const places: readonly Place[] = [
     config: '/etc/containerd/config.toml',
     socket: '/run/containerd/containerd.sock',
     traces: [
-      '/etc/containerd/config.toml',
+      '/etc/containerd',
       '/run/containerd/containerd.sock',
       '/usr/bin/containerd',
       '/usr/local/bin/containerd',
