@@ -44,6 +44,8 @@ export async function startClusterNetwork(): Promise<ClusterNetwork> {
     podsOf,
     connect: async (n, namespaces, all) => {
       const end = `node${n}`
+      // What is left of it, if the node was connected before, goes when the kernel has time for it.
+      await lan.attempt(['ip', 'link', 'delete', end])
       const ours = ['ip', 'link', 'add', end, 'netns', `${lan.pid}`, 'type', 'veth']
       await run([...ours, 'peer', 'name', 'eth0', 'netns', `${namespaces.pid}`])
       await lan.run(['ip', 'link', 'set', end, 'master', 'br0', 'up'])

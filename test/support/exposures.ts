@@ -3,7 +3,7 @@ import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import type { ClusterNode, ProxyMode } from './cluster-node.ts'
-import { type ClusterScene, makePullSecret, setClusterScene } from './cluster-scene.ts'
+import { type ClusterScene, makePullSecret, namespaces, setClusterScene } from './cluster-scene.ts'
 import { makeRunnableImage } from './runnable-image.ts'
 import { until } from './until.ts'
 
@@ -92,6 +92,20 @@ function testExposures(mode: ProxyMode): void {
         assert.equal(await answers(node, `${node.address}:30026`), 'ECONNREFUSED')
       }
       await checkPods('host-network')
+    }))
+
+  test('a node that boots runs the pods that it had, Berth among them (K170)', () =>
+    scene.explained(async () => {
+      const [, node] = scene.cluster.nodes
+      const image = await newImage('before-boot')
+      await scene.startPod({ name: 'before-boot', node, image })
+      await node.reboot()
+      await until('its pods were started again', async () => {
+        const path = 'jsonpath={.status.containerStatuses[*].restartCount}'
+        const pod = ['get', 'pod', '-n', namespaces.apps, 'before-boot', '-o', path]
+        assert.notEqual(await scene.cluster.kubectl(pod), '0')
+      })
+      await checkPods('after-boot')
     }))
 }
 
