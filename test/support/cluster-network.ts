@@ -51,6 +51,8 @@ export async function startClusterNetwork(): Promise<ClusterNetwork> {
       await lan.run(['ip', 'link', 'set', end, 'master', 'br0', 'up'])
       const others = Array.from({ length: all }, (_, at) => at + 1).filter((other) => other !== n)
       const lines = [
+        // The same after a reboot: its neighbours remember it.
+        `link set eth0 address 02:00:00:00:00:0${n}`,
         `address add ${node(n)}/24 dev eth0`,
         'link set eth0 up',
         `route add default via ${machine}`,
