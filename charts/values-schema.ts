@@ -84,7 +84,7 @@ export function valuesSchema(): Schema {
       exposure: object({
         mode: { enum: ['nodePort', 'hostPort', 'hostNetwork', 'mirror', 'service'] },
         port: { ...port, minimum: 1024, not: { enum: [9026, 9027] } },
-        hostNetwork: object({ adminHost: text }),
+        hostNetwork: object({ adminHost: { enum: ['127.0.0.1', '0.0.0.0'] } }),
         mirror: object({ hosts: texts, ipFamily: { enum: ['IPv4', 'IPv6'] } }),
       }),
       service: object({

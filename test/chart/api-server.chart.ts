@@ -126,6 +126,20 @@ suite('a Kubernetes API', () => {
     }
   })
 
+  test('takes an upgrade from each to the next, and back', { timeout: 240_000 }, async (t) => {
+    const environment = { KUBECONFIG: api.kubeconfig }
+    const release = ['berth', '--namespace', 'images']
+    t.after(() => helm(['uninstall', ...release], undefined, 'helm3', environment))
+    const versions = Object.entries(matrix)
+    for (const [name, values] of [...versions, ...versions.slice(0, 6).toReversed()]) {
+      const words = ['upgrade', '--install', ...release, chart]
+      // Under another name it would be another Service with the same port.
+      const kept = { ...values, nameOverride: '' }
+      const { status, output } = await helm(words, kept, 'helm3', environment)
+      assert.equal(status, 0, `${name}: ${output}`)
+    }
+  })
+
   suite('has nothing of it when it was uninstalled', () => {
     for (const program of helms)
       test(`by ${program}, after an upgrade to everything`, { timeout: 240_000 }, async () => {

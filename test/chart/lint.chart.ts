@@ -1,14 +1,11 @@
 import assert from 'node:assert/strict'
 import { cp, readFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { suite, test } from 'node:test'
 import { valuesSchema } from '../../charts/values-schema.ts'
-import { chart, helms, lint, matrix, template } from '../support/chart.ts'
+import { chart, helmHome, helms, lint, matrix, template } from '../support/chart.ts'
 import { ownDirectory } from '../support/directory.ts'
 import { run, tool } from '../support/programs.ts'
-
-const environment = { HOME: tmpdir() }
 
 suite('Helm finds nothing to complain about', { concurrency: 2 }, () => {
   for (const program of helms)
@@ -33,7 +30,9 @@ test('a package of it has all that it needs, and not what it is written from', a
   const values = matrix['all that watches'] ?? {}
   const whole = await template(values)
   for (const program of helms) {
-    await run([tool(program), 'package', chart, '--destination', directory], { environment })
+    await run([tool(program), 'package', chart, '--destination', directory], {
+      environment: { HOME: helmHome },
+    })
     const file = join(directory, 'berth-0.1.0.tgz')
     const packaged = await template(values, program, file)
     assert.deepEqual(documentsOf(packaged.stdout), documentsOf(whole.stdout))

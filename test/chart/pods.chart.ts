@@ -303,7 +303,7 @@ test('what is extra is there', async () => {
 })
 
 suite('what Helm tests', () => {
-  test('on each node that it is told of, up to a number: whether images can be pulled there', async () => {
+  test('on each node that it is told of, up to a number: whether images can be pulled there (K169)', async () => {
     const manifests = await render(matrix['all that is extra'] ?? {})
     const pods = manifests.filter(({ metadata }) => metadata.name.includes('-doctor-'))
     assert.deepEqual(

@@ -71,6 +71,15 @@ suite('the agent on nodes', () => {
     assert.equal(volumes.at(-1).secret.secretName, 'berth-tls')
   })
 
+  test('by HTTPS with an authority that nodes know already, or the one that is named', async () => {
+    const tls = { enabled: true, existingSecret: 'ours' }
+    const known = await agentOf({ enabled: true }, { tls })
+    assert.ok(known.containers[0].args.includes('--server=https://localhost:30026'))
+    assert.equal(known.volumes.length, 1)
+    const named = await agentOf({ enabled: true, caSecret: 'ours' }, { tls })
+    assert.equal(named.volumes.at(-1).secret.secretName, 'ours')
+  })
+
   test("and to an Ingress with the Ingress's authority, which is not ours", async () => {
     const values = matrix['an Ingress with certificates of our own authority'] ?? {}
     const { containers, volumes } = await agentOf({ enabled: true }, values)

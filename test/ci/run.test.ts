@@ -6,7 +6,7 @@ import { ownDirectory } from '../support/directory.ts'
 import { attempt } from '../support/programs.ts'
 
 const script = new URL('../../.ci/run', import.meta.url).pathname
-const suites = ['test', 'test:faults', 'test:clients', 'test:chart']
+const suites = ['test', 'test:faults', 'test:clients', 'test:chart', 'test:cluster']
 
 type Outcome = {
   readonly status?: number
@@ -52,7 +52,7 @@ async function writeProgram(path: string, text: string): Promise<void> {
 test('CI ends well, with the sum of all suites, when all tests passed', async (t) => {
   const { status, output, last } = await runWith(t, {})
   assert.equal(status, 0, output)
-  assert.equal(last, '20 passed, 0 failed, 0 skipped')
+  assert.equal(last, '25 passed, 0 failed, 0 skipped')
 })
 
 test('CI goes on after a suite that failed, and fails at the end', async (t) => {
@@ -60,7 +60,7 @@ test('CI goes on after a suite that failed, and fails at the end', async (t) => 
     const failing = { status: 1, counts: { ...good.counts, pass: 3, fail: 1, cancelled: 1 } }
     const { status, last } = await runWith(t, { [suite]: failing })
     assert.equal(status, 1)
-    assert.equal(last, '18 passed, 2 failed, 0 skipped')
+    assert.equal(last, '23 passed, 2 failed, 0 skipped')
   }
 })
 
@@ -70,7 +70,7 @@ test('CI fails when a test was skipped', async (t) => {
     const { status, output, last } = await runWith(t, { test: skipping })
     assert.equal(status, 1)
     assert.match(output, /^FAILED: tests were skipped$/m)
-    assert.equal(last, '19 passed, 0 failed, 1 skipped')
+    assert.equal(last, '24 passed, 0 failed, 1 skipped')
   }
 })
 
@@ -79,7 +79,7 @@ test('CI fails when a suite does not tell how it went, or had no tests', async (
     const { status, output, last } = await runWith(t, { 'test:faults': silent })
     assert.equal(status, 1)
     assert.match(output, /^FAILED: npm run test:faults did not tell of any test that passed$/m)
-    assert.equal(last, '15 passed, 0 failed, 0 skipped')
+    assert.equal(last, '20 passed, 0 failed, 0 skipped')
   }
 })
 
@@ -87,19 +87,19 @@ test('CI fails when a suite fails though none of its tests did', async (t) => {
   const { status, output, last } = await runWith(t, { test: { ...good, status: 2 } })
   assert.equal(status, 1)
   assert.match(output, /^FAILED: npm run test ended with 2$/m)
-  assert.equal(last, '20 passed, 0 failed, 0 skipped')
+  assert.equal(last, '25 passed, 0 failed, 0 skipped')
 })
 
 test('CI ends a suite that does not end, and goes on', async (t) => {
   const { status, output, last } = await runWith(t, { 'test:faults': { hangs: true } })
   assert.equal(status, 1)
   assert.match(output, /^FAILED: npm run test:faults ended with 124$/m)
-  assert.equal(last, '15 passed, 0 failed, 0 skipped')
+  assert.equal(last, '20 passed, 0 failed, 0 skipped')
 })
 
 test('CI tells the sum also when what the slower suites need cannot be installed', async (t) => {
   const { status, output, last } = await runWith(t, {}, 'exit 100')
   assert.equal(status, 1)
   assert.match(output, /^FAILED: \.ci\/install ended with 100$/m)
-  assert.equal(last, '20 passed, 0 failed, 0 skipped')
+  assert.equal(last, '25 passed, 0 failed, 0 skipped')
 })

@@ -1,4 +1,6 @@
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { parseAllDocuments, stringify } from 'yaml'
 import { attempt, type Finished, tool } from './programs.ts'
 
@@ -26,6 +28,9 @@ export type Manifest = {
 }
 
 export const helms = ['helm3', 'helm4'] as const
+/** Helm keeps what it was told by API servers. */
+export const helmHome = mkdtempSync(join(tmpdir(), 'berth-helm-'))
+process.once('exit', () => rmSync(helmHome, { recursive: true, force: true }))
 /** Helm that was built by itself takes itself for one of an old Kubernetes. */
 const kubeVersion = ['--kube-version', '1.34.0']
 
@@ -212,7 +217,7 @@ export function helm(
   return attempt([tool(program), ...words, ...(values === undefined ? [] : ['--values', '-'])], {
     // Helm reads YAML 1.1, to which `yes` is true.
     input: stringify(values ?? {}, { version: '1.1' }),
-    environment: { HOME: tmpdir(), ...environment },
+    environment: { HOME: helmHome, ...environment },
   })
 }
 

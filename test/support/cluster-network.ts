@@ -44,11 +44,15 @@ export async function startClusterNetwork(): Promise<ClusterNetwork> {
     podsOf,
     connect: async (n, namespaces, all) => {
       const end = `node${n}`
+      // What is left of it, if the node was connected before, goes when the kernel has time for it.
+      await lan.attempt(['ip', 'link', 'delete', end])
       const ours = ['ip', 'link', 'add', end, 'netns', `${lan.pid}`, 'type', 'veth']
       await run([...ours, 'peer', 'name', 'eth0', 'netns', `${namespaces.pid}`])
       await lan.run(['ip', 'link', 'set', end, 'master', 'br0', 'up'])
       const others = Array.from({ length: all }, (_, at) => at + 1).filter((other) => other !== n)
       const lines = [
+        // The same after a reboot: its neighbours remember it.
+        `link set eth0 address 02:00:00:00:00:0${n}`,
         `address add ${node(n)}/24 dev eth0`,
         'link set eth0 up',
         `route add default via ${machine}`,

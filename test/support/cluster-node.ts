@@ -19,12 +19,12 @@ export interface ClusterNode extends Pick<Namespaces, 'run' | 'attempt' | 'keep'
   readonly configuration: string
   /** Makes an image known to it, from a file that `docker save` or buildah wrote. */
   importImage(file: string): Promise<void>
-  /** Whether its runtime has an image of this name. */
-  hasImage(name: string): Promise<boolean>
   /** Starts kube-proxy, in another mode than before, if it runs already. */
   startProxy(mode: ProxyMode): Promise<void>
   /** Starts containerd and kubelet, once there is an API server. */
   startKubelet(kubeconfig: string): Promise<void>
+  /** All that runs on it ends at once, and it is switched on again; its disk stays as it is. */
+  reboot(): Promise<void>
   close(): Promise<void>
 }
 
@@ -61,53 +61,68 @@ export async function startClusterNode(options: Options): Promise<ClusterNode> {
   const { runtime, containerd, ctr } = runtimes[(n - 1) % 2 === 0 ? 0 : 1]
   for (const path of ['lib', 'lib-work', 'cni', 'etc-containerd/certs.d', 'kubelet'])
     await mkdir(at(path), { recursive: true })
-  const namespaces = await startNamespaces(ownDirectories(at))
-  await network.connect(n, namespaces, all)
+  const switchOn = async (): Promise<Namespaces> => {
+    const started = await startNamespaces(ownDirectories(at))
+    await network.connect(n, started, all)
+    return started
+  }
   const imagesOf = [ctr(), '--namespace=k8s.io', 'images']
+  let namespaces = await switchOn()
   let proxy: Program | undefined
+  let proxyMode: ProxyMode | undefined
+  let kubeletConfig: string | undefined
 
   const launch = (program: string, command: readonly string[]): Program =>
     namespaces.keep(command, join(logs, `${name}-${program}.log`))
 
+  const startProxy = async (mode: ProxyMode) => {
+    proxyMode = mode
+    await proxy?.kill()
+    await writeFile(at('proxy.yaml'), stringify(proxyConfig(mode, { name, network, options })))
+    proxy = launch('kube-proxy', [tool('kube-proxy'), `--config=${at('proxy.yaml')}`])
+  }
+
+  const startKubelet = async (kubeconfig: string) => {
+    kubeletConfig = kubeconfig
+    await writeFile(at('cni/10-bridge.conflist'), JSON.stringify(cniConfig(n, network), null, 2))
+    await writeFile(at('etc-containerd/config.toml'), containerdConfig(at))
+    await writeFile(at('kubelet.yaml'), stringify(kubeletSettings(at, cgroup)))
+    // Its shim is the one beside it, and not that of the other version.
+    const programs = `PATH=${dirname(containerd())}:/usr/sbin:/usr/bin:/sbin:/bin`
+    const configured = ['--config', '/etc/containerd/config.toml']
+    launch('containerd', ['env', programs, containerd(), ...configured])
+    await until(`${name} has a runtime`, () => namespaces.run([ctr(), 'version']))
+    launch('kubelet', [
+      tool('kubelet'),
+      `--config=${at('kubelet.yaml')}`,
+      `--kubeconfig=${kubeconfig}`,
+      `--root-dir=${at('kubelet')}`,
+      `--cert-dir=${at('pki')}`,
+      `--hostname-override=${name}`,
+      `--node-ip=${address}`,
+    ])
+  }
+
   return {
-    ...namespaces,
     name,
     address,
     runtime,
     configuration: at('etc-containerd'),
+    run: (command, given) => namespaces.run(command, given),
+    attempt: (command, given) => namespaces.attempt(command, given),
+    keep: (command, log) => namespaces.keep(command, log),
     importImage: async (file) => {
       await namespaces.run([...imagesOf, 'import', file])
     },
-    hasImage: async (image) => {
-      const names = await namespaces.run([...imagesOf, 'list', '--quiet'])
-      return names.split('\n').includes(image)
+    startProxy,
+    startKubelet,
+    reboot: async () => {
+      await namespaces.close()
+      namespaces = await switchOn()
+      if (kubeletConfig !== undefined) await startKubelet(kubeletConfig)
+      if (proxyMode !== undefined) await startProxy(proxyMode)
     },
-
-    startProxy: async (mode) => {
-      await proxy?.kill()
-      await writeFile(at('proxy.yaml'), stringify(proxyConfig(mode, { name, network, options })))
-      proxy = launch('kube-proxy', [tool('kube-proxy'), `--config=${at('proxy.yaml')}`])
-    },
-
-    startKubelet: async (kubeconfig) => {
-      await writeFile(at('cni/10-bridge.conflist'), JSON.stringify(cniConfig(n, network), null, 2))
-      await writeFile(at('etc-containerd/config.toml'), containerdConfig(at))
-      await writeFile(at('kubelet.yaml'), stringify(kubeletConfig(at, cgroup)))
-      // Its shim is the one beside it, and not that of the other version.
-      const programs = `PATH=${dirname(containerd())}:/usr/sbin:/usr/bin:/sbin:/bin`
-      const arguments_ = ['--config', '/etc/containerd/config.toml']
-      launch('containerd', ['env', programs, containerd(), ...arguments_])
-      await until(`${name} has a runtime`, () => namespaces.run([ctr(), 'version']))
-      launch('kubelet', [
-        tool('kubelet'),
-        `--config=${at('kubelet.yaml')}`,
-        `--kubeconfig=${kubeconfig}`,
-        `--root-dir=${at('kubelet')}`,
-        `--cert-dir=${at('pki')}`,
-        `--hostname-override=${name}`,
-        `--node-ip=${address}`,
-      ])
-    },
+    close: () => namespaces.close(),
   }
 }
 
@@ -162,7 +177,7 @@ state = "/run/containerd"
 export const pauseImage = 'registry.k8s.io/pause:3.10'
 
 /** For a machine where we may do less than root usually can, and whose disk may be nearly full. */
-function kubeletConfig(at: (path: string) => string, cgroup: string): unknown {
+function kubeletSettings(at: (path: string) => string, cgroup: string): unknown {
   return {
     apiVersion: 'kubelet.config.k8s.io/v1beta1',
     kind: 'KubeletConfiguration',

@@ -16,6 +16,7 @@ export interface ClusterScene {
   readonly exchange: TokenExchange
   /** Installs the chart, or changes what is installed, and waits until it is ready. */
   install(helm: 3 | 4, values?: Readonly<Record<string, unknown>>): Promise<void>
+  /** Takes it away, if it is installed, and waits until its pods are gone. */
   uninstall(helm: 3 | 4): Promise<void>
   /** Starts a pod of an image, and waits until it runs. Rejects, if not, with why. */
   startPod(pod: Pod): Promise<void>
@@ -81,7 +82,13 @@ export async function setClusterScene(mode: ProxyMode): Promise<ClusterScene> {
         await helm(version, [...command, '--values=-'], { input })
       },
       uninstall: async (version) => {
-        await helm(version, ['uninstall', 'berth', '--namespace', namespaces.berth, '--wait'])
+        const words = ['--namespace', namespaces.berth, '--ignore-not-found', '--wait']
+        await helm(version, ['uninstall', 'berth', ...words])
+        const pods = ['get', 'pods', '-n', namespaces.berth, '-o', 'name']
+        await until('its pods are gone', async () => {
+          const left = await kubectl(pods)
+          if (left !== '') throw new Error(left)
+        })
       },
       startPod: async (pod) => {
         await cluster.apply(podOf(pod))

@@ -137,11 +137,14 @@ https://{{ .Values.ingress.host }}
 {{- end -}}
 {{- end }}
 
-{{/* The Secret with the authority that nodes are to trust: our own, unless somebody else answers them. */}}
+{{/*
+The Secret with the authority that nodes are to trust: the one made for this release, unless somebody else answers them.
+Others may be public ones, whose Secrets have no ca.crt.
+*/}}
 {{- define "berth.trustedSecret" -}}
 {{- if .Values.trust.caSecret -}}
 {{ .Values.trust.caSecret }}
-{{- else if and .Values.tls.enabled (not .Values.trust.server) (not (and (eq .Values.exposure.mode "service") .Values.ingress.enabled)) -}}
+{{- else if and .Values.tls.certManager.enabled (not .Values.tls.certManager.issuerRef) (not .Values.trust.server) (not (and (eq .Values.exposure.mode "service") .Values.ingress.enabled)) -}}
 {{ include "berth.tlsSecret" . }}
 {{- end -}}
 {{- end }}

@@ -75,7 +75,7 @@ set instead.
 {{- if and $v.metrics.serviceMonitor.enabled $v.metrics.podMonitor.enabled -}}
 {{- fail "metrics.serviceMonitor and metrics.podMonitor would both scrape the same pods: enable one" -}}
 {{- end -}}
-{{- if and (eq $mode "hostNetwork") (or $v.metrics.serviceMonitor.enabled $v.metrics.podMonitor.enabled) (has $v.exposure.hostNetwork.adminHost (list "127.0.0.1" "localhost" "::1")) -}}
+{{- if and (eq $mode "hostNetwork") (or $v.metrics.serviceMonitor.enabled $v.metrics.podMonitor.enabled) (eq $v.exposure.hostNetwork.adminHost "127.0.0.1") -}}
 {{- fail "metrics: Prometheus cannot reach the node's loopback: set exposure.hostNetwork.adminHost: 0.0.0.0" -}}
 {{- end -}}
 

@@ -1,26 +1,36 @@
 import assert from 'node:assert/strict'
+import { readdir } from 'node:fs/promises'
+import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
-import type { ClusterNode, ProxyMode } from '../support/cluster-node.ts'
-import { type ClusterScene, makePullSecret, setClusterScene } from '../support/cluster-scene.ts'
-import { makeRunnableImage } from '../support/runnable-image.ts'
-import { until } from '../support/until.ts'
+import type { ClusterNode, ProxyMode } from './cluster-node.ts'
+import { type ClusterScene, makePullSecret, namespaces, setClusterScene } from './cluster-scene.ts'
+import { makeRunnableImage } from './runnable-image.ts'
+import { until } from './until.ts'
 
+const main = new URL('../../src/main.ts', import.meta.url).pathname
 const repository = 'my-project/my-repository/app'
 /** Pods end at once: nobody pulls meanwhile. */
 const config = { shutdown: { delay: 0, deadline: '1s' } }
 
-for (const mode of ['iptables', 'nftables'] as const)
-  describe(`how nodes reach Berth, kube-proxy in ${mode} mode`, () => describeExposures(mode))
+/** Seconds: kubelet tries to pull again after ten, twenty, forty and eighty. */
+const bootPatience = 300
 
-function describeExposures(mode: ProxyMode): void {
+/** Every way by which nodes can reach Berth, and what `berth doctor node` says of it there. */
+export function describeExposures(mode: ProxyMode): void {
+  describe(`how nodes reach Berth, kube-proxy in ${mode} mode`, () => testExposures(mode))
+}
+
+function testExposures(mode: ProxyMode): void {
   let scene: ClusterScene
   before(async () => {
     scene = await setClusterScene(mode)
   })
   after(() => scene?.close())
 
-  const expose = (exposure: string) =>
-    scene.install(4, { exposure: { mode: exposure }, config, replicas: 1 })
+  const expose = async (exposure: string) => {
+    await scene.uninstall(4)
+    await scene.install(4, { exposure: { mode: exposure }, config, replicas: 1 })
+  }
 
   /** An image that no node has, and a name for a pod of it. */
   const newImage = async (tag: string): Promise<string> => {
@@ -28,11 +38,13 @@ function describeExposures(mode: ProxyMode): void {
     return `localhost:30026/${repository}:${tag}`
   }
 
-  /** Pods of an image that is new run on both nodes. */
+  /** Pods of an image that is new run on both nodes, as the doctor says. */
   const checkPods = async (name: string) => {
     const image = await newImage(name)
-    for (const node of scene.cluster.nodes)
+    for (const node of scene.cluster.nodes) {
       await scene.startPod({ name: `${name}-${node.name}`, node, image })
+      assert.ok(await doctorSays(node, 0))
+    }
   }
 
   const isIptables = mode === 'iptables'
@@ -49,6 +61,7 @@ function describeExposures(mode: ProxyMode): void {
       const [node] = scene.cluster.nodes
       const image = await newImage('node-port')
       assert.match(await scene.failPod({ name: 'node-port', node, image }), /connection refused/)
+      assert.match(await doctorSays(node, 1), /nftables/)
     }))
 
   test('as a mirror, nodes come by their own address, under the name of the upstream', () =>
@@ -61,26 +74,57 @@ function describeExposures(mode: ProxyMode): void {
       for (const node of scene.cluster.nodes)
         await scene.startPod({ name: `mirror-${node.name}`, node, image, secret: 'mirror' })
       assert.deepEqual(strangers(scene), [])
+      await checkPods('localhost-by-mirror')
+      await scene.uninstall(4)
+      for (const { name, configuration } of scene.cluster.nodes)
+        assert.deepEqual(await readdir(join(configuration, 'certs.d')), [], name)
     }))
 
   test("as a hostPort, the CNI's portmap brings 127.0.0.1 to the pod of the node", () =>
     scene.explained(async () => {
-      await scene.uninstall(4)
       await expose('hostPort')
       await checkPods('host-port')
     }))
 
   test('on the host network, it listens on 127.0.0.1 and ::1 itself, and nowhere else', () =>
     scene.explained(async () => {
-      await scene.uninstall(4)
       await expose('hostNetwork')
       for (const node of scene.cluster.nodes) {
-        assert.equal(await answers(node, '127.0.0.1:30026'), '401')
-        assert.equal(await answers(node, '[::1]:30026'), '401')
+        await soonAnswers(node, '127.0.0.1:30026')
+        await soonAnswers(node, '[::1]:30026')
         assert.equal(await answers(node, `${node.address}:30026`), 'ECONNREFUSED')
       }
       await checkPods('host-network')
     }))
+
+  // kube-proxy has no part in it.
+  if (isIptables) return
+
+  test('a node that boots runs the pods that it had, Berth among them (K170)', () =>
+    scene.explained(async () => {
+      const [, node] = scene.cluster.nodes
+      const image = await newImage('before-boot')
+      await scene.startPod({ name: 'before-boot', node, image })
+      await node.reboot()
+      await until(
+        'its pods were started again',
+        async () => {
+          const path = 'jsonpath={.status.containerStatuses[*].restartCount}'
+          const pod = ['get', 'pod', '-n', namespaces.apps, 'before-boot', '-o', path]
+          assert.notEqual(await scene.cluster.kubectl(pod), '0')
+        },
+        bootPatience,
+      )
+      await checkPods('after-boot')
+    }))
+}
+
+/** What `berth doctor node` says on a node, where it must end with this status. */
+async function doctorSays(node: ClusterNode, wanted: number): Promise<string> {
+  const doctor = [process.execPath, main, 'doctor', 'node', '--node-ip', node.address]
+  const { status, output } = await node.attempt(doctor)
+  assert.equal(status, wanted, output)
+  return output
 }
 
 /** The status that a node gets for `/v2/`, or the error's code. */

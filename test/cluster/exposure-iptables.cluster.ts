@@ -1,0 +1,3 @@
+import { describeExposures } from '../support/exposures.ts'
+
+describeExposures('iptables')
