@@ -328,6 +328,19 @@ suite('what Helm tests', () => {
     }
   })
 
+  test('tells what it found, and leaves nothing behind but what failed', async () => {
+    const pods = (await render(matrix['all that is extra'] ?? {})).filter(
+      ({ kind }) => kind === 'Pod',
+    )
+    assert.equal(pods.length, 3)
+    for (const { metadata } of pods)
+      assert.deepEqual(metadata.annotations, {
+        'helm.sh/hook': 'test',
+        'helm.sh/hook-delete-policy': 'before-hook-creation,hook-succeeded',
+        'helm.sh/hook-output-log-policy': 'hook-succeeded,hook-failed',
+      })
+  })
+
   test('in the network of the host, on a node that has a Berth', async () => {
     const manifests = await render(matrix['the network of the host'] ?? {})
     const { spec } = find(manifests, 'Pod', 'berth-test')
