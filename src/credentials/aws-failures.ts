@@ -57,7 +57,7 @@ export function isNoProvider(error: unknown): boolean {
  */
 export function toldOfKeys(error: unknown, context: KeysContext): CredentialError {
   const { profile, ambient, role, token } = context
-  const failure = failureIn(error)
+  const failure = failureIn(error, token?.trim())
   if (failure.code === 'ENOENT' || failure.code === 'EACCES')
     return new CredentialError(`a file that AWS's keys need cannot be read: ${failure.words}`, {
       advice: adviceOnFile(failure.code, ambient),
@@ -185,13 +185,18 @@ function general({ code, status }: Failure, { endpoint, whose }: Circumstances):
     return `something between here and ${endpoint} shows a certificate of its own, as proxies do that look into TLS: name the file of its authority in NODE_EXTRA_CA_CERTS`
   if (status === undefined)
     return `${endpoint} must be reachable from here: by a NAT gateway, by HTTPS_PROXY, or by interface VPC endpoints (com.amazonaws.REGION.ecr.api, .ecr.dkr and .sts) whose security groups let port 443 in`
+  if (/^(SyntaxError|TypeError|Unknown|UnknownError)$/.test(code))
+    return `that was no answer of AWS's: look whether a proxy, or a page that wants a login, stands between here and ${endpoint}`
   return `see what AWS says of ${code}`
 }
 
-function failureIn(error: unknown) {
+/** `secret` was sent, and so may come back in what was answered. */
+function failureIn(error: unknown, secret = '') {
   const { name = 'Error', message, code, Code, Message, $metadata } = errorSchema.parse(error)
   const status = $metadata?.httpStatusCode
-  const isLate = code === 'ETIMEDOUT' || /Timeout|Abort/.test(name)
+  // The library calls a connection that broke a time-out as well.
+  const isLate =
+    code === 'ETIMEDOUT' || (/Timeout|Abort/.test(name) && !/^(ECONN|EPIPE)/.test(code ?? ''))
   // Node's errors of several addresses have no message.
   const told = isLate
     ? `no answer in time (${code ?? name})`
@@ -202,8 +207,12 @@ function failureIn(error: unknown) {
     code: status === undefined && code !== undefined ? code : name,
     status,
     // The lines below repeat the request.
-    words: (told.split(/\r?\n/)[0] ?? '').slice(0, longestWords),
+    words: (hide(told, secret).split(/\r?\n/)[0] ?? '').slice(0, longestWords),
   }
+}
+
+function hide(words: string, secret: string): string {
+  return secret === '' ? words : words.replaceAll(secret, '[redacted]')
 }
 
 const notTold = 'not told'

@@ -156,7 +156,10 @@ function adviceFor(code: string, { tenantId, clientId, proof }: Request): string
     case '53003':
       return `a conditional access policy of tenant ${tenantId} forbids it: exempt application ${clientId}, or this network`
     default:
-      return `see https://login.microsoftonline.com/error?code=${code || 'unknown'}`
+      // Not as the query of that address: queries are redacted, as they may hold secrets.
+      return code === ''
+        ? `look whether that was Entra, or a proxy or a page that wants a login in between`
+        : `see what AADSTS${code} means: https://login.microsoftonline.com/error`
   }
 }
 

@@ -35,10 +35,9 @@ function exactKeys(host: string): readonly string[] {
   const names = hubHosts.includes(host) ? [hubKey, ...hubHosts] : [host]
   return names.flatMap((name) => [
     name,
-    `https://${name}`,
-    `https://${name}/`,
-    `https://${name}/v1/`,
-    `https://${name}/v2/`,
+    ...['https', 'http'].flatMap((scheme) =>
+      ['', '/', '/v1/', '/v2/'].map((path) => `${scheme}://${name}${path}`),
+    ),
   ])
 }
 

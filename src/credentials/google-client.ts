@@ -2,14 +2,14 @@ import { z } from 'zod'
 import type { Configuration } from './google-configuration.ts'
 import { type FederationOptions, federate } from './google-federation.ts'
 import { byKey } from './google-key.ts'
-import { noToken, type Token, tokenOf } from './google-token.ts'
+import { expiryIn, lifeInSeconds, noToken, type Token, tokenOf, tokenText } from './google-token.ts'
 
 /** What an impersonated account's own tokens are asked for with. */
 const wholeScope = 'https://www.googleapis.com/auth/cloud-platform'
 const googleUniverse = 'googleapis.com'
 
-const livesSchema = z.looseObject({ expires_in: z.number() })
-const impersonatedSchema = z.looseObject({ accessToken: z.string(), expireTime: z.string() })
+const livesSchema = z.looseObject({ expires_in: lifeInSeconds })
+const impersonatedSchema = z.looseObject({ accessToken: tokenText, expireTime: z.string() })
 
 /**
  * One exchange for an access token, by the library's client for this type of configuration. The
@@ -59,10 +59,11 @@ async function byExternalUser(
     universe_domain: universe,
     transporter: transport,
   })
-  const { token, res } = await client.getAccessToken()
-  if (!token) throw noToken()
+  const { token: given, res } = await client.getAccessToken()
+  const { data: token } = tokenText.safeParse(given)
+  if (token === undefined) throw noToken()
   const { data } = livesSchema.safeParse(res?.data)
-  return { token, expiry: data && Date.now() + data.expires_in * 1000 }
+  return { token, expiry: expiryIn(data?.expires_in) }
 }
 
 /** As the library's class for it does, which warns on standard error of each use. */

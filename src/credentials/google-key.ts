@@ -3,13 +3,13 @@ import { z } from 'zod'
 import { CredentialError } from './credential-error.ts'
 import type { Configuration } from './google-configuration.ts'
 import type { FederationOptions } from './google-federation.ts'
-import { noToken, type Token } from './google-token.ts'
+import { expiryIn, lifeInSeconds, noToken, type Token, tokenText } from './google-token.ts'
 
 const googleUniverse = 'googleapis.com'
 /** Of what the key signs, in seconds. */
 const life = 3600
 
-const answerSchema = z.looseObject({ access_token: z.string().min(1), expires_in: z.number() })
+const answerSchema = z.looseObject({ access_token: tokenText, expires_in: lifeInSeconds })
 
 type Key = Extract<Configuration, { type: 'service_account' }>
 
@@ -31,7 +31,7 @@ export async function byKey(key: Key, { transport, scope }: FederationOptions): 
   })
   const { data } = answerSchema.safeParse(answer.data)
   if (data === undefined) throw noToken()
-  return { token: data.access_token, expiry: Date.now() + data.expires_in * 1000 }
+  return { token: data.access_token, expiry: expiryIn(data.expires_in) }
 }
 
 function selfSigned(key: Key, scope: string): Token {

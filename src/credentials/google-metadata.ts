@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { z } from 'zod'
 import { CredentialError } from './credential-error.ts'
+import { lifeInSeconds, tokenText } from './google-token.ts'
 import type { Transport } from './google-transport.ts'
 
 /** By address: a cluster whose DNS is ill still has it. */
@@ -9,7 +10,7 @@ const usualHost = '169.254.169.254'
 /** For what is good to know and not needed, in milliseconds. */
 const patience = 1000
 
-const tokenSchema = z.looseObject({ access_token: z.string().min(1), expires_in: z.number() })
+const tokenSchema = z.looseObject({ access_token: tokenText, expires_in: lifeInSeconds })
 
 type Question = {
   readonly transport: Transport
@@ -38,12 +39,13 @@ export async function hasMetadataServer(): Promise<boolean> {
 export async function askForToken(
   question: Question,
   scope: string,
-): Promise<{ token: string; lifetime: number }> {
+): Promise<{ token: string; lifetime: number | undefined }> {
   const text = await ask(question, `token?scopes=${encodeURIComponent(scope)}`)
   const { data } = tokenSchema.safeParse(parseJson(text))
   if (data === undefined)
     throw new CredentialError(`${describeMetadataServer(question.host)} answered without a token`)
-  return { token: data.access_token, lifetime: data.expires_in * 1000 }
+  const { access_token: token, expires_in: life } = data
+  return { token, lifetime: life === undefined ? undefined : life * 1000 }
 }
 
 /** Who the default service account is; undefined when that cannot be learned soon. */

@@ -8,7 +8,8 @@ export const usualDeadline = 9000
 
 /**
  * What all requests of one exchange go through. The library waits for ever otherwise, and goes on
- * when nobody waits any more. A failure of Google's is tried twice more, within a second.
+ * when nobody waits any more. A failure of Google's is tried twice more, within a second. No redirect
+ * is followed: what is shown to one service is meant for no other.
  */
 export async function withTransport<Result>(
   deadline: number,
@@ -22,7 +23,7 @@ export async function withTransport<Result>(
     deadline,
   )
   const retryConfig = { retry: 2, noResponseRetries: 1 }
-  const transport = new gaxios.Gaxios({ signal: end.signal, retryConfig })
+  const transport = new gaxios.Gaxios({ signal: end.signal, retryConfig, redirect: 'manual' })
   try {
     return await work(transport)
   } finally {

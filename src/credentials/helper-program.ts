@@ -80,9 +80,12 @@ function howItEnded({ status, signal }: Finished): string {
 
 /** What a failed program says; what looks like an answer is not told. */
 function complaint(said: string, stderr: string): string {
-  const words = /"secret"\s*:/i.test(said) ? '' : quote(said)
-  const told = words || quote(stderr)
+  const told = words(said) || words(stderr)
   return told && `: ${told}`
+}
+
+function words(text: string): string {
+  return /"secret"\s*:/i.test(text) ? '' : quote(text)
 }
 
 function parseJson(text: string): unknown {

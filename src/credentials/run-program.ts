@@ -51,6 +51,9 @@ export async function runProgram(options: Run): Promise<Ended> {
     giveUp(`wrote more than ${longestAnswer} bytes`),
   )
   const stderr = collect(child.stderr, longestComplaint, () => {})
+  // In a group of its own it would outlive us, and wait for what it waits for.
+  const leave = () => killGroup(child)
+  process.once('exit', leave)
   // A program that does not read its input may be gone before it is written.
   child.stdin.on('error', () => {})
   child.stdin.end(input)
@@ -69,7 +72,10 @@ export async function runProgram(options: Run): Promise<Ended> {
       stderr: textOf(stderr),
     }),
   )
-  return ended.promise.finally(() => clearTimeout(timer))
+  return ended.promise.finally(() => {
+    clearTimeout(timer)
+    process.removeListener('exit', leave)
+  })
 }
 
 function collect(

@@ -38,8 +38,15 @@ type TokenEndpointOptions = {
   readonly scrub: (text: string) => string
 }
 
-/** What is empty or of another type is as good as missing: endpoints write null, or text. */
-const filled = z.string().min(1).optional().catch(undefined)
+/**
+ * What is empty or of another type is as good as missing: endpoints write null, or text. So is what no
+ * header can hold, which would be kept for its life, and fail each request.
+ */
+const filled = z
+  .string()
+  .regex(/^[\x21-\x7e]+$/)
+  .optional()
+  .catch(undefined)
 const tokenSchema = z.looseObject({
   token: filled,
   access_token: filled,

@@ -297,6 +297,25 @@ test('services that do not answer are given up before the exchange is', async ()
   assert.equal(aws.asked('ecr:GetAuthorizationToken'), 2)
 })
 
+test('what is no answer of AWS is told as that, and a connection that broke as what it is', async () => {
+  aws.fail('ecr:GetAuthorizationToken', 'page')
+  assert.match(await failureOf(open(aws.user())), /no answer of AWS's: look whether a proxy/)
+  aws.fail('ecr:GetAuthorizationToken', 'break')
+  const broken = await failureOf(open(aws.user()))
+  assert.match(broken, /ECONNRESET/)
+  assert.doesNotMatch(broken, /in time/)
+})
+
+test("a service account's token that STS repeats is told to nobody", async () => {
+  const file = join(directory, 'short')
+  await writeFile(file, 'no-jwt\n')
+  aws.fail('sts:AssumeRoleWithWebIdentity', refusal(400, 'InvalidIdentityToken', 'what is no-jwt?'))
+  const failure = await failureOf(
+    open({ AWS_WEB_IDENTITY_TOKEN_FILE: file, AWS_ROLE_ARN: role, AWS_REGION: 'eu-west-1' }),
+  )
+  assert.match(failure, /InvalidIdentityToken: what is \[redacted\]\?/)
+})
+
 test('a caller who may not ask for a token is told the action and who needs it', async () => {
   const message = `User: ${assumed}/s is not authorized to perform: ecr:GetAuthorizationToken on resource: * because no identity-based policy allows the ecr:GetAuthorizationToken action`
   aws.fail('ecr:GetAuthorizationToken', refusal(400, 'AccessDeniedException', message))

@@ -368,6 +368,19 @@ describe('what Entra says no to', () => {
     const error = await refuse(open(secretOptions()), /answered 400: odd: got \[redacted\]$/, /./)
     assert.ok(error.message.length < 500)
   })
+
+  test('a code that nobody here knows is told with where it is explained', async () => {
+    azure.fail('entra', {
+      status: 400,
+      body: { error: 'odd', error_description: 'AADSTS999999: New.' },
+    })
+    const { advice = '' } = await refuse(
+      open(secretOptions()),
+      /AADSTS999999/,
+      /AADSTS999999 means/,
+    )
+    assert.equal(redact(advice), advice)
+  })
 })
 
 describe('what a machine says no to', () => {

@@ -85,6 +85,8 @@ test('a host is found as docker has written it over the years', async () => {
     'https://ghcr.io/',
     'https://ghcr.io/v1/',
     'https://ghcr.io/v2/',
+    'http://ghcr.io',
+    'http://ghcr.io/v2/',
   ])
     assert.equal((await read({ auths: { [key]: { auth } } })).identity, 'u', key)
 })

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
 import { chmod, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { beforeEach, describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
 import { CredentialError } from '../../src/credentials/credential-error.ts'
 import { createDockerHelperSource } from '../../src/credentials/docker-helper.ts'
 import { askHelper } from '../../src/credentials/helper-program.ts'
@@ -154,6 +156,9 @@ describe('a helper that fails', () => {
   test('repeats secrets, which are not told', async () => {
     const secret = canaries.secret('helper')
     await refuse(`echo '{"Username":"u","Secret":"${secret}"}'; exit 1`, /failed with status 1$/)
+    const answer = '{"Username":"u","Secret":"short"}'
+    await refuse(`echo '${answer}' >&2; exit 1`, /failed with status 1$/)
+    await refuse(`echo '${answer}' >&2`, /did not answer with Username and Secret in JSON$/)
     await refuse(`echo 'Authorization: Bearer ${secret}' >&2; exit 1`, /Bearer \[redacted\]$/)
     await refuse(`echo 'key ${secret}'; exit 1`, /: key \[redacted\]$/)
     await refuse(`echo '${secret}'`, /did not answer with Username and Secret in JSON$/)
@@ -184,6 +189,18 @@ describe('a helper that fails', () => {
     const started = (await readFile(pids, 'utf8')).split('\n').filter(Boolean).map(Number)
     assert.equal(started.length, 2)
     for (const pid of started) await gone(pid)
+  })
+
+  test('does not outlive whoever asked it', async () => {
+    const file = join(programs.directory, 'pid')
+    await programs.write('slow', `echo $$ > ${file}.new; mv ${file}.new ${file}; sleep 60`)
+    const asking = `
+      import { existsSync } from 'node:fs'
+      import { askHelper } from '${new URL('../../src/credentials/helper-program.ts', import.meta.url)}'
+      void askHelper({ helper: 'slow', server: 'h' })
+      setInterval(() => existsSync('${file}') && process.exit(), 10)`
+    await promisify(execFile)(process.execPath, ['--input-type=module', '--eval', asking])
+    await gone(Number(await readFile(file, 'utf8')))
   })
 })
 

@@ -165,6 +165,62 @@ test('the metadata server is asked where GCE_METADATA_HOST says it is', async ()
   assert.equal(cloud.requests[0]?.headers['metadata-flavor'], 'Google')
 })
 
+test('a life that is told as text, or not at all, is no reason to refuse a token', async () => {
+  const source = createGoogleSource({
+    access: 'pull',
+    host: 'us-docker.pkg.dev',
+    metadataHost: cloud.host,
+    optional: false,
+  })
+  for (const [life, lifetime] of [
+    ['600', 600_000],
+    [undefined, undefined],
+  ]) {
+    cloud.answer((_seen, response) => {
+      response.setHeader('metadata-flavor', 'Google')
+      sendJson(response, { access_token: stsToken, expires_in: life, token_type: 'Bearer' })
+    })
+    assert.equal((await source.fetch()).lifetime, lifetime)
+  }
+})
+
+test('what no header can hold is no token', async () => {
+  const source = createGoogleSource({
+    access: 'pull',
+    host: 'us-docker.pkg.dev',
+    file: await federated(),
+    optional: false,
+  })
+  for (const token of ['a\r\nb: c', 'a b', '', 7, null]) {
+    cloud.answer((_seen, response) =>
+      sendJson(response, { access_token: token, expires_in: 3600, token_type: 'Bearer' }),
+    )
+    await assert.rejects(source.fetch(), /something that is no access token/, String(token))
+  }
+})
+
+test('no redirect is followed: what is shown to one service is meant for no other (INV 4)', async () => {
+  const elsewhere = await startWebServer((_seen, response) => sendJson(response, {}))
+  try {
+    const source = createGoogleSource({
+      access: 'pull',
+      host: 'us-docker.pkg.dev',
+      file: await federated(impersonating()),
+      optional: false,
+    })
+    for (const path of ['/v1/token', ':generateAccessToken']) {
+      cloud.answer((seen, response) => {
+        if (!seen.path.includes(path)) return answerRightly(seen, response)
+        response.writeHead(307, { location: `${elsewhere.url}/` }).end()
+      })
+      await assert.rejects(source.fetch(), /answered 307/, path)
+    }
+    assert.deepEqual(elsewhere.requests, [])
+  } finally {
+    await elsewhere.close()
+  }
+})
+
 test('without a file and a metadata server it is an error, and anonymity only if that is wanted', async () => {
   const required = createGoogleSource({
     access: 'pull',

@@ -485,6 +485,7 @@ test('what a token endpoint answers instead of a token is told as its fault', as
     [200, '<html>log in</html>', 502],
     [200, '{}', 502],
     [200, '{"token":7}', 502],
+    [200, '{"token":"a\\r\\nb: c"}', 502],
     [200, `{"token":"${'x'.repeat(70_000)}"}`, 502],
     [500, '{}', 503],
     [302, '{}', 503],

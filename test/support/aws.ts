@@ -28,6 +28,9 @@ export type Action =
 
 type Environment = Readonly<Record<string, string>>
 
+/** No answer, an end without one, or the page of something in between. */
+type Fault = 'hang' | 'break' | 'page'
+
 /** A registry's password as ECR sees it. */
 export type Password = { readonly holder: string; readonly until: number }
 
@@ -50,7 +53,7 @@ export interface Aws
   /** A service account's token for `audience`. */
   serviceAccountToken(claims?: Readonly<Record<string, unknown>>): string
   /** This is how the call ends from now on; undefined: well again. */
-  fail(action: Action, failure: Refusal | 'hang' | undefined): void
+  fail(action: Action, failure: Refusal | Fault | undefined): void
   /** AWS's clock goes wrong by so many milliseconds. */
   skew(milliseconds: number): void
   /** How long new passwords are good for, in seconds. */
@@ -66,7 +69,7 @@ export async function startAws(tls?: KeyPair): Promise<Aws> {
   const cluster = createTokenIssuer(`https://${issuerHost}`)
   const keys = new Map<string, KnownKey>()
   const passwords = new Map<string, Password>()
-  const failures = new Map<Action, Refusal | 'hang'>()
+  const failures = new Map<Action, Refusal | Fault>()
   const asked = new Map<Action, number>()
   const secrets: string[] = []
   const imdsTokens = new Set<string>()
@@ -101,22 +104,21 @@ export async function startAws(tls?: KeyPair): Promise<Aws> {
     return `<${operation}Response xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><${operation}Result>${user}${credentials}</${operation}Result></${operation}Response>`
   }
 
-  const server = await startFakeServer(
-    (request, response) => {
-      const action = actionOf(request)
-      if (action === undefined) return answer(response, 404)
-      asked.set(action, (asked.get(action) ?? 0) + 1)
-      response.setHeader('date', new Date(now()).toUTCString())
-      const failure = failures.get(action)
-      if (failure === 'hang') return
-      const style = styles[action]
-      if (failure !== undefined) return style(response, failure)
-      const outcome = serve[action](request)
-      if (typeof outcome !== 'string') return style(response, outcome)
-      answer(response, 200, { 'content-type': contentTypes[action] ?? 'text/plain' }, outcome)
-    },
-    { tls },
-  )
+  const server = await startFakeServer((request, response) => {
+    const action = actionOf(request)
+    if (action === undefined) return answer(response, 404)
+    asked.set(action, (asked.get(action) ?? 0) + 1)
+    response.setHeader('date', new Date(now()).toUTCString())
+    const failure = failures.get(action)
+    if (failure === 'hang') return
+    if (failure === 'break') return void response.destroy()
+    if (failure === 'page') return answer(response, 200, { 'content-type': 'text/html' }, '<html>')
+    const style = styles[action]
+    if (failure !== undefined) return style(response, failure)
+    const outcome = serve[action](request)
+    if (typeof outcome !== 'string') return style(response, outcome)
+    answer(response, 200, { 'content-type': contentTypes[action] ?? 'text/plain' }, outcome)
+  }, { tls })
 
   const signed = (request: Recorded, service: string) =>
     verifySignature(request, { service, now, find: (id) => keys.get(id) })
