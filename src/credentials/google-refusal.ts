@@ -100,6 +100,8 @@ const nameCodes = new Set(['ENOTFOUND', 'EAI_AGAIN'])
 
 /** What to change when the trouble is the way there, or Google itself; undefined: neither. */
 export function adviceOnTheWay({ host, status, code }: Refusal): string | undefined {
+  if (status !== undefined && status >= 300 && status < 400)
+    return `${host} leads elsewhere, where no token is sent: correct its URL in the credential configuration, or look whether a proxy, or a page that wants a login, stands in between`
   if (status === 407) return `the proxy that HTTPS_PROXY names wants a user name and password`
   if (status === 429) return `${host} wants fewer requests for now; it is tried again by itself`
   if (status !== undefined && status >= 500)

@@ -378,6 +378,46 @@ test('a failure of Google is tried again twice, and told as such', async () => {
   assert.equal(google.count(/POST \/v1\/token/), 3)
 })
 
+test('no redirect is followed, as what is shown is meant for one service alone (INV 4)', async (t) => {
+  const stranger = await startWebServer((_seen, response) => void response.end())
+  t.after(stranger.close)
+  const location = `${stranger.url}/token`
+  const token_uri = `${google.url}/token`
+  const key = await write({ ...google.createKey(), token_uri }, 'key.json')
+  const login = await write(google.logIn(), 'login.json')
+  const configuration = await google.configure(directory)
+  const ways = [
+    ['sts', { file: configuration }],
+    ['impersonation', { file: configuration }],
+    ['oauth', { file: key }],
+    ['oauth', { file: login }],
+    ['metadata', { metadataHost: google.metadataHost }],
+  ] as const
+  for (const status of [301, 302, 307, 308])
+    for (const [endpoint, options] of ways) {
+      google.fail(endpoint, { status, body: 'elsewhere', headers: { location } })
+      const { message } = await failureOf(options)
+      assert.match(message, new RegExp(`answered ${status} elsewhere`))
+      google.fail(endpoint, undefined)
+    }
+  const source = await startWebServer(
+    (_seen, response) => void response.writeHead(307, { location }).end(),
+  )
+  t.after(source.close)
+  const headers = { 'x-key': 'for the source alone' }
+  const credential_source = { url: source.url, headers }
+  const { message, advice } = await federatedFailure({}, { credential_source })
+  assert.match(message, /answered 307 when asked to give the subject token$/)
+  assert.match(advice, /leads elsewhere, where no token is sent/)
+  assert.equal(stranger.requests.length, 0)
+})
+
+test('an answer without end is let go of', async () => {
+  google.fail('sts', { status: 200, body: 'x'.repeat(1024 * 1024) })
+  const { message } = await federatedFailure()
+  assert.match(message, /over limit/)
+})
+
 test('a page instead of a token is told as such, and not shown', async () => {
   for (const endpoint of ['sts', 'impersonation'] as const) {
     google.fail(endpoint, { status: 200, body: '<html>Log in</html>' })
