@@ -156,7 +156,10 @@ function adviceFor(code: string, { tenantId, clientId, proof }: Request): string
     case '53003':
       return `a conditional access policy of tenant ${tenantId} forbids it: exempt application ${clientId}, or this network`
     default:
-      return `see https://login.microsoftonline.com/error?code=${code || 'unknown'}`
+      // Not by its own link: the query of a URL is taken for a key, and not told.
+      return code === ''
+        ? 'see the sign-in logs of the application in Entra'
+        : `look up AADSTS${code} at https://login.microsoftonline.com/error`
   }
 }
 

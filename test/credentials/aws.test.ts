@@ -9,6 +9,7 @@ import { createAwsSource } from '../../src/credentials/aws.ts'
 import { CredentialError } from '../../src/credentials/credential-error.ts'
 import type { CredentialSource } from '../../src/credentials/credentials.ts'
 import { keepFresh } from '../../src/credentials/keep-fresh.ts'
+import { redact } from '../../src/telemetry/telemetry.ts'
 import {
   type Aws,
   assumed,
@@ -78,6 +79,7 @@ async function failureOf(source: CredentialSource): Promise<string> {
   told.push(credentials.trouble() ?? '', error.advice ?? '', source.identity(), source.source())
   credentials.close()
   assert.ok(error.advice, `no advice with: ${error.message}`)
+  assert.equal(redact(error.advice), error.advice, 'it arrives as it is')
   return `${error.message}\n${error.advice}`
 }
 

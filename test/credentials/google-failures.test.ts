@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { after, afterEach, before, beforeEach, test } from 'node:test'
 import { CredentialError } from '../../src/credentials/credential-error.ts'
 import { createGoogleSource } from '../../src/credentials/google.ts'
+import { redact } from '../../src/telemetry/telemetry.ts'
 import { startAwsMachine } from '../support/aws-machine.ts'
 import { eventually } from '../support/berth.ts'
 import { createAuthority } from '../support/certificates.ts'
@@ -48,6 +49,7 @@ async function failureOf(options: Options): Promise<{ message: string; advice: s
     `${message} ${advice} ${error.cause}`,
     /ya29\.|eyJ|client-secret|1\/\/|PRIVATE/,
   )
+  assert.equal(redact(advice), advice, 'it arrives as it is')
   return { message, advice }
 }
 
