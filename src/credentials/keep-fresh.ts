@@ -81,9 +81,11 @@ export function keepFresh(source: CredentialSource, { upstream, telemetry }: Con
 
   const fail = (cause: unknown): never => {
     const denied = cause instanceof CredentialError && cause.denied
+    const advice =
+      cause instanceof CredentialError ? cause.advice && redact(cause.advice) : undefined
     const error = new RegistryError(denied ? 'DENIED' : 'UNAVAILABLE', {
       message: `no credential for ${upstream} as ${source.identity()}: ${redact(cause instanceof Error ? cause.message : String(cause))}`,
-      advice: cause instanceof CredentialError ? cause.advice && redact(cause.advice) : undefined,
+      advice,
       ...(!denied && { retryAfter: 5 }),
       cause,
     })
@@ -91,7 +93,13 @@ export function keepFresh(source: CredentialSource, { upstream, telemetry }: Con
     lastExchange = performance.now()
     metrics.tokenRefreshes.inc({ upstream, outcome: 'failure' })
     log.warn(
-      { upstream, identity: source.identity(), err: cause, stillValid: valid() !== undefined },
+      {
+        upstream,
+        identity: source.identity(),
+        err: cause,
+        advice,
+        stillValid: valid() !== undefined,
+      },
       'credential exchange failed',
     )
     schedule(retryDelay)

@@ -291,6 +291,16 @@ test('failures are logged with what is still valid, and what looks like a secret
   assert.ok(!credentials.trouble()?.includes('canary'))
 })
 
+test('what to change is logged with the failure, as nobody may have asked', async () => {
+  lines.splice(0)
+  await pass(1)
+  const advice = 'grant a role, as https://u:canary@example.com/ says'
+  exchanges.shift()?.reject(new CredentialError('no role', { advice }))
+  await settled()
+  const [line = ''] = lines
+  assert.match(line, /"advice":"grant a role, as https:\/\/\[redacted\]@example/)
+})
+
 test('metrics tell of successes, failures and when it expires', async () => {
   const { telemetry } = tellingTelemetry()
   const fetched = { credential: token('a'), lifetime: 10 * minute }
