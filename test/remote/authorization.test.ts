@@ -361,6 +361,48 @@ test('another credential drops the tokens that were made from the one before', a
   assert.equal(registry.tokens.length, 2)
 })
 
+test('a token that was asked for with the credential before is not kept when it comes', async () => {
+  const [old, next] = [password(), password('next')]
+  const source = changingSource(old)
+  const allow = ({ username, password: known }: typeof old) => {
+    registry.user = [username, known]
+  }
+  const { giveToken } = registry
+  const other = parseRepositoryName('team/other')
+  source.lifetime = 500
+  allow(old)
+  const remote = open(source)
+  await remote.tags(name)
+  const asked = Promise.withResolvers<void>()
+  const later = Promise.withResolvers<void>()
+  registry.giveToken = async (seen, response) => {
+    if (!seen.path.includes('other')) return giveToken(seen, response)
+    asked.resolve()
+    await later.promise
+    allow(old)
+    giveToken(seen, response)
+    allow(next)
+  }
+  const slow = remote.tags(other)
+  await asked.promise
+  source.credential = next
+  allow(next)
+  const before = source.fetches
+  while (source.fetches < before + 2) await settle()
+  await remote.tags(name)
+  later.resolve()
+  await slow
+  registry.giveToken = giveToken
+  await remote.tags(other)
+  const users = tokenRequests()
+    .filter(({ path }) => path.includes('other'))
+    .map(({ headers }) => headers['authorization'])
+  assert.deepEqual(
+    users,
+    [old, next].map(({ username, password: known }) => `Basic ${basicOf(username, known)}`),
+  )
+})
+
 test('a token endpoint that is gone is learned anew from the next challenge', async () => {
   const moved = await startTokenRegistry(() => canaries.secret('token'))
   const credential = password()
