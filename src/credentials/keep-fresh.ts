@@ -44,7 +44,8 @@ export function keepFresh(source: CredentialSource, { upstream, telemetry }: Con
   const { log, metrics } = telemetry
   let held: { credential: Credential; validUntil: number } | undefined
   let running: Promise<Credential> | undefined
-  let failure: { error: RegistryError; at: number } | undefined
+  /** Of the last exchange. */
+  let failure: RegistryError | undefined
   let lastExchange = Number.NEGATIVE_INFINITY
   let timer: NodeJS.Timeout | undefined
   let retryDelay = firstRetry
@@ -52,6 +53,8 @@ export function keepFresh(source: CredentialSource, { upstream, telemetry }: Con
 
   const valid = () =>
     held !== undefined && held.validUntil > performance.now() ? held.credential : undefined
+
+  const wasJustAsked = () => performance.now() - lastExchange < quiet
 
   const exchange = (): Promise<Credential> => {
     clearTimeout(timer)
@@ -89,7 +92,7 @@ export function keepFresh(source: CredentialSource, { upstream, telemetry }: Con
       ...(!denied && { retryAfter: 5 }),
       cause,
     })
-    failure = { error, at: performance.now() }
+    failure = error
     lastExchange = performance.now()
     metrics.tokenRefreshes.inc({ upstream, outcome: 'failure' })
     log.warn(
@@ -129,16 +132,17 @@ export function keepFresh(source: CredentialSource, { upstream, telemetry }: Con
     current: async () => {
       const credential = valid()
       if (credential !== undefined) return credential
-      if (failure !== undefined && performance.now() - failure.at < quiet) throw failure.error
+      if (failure !== undefined && wasJustAsked()) throw failure
       return exchange()
     },
     renew: async (refused) => {
       const credential = valid()
       if (credential !== undefined && credential !== refused) return credential
-      if (credential !== undefined && performance.now() - lastExchange < quiet) return credential
-      return exchange()
+      // To give the refused one again would let a dead source pass for the upstream's refusal.
+      if (failure !== undefined && wasJustAsked()) throw failure
+      return credential !== undefined && wasJustAsked() ? credential : exchange()
     },
-    trouble: () => failure?.error.message,
+    trouble: () => failure?.message,
     close: () => {
       closed = true
       clearTimeout(timer)

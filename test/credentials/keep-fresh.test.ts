@@ -217,6 +217,18 @@ test('what was fetched within the last second is not fetched again for a refusal
   assert.equal(begun, 1)
 })
 
+test('who is refused within a second of a failure is told of that, and not given the refused one again', async () => {
+  await pass(1)
+  await give(token('a'), 100 * minute)
+  const used = await credentials.current()
+  await pass(1000)
+  credentials.renew(used).catch(() => {})
+  await settled()
+  await refuse('down')
+  await assert.rejects(credentials.renew(used), unavailable(/down/))
+  assert.equal(begun, 2)
+})
+
 test('a renewal that fails leaves the one in force that is still valid', async () => {
   await pass(1)
   await give(token('a'), 100 * minute)
