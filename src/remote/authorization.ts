@@ -117,11 +117,13 @@ export function createAuthorization({
   }
 
   /** Undefined where the upstream denies us another one as well: its first words say of what. */
-  const renew = async (refused: Credential): Promise<Credential | undefined> => {
+  const renew = async (refused: Credential, used?: Scheme): Promise<Credential | undefined> => {
     try {
       return await credentials.renew(refused)
     } catch (error) {
       if (isRegistryError(error, 'DENIED')) return undefined
+      // It was a token that was refused: with its source away, the credential is good for another.
+      if (used?.kind === 'bearer') return refused
       throw error
     }
   }
@@ -181,7 +183,7 @@ export function createAuthorization({
       if (wasRight && !attempt.renewed) {
         attempt.renewed = true
         dropToken(attempt, repository)
-        return credential === undefined || (await renew(credential)) !== undefined
+        return credential === undefined || (await renew(credential, attempt.scheme)) !== undefined
       }
       if (attempt.learned || challenge === undefined) return false
       attempt.learned = true
@@ -195,7 +197,7 @@ export function createAuthorization({
       if (renewed || credential === undefined || !expiry.test(reason)) return false
       attempt.renewed = true
       dropToken(attempt, repository)
-      const next = await renew(credential)
+      const next = await renew(credential, used)
       // Another token can be made from the same credential.
       return next !== undefined && (next !== credential || used?.kind === 'bearer')
     },

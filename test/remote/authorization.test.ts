@@ -231,6 +231,25 @@ test('a credential is renewed once for all that were refused with it, however la
   assert.equal(source.fetches, 2)
 })
 
+test('a token that is not right any more is made anew from the credential while its source is away (U41, U42)', async (t) => {
+  const clock = useClock(t)
+  const credential = password()
+  const source = changingSource(credential)
+  registry.user = [credential.username, credential.password]
+  const remote = open(source)
+  await settle()
+  await remote.tags(name)
+  registry.expire()
+  clock.advance(5000)
+  source.failure = new Error('the helper died')
+  assert.deepEqual(await remote.tags(name), ['v1'])
+  assert.equal(registry.tokens.length, 2)
+  registry.user = ['somebody', 'else']
+  registry.expire()
+  clock.advance(5000)
+  await assert.rejects(remote.tags(name), refused('UNAVAILABLE', 503, /the helper died/))
+})
+
 test('a right that is never given is a refusal after one renewal, and no loop (U41)', async () => {
   const credential = password()
   registry.user = [credential.username, credential.password]
