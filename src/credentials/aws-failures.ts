@@ -122,7 +122,7 @@ function noKeys({ words }: Failure, { profile, ambient }: KeysContext): Credenti
     wanted === undefined
       ? 'AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not both set'
       : 'AWS_ACCESS_KEY_ID does not count beside a profile',
-    `AWS's configuration files (~/.aws/config, ~/.aws/credentials) have no keys in the profile ${wanted ?? 'default'}`,
+    `AWS's configuration files (~/.aws/config, ~/.aws/credentials) give no keys for the profile ${wanted ?? 'default'}`,
     'AWS_WEB_IDENTITY_TOKEN_FILE and AWS_ROLE_ARN (IRSA) are not both set',
     ambient.containerUrl === undefined
       ? 'AWS_CONTAINER_CREDENTIALS_FULL_URI (EKS Pod Identity) is not set'
@@ -133,7 +133,7 @@ function noKeys({ words }: Failure, { profile, ambient }: KeysContext): Credenti
     advice:
       wanted === undefined
         ? 'on EKS annotate the service account with eks.amazonaws.com/role-arn (IRSA) or make a Pod Identity association, and create the pod anew; elsewhere set a profile (upstreams[].credentials.profile) or the variables; on EC2 give the instance a role, and pods a hop limit of 2 (aws ec2 modify-instance-metadata-options --http-put-response-hop-limit 2)'
-        : `run: aws configure list --profile ${wanted}, and see that AWS_CONFIG_FILE and AWS_SHARED_CREDENTIALS_FILE name the files that this process can read`,
+        : `run, as the user and in the environment of this process: aws sts get-caller-identity --profile ${wanted}, which tells what is wrong with it (a credential_process that fails, a section without keys); AWS_CONFIG_FILE and AWS_SHARED_CREDENTIALS_FILE must name files that this process can read`,
   })
 }
 

@@ -175,6 +175,17 @@ test('a profile may have a program that gives keys', async () => {
   assert.match(source.source(), /^the profile team /)
 })
 
+test("a profile's program that fails is told with the command that says why", async () => {
+  const secret = canaries.secret('argument')
+  const source = open(await profileOf({ credential_process: `/bin/false --password ${secret}` }))
+  const failure = await failureOf(source)
+  assert.match(failure, /give no keys for the profile team/)
+  assert.match(
+    failure,
+    /aws sts get-caller-identity --profile team, .*a credential_process that fails/s,
+  )
+})
+
 test('a profile whose login has expired is told as that', async () => {
   const sso = { sso_account_id: '111122223333', sso_role_name: 'reader', sso_session: 'company' }
   const session =
@@ -270,7 +281,7 @@ test('without any keys it is told where they were looked for, and soon', async (
   assert.ok(performance.now() - begun < 5000)
   for (const place of [
     /AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not both set/,
-    /no keys in the profile default/,
+    /give no keys for the profile default/,
     /AWS_WEB_IDENTITY_TOKEN_FILE and AWS_ROLE_ARN \(IRSA\) are not both set/,
     /AWS_CONTAINER_CREDENTIALS_FULL_URI \(EKS Pod Identity\) is not set/,
     /instance metadata service gave none/,
@@ -278,8 +289,8 @@ test('without any keys it is told where they were looked for, and soon', async (
   ])
     assert.match(failure, place)
   const profile = await failureOf(open(aws.user(), { profile: 'nobody' }))
-  assert.match(profile, /no keys in the profile nobody/)
-  assert.match(profile, /aws configure list --profile nobody/)
+  assert.match(profile, /give no keys for the profile nobody/)
+  assert.match(profile, /aws sts get-caller-identity --profile nobody/)
 })
 
 test('a metadata service that does not answer is given up within seconds', async () => {
