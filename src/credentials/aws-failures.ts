@@ -133,8 +133,20 @@ function noKeys({ words }: Failure, { profile, ambient }: KeysContext): Credenti
     advice:
       wanted === undefined
         ? 'on EKS annotate the service account with eks.amazonaws.com/role-arn (IRSA) or make a Pod Identity association, and create the pod anew; elsewhere set a profile (upstreams[].credentials.profile) or the variables; on EC2 give the instance a role, and pods a hop limit of 2 (aws ec2 modify-instance-metadata-options --http-put-response-hop-limit 2)'
-        : `run, as the user and in the environment of this process: aws sts get-caller-identity --profile ${wanted}, which tells what is wrong with it (a credential_process that fails, a section without keys); AWS_CONFIG_FILE and AWS_SHARED_CREDENTIALS_FILE must name files that this process can read`,
+        : adviceOnProfile(wanted),
   })
+}
+
+/** Keys were found, but not where they were to come from. */
+export function noProfile(profile: string, found: string): CredentialError {
+  return new CredentialError(
+    `AWS's configuration files (~/.aws/config, ~/.aws/credentials) give no keys for the profile ${profile}, in whose place those of ${found} are not used`,
+    { advice: adviceOnProfile(profile) },
+  )
+}
+
+function adviceOnProfile(profile: string): string {
+  return `run, as the user and in the environment of this process: aws sts get-caller-identity --profile ${profile}, which tells what is wrong with it (a credential_process that fails, a section without keys); AWS_CONFIG_FILE and AWS_SHARED_CREDENTIALS_FILE must name files that this process can read`
 }
 
 function adviceOnTrust(

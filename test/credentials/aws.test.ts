@@ -186,6 +186,17 @@ test("a profile's program that fails is told with the command that says why", as
   )
 })
 
+test('a profile that gives no keys is an error, and not the identity of the machine (INV 5)', async () => {
+  const broken = await profileOf({ credential_process: '/bin/false' })
+  for (const profile of ['team', 'misspelled']) {
+    const source = open({ ...broken, ...aws.instanceMetadata }, { profile })
+    const failure = await failureOf(source)
+    assert.match(failure, new RegExp(`no keys for the profile ${profile}, in whose place those of`))
+    assert.match(failure, /instance metadata service.*aws sts get-caller-identity --profile/s)
+  }
+  assert.equal(aws.asked('ecr:GetAuthorizationToken'), 0)
+})
+
 test('a profile whose login has expired is told as that', async () => {
   const sso = { sso_account_id: '111122223333', sso_role_name: 'reader', sso_session: 'company' }
   const session =
