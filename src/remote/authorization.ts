@@ -2,6 +2,7 @@ import { LRUCache } from 'lru-cache'
 import type { Credential, Credentials } from '../credentials/credentials.ts'
 import { bounded } from '../oci/bounded.ts'
 import { isRegistryError } from '../oci/errors.ts'
+import { redact } from '../telemetry/telemetry.ts'
 import { basicOf, secretsOf } from './basic.ts'
 import { parseChallenges } from './challenge.ts'
 import type { Origins } from './origins.ts'
@@ -41,7 +42,7 @@ export interface Authorization {
   expired(attempt: Attempt, repository: string, reason: string): Promise<boolean>
   /** After any other answer: what was sent is right. */
   accepted(attempt: Attempt): void
-  /** A text that the upstream wrote, without what we sent to it. */
+  /** A text that the upstream wrote, without what we sent to it, or what looks like that. */
   scrub(text: string): string
 }
 
@@ -72,7 +73,7 @@ export function createAuthorization({
 
   const scrub = (text: string): string => {
     const secrets = [...tokens.values(), ...(madeFrom === undefined ? [] : secretsOf(madeFrom))]
-    return secrets.reduce((rest, secret) => rest.replaceAll(secret, '[redacted]'), text)
+    return redact(secrets.reduce((rest, secret) => rest.replaceAll(secret, '[redacted]'), text))
   }
 
   const endpoint = createTokenEndpoint({ origin, credentials, origins, transport, scrub })

@@ -626,6 +626,23 @@ test('what the upstream repeats of our credential is not passed on', async () =>
   await assert.rejects(remote.tags(name), refused('DENIED', 403, /go away, Bearer \[redacted\]/))
 })
 
+test('what the upstream repeats of a token that it has just refused is not passed on', async (t) => {
+  const clock = useClock(t)
+  const credential = password()
+  const source = changingSource(credential)
+  registry.user = [credential.username, credential.password]
+  const remote = open(source)
+  await settle()
+  await remote.tags(name)
+  clock.advance(5000)
+  source.failure = new CredentialError('no role', { denied: true })
+  registry.registry = (seen, response) => {
+    const message = `no, ${seen.headers['authorization']}`
+    sendJson(response, { errors: [{ code: 'UNAUTHORIZED', message }] }, 401)
+  }
+  await assert.rejects(remote.tags(name), refused('DENIED', 403, /: no, Bearer \[redacted\]/))
+})
+
 test('a source that fails is an error, and never anonymity', async () => {
   const source = changingSource(password())
   source.failure = new Error('the helper died')
