@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { CredentialError } from './credential-error.ts'
 import type { AwsAmbient } from './credentials.ts'
 import { type EcrRegistry, partitionOf } from './ecr-host.ts'
+import { readClaims } from './jwt.ts'
 
 /** How much of AWS's own words is told, in characters. */
 const longestWords = 300
@@ -22,11 +23,6 @@ const errorSchema = z
     $metadata: z.looseObject({ httpStatusCode: z.number().optional() }).optional().catch(undefined),
   })
   .catch({})
-const claimsSchema = z.looseObject({
-  sub: text,
-  iss: text,
-  aud: z.union([z.string(), z.array(z.string())]).optional(),
-})
 
 type KeysContext = {
   readonly profile: string | undefined
@@ -222,18 +218,9 @@ const notTold = 'not told'
 
 /** What a token says of itself; none of it is a secret. */
 function claimsOf(token: string) {
-  const { sub = notTold, iss = notTold, aud = notTold } = parseClaims(token)
-  const audience = [aud].flat().join(' ')
+  const { sub = notTold, iss = notTold, aud = [notTold] } = readClaims(token) ?? {}
+  const audience = aud.join(' ')
   return { sub, iss, audience, shown: `sub ${sub}, aud ${audience}, iss ${iss}` }
-}
-
-function parseClaims(token: string): z.infer<typeof claimsSchema> {
-  try {
-    const payload = Buffer.from(token.split('.')[1] ?? '', 'base64url').toString('utf8')
-    return claimsSchema.parse(JSON.parse(payload))
-  } catch {
-    return {}
-  }
 }
 
 function adviceOnFile(code: 'ENOENT' | 'EACCES', { tokenFile, containerUrl }: AwsAmbient): string {

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { redact } from '../telemetry/telemetry.ts'
+import { parseJson } from './parse-json.ts'
 
 /** What came of one request to one of Google's services, as that service put it. */
 export type Refusal = {
@@ -78,14 +79,6 @@ function readAnswer(data: unknown): Pick<Refusal, 'code' | 'detail' | 'raw'> {
   // Plain text says something; a page, or JSON of another make, is for other readers.
   const raw = typeof data === 'string' && !/^\s*[<{[]/.test(data) ? data : ''
   return { code: '', detail: undefined, raw }
-}
-
-function parseJson(content: string): unknown {
-  try {
-    return JSON.parse(content)
-  } catch {
-    return undefined
-  }
 }
 
 /** What was attempted, and what came of it, in a sentence. */

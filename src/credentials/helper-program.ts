@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { CredentialError } from './credential-error.ts'
+import { parseJson } from './parse-json.ts'
 import { quote } from './quote.ts'
 import { type Ended, runProgram } from './run-program.ts'
 
@@ -83,12 +84,4 @@ function complaint(said: string, stderr: string): string {
   const words = /"secret"\s*:/i.test(said) ? '' : quote(said)
   const told = words || quote(stderr)
   return told && `: ${told}`
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
 }
