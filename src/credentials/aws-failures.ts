@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { CredentialError } from './credential-error.ts'
 import type { AwsAmbient } from './credentials.ts'
 import { type EcrRegistry, partitionOf } from './ecr-host.ts'
+import { readClaims } from './jwt.ts'
 
 /** How much of AWS's own words is told, in characters. */
 const longestWords = 300
@@ -22,11 +23,6 @@ const errorSchema = z
     $metadata: z.looseObject({ httpStatusCode: z.number().optional() }).optional().catch(undefined),
   })
   .catch({})
-const claimsSchema = z.looseObject({
-  sub: text,
-  iss: text,
-  aud: z.union([z.string(), z.array(z.string())]).optional(),
-})
 
 type KeysContext = {
   readonly profile: string | undefined
@@ -122,7 +118,7 @@ function noKeys({ words }: Failure, { profile, ambient }: KeysContext): Credenti
     wanted === undefined
       ? 'AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not both set'
       : 'AWS_ACCESS_KEY_ID does not count beside a profile',
-    `AWS's configuration files (~/.aws/config, ~/.aws/credentials) have no keys in the profile ${wanted ?? 'default'}`,
+    `AWS's configuration files (~/.aws/config, ~/.aws/credentials) give no keys for the profile ${wanted ?? 'default'}`,
     'AWS_WEB_IDENTITY_TOKEN_FILE and AWS_ROLE_ARN (IRSA) are not both set',
     ambient.containerUrl === undefined
       ? 'AWS_CONTAINER_CREDENTIALS_FULL_URI (EKS Pod Identity) is not set'
@@ -133,8 +129,20 @@ function noKeys({ words }: Failure, { profile, ambient }: KeysContext): Credenti
     advice:
       wanted === undefined
         ? 'on EKS annotate the service account with eks.amazonaws.com/role-arn (IRSA) or make a Pod Identity association, and create the pod anew; elsewhere set a profile (upstreams[].credentials.profile) or the variables; on EC2 give the instance a role, and pods a hop limit of 2 (aws ec2 modify-instance-metadata-options --http-put-response-hop-limit 2)'
-        : `run: aws configure list --profile ${wanted}, and see that AWS_CONFIG_FILE and AWS_SHARED_CREDENTIALS_FILE name the files that this process can read`,
+        : adviceOnProfile(wanted),
   })
+}
+
+/** Keys were found, but not where they were to come from. */
+export function noProfile(profile: string, found: string): CredentialError {
+  return new CredentialError(
+    `AWS's configuration files (~/.aws/config, ~/.aws/credentials) give no keys for the profile ${profile}, in whose place those of ${found} are not used`,
+    { advice: adviceOnProfile(profile) },
+  )
+}
+
+function adviceOnProfile(profile: string): string {
+  return `run, as the user and in the environment of this process: aws sts get-caller-identity --profile ${profile}, which tells what is wrong with it (a credential_process that fails, a section without keys); AWS_CONFIG_FILE and AWS_SHARED_CREDENTIALS_FILE must name files that this process can read`
 }
 
 function adviceOnTrust(
@@ -219,18 +227,9 @@ const notTold = 'not told'
 
 /** What a token says of itself; none of it is a secret. */
 function claimsOf(token: string) {
-  const { sub = notTold, iss = notTold, aud = notTold } = parseClaims(token)
-  const audience = [aud].flat().join(' ')
+  const { sub = notTold, iss = notTold, aud = [notTold] } = readClaims(token) ?? {}
+  const audience = aud.join(' ')
   return { sub, iss, audience, shown: `sub ${sub}, aud ${audience}, iss ${iss}` }
-}
-
-function parseClaims(token: string): z.infer<typeof claimsSchema> {
-  try {
-    const payload = Buffer.from(token.split('.')[1] ?? '', 'base64url').toString('utf8')
-    return claimsSchema.parse(JSON.parse(payload))
-  } catch {
-    return {}
-  }
 }
 
 function adviceOnFile(code: 'ENOENT' | 'EACCES', { tokenFile, containerUrl }: AwsAmbient): string {

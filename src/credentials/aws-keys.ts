@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { Agent } from 'node:http'
 import { Agent as TlsAgent } from 'node:https'
-import { isNoProvider, noRole, toldOfKeys } from './aws-failures.ts'
+import { isNoProvider, noProfile, noRole, toldOfKeys } from './aws-failures.ts'
 import type { AwsAmbient, WorkloadToken } from './credentials.ts'
 
 /** What requests to AWS are signed with. */
@@ -54,13 +54,14 @@ export function manners({ proxy }: AwsAmbient) {
 export async function findKeys(options: FindOptions): Promise<{ keys: Keys; source: string }> {
   const { workloadToken, ambient, profile } = options
   if (workloadToken !== undefined) return assumeRole(workloadToken, options)
-  try {
-    const keys = await askChain(options)
-    return { keys, source: sourceOf(keys, options) }
-  } catch (error) {
+  const keys = await askChain(options).catch(async (error: unknown) => {
     const token = ambient.tokenFile && (await readFile(ambient.tokenFile, 'utf8').catch(() => ''))
     throw toldOfKeys(error, { profile, ambient, role: ambient.roleArn, token })
-  }
+  })
+  const source = sourceOf(keys, options)
+  // The chain goes on where a profile gives none, to whose keys this machine has.
+  if (profile !== undefined && !isOfProfile(keys)) throw noProfile(profile, source)
+  return { keys, source }
 }
 
 async function askChain({ region, profile, ambient }: FindOptions) {
@@ -108,17 +109,26 @@ async function assumeRole({ token, annotations }: WorkloadToken, options: FindOp
 
 /** The library marks keys with where it has them from, all but those of the metadata service. */
 function sourceOf(keys: object, { profile, ambient }: FindOptions): string {
-  const marks =
-    '$source' in keys && typeof keys.$source === 'object' ? Object.keys(keys.$source ?? {}) : []
+  const marks = marksOf(keys)
   if (marks.includes('CREDENTIALS_ENV_VARS'))
     return 'the environment variables AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY'
   if (marks.includes('CREDENTIALS_ENV_VARS_STS_WEB_ID_TOKEN'))
     return `web identity (IRSA): the token in ${ambient.tokenFile}, for the role ${ambient.roleArn}`
   if (marks.includes('CREDENTIALS_HTTP'))
     return `the agent at ${originOf(ambient.containerUrl)} (EKS Pod Identity, ECS)`
-  if (marks.some((mark) => /^CREDENTIALS_(PROFILE|PROCESS|SSO|LOGIN)/.test(mark)))
+  if (isOfProfile(keys))
     return `the profile ${profile ?? ambient.profile ?? 'default'} of AWS's configuration files`
   return 'the instance metadata service, which has those of the role of this machine'
+}
+
+function isOfProfile(keys: object): boolean {
+  return marksOf(keys).some((mark) => /^CREDENTIALS_(PROFILE|PROCESS|SSO|LOGIN)/.test(mark))
+}
+
+function marksOf(keys: object): readonly string[] {
+  return '$source' in keys && typeof keys.$source === 'object'
+    ? Object.keys(keys.$source ?? {})
+    : []
 }
 
 /** The path of ECS's agent is a secret of its own. */

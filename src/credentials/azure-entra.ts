@@ -5,6 +5,7 @@ import type { AzureOptions, AzureWay } from './azure.ts'
 import { cloudOf } from './azure-clouds.ts'
 import { CredentialError } from './credential-error.ts'
 import { type Claims, readClaims } from './jwt.ts'
+import { parseJson } from './parse-json.ts'
 import { quote } from './quote.ts'
 
 const tokenSchema = z.looseObject({ access_token: z.string().min(1) })
@@ -190,12 +191,4 @@ async function readSecret(file: string, field: string): Promise<string> {
 
 function originOf(text: string): URL | undefined {
   return URL.parse(text.includes('://') ? text : `https://${text}`) ?? undefined
-}
-
-export function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
 }

@@ -1,8 +1,9 @@
 import { z } from 'zod'
 import { askService, type ServiceAnswer } from './ask-service.ts'
 import type { AzureOptions, AzureWay } from './azure.ts'
-import { EntraError, parseJson } from './azure-entra.ts'
+import { EntraError } from './azure-entra.ts'
 import { CredentialError } from './credential-error.ts'
+import { parseJson } from './parse-json.ts'
 import { quote } from './quote.ts'
 
 const metadataServer = 'http://169.254.169.254'

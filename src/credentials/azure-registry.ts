@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { askService, type Route, type ServiceAnswer } from './ask-service.ts'
-import { parseJson } from './azure-entra.ts'
 import { CredentialError } from './credential-error.ts'
+import { parseJson } from './parse-json.ts'
 import { quote } from './quote.ts'
 
 const tokenSchema = z.looseObject({ refresh_token: z.string().min(1) })

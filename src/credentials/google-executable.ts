@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { z } from 'zod'
 import { CredentialError } from './credential-error.ts'
+import { parseJson } from './parse-json.ts'
 import { type Ended, runProgram } from './run-program.ts'
 
 /** The environment that executables run in. */
@@ -125,12 +126,4 @@ function tokenIn(output: string, program: string): string {
   if (data.expiration_time !== undefined && data.expiration_time * 1000 < Date.now())
     throw new CredentialError(`${program} printed a token that has expired`, { advice })
   return token
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
 }

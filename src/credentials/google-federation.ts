@@ -30,9 +30,9 @@ export async function federate(
   client.retrieveSubjectToken = async () => {
     const token = await retrieve()
     options.onSubjectToken(token)
+    limit(client)
     return token
   }
-  limit(client, options.transport)
   return tokenOf(client)
 }
 
@@ -53,8 +53,11 @@ async function clientFor(
   })
 }
 
-/** The client's exchange with STS has a transport of its own, which no option reaches. */
-function limit(client: BaseExternalAccountClient, transport: Transport): void {
+/**
+ * The client's exchange with STS has a transport of its own, which no option reaches; where a
+ * certificate is shown, made only when it is. The client's is made from ours.
+ */
+function limit(client: BaseExternalAccountClient): void {
   const sts: unknown = Reflect.get(client, 'stsCredential')
-  if (typeof sts === 'object' && sts !== null) Reflect.set(sts, 'transporter', transport)
+  if (typeof sts === 'object' && sts !== null) Reflect.set(sts, 'transporter', client.transporter)
 }

@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { CredentialError } from './credential-error.ts'
 import { lifeInSeconds, tokenText } from './google-token.ts'
 import type { Transport } from './google-transport.ts'
+import { parseJson } from './parse-json.ts'
 
 /** By address: a cluster whose DNS is ill still has it. */
 const usualHost = '169.254.169.254'
@@ -69,12 +70,4 @@ async function ask({ transport, host = usualHost }: Question, what: string): Pro
       advice: 'correct $GCE_METADATA_HOST, or configure a credential file',
     })
   return String(data)
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
 }

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { redact } from '../telemetry/telemetry.ts'
+import { parseJson } from './parse-json.ts'
 
 /** What came of one request to one of Google's services, as that service put it. */
 export type Refusal = {
@@ -80,14 +81,6 @@ function readAnswer(data: unknown): Pick<Refusal, 'code' | 'detail' | 'raw'> {
   return { code: '', detail: undefined, raw }
 }
 
-function parseJson(content: string): unknown {
-  try {
-    return JSON.parse(content)
-  } catch {
-    return undefined
-  }
-}
-
 /** What was attempted, and what came of it, in a sentence. */
 export function tell(attempted: string, { host, status, code, words }: Refusal): string {
   const said = [code, words].filter(Boolean).join(': ')
@@ -100,6 +93,8 @@ const nameCodes = new Set(['ENOTFOUND', 'EAI_AGAIN'])
 
 /** What to change when the trouble is the way there, or Google itself; undefined: neither. */
 export function adviceOnTheWay({ host, status, code }: Refusal): string | undefined {
+  if (status !== undefined && status >= 300 && status < 400)
+    return `${host} leads elsewhere, where no token is sent: correct its URL in the credential configuration, or look whether a proxy, or a page that wants a login, stands in between`
   if (status === 407) return `the proxy that HTTPS_PROXY names wants a user name and password`
   if (status === 429) return `${host} wants fewer requests for now; it is tried again by itself`
   if (status !== undefined && status >= 500)

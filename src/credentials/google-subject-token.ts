@@ -8,6 +8,7 @@ import {
 } from './google-configuration.ts'
 import { type Environment, runExecutable } from './google-executable.ts'
 import type { Transport } from './google-transport.ts'
+import { parseJson } from './parse-json.ts'
 
 export type SubjectTokenOptions = {
   readonly configuration: External
@@ -125,10 +126,6 @@ function tokenIn(text: string, format: Format | undefined, where: string): strin
 }
 
 function fieldIn(text: string, field: string): unknown {
-  try {
-    const content: unknown = JSON.parse(text)
-    return typeof content === 'object' && content !== null ? Reflect.get(content, field) : undefined
-  } catch {
-    return undefined
-  }
+  const content = parseJson(text)
+  return typeof content === 'object' && content !== null ? Reflect.get(content, field) : undefined
 }

@@ -6,10 +6,13 @@ export type Transport = gaxios.Gaxios
 /** In milliseconds. Ends before whoever waits gives up, and so can say what did not answer. */
 export const usualDeadline = 9000
 
+/** In bytes. */
+const longestAnswer = 256 * 1024
+
 /**
  * What all requests of one exchange go through. The library waits for ever otherwise, and goes on
- * when nobody waits any more. A failure of Google's is tried twice more, within a second. No redirect
- * is followed: what is shown to one service is meant for no other.
+ * when nobody waits any more; and it follows redirects, with the subject token, to whomever they
+ * name. A failure of Google's is tried twice more, within a second.
  */
 export async function withTransport<Result>(
   deadline: number,
@@ -23,7 +26,12 @@ export async function withTransport<Result>(
     deadline,
   )
   const retryConfig = { retry: 2, noResponseRetries: 1 }
-  const transport = new gaxios.Gaxios({ signal: end.signal, retryConfig, redirect: 'manual' })
+  const transport = new gaxios.Gaxios({
+    signal: end.signal,
+    retryConfig,
+    redirect: 'manual',
+    size: longestAnswer,
+  })
   try {
     return await work(transport)
   } finally {

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { CredentialError } from './credential-error.ts'
+import { parseJson } from './parse-json.ts'
 import { quote } from './quote.ts'
 import { type Ended, runProgram } from './run-program.ts'
 
@@ -86,12 +87,4 @@ function complaint(said: string, stderr: string): string {
 
 function words(text: string): string {
   return /"secret"\s*:/i.test(text) ? '' : quote(text)
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
 }

@@ -1,24 +1,16 @@
 import { readFile } from 'node:fs/promises'
 import type { z } from 'zod'
+import { parseJson } from './parse-json.ts'
 
-/**
- * Reads a JSON file that holds secrets: what is wrong with it is told without any of its text, of
- * which the parser's own message shows a part.
- */
+/** Reads a JSON file that holds secrets: what is wrong with it is told without any of its text. */
 export async function readJsonFile<Content>(
   file: string,
   schema: z.ZodType<Content>,
 ): Promise<Content> {
-  const parsed = schema.safeParse(parseJson(await readFile(file, 'utf8'), file))
+  const content = parseJson(await readFile(file, 'utf8'))
+  if (content === undefined) throw new Error(`${file} is not JSON`)
+  const parsed = schema.safeParse(content)
   if (parsed.success) return parsed.data
   const issues = parsed.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`)
   throw new Error(`${file} is not what it should be: ${issues.join('; ')}`)
-}
-
-function parseJson(text: string, file: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    throw new Error(`${file} is not JSON`)
-  }
 }

@@ -44,7 +44,8 @@ export function keepFresh(source: CredentialSource, { upstream, telemetry }: Con
   const { log, metrics } = telemetry
   let held: { credential: Credential; validUntil: number } | undefined
   let running: Promise<Credential> | undefined
-  let failure: { error: RegistryError; at: number } | undefined
+  /** Of the last exchange. */
+  let failure: RegistryError | undefined
   let lastExchange = Number.NEGATIVE_INFINITY
   let timer: NodeJS.Timeout | undefined
   let retryDelay = firstRetry
@@ -53,6 +54,8 @@ export function keepFresh(source: CredentialSource, { upstream, telemetry }: Con
 
   const valid = () =>
     held !== undefined && held.validUntil > performance.now() ? held.credential : undefined
+
+  const wasJustAsked = () => performance.now() - lastExchange < quiet
 
   const exchange = (): Promise<Credential> => {
     clearTimeout(timer)
@@ -82,17 +85,25 @@ export function keepFresh(source: CredentialSource, { upstream, telemetry }: Con
 
   const fail = (cause: unknown): never => {
     const denied = cause instanceof CredentialError && cause.denied
+    const advice =
+      cause instanceof CredentialError ? cause.advice && redact(cause.advice) : undefined
     const error = new RegistryError(denied ? 'DENIED' : 'UNAVAILABLE', {
       message: `no credential for ${upstream} as ${source.identity()}: ${redact(cause instanceof Error ? cause.message : String(cause))}`,
-      advice: cause instanceof CredentialError ? cause.advice && redact(cause.advice) : undefined,
+      advice,
       ...(!denied && { retryAfter: 5 }),
       cause,
     })
-    failure = { error, at: performance.now() }
+    failure = error
     lastExchange = performance.now()
     metrics.tokenRefreshes.inc({ upstream, outcome: 'failure' })
     log.warn(
-      { upstream, identity: source.identity(), err: cause, stillValid: valid() !== undefined },
+      {
+        upstream,
+        identity: source.identity(),
+        err: cause,
+        advice,
+        stillValid: valid() !== undefined,
+      },
       'credential exchange failed',
     )
     schedule(retryDelay)
@@ -122,16 +133,17 @@ export function keepFresh(source: CredentialSource, { upstream, telemetry }: Con
     current: async () => {
       const credential = valid()
       if (credential !== undefined) return credential
-      if (failure !== undefined && performance.now() - failure.at < quiet) throw failure.error
+      if (failure !== undefined && wasJustAsked()) throw failure
       return exchange()
     },
     renew: async (refused) => {
       const credential = valid()
       if (credential !== undefined && credential !== refused) return credential
-      if (credential !== undefined && performance.now() - lastExchange < quiet) return credential
-      return exchange()
+      // To give the refused one again would let a dead source pass for the upstream's refusal.
+      if (failure !== undefined && wasJustAsked()) throw failure
+      return credential !== undefined && wasJustAsked() ? credential : exchange()
     },
-    trouble: () => failure?.error.message,
+    trouble: () => failure?.message,
     close: () => {
       closed = true
       clearTimeout(timer)

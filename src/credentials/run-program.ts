@@ -37,8 +37,15 @@ const longestComplaint = 4096
  */
 export async function runProgram(options: Run): Promise<Ended> {
   const { program, args, environment, input, patience } = options
-  const child = spawn(program, args, { detached: true, ...(environment && { env: environment }) })
+  // Where too many files are open it comes without its streams, and an error that nobody may miss.
+  const child: ChildProcess = spawn(program, args, {
+    detached: true,
+    ...(environment && { env: environment }),
+  })
   const ended = Promise.withResolvers<Ended>()
+  child.on('error', ({ code = 'unknown' }: NodeJS.ErrnoException) =>
+    ended.resolve({ kind: 'not-started', code }),
+  )
   const giveUp = (why: string) => {
     ended.resolve({ kind: 'killed', why })
     killGroup(child)
@@ -55,11 +62,8 @@ export async function runProgram(options: Run): Promise<Ended> {
   const leave = () => killGroup(child)
   process.once('exit', leave)
   // A program that does not read its input may be gone before it is written.
-  child.stdin.on('error', () => {})
-  child.stdin.end(input)
-  child.on('error', ({ code = 'unknown' }: NodeJS.ErrnoException) =>
-    ended.resolve({ kind: 'not-started', code }),
-  )
+  child.stdin?.on('error', () => {})
+  child.stdin?.end(input)
   child.on('exit', () => {
     setTimeout(() => letGo(child), grace).unref()
   })
@@ -79,14 +83,14 @@ export async function runProgram(options: Run): Promise<Ended> {
 }
 
 function collect(
-  stream: NodeJS.ReadableStream,
+  stream: NodeJS.ReadableStream | null,
   limit: number,
   onTooMuch: () => void,
 ): readonly Buffer[] {
   const chunks: Buffer[] = []
   let size = 0
-  stream.on('error', () => {})
-  stream.on('data', (chunk: Buffer) => {
+  stream?.on('error', () => {})
+  stream?.on('data', (chunk: Buffer) => {
     if (size > limit) return
     size += chunk.length
     chunks.push(chunk)

@@ -1,5 +1,7 @@
 import { readFile } from 'node:fs/promises'
+import { CredentialError } from './credential-error.ts'
 import type { CredentialSource } from './credentials.ts'
+import { remedyFor } from './docker-helper.ts'
 
 /** How soon a changed password file counts, in milliseconds. */
 const rereadAfter = 30_000
@@ -19,13 +21,14 @@ export function createStaticSource({
   password,
   passwordFile,
 }: StaticOptions): CredentialSource {
+  const from = passwordFile ?? 'the configuration'
   return {
     identity: () => username,
-    source: () => (passwordFile === undefined ? 'the configuration' : passwordFile),
+    source: () => from,
     fetch: async () => {
       if (passwordFile === undefined)
         return { credential: { kind: 'password', username, password: password ?? '' } }
-      const text = await readFile(passwordFile, 'utf8')
+      const text = await readPassword(passwordFile)
       const credential = {
         kind: 'password',
         username,
@@ -33,5 +36,16 @@ export function createStaticSource({
       } as const
       return { credential, refreshAfter: rereadAfter }
     },
+    remedy: (repository) => remedyFor({ identity: username, from, repository }),
   }
+}
+
+function readPassword(file: string): Promise<string> {
+  return readFile(file, 'utf8').catch((cause: NodeJS.ErrnoException) => {
+    throw new CredentialError(`${file} cannot be read: ${cause.code ?? 'unknown'}`, {
+      advice:
+        'credentials.passwordFile must name a file that Berth can read: is the volume mounted, and readable for its user?',
+      cause,
+    })
+  })
 }

@@ -2,6 +2,7 @@ import { LRUCache } from 'lru-cache'
 import type { Credential, Credentials } from '../credentials/credentials.ts'
 import { bounded } from '../oci/bounded.ts'
 import { isRegistryError } from '../oci/errors.ts'
+import { redact } from '../telemetry/telemetry.ts'
 import { basicOf, secretsOf } from './basic.ts'
 import { parseChallenges } from './challenge.ts'
 import type { Origins } from './origins.ts'
@@ -41,7 +42,7 @@ export interface Authorization {
   expired(attempt: Attempt, repository: string, reason: string): Promise<boolean>
   /** After any other answer: what was sent is right. */
   accepted(attempt: Attempt): void
-  /** A text that the upstream wrote, without what we sent to it. */
+  /** A text that the upstream wrote, without what we sent to it, or what looks like that. */
   scrub(text: string): string
 }
 
@@ -72,7 +73,7 @@ export function createAuthorization({
 
   const scrub = (text: string): string => {
     const secrets = [...tokens.values(), ...(madeFrom === undefined ? [] : secretsOf(madeFrom))]
-    return secrets.reduce((rest, secret) => rest.replaceAll(secret, '[redacted]'), text)
+    return redact(secrets.reduce((rest, secret) => rest.replaceAll(secret, '[redacted]'), text))
   }
 
   const endpoint = createTokenEndpoint({ origin, credentials, origins, transport, scrub })
@@ -117,11 +118,13 @@ export function createAuthorization({
   }
 
   /** Undefined where the upstream denies us another one as well: its first words say of what. */
-  const renew = async (refused: Credential): Promise<Credential | undefined> => {
+  const renew = async (refused: Credential, used?: Scheme): Promise<Credential | undefined> => {
     try {
       return await credentials.renew(refused)
     } catch (error) {
       if (isRegistryError(error, 'DENIED')) return undefined
+      // It was a token that was refused: with its source away, the credential is good for another.
+      if (used?.kind === 'bearer') return refused
       throw error
     }
   }
@@ -181,7 +184,7 @@ export function createAuthorization({
       if (wasRight && !attempt.renewed) {
         attempt.renewed = true
         dropToken(attempt, repository)
-        return credential === undefined || (await renew(credential)) !== undefined
+        return credential === undefined || (await renew(credential, attempt.scheme)) !== undefined
       }
       if (attempt.learned || challenge === undefined) return false
       attempt.learned = true
@@ -195,7 +198,7 @@ export function createAuthorization({
       if (renewed || credential === undefined || !expiry.test(reason)) return false
       attempt.renewed = true
       dropToken(attempt, repository)
-      const next = await renew(credential)
+      const next = await renew(credential, used)
       // Another token can be made from the same credential.
       return next !== undefined && (next !== credential || used?.kind === 'bearer')
     },

@@ -9,6 +9,7 @@ import { createAwsSource } from '../../src/credentials/aws.ts'
 import { CredentialError } from '../../src/credentials/credential-error.ts'
 import type { CredentialSource } from '../../src/credentials/credentials.ts'
 import { keepFresh } from '../../src/credentials/keep-fresh.ts'
+import { redact } from '../../src/telemetry/telemetry.ts'
 import {
   type Aws,
   assumed,
@@ -78,6 +79,7 @@ async function failureOf(source: CredentialSource): Promise<string> {
   told.push(credentials.trouble() ?? '', error.advice ?? '', source.identity(), source.source())
   credentials.close()
   assert.ok(error.advice, `no advice with: ${error.message}`)
+  assert.equal(redact(error.advice), error.advice, 'it arrives as it is')
   return `${error.message}\n${error.advice}`
 }
 
@@ -171,6 +173,28 @@ test('a profile may have a program that gives keys', async () => {
   const source = open(await profileOf({ credential_process: `cat ${file}` }))
   await assertPassword(source)
   assert.match(source.source(), /^the profile team /)
+})
+
+test("a profile's program that fails is told with the command that says why", async () => {
+  const secret = canaries.secret('argument')
+  const source = open(await profileOf({ credential_process: `/bin/false --password ${secret}` }))
+  const failure = await failureOf(source)
+  assert.match(failure, /give no keys for the profile team/)
+  assert.match(
+    failure,
+    /aws sts get-caller-identity --profile team, .*a credential_process that fails/s,
+  )
+})
+
+test('a profile that gives no keys is an error, and not the identity of the machine (INV 5)', async () => {
+  const broken = await profileOf({ credential_process: '/bin/false' })
+  for (const profile of ['team', 'misspelled']) {
+    const source = open({ ...broken, ...aws.instanceMetadata }, { profile })
+    const failure = await failureOf(source)
+    assert.match(failure, new RegExp(`no keys for the profile ${profile}, in whose place those of`))
+    assert.match(failure, /instance metadata service.*aws sts get-caller-identity --profile/s)
+  }
+  assert.equal(aws.asked('ecr:GetAuthorizationToken'), 0)
 })
 
 test('a profile whose login has expired is told as that', async () => {
@@ -268,7 +292,7 @@ test('without any keys it is told where they were looked for, and soon', async (
   assert.ok(performance.now() - begun < 5000)
   for (const place of [
     /AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not both set/,
-    /no keys in the profile default/,
+    /give no keys for the profile default/,
     /AWS_WEB_IDENTITY_TOKEN_FILE and AWS_ROLE_ARN \(IRSA\) are not both set/,
     /AWS_CONTAINER_CREDENTIALS_FULL_URI \(EKS Pod Identity\) is not set/,
     /instance metadata service gave none/,
@@ -276,8 +300,8 @@ test('without any keys it is told where they were looked for, and soon', async (
   ])
     assert.match(failure, place)
   const profile = await failureOf(open(aws.user(), { profile: 'nobody' }))
-  assert.match(profile, /no keys in the profile nobody/)
-  assert.match(profile, /aws configure list --profile nobody/)
+  assert.match(profile, /give no keys for the profile nobody/)
+  assert.match(profile, /aws sts get-caller-identity --profile nobody/)
 })
 
 test('a metadata service that does not answer is given up within seconds', async () => {

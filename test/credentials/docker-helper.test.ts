@@ -8,6 +8,7 @@ import { promisify } from 'node:util'
 import { CredentialError } from '../../src/credentials/credential-error.ts'
 import { createDockerHelperSource } from '../../src/credentials/docker-helper.ts'
 import { askHelper } from '../../src/credentials/helper-program.ts'
+import { redact } from '../../src/telemetry/telemetry.ts'
 import { createCanaries } from '../support/canaries.ts'
 import { type HelperPrograms, helperPrograms } from '../support/helper-programs.ts'
 
@@ -33,6 +34,7 @@ async function refuseAs(helper: string, message: RegExp, patience = 5000): Promi
   assert.match(error.message, message)
   assert.ok(error.advice, 'there is advice')
   assert.ok(error.message.length < 600)
+  assert.equal(redact(error.advice), error.advice, 'it arrives as it is')
   await canaries.assertUnseen({ texts: [error.message, error.advice] })
   return error.advice
 }

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { after, afterEach, before, beforeEach, test } from 'node:test'
 import { CredentialError } from '../../src/credentials/credential-error.ts'
 import { createGoogleSource } from '../../src/credentials/google.ts'
+import { redact } from '../../src/telemetry/telemetry.ts'
 import { startAwsMachine } from '../support/aws-machine.ts'
 import { eventually } from '../support/berth.ts'
 import { createAuthority } from '../support/certificates.ts'
@@ -48,6 +49,7 @@ async function failureOf(options: Options): Promise<{ message: string; advice: s
     `${message} ${advice} ${error.cause}`,
     /ya29\.|eyJ|client-secret|1\/\/|PRIVATE/,
   )
+  assert.equal(redact(advice), advice, 'it arrives as it is')
   return { message, advice }
 }
 
@@ -376,6 +378,46 @@ test('a failure of Google is tried again twice, and told as such', async () => {
   assert.match(message, /^127\.0\.0\.1:\d+ answered 503 when asked to exchange/)
   assert.match(advice, /^that is a failure of its own \(status\.cloud\.google\.com/)
   assert.equal(google.count(/POST \/v1\/token/), 3)
+})
+
+test('no redirect is followed, as what is shown is meant for one service alone (INV 4)', async (t) => {
+  const stranger = await startWebServer((_seen, response) => void response.end())
+  t.after(stranger.close)
+  const location = `${stranger.url}/token`
+  const token_uri = `${google.url}/token`
+  const key = await write({ ...google.createKey(), token_uri }, 'key.json')
+  const login = await write(google.logIn(), 'login.json')
+  const configuration = await google.configure(directory)
+  const ways = [
+    ['sts', { file: configuration }],
+    ['impersonation', { file: configuration }],
+    ['oauth', { file: key }],
+    ['oauth', { file: login }],
+    ['metadata', { metadataHost: google.metadataHost }],
+  ] as const
+  for (const status of [301, 302, 307, 308])
+    for (const [endpoint, options] of ways) {
+      google.fail(endpoint, { status, body: 'elsewhere', headers: { location } })
+      const { message } = await failureOf(options)
+      assert.match(message, new RegExp(`answered ${status} elsewhere`))
+      google.fail(endpoint, undefined)
+    }
+  const source = await startWebServer(
+    (_seen, response) => void response.writeHead(307, { location }).end(),
+  )
+  t.after(source.close)
+  const headers = { 'x-key': 'for the source alone' }
+  const credential_source = { url: source.url, headers }
+  const { message, advice } = await federatedFailure({}, { credential_source })
+  assert.match(message, /answered 307 when asked to give the subject token$/)
+  assert.match(advice, /leads elsewhere, where no token is sent/)
+  assert.equal(stranger.requests.length, 0)
+})
+
+test('an answer without end is let go of', async () => {
+  google.fail('sts', { status: 200, body: 'x'.repeat(1024 * 1024) })
+  const { message } = await federatedFailure()
+  assert.match(message, /over limit/)
 })
 
 test('a page instead of a token is told as such, and not shown', async () => {

@@ -371,6 +371,7 @@ test('a client certificate is shown in the connection, and its chain is the subj
   const authority = await createTrustedAuthority('workloads')
   const client = await authority.issue(['DNS:workload'])
   const shown: string[] = []
+  let location: string | undefined
   const server = createServer(
     {
       ...pemOf(await authority.issue(['IP:127.0.0.1'])),
@@ -381,6 +382,7 @@ test('a client certificate is shown in the connection, and its chain is the subj
       const { socket } = request
       if (socket instanceof TLSSocket)
         shown.push(socket.getPeerCertificate().raw?.toString('base64') ?? 'none')
+      if (location !== undefined) return void response.writeHead(307, { location }).end()
       const form = new URLSearchParams(await text(request))
       const { token, seconds } = google.accessTokens.issue(form.get('subject_token') ?? '')
       response.setHeader('content-type', 'application/json')
@@ -411,6 +413,9 @@ test('a client certificate is shown in the connection, and its chain is the subj
   assert.deepEqual(shown, [own])
   assert.deepEqual(JSON.parse(holder), [own])
   assert.match(source.source(), /subject token from a client certificate/)
+  location = `${google.url}/v1/token`
+  await assert.rejects(source.fetch(), /answered 307 when asked to exchange the subject token/)
+  assert.equal(google.requests.length, 0)
 })
 
 function pemOf({ certificate, key }: KeyPair) {

@@ -217,6 +217,18 @@ test('what was fetched within the last second is not fetched again for a refusal
   assert.equal(begun, 1)
 })
 
+test('who is refused within a second of a failure is told of that, and not given the refused one again', async () => {
+  await pass(1)
+  await give(token('a'), 100 * minute)
+  const used = await credentials.current()
+  await pass(1000)
+  credentials.renew(used).catch(() => {})
+  await settled()
+  await refuse('down')
+  await assert.rejects(credentials.renew(used), unavailable(/down/))
+  assert.equal(begun, 2)
+})
+
 test('a renewal that fails leaves the one in force that is still valid', async () => {
   await pass(1)
   await give(token('a'), 100 * minute)
@@ -289,6 +301,16 @@ test('failures are logged with what is still valid, and what looks like a secret
   assert.match(line, /"stillValid":false/)
   assert.ok(!line.includes('canary'), line)
   assert.ok(!credentials.trouble()?.includes('canary'))
+})
+
+test('what to change is logged with the failure, as nobody may have asked', async () => {
+  lines.splice(0)
+  await pass(1)
+  const advice = 'grant a role, as https://u:canary@example.com/ says'
+  exchanges.shift()?.reject(new CredentialError('no role', { advice }))
+  await settled()
+  const [line = ''] = lines
+  assert.match(line, /"advice":"grant a role, as https:\/\/\[redacted\]@example/)
 })
 
 test('metrics tell of successes, failures and when it expires', async () => {

@@ -231,6 +231,25 @@ test('a credential is renewed once for all that were refused with it, however la
   assert.equal(source.fetches, 2)
 })
 
+test('a token that is not right any more is made anew from the credential while its source is away (U41, U42)', async (t) => {
+  const clock = useClock(t)
+  const credential = password()
+  const source = changingSource(credential)
+  registry.user = [credential.username, credential.password]
+  const remote = open(source)
+  await settle()
+  await remote.tags(name)
+  registry.expire()
+  clock.advance(5000)
+  source.failure = new Error('the helper died')
+  assert.deepEqual(await remote.tags(name), ['v1'])
+  assert.equal(registry.tokens.length, 2)
+  registry.user = ['somebody', 'else']
+  registry.expire()
+  clock.advance(5000)
+  await assert.rejects(remote.tags(name), refused('UNAVAILABLE', 503, /the helper died/))
+})
+
 test('a right that is never given is a refusal after one renewal, and no loop (U41)', async () => {
   const credential = password()
   registry.user = [credential.username, credential.password]
@@ -359,6 +378,48 @@ test('another credential drops the tokens that were made from the one before', a
   const users = tokenRequests().map(({ headers }) => headers['authorization'])
   assert.equal(new Set(users).size, 2)
   assert.equal(registry.tokens.length, 2)
+})
+
+test('a token that was asked for with the credential before is not kept when it comes', async () => {
+  const [old, next] = [password(), password('next')]
+  const source = changingSource(old)
+  const allow = ({ username, password: known }: typeof old) => {
+    registry.user = [username, known]
+  }
+  const { giveToken } = registry
+  const other = parseRepositoryName('team/other')
+  source.lifetime = 500
+  allow(old)
+  const remote = open(source)
+  await remote.tags(name)
+  const asked = Promise.withResolvers<void>()
+  const later = Promise.withResolvers<void>()
+  registry.giveToken = async (seen, response) => {
+    if (!seen.path.includes('other')) return giveToken(seen, response)
+    asked.resolve()
+    await later.promise
+    allow(old)
+    giveToken(seen, response)
+    allow(next)
+  }
+  const slow = remote.tags(other)
+  await asked.promise
+  source.credential = next
+  allow(next)
+  const before = source.fetches
+  while (source.fetches < before + 2) await settle()
+  await remote.tags(name)
+  later.resolve()
+  await slow
+  registry.giveToken = giveToken
+  await remote.tags(other)
+  const users = tokenRequests()
+    .filter(({ path }) => path.includes('other'))
+    .map(({ headers }) => headers['authorization'])
+  assert.deepEqual(
+    users,
+    [old, next].map(({ username, password: known }) => `Basic ${basicOf(username, known)}`),
+  )
 })
 
 test('a token endpoint that is gone is learned anew from the next challenge', async () => {
@@ -564,6 +625,23 @@ test('what the upstream repeats of our credential is not passed on', async () =>
   })
   const remote = open(changingSource(credential))
   await assert.rejects(remote.tags(name), refused('DENIED', 403, /go away, Bearer \[redacted\]/))
+})
+
+test('what the upstream repeats of a token that it has just refused is not passed on', async (t) => {
+  const clock = useClock(t)
+  const credential = password()
+  const source = changingSource(credential)
+  registry.user = [credential.username, credential.password]
+  const remote = open(source)
+  await settle()
+  await remote.tags(name)
+  clock.advance(5000)
+  source.failure = new CredentialError('no role', { denied: true })
+  registry.registry = (seen, response) => {
+    const message = `no, ${seen.headers['authorization']}`
+    sendJson(response, { errors: [{ code: 'UNAUTHORIZED', message }] }, 401)
+  }
+  await assert.rejects(remote.tags(name), refused('DENIED', 403, /: no, Bearer \[redacted\]/))
 })
 
 test('a source that fails is an error, and never anonymity', async () => {

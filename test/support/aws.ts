@@ -104,21 +104,25 @@ export async function startAws(tls?: KeyPair): Promise<Aws> {
     return `<${operation}Response xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><${operation}Result>${user}${credentials}</${operation}Result></${operation}Response>`
   }
 
-  const server = await startFakeServer((request, response) => {
-    const action = actionOf(request)
-    if (action === undefined) return answer(response, 404)
-    asked.set(action, (asked.get(action) ?? 0) + 1)
-    response.setHeader('date', new Date(now()).toUTCString())
-    const failure = failures.get(action)
-    if (failure === 'hang') return
-    if (failure === 'break') return void response.destroy()
-    if (failure === 'page') return answer(response, 200, { 'content-type': 'text/html' }, '<html>')
-    const style = styles[action]
-    if (failure !== undefined) return style(response, failure)
-    const outcome = serve[action](request)
-    if (typeof outcome !== 'string') return style(response, outcome)
-    answer(response, 200, { 'content-type': contentTypes[action] ?? 'text/plain' }, outcome)
-  }, { tls })
+  const server = await startFakeServer(
+    (request, response) => {
+      const action = actionOf(request)
+      if (action === undefined) return answer(response, 404)
+      asked.set(action, (asked.get(action) ?? 0) + 1)
+      response.setHeader('date', new Date(now()).toUTCString())
+      const failure = failures.get(action)
+      if (failure === 'hang') return
+      if (failure === 'break') return void response.destroy()
+      if (failure === 'page')
+        return answer(response, 200, { 'content-type': 'text/html' }, '<html>')
+      const style = styles[action]
+      if (failure !== undefined) return style(response, failure)
+      const outcome = serve[action](request)
+      if (typeof outcome !== 'string') return style(response, outcome)
+      answer(response, 200, { 'content-type': contentTypes[action] ?? 'text/plain' }, outcome)
+    },
+    { tls },
+  )
 
   const signed = (request: Recorded, service: string) =>
     verifySignature(request, { service, now, find: (id) => keys.get(id) })

@@ -1,0 +1,11 @@
+/**
+ * Undefined for what is no JSON. The parser's own message shows a part of the text, which may be a
+ * secret.
+ */
+export function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
