@@ -307,7 +307,7 @@ describe('what Entra says no to', () => {
     await refuse(
       open(await federation(azure.issuer.forge())),
       entra(700027),
-      /look up AADSTS700027 at https:/,
+      /AADSTS700027 means: https:/,
     )
   })
 
