@@ -32,10 +32,24 @@ export async function withTransport<Result>(
     redirect: 'manual',
     size: longestAnswer,
   })
+  transport.interceptors.response.add({ rejected: (error) => askWithSlash(error, transport) })
   try {
     return await work(transport)
   } finally {
     clearTimeout(timer)
     end.abort(new Error('nobody waits for it any more'))
   }
+}
+
+/**
+ * Some of AWS's metadata services lead from a directory's name to the same with a slash behind it,
+ * which the library leaves out. That alone is followed, and nothing with a body.
+ */
+async function askWithSlash(error: gaxios.GaxiosError, transport: Transport): Promise<unknown> {
+  const location = error.response?.headers.get('location')
+  if (!location) throw error
+  const { url, method, headers, responseType } = error.config
+  const target = URL.parse(location)?.href
+  if (method !== 'GET' || url.href.endsWith('/') || target !== `${url.href}/`) throw error
+  return transport.request({ url: target, headers, ...(responseType && { responseType }) })
 }

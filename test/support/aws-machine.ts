@@ -29,7 +29,11 @@ export async function startAwsMachine(version: 1 | 2): Promise<AwsMachine> {
     const credentials = '/latest/meta-data/iam/security-credentials'
     if (path === '/latest/meta-data/placement/availability-zone')
       return answer(response, 200, { 'content-type': 'text/plain' }, 'eu-west-1b')
-    if (path === credentials) return answer(response, 200, { 'content-type': 'text/plain' }, role)
+    // Which of them do so is a matter of their age; all have the content behind the slash.
+    if (path === credentials && version === 1)
+      return answer(response, 301, { location: `${server.url}${credentials}/` })
+    if (path === credentials || path === `${credentials}/`)
+      return answer(response, 200, { 'content-type': 'text/plain' }, role)
     if (path === `${credentials}/${role}`)
       return answerJson(response, 200, { Code: 'Success', Type: 'AWS-HMAC', ...keys })
     answer(response, 404)

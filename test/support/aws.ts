@@ -4,7 +4,7 @@ import type { ServerResponse } from 'node:http'
 import { join } from 'node:path'
 import type { KeyPair } from './certificates.ts'
 import { answer, type FakeServer, type Recorded, startFakeServer } from './fake-server.ts'
-import { createTokenIssuer } from './service-account-tokens.ts'
+import { type Claims, createSigner, decode, isSignedBy } from './jwt.ts'
 import { type KnownKey, type Refusal, verifySignature } from './signature-v4.ts'
 
 export const account = '111122223333'
@@ -66,7 +66,10 @@ export interface Aws
 }
 
 export async function startAws(tls?: KeyPair): Promise<Aws> {
-  const cluster = createTokenIssuer(`https://${issuerHost}`)
+  const issuer = `https://${issuerHost}`
+  const cluster = createSigner()
+  const verify = (token: string): Claims | undefined =>
+    isSignedBy(token, [cluster.jwk]) ? decode(token) : undefined
   const keys = new Map<string, KnownKey>()
   const passwords = new Map<string, Password>()
   const failures = new Map<Action, Refusal | Fault>()
@@ -179,7 +182,7 @@ export async function startAws(tls?: KeyPair): Promise<Aws> {
     },
 
     'eks-auth:AssumeRoleForPodIdentity': ({ headers }) => {
-      const claims = cluster.verify(headers.authorization ?? '')
+      const claims = verify(headers.authorization ?? '')
       if (claims?.['aud'] !== 'pods.eks.amazonaws.com')
         return refusal(400, 'InvalidTokenException', 'Token claims are not valid')
       return JSON.stringify({ ...session(`${assumed}/eks-cluster-pod`), AccountId: account })
@@ -205,13 +208,11 @@ export async function startAws(tls?: KeyPair): Promise<Aws> {
 
   const problemWith = (form: URLSearchParams): Refusal | undefined => {
     const token = form.get('WebIdentityToken') ?? ''
-    const payload = Buffer.from(token.split('.')[1] ?? '', 'base64url').toString()
-    const { iss } = (payload.startsWith('{') ? JSON.parse(payload) : {}) as { iss?: string }
+    const { iss } = decode(token)
     const invalid = (message: string) => refusal(400, 'InvalidIdentityToken', message)
     if (iss === undefined) return invalid('The ID Token provided is not a valid JWT.')
-    if (iss !== cluster.issuer)
-      return invalid(`No OpenIDConnect provider found in your account for ${iss}`)
-    const claims = cluster.verify(token)
+    if (iss !== issuer) return invalid(`No OpenIDConnect provider found in your account for ${iss}`)
+    const claims = verify(token)
     if (claims === undefined) return invalid("Couldn't verify the token's signature")
     if (![claims['aud']].flat().includes('sts.amazonaws.com'))
       return invalid('Incorrect token audience')
@@ -228,7 +229,10 @@ export async function startAws(tls?: KeyPair): Promise<Aws> {
   }
 
   const serviceAccountToken: Aws['serviceAccountToken'] = (claims) => {
-    const token = cluster.sign({ sub: subject, aud: ['sts.amazonaws.com'], ...claims })
+    const token = cluster.sign(
+      { iss: issuer, sub: subject, aud: ['sts.amazonaws.com'], ...claims },
+      3600,
+    )
     secrets.push(token)
     return token
   }
