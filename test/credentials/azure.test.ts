@@ -8,6 +8,7 @@ import { after, afterEach, before, beforeEach, describe, type TestContext, test 
 import { type AzureOptions, createAzureSource } from '../../src/credentials/azure.ts'
 import { CredentialError } from '../../src/credentials/credential-error.ts'
 import type { CredentialSource } from '../../src/credentials/credentials.ts'
+import { redact } from '../../src/telemetry/telemetry.ts'
 import {
   type Azure,
   audience,
@@ -302,7 +303,7 @@ describe('what Entra says no to', () => {
       entra(700024),
       /has expired \(or this machine's clock is wrong\)/,
     )
-    await refuse(open(await federation(azure.issuer.forge())), entra(700027), /error\?code=700027/)
+    await refuse(open(await federation(azure.issuer.forge())), entra(700027), /AADSTS700027 means/)
   })
 
   test('what is not configured, or cannot be read, is said before anybody is asked', async () => {
