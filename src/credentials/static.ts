@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises'
+import { CredentialError } from './credential-error.ts'
 import type { CredentialSource } from './credentials.ts'
 
 /** How soon a changed password file counts, in milliseconds. */
@@ -25,7 +26,7 @@ export function createStaticSource({
     fetch: async () => {
       if (passwordFile === undefined)
         return { credential: { kind: 'password', username, password: password ?? '' } }
-      const text = await readFile(passwordFile, 'utf8')
+      const text = await read(passwordFile)
       const credential = {
         kind: 'password',
         username,
@@ -33,5 +34,16 @@ export function createStaticSource({
       } as const
       return { credential, refreshAfter: rereadAfter }
     },
+  }
+}
+
+async function read(file: string): Promise<string> {
+  try {
+    return await readFile(file, 'utf8')
+  } catch (cause) {
+    throw new CredentialError(cause instanceof Error ? cause.message : String(cause), {
+      advice: `credentials.passwordFile must name a file that Berth's user can read`,
+      cause,
+    })
   }
 }

@@ -3,6 +3,7 @@ import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import { CredentialError } from '../../src/credentials/credential-error.ts'
 import { keepFresh } from '../../src/credentials/keep-fresh.ts'
 import { createStaticSource } from '../../src/credentials/static.ts'
 import { createCanaries } from '../support/canaries.ts'
@@ -44,6 +45,16 @@ test('one newline at the end of a password file is no part of the password', asy
     const { credential } = await createStaticSource({ username: 'u', passwordFile }).fetch()
     assert.deepEqual(credential, { kind: 'password', username: 'u', password })
   }
+})
+
+test('a password file that cannot be read is told with what to change', async () => {
+  const absent = createStaticSource({ username: 'u', passwordFile: join(directory, 'absent') })
+  await assert.rejects(absent.fetch(), (error) => {
+    assert.ok(error instanceof CredentialError)
+    assert.match(error.message, /ENOENT: .*absent/)
+    assert.match(error.advice ?? '', /passwordFile must name a file/)
+    return true
+  })
 })
 
 test('a password file that is replaced counts within half a minute, without a request that fails', async (t) => {
