@@ -3,6 +3,7 @@ import { type Config, type Loaded, loadConfig } from '../config/config.ts'
 import { examine, type Finding, findTarget, type Patient, type Target } from '../doctor/doctor.ts'
 import { isRegistryError } from '../oci/errors.ts'
 import { createTelemetry } from '../telemetry/telemetry.ts'
+import { exitOnSignals } from './farewell.ts'
 import { proxyFor } from './proxy-for.ts'
 import { UsageError } from './secret-input.ts'
 import { openCredentials, type Upstream } from './upstream-credentials.ts'
@@ -52,6 +53,7 @@ function upstreamCommand({ environment, version }: Context): Command {
     )
     .addHelpText('after', examples)
     .action(async (asked: string | undefined, { config: file, set, output }: Options) => {
+      exitOnSignals()
       const loaded = loadConfig({ file, flags: {}, set, environment })
       const reports: Report[] = []
       for (const { upstream, target } of chosen(asked, loaded.config)) {
