@@ -2,7 +2,7 @@ import { text } from 'node:stream/consumers'
 import { Command } from 'commander'
 import { type Loaded, loadConfig } from '../config/config.ts'
 import { askOnce, type Login, loginOf } from './ask-once.ts'
-import { endWith, sentenceOf } from './farewell.ts'
+import { endWith, exitOnSignals, sentenceOf } from './farewell.ts'
 import { parseServer } from './place.ts'
 import { UsageError } from './secret-input.ts'
 import { findUpstream, serverOf } from './upstream-by-host.ts'
@@ -38,6 +38,7 @@ export function dockerCredentialCommand({ environment, version }: Context): Comm
     .configureOutput({ writeErr: (message) => void process.stdout.write(message) })
     .addHelpText('after', examples)
     .action(async (action: string, { config: file }: { readonly config?: string }) => {
+      exitOnSignals()
       const load = () => loadConfig({ file, flags: {}, set: [], environment })
       const { said, status } = await answer(action, { load, environment, version }).catch(
         (error: unknown) => explain(action, sentenceOf(error)),

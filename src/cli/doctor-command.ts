@@ -4,6 +4,7 @@ import { examine, type Finding, findTarget, type Patient, type Target } from '..
 import { isRegistryError } from '../oci/errors.ts'
 import { createTelemetry } from '../telemetry/telemetry.ts'
 import { nodeCommand } from './doctor-node-command.ts'
+import { exitOnSignals } from './farewell.ts'
 import { lines } from './findings.ts'
 import { proxyFor } from './proxy-for.ts'
 import { UsageError } from './secret-input.ts'
@@ -55,6 +56,7 @@ function upstreamCommand({ environment, version }: Context): Command {
     )
     .addHelpText('after', examples)
     .action(async (asked: string | undefined, { config: file, set, output }: Options) => {
+      exitOnSignals()
       const loaded = loadConfig({ file, flags: {}, set, environment })
       const reports: Report[] = []
       for (const { upstream, target } of chosen(asked, loaded.config)) {

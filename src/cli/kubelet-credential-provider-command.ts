@@ -3,7 +3,7 @@ import { Command, Option } from 'commander'
 import { z } from 'zod'
 import { type Loaded, loadConfig } from '../config/config.ts'
 import { askOnce, loginOf } from './ask-once.ts'
-import { endWith, sentenceOf } from './farewell.ts'
+import { endWith, exitOnSignals, sentenceOf } from './farewell.ts'
 import { type CacheType, cacheTypes, kubeletConfiguration } from './kubelet-configuration.ts'
 import { parseImage } from './place.ts'
 import { UsageError } from './secret-input.ts'
@@ -59,6 +59,7 @@ export function kubeletCredentialProviderCommand(environment: Environment): Comm
     )
     .addHelpText('after', examples)
     .action(async ({ config: file, printConfig, ...options }: Options) => {
+      exitOnSignals()
       const load = () => loadConfig({ file, flags: {}, set: [], environment })
       if (printConfig === true) {
         process.stdout.write(kubeletConfiguration(load(), options))

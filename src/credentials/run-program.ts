@@ -58,9 +58,7 @@ export async function runProgram(options: Run): Promise<Ended> {
     giveUp(`wrote more than ${longestAnswer} bytes`),
   )
   const stderr = collect(child.stderr, longestComplaint, () => {})
-  // In a group of its own it would outlive us, and wait for what it waits for.
-  const leave = () => killGroup(child)
-  process.once('exit', leave)
+  const release = endWithUs(child)
   // A program that does not read its input may be gone before it is written.
   child.stdin?.on('error', () => {})
   child.stdin?.end(input)
@@ -78,8 +76,22 @@ export async function runProgram(options: Run): Promise<Ended> {
   )
   return ended.promise.finally(() => {
     clearTimeout(timer)
-    process.removeListener('exit', leave)
+    release()
   })
+}
+
+/**
+ * In a group of its own it would outlive us, and wait for what it waits for. However many run, Node is
+ * not to take their listeners for a leak.
+ */
+function endWithUs(child: ChildProcess): () => void {
+  const leave = () => killGroup(child)
+  process.setMaxListeners(process.getMaxListeners() + 1)
+  process.once('exit', leave)
+  return () => {
+    process.removeListener('exit', leave)
+    process.setMaxListeners(process.getMaxListeners() - 1)
+  }
 }
 
 function collect(

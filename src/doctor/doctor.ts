@@ -1,6 +1,6 @@
 import type { Credentials } from '../credentials/credentials.ts'
 import type { Remote } from '../remote/remote.ts'
-import { createEvidence } from './evidence.ts'
+import { createEvidence, type Evidence } from './evidence.ts'
 import { type Finding, type Step, skipped } from './finding.ts'
 import { checkConnection, checkName } from './network.ts'
 import { checkCredentials, checkEntry, checkManifest, checkRegistry } from './registry-checks.ts'
@@ -30,7 +30,8 @@ export type Patient = {
 export async function* examine(patient: Patient): AsyncGenerator<Finding> {
   const { upstream, target, credentials, proxy } = patient
   const evidence = createEvidence()
-  const remote = patient.openRemote(evidence.saw)
+  const remote = open(patient, evidence)
+  if ('outcome' in remote) return yield remote
   const url = new URL(upstream.url)
   try {
     yield configuration(patient)
@@ -52,6 +53,18 @@ export async function* examine(patient: Patient): AsyncGenerator<Finding> {
   } finally {
     evidence.close()
     await remote.close()
+  }
+}
+
+/** The remote; a finding where a file that it needs cannot be read. */
+function open({ upstream, openRemote }: Patient, evidence: Evidence): Remote | Finding {
+  try {
+    return openRemote(evidence.saw)
+  } catch (error) {
+    evidence.close()
+    const advice =
+      "the upstream's certificateAuthorities must name a PEM file that Berth's user can read"
+    return { ...evidence.failed('configuration', upstream.url, error), advice }
   }
 }
 

@@ -14,7 +14,10 @@ export function checkRegistry(greeting: Greeting, origin: string): Finding {
   const asked = `GET ${origin}/v2/ without a credential: ${status}`
   const finding = { step: 'registry', requests: [] } as const
   if (!isRegistry) {
-    const advice = "the upstream's url is no registry's: check host, port and path"
+    const advice =
+      status === 429 || status >= 500
+        ? 'that is trouble of its own, or of a proxy in between; it is asked again by itself'
+        : "the upstream's url is no registry's: check host, port and path"
     return { ...finding, outcome: 'failed', message: `${asked}, and no challenge`, advice }
   }
   const forbidden = challenges.find(({ allowed }) => !allowed)

@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict'
-import { symlink, writeFile } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { readFile, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, suite, type TestContext, test } from 'node:test'
 import { stringify } from 'yaml'
+import { eventually } from '../support/berth.ts'
 import { createCanaries } from '../support/canaries.ts'
-import { main, runCommand } from '../support/command.ts'
+import { main, runCommand, startCommand } from '../support/command.ts'
 import { ownDirectory } from '../support/directory.ts'
 import { answerJson, startFakeServer } from '../support/fake-server.ts'
 import { type Google, startGoogle } from '../support/google.ts'
@@ -40,6 +42,28 @@ async function helper(t: TestContext, { config, environment = {} }: Given = {}) 
 }
 
 const login = (username: string, password: string) => ({ type: 'static', username, password })
+
+test('a signal ends the helper that is asked as well', async (t) => {
+  const directory = await ownDirectory(t)
+  const [file, pid] = [join(directory, 'berth.yaml'), join(directory, 'pid')]
+  const credentials = { type: 'docker-helper', helper: 'slow' }
+  await writeFile(file, stringify({ upstreams: [{ url: 'https://a.example', credentials }] }))
+  const script = `#!/bin/sh\necho $$ > ${pid}.new\nmv ${pid}.new ${pid}\nexec sleep 60\n`
+  await writeFile(join(directory, 'docker-credential-slow'), script, { mode: 0o755 })
+  const PATH = `${directory}:/usr/bin:/bin`
+  const asking = startCommand(['docker-credential', 'get', '--config', file], {
+    environment: { PATH },
+    input: 'a.example',
+  })
+  await eventually('the helper runs', () => existsSync(pid))
+  const started = (await readFile(pid, 'utf8')).trim()
+  asking.signal('SIGINT')
+  assert.equal((await asking.finished).status, 130)
+  await eventually('the helper has ended', async () => {
+    const stat = await readFile(`/proc/${started}/stat`, 'utf8').catch(() => ' Z ')
+    return stat.includes(' Z ')
+  })
+})
 
 suite('docker-credential-berth get', { concurrency: true }, () => {
   test('answers for the host of an upstream, however it is asked, in the words of the protocol', async (t) => {

@@ -193,6 +193,16 @@ describe('a helper that fails', () => {
     for (const pid of started) await gone(pid)
   })
 
+  test('is one of many, and Node takes none of them for a leak', async (t) => {
+    const warned = t.mock.fn()
+    process.on('warning', warned)
+    await programs.answer('mine', 'u', 's')
+    await Promise.all(Array.from({ length: 12 }, () => askHelper({ helper: 'mine', server: 'h' })))
+    process.off('warning', warned)
+    assert.equal(warned.mock.callCount(), 0)
+    assert.equal(process.listenerCount('exit') < 12, true)
+  })
+
   test('does not outlive whoever asked it', async () => {
     const file = join(programs.directory, 'pid')
     await programs.write('slow', `echo $$ > ${file}.new; mv ${file}.new ${file}; sleep 60`)

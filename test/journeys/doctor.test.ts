@@ -224,6 +224,25 @@ suite('berth doctor upstream', { concurrency: true }, () => {
       },
     ))
 
+  test('trouble of the registry is not taken for a wrong url', () =>
+    facing(
+      (_seen, response) => void response.writeHead(503).end(),
+      async ({ url }) => {
+        const { finding } = await doctor({ upstreams: [{ url }] })
+        assert.match(finding('registry').message, /: 503, and no challenge$/)
+        assert.match(finding('registry').advice ?? '', /trouble of its own/)
+      },
+    ))
+
+  test('a file of authorities that is not there is told, and no stack', async () => {
+    const certificateAuthorities = join(directory, 'absent.pem')
+    const upstreams = [{ url: 'https://127.0.0.1:9', certificateAuthorities }]
+    const { finding, outcomes } = await doctor({ upstreams })
+    assert.deepEqual(outcomes, ['configuration: failed'])
+    assert.match(finding('configuration').message, /ENOENT: .*absent\.pem/)
+    assert.match(finding('configuration').advice ?? '', /certificateAuthorities must name/)
+  })
+
   test('a realm that may not see our credential is told, with the field that allows it', () =>
     facing(
       (_seen, response) => {
