@@ -84,8 +84,8 @@ export function valuesSchema(): Schema {
       exposure: object({
         mode: { enum: ['nodePort', 'hostPort', 'hostNetwork', 'mirror', 'service'] },
         port: { ...port, minimum: 1024, not: { enum: [9026, 9027] } },
-        hostNetwork: object({ adminHost: text }),
-        mirror: object({ hosts: texts }),
+        hostNetwork: object({ adminHost: { enum: ['127.0.0.1', '0.0.0.0'] } }),
+        mirror: object({ hosts: texts, ipFamily: { enum: ['IPv4', 'IPv6'] } }),
       }),
       service: object({
         type: { enum: ['ClusterIP', 'LoadBalancer'] },
@@ -176,6 +176,7 @@ export function valuesSchema(): Schema {
         },
         registries: texts,
         server: maybeUrl,
+        caSecret: maybeName,
         removal: yesOrNo,
         tolerations: maps,
         nodeSelector: labels,

@@ -2,7 +2,16 @@ import assert from 'node:assert/strict'
 import { after, before, suite, test } from 'node:test'
 import { stringify } from 'yaml'
 import { type ApiServer, startApiServer } from '../support/api-server.ts'
-import { chart, helm, helms, type Manifest, matrix, render } from '../support/chart.ts'
+import {
+  chart,
+  helm,
+  helms,
+  type Manifest,
+  matrix,
+  render,
+  threeValues,
+  type Values,
+} from '../support/chart.ts'
 
 const namespaces = ['images', 'monitoring', 'strict']
 
@@ -61,6 +70,76 @@ suite('a Kubernetes API', () => {
       })
   })
 
+  suite('tells whoever installed it', () => {
+    const notesOf = async (values: Values): Promise<string> => {
+      const words = ['install', 'berth', chart, '--namespace', 'images', '--dry-run=server']
+      const { status, output } = await helm(words, values, 'helm3', {
+        KUBECONFIG: api.kubeconfig,
+      })
+      assert.equal(status, 0, output)
+      return output.slice(output.indexOf('NOTES:'))
+    }
+
+    test('a pull to try, the secret that it needs, and whom to grant what', async () => {
+      const notes = await notesOf(threeValues)
+      assert.match(notes, /--image=localhost:30026\/PROJECT\/REPO\/IMAGE:TAG/)
+      assert.match(notes, /"imagePullSecrets":\[\{"name":"berth-pull"\}\]/)
+      assert.match(notes, /berth pull-secret USER --server localhost:30026/)
+      assert.match(
+        notes,
+        /principal:\/\/iam\.googleapis\.com\/projects\/123\/locations\/global\/workloadIdentityPools\/cluster\/subject\/system:serviceaccount:images:berth\n/,
+      )
+      assert.match(notes, /kube-proxy nftables +no +127\.0\.0\.1 /)
+    })
+
+    test('the names that images keep with mirror, and that the namespace has to allow it', async () => {
+      const notes = await notesOf(matrix['mirror'] ?? {})
+      assert.match(notes, /--image=us-central1-docker\.pkg\.dev\/PROJECT/)
+      assert.match(notes, /--server us-central1-docker\.pkg\.dev /)
+      assert.match(notes, /pod-security\.kubernetes\.io\/enforce=privileged/)
+    })
+
+    test('nothing of secrets where everybody may pull', async () => {
+      const notes = await notesOf(matrix['everybody may pull'] ?? {})
+      assert.doesNotMatch(notes, /[sS]ecret/)
+    })
+  })
+
+  test('lists the nodes on which Helm then tests, but those that take no pods', async () => {
+    for (const [name, unschedulable] of [
+      ['ready', false],
+      ['drained', true],
+    ] as const) {
+      const node = { apiVersion: 'v1', kind: 'Node', metadata: { name }, spec: { unschedulable } }
+      await api.kubectl(['create', '-f', '-'], yaml([node]))
+    }
+    for (const program of helms) {
+      const words = ['install', 'berth', chart, '--namespace', 'images', '--dry-run=server']
+      const environment = { KUBECONFIG: api.kubeconfig }
+      const { status, output } = await helm(words, threeValues, program, environment)
+      assert.equal(status, 0, output)
+      const pinned = [...output.matchAll(/key: metadata\.name, operator: In, values: \["(.*)"\]/g)]
+      assert.deepEqual(
+        pinned.map(([, node]) => node),
+        ['ready'],
+      )
+    }
+  })
+
+  test('takes an upgrade from each to the next, and back', { timeout: 240_000 }, async (t) => {
+    const environment = { KUBECONFIG: api.kubeconfig }
+    const release = ['berth', '--namespace', 'images']
+    t.after(() => helm(['uninstall', ...release], undefined, 'helm3', environment))
+    const versions = Object.entries(matrix)
+    for (const [name, values] of [...versions, ...versions.slice(0, 6).toReversed()]) {
+      const words = ['upgrade', '--install', ...release, chart]
+      // Under another name it would be another Service with the same port.
+      const kept = { ...values, nameOverride: '' }
+      const { status, output } = await helm(words, kept, 'helm3', environment)
+      assert.equal(status, 0, `${name}: ${output}`)
+    }
+  })
+
   suite('has nothing of it when it was uninstalled', () => {
     for (const program of helms)
       test(`by ${program}, after an upgrade to everything`, { timeout: 240_000 }, async () => {
@@ -114,7 +193,7 @@ function podsOf(manifests: readonly Manifest[]): readonly Manifest[] {
   return manifests.flatMap((manifest) => {
     if (manifest.kind === 'Pod')
       return [{ ...manifest, metadata: { name: manifest.metadata.name } } as Manifest]
-    const template = manifest['spec']?.template
+    const template = manifest.spec?.template
     if (template === undefined) return []
     const { serviceAccountName: _, priorityClassName: __, ...spec } = template.spec
     return [{ apiVersion: 'v1', kind: 'Pod', metadata: { name: manifest.metadata.name }, spec }]

@@ -65,6 +65,13 @@ suite('who listens where', { concurrency: 2 }, () => {
     })
   })
 
+  test('mirror: an IPv6 address is written as one', async () => {
+    const mirror = { ipFamily: 'IPv6' }
+    const manifests = await render({ ...threeValues, exposure: { mode: 'mirror', mirror } })
+    const [agent] = podOf(find(manifests, 'DaemonSet', 'berth-trust')).containers
+    assert.ok(agent.args.includes('--server=http://[$(NODE_IP)]:30026'), agent.args)
+  })
+
   test('service: nothing on the nodes', async () => {
     const manifests = await render({ ...threeValues, exposure: { mode: 'service' } })
     assert.deepEqual(nodePorts(manifests), [])
@@ -84,6 +91,17 @@ suite('who listens where', { concurrency: 2 }, () => {
       const manifests = await render(values)
       const onNodes = [...nodePorts(manifests), ...hostPorts(manifests)]
       assert.equal(new Set(onNodes).size, onNodes.length, `${name}: ${onNodes}`)
+    }
+  })
+
+  test('metrics are on no port of the nodes, but where that was asked for (K180)', async () => {
+    for (const values of Object.values(matrix)) {
+      const services = (await render(values)).filter(({ kind }) => kind === 'Service')
+      for (const { spec } of services.filter(({ spec }) => spec.type !== 'ClusterIP'))
+        assert.deepEqual(
+          spec.ports.map(({ targetPort }: { targetPort: string }) => targetPort),
+          ['registry'],
+        )
     }
   })
 
@@ -119,7 +137,7 @@ suite('what a node asks of the network', () => {
       assert.equal(tester.metadata.labels?.[key], value, 'helm test passes, too')
   })
 
-  test('comes in while a pod goes: it stays longer than requests may take', async () => {
+  test('comes in while a pod goes: it stays longer than requests may take (K161)', async () => {
     const manifests = await render({ ...threeValues, config: { shutdown: { deadline: '2m5s' } } })
     assert.deepEqual(configOf(manifests)['shutdown'], { delay: '10s', deadline: '2m5s' })
     assert.equal(podOf(find(manifests, 'Deployment')).terminationGracePeriodSeconds, 150)
@@ -142,7 +160,7 @@ function podOf({ spec }: Manifest) {
 }
 
 function configOf(manifests: readonly Manifest[]): Readonly<Record<string, unknown>> {
-  return parse(find(manifests, 'ConfigMap', 'berth')['data']['berth.yaml'])
+  return parse(find(manifests, 'ConfigMap', 'berth').data['berth.yaml'])
 }
 
 function nodePorts(manifests: readonly Manifest[]): readonly number[] {

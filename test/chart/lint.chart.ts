@@ -3,7 +3,7 @@ import { cp, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { suite, test } from 'node:test'
 import { valuesSchema } from '../../charts/values-schema.ts'
-import { chart, helms, lint, matrix, template } from '../support/chart.ts'
+import { chart, helmHome, helms, lint, matrix, template } from '../support/chart.ts'
 import { ownDirectory } from '../support/directory.ts'
 import { run, tool } from '../support/programs.ts'
 
@@ -22,6 +22,21 @@ test('both Helms make the same of the values', async () => {
     const [three, four] = await Promise.all([template(values, 'helm3'), template(values, 'helm4')])
     assert.equal(three.status, 0, three.output)
     assert.deepEqual(documentsOf(three.stdout), documentsOf(four.stdout))
+  }
+})
+
+test('a package of it has all that it needs, and not what it is written from', async (t) => {
+  const directory = await ownDirectory(t)
+  const values = matrix['all that watches'] ?? {}
+  const whole = await template(values)
+  for (const program of helms) {
+    await run([tool(program), 'package', chart, '--destination', directory], {
+      environment: { HOME: helmHome },
+    })
+    const file = join(directory, 'berth-0.1.0.tgz')
+    const packaged = await template(values, program, file)
+    assert.deepEqual(documentsOf(packaged.stdout), documentsOf(whole.stdout))
+    assert.doesNotMatch(await run(['tar', '-tf', file]), /gotmpl/)
   }
 })
 

@@ -36,7 +36,7 @@ suite('berth.yaml', { concurrency: 2 }, () => {
     assert.deepEqual(config.shutdown, { delay: '1s', deadline: '2m' })
   })
 
-  test('keeps the cache a tenth below what the pod may use', async () => {
+  test('keeps the cache a tenth below what the pod may use (K171)', async () => {
     for (const [sizeLimit, maxSize] of [
       ['20Gi', '18432MiB'],
       ['1500M', '1287MiB'],
@@ -49,11 +49,19 @@ suite('berth.yaml', { concurrency: 2 }, () => {
     }
   })
 
+  test('has zero where zero was said', async () => {
+    const shutdown = { delay: 0 }
+    const config = configOf(await render({ ...threeValues, config: { shutdown } }))
+    assert.deepEqual(config.shutdown, { delay: 0, deadline: '2m' })
+  })
+
   test('takes a limit that is given, in the words of Kubernetes', async () => {
     for (const [cacheLimit, maxSize] of [
       ['10Gi', '10GiB'],
       ['5G', '5GB'],
       ['900Mi', '900MiB'],
+      ['900000k', '900000KB'],
+      [1000000000, '1000000000B'],
     ] as const) {
       const manifests = await render({ ...threeValues, storage: { cacheLimit } })
       assert.equal(configOf(manifests).storage.cache.maxSize, maxSize)
@@ -78,9 +86,7 @@ suite('who Berth is to upstreams', { concurrency: 2 }, () => {
           path: 'google/token',
         },
       })
-      const file = JSON.parse(
-        find(manifests, 'ConfigMap', 'berth-google')['data']['credentials.json'],
-      )
+      const file = JSON.parse(find(manifests, 'ConfigMap', 'berth-google').data['credentials.json'])
       assert.deepEqual(file, {
         type: 'external_account',
         audience: `//${path}`,
@@ -102,9 +108,7 @@ suite('who Berth is to upstreams', { concurrency: 2 }, () => {
   test('Google: a service account to become, if one is named', async () => {
     const google = { ...threeValues.google, impersonate: 'puller@project.iam.gserviceaccount.com' }
     const manifests = await render({ ...threeValues, google })
-    const file = JSON.parse(
-      find(manifests, 'ConfigMap', 'berth-google')['data']['credentials.json'],
-    )
+    const file = JSON.parse(find(manifests, 'ConfigMap', 'berth-google').data['credentials.json'])
     assert.equal(
       file.service_account_impersonation_url,
       'https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/puller@project.iam.gserviceaccount.com:generateAccessToken',
@@ -211,6 +215,17 @@ suite('users', () => {
     }
   })
 
+  test('for mirrored hosts too, as images keep their names', async () => {
+    const manifests = await render({
+      ...threeValues,
+      exposure: { mode: 'mirror' },
+      pullSecret: { namespaces: ['default'], username: 'alice', password: 'secret' },
+    })
+    const { data } = find(manifests, 'Secret')
+    const { auths } = JSON.parse(Buffer.from(data['.dockerconfigjson'], 'base64').toString())
+    assert.deepEqual(Object.keys(auths), ['localhost:30026', 'us-central1-docker.pkg.dev'])
+  })
+
   test('or one that `berth pull-secret` made', async () => {
     const dockerconfigjson = '{"auths":{"localhost:30026":{"auth":"YTpi"}}}\n'
     const manifests = await render({
@@ -237,7 +252,7 @@ suite('a pod is started anew', { concurrency: 2 }, () => {
       assert.notDeepEqual(await annotationsWith(values), before)
   })
 
-  test('and not when users do: they are read again, and a new pod has an empty cache', async () => {
+  test('and not when users do: they are read again, and a new pod has an empty cache (K173)', async () => {
     const one = await annotationsWith({ htpasswd: { lines: [user] } })
     const two = await annotationsWith({ htpasswd: { lines: [user.replace('alice', 'bob')] } })
     assert.deepEqual(one, two)
@@ -288,7 +303,7 @@ test('what is extra is there', async () => {
 })
 
 suite('what Helm tests', () => {
-  test('on each node that it is told of, up to a number: whether images can be pulled there', async () => {
+  test('on each node that it is told of, up to a number: whether images can be pulled there (K169)', async () => {
     const manifests = await render(matrix['all that is extra'] ?? {})
     const pods = manifests.filter(({ metadata }) => metadata.name.includes('-doctor-'))
     assert.deepEqual(
@@ -307,7 +322,9 @@ suite('what Helm tests', () => {
         'node',
         '--registry=localhost:30026',
         '--node-ip=$(NODE_IP)',
+        '--root=/host',
       ])
+      assert.equal(spec.containers[0].volumeMounts[0].readOnly, true)
     }
   })
 
@@ -339,9 +356,9 @@ function volumeOf(manifests: readonly Manifest[], wanted: string) {
 
 function yamlOf(manifests: readonly Manifest[]): string {
   const config = manifests.find(
-    (each) => each.kind === 'ConfigMap' && each['data']?.['berth.yaml'] !== undefined,
+    (each) => each.kind === 'ConfigMap' && each.data?.['berth.yaml'] !== undefined,
   )
-  return config?.['data']['berth.yaml']
+  return config?.data['berth.yaml']
 }
 
 function configOf(manifests: readonly Manifest[]) {

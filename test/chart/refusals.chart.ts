@@ -9,7 +9,7 @@ const bySchema: readonly (readonly [string, Values, RegExp])[] = [
   ['a value that there is not', { replica: 3 }, /additional properties 'replica' not allowed/],
   ['one within another', { exposure: { mdoe: 'service' } }, /'mdoe' not allowed/],
   [
-    'an image of its own that would come through itself',
+    'an image of its own that would come through itself (K170)',
     { image: { repository: 'localhost:30026/project/berth' } },
     /\/image\/repository.*'not' failed/,
   ],
@@ -184,6 +184,11 @@ const bySentence: readonly (readonly [string, Values, RegExp])[] = [
     'secrets that say two things',
     { pullSecret: { namespaces: ['a'], dockerconfigjson: '{}', username: 'a', password: 'b' } },
     /two ways to say the same/,
+  ],
+  [
+    'an authority for a server without a certificate',
+    { trust: { enabled: true, caSecret: 'ours' } },
+    /trust\.caSecret is for a server with https/,
   ],
   [
     'a name that nodes do not resolve',

@@ -2,6 +2,7 @@ import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { ownAddress } from './child.ts'
 import { attempt, type Finished, type Program, run, start, tool } from './programs.ts'
 
 /** A Kubernetes API of its own, with nothing behind it: objects are checked, admitted and stored. */
@@ -21,7 +22,7 @@ const patience = 120
 /** With the definitions of Prometheus' operator and of cert-manager. */
 export async function startApiServer(): Promise<ApiServer> {
   const directory = await mkdtemp(join(tmpdir(), 'berth-test-'))
-  const host = `127.${part()}.${part()}.${part()}`
+  const host = ownAddress()
   const path = (name: string) => join(directory, name)
 
   const etcd = start([
@@ -71,10 +72,6 @@ export async function startApiServer(): Promise<ApiServer> {
     await rm(directory, { recursive: true, force: true })
   }
   return { kubeconfig, kubectl, attempt: asking, stop }
-}
-
-function part(): number {
-  return 1 + Math.floor(Math.random() * 254)
 }
 
 async function waitFor(isSo: () => Promise<boolean>, programs: readonly Program[]): Promise<void> {

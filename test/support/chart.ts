@@ -1,4 +1,6 @@
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { parseAllDocuments, stringify } from 'yaml'
 import { attempt, type Finished, tool } from './programs.ts'
 
@@ -6,6 +8,9 @@ export const chart = new URL('../../charts/berth/', import.meta.url).pathname
 
 /** What a value is set to; other things than text are left as they are. */
 export type Values = Readonly<Record<string, unknown>>
+
+// biome-ignore lint/suspicious/noExplicitAny: tests look deep into objects of many kinds, and say what they expect there
+type Content = any
 
 /** A Kubernetes object, as far as it is looked into. */
 export type Manifest = {
@@ -16,11 +21,16 @@ export type Manifest = {
     readonly labels?: Readonly<Record<string, string>>
     readonly annotations?: Readonly<Record<string, string>>
   }
-  // biome-ignore lint/suspicious/noExplicitAny: tests look deep into objects of many kinds, and say what they expect there
-  readonly [key: string]: any
+  readonly spec?: Content
+  readonly data?: Content
+  readonly rules?: Content
+  readonly type?: string
 }
 
 export const helms = ['helm3', 'helm4'] as const
+/** Helm keeps what it was told by API servers. */
+export const helmHome = mkdtempSync(join(tmpdir(), 'berth-helm-'))
+process.once('exit', () => rmSync(helmHome, { recursive: true, force: true }))
 /** Helm that was built by itself takes itself for one of an old Kubernetes. */
 const kubeVersion = ['--kube-version', '1.34.0']
 
@@ -207,12 +217,17 @@ export function helm(
   return attempt([tool(program), ...words, ...(values === undefined ? [] : ['--values', '-'])], {
     // Helm reads YAML 1.1, to which `yes` is true.
     input: stringify(values ?? {}, { version: '1.1' }),
-    environment: { HOME: tmpdir(), ...environment },
+    environment: { HOME: helmHome, ...environment },
   })
 }
 
-export function template(values: Values, program?: (typeof helms)[number]): Promise<Finished> {
-  const words = ['template', 'berth', chart, '--namespace', 'images', ...kubeVersion]
+/** `from`: the chart itself, or a package of it. */
+export function template(
+  values: Values,
+  program?: (typeof helms)[number],
+  from = chart,
+): Promise<Finished> {
+  const words = ['template', 'berth', from, '--namespace', 'images', ...kubeVersion]
   return helm(words, values, program)
 }
 

@@ -33,17 +33,19 @@ type StartOptions = {
   /** What runs the program, such as `['prlimit', '--nofile=64']`. */
   readonly wrapper?: readonly string[]
   readonly environment?: Readonly<Record<string, string>>
+  /** That of an earlier one. */
+  readonly address?: string
 }
 
 /** Loopback has many addresses: nobody else has these ports on this one. */
-function ownAddress(): string {
+export function ownAddress(): string {
   const part = () => 1 + Math.floor(Math.random() * 254)
   return `127.${part()}.${part()}.${part()}`
 }
 
 export async function startChild(options: StartOptions): Promise<Child> {
   const directory = options.directory ?? (await mkdtemp(join(tmpdir(), 'berth-test-')))
-  const address = ownAddress()
+  const address = options.address ?? ownAddress()
   const { storage = {}, ...rest } = options.config as { storage?: object }
   const config = {
     listen: `${address}:30026`,

@@ -129,11 +129,23 @@ localhost:{{ .Values.exposure.port }}
 {{- if .Values.trust.server -}}
 {{ .Values.trust.server }}
 {{- else if eq .Values.exposure.mode "mirror" -}}
-{{ include "berth.scheme" . }}://$(NODE_IP):{{ .Values.exposure.port }}
+{{ include "berth.scheme" . }}://{{ ternary "[$(NODE_IP)]" "$(NODE_IP)" (eq .Values.exposure.mirror.ipFamily "IPv6") }}:{{ .Values.exposure.port }}
 {{- else if and (eq .Values.exposure.mode "service") .Values.ingress.enabled -}}
 https://{{ .Values.ingress.host }}
 {{- else -}}
 {{ include "berth.scheme" . }}://{{ include "berth.registry" . }}
+{{- end -}}
+{{- end }}
+
+{{/*
+The Secret with the authority that nodes are to trust: the one made for this release, unless somebody else answers them.
+Others may be public ones, whose Secrets have no ca.crt.
+*/}}
+{{- define "berth.trustedSecret" -}}
+{{- if .Values.trust.caSecret -}}
+{{ .Values.trust.caSecret }}
+{{- else if and .Values.tls.certManager.enabled (not .Values.tls.certManager.issuerRef) (not .Values.trust.server) (not (and (eq .Values.exposure.mode "service") .Values.ingress.enabled)) -}}
+{{ include "berth.tlsSecret" . }}
 {{- end -}}
 {{- end }}
 
@@ -146,6 +158,15 @@ https://{{ .Values.ingress.host }}
 {{ $hosts | toJson }}
 {{- else -}}
 []
+{{- end -}}
+{{- end }}
+
+{{/* The names that imagePullSecrets are for. kubelet looks for the one that the image has, whoever answers for it. */}}
+{{- define "berth.pullServers" -}}
+{{- if .Values.pullSecret.servers -}}
+{{ .Values.pullSecret.servers | toJson }}
+{{- else -}}
+{{ concat (list (include "berth.registry" .)) (include "berth.mirrors" . | fromJsonArray) | toJson }}
 {{- end -}}
 {{- end }}
 
@@ -184,7 +205,7 @@ limit: a tenth is left to them.
 */}}
 {{- define "berth.cacheLimit" -}}
 {{- if .Values.storage.cacheLimit -}}
-{{ .Values.storage.cacheLimit | replace "i" "iB" | trimSuffix "B" }}B
+{{ if kindIs "string" .Values.storage.cacheLimit }}{{ .Values.storage.cacheLimit | replace "k" "K" }}{{ else }}{{ int64 .Values.storage.cacheLimit }}{{ end }}B
 {{- else -}}
 {{ div (mul (include "berth.bytes" (include "berth.volumeSize" .)) 9) 10485760 }}MiB
 {{- end -}}
@@ -222,7 +243,11 @@ are two.
 {{- $storage := default dict $config.storage -}}
 {{- $_ := set $storage "directory" "/var/lib/berth" -}}
 {{- $_ := set $storage "cache" (merge (dict "maxSize" (include "berth.cacheLimit" .)) (default dict $storage.cache)) -}}
-{{- $shutdown := merge (default dict $config.shutdown) (dict "delay" "10s" "deadline" "2m") -}}
+{{- $shutdown := default dict $config.shutdown -}}
+{{- /* Not by `merge`, which takes 0 for nothing. */ -}}
+{{- range $key, $value := dict "delay" "10s" "deadline" "2m" -}}
+{{- if not (hasKey $shutdown $key) }}{{ $_ := set $shutdown $key $value }}{{ end -}}
+{{- end -}}
 {{- $chosen := dict "upstreams" $upstreams "auth" $auth "storage" $storage "shutdown" $shutdown -}}
 {{- $_ := set $chosen "listen" (printf "%s:%d" (ternary "localhost" "" (eq .Values.exposure.mode "hostNetwork")) (int .Values.exposure.port)) -}}
 {{- $_ := set $chosen "admin" (printf "%s:9026" (ternary .Values.exposure.hostNetwork.adminHost "" (eq .Values.exposure.mode "hostNetwork"))) -}}

@@ -75,7 +75,7 @@ set instead.
 {{- if and $v.metrics.serviceMonitor.enabled $v.metrics.podMonitor.enabled -}}
 {{- fail "metrics.serviceMonitor and metrics.podMonitor would both scrape the same pods: enable one" -}}
 {{- end -}}
-{{- if and (eq $mode "hostNetwork") (or $v.metrics.serviceMonitor.enabled $v.metrics.podMonitor.enabled) (has $v.exposure.hostNetwork.adminHost (list "127.0.0.1" "localhost" "::1")) -}}
+{{- if and (eq $mode "hostNetwork") (or $v.metrics.serviceMonitor.enabled $v.metrics.podMonitor.enabled) (eq $v.exposure.hostNetwork.adminHost "127.0.0.1") -}}
 {{- fail "metrics: Prometheus cannot reach the node's loopback: set exposure.hostNetwork.adminHost: 0.0.0.0" -}}
 {{- end -}}
 
@@ -123,6 +123,9 @@ set instead.
 {{- end -}}
 {{- if and $secret.dockerconfigjson (or $secret.username $secret.password) -}}
 {{- fail "pullSecret.dockerconfigjson and pullSecret.username are two ways to say the same: set one" -}}
+{{- end -}}
+{{- if and (include "berth.trustedSecret" .) (include "berth.hasTrust" .) (hasPrefix "http://" (include "berth.trustServer" .)) -}}
+{{- fail "trust.caSecret is for a server with https: set trust.server or tls.enabled" -}}
 {{- end -}}
 {{- if and (include "berth.hasTrust" .) (eq $mode "service") (not $v.ingress.enabled) (not $v.trust.server) -}}
 {{- fail "trust.enabled: nodes do not resolve the names of Services: set ingress.enabled, trust.server, or another exposure.mode" -}}

@@ -1,0 +1,103 @@
+import assert from 'node:assert/strict'
+import { suite, test } from 'node:test'
+import { find, type Manifest, matrix, namesOf, render, threeValues } from '../support/chart.ts'
+
+suite('the agent on nodes', () => {
+  test('is not there unless it is wanted', async () => {
+    const manifests = await render(threeValues)
+    assert.ok(!namesOf(manifests).some((name) => name.includes('trust')))
+  })
+
+  test('has nothing of the node but the directories of runtimes that must be there', async () => {
+    const { volumes, hostNetwork, hostPID, containers } = await agentOf({ enabled: true })
+    assert.deepEqual(volumes, [
+      { name: 'host-0', hostPath: { path: '/etc/containerd', type: 'Directory' } },
+    ])
+    assert.deepEqual([hostNetwork, hostPID], [undefined, undefined])
+    const [{ securityContext, volumeMounts }] = containers
+    assert.deepEqual(volumeMounts, [
+      { name: 'host-0', mountPath: '/host/etc/containerd', readOnly: false },
+    ])
+    assert.deepEqual(securityContext.capabilities, { drop: ['ALL'] })
+    assert.equal(securityContext.allowPrivilegeEscalation, false)
+    assert.equal(securityContext.readOnlyRootFilesystem, true)
+    assert.equal(securityContext.privileged, undefined)
+  })
+
+  test('runs everywhere, whatever a node is tainted with', async () => {
+    const { tolerations } = await agentOf({ enabled: true })
+    assert.deepEqual(tolerations, [{ operator: 'Exists' }])
+  })
+
+  test('may get its own DaemonSet, and nothing else', async () => {
+    const manifests = await render({ ...threeValues, trust: { enabled: true } })
+    assert.deepEqual(find(manifests, 'Role').rules, [
+      {
+        apiGroups: ['apps'],
+        resources: ['daemonsets'],
+        resourceNames: ['berth-trust'],
+        verbs: ['get'],
+      },
+    ])
+    assert.ok(!manifests.some(({ kind }) => kind.startsWith('ClusterRole')))
+    const [{ args }] = podOf(find(manifests, 'DaemonSet')).containers
+    assert.ok(args.includes('--daemonset=berth-trust'))
+    assert.ok(args.includes('--namespace=images'))
+  })
+
+  test('asks nobody if what it writes is to stay', async () => {
+    const manifests = await render({ ...threeValues, trust: { enabled: true, removal: false } })
+    assert.ok(!manifests.some(({ kind }) => kind.startsWith('Role')))
+    const { automountServiceAccountToken, containers } = podOf(find(manifests, 'DaemonSet'))
+    assert.equal(automountServiceAccountToken, false)
+    assert.doesNotMatch(containers[0].args.join(' '), /daemonset/)
+  })
+
+  test('leads nodes to their own localhost, by plain HTTP', async () => {
+    const [{ args }] = (await agentOf({ enabled: true })).containers
+    assert.deepEqual(args.slice(0, 4), [
+      'trust',
+      '--root=/host',
+      '--registry=localhost:30026',
+      '--server=http://localhost:30026',
+    ])
+  })
+
+  test('by HTTPS with our authority, if we have one', async () => {
+    const tls = { enabled: true, certManager: { enabled: true } }
+    const { containers, volumes } = await agentOf({ enabled: true }, { tls })
+    assert.ok(containers[0].args.includes('--server=https://localhost:30026'))
+    assert.ok(containers[0].args.includes('--ca=/etc/berth/ca/ca.crt'))
+    assert.equal(volumes.at(-1).secret.secretName, 'berth-tls')
+  })
+
+  test('by HTTPS with an authority that nodes know already, or the one that is named', async () => {
+    const tls = { enabled: true, existingSecret: 'ours' }
+    const known = await agentOf({ enabled: true }, { tls })
+    assert.ok(known.containers[0].args.includes('--server=https://localhost:30026'))
+    assert.equal(known.volumes.length, 1)
+    const named = await agentOf({ enabled: true, caSecret: 'ours' }, { tls })
+    assert.equal(named.volumes.at(-1).secret.secretName, 'ours')
+  })
+
+  test("and to an Ingress with the Ingress's authority, which is not ours", async () => {
+    const values = matrix['an Ingress with certificates of our own authority'] ?? {}
+    const { containers, volumes } = await agentOf({ enabled: true }, values)
+    assert.ok(containers[0].args.includes('--server=https://berth.example.com'))
+    assert.ok(containers[0].args.includes('--registry=berth.example.com'))
+    assert.doesNotMatch(containers[0].args.join(' '), /--ca/)
+    assert.equal(volumes.length, 1)
+    const given = await agentOf({ enabled: true, caSecret: 'ingress-ca' }, values)
+    assert.equal(given.volumes.at(-1).secret.secretName, 'ingress-ca')
+    assert.ok(given.containers[0].args.includes('--ca=/etc/berth/ca/ca.crt'))
+  })
+})
+
+async function agentOf(trust: object, values: object = {}) {
+  const manifests = await render({ ...threeValues, ...values, trust })
+  return podOf(find(manifests, 'DaemonSet', 'berth-trust'))
+}
+
+function podOf({ spec }: Manifest) {
+  return spec.template.spec
+}
