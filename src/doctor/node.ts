@@ -181,9 +181,8 @@ function runtimeFinding(runtime: Runtime, { file }: Asked): Finding {
   const said =
     file === undefined ? 'no file of its own for this registry' : `this registry by ${file}`
   if (runtime.kind !== 'containerd') return told('runtime', `${runtime.name}; ${said}`)
-  const { name, version, config, directory, trouble } = runtime
+  const { name, version, path, trouble } = runtime
   const which = `${name} ${version ?? 'of unknown version'}`
-  const path = config.directories.length > 0 ? config.directories.join(':') : directory
   const looks = path === undefined ? 'config_path is not set' : `config_path is ${path}`
   if (trouble === undefined) return told('runtime', `${which}; ${looks}; ${said}`)
   return { ...told('runtime', `${which}; ${trouble}`), outcome: 'failed' }
@@ -236,7 +235,7 @@ function decidingOf(runtimes: readonly Runtime[]): Runtime | undefined {
 }
 
 function canBeLed(runtime: Runtime): boolean {
-  if (runtime.kind === 'containerd') return runtime.directory !== undefined
+  if (runtime.kind === 'containerd') return runtime.path !== undefined
   return runtime.kind === 'containers'
 }
 

@@ -3,7 +3,7 @@ import { request as requestTls } from 'node:https'
 import { isIP } from 'node:net'
 
 /** Milliseconds: a node that says nothing to itself for longer drops it. */
-const patience = 3000
+const patience = 5000
 
 /** What came of `GET /v2/`. */
 export type Answer =

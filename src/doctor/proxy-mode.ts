@@ -9,7 +9,7 @@ export type ProxyMode = 'iptables' | 'nftables' | 'ipvs' | 'cilium' | 'unknown'
 /** Where kube-proxy tells its mode. */
 const told = 'http://127.0.0.1:10249/proxyMode'
 /** Milliseconds. */
-const patience = 2000
+const patience = 5000
 const run = promisify(execFile)
 
 /** Asks kube-proxy, or looks for what it leaves behind; and says how that was known. */

@@ -2,7 +2,7 @@ import { connect } from 'node:http2'
 import { connect as connectSocket } from 'node:net'
 
 /** Milliseconds: it is asked on the same machine. */
-const patience = 2000
+const patience = 5000
 
 /**
  * The version of the containerd behind a socket, such as `1.7.24`, by the one call that tells it: gRPC

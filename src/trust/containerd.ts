@@ -9,8 +9,10 @@ export type ContainerdConfig = {
   readonly file: string | undefined
   /** The format's, 1 to 4. */
   readonly format: number
-  /** The directories of `config_path`, in the order in which they are searched. */
-  readonly directories: readonly string[]
+  /** `config_path`, which may be a list; empty when it is not set. */
+  readonly path: string
+  /** Pulls are made by the CRI plugin itself, as all were before 2.1. */
+  readonly pullsLocally: boolean
   /** `mirrors` are configured, which containerd refuses together with `config_path`. */
   readonly hasMirrors: boolean
   /** The part that kubelets speak to is off. */
@@ -33,7 +35,8 @@ export async function readContainerdConfig(
   const files = await readAll(rooted, file)
   const main = files[0]
   const format = Number(main?.['version'] ?? 1)
-  const registries = files.flatMap(registriesIn)
+  const plugins = files.flatMap(pluginsIn)
+  const registries = plugins.map((plugin) => tableOf(plugin['registry']))
   const path = registries
     .map((registry) => registry['config_path'])
     .findLast((value) => typeof value === 'string' && value !== '')
@@ -41,9 +44,8 @@ export async function readContainerdConfig(
   return {
     file: main === undefined ? undefined : file,
     format: main === undefined ? 0 : format,
-    directories: String(path ?? '')
-      .split(':')
-      .filter((directory) => directory !== ''),
+    path: String(path ?? ''),
+    pullsLocally: plugins.some((plugin) => plugin['use_local_image_pull'] === true),
     hasMirrors: registries.some((registry) => Object.keys(tableOf(registry['mirrors'])).length > 0),
     isCriDisabled: disabled.some((plugin) => Object.values<TomlValue>(tables).includes(plugin)),
   }
@@ -115,9 +117,9 @@ async function expand(rooted: Rooted, wanted: string, from: string): Promise<rea
   return paths.filter((each) => matchesGlob(each, path))
 }
 
-function registriesIn(file: TomlTable): readonly TomlTable[] {
+function pluginsIn(file: TomlTable): readonly TomlTable[] {
   const plugins = tableOf(file['plugins'])
-  return Object.values(tables).map((name) => tableOf(tableOf(plugins[name])['registry']))
+  return Object.values(tables).map((name) => tableOf(plugins[name]))
 }
 
 function tableOf(value: TomlValue | undefined): TomlTable {

@@ -4,6 +4,7 @@ import { isLocalhost, originOf, parseServer, type RegistryHost } from './address
 import { hostDirectories } from './containerd.ts'
 import type { Rooted } from './rooted.ts'
 import { directories, type Runtime } from './runtimes.ts'
+import { searchedIn } from './search-path.ts'
 
 /** One address that a runtime asks for an image. */
 export type Endpoint = {
@@ -47,13 +48,12 @@ type Containerd = Extract<Runtime, { kind: 'containerd' }>
 
 async function askedByContainerd(
   rooted: Rooted,
-  { config, directory }: Containerd,
+  { config: { pullsLocally }, path, version }: Containerd,
   registry: RegistryHost,
 ): Promise<Asked> {
   const none = { endpoints: [usualEndpoint(registry, [])], file: undefined }
-  if (directory === undefined) return none
-  const searched =
-    config.directories.length > 0 ? config.directories : [directory, directories.docker]
+  if (path === undefined) return none
+  const searched = searchedIn({ path, version, pullsLocally })
   for (const below of searched.flatMap((each) => hostDirectories(each, registry))) {
     if (!(await rooted.exists(below))) continue
     const file = join(below, 'hosts.toml')

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { link, mkdir, open, readdir, rename, rm, rmdir, stat, unlink } from 'node:fs/promises'
+import { link, mkdir, open, readdir, rename, rm, rmdir, unlink } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { parseMark, withMark } from './mark.ts'
 import { errnoOf, isMissing, lstatIfAny, readText } from './rooted.ts'
@@ -180,10 +180,14 @@ async function sameFile(path: string, other: string): Promise<boolean | undefine
 /** A second name where that is possible, so that there is never nothing. */
 async function setAside(path: string, isDone: boolean): Promise<void> {
   if (isDone) return
-  const isDirectory = (await stat(path).catch(() => undefined))?.isDirectory() === true
   const before = path + beforeEnding
-  if (isDirectory && (await lstatIfAny(path))?.isDirectory()) return rename(path, before)
-  await link(path, before)
+  try {
+    await link(path, before)
+  } catch (error) {
+    // A directory has but one name; and the kernel may refuse for a file of another owner.
+    if (errnoOf(error) !== 'EPERM') throw error
+    await rename(path, before)
+  }
 }
 
 async function restore(before: string, path: string): Promise<void> {

@@ -2,13 +2,14 @@ import { join } from 'node:path'
 import { beforeEnding } from './node-files.ts'
 import type { Rooted } from './rooted.ts'
 import { directories, type Runtime } from './runtimes.ts'
+import { writtenIn } from './search-path.ts'
 import { authorityFile } from './texts.ts'
 
 /** The node's directories that files for a runtime go to. */
 export function writtenTo(runtime: Runtime): readonly string[] {
   switch (runtime.kind) {
     case 'containerd':
-      return runtime.directory === undefined ? [] : [runtime.directory]
+      return runtime.path === undefined ? [] : writtenIn({ ...runtime, path: runtime.path })
     case 'docker':
       return [directories.docker]
     case 'containers':
@@ -18,10 +19,12 @@ export function writtenTo(runtime: Runtime): readonly string[] {
 
 /** Wherever files of ours may be on a node. */
 export function everywhere(runtimes: readonly Runtime[]): readonly string[] {
-  const configured = runtimes.flatMap((runtime) =>
-    runtime.kind === 'containerd' ? runtime.config.directories : [],
+  const usual = writtenIn({ path: directories.containerd, version: undefined })
+  const others = [directories.docker, directories.containers, directories.dropIns]
+  const ranchers = ['k3s', 'rke2'].map(
+    (name) => `/var/lib/rancher/${name}/agent/etc/containerd/certs.d`,
   )
-  return [...Object.values(directories), ...configured]
+  return [...usual, ...others, ...ranchers, ...runtimes.flatMap(writtenTo)]
 }
 
 /** Where files are that may be ours, or were before somebody removed them; as they are located. */

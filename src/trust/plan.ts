@@ -3,6 +3,7 @@ import { isLocalhost, type RegistryHost, type Server } from './addresses.ts'
 import { hostDirectory, linesToAdd } from './containerd.ts'
 import type { Rooted } from './rooted.ts'
 import { directories, type Runtime } from './runtimes.ts'
+import { writtenIn } from './search-path.ts'
 import { authorityFile, mirrorHosts, mirrorRegistry, ownHosts, ownRegistry } from './texts.ts'
 
 /** What runtimes are to know. */
@@ -45,19 +46,35 @@ export function planFor(rooted: Rooted, runtime: Runtime, wish: Wish): Promise<P
 type Containerd = Extract<Runtime, { kind: 'containerd' }>
 
 async function planContainerd(rooted: Rooted, runtime: Containerd, wish: Wish): Promise<Plan> {
-  const { directory } = runtime
+  const { path, version } = runtime
   if (runtime.config.isCriDisabled)
     return { ...nothing, notes: ['its CRI plugin is off: kubelets do not use it'] }
   if (runtime.trouble !== undefined) return { ...nothing, trouble: [runtime.trouble] }
-  if (directory === undefined) return withoutDirectory(runtime, wish)
+  if (path === undefined) return withoutPath(rooted, runtime, wish)
+  const files = await filesBelow(rooted, writtenIn({ path, version }), wish)
+  const notes =
+    writtenIn({ path, version }).length > 1
+      ? [
+          'config_path is a list, which containerd from 2.1 on may take for the name of one directory (containerd#12808): the files are in both',
+        ]
+      : []
+  return { files, serves: true, trouble: [], notes }
+}
 
+async function filesBelow(
+  rooted: Rooted,
+  below: readonly string[],
+  wish: Wish,
+): Promise<readonly PlannedFile[]> {
   const files: PlannedFile[] = []
   const add = async (registry: RegistryHost, server: Server, body: PlannedFile['body']) => {
-    const below = await hostDirectory(rooted, directory, registry)
-    // First what the other file speaks of.
-    if (isSigned(server, wish))
-      files.push({ path: join(below, authorityFile), body: authorityOf(wish) })
-    files.push({ path: join(below, 'hosts.toml'), body })
+    for (const each of below) {
+      const directory = await hostDirectory(rooted, each, registry)
+      // First what the other file speaks of.
+      if (isSigned(server, wish))
+        files.push({ path: join(directory, authorityFile), body: authorityOf(wish) })
+      files.push({ path: join(directory, 'hosts.toml'), body })
+    }
   }
   for (const { registry, server } of wish.registries)
     await add(registry, server, () => ownHosts({ server, hasAuthority: isSigned(server, wish) }))
@@ -67,33 +84,43 @@ async function planContainerd(rooted: Rooted, runtime: Containerd, wish: Wish): 
     for (const mirror of wish.mirrors)
       await add(mirror, server, (prior) => mirrorHosts(mirror, ours, prior))
   }
-  return { files, serves: true, trouble: [], notes: [] }
+  return files
 }
 
-/** Such a containerd takes localhost for plain HTTP, so there may be no need of us. */
-function withoutDirectory({ name, version, config }: Containerd, wish: Wish): Plan {
+/**
+ * Such a containerd takes localhost for plain HTTP, so there may be no need of us. One that cannot be
+ * asked for its version may look where all do since 2.2.
+ */
+async function withoutPath(rooted: Rooted, runtime: Containerd, wish: Wish): Promise<Plan> {
+  const { name, version, config } = runtime
   const what = `${name}${version === undefined ? '' : ` ${version}`}`
+  const mayLook = version === undefined && !config.hasMirrors
+  const usual = mayLook ? writtenIn({ path: directories.containerd, version }) : []
+  const files = await filesBelow(rooted, usual, wish)
   const isNeedless =
     wish.mirrors.length === 0 &&
     wish.registries.every((each) => isDirect(each) && !each.server.isTls)
-  if (isNeedless)
-    return {
-      ...nothing,
-      serves: true,
-      notes: [`${what} has no config_path, and takes localhost for plain HTTP`],
-    }
+  if (isNeedless) {
+    const notes = [`${what} has no config_path, and takes localhost for plain HTTP`]
+    return { files, serves: true, notes, trouble: [] }
+  }
+  return { ...nothing, files, trouble: [linesFor(what, runtime)] }
+}
+
+function linesFor(what: string, { version, config }: Containerd): string {
   const where = config.file ?? '/etc/containerd/config.toml'
   // Without a file, the format has to be said as well.
   const format = config.format || (version?.startsWith('2.') ? 3 : 2)
-  const lines = linesToAdd(format, directories.containerd)
+  const lines = linesToAdd(format, '/etc/containerd/certs.d')
   const all = config.file === undefined ? `version = ${format}\n${lines}` : lines
   const unknown =
-    version === undefined ? ' and cannot be asked for its version (2.2 needs none)' : ''
+    version === undefined
+      ? ' and cannot be asked for its version (its socket is not at --root; 2.2 needs none)'
+      : ''
   const mirrors = config.hasMirrors
     ? '; what its registry.mirrors say has to go to hosts.toml files, since it refuses both'
     : ''
-  const trouble = `${what} has no config_path${unknown}: add these lines to ${where} and restart it once${mirrors}:\n${all}`
-  return { ...nothing, trouble: [trouble] }
+  return `${what} has no config_path${unknown}: add these lines to ${where} and restart it once${mirrors}:\n${all}`
 }
 
 function planDocker(wish: Wish): Plan {

@@ -9,8 +9,8 @@ export type Runtime =
       readonly name: 'containerd' | 'k3s' | 'rke2'
       readonly version: string | undefined
       readonly config: ContainerdConfig
-      /** Where `hosts.toml` goes; undefined when it looks nowhere. */
-      readonly directory: string | undefined
+      /** `config_path` as it is in force; undefined when it looks nowhere. */
+      readonly path: string | undefined
       /** Undefined when it is as it has to be; else why nothing can be put there. */
       readonly trouble?: string
     }
@@ -38,7 +38,7 @@ const places: readonly Place[] = [
     config: '/etc/containerd/config.toml',
     socket: '/run/containerd/containerd.sock',
     traces: [
-      '/etc/containerd/config.toml',
+      '/etc/containerd',
       '/run/containerd/containerd.sock',
       '/usr/bin/containerd',
       '/usr/local/bin/containerd',
@@ -49,8 +49,8 @@ const places: readonly Place[] = [
 ]
 
 export const directories = {
-  /** The first of those that containerd looks in by itself since 2.2. */
-  containerd: '/etc/containerd/certs.d',
+  /** Where containerd looks by itself since 2.2. */
+  containerd: '/etc/containerd/certs.d:/etc/docker/certs.d',
   docker: '/etc/docker/certs.d',
   containers: '/etc/containers/certs.d',
   dropIns: '/etc/containers/registries.conf.d',
@@ -97,30 +97,31 @@ async function readContainerd(
   const runtime = { kind: 'containerd', name, version } as const
   try {
     const config = await readContainerdConfig(rooted, file)
-    const directory = directoryOf(config, version)
-    const isUsable = directory === undefined || /^\/[^$]*$/.test(directory)
-    if (isUsable) return { ...runtime, config, directory }
-    const trouble = `config_path ${directory} is not an absolute path`
-    return { ...runtime, config, directory: undefined, trouble }
+    const path = pathOf(config, version)
+    const isUsable = path === undefined || /^\/[^$]*$/.test(path)
+    if (isUsable) return { ...runtime, config, path }
+    const trouble = `config_path ${path} is not an absolute path`
+    return { ...runtime, config, path: undefined, trouble }
   } catch (error) {
     const trouble = error instanceof Error ? error.message : String(error)
-    return { ...runtime, config: unreadable, directory: undefined, trouble }
+    return { ...runtime, config: unreadable, path: undefined, trouble }
   }
 }
 
 const unreadable: ContainerdConfig = {
   file: undefined,
   format: 0,
-  directories: [],
+  path: '',
+  pullsLocally: false,
   hasMirrors: false,
   isCriDisabled: false,
 }
 
 /** Since 2.2 there is a default, which `mirrors` switches off; format 4 is younger than that. */
-function directoryOf(config: ContainerdConfig, version: string | undefined): string | undefined {
-  const [first] = config.directories
+function pathOf(config: ContainerdConfig, version: string | undefined): string | undefined {
+  if (config.path !== '') return config.path
   const hasDefault = config.format >= 4 || (version !== undefined && isAtLeast(version, 2, 2))
-  return first ?? (hasDefault && !config.hasMirrors ? directories.containerd : undefined)
+  return hasDefault && !config.hasMirrors ? directories.containerd : undefined
 }
 
 async function existsAny(rooted: Rooted, paths: readonly string[]): Promise<boolean> {

@@ -1,5 +1,4 @@
 import { dirname } from 'node:path'
-import { LRUCache } from 'lru-cache'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import type { RegistryHost, Server } from './addresses.ts'
 import { followAuthority } from './authority.ts'
@@ -34,9 +33,9 @@ export { findRuntimes, type Runtime } from './runtimes.ts'
 type RuntimeStatus = {
   readonly runtime: Runtime['name']
   readonly version: string | undefined
-  /** Its own configuration, and the directory in which it looks for `hosts.toml`, where it has them. */
+  /** Its own configuration, and the `config_path` that is in force, where it has them. */
   readonly configuration: string | undefined
-  readonly directory: string | undefined
+  readonly path: string | undefined
   /** Whether images can be pulled by it. */
   readonly served: boolean
   readonly files: readonly { readonly path: string; readonly since: string }[]
@@ -99,7 +98,7 @@ export function createTrust(options: TrustOptions): Trust {
     runtimes: [],
     authorityExpires: undefined,
   }
-  const versions = new LRUCache<string, string>({ max: 10, ttl: versionLife })
+  const versions = new Map<string, { readonly version: string; readonly asked: number }>()
   let running: Promise<unknown> = Promise.resolve()
   let timer: NodeJS.Timeout | undefined
 
@@ -110,9 +109,13 @@ export function createTrust(options: TrustOptions): Trust {
     return result
   }
 
+  /** A socket that is mounted alone leads nowhere once its containerd has started again. */
   const versionOf = async (socket: string): Promise<string | undefined> => {
-    const version = versions.get(socket) ?? (await askVersion(socket))
-    if (version !== undefined && !versions.has(socket)) versions.set(socket, version)
+    const known = versions.get(socket)
+    if (known !== undefined && performance.now() - known.asked < versionLife) return known.version
+    const version = await askVersion(socket)
+    if (version === undefined) return known?.version
+    versions.set(socket, { version, asked: performance.now() })
     return version
   }
 
@@ -203,7 +206,7 @@ export function createTrust(options: TrustOptions): Trust {
       runtime: name,
       version: isContainerd ? runtime.version : undefined,
       configuration: isContainerd ? runtime.config.file : undefined,
-      directory: isContainerd ? runtime.directory : undefined,
+      path: isContainerd ? runtime.path : undefined,
       served: plan.serves && files.length === plan.files.length,
       files,
       trouble,

@@ -33,7 +33,7 @@ suite('berth trust, once', { concurrency: true }, () => {
       ...['trust', '--root', root, '--once', '--mirror', 'docker.io'],
     ])
     assert.equal(status, 1)
-    assert.match(stdout, /containerd: not served\n.*add these lines/)
+    assert.match(stdout, /containerd: not served\n[\s\S]*add these lines/)
     assert.match(stdout, /config_path = "\/etc\/containerd\/certs\.d"/)
   })
 

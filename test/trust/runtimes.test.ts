@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { suite, type TestContext, test } from 'node:test'
+import { searchedIn, writtenIn } from '../../src/trust/search-path.ts'
 import { createRooted, findRuntimes, type Runtime } from '../../src/trust/trust.ts'
 import { type Entries, makeRoot } from '../support/node-root.ts'
 
@@ -28,36 +29,43 @@ suite('config_path is found', { concurrency: true }, () => {
   }
   for (const [name, table] of Object.entries(spellings))
     test(`in the spelling ${name}`, async (t) => {
-      const { directory } = await containerdOf(t, {
+      const { path } = await containerdOf(t, {
         [config]: `version = 2\n    [${table}]\n      config_path = '/etc/cc'\n`,
       })
-      assert.equal(directory, '/etc/cc')
+      assert.equal(path, '/etc/cc')
     })
 
   test('as an inline table', async (t) => {
     const text = 'plugins = { "io.containerd.grpc.v1.cri" = { registry = { config_path = "/x" } } }'
-    assert.equal((await containerdOf(t, { [config]: text })).directory, '/x')
+    assert.equal((await containerdOf(t, { [config]: text })).path, '/x')
   })
 
-  test('the first of several that are joined by a colon is searched first', async (t) => {
-    const found = await containerdOf(t, {
-      [config]: '[plugins."io.containerd.cri.v1.images".registry]\nconfig_path = "/a:/b"\n',
-    })
-    assert.equal(found.directory, '/a')
-    assert.deepEqual(found.config.directories, ['/a', '/b'])
+  test('as a list, which is written to where each version looks', async (t) => {
+    const toml = '[plugins."io.containerd.cri.v1.images".registry]\nconfig_path = "/a:/b"\n'
+    const { path = '' } = await containerdOf(t, { [config]: toml })
+    assert.equal(path, '/a:/b')
+    for (const version of ['1.7.0', '2.0.5']) {
+      assert.deepEqual(writtenIn({ path, version }), ['/a'])
+      assert.deepEqual(searchedIn({ path, version, pullsLocally: false }), ['/a', '/b'])
+    }
+    for (const version of ['2.1.0', '2.4.2', undefined])
+      assert.deepEqual(writtenIn({ path, version }), ['/a', '/a:/b'])
+    const version = '2.2.0'
+    assert.deepEqual(searchedIn({ path, version, pullsLocally: false }), ['/a:/b'])
+    assert.deepEqual(searchedIn({ path, version, pullsLocally: true }), ['/a', '/b'])
   })
 
   test('in what is imported, by pattern and relative path, the last one wins', async (t) => {
     const registry = (path: string) =>
       `[plugins."io.containerd.grpc.v1.cri".registry]\nconfig_path = "${path}"\n`
-    const { directory } = await containerdOf(t, {
+    const { path } = await containerdOf(t, {
       [config]: `imports = ["conf.d/*.toml", "/etc/other.toml"]\n${registry('/main')}`,
       'etc/containerd/conf.d/10-a.toml': registry('/first'),
       'etc/containerd/conf.d/20-b.toml': `imports = ["../config.toml"]\n${registry('/second')}`,
       'etc/containerd/conf.d/30-c.conf': registry('/no-toml'),
       'etc/other.toml': 'version = 2\n',
     })
-    assert.equal(directory, '/second')
+    assert.equal(path, '/second')
   })
 
   test('k3s and RKE2 have their own', async (t) => {
@@ -68,7 +76,7 @@ suite('config_path is found', { concurrency: true }, () => {
       'var/lib/rancher/rke2/agent/etc/containerd/config.toml': toml('rke2'),
     })
     assert.deepEqual(
-      found.map((runtime) => [runtime.name, runtime.kind === 'containerd' && runtime.directory]),
+      found.map((runtime) => [runtime.name, runtime.kind === 'containerd' && runtime.path]),
       [
         ['k3s', '/var/lib/rancher/k3s/agent/etc/containerd/certs.d'],
         ['rke2', '/var/lib/rancher/rke2/agent/etc/containerd/certs.d'],
@@ -78,28 +86,28 @@ suite('config_path is found', { concurrency: true }, () => {
 })
 
 suite('without config_path', { concurrency: true }, () => {
-  const usual = '/etc/containerd/certs.d'
+  const usual = '/etc/containerd/certs.d:/etc/docker/certs.d'
 
   test('containerd looks in certs.d since 2.2, and not before', async (t) => {
     const asked = ['1.6.20', '1.7.30', '2.0.0', '2.1.9', '2.2.0', '2.4.2', '3.0.0', '10.0.0']
     const looks = asked.map(async (version) => {
-      const { directory } = await containerdOf(t, { [config]: 'version = 2\n' }, version)
-      return directory === usual
+      const { path } = await containerdOf(t, { [config]: 'version = 2\n' }, version)
+      return path === usual
     })
     assert.deepEqual(await Promise.all(looks), [false, false, false, false, true, true, true, true])
   })
 
   test('it does so without a configuration, and for one of format 4', async (t) => {
-    assert.equal((await containerdOf(t, {}, '2.3.0')).directory, usual)
-    assert.equal((await containerdOf(t, { [config]: 'version = 4\n' })).directory, usual)
-    assert.equal((await containerdOf(t, { 'usr/bin/containerd': '' })).directory, undefined)
+    assert.equal((await containerdOf(t, {}, '2.3.0')).path, usual)
+    assert.equal((await containerdOf(t, { [config]: 'version = 4\n' })).path, usual)
+    assert.equal((await containerdOf(t, { 'usr/bin/containerd': '' })).path, undefined)
   })
 
   test('mirrors in the configuration switch that off', async (t) => {
     const mirrors =
       '[plugins."io.containerd.grpc.v1.cri".registry.mirrors."docker.io"]\nendpoint = ["https://m"]\n'
     const found = await containerdOf(t, { [config]: mirrors }, '2.3.0')
-    assert.equal(found.directory, undefined)
+    assert.equal(found.path, undefined)
     assert.equal(found.config.hasMirrors, true)
   })
 })
@@ -108,19 +116,19 @@ suite('what cannot be understood', { concurrency: true }, () => {
   test('is told with its name', async (t) => {
     const broken = await containerdOf(t, { [config]: 'version = = 2' })
     assert.match(broken.trouble ?? '', /^\/etc\/containerd\/config\.toml is no TOML: /)
-    for (const path of ['relative', '$' + '{SNAP_DATA}/certs.d']) {
-      const { trouble, directory } = await containerdOf(t, {
-        [config]: `[plugins.cri.registry]\nconfig_path = "${path}"\n`,
+    for (const text of ['relative', '$' + '{SNAP_DATA}/certs.d']) {
+      const { trouble, path } = await containerdOf(t, {
+        [config]: `[plugins.cri.registry]\nconfig_path = "${text}"\n`,
       })
-      assert.equal(directory, undefined)
+      assert.equal(path, undefined)
       assert.match(trouble ?? '', /is not an absolute path/)
     }
   })
 
   test('tables of other types are passed over', async (t) => {
     for (const text of ['plugins = 1', 'plugins.cri = []', 'imports = "x"', 'version = "two"']) {
-      const { directory, trouble } = await containerdOf(t, { [config]: `${text}\n` })
-      assert.deepEqual([directory, trouble], [undefined, undefined], text)
+      const { path, trouble } = await containerdOf(t, { [config]: `${text}\n` })
+      assert.deepEqual([path, trouble], [undefined, undefined], text)
     }
   })
 })

@@ -278,17 +278,19 @@ suite('what changes on the node', () => {
 
 suite('what is in the way', () => {
   test('a link to a directory leads where it leads on the node, and never out of it', async (t) => {
-    const root = await makeRoot(t, {
-      ...configured,
-      'etc/containerd/certs.d': { link: '/srv/../../../data/certs' },
-      'data/certs': null,
-    })
-    const before = await picture(root)
-    const { trust } = trustFor(root)
-    assert.equal((await trust.apply()).ready, true)
-    assert.ok(await textOf(root, 'data/certs/localhost_30026_/hosts.toml'))
-    await trust.undo()
-    assert.deepEqual(await picture(root), before)
+    for (const link of ['/data/certs', '/srv/../../../data/certs', '../../../../data/certs']) {
+      const root = await makeRoot(t, {
+        ...configured,
+        'etc/containerd/certs.d': { link },
+        'data/certs': null,
+      })
+      const before = await picture(root)
+      const { trust } = trustFor(root)
+      assert.equal((await trust.apply()).ready, true)
+      assert.ok(await textOf(root, 'data/certs/localhost_30026_/hosts.toml'))
+      await trust.undo()
+      assert.deepEqual(await picture(root), before)
+    }
   })
 
   test('a link or a directory in our place is set aside and comes back', async (t) => {
@@ -345,10 +347,12 @@ suite('where nothing can be written', () => {
 
   test('without config_path plain HTTP on localhost needs nothing, all else gets the exact lines', async (t) => {
     const root = await makeRoot(t, { 'etc/containerd/config.toml': containerdConfig.none })
+    const before = await picture(root)
     const needless = await trustFor(root).trust.apply()
     assert.equal(needless.ready, true)
     assert.match(needless.runtimes[0]?.notes[0] ?? '', /takes localhost for plain HTTP/)
-    const { ready, runtimes } = await trustFor(root, { mirrors: ['quay.io'] }).trust.apply()
+    const { trust } = trustFor(root, { mirrors: ['quay.io'] })
+    const { ready, runtimes } = await trust.apply()
     assert.equal(ready, false)
     const trouble = runtimes[0]?.trouble[0] ?? ''
     assert.match(trouble, /add these lines to \/etc\/containerd\/config\.toml and restart it once/)
@@ -356,6 +360,13 @@ suite('where nothing can be written', () => {
     assert.deepEqual(plain(lines).plugins, {
       'io.containerd.grpc.v1.cri': { registry: { config_path: '/etc/containerd/certs.d' } },
     })
+    const files = runtimes[0]?.files.map(({ path }) => path) ?? []
+    assert.ok(
+      files.includes('/etc/containerd/certs.d/quay.io/hosts.toml'),
+      'it may be 2.2 or later',
+    )
+    await trust.undo()
+    assert.deepEqual(await picture(root), before)
   })
 
   test('docker is told what to add for plain HTTP elsewhere', async (t) => {
