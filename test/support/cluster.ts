@@ -1,11 +1,11 @@
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { basename, join } from 'node:path'
+import { join } from 'node:path'
+import { removeCgroups } from './cgroups.ts'
 import { type ClusterNetwork, startClusterNetwork } from './cluster-network.ts'
 import { type ClusterNode, type ProxyMode, pauseImage, startClusterNode } from './cluster-node.ts'
 import { type ControlPlane, startControlPlane } from './control-plane.ts'
 import { createClient, type Kubernetes, lastLines } from './kubernetes.ts'
-import { attempt } from './programs.ts'
 import { buildPauseImage } from './runnable-image.ts'
 import { until } from './until.ts'
 
@@ -38,7 +38,7 @@ export async function startCluster(mode: ProxyMode): Promise<Cluster> {
   try {
     const network = await startClusterNetwork()
     closing.push(network.close)
-    const parts = { network, directory, logs, cgroup: await makeCgroup(directory) }
+    const parts = { network, directory, logs }
     const nodes = [
       await startClusterNode({ ...parts, n: 1, all: 2 }),
       await startClusterNode({ ...parts, n: 2, all: 2 }),
@@ -120,24 +120,9 @@ async function endsOf(logs: string): Promise<string> {
   return (await Promise.all(ends)).join('\n')
 }
 
-/** In each hierarchy; version 2 has one. */
-async function cgroupRoots(): Promise<readonly string[]> {
-  const root = '/sys/fs/cgroup'
-  const mounts = await readFile('/proc/self/mounts', 'utf8')
-  return [...mounts.matchAll(/^\S+ (\S+) cgroup2? /gm)]
-    .map(([, path = '']) => path)
-    .filter((path) => path.startsWith(root))
-}
-
-async function makeCgroup(directory: string): Promise<string> {
-  const name = `/${basename(directory)}`
-  for (const root of await cgroupRoots()) await mkdir(root + name, { recursive: true })
-  return name
-}
-
 async function remove(directory: string): Promise<void> {
-  for (const root of await cgroupRoots())
-    await attempt(['find', join(root, basename(directory)), '-depth', '-type', 'd', '-delete'])
+  for (const node of await readdir(directory))
+    await removeCgroups(join(directory, node, 'containerd'))
   await rm(directory, { recursive: true, force: true, maxRetries: 10, retryDelay: 200 })
 }
 
