@@ -1,6 +1,7 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { stringify } from 'yaml'
+import { removeCgroups } from './cgroups.ts'
 import type { ClusterNetwork } from './cluster-network.ts'
 import { type Namespaces, startNamespaces } from './namespaces.ts'
 import { type Program, tool } from './programs.ts'
@@ -37,8 +38,6 @@ type Options = {
   /** The whole cluster's. */
   readonly directory: string
   readonly logs: string
-  /** The cgroup below which all containers are. */
-  readonly cgroup: string
 }
 
 /** The first node has Debian's containerd, the second one a containerd of today, and so on. */
@@ -53,7 +52,7 @@ const runtimes = [
 
 /** A node that has a network, and nothing that runs on it yet. */
 export async function startClusterNode(options: Options): Promise<ClusterNode> {
-  const { n, all, network, logs, cgroup } = options
+  const { n, all, network, logs } = options
   const name = `node${n}`
   const address = network.node(n)
   const directory = join(options.directory, name)
@@ -86,7 +85,7 @@ export async function startClusterNode(options: Options): Promise<ClusterNode> {
     kubeletConfig = kubeconfig
     await writeFile(at('cni/10-bridge.conflist'), JSON.stringify(cniConfig(n, network), null, 2))
     await writeFile(at('etc-containerd/config.toml'), containerdConfig(at))
-    await writeFile(at('kubelet.yaml'), stringify(kubeletSettings(at, cgroup)))
+    await writeFile(at('kubelet.yaml'), stringify(kubeletSettings(at)))
     // Its shim is the one beside it, and not that of the other version.
     const programs = `PATH=${dirname(containerd())}:/usr/sbin:/usr/bin:/sbin:/bin`
     const configured = ['--config', '/etc/containerd/config.toml']
@@ -103,6 +102,11 @@ export async function startClusterNode(options: Options): Promise<ClusterNode> {
     ])
   }
 
+  const close = async () => {
+    await namespaces.close()
+    await removeCgroups(at('containerd'))
+  }
+
   return {
     name,
     address,
@@ -117,12 +121,12 @@ export async function startClusterNode(options: Options): Promise<ClusterNode> {
     startProxy,
     startKubelet,
     reboot: async () => {
-      await namespaces.close()
+      await close()
       namespaces = await switchOn()
       if (kubeletConfig !== undefined) await startKubelet(kubeletConfig)
       if (proxyMode !== undefined) await startProxy(proxyMode)
     },
-    close: () => namespaces.close(),
+    close,
   }
 }
 
@@ -177,7 +181,7 @@ state = "/run/containerd"
 export const pauseImage = 'registry.k8s.io/pause:3.10'
 
 /** For a machine where we may do less than root usually can, and whose disk may be nearly full. */
-function kubeletSettings(at: (path: string) => string, cgroup: string): unknown {
+function kubeletSettings(at: (path: string) => string): unknown {
   return {
     apiVersion: 'kubelet.config.k8s.io/v1beta1',
     kind: 'KubeletConfiguration',
@@ -186,7 +190,6 @@ function kubeletSettings(at: (path: string) => string, cgroup: string): unknown 
     authentication: { anonymous: { enabled: true }, webhook: { enabled: false } },
     authorization: { mode: 'AlwaysAllow' },
     cgroupDriver: 'cgroupfs',
-    cgroupRoot: cgroup,
     cgroupsPerQOS: false,
     enforceNodeAllocatable: [],
     failSwapOn: false,

@@ -2,16 +2,18 @@ import { stringify } from 'yaml'
 import { type ArtifactRegistry, startArtifactRegistry } from './artifact-registry.ts'
 import { berthImage, buildBerthImage } from './berth-image.ts'
 import { type Cluster, startCluster } from './cluster.ts'
-import type { ClusterNode, ProxyMode } from './cluster-node.ts'
+import type { ProxyMode } from './cluster-node.ts'
 import { runCommand } from './command.ts'
 import { htpasswdLine, type Login } from './docker-registry.ts'
+import { type GivenCluster, useCluster } from './given-cluster.ts'
+import type { Kubernetes, Place } from './kubernetes.ts'
 import { idle } from './runnable-image.ts'
 import { startTokenExchange, type TokenExchange } from './token-exchange.ts'
 import { until } from './until.ts'
 
 /** A cluster, Berth's image and its chart, and Google on this machine. */
-export interface ClusterScene {
-  readonly cluster: Cluster
+export interface ClusterScene<K extends Kubernetes = Kubernetes> {
+  readonly cluster: K
   readonly registry: ArtifactRegistry
   readonly exchange: TokenExchange
   /** Installs the chart, or changes what is installed, and waits until it is ready. */
@@ -29,7 +31,7 @@ export interface ClusterScene {
 
 export type Pod = {
   readonly name: string
-  readonly node: ClusterNode
+  readonly node: Place
   readonly image: string
   /** Its imagePullSecret, if it is another; null: none. */
   readonly secret?: string | null
@@ -44,16 +46,51 @@ const provider = 'projects/123456789/locations/global/workloadIdentityPools/clus
 const chart = new URL('../../charts/berth', import.meta.url).pathname
 const release = ['berth', chart, '--namespace', namespaces.berth]
 
-export async function setClusterScene(mode: ProxyMode): Promise<ClusterScene> {
+/** In a cluster of our own. */
+export async function setClusterScene(mode: ProxyMode): Promise<ClusterScene<Cluster>> {
   const archive = await buildBerthImage()
   const cluster = await startCluster(mode)
+  const image = { ...berthImage, pullPolicy: 'Never' }
+  return setScene(cluster, image, async () => {
+    await cluster.importImage(archive)
+    for (const namespace of Object.values(namespaces))
+      await cluster.kubectl(['create', 'namespace', namespace])
+  })
+}
+
+/** In a cluster that runs already, whose users get back what is theirs. */
+export async function setSceneIn(given: GivenCluster): Promise<ClusterScene> {
+  const [, repository = '', tag = ''] = /^(.*):([^:/]+)$/.exec(given.image) ?? []
+  const kubernetes = await useCluster(given)
+  const { kubectl } = kubernetes
+  const made = Object.values(namespaces)
+  // Nobody else's are touched: this fails if they exist.
+  for (const namespace of made) await kubectl(['create', 'namespace', namespace])
+  const close = async () => {
+    await kubectl(['delete', 'namespace', ...made, '--wait'])
+    await kubernetes.close()
+  }
+  return setScene({ ...kubernetes, close }, { repository, tag })
+}
+
+type BerthImage = {
+  readonly repository: string
+  readonly tag: string
+  readonly pullPolicy?: string
+}
+
+async function setScene<K extends Kubernetes>(
+  cluster: K,
+  image: BerthImage,
+  prepare: () => Promise<void> = async () => {},
+): Promise<ClusterScene<K>> {
   const { kubectl, helm } = cluster
   const closing = [cluster.close]
   const close = async () => {
     for (const step of closing.splice(0).toReversed()) await step()
   }
   try {
-    await cluster.importImage(archive)
+    await prepare()
     const address = cluster.machine
     const jwks = await kubectl(['get', '--raw', '/openid/v1/jwks'])
     const exchange = await startTokenExchange({ provider, jwks, address })
@@ -65,7 +102,7 @@ export async function setClusterScene(mode: ProxyMode): Promise<ClusterScene> {
       upstream: registry.url,
       google: { workloadIdentityProvider: provider, tokenUrl: exchange.tokenUrl },
       htpasswd: { lines: [(await htpasswdLine(login)).trim()] },
-      image: { ...berthImage, pullPolicy: 'Never' },
+      image,
       storage: { sizeLimit: '1Gi' },
       tests: { enabled: false },
     }
@@ -78,7 +115,7 @@ export async function setClusterScene(mode: ProxyMode): Promise<ClusterScene> {
       install: async (version, changed = {}) => {
         const input = stringify({ ...values, ...changed })
         const waiting = ['--wait', '--timeout=180s']
-        const command = ['upgrade', '--install', ...release, '--create-namespace', ...waiting]
+        const command = ['upgrade', '--install', ...release, ...waiting]
         await helm(version, [...command, '--values=-'], { input })
       },
       uninstall: async (version) => {
@@ -115,10 +152,9 @@ export async function setClusterScene(mode: ProxyMode): Promise<ClusterScene> {
   }
 }
 
-async function makeAppsNamespace(cluster: Cluster): Promise<void> {
+async function makeAppsNamespace(cluster: Kubernetes): Promise<void> {
   const { apps } = namespaces
   const { kubectl } = cluster
-  await kubectl(['create', 'namespace', apps])
   await makePullSecret(cluster, { name: pullSecret, server: 'localhost:30026' })
   await until('there is a default service account', () =>
     kubectl(['get', 'serviceaccount', '-n', apps, 'default']),
@@ -127,7 +163,7 @@ async function makeAppsNamespace(cluster: Cluster): Promise<void> {
 
 /** By `berth pull-secret`, for images of `server`. */
 export async function makePullSecret(
-  { kubectl }: Pick<Cluster, 'kubectl'>,
+  { kubectl }: Pick<Kubernetes, 'kubectl'>,
   { name, server }: { readonly name: string; readonly server: string },
 ): Promise<void> {
   const words = ['pull-secret', login.user, '-n', namespaces.apps, '--name', name]
@@ -150,13 +186,13 @@ function podOf({ name, node, image, secret = pullSecret }: Pod): unknown {
   }
 }
 
-async function checkRuns({ kubectl }: Cluster, name: string): Promise<void> {
+async function checkRuns({ kubectl }: Kubernetes, name: string): Promise<void> {
   const path = 'jsonpath={.status.phase} {.status.containerStatuses[*].state}'
   const state = await kubectl(['get', 'pod', '-n', namespaces.apps, name, '-o', path])
   if (!state.startsWith('Running')) throw new Error(state)
 }
 
-async function whyNot({ kubectl }: Cluster, name: string): Promise<string> {
+async function whyNot({ kubectl }: Kubernetes, name: string): Promise<string> {
   const path = 'jsonpath={.status.containerStatuses[*].state.waiting}'
   const state = await kubectl(['get', 'pod', '-n', namespaces.apps, name, '-o', path])
   if (!/ErrImagePull|ImagePullBackOff/.test(state)) throw new Error(`its state is ${state}`)

@@ -1,33 +1,25 @@
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { basename, join } from 'node:path'
+import { join } from 'node:path'
+import { removeCgroups } from './cgroups.ts'
 import { type ClusterNetwork, startClusterNetwork } from './cluster-network.ts'
 import { type ClusterNode, type ProxyMode, pauseImage, startClusterNode } from './cluster-node.ts'
 import { type ControlPlane, startControlPlane } from './control-plane.ts'
-import { attempt, type RunOptions, run, tool } from './programs.ts'
+import { createClient, type Kubernetes, lastLines } from './kubernetes.ts'
 import { buildPauseImage } from './runnable-image.ts'
 import { until } from './until.ts'
 
 /** A real Kubernetes of two nodes, which are name spaces of this machine. */
-export interface Cluster {
+export interface Cluster extends Kubernetes {
   readonly nodes: readonly [ClusterNode, ClusterNode]
-  /** This machine, as pods reach it. */
-  readonly machine: string
   /** Path of the administrator's kubeconfig. */
   readonly kubeconfig: string
   /** Certificate authority of its API server, a path. */
   readonly authority: string
-  kubectl(args: readonly string[], options?: RunOptions): Promise<string>
-  /** Applies objects, as YAML or JSON. */
-  apply(...objects: readonly unknown[]): Promise<void>
-  helm(version: 3 | 4, args: readonly string[], options?: RunOptions): Promise<string>
   /** Makes an image known to all nodes. */
   importImage(file: string): Promise<void>
   /** kube-proxy on all nodes, in another mode than before if it runs already. */
   startProxies(mode: ProxyMode): Promise<void>
-  /** What whoever looks for a fault wants to see: pods, events, logs of containers and of programs. */
-  describe(): Promise<string>
-  close(): Promise<void>
 }
 
 const prefix = 'berth-cluster-'
@@ -46,7 +38,7 @@ export async function startCluster(mode: ProxyMode): Promise<Cluster> {
   try {
     const network = await startClusterNetwork()
     closing.push(network.close)
-    const parts = { network, directory, logs, cgroup: await makeCgroup(directory) }
+    const parts = { network, directory, logs }
     const nodes = [
       await startClusterNode({ ...parts, n: 1, all: 2 }),
       await startClusterNode({ ...parts, n: 2, all: 2 }),
@@ -100,48 +92,24 @@ type Parts = {
 
 function createCluster({ nodes, network, controlPlane, logs, close }: Parts): Cluster {
   const kubeconfig = controlPlane.administrator
-  const environment = { KUBECONFIG: kubeconfig, HOME: join(logs, '..') }
-  const kubectl = (args: readonly string[], options: RunOptions = {}) =>
-    run([tool('kubectl'), ...args], { environment, ...options })
+  const client = createClient({ kubeconfig, home: join(logs, '..') })
 
   return {
+    ...client,
     nodes,
     machine: network.machine,
     kubeconfig,
     authority: controlPlane.authority,
-    kubectl,
-    apply: async (...objects) => {
-      const input = JSON.stringify({ apiVersion: 'v1', kind: 'List', items: objects })
-      await kubectl(['apply', '-f', '-'], { input })
-    },
-    helm: (version, args, options = {}) =>
-      run([tool(`helm${version}`), ...args], { environment, patience: 300, ...options }),
     importImage: async (file) => {
       await Promise.all(nodes.map((node) => node.importImage(file)))
     },
     startProxies: async (mode) => {
       await Promise.all(nodes.map((node) => node.startProxy(mode)))
     },
-    describe: async () => {
-      const ask = async (...args: string[]) => {
-        const { output } = await attempt([tool('kubectl'), ...args], { environment, patience: 20 })
-        return `$ kubectl ${args.join(' ')}\n${output}`
-      }
-      const pods = await ask('get', 'pods,services,endpointslices', '-A', '-o', 'wide')
-      const events = await ask('get', 'events', '-A', '--sort-by=.lastTimestamp')
-      const names = await ask('get', 'pods', '-A', '-o', podNames)
-      const told = [...names.matchAll(/^(\S+)\/(\S+)$/gm)].map(([, namespace = '', pod = '']) =>
-        ask('logs', '-n', namespace, pod, '--all-containers', '--tail=40', '--ignore-errors'),
-      )
-      return [pods, lastLines(events, 60), ...(await Promise.all(told)), await endsOf(logs)].join(
-        '\n',
-      )
-    },
+    describe: async () => `${await client.describe()}\n${await endsOf(logs)}`,
     close,
   }
 }
-
-const podNames = 'jsonpath={range .items[*]}{.metadata.namespace}/{.metadata.name}{"\\n"}{end}'
 
 async function endsOf(logs: string): Promise<string> {
   const files = await readdir(logs)
@@ -152,28 +120,9 @@ async function endsOf(logs: string): Promise<string> {
   return (await Promise.all(ends)).join('\n')
 }
 
-function lastLines(text: string, count: number): string {
-  return text.trimEnd().split('\n').slice(-count).join('\n')
-}
-
-/** In each hierarchy; version 2 has one. */
-async function cgroupRoots(): Promise<readonly string[]> {
-  const root = '/sys/fs/cgroup'
-  const mounts = await readFile('/proc/self/mounts', 'utf8')
-  return [...mounts.matchAll(/^\S+ (\S+) cgroup2? /gm)]
-    .map(([, path = '']) => path)
-    .filter((path) => path.startsWith(root))
-}
-
-async function makeCgroup(directory: string): Promise<string> {
-  const name = `/${basename(directory)}`
-  for (const root of await cgroupRoots()) await mkdir(root + name, { recursive: true })
-  return name
-}
-
 async function remove(directory: string): Promise<void> {
-  for (const root of await cgroupRoots())
-    await attempt(['find', join(root, basename(directory)), '-depth', '-type', 'd', '-delete'])
+  for (const node of await readdir(directory))
+    await removeCgroups(join(directory, node, 'containerd'))
   await rm(directory, { recursive: true, force: true, maxRetries: 10, retryDelay: 200 })
 }
 

@@ -2,8 +2,10 @@ import assert from 'node:assert/strict'
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
+import type { Cluster } from './cluster.ts'
 import type { ClusterNode, ProxyMode } from './cluster-node.ts'
 import { type ClusterScene, makePullSecret, namespaces, setClusterScene } from './cluster-scene.ts'
+import { givenCluster } from './given-cluster.ts'
 import { makeRunnableImage } from './runnable-image.ts'
 import { until } from './until.ts'
 
@@ -17,11 +19,12 @@ const bootPatience = 300
 
 /** Every way by which nodes can reach Berth, and what `berth doctor node` says of it there. */
 export function describeExposures(mode: ProxyMode): void {
-  describe(`how nodes reach Berth, kube-proxy in ${mode} mode`, () => testExposures(mode))
+  const skip = givenCluster() !== undefined && 'it takes a cluster of our own'
+  describe(`how nodes reach Berth, kube-proxy in ${mode} mode`, { skip }, () => testExposures(mode))
 }
 
 function testExposures(mode: ProxyMode): void {
-  let scene: ClusterScene
+  let scene: ClusterScene<Cluster>
   before(async () => {
     scene = await setClusterScene(mode)
   })
