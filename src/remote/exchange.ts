@@ -41,7 +41,7 @@ type ExchangeOptions = {
   readonly base: URL
   /** The upstream's name in metrics. */
   readonly upstream: string
-  readonly credentials: Pick<Credentials, 'identity' | 'remedy'>
+  readonly credentials: Pick<Credentials, 'identity' | 'remedy' | 'trouble'>
   readonly transport: Transport
   readonly authorization: Authorization
   readonly origins: Origins
@@ -193,7 +193,9 @@ export function createExchange(options: ExchangeOptions): Exchange {
   }
 
   const record = (error: unknown, { repository }: Question): void => {
-    if (isRegistryError(error, 'DENIED')) lastRefusal.refused(repository, error.message)
+    // What our own source of credentials was refused is told by it, for as long as that is so.
+    if (isRegistryError(error, 'DENIED') && error.message !== credentials.trouble())
+      lastRefusal.refused(repository, error.message)
     if (error instanceof UpstreamFailure) breaker.failed(error.message)
     else if (isRegistryError(error, 'TOOMANYREQUESTS')) breaker.throttled(error.retryAfter)
     else if (isRegistryError(error, 'DENIED')) breaker.succeeded()

@@ -207,6 +207,21 @@ test('a start without a role is no failed start: it is told who needs which, and
   await pullImage(berth, name, image, 'v1')
 })
 
+test('what the exchange refused is trouble for as long as it does, whatever was asked for', async (t) => {
+  const clock = useForwardClock(t)
+  await removeBerth(berth)
+  registry.readers.clear()
+  berth = await start()
+  const ready = async () => (await get(`${berth.admin}/readyz`)).body.toString()
+  assert.equal((await refused('v1')).status, 403)
+  assert.match(await ready(), /exchange answered 401/)
+  registry.readers.add(azure.application.objectId)
+  registry.put('another/app', 'v1', image)
+  clock.advance(5000)
+  await pullImage(berth, 'another/app', image, 'v1')
+  assert.doesNotMatch(await ready(), /exchange answered 401/)
+})
+
 test('a role that is taken away is a refusal that names identity and repository, and no stale tag (A110)', async (t) => {
   const clock = useForwardClock(t)
   await pullImage(berth, name, image, 'v1')
