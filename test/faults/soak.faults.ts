@@ -15,6 +15,7 @@ import {
 } from '../support/scripted-upstream.ts'
 
 const mebibyte = 1024 * 1024
+const collector = new URL('../support/collect-garbage.ts', import.meta.url).pathname
 const duration = 60_000
 const clients = 12
 const faultRate = 0.05
@@ -114,7 +115,7 @@ test('after a minute of mixed load, evictions and faults all is where it began (
       upstreams: [{ url: upstream.url, tags: { ttl: '1s' } }],
       storage: { cache: { maxSize: 16 * mebibyte, minimumFree: 0 } },
     },
-    environment: { UV_THREADPOOL_SIZE: '4' },
+    environment: { UV_THREADPOOL_SIZE: '4', NODE_OPTIONS: `--import=${collector}` },
   })
   const [first] = images
   assert.ok(first)
@@ -156,7 +157,7 @@ test('after a minute of mixed load, evictions and faults all is where it began (
   assert.ok(late <= early + 16, `${early} MiB became ${late}`)
 })
 
-/** What the garbage collector leaves, of samples that have garbage in them. */
+/** What the garbage collector leaves, of samples that have the garbage of a second in them. */
 function leastOf(samples: readonly number[]): number {
   return Math.round(Math.min(...samples))
 }

@@ -24,6 +24,8 @@ export interface ClusterNode extends Pick<Namespaces, 'run' | 'attempt' | 'keep'
   startProxy(mode: ProxyMode): Promise<void>
   /** Starts containerd and kubelet, once there is an API server. */
   startKubelet(kubeconfig: string): Promise<void>
+  /** Starts kubelet anew, with a credential provider: its configuration, and where programs are. */
+  provideCredentials(configuration: string, programs: string): Promise<void>
   /** All that runs on it ends at once, and it is switched on again; its disk stays as it is. */
   reboot(): Promise<void>
   close(): Promise<void>
@@ -69,7 +71,9 @@ export async function startClusterNode(options: Options): Promise<ClusterNode> {
   let namespaces = await switchOn()
   let proxy: Program | undefined
   let proxyMode: ProxyMode | undefined
+  let kubelet: Program | undefined
   let kubeletConfig: string | undefined
+  let providerFlags: readonly string[] = []
 
   const launch = (program: string, command: readonly string[]): Program =>
     namespaces.keep(command, join(logs, `${name}-${program}.log`))
@@ -91,7 +95,11 @@ export async function startClusterNode(options: Options): Promise<ClusterNode> {
     const configured = ['--config', '/etc/containerd/config.toml']
     launch('containerd', ['env', programs, containerd(), ...configured])
     await until(`${name} has a runtime`, () => namespaces.run([ctr(), 'version']))
-    launch('kubelet', [
+    launchKubelet(kubeconfig)
+  }
+
+  const launchKubelet = (kubeconfig: string) => {
+    kubelet = launch('kubelet', [
       tool('kubelet'),
       `--config=${at('kubelet.yaml')}`,
       `--kubeconfig=${kubeconfig}`,
@@ -99,6 +107,7 @@ export async function startClusterNode(options: Options): Promise<ClusterNode> {
       `--cert-dir=${at('pki')}`,
       `--hostname-override=${name}`,
       `--node-ip=${address}`,
+      ...providerFlags,
     ])
   }
 
@@ -120,6 +129,14 @@ export async function startClusterNode(options: Options): Promise<ClusterNode> {
     },
     startProxy,
     startKubelet,
+    provideCredentials: async (configuration, programs) => {
+      providerFlags = [
+        `--image-credential-provider-config=${configuration}`,
+        `--image-credential-provider-bin-dir=${programs}`,
+      ]
+      await kubelet?.kill()
+      if (kubeletConfig !== undefined) launchKubelet(kubeletConfig)
+    },
     reboot: async () => {
       await close()
       namespaces = await switchOn()

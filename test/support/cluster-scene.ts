@@ -42,7 +42,8 @@ export const login: Login = { user: 'kubelet', password: 'client-canary-81d7' }
 export const namespaces = { berth: 'berth', apps: 'apps' } as const
 
 const pullSecret = 'berth-pull'
-const provider = 'projects/123456789/locations/global/workloadIdentityPools/clusters/providers/it'
+export const provider =
+  'projects/123456789/locations/global/workloadIdentityPools/clusters/providers/it'
 const chart = new URL('../../charts/berth', import.meta.url).pathname
 const release = ['berth', chart, '--namespace', namespaces.berth]
 

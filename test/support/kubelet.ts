@@ -24,6 +24,9 @@ type Asking = {
 export interface Node {
   /** As `--print-config` writes it. */
   readonly configuration: string
+  /** The file that it is in, and the directory of providers. */
+  readonly file: string
+  readonly programs: string
   /** Puts another configuration in place. */
   configure(configuration: string): Promise<void>
   /** Puts another provider in place. */
@@ -68,6 +71,8 @@ export async function createNode(
 
   return {
     configuration,
+    file,
+    programs,
     configure: (text) => writeFile(file, text),
     replaceProvider: async (script) => {
       await rm(provider)
