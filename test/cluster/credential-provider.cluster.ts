@@ -84,7 +84,7 @@ async function provide(
   )
   const command = `exec ${process.execPath} ${main} kubelet-credential-provider "$@"`
   await node.replaceProvider(`#!/bin/sh\n${command}\n`)
-  await cluster.apply(audienceForNodes)
+  await cluster.apply(...audienceForNodes)
   for (const { configuration, provideCredentials } of cluster.nodes) {
     const hosts = join(configuration, 'certs.d', registry.host)
     await mkdir(hosts, { recursive: true })
@@ -101,26 +101,15 @@ async function provide(
 const rules = [
   { apiGroups: [''], resources: [audience], verbs: ['request-serviceaccounts-token-audience'] },
 ]
-const audienceForNodes = {
-  apiVersion: 'v1',
-  kind: 'List',
-  items: [
-    {
-      apiVersion: 'rbac.authorization.k8s.io/v1',
-      kind: 'ClusterRole',
-      metadata: { name: 'image-credentials' },
-      rules,
-    },
-    {
-      apiVersion: 'rbac.authorization.k8s.io/v1',
-      kind: 'ClusterRoleBinding',
-      metadata: { name: 'image-credentials' },
-      roleRef: {
-        apiGroup: 'rbac.authorization.k8s.io',
-        kind: 'ClusterRole',
-        name: 'image-credentials',
-      },
-      subjects: [{ apiGroup: 'rbac.authorization.k8s.io', kind: 'Group', name: 'system:nodes' }],
-    },
-  ],
-}
+const metadata = { name: 'image-credentials' }
+const apiGroup = 'rbac.authorization.k8s.io'
+const audienceForNodes = [
+  { apiVersion: `${apiGroup}/v1`, kind: 'ClusterRole', metadata, rules },
+  {
+    apiVersion: `${apiGroup}/v1`,
+    kind: 'ClusterRoleBinding',
+    metadata,
+    roleRef: { apiGroup, kind: 'ClusterRole', name: metadata.name },
+    subjects: [{ apiGroup, kind: 'Group', name: 'system:nodes' }],
+  },
+]
