@@ -10,7 +10,7 @@ FROM ${BUILD_IMAGE} AS build
 WORKDIR /src
 COPY package.json package-lock.json ./
 RUN npm run --silent install:once
-COPY tsconfig.json tsconfig.build.json ./
+COPY tsconfig.json ./
 COPY src ./src
 RUN npm run --silent build \
  && npm sbom --sbom-format=spdx --sbom-type=application --omit=dev >/sbom.json \
