@@ -178,12 +178,15 @@ for (const kind of runtimes) {
 
       await node.pull(mirrored, 'image')
       assert.equal(origin.requests().length, 0, 'the registry itself was asked')
-      const asked = scene.berth.requests().map((request) => String(request['repository']))
-      assert.ok(asked.some((name) => name.startsWith(`${mirrored}/`)))
+      await eventually('Berth tells that it was asked', () =>
+        scene.berth
+          .requests()
+          .some((request) => String(request['repository']).startsWith(`${mirrored}/`)),
+      )
 
       await scene.berth.close()
       await node.pull(mirrored, 'index')
-      assert.ok(origin.requests().length > 0)
+      await eventually('the registry tells that it was asked', () => origin.requests().length > 0)
       await trust.stop()
       assert.equal((await runCommand(['trust', '--root', node.root, '--remove'])).status, 0)
       assert.deepEqual(await picture(node.certificates), before)
