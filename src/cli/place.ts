@@ -1,3 +1,4 @@
+import { hubHosts } from '../oci/docker-hub.ts'
 import { isRepositoryName } from '../oci/reference.ts'
 
 /** A registry as somebody else names it, and what of it is meant. */
@@ -7,9 +8,6 @@ export type Place = {
   /** Name of a repository there; undefined: the registry as a whole. */
   readonly repository?: string
 }
-
-/** docker's names of Docker Hub, and the one that its registry has besides. */
-export const hubHosts: readonly string[] = ['docker.io', 'index.docker.io', 'registry-1.docker.io']
 
 const authority = /^(?:[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?|\[[0-9a-f:.]+\])(?::\d{1,5})?$/
 

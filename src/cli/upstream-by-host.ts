@@ -1,6 +1,7 @@
 import picomatch from 'picomatch'
 import type { Loaded } from '../config/config.ts'
-import { hubHosts, type Place } from './place.ts'
+import { hubHosts, hubKey } from '../oci/docker-hub.ts'
+import type { Place } from './place.ts'
 import type { Upstream } from './upstream-credentials.ts'
 
 export type FoundUpstream = {
@@ -46,7 +47,7 @@ export function imagePatterns(loaded: Configured): readonly string[] {
 /** What docker's configuration calls an upstream. */
 export function serverOf({ url }: Upstream): string {
   const host = hostOf(url)
-  return hubHosts.includes(host) ? 'https://index.docker.io/v1/' : host
+  return hubHosts.includes(host) ? hubKey : host
 }
 
 /** The embedded default's way to all of Artifact Registry; undefined where a file says what there is. */

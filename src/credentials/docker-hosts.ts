@@ -1,6 +1,4 @@
-/** docker's name for Docker Hub in its configuration, from before registries had hosts. */
-const hubKey = 'https://index.docker.io/v1/'
-const hubHosts = ['docker.io', 'index.docker.io', 'registry-1.docker.io']
+import { hubHosts, hubKey } from '../oci/docker-hub.ts'
 
 /** What docker calls a registry when it asks a credential helper for it. */
 export function serverOf(host: string): string {

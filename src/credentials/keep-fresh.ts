@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
+import { withDeadline } from '../oci/deadline.ts'
 import { RegistryError } from '../oci/errors.ts'
 import { redact, type Telemetry } from '../telemetry/telemetry.ts'
 import { CredentialError } from './credential-error.ts'
@@ -59,7 +60,7 @@ export function keepFresh(source: CredentialSource, { upstream, telemetry }: Con
 
   const exchange = (): Promise<Credential> => {
     clearTimeout(timer)
-    running ??= withDeadline(source.fetch())
+    running ??= withDeadline(source.fetch(), exchangeDeadline)
       .then(keep, fail)
       .finally(() => {
         running = undefined
@@ -154,13 +155,4 @@ export function keepFresh(source: CredentialSource, { upstream, telemetry }: Con
 /** The same one again is no other: what was made from it goes on being right. */
 function sameOr(known: Credential | undefined, fetched: Credential): Credential {
   return known !== undefined && isDeepStrictEqual(known, fetched) ? known : fetched
-}
-
-function withDeadline(fetching: Promise<Fetched>): Promise<Fetched> {
-  const late = Promise.withResolvers<never>()
-  const timer = setTimeout(
-    () => late.reject(new Error(`no answer within ${exchangeDeadline / 1000} seconds`)),
-    exchangeDeadline,
-  )
-  return Promise.race([fetching, late.promise]).finally(() => clearTimeout(timer))
 }

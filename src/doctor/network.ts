@@ -1,5 +1,6 @@
 import { lookup } from 'node:dns/promises'
 import { isIP } from 'node:net'
+import { withDeadline } from '../oci/deadline.ts'
 import type { Greeting, Remote } from '../remote/remote.ts'
 import type { Evidence } from './evidence.ts'
 import type { Finding } from './finding.ts'
@@ -12,7 +13,7 @@ export async function checkName(url: URL, evidence: Evidence): Promise<Finding |
   const host = url.hostname.replace(/^\[|\]$/g, '')
   if (isIP(host) !== 0) return undefined
   try {
-    const found = await withDeadline(lookup(host, { all: true }))
+    const found = await withDeadline(lookup(host, { all: true }), lookupDeadline)
     const addresses = found.map(({ address }) => address)
     return evidence.ok('name', `${host} is ${addresses.join(', ')}`)
   } catch (error) {
@@ -54,13 +55,4 @@ function describe(connected: Evidence['connections'][number] | undefined): strin
   if (tls === undefined) return `: ${address}, without TLS`
   const until = tls.validUntil.toISOString().slice(0, 10)
   return `: ${address}, ${tls.protocol}, certificate of ${tls.subject} by ${tls.issuer}, valid until ${until}`
-}
-
-function withDeadline<Value>(looking: Promise<Value>): Promise<Value> {
-  const late = Promise.withResolvers<never>()
-  const timer = setTimeout(
-    () => late.reject(new Error(`no answer within ${lookupDeadline / 1000} seconds`)),
-    lookupDeadline,
-  )
-  return Promise.race([looking, late.promise]).finally(() => clearTimeout(timer))
 }

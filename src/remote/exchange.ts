@@ -4,12 +4,12 @@ import type { Chunks } from '../oci/chunks.ts'
 import { isRegistryError, RegistryError } from '../oci/errors.ts'
 import type { Metrics } from '../telemetry/telemetry.ts'
 import type { Attempt, Authorization } from './authorization.ts'
-import { type Breaker, longestQuiet } from './breaker.ts'
+import type { Breaker } from './breaker.ts'
 import { UpstreamFailure } from './faults.ts'
 import type { LastRefusal } from './last-refusal.ts'
 import type { Origins, Trust } from './origins.ts'
 import { readReason, reasonIn, refusalOf } from './refusal.ts'
-import { pauseBeforeRetry } from './retry.ts'
+import { pauseBeforeRetry, softened } from './retry.ts'
 import type { Release, Slots } from './slots.ts'
 import type { Answer, Transport } from './transport.ts'
 
@@ -284,17 +284,6 @@ function urlOf(base: URL, path: string): URL {
     })
   }
   return url
-}
-
-/** Clients retry a 429 at once and without reading Retry-After (containerd), so it ends here. */
-function softened(error: unknown): unknown {
-  if (!isRegistryError(error, 'TOOMANYREQUESTS')) return error
-  const { message, retryAfter = 5 } = error
-  return new RegistryError('UNAVAILABLE', {
-    message,
-    retryAfter: Math.min(Math.ceil(retryAfter), longestQuiet / 1000),
-    cause: error,
-  })
 }
 
 function forbiddenRedirect(origin: string, target: URL | null): RegistryError {

@@ -1,4 +1,4 @@
-import type { Credentials } from '../credentials/credentials.ts'
+import type { Credentials, ForwardProxy } from '../credentials/credentials.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
 import { isRegistryError } from '../oci/errors.ts'
 import { mediaTypes } from '../oci/manifest.ts'
@@ -22,7 +22,7 @@ import { fetchReferrers, fetchTags, readReferrers } from './listings.ts'
 import { type Observed, observed } from './observed.ts'
 import { createOrigins } from './origins.ts'
 import { createSlots } from './slots.ts'
-import { createTransport, type ForwardProxy, type Timeouts } from './transport.ts'
+import { createTransport, type Timeouts } from './transport.ts'
 
 /**
  * A manifest as it came, its digest computed from its bytes and equal to whatever was asked for or

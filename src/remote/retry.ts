@@ -1,3 +1,5 @@
+import { isRegistryError, RegistryError } from '../oci/errors.ts'
+import { longestQuiet } from './breaker.ts'
 import { UpstreamFailure } from './faults.ts'
 
 const mostRetries = 2
@@ -26,4 +28,15 @@ export function pauseBeforeRetry(
     (fault === 'failing' && quiet <= longestWait)
   if (!isWorthIt) return undefined
   return Math.max(retryDelay * 2 ** retries * (0.5 + Math.random()), quiet * 1000)
+}
+
+/** Clients retry a 429 at once and without reading Retry-After (containerd), so it ends here. */
+export function softened(error: unknown): unknown {
+  if (!isRegistryError(error, 'TOOMANYREQUESTS')) return error
+  const { message, retryAfter = 5 } = error
+  return new RegistryError('UNAVAILABLE', {
+    message,
+    retryAfter: Math.min(Math.ceil(retryAfter), longestQuiet / 1000),
+    cause: error,
+  })
 }

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { getCACertificates } from 'node:tls'
 import { Agent, type Dispatcher, EnvHttpProxyAgent, Pool } from 'undici'
+import type { ForwardProxy } from '../credentials/credentials.ts'
 import { lookupPublic } from './addresses.ts'
 import { type Body, type BodySink, createBodySink } from './body.ts'
 import { toUpstreamFailure } from './faults.ts'
@@ -16,13 +17,6 @@ export type Timeouts = {
   readonly idle: number
   /** Bytes a second below which a body counts as stuck. */
   readonly minimumRate: number
-}
-
-/** A company's forward proxy, as HTTPS_PROXY, HTTP_PROXY and NO_PROXY name it. */
-export type ForwardProxy = {
-  readonly http?: string | undefined
-  readonly https?: string | undefined
-  readonly no?: string | undefined
 }
 
 /** An answer whose body must be read to its end, or dropped. */
