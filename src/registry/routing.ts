@@ -1,12 +1,13 @@
 import picomatch from 'picomatch'
+import { hubHosts } from '../oci/docker-hub.ts'
 import { RegistryError } from '../oci/errors.ts'
-import { joinName, nameBelow, type RepositoryName } from '../oci/reference.ts'
+import { isRepositoryName, joinName, nameBelow, type RepositoryName } from '../oci/reference.ts'
 import type { Registry, Repository } from './registry.ts'
 
 /** One prefix of names, and who answers for it. */
 export type Route = {
   readonly prefix: string
-  /** What `?ns=` may call it. */
+  /** What `?ns=` may call it; Docker Hub's other names come by themselves. */
   readonly hosts: readonly string[]
   /** Globs of names below the prefix that are served. */
   readonly repositories: readonly string[]
@@ -15,28 +16,45 @@ export type Route = {
   readonly open: (name: RepositoryName) => Repository
 }
 
-type Compiled = Route & { readonly serves: (name: string) => boolean }
+type Compiled = Route & { readonly serves: (name: string) => boolean; readonly isHub: boolean }
 
 /**
  * The longest prefix wins, whole segments only; there is no second try elsewhere, so that nobody
  * can shadow a name by publishing it at another registry.
+ *
+ * With `?ns=HOST`, the upstream whose prefix is HOST wins, else the one whose host is HOST. The path
+ * is the upstream's own name, as containerd's mirrors send it, unless it carries HOST or the prefix
+ * in front (containerd's `override_path`, k3s' `rewrite`, BuildKit's mirrors with a path): then that
+ * is taken off first.
  */
 export function createRouting(routes: readonly Route[]): Registry['resolve'] {
   const byLength: readonly Compiled[] = routes
-    .map((route) => ({ ...route, serves: globs(route.repositories) }))
+    .map((route) => ({
+      ...route,
+      serves: globs(route.repositories),
+      isHub: route.hosts.some((host) => hubHosts.includes(host)),
+    }))
     .toSorted((a, b) => b.prefix.length - a.prefix.length)
 
   const ownerOf = (name: RepositoryName) =>
     byLength.find(({ prefix }) => nameBelow(prefix, name) !== undefined)
 
+  const named = (namespace: string) => {
+    const all = byLength.filter(
+      ({ hosts, isHub }) => hosts.includes(namespace) || (isHub && hubHosts.includes(namespace)),
+    )
+    return all.find(({ prefix }) => prefix === namespace) ?? all[0]
+  }
+
   return (name, namespace) => {
     if (namespace !== undefined && !isOurs(namespace)) {
-      const route = byLength.find(({ hosts }) => hosts.includes(namespace))
+      const route = namespace === '' ? undefined : named(namespace)
       if (route === undefined) throw unknown(`no upstream is configured for ${namespace}`)
-      const full = joinName(route.prefix, name)
+      const below = nameAt(route, name, namespace)
+      const full = joinName(route.prefix, below)
       // Access is decided by the name: one name must not be two repositories.
       if (ownerOf(full) !== route) throw unknown(`${full} is the name of another repository here`)
-      return { ...open(route, name), namespace }
+      return { ...open(route, below), namespace }
     }
     for (const route of byLength) {
       const below = nameBelow(route.prefix, name)
@@ -46,7 +64,21 @@ export function createRouting(routes: readonly Route[]): Registry['resolve'] {
   }
 }
 
-function open(route: Compiled, below: RepositoryName) {
+/**
+ * The upstream's own name for what a path with `?ns=` asks for. A prefix without a dot may also begin
+ * names at the upstream (`acme/app` at registry.acme.example): it is taken off only where it cannot,
+ * at Docker Hub, whose names have two segments.
+ */
+function nameAt({ prefix, isHub }: Compiled, name: RepositoryName, namespace: string) {
+  const [first = ''] = prefix.split('/')
+  const isHost = first.includes('.') || (isHub && name.split('/').length > 2)
+  const below = isHost && prefix !== '' ? nameBelow(prefix, name) : undefined
+  return below ?? (isRepositoryName(namespace) ? nameBelow(namespace, name) : undefined) ?? name
+}
+
+function open(route: Compiled, asked: RepositoryName) {
+  // One name for one repository, or what is denied under one would be had under the other.
+  const below = route.isHub && !asked.includes('/') ? joinName('library', asked) : asked
   const name = joinName(route.prefix, below)
   if (!route.serves(below)) {
     throw new RegistryError('DENIED', {

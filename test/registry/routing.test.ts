@@ -132,5 +132,60 @@ test('a namespace does not give one name to two repositories', () => {
   )
   assert.equal(resolve('team/app', 'default.example').led, '|team/app')
   assert.throws(() => resolve('docker.io/team/app', 'default.example'), refused('NAME_UNKNOWN'))
-  assert.equal(resolve('docker.io/team/app', 'docker.io').led, 'docker.io|docker.io/team/app')
+})
+
+const hub = 'registry-1.docker.io'
+
+test('?ns= with the prefix in the path too is that path, and the prefix is not put in front twice (C187)', () => {
+  const resolve = routing(
+    { prefix: '' },
+    { prefix: 'docker.io', hosts: [hub] },
+    { prefix: 'ghcr.io', hosts: ['ghcr.io'] },
+  )
+  for (const path of [
+    'docker.io/library/busybox',
+    'library/busybox',
+    'docker.io/busybox',
+    'busybox',
+  ]) {
+    const found = resolve(path, 'docker.io')
+    assert.equal(found.led, 'docker.io|library/busybox', path)
+    assert.equal(found.name, 'docker.io/library/busybox')
+  }
+  assert.equal(resolve('ghcr.io/org/app', 'ghcr.io').led, 'ghcr.io|org/app')
+  assert.equal(resolve('org/app', 'ghcr.io').led, 'ghcr.io|org/app')
+})
+
+test('a prefix that may begin names at the upstream as well is not taken off them', () => {
+  const resolve = routing({ prefix: 'acme', hosts: ['registry.acme.example'] })
+  assert.equal(resolve('acme/app', 'registry.acme.example').led, 'acme|acme/app')
+  assert.equal(resolve('acme/app').led, 'acme|app')
+})
+
+test('a prefix of any kind is taken off in front of a name of Docker Hub', () => {
+  const resolve = routing({ prefix: 'hub', hosts: [hub] })
+  assert.equal(resolve('hub/library/busybox', 'docker.io').led, 'hub|library/busybox')
+  assert.equal(resolve('hub/busybox', 'docker.io').led, 'hub|hub/busybox')
+})
+
+test('?ns=docker.io leads to Docker Hub under each of its names, and where it is the default (C187)', () => {
+  const resolve = routing({ prefix: '', hosts: [hub] })
+  for (const namespace of ['docker.io', 'index.docker.io', hub])
+    for (const path of ['library/busybox', 'docker.io/library/busybox', 'busybox'])
+      if (path !== 'docker.io/library/busybox' || namespace === 'docker.io')
+        assert.equal(resolve(path, namespace).led, '|library/busybox', `${path} ${namespace}`)
+})
+
+test('the upstream whose prefix is the namespace comes before others of the same host', () => {
+  const resolve = routing(
+    { prefix: 'docker.io', hosts: [hub] },
+    { prefix: 'private-docker-hub', hosts: [hub] },
+  )
+  assert.equal(resolve('team/app', 'docker.io').led, 'docker.io|team/app')
+})
+
+test('official images of Docker Hub have one name, so that access to it is access to both', () => {
+  const resolve = routing({ prefix: 'docker.io', hosts: [hub], repositories: ['library/*'] })
+  assert.equal(resolve('docker.io/busybox').name, 'docker.io/library/busybox')
+  assert.equal(routing({ prefix: 'x', hosts: ['x.example'] })('x/busybox').name, 'x/busybox')
 })
