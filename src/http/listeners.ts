@@ -11,6 +11,7 @@ import type { AddressInfo, Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { errorBody, RegistryError } from '../oci/errors.ts'
 import { createConnections } from './connections.ts'
+import { createPipeline } from './pipeline.ts'
 
 /** A certificate and its key, as PEM. */
 type TlsKeyPair = { readonly certificate: string; readonly key: string }
@@ -68,10 +69,14 @@ const longestHeaders = 64 * 1024
 export async function listen(options: ListenersOptions): Promise<Listeners> {
   const sockets = new Set<Socket>()
   const connections = createConnections(options.mostConnections)
+  const pipeline = createPipeline()
   let draining = false
 
   const handler: RequestListener = (request, response) => {
     const { socket } = request
+    // What follows in the same read is parsed even so, and answered to nobody.
+    if (socket.destroyed) return
+    if (!pipeline.admit(socket, response)) return void socket.destroy()
     connections.begin(socket, response)
     if (draining) response.setHeader('connection', 'close')
     // Begun before we were to stop, so that its client was not told that this is the last one.

@@ -280,6 +280,40 @@ for (const scheme of ['http', 'https'] as const) {
       assert.ok(!seen.includes('/smuggled'))
     })
 
+    test('a connection whose answers wait is not read any further (C201)', async () => {
+      const answers: (() => void)[] = []
+      const gate = Promise.withResolvers<void>()
+      const { url } = await start(async (request, response) => {
+        answers.push(() => sayOk(request, response))
+        await gate.promise
+        sayOk(request, response)
+      }, tls())
+      const client = await connectRaw(url)
+      const padding = `X: ${'x'.repeat(2000)}`
+      const count = 10_000
+      for (let at = 0; at < count; at += 1) client.ask('GET / HTTP/1.1', 'Host: x', padding)
+      const other = await connectRaw(url)
+      other.ask('GET / HTTP/1.1', 'Host: x')
+      await eventually('requests of both are read', () => answers.length > 16)
+      // The kernel's buffers of both sides hold far less than all of it.
+      assert.ok(client.socket.writableLength > 0, 'the client has to wait')
+      assert.ok(answers.length <= 100, `${answers.length} requests were read`)
+      gate.resolve()
+      for (let at = 0; at < count; at += 1) assert.equal((await client.reply()).status, 200)
+      for (const connection of [client, other]) connection.socket.destroy()
+    })
+
+    test('a connection that brings hundreds of requests in one read is closed (C201)', async () => {
+      let asked = 0
+      const { url } = await start(() => {
+        asked += 1
+      }, tls())
+      const client = await connectRaw(url)
+      client.send('GET / HTTP/1.1\r\n\r\n'.repeat(5000))
+      await client.closed
+      assert.ok(asked <= 128, `${asked} requests were handled`)
+    })
+
     test('an expectation that nobody has is no reason to refuse', async () => {
       const { url } = await start(sayOk, tls())
       const client = await connectRaw(url)
