@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { basename } from 'node:path'
 import { Command } from 'commander'
+import { endOf, exitWhenOutputFails } from './errors.ts'
 
 /** Of the process: programs that a command starts see what it sets. */
 type Environment = Record<string, string | undefined>
@@ -32,7 +33,7 @@ const commandsByName: Readonly<Record<string, string>> = {
   'berth-credential-provider': 'kubelet-credential-provider',
 }
 
-/** Runs `berth …`. Errors that have a sentence are told by it alone; the exit status is 1. */
+/** Runs `berth …`. A failure ends with one sentence and an exit status, never with a stack trace. */
 export async function run(argv: readonly string[], environment: Environment): Promise<void> {
   const version = readVersion()
   const [node = '', file = '', ...rest] = argv
@@ -45,13 +46,13 @@ export async function run(argv: readonly string[], environment: Environment): Pr
     .version(version)
     .showHelpAfterError('(berth --help shows what there is)')
   for (const load of loadersFor(args[0])) program.addCommand(await load({ environment, version }))
+  exitWhenOutputFails()
   try {
     await program.parseAsync([node, file, ...args])
   } catch (error) {
-    process.stderr.write(
-      `berth: ${hasSentence(error) ? error.message : String(error instanceof Error ? error.stack : error)}\n`,
-    )
-    process.exitCode = 1
+    const { sentence, status } = endOf(error)
+    process.stderr.write(sentence)
+    process.exitCode = status
   }
 }
 
@@ -59,10 +60,6 @@ export async function run(argv: readonly string[], environment: Environment): Pr
 function loadersFor(name: string | undefined) {
   const named = name === undefined || !Object.hasOwn(commands, name) ? undefined : commands[name]
   return named === undefined ? Object.values(commands) : [named]
-}
-
-function hasSentence(error: unknown): error is Error {
-  return error instanceof Error && ['ConfigError', 'StartError', 'UsageError'].includes(error.name)
 }
 
 function readVersion(): string {

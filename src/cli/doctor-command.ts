@@ -4,10 +4,10 @@ import { examine, type Finding, findTarget, type Patient, type Target } from '..
 import { isRegistryError } from '../oci/errors.ts'
 import { createTelemetry } from '../telemetry/telemetry.ts'
 import { nodeCommand } from './doctor-node-command.ts'
+import { UsageError } from './errors.ts'
 import { exitOnSignals } from './farewell.ts'
 import { lines } from './findings.ts'
 import { proxyFor } from './proxy-for.ts'
-import { UsageError } from './secret-input.ts'
 import { openCredentials, type Upstream } from './upstream-credentials.ts'
 import { openRemote } from './upstreams.ts'
 

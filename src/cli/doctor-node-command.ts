@@ -2,8 +2,8 @@ import { networkInterfaces } from 'node:os'
 import { Command, Option } from 'commander'
 import { examineNode, type Finding, type NodeVerdict } from '../doctor/doctor.ts'
 import { createRooted, parseRegistryHost } from '../trust/trust.ts'
+import { UsageError } from './errors.ts'
 import { lines } from './findings.ts'
-import { UsageError } from './secret-input.ts'
 
 type Options = {
   readonly registry: string

@@ -1,6 +1,7 @@
 import { Command } from 'commander'
 import { hashPassword } from '../auth/auth.ts'
-import { checkUser, readPassword, UsageError } from './secret-input.ts'
+import { UsageError } from './errors.ts'
+import { checkUser, readNewPassword } from './secret-input.ts'
 
 export function htpasswdCommand(): Command {
   return new Command('htpasswd')
@@ -12,7 +13,7 @@ export function htpasswdCommand(): Command {
       checkUser(user)
       if (!/^\d+$/.test(cost) || Number(cost) < 4 || Number(cost) > 16)
         throw new UsageError('--cost is a number from 4 to 16')
-      const password = await readPassword(`Password for ${user}`)
+      const password = await readNewPassword(`Password for ${user}`)
       const hash = await hashPassword(password, Number(cost)).catch((error: Error) => {
         throw new UsageError(error.message)
       })

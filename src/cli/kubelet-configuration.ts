@@ -1,7 +1,7 @@
 import { resolve } from 'node:path'
 import { stringify } from 'yaml'
 import type { Config, Loaded } from '../config/config.ts'
-import { UsageError } from './secret-input.ts'
+import { UsageError } from './errors.ts'
 import { imagePatterns } from './upstream-by-host.ts'
 
 /**

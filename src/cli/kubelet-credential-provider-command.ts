@@ -3,10 +3,10 @@ import { Command, Option } from 'commander'
 import { z } from 'zod'
 import { type Loaded, loadConfig } from '../config/config.ts'
 import { askOnce, loginOf } from './ask-once.ts'
+import { UsageError } from './errors.ts'
 import { endWith, exitOnSignals, sentenceOf } from './farewell.ts'
 import { type CacheType, cacheTypes, kubeletConfiguration } from './kubelet-configuration.ts'
 import { parseImage } from './place.ts'
-import { UsageError } from './secret-input.ts'
 import { findUpstream } from './upstream-by-host.ts'
 
 type Environment = Readonly<Record<string, string | undefined>>

@@ -1,36 +1,37 @@
 import { text } from 'node:stream/consumers'
-
-/** A command was used in a way that cannot work; the message says what would. */
-export class UsageError extends Error {
-  override readonly name = 'UsageError'
-}
+import { UsageError } from './errors.ts'
+import { askSecrets } from './terminal.ts'
 
 /** @throws UsageError for a name that no login could have (RFC 7617). */
 export function checkUser(user: string): void {
   if (!/^[^:\p{Cc}]+$/u.test(user))
-    throw new UsageError('a user name has no colon and no control characters')
+    throw new UsageError('a user name must not contain colons or control characters')
 }
 
 /**
- * A password from a prompt that does not show it, or from standard input where that is no terminal
- * (one trailing newline is not part of it).
+ * A password that exists: asked for once at a terminal, else read from standard input (one trailing
+ * newline is not part of it).
  * @throws UsageError for one that no login could have.
  */
-export async function readPassword(message: string): Promise<string> {
-  const password = await readSecret(message)
-  if (password === '') throw new UsageError('the password is empty')
-  if (/\p{Cc}/u.test(password))
-    throw new UsageError('the password has control characters, such as newlines')
-  return password
+export async function readPassword(question: string): Promise<string> {
+  return checkPassword(await readSecret([question]))
 }
 
-async function readSecret(message: string): Promise<string> {
+/** A new password: at a terminal it is asked for twice, since nobody sees a typing error. */
+export async function readNewPassword(question: string): Promise<string> {
+  return checkPassword(await readSecret([question, `${question}, again`]))
+}
+
+async function readSecret(questions: readonly string[]): Promise<string> {
   if (!process.stdin.isTTY) return (await text(process.stdin)).replace(/\r?\n$/, '')
-  const { default: prompt } = await import('@inquirer/password')
-  const [first, second] = [
-    await prompt({ message, mask: true }),
-    await prompt({ message: `${message} again`, mask: true }),
-  ]
-  if (first !== second) throw new UsageError('the passwords differ')
-  return first
+  const answers = await askSecrets(questions)
+  if (new Set(answers).size !== 1) throw new UsageError('the passwords differ')
+  return answers[0] ?? ''
+}
+
+function checkPassword(password: string): string {
+  if (password === '') throw new UsageError('the password is empty')
+  if (/\p{Cc}/u.test(password))
+    throw new UsageError('the password contains control characters, such as newlines')
+  return password
 }

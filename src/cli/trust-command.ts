@@ -10,7 +10,7 @@ import {
   type TrustOptions,
   type TrustStatus,
 } from '../trust/trust.ts'
-import { UsageError } from './secret-input.ts'
+import { UsageError } from './errors.ts'
 import { explain } from './start-errors.ts'
 import { runTrust, type TrustService } from './trust.ts'
 

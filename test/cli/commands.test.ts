@@ -142,7 +142,7 @@ suite('berth htpasswd', { concurrency: true }, () => {
       ['a', 'x'.repeat(73), /longer than the 72 bytes/],
       ['a', '', /the password is empty/],
       ['a', 'one\ntwo\n', /control characters/],
-      ['a:b', 'p', /a user name has no colon/],
+      ['a:b', 'p', /a user name must not contain colons/],
     ]
     for (const [user, input, sentence] of refused) {
       const { status, stdout, stderr } = await runCommand(['htpasswd', user], { input })
