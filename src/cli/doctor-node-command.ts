@@ -1,9 +1,9 @@
-import { networkInterfaces } from 'node:os'
 import { Command, Option } from 'commander'
 import { examineNode, type Finding, type NodeVerdict } from '../doctor/doctor.ts'
 import { createRooted, parseRegistryHost } from '../trust/trust.ts'
 import { UsageError } from './errors.ts'
 import { lines } from './findings.ts'
+import { ownAddresses } from './own-addresses.ts'
 
 type Options = {
   readonly registry: string
@@ -16,7 +16,7 @@ export function nodeCommand(): Command {
   return new Command('node')
     .description('Find out whether and how this node reaches the registry, and what to set')
     .option('--registry <host:port>', 'as images name it', 'localhost:30026')
-    .option('--node-ip <address>', "the node's own; else those that its interfaces have")
+    .option('--node-ip <address>', "the node's own; default: those of its interfaces")
     .option('--root <directory>', "where the node's file system is", '/')
     .addOption(
       new Option('-o, --output <format>', 'for people or for programs')
@@ -60,21 +60,6 @@ function sentence({ ok, exposure }: NodeVerdict): string {
   if (ok) return '\nPods on this node can pull.\n'
   const set = exposure === undefined ? '' : ` Set exposure.mode: ${exposure}.`
   return `\nPods on this node cannot pull.${set}\n`
-}
-
-/** Interfaces of pods and bridges have addresses that are not the node's. */
-const others = /^(cni|docker|veth|cali|flannel|br-|kube|cilium|lxc|virbr|tunl|vxlan|nodelocaldns)/
-const mostAddresses = 4
-
-function ownAddresses(): readonly string[] {
-  const found = Object.entries(networkInterfaces()).flatMap(([name, all = []]) =>
-    others.test(name)
-      ? []
-      : all
-          .filter(({ internal, address }) => !internal && !/^fe80:/i.test(address))
-          .map(({ address }) => address),
-  )
-  return found.slice(0, mostAddresses)
 }
 
 const examples = `

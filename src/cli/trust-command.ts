@@ -11,6 +11,7 @@ import {
   type TrustStatus,
 } from '../trust/trust.ts'
 import { UsageError } from './errors.ts'
+import { ownAddresses } from './own-addresses.ts'
 import { explain } from './start-errors.ts'
 import { runTrust, type TrustService } from './trust.ts'
 
@@ -22,6 +23,7 @@ type Options = {
   readonly server?: string
   readonly ca?: string
   readonly mirror: readonly string[]
+  readonly nodeIp?: string
   readonly once?: true
   readonly remove?: true
   readonly admin: string
@@ -53,6 +55,7 @@ export function trustCommand({ environment }: Context): Command {
       collect,
       [],
     )
+    .option('--node-ip <address>', "the node's own; default: those of its interfaces")
     .option('--once', 'do it once, and exit')
     .option('--remove', 'put everything back as it was, and exit')
     .option('--admin <host:port>', 'for /livez, /readyz, /metrics and /status', '127.0.0.1:9027')
@@ -96,6 +99,7 @@ function trustOptions(options: Options): TrustOptions {
     registries,
     mirrors: [...new Set(options.mirror)].map((name) => parseHost('--mirror', name)),
     authority: options.ca,
+    nodeAddresses: options.nodeIp === undefined ? ownAddresses() : [options.nodeIp],
     owner: ownerOf(options),
     telemetry: createTelemetry({ level: isQuiet ? 'silent' : 'info' }),
   }

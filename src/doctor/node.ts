@@ -5,10 +5,12 @@ import {
   type Endpoint,
   endpointsOf,
   findRuntimes,
+  findSlowHosts,
   isLocalhost,
   type RegistryHost,
   type Rooted,
   type Runtime,
+  type SlowHost,
   usualEndpoint,
 } from '../trust/trust.ts'
 import { type Exposure, recommend } from './exposure.ts'
@@ -87,6 +89,8 @@ export async function* examineNode(options: NodeOptions): AsyncGenerator<Finding
   for (const runtime of runtimes) {
     const asked = await endpointsOf(rooted, runtime, registry)
     yield runtimeFinding(runtime, asked)
+    for (const slow of await findSlowHosts(rooted, runtime, options.addresses))
+      yield slowHostFinding(slow)
     const { pulled, finding } = await look(asked, runtime.name)
     if (runtime === deciding) verdict = verdictOf(pulled, exposure)
     // Another runtime's trouble is worth knowing, and no reason to fail.
@@ -186,6 +190,12 @@ function runtimeFinding(runtime: Runtime, { file }: Asked): Finding {
   const looks = path === undefined ? 'config_path is not set' : `config_path is ${path}`
   if (trouble === undefined) return told('runtime', `${which}; ${looks}; ${said}`)
   return { ...told('runtime', `${which}; ${trouble}`), outcome: 'failed' }
+}
+
+function slowHostFinding({ file, url, wanted }: SlowHost): Finding {
+  const message = `${file} has no dial_timeout for ${url}: while nothing answers there, each request waits 30 s before containerd asks the next host`
+  const advice = `run berth trust on this node, or add dial_timeout = "${wanted}" below [host."${url}"]; containerd reads it from 2.1 on`
+  return { step: 'runtime', outcome: 'skipped', message, advice, requests: [] }
 }
 
 type Judged = {

@@ -2,6 +2,7 @@ import { dirname, join, matchesGlob } from 'node:path'
 import { parse, type TomlTable, type TomlValue } from 'smol-toml'
 import type { RegistryHost } from './addresses.ts'
 import type { Rooted } from './rooted.ts'
+import { tableOf } from './toml.ts'
 
 /** What containerd's configuration says of registries. */
 export type ContainerdConfig = {
@@ -120,11 +121,6 @@ async function expand(rooted: Rooted, wanted: string, from: string): Promise<rea
 function pluginsIn(file: TomlTable): readonly TomlTable[] {
   const plugins = tableOf(file['plugins'])
   return Object.values(tables).map((name) => tableOf(plugins[name]))
-}
-
-function tableOf(value: TomlValue | undefined): TomlTable {
-  const isTable = typeof value === 'object' && !Array.isArray(value) && !(value instanceof Date)
-  return isTable ? value : {}
 }
 
 function arrayOf(value: TomlValue | undefined): readonly TomlValue[] {

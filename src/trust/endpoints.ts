@@ -1,10 +1,11 @@
 import { join } from 'node:path'
-import { parse, type TomlTable, type TomlValue } from 'smol-toml'
+import type { TomlTable } from 'smol-toml'
 import { isLocalhost, originOf, parseServer, type RegistryHost } from './addresses.ts'
 import { hostDirectories } from './containerd.ts'
 import type { Rooted } from './rooted.ts'
 import { directories, type Runtime } from './runtimes.ts'
 import { searchedIn } from './search-path.ts'
+import { parseTable, tableOf } from './toml.ts'
 
 /** One address that a runtime asks for an image. */
 export type Endpoint = {
@@ -161,18 +162,4 @@ async function authoritiesIn(rooted: Rooted, directory: string): Promise<readonl
   const names = (await rooted.list(directory)).filter((name) => name.endsWith('.crt'))
   const texts = await Promise.all(names.map((name) => rooted.text(join(directory, name))))
   return texts.filter((text) => text !== undefined)
-}
-
-function parseTable(text: string): TomlTable | undefined {
-  if (text === '') return undefined
-  try {
-    return parse(text)
-  } catch {
-    return undefined
-  }
-}
-
-function tableOf(value: TomlValue | undefined): TomlTable {
-  const isTable = typeof value === 'object' && !Array.isArray(value) && !(value instanceof Date)
-  return isTable ? value : {}
 }

@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { isLocalhost, type RegistryHost, type Server } from './addresses.ts'
 import { hostDirectory, linesToAdd } from './containerd.ts'
+import { dialTimeoutFor } from './dial-timeout.ts'
 import type { Rooted } from './rooted.ts'
 import { directories, type Runtime } from './runtimes.ts'
 import { writtenIn } from './search-path.ts'
@@ -12,6 +13,8 @@ export type Wish = {
   readonly mirrors: readonly RegistryHost[]
   /** PEM, of those who sign our certificate; undefined: those whom the node believes anyway. */
   readonly authority: string | undefined
+  /** The node's own: a connection to them takes no time. */
+  readonly nodeAddresses: readonly string[]
 }
 
 type PlannedFile = {
@@ -77,14 +80,17 @@ async function filesBelow(
     }
   }
   for (const { registry, server } of wish.registries)
-    await add(registry, server, () => ownHosts({ server, hasAuthority: isSigned(server, wish) }))
+    await add(registry, server, () => ownHosts(oursAt(server, wish)))
   const server = wish.registries[0]?.server
-  if (server !== undefined) {
-    const ours = { server, hasAuthority: isSigned(server, wish) }
+  if (server !== undefined)
     for (const mirror of wish.mirrors)
-      await add(mirror, server, (prior) => mirrorHosts(mirror, ours, prior))
-  }
+      await add(mirror, server, (prior) => mirrorHosts(mirror, oursAt(server, wish), prior))
   return files
+}
+
+function oursAt(server: Server, wish: Wish) {
+  const dialTimeout = dialTimeoutFor(server, wish.nodeAddresses)
+  return { server, hasAuthority: isSigned(server, wish), dialTimeout }
 }
 
 /**

@@ -1,5 +1,6 @@
-import { parse, stringify, type TomlTable, type TomlValue } from 'smol-toml'
+import { stringify, type TomlTable, type TomlValue } from 'smol-toml'
 import { originOf, type RegistryHost, type Server } from './addresses.ts'
+import { parseTable } from './toml.ts'
 
 /** The name of our certificate authority's file, which no others have. */
 export const authorityFile = 'berth-ca.crt'
@@ -8,6 +9,8 @@ type Ours = {
   readonly server: Server
   /** Whether `authorityFile` lies beside it. */
   readonly hasAuthority: boolean
+  /** How long to wait for a connection, such as `200ms`. containerd 1 ignores it. */
+  readonly dialTimeout: string
 }
 
 /**
@@ -15,11 +18,12 @@ type Ours = {
  * one to localhost by TLS, unverified; so we are the server as well, but only for pushes, and are not
  * asked everything twice. Without a `[host]`, containerd 1.6 does not understand the file.
  */
-export function ownHosts({ server, hasAuthority }: Ours): string {
+export function ownHosts(ours: Ours): string {
+  const { origin } = ours.server
   return stringify({
-    server: server.origin,
-    ...hostFor(['push'], hasAuthority),
-    host: { [server.origin]: hostFor(['pull', 'resolve'], hasAuthority) },
+    server: origin,
+    ...hostFor(['push'], ours),
+    host: { [origin]: hostFor(['pull', 'resolve'], ours) },
   })
 }
 
@@ -28,14 +32,14 @@ export function ownHosts({ server, hasAuthority }: Ours): string {
  * there before, asks, or the registry itself.
  */
 export function mirrorHosts(registry: RegistryHost, ours: Ours, prior = ''): string {
-  const { host, ...rest } = parseOrNothing(prior)
+  const { host, ...rest } = parseTable(prior) ?? {}
   const theirs = typeof host === 'object' && !Array.isArray(host) ? Object.entries(host) : []
   const others = theirs.filter(([name]) => name !== ours.server.origin)
   return stringify({
     server: originOf(registry),
     ...rest,
     host: Object.fromEntries<TomlValue>([
-      [ours.server.origin, hostFor(['pull', 'resolve'], ours.hasAuthority)],
+      [ours.server.origin, hostFor(['pull', 'resolve'], ours)],
       ...others.map(([name, value]): [string, TomlValue] => [name, value as TomlValue]),
     ]),
   })
@@ -57,15 +61,10 @@ export function mirrorRegistry(registry: RegistryHost, { host, isTls }: Server):
   return stringify({ registry: [{ prefix: registry, location: registry, mirror: [mirror] }] })
 }
 
-function hostFor(capabilities: readonly string[], hasAuthority: boolean): TomlTable {
-  return { capabilities: [...capabilities], ...(hasAuthority && { ca: authorityFile }) }
-}
-
-function parseOrNothing(text: string): TomlTable {
-  try {
-    return parse(text)
-  } catch {
-    // containerd passes over such a file as well.
-    return {}
+function hostFor(capabilities: readonly string[], { hasAuthority, dialTimeout }: Ours): TomlTable {
+  return {
+    capabilities: [...capabilities],
+    ...(hasAuthority && { ca: authorityFile }),
+    dial_timeout: dialTimeout,
   }
 }

@@ -25,6 +25,7 @@ export {
   type RegistryHost,
   type Server,
 } from './addresses.ts'
+export { findSlowHosts, type SlowHost } from './dial-timeout.ts'
 export { type Asked, type Endpoint, endpointsOf, usualEndpoint } from './endpoints.ts'
 export { createRooted, type Rooted } from './rooted.ts'
 export { findRuntimes, type Runtime } from './runtimes.ts'
@@ -73,6 +74,8 @@ export type TrustOptions = {
   readonly mirrors: readonly RegistryHost[]
   /** PEM file, which is read again each time. */
   readonly authority: string | undefined
+  /** The node's own, beside localhost. */
+  readonly nodeAddresses: readonly string[]
   /** Whose files are ours; undefined: `undo` takes away everybody's. */
   readonly owner: string | undefined
   readonly telemetry: Telemetry
@@ -84,7 +87,7 @@ const nobody = '-'
 const versionLife = 60_000
 
 export function createTrust(options: TrustOptions): Trust {
-  const { registries, mirrors, owner, telemetry } = options
+  const { registries, mirrors, nodeAddresses, owner, telemetry } = options
   const { log, metrics } = telemetry
   const rooted = createRooted(options.root)
   const authority = options.authority === undefined ? undefined : followAuthority(options.authority)
@@ -142,7 +145,7 @@ export function createTrust(options: TrustOptions): Trust {
     const missing = authority !== undefined && signer === undefined
     tell('authority', authority?.trouble())
     const runtimes = await findRuntimes(rooted, versionOf)
-    const wish: Wish = { registries, mirrors, authority: signer?.pem }
+    const wish: Wish = { registries, mirrors, authority: signer?.pem, nodeAddresses }
     const statuses: RuntimeStatus[] = []
     const planned = new Set<string>()
     for (const runtime of runtimes) {

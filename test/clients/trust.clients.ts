@@ -14,6 +14,7 @@ import { htpasswdLine } from '../support/docker-registry.ts'
 import { picture } from '../support/node-root.ts'
 import { tool } from '../support/programs.ts'
 import { login, mirrored, repository, setScene } from '../support/scene.ts'
+import { startSilentListener } from '../support/silent-listener.ts'
 import { startTap } from '../support/tap.ts'
 import { startTrust } from '../support/trust.ts'
 import { dockerRegistryUpstream } from '../support/upstreams.ts'
@@ -194,6 +195,40 @@ for (const kind of runtimes) {
     })
   })
 }
+
+test('a mirror that takes no connection costs each request 200 ms, not 30 s', async (t) => {
+  const upstream = await dockerRegistryUpstream()
+  // It puts the images there; the nodes ask somebody else.
+  const scene = await setScene(upstream)
+  t.after(scene.close)
+  const tls = await tlsFiles(t)
+  const authority = await authorityOf(t, 'origin')
+  await issueTo(tls, authority, [`DNS:${mirrored}`])
+  const htpasswd = join(await ownDirectory(t), 'htpasswd')
+  await writeFile(htpasswd, await htpasswdLine(login))
+  const address = `127.${randomInt(1, 255)}.${randomInt(1, 255)}.${randomInt(1, 255)}`
+  const origin = await startBerthProcess({
+    listen: `${address}:443`,
+    tls,
+    auth: { htpasswd },
+    upstreams: [upstream.config],
+  })
+  t.after(origin.close)
+  const node = await startNode(t, runtimes[1], { address })
+  const silent = await startSilentListener()
+  t.after(silent.close)
+  const hosts = join(node.certificates, mirrored)
+  await mkdir(hosts)
+  const before = `server = "https://${mirrored}"\nca = "${authority.file}"\n`
+  await writeFile(join(hosts, 'hosts.toml'), before)
+  const lead = ['--server', `http://${silent.host}`, '--mirror', mirrored]
+  assert.equal((await runCommand(['trust', '--root', node.root, '--once', ...lead])).status, 0)
+  const started = performance.now()
+  await node.pull(mirrored, 'image')
+  // A pull makes several requests: without dial_timeout, minutes.
+  assert.ok(performance.now() - started < 25_000)
+  assert.ok(origin.requests().length > 0)
+})
 
 test('containerd 2.2 and later is found to look in certs.d by itself', async (t) => {
   const scene = await setScene(await dockerRegistryUpstream())

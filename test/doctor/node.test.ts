@@ -102,6 +102,23 @@ suite('berth doctor node', { concurrency: true }, () => {
     assert.equal((await examine(other, ...name)).exposure, 'hostNetwork')
   })
 
+  test('a hosts.toml without dial_timeout for an address of the node is found', async (t) => {
+    const { port } = await listenAt(t, '127.0.0.1')
+    const directory = 'etc/containerd/certs.d'
+    const root = await makeRoot(t, {
+      ...configured,
+      [`${directory}/docker.io/hosts.toml`]: `[host."http://127.0.0.5:${port}"]\n`,
+      [`${directory}/quay.io/hosts.toml`]: `[host."http://localhost:${port}"]\ndial_timeout = "1s"\n`,
+      [`${directory}/ghcr.io/hosts.toml`]: '[host."https://mirror.example"]\n',
+    })
+    const found = await examine(root, '--registry', `localhost:${port}`)
+    assert.equal(found.ok, true)
+    const [, slow, ...more] = found.of('runtime')
+    assert.deepEqual(more, [])
+    assert.match(slow?.message ?? '', /docker\.io\/hosts\.toml has no dial_timeout for http:/)
+    assert.match(slow?.advice ?? '', /dial_timeout = "200ms"/)
+  })
+
   test('only ::1 answers: it depends on what localhost is (K169)', async (t) => {
     const { port } = await listenAt(t, '::1')
     const name = ['--registry', `localhost:${port}`]

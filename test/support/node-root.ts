@@ -57,6 +57,7 @@ type Options = {
   readonly mirrors?: readonly string[]
   readonly authority?: string
   readonly owner?: string
+  readonly nodeAddresses?: readonly string[]
 }
 
 /** `berth trust` for a root, without a process of its own. */
@@ -68,6 +69,7 @@ export function trustFor(root: string, options: Options = {}): { trust: Trust; w
     registries: [{ registry: host(registry), server: serverAt(server) }],
     mirrors: mirrors.map(host),
     authority: options.authority,
+    nodeAddresses: options.nodeAddresses ?? [],
     owner: options.owner,
     telemetry: watched.telemetry,
   })

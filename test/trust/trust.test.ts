@@ -41,7 +41,10 @@ suite('what is written', () => {
     assert.deepEqual(await tableOf(root, ours), {
       server: 'http://localhost:30026',
       capabilities: ['push'],
-      host: { 'http://localhost:30026': { capabilities: ['pull', 'resolve'] } },
+      dial_timeout: '200ms',
+      host: {
+        'http://localhost:30026': { capabilities: ['pull', 'resolve'], dial_timeout: '200ms' },
+      },
     })
     assert.equal((await stat(join(root, ours))).mode & 0o777, 0o644)
     assert.deepEqual(await trust.undo(), [])
@@ -121,6 +124,24 @@ suite('what is written', () => {
     assert.deepEqual(await tableOf(root, 'etc/containerd/certs.d/quay.io/hosts.toml'), quay)
     await trust.undo()
     assert.deepEqual(await picture(root), before)
+  })
+
+  test("containerd waits 200 ms for a connection to the node's own address, and 1 s for others", async (t) => {
+    const nodeAddresses = ['10.0.0.7', 'fd00::7']
+    for (const [server, wanted] of [
+      ['http://10.0.0.7:30026', '200ms'],
+      ['http://[fd00::7]:30026', '200ms'],
+      ['http://127.0.0.1:30026', '200ms'],
+      ['http://10.0.0.8:30026', '1s'],
+      ['https://registry.example', '1s'],
+    ] as const) {
+      const root = await makeRoot(t, configured)
+      await trustFor(root, { server, mirrors: ['quay.io'], nodeAddresses }).trust.apply()
+      for (const file of [ours, 'etc/containerd/certs.d/quay.io/hosts.toml']) {
+        const { host } = await tableOf(root, file)
+        assert.equal(host[server].dial_timeout, wanted, `${server} in ${file}`)
+      }
+    }
   })
 
   test('the directory that containerd would take is the one that is written to', async (t) => {

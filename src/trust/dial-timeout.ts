@@ -1,0 +1,46 @@
+import { join } from 'node:path'
+import { isLocalhost, parseServer, type Server } from './addresses.ts'
+import type { Rooted } from './rooted.ts'
+import type { Runtime } from './runtimes.ts'
+import { searchedIn } from './search-path.ts'
+import { parseTable, tableOf } from './toml.ts'
+
+/**
+ * How long containerd waits for a connection to us. Without this it waits 30 s for each request before it
+ * asks the next host (containerd#10660); before 2.1 it ignores the key. Linux sends a lost SYN again after
+ * a second, so that 200 ms give up no connection that 1 s would get.
+ */
+export function dialTimeoutFor({ host }: Server, nodeAddresses: readonly string[]): string {
+  return isOfNode(host, nodeAddresses) ? '200ms' : '1s'
+}
+
+/** A host in a `hosts.toml` that has no `dial_timeout`. */
+export type SlowHost = { readonly file: string; readonly url: string; readonly wanted: string }
+
+/** Those at addresses of the node: what listens there is down whenever its pod is. */
+export async function findSlowHosts(
+  rooted: Rooted,
+  runtime: Runtime,
+  nodeAddresses: readonly string[],
+): Promise<readonly SlowHost[]> {
+  if (runtime.kind !== 'containerd' || runtime.path === undefined) return []
+  const { path, version, config } = runtime
+  const found: SlowHost[] = []
+  for (const directory of searchedIn({ path, version, pullsLocally: config.pullsLocally }))
+    for (const name of await rooted.list(directory)) {
+      const file = join(directory, name, 'hosts.toml')
+      const { host } = parseTable((await rooted.text(file)) ?? '') ?? {}
+      for (const [url, settings] of Object.entries(tableOf(host))) {
+        const server = parseServer(url)
+        if (server === undefined || !isOfNode(server.host, nodeAddresses)) continue
+        if (tableOf(settings)['dial_timeout'] !== undefined) continue
+        found.push({ file, url, wanted: dialTimeoutFor(server, nodeAddresses) })
+      }
+    }
+  return found
+}
+
+function isOfNode(host: string, nodeAddresses: readonly string[]): boolean {
+  const address = host.replace(/:\d+$/, '').replace(/^\[|\]$/g, '')
+  return isLocalhost(host) || nodeAddresses.includes(address)
+}
