@@ -3,23 +3,28 @@ import { availableParallelism } from 'node:os'
 import { hash as bcrypt, verify } from '@node-rs/bcrypt'
 import { LRUCache } from 'lru-cache'
 import { bounded } from '../oci/bounded.ts'
-import { RegistryError } from '../oci/errors.ts'
 import type { Basic } from './basic.ts'
+import { createFairQueue } from './fair-queue.ts'
 import { costOf, parseHtpasswd, type Users } from './htpasswd.ts'
 
 /** bcrypt reads no further, in bytes: a longer password would be as good as its beginning. */
 export const longestPassword = 72
 
-const mostRemembered = 10_000
+const maxRemembered = 10_000
 /**
  * How long a wrong login is known to be wrong, in milliseconds: some client will repeat it again
  * and again.
  */
 const wrongLife = 10_000
-/** Verifications that run at once, off the event loop, and that wait, in all and for one name. */
-const atOnce = Math.max(1, Math.min(2, availableParallelism() - 1))
-const mostWaiting = 64
-const mostWaitingForOne = 8
+/** Verifications that run at once, off the event loop. */
+const maxRunning = Math.max(1, Math.min(2, availableParallelism() - 1))
+/** Verifications that wait: for a user of the file, and for all other names together. */
+const maxWaitingForUser = 8
+const maxWaitingForOthers = 64
+/** In milliseconds; containerd waits 30 s for the headers of an answer. */
+const maxWait = 20_000
+/** The lane of names that are not in the file; no user has an empty name. */
+const otherNames = ''
 
 /**
  * Verifies passwords, and remembers what it verified under a keyed hash of the header, so that
@@ -33,36 +38,56 @@ export interface Logins {
   reload(htpasswd: string): Promise<void>
 }
 
-type Verified = { readonly username: string; readonly isRight: boolean }
+type Verified = {
+  readonly username: string
+  /** The user's line that it was verified against. */
+  readonly hash: string | undefined
+  readonly isRight: boolean
+}
 
 export async function createLogins(htpasswd: string): Promise<Logins> {
   const key = randomBytes(32).toString('base64')
-  const queue = createQueue()
+  const queue = createFairQueue({
+    maxRunning,
+    maxWaiting: (lane) => (lane === otherNames ? maxWaitingForOthers : maxWaitingForUser),
+    maxWait,
+    purpose: 'logins',
+  })
   let { users, decoy } = await read(htpasswd)
 
   // Keyed, so that what is kept in memory says nothing of passwords. Nobody else sees or gives it, so
   // the key may simply stand in front, at a tenth of what an HMAC costs in Node.
   const keyOf = (authorization: string) => digest('sha256', key + authorization, 'base64')
 
-  const isRight = async ({ username, password }: Basic): Promise<boolean> => {
-    const hash = users.get(username)
-    const matches = await queue.run(username, () => verify(password, hash ?? decoy))
-    // Against the users of now: the file may have been replaced meanwhile.
-    const isCurrent = hash !== undefined && users.get(username) === hash
-    return matches && isCurrent && Buffer.byteLength(password) <= longestPassword
+  /**
+   * A user of the file has a lane of their own, so that a flood of other names leaves them their turn.
+   * While other names are refused, so is a wrong password: else the answer would tell who has a line.
+   */
+  const matches = async ({ username, password }: Basic, hash: string | undefined) => {
+    const overloaded = queue.isFull(otherNames)
+    const lane = hash === undefined ? otherNames : username
+    const isRight = await queue.run(lane, () => verify(password, hash ?? decoy))
+    if (!isRight && overloaded) throw queue.tooMany()
+    return isRight
+  }
+
+  /** Against the users of now: where the line has changed meanwhile, the new one counts. */
+  const isRight = async (login: Basic): Promise<boolean> => {
+    const hash = users.get(login.username)
+    const isMatch = await matches(login, hash)
+    if (users.get(login.username) !== hash) return isRight(login)
+    return isMatch && hash !== undefined && Buffer.byteLength(login.password) <= longestPassword
   }
 
   /** A node that starts pulls with many requests at once: they all wait for one verification. */
   const verified = new LRUCache<string, Verified, Basic>({
-    ...bounded(mostRemembered),
+    ...bounded(maxRemembered),
     ttl: wrongLife,
     ignoreFetchAbort: true,
     fetchMethod: async (_key, _stale, { options, context }) => {
-      const asked = users
       const right = await isRight(context)
-      // What was found out before a reload is not remembered after it.
-      options.ttl = asked !== users ? 1 : right ? 0 : wrongLife
-      return { username: context.username, isRight: right }
+      options.ttl = right ? 0 : wrongLife
+      return { username: context.username, hash: users.get(context.username), isRight: right }
     },
   })
 
@@ -79,7 +104,9 @@ export async function createLogins(htpasswd: string): Promise<Logins> {
       const fresh = await read(text)
       users = fresh.users
       decoy = fresh.decoy
-      verified.clear()
+      // Verifications of lines that did not change hold on, or each reload would start all anew.
+      for (const [login, { username, hash }] of [...verified.entries()])
+        if (users.get(username) !== hash) verified.delete(login)
     },
   }
 }
@@ -92,44 +119,4 @@ async function read(htpasswd: string): Promise<{ users: Users; decoy: string }> 
   const users = parseHtpasswd(htpasswd)
   const cost = Math.max(...[...users.values()].map(costOf))
   return { users, decoy: await bcrypt(randomBytes(16).toString('hex'), { cost }) }
-}
-
-function createQueue() {
-  const waiting: { readonly name: string; readonly start: () => void }[] = []
-  let running = 0
-
-  /** Whoever ends hands its place to the first who waits. */
-  const leave = (): void => {
-    const next = waiting.shift()
-    if (next === undefined) running -= 1
-    else next.start()
-  }
-
-  const enter = (name: string): Promise<void> | undefined => {
-    if (running < atOnce) {
-      running += 1
-      return undefined
-    }
-    const same = waiting.filter((other) => other.name === name).length
-    if (waiting.length >= mostWaiting || same >= mostWaitingForOne) {
-      throw new RegistryError('TOOMANYREQUESTS', {
-        message: 'too many logins at once; try again',
-        retryAfter: 1,
-      })
-    }
-    const turn = Promise.withResolvers<void>()
-    waiting.push({ name, start: turn.resolve })
-    return turn.promise
-  }
-
-  return {
-    run: async <Result>(name: string, work: () => Promise<Result>): Promise<Result> => {
-      await enter(name)
-      try {
-        return await work()
-      } finally {
-        leave()
-      }
-    },
-  }
 }

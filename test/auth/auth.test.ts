@@ -153,6 +153,46 @@ suite('many wrong logins at once (A103)', () => {
   })
 })
 
+suite('many right logins at once (A210)', () => {
+  const herd = (auth: Auth, count: number, headerOf: (at: number) => string) =>
+    Promise.all(Array.from({ length: count }, (_, at) => auth.authenticate(headerOf(at))))
+
+  test('of one user are verified once, after a reload too, and all let in', async () => {
+    const [alice, bob] = [await line('alice', 'p', 10), await line('bob', 'p')]
+    const auth = await authFor(alice)
+    const began = process.cpuUsage()
+    const users = await herd(auth, 150, () => header('alice', 'p'))
+    const once = process.cpuUsage(began).user
+    assert.ok(users.every((one) => one?.kind === 'user'))
+    assert.ok(once < 3_000_000, `150 verifications would take longer than ${once} µs`)
+    await auth.reload(alice + bob)
+    const known = auth.authenticate(header('alice', 'p'))
+    assert.deepEqual(known, user('alice'), 'it is known without a verification')
+  })
+
+  test('of 150 users are all let in', async () => {
+    const names = Array.from({ length: 150 }, (_, at) => `user-${at}`)
+    const auth = await authFor((await Promise.all(names.map((name) => line(name, 'p')))).join(''))
+    const users = await herd(auth, 150, (at) => header(`user-${at}`, 'p'))
+    assert.deepEqual(users, names.map(user))
+  })
+
+  test('are let in during a flood of wrong ones, which does not learn who has a line', async () => {
+    const auth = await authFor((await line('alice', 'p', 8)) + (await line('bob', 'p', 8)))
+    const wrong = Array.from({ length: 300 }, (_, at) =>
+      Promise.resolve(auth.authenticate(header(`x${at}`, 'p'))).catch(() => 'too many'),
+    )
+    const right = auth.authenticate(header('alice', 'p'))
+    await assert.rejects(
+      async () => auth.authenticate(header('bob', 'wrong')),
+      (error) => isRegistryError(error, 'TOOMANYREQUESTS'),
+    )
+    assert.deepEqual(await right, user('alice'))
+    const refused = (await Promise.all(wrong)).filter((one) => one === 'too many').length
+    assert.ok(refused > 200, `${refused} of 300 were refused`)
+  })
+})
+
 suite('another file (A104)', () => {
   test('lets in whoever is new, and puts out whoever is gone or has another password', async () => {
     const auth = await authFor((await line('alice', 'p')) + (await line('bob', 'old')))
@@ -163,6 +203,15 @@ suite('another file (A104)', () => {
     assert.equal(await auth.authenticate(header('bob', 'old')), undefined)
     assert.deepEqual(await auth.authenticate(header('bob', 'new')), user('bob'))
     assert.deepEqual(await auth.authenticate(header('carol', 'p')), user('carol'))
+  })
+
+  test('with another password is heeded by a login that is being verified meanwhile', async () => {
+    const auth = await authFor(await line('alice', 'old', 10))
+    const verifying = [header('alice', 'old'), header('alice', 'new')].map((one) =>
+      auth.authenticate(one),
+    )
+    await auth.reload(await line('alice', 'new'))
+    assert.deepEqual(await Promise.all(verifying), [undefined, user('alice')])
   })
 
   test('that cannot be used changes nothing', async () => {
