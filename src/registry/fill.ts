@@ -26,7 +26,7 @@ type Joined = { readonly content: Content; readonly bypassed: boolean }
 
 type FillOptions = {
   readonly digest: Digest
-  /** What a manifest says, if one was seen. */
+  /** What a manifest says, if one was seen: for an upstream that does not. */
   readonly expectedSize: number | undefined
   readonly open: OpenBlob
   readonly blobs: BlobCache
@@ -60,7 +60,8 @@ export function startFill(options: FillOptions): Fill {
       onAbsent()
       return opened.resolve(undefined)
     }
-    const size = agreedSize(answer, expectedSize)
+    // A manifest may lie about a layer that it shares with right ones: the upstream's size counts.
+    const size = answer.size ?? expectedSize
     const writer = await blobs.create(digest, size)
     if (writer === undefined) return passThrough(answer, size)
     // Those who wait for `opened` get a reader each before the file, which nobody else may hold any
@@ -152,14 +153,5 @@ function noRoom(digest: Digest, cause?: unknown): RegistryError {
     message: `the upstream does not say how long ${digest} is, and the cache has no room`,
     retryAfter: 5,
     cause,
-  })
-}
-
-function agreedSize({ size, drop }: RemoteBlob, expected: number | undefined): number | undefined {
-  if (size === undefined || expected === undefined || size === expected) return size ?? expected
-  drop()
-  throw new RegistryError('SIZE_INVALID', {
-    message: `the upstream says ${size} bytes, the manifest says ${expected}`,
-    status: 502,
   })
 }

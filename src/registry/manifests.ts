@@ -7,9 +7,10 @@ import type { BlobSource, LinkSource } from '../store/store.ts'
 /** A manifest that is known to be in a repository: its bytes, and the view of them. */
 export type KnownManifest = Manifest & { readonly digest: Digest; readonly bytes: Buffer }
 
-/** Bytes of manifests that are kept in memory, and what each costs beside its own. */
+/** Bytes of manifests that are kept in memory, and what each and each of its references costs beside. */
 const memorySize = 48 * 1024 * 1024
 const overhead = 2048
+const referenceOverhead = 200
 
 /**
  * Manifests by repository and digest, for all upstreams together: what is asked for most is
@@ -20,7 +21,8 @@ export type ManifestMemory = LRUCache<string, KnownManifest>
 export function createManifestMemory(): ManifestMemory {
   return new LRUCache({
     maxSize: memorySize,
-    sizeCalculation: ({ bytes }) => bytes.length + overhead,
+    sizeCalculation: ({ bytes, references }) =>
+      bytes.length + overhead + references.length * referenceOverhead,
   })
 }
 
@@ -37,14 +39,15 @@ export interface Manifests {
   inMemory(name: RepositoryName, digest: Digest): KnownManifest | undefined
   /** Undefined unless the repository links it and its bytes are there. */
   stored(name: RepositoryName, digest: Digest): Promise<KnownManifest | undefined>
-  remember(name: RepositoryName, digest: Digest, bytes: Buffer): KnownManifest
+  /** `contentType` counts only where the bytes do not say what they are. */
+  remember(name: RepositoryName, digest: Digest, bytes: Buffer, contentType?: string): KnownManifest
 }
 
 export function createManifests({ memory, scope, blobs, links }: ManifestsOptions): Manifests {
   const keyOf = (name: RepositoryName, digest: Digest) => `${scope} ${name}@${digest}`
 
-  const remember = (name: RepositoryName, digest: Digest, bytes: Buffer): KnownManifest => {
-    const known = { ...parseManifest(bytes), digest, bytes }
+  const remember: Manifests['remember'] = (name, digest, bytes, contentType) => {
+    const known = { ...parseManifest(bytes, contentType), digest, bytes }
     memory.set(keyOf(name, digest), known)
     return known
   }

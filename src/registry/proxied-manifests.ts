@@ -39,7 +39,7 @@ type ProxiedManifestsOptions = {
   readonly policy: TagPolicy
   readonly tally: Tally
   readonly telemetry: Telemetry
-  /** A manifest was taken in, or read. */
+  /** A manifest was taken in, or read from the disk. */
   readonly onManifest: (name: RepositoryName, known: KnownManifest) => void
 }
 
@@ -53,10 +53,12 @@ export function createProxiedManifests(options: ProxiedManifestsOptions): Proxie
   /** Takes in what the upstream sent: into memory, and onto the disk if that works. */
   const take = async (
     name: RepositoryName,
-    { digest, bytes }: RemoteManifest,
+    { digest, bytes, contentType }: RemoteManifest,
   ): Promise<KnownManifest> => {
     tally.fetched('manifest', bytes.length)
-    const known = asUpstreams(remote.origin, () => manifests.remember(name, digest, bytes))
+    const known = asUpstreams(remote.origin, () =>
+      manifests.remember(name, digest, bytes, contentType),
+    )
     onManifest(name, known)
     await cache.put(digest, bytes)
     await links.addManifest(name, digest).catch((err: unknown) => {
@@ -65,11 +67,26 @@ export function createProxiedManifests(options: ProxiedManifestsOptions): Proxie
     return known
   }
 
+  /** What only its Content-Type once told the type of is asked for again: the disk has no types. */
+  const stored = async (
+    name: RepositoryName,
+    digest: Digest,
+  ): Promise<KnownManifest | undefined> => {
+    const inMemory = manifests.inMemory(name, digest)
+    if (inMemory !== undefined) return inMemory
+    const known = await manifests.stored(name, digest).catch((error: unknown) => {
+      if (isRegistryError(error, 'MANIFEST_INVALID')) return undefined
+      throw error
+    })
+    if (known !== undefined) onManifest(name, known)
+    return known
+  }
+
   const tags = createTags({
     policy,
     remote,
     links,
-    has: async (name, digest) => (await manifests.stored(name, digest)) !== undefined,
+    has: async (name, digest) => (await stored(name, digest)) !== undefined,
     take: async (name, manifest) => void (await take(name, manifest)),
     onStale: (repository, tag, err) =>
       telemetry.log.warn(
@@ -114,10 +131,8 @@ export function createProxiedManifests(options: ProxiedManifestsOptions): Proxie
     name: RepositoryName,
     digest: Digest,
   ): Promise<FoundManifest | undefined> => {
-    const known = await manifests.stored(name, digest)
-    if (known === undefined) return request(name, digest)
-    onManifest(name, known)
-    return { known, cache: 'hit' }
+    const known = await stored(name, digest)
+    return known === undefined ? request(name, digest) : { known, cache: 'hit' }
   }
 
   const byTag = async (name: RepositoryName, resolved: ResolvedTag): Promise<FoundManifest> => {

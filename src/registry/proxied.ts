@@ -20,8 +20,9 @@ type ProxiedOptions = UpstreamOptions & {
   readonly telemetry: Telemetry
 }
 
-/** Digests whose size a manifest told. */
-const mostSizes = 100_000
+/** Digests whose size a manifest gave, in all and for each. */
+const maxSizes = 100_000
+const maxSizesOfOne = 2000
 
 /**
  * Repositories of one upstream, answered from the cache as far as it goes. Names are those below
@@ -31,9 +32,12 @@ export function createProxied(options: ProxiedOptions) {
   const { prefix, upstream, remote, links, cache, telemetry } = options
   const { ttl, staleIfError } = options.tags
   // What one repository's manifest says of a blob, another's need not believe.
-  const sizes = new LRUCache<string, number>({ ...bounded(mostSizes) })
-  const learnSizes = (name: RepositoryName, { references }: KnownManifest): void => {
-    for (const { digest, size } of references) sizes.set(`${name}@${digest}`, size)
+  const sizes = new LRUCache<string, number>({ ...bounded(maxSizes) })
+  const learnSizes = (name: RepositoryName, { references, isIndex }: KnownManifest): void => {
+    // Children of an index are manifests, which nobody asks for as blobs.
+    if (isIndex) return
+    for (const { digest, size } of references.slice(0, maxSizesOfOne))
+      sizes.set(`${name}@${digest}`, size)
   }
 
   const tally = createTally(upstream, telemetry.metrics)

@@ -28,13 +28,15 @@ export async function verifiedManifest(
   origin: string,
 ): Promise<RemoteManifest> {
   const announced = answer.header('docker-content-digest')
+  const contentType = answer.header('content-type')
   const bytes = await readBody(answer, longestManifest)
+  const came = { bytes, ...(contentType !== undefined && { contentType }) }
   const wanted = 'digest' in reference ? reference.digest : announced
-  if (wanted === undefined) return { digest: digestOf(bytes), bytes }
+  if (wanted === undefined) return { digest: digestOf(bytes), ...came }
   const digest = isDigest(wanted) ? digestOf(bytes, algorithmOf(wanted)) : undefined
   if (digest === undefined || digest !== wanted)
     throw wrongDigest(origin, formatReference(reference))
-  return { digest, bytes }
+  return { digest, ...came }
 }
 
 export function wrongDigest(origin: string, reference: string): RegistryError {

@@ -28,7 +28,12 @@ import { createTransport, type Timeouts } from './transport.ts'
  * A manifest as it came, its digest computed from its bytes and equal to whatever was asked for or
  * announced.
  */
-export type RemoteManifest = { readonly digest: Digest; readonly bytes: Buffer }
+export type RemoteManifest = {
+  readonly digest: Digest
+  readonly bytes: Buffer
+  /** What the upstream's Content-Type says, for bytes that do not say what they are. */
+  readonly contentType?: string
+}
 
 export { type Connected, watchConnections } from './connections.ts'
 export type { Greeting } from './greeting.ts'
