@@ -1,6 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import type { Content, Piece } from '../oci/content.ts'
 import { createBuffers } from './buffers.ts'
+import { watchDeparture } from './departure.ts'
 import type { Kernel } from './kernel.ts'
 import { plainDescriptor, sendByKernel } from './send-by-kernel.ts'
 import { sendByReading } from './send-by-reading.ts'
@@ -52,11 +53,7 @@ export function createSend(kernel: Kernel | undefined, patience = usualPatience)
   }
 
   return async ({ response, content, piece, first, last }, onSent) => {
-    const gone = Promise.withResolvers<never>()
-    gone.promise.catch(() => {})
-    const onClose = () => gone.reject(new ClientGone())
-    if (response.closed) onClose()
-    response.once('close', onClose)
+    const departure = watchDeparture(response)
     response.setTimeout(patience, () => response.destroy())
     let position = first
     const count = (bytes: number) => {
@@ -75,18 +72,19 @@ export function createSend(kernel: Kernel | undefined, patience = usualPatience)
             onSent: count,
           })
     try {
-      for (let next = piece; ; next = await Promise.race([content.next(position), gone.promise])) {
+      for (let next = piece; ; next = await departure.orGone(content.next(position))) {
         // Node does not tell those who wait to write that the connection is gone while the answer to
         // an earlier request is still being sent.
-        await Promise.race([sendPiece(next), gone.promise])
+        await departure.orGone(sendPiece(next))
         if (position > last) break
       }
     } catch (error) {
       response.destroy()
       if (error instanceof ClientGone) return false
       throw error
+    } finally {
+      departure.stop()
     }
-    response.off('close', onClose)
     response.end()
     return true
   }

@@ -2,7 +2,7 @@ import type { Digest } from './digest.ts'
 
 /**
  * The next bytes of a {@link Content}: a stretch of an open file up to `end` (exclusive), or the
- * bytes themselves.
+ * bytes themselves, which stay as they are until the next piece is asked for.
  */
 export type Piece =
   | { readonly kind: 'file'; readonly fd: number; readonly end: number }

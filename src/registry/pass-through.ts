@@ -1,3 +1,4 @@
+import { free } from '../oci/chunks.ts'
 import type { Content, Piece } from '../oci/content.ts'
 import type { Digest, Digester } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
@@ -27,9 +28,12 @@ export function createPassThrough({
   const leaving = new AbortController()
   let chunks: AsyncGenerator<Buffer, void, undefined> | undefined
   let held: Buffer | undefined
+  let handedOut: Buffer | undefined
 
-  /** The next chunk that may be handed out, and where it ends. */
+  /** The next chunk that may be handed out, and where it ends. The one before has been sent. */
   const advance = async (): Promise<{ bytes: Buffer; end: number }> => {
+    if (handedOut !== undefined) free([handedOut])
+    handedOut = undefined
     chunks ??= oneByOne({ ...source, size, from: digester.size, signal: leaving.signal })
     for (;;) {
       const next = await chunks.next()
@@ -39,7 +43,9 @@ export function createPassThrough({
       if (held !== undefined) digester.update(held)
       if (next.done ? ready === undefined || !isRight() : digester.size > size)
         throw mismatch(digest)
-      if (ready !== undefined) return { bytes: ready, end }
+      if (ready === undefined) continue
+      handedOut = ready
+      return { bytes: ready, end }
     }
   }
 

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
-import { readFile, rm } from 'node:fs/promises'
+import { rm } from 'node:fs/promises'
 import { after, afterEach, before, beforeEach, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { checkInvariants, eventually } from '../support/berth.ts'
-import { type Child, startChild } from '../support/child.ts'
+import { type Child, peakMemory, startChild } from '../support/child.ts'
 import { get } from '../support/client.ts'
 import { makeImage } from '../support/images.ts'
 import { type ScriptedUpstream, startScriptedUpstream } from '../support/scripted-upstream.ts'
@@ -64,7 +64,7 @@ test('a hundred clients of a cold blob are one request, and read it while it com
   gate.resolve()
   assertWhole(await Promise.all(pulls), blob.size)
   assert.deepEqual(asked(before, blob), [undefined])
-  t.diagnostic(`${clients} clients, 1 GET, memory at most ${await peakOf(berth)} MiB`)
+  t.diagnostic(`${clients} clients, 1 GET, memory at most ${await peakMemory(berth.pid)} MiB`)
 })
 
 test('a hundred clients, half of which want ranges and hang up, are one request (T9, L86, L94)', async (t) => {
@@ -120,7 +120,7 @@ test('memory stays within 256 MiB: a blob of 1 GiB, 200 clients while it comes a
     for (const part of parts)
       assert.deepEqual(part, { status: 206, received: wanted, complete: true, right: true })
     assertWhole(wholes, large.size)
-    const peak = await peakOf(berth)
+    const peak = await peakMemory(berth.pid)
     t.diagnostic(`${state}: memory at most ${peak} MiB`)
     assert.ok(peak <= 256, `${peak} MiB`)
   }
@@ -159,9 +159,3 @@ test('a hundred clients of a tag that is no longer fresh are one question (C82)'
   const asked = upstream.requests.slice(before).map(({ method, path }) => `${method} ${path}`)
   assert.deepEqual(asked, ['HEAD /v2/p/i/manifests/v1'])
 })
-
-/** The most memory a process has had at any time, in MiB. */
-async function peakOf({ pid }: Child): Promise<number> {
-  const status = await readFile(`/proc/${pid}/status`, 'utf8')
-  return Math.round(Number(/VmHWM:\s+(\d+) kB/.exec(status)?.[1]) / 1024)
-}

@@ -111,6 +111,12 @@ export async function startChild(options: StartOptions): Promise<Child> {
   }
 }
 
+/** The most memory a process has had at any time, in MiB. */
+export async function peakMemory(pid: number): Promise<number> {
+  const status = await readFile(`/proc/${pid}/status`, 'utf8')
+  return Math.round(Number(/VmHWM:\s+(\d+) kB/.exec(status)?.[1]) / 1024)
+}
+
 /** The program itself, below what runs it. */
 async function pidOf({ pid = 0 }: ChildProcess): Promise<number> {
   const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8').catch(() => '')
