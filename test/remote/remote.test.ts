@@ -14,6 +14,7 @@ const name = parseRepositoryName('team/app')
 const tag = 'v1' as Tag
 const image: Image = makeImage()
 const { digest } = image
+const whole = { digest, bytes: image.bytes, contentType: image.mediaType }
 const blob = randomBlob(1000)
 
 let upstream: ScriptedUpstream
@@ -42,7 +43,7 @@ function refused(code: RegistryError['code'], status: number, message = /./) {
 
 test('a manifest comes with its bytes, and the digest of them', async () => {
   for (const reference of [{ tag }, { digest }])
-    assert.deepEqual(await remote.manifest(name, reference), { digest, bytes: image.bytes })
+    assert.deepEqual(await remote.manifest(name, reference), whole)
 })
 
 test('every known type of manifest is asked for, whoever asks, and then anything', async () => {
@@ -125,7 +126,7 @@ test('where HEAD is refused, or tells no digest, the manifest is fetched', async
   for (const status of [405, 200]) {
     upstream.behave()
     upstream.on('HEAD', ({ head }) => head(status, { 'content-length': '0' }))
-    assert.deepEqual(await remote.resolve(name, tag), { digest, bytes: image.bytes })
+    assert.deepEqual(await remote.resolve(name, tag), whole)
   }
 })
 
