@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Auth, createAuth } from '../auth/auth.ts'
 import { hostsOf, type Loaded } from '../config/config.ts'
-import { createAdmin, createApi, type Listeners, listen, type Readiness } from '../http/http.ts'
+import { createApi, type Listeners, listen, listenAdmin, type Readiness } from '../http/http.ts'
 import { createRegistry, type UpstreamOptions } from '../registry/registry.ts'
 import {
   type BlobCache,
@@ -78,11 +78,7 @@ export async function serve(
   let stopping = false
   const readiness = () => readinessOf({ stopping, cache, upstreams, followed })
   const admin = await explain('admin', async () =>
-    listen({
-      ...binding(config.admin),
-      handler: await createAdmin({ readiness, telemetry }),
-      mostConnections: 256,
-    }),
+    listenAdmin({ ...binding(config.admin), readiness, telemetry }),
   )
   const handler = await createApi({ registry, auth, telemetry, sendfile: config.sendfile })
   const api = await explain('listen', () =>
@@ -90,7 +86,7 @@ export async function serve(
       ...binding(config.listen),
       handler,
       tls: toKeyPair(keyPair),
-      mostConnections: limits.connections,
+      maxConnections: limits.connections,
     }),
   ).catch(async (error: unknown) => {
     await admin.close(0)

@@ -1,4 +1,4 @@
-import { createAdmin, type Listeners, listen, type Readiness } from '../http/http.ts'
+import { type Listeners, listenAdmin, type Readiness } from '../http/http.ts'
 import { createCluster } from '../kubernetes/kubernetes.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import { createTrust, type TrustOptions, type TrustStatus } from '../trust/trust.ts'
@@ -40,15 +40,12 @@ export async function runTrust(options: Options): Promise<TrustService> {
   const { registries, mirrors, owner } = options.trust
   let stopping = false
   const admin = await explain('admin', async () =>
-    listen({
+    listenAdmin({
       hosts: [options.admin.host],
       port: options.admin.port,
-      handler: await createAdmin({
-        readiness: () => readinessOf(trust.status(), stopping),
-        status: () => ({ ...trust.status(), registries, mirrors, owner }),
-        telemetry,
-      }),
-      mostConnections: 64,
+      readiness: () => readinessOf(trust.status(), stopping),
+      status: () => ({ ...trust.status(), registries, mirrors, owner }),
+      telemetry,
     }),
   )
   const own =

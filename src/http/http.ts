@@ -3,6 +3,7 @@ import type { Auth } from '../auth/auth.ts'
 import type { Registry } from '../registry/registry.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import { loadKernel } from './kernel.ts'
+import { type Listeners, listen } from './listeners.ts'
 import { createProbes, type Readiness } from './probes.ts'
 import { createRoutes } from './routes.ts'
 import { createSend } from './send.ts'
@@ -33,14 +34,26 @@ export async function createApi({
 }
 
 type AdminOptions = {
+  readonly hosts: readonly string[]
+  readonly port: number
   readonly readiness: () => Readiness
   readonly telemetry: Telemetry
   readonly status?: () => object
 }
 
-/** Answers `/livez`, `/readyz`, `/metrics`, and `/status` where there is one. */
-export async function createAdmin(options: AdminOptions): Promise<RequestListener> {
+/**
+ * Serves `/livez`, `/readyz`, `/metrics`, and `/status` where there is one. Whoever holds all its
+ * connections, by silence or by taking nothing, keeps nobody from asking whether Berth lives.
+ */
+export async function listenAdmin({ hosts, port, ...options }: AdminOptions): Promise<Listeners> {
   const app = createProbes(options)
   await app.ready()
-  return app.routing
+  return listen({
+    hosts,
+    port,
+    handler: app.routing,
+    maxConnections: 128,
+    isServedBeyond: ({ url }) => url === '/livez' || url === '/readyz',
+    timeouts: { headers: 5000, request: 10_000, idle: 10_000 },
+  })
 }

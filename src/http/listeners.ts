@@ -35,15 +35,23 @@ type ListenersOptions = {
   readonly hosts: readonly string[]
   readonly port: number
   readonly tls?: TlsKeyPair | undefined
-  /** Connections at the same time; more are told to come again. */
-  readonly mostConnections: number
-  /** Instead of the usual ones. */
+  /**
+   * Connections at the same time. Beyond, idle ones are closed, the longest idle first; where none is,
+   * new ones get 503.
+   */
+  readonly maxConnections: number
+  /** Requests that are answered on connections beyond the limit too. */
+  readonly isServedBeyond?: (request: IncomingMessage) => boolean
+  /** Instead of the default ones. */
   readonly timeouts?: Partial<Timeouts>
 }
 
 /** In milliseconds. */
 type Timeouts = {
-  /** From a connection, or the first byte of a request, to the end of its headers. */
+  /**
+   * From a connection, or the first byte of a request, to the end of its headers; and for all of a
+   * TLS handshake.
+   */
   readonly headers: number
   /** To the end of its body, which nothing here takes. */
   readonly request: number
@@ -53,8 +61,8 @@ type Timeouts = {
   readonly idle: number
 }
 
-const usualTimeouts = {
-  headers: 15_000,
+const defaultTimeouts = {
+  headers: 10_000,
   request: 60_000,
   keepAlive: 75_000,
   idle: 300_000,
@@ -63,14 +71,17 @@ const usualTimeouts = {
 const lingering = 1000
 /** Silence after which a half-closed connection is probed, in milliseconds. */
 const halfClosedProbe = 5000
-/** Connections beyond the limit that are told so; yet more are dropped by the system. */
-const mostSurplus = 512
-/** In bytes: a hopeless Authorization header must get its 401. */
-const longestHeaders = 64 * 1024
+/** Connections beyond the limit that get 503; yet more are closed at once. */
+const maxSurplus = 256
+/**
+ * In bytes: an Authorization header of 16 kB must get its 401, and what comes slowly is kept for each
+ * connection.
+ */
+const maxHeaderSize = 24 * 1024
 
 export async function listen(options: ListenersOptions): Promise<Listeners> {
-  const sockets = new Set<Socket>()
-  const connections = createConnections(options.mostConnections)
+  const { maxConnections, isServedBeyond = () => false } = options
+  const connections = createConnections({ maxConnections, maxSurplus })
   const pipeline = createPipeline()
   let draining = false
 
@@ -85,19 +96,14 @@ export async function listen(options: ListenersOptions): Promise<Listeners> {
     response.once('close', () => {
       if (draining) connections.closeIdle()
     })
-    if (connections.isSurplus(socket)) answerSurplus(response)
+    if (connections.isSurplus(socket) && !isServedBeyond(request)) answerSurplus(response)
     else options.handler(request, response)
   }
 
   const servers = options.hosts.map(() => createServer(handler, options))
   for (const server of servers) {
-    server.maxConnections = options.mostConnections + mostSurplus
-    server.on('connection', (socket: Socket) => {
-      sockets.add(socket)
-      socket.once('close', () => sockets.delete(socket))
-    })
-    // What carries requests is not the socket that was accepted where TLS is in between.
-    server.on(options.tls === undefined ? 'connection' : 'secureConnection', connections.add)
+    server.on('connection', connections.accept)
+    if (options.tls !== undefined) server.on('secureConnection', connections.secure)
     server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {
       if (connections.isAnswering(socket)) socket.destroy()
       else answerClientError(error, socket)
@@ -136,9 +142,7 @@ export async function listen(options: ListenersOptions): Promise<Listeners> {
     },
     close: async (deadline) => {
       draining = true
-      const timer = setTimeout(() => {
-        for (const socket of sockets) socket.destroy()
-      }, deadline)
+      const timer = setTimeout(connections.destroyAll, deadline)
       await Promise.all(servers.map(closeServer))
       clearTimeout(timer)
     },
@@ -149,12 +153,12 @@ function createServer(
   handler: RequestListener,
   { tls, timeouts }: ListenersOptions,
 ): Server | HttpsServer {
-  const { headers, request, keepAlive, idle } = { ...usualTimeouts, ...timeouts }
+  const { headers, request, keepAlive, idle } = { ...defaultTimeouts, ...timeouts }
   const limits = {
     headersTimeout: headers,
     requestTimeout: request,
     keepAliveTimeout: keepAlive,
-    maxHeaderSize: longestHeaders,
+    maxHeaderSize,
     connectionsCheckingInterval: Math.min(5000, headers),
     // Whether there is one is looked at with all other requests, and answered as they are.
     requireHostHeader: false,
@@ -163,7 +167,7 @@ function createServer(
   const server =
     tls === undefined
       ? createHttpServer(limits, handler)
-      : createHttpsServer({ ...limits, ...contextOf(tls) }, handler)
+      : createHttpsServer({ ...limits, handshakeTimeout: headers, ...contextOf(tls) }, handler)
   server.timeout = idle
   // Node does not notice that a half-open TLS connection was reset.
   if (tls === undefined) answerHalfClosed(server)

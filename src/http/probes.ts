@@ -27,6 +27,10 @@ export function createProbes({
   const app = fastify({ logger: false })
   app.setErrorHandler((error, _request, reply) => void sendError(reply, error))
 
+  app.get('/', (_request, reply) =>
+    reply.type('text/plain').send(status === undefined ? index : `${index}${statusLine}`),
+  )
+
   // Only whether the process answers: a restart mends neither an upstream nor a disk.
   app.get('/livez', (_request, reply) => reply.type('text/plain').send('ok\n'))
 
@@ -42,3 +46,11 @@ export function createProbes({
   )
   return app
 }
+
+const index = `Berth: probes and metrics. The registry itself listens elsewhere.
+
+/livez    whether the process answers
+/readyz   whether it takes requests, and what troubles its parts
+/metrics  metrics for Prometheus
+`
+const statusLine = '/status   what it keeps up to date\n'

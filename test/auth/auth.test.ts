@@ -153,7 +153,7 @@ suite('many wrong logins at once (A103)', () => {
   })
 })
 
-suite('many right logins at once (A210)', () => {
+suite('many right logins at once (R210)', () => {
   const herd = (auth: Auth, count: number, headerOf: (at: number) => string) =>
     Promise.all(Array.from({ length: count }, (_, at) => auth.authenticate(headerOf(at))))
 

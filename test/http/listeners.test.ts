@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import type { RequestListener } from 'node:http'
-import { createServer } from 'node:net'
+import { connect, createServer, type Socket } from 'node:net'
 import { after, afterEach, before, suite, test } from 'node:test'
 import { connect as connectTls } from 'node:tls'
 import { type Listeners, listen } from '../../src/http/http.ts'
@@ -28,7 +28,7 @@ async function start(
   handler: RequestListener,
   options: StartOptions = {},
 ): Promise<{ readonly listeners: Listeners; readonly url: string }> {
-  const usual = { hosts: ['127.0.0.1'], port: 0, mostConnections: 100 }
+  const usual = { hosts: ['127.0.0.1'], port: 0, maxConnections: 100 }
   const listeners = await listen({ ...usual, ...options, handler })
   started.push(listeners)
   const scheme = options.tls === undefined ? 'http' : 'https'
@@ -37,6 +37,16 @@ async function start(
 
 const sayOk: RequestListener = (_request, response) => {
   response.writeHead(200, { 'content-length': 2 }).end('ok')
+}
+
+function createCounter() {
+  let counted = 0
+  return {
+    add: () => {
+      counted += 1
+    },
+    count: () => counted,
+  }
 }
 
 /** The code of the error in an answer of the specification's shape. */
@@ -49,9 +59,17 @@ for (const scheme of ['http', 'https'] as const) {
   const tls = () => (scheme === 'https' ? { tls: pair } : {})
 
   suite(`over ${scheme}`, () => {
-    test('connections beyond the limit are told to come again, the others go on (L92)', async () => {
-      const { url } = await start(sayOk, { ...tls(), mostConnections: 2 })
+    test('connections beyond the limit get 503 while all others wait for answers (L92)', async () => {
+      const [asked, gate] = [createCounter(), Promise.withResolvers<void>()]
+      const handler: RequestListener = async (request, response) => {
+        asked.add()
+        await gate.promise
+        sayOk(request, response)
+      }
+      const { url } = await start(handler, { ...tls(), maxConnections: 2 })
       const first = [await connectRaw(url), await connectRaw(url)]
+      for (const { ask } of first) ask('GET / HTTP/1.1', 'Host: x')
+      await eventually('both are being answered', () => asked.count() === 2)
       const surplus = await connectRaw(url)
       surplus.ask('GET / HTTP/1.1', 'Host: x')
       const { status, headers, body } = await surplus.reply()
@@ -60,19 +78,65 @@ for (const scheme of ['http', 'https'] as const) {
       assert.equal(headers['connection'], 'close')
       assert.equal(codeIn(body), 'UNAVAILABLE')
       await surplus.closed
-      for (const connection of first) {
-        connection.ask('GET / HTTP/1.1', 'Host: x')
-        assert.equal((await connection.reply()).status, 200)
-        connection.socket.destroy()
-        await connection.closed
+      gate.resolve()
+      for (const connection of first) assert.equal((await connection.reply()).status, 200)
+      const next = await connectRaw(url)
+      next.ask('GET / HTTP/1.1', 'Host: x')
+      assert.equal((await next.reply()).status, 200)
+      for (const { socket } of [...first, next]) socket.destroy()
+    })
+
+    test('silent connections give way to new ones, the oldest first (R208)', async () => {
+      const { url } = await start(sayOk, { ...tls(), maxConnections: 3 })
+      const { port, hostname } = new URL(url)
+      const silent: Socket[] = []
+      for (let at = 0; at < 10; at += 1) {
+        const socket = connect(Number(port), hostname)
+        socket.on('error', () => {})
+        await once(socket, 'connect')
+        silent.push(socket)
       }
-      await eventually('there is room again', async () => {
-        const next = await connectRaw(url)
-        next.ask('GET / HTTP/1.1', 'Host: x')
-        const reply = await next.reply()
-        next.socket.destroy()
-        return reply.status === 200
-      })
+      const client = await connectRaw(url)
+      client.ask('GET / HTTP/1.1', 'Host: x')
+      assert.equal((await client.reply()).status, 200)
+      const isClosed = () => silent.map((socket) => socket.closed)
+      await eventually('the oldest are closed', () => isClosed().filter(Boolean).length === 8)
+      assert.deepEqual(isClosed().slice(8), [false, false])
+      for (const socket of [...silent, client.socket]) socket.destroy()
+    })
+
+    test('connections that are silent are closed after the time for headers (R208)', async () => {
+      const { url } = await start(sayOk, { ...tls(), timeouts: { headers: 200 } })
+      const { port, hostname } = new URL(url)
+      const silent = connect(Number(port), hostname).on('error', () => {})
+      silent.resume()
+      const began = performance.now()
+      await once(silent, 'close')
+      assert.ok(performance.now() - began < 20_000)
+    })
+
+    test('what is asked of a full service and served beyond its limit is answered (R208)', async () => {
+      const asked = createCounter()
+      const handler: RequestListener = (request, response) => {
+        if (request.url === '/livez') return sayOk(request, response)
+        asked.add()
+        response.writeHead(200, { 'content-length': 100 }).write('begun')
+      }
+      const isServedBeyond = ({ url }: { url?: string | undefined }) => url === '/livez'
+      const { url } = await start(handler, { ...tls(), maxConnections: 2, isServedBeyond })
+      const slow = [await connectRaw(url), await connectRaw(url)]
+      for (const { ask } of slow) ask('GET /metrics HTTP/1.1', 'Host: x')
+      await eventually('both are being answered', () => asked.count() === 2)
+      for (const [path, status] of [
+        ['/livez', 200],
+        ['/metrics', 503],
+      ] as const) {
+        const probe = await connectRaw(url)
+        probe.ask(`GET ${path} HTTP/1.1`, 'Host: x')
+        assert.equal((await probe.reply()).status, status)
+        probe.socket.destroy()
+      }
+      for (const { socket } of slow) socket.destroy()
     })
 
     test('whoever is asked to stop closes at once what is idle, and nothing else (K162)', async () => {
@@ -280,7 +344,7 @@ for (const scheme of ['http', 'https'] as const) {
       assert.ok(!seen.includes('/smuggled'))
     })
 
-    test('a connection whose answers wait is not read any further (C201)', async () => {
+    test('a connection whose answers wait is not read any further (R201)', async () => {
       const answers: (() => void)[] = []
       const gate = Promise.withResolvers<void>()
       const { url } = await start(async (request, response) => {
@@ -303,7 +367,7 @@ for (const scheme of ['http', 'https'] as const) {
       for (const connection of [client, other]) connection.socket.destroy()
     })
 
-    test('a connection that brings hundreds of requests in one read is closed (C201)', async () => {
+    test('a connection that brings hundreds of requests in one read is closed (R201)', async () => {
       let asked = 0
       const { url } = await start(() => {
         asked += 1

@@ -72,7 +72,7 @@ for (const way of ways) {
         handler,
         hosts: ['127.0.0.1'],
         port: 0,
-        mostConnections: 100,
+        maxConnections: 100,
         tls: way.isPlain ? undefined : pair,
       })
       const scheme = way.isPlain ? 'http' : 'https'

@@ -299,18 +299,18 @@ suite('more than anybody needs', () => {
   })
 
   test('in one header does not get to what it is compared with', async () => {
-    const long = 'x'.repeat(50_000)
-    const zeros = '0'.repeat(50_000)
+    const long = 'x'.repeat(20_000)
+    const zeros = '0'.repeat(20_000)
     const path = `/v2/${name}/blobs/${image.blobs[0]?.digest}`
     await pullImage(berth, name, image)
     for (const header of [
       `Range: bytes=${zeros}-`,
-      `Range: bytes=-${'9'.repeat(50_000)}`,
-      `Range: ${'bytes=0-0,'.repeat(5000)}`,
+      `Range: bytes=-${'9'.repeat(20_000)}`,
+      `Range: ${'bytes=0-0,'.repeat(2000)}`,
       `If-None-Match: ${long}`,
-      `If-None-Match: ${'"a",'.repeat(10_000)}`,
+      `If-None-Match: ${'"a",'.repeat(5000)}`,
       `If-Range: ${long}`,
-      `Accept: ${'a/b,'.repeat(10_000)}`,
+      `Accept: ${'a/b,'.repeat(5000)}`,
       `User-Agent: ${long}`,
     ]) {
       const { status, body } = await askRaw(`GET ${path} HTTP/1.1`, 'Host: b', header)
@@ -320,7 +320,7 @@ suite('more than anybody needs', () => {
     const { status } = await askRaw(
       `GET ${path} HTTP/1.1`,
       'Host: b',
-      `Range: bytes=${'9'.repeat(50_000)}-`,
+      `Range: bytes=${'9'.repeat(20_000)}-`,
     )
     assert.equal(status, 416)
     for (const line of berth.logs()) assert.ok(JSON.stringify(line).length < 2000)
