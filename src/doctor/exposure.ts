@@ -56,7 +56,9 @@ export function recommend(found: Circumstances): {
 const reasons = {
   iptables:
     '127.0.0.1 does not lead to NodePorts here (--iptables-localhost-nodeports, route_localnet)',
-  nftables: 'kube-proxy of nftables does not lead 127.0.0.1 to NodePorts',
+  // KEP-6032; a rule of before stays in force after a restart alone (kubernetes#142183).
+  nftables:
+    'kube-proxy in nftables mode forwards 127.0.0.1 to NodePorts only from Kubernetes 1.37 on, with the feature gate KubeProxyNFTablesLocalhostNodePorts and --nodeport-addresses=primary,localhost (delete its nftables table, or reboot the node, when they are set on a node that ran without them)',
   ipvs: 'kube-proxy of IPVS does not lead 127.0.0.1 to NodePorts',
   cilium: 'Cilium does not lead 127.0.0.1 to NodePorts here',
   unknown: '127.0.0.1 does not answer, and how the node leads to services cannot be seen',

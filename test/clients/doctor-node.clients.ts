@@ -22,7 +22,11 @@ createServer((request, response) => {
 type Verdict = {
   readonly ok: boolean
   readonly exposure?: string
-  readonly findings: readonly { readonly step: string; readonly message: string }[]
+  readonly findings: readonly {
+    readonly step: string
+    readonly message: string
+    readonly advice?: string
+  }[]
 }
 
 /** `berth doctor node` in a network of its own that these commands have set up. */
@@ -74,6 +78,8 @@ suite('berth doctor node, by what the network of a node shows', () => {
     assert.match(messagesOf(verdict, 'services')[0] ?? '', /^nftables: there is a table kube-proxy/)
     assert.equal(verdict.ok, false)
     assert.equal(verdict.exposure, 'mirror')
+    const { advice = '' } = verdict.findings.find(({ step }) => step === 'pull') ?? {}
+    assert.match(advice, /1\.37.*KubeProxyNFTablesLocalhostNodePorts.*primary,localhost/)
   })
 
   test('iptables with route_localnet: nothing answers, and a NodePort would', async (t) => {
