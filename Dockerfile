@@ -29,14 +29,10 @@ RUN mkdir -p /image/opt/berth /image/usr/local/bin /image/usr/share/berth /image
  && chmod 755 /image/usr/local/bin/berth
 
 FROM ${RUNTIME_IMAGE}
-ARG VERSION=
-ARG REVISION=
-ARG SOURCE=
+# Version, revision and source are labels that `npm run image` and the release add.
 LABEL org.opencontainers.image.title="Berth" \
       org.opencontainers.image.description="In-cluster container registry: pulls through, verified, cached" \
-      org.opencontainers.image.version="${VERSION}" \
-      org.opencontainers.image.revision="${REVISION}" \
-      org.opencontainers.image.source="${SOURCE}"
+      org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /image/opt /opt
 COPY --from=build /image/usr /usr
 # Where storage is if nothing else is configured, so that `--read-only` with a volume there is enough.

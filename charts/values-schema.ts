@@ -27,6 +27,15 @@ const labels = { type: 'object', additionalProperties: text }
 const list = { type: 'array' }
 const maps = { type: 'array', items: map }
 
+const monitor = object({
+  enabled: yesOrNo,
+  interval,
+  scrapeTimeout: either({ const: '' }, interval),
+  labels,
+  relabelings: maps,
+  metricRelabelings: maps,
+})
+
 /** A line of htpasswd; nothing but bcrypt, so that no password in clear gets in by mistake. */
 const bcrypt = '[^:\\s]+:\\$2[aby]\\$[0-9]{2}\\$[./A-Za-z0-9]{53}'
 
@@ -83,7 +92,7 @@ export function valuesSchema(): Schema {
       }),
       exposure: object({
         mode: { enum: ['nodePort', 'hostPort', 'hostNetwork', 'mirror', 'service'] },
-        port: { ...port, minimum: 1024, not: { enum: [9026, 9027] } },
+        port: { ...port, minimum: 1024 },
         hostNetwork: object({ adminHost: { enum: ['127.0.0.1', '0.0.0.0'] } }),
         mirror: object({ hosts: texts, ipFamily: { enum: ['IPv4', 'IPv6'] } }),
       }),
@@ -96,12 +105,7 @@ export function valuesSchema(): Schema {
         loadBalancerSourceRanges: texts,
       }),
       image: object({
-        // Berth cannot be pulled from Berth: it would have to run first.
-        repository: {
-          type: 'string',
-          minLength: 1,
-          not: { pattern: '^(localhost|127\\.[0-9.]+|\\[::1\\])(:[0-9]+)?/' },
-        },
+        repository: text,
         tag: text,
         digest: either({ const: '' }, { type: 'string', pattern: '^sha256:[a-f0-9]{64}$' }),
         pullPolicy: { enum: ['Always', 'IfNotPresent', 'Never'] },
@@ -183,15 +187,16 @@ export function valuesSchema(): Schema {
         affinity: map,
         priorityClassName: text,
         resources: map,
+        workloadAnnotations: labels,
         podAnnotations: labels,
         podLabels: labels,
         extraArgs: texts,
       }),
       localRegistryHosting: object({ enabled: yesOrNo, help: text }),
       metrics: object({
-        serviceMonitor: object({ enabled: yesOrNo, interval, labels }),
-        podMonitor: object({ enabled: yesOrNo, interval, labels }),
-        prometheusRule: object({ enabled: yesOrNo, labels, runbookBase: text }),
+        serviceMonitor: monitor,
+        podMonitor: monitor,
+        prometheusRule: object({ enabled: yesOrNo, labels, runbookBase: maybeUrl }),
         dashboard: object({
           enabled: yesOrNo,
           namespace: maybeName,
@@ -222,6 +227,8 @@ export function valuesSchema(): Schema {
       nodeSelector: labels,
       tolerations: maps,
       affinity: map,
+      revisionHistoryLimit: count,
+      workloadAnnotations: labels,
       podAnnotations: labels,
       podLabels: labels,
       commonLabels: labels,
@@ -234,10 +241,11 @@ export function valuesSchema(): Schema {
       extraObjects: list,
       tests: object({
         enabled: yesOrNo,
-        doctor: object({ enabled: yesOrNo, nodes: names, mostNodes: count }),
+        doctor: object({ enabled: yesOrNo, nodes: names, maxNodes: count }),
       }),
       nameOverride: text,
       fullnameOverride: text,
+      namespaceOverride: maybeName,
       // What Helm gives to a chart that is another one's part.
       global: map,
     }),
@@ -261,10 +269,11 @@ const impossible = [
     then: valueIs(['exposure', 'mode'], { const: 'service' }),
   },
   {
-    $comment: 'a DaemonSet has as many pods as there are nodes',
-    if: valueIs(['autoscaling', 'enabled'], { const: true }),
+    $comment:
+      'API servers give out NodePorts of this range only, unless they are told of another one',
+    if: valueIs(['exposure', 'mode'], { enum: ['nodePort', 'mirror'] }),
     // biome-ignore lint/suspicious/noThenProperty: it is a keyword of JSON Schema
-    then: valueIs(['kind'], { not: { const: 'DaemonSet' } }),
+    then: valueIs(['exposure', 'port'], { minimum: 30_000, maximum: 32_767 }),
   },
 ]
 

@@ -4,11 +4,14 @@ import { join } from 'node:path'
 import { suite, test } from 'node:test'
 import { parse, stringify } from 'yaml'
 import { createMetrics } from '../../src/telemetry/metrics.ts'
-import { chart, find, matrix, render } from '../support/chart.ts'
+import { chart, find, matrix, render, threeValues } from '../support/chart.ts'
 import { ownDirectory } from '../support/directory.ts'
 import { attempt, run } from '../support/programs.ts'
 
 const file = join(chart, 'files/alerts.yaml')
+const { home } = parse(await readFile(join(chart, 'Chart.yaml'), 'utf8'))
+/** Absolute: Alertmanager's messages are read elsewhere. */
+const runbook = `${home}/blob/main/charts/berth/README.md`
 const { groups } = parse(await readFile(file, 'utf8'))
 const rules: readonly Rule[] = groups[0].rules
 
@@ -159,7 +162,7 @@ suite('each alert', () => {
       assert.ok(['critical', 'warning'].includes(labels.severity), alert)
       assert.ok(annotations['summary'], alert)
       assert.ok(annotations['description'], alert)
-      assert.equal(annotations['runbook_url'], `README.md#${alert.toLowerCase()}`)
+      assert.equal(annotations['runbook_url'], `${runbook}#${alert.toLowerCase()}`)
       const section = new RegExp(`^### ${alert}\\n\\n(.+)`, 'm').exec(readme)
       assert.ok((section?.[1] ?? '').length > 40, `nothing is said of ${alert}`)
     }
@@ -173,8 +176,14 @@ suite('each alert', () => {
     const { spec } = find(await render(matrix['all that watches'] ?? {}), 'PrometheusRule')
     assert.deepEqual(
       spec.groups,
-      JSON.parse(JSON.stringify(groups).replaceAll('README.md#', 'https://example.com/runbook#')),
+      JSON.parse(JSON.stringify(groups).replaceAll(runbook, 'https://example.com/runbook')),
     )
+  })
+
+  test("leads to the project's own runbook where no other is named", async () => {
+    const values = { ...threeValues, metrics: { prometheusRule: { enabled: true } } }
+    const { spec } = find(await render(values), 'PrometheusRule')
+    assert.deepEqual(spec.groups, groups)
   })
 })
 

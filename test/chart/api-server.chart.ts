@@ -89,7 +89,8 @@ suite('a Kubernetes API', () => {
         notes,
         /principal:\/\/iam\.googleapis\.com\/projects\/123\/locations\/global\/workloadIdentityPools\/cluster\/subject\/system:serviceaccount:images:berth\n/,
       )
-      assert.match(notes, /kube-proxy nftables +no +127\.0\.0\.1 /)
+      assert.match(notes, /kube-proxy nftables +from 1\.37\* +127\.0\.0\.1 /)
+      assert.match(notes, /gate KubeProxyNFTablesLocalhostNodePorts/)
     })
 
     test('the names that images keep with mirror, and that the namespace has to allow it', async () => {
@@ -99,9 +100,25 @@ suite('a Kubernetes API', () => {
       assert.match(notes, /pod-security\.kubernetes\.io\/enforce=privileged/)
     })
 
+    test('why nodes are not tested in a namespace that admits no such pods, and what to set', async () => {
+      const values = { ...threeValues, tests: { doctor: { nodes: ['one'] } } }
+      const words = ['install', 'berth', chart, '--dry-run=server', '--namespace']
+      const environment = { KUBECONFIG: api.kubeconfig }
+      for (const program of helms) {
+        const { output } = await helm([...words, 'strict'], values, program, environment)
+        assert.doesNotMatch(output, /name: berth-doctor-/)
+        const said = output.match(
+          /enforces pod-security level restricted.*tests\.doctor\.enabled=false/g,
+        )
+        assert.equal(said?.length, 2, 'in the notes, and where `helm test` runs')
+        const open = await helm([...words, 'images'], values, program, environment)
+        assert.match(open.output, /name: berth-doctor-/)
+      }
+    })
+
     test('nothing of secrets where everybody may pull', async () => {
       const notes = await notesOf(matrix['everybody may pull'] ?? {})
-      assert.doesNotMatch(notes, /[sS]ecret/)
+      assert.doesNotMatch(notes, /pull-secret|"imagePullSecrets"/)
     })
   })
 
@@ -138,6 +155,42 @@ suite('a Kubernetes API', () => {
       const { status, output } = await helm(words, kept, 'helm3', environment)
       assert.equal(status, 0, `${name}: ${output}`)
     }
+  })
+
+  suite('takes the port of before back when it has refused another one', () => {
+    for (const program of helms)
+      test(`by ${program}, and no pod was restarted`, { timeout: 240_000 }, async (t) => {
+        const environment = { KUBECONFIG: api.kubeconfig }
+        const inImages = ['--namespace', 'images']
+        const words = ['service', 'nodeport', 'other', '--tcp=80', '--node-port=30031', ...inImages]
+        await api.kubectl(['create', ...words])
+        t.after(async () => {
+          await api.kubectl(['delete', 'service', 'other', ...inImages])
+          await helm(['uninstall', 'berth', ...inImages], undefined, program, environment)
+        })
+        const upgrade = (exposure: object) =>
+          helm(
+            ['upgrade', '--install', 'berth', chart, ...inImages],
+            { ...threeValues, exposure },
+            program,
+            environment,
+          )
+        const template = () =>
+          api.kubectl(['get', 'deployment', 'berth', ...inImages, '-o=jsonpath={.spec.template}'])
+        for (const mode of ['nodePort', 'mirror']) {
+          const first = await upgrade({ mode })
+          assert.equal(first.status, 0, first.output)
+          const before = await template()
+          const refused = await upgrade({ mode, port: 30031 })
+          assert.notEqual(refused.status, 0)
+          assert.match(refused.output, /provided port is already allocated/)
+          for (const port of [30026, 30033, 30026]) {
+            const { status, output } = await upgrade({ mode, port })
+            assert.equal(status, 0, output)
+            assert.equal(await template(), before)
+          }
+        }
+      })
   })
 
   suite('has nothing of it when it was uninstalled', () => {

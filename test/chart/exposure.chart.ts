@@ -105,17 +105,45 @@ suite('who listens where', { concurrency: 2 }, () => {
     }
   })
 
-  test('another port is another port everywhere', async () => {
-    const text = JSON.stringify(
-      await render({
-        ...threeValues,
-        exposure: { mode: 'mirror', port: 30027 },
-        pullSecret: { namespaces: ['default'], username: 'a', password: 'b' },
-        localRegistryHosting: { enabled: true },
-        tests: { doctor: { nodes: ['one'] } },
-      }),
+  test('another port is another port everywhere outside of pods', async () => {
+    const manifests = await render({
+      ...threeValues,
+      exposure: { mode: 'mirror', port: 30027 },
+      pullSecret: { namespaces: ['default'], username: 'a', password: 'b' },
+      localRegistryHosting: { enabled: true },
+      tests: { doctor: { nodes: ['one'] } },
+    })
+    const others = manifests.filter(
+      ({ kind, metadata }) => kind !== 'Deployment' && metadata.name !== 'berth',
     )
-    assert.doesNotMatch(text, /30026/)
+    assert.doesNotMatch(JSON.stringify(others), /30026/)
+    const [port] = find(manifests, 'Service', 'berth').spec.ports
+    assert.deepEqual([port.port, port.targetPort, port.nodePort], [30027, 'registry', 30027])
+  })
+
+  test('another NodePort restarts no pod, and so empties no cache', async () => {
+    for (const mode of ['nodePort', 'mirror', 'service'])
+      for (const kind of ['Deployment', 'DaemonSet']) {
+        const [before, after] = await Promise.all(
+          [30026, 30027].map((port) => render({ ...threeValues, kind, exposure: { mode, port } })),
+        )
+        const workload = (manifests: readonly Manifest[] = []) => find(manifests, kind, 'berth')
+        assert.deepEqual(workload(after), workload(before), mode)
+      }
+  })
+
+  test('pods listen where the Service looks, whatever the port is', async () => {
+    for (const mode of ['nodePort', 'hostPort', 'mirror', 'service', 'hostNetwork']) {
+      const port = 30_028
+      const manifests = await render({ ...threeValues, exposure: { mode, port } })
+      const listen = String(configOf(manifests)['listen'])
+      const kind = mode.startsWith('host') ? 'DaemonSet' : 'Deployment'
+      const [container] = podOf(find(manifests, kind, 'berth')).containers
+      const registry = container.ports.find(({ name }: { name: string }) => name === 'registry')
+      if (mode === 'hostNetwork') assert.equal(registry, undefined)
+      else assert.equal(listen, `:${registry.containerPort}`)
+      if (mode === 'hostPort') assert.equal(registry.hostPort, port)
+    }
   })
 })
 
@@ -124,7 +152,7 @@ suite('what a node asks of the network', () => {
     const manifests = await render(
       matrix['an Ingress with certificates of our own authority'] ?? {},
     )
-    const { spec } = find(manifests, 'NetworkPolicy')
+    const { spec } = find(manifests, 'NetworkPolicy', 'berth')
     const [registry, admin] = spec.ingress
     assert.deepEqual(registry, { ports: [{ port: 'registry', protocol: 'TCP' }] })
     assert.deepEqual(admin.ports, [{ port: 'admin', protocol: 'TCP' }])
@@ -132,9 +160,38 @@ suite('what a node asks of the network', () => {
       namespaceSelector: { matchLabels: { name: 'monitoring' } },
     })
     assert.deepEqual(spec.policyTypes, ['Ingress', 'Egress'])
+    const agent = find(manifests, 'NetworkPolicy', 'berth-trust').spec
+    assert.deepEqual(agent.ingress, [
+      {
+        ports: admin.ports,
+        from: [{ namespaceSelector: { matchLabels: { name: 'monitoring' } } }],
+      },
+    ])
     const tester = find(manifests, 'Pod', 'berth-test')
     for (const [key, value] of Object.entries(admin.from[0].podSelector.matchLabels))
       assert.equal(tester.metadata.labels?.[key], value, 'helm test passes, too')
+  })
+
+  test('is all that other pods reach: probes and metrics are closed without being asked for', async () => {
+    const { spec } = find(await render(threeValues), 'NetworkPolicy')
+    assert.deepEqual(spec.policyTypes, ['Ingress'])
+    assert.deepEqual(spec.ingress[0], { ports: [{ port: 'registry', protocol: 'TCP' }] })
+    const [tester, ...more] = spec.ingress[1].from
+    assert.equal(tester.podSelector.matchLabels['app.kubernetes.io/component'], 'test')
+    assert.deepEqual(more, [])
+  })
+
+  test('lets Prometheus in where it is told to scrape', async () => {
+    const { spec } = find(await render(matrix['all that watches'] ?? {}), 'NetworkPolicy')
+    assert.deepEqual(spec.ingress[1].from.at(-1), {
+      namespaceSelector: {},
+      podSelector: { matchLabels: { 'app.kubernetes.io/name': 'prometheus' } },
+    })
+  })
+
+  test('meets no policy in the network of the host, where none applies', async () => {
+    const manifests = await render({ ...threeValues, exposure: { mode: 'hostNetwork' } })
+    assert.ok(!manifests.some(({ kind }) => kind === 'NetworkPolicy'))
   })
 
   test('comes in while a pod goes: it stays longer than requests may take (K161)', async () => {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { cp, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { suite, test } from 'node:test'
+import { parse } from 'yaml'
 import { valuesSchema } from '../../charts/values-schema.ts'
 import { chart, helmHome, helms, lint, matrix, template } from '../support/chart.ts'
 import { ownDirectory } from '../support/directory.ts'
@@ -43,6 +44,28 @@ test('a package of it has all that it needs, and not what it is written from', a
 test('the schema of the values is what `npm run chart:schema` writes', async () => {
   const committed: unknown = JSON.parse(await readFile(join(chart, 'values.schema.json'), 'utf8'))
   assert.deepEqual(committed, JSON.parse(JSON.stringify(valuesSchema())))
+})
+
+test('every value is described', async () => {
+  const readme = await readFile(join(chart, 'README.md'), 'utf8')
+  const rows = readme.split('\n').filter((line) => /^\| [\w.[\]]+ \| \w+ \| /.test(line))
+  assert.ok(rows.length > 130, `${rows.length} values`)
+  assert.deepEqual(
+    rows.filter((row) => row.endsWith('|  |')),
+    [],
+  )
+})
+
+test('the chart says whose it is, as package.json does', async () => {
+  const about = parse(await readFile(join(chart, 'Chart.yaml'), 'utf8'))
+  const project = new URL('../../package.json', import.meta.url)
+  const { homepage, license, version } = JSON.parse(await readFile(project, 'utf8'))
+  assert.equal(about.home, homepage)
+  assert.deepEqual(about.sources, [homepage])
+  assert.equal(about.annotations['artifacthub.io/license'], license)
+  assert.deepEqual([about.version, about.appVersion], [version, version])
+  const [, icon = ''] = /^data:image\/svg\+xml;base64,(.+)$/.exec(about.icon) ?? []
+  assert.match(Buffer.from(icon, 'base64').toString(), /^<svg [\s\S]*<\/svg>$/)
 })
 
 test("the chart's README is what `npm run chart:readme` writes", async (t) => {

@@ -146,6 +146,7 @@ suite('who Berth is to upstreams', { concurrency: 2 }, () => {
 
   test("EKS Pod Identity needs nothing but the account's name", async () => {
     const manifests = await render({
+      image: threeValues.image,
       upstream: 'https://registry.example.com',
       aws: { podIdentity: true, region: 'eu-west-1' },
       htpasswd: { existingSecret: 'users' },
@@ -285,7 +286,10 @@ test('a rollout has one pod more, never one less', async () => {
 
 test('what is extra is there', async () => {
   const manifests = await render(matrix['all that is extra'] ?? {})
-  const { metadata, spec } = find(manifests, 'Deployment').spec.template
+  const deployment = find(manifests, 'Deployment')
+  assert.deepEqual(deployment.metadata.annotations, { owner: 'platform' })
+  assert.equal(deployment.spec.revisionHistoryLimit, 1)
+  const { metadata, spec } = deployment.spec.template
   assert.equal(metadata.labels.app, 'berth')
   assert.equal(metadata.labels.team, 'platform')
   assert.equal(metadata.annotations.note, 'here')
@@ -300,6 +304,30 @@ test('what is extra is there', async () => {
   find(manifests, 'ConfigMap', 'berth-text')
   for (const { metadata } of manifests.filter(({ kind }) => kind === 'Service'))
     assert.equal(metadata.labels?.['team'], 'platform')
+})
+
+test('the first probe comes when Berth listens: no start leaves a warning', async () => {
+  const manifests = await render(matrix['mirror'] ?? {})
+  const [berth] = podOf(manifests).containers
+  assert.equal(berth.startupProbe.initialDelaySeconds, 2)
+  const [agent] = find(manifests, 'DaemonSet', 'berth-trust').spec.template.spec.containers
+  assert.equal(agent.readinessProbe.initialDelaySeconds, 2)
+})
+
+test('all of it is in another namespace, if that is asked for', async () => {
+  for (const [name, values] of Object.entries(matrix)) {
+    const manifests = await render({ ...values, namespaceOverride: 'elsewhere' })
+    const elsewhere = ['kube-public', 'monitoring', 'default']
+    for (const { kind, metadata } of manifests) {
+      if (metadata.name === 'berth-more' || metadata.name === 'berth-text') continue
+      const { namespace = '' } = metadata
+      assert.ok(
+        namespace === 'elsewhere' || elsewhere.includes(namespace),
+        `${name}: ${kind} ${metadata.name} is in ${namespace}`,
+      )
+    }
+    assert.doesNotMatch(JSON.stringify(manifests), /berth\.images|namespace=images/, name)
+  }
 })
 
 suite('what Helm tests', () => {

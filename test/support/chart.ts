@@ -34,8 +34,12 @@ process.once('exit', () => rmSync(helmHome, { recursive: true, force: true }))
 /** Helm that was built by itself takes itself for one of an old Kubernetes. */
 const kubeVersion = ['--kube-version', '1.34.0']
 
-/** The three values that an installation needs. */
+/** Where Berth's image is said to be, as there is no default. */
+const image = { repository: 'registry.example.com/berth' }
+
+/** The values that an installation needs: an image, and three. */
 export const threeValues = {
+  image,
   upstream: 'https://us-central1-docker.pkg.dev',
   google: {
     workloadIdentityProvider:
@@ -50,6 +54,7 @@ export const user = `alice:$2y$10$${'abcdefghij.ABCDEFGHIJ/0123456789'.repeat(2)
 export const matrix: Readonly<Record<string, Values>> = {
   'three values': threeValues,
   'everybody may pull': {
+    image,
     upstream: 'https://registry-1.docker.io',
     config: { auth: { anonymous: 'pull' } },
   },
@@ -132,7 +137,14 @@ export const matrix: Readonly<Record<string, Values>> = {
   'all that watches': {
     ...threeValues,
     metrics: {
-      serviceMonitor: { enabled: true, interval: '15s', labels: { release: 'prometheus' } },
+      serviceMonitor: {
+        enabled: true,
+        interval: '15s',
+        scrapeTimeout: '10s',
+        labels: { release: 'prometheus' },
+        relabelings: [{ sourceLabels: ['__meta_kubernetes_pod_node_name'], targetLabel: 'node' }],
+        metricRelabelings: [{ regex: 'nodejs_.*', sourceLabels: ['__name__'], action: 'drop' }],
+      },
       prometheusRule: { enabled: true, runbookBase: 'https://example.com/runbook' },
       dashboard: { enabled: true, namespace: 'monitoring', annotations: { folder: 'Images' } },
     },
@@ -151,16 +163,19 @@ export const matrix: Readonly<Record<string, Values>> = {
     affinity: { nodeAffinity: {} },
   },
   "Amazon's identity": {
+    image,
     upstream: 'https://123456789012.dkr.ecr.eu-west-1.amazonaws.com',
     aws: { roleArn: 'arn:aws:iam::123456789012:role/berth' },
     htpasswd: { lines: [user] },
   },
   "Azure's identity": {
+    image,
     upstream: 'https://ours.azurecr.io',
     azure: { clientId: 'f0000000-0000-0000-0000-000000000000', tenantId: 'tenant' },
     htpasswd: { lines: `${user}\n` },
   },
   "Google's identity on GKE": {
+    image,
     upstream: 'https://europe-docker.pkg.dev',
     google: { gkeServiceAccount: 'puller@project.iam.gserviceaccount.com' },
     htpasswd: { existingSecret: 'users', key: 'auth' },
@@ -176,6 +191,8 @@ export const matrix: Readonly<Record<string, Values>> = {
     commonLabels: { team: 'platform' },
     podLabels: { app: 'berth' },
     podAnnotations: { note: 'here' },
+    workloadAnnotations: { owner: 'platform' },
+    revisionHistoryLimit: 1,
     imagePullSecrets: ['own'],
     image: { repository: 'registry.example.com/berth', digest: `sha256:${'a'.repeat(64)}` },
     extraEnv: [{ name: 'HTTPS_PROXY', value: 'http://proxy:3128' }],
@@ -187,7 +204,7 @@ export const matrix: Readonly<Record<string, Values>> = {
       'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: "{{ .Release.Name }}-text"}',
     ],
     updateStrategy: { type: 'Recreate' },
-    tests: { doctor: { nodes: ['one', 'two', 'three'], mostNodes: 2 } },
+    tests: { doctor: { nodes: ['one', 'two', 'three'], maxNodes: 2 } },
     config: {
       log: { level: 'warn' },
       shutdown: { delay: '1s' },

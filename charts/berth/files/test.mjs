@@ -1,5 +1,7 @@
 // What `helm test` runs: the registry answers as one, asks for a login or not, and says that it is ready.
-const { REGISTRY = '', READYZ = '' } = process.env
+const { REGISTRY = '', READYZ = '', NOTE = '' } = process.env
+
+if (NOTE !== '') console.log(`note: ${NOTE}`)
 
 async function ask(url, statuses) {
   const reply = await fetch(url, { signal: AbortSignal.timeout(10_000) })

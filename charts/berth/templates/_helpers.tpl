@@ -14,6 +14,10 @@
 {{- end -}}
 {{- end }}
 
+{{- define "berth.namespace" -}}
+{{ default .Release.Namespace .Values.namespaceOverride }}
+{{- end }}
+
 {{- define "berth.serviceAccountName" -}}
 {{- if .Values.serviceAccount.create -}}
 {{ default (include "berth.fullname" .) .Values.serviceAccount.name }}
@@ -22,6 +26,7 @@
 {{- end -}}
 {{- end }}
 
+{{/* No default: a name that nobody publishes, or that somebody else does, would be worse than none. */}}
 {{- define "berth.image" -}}
 {{ .Values.image.repository }}{{ if .Values.image.digest }}@{{ .Values.image.digest }}{{ else }}:{{ default .Chart.AppVersion .Values.image.tag }}{{ end }}
 {{- end }}
@@ -36,6 +41,19 @@ app.kubernetes.io/component: registry
 app.kubernetes.io/name: {{ include "berth.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: trust
+{{- end }}
+
+{{/* Peers that may read metrics. Prometheus' operator labels its pods so. */}}
+{{- define "berth.monitoringPeers" -}}
+{{- $metrics := .Values.metrics -}}
+{{- if .Values.networkPolicy.monitoringFrom -}}
+{{ toYaml .Values.networkPolicy.monitoringFrom }}
+{{- else if or $metrics.serviceMonitor.enabled $metrics.podMonitor.enabled -}}
+- namespaceSelector: {}
+  podSelector:
+    matchLabels:
+      app.kubernetes.io/name: prometheus
+{{- end -}}
 {{- end }}
 
 {{- define "berth.testSelector" -}}
@@ -64,6 +82,21 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- end }}
 
+{{/*
+The level of Pod Security that the namespace enforces, where pods that need the node are refused. Nothing where that is
+not known: without a cluster, or without the right to read the namespace.
+*/}}
+{{- define "berth.podSecurity" -}}
+{{- $namespace := lookup "v1" "Namespace" "" (include "berth.namespace" .) | default dict -}}
+{{- $labels := dig "metadata" "labels" (dict) $namespace | default dict -}}
+{{- $level := get $labels "pod-security.kubernetes.io/enforce" -}}
+{{- if has $level (list "baseline" "restricted") }}{{ $level }}{{ end -}}
+{{- end }}
+
+{{- define "berth.doctorNote" -}}
+nodes are not tested, as the namespace {{ include "berth.namespace" . }} enforces pod-security level {{ include "berth.podSecurity" . }} and the doctor's pods read files of nodes: run `kubectl label namespace {{ include "berth.namespace" . }} --overwrite pod-security.kubernetes.io/enforce=privileged` and upgrade the release, or run `berth doctor node` on a node, or set tests.doctor.enabled=false
+{{- end }}
+
 {{/* What follows from several values at once. Yes is "true", no is nothing. */}}
 
 {{- define "berth.kind" -}}
@@ -74,6 +107,14 @@ DaemonSet
 {{- else -}}
 Deployment
 {{- end -}}
+{{- end }}
+
+{{/*
+What Berth listens on. The same in each pod network, whatever nodes call it: another NodePort then restarts no pod and
+empties no cache, and pods listen where the Service looks, also after an upgrade that was refused.
+*/}}
+{{- define "berth.containerPort" -}}
+{{ ternary .Values.exposure.port 30026 (eq .Values.exposure.mode "hostNetwork") }}
 {{- end }}
 
 {{- define "berth.isHostNetwork" -}}
@@ -114,7 +155,7 @@ Deployment
 {{- if and (eq .Values.exposure.mode "service") .Values.ingress.enabled -}}
 {{ .Values.ingress.host }}
 {{- else if eq .Values.exposure.mode "service" -}}
-{{ include "berth.fullname" . }}.{{ .Release.Namespace }}.svc:{{ .Values.exposure.port }}
+{{ include "berth.fullname" . }}.{{ include "berth.namespace" . }}.svc:{{ .Values.exposure.port }}
 {{- else -}}
 localhost:{{ .Values.exposure.port }}
 {{- end -}}
@@ -249,7 +290,7 @@ are two.
 {{- if not (hasKey $shutdown $key) }}{{ $_ := set $shutdown $key $value }}{{ end -}}
 {{- end -}}
 {{- $chosen := dict "upstreams" $upstreams "auth" $auth "storage" $storage "shutdown" $shutdown -}}
-{{- $_ := set $chosen "listen" (printf "%s:%d" (ternary "localhost" "" (eq .Values.exposure.mode "hostNetwork")) (int .Values.exposure.port)) -}}
+{{- $_ := set $chosen "listen" (printf "%s:%d" (ternary "localhost" "" (eq .Values.exposure.mode "hostNetwork")) (include "berth.containerPort" . | int)) -}}
 {{- $_ := set $chosen "admin" (printf "%s:9026" (ternary .Values.exposure.hostNetwork.adminHost "" (eq .Values.exposure.mode "hostNetwork"))) -}}
 {{- if .Values.tls.enabled -}}
 {{- $_ := set $chosen "tls" (dict "certificate" "/etc/berth/tls/tls.crt" "key" "/etc/berth/tls/tls.key") -}}

@@ -10,6 +10,14 @@ set instead.
 {{- $users := include "berth.hasUsers" . -}}
 {{- $anonymous := eq (default "none" $config.auth.anonymous) "pull" -}}
 
+{{- if not $v.image.repository -}}
+{{- fail "image.repository is not set, and no image of Berth is published: build it and bring it to the nodes by `npm run image -- --load nodes` (then image.repository=localhost/berth and image.pullPolicy=Never), or push it to a registry that nodes can pull from without Berth by `npm run image -- --push REGISTRY/berth` (then image.repository=REGISTRY/berth)" -}}
+{{- end -}}
+{{- if regexMatch `^(localhost:[0-9]+|127\.[0-9.]+(:[0-9]+)?|\[::1\](:[0-9]+)?)/` $v.image.repository -}}
+{{- fail (printf "image.repository: %s is Berth itself, which cannot pull its own image before it runs: use another registry, or images that are on the nodes (`npm run image -- --load nodes`)" $v.image.repository) -}}
+{{- end -}}
+{{- include "berth.refuseWithoutEffect" . -}}
+
 {{- if and (ne $mode "hostNetwork") (not $users) (not $anonymous) -}}
 {{- fail "whoever reaches the registry could pull what its credentials can: set htpasswd.existingSecret or htpasswd.lines, or config.auth.anonymous: pull if everybody may" -}}
 {{- end -}}
@@ -69,9 +77,6 @@ set instead.
 {{- if and $v.ingress.enabled (not $v.ingress.host) -}}
 {{- fail "ingress.host is missing" -}}
 {{- end -}}
-{{- if and $v.networkPolicy.enabled (eq $mode "hostNetwork") -}}
-{{- fail "networkPolicy.enabled: no NetworkPolicy applies to pods in the node's network (exposure.mode: hostNetwork)" -}}
-{{- end -}}
 {{- if and $v.metrics.serviceMonitor.enabled $v.metrics.podMonitor.enabled -}}
 {{- fail "metrics.serviceMonitor and metrics.podMonitor would both scrape the same pods: enable one" -}}
 {{- end -}}
@@ -88,7 +93,7 @@ set instead.
 {{- end -}}
 {{- end -}}
 {{- if and $v.autoscaling.enabled (eq $kind "DaemonSet") -}}
-{{- fail "autoscaling.enabled: a DaemonSet has as many pods as there are nodes" -}}
+{{- fail "autoscaling.enabled: a DaemonSet has as many pods as there are nodes: set kind: Deployment, or autoscaling.enabled: false" -}}
 {{- end -}}
 {{- $size := int64 (include "berth.bytes" (include "berth.volumeSize" .)) -}}
 {{- if $v.storage.cacheLimit -}}

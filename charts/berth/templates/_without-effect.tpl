@@ -1,0 +1,57 @@
+{{/*
+Values that have no effect with the others: whoever sets them expects one. What has an `enabled` of its own may be
+prepared while it is off.
+*/}}
+{{- define "berth.refuseWithoutEffect" -}}
+{{- $v := .Values -}}
+{{- $mode := $v.exposure.mode -}}
+{{- $types := list -}}
+{{- range (include "berth.config" . | fromYaml).upstreams -}}
+{{- $types = append $types (default "anonymous" (default dict .credentials).type) -}}
+{{- end -}}
+
+{{- $identities := dict
+  "google.workloadIdentityProvider" (list "google" $v.google.workloadIdentityProvider)
+  "google.gkeServiceAccount" (list "google" $v.google.gkeServiceAccount)
+  "aws.roleArn" (list "aws" $v.aws.roleArn)
+  "aws.podIdentity" (list "aws" $v.aws.podIdentity)
+  "azure.clientId" (list "azure" $v.azure.clientId)
+-}}
+{{- range $value, $pair := $identities -}}
+{{- if and (last $pair) (not (has (first $pair) $types)) -}}
+{{- fail (printf "%s has no effect: no upstream has credentials of type %s; set upstream, or credentials: {type: %s} of one under config.upstreams" $value (first $pair) (first $pair)) -}}
+{{- end -}}
+{{- end -}}
+{{- if and $v.aws.region (not (has "aws" $types)) -}}
+{{- fail "aws.region has no effect without aws.roleArn or aws.podIdentity" -}}
+{{- end -}}
+{{- if and $v.aws.region $v.upstreamCredentials -}}
+{{- fail "aws.region has no effect beside upstreamCredentials: set upstreamCredentials.region" -}}
+{{- end -}}
+{{- if and $v.azure.tenantId (not $v.azure.clientId) -}}
+{{- fail "azure.tenantId has no effect without azure.clientId" -}}
+{{- end -}}
+
+{{- $secret := $v.pullSecret -}}
+{{- if and (not $secret.namespaces) (or $secret.username $secret.password $secret.dockerconfigjson $secret.servers) -}}
+{{- fail "pullSecret has no effect without pullSecret.namespaces: list the namespaces that get the secret" -}}
+{{- end -}}
+{{- if and $v.serviceAccount.annotations (not $v.serviceAccount.create) -}}
+{{- fail "serviceAccount.annotations has no effect with serviceAccount.create: false: annotate the account itself" -}}
+{{- end -}}
+{{- if and $v.exposure.mirror.hosts (ne $mode "mirror") -}}
+{{- fail (printf "exposure.mirror.hosts has no effect with exposure.mode: %s: set exposure.mode: mirror" $mode) -}}
+{{- end -}}
+{{- if and (ne $v.exposure.hostNetwork.adminHost "127.0.0.1") (ne $mode "hostNetwork") -}}
+{{- fail (printf "exposure.hostNetwork.adminHost has no effect with exposure.mode: %s" $mode) -}}
+{{- end -}}
+{{- if and $v.service.loadBalancerSourceRanges (ne $v.service.type "LoadBalancer") -}}
+{{- fail "service.loadBalancerSourceRanges has no effect without service.type: LoadBalancer" -}}
+{{- end -}}
+{{- if and (ne $v.service.externalTrafficPolicy "Cluster") (not (has $mode (list "nodePort" "mirror"))) (ne $v.service.type "LoadBalancer") -}}
+{{- fail (printf "service.externalTrafficPolicy has no effect with exposure.mode: %s, which has no NodePort" $mode) -}}
+{{- end -}}
+{{- if and $v.storage.medium $v.persistence.enabled -}}
+{{- fail "storage.medium has no effect with persistence.enabled: the cache is on the volume" -}}
+{{- end -}}
+{{- end }}

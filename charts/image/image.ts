@@ -1,0 +1,134 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { Command, Option } from 'commander'
+import { archive, build, findTool, push, type Tool, tools } from './builders.ts'
+import { load, places } from './loaders.ts'
+import { ImageError, run, succeeds } from './run.ts'
+
+type Options = {
+  readonly tool?: Tool
+  readonly name?: string
+  readonly platform?: string
+  readonly buildImage?: string
+  readonly runtimeImage?: string
+  readonly push?: string
+  readonly archive?: string
+  readonly load: readonly string[]
+  readonly context?: string
+  readonly socket?: string
+  readonly helperImage: string
+}
+
+const context = fileURLToPath(new URL('../../', import.meta.url))
+
+// What `npm run image` does.
+await new Command('npm run image --')
+  .description("Build Berth's own image, and bring it to where it is run")
+  .addOption(
+    new Option('--tool <tool>', 'what builds it; default: the first that works').choices(tools),
+  )
+  .option('--name <name:tag>', 'what it is called here; default: localhost/berth:VERSION')
+  .option('--platform <os/arch>', 'default: that of this machine')
+  .option('--build-image <image>', 'with Node 24 and npm; default: see the Dockerfile')
+  .option('--runtime-image <image>', 'with glibc and libstdc++; default: see the Dockerfile')
+  .option('--push <repository[:tag]>', 'push it there as well')
+  .option('--archive <file>', 'write it to a file as well, for `ctr -n k8s.io images import`')
+  .option('--load <where>', `${places.join(', ')}, or kind:CLUSTER; may be repeated`, collect, [])
+  .option('--context <name>', "kubectl's, for --load nodes")
+  .option('--socket <path>', "containerd's, for --load containerd and nodes, where it is not found")
+  .option(
+    '--helper-image <image>',
+    'what the pods of --load nodes run: it needs sh, sleep and chroot',
+    'docker.io/library/busybox:stable',
+  )
+  .addHelpText('after', examples())
+  .action(makeImage)
+  .parseAsync()
+  .catch((error: unknown) => {
+    if (!(error instanceof ImageError)) throw error
+    process.stderr.write(`npm run image: ${error.message}\n`)
+    process.exitCode = 1
+  })
+
+async function makeImage(options: Options): Promise<void> {
+  const { version, homepage } = JSON.parse(await readFile(join(context, 'package.json'), 'utf8'))
+  const name = options.name ?? `localhost/berth:${version}`
+  const tool = options.tool ?? (await findTool())
+  await build({
+    tool,
+    name,
+    context,
+    platform: options.platform,
+    labels: await labelsOf(version, homepage),
+    buildArguments: { BUILD_IMAGE: options.buildImage, RUNTIME_IMAGE: options.runtimeImage },
+  })
+  process.stdout.write(`${tool} built ${name}\n`)
+  if (options.push !== undefined) {
+    const target = /:[^/]+$/.test(options.push) ? options.push : `${options.push}:${version}`
+    await push(tool, name, target)
+    process.stdout.write(`pushed ${target}\n`)
+  }
+  if (options.archive === undefined && options.load.length === 0) return
+  await withArchive({ tool, name, file: options.archive }, async (file) => {
+    for (const place of options.load) {
+      // Where it was built it is already.
+      if (place === tool) continue
+      const { socket, helperImage } = options
+      await load(place, { name, file }, { context: options.context, socket, helperImage })
+      process.stdout.write(`loaded ${name}: ${place}\n`)
+    }
+  })
+}
+
+/** Only what is known: an empty label says less than none. */
+async function labelsOf(
+  version: string,
+  source: string,
+): Promise<Readonly<Record<string, string>>> {
+  const git = ['git', '-C', context, 'rev-parse', 'HEAD']
+  const revision = (await succeeds(git)) ? (await run(git, { quiet: true })).trim() : undefined
+  const prefix = 'org.opencontainers.image'
+  return {
+    [`${prefix}.version`]: version,
+    [`${prefix}.source`]: source,
+    ...(revision !== undefined && { [`${prefix}.revision`]: revision }),
+  }
+}
+
+type Written = { readonly tool: Tool; readonly name: string; readonly file: string | undefined }
+
+/** The file that was asked for stays; another one lives as long as it is used. */
+async function withArchive(
+  { tool, name, file }: Written,
+  use: (file: string) => Promise<void>,
+): Promise<void> {
+  const directory = await mkdtemp(join(tmpdir(), 'berth-image-'))
+  const path = file === undefined ? join(directory, 'berth.tar') : resolve(file)
+  try {
+    await rm(path, { force: true })
+    await archive(tool, name, path)
+    if (file !== undefined) process.stdout.write(`wrote ${path}\n`)
+    await use(path)
+  } finally {
+    await rm(directory, { recursive: true, force: true })
+  }
+}
+
+function collect(value: string, before: readonly string[]): readonly string[] {
+  return [...before, value]
+}
+
+function examples(): string {
+  return `
+Nodes cannot pull Berth's own image through Berth. With --load nodes they need no registry: a DaemonSet
+copies it to each of them, by the containerd that it has, and is removed.
+
+Examples:
+  npm run image                                           localhost/berth:VERSION, here
+  npm run image -- --load kind                            and in the nodes of the cluster "kind"
+  npm run image -- --load nodes                           and on all nodes of kubectl's cluster
+  npm run image -- --archive berth.tar                    for ctr -n k8s.io images import berth.tar
+  npm run image -- --push us-docker.pkg.dev/PROJECT/REPO/berth`
+}
