@@ -15,15 +15,24 @@ const refusalLife = 2000
 const failureLife = 1000
 /** How long a stale tag is served before the upstream is asked again, in milliseconds. */
 const staleLife = 5000
+/**
+ * How long clients wait for an upstream's answer where a stale one can be served, in milliseconds; not
+ * at all for a repository whose last answer took longer. A kubelet waits behind them.
+ */
+const maxWait = 1500
+/** Repositories that are remembered to be slow, and for how long, in milliseconds. */
+const maxSlow = 1000
+const slowLife = 60_000
 
 /** What is known of a tag. Times in milliseconds on the monotonic clock. */
+type Known = {
+  readonly kind: 'digest'
+  readonly digest: Digest
+  readonly rightAt: number
+  readonly warning?: string
+}
 type State =
-  | {
-      readonly kind: 'digest'
-      readonly digest: Digest
-      readonly rightAt: number
-      readonly warning?: string
-    }
+  | Known
   | { readonly kind: 'absent' }
   | { readonly kind: 'refused'; readonly error: RegistryError }
 
@@ -67,14 +76,19 @@ type TagsOptions = {
 type Context = { readonly name: RepositoryName; readonly tag: Tag; fetched: boolean }
 
 /**
- * Fresh within the time to live; then the upstream is asked, by one request for all who want the
- * tag, for the digest if it is known and for the manifest if it is not. It says the same: fresh
- * again. Another: the manifest is taken in before the tag moves, so that a tag that is served can
- * be pulled. 404: gone. A refusal: passed on. It cannot be asked: the old one serves as long as it
- * may, with a warning.
+ * 1. Fresh within the time to live.
+ * 2. Then the upstream is asked, by one request for all who want the tag, for the digest if it is
+ *    known and for the manifest if it is not. It says the same: fresh again. Another: the manifest is
+ *    taken in before the tag moves, so that a tag that is served can be pulled.
+ * 3. An upstream that is slow is waited for as long as it may take; clients get the old digest
+ *    meanwhile, as long as that may serve.
+ * 4. It cannot be asked: the old one serves as long as it may, with a warning.
+ * 5. 404 and 403 are the newest knowledge of a tag: the old digest is forgotten, on disk too, so that
+ *    an upstream that goes down later does not bring it back.
  */
 export function createTags({ policy, remote, links, has, take, onStale }: TagsOptions): Tags {
   const isImmutable = policy.immutable.length === 0 ? () => false : picomatch([...policy.immutable])
+  const slow = new LRUCache<RepositoryName, true>({ ...bounded(maxSlow), ttl: slowLife })
 
   const states = new LRUCache<string, State, Context>({
     ...bounded(mostTags),
@@ -82,39 +96,47 @@ export function createTags({ policy, remote, links, has, take, onStale }: TagsOp
     noDeleteOnStaleGet: true,
     ignoreFetchAbort: true,
     fetchMethod: async (_key, stale, { options, context }) => {
-      const last = stale?.kind === 'digest' ? stale : await fromDisk(context)
-      const state = await next(context, last)
+      const began = performance.now()
+      const state = await next(context, await lastOf(stale, context))
+      if (performance.now() - began < maxWait) slow.delete(context.name)
       options.ttl = lifeOf(state, context.tag)
       return state
     },
   })
 
-  const fromDisk = async ({
-    name,
-    tag,
-  }: Context): Promise<(State & { kind: 'digest' }) | undefined> => {
+  /** The disk is asked only where memory knows nothing: it may not know of an absence or a refusal. */
+  const lastOf = async (
+    state: State | undefined,
+    { name, tag }: Context,
+  ): Promise<Known | undefined> => {
+    if (state !== undefined) return state.kind === 'digest' ? state : undefined
     const link = await links.tag(name, tag).catch(() => undefined)
     return link && { kind: 'digest', digest: link.digest, rightAt: performance.now() - link.age }
   }
 
-  const next = async (
-    context: Context,
-    last: (State & { kind: 'digest' }) | undefined,
-  ): Promise<State> => {
+  const forget = ({ name, tag }: Context): Promise<void> =>
+    links.removeTag(name, tag).catch(() => {})
+
+  const next = async (context: Context, last: Known | undefined): Promise<State> => {
     const { name, tag } = context
     if (last !== undefined && isImmutable(tag) && (await has(name, last.digest))) return last
     try {
       const answer =
         last === undefined ? await remote.manifest(name, { tag }) : await remote.resolve(name, tag)
       if (answer === undefined) {
-        await links.removeTag(name, tag).catch(() => {})
+        await forget(context)
         return { kind: 'absent' }
       }
       const digest = await takeIn(context, answer, last?.digest)
       await links.setTag(name, tag, digest).catch(() => {})
       return { kind: 'digest', digest, rightAt: performance.now() }
     } catch (error) {
-      return withoutUpstream(context, last, error)
+      if (!isRegistryError(error)) throw error
+      if (error.code === 'DENIED') await forget(context)
+      const stale = error.code === 'DENIED' ? undefined : staleOf(last, error)
+      if (stale === undefined) return { kind: 'refused', error }
+      onStale(name, tag, error)
+      return stale
     }
   }
 
@@ -141,23 +163,26 @@ export function createTags({ policy, remote, links, has, take, onStale }: TagsOp
     return answer
   }
 
-  const withoutUpstream = (
-    { name, tag }: Context,
-    last: (State & { kind: 'digest' }) | undefined,
-    error: unknown,
-  ): State => {
-    if (!isRegistryError(error)) throw error
-    const age = last === undefined ? Number.POSITIVE_INFINITY : performance.now() - last.rightAt
-    if (last === undefined || error.code === 'DENIED' || age > policy.staleIfError)
-      return { kind: 'refused', error }
-    onStale(name, tag, error)
-    const { digest, rightAt } = last
-    return {
-      kind: 'digest',
-      digest,
-      rightAt,
-      warning: `this tag was last checked ${Math.round(age / 1000)} s ago: ${error.message}`,
-    }
+  /** What serves instead of an answer, if anything may. */
+  const staleOf = (last: Known | undefined, { message }: RegistryError): Known | undefined => {
+    if (last === undefined) return undefined
+    const age = performance.now() - last.rightAt
+    if (age > policy.staleIfError) return undefined
+    const warning = `this tag was last checked ${Math.round(age / 1000)} s ago: ${message}`
+    return { ...last, warning }
+  }
+
+  /** What serves while the upstream takes its time, if anything may. */
+  const meanwhile = async (context: Context, isFirst: boolean): Promise<Known | undefined> => {
+    const { name, tag } = context
+    slow.set(name, true)
+    const last = await lastOf(states.peek(keyOf(name, tag), { allowStale: true }), context)
+    const error = new RegistryError('UNAVAILABLE', {
+      message: `${remote.origin} has not answered yet`,
+    })
+    const stale = staleOf(last, error)
+    if (stale !== undefined && isFirst) onStale(name, tag, error)
+    return stale
   }
 
   const lifeOf = (state: State, tag: Tag): number => {
@@ -177,16 +202,37 @@ export function createTags({ policy, remote, links, has, take, onStale }: TagsOp
     resolve: async (name, tag) => {
       const key = keyOf(name, tag)
       const fresh = states.get(key)
+      if (fresh !== undefined) return resolved(fresh, 'fresh')
       const context: Context = { name, tag, fetched: false }
       const status: LRUCache.Status<string, State, Context> = {}
-      const state = fresh ?? (await states.fetch(key, { context, status }))
-      if (state === undefined || state.kind === 'absent') return undefined
-      if (state.kind === 'refused') throw state.error
-      const { digest, warning } = state
-      if (warning !== undefined) return { digest, warning, how: 'stale' }
-      if (fresh !== undefined) return { digest, how: 'fresh' }
-      if (status.fetch === 'inflight') return { digest, how: 'joined' }
-      return { digest, how: context.fetched ? 'fetched' : 'asked' }
+      const asking = states.fetch(key, { context, status })
+      const isFirst = status.fetch !== 'inflight'
+      const answered = await within(slow.has(name) ? 0 : maxWait, asking)
+      const state = answered ?? (await meanwhile(context, isFirst)) ?? (await asking)
+      if (!isFirst) return resolved(state, 'joined')
+      return resolved(state, context.fetched ? 'fetched' : 'asked')
     },
+  }
+}
+
+function resolved(state: State | undefined, how: ResolvedTag['how']): ResolvedTag | undefined {
+  if (state === undefined || state.kind === 'absent') return undefined
+  if (state.kind === 'refused') throw state.error
+  const { digest, warning } = state
+  return warning === undefined ? { digest, how } : { digest, warning, how: 'stale' }
+}
+
+/** Undefined when it takes longer, in milliseconds; it goes on then. */
+async function within<Result>(
+  milliseconds: number,
+  work: Promise<Result>,
+): Promise<Result | undefined> {
+  work.catch(() => {})
+  const late = Promise.withResolvers<undefined>()
+  const timer = setTimeout(late.resolve, milliseconds, undefined)
+  try {
+    return await Promise.race([work, late.promise])
+  } finally {
+    clearTimeout(timer)
   }
 }

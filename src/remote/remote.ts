@@ -65,8 +65,7 @@ export interface Remote {
   trouble(): string | undefined
   manifest(name: RepositoryName, reference: Reference): Promise<RemoteManifest | undefined>
   /**
-   * The digest of a tag, without its manifest if the upstream can do that. For those who know an older
-   * answer: an upstream that asks for quiet is not waited for.
+   * The digest of a tag, without its manifest if the upstream can do that.
    */
   resolve(name: RepositoryName, tag: Tag): Promise<Digest | RemoteManifest | undefined>
   blob(
@@ -180,14 +179,13 @@ export function createRemote(options: RemoteOptions): Remote {
     base.host === hubHost && !name.includes('/') ? `library/${name}` : name
   const pathOf = (name: RepositoryName) => `/v2/${repositoryOf(name)}`
 
-  const manifest = async (name: RepositoryName, reference: Reference, patient = true) => {
+  const manifest = async (name: RepositoryName, reference: Reference) => {
     const path = `${pathOf(name)}/manifests/${formatReference(reference)}`
     const answer = await questions.ask({
       method: 'GET',
       path,
       repository: repositoryOf(name),
       headers: { accept: manifestTypes },
-      patient,
     })
     if (!isFound(answer, base.origin)) return undefined
     return verifiedManifest(answer, reference, base.origin)
@@ -251,18 +249,17 @@ export function createRemote(options: RemoteOptions): Remote {
           path,
           repository: repositoryOf(name),
           headers: { accept: manifestTypes },
-          patient: false,
         })
         .catch((error: unknown) => {
           if (isRegistryError(error, 'DENIED')) return undefined
           throw error
         })
-      if (answer === undefined) return manifest(name, { tag }, false)
+      if (answer === undefined) return manifest(name, { tag })
       answer.drop()
       if (answer.status === 404) return undefined
       const digest = answer.header('docker-content-digest')
       // Some registries refuse HEAD, or leave out the digest.
-      if (answer.status !== 200 || digest === undefined) return manifest(name, { tag }, false)
+      if (answer.status !== 200 || digest === undefined) return manifest(name, { tag })
       if (!isDigest(digest)) throw wrongDigest(base.origin, formatReference({ tag }))
       return digest
     },

@@ -156,12 +156,11 @@ test('an answer that is neither is a fault of the upstream', async () => {
   await assert.rejects(remote.manifest(name, { tag }), refused('NAME_INVALID', 400))
 })
 
-test('a 429 is waited out by those who can wait, who then ask one after the other (U46)', async () => {
+test('a 429 is waited out, and then one asks after the other (U46)', async () => {
   upstream.on(line, failing(429, { 'retry-after': '1' }), 3)
   const count = await counting(async () => {
     const patient = Array.from({ length: 5 }, () => remote.manifest(name, { tag }))
     await eventually('the upstream asks for quiet', () => remote.trouble() !== undefined)
-    await assert.rejects(remote.resolve(name, tag), refused('UNAVAILABLE', 503, /429/))
     for (const manifest of await Promise.all(patient)) assert.equal(manifest?.digest, image.digest)
   })
   assert.equal(count, 5 + 3)

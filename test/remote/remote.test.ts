@@ -7,7 +7,7 @@ import { parseRepositoryName, type Tag } from '../../src/oci/reference.ts'
 import type { Remote, RemoteBlob } from '../../src/remote/remote.ts'
 import { eventually } from '../support/berth.ts'
 import { type Image, makeImage, randomBlob } from '../support/images.ts'
-import { openRemote, readAll, shortTimeouts } from '../support/remotes.ts'
+import { openRemote, readAll } from '../support/remotes.ts'
 import { type ScriptedUpstream, startScriptedUpstream } from '../support/scripted-upstream.ts'
 
 const name = parseRepositoryName('team/app')
@@ -241,14 +241,4 @@ test('names go where they were meant to go, below the path of the upstream', asy
   )
   assert.equal(below.origin, upstream.url)
   await below.close()
-})
-
-test('who knows an older answer waits for a silent upstream for some seconds only', async () => {
-  const slow = openRemote({
-    url: upstream.url,
-    timeouts: { ...shortTimeouts, firstByte: 3_600_000 },
-  })
-  upstream.on('HEAD', () => {})
-  await assert.rejects(slow.resolve(name, tag), refused('UNAVAILABLE', 504, /no answer within/))
-  await slow.close()
 })
