@@ -4,12 +4,17 @@ import { ClientGone } from './stretch.ts'
 /** What the kernel does for us, on a socket and a file by their descriptors. */
 export interface Kernel {
   /**
-   * Bytes that went from the file to the socket; 0 at the file's end; undefined when the socket
-   * takes none now.
+   * Bytes that went from the file to the socket; 0 at the file's end; `would-block` when the socket
+   * takes none now; `refused` when the kernel does not do it, for this file or for this process.
    * @throws ClientGone when nobody takes any more, Error for all else.
    */
-  sendfile(socket: number, file: number, position: number, count: number): number | undefined
-  /** Whether the byte at `position` can be read without waiting for a disk. */
+  sendfile(
+    socket: number,
+    file: number,
+    position: number,
+    count: number,
+  ): number | 'would-block' | 'refused'
+  /** Whether the byte at `position` can certainly be read without waiting for a disk. */
   isResident(file: number, position: number): boolean
 }
 
@@ -17,7 +22,14 @@ const wouldBlock = 11
 /** EPIPE, ECONNRESET, ENOTCONN, ETIMEDOUT. */
 const connectionGone: readonly number[] = [32, 104, 107, 110]
 const notSupported = 95
+/** EPERM, EACCES, EINVAL, ENOSYS, EOPNOTSUPP: of a seccomp profile, or of a file system without it. */
+const refusals: readonly number[] = [1, 13, 22, 38, notSupported]
+/** RWF_NOWAIT */
 const noWait = 8
+/** TMPFS_MAGIC */
+const tmpfs = 0x01021994
+/** More than a `struct statfs` has on any architecture, in bytes. */
+const statfsSize = 256
 
 /**
  * sendfile(2) and preadv2(2) by FFI: Node has no call that moves a file to a socket without taking
@@ -47,6 +59,8 @@ function bind(): Kernel {
     'int64_t',
     'int',
   ])
+  const fstatfs = libc.func('int fstatfs(int file, void *result)')
+  const fileSystem = Buffer.alloc(statfsSize)
   const probe = { base: Buffer.alloc(1), length: 1 }
   const offset = [0]
 
@@ -56,15 +70,17 @@ function bind(): Kernel {
       const sent = Number(sendfile(socket, file, offset, count))
       if (sent >= 0) return sent
       const error = koffi.errno()
-      if (error === wouldBlock) return undefined
+      if (error === wouldBlock) return 'would-block'
+      if (refusals.includes(error)) return 'refused'
       if (connectionGone.includes(error)) throw new ClientGone()
       throw Object.assign(new Error(`sendfile failed with error ${error}`), { errno: error })
     },
     isResident: (file, position) => {
       if (preadv2(file, probe, 1, position, noWait) >= 0) return true
-      // A file system that does not know the question, such as tmpfs on old kernels, has no disk to
-      // wait for.
-      return koffi.errno() === notSupported
+      // NFS, FUSE and overlays do not know the question either, but have a disk to wait for: of those
+      // that do not (tmpfs on old kernels), tmpfs alone has none.
+      if (koffi.errno() !== notSupported) return false
+      return fstatfs(file, fileSystem) === 0 && fileSystem.readUInt32LE(0) === tmpfs
     },
   }
 }

@@ -71,7 +71,8 @@ function sendSome(
     return sendFromDisk(options, file, position, count)
   const sent = kernel.sendfile(descriptor, file, position, count)
   if (sent === 0) throw shortFile(position)
-  return sent ?? sendNudge(options, file, position, Math.min(nudge, count))
+  if (sent === 'refused') return sendFromDisk(options, file, position, count)
+  return sent === 'would-block' ? sendNudge(options, file, position, Math.min(nudge, count)) : sent
 }
 
 async function sendFromDisk(

@@ -116,6 +116,19 @@ test('a blob that breaks while the kernel sends it is cut short, verified again,
   assert.equal(await pullBlob(running, 'p/r', blob), 'hit')
 })
 
+for (const refusal of ['EPERM', 'ENOSYS', 'EINVAL']) {
+  test(`a kernel that refuses sendfile with ${refusal} is replaced by reading (issue 10, point 53)`, async () => {
+    const blob = newBlob(3 * mebibyte)
+    const running = await startChild({ config: config() })
+    child = running
+    await pullBlob(running, 'p/r', blob)
+    const fault = await inject(running, 'main', `sendfile:error=${refusal}`)
+    assert.equal(await pullBlob(running, 'p/r', blob), 'hit')
+    await fault.withdraw()
+    assert.equal(await running.metric('berth_http_short_responses_total'), 0)
+  })
+}
+
 test('a disk that becomes read-only costs the cache, not the pulls (C63)', async (t) => {
   const directory = await ownFileSystem(t, 'size=64m')
   const started = await startBerth({ config: config({ directory }) })

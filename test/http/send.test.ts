@@ -24,6 +24,11 @@ after(() => authority.remove())
 
 const ways = [
   { name: 'by the kernel', kernel, isPlain: true },
+  {
+    name: 'by a kernel that refuses sendfile',
+    kernel: kernel && { ...kernel, sendfile: () => 'refused' as const },
+    isPlain: true,
+  },
   { name: 'by reading', kernel: undefined, isPlain: true },
   { name: 'over TLS', kernel, isPlain: false },
 ] as const
@@ -38,7 +43,7 @@ type Sending = {
 type Ended = { readonly outcome: unknown; readonly sent: number; readonly response: ServerResponse }
 
 for (const way of ways) {
-  suite(way.name, { skip: way.name === 'by the kernel' && kernel === undefined }, () => {
+  suite(way.name, { skip: way.name.includes('kernel') && kernel === undefined }, () => {
     let listeners: Listeners
     let url: string
     let patience: number | undefined
