@@ -4,9 +4,10 @@ import { type Digest, parseDigest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import type { Logger, Metrics } from '../telemetry/telemetry.ts'
+import { blobBody, blobMediaType } from './blob-body.ts'
 import type { RepositoryCall, Told } from './call.ts'
 import { hasAlready } from './conditions.ts'
-import { parseRange } from './range.ts'
+import { maxRanges, parseRanges } from './range.ts'
 import { provenanceHeaders } from './replies.ts'
 import type { Send } from './send.ts'
 
@@ -26,7 +27,7 @@ export async function headBlob({ repository, name, last, request, reply, told }:
 
 type GetBlobOptions = { readonly send: Send; readonly log: Logger; readonly metrics: Metrics }
 
-/** Pulling blobs (distribution-spec), with one range of bytes (RFC 9110, section 14). */
+/** Pulling blobs (distribution-spec), with ranges of bytes (RFC 9110, section 14). */
 export function createGetBlob({ send, log, metrics }: GetBlobOptions) {
   return async ({ repository, name, last, request, reply, told }: RepositoryCall) => {
     const digest = parseDigest(last)
@@ -48,25 +49,22 @@ export function createGetBlob({ send, log, metrics }: GetBlobOptions) {
 
   async function sendRange({ reply, headers, content, range, told }: SendRange): Promise<void> {
     const { size } = content
-    const wanted = parseRange(range, size)
-    if (wanted === 'unsatisfiable') {
+    const ranges = parseRanges(range, size)
+    if (ranges === 'unsatisfiable') {
       reply.header('content-range', `bytes */${size}`)
       throw new RegistryError('SIZE_INVALID', {
         status: 416,
-        message: `the blob has ${size} bytes`,
+        message: `the blob has ${size} bytes, and at most ${maxRanges} ranges may be asked for`,
       })
     }
-    const { first, last } = wanted ?? { first: 0, last: size - 1 }
+    const { first, parts, epilogue, headers: describing } = blobBody(ranges, size)
     // Before the headers: a blob that cannot be had is still an answer, and not a connection that
     // breaks; nor does that answer live for a year, as the blob would.
     const piece = await content.next(first)
-    reply.headers(headers)
-    if (wanted !== undefined)
-      reply.code(206).header('content-range', `bytes ${first}-${last}/${size}`)
-    reply.header('content-length', last + 1 - first)
+    reply.code(ranges === undefined ? 200 : 206).headers({ ...headers, ...describing })
     const response = takeOver(reply)
     try {
-      await send({ response, content, piece, first, last }, (bytes) => {
+      await send({ response, content, piece, parts, epilogue }, (bytes) => {
         told.bytes += bytes
       })
     } catch (err) {
@@ -106,7 +104,7 @@ function rangeIn({ headers }: FastifyRequest, etag: string): string | undefined 
 /** What a digest means never changes. Private: who may read it was decided for this user. */
 function blobHeaders(digest: Digest) {
   return {
-    'content-type': 'application/octet-stream',
+    'content-type': blobMediaType,
     'docker-content-digest': digest,
     etag: `"${digest}"`,
     'accept-ranges': 'bytes',

@@ -3,6 +3,7 @@ import type { Content, Piece } from '../oci/content.ts'
 import { createBuffers } from './buffers.ts'
 import { watchDeparture } from './departure.ts'
 import type { Kernel } from './kernel.ts'
+import type { ByteRange } from './range.ts'
 import { plainDescriptor, sendByKernel } from './send-by-kernel.ts'
 import { sendByReading } from './send-by-reading.ts'
 import { ClientGone, type Stretch, written } from './stretch.ts'
@@ -13,18 +14,22 @@ import { ClientGone, type Stretch, written } from './stretch.ts'
  */
 const usualPatience = 300_000
 
+/** Bytes of a content, both included, and what goes in front of them. */
+export type Part = ByteRange & { readonly preamble?: Buffer }
+
 type SendOptions = {
   readonly response: ServerResponse
   readonly content: Content
-  /** The piece that begins at `first`. */
+  /** The piece that begins where the first part does. */
   readonly piece: Piece
-  /** Bytes to send, both included. */
-  readonly first: number
-  readonly last: number
+  /** At least one, in ascending order. */
+  readonly parts: readonly Part[]
+  /** What follows the last part. */
+  readonly epilogue?: Buffer | undefined
 }
 
 /**
- * Sends a stretch of a content as the body of a response whose headers, Content-Length among them,
+ * Sends parts of a content as the body of a response whose headers, Content-Length among them,
  * are written, and ends it. False when the client left before the end; rejects when the bytes could
  * not be had. In both cases the connection is destroyed, since its client would take whatever comes
  * next for the rest of the body. `onSent` is told of the bytes as they go.
@@ -52,32 +57,38 @@ export function createSend(kernel: Kernel | undefined, patience = usualPatience)
     onSent(bytes.length)
   }
 
-  return async ({ response, content, piece, first, last }, onSent) => {
+  return async ({ response, content, piece, parts, epilogue }, onSent) => {
     const departure = watchDeparture(response)
     response.setTimeout(patience, () => response.destroy())
-    let position = first
+    let position = 0
     const count = (bytes: number) => {
       position += bytes
       onSent(bytes)
       // What goes past Node's stream is no sign of life to it.
       response.socket?.setTimeout(patience)
     }
-    const sendPiece = (next: Piece): Promise<void> =>
+    const sendPiece = (next: Piece, until: number): Promise<void> =>
       next.kind === 'bytes'
-        ? sendBytes(response, next.bytes.subarray(0, last + 1 - position), count)
+        ? sendBytes(response, next.bytes.subarray(0, until - position), count)
         : sendStretch(response, {
             file: next.fd,
             position,
-            until: Math.min(next.end, last + 1),
+            until: Math.min(next.end, until),
             onSent: count,
           })
-    try {
-      for (let next = piece; ; next = await departure.orGone(content.next(position))) {
+    const sendPart = async ({ first, last, preamble }: Part, begin?: Piece): Promise<void> => {
+      if (preamble !== undefined) await departure.orGone(written(response, preamble))
+      position = first
+      for (let next = begin; position <= last; next = undefined) {
+        next ??= await departure.orGone(content.next(position))
         // Node does not tell those who wait to write that the connection is gone while the answer to
         // an earlier request is still being sent.
-        await departure.orGone(sendPiece(next))
-        if (position > last) break
+        await departure.orGone(sendPiece(next, last + 1))
       }
+    }
+    try {
+      for (const [at, part] of parts.entries()) await sendPart(part, at === 0 ? piece : undefined)
+      if (epilogue !== undefined) await departure.orGone(written(response, epilogue))
     } catch (error) {
       response.destroy()
       if (error instanceof ClientGone) return false

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { parseRange } from '../../src/http/range.ts'
+import { maxRanges, parseRanges } from '../../src/http/range.ts'
 
 const size = fc.nat(5000)
 
@@ -9,8 +9,8 @@ test('a range from one byte to another is cut at the end of the content', () => 
   fc.assert(
     fc.property(fc.nat(6000), fc.nat(6000), size, (first, last, total) => {
       const isWrong = first >= total || last < first
-      const expected = isWrong ? 'unsatisfiable' : { first, last: Math.min(last, total - 1) }
-      assert.deepEqual(parseRange(`bytes=${first}-${last}`, total), expected)
+      const expected = isWrong ? 'unsatisfiable' : [{ first, last: Math.min(last, total - 1) }]
+      assert.deepEqual(parseRanges(`bytes=${first}-${last}`, total), expected)
     }),
   )
 })
@@ -18,8 +18,8 @@ test('a range from one byte to another is cut at the end of the content', () => 
 test('a range without an end goes to the end', () => {
   fc.assert(
     fc.property(fc.nat(6000), size, (first, total) => {
-      const expected = first >= total ? 'unsatisfiable' : { first, last: total - 1 }
-      assert.deepEqual(parseRange(`bytes=${first}-`, total), expected)
+      const expected = first >= total ? 'unsatisfiable' : [{ first, last: total - 1 }]
+      assert.deepEqual(parseRanges(`bytes=${first}-`, total), expected)
     }),
   )
 })
@@ -28,28 +28,28 @@ test('a range without a beginning is so many bytes of the end, or all', () => {
   fc.assert(
     fc.property(fc.nat(6000), size, (length, total) => {
       const isWrong = length === 0 || total === 0
-      const expected = { first: Math.max(0, total - length), last: total - 1 }
-      assert.deepEqual(parseRange(`bytes=-${length}`, total), isWrong ? 'unsatisfiable' : expected)
+      const expected = [{ first: Math.max(0, total - length), last: total - 1 }]
+      assert.deepEqual(parseRanges(`bytes=-${length}`, total), isWrong ? 'unsatisfiable' : expected)
     }),
   )
 })
 
 test('numbers of any length are numbers', () => {
   const long = '9'.repeat(5000)
-  assert.deepEqual(parseRange(`bytes=3-${long}`, 10), { first: 3, last: 9 })
-  assert.deepEqual(parseRange(`bytes=-${long}`, 10), { first: 0, last: 9 })
-  assert.equal(parseRange(`bytes=${long}-`, 10), 'unsatisfiable')
-  assert.deepEqual(parseRange('bytes=0003-0004', 10), { first: 3, last: 4 })
+  assert.deepEqual(parseRanges(`bytes=3-${long}`, 10), [{ first: 3, last: 9 }])
+  assert.deepEqual(parseRanges(`bytes=-${long}`, 10), [{ first: 0, last: 9 }])
+  assert.equal(parseRanges(`bytes=${long}-`, 10), 'unsatisfiable')
+  assert.deepEqual(parseRanges('bytes=0003-0004', 10), [{ first: 3, last: 4 }])
 })
 
-test('several ranges, other units and nonsense are as if nothing was asked (P13)', () => {
+test('other units and nonsense are as if nothing was asked (P13)', () => {
   const strange = [
     undefined,
     '',
     'bytes',
     'bytes=',
     'bytes=-',
-    'bytes=0-1,3-4',
+    'bytes=0-1,x',
     'bytes=0-1,',
     'bytes=1',
     'bytes=a-b',
@@ -63,16 +63,47 @@ test('several ranges, other units and nonsense are as if nothing was asked (P13)
     'lines=1-2',
     'bytes=١-٢',
   ]
-  for (const header of strange) assert.equal(parseRange(header, 10), undefined, header)
+  for (const header of strange) assert.equal(parseRanges(header, 10), undefined, header)
+})
+
+test('several ranges are answered in order, without those that lie elsewhere (P13)', () => {
+  assert.deepEqual(parseRanges('bytes=0-1, 3-4,20-30,-1', 10), [
+    { first: 0, last: 1 },
+    { first: 3, last: 4 },
+    { first: 9, last: 9 },
+  ])
+  assert.equal(parseRanges('bytes=10-11,20-', 10), 'unsatisfiable')
+})
+
+test('ranges that overlap are joined, and neighbours are not (P13)', () => {
+  assert.deepEqual(parseRanges('bytes=6-,0-2,3-4,4-5', 10), [
+    { first: 0, last: 2 },
+    { first: 3, last: 5 },
+    { first: 6, last: 9 },
+  ])
+})
+
+test('more ranges than podman asks for are refused (P13)', () => {
+  const several = (count: number) =>
+    `bytes=${Array.from({ length: count }, (_, at) => `${2 * at}-${2 * at}`).join(',')}`
+  assert.equal(parseRanges(several(maxRanges), 10_000)?.length, maxRanges)
+  assert.equal(parseRanges(several(maxRanges + 1), 10_000), 'unsatisfiable')
 })
 
 test('whatever is asked for, what is answered lies within the content', () => {
-  const header = fc.oneof(fc.string(), fc.stringMatching(/^bytes=[0-9,-]{0,30}$/))
+  const header = fc.oneof(
+    fc.string(),
+    fc.stringMatching(/^bytes=[0-9]{0,4}-[0-9]{0,4}(,[0-9]{0,4}-[0-9]{0,4}){0,9}$/),
+  )
   fc.assert(
     fc.property(header, size, (text, total) => {
-      const range = parseRange(text, total)
-      if (range === undefined || range === 'unsatisfiable') return
-      assert.ok(range.first >= 0 && range.first <= range.last && range.last < total)
+      const ranges = parseRanges(text, total)
+      if (ranges === undefined || ranges === 'unsatisfiable') return
+      let before = -1
+      for (const { first, last } of ranges) {
+        assert.ok(first > before && first <= last && last < total)
+        before = last
+      }
     }),
   )
 })

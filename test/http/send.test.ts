@@ -66,7 +66,7 @@ for (const way of ways) {
       const piece = await content.next(first)
       response.writeHead(200, { 'content-length': last + 1 - first })
       response.flushHeaders()
-      await send({ response, content, piece, first, last }, (bytes) => {
+      await send({ response, content, piece, parts: [{ first, last }] }, (bytes) => {
         sent += bytes
         onSent?.(response)
       }).then(settle, settle)

@@ -163,7 +163,6 @@ test('one range of bytes is answered as RFC 9110 says (P11, P13)', async () => {
     ['bytes=2048-', 416, 'bytes */2048'],
     ['bytes=5000-10000', 416, 'bytes */2048'],
     ['bytes=-0', 416, 'bytes */2048'],
-    ['bytes=0-1,5-6', 200],
     ['bytes=a-b', 200],
     ['bytes=-', 200],
     ['bytes', 200],
