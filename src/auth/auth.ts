@@ -29,7 +29,7 @@ export interface Auth {
   authenticate(
     authorization: string | undefined,
   ): Identity | undefined | Promise<Identity | undefined>
-  /** `open`: the repository may be read by those who did not say who they are. */
+  /** `open`: anonymous users may pull from the repository, where they are let in at all. */
   allows(identity: Identity, action: Action, name: RepositoryName, open: boolean): boolean
   /**
    * Replaces the htpasswd file's content; whoever is not in it any more is out.
@@ -60,6 +60,9 @@ export async function createAuth({ htpasswd, anonymous, access }: AuthOptions): 
   const mayDo = createPolicy(access)
   const nobody = { kind: 'anonymous' } as const
   const everyone = { kind: 'everyone' } as const
+  /** What anonymous users may do; logging in never takes it away. */
+  const isForAll = (action: Action, open: boolean) =>
+    anonymous === 'pull' && action === 'pull' && open
   const stranger = anonymous === 'pull' ? nobody : undefined
 
   return {
@@ -83,11 +86,11 @@ export async function createAuth({ htpasswd, anonymous, access }: AuthOptions): 
     allows: (identity, action, name, open) => {
       switch (identity.kind) {
         case 'everyone':
-          return mayDo('*', action, name) || access.length === 0
+          return mayDo('*', action, name)
         case 'anonymous':
-          return action === 'pull' && open
+          return isForAll(action, open)
         case 'user':
-          return mayDo(identity.name, action, name)
+          return isForAll(action, open) || mayDo(identity.name, action, name)
       }
     },
 

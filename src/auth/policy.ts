@@ -1,4 +1,4 @@
-import picomatch from 'picomatch'
+import { createMatcher } from '../oci/globs.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import type { Action } from './auth.ts'
 
@@ -6,18 +6,23 @@ import type { Action } from './auth.ts'
 export type AccessRule = {
   readonly users: readonly string[]
   readonly repositories: readonly string[]
+  /** Globs of repositories that the rule does not cover, though `repositories` has them. */
+  readonly except?: readonly string[]
   readonly actions: readonly Action[]
 }
 
-/** Whatever any rule grants is granted. Without rules every user may pull, and that is all. */
+/**
+ * What any rule grants is granted. Without rules every user may pull; pushing and deleting always take
+ * a rule: a user of a pull secret is in every namespace, and must not be able to replace an image.
+ */
 export function createPolicy(
   rules: readonly AccessRule[],
 ): (user: string, action: Action, name: RepositoryName) => boolean {
   if (rules.length === 0) return (_user, action) => action === 'pull'
-  const compiled = rules.map(({ users, repositories, actions }) => ({
+  const compiled = rules.map(({ users, repositories, except, actions }) => ({
     users: new Set(users),
     actions: new Set(actions),
-    covers: picomatch([...repositories]),
+    covers: createMatcher({ include: repositories, except }),
   }))
   return (user, action, name) =>
     compiled.some(

@@ -2,6 +2,7 @@ import { text } from 'node:stream/consumers'
 import { Command, Option } from 'commander'
 import { z } from 'zod'
 import { type Loaded, loadConfig } from '../config/config.ts'
+import { describeIssue } from '../oci/issues.ts'
 import { askOnce, loginOf } from './ask-once.ts'
 import { UsageError } from './errors.ts'
 import { endWith, exitOnSignals, sentenceOf } from './farewell.ts'
@@ -105,13 +106,17 @@ async function respond(input: string, load: () => Loaded): Promise<string> {
 }
 
 function parseRequest(input: string): z.output<typeof requestSchema> {
-  const parsed = requestSchema.safeParse(parseJson(input))
+  const json = parseJson(input)
+  if (json === undefined) throw new UsageError(`standard input is not JSON; ${whatIsExpected}`)
+  const parsed = requestSchema.safeParse(json, { error: describeIssue })
   if (parsed.success) return parsed.data
-  const issues = parsed.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`)
-  throw new UsageError(
-    `standard input is no CredentialProviderRequest, which a kubelet writes there (${issues.join('; ')})`,
+  const issues = parsed.error.issues.map(({ path, message }) =>
+    path.length === 0 ? message : `${path.join('.')} ${message}`,
   )
+  throw new UsageError(`standard input cannot be used: ${issues.join('; ')}; ${whatIsExpected}`)
 }
+
+const whatIsExpected = 'a kubelet writes a CredentialProviderRequest there'
 
 /** The parser's own message shows a part of the text, in which a token stands. */
 function parseJson(input: string): unknown {

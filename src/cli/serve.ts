@@ -66,7 +66,10 @@ export async function serve(
     upstreams,
     cache,
     hosted: {
-      prefixes: config.hosted.map(({ prefix }) => prefix),
+      prefixes: config.hosted.map(({ prefix, anonymous }) => ({
+        prefix,
+        anonymous: anonymous === 'pull',
+      })),
       blobs: createDiskBlobs({ root: hostedRoot, telemetry }),
       links: createDiskLinks({ root: hostedRoot }),
     },

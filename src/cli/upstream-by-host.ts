@@ -1,6 +1,6 @@
-import picomatch from 'picomatch'
 import type { Loaded } from '../config/config.ts'
 import { hubHosts, hubKey } from '../oci/docker-hub.ts'
+import { createMatcher } from '../oci/globs.ts'
 import type { Place } from './place.ts'
 import type { Upstream } from './upstream-credentials.ts'
 
@@ -27,9 +27,8 @@ const googlePatterns = ['*-docker.pkg.dev', 'docker.*.rep.pkg.dev', 'gcr.io', '*
  */
 export function findUpstream(loaded: Configured, place: Place): FoundUpstream | undefined {
   const here = loaded.config.upstreams.filter(({ url }) => namesOf(url).includes(place.host))
-  const upstream = here.find(({ repositories }) => serves(repositories, place.repository))
-  if (upstream !== undefined)
-    return { upstream, isWhole: here.length === 1 && upstream.repositories.includes('**') }
+  const upstream = here.find((candidate) => serves(candidate, place.repository))
+  if (upstream !== undefined) return { upstream, isWhole: here.length === 1 && servesAll(upstream) }
   const google = isGoogle(place.host) ? googleDefault(loaded) : undefined
   return google && { upstream: { ...google, url: `https://${place.host}` }, isWhole: true }
 }
@@ -71,6 +70,13 @@ function namesOf(url: string): readonly string[] {
   return [host, `${hostname}:${port || (protocol === 'https:' ? '443' : '80')}`]
 }
 
-function serves(patterns: readonly string[], repository: string | undefined): boolean {
-  return repository === undefined || patterns.includes('**') || picomatch([...patterns])(repository)
+function serves(
+  { repositories: include, except }: Upstream,
+  repository: string | undefined,
+): boolean {
+  return repository === undefined || createMatcher({ include, except })(repository)
+}
+
+function servesAll({ repositories, except }: Upstream): boolean {
+  return repositories.includes('**') && except.length === 0
 }

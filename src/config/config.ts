@@ -3,9 +3,10 @@ import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { parse, stringify, YAMLParseError } from 'yaml'
 import { z } from 'zod'
+import { describeIssue } from '../oci/issues.ts'
 import { embeddedDefault } from './defaults.ts'
 import { formatPath, jsonSchema, listFields } from './fields.ts'
-import { findProblems, type Problem } from './rules.ts'
+import { findGaps, findProblems, type Problem } from './rules.ts'
 import { type Config, schema } from './schema.ts'
 import {
   type Assignment,
@@ -14,6 +15,7 @@ import {
   fromEnvironment,
   fromExpression,
   fromFlag,
+  unknownVariables,
 } from './sources.ts'
 
 export { hostsOf } from './rules.ts'
@@ -88,7 +90,10 @@ export function loadConfig({ file: given, flags, set, environment }: LoadOptions
   const file = given ?? (environment['BERTH_CONFIG'] || undefined)
   const base = file === undefined ? embeddedDefault : readYaml(file)
   const assignments = [...fromEnvironment(environment, listFields()), ...fromFlags(flags, set)]
-  const parsed = schema.safeParse(assign(base, assignments))
+  const tree = assign(base, assignments)
+  const early = [...unknown(environment), ...findGaps(tree)]
+  if (early.length > 0) throw complaint(early, file, assignments)
+  const parsed = schema.safeParse(tree, { error: describeIssue })
   if (!parsed.success) throw complaint(parsed.error.issues.flatMap(toProblems), file, assignments)
   const config = withoutUpstreamsAllHosted(parsed.data)
   const problems = findProblems(config)
@@ -153,7 +158,14 @@ function toProblems(issue: z.core.$ZodIssue): readonly Problem[] {
   if (issue.code !== 'unrecognized_keys') return [{ path: issue.path, message: issue.message }]
   return issue.keys.map((key) => ({
     path: [...issue.path, key],
-    message: 'there is no such field; see: berth config table',
+    message: 'there is no such field; berth config table lists all fields',
+  }))
+}
+
+function unknown(environment: Environment): readonly Problem[] {
+  return unknownVariables(environment, listFields()).map((name) => ({
+    path: [`$${name}`],
+    message: 'there is no such variable; berth config table lists all variables',
   }))
 }
 
@@ -177,7 +189,9 @@ function complaint(
 
 /** With no upstream there is nothing that a hosted repository could shadow. */
 function withoutUpstreamsAllHosted(config: Config): Config {
-  return config.upstreams.length === 0 ? { ...config, hosted: [{ prefix: '' }] } : config
+  const isAll = config.hosted.some(({ prefix }) => prefix === '')
+  if (config.upstreams.length > 0 || isAll) return config
+  return { ...config, hosted: [...config.hosted, { prefix: '', anonymous: 'none' }] }
 }
 
 function readAmbient(environment: Environment): Ambient {

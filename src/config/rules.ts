@@ -1,4 +1,5 @@
 import { isIP } from 'node:net'
+import { formatPath } from './fields.ts'
 import type { Config } from './schema.ts'
 import type { Address } from './units.ts'
 
@@ -9,7 +10,25 @@ import type { Address } from './units.ts'
 export type Problem = { readonly path: readonly PropertyKey[]; readonly message: string }
 
 export function findProblems(config: Config): readonly Problem[] {
-  return [...exposure(config), ...anonymousUpstreams(config), ...prefixes(config)]
+  return [
+    ...exposure(config),
+    ...anonymousUpstreams(config),
+    ...anonymousHosted(config),
+    ...prefixes(config),
+  ]
+}
+
+/** Elements of lists that nobody set, though ones behind them are: one problem for each list. */
+export function* findGaps(node: unknown, path: readonly PropertyKey[] = []): Generator<Problem> {
+  if (typeof node !== 'object' || node === null) return
+  const gap = Array.isArray(node) ? Array.from(node.keys()).find((at) => !(at in node)) : undefined
+  if (gap !== undefined && Array.isArray(node)) {
+    const last = formatPath([...path, node.length - 1])
+    yield { path: [...path, gap], message: `is missing, though ${last} is set; count from 0` }
+    return
+  }
+  for (const [key, child] of Object.entries(node))
+    yield* findGaps(child, [...path, Array.isArray(node) ? Number(key) : key])
 }
 
 /** The addresses that a host stands for; the empty one is all that the system has. */
@@ -39,8 +58,18 @@ function* anonymousUpstreams({ auth, upstreams }: Config): Generator<Problem> {
   for (const [at, { anonymous, credentials }] of upstreams.entries()) {
     if (anonymous === 'pull' || credentials.type === 'anonymous') continue
     const message =
-      'nobody could pull from it: there is no auth.htpasswd, and what its credentials can read is not open to everybody; set pull if it is'
+      'nobody could pull from it: there are no users (auth.htpasswd), and anonymous users may not pull what its credentials can read; set pull if they may'
     yield { path: ['upstreams', at, 'anonymous'], message }
+  }
+}
+
+function* anonymousHosted({ auth, upstreams, hosted }: Config): Generator<Problem> {
+  if (auth.htpasswd !== undefined || auth.anonymous === 'none' || upstreams.length > 0) return
+  if (hosted.some(({ anonymous }) => anonymous === 'pull')) return
+  yield {
+    path: ['hosted'],
+    message:
+      'nobody could pull anything: there are no users (auth.htpasswd) and no upstreams, and no hosted prefix has anonymous: pull',
   }
 }
 

@@ -6,7 +6,16 @@ const prefix = z.string().refine((text) => text === '' || name.test(text), {
   message:
     'expected whole segments of a repository name, such as docker.io or team/images, or nothing',
 })
-const globs = z.array(z.string().min(1))
+/** A leading `!` would negate: alone it matches nearly everything, which nobody means who writes it. */
+const globs = z.array(
+  z
+    .string()
+    .min(1)
+    .refine((glob) => !glob.startsWith('!'), {
+      message:
+        'a glob must not begin with "!": it would match everything else; list what to leave out under "except", without the "!"',
+    }),
+)
 const file = z.string().min(1)
 
 const registryUrl = z
@@ -104,7 +113,15 @@ const credentials = z.discriminatedUnion('type', [
     .strictObject({
       type: z.literal('static').describe('A user name and a password'),
       username: z.string().min(1).describe('Who we are to the upstream'),
-      password: z.string().optional().meta({ secret: true }).describe('Better in a file'),
+      password: z
+        .string()
+        .refine((text) => text !== '[hidden]', {
+          message:
+            '"[hidden]" is what --print-config shows in place of a password; write the password, or its file under passwordFile',
+        })
+        .optional()
+        .meta({ secret: true })
+        .describe('Better in a file'),
       passwordFile: file.optional().describe('Read again when it changes'),
     })
     .refine(
@@ -125,6 +142,7 @@ const tags = z.strictObject({
   immutable: globs
     .prefault([])
     .describe('Globs of tags that never move, and are never asked for again'),
+  except: globs.prefault([]).describe('Globs of tags that move although immutable matches them'),
 })
 
 const timeouts = z.strictObject({
@@ -149,10 +167,17 @@ const upstream = z.strictObject({
     .min(1)
     .prefault(['**'])
     .describe('Globs of the names below the prefix that are served'),
+  except: globs
+    .prefault([])
+    .describe(
+      'Globs of names below the prefix that are not served although repositories matches them',
+    ),
   anonymous: z
     .enum(['none', 'pull'])
     .prefault('none')
-    .describe('Whether what our credentials can read is open to users who do not log in'),
+    .describe(
+      "Whether anonymous users may pull everything that this upstream's credentials can read; needs auth.anonymous: pull as well",
+    ),
   prefetch: z
     .boolean()
     .prefault(false)
@@ -177,13 +202,29 @@ const upstream = z.strictObject({
   timeouts: timeouts.prefault({}),
 })
 
+const hosted = z.strictObject({
+  prefix: prefix.describe('Names that begin with it are hosted; empty: all'),
+  anonymous: z
+    .enum(['none', 'pull'])
+    .prefault('none')
+    .describe('Whether anonymous users may pull from it; needs auth.anonymous: pull as well'),
+})
+
 const accessRule = z.strictObject({
-  users: z.array(z.string().min(1)).min(1).describe('User names; * is everyone who logged in'),
+  users: z
+    .array(z.string().min(1))
+    .min(1)
+    .describe('User names; * is every user and, without auth.htpasswd, every client'),
   repositories: globs.min(1).describe('Globs of repository names, prefix included'),
+  except: globs
+    .prefault([])
+    .describe(
+      'Globs of repository names that the rule does not cover although repositories matches them',
+    ),
   actions: z
     .array(z.enum(['pull', 'push', 'delete']))
     .min(1)
-    .describe('What they may do there: pull, push, delete'),
+    .describe('What the users may do there: pull, push, delete'),
 })
 
 /**
@@ -245,11 +286,15 @@ export const schema = z.strictObject({
       anonymous: z
         .enum(['none', 'pull'])
         .prefault('none')
-        .describe('What those may do who do not log in'),
+        .describe(
+          'Access for anonymous users; applies to upstreams and hosted prefixes with anonymous: pull',
+        ),
       access: z
         .array(accessRule)
         .prefault([])
-        .describe('Who may do what where; none: every user may pull'),
+        .describe(
+          'Access rules; without any, every user may pull everything. Pushing and deleting always need a rule',
+        ),
     })
     .prefault({}),
   upstreams: z
@@ -257,11 +302,9 @@ export const schema = z.strictObject({
     .prefault([])
     .describe('Registries that are pulled through; none: everything is hosted'),
   hosted: z
-    .array(z.strictObject({ prefix: prefix.describe('Names that begin with it; empty: all') }))
+    .array(hosted)
     .prefault([{ prefix: 'local' }])
-    .describe(
-      'Prefixes of repositories of our own, which this version serves and does not yet take pushes for',
-    ),
+    .describe('Prefixes of repositories on our own disk; this version accepts no pushes yet'),
   limits: z
     .strictObject({
       connections: z.int().min(1).prefault(4096).describe('Client connections at the same time'),

@@ -35,10 +35,7 @@ export function fromEnvironment(
   return Object.entries(environment).flatMap(([name, text]) => {
     if (text === undefined || !name.startsWith('BERTH_')) return []
     for (const field of fields) {
-      const pattern = new RegExp(
-        `^BERTH_${field.path.map((part) => (part === '[]' ? '(\\d{1,3})' : snake(part).toUpperCase())).join('_')}$`,
-      )
-      const match = pattern.exec(name)
+      const match = patternOf(field).exec(name)
       if (match !== null)
         return [
           {
@@ -49,6 +46,24 @@ export function fromEnvironment(
         ]
     }
     return []
+  })
+}
+
+/** Made by Kubernetes for each Service of a namespace, here for one called `berth` or `berth-…`. */
+const ofService = /_SERVICE_(HOST|PORT)(_\w+)?$|_PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?$/
+
+/**
+ * Variables that begin like a section of the configuration, and mean nothing: misspelt ones, which
+ * must not be passed over in silence.
+ */
+export function unknownVariables(
+  environment: Readonly<Record<string, string | undefined>>,
+  fields: readonly Field[],
+): readonly string[] {
+  const sections = new Set(fields.map(({ path: [section = ''] }) => snake(section).toUpperCase()))
+  return Object.keys(environment).filter((name) => {
+    const section = /^BERTH_([A-Z]+)_/.exec(name)?.[1] ?? ''
+    return sections.has(section) && !ofService.test(name) && !isField(name, fields)
   })
 }
 
@@ -64,7 +79,9 @@ export function fromExpression(expression: string, fields: readonly Field[]): As
     (candidate) => formatPath(candidate.path) === path.replace(/\[\d{1,3}\]/g, '[]'),
   )
   if (field === undefined)
-    throw new Error(`--set ${path || expression}: there is no such field; see: berth config table`)
+    throw new Error(
+      `--set ${path || expression}: there is no such field; berth config table lists all fields`,
+    )
   return fromFlag(`--set ${path}`, text, { ...field, path: field.path }, numbers)
 }
 
@@ -77,7 +94,7 @@ export function fromFlag(
 ): Assignment {
   if (field.secret)
     throw new Error(
-      `${flag}: a secret does not belong into an argument, where others can see it; use ${environmentName(field)} or a file`,
+      `${flag}: a secret must not be an argument, which other users of the machine can read; use $${environmentName(field)} or a file`,
     )
   return { path: numbered(field.path, numbers), value: parseText(text, field), source: flag }
 }
@@ -90,6 +107,16 @@ export function assign(base: unknown, assignments: readonly Assignment[]): unkno
   )
   for (const { path, value } of kindsFirst) place(tree, path, value)
   return tree
+}
+
+/** Of the names of a field's variable, which has a number for each list that the field is in. */
+function patternOf({ path }: Field): RegExp {
+  const parts = path.map((part) => (part === '[]' ? '(\\d{1,3})' : snake(part).toUpperCase()))
+  return new RegExp(`^BERTH_${parts.join('_')}$`)
+}
+
+function isField(name: string, fields: readonly Field[]): boolean {
+  return fields.some((field) => patternOf(field).test(name))
 }
 
 function place(tree: unknown, path: readonly (string | number)[], value: unknown): void {

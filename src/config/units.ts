@@ -16,9 +16,12 @@ const sizes = {
 /** Node takes whatever a timer cannot wait for as one millisecond. */
 const longestTimer = 2 ** 31 - 1
 
-/** `30s`, `1h30m`, `250ms` or `0`, in milliseconds. */
+/**
+ * `30s`, `1h30m`, `250ms` or `0`, in milliseconds. Another number without a unit is refused: whoever
+ * writes `60` means seconds or minutes.
+ */
 export function duration() {
-  return quantity(durations, 'expected a duration such as 30s, 5m or 24h')
+  return quantity(durations, 'expected a duration with a unit, such as 30s, 5m or 24h')
 }
 
 /** A duration that something is waited for. */
@@ -28,9 +31,9 @@ export function timeout() {
   })
 }
 
-/** `10GiB`, `500MB` or a plain number of bytes, in bytes. */
+/** `10GiB`, `500MB` or `0`, in bytes. Another number without a unit is refused. */
 export function size() {
-  return quantity(sizes, 'expected a size such as 10GiB or 500MB')
+  return quantity(sizes, 'expected a size with a unit, such as 10GiB or 500MB')
 }
 
 /**
@@ -50,7 +53,7 @@ export function address() {
 }
 
 function quantity(units: Readonly<Record<string, number>>, expectation: string) {
-  return z.codec(z.union([z.string(), z.number()], { error: expectation }), z.number(), {
+  return z.codec(z.union([z.string(), z.literal(0)], { error: expectation }), z.number(), {
     decode: (value, context) => parseUnits(String(value), units) ?? refuse(context, expectation),
     encode: (value) => format(value, units),
   })
@@ -64,7 +67,7 @@ function parseAddress(text: string): Address | undefined {
 }
 
 function parseUnits(text: string, units: Readonly<Record<string, number>>): number | undefined {
-  const value = /^\d+$/.test(text) ? Number(text) : sumOf(text, units)
+  const value = text === '0' ? 0 : sumOf(text, units)
   return Number.isSafeInteger(value) ? value : undefined
 }
 

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import type { z } from 'zod'
+import { describeIssue } from '../oci/issues.ts'
 import { parseJson } from './parse-json.ts'
 
 /** Reads a JSON file that holds secrets: what is wrong with it is told without any of its text. */
@@ -9,7 +10,7 @@ export async function readJsonFile<Content>(
 ): Promise<Content> {
   const content = parseJson(await readFile(file, 'utf8'))
   if (content === undefined) throw new Error(`${file} is not JSON`)
-  const parsed = schema.safeParse(content)
+  const parsed = schema.safeParse(content, { error: describeIssue })
   if (parsed.success) return parsed.data
   const issues = parsed.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`)
   throw new Error(`${file} is not what it should be: ${issues.join('; ')}`)

@@ -1,5 +1,5 @@
-import picomatch from 'picomatch'
 import { RegistryError } from '../oci/errors.ts'
+import { createMatcher } from '../oci/globs.ts'
 import {
   joinName,
   nameBelow,
@@ -22,6 +22,7 @@ type Upstream = {
   readonly prefix: string
   readonly url: string
   readonly repositories: readonly string[]
+  readonly except?: readonly string[]
 }
 
 type Configured<Kind extends Upstream> = {
@@ -58,9 +59,10 @@ export function findTarget<Kind extends Upstream>(
     if (below === undefined) continue
     if (upstream === undefined)
       throw refusal(`${name} is hosted by Berth itself, not pulled through`)
-    if (!picomatch.isMatch(below, [...upstream.repositories]))
+    const { repositories: include, except } = upstream
+    if (!createMatcher({ include, except })(below))
       throw refusal(
-        `${name} is not among the repositories that are served (upstreams[].repositories of ${upstream.url})`,
+        `${name} is not served: upstreams[].repositories and upstreams[].except of ${upstream.url} leave it out`,
       )
     return { upstream, target: { asked, name: below, reference } }
   }

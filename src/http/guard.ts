@@ -1,6 +1,7 @@
 import type { FastifyRequest } from 'fastify'
 import type { Action, Auth, Identity } from '../auth/auth.ts'
 import { RegistryError } from '../oci/errors.ts'
+import type { RepositoryName } from '../oci/reference.ts'
 import type { Resolved } from '../registry/registry.ts'
 import type { Metrics } from '../telemetry/telemetry.ts'
 
@@ -47,13 +48,21 @@ export function createGuard({ auth, metrics }: GuardOptions): Guard {
           new RegistryError('UNAUTHORIZED', { message: `log in to ${action} ${name}` }),
         )
       }
-      const who = identity.kind === 'user' ? `user ${identity.name}` : 'whoever does not log in'
-      throw refuse(
-        'denied',
-        new RegistryError('DENIED', { message: `${who} may not ${action} ${name}` }),
-      )
+      throw refuse('denied', denial(identity, action, name))
     },
   }
+}
+
+/** Anonymous users are told of a rule only where one could let them in. */
+function denial(identity: Identity, action: Action, name: RepositoryName): RegistryError {
+  const who =
+    identity.kind === 'user'
+      ? `user ${identity.name}`
+      : identity.kind === 'anonymous'
+        ? 'anonymous users'
+        : 'clients'
+  const why = identity.kind === 'anonymous' ? '' : ': no rule under auth.access allows it'
+  return new RegistryError('DENIED', { message: `${who} may not ${action} ${name}${why}` })
 }
 
 /** Node keeps the first of several; which one counts must not be a matter of taste. */

@@ -99,9 +99,12 @@ export type UpstreamOptions = {
     readonly ttl: number
     readonly staleIfError: number
     readonly immutable: readonly string[]
+    readonly except?: readonly string[]
   }
   /** Globs of names below the prefix. */
   readonly repositories: readonly string[]
+  /** Globs of names below the prefix that are not served, though `repositories` has them. */
+  readonly except?: readonly string[]
   readonly anonymous: boolean
   readonly prefetch: boolean
 }
@@ -110,7 +113,7 @@ type RegistryOptions = {
   readonly upstreams: readonly UpstreamOptions[]
   readonly cache: BlobCache
   readonly hosted: {
-    readonly prefixes: readonly string[]
+    readonly prefixes: readonly { readonly prefix: string; readonly anonymous: boolean }[]
     readonly blobs: BlobSource
     readonly links: LinkSource
   }
@@ -131,18 +134,22 @@ export function createRegistry({
     ...options,
     ...createProxied({ ...options, cache, memory, fillDeadline, telemetry }),
   }))
-  const own = createHosted({ ...hosted, memory })
+  const own = createHosted({
+    ...hosted,
+    prefixes: hosted.prefixes.map(({ prefix }) => prefix),
+    memory,
+  })
 
   const routes: Route[] = [
     ...proxied.map((upstream) => ({
       ...upstream,
       hosts: [new URL(upstream.remote.origin).host, upstream.prefix].filter(Boolean),
     })),
-    ...hosted.prefixes.map((prefix) => ({
+    ...hosted.prefixes.map(({ prefix, anonymous }) => ({
       prefix,
       hosts: [],
       repositories: ['**'],
-      anonymous: true,
+      anonymous,
       open: own.open(prefix),
     })),
   ]

@@ -1,6 +1,6 @@
-import picomatch from 'picomatch'
 import { hubHosts } from '../oci/docker-hub.ts'
 import { RegistryError } from '../oci/errors.ts'
+import { createMatcher } from '../oci/globs.ts'
 import { isRepositoryName, joinName, nameBelow, type RepositoryName } from '../oci/reference.ts'
 import type { Registry, Repository } from './registry.ts'
 
@@ -11,6 +11,8 @@ export type Route = {
   readonly hosts: readonly string[]
   /** Globs of names below the prefix that are served. */
   readonly repositories: readonly string[]
+  /** Globs of names below the prefix that are not served, though `repositories` has them. */
+  readonly except?: readonly string[]
   readonly anonymous: boolean
   /** `name` is below the prefix. */
   readonly open: (name: RepositoryName) => Repository
@@ -31,7 +33,7 @@ export function createRouting(routes: readonly Route[]): Registry['resolve'] {
   const byLength: readonly Compiled[] = routes
     .map((route) => ({
       ...route,
-      serves: globs(route.repositories),
+      serves: createMatcher({ include: route.repositories, except: route.except }),
       isHub: route.hosts.some((host) => hubHosts.includes(host)),
     }))
     .toSorted((a, b) => b.prefix.length - a.prefix.length)
@@ -82,14 +84,10 @@ function open(route: Compiled, asked: RepositoryName) {
   const name = joinName(route.prefix, below)
   if (!route.serves(below)) {
     throw new RegistryError('DENIED', {
-      message: `${name} is not among the repositories that are served here (the upstream's "repositories")`,
+      message: `${name} is not served here: upstreams[].repositories and upstreams[].except of its upstream leave it out`,
     })
   }
   return { name, repository: route.open(below), anonymous: route.anonymous }
-}
-
-function globs(patterns: readonly string[]): (name: string) => boolean {
-  return patterns.includes('**') ? () => true : picomatch([...patterns])
 }
 
 /** A node whose mirror leads to another address of ours says which name the image bore: our own. */

@@ -1,8 +1,8 @@
 import { LRUCache } from 'lru-cache'
-import picomatch from 'picomatch'
 import { bounded } from '../oci/bounded.ts'
 import type { Digest } from '../oci/digest.ts'
 import { isRegistryError, RegistryError } from '../oci/errors.ts'
+import { createMatcher } from '../oci/globs.ts'
 import type { RepositoryName, Tag } from '../oci/reference.ts'
 import type { Remote, RemoteManifest } from '../remote/remote.ts'
 import type { LinkStore } from '../store/store.ts'
@@ -52,6 +52,8 @@ export type TagPolicy = {
   readonly staleIfError: number
   /** Globs of tags that never move. */
   readonly immutable: readonly string[]
+  /** Globs of tags that move, though `immutable` has them. */
+  readonly except?: readonly string[]
 }
 
 /** Which digest a tag means. */
@@ -87,7 +89,7 @@ type Context = { readonly name: RepositoryName; readonly tag: Tag; fetched: bool
  *    an upstream that goes down later does not bring it back.
  */
 export function createTags({ policy, remote, links, has, take, onStale }: TagsOptions): Tags {
-  const isImmutable = policy.immutable.length === 0 ? () => false : picomatch([...policy.immutable])
+  const isImmutable = createMatcher({ include: policy.immutable, except: policy.except })
   const slow = new LRUCache<RepositoryName, true>({ ...bounded(maxSlow), ttl: slowLife })
 
   const states = new LRUCache<string, State, Context>({

@@ -263,6 +263,8 @@ suite('who says nothing', () => {
     const identity = await open.authenticate(header('whoever', 'x'))
     assert.deepEqual(identity, { kind: 'everyone' })
     assert.ok(open.allows({ kind: 'everyone' }, 'pull', name, false))
+    for (const action of ['push', 'delete'] as const)
+      assert.ok(!open.allows({ kind: 'everyone' }, action, name, true), `${action} without a rule`)
     const ruled = await createAuth({
       anonymous: 'none',
       access: [{ ...all, repositories: ['other/**'] }],
@@ -270,6 +272,17 @@ suite('who says nothing', () => {
     assert.ok(!ruled.allows({ kind: 'everyone' }, 'pull', name, true))
     const byName = await createAuth({ anonymous: 'none', access: [{ ...all, users: ['alice'] }] })
     assert.ok(!byName.allows({ kind: 'everyone' }, 'pull', name, true))
+  })
+
+  test('never may more than a user who logs in, whatever the rules say', async () => {
+    const others = [{ ...all, users: ['bob'] }]
+    const auth = await authFor(await line('alice', 'p'), { anonymous: 'pull', access: others })
+    const alice: Identity = { kind: 'user', name: 'alice' }
+    assert.ok(auth.allows(alice, 'pull', name, true))
+    assert.ok(!auth.allows(alice, 'pull', name, false))
+    assert.ok(!auth.allows(alice, 'push', name, true))
+    const closed = await authFor(await line('alice', 'p'), { access: others })
+    assert.ok(!closed.allows(alice, 'pull', name, true), 'nothing is open without anonymous: pull')
   })
 
   test('is anonymous where there are no users and everybody may pull what is open', async () => {

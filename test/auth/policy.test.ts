@@ -52,6 +52,26 @@ test('two stars cover every name, one star a segment', () => {
   assert.ok(!one('u', 'pull', name('a/b')))
 })
 
+test('what a rule excepts, it does not grant; another rule may', () => {
+  const team = { repositories: ['team/**'], actions: ['pull'] } as const
+  const mayDo = createPolicy([
+    { ...team, users: ['*'], except: ['team/secret/**', 'team/*-internal'] },
+    { ...team, users: ['alice'] },
+  ])
+  assert.ok(mayDo('bob', 'pull', name('team/app')))
+  for (const repository of ['team/secret/app', 'team/app-internal', 'other/app'])
+    assert.ok(!mayDo('bob', 'pull', name(repository)), repository)
+  assert.ok(mayDo('alice', 'pull', name('team/secret/app')))
+  assert.ok(!mayDo('alice', 'pull', name('other/app')))
+})
+
+test('a glob that begins with "!" grants nothing, whoever let it through (case 199)', () => {
+  const repositories = ['team/**', '!team/secret/**']
+  const mayDo = createPolicy([{ users: ['*'], repositories, actions: ['pull'] }])
+  assert.ok(mayDo('bob', 'pull', name('team/app')))
+  assert.ok(!mayDo('bob', 'pull', name('other/app')))
+})
+
 test('names of users are compared as they are', () => {
   const mayDo = createPolicy([{ users: ['Alice'], repositories: ['**'], actions: ['pull'] }])
   for (const user of ['alice', 'Alice ', 'Alic?', '', 'ALICE', '.*'])

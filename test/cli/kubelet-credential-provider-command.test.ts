@@ -146,7 +146,7 @@ suite('berth kubelet-credential-provider', { concurrency: true }, () => {
       const { status, stdout, stderr } = await ask(input)
       assert.equal(status, 1, input)
       assert.equal(stdout, '')
-      assert.match(stderr, /is no CredentialProviderRequest|is no image's name/)
+      assert.match(stderr, /a kubelet writes a CredentialProviderRequest there|is no image's name/)
       await canaries.assertUnseen({ texts: [stderr] })
     }
   })

@@ -2,10 +2,10 @@ import assert from 'node:assert/strict'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, beforeEach, suite, type TestContext, test } from 'node:test'
-import { stringify } from 'yaml'
 import { eventually } from '../support/berth.ts'
 import { get } from '../support/client.ts'
 import { type Command, runCommand, startCommand } from '../support/command.ts'
+import { configFile } from '../support/config-file.ts'
 import { ownDirectory } from '../support/directory.ts'
 import { temporaryFiles } from '../support/disk.ts'
 import { makeImage, randomBlob } from '../support/images.ts'
@@ -46,7 +46,7 @@ async function run(t: TestContext, options: RunOptions = {}): Promise<Running> {
     shutdown: { delay: 0, deadline: '30s' },
     ...options.config,
   }
-  await writeFile(file, stringify(config))
+  await writeFile(file, configFile(config))
   const command = startCommand(['serve', '--config', file], options)
   t.after(() => command.signal('SIGKILL'))
   return { ...command, ...(await addresses(command)), cache: join(directory, 'data', 'cache') }
@@ -86,7 +86,10 @@ suite('what cannot start says why in one sentence, and ends with 1', { concurren
     const directory = await ownDirectory(t)
     const texts: readonly (readonly [text: string, complaint: RegExp])[] = [
       ['listen: [', /^berth: berth\.yaml: .*line 1/],
-      ['lissten: localhost:1', /\n {2}lissten: there is no such field; see: berth config table\n$/],
+      [
+        'lissten: localhost:1',
+        /\n {2}lissten: there is no such field; berth config table lists all fields\n$/,
+      ],
       ['listen: 0.0.0.0:0', /\n {2}listen: listens beyond this machine: set auth\.htpasswd/],
       [`upstreams: [{ url: "https://u:canary@x" }]`, /upstreams\[0\]\.url: expected no user/],
     ]

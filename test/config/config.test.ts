@@ -81,12 +81,18 @@ test('without a file there are upstreams for everybody, and a place for our own'
   const prefixes = config.upstreams.map(({ prefix }) => prefix)
   for (const prefix of ['', 'docker.io', 'ghcr.io', 'quay.io', 'registry.k8s.io', 'gcr.io'])
     assert.ok(prefixes.includes(prefix), prefix)
-  assert.deepEqual(config.hosted, [{ prefix: 'local' }])
+  assert.deepEqual(config.hosted, [{ prefix: 'local', anonymous: 'none' }])
   assert.deepEqual(config.listen, { host: 'localhost', port: 30026 })
 })
 
 test('without an upstream everything is hosted', async (t) => {
-  assert.deepEqual((await load(t, { file: '' })).hosted, [{ prefix: '' }])
+  const own = { prefix: 'own', anonymous: 'pull' } as const
+  assert.deepEqual((await load(t, { file: { hosted: [own] } })).hosted, [
+    own,
+    { prefix: '', anonymous: 'none' },
+  ])
+  const all = { prefix: '', anonymous: 'pull' } as const
+  assert.deepEqual((await load(t, { file: { hosted: [all] } })).hosted, [all])
 })
 
 test('a place in a list is set by its number, and the kind of credentials before their fields', async (t) => {
@@ -153,7 +159,7 @@ test('every mistake is told with its field, and with who said it', async (t) => 
   const expected = [
     /^lisen: there is no such field/,
     /^storage\.cache\.size: there is no such field/,
-    /^storage\.cache\.maxSize: expected a size such as/,
+    /^storage\.cache\.maxSize: expected a size with a unit/,
     /^upstreams\[0\]\.tgs: there is no such field/,
     /^upstreams\[1\]\.url: expected a URL such as/,
     /^upstreams\[1\]\.prefix: expected whole segments/,
@@ -173,6 +179,106 @@ test('every mistake is told with its field, and with who said it', async (t) => 
       `${pattern} in\n${lines.join('\n')}`,
     )
   assert.equal(lines.length, expected.length, lines.join('\n'))
+})
+
+test('a glob that begins with "!" is refused, with what to write instead (case 199)', async (t) => {
+  const negated = ['team/**', '!team/secret/**']
+  const file = {
+    auth: { access: [{ users: ['*'], repositories: negated, except: ['!a'], actions: ['pull'] }] },
+    upstreams: [
+      { ...upstream, repositories: negated, tags: { immutable: ['!latest'] } },
+      { ...upstream, prefix: 'a', repositories: ['!(secret)/**'] },
+    ],
+  }
+  const [, ...lines] = await complaints(t, { file })
+  assert.deepEqual(
+    lines.map((line) => line.split(':')[0]),
+    [
+      'auth.access[0].repositories[1]',
+      'auth.access[0].except[0]',
+      'upstreams[0].tags.immutable[0]',
+      'upstreams[0].repositories[1]',
+      'upstreams[1].repositories[0]',
+    ],
+  )
+  for (const line of lines)
+    assert.match(line, /must not begin with "!".*list what to leave out under "except"/)
+})
+
+test('a number without a unit is refused, for it would be milliseconds or bytes', async (t) => {
+  const file = {
+    storage: { cache: { maxSize: 10 } },
+    upstreams: [{ ...upstream, tags: { ttl: 60 } }],
+  }
+  const [, ...lines] = await complaints(t, { file, environment: { BERTH_SHUTDOWN_DELAY: '5' } })
+  assert.deepEqual(lines, [
+    'storage.cache.maxSize: expected a size with a unit, such as 10GiB or 500MB',
+    'upstreams[0].tags.ttl: expected a duration with a unit, such as 30s, 5m or 24h',
+    'shutdown.delay: expected a duration with a unit, such as 30s, 5m or 24h (from $BERTH_SHUTDOWN_DELAY)',
+  ])
+})
+
+test('a misspelt variable is refused, where it begins like a section', async (t) => {
+  const environment = {
+    BERTH_STORAGE_CACHE_MAXSIZE: '1GiB',
+    BERTH_AUTH_HTPASWD: '/f',
+    BERTH_UPSTREAMS_URL: 'https://a.example',
+    BERTH_ADMIN_PORT_9026_TCP_ADDR: '10.0.0.1',
+    BERTH_STORAGE_SERVICE_PORT_REST: '80',
+    BERTH_TEST_IMAGE: 'other programs have variables too',
+  }
+  const [, ...lines] = await complaints(t, { environment })
+  assert.deepEqual(
+    lines,
+    ['STORAGE_CACHE_MAXSIZE', 'AUTH_HTPASWD', 'UPSTREAMS_URL'].map(
+      (name) => `$BERTH_${name}: there is no such variable; berth config table lists all variables`,
+    ),
+  )
+})
+
+test('elements of a list that nobody set are one complaint, not one for each', async (t) => {
+  const set = ['upstreams[9].url=https://a.example', 'hosted[1].prefix=a']
+  const [, ...lines] = await complaints(t, { file: '', set })
+  assert.deepEqual(lines, [
+    'upstreams[0]: is missing, though upstreams[9] is set; count from 0',
+    'hosted[0]: is missing, though hosted[1] is set; count from 0',
+  ])
+})
+
+test('what --print-config shows in place of a password is refused as one', async (t) => {
+  const credentials = { type: 'static', username: 'u', password: '[hidden]' }
+  const [, line = ''] = await complaints(t, { file: { upstreams: [{ ...upstream, credentials }] } })
+  assert.match(
+    line,
+    /^upstreams\[0\]\.credentials\.password: "\[hidden\]" is what --print-config shows/,
+  )
+})
+
+test("no complaint is in the words of the schema's library", async (t) => {
+  const wrong = [null, true, 7, -1, 'text', '', [], [null], {}, { a: 1 }]
+  const paths = [
+    'listen',
+    'tls',
+    'log',
+    'storage',
+    'auth',
+    'upstreams',
+    'hosted',
+    'limits',
+    'sendfile',
+  ]
+  for (const path of paths)
+    for (const value of wrong) {
+      const file = { [path]: value }
+      const lines = await complaints(t, { file }).catch(() => [])
+      assert.doesNotMatch(lines.join('\n'), /invalid|input|received|too (small|big)|undefined|NaN/i)
+    }
+  for (const value of wrong) {
+    const lines = await complaints(t, {
+      file: { upstreams: [{ url: value, credentials: value, push: value }] },
+    })
+    assert.doesNotMatch(lines.join('\n'), /invalid|input|received|too (small|big)|undefined|NaN/i)
+  }
 })
 
 test('a file that is not there, or no YAML, or no configuration, is told by its path', async (t) => {
@@ -233,7 +339,7 @@ test('a secret is never an argument, and has no flag', async (t) => {
   const canaries = createCanaries()
   const set = [`upstreams[0].credentials.password=${canaries.secret('argument')}`]
   const lines = await complaints(t, { set })
-  assert.match(lines.join(), /a secret does not belong into an argument/)
+  assert.match(lines.join(), /a secret must not be an argument/)
   assert.match(lines.join(), /BERTH_UPSTREAMS_0_CREDENTIALS_PASSWORD/)
   await canaries.assertUnseen({ texts: lines })
   assert.ok(listFlags().every(({ name }) => !name.includes('password')))
@@ -254,15 +360,15 @@ test('every flag sets the field that bears its name', async (t) => {
     ['log-level', 'error', ({ log }) => log.level],
     ['storage-directory', '/d', ({ storage }) => storage.directory],
     ['storage-cache-directory', '/c', ({ storage }) => storage.cache.directory],
-    ['storage-cache-max-size', '7', ({ storage }) => `${storage.cache.maxSize}`],
-    ['storage-cache-minimum-free', '8', ({ storage }) => `${storage.cache.minimumFree}`],
+    ['storage-cache-max-size', '7B', ({ storage }) => `${storage.cache.maxSize}B`],
+    ['storage-cache-minimum-free', '8B', ({ storage }) => `${storage.cache.minimumFree}B`],
     ['storage-cache-scrub-rate', '0', ({ storage }) => `${storage.cache.scrubRate}`],
     ['storage-hosted-directory', '/h', ({ storage }) => storage.hosted.directory],
     ['auth-htpasswd', '/f', ({ auth }) => auth.htpasswd],
     ['limits-connections', '9', ({ limits }) => `${limits.connections}`],
-    ['limits-fill-deadline', '10', ({ limits }) => `${limits.fillDeadline}`],
-    ['shutdown-delay', '11', ({ shutdown }) => `${shutdown.delay}`],
-    ['shutdown-deadline', '12', ({ shutdown }) => `${shutdown.deadline}`],
+    ['limits-fill-deadline', '10ms', ({ limits }) => `${limits.fillDeadline}ms`],
+    ['shutdown-delay', '11ms', ({ shutdown }) => `${shutdown.delay}ms`],
+    ['shutdown-deadline', '12ms', ({ shutdown }) => `${shutdown.deadline}ms`],
     ['sendfile', 'false', ({ sendfile }) => `${sendfile}`],
   ]
   for (const [flag, text, read] of samples)
@@ -307,8 +413,8 @@ test('what is printed is a file that says the same, secrets apart', async (t) =>
   for (const config of configs) {
     const printed = printConfig(config)
     await canaries.assertUnseen({ texts: [printed] })
-    const again = await load(t, { file: printed })
-    const hidden = JSON.stringify(config).replace(/"canary-[^"]*"/, '"[hidden]"')
+    const again = await load(t, { file: printed.replaceAll('"[hidden]"', 'another') })
+    const hidden = JSON.stringify(config).replace(/"canary-[^"]*"/, '"another"')
     assert.deepEqual(again, JSON.parse(hidden))
   }
 })

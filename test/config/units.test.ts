@@ -18,7 +18,7 @@ suite('durations', () => {
       ['0', 0],
       ['1.5s', 1500],
       ['2d', 172_800_000],
-      [90, 90],
+      [0, 0],
     ]
     for (const [text, milliseconds] of written) assert.equal(parse(duration(), text), milliseconds)
   })
@@ -44,8 +44,8 @@ suite('sizes', () => {
       ['10GiB', 10 * 2 ** 30],
       ['500MB', 5e8],
       ['1.5KiB', 1536],
-      ['17', 17],
-      [4096, 4096],
+      ['17B', 17],
+      [0, 0],
       ['1B', 1],
     ]
     for (const [text, bytes] of written) assert.equal(parse(size(), text), bytes)
@@ -102,14 +102,21 @@ test('whatever is neither duration nor size is told what one looks like', () => 
     `${'9'.repeat(20)}GiB`,
     -1,
     1.5,
+    60,
+    '60',
+    '00',
   ]
   for (const text of strange) {
     for (const codec of [duration(), size()])
-      assert.match(String(parse(codec, text)), /expected a (duration|size) such as/, String(text))
+      assert.match(
+        String(parse(codec, text)),
+        /expected a (duration|size) with a unit/,
+        String(text),
+      )
   }
   for (const wrong of [null, {}, [], true])
     for (const codec of [duration(), size()])
-      assert.match(String(parse(codec, wrong)), /expected a (duration|size) such as/)
+      assert.match(String(parse(codec, wrong)), /expected a (duration|size) with a unit/)
 })
 
 test('whatever a text is, it becomes a number that can be counted on, or is refused', () => {

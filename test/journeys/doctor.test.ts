@@ -3,11 +3,11 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, suite, test } from 'node:test'
-import { stringify } from 'yaml'
 import { type ArtifactRegistry, startArtifactRegistry } from '../support/artifact-registry.ts'
 import { createCanaries } from '../support/canaries.ts'
 import { type Authority, createAuthority } from '../support/certificates.ts'
 import { type CommandOptions, runCommand } from '../support/command.ts'
+import { configFile } from '../support/config-file.ts'
 import { startConnectProxy } from '../support/connect-proxy.ts'
 import { type Google, startGoogle } from '../support/google.ts'
 import { makeImage, makeIndex } from '../support/images.ts'
@@ -62,7 +62,7 @@ after(async () => {
 
 async function configure(config: Readonly<Record<string, unknown>>): Promise<string> {
   const file = join(await mkdtemp(join(directory, 'c-')), 'berth.yaml')
-  await writeFile(file, stringify(config))
+  await writeFile(file, configFile(config))
   return file
 }
 
@@ -315,7 +315,7 @@ suite('berth doctor upstream', { concurrency: true }, () => {
     })
     for (const [reference, sentence] of [
       ['localhost:30026/local/app:1', /local\/app is hosted by Berth itself/],
-      ['other-project/repo/app', /not among the repositories that are served/],
+      ['other-project/repo/app', /not served/],
       ['ghcr.example/owner/app', /no upstream is configured for ghcr\.example/],
       ['My-Project/app', /My-Project\/app: invalid repository name/],
       [`${name}@sha256:12`, /digest/],

@@ -2,10 +2,13 @@ import assert from 'node:assert/strict'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { after, before, test } from 'node:test'
+import { after, before, suite, type TestContext, test } from 'node:test'
+import { hashPassword } from '../../src/auth/auth.ts'
 import { mediaTypes } from '../../src/oci/manifest.ts'
 import { type Berth, checkInvariants, removeBerth, startBerth } from '../support/berth.ts'
+import { basicOf } from '../support/canaries.ts'
 import { codeOf, get } from '../support/client.ts'
+import { ownDirectory } from '../support/directory.ts'
 import { type Image, makeImage, makeIndex, manifestOf, randomBlob } from '../support/images.ts'
 import { volumePath, writeVolume } from '../support/volume.ts'
 
@@ -38,6 +41,9 @@ before(async () => {
     config: {
       upstreams: [{ url: 'http://127.0.0.1:9' }],
       storage: { hosted: { directory: root } },
+      auth: {
+        access: [{ users: ['*'], repositories: ['**'], actions: ['pull', 'push', 'delete'] }],
+      },
     },
   })
 })
@@ -121,4 +127,63 @@ test('nothing of it can be written or deleted in this version', async () => {
   ] as const)
     assert.equal((await ask(method, path)).status, 405, `${method} ${path}`)
   assert.equal((await get(`${berth.url}/v2/${name}/manifests/v1`)).status, 200)
+})
+
+test('without a rule nobody may push or delete, not even where there are no users', async (t) => {
+  const open = await startBerth({
+    config: {
+      upstreams: [{ url: 'http://127.0.0.1:9' }],
+      storage: { hosted: { directory: root } },
+    },
+  })
+  t.after(() => removeBerth(open))
+  for (const path of [name, 'project/repo/image'])
+    for (const [method, rest] of [
+      ['POST', 'blobs/uploads/'],
+      ['PUT', 'manifests/v1'],
+      ['DELETE', `blobs/${image.digest}`],
+    ] as const) {
+      const reply = await get(`${open.url}/v2/${path}/${rest}`, { method })
+      assert.equal(reply.status, 403, `${method} ${path}`)
+      assert.match(reply.body.toString(), /no rule under auth\.access allows it/)
+    }
+  assert.equal((await get(`${open.url}/v2/${name}/manifests/v1`)).status, 200)
+})
+
+suite('hosted prefixes where anonymous users may pull', () => {
+  const start = async (t: TestContext, anonymous: 'none' | 'pull') => {
+    const htpasswd = join(await ownDirectory(t), 'htpasswd')
+    await writeFile(htpasswd, `alice:${await hashPassword('p', 4)}`)
+    const berth = await startBerth({
+      config: {
+        storage: { hosted: { directory: root } },
+        auth: {
+          htpasswd,
+          anonymous,
+          access: [{ users: ['alice'], repositories: ['local/team/**'], actions: ['pull'] }],
+        },
+        hosted: [{ prefix: 'local' }, { prefix: 'elsewhere', anonymous: 'pull' }],
+      },
+    })
+    t.after(() => removeBerth(berth))
+    return async (path: string, user?: string) => {
+      const headers = user === undefined ? {} : { authorization: `Basic ${basicOf(user, 'p')}` }
+      return (await get(`${berth.url}/v2/${path}/manifests/v1`, { headers })).status
+    }
+  }
+
+  test('are those that say so, and who logs in gets no less there', async (t) => {
+    const ask = await start(t, 'pull')
+    assert.equal(await ask('elsewhere/app'), 200)
+    assert.equal(await ask('elsewhere/app', 'alice'), 200)
+    assert.equal(await ask('local/team/app'), 401)
+    assert.equal(await ask('local/team/app', 'alice'), 200)
+    assert.equal(await ask('local/other', 'alice'), 403)
+  })
+
+  test('are none, unless auth.anonymous lets anonymous users in', async (t) => {
+    const ask = await start(t, 'none')
+    assert.equal(await ask('elsewhere/app'), 401)
+    assert.equal(await ask('elsewhere/app', 'alice'), 403)
+  })
 })

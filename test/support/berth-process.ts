@@ -1,7 +1,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { stringify } from 'yaml'
+import { configFile } from './config-file.ts'
 import { start } from './programs.ts'
 import { sumIn } from './telemetry.ts'
 
@@ -31,7 +31,7 @@ export async function startBerthProcess(
   const file = join(directory, 'berth.yaml')
   await writeFile(
     file,
-    stringify({
+    configFile({
       listen: 'localhost:0',
       admin: '127.0.0.1:0',
       storage: { directory: join(directory, 'data') },

@@ -3,11 +3,11 @@ import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promise
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { stringify } from 'yaml'
 import { type Service, serve } from '../../src/cli/serve.ts'
 import { loadConfig } from '../../src/config/config.ts'
 import { digestOf, isDigest } from '../../src/oci/digest.ts'
 import { wrongBodies } from './client.ts'
+import { configFile } from './config-file.ts'
 import { temporaryFiles } from './disk.ts'
 import { watchedTelemetry } from './telemetry.ts'
 
@@ -50,7 +50,7 @@ export async function startBerth(options: StartOptions): Promise<Berth> {
     log: { level: 'debug' },
     ...rest,
   }
-  await writeFile(file, stringify(config))
+  await writeFile(file, configFile(config))
   const loaded = loadConfig({ file, flags: {}, set: [], environment: options.environment ?? {} })
   const { telemetry, logs, metric } = watchedTelemetry(loaded.config.log.level)
   const service = await serve(loaded, { version: 'test', telemetry })

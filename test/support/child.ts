@@ -3,10 +3,10 @@ import { once } from 'node:events'
 import { mkdtemp, readdir, readFile, readlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { stringify } from 'yaml'
 import { errnoOf } from '../../src/store/files.ts'
 import { eventually } from './berth.ts'
 import { get } from './client.ts'
+import { configFile } from './config-file.ts'
 import { metricIn } from './telemetry.ts'
 
 /** A whole Berth in a process of its own, which can be killed, traced and limited. */
@@ -55,7 +55,7 @@ export async function startChild(options: StartOptions): Promise<Child> {
     ...rest,
   }
   const file = join(directory, 'berth.yaml')
-  await writeFile(file, stringify(config))
+  await writeFile(file, configFile(config))
   const main = new URL('../../src/main.ts', import.meta.url).pathname
   const [program = '', ...words] = [
     ...(options.wrapper ?? []),
