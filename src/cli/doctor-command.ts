@@ -18,7 +18,7 @@ type Context = {
 
 type Options = {
   readonly config?: string
-  readonly set: readonly string[]
+  readonly set?: readonly string[]
   readonly output: 'text' | 'json'
 }
 
@@ -46,8 +46,7 @@ function upstreamCommand({ environment, version }: Context): Command {
     .option(
       '--set <field=value>',
       'any field, as for berth serve',
-      (value: string, before: readonly string[]) => [...before, value],
-      [],
+      (value: string, before: readonly string[] = []) => [...before, value],
     )
     .addOption(
       new Option('-o, --output <format>', 'for people or for programs')
@@ -55,7 +54,7 @@ function upstreamCommand({ environment, version }: Context): Command {
         .default('text'),
     )
     .addHelpText('after', examples)
-    .action(async (asked: string | undefined, { config: file, set, output }: Options) => {
+    .action(async (asked: string | undefined, { config: file, set = [], output }: Options) => {
       exitOnSignals()
       const loaded = loadConfig({ file, flags: {}, set, environment })
       const reports: Report[] = []

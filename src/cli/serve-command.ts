@@ -1,4 +1,4 @@
-import { Command, Option } from 'commander'
+import { Command } from 'commander'
 import { listFlags, loadConfig, printConfig } from '../config/config.ts'
 import { banner } from './banner.ts'
 import { type Service, serve } from './serve.ts'
@@ -17,9 +17,8 @@ export function serveCommand({ environment, version }: Context): Command {
     )
     .option(
       '--set <field=value>',
-      'any field, as in upstreams[0].url=https://europe-west1-docker.pkg.dev',
+      'any field, as in upstreams[0].url=https://europe-west1-docker.pkg.dev; may be repeated',
       collect,
-      [],
     )
     .option(
       '--print-config',
@@ -28,16 +27,15 @@ export function serveCommand({ environment, version }: Context): Command {
     .option('--banner', 'say where it listens and what to try, for people, on standard error')
   const flags = listFlags()
   for (const { name, description, isBoolean } of flags) {
-    command.addOption(
-      new Option(`--${name} ${isBoolean ? '[boolean]' : '<value>'}`, description).preset('true'),
-    )
+    command.option(`--${name} ${isBoolean ? '[true|false]' : '<value>'}`, description)
   }
   command.addHelpText('after', examples)
 
   return command.action(async (options: Readonly<Record<string, unknown>>) => {
     const given = flags.flatMap(({ name }) => {
       const value = options[camel(name)]
-      return typeof value === 'string' ? [[name, value] as const] : []
+      // A flag of its own without a value: --sendfile.
+      return value === undefined ? [] : [[name, String(value)] as const]
     })
     const file = typeof options['config'] === 'string' ? options['config'] : undefined
     const set = Array.isArray(options['set']) ? options['set'].map(String) : []
@@ -116,7 +114,7 @@ async function untilStopped({ stop, telemetry }: Service): Promise<void> {
   log.flush(() => process.exit(status))
 }
 
-function collect(value: string, before: string[]): string[] {
+function collect(value: string, before: readonly string[] = []): readonly string[] {
   return [...before, value]
 }
 

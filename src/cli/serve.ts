@@ -13,6 +13,7 @@ import {
 } from '../store/store.ts'
 import { createTelemetry, type Telemetry } from '../telemetry/telemetry.ts'
 import { type Followed, followFiles } from './follow-file.ts'
+import { parseKeyPair } from './key-pair.ts'
 import { explain } from './start-errors.ts'
 import { createUpstream } from './upstreams.ts'
 
@@ -50,6 +51,7 @@ export async function serve(
   const htpasswdFiles = config.auth.htpasswd === undefined ? [] : [config.auth.htpasswd]
 
   const keyPair = await explain('tls', () => readAll(tlsFiles))
+  const tls = await explain('tls', () => parseKeyPair(tlsFiles, keyPair))
   const htpasswd = await explain('auth.htpasswd', () => readAll(htpasswdFiles))
   const auth = await explain('auth.htpasswd', () =>
     createAuth({ ...config.auth, htpasswd: htpasswd[0] }),
@@ -88,7 +90,7 @@ export async function serve(
     listen({
       ...binding(config.listen),
       handler,
-      tls: toKeyPair(keyPair),
+      tls,
       maxConnections: limits.connections,
     }),
   ).catch(async (error: unknown) => {
@@ -151,7 +153,7 @@ function follow({
     files: tlsFiles,
     initial: keyPair,
     use: (texts) => {
-      const pair = toKeyPair(texts)
+      const pair = parseKeyPair(tlsFiles, texts)
       if (pair !== undefined) api.setKeyPair(pair)
     },
     log,
@@ -198,8 +200,4 @@ function binding(address: Loaded['config']['listen']) {
 
 function readAll(files: readonly string[]): Promise<string[]> {
   return Promise.all(files.map((file) => readFile(file, 'utf8')))
-}
-
-function toKeyPair([certificate, key]: readonly string[]) {
-  return certificate === undefined || key === undefined ? undefined : { certificate, key }
 }

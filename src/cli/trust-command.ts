@@ -19,10 +19,10 @@ type Context = { readonly environment: Readonly<Record<string, string | undefine
 
 type Options = {
   readonly root: string
-  readonly registry: readonly string[]
+  readonly registry?: readonly string[]
   readonly server?: string
   readonly ca?: string
-  readonly mirror: readonly string[]
+  readonly mirror?: readonly string[]
   readonly nodeIp?: string
   readonly once?: true
   readonly remove?: true
@@ -42,7 +42,6 @@ export function trustCommand({ environment }: Context): Command {
       '--registry <host:port>',
       `as images name it; may be repeated (default: ${usualRegistry})`,
       collect,
-      [],
     )
     .option(
       '--server <url>',
@@ -53,7 +52,6 @@ export function trustCommand({ environment }: Context): Command {
       '--mirror <host>',
       'images of this registry come through Berth too; may be repeated',
       collect,
-      [],
     )
     .option('--node-ip <address>', "the node's own; default: those of its interfaces")
     .option('--once', 'do it once, and exit')
@@ -87,7 +85,7 @@ export function trustCommand({ environment }: Context): Command {
 
 function trustOptions(options: Options): TrustOptions {
   const isQuiet = options.once === true || options.remove === true
-  const names = options.registry.length === 0 ? [usualRegistry] : options.registry
+  const { registry: names = [usualRegistry], mirror = [] } = options
   const registries = [...new Set(names)].map((name) => {
     const registry = parseHost('--registry', name)
     return { registry, server: serverOf(registry, options) }
@@ -97,7 +95,7 @@ function trustOptions(options: Options): TrustOptions {
   return {
     root: options.root,
     registries,
-    mirrors: [...new Set(options.mirror)].map((name) => parseHost('--mirror', name)),
+    mirrors: [...new Set(mirror)].map((name) => parseHost('--mirror', name)),
     authority: options.ca,
     nodeAddresses: options.nodeIp === undefined ? ownAddresses() : [options.nodeIp],
     owner: ownerOf(options),
@@ -193,7 +191,7 @@ async function untilStopped(service: TrustService, { telemetry }: TrustOptions):
   log.flush(() => process.exit(remaining.length === 0 ? 0 : 1))
 }
 
-function collect(value: string, before: readonly string[]): readonly string[] {
+function collect(value: string, before: readonly string[] = []): readonly string[] {
   return [...before, value]
 }
 

@@ -117,7 +117,7 @@ export function listFlags(): readonly {
   return listFields().flatMap((field) => {
     const name = flagName(field)
     if (name === undefined || field.secret || field.type === 'list') return []
-    const fallback = field.fallback === undefined ? '' : ` (default ${String(field.fallback)})`
+    const fallback = field.fallback === undefined ? '' : ` (default: ${String(field.fallback)})`
     return [
       { name, description: `${field.description}${fallback}`, isBoolean: field.type === 'boolean' },
     ]

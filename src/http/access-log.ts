@@ -10,7 +10,7 @@ export function createAccessLog({ log, metrics }: Telemetry) {
     const { told } = request
     const started = performance.now()
     // A connection that is gone has no address any more.
-    const remote = request.raw.socket.remoteAddress
+    const remote = plainAddress(request.raw.socket.remoteAddress)
     metrics.httpInFlight.inc()
     reply.raw.once('close', () => {
       const milliseconds = performance.now() - started
@@ -37,12 +37,19 @@ export function createAccessLog({ log, metrics }: Telemetry) {
   }
 }
 
-/** Of a refusal, what the client was told; 404 and the like speak for themselves. */
+/** Of a refusal, what the client was told; other errors of clients speak for themselves. */
 function reasonOf(error: unknown): string | undefined {
-  return isRegistryError(error, 'DENIED') ? error.message : undefined
+  const hasReason = isRegistryError(error, 'DENIED') || isRegistryError(error, 'NAME_UNKNOWN')
+  return hasReason ? error.message.slice(0, longestReason) : undefined
+}
+
+/** A socket that listens on :: shows IPv4 addresses as IPv6 ones (RFC 4291, section 2.5.5.2). */
+function plainAddress(address: string | undefined): string | undefined {
+  return address?.replace(/^::ffff:(?=\d+\.)/, '')
 }
 
 /** In characters. */
 const longestAgent = 100
+const longestReason = 1000
 /** Nothing was answered, since nobody was there any more; nginx's number for it. */
 const clientLeft = 499

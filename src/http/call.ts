@@ -12,6 +12,8 @@ export type Told = {
   /** Bytes of the body that were sent. */
   bytes: number
   repository?: string
+  /** `?ns=` as it was sent, cut off. */
+  namespace?: string
   reference?: string
   user?: string
   cache?: CacheResult

@@ -81,16 +81,19 @@ export function createRoutes({ registry, auth, send, telemetry }: RoutesOptions)
     if (endpoint.action === 'enter') return endpoint.handle(call)
 
     const asked = parseRepositoryName(captures.name)
-    const { name, repository, anonymous, namespace } = registry.resolve(
-      asked,
-      query.get('ns') ?? undefined,
-    )
+    const host = query.get('ns') ?? undefined
+    told.repository = asked
+    if (host !== undefined) told.namespace = host.slice(0, longestNamespace)
+    const { name, repository, anonymous, namespace } = registry.resolve(asked, host)
     told.repository = name
     guard.permit(identity, endpoint.action, { name, anonymous })
     if (namespace !== undefined) reply.header('oci-namespace', namespace)
     return endpoint.handle({ ...call, name, repository, last: captures.last })
   }
 }
+
+/** In characters, of a `?ns=` in the log: the longest host name, and a port. */
+const longestNamespace = 260
 
 function route(path: string, methods: Route['methods']): Route {
   return { path, methods, match: pathMatcher(path) }

@@ -36,6 +36,13 @@ suite('berth', { concurrency: true }, () => {
   })
 })
 
+test('no help shows how an option is kept: only what it is without one', async () => {
+  for (const command of ['serve', 'trust', 'doctor upstream', 'doctor node']) {
+    const { stdout } = await runCommand([...command.split(' '), '--help'])
+    assert.doesNotMatch(stdout, /preset:|default:\s*\[/, command)
+  }
+})
+
 suite('a helper of docker and kubelets', { concurrency: true }, () => {
   /** Tells at the end whether the server's framework was loaded. */
   const preload = `data:text/javascript,${encodeURIComponent(`
@@ -86,6 +93,13 @@ suite('berth serve --print-config', { concurrency: true }, () => {
     assert.equal(config.listen, '127.0.0.1:5000')
     assert.equal(config.storage.cache.maxSize, '50GiB')
     assert.equal(config.log.level, 'warn')
+  })
+
+  test('takes a switch without a value for true', async () => {
+    const printed = async (...flags: readonly string[]) =>
+      parse((await runCommand(['serve', '--print-config', ...flags])).stdout).sendfile
+    assert.equal(await printed('--sendfile'), true)
+    assert.equal(await printed('--sendfile', 'false'), false)
   })
 
   test('hides secrets', async () => {

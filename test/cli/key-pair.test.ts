@@ -1,0 +1,26 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { parseKeyPair } from '../../src/cli/key-pair.ts'
+import { createAuthority } from '../support/certificates.ts'
+
+const files = ['/tls.crt', '/tls.key'] as const
+
+test('a certificate or a key that cannot be used is named by its file, not by an OpenSSL code', async (t) => {
+  const authority = await createAuthority('Berth Test')
+  t.after(authority.remove)
+  const [one, other] = [await authority.issue(['DNS:a']), await authority.issue(['DNS:b'])]
+  assert.deepEqual(parseKeyPair(files, [one.certificate, one.key]), one)
+  assert.equal(parseKeyPair([], []), undefined)
+  for (const [certificate, key, message] of [
+    ['text', one.key, '/tls.crt is not a certificate in PEM format'],
+    [one.key, one.key, '/tls.crt is not a certificate in PEM format'],
+    [one.certificate, '', '/tls.key is not an unencrypted private key in PEM format'],
+    [one.certificate, one.certificate, '/tls.key is not an unencrypted private key in PEM format'],
+    [
+      one.certificate,
+      other.key,
+      'the key in /tls.key does not belong to the certificate in /tls.crt',
+    ],
+  ] as const)
+    assert.throws(() => parseKeyPair(files, [certificate, key]), { message })
+})
