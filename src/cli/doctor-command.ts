@@ -1,6 +1,7 @@
 import { Command, Option } from 'commander'
 import { type Config, type Loaded, loadConfig } from '../config/config.ts'
 import { examine, type Finding, findTarget, type Patient, type Target } from '../doctor/doctor.ts'
+import { createMemory, defaultMemoryLimit } from '../memory/memory.ts'
 import { isRegistryError } from '../oci/errors.ts'
 import { createTelemetry } from '../telemetry/telemetry.ts'
 import { nodeCommand } from './doctor-node-command.ts'
@@ -110,6 +111,7 @@ async function treat({ upstream, target, loaded, version, told }: TreatOptions):
         credentials,
         ambient,
         version,
+        caches: createMemory(defaultMemoryLimit()).caches,
         telemetry,
         observe: ({ method, url: asked, status }) =>
           observe(`${method} ${asked}: ${status ?? 'no answer'}`),

@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { type Auth, createAuth } from '../auth/auth.ts'
 import { hostsOf, type Loaded } from '../config/config.ts'
 import { createApi, type Listeners, listen, listenAdmin, type Readiness } from '../http/http.ts'
+import { createMemory, defaultMemoryLimit, type Memory } from '../memory/memory.ts'
 import { createRegistry, type UpstreamOptions } from '../registry/registry.ts'
 import {
   type BlobCache,
@@ -45,6 +46,9 @@ export async function serve(
   { version, telemetry = createTelemetry({ level: config.log.level }) }: ServeOptions,
 ): Promise<Service> {
   const { storage, shutdown, limits } = config
+  const memory = createMemory(limits.memory ?? defaultMemoryLimit())
+  const { caches, inFlight } = memory
+  watchMemory(memory, telemetry)
   const root = storage.cache.directory ?? join(storage.directory, 'cache')
   const hostedRoot = storage.hosted.directory ?? join(storage.directory, 'hosted')
   const tlsFiles = config.tls === undefined ? [] : [config.tls.certificate, config.tls.key]
@@ -61,7 +65,7 @@ export async function serve(
   )
   const upstreams = await explain('upstreams', () =>
     config.upstreams.map((upstream) =>
-      createUpstream(upstream, { ambient, root, version, telemetry }),
+      createUpstream(upstream, { ambient, root, version, caches, telemetry }),
     ),
   )
   const registry = createRegistry({
@@ -76,6 +80,7 @@ export async function serve(
       links: createDiskLinks({ root: hostedRoot }),
     },
     fillDeadline: limits.fillDeadline,
+    caches,
     telemetry,
   })
 
@@ -85,13 +90,20 @@ export async function serve(
   const admin = await explain('admin', async () =>
     listenAdmin({ ...binding(config.admin), readiness, telemetry }),
   )
-  const handler = await createApi({ registry, auth, telemetry, sendfile: config.sendfile })
+  const handler = await createApi({
+    registry,
+    auth,
+    telemetry,
+    sendfile: config.sendfile,
+    memory: inFlight,
+  })
   const api = await explain('listen', () =>
     listen({
       ...binding(config.listen),
       handler,
       tls,
       maxConnections: limits.connections,
+      memory: inFlight,
     }),
   ).catch(async (error: unknown) => {
     await admin.close(0)
@@ -121,6 +133,15 @@ export async function serve(
       await admin.close(0)
     },
   }
+}
+
+function watchMemory({ caches, inFlight }: Memory, { metrics }: Telemetry): void {
+  metrics.memoryLimit.set({ use: 'caches' }, caches.max)
+  metrics.memoryLimit.set({ use: 'in_flight' }, inFlight.max)
+  metrics.watch(() => {
+    metrics.memory.set({ use: 'caches' }, caches.used())
+    metrics.memory.set({ use: 'in_flight' }, inFlight.used())
+  })
 }
 
 type FollowOptions = {

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { Ambient } from '../config/config.ts'
 import type { Credentials } from '../credentials/credentials.ts'
+import type { CacheMemory } from '../memory/memory.ts'
 import type { UpstreamOptions } from '../registry/registry.ts'
 import { createRemote, type Remote, type RemoteOptions } from '../remote/remote.ts'
 import { createDiskLinks } from '../store/store.ts'
@@ -12,13 +13,14 @@ type UpstreamContext = {
   /** The cache's directory. */
   readonly root: string
   readonly version: string
+  readonly caches: CacheMemory
   readonly telemetry: Telemetry
 }
 
 /** What it takes to pull through one configured upstream. */
 export function createUpstream(
   config: Upstream,
-  { ambient, root, version, telemetry }: UpstreamContext,
+  { ambient, root, version, caches, telemetry }: UpstreamContext,
 ): UpstreamOptions {
   return {
     ...config,
@@ -26,6 +28,7 @@ export function createUpstream(
     remote: openRemote(config, {
       ambient,
       version,
+      caches,
       telemetry,
       credentials: openCredentials(config, { ambient, telemetry }),
     }),

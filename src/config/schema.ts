@@ -308,6 +308,12 @@ export const schema = z.strictObject({
   limits: z
     .strictObject({
       connections: z.int().min(1).prefault(4096).describe('Client connections at the same time'),
+      memory: size()
+        .refine((bytes) => bytes >= 128 * 2 ** 20, { message: 'expected at least 128MiB' })
+        .optional()
+        .describe(
+          "Memory that the process may use, which bounds caches, connections and requests; else its cgroup's limit, or where there is none a quarter of the machine's memory, at most 2GiB",
+        ),
       fillDeadline: timeout()
         .prefault('1h')
         .describe('How long the download of one blob may take in all'),

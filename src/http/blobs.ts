@@ -1,4 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { Reservations } from '../memory/memory.ts'
 import type { Content } from '../oci/content.ts'
 import { type Digest, parseDigest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
@@ -9,7 +10,7 @@ import type { RepositoryCall, Told } from './call.ts'
 import { hasAlready } from './conditions.ts'
 import { maxRanges, parseRanges } from './range.ts'
 import { provenanceHeaders } from './replies.ts'
-import type { Send } from './send.ts'
+import { memoryToSend, type Send } from './send.ts'
 
 /** Checking if content exists in the registry (distribution-spec). Downloads nothing. */
 export async function headBlob({ repository, name, last, request, reply, told }: RepositoryCall) {
@@ -25,10 +26,15 @@ export async function headBlob({ repository, name, last, request, reply, told }:
   return reply.send()
 }
 
-type GetBlobOptions = { readonly send: Send; readonly log: Logger; readonly metrics: Metrics }
+type GetBlobOptions = {
+  readonly send: Send
+  readonly memory: Reservations
+  readonly log: Logger
+  readonly metrics: Metrics
+}
 
 /** Pulling blobs (distribution-spec), with ranges of bytes (RFC 9110, section 14). */
-export function createGetBlob({ send, log, metrics }: GetBlobOptions) {
+export function createGetBlob({ send, memory, log, metrics }: GetBlobOptions) {
   return async ({ repository, name, last, request, reply, told }: RepositoryCall) => {
     const digest = parseDigest(last)
     told.reference = digest
@@ -37,11 +43,14 @@ export function createGetBlob({ send, log, metrics }: GetBlobOptions) {
     if (found.cache !== undefined) told.cache = found.cache
     const { content, served } = found
     const headers = { ...provenanceHeaders(found), ...blobHeaders(digest) }
+    const release = memory.reserve(memoryToSend(content.size, request.raw.socket))
     try {
+      if (release === undefined) throw tooManyBlobs()
       if (hasAlready(request, headers.etag)) return await reply.code(304).headers(headers).send()
       if (content.size === 0) return await reply.headers({ ...headers, 'content-length': 0 }).send()
       await sendRange({ reply, headers, content, range: rangeIn(request, headers.etag), told })
     } finally {
+      release?.()
       content.close(told.error !== undefined)
       served(told.bytes)
     }
@@ -74,6 +83,13 @@ export function createGetBlob({ send, log, metrics }: GetBlobOptions) {
       log.warn({ digest: content.digest, err }, 'answer was cut short')
     }
   }
+}
+
+function tooManyBlobs(): RegistryError {
+  return new RegistryError('UNAVAILABLE', {
+    message: 'too many blobs are being sent at once; try again',
+    retryAfter: 1,
+  })
 }
 
 type SendRange = {

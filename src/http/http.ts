@@ -1,5 +1,6 @@
 import type { RequestListener } from 'node:http'
 import type { Auth } from '../auth/auth.ts'
+import type { Reservations } from '../memory/memory.ts'
 import type { Registry } from '../registry/registry.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import { loadKernel } from './kernel.ts'
@@ -18,6 +19,8 @@ type ApiOptions = {
   readonly telemetry: Telemetry
   /** Whether the kernel may send files by itself, where it can. */
   readonly sendfile: boolean
+  /** What sending takes its buffers from. */
+  readonly memory: Reservations
 }
 
 /** Answers the OCI distribution API. */
@@ -26,9 +29,13 @@ export async function createApi({
   auth,
   telemetry,
   sendfile,
+  memory,
 }: ApiOptions): Promise<RequestListener> {
   const send = createSend(sendfile ? loadKernel() : undefined)
-  const app = createServer({ answer: createRoutes({ registry, auth, send, telemetry }), telemetry })
+  const app = createServer({
+    answer: createRoutes({ registry, auth, send, memory, telemetry }),
+    telemetry,
+  })
   await app.ready()
   return app.routing
 }

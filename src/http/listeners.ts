@@ -9,6 +9,7 @@ import {
 import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
+import type { Reservations } from '../memory/memory.ts'
 import { errorBody, RegistryError } from '../oci/errors.ts'
 import { createConnections } from './connections.ts'
 import { createPipeline } from './pipeline.ts'
@@ -42,6 +43,8 @@ type ListenersOptions = {
   readonly maxConnections: number
   /** Requests that are answered on connections beyond the limit too. */
   readonly isServedBeyond?: (request: IncomingMessage) => boolean
+  /** What requests take their memory from; beyond it they get 503. */
+  readonly memory?: Reservations
   /** Instead of the default ones. */
   readonly timeouts?: Partial<Timeouts>
 }
@@ -71,6 +74,8 @@ const defaultTimeouts = {
 const lingering = 1000
 /** Silence after which a half-closed connection is probed, in milliseconds. */
 const halfClosedProbe = 5000
+/** Bytes of a request that waits, beside its headers. */
+const requestMemory = 16 * 1024
 /** Connections beyond the limit that get 503; yet more are closed at once. */
 const maxSurplus = 256
 /**
@@ -96,8 +101,14 @@ export async function listen(options: ListenersOptions): Promise<Listeners> {
     response.once('close', () => {
       if (draining) connections.closeIdle()
     })
-    if (connections.isSurplus(socket) && !isServedBeyond(request)) answerSurplus(response)
-    else options.handler(request, response)
+    if (connections.isSurplus(socket) && !isServedBeyond(request))
+      return refuse(response, 'too many connections; try again')
+    if (options.memory !== undefined) {
+      const release = options.memory.reserve(memoryOf(request))
+      if (release === undefined) return refuse(response, 'too many requests at once; try again')
+      response.once('close', release)
+    }
+    options.handler(request, response)
   }
 
   const servers = options.hosts.map(() => createServer(handler, options))
@@ -222,8 +233,14 @@ function closeServer(server: Server | HttpsServer): Promise<void> {
   return closed.promise
 }
 
-function answerSurplus(response: ServerResponse): void {
-  const error = new RegistryError('UNAVAILABLE', { message: 'too many connections; try again' })
+/** Bytes that a request takes until it is answered: what it says, twice, and all that is made of it. */
+function memoryOf({ rawHeaders, url = '' }: IncomingMessage): number {
+  const length = rawHeaders.reduce((sum, text) => sum + text.length, url.length)
+  return requestMemory + 2 * length
+}
+
+function refuse(response: ServerResponse, message: string): void {
+  const error = new RegistryError('UNAVAILABLE', { message })
   const body = errorBody(error)
   response.writeHead(error.status, {
     'content-type': 'application/json',

@@ -1,5 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Auth } from '../auth/auth.ts'
+import type { Reservations } from '../memory/memory.ts'
 import { RegistryError } from '../oci/errors.ts'
 import { parseRepositoryName } from '../oci/reference.ts'
 import type { Registry } from '../registry/registry.ts'
@@ -23,6 +24,7 @@ type RoutesOptions = {
   readonly registry: Registry
   readonly auth: Auth
   readonly send: Send
+  readonly memory: Reservations
   readonly telemetry: Telemetry
 }
 
@@ -30,13 +32,13 @@ type RoutesOptions = {
  * The OCI distribution API: a table that reads like the specification's "Endpoints", with the right
  * that each line takes.
  */
-export function createRoutes({ registry, auth, send, telemetry }: RoutesOptions) {
+export function createRoutes({ registry, auth, send, memory, telemetry }: RoutesOptions) {
   const guard = createGuard({ auth, metrics: telemetry.metrics })
 
   const manifest = { action: 'pull', handle: getManifest } as const
   const tags = { action: 'pull', handle: getTags } as const
   const referrers = { action: 'pull', handle: getReferrers } as const
-  const blob = { action: 'pull', handle: createGetBlob({ send, ...telemetry }) } as const
+  const blob = { action: 'pull', handle: createGetBlob({ send, memory, ...telemetry }) } as const
   const blobStat = { action: 'pull', handle: headBlob } as const
   const push = { action: 'push', handle: refuseToWrite } as const
   const remove = { action: 'delete', handle: refuseToWrite } as const

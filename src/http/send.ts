@@ -1,6 +1,7 @@
 import type { ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
 import type { Content, Piece } from '../oci/content.ts'
-import { createBuffers } from './buffers.ts'
+import { bufferSize, createBuffers } from './buffers.ts'
 import { watchDeparture } from './departure.ts'
 import type { Kernel } from './kernel.ts'
 import type { ByteRange } from './range.ts'
@@ -16,6 +17,14 @@ const usualPatience = 300_000
 
 /** Bytes of a content, both included, and what goes in front of them. */
 export type Part = ByteRange & { readonly preamble?: Buffer }
+
+/** Parts of a content that are in memory at once: one over TLS is encrypted while the next is read. */
+const buffersOf = { plain: 1, tls: 3 } as const
+
+/** Bytes of memory that it takes to send a content of `size` bytes. */
+export function memoryToSend(size: number, socket: Socket): number {
+  return buffersOf['encrypted' in socket ? 'tls' : 'plain'] * Math.min(size, bufferSize)
+}
 
 type SendOptions = {
   readonly response: ServerResponse

@@ -74,6 +74,16 @@ export function isRegistryError(
   return error instanceof RegistryError && (wanted.length === 0 || wanted.includes(error.code))
 }
 
+/** The same, as it may be kept: causes hold on to whatever failed, for as long as they are held. */
+export function withoutCause(error: RegistryError): RegistryError {
+  const { code, message, status, retryAfter } = error
+  return new RegistryError(code, {
+    message,
+    status,
+    ...(retryAfter !== undefined && { retryAfter }),
+  })
+}
+
 /** The body of an error answer (distribution-spec, "Error Codes"). */
 export function errorBody({ code, message }: Pick<RegistryError, 'code' | 'message'>): string {
   return JSON.stringify({ errors: [{ code, message }] })

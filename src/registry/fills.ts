@@ -1,7 +1,6 @@
-import { LRUCache } from 'lru-cache'
-import { bounded } from '../oci/bounded.ts'
+import type { CacheMemory } from '../memory/memory.ts'
 import type { Digest } from '../oci/digest.ts'
-import { isRegistryError, RegistryError } from '../oci/errors.ts'
+import { isRegistryError, RegistryError, withoutCause } from '../oci/errors.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import type { Remote } from '../remote/remote.ts'
 import type { BlobCache } from '../store/store.ts'
@@ -15,7 +14,6 @@ import type { Tally } from './tally.ts'
  */
 const failureLife = 2000
 const absenceLife = 5000
-const mostFailures = 10_000
 
 /** The running downloads of one upstream, as one identity, by digest: never two of the same. */
 export interface Fills {
@@ -37,6 +35,7 @@ type FillsOptions = {
   /** Milliseconds. */
   readonly deadline: number
   readonly tally: Tally
+  readonly caches: CacheMemory
   readonly telemetry: Telemetry
 }
 
@@ -46,6 +45,7 @@ export function createFills({
   blobs,
   deadline,
   tally,
+  caches,
   telemetry,
 }: FillsOptions): Fills {
   const { log, metrics } = telemetry
@@ -53,10 +53,7 @@ export function createFills({
     Digest,
     RunningFill & { readonly stop: (reason: RegistryError) => void }
   >()
-  const failures = new LRUCache<string, RegistryError | 'absent'>({
-    ...bounded(mostFailures),
-    ttl: failureLife,
-  })
+  const failures = caches.create<RegistryError | 'absent'>({ ttl: failureLife })
   let closed = false
   const keyOf = (name: RepositoryName, digest: Digest) => `${name}@${digest}`
 
@@ -69,7 +66,7 @@ export function createFills({
     )
     failures.set(
       keyOf(name, digest),
-      isRegistryError(error) ? error : new RegistryError('UNKNOWN', { cause: error }),
+      isRegistryError(error) ? withoutCause(error) : new RegistryError('UNKNOWN'),
     )
   }
 

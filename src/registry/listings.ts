@@ -1,18 +1,16 @@
-import { LRUCache } from 'lru-cache'
-import { bounded } from '../oci/bounded.ts'
+import type { CacheMemory } from '../memory/memory.ts'
 import type { Digest } from '../oci/digest.ts'
 import { isRegistryError } from '../oci/errors.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import type { Remote } from '../remote/remote.ts'
 import type { Provenance, ReferrersAnswer, TagsAnswer } from './registry.ts'
 
-/** Lists of each kind that are remembered. */
-const mostLists = 500
 /** How long a list of tags is kept at most, in milliseconds: while one client pages through it. */
 const tagsLife = 10_000
 
 type ListingsOptions = {
   readonly remote: Remote
+  readonly caches: CacheMemory
   /** Of a list of referrers, as of a tag: milliseconds. */
   readonly ttl: number
   readonly staleIfError: number
@@ -24,13 +22,15 @@ export interface Listings {
   referrers(name: RepositoryName, digest: Digest): Promise<ReferrersAnswer>
 }
 
-export function createListings({ remote, ttl, staleIfError }: ListingsOptions): Listings {
+export function createListings({ remote, caches, ttl, staleIfError }: ListingsOptions): Listings {
   const tags = createLists({
+    caches,
     ttl: Math.min(ttl, tagsLife),
     staleIfError,
     ask: ({ name }) => remote.tags(name),
   })
   const referrers = createLists({
+    caches,
     ttl,
     staleIfError,
     ask: async ({ name, subject }) => subject && remote.referrers(name, subject),
@@ -51,6 +51,7 @@ export function createListings({ remote, ttl, staleIfError }: ListingsOptions): 
 type Question = { readonly name: RepositoryName; readonly subject?: Digest }
 
 type ListsOptions<Entry> = {
+  readonly caches: CacheMemory
   /** Milliseconds. */
   readonly ttl: number
   readonly staleIfError: number
@@ -64,9 +65,8 @@ type List<Entry> = {
   readonly warning?: string
 }
 
-function createLists<Entry>({ ttl, staleIfError, ask }: ListsOptions<Entry>) {
-  const lists = new LRUCache<string, List<Entry>, Question>({
-    ...bounded(mostLists),
+function createLists<Entry>({ caches, ttl, staleIfError, ask }: ListsOptions<Entry>) {
+  const lists = caches.create<List<Entry>, Question>({
     ttl: Math.max(ttl, 1),
     noDeleteOnStaleGet: true,
     ignoreFetchAbort: true,

@@ -1,4 +1,5 @@
-import { LRUCache } from 'lru-cache'
+import type { LRUCache } from 'lru-cache'
+import type { CacheMemory } from '../memory/memory.ts'
 import type { Digest } from '../oci/digest.ts'
 import { longestManifest, type Manifest, parseManifest } from '../oci/manifest.ts'
 import type { RepositoryName } from '../oci/reference.ts'
@@ -7,10 +8,11 @@ import type { BlobSource, LinkSource } from '../store/store.ts'
 /** A manifest that is known to be in a repository: its bytes, and the view of them. */
 export type KnownManifest = Manifest & { readonly digest: Digest; readonly bytes: Buffer }
 
-/** Bytes of manifests that are kept in memory, and what each and each of its references costs beside. */
-const memorySize = 48 * 1024 * 1024
+/** Bytes that a manifest in memory, and each of its references, costs beside its own. */
 const overhead = 2048
 const referenceOverhead = 200
+/** What is pulled most lies here: it gives way after all other caches. */
+const weight = 20
 
 /**
  * Manifests by repository and digest, for all upstreams together: what is asked for most is
@@ -18,10 +20,10 @@ const referenceOverhead = 200
  */
 export type ManifestMemory = LRUCache<string, KnownManifest>
 
-export function createManifestMemory(): ManifestMemory {
-  return new LRUCache({
-    maxSize: memorySize,
-    sizeCalculation: ({ bytes, references }) =>
+export function createManifestMemory(caches: CacheMemory): ManifestMemory {
+  return caches.create({
+    weight,
+    size: ({ bytes, references }: KnownManifest) =>
       bytes.length + overhead + references.length * referenceOverhead,
   })
 }

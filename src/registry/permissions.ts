@@ -1,12 +1,10 @@
-import { LRUCache } from 'lru-cache'
-import { bounded } from '../oci/bounded.ts'
+import type { CacheMemory } from '../memory/memory.ts'
 import type { Digest } from '../oci/digest.ts'
-import { isRegistryError, RegistryError } from '../oci/errors.ts'
+import { isRegistryError, RegistryError, withoutCause } from '../oci/errors.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import type { Remote } from '../remote/remote.ts'
 import type { LinkStore } from '../store/store.ts'
 
-const mostPermissions = 50_000
 /** How long "not in this repository" is believed, and how long a failure to ask, in milliseconds. */
 const absenceLife = 5000
 const failureLife = 2000
@@ -26,12 +24,15 @@ export interface Permissions {
   grant(name: RepositoryName, digest: Digest): Promise<void>
 }
 
-type PermissionsOptions = { readonly links: LinkStore; readonly remote: Remote }
+type PermissionsOptions = {
+  readonly links: LinkStore
+  readonly remote: Remote
+  readonly caches: CacheMemory
+}
 
-export function createPermissions({ links, remote }: PermissionsOptions): Permissions {
-  const granted = new LRUCache<string, true>({ ...bounded(mostPermissions) })
-  const asked = new LRUCache<string, Stat | 'absent' | RegistryError, Context>({
-    ...bounded(mostPermissions),
+export function createPermissions({ links, remote, caches }: PermissionsOptions): Permissions {
+  const granted = caches.create<true>()
+  const asked = caches.create<Stat | 'absent' | RegistryError, Context>({
     ttl: absenceLife,
     ignoreFetchAbort: true,
     fetchMethod: async (_key, _stale, { options, context: { name, digest } }) => {
@@ -40,7 +41,7 @@ export function createPermissions({ links, remote }: PermissionsOptions): Permis
       } catch (error) {
         if (!isRegistryError(error)) throw error
         options.ttl = failureLife
-        return error
+        return withoutCause(error)
       }
     },
   })

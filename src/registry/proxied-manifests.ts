@@ -1,7 +1,7 @@
-import { LRUCache } from 'lru-cache'
-import { bounded } from '../oci/bounded.ts'
+import type { LRUCache } from 'lru-cache'
+import type { CacheMemory } from '../memory/memory.ts'
 import type { Digest } from '../oci/digest.ts'
-import { isRegistryError, RegistryError } from '../oci/errors.ts'
+import { isRegistryError, RegistryError, withoutCause } from '../oci/errors.ts'
 import type { Reference, RepositoryName } from '../oci/reference.ts'
 import type { Remote, RemoteManifest } from '../remote/remote.ts'
 import type { BlobCache, LinkStore } from '../store/store.ts'
@@ -14,7 +14,6 @@ import type { Tally } from './tally.ts'
 /** How long an answer that is no manifest is believed, in milliseconds. */
 const absenceLife = 5000
 const failureLife = 1000
-const mostAnswers = 10_000
 
 export type FoundManifest = {
   readonly known: KnownManifest
@@ -36,6 +35,7 @@ type ProxiedManifestsOptions = {
   readonly links: LinkStore
   readonly cache: BlobCache
   readonly memory: ManifestMemory
+  readonly caches: CacheMemory
   readonly policy: TagPolicy
   readonly tally: Tally
   readonly telemetry: Telemetry
@@ -46,8 +46,19 @@ type ProxiedManifestsOptions = {
 type Context = { readonly name: RepositoryName; readonly digest: Digest }
 
 export function createProxiedManifests(options: ProxiedManifestsOptions): ProxiedManifests {
-  const { upstream, scope, remote, links, cache, memory, policy, tally, telemetry, onManifest } =
-    options
+  const {
+    upstream,
+    scope,
+    remote,
+    links,
+    cache,
+    memory,
+    caches,
+    policy,
+    tally,
+    telemetry,
+    onManifest,
+  } = options
   const manifests = createManifests({ memory, scope, blobs: cache, links })
 
   /** Takes in what the upstream sent: into memory, and onto the disk if that works. */
@@ -86,6 +97,7 @@ export function createProxiedManifests(options: ProxiedManifestsOptions): Proxie
     policy,
     remote,
     links,
+    caches,
     has: async (name, digest) => (await stored(name, digest)) !== undefined,
     take: async (name, manifest) => void (await take(name, manifest)),
     onStale: (repository, tag, err) =>
@@ -96,8 +108,7 @@ export function createProxiedManifests(options: ProxiedManifestsOptions): Proxie
   })
 
   /** One request for all who want the same; what is no manifest is believed for a moment. */
-  const requests = new LRUCache<string, KnownManifest | RegistryError | 'absent', Context>({
-    ...bounded(mostAnswers),
+  const requests = caches.create<KnownManifest | RegistryError | 'absent', Context>({
     ttl: failureLife,
     ignoreFetchAbort: true,
     fetchMethod: async (_key, _stale, { options: entry, context: { name, digest } }) => {
@@ -107,7 +118,7 @@ export function createProxiedManifests(options: ProxiedManifestsOptions): Proxie
         entry.ttl = absenceLife
         return 'absent'
       } catch (error) {
-        if (isRegistryError(error)) return error
+        if (isRegistryError(error)) return withoutCause(error)
         throw error
       }
     },

@@ -1,5 +1,4 @@
-import { LRUCache } from 'lru-cache'
-import { bounded } from '../oci/bounded.ts'
+import type { CacheMemory } from '../memory/memory.ts'
 import { joinName, type RepositoryName } from '../oci/reference.ts'
 import type { BlobCache } from '../store/store.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
@@ -16,12 +15,12 @@ import { createTally } from './tally.ts'
 type ProxiedOptions = UpstreamOptions & {
   readonly cache: BlobCache
   readonly memory: ManifestMemory
+  readonly caches: CacheMemory
   readonly fillDeadline: number
   readonly telemetry: Telemetry
 }
 
-/** Digests whose size a manifest gave, in all and for each. */
-const maxSizes = 100_000
+/** Digests whose size one manifest gives. */
 const maxSizesOfOne = 2000
 
 /**
@@ -29,10 +28,10 @@ const maxSizesOfOne = 2000
  * the prefix.
  */
 export function createProxied(options: ProxiedOptions) {
-  const { prefix, upstream, remote, links, cache, telemetry } = options
+  const { prefix, upstream, remote, links, cache, caches, telemetry } = options
   const { ttl, staleIfError } = options.tags
   // What one repository's manifest says of a blob, another's need not believe.
-  const sizes = new LRUCache<string, number>({ ...bounded(maxSizes) })
+  const sizes = caches.create<number>()
   const learnSizes = (name: RepositoryName, { references, isIndex }: KnownManifest): void => {
     // Children of an index are manifests, which nobody asks for as blobs.
     if (isIndex) return
@@ -47,10 +46,11 @@ export function createProxied(options: ProxiedOptions) {
     blobs: cache,
     deadline: options.fillDeadline,
     tally,
+    caches,
     telemetry,
   })
-  const listings = createListings({ remote, ttl, staleIfError })
-  const permissions = createPermissions({ links, remote })
+  const listings = createListings({ remote, caches, ttl, staleIfError })
+  const permissions = createPermissions({ links, remote, caches })
   const blobs = createProxiedBlobs({
     cache,
     fills,

@@ -1,3 +1,4 @@
+import type { CacheMemory } from '../memory/memory.ts'
 import type { Content } from '../oci/content.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { Reference, RepositoryName, Tag } from '../oci/reference.ts'
@@ -119,6 +120,8 @@ type RegistryOptions = {
   }
   /** How long a download may take in all, in milliseconds. */
   readonly fillDeadline: number
+  /** What all that is cached in memory is bounded by. */
+  readonly caches: CacheMemory
   readonly telemetry: Telemetry
 }
 
@@ -127,12 +130,13 @@ export function createRegistry({
   cache,
   hosted,
   fillDeadline,
+  caches,
   telemetry,
 }: RegistryOptions): Registry {
-  const memory = createManifestMemory()
+  const memory = createManifestMemory(caches)
   const proxied = upstreams.map((options) => ({
     ...options,
-    ...createProxied({ ...options, cache, memory, fillDeadline, telemetry }),
+    ...createProxied({ ...options, cache, memory, caches, fillDeadline, telemetry }),
   }))
   const own = createHosted({
     ...hosted,

@@ -1,14 +1,12 @@
-import { LRUCache } from 'lru-cache'
-import { bounded } from '../oci/bounded.ts'
+import type { LRUCache } from 'lru-cache'
+import type { CacheMemory } from '../memory/memory.ts'
 import type { Digest } from '../oci/digest.ts'
-import { isRegistryError, RegistryError } from '../oci/errors.ts'
+import { isRegistryError, RegistryError, withoutCause } from '../oci/errors.ts'
 import { createMatcher } from '../oci/globs.ts'
 import type { RepositoryName, Tag } from '../oci/reference.ts'
 import type { Remote, RemoteManifest } from '../remote/remote.ts'
 import type { LinkStore } from '../store/store.ts'
 
-/** Tags whose state is kept in memory; the disk knows the rest. */
-const mostTags = 20_000
 /** How long the answers that are no digest are believed, in milliseconds. */
 const absenceLife = 5000
 const refusalLife = 2000
@@ -20,8 +18,7 @@ const staleLife = 5000
  * at all for a repository whose last answer took longer. A kubelet waits behind them.
  */
 const maxWait = 1500
-/** Repositories that are remembered to be slow, and for how long, in milliseconds. */
-const maxSlow = 1000
+/** How long a repository is remembered to be slow, in milliseconds. */
 const slowLife = 60_000
 
 /** What is known of a tag. Times in milliseconds on the monotonic clock. */
@@ -68,6 +65,7 @@ type TagsOptions = {
   readonly policy: TagPolicy
   readonly remote: Remote
   readonly links: LinkStore
+  readonly caches: CacheMemory
   /** Whether the manifest of a digest is at hand. */
   readonly has: (name: RepositoryName, digest: Digest) => Promise<boolean>
   /** Takes a manifest in. Rejects when it is none. */
@@ -88,12 +86,19 @@ type Context = { readonly name: RepositoryName; readonly tag: Tag; fetched: bool
  * 5. 404 and 403 are the newest knowledge of a tag: the old digest is forgotten, on disk too, so that
  *    an upstream that goes down later does not bring it back.
  */
-export function createTags({ policy, remote, links, has, take, onStale }: TagsOptions): Tags {
+export function createTags({
+  policy,
+  remote,
+  links,
+  caches,
+  has,
+  take,
+  onStale,
+}: TagsOptions): Tags {
   const isImmutable = createMatcher({ include: policy.immutable, except: policy.except })
-  const slow = new LRUCache<RepositoryName, true>({ ...bounded(maxSlow), ttl: slowLife })
+  const slow = caches.create<true>({ ttl: slowLife })
 
-  const states = new LRUCache<string, State, Context>({
-    ...bounded(mostTags),
+  const states = caches.create<State, Context>({
     ttl: Math.max(policy.ttl, 1),
     noDeleteOnStaleGet: true,
     ignoreFetchAbort: true,
@@ -136,7 +141,7 @@ export function createTags({ policy, remote, links, has, take, onStale }: TagsOp
       if (!isRegistryError(error)) throw error
       if (error.code === 'DENIED') await forget(context)
       const stale = error.code === 'DENIED' ? undefined : staleOf(last, error)
-      if (stale === undefined) return { kind: 'refused', error }
+      if (stale === undefined) return { kind: 'refused', error: withoutCause(error) }
       onStale(name, tag, error)
       return stale
     }

@@ -1,6 +1,5 @@
-import { LRUCache } from 'lru-cache'
 import type { Credential, Credentials } from '../credentials/credentials.ts'
-import { bounded } from '../oci/bounded.ts'
+import type { CacheMemory } from '../memory/memory.ts'
 import { isRegistryError } from '../oci/errors.ts'
 import { redact } from '../telemetry/telemetry.ts'
 import { basicOf, secretsOf } from './basic.ts'
@@ -51,6 +50,7 @@ type AuthorizationOptions = {
   readonly credentials: Credentials
   readonly origins: Origins
   readonly transport: Transport
+  readonly caches: CacheMemory
 }
 
 type Scheme = { readonly kind: 'basic' } | Bearer
@@ -58,14 +58,12 @@ type Scheme = { readonly kind: 'basic' } | Bearer
 /** Amazon ECR's words for a password, with status 403, and ECR Public's for a token, with 400. */
 const expiry = /authorization token (has expired|is invalid)/i
 
-/** Repositories whose tokens are kept. */
-const mostTokens = 2000
-
 export function createAuthorization({
   origin,
   credentials,
   origins,
   transport,
+  caches,
 }: AuthorizationOptions): Authorization {
   let scheme: Scheme | undefined
   let directWorked = false
@@ -78,8 +76,7 @@ export function createAuthorization({
 
   const endpoint = createTokenEndpoint({ origin, credentials, origins, transport, scrub })
 
-  const tokens = new LRUCache<string, string>({
-    ...bounded(mostTokens),
+  const tokens = caches.create<string>({
     ignoreFetchAbort: true,
     fetchMethod: async (repository, _stale, { options }) => {
       if (scheme?.kind !== 'bearer') return undefined

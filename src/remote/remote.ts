@@ -1,4 +1,5 @@
 import type { Credentials, ForwardProxy } from '../credentials/credentials.ts'
+import type { CacheMemory } from '../memory/memory.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
 import { isRegistryError } from '../oci/errors.ts'
 import { mediaTypes } from '../oci/manifest.ts'
@@ -100,6 +101,7 @@ export type RemoteOptions = {
   readonly certificateAuthorities?: string | undefined
   readonly proxy?: ForwardProxy | undefined
   readonly userAgent: string
+  readonly caches: CacheMemory
   readonly telemetry: Telemetry
   /** Is told of every request. */
   readonly observe?: ((seen: Observed) => void) | undefined
@@ -147,6 +149,7 @@ export function createRemote(options: RemoteOptions): Remote {
     credentials,
     origins,
     transport,
+    caches: options.caches,
   })
   const breaker = createBreaker({
     origin: base.origin,

@@ -124,6 +124,12 @@ export function createMetrics() {
       'berth_http_short_responses_total',
       'Answers cut off because their bytes could not be had or were wrong.',
     ),
+    memory: gauge(
+      'berth_memory_bytes',
+      'Memory that is counted: estimated for use "caches", reserved for use "in_flight".',
+      ['use'],
+    ),
+    memoryLimit: gauge('berth_memory_limit_bytes', 'What berth_memory_bytes stays below.', ['use']),
     auth: counter('berth_auth_total', 'Decisions of who may come in.', ['outcome']),
     htpasswdStale: gauge(
       'berth_htpasswd_stale',

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { createAuth } from '../../src/auth/auth.ts'
 import { createApi } from '../../src/http/http.ts'
+import { createMemory } from '../../src/memory/memory.ts'
 import type { Content } from '../../src/oci/content.ts'
 import { parseRepositoryName } from '../../src/oci/reference.ts'
 import type { Registry, Repository } from '../../src/registry/registry.ts'
@@ -51,7 +52,13 @@ async function serve(t: TestContext, { sendfile, there }: { sendfile: boolean; t
   const { telemetry, metric } = watchedTelemetry()
   const auth = await createAuth({ anonymous: 'pull', access: [] })
   const server = createServer(
-    await createApi({ registry: registryOf(content), auth, telemetry, sendfile }),
+    await createApi({
+      registry: registryOf(content),
+      auth,
+      telemetry,
+      memory: createMemory(2 ** 29).inFlight,
+      sendfile,
+    }),
   )
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')

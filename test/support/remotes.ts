@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Credential, CredentialSource } from '../../src/credentials/credentials.ts'
 import { keepFresh } from '../../src/credentials/keep-fresh.ts'
+import { createMemory } from '../../src/memory/memory.ts'
 import { createRemote, type Remote, type RemoteOptions } from '../../src/remote/remote.ts'
 import { createTelemetry, type Telemetry } from '../../src/telemetry/telemetry.ts'
 
@@ -64,6 +65,7 @@ export function openRemote({ source = changingSource(anonymous), ...options }: O
     redirects: [],
     timeouts: shortTimeouts,
     userAgent: 'berth/test',
+    caches: createMemory(2 ** 29).caches,
     ...options,
     upstream,
     telemetry,

@@ -1,0 +1,35 @@
+import { type CacheMemory, createCacheMemory } from './caches.ts'
+import { createReservations, type Reservations } from './reservations.ts'
+
+export type { CacheMemory } from './caches.ts'
+export { defaultMemoryLimit } from './limit.ts'
+export type { Reservations } from './reservations.ts'
+
+/** What the process may use, divided between what is kept and what is in flight. */
+export type Memory = {
+  /** Bytes of the process in all. */
+  readonly limit: number
+  /** All caches together. */
+  readonly caches: CacheMemory
+  /** Connections, requests and buffers. Beyond it, new work gets 503. */
+  readonly inFlight: Reservations
+}
+
+const mebibyte = 1024 * 1024
+/** What Node, its libraries and our code take before the first request. */
+const ownUse = 96 * mebibyte
+/** Of the rest, in hundredths: caches, and what is in flight. What is left is garbage of the collector. */
+const shares = { caches: 30, inFlight: 40 } as const
+/** More does not make a hit more likely: only manifests, tags and lists are cached in memory. */
+const maxCaches = 256 * mebibyte
+
+/** `limit` in bytes: what the process may use in all. */
+export function createMemory(limit: number): Memory {
+  const available = Math.max(limit - ownUse, limit / 4)
+  const share = (of: keyof typeof shares) => Math.floor((available * shares[of]) / 100)
+  return {
+    limit,
+    caches: createCacheMemory(Math.min(share('caches'), maxCaches)),
+    inFlight: createReservations(share('inFlight')),
+  }
+}
