@@ -38,7 +38,8 @@ export function createGetBlob({ send, memory, log, metrics }: GetBlobOptions) {
   return async ({ repository, name, last, request, reply, told }: RepositoryCall) => {
     const digest = parseDigest(last)
     told.reference = digest
-    const found = await repository.blob(digest)
+    const range = rangeIn(request, `"${digest}"`)
+    const found = await repository.blob(digest, { ranged: range !== undefined })
     if (found === undefined) throw unknown(name, digest)
     if (found.cache !== undefined) told.cache = found.cache
     const { content, served } = found
@@ -48,7 +49,7 @@ export function createGetBlob({ send, memory, log, metrics }: GetBlobOptions) {
       if (release === undefined) throw tooManyBlobs()
       if (hasAlready(request, headers.etag)) return await reply.code(304).headers(headers).send()
       if (content.size === 0) return await reply.headers({ ...headers, 'content-length': 0 }).send()
-      await sendRange({ reply, headers, content, range: rangeIn(request, headers.etag), told })
+      await sendRange({ reply, headers, content, range, told })
     } finally {
       release?.()
       content.close(told.error !== undefined)

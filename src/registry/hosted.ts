@@ -53,18 +53,17 @@ export function createHosted({ prefixes, blobs, links, memory }: HostedOptions) 
             }
           )
         },
-        blob: async (digest) => {
+        blob: async (digest, how) => {
           if (!(await links.hasBlob(name, digest))) return undefined
-          const content = await blobs.open(digest)
+          const content = await blobs.open(digest, how)
           if (content === undefined) throw lost(digest)
           return { content, served: () => {} }
         },
         statBlob: async (digest) => {
           if (!(await links.hasBlob(name, digest))) return undefined
-          const content = await blobs.open(digest)
-          if (content === undefined) throw lost(digest)
-          content.close()
-          return { size: content.size }
+          const stat = await blobs.stat(digest)
+          if (stat === undefined) throw lost(digest)
+          return stat
         },
         tags: async () => {
           const tags = await links.tags(name)

@@ -10,9 +10,12 @@ import type { Tally } from './tally.ts'
 
 type OpenedBlob = BlobAnswer & { readonly cache: CacheResult }
 
+/** `ranged`: only parts of the blob will be read. */
+type How = { readonly ranged?: boolean }
+
 /** Blobs of one upstream's repositories, from the disk or from a fill. */
 export interface ProxiedBlobs {
-  open(name: RepositoryName, digest: Digest): Promise<OpenedBlob | undefined>
+  open(name: RepositoryName, digest: Digest, how?: How): Promise<OpenedBlob | undefined>
   stat(
     name: RepositoryName,
     digest: Digest,
@@ -43,17 +46,15 @@ export function createProxiedBlobs({
   sizeOf,
   tally,
 }: ProxiedBlobsOptions): ProxiedBlobs {
-  const stored = async (digest: Digest): Promise<OpenedBlob | undefined> => {
-    const content = await cache.open(digest)
+  const stored = async (digest: Digest, how?: How): Promise<OpenedBlob | undefined> => {
+    const content = await cache.open(digest, how)
     return content && { content, cache: 'hit', served: (bytes) => tally.served('blob', bytes) }
   }
 
   const isWithOthers = async (name: RepositoryName, digest: Digest): Promise<boolean> => {
     const running = fills.find(digest)
     if (running !== undefined) return running.name !== name
-    const content = await cache.open(digest)
-    content?.close()
-    return content !== undefined
+    return (await cache.stat(digest)) !== undefined
   }
 
   const join = async (
@@ -69,7 +70,11 @@ export function createProxiedBlobs({
     return { content, served, cache: bypassed ? 'bypass' : cache }
   }
 
-  const fill = async (name: RepositoryName, digest: Digest): Promise<OpenedBlob | undefined> => {
+  const fill = async (
+    name: RepositoryName,
+    digest: Digest,
+    how?: How,
+  ): Promise<OpenedBlob | undefined> => {
     const running = fills.find(digest)
     if (running === undefined) {
       const own = fills.start(name, digest, sizeOf(name, digest))
@@ -78,24 +83,28 @@ export function createProxiedBlobs({
     const coalesced = { fill: running.fill, cache: 'coalesced' } as const
     if (running.name === name) return join(name, digest, coalesced)
     // It began after we had looked for one.
-    if (!(await permissions.known(name, digest))) return open(name, digest)
+    if (!(await permissions.known(name, digest))) return open(name, digest, how)
     const joined = await join(name, digest, coalesced).catch(() => undefined)
     if (joined !== undefined) return joined
     await running.fill.done
-    return open(name, digest)
+    return open(name, digest, how)
   }
 
-  const open = async (name: RepositoryName, digest: Digest): Promise<OpenedBlob | undefined> => {
+  const open = async (
+    name: RepositoryName,
+    digest: Digest,
+    how?: How,
+  ): Promise<OpenedBlob | undefined> => {
     if (await permissions.known(name, digest)) {
-      const hit = await stored(digest)
+      const hit = await stored(digest, how)
       if (hit !== undefined) return hit
     } else if (await isWithOthers(name, digest)) {
       const isAllowed = (await permissions.stat(name, digest)) !== undefined
-      return isAllowed ? open(name, digest) : undefined
+      return isAllowed ? open(name, digest, how) : undefined
     }
     const recent = fills.recall(name, digest)
     if (recent instanceof RegistryError) throw recent
-    return recent === 'absent' ? undefined : fill(name, digest)
+    return recent === 'absent' ? undefined : fill(name, digest, how)
   }
 
   return {
@@ -103,9 +112,8 @@ export function createProxiedBlobs({
 
     stat: async (name, digest) => {
       if (await permissions.known(name, digest)) {
-        const content = await cache.open(digest)
-        content?.close()
-        if (content !== undefined) return { size: content.size, cache: 'hit' }
+        const stored = await cache.stat(digest)
+        if (stored !== undefined) return { ...stored, cache: 'hit' }
       }
       const stat = await permissions.stat(name, digest)
       return stat && { size: stat.size ?? sizeOf(name, digest), cache: 'miss' }

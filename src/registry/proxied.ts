@@ -93,8 +93,8 @@ export function createProxied(options: ProxiedOptions) {
       const found = manifests.quickly(name, reference) ?? (await manifests.find(name, reference))
       return found && answer(name, found)
     },
-    blob: async (digest) => {
-      const found = await tally.failing('blob', blobs.open(name, digest))
+    blob: async (digest, how) => {
+      const found = await tally.failing('blob', blobs.open(name, digest, how))
       if (found !== undefined) tally.answered('blob', found.cache)
       return found
     },

@@ -55,8 +55,8 @@ export type ReferrersAnswer = Provenance & {
  */
 export interface Repository {
   manifest(reference: Reference): Promise<ManifestAnswer | undefined>
-  /** The caller closes the content. */
-  blob(digest: Digest): Promise<BlobAnswer | undefined>
+  /** The caller closes the content. `ranged`: only parts of it will be read. */
+  blob(digest: Digest, how?: { readonly ranged?: boolean }): Promise<BlobAnswer | undefined>
   /** Whether the repository has the blob, without downloading it. Size in bytes, if it is known. */
   statBlob(
     digest: Digest,

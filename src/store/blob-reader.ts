@@ -2,22 +2,26 @@ import { fstatSync } from 'node:fs'
 import type { FileHandle } from 'node:fs/promises'
 import { LRUCache } from 'lru-cache'
 import { bounded } from '../oci/bounded.ts'
-import { algorithmOf, createDigester, type Digest, digestOf } from '../oci/digest.ts'
+import type { Content } from '../oci/content.ts'
+import { algorithmOf, type Digest, digestOf } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
-import { errnoOf, openRegular } from './files.ts'
+import { createCheckedContent } from './checked-content.ts'
+import { readChecksums } from './checksum-file.ts'
+import { nothingIfBroken, openRegular } from './files.ts'
 import { blobPath } from './paths.ts'
 import { createSharedContent, heldBack, type SharedContent } from './shared-content.ts'
 import { hasName, isUnchanged, type Stamp, stampOf } from './stamp.ts'
 import type { BlobSource } from './store.ts'
+import { createVerify } from './verification.ts'
 
 /** Blobs whose stamps are remembered; one that was forgotten is verified once more. */
 const mostStamps = 200_000
 const mostCondemned = 10_000
 const mostDoubted = 10_000
-/** Bytes that are read at once to verify. */
-const readSize = 256 * 1024
 
 const wrongBytes = 'its bytes have another digest'
+const wrongBlock = 'a block has another checksum'
+const wrongSize = 'its size has changed'
 
 /** Reads blobs from their files, and knows which of them were found right since the start. */
 export interface BlobReader extends BlobSource {
@@ -33,6 +37,11 @@ export interface BlobReader extends BlobSource {
 
 type BlobReaderOptions = {
   readonly root: string
+  /**
+   * A file has the size of its blob, whoever verified it: files were durable before they got their
+   * names.
+   */
+  readonly trustsSizes: boolean
   /** A file that is not what its name says. What becomes of it is its owner's decision. */
   readonly onRot: (digest: Digest, reason: string) => Promise<void>
   /** A blob of so many bytes is read. */
@@ -61,13 +70,17 @@ type Opened = {
  * 2. Any other is hashed first: a small one, or one whose readers were cut off, before it is handed
  *    out, a large one while it is read, its end held back. One open file, and one hash, serve all
  *    who read at the same time.
- * 3. What does not match is reported, and not here any more.
+ * 3. Parts of one that has checksums are compared with these instead; without, it is hashed whole
+ *    before any part of it is handed out.
+ * 4. What does not match is reported, and not here any more.
  */
-export function createBlobReader({ root, onRot, onUse, pin }: BlobReaderOptions): BlobReader {
+export function createBlobReader(options: BlobReaderOptions): BlobReader {
+  const { root, trustsSizes, onRot, onUse, pin } = options
   const stamps = new LRUCache<Digest, Stamp>({ ...bounded(mostStamps) })
   const inUse = new Map<Digest, Opened>()
   const rotten = new Map<Digest, Promise<void>>()
   const condemned = new LRUCache<Digest, Stamp>({ max: mostCondemned })
+  const hash = createVerify()
   const doubted = new LRUCache<Digest, true>({ max: mostDoubted })
 
   const doubt = (digest: Digest): void => {
@@ -137,28 +150,10 @@ export function createBlobReader({ root, onRot, onUse, pin }: BlobReaderOptions)
     return opened
   }
 
-  /** Hashes all of a file; its stamp if it is right. */
-  const inspect = async (
-    digest: Digest,
-    file: FileHandle,
-    onProgress: (bytes: number) => Promise<void> | void,
-  ): Promise<Stamp | undefined> => {
-    const stamp = stampOf(await file.stat({ bigint: true }))
-    const digester = createDigester(algorithmOf(digest))
-    const buffer = Buffer.allocUnsafe(readSize)
-    for (;;) {
-      const { bytesRead } = await readOrEnd(file, buffer, digester.size)
-      if (bytesRead === 0) break
-      digester.update(buffer.subarray(0, bytesRead))
-      await onProgress(digester.size)
-    }
-    return digester.digest() === digest && isUnchanged(file.fd, stamp) ? stamp : undefined
-  }
-
   const verifyWhileRead = async (digest: Digest, opened: Opened): Promise<boolean> => {
     const { content, file, size } = opened
     try {
-      const stamp = await inspect(digest, file, content.advance)
+      const stamp = await hash(digest, file, content.advance)
       if (stamp !== undefined) {
         opened.stamp = stamp
         trust(digest, file, stamp)
@@ -167,13 +162,22 @@ export function createBlobReader({ root, onRot, onUse, pin }: BlobReaderOptions)
       }
       // Who is told to ask again must not meet the same file.
       await rot(digest, wrongBytes, file)
-      content.fail(
-        new RegistryError('UNKNOWN', { message: `${digest} had rotted on disk; ask again` }),
-      )
+      content.fail(corrupt(digest))
     } catch (error) {
       content.fail(error)
     }
     return false
+  }
+
+  /** A regular file that is not known to be corrupt. */
+  const openSound = async (digest: Digest): Promise<FileHandle | undefined> => {
+    await rotten.get(digest)
+    const file = await openRegular(blobPath(root, digest))
+    if (file === 'missing') return undefined
+    if (file === 'strange') return rot(digest, 'it is no regular file')
+    if (!isCondemned(digest, file)) return file
+    await file.close()
+    return undefined
   }
 
   /** The shared file of those who read the blob now, or one newly opened, held for the caller. */
@@ -188,14 +192,11 @@ export function createBlobReader({ root, onRot, onUse, pin }: BlobReaderOptions)
     }
     const before = shared()
     if (before !== undefined) return before
-    await rotten.get(digest)
-
-    const file = await openRegular(blobPath(root, digest))
-    if (file === 'missing') return undefined
-    if (file === 'strange') return rot(digest, 'it is no regular file')
+    const file = await openSound(digest)
+    if (file === undefined) return undefined
     const { size } = await file.stat()
     const meanwhile = shared()
-    if (meanwhile !== undefined || !hasName(file.fd) || isCondemned(digest, file)) {
+    if (meanwhile !== undefined || !hasName(file.fd)) {
       await file.close()
       return meanwhile
     }
@@ -215,26 +216,79 @@ export function createBlobReader({ root, onRot, onUse, pin }: BlobReaderOptions)
     return opened
   }
 
+  /** Undefined where checksums do not help: the blob is verified already, or has none. */
+  const openChecked = async (digest: Digest): Promise<Content | undefined> => {
+    const file = await openSound(digest)
+    if (file === undefined) return undefined
+    const content = await checked(digest, file)
+    if (content === undefined) await file.close()
+    return content
+  }
+
+  const checked = async (digest: Digest, file: FileHandle): Promise<Content | undefined> => {
+    const { size } = await file.stat()
+    const checksums = trusted(digest, file) ? undefined : await readChecksums(root, digest)
+    if (checksums === undefined) return undefined
+    if (checksums.size !== size) return rot(digest, wrongSize, file)
+    use(digest, file, size)
+    return createCheckedContent({
+      digest,
+      file,
+      checksums,
+      onCorrupt: async () => {
+        await rot(digest, wrongBlock, file)
+        return corrupt(digest)
+      },
+      onClosed: pin(digest),
+    })
+  }
+
+  /** The size that is known without reading the blob; `unknown` where that takes a verification. */
+  const knownSize = async (digest: Digest): Promise<number | 'unknown' | undefined> => {
+    const file = await openSound(digest)
+    if (file === undefined) return undefined
+    try {
+      const { size } = await file.stat()
+      if (trustsSizes || trusted(digest, file)) return size
+      const checksums = await readChecksums(root, digest)
+      if (checksums === undefined) return 'unknown'
+      return checksums.size === size ? size : await rot(digest, wrongSize, file)
+    } finally {
+      await file.close()
+    }
+  }
+
   return {
-    open: async (digest) => {
+    stat: async (digest) => {
+      const size = await knownSize(digest)
+      if (size !== 'unknown') return size === undefined ? undefined : { size }
+      const opened = await openShared(digest)
+      if (opened === undefined) return undefined
+      const isRight = await (opened.settled ?? true)
+      opened.content.release()
+      return isRight ? { size: opened.size } : undefined
+    },
+
+    open: async (digest, { ranged = false } = {}) => {
+      const checked = ranged ? await openChecked(digest) : undefined
+      if (checked !== undefined) return checked
       const opened = await openShared(digest)
       if (opened === undefined) return undefined
       const reader = opened.content.read()
       opened.content.release()
       const { settled } = opened
-      const mayWait = opened.size > heldBack && !doubted.has(digest)
+      const mayWait = !ranged && opened.size > heldBack && !doubted.has(digest)
       if (settled === undefined || mayWait || (await settled)) return reader
       reader.close()
       return undefined
     },
 
     read: async (digest, limit) => {
-      const file = await openRegular(blobPath(root, digest))
-      if (file === 'missing') return undefined
-      if (file === 'strange') return rot(digest, 'it is no regular file')
+      const file = await openSound(digest)
+      if (file === undefined) return undefined
       try {
         const { size } = await file.stat()
-        if (size > limit || isCondemned(digest, file)) return undefined
+        if (size > limit) return undefined
         const bytes = await file.readFile().catch(nothingIfBroken)
         if (bytes === undefined || digestOf(bytes, algorithmOf(digest)) !== digest)
           return await rot(digest, wrongBytes, file)
@@ -249,13 +303,11 @@ export function createBlobReader({ root, onRot, onUse, pin }: BlobReaderOptions)
     doubt,
 
     verify: async (digest, pace) => {
-      const file = await openRegular(blobPath(root, digest))
-      if (file === 'missing') return
-      if (file === 'strange') return rot(digest, 'it is no regular file')
+      const file = await openSound(digest)
+      if (file === undefined) return
       const unpin = pin(digest)
       try {
-        if (isCondemned(digest, file)) return
-        const stamp = await inspect(digest, file, pace)
+        const stamp = await hash(digest, file, pace)
         if (stamp === undefined) await rot(digest, wrongBytes, file)
         else trust(digest, file, stamp)
       } finally {
@@ -270,20 +322,8 @@ export function createBlobReader({ root, onRot, onUse, pin }: BlobReaderOptions)
   }
 }
 
-/**
- * A part of the disk that cannot be read any more (EIO) ends a file as if it were cut off there:
- * its digest is wrong.
- */
-async function readOrEnd(
-  file: FileHandle,
-  buffer: Buffer,
-  position: number,
-): Promise<{ readonly bytesRead: number }> {
-  const read = await file.read(buffer, 0, buffer.length, position).catch(nothingIfBroken)
-  return read ?? { bytesRead: 0 }
-}
-
-function nothingIfBroken(error: unknown): undefined {
-  if (errnoOf(error) !== 'EIO') throw error
-  return undefined
+function corrupt(digest: Digest): RegistryError {
+  return new RegistryError('UNKNOWN', {
+    message: `${digest} was corrupt on disk and has been removed; retry`,
+  })
 }

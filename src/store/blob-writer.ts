@@ -3,7 +3,9 @@ import { mkdir, rename, rm } from 'node:fs/promises'
 import { type Chunks, sizeOf } from '../oci/chunks.ts'
 import { algorithmOf, createDigester, type Digest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
+import { createBlockChecksummer } from './block-checksums.ts'
 import type { Budget, Reservation, Unpin } from './budget.ts'
+import { minChecksummed, writeChecksums } from './checksum-file.ts'
 import { errnoOf, writeAll } from './files.ts'
 import { blobDirectory, blobPath } from './paths.ts'
 import { createSharedContent } from './shared-content.ts'
@@ -35,8 +37,8 @@ type WriterOptions = {
  *
  * 1. Room is reserved, and a file of our own created in the temporary directory.
  * 2. Bytes are written, then hashed; readers may have what is both, but for the end.
- * 3. Size and digest are compared; only then the file gets its name, by rename, and readers get the
- *    end.
+ * 3. Size and digest are compared; only then the file gets its name, by rename, its checksums are put
+ *    beside it, and readers get the end.
  *
  * Whatever fails removes the temporary file and nothing else. There is no fsync: what a power loss
  * leaves is found out when it is read for the first time after a start. Undefined when there is no
@@ -60,6 +62,8 @@ export async function createBlobWriter(options: WriterOptions): Promise<BlobWrit
     throw error
   })
   const digester = createDigester(algorithmOf(digest))
+  const checksummer =
+    size === undefined || size >= minChecksummed ? createBlockChecksummer() : undefined
   let room = size ?? step
   let ended = false
   let stamp: Stamp | undefined
@@ -95,9 +99,19 @@ export async function createBlobWriter(options: WriterOptions): Promise<BlobWrit
     }
   }
 
+  /** Without them the blob is hashed whole after the next start, before a part of it is read. */
+  const addChecksums = async (): Promise<void> => {
+    if (checksummer === undefined || digester.size < minChecksummed) return
+    const checksums = checksummer.finish()
+    await writeChecksums({ root, digest, checksums, temporary: await temporary.path() }).catch(
+      onFailure,
+    )
+  }
+
   const publish = async (): Promise<void> => {
     await handle.chmod(0o444)
     await moveIn()
+    await addChecksums()
     stamp = stampOf(fstatSync(handle.fd, { bigint: true }))
     // An older copy's eviction may have hit this one. Nothing is awaited between this look and the
     // books: an eviction that has not hit it yet will find it there.
@@ -137,7 +151,10 @@ export async function createBlobWriter(options: WriterOptions): Promise<BlobWrit
         throw error
       })
       reservations.at(-1)?.spend(bytes)
-      for (const chunk of chunks) digester.update(chunk)
+      for (const chunk of chunks) {
+        digester.update(chunk)
+        checksummer?.update(chunk)
+      }
       content.advance(digester.size)
     },
 

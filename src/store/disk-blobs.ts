@@ -11,6 +11,7 @@ type DiskBlobsOptions = { readonly root: string; readonly telemetry: Telemetry }
 export function createDiskBlobs({ root, telemetry }: DiskBlobsOptions): BlobSource {
   return createBlobReader({
     root,
+    trustsSizes: true,
     onRot: async (digest, reason) => {
       telemetry.log.error({ digest, reason, directory: root }, 'hosted blob is corrupt')
     },

@@ -8,7 +8,7 @@ import { createBlobReader } from './blob-reader.ts'
 import { createBlobWriter } from './blob-writer.ts'
 import { createBudget } from './budget.ts'
 import { errnoOf, isMissing } from './files.ts'
-import { blobDirectory, blobPath, blobsDirectory } from './paths.ts'
+import { blobDirectory, blobPath, blobsDirectory, checksumsPath } from './paths.ts'
 import { byRecency, writeRecency } from './recency.ts'
 import { type Found, scanBlobs } from './scan.ts'
 import type { BlobCache } from './store.ts'
@@ -51,6 +51,7 @@ export async function createDiskCache(options: DiskCacheOptions): Promise<BlobCa
   metrics.cacheLimit.set(maxSize)
 
   const removeFile = async (digest: Digest): Promise<void> => {
+    await unlink(checksumsPath(root, digest)).catch(ignoreMissing)
     await unlink(blobPath(root, digest)).catch(ignoreMissing)
     await rmdir(blobDirectory(root, digest)).catch(() => {})
   }
@@ -82,6 +83,7 @@ export async function createDiskCache(options: DiskCacheOptions): Promise<BlobCa
       const away = await temporary.path()
       await rename(blobPath(root, digest), away).catch(ignoreMissing)
       budget.remove(digest)
+      await rm(checksumsPath(root, digest), { force: true })
       await rm(away, { recursive: true, force: true })
     } catch (error) {
       storageFailed(error, 'remove a corrupt blob')
@@ -110,7 +112,13 @@ export async function createDiskCache(options: DiskCacheOptions): Promise<BlobCa
     await sweep()
   }
 
-  const reader = createBlobReader({ root, onRot: discard, onUse: budget.touch, pin: budget.pin })
+  const reader = createBlobReader({
+    root,
+    trustsSizes: false,
+    onRot: discard,
+    onUse: budget.touch,
+    pin: budget.pin,
+  })
 
   const running = new Set<Promise<void>>()
   const background = (work: Promise<void>): void => {
@@ -232,7 +240,8 @@ export async function createDiskCache(options: DiskCacheOptions): Promise<BlobCa
   }
 
   return {
-    open: (digest) => readable(digest, reader.open(digest)),
+    open: (digest, how) => readable(digest, reader.open(digest, how)),
+    stat: (digest) => readable(digest, reader.stat(digest)),
     read: (digest, limit) => readable(digest, reader.read(digest, limit)),
 
     create,

@@ -30,6 +30,25 @@ export async function openRegular(path: string): Promise<FileHandle | 'missing' 
   return 'strange'
 }
 
+/**
+ * Bytes that were read at a position; 0 at the end. A part of the disk that cannot be read any more
+ * (EIO) ends a file as if it were cut off there: its digest is wrong.
+ */
+export async function readOrEnd(
+  file: FileHandle,
+  buffer: Buffer,
+  position: number,
+): Promise<number> {
+  const read = await file.read(buffer, 0, buffer.length, position).catch(nothingIfBroken)
+  return read?.bytesRead ?? 0
+}
+
+/** Undefined for EIO, which says that a file is damaged. */
+export function nothingIfBroken(error: unknown): undefined {
+  if (errnoOf(error) !== 'EIO') throw error
+  return undefined
+}
+
 type WriteOptions = {
   /** Where it is written first: on the same file system, and tidied up after a kill. */
   readonly temporary: string

@@ -20,6 +20,11 @@ export function blobPath(root: string, digest: Digest): string {
   return join(blobDirectory(root, digest), 'data')
 }
 
+/** Checksums of the blob's blocks, beside it. Distribution passes over what it does not know. */
+export function checksumsPath(root: string, digest: Digest): string {
+  return join(blobDirectory(root, digest), 'checksums')
+}
+
 /** Unfinished files, on the same file system as what they become. */
 export function temporaryDirectory(root: string): string {
   return join(root, 'tmp')

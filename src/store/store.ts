@@ -11,8 +11,17 @@ export { createDiskLinks } from './links.ts'
  * Bytes by digest, read. What is handed out was verified, or is being verified while it is read.
  */
 export interface BlobSource {
-  /** Undefined: not here, or not any more because its bytes had rotted. */
-  open(digest: Digest): Promise<Content | undefined>
+  /**
+   * Undefined: not here, or not any more because its bytes were corrupt. `ranged`: the reader wants
+   * parts that end before the blob does, so that no held-back end would stop wrong ones: its size and
+   * each piece are proved before they are handed out.
+   */
+  open(digest: Digest, how?: { readonly ranged?: boolean }): Promise<Content | undefined>
+  /**
+   * Size in bytes, without reading the blob if that can be avoided. Undefined as above; that it is
+   * here does not mean that it will be found right.
+   */
+  stat(digest: Digest): Promise<{ readonly size: number } | undefined>
   /** All of a small blob. Undefined as above, and for one of more than `limit` bytes. */
   read(digest: Digest, limit: number): Promise<Buffer | undefined>
 }

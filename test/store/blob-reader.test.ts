@@ -1,15 +1,16 @@
 import assert from 'node:assert/strict'
-import { chmod, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
+import { readSync } from 'node:fs'
+import { chmod, rename, rm, stat, truncate, utimes, writeFile } from 'node:fs/promises'
 import { type TestContext, test } from 'node:test'
 import type { Digest } from '../../src/oci/digest.ts'
 import { isRegistryError } from '../../src/oci/errors.ts'
 import { type BlobReader, createBlobReader } from '../../src/store/blob-reader.ts'
-import { blobPath } from '../../src/store/paths.ts'
+import { blobDirectory, checksumsPath } from '../../src/store/paths.ts'
 import { heldBack } from '../../src/store/shared-content.ts'
 import { stampOf } from '../../src/store/stamp.ts'
 import { openFiles, readAll } from '../support/content.ts'
 import { ownDirectory } from '../support/directory.ts'
-import { damages, flip, placeBlob } from '../support/disk.ts'
+import { damages, flip, placeBlob, placeChecksums } from '../support/disk.ts'
 import { type Blob, blobOf, randomBlob } from '../support/images.ts'
 import { testBlobSource } from './blob-source.conformance.ts'
 
@@ -23,9 +24,10 @@ async function readerOf(t: TestContext) {
   const rotten: Digest[] = []
   const reader = createBlobReader({
     root,
+    trustsSizes: false,
     onRot: async (digest) => {
       rotten.push(digest)
-      await rm(blobPath(root, digest), { recursive: true })
+      await rm(blobDirectory(root, digest), { recursive: true })
     },
     onUse: (_digest, size) => void told.push(`use ${size}`),
     pin: () => {
@@ -203,6 +205,84 @@ test('after one could not read it, a blob is verified before anybody gets any of
   assert.deepEqual(rotten, [blob.digest])
 })
 
+/** Reads a part of a blob as someone does who wants no more. */
+async function readPart(reader: BlobReader, { digest }: Blob, from: number, to: number) {
+  const content = await reader.open(digest, { ranged: true })
+  if (content === undefined) return undefined
+  try {
+    const piece = await content.next(from)
+    if (piece.kind === 'bytes') return Buffer.from(piece.bytes.subarray(0, to - from))
+    const bytes = Buffer.alloc(to - from)
+    readSync(piece.fd, bytes, 0, bytes.length, from)
+    return bytes
+  } finally {
+    content.close()
+  }
+}
+
+test('a part of a blob is proved by its checksums, and the rest is not read (C203)', async (t) => {
+  const { root, reader, rotten } = await readerOf(t)
+  const blob = randomBlob(large)
+  const path = await placeBlob(root, blob)
+  await placeChecksums(root, blob)
+  await flip(path, 0)
+  const part = await readPart(reader, blob, large - 100_000, large - 50_000)
+  assert.deepEqual(part, blob.bytes.subarray(large - 100_000, large - 50_000))
+  assert.deepEqual(await reader.stat(blob.digest), { size: large })
+  assert.deepEqual(rotten, [])
+})
+
+test('a part of a blob that is not what was written is not handed out, and reported (C57, C203)', async (t) => {
+  const { root, reader, rotten } = await readerOf(t)
+  const blob = randomBlob(large)
+  const path = await placeBlob(root, blob)
+  await placeChecksums(root, blob)
+  await flip(path, 70_000)
+  await assert.rejects(readPart(reader, blob, 65_000, 66_000), changed)
+  assert.deepEqual(rotten, [blob.digest])
+  assert.equal(await readPart(reader, blob, 0, 10), undefined)
+})
+
+test('a part of a blob without checksums, or with damaged ones, waits until the whole is verified (C203)', async (t) => {
+  const { root, reader, rotten } = await readerOf(t)
+  for (const hasChecksums of [false, true]) {
+    const blob = randomBlob(large)
+    const path = await placeBlob(root, blob)
+    if (hasChecksums) await placeChecksums(root, blob)
+    if (hasChecksums) await flip(checksumsPath(root, blob.digest), 40)
+    assert.deepEqual(await readPart(reader, blob, 10, 20), blob.bytes.subarray(10, 20))
+    await flip(path, large - 1)
+    assert.equal(await readPart(reader, blob, 10, 20), undefined)
+    assert.equal(rotten.at(-1), blob.digest)
+  }
+})
+
+for (const hasChecksums of [true, false]) {
+  const beside = hasChecksums ? 'with' : 'without'
+  test(`a file ${beside} checksums that was cut short is not here, and has no size (C58, C203)`, async (t) => {
+    for (const look of ['stat', 'part'] as const) {
+      const { root, reader, rotten } = await readerOf(t)
+      const blob = randomBlob(large)
+      const path = await placeBlob(root, blob)
+      if (hasChecksums) await placeChecksums(root, blob)
+      await truncate(path, large / 2)
+      const seen =
+        look === 'stat' ? await reader.stat(blob.digest) : await readPart(reader, blob, 0, 10)
+      assert.equal(seen, undefined)
+      assert.deepEqual(rotten, [blob.digest])
+    }
+  })
+}
+
+test('to ask for the size of a blob with checksums does not read it (issue 10, point 4)', async (t) => {
+  const { root, reader } = await readerOf(t)
+  const blob = randomBlob(large)
+  await placeBlob(root, blob)
+  await placeChecksums(root, blob)
+  assert.deepEqual(await reader.stat(blob.digest), { size: large })
+  assert.equal(await isTrusted(reader, blob), false)
+})
+
 for (const [damage, inflict] of Object.entries(damages)) {
   for (const size of [small, large]) {
     test(`a blob of ${size} bytes with ${damage} is never read whole, reported once, and gone (C57, C58)`, async (t) => {
@@ -244,6 +324,7 @@ test('rot that its owner leaves where it is, is not read a second time', async (
   const rotten: Digest[] = []
   const reader = createBlobReader({
     root,
+    trustsSizes: false,
     onRot: async (digest) => void rotten.push(digest),
     onUse: () => {},
     pin: () => () => {},

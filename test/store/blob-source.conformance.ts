@@ -18,7 +18,9 @@ export function testBlobSource(name: string, make: MakeSource): void {
     const source = await make(t, [])
     const { digest } = randomBlob(10)
     assert.equal(await source.open(digest), undefined)
+    assert.equal(await source.open(digest, { ranged: true }), undefined)
     assert.equal(await source.read(digest, 1000), undefined)
+    assert.equal(await source.stat(digest), undefined)
   })
 
   for (const size of [1, 64 * 1024, 64 * 1024 + 1, 3_000_000]) {
@@ -28,6 +30,16 @@ export function testBlobSource(name: string, make: MakeSource): void {
       assert.deepEqual(await read(source, blob), blob.bytes)
       assert.deepEqual(await read(source, blob, size - 1), blob.bytes.subarray(-1))
       assert.deepEqual(await source.read(blob.digest, size), blob.bytes)
+      assert.deepEqual(await source.stat(blob.digest), { size })
+    })
+
+    test(`${name}: parts of a blob of ${size} bytes are read as they were stored`, async (t) => {
+      const blob = randomBlob(size)
+      const source = await make(t, [blob])
+      for (const from of [0, size >> 1, size - 1]) {
+        const content = await source.open(blob.digest, { ranged: true })
+        assert.ok(content && (await readAll(content, { from })).equals(blob.bytes.subarray(from)))
+      }
     })
   }
 
@@ -36,6 +48,7 @@ export function testBlobSource(name: string, make: MakeSource): void {
     const source = await make(t, [blob])
     assert.deepEqual(await read(source, blob), blob.bytes)
     assert.deepEqual(await source.read(blob.digest, 0), blob.bytes)
+    assert.deepEqual(await source.stat(blob.digest), { size: 0 })
   })
 
   test(`${name}: a blob may go by its sha512 (P8)`, async (t) => {

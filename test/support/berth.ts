@@ -140,5 +140,5 @@ export async function strayFiles(cache: string): Promise<readonly string[]> {
   const files = entries.filter((entry) => !entry.isDirectory())
   return files
     .map(({ parentPath, name }) => join(parentPath, name).slice(cache.length + 1))
-    .filter((path) => !/^recency$|^docker\/.*\/(data|link)$/.test(path))
+    .filter((path) => !/^recency$|^docker\/.*\/(data|link|checksums)$/.test(path))
 }

@@ -12,7 +12,8 @@ import {
 } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { Digest } from '../../src/oci/digest.ts'
-import { blobPath } from '../../src/store/paths.ts'
+import { createBlockChecksummer, formatChecksums } from '../../src/store/block-checksums.ts'
+import { blobPath, checksumsPath } from '../../src/store/paths.ts'
 import type { Blob } from './images.ts'
 
 /** Puts a file where the store looks for a blob, in one step, as a finished fill would. */
@@ -23,6 +24,14 @@ export async function placeBlob(root: string, { digest, bytes }: Blob): Promise<
   await writeFile(temporary, bytes, { mode: 0o444 })
   await rename(temporary, path)
   return path
+}
+
+/** Puts its checksums beside a blob, as a finished fill would. */
+export async function placeChecksums(root: string, { digest, bytes }: Blob): Promise<void> {
+  const checksummer = createBlockChecksummer()
+  checksummer.update(bytes)
+  const path = checksumsPath(root, digest)
+  await writeFile(path, formatChecksums(digest, checksummer.finish()))
 }
 
 /** Ways in which a blob's file stops being what its name says. */

@@ -1,0 +1,19 @@
+/** Lets so many pieces of work run at once; the others wait in order. */
+export type Turns = <Result>(work: () => Promise<Result>) => Promise<Result>
+
+export function createTurns(maxAtOnce: number): Turns {
+  const waiting: (() => void)[] = []
+  let running = 0
+
+  return async (work) => {
+    if (running >= maxAtOnce) await new Promise<void>((resolve) => waiting.push(resolve))
+    else running += 1
+    try {
+      return await work()
+    } finally {
+      const next = waiting.shift()
+      if (next === undefined) running -= 1
+      else next()
+    }
+  }
+}

@@ -1,0 +1,39 @@
+import type { FileHandle } from 'node:fs/promises'
+import { algorithmOf, createDigester, type Digest } from '../oci/digest.ts'
+import { readOrEnd } from './files.ts'
+import { isUnchanged, type Stamp, stampOf } from './stamp.ts'
+import { createTurns } from './turns.ts'
+
+/** Bytes that are read at once. */
+const readSize = 256 * 1024
+/** Files of which a part is read and hashed at the same time: there are four threads for files. */
+const maxAtOnce = 2
+
+/**
+ * Hashes all of a file; its stamp if it is right. However many files are verified, few are read at the
+ * same time, each a part in turn: none waits for the whole of another.
+ */
+export type Verify = (
+  digest: Digest,
+  file: FileHandle,
+  onProgress: (bytes: number) => Promise<void> | void,
+) => Promise<Stamp | undefined>
+
+export function createVerify(): Verify {
+  const inTurn = createTurns(maxAtOnce)
+  const spare: Buffer[] = []
+
+  return async (digest, file, onProgress) => {
+    const stamp = stampOf(await file.stat({ bigint: true }))
+    const digester = createDigester(algorithmOf(digest))
+    const hashPart = async (): Promise<number> => {
+      const buffer = spare.pop() ?? Buffer.allocUnsafeSlow(readSize)
+      const bytes = await readOrEnd(file, buffer, digester.size)
+      digester.update(buffer.subarray(0, bytes))
+      spare.push(buffer)
+      return bytes
+    }
+    while ((await inTurn(hashPart)) > 0) await onProgress(digester.size)
+    return digester.digest() === digest && isUnchanged(file.fd, stamp) ? stamp : undefined
+  }
+}
