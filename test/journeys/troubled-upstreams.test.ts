@@ -1,6 +1,12 @@
 import assert from 'node:assert/strict'
 import { after, afterEach, before, beforeEach, suite, test } from 'node:test'
-import { type Berth, checkInvariants, removeBerth, startBerth } from '../support/berth.ts'
+import {
+  type Berth,
+  checkInvariants,
+  eventually,
+  removeBerth,
+  startBerth,
+} from '../support/berth.ts'
 import { createAuthority } from '../support/certificates.ts'
 import { codeOf, get, type Reply } from '../support/client.ts'
 import { useForwardClock } from '../support/clock.ts'
@@ -200,6 +206,10 @@ for (const [what, { begin, end, cold, tag, most, timeouts }] of Object.entries(t
       upstream.put(name, 'v1', moved)
       clock.advance(minute + 1)
       await settle()
+      // Stale until the question that is under way, to an upstream that does not answer, has failed.
+      await eventually('the tag moves', async () =>
+        (await get(manifestUrl('v1'))).body.equals(moved.bytes),
+      )
       await pullImage(berth, name, moved, 'v1')
       assert.equal((await get(manifestUrl('v1'))).headers['warning'], undefined)
     })
