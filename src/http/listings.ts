@@ -2,6 +2,7 @@ import type { Auth } from '../auth/auth.ts'
 import { parseDigest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
 import { mediaTypes } from '../oci/manifest.ts'
+import { cutPage, type PageRequest } from '../oci/page.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import type { Registry } from '../registry/registry.ts'
 import type { Call, RepositoryCall } from './call.ts'
@@ -9,14 +10,14 @@ import { provenanceHeaders, sendJson } from './replies.ts'
 
 /** Listing tags (distribution-spec). */
 export async function getTags({ repository, name, query, reply }: RepositoryCall) {
-  const answer = await repository.tags()
+  const page = pageIn(query)
+  const answer = await repository.tags(page)
   if (answer === undefined)
     throw new RegistryError('NAME_UNKNOWN', { message: `there is no repository ${name}` })
-  const { tags, ...provenance } = answer
-  const page = cut(tags, query)
+  const { tags, next, ...provenance } = answer
   reply.headers(provenanceHeaders(provenance))
-  if (page.next !== undefined) reply.header('link', linkTo(`/v2/${name}/tags/list`, page.next))
-  return sendJson(reply, { name, tags: page.entries })
+  if (next !== undefined) reply.header('link', linkTo(`/v2/${name}/tags/list`, page, next))
+  return sendJson(reply, { name, tags })
 }
 
 /**
@@ -26,12 +27,13 @@ export async function getTags({ repository, name, query, reply }: RepositoryCall
 export function createGetCatalog(registry: Registry, auth: Auth) {
   return async ({ identity, query, reply }: Call) => {
     const all = await registry.catalog()
-    const page = cut(
+    const page = pageIn(query)
+    const { entries, next } = cutPage(
       all.filter((name) => isVisible(registry, auth, identity, name)),
-      query,
+      page,
     )
-    if (page.next !== undefined) reply.header('link', linkTo('/v2/_catalog', page.next))
-    return sendJson(reply, { repositories: page.entries })
+    if (next !== undefined) reply.header('link', linkTo('/v2/_catalog', page, next))
+    return sendJson(reply, { repositories: entries })
   }
 }
 
@@ -73,24 +75,8 @@ function artifactTypeOf(descriptor: unknown): unknown {
     : undefined
 }
 
-type Page<Entry> = {
-  readonly entries: readonly Entry[]
-  readonly next?: { readonly n: number; readonly last: string }
-}
-
-/**
- * `n` entries after `last`, which need not be one of them. `n=0` asks for none, and for no more
- * (distribution-spec).
- */
-function cut<Entry extends string>(sorted: readonly Entry[], query: URLSearchParams): Page<Entry> {
-  const last = query.get('last')
-  const rest = last === null ? sorted : sorted.filter((entry) => entry > last)
-  const n = parseCount(query.get('n'))
-  const entries = n === undefined ? rest : rest.slice(0, n)
-  const end = entries.at(-1)
-  return n === undefined || end === undefined || entries.length === rest.length
-    ? { entries }
-    : { entries, next: { n, last: end } }
+function pageIn(query: URLSearchParams): PageRequest {
+  return { n: parseCount(query.get('n')), last: query.get('last') ?? undefined }
 }
 
 function parseCount(text: string | null): number | undefined {
@@ -103,6 +89,7 @@ function parseCount(text: string | null): number | undefined {
   return Number(text)
 }
 
-function linkTo(path: string, next: { n: number; last: string }): string {
-  return `<${path}?n=${next.n}&last=${encodeURIComponent(next.last)}>; rel="next"`
+function linkTo(path: string, { n }: PageRequest, last: string): string {
+  const count = n === undefined ? '' : `n=${n}&`
+  return `<${path}?${count}last=${encodeURIComponent(last)}>; rel="next"`
 }

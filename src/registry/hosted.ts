@@ -1,6 +1,7 @@
 import type { Digest } from '../oci/digest.ts'
 import { isRegistryError, RegistryError } from '../oci/errors.ts'
 import { childrenOf } from '../oci/manifest.ts'
+import { cutPage } from '../oci/page.ts'
 import { joinName, type Reference, type RepositoryName, referrersTag } from '../oci/reference.ts'
 import type { BlobSource, LinkSource } from '../store/store.ts'
 import { createManifests, type KnownManifest, type ManifestMemory } from './manifests.ts'
@@ -65,9 +66,11 @@ export function createHosted({ prefixes, blobs, links, memory }: HostedOptions) 
           if (stat === undefined) throw lost(digest)
           return stat
         },
-        tags: async () => {
+        tags: async (request) => {
           const tags = await links.tags(name)
-          return tags && { tags }
+          if (tags === undefined) return undefined
+          const { entries, ...rest } = cutPage(tags, request)
+          return { tags: entries, ...rest }
         },
         referrers: async (digest) => {
           const index = await manifest(name, { tag: referrersTag(digest) })

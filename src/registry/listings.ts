@@ -1,12 +1,13 @@
 import type { CacheMemory } from '../memory/memory.ts'
 import type { Digest } from '../oci/digest.ts'
-import { isRegistryError } from '../oci/errors.ts'
+import type { PageRequest } from '../oci/page.ts'
 import type { RepositoryName } from '../oci/reference.ts'
-import type { Remote } from '../remote/remote.ts'
-import type { Provenance, ReferrersAnswer, TagsAnswer } from './registry.ts'
+import type { Remote, RemoteReferrers, RemoteTags } from '../remote/remote.ts'
+import { createLists } from './lists.ts'
+import type { ReferrersAnswer, TagsAnswer } from './registry.ts'
 
-/** How long a list of tags is kept at most, in milliseconds: while one client pages through it. */
-const tagsLife = 10_000
+/** How long a page of tags is kept at most, in milliseconds: while clients page through it. */
+const maxTagsLife = 10_000
 
 type ListingsOptions = {
   readonly remote: Remote
@@ -18,79 +19,28 @@ type ListingsOptions = {
 
 /** What lists of an upstream say; while it cannot be asked, what they said last. */
 export interface Listings {
-  tags(name: RepositoryName): Promise<TagsAnswer | undefined>
+  tags(name: RepositoryName, page: PageRequest): Promise<TagsAnswer | undefined>
   referrers(name: RepositoryName, digest: Digest): Promise<ReferrersAnswer>
 }
 
 export function createListings({ remote, caches, ttl, staleIfError }: ListingsOptions): Listings {
-  const tags = createLists({
+  const pages = createLists<RemoteTags>({
     caches,
-    ttl: Math.min(ttl, tagsLife),
+    ttl: Math.min(ttl, maxTagsLife),
     staleIfError,
-    ask: ({ name }) => remote.tags(name),
   })
-  const referrers = createLists({
-    caches,
-    ttl,
-    staleIfError,
-    ask: async ({ name, subject }) => subject && remote.referrers(name, subject),
-  })
+  const referrers = createLists<RemoteReferrers>({ caches, ttl, staleIfError })
 
   return {
-    tags: async (name) => {
-      const list = await tags(name, { name })
-      return list && { ...list.provenance, tags: list.entries }
+    tags: async (name, page) => {
+      const found = await pages.find(`${name} ${page.n} ${page.last}`, () =>
+        remote.tags(name, page),
+      )
+      return found && { ...found.provenance, ...found.list }
     },
     referrers: async (name, digest) => {
-      const list = await referrers(`${name}@${digest}`, { name, subject: digest })
-      return { ...list?.provenance, descriptors: list?.entries ?? [] }
+      const found = await referrers.find(`${name}@${digest}`, () => remote.referrers(name, digest))
+      return { ...found?.provenance, descriptors: found?.list.descriptors ?? [] }
     },
-  }
-}
-
-type Question = { readonly name: RepositoryName; readonly subject?: Digest }
-
-type ListsOptions<Entry> = {
-  readonly caches: CacheMemory
-  /** Milliseconds. */
-  readonly ttl: number
-  readonly staleIfError: number
-  /** Undefined when the upstream has no such list. */
-  readonly ask: (question: Question) => Promise<readonly Entry[] | undefined>
-}
-
-type List<Entry> = {
-  readonly entries: readonly Entry[]
-  readonly rightAt: number
-  readonly warning?: string
-}
-
-function createLists<Entry>({ caches, ttl, staleIfError, ask }: ListsOptions<Entry>) {
-  const lists = caches.create<List<Entry>, Question>({
-    ttl: Math.max(ttl, 1),
-    noDeleteOnStaleGet: true,
-    ignoreFetchAbort: true,
-    fetchMethod: async (_key, last, { context }) => {
-      try {
-        const entries = await ask(context)
-        return entries && { entries, rightAt: performance.now() }
-      } catch (error) {
-        const mayServe = last !== undefined && performance.now() - last.rightAt < staleIfError
-        if (!mayServe || !isRegistryError(error, 'UNAVAILABLE')) throw error
-        return { ...last, warning: `this list may have changed: ${error.message}` }
-      }
-    },
-  })
-
-  return async (
-    key: string,
-    context: Question,
-  ): Promise<{ entries: readonly Entry[]; provenance: Provenance } | undefined> => {
-    const fresh = lists.get(key)
-    const list = fresh ?? (await lists.fetch(key, { context }))
-    if (list === undefined) return undefined
-    const { entries, warning } = list
-    if (warning !== undefined) return { entries, provenance: { warning, cache: 'stale' } }
-    return { entries, provenance: { cache: fresh === undefined ? 'miss' : 'hit' } }
   }
 }

@@ -99,7 +99,7 @@ export function createProxied(options: ProxiedOptions) {
       return found
     },
     statBlob: (digest) => blobs.stat(name, digest),
-    tags: () => listings.tags(name),
+    tags: (page) => listings.tags(name, page),
     referrers: (digest) => listings.referrers(name, digest),
   })
 

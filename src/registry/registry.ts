@@ -1,6 +1,7 @@
 import type { CacheMemory } from '../memory/memory.ts'
 import type { Content } from '../oci/content.ts'
 import type { Digest } from '../oci/digest.ts'
+import type { PageRequest } from '../oci/page.ts'
 import type { Reference, RepositoryName, Tag } from '../oci/reference.ts'
 import type { Remote } from '../remote/remote.ts'
 import type { BlobCache, BlobSource, LinkSource, LinkStore } from '../store/store.ts'
@@ -40,8 +41,10 @@ export type BlobAnswer = Provenance & {
 }
 
 export type TagsAnswer = Provenance & {
-  /** Sorted, none twice. */
+  /** A page, sorted, none twice. */
   readonly tags: readonly Tag[]
+  /** The `last` that asks for the next page; undefined at the end. */
+  readonly next?: string
 }
 
 export type ReferrersAnswer = Provenance & {
@@ -61,7 +64,7 @@ export interface Repository {
   statBlob(
     digest: Digest,
   ): Promise<(Provenance & { readonly size: number | undefined }) | undefined>
-  tags(): Promise<TagsAnswer | undefined>
+  tags(page: PageRequest): Promise<TagsAnswer | undefined>
   referrers(digest: Digest): Promise<ReferrersAnswer>
 }
 

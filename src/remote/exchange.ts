@@ -27,6 +27,11 @@ type Question = {
    * there is a stale answer.
    */
   readonly patient?: boolean
+  /**
+   * For an API that an upstream may lack: a refusal, 501 and a redirect to elsewhere come back as
+   * answers, to be dropped.
+   */
+  readonly isOptional?: boolean
 }
 
 /**
@@ -58,6 +63,7 @@ const patience = 30_000
 const impatience = 5000
 const redirects = new Set([301, 302, 303, 307, 308])
 const refusing = new Set([401, 403, 429])
+const lacking = new Set([401, 403, 501])
 
 /**
  * 1. Ask the breaker, and take a slot, so that the upstream never sees more than so many requests
@@ -154,6 +160,7 @@ export function createExchange(options: ExchangeOptions): Exchange {
     for (let hops = 0; redirects.has(answer.status); hops += 1) {
       const target = URL.parse(answer.header('location') ?? '', url.href)
       const trust = target === null ? undefined : origins.redirect(target)
+      if (question.isOptional && trust !== 'own') break
       answer.drop()
       if (target === null || trust === undefined) throw forbiddenRedirect(base.origin, target)
       if (hops === mostRedirects)
@@ -174,6 +181,7 @@ export function createExchange(options: ExchangeOptions): Exchange {
   const askOnce = async (question: Question): Promise<Answer> => {
     const url = urlOf(base, question.path)
     const { answer, from } = await follow(question, url, await sendAuthorized(question, url))
+    if (question.isOptional && lacking.has(answer.status)) return answer
     if (refusing.has(answer.status) || answer.status >= 500)
       throw await refusalOf(answer, {
         origin: base.origin,

@@ -3,6 +3,7 @@ import type { CacheMemory } from '../memory/memory.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
 import { isRegistryError } from '../oci/errors.ts'
 import { mediaTypes } from '../oci/manifest.ts'
+import type { PageRequest } from '../oci/page.ts'
 import {
   formatReference,
   type Reference,
@@ -19,10 +20,11 @@ import { createExchange } from './exchange.ts'
 import { UpstreamFailure } from './faults.ts'
 import { type Greeting, greet } from './greeting.ts'
 import { createLastRefusal } from './last-refusal.ts'
-import { fetchReferrers, fetchTags, readReferrers } from './listings.ts'
 import { type Observed, observed } from './observed.ts'
 import { createOrigins } from './origins.ts'
+import { fetchReferrers, readReferrers } from './referrers-list.ts'
 import { createSlots } from './slots.ts'
+import { createTagsList } from './tags-list.ts'
 import { createTransport, type Timeouts } from './transport.ts'
 
 /**
@@ -47,6 +49,22 @@ export type RemoteBlob = {
   readonly from: number
   readonly body: Body
   readonly drop: () => void
+}
+
+/** One page of tags, sorted, none twice. */
+export type RemoteTags = {
+  readonly tags: readonly Tag[]
+  /** The `last` that asks for the next page; undefined at the end. */
+  readonly next?: string
+  /** Bytes in memory. */
+  readonly size: number
+}
+
+/** Descriptors, as the upstream wrote them. */
+export type RemoteReferrers = {
+  readonly descriptors: readonly unknown[]
+  /** Bytes in memory. */
+  readonly size: number
 }
 
 /**
@@ -80,12 +98,10 @@ export interface Remote {
     name: RepositoryName,
     digest: Digest,
   ): Promise<{ readonly size: number | undefined } | undefined>
-  /** All tags, sorted, none twice. */
-  tags(name: RepositoryName): Promise<readonly Tag[] | undefined>
-  /**
-   * Descriptors, as the upstream wrote them, of what refers to `digest`; empty when nothing does.
-   */
-  referrers(name: RepositoryName, digest: Digest): Promise<readonly unknown[]>
+  /** Without a page: the first one, of a size that the upstream takes. */
+  tags(name: RepositoryName, page?: PageRequest): Promise<RemoteTags | undefined>
+  /** What refers to `digest`; empty when nothing does. */
+  referrers(name: RepositoryName, digest: Digest): Promise<RemoteReferrers>
   close(): Promise<void>
 }
 
@@ -228,6 +244,14 @@ export function createRemote(options: RemoteOptions): Remote {
     }
   }
 
+  const tagsList = createTagsList(options.caches)
+  const listsOf = (name: RepositoryName) => ({
+    exchange: questions,
+    path: pathOf(name),
+    repository: repositoryOf(name),
+    origin: base.origin,
+  })
+
   return {
     origin: base.origin,
     identity: credentials.identity,
@@ -280,27 +304,15 @@ export function createRemote(options: RemoteOptions): Remote {
       return found
     },
 
-    tags: (name) =>
-      fetchTags({
-        exchange: questions,
-        path: pathOf(name),
-        repository: repositoryOf(name),
-        origin: base.origin,
-      }),
+    tags: (name, page = {}) => tagsList.fetch(listsOf(name), page),
 
     referrers: async (name, digest) => {
-      const listed = await fetchReferrers({
-        exchange: questions,
-        path: pathOf(name),
-        repository: repositoryOf(name),
-        origin: base.origin,
-        digest,
-      })
+      const listed = await fetchReferrers(listsOf(name), digest)
       if (listed !== undefined) return listed
-      // The tag schema of registries without the API (distribution-spec, "Unavailable Referrers
-      // API").
       const index = await manifest(name, { tag: referrersTag(digest) })
-      return index === undefined ? [] : readReferrers(index.bytes, base.origin)
+      return index === undefined
+        ? { descriptors: [], size: 0 }
+        : readReferrers(index, digest, base.origin)
     },
 
     close: async () => {

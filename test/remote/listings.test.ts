@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { after, afterEach, before, beforeEach, test } from 'node:test'
 import { isRegistryError } from '../../src/oci/errors.ts'
 import { mediaTypes } from '../../src/oci/manifest.ts'
+import type { PageRequest } from '../../src/oci/page.ts'
 import { parseRepositoryName, referrersTag } from '../../src/oci/reference.ts'
 import type { Remote } from '../../src/remote/remote.ts'
 import { makeImage, manifestOf, randomBlob } from '../support/images.ts'
@@ -40,14 +41,108 @@ function pages(
 
 const isBroken = (error: unknown) => isRegistryError(error, 'UNAVAILABLE') && error.status === 502
 
-test('pages are followed to the end, sorted, and none is there twice (P18)', async () => {
+/** All tags, page by page, as clients read them; of each page its tags. */
+async function allPages(page: PageRequest = {}): Promise<readonly (readonly string[])[]> {
+  const found: (readonly string[])[] = []
+  for (let last = page.last; found.length < 300; ) {
+    const list = await remote.tags(name, { ...page, last })
+    found.push(list?.tags ?? [])
+    if (list?.next === undefined) return found
+    last = list.next
+  }
+  throw new Error('the pages have no end')
+}
+
+const tagsOf = async (page: PageRequest = {}) => (await allPages(page)).flat()
+const paths = (from: number) =>
+  server.requests.slice(from).map(({ path }) => decodeURIComponent(path.split('/').at(-1) ?? ''))
+
+test('a page of ours is one of the upstream, sorted, and none is there twice (P18)', async () => {
   pages({
     '': [['v2', 'v10'], '</v2/team/app/tags/list?last=v10&n=2>; rel="next"'],
-    v10: [['v1', 'v2'], '</v2/team/app/tags/list?last=v2>; rel=next'],
+    v10: [['v1', 'v2', 'v1'], '</v2/team/app/tags/list?last=v2>; rel=next'],
     v2: [['a']],
   })
-  assert.deepEqual(await remote.tags(name), ['a', 'v1', 'v10', 'v2'])
-  assert.deepEqual(new URL(server.requests.at(-3)?.path ?? '', server.url).search, '?n=1000')
+  const before = server.requests.length
+  const first = await remote.tags(name)
+  assert.deepEqual([first?.tags, first?.next], [['v10', 'v2'], 'v2'])
+  assert.deepEqual(paths(before), ['list?n=1000'])
+  assert.deepEqual(await allPages(), [['v10', 'v2'], ['v1', 'v2'], ['a']])
+})
+
+test('`n` and `last` are passed on, and the first page does not cost the others (C195)', async () => {
+  const all = Array.from({ length: 200_000 }, (_, at) => `t${String(at).padStart(6, '0')}`)
+  server.answer(({ path }, response) => {
+    const query = new URL(path, server.url).searchParams
+    const rest = all.filter((tag) => tag > (query.get('last') ?? ''))
+    const tags = rest.slice(0, Number(query.get('n')))
+    const next = `</v2/team/app/tags/list?n=${query.get('n')}&last=${tags.at(-1)}>; rel="next"`
+    if (tags.length < rest.length) response.setHeader('link', next)
+    sendJson(response, { name, tags })
+  })
+  const before = server.requests.length
+  const first = await remote.tags(name, { n: 10 })
+  assert.deepEqual([first?.tags, first?.next], [all.slice(0, 10), all[9]])
+  const second = await remote.tags(name, { n: 10, last: all[9] })
+  assert.deepEqual(second?.tags, all.slice(10, 20))
+  // Elsewhere than where a page ended.
+  assert.deepEqual(
+    (await remote.tags(name, { n: 2, last: 't1' }))?.tags,
+    all.slice(100_000, 100_002),
+  )
+  assert.equal(server.requests.length - before, 3)
+  assert.equal((await tagsOf()).length, all.length)
+})
+
+test('an upstream that refuses n=1000 is asked for fewer, and from then on at once (C195)', async () => {
+  for (const [status, most] of [
+    [400, 100],
+    [422, 100],
+    [405, 0],
+  ] as const) {
+    server.answer(({ path }, response) => {
+      const n = new URL(path, server.url).searchParams.get('n')
+      if (n !== null && Number(n) > most) return sendJson(response, {}, status)
+      sendJson(response, { name, tags: ['a', 'b'] })
+    })
+    const fresh = openRemote({ url: server.url })
+    assert.deepEqual((await fresh.tags(name))?.tags, ['a', 'b'])
+    const before = server.requests.length
+    assert.deepEqual((await fresh.tags(name, { n: 1 }))?.tags, ['a'])
+    assert.deepEqual(paths(before), [most === 0 ? 'list' : 'list?n=1'])
+    await fresh.tags(name, { n: 5000 })
+    assert.deepEqual(paths(before).at(-1), most === 0 ? 'list' : 'list?n=100')
+    await fresh.close()
+  }
+})
+
+test('a next page that has a token instead of `last` is found by the tag before it (C195)', async () => {
+  server.answer(({ path }, response) => {
+    const token = new URL(path, server.url).searchParams.get('next_page')
+    if (token === null)
+      response.setHeader('link', '</v2/team/app/tags/list?next_page=x1>; rel="next"')
+    sendJson(response, { name, tags: token === null ? ['z', 'b'] : ['c', 'a'] })
+  })
+  assert.deepEqual(await allPages(), [
+    ['b', 'z'],
+    ['a', 'c'],
+  ])
+})
+
+test('a list of an upstream that ignores `n` and `last` is cut here', async () => {
+  server.answer((_seen, response) => sendJson(response, { name, tags: ['c', 'a', 'd', 'b'] }))
+  assert.deepEqual(await allPages({ n: 2 }), [
+    ['a', 'b'],
+    ['c', 'd'],
+  ])
+  assert.deepEqual(await tagsOf({ n: 0 }), [])
+})
+
+test('empty pages are passed over, and given up when there is nothing else', async () => {
+  pages({ '': [['..'], '<?last=x>; rel="next"'], x: [['one']] })
+  assert.deepEqual(await allPages(), [['one']])
+  pages({ '': [[], '<?last=>; rel="next"'] })
+  await assert.rejects(remote.tags(name), isBroken)
 })
 
 test('a next page is found however its Link is written', async () => {
@@ -63,22 +158,32 @@ test('a next page is found however its Link is written', async () => {
   ]
   for (const link of links) {
     pages({ '': [['one'], link], x: [['two']] })
-    assert.deepEqual(await remote.tags(name), ['one', 'two'], link)
+    assert.deepEqual(await tagsOf(), ['one', 'two'], link)
   }
 })
 
 test('a Link that is no next page ends the list', async () => {
   for (const link of ['</x>; rel="prev"', 'nonsense', '', '<>', 'rel="next"']) {
     pages({ '': [['one'], link] })
-    assert.deepEqual(await remote.tags(name), ['one'], link)
+    assert.deepEqual(await tagsOf(), ['one'], link)
   }
 })
 
-test('nobody else is asked for a next page, and a list that goes on there is not passed off as whole', async () => {
+test('of a Link to another scheme or host only path and query count: nobody else is asked', async () => {
   const links = [
     `<${stranger.url}/v2/team/app/tags/list?last=x>; rel="next"`,
     '<https://evil.example/v2/team/app/tags/list?last=x>; rel="next"',
     `<//${stranger.host}/v2/team/app/tags/list?last=x>; rel="next"`,
+  ]
+  for (const link of links) {
+    pages({ '': [['one'], link], x: [['two']] })
+    assert.deepEqual(await tagsOf(), ['one', 'two'], link)
+  }
+  assert.equal(stranger.requests.length, 0)
+})
+
+test('a list that goes on in another list is not passed off as whole', async () => {
+  const links = [
     '</v2/team/other/tags/list?last=x>; rel="next"',
     '</v2/_catalog?last=x>; rel="next"',
     '<file:///etc/passwd>; rel="next"',
@@ -87,28 +192,15 @@ test('nobody else is asked for a next page, and a list that goes on there is not
     pages({ '': [['one'], link], x: [['two']] })
     await assert.rejects(remote.tags(name), isBroken, link)
   }
-  assert.equal(stranger.requests.length, 0)
-})
-
-test('pages without an end are given up', async () => {
-  pages({ '': [['one'], '<?last=>; rel="next"'] })
-  const before = server.requests.length
-  await assert.rejects(remote.tags(name), isBroken)
-  assert.equal(server.requests.length - before, 200)
-})
-
-test('a list that breaks off is no list', async () => {
-  pages({ '': [['one'], '<?last=x>; rel="next"'] })
-  await assert.rejects(remote.tags(name), isBroken)
 })
 
 test('what is no tag is left out, and null is an empty list', async () => {
   pages({ '': [['ok', '', '.bad', 'a/b', 'x'.repeat(129), 'sha256:x', '../..']] })
-  assert.deepEqual(await remote.tags(name), ['ok'])
+  assert.deepEqual(await tagsOf(), ['ok'])
   server.answer((_seen, response) => sendJson(response, { name, tags: null }))
-  assert.deepEqual(await remote.tags(name), [])
+  assert.deepEqual(await tagsOf(), [])
   server.answer((_seen, response) => sendJson(response, { name, child: [], manifest: {} }))
-  assert.deepEqual(await remote.tags(name), [])
+  assert.deepEqual(await tagsOf(), [])
 })
 
 test('a repository that is not there has no tags', async () => {
@@ -133,7 +225,8 @@ test('an upstream below a path of its host is followed there, and written there 
   const below = openRemote({ url: `${server.url}/artifactory/docker` })
   for (const link of ['/artifactory/docker/v2/team/app/tags/list?last=x', '?last=x']) {
     pages({ '': [['one'], `<${link}>; rel="next"`], x: [['two']] })
-    assert.deepEqual(await below.tags(name), ['one', 'two'])
+    assert.deepEqual((await below.tags(name))?.tags, ['one'])
+    assert.deepEqual((await below.tags(name, { last: 'one' }))?.tags, ['two'])
     assert.equal(server.requests.at(-1)?.path, '/artifactory/docker/v2/team/app/tags/list?last=x')
   }
   await below.close()
@@ -171,6 +264,8 @@ function referrers(answer: (seen: Seen) => readonly [body: unknown, type?: strin
   })
 }
 
+const referrersOf = async () => (await remote.referrers(name, digest)).descriptors
+
 test('referrers come as the upstream wrote them, over all pages', async () => {
   referrers(({ path }) =>
     path.includes('last')
@@ -181,28 +276,31 @@ test('referrers come as the upstream wrote them, over all pages', async () => {
           '<?last=1>; rel="next"',
         ],
   )
-  assert.deepEqual(await remote.referrers(name, digest), [descriptor, { ...descriptor, size: 4 }])
+  assert.deepEqual(await referrersOf(), [descriptor, { ...descriptor, size: 4 }])
 })
 
-test('where the API is missing, or something else answers for it, the tag tells', async () => {
+test('where the API is missing, or something else answers for it, the tag tells (C194)', async () => {
   const index = manifestOf(mediaTypes.ociIndex, { manifests: [descriptor] })
   for (const [status, type] of [
     [404, 'application/json'],
     [200, 'text/html'],
     [405, 'application/json'],
+    [401, 'text/html'],
+    [403, 'application/json'],
+    [501, 'text/plain'],
   ] as const) {
     server.answer(({ path }, response) => {
       if (path.endsWith(`/manifests/${referrersTag(digest)}`))
         return void response.writeHead(200, { 'content-type': index.mediaType }).end(index.bytes)
       response.writeHead(status, { 'content-type': type }).end('{}')
     })
-    assert.deepEqual(await remote.referrers(name, digest), [descriptor])
+    assert.deepEqual(await referrersOf(), [descriptor])
   }
 })
 
 test('where neither API nor tag is, nothing refers to it (P17)', async () => {
   server.answer((_seen, response) => sendJson(response, {}, 404))
-  assert.deepEqual(await remote.referrers(name, digest), [])
+  assert.deepEqual(await referrersOf(), [])
 })
 
 test('a referrers tag that points to an image is no list of referrers', async () => {
@@ -211,5 +309,37 @@ test('a referrers tag that points to an image is no list of referrers', async ()
     if (path.includes('/referrers/')) return sendJson(response, {}, 404)
     response.writeHead(200, { 'content-type': image.mediaType }).end(image.bytes)
   })
-  assert.deepEqual(await remote.referrers(name, digest), [])
+  assert.deepEqual(await referrersOf(), [])
+})
+
+test('a redirect of the referrers API to another site is not followed: the tag tells (C194)', async () => {
+  const index = manifestOf(mediaTypes.ociIndex, { manifests: [descriptor] })
+  for (const location of [stranger.url, 'https://github.example/', 'nonsense://x']) {
+    server.answer(({ path }, response) => {
+      if (path.includes('/referrers/')) return void response.writeHead(303, { location }).end()
+      response.writeHead(200, { 'content-type': index.mediaType }).end(index.bytes)
+    })
+    assert.deepEqual(await referrersOf(), [descriptor])
+  }
+  assert.equal(stranger.requests.length, 0)
+})
+
+test('what is no answer for want of an API is not taken for a failing upstream (C194)', async () => {
+  server.answer(({ path }, response) => {
+    if (path.includes('/tags/list')) return sendJson(response, { name, tags: ['a'] })
+    sendJson(response, {}, path.includes('/referrers/') ? 501 : 404)
+  })
+  const before = server.requests.length
+  for (let times = 0; times < 10; times += 1) await referrersOf().catch(() => {})
+  assert.equal(server.requests.length - before, 20)
+  assert.deepEqual(await tagsOf(), ['a'])
+})
+
+test('a referrers tag that resolves to the subject itself lists nothing (C194)', async () => {
+  const subject = manifestOf(mediaTypes.ociIndex, { manifests: [descriptor] })
+  server.answer(({ path }, response) => {
+    if (path.includes('/referrers/')) return sendJson(response, {}, 404)
+    response.writeHead(200, { 'content-type': subject.mediaType }).end(subject.bytes)
+  })
+  assert.deepEqual((await remote.referrers(name, subject.digest)).descriptors, [])
 })

@@ -1,0 +1,57 @@
+import type { z } from 'zod'
+import { RegistryError } from '../oci/errors.ts'
+import type { Exchange } from './exchange.ts'
+
+/** Where lists of one repository are, and who answers for them. */
+export type ListContext = {
+  readonly exchange: Exchange
+  /** `/v2/NAME` on the upstream. */
+  readonly path: string
+  /** As the upstream names it. */
+  readonly repository: string
+  readonly origin: string
+}
+
+/** Parses one page. Another document than a list is a fault of the upstream's. */
+export function readPage<Page>(
+  body: Buffer,
+  schema: z.ZodType<Page>,
+  { origin, path }: Pick<ListContext, 'origin' | 'path'>,
+): Page {
+  try {
+    return schema.parse(JSON.parse(body.toString('utf8')))
+  } catch (cause) {
+    throw brokenList(origin, `${path} is no list`, cause)
+  }
+}
+
+/**
+ * Path and query of the target of `rel="next"` (RFC 8288), which must be another page of the same
+ * list: one that was cut off there would look whole. Scheme and host in it are not used, since a
+ * registry behind a proxy often does not know its own: the upstream's own origin is asked.
+ */
+export function nextPage(
+  link: string | undefined,
+  first: string,
+  origin: string,
+): string | undefined {
+  const target = nextTarget(link ?? '')
+  if (target === undefined) return undefined
+  const url = URL.parse(target, origin + first)
+  const path = new URL(first, origin).pathname
+  // An upstream below a path of its host writes that in front; asking puts it there again.
+  if (url === null || !url.pathname.endsWith(path))
+    throw brokenList(origin, `the next page of ${path} is said to be elsewhere`)
+  return path + url.search
+}
+
+/** Reads each character once, however the header is made. */
+function nextTarget(link: string): string | undefined {
+  for (const [, target, parameters = ''] of link.matchAll(/<([^<>]*)>([^<]*)/g))
+    if (/;\s*rel="?next\b/i.test(parameters)) return target
+  return undefined
+}
+
+export function brokenList(origin: string, what: string, cause?: unknown): RegistryError {
+  return new RegistryError('UNAVAILABLE', { message: `${origin}: ${what}`, status: 502, cause })
+}

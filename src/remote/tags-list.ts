@@ -1,0 +1,107 @@
+import { z } from 'zod'
+import type { CacheMemory } from '../memory/memory.ts'
+import { cutPage, type PageRequest } from '../oci/page.ts'
+import { isTag, type Tag } from '../oci/reference.ts'
+import { isFound } from './answers.ts'
+import { brokenList, type ListContext, nextPage, readPage } from './list-pages.ts'
+import { readBody } from './read-body.ts'
+import type { RemoteTags } from './remote.ts'
+
+/**
+ * As many tags as are asked for where a client does not say, and at most: Amazon ECR refuses more.
+ * What an upstream refuses is asked for again with the next, and at last without `n`.
+ */
+const pageSizes = [1000, 100]
+/** What upstreams answer to an `n` that they do not like. */
+const refusals = new Set([400, 405, 413, 414, 416, 422])
+/** In bytes: an upstream that ignores `n` sends 200,000 tags. */
+const maxPage = 8 * 1024 * 1024
+/** Empty pages that are followed before a list is given up. */
+const maxEmptyPages = 10
+/** An upstream's own link to a next page: for how long it is remembered in ms, and its length. */
+const linkLife = 600_000
+const maxLink = 2048
+/** What a tag costs in memory beside its text, in bytes. */
+const tagOverhead = 32
+
+const schema = z.looseObject({ tags: z.array(z.string()).nullish() })
+
+/** Lists of tags of one upstream, page by page. */
+export interface TagsList {
+  fetch(context: ListContext, page: PageRequest): Promise<RemoteTags | undefined>
+}
+
+/**
+ * One page of ours is one of the upstream's: `n` and `last` are passed on. Where the upstream's link to
+ * the next page says more than `last` (an opaque token), it is remembered by the tag that our page
+ * ended with.
+ */
+export function createTagsList(caches: CacheMemory): TagsList {
+  const links = caches.create<string>({ ttl: linkLife })
+  let accepted = 0
+
+  const ask = async (context: ListContext, path: string) =>
+    context.exchange.ask({ method: 'GET', path, repository: context.repository })
+
+  /** The first page of a request, with the largest `n` that the upstream takes. */
+  const askFirst = async (context: ListContext, { n, last }: PageRequest) => {
+    for (;;) {
+      const size = pageSizes[accepted]
+      const path = pathOf(context, size && Math.min(Math.max(n ?? size, 1), size), last)
+      const answer = await ask(context, path)
+      if (size === undefined || !refusals.has(answer.status)) return answer
+      answer.drop()
+      accepted += 1
+    }
+  }
+
+  const keyOf = ({ repository }: ListContext, last: string | undefined) => `${repository} ${last}`
+
+  const fetchPage = async (context: ListContext, page: PageRequest, known: string | undefined) => {
+    const { origin, path } = context
+    const answer = await (known === undefined ? askFirst(context, page) : ask(context, known))
+    if (!isFound(answer, origin)) return undefined
+    const link = nextPage(answer.header('link'), `${path}/tags/list`, origin)
+    const body = await readBody(answer, maxPage)
+    const { tags } = readPage(body, schema, context)
+    return { tags: [...new Set((tags ?? []).filter(isTag))].sort(), link }
+  }
+
+  return {
+    fetch: async (context, page) => {
+      let known = links.get(keyOf(context, page.last))
+      for (let pages = 0; pages < maxEmptyPages; pages += 1) {
+        const found = await fetchPage(context, page, known)
+        if (found === undefined) return undefined
+        const { tags, link } = found
+        // Some upstreams ignore `last`; where the page is by their own link, it is theirs to begin.
+        const last = known === undefined ? page.last : undefined
+        const { entries, next } = cutPage(tags, { n: page.n, last })
+        const end = entries.at(-1)
+        if (end === undefined && link !== undefined && page.n !== 0) {
+          known = link
+          continue
+        }
+        if (next === undefined && link !== undefined && end !== undefined) {
+          if (link.length <= maxLink) links.set(keyOf(context, end), link)
+          return tagsOf(entries, end)
+        }
+        return tagsOf(entries, next)
+      }
+      throw brokenList(context.origin, `${context.path}/tags/list has nothing but empty pages`)
+    },
+  }
+}
+
+function pathOf({ path }: ListContext, n: number | undefined, last: string | undefined): string {
+  const query = [
+    ...(n === undefined ? [] : [`n=${n}`]),
+    ...(last === undefined ? [] : [`last=${encodeURIComponent(last)}`]),
+  ].join('&')
+  return `${path}/tags/list${query && `?${query}`}`
+}
+
+function tagsOf(tags: readonly Tag[], next: string | undefined): RemoteTags {
+  const size = tags.reduce((sum, tag) => sum + tag.length + tagOverhead, 0)
+  return { tags, size, ...(next !== undefined && { next }) }
+}
