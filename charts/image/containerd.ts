@@ -6,9 +6,9 @@ export type Archived = { readonly name: string; readonly file: string }
 
 export type LoadOptions = {
   /** Of the cluster that `kubectl` reaches; undefined: its current one. */
-  readonly context: string | undefined
+  readonly context?: string
   /** containerd's, where it is not one of the usual. */
-  readonly socket: string | undefined
+  readonly socket?: string
   /** The image of the pods that load it; it needs `sh`, `sleep` and `chroot`. */
   readonly helperImage: string
 }

@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Command, Option } from 'commander'
 import { archive, build, findTool, push, type Tool, tools } from './builders.ts'
+import type { Archived } from './containerd.ts'
 import { load, places } from './loaders.ts'
 import { ImageError, run, succeeds } from './run.ts'
 
@@ -15,6 +16,7 @@ type Options = {
   readonly runtimeImage?: string
   readonly push?: string
   readonly archive?: string
+  readonly from?: string
   readonly load: readonly string[]
   readonly context?: string
   readonly socket?: string
@@ -34,6 +36,12 @@ await new Command('npm run image --')
   .option('--build-image <image>', 'with Node 24 and npm; default: see the Dockerfile')
   .option('--runtime-image <image>', 'with glibc and libstdc++; default: see the Dockerfile')
   .option('--push <repository[:tag]>', 'push it there as well')
+  .addOption(
+    new Option(
+      '--from <file>',
+      'an archive of it that is there already: nothing is built',
+    ).conflicts(['tool', 'platform', 'buildImage', 'runtimeImage', 'push', 'archive']),
+  )
   .option('--archive <file>', 'write it to a file as well, for `ctr -n k8s.io images import`')
   .option('--load <where>', `${places.join(', ')}, or kind:CLUSTER; may be repeated`, collect, [])
   .option('--context <name>', "kubectl's, for --load nodes")
@@ -55,6 +63,7 @@ await new Command('npm run image --')
 async function makeImage(options: Options): Promise<void> {
   const { version, homepage } = JSON.parse(await readFile(join(context, 'package.json'), 'utf8'))
   const name = options.name ?? `localhost/berth:${version}`
+  if (options.from !== undefined) return loadAll({ name, file: resolve(options.from) }, options)
   const tool = options.tool ?? (await findTool())
   await build({
     tool,
@@ -71,15 +80,18 @@ async function makeImage(options: Options): Promise<void> {
     process.stdout.write(`pushed ${target}\n`)
   }
   if (options.archive === undefined && options.load.length === 0) return
-  await withArchive({ tool, name, file: options.archive }, async (file) => {
-    for (const place of options.load) {
-      // Where it was built it is already.
-      if (place === tool) continue
-      const { socket, helperImage } = options
-      await load(place, { name, file }, { context: options.context, socket, helperImage })
-      process.stdout.write(`loaded ${name}: ${place}\n`)
-    }
-  })
+  // Where it was built it is already.
+  const elsewhere = options.load.filter((place) => place !== tool)
+  await withArchive({ tool, name, file: options.archive }, (file) =>
+    loadAll({ name, file }, { ...options, load: elsewhere }),
+  )
+}
+
+async function loadAll(image: Archived, { load: places, ...options }: Options): Promise<void> {
+  for (const place of places) {
+    await load(place, image, options)
+    process.stdout.write(`loaded ${image.name}: ${place}\n`)
+  }
 }
 
 /** Only what is known: an empty label says less than none. */
@@ -130,5 +142,6 @@ Examples:
   npm run image -- --load kind                            and in the nodes of the cluster "kind"
   npm run image -- --load nodes                           and on all nodes of kubectl's cluster
   npm run image -- --archive berth.tar                    for ctr -n k8s.io images import berth.tar
+  npm run image -- --from berth.tar --load nodes          elsewhere
   npm run image -- --push us-docker.pkg.dev/PROJECT/REPO/berth`
 }

@@ -1,6 +1,15 @@
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { mkdir, mkdtemp, readdir, readFile, realpath, rename, rm } from 'node:fs/promises'
+import {
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  realpath,
+  rename,
+  rm,
+  writeFile,
+} from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { run } from './programs.ts'
@@ -10,6 +19,8 @@ export const berthImage = { repository: 'berth.test/berth', tag: 'test' } as con
 
 const project = new URL('../../', import.meta.url).pathname
 const archives = join(project, '.ci', 'images')
+/** `npm run image`. */
+export const imageCommand = [process.execPath, join(project, 'charts/image/image.ts')]
 /** What Node and npm need of a system. */
 const packages = 'base-files,libc6,libstdc++6,dash,coreutils,findutils,tar'
 
@@ -33,12 +44,12 @@ export async function buildBerthImage(): Promise<string> {
   return archive
 }
 
+/** By `npm run image`, on bases that are made here: nothing is asked of a registry. */
 async function build(directory: string, archive: string): Promise<void> {
-  const storage = `--root=${join(directory, 'storage')}`
-  const state = `--runroot=${join(directory, 'run')}`
-  const options = { environment: { HOME: directory, TMPDIR: directory }, patience: 300 }
+  const environment = await buildahIn(directory)
+  const options = { environment, patience: 300 }
   const buildah = async (...args: readonly string[]) =>
-    (await run(['buildah', storage, state, '--storage-driver=vfs', ...args], options)).trim()
+    (await run(['buildah', ...args], options)).trim()
 
   const base = join(directory, 'base.tar')
   await run(['mmdebstrap', '--variant=extract', `--include=${packages}`, 'bookworm', base], options)
@@ -48,17 +59,23 @@ async function build(directory: string, archive: string): Promise<void> {
   await addBuildTools(container, buildah)
   await buildah('commit', '--quiet', '--rm', container, 'localhost/build')
   const name = `${berthImage.repository}:${berthImage.tag}`
-  await buildah(
-    'build',
-    '--quiet',
-    '--isolation=chroot',
-    '--pull-never',
-    '--build-arg=BUILD_IMAGE=localhost/build',
-    '--build-arg=RUNTIME_IMAGE=localhost/runtime',
-    `--tag=${name}`,
-    project,
-  )
-  await buildah('push', '--quiet', name, `docker-archive:${archive}:${name}`)
+  const bases = ['--build-image=localhost/build', '--runtime-image=localhost/runtime']
+  const wanted = ['--tool=buildah', `--name=${name}`, `--archive=${archive}`]
+  await run([...imageCommand, ...bases, ...wanted], options)
+}
+
+/** The environment of a buildah, or a podman, that keeps its images in a directory. */
+export async function buildahIn(directory: string): Promise<Readonly<Record<string, string>>> {
+  const file = join(directory, 'storage.conf')
+  const places = `graphroot = "${join(directory, 'storage')}"\nrunroot = "${join(directory, 'run')}"`
+  await writeFile(file, `[storage]\ndriver = "vfs"\n${places}\n`)
+  return {
+    HOME: directory,
+    TMPDIR: directory,
+    BUILDAH_ISOLATION: 'chroot',
+    CONTAINERS_STORAGE_CONF: file,
+    CONTAINERS_STORAGE_DRIVER: 'vfs',
+  }
 }
 
 /** Our Node, the machine's npm, and our libraries, so that nothing is asked of the network. */
@@ -76,13 +93,18 @@ async function addBuildTools(
     'ln -s ../lib/node_modules/npm/bin/npm-cli.js /usr/local/bin/npm',
     'touch /src/node_modules/.package-lock.json',
   ]
-  await buildah('run', '--isolation=chroot', container, '--', 'sh', '-ec', commands.join('\n'))
+  await buildah('run', container, '--', 'sh', '-ec', commands.join('\n'))
 }
 
 /** A digest of all that the image is made of. */
 async function inputs(): Promise<string> {
-  const sources = await readdir(join(project, 'src'), { recursive: true, withFileTypes: true })
+  const sources = await Promise.all(
+    ['src', 'charts/image'].map((name) =>
+      readdir(join(project, name), { recursive: true, withFileTypes: true }),
+    ),
+  )
   const files = sources
+    .flat()
     .filter((entry) => entry.isFile())
     .map(({ parentPath, name }) => join(parentPath, name))
     .toSorted()
