@@ -6,6 +6,7 @@ import { berthImage, buildahIn, buildBerthImage, imageCommand } from '../support
 import { startContainerd } from '../support/containerd.ts'
 import { ownDirectory } from '../support/directory.ts'
 import { startDockerRegistry } from '../support/docker-registry.ts'
+import { startDockerd } from '../support/dockerd.ts'
 import { attempt, run, tool } from '../support/programs.ts'
 
 const name = `${berthImage.repository}:${berthImage.tag}`
@@ -59,9 +60,9 @@ suite('npm run image', () => {
   })
 })
 
-suite('an image that podman or buildah builds', { concurrency: false }, () => {
-  for (const builder of ['podman', 'buildah'] as const)
-    test(`is pushed, and written to a file, by ${builder}`, async (t) => {
+suite('an image that somebody builds', { concurrency: false }, () => {
+  for (const builder of ['docker', 'podman', 'buildah'] as const)
+    test(`is pushed, written to a file, and loaded, by ${builder}`, async (t) => {
       const registry = await startDockerRegistry()
       t.after(registry.close)
       const { host } = new URL(registry.url)
@@ -70,11 +71,13 @@ suite('an image that podman or buildah builds', { concurrency: false }, () => {
       const { environment, context, directory } = await smallImage(t, { [host]: { auth } })
       const script = `
         import { archive, build, push } from '${main}builders.ts'
+        import { load } from '${main}loaders.ts'
         const [, tool, name, context, target, file] = process.argv
         const labels = { a: 'b c' }
         await build({ tool, name, context, labels, buildArguments: { BASE: 'scratch' } })
         await push(tool, name, target)
-        await archive(tool, name, file)`
+        await archive(tool, name, file)
+        if (tool !== 'buildah') await load(tool, { name, file }, { helperImage: '' })`
       const file = join(directory, 'image.tar')
       const target = `${host}/small:1`
       await run(
@@ -87,7 +90,7 @@ suite('an image that podman or buildah builds', { concurrency: false }, () => {
       const inspect = ['skopeo', 'inspect', '--tls-verify=false']
       const pushed = JSON.parse(await run([...inspect, `docker://${target}`], { environment }))
       assert.equal(pushed.Labels.a, 'b c')
-      const written = JSON.parse(await run([...inspect, `docker-archive:${file}`]))
+      const [written] = JSON.parse(await run(['tar', '-xOf', file, 'manifest.json']))
       assert.deepEqual(written.RepoTags, ['localhost/small:1'])
     })
 })
@@ -102,8 +105,14 @@ async function smallImage(t: TestContext, auths: Readonly<Record<string, object>
   const registries = join(directory, 'registries.conf')
   const [host] = Object.keys(auths)
   await writeFile(registries, `[[registry]]\nlocation = "${host}"\ninsecure = true\n`)
-  await writeFile(join(directory, 'auth.json'), JSON.stringify({ auths }))
+  for (const name of ['auth.json', 'config.json'])
+    await writeFile(join(directory, name), JSON.stringify({ auths }))
+  const daemon = await ownDirectory(t)
+  const { address, kill } = await startDockerd(daemon)
+  t.after(kill)
   const environment = {
+    DOCKER_HOST: address,
+    DOCKER_CONFIG: directory,
     ...(await buildahIn(directory)),
     CONTAINERS_REGISTRIES_CONF: registries,
     REGISTRY_AUTH_FILE: join(directory, 'auth.json'),
