@@ -265,6 +265,9 @@ export const schema = z.strictObject({
           scrubRate: size()
             .prefault('4MiB')
             .describe('Bytes a second that are verified in the background; 0: none'),
+          scrubInterval: timeout()
+            .prefault('1d')
+            .describe('Time between the starts of two such verifications of the whole cache'),
         })
         .prefault({}),
       hosted: z

@@ -11,6 +11,7 @@ import { errnoOf, isMissing } from './files.ts'
 import { blobDirectory, blobPath, blobsDirectory, checksumsPath } from './paths.ts'
 import { byRecency, writeRecency } from './recency.ts'
 import { type Found, scanBlobs } from './scan.ts'
+import { scrub } from './scrub.ts'
 import type { BlobCache } from './store.ts'
 import { sweepLinks } from './sweep.ts'
 import { createTemporary, type Temporary } from './temporary.ts'
@@ -33,6 +34,8 @@ type DiskCacheOptions = {
   readonly minimumFree: number
   /** Bytes a second at which unread blobs are verified in the background; 0: not at all. */
   readonly scrubRate: number
+  /** Milliseconds from the start of one such verification of all blobs to the next. */
+  readonly scrubInterval: number
   readonly telemetry: Telemetry
 }
 
@@ -41,7 +44,7 @@ type DiskCacheOptions = {
  * @throws a system error when the directory cannot be made or written.
  */
 export async function createDiskCache(options: DiskCacheOptions): Promise<BlobCache> {
-  const { root, maxSize, minimumFree, scrubRate, telemetry } = options
+  const { root, maxSize, minimumFree, scrubRate, scrubInterval, telemetry } = options
   const { log, metrics } = telemetry
   const temporary = createTemporary(root)
   const stopping = new AbortController()
@@ -174,24 +177,19 @@ export async function createDiskCache(options: DiskCacheOptions): Promise<BlobCa
       storageFailed(error, 'write the order of use'),
     )
 
-  const scrub = async (): Promise<void> => {
-    for (;;) {
-      await pause(tendEvery)
-      for (const digest of budget.digests()) {
-        let before = 0
-        const pace = async (bytes: number) => {
-          await pause(((bytes - before) / scrubRate) * 1000)
-          before = bytes
-          while (budget.isFilling()) await pause(1000)
-        }
-        await attempt(reader.verify(digest, pace))
-        await pause(10)
-      }
-    }
-  }
+  const scrubAll = (): Promise<void> =>
+    scrub({
+      digests: budget.digests,
+      verify: (digest, pace) => attempt(reader.verify(digest, pace)),
+      isFilling: budget.isFilling,
+      rate: scrubRate,
+      interval: scrubInterval,
+      pause,
+      now: () => performance.now(),
+    })
 
   background(tend())
-  if (scrubRate > 0) background(scrub())
+  if (scrubRate > 0) background(scrubAll())
 
   /**
    * A blob that cannot be read is no blob: it comes from the upstream. But that we are out of

@@ -32,6 +32,7 @@ async function cacheOf(t: TestContext, options: Options = {}) {
     maxSize: 64 * 1024 * 1024,
     minimumFree: 0,
     scrubRate: 0,
+    scrubInterval: 86_400_000,
     telemetry: watched.telemetry,
     ...options,
   })
