@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises'
+import { readRegularFile } from '../oci/regular-file.ts'
 import type { Logger } from '../telemetry/telemetry.ts'
 
 /**
@@ -35,7 +35,7 @@ export function followFiles({ files, initial, use, log }: FollowOptions): Follow
   let looking = Promise.resolve()
 
   const look = async (): Promise<void> => {
-    const texts = await Promise.all(files.map((file) => readFile(file, 'utf8'))).catch(
+    const texts = await Promise.all(files.map((file) => readRegularFile(file))).catch(
       (error: unknown) => refuse(String(error), error),
     )
     const text = texts?.join('\0')

@@ -94,7 +94,7 @@ async function untilStopped({ stop, telemetry }: Service): Promise<void> {
   const onSignal = (signal: string) => {
     const now = performance.now()
     first ??= now
-    if (now - first > echo) process.exit(1)
+    if (now - first > echo) void telemetry.end().finally(() => process.exit(1))
     asked.resolve({ signal, status: 0 })
   }
   process.on('SIGTERM', onSignal)
@@ -111,7 +111,8 @@ async function untilStopped({ stop, telemetry }: Service): Promise<void> {
   log.info({ signal }, 'stopping')
   await stop(signal !== 'SIGTERM')
   log.info('stopped')
-  log.flush(() => process.exit(status))
+  await telemetry.end()
+  process.exit(status)
 }
 
 function collect(value: string, before: readonly string[] = []): readonly string[] {

@@ -1,10 +1,10 @@
-import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Auth, createAuth } from '../auth/auth.ts'
 import { hostsOf, type Loaded } from '../config/config.ts'
 import { createApi, type Listeners, listen, listenAdmin, type Readiness } from '../http/http.ts'
 import { createMemory, defaultMemoryLimit, type Memory } from '../memory/memory.ts'
+import { readRegularFile } from '../oci/regular-file.ts'
 import { createRegistry, type UpstreamOptions } from '../registry/registry.ts'
 import {
   type BlobCache,
@@ -220,5 +220,5 @@ function binding(address: Loaded['config']['listen']) {
 }
 
 function readAll(files: readonly string[]): Promise<string[]> {
-  return Promise.all(files.map((file) => readFile(file, 'utf8')))
+  return Promise.all(files.map((file) => readRegularFile(file)))
 }

@@ -178,7 +178,7 @@ async function untilStopped(service: TrustService, { telemetry }: TrustOptions):
   const asked = Promise.withResolvers<void>()
   let isAsked = false
   const onSignal = (signal: string) => {
-    if (isAsked) process.exit(1)
+    if (isAsked) void telemetry.end().finally(() => process.exit(1))
     isAsked = true
     log.info({ signal }, 'stopping')
     asked.resolve()
@@ -188,7 +188,8 @@ async function untilStopped(service: TrustService, { telemetry }: TrustOptions):
   await asked.promise
   const remaining = await service.stop()
   log.info('stopped')
-  log.flush(() => process.exit(remaining.length === 0 ? 0 : 1))
+  await telemetry.end()
+  process.exit(remaining.length === 0 ? 0 : 1)
 }
 
 function collect(value: string, before: readonly string[] = []): readonly string[] {

@@ -1,6 +1,6 @@
-import { readFile } from 'node:fs/promises'
 import { Agent } from 'node:http'
 import { Agent as TlsAgent } from 'node:https'
+import { readRegularFile } from '../oci/regular-file.ts'
 import { isNoProvider, noProfile, noRole, toldOfKeys } from './aws-failures.ts'
 import type { AwsAmbient, WorkloadToken } from './credentials.ts'
 
@@ -55,7 +55,7 @@ export async function findKeys(options: FindOptions): Promise<{ keys: Keys; sour
   const { workloadToken, ambient, profile } = options
   if (workloadToken !== undefined) return assumeRole(workloadToken, options)
   const keys = await askChain(options).catch(async (error: unknown) => {
-    const token = ambient.tokenFile && (await readFile(ambient.tokenFile, 'utf8').catch(() => ''))
+    const token = ambient.tokenFile && (await readRegularFile(ambient.tokenFile).catch(() => ''))
     throw toldOfKeys(error, { profile, ambient, role: ambient.roleArn, token })
   })
   const source = sourceOf(keys, options)

@@ -1,5 +1,5 @@
-import { readFile } from 'node:fs/promises'
 import { z } from 'zod'
+import { readRegularFile } from '../oci/regular-file.ts'
 import { askService } from './ask-service.ts'
 import type { AzureOptions, AzureWay } from './azure.ts'
 import { cloudOf } from './azure-clouds.ts'
@@ -178,7 +178,7 @@ function incomplete(tenant: readonly string[] | undefined): CredentialError {
 }
 
 async function readSecret(file: string, field: string): Promise<string> {
-  const text = await readFile(file, 'utf8').catch((cause: NodeJS.ErrnoException) => {
+  const text = await readRegularFile(file).catch((cause: NodeJS.ErrnoException) => {
     throw new CredentialError(`${file} cannot be read: ${cause.code ?? 'unknown'}`, {
       advice: `${field} must name a file that Berth can read: is the volume mounted, and readable for its user?`,
       cause,

@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises'
+import { readRegularFile } from '../oci/regular-file.ts'
 import { CredentialError } from './credential-error.ts'
 import {
   accountIn,
@@ -95,7 +95,7 @@ type FileSource = Extract<SubjectTokenSource, { kind: 'file' }>
 type UrlSource = Extract<SubjectTokenSource, { kind: 'url' }>
 
 async function fromFile({ file, format }: FileSource, audience: string): Promise<string> {
-  const text = await readFile(file, 'utf8').catch((cause: unknown) => {
+  const text = await readRegularFile(file).catch((cause: unknown) => {
     const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unreadable'
     throw new CredentialError(`the subject token in ${file} cannot be read: ${code}`, {
       advice: adviceOn(code, file, audience),

@@ -1,6 +1,6 @@
-import { readFile } from 'node:fs/promises'
 import type { z } from 'zod'
 import { describeIssue } from '../oci/issues.ts'
+import { readRegularFile } from '../oci/regular-file.ts'
 import { parseJson } from './parse-json.ts'
 
 /** Reads a JSON file that holds secrets: what is wrong with it is told without any of its text. */
@@ -8,7 +8,7 @@ export async function readJsonFile<Content>(
   file: string,
   schema: z.ZodType<Content>,
 ): Promise<Content> {
-  const content = parseJson(await readFile(file, 'utf8'))
+  const content = parseJson(await readRegularFile(file))
   if (content === undefined) throw new Error(`${file} is not JSON`)
   const parsed = schema.safeParse(content, { error: describeIssue })
   if (parsed.success) return parsed.data

@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises'
+import { readRegularFile } from '../oci/regular-file.ts'
 import { CredentialError } from './credential-error.ts'
 import type { CredentialSource } from './credentials.ts'
 import { remedyFor } from './docker-helper.ts'
@@ -41,7 +41,7 @@ export function createStaticSource({
 }
 
 function readPassword(file: string): Promise<string> {
-  return readFile(file, 'utf8').catch((cause: NodeJS.ErrnoException) => {
+  return readRegularFile(file).catch((cause: NodeJS.ErrnoException) => {
     throw new CredentialError(`${file} cannot be read: ${cause.code ?? 'unknown'}`, {
       advice:
         'credentials.passwordFile must name a file that Berth can read: is the volume mounted, and readable for its user?',

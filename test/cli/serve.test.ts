@@ -1,8 +1,13 @@
 import assert from 'node:assert/strict'
-import { readFile, writeFile } from 'node:fs/promises'
+import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, beforeEach, suite, type TestContext, test } from 'node:test'
+import { promisify } from 'node:util'
+import { hashPassword } from '../../src/auth/auth.ts'
 import { eventually } from '../support/berth.ts'
+import { ownAddress } from '../support/child.ts'
 import { get } from '../support/client.ts'
 import { type Command, runCommand, startCommand } from '../support/command.ts'
 import { configFile } from '../support/config-file.ts'
@@ -274,6 +279,56 @@ suite('asked to stop by SIGTERM', () => {
     await get(`${berth.url}/v2/`)
     berth.signal('SIGINT')
     assert.equal((await berth.finished).status, 0)
+  })
+})
+
+suite('asked to stop', () => {
+  test('it ends although nobody reads its log (point 53)', async (t) => {
+    const directory = await ownDirectory(t)
+    const file = join(directory, 'berth.yaml')
+    const address = ownAddress()
+    const config = {
+      listen: `${address}:30026`,
+      admin: `${address}:9026`,
+      storage: { directory: join(directory, 'data') },
+      shutdown: { delay: 0, deadline: '1s' },
+    }
+    await writeFile(file, configFile(config))
+    const main = new URL('../../src/main.ts', import.meta.url).pathname
+    const berth = spawn(process.execPath, [main, 'serve', '--config', file], {
+      stdio: ['ignore', 'pipe', 'ignore'],
+    })
+    t.after(() => berth.kill('SIGKILL'))
+    const isUp = () => get(`http://${address}:9026/livez`).then(Boolean, () => false)
+    await eventually('it is up', isUp)
+    // Its pipe takes 64 KiB.
+    for (let at = 0; at < 20; at += 1)
+      await Promise.all(Array.from({ length: 50 }, () => get(`http://${address}:30026/v2/`)))
+    const exited = once(berth, 'exit')
+    berth.kill('SIGTERM')
+    assert.deepEqual(await exited, [0, null])
+  })
+
+  test('it ends although its htpasswd file has become a pipe (point 53)', async (t) => {
+    const directory = await ownDirectory(t)
+    const htpasswd = join(directory, 'htpasswd')
+    const pair = `alice:${await hashPassword('p', 4)}\n`
+    await writeFile(htpasswd, pair)
+    const berth = await run(t, { directory, config: { auth: { htpasswd } } })
+    await rm(htpasswd)
+    await promisify(execFile)('mkfifo', [htpasswd])
+    await berth.wrote(/is not a regular file/)
+    const headers = { authorization: `Basic ${Buffer.from('alice:p').toString('base64')}` }
+    assert.equal((await get(`${berth.url}/v2/`, { headers })).status, 200)
+    berth.signal('SIGTERM')
+    assert.equal((await berth.finished).status, 0)
+  })
+
+  test('an htpasswd file that is a pipe is refused at the start (point 53)', async (t) => {
+    const directory = await ownDirectory(t)
+    const htpasswd = join(directory, 'htpasswd')
+    await promisify(execFile)('mkfifo', [htpasswd])
+    await assert.rejects(run(t, { directory, config: { auth: { htpasswd } } }), /regular file/)
   })
 })
 
