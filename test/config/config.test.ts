@@ -363,6 +363,7 @@ test('every flag sets the field that bears its name', async (t) => {
     ['storage-cache-max-size', '7B', ({ storage }) => `${storage.cache.maxSize}B`],
     ['storage-cache-minimum-free', '8B', ({ storage }) => `${storage.cache.minimumFree}B`],
     ['storage-cache-scrub-rate', '0', ({ storage }) => `${storage.cache.scrubRate}`],
+    ['storage-cache-scrub-interval', '7ms', ({ storage }) => `${storage.cache.scrubInterval}ms`],
     ['storage-hosted-directory', '/h', ({ storage }) => storage.hosted.directory],
     ['auth-htpasswd', '/f', ({ auth }) => auth.htpasswd],
     ['limits-connections', '9', ({ limits }) => `${limits.connections}`],
