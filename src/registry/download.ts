@@ -1,10 +1,12 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import { type Chunks, sizeOf, withoutFirst } from '../oci/chunks.ts'
 import { RegistryError } from '../oci/errors.ts'
-import type { RemoteBlob } from '../remote/remote.ts'
+import { type RemoteBlob, retryPause } from '../remote/remote.ts'
 
 /** Asks the upstream for a blob's bytes from a position on; undefined when it has no such blob. */
-export type OpenBlob = (from: number, signal: AbortSignal) => Promise<RemoteBlob | undefined>
+export type OpenBlob = (
+  from: number,
+  options: { readonly signal: AbortSignal; readonly isResume?: boolean },
+) => Promise<RemoteBlob | undefined>
 
 export type DownloadOptions = {
   readonly open: OpenBlob
@@ -18,28 +20,28 @@ export type DownloadOptions = {
   readonly onResume: (position: number, error: unknown) => void
 }
 
-/**
- * Attempts in a row that bring less than `worthwhile` bytes end a download; the pause before each
- * doubles, in milliseconds.
- */
-const mostFruitless = 3
-const worthwhile = 1024 * 1024
+/** How long a download goes on without progress, in milliseconds. */
+const maxStall = 60_000
+/** What counts as progress, in bytes: those who send a byte each time are no better than those who do not. */
+const progress = 64 * 1024
+/** Before attempts that follow one without progress, doubling, in milliseconds. */
 const firstPause = 200
+const maxPause = 5000
 
 /**
  * A blob's bytes from a position to the end, over as many connections as that takes: a body that
- * breaks is asked for again from the byte reached. An upstream without ranges begins anew, and what
- * came already is passed over: the digest, which covers all that was yielded, decides in the end
- * whether the pieces fit together. Nothing here is verified.
+ * breaks is asked for again from the byte reached, for as long as there is progress. An upstream without
+ * ranges begins anew, and what came already is passed over: the digest, which covers all that was
+ * yielded, decides in the end whether the pieces fit together. Nothing here is verified.
  */
 export async function* download(options: DownloadOptions): AsyncGenerator<Chunks, void, undefined> {
   const { open, first, from, size, signal, onBytes, onResume } = options
+  const stall = createStall(from)
   let position = from
   let answer = first
-  for (let fruitless = 0; ; ) {
-    const before = position
+  for (let isResume = first !== undefined || from > 0; ; isResume = true) {
     try {
-      answer ??= await reopen(open, position, size, signal)
+      answer ??= await reopen(() => open(position, { signal, isResume }), size)
       let arrived = answer.from
       for await (const batch of answer.body) {
         const fresh = arrived < position ? withoutFirst(batch, position - arrived) : batch
@@ -57,31 +59,60 @@ export async function* download(options: DownloadOptions): AsyncGenerator<Chunks
     } catch (error) {
       // It broke after the last byte: whether they are right, the digest tells.
       if (size !== undefined && position >= size) return
-      fruitless = position - before >= worthwhile ? 0 : fruitless + 1
-      if (signal.aborted || fruitless >= mostFruitless || !mayPass(error)) throw error
+      // That it cannot be opened was found out by as many attempts as that is worth.
+      if (!isResume && answer === undefined) throw error
+      const wait = stall.pauseAfter(position, error)
+      if (signal.aborted || wait === undefined || !mayPass(error)) throw error
       onResume(position, error)
-      await pause(fruitless === 0 ? 0 : firstPause * 2 ** (fruitless - 1), signal)
+      await pause(wait, signal)
       answer = undefined
     }
   }
 }
 
-/** Ends early with the reason that the signal gives: it is what readers are told. */
+/** How long there was no progress, and how long to wait before the next attempt. */
+function createStall(from: number) {
+  let reached = from
+  let since = performance.now()
+  let failures = 0
+  return {
+    /** Milliseconds; undefined when there was no progress for too long. */
+    pauseAfter: (position: number, error: unknown): number | undefined => {
+      const now = performance.now()
+      if (position - reached >= progress) {
+        reached = position
+        since = now
+        failures = 0
+      }
+      const left = since + maxStall - now
+      if (left <= 0) return undefined
+      const backOff = failures === 0 ? 0 : Math.min(firstPause * 2 ** (failures - 1), maxPause)
+      failures += 1
+      return Math.min(Math.max(backOff, retryPause(error)), left)
+    },
+  }
+}
+
+/** Ends early with the reason that the signal gives: it is what readers get. */
 async function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
+  const over = Promise.withResolvers<void>()
+  const abort = () => over.reject(signal.reason)
+  const timer = setTimeout(over.resolve, milliseconds)
+  signal.addEventListener('abort', abort, { once: true })
+  if (signal.aborted) abort()
   try {
-    await sleep(milliseconds, undefined, { signal })
-  } catch {
-    throw signal.reason
+    await over.promise
+  } finally {
+    clearTimeout(timer)
+    signal.removeEventListener('abort', abort)
   }
 }
 
 async function reopen(
-  open: OpenBlob,
-  from: number,
+  open: () => Promise<RemoteBlob | undefined>,
   size: number | undefined,
-  signal: AbortSignal,
 ): Promise<RemoteBlob> {
-  const answer = await open(from, signal)
+  const answer = await open()
   if (answer === undefined)
     throw new RegistryError('BLOB_UNKNOWN', {
       message: 'the upstream does not have the blob any more',

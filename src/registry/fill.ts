@@ -55,7 +55,7 @@ export function startFill(options: FillOptions): Fill {
   let bypassed = false
 
   const run = async (): Promise<void> => {
-    const answer = await source.open(0, signal)
+    const answer = await source.open(0, { signal })
     if (answer === undefined) {
       onAbsent()
       return opened.resolve(undefined)

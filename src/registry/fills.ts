@@ -81,7 +81,7 @@ export function createFills({
         digest,
         expectedSize,
         blobs,
-        open: (from, signal) => remote.blob(name, digest, from, signal),
+        open: (from, options) => remote.blob(name, digest, from, options),
         signal: controller.signal,
         onBytes: (bytes) => tally.fetched('blob', bytes),
         onResume: (position, error) => {

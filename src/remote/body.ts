@@ -6,8 +6,12 @@ import { toUpstreamFailure } from './faults.ts'
 const mostQueued = 1024 * 1024
 /** How long a body may trickle before its rate is judged, in milliseconds of waiting for it. */
 const rateWindow = 10_000
-/** A small rest is read, so that the connection can be used again, in bytes. */
-const worthReading = 64 * 1024
+/**
+ * A small rest is read, so that the connection can be used again: in bytes, and for so many
+ * milliseconds.
+ */
+const maxRest = 64 * 1024
+const maxRestTime = 1000
 
 /**
  * The body of one answer, read by one reader: each step gives all that has come since the last, so
@@ -82,8 +86,11 @@ export function createBodySink(options: BodySinkOptions): BodySink {
     take()
     wake()
     const rest = length === undefined ? Number.POSITIVE_INFINITY : length - received
-    if (!isEnded && failure === undefined && rest > worthReading)
-      controller.abort(new Error('not needed'))
+    if (isEnded || failure !== undefined) return
+    const abort = () => controller.abort(new Error('not needed'))
+    if (rest > maxRest) return abort()
+    const timer = setTimeout(abort, maxRestTime)
+    void settled.promise.then(() => clearTimeout(timer))
   }
 
   return {

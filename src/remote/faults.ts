@@ -5,9 +5,10 @@ import { redact } from '../telemetry/telemetry.ts'
 /**
  * How an upstream failed. `unreachable`: no connection. `broken`: the connection ended before the
  * answer did, as one does that was kept alive too long. `slow`: no answer in time. `untrusted`:
- * TLS. `garbled`: what came was no HTTP. `failing`: 5XX.
+ * TLS. `garbled`: what came was no HTTP. `failing`: 5XX. `redirected`: where the registry redirects to
+ * refuses what the registry allowed, as it does when a signed URL has expired.
  */
-type Fault = 'unreachable' | 'broken' | 'slow' | 'untrusted' | 'garbled' | 'failing'
+type Fault = 'unreachable' | 'broken' | 'slow' | 'untrusted' | 'garbled' | 'failing' | 'redirected'
 
 /**
  * The upstream's fault, not ours and not the client's. Its message is for clients; the cause, a
@@ -39,6 +40,22 @@ export class UpstreamFailure extends RegistryError {
   }
 }
 
+/** The upstream answered 429 to the kind of question that was asked. */
+export class Throttled extends RegistryError {
+  constructor(message: string, retryAfter: number | undefined) {
+    super('TOOMANYREQUESTS', { message, ...(retryAfter !== undefined && { retryAfter }) })
+  }
+}
+
+/** Whether there was no connection, for a reason that is not ours: the host is down. */
+export function isConnectFailure(error: unknown): error is UpstreamFailure {
+  if (!(error instanceof UpstreamFailure)) return false
+  if (error.fault === 'untrusted') return true
+  return error.fault === 'unreachable' && !localCodes.has(firstWithCode(error.cause).code)
+}
+
+const localCodes = new Set(['EADDRNOTAVAIL', 'EMFILE', 'ENFILE'])
+
 /** What clients are told when the upstream does not say, in seconds. */
 const usualRetryAfter = 5
 
@@ -49,6 +66,7 @@ const statuses = {
   untrusted: 502,
   garbled: 502,
   failing: 503,
+  redirected: 502,
 } as const satisfies Record<Fault, number>
 
 /** A fault, why, and what to change. */

@@ -29,7 +29,13 @@ export async function fetchReferrers(
   let next: string | undefined = first
   for (let pages = 0; next !== undefined; pages += 1) {
     if (pages === maxPages) throw brokenList(origin, `${first} has more than ${maxPages} pages`)
-    const answer = await exchange.ask({ method: 'GET', path: next, repository, isOptional: true })
+    const answer = await exchange.ask({
+      method: 'GET',
+      kind: 'referrers',
+      path: next,
+      repository,
+      isOptional: true,
+    })
     const isList = answer.header('content-type')?.startsWith(mediaTypes.ociIndex)
     if (answer.status !== 200 || !isList) {
       answer.drop()

@@ -1,13 +1,14 @@
 import { z } from 'zod'
 import type { Credentials } from '../credentials/credentials.ts'
 import { RegistryError } from '../oci/errors.ts'
-import { parseRetryAfter } from './breaker.ts'
-import { UpstreamFailure } from './faults.ts'
+import { Throttled, UpstreamFailure } from './faults.ts'
 import { readBody } from './read-body.ts'
+import { parseRetryAfter } from './throttle.ts'
 import type { Answer } from './transport.ts'
 
-/** How much of an upstream's own words is read, in bytes. */
+/** How much of an upstream's own words is read, in bytes, and for how long, in milliseconds. */
 const longestReason = 16 * 1024
+const maxReasonTime = 2000
 /** Nobody may keep clients away for a year, in seconds. */
 const longestRetryAfter = 3600
 
@@ -31,8 +32,8 @@ type Refused = {
 }
 
 /**
- * What a 401, 403, 429 or 5XX means: DENIED, TOOMANYREQUESTS, or a failure of the upstream's. Reads
- * the answer to its end, or drops it.
+ * What a 401, 403, 429 or 5XX means: DENIED, TOOMANYREQUESTS, or a failure of the upstream's. Where a
+ * redirect leads to has no say in who is allowed what. Reads the answer to its end, or drops it.
  */
 export async function refusalOf(answer: Answer, refused: Refused): Promise<RegistryError> {
   const { origin, from, repository, credentials } = refused
@@ -41,11 +42,13 @@ export async function refusalOf(answer: Answer, refused: Refused): Promise<Regis
   const asked = parseRetryAfter(answer.header('retry-after'))
   const retryAfter = asked && Math.min(asked, longestRetryAfter)
   const wait = retryAfter === undefined ? {} : { retryAfter }
-  if (answer.status === 429) return new RegistryError('TOOMANYREQUESTS', { message: said, ...wait })
-  if (answer.status >= 500) return new UpstreamFailure('failing', said, wait)
+  if (answer.status >= 500 || (answer.status === 429 && !isOwn))
+    return new UpstreamFailure('failing', said, wait)
+  if (answer.status === 429) return new Throttled(said, retryAfter)
+  if (!isOwn) return new UpstreamFailure('redirected', said, {})
   return new RegistryError('DENIED', {
     message: `${repository || 'access'} refused to ${credentials.identity()}: ${said}`,
-    advice: isOwn ? credentials.remedy(repository) : undefined,
+    advice: credentials.remedy(repository),
   })
 }
 
@@ -61,7 +64,7 @@ async function reasonOf(answer: Answer, { origin, from, scrub }: Refused): Promi
 
 /** An upstream's own words, if they are short. */
 export function readReason(answer: Answer): Promise<Buffer> {
-  return readBody(answer, longestReason).catch(() => Buffer.alloc(0))
+  return readBody(answer, longestReason, maxReasonTime).catch(() => Buffer.alloc(0))
 }
 
 /** An OCI error's message, or plain text; never markup. */

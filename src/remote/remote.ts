@@ -12,18 +12,22 @@ import {
   type Tag,
 } from '../oci/reference.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
+import { createAdmission } from './admission.ts'
 import { isFound, lengthOf, remoteBlob, verifiedManifest, wrongDigest } from './answers.ts'
 import { createAuthorization } from './authorization.ts'
 import type { Body } from './body.ts'
-import { createBreaker } from './breaker.ts'
 import { createExchange } from './exchange.ts'
+import { createFailures } from './failures.ts'
 import { UpstreamFailure } from './faults.ts'
 import { type Greeting, greet } from './greeting.ts'
+import { createHeadSupport } from './head-support.ts'
+import { createHosts, withBreakers } from './hosts.ts'
 import { createLastRefusal } from './last-refusal.ts'
 import { type Observed, observed } from './observed.ts'
 import { createOrigins } from './origins.ts'
 import { fetchReferrers, readReferrers } from './referrers-list.ts'
-import { createSlots } from './slots.ts'
+import { createSending } from './sending.ts'
+import type { Claim } from './slots.ts'
 import { createTagsList } from './tags-list.ts'
 import { createTransport, type Timeouts } from './transport.ts'
 
@@ -40,6 +44,7 @@ export type RemoteManifest = {
 
 export { type Connected, watchConnections } from './connections.ts'
 export type { Greeting } from './greeting.ts'
+export { retryPause } from './retry.ts'
 
 /** A blob under way. Nothing of it is verified. */
 export type RemoteBlob = {
@@ -67,6 +72,14 @@ export type RemoteReferrers = {
   readonly size: number
 }
 
+type BlobOptions = {
+  readonly signal?: AbortSignal
+  /** See {@link Claim}. */
+  readonly giveWay?: () => boolean
+  /** Goes on with a download that broke: asked once, since whoever goes on counts the attempts. */
+  readonly isResume?: boolean
+}
+
 /**
  * One upstream registry, read. `undefined` is a true miss: it said 404. Everything else that is no
  * answer throws a RegistryError: DENIED (403) when it refuses us, UNAVAILABLE (502, 503, 504) when
@@ -91,7 +104,7 @@ export interface Remote {
     name: RepositoryName,
     digest: Digest,
     from: number,
-    signal?: AbortSignal,
+    options?: BlobOptions,
   ): Promise<RemoteBlob | undefined>
   /** Whether the repository has the blob, and its size in bytes if the upstream says so. */
   statBlob(
@@ -129,32 +142,22 @@ export type RemoteOptions = {
  */
 const manifestTypes = [...Object.values(mediaTypes), '*/*;q=0.5'].join(', ')
 
-/**
- * Questions and downloads do not wait for one another. So many a second is more than a cluster that
- * starts will ask, and less than a flood of names that do not exist.
- */
-const questionSlots = {
-  limit: 32,
-  perSecond: 200,
-  queue: 2000,
-  patience: 15_000,
-  purpose: 'questions to the upstream',
-}
-const downloadSlots = {
-  limit: 48,
-  perSecond: 200,
-  queue: 2000,
-  patience: 300_000,
-  purpose: 'downloads from the upstream',
-}
-
+/** A fill has a deadline of its own, which it tells by its signal. In milliseconds. */
+const maxFillWait = 24 * 3_600_000
 const hubHost = 'registry-1.docker.io'
 
 export function createRemote(options: RemoteOptions): Remote {
   const { upstream, credentials, telemetry } = options
   const base = new URL(options.url)
+  const hosts = createHosts((host, open) => {
+    if (host === base.origin) telemetry.metrics.breakerOpen.set({ upstream }, open ? 1 : 0)
+    telemetry.log.warn({ upstream, host, open }, 'breaker changed')
+  })
   const plain = createTransport(options)
-  const transport = options.observe === undefined ? plain : observed(plain, options.observe)
+  const transport = withBreakers(
+    options.observe === undefined ? plain : observed(plain, options.observe),
+    hosts,
+  )
   const origins = createOrigins({
     own: base.origin,
     realms: options.tokenRealms,
@@ -167,31 +170,29 @@ export function createRemote(options: RemoteOptions): Remote {
     transport,
     caches: options.caches,
   })
-  const breaker = createBreaker({
-    origin: base.origin,
-    onChange: (open) => {
-      telemetry.metrics.breakerOpen.set({ upstream }, open ? 1 : 0)
-      telemetry.log.warn({ upstream, open }, 'breaker changed')
-    },
-  })
   // There from the start: Prometheus takes no first value for an increase.
   telemetry.metrics.breakerOpen.set({ upstream }, 0)
   telemetry.metrics.digestMismatches.inc({ upstream }, 0)
   telemetry.metrics.fillResumes.inc({ upstream }, 0)
   const lastRefusal = createLastRefusal()
-  const shared = {
-    base,
-    upstream,
+  const breaker = hosts.breaker(base.origin)
+  const admission = createAdmission({ origin: base.origin, breaker })
+  const failures = createFailures()
+  const exchange = createExchange({
     credentials,
-    transport,
-    authorization,
-    origins,
-    breaker,
+    failures,
+    admission,
+    sending: createSending({
+      base,
+      upstream,
+      credentials,
+      transport,
+      authorization,
+      origins,
+      metrics: telemetry.metrics,
+    }),
     lastRefusal,
-    metrics: telemetry.metrics,
-  }
-  const questions = createExchange({ ...shared, slots: createSlots(questionSlots) })
-  const downloads = createExchange({ ...shared, slots: createSlots(downloadSlots) })
+  })
 
   /** Docker Hub's official images live below `library/`, which its users never write. */
   const repositoryOf = (name: RepositoryName) =>
@@ -200,8 +201,9 @@ export function createRemote(options: RemoteOptions): Remote {
 
   const manifest = async (name: RepositoryName, reference: Reference) => {
     const path = `${pathOf(name)}/manifests/${formatReference(reference)}`
-    const answer = await questions.ask({
+    const answer = await exchange.ask({
       method: 'GET',
+      kind: 'manifest',
       path,
       repository: repositoryOf(name),
       headers: { accept: manifestTypes },
@@ -210,34 +212,40 @@ export function createRemote(options: RemoteOptions): Remote {
     return verifiedManifest(answer, reference, base.origin)
   }
 
-  const blob: Remote['blob'] = async (name, digest, from, signal) => {
-    const answer = await downloads.ask({
+  const getBlob = async (
+    name: RepositoryName,
+    digest: Digest,
+    from: number,
+    options: BlobOptions & { readonly kind: 'blob' | 'stat'; readonly maxWait?: number },
+  ) => {
+    const answer = await exchange.ask({
+      ...options,
       method: 'GET',
       path: `${pathOf(name)}/blobs/${digest}`,
       repository: repositoryOf(name),
       headers: { accept: '*/*', ...(from > 0 && { range: `bytes=${from}-` }) },
-      ...(signal && { signal }),
     })
     return isFound(answer, base.origin) ? remoteBlob(answer, from, base.origin) : undefined
   }
 
-  /**
-   * public.ecr.aws answers HEAD of a blob with 401, or hangs up; once seen, GET is used from the
-   * start.
-   */
-  let answersHead = true
+  const headSupport = createHeadSupport()
 
   const headBlob = async (name: RepositoryName, digest: Digest) => {
     try {
       const path = `${pathOf(name)}/blobs/${digest}`
-      const answer = await questions.ask({ method: 'HEAD', path, repository: repositoryOf(name) })
+      const answer = await exchange.ask({
+        method: 'HEAD',
+        kind: 'stat',
+        path,
+        repository: repositoryOf(name),
+      })
       answer.drop()
       if (answer.status === 404) return undefined
       return answer.status === 200 ? { size: lengthOf(answer) } : 'refused'
     } catch (error) {
       if (
         isRegistryError(error, 'DENIED') ||
-        (error instanceof UpstreamFailure && error.fault === 'broken')
+        (error instanceof UpstreamFailure && ['broken', 'redirected'].includes(error.fault))
       )
         return 'refused'
       throw error
@@ -246,7 +254,7 @@ export function createRemote(options: RemoteOptions): Remote {
 
   const tagsList = createTagsList(options.caches)
   const listsOf = (name: RepositoryName) => ({
-    exchange: questions,
+    exchange,
     path: pathOf(name),
     repository: repositoryOf(name),
     origin: base.origin,
@@ -258,21 +266,29 @@ export function createRemote(options: RemoteOptions): Remote {
     greet: () => greet({ base, transport, origins }),
 
     enter: async () => {
-      const answer = await questions.ask({ method: 'GET', path: '/v2/', repository: '' })
+      const answer = await exchange.ask({
+        method: 'GET',
+        kind: 'ping',
+        path: '/v2/',
+        repository: '',
+      })
       if (isFound(answer, base.origin)) answer.drop()
     },
 
     trouble: () =>
-      breaker.isOpen()
-        ? 'it failed, or asked for quiet, and is left alone for a moment'
-        : (credentials.trouble() ?? lastRefusal.trouble()),
+      breaker.trouble() ??
+      admission.trouble() ??
+      failures.trouble() ??
+      credentials.trouble() ??
+      lastRefusal.trouble(),
     manifest: (name, reference) => manifest(name, reference),
 
     resolve: async (name, tag) => {
       const path = `${pathOf(name)}/manifests/${tag}`
-      const answer = await questions
+      const answer = await exchange
         .ask({
           method: 'HEAD',
+          kind: 'manifest',
           path,
           repository: repositoryOf(name),
           headers: { accept: manifestTypes },
@@ -291,15 +307,20 @@ export function createRemote(options: RemoteOptions): Remote {
       return digest
     },
 
-    blob,
+    blob: (name, digest, from, options = {}) =>
+      getBlob(name, digest, from, { ...options, kind: 'blob', maxWait: maxFillWait }),
 
     statBlob: async (name, digest) => {
-      if (answersHead) {
+      const triesHead = headSupport.isWorthTrying()
+      if (triesHead) {
         const stat = await headBlob(name, digest)
-        if (stat !== 'refused') return stat
+        if (stat !== 'refused') {
+          headSupport.answered()
+          return stat
+        }
       }
-      const found = await blob(name, digest, 0)
-      answersHead = answersHead && found === undefined
+      const found = await getBlob(name, digest, 0, { kind: 'stat' })
+      if (triesHead && found !== undefined) headSupport.refused()
       found?.drop()
       return found
     },

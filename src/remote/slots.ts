@@ -6,57 +6,90 @@ import { RegistryError } from '../oci/errors.ts'
  */
 export type Release = (use?: 'unused') => void
 
-/** A bounded number of places, given at a bounded rate, and a bounded queue before them. */
-export interface Slots {
-  /** @throws RegistryError UNAVAILABLE when the queue is full, or the wait is over. */
-  take(): Promise<Release>
+/** Who asks for a slot, and on what terms. */
+export type Claim = {
+  /** Repository and client: slots and turns are shared out between them. */
+  readonly owners?: readonly string[]
+  /** Milliseconds, if less than for others. */
+  readonly maxWait?: number
+  readonly signal?: AbortSignal | undefined
+  /**
+   * Called while others wait. True when nobody needs what the slot is used for: then it ends, and the
+   * slot is released soon.
+   */
+  readonly giveWay?: (() => boolean) | undefined
 }
 
-type SlotsOptions = {
+/**
+ * A bounded number of slots, given at a bounded rate, and a bounded queue before them. An owner may
+ * hold as many as it leaves free, so there is nearly always one for somebody new; in the queue the
+ * one whose owners hold fewest is next, and of those whose turn was longest ago.
+ */
+export interface Slots {
+  /** @throws RegistryError UNAVAILABLE when the queue is full, or the wait is over. */
+  take(claim?: Claim): Promise<Release>
+}
+
+export type SlotsOptions = {
   readonly limit: number
-  /** How many places are given in a second, once as many have been given at once. */
+  /** How many slots are given in a second, once as many have been given at once. */
   readonly perSecond: number
   /** How many may wait. */
-  readonly queue: number
+  readonly maxQueue: number
   /** How long one may wait, in milliseconds. */
-  readonly patience: number
-  /** What the places are for, in the error's words. */
+  readonly maxWait: number
+  /** What the slots are for, in the error's words. */
   readonly purpose: string
 }
 
-export function createSlots({ limit, perSecond, queue, patience, purpose }: SlotsOptions): Slots {
-  let taken = 0
-  const waiting = new Set<() => void>()
-  const pace = createPace(perSecond)
-  let nextTurn: NodeJS.Timeout | undefined
+/** How often holders are asked to give way, in milliseconds. */
+const giveWayInterval = 1000
 
-  const release = (): Release => {
-    let given = false
-    return (use) => {
-      if (given) return
-      given = true
-      taken -= 1
-      if (use === 'unused') {
-        pace.back()
-        clearTimeout(nextTurn)
-        nextTurn = undefined
-      }
-      admit()
+type Owner = { held: number; waiting: number; lastTurn: number }
+type Waiter = { readonly owners: readonly Owner[]; readonly enter: () => void }
+
+export function createSlots(options: SlotsOptions): Slots {
+  const { limit, perSecond, maxQueue, maxWait, purpose } = options
+  const owners = createOwners()
+  const waiting = new Set<Waiter>()
+  const yielding = new Set<() => boolean>()
+  const rate = createRate(perSecond)
+  let taken = 0
+  let turns = 0
+  let nextTurn: NodeJS.Timeout | undefined
+  let asking: NodeJS.Timeout | undefined
+
+  const mayEnter = ({ owners }: Waiter): boolean => owners.every(({ held }) => held < limit - taken)
+
+  /** The one whose turn it is, of those that may enter. */
+  const next = (): Waiter | undefined => {
+    let best: Waiter | undefined
+    for (const waiter of waiting) {
+      if (best !== undefined && !isBefore(waiter, best)) continue
+      if (mayEnter(waiter)) best = waiter
+    }
+    return best
+  }
+
+  const admit = (): void => {
+    while (taken < limit && nextTurn === undefined) {
+      const waiter = next()
+      if (waiter === undefined) return
+      const pause = rate.wait()
+      if (pause > 0) nextTurn = setTimeout(takeTurn, pause)
+      else enter(waiter)
     }
   }
 
-  /** Lets in, in the order of asking, whoever may come in now. */
-  const admit = (): void => {
-    for (const enter of waiting) {
-      if (taken >= limit || nextTurn !== undefined) return
-      const wait = pace.wait()
-      if (wait > 0) nextTurn = setTimeout(takeTurn, wait)
-      else {
-        pace.step()
-        taken += 1
-        enter()
-      }
+  const enter = (waiter: Waiter): void => {
+    rate.step()
+    taken += 1
+    turns += 1
+    for (const owner of waiter.owners) {
+      owner.held += 1
+      owner.lastTurn = turns
     }
+    waiter.enter()
   }
 
   const takeTurn = (): void => {
@@ -64,39 +97,121 @@ export function createSlots({ limit, perSecond, queue, patience, purpose }: Slot
     admit()
   }
 
-  const refuse = (): RegistryError =>
+  /** As many give way as wait; those that hold for longest first. */
+  const askToGiveWay = (): void => {
+    clearTimeout(asking)
+    asking = undefined
+    if (waiting.size === 0) return
+    if (nextTurn === undefined) {
+      let wanted = waiting.size
+      for (const giveWay of yielding) {
+        if (wanted === 0) break
+        if (!giveWay()) continue
+        yielding.delete(giveWay)
+        wanted -= 1
+      }
+    }
+    if (yielding.size > 0) asking = setTimeout(askToGiveWay, giveWayInterval)
+  }
+
+  const releaseOf = (claim: Claim, held: readonly Owner[]): Release => {
+    let released = false
+    if (claim.giveWay !== undefined) yielding.add(claim.giveWay)
+    return (use) => {
+      if (released) return
+      released = true
+      if (claim.giveWay !== undefined) yielding.delete(claim.giveWay)
+      taken -= 1
+      for (const owner of held) owner.held -= 1
+      owners.tidy(claim.owners)
+      if (use === 'unused') {
+        rate.back()
+        clearTimeout(nextTurn)
+        nextTurn = undefined
+      }
+      admit()
+    }
+  }
+
+  const refusal = (): RegistryError =>
     new RegistryError('UNAVAILABLE', {
       message: `too many ${purpose} at once: ${taken} are running and ${waiting.size} are waiting`,
       retryAfter: 2,
     })
 
   return {
-    take: () => {
+    take: (claim = {}) => {
+      const { signal } = claim
       const turn = Promise.withResolvers<Release>()
-      const enter = () => {
-        clearTimeout(timer)
-        waiting.delete(enter)
-        turn.resolve(release())
+      const held = owners.of(claim.owners)
+      const waiter: Waiter = {
+        owners: held,
+        enter: () => {
+          stopWaiting()
+          turn.resolve(releaseOf(claim, held))
+        },
       }
-      const leave = () => {
+      const stopWaiting = () => {
         clearTimeout(timer)
-        waiting.delete(enter)
-        turn.reject(refuse())
+        signal?.removeEventListener('abort', abort)
+        waiting.delete(waiter)
+        for (const owner of held) owner.waiting -= 1
       }
-      const timer = setTimeout(leave, patience)
-      waiting.add(enter)
+      const leave = (reason: () => unknown) => {
+        stopWaiting()
+        owners.tidy(claim.owners)
+        turn.reject(reason())
+      }
+      const abort = () => leave(() => signal?.reason)
+      const timer = setTimeout(
+        () => leave(refusal),
+        Math.max(0, Math.min(maxWait, claim.maxWait ?? maxWait)),
+      )
+      for (const owner of held) owner.waiting += 1
+      waiting.add(waiter)
+      signal?.addEventListener('abort', abort, { once: true })
+      if (signal?.aborted) abort()
       admit()
-      if (waiting.size > queue) leave()
+      if (waiting.size > maxQueue && waiting.has(waiter)) leave(refusal)
+      if (waiting.size > 0 && asking === undefined) askToGiveWay()
       return turn.promise
     },
   }
+}
+
+/** Owners that hold or wait; no others are remembered. */
+function createOwners() {
+  const known = new Map<string, Owner>()
+  return {
+    of: (names: readonly string[] = []): readonly Owner[] =>
+      names.map((name) => {
+        const owner = known.get(name) ?? { held: 0, waiting: 0, lastTurn: 0 }
+        known.set(name, owner)
+        return owner
+      }),
+    tidy: (names: readonly string[] = []): void => {
+      for (const name of names) {
+        const owner = known.get(name)
+        if (owner?.held === 0 && owner.waiting === 0) known.delete(name)
+      }
+    },
+  }
+}
+
+function isBefore(one: Waiter, other: Waiter): boolean {
+  const held = most(one, 'held') - most(other, 'held')
+  return held < 0 || (held === 0 && most(one, 'lastTurn') < most(other, 'lastTurn'))
+}
+
+function most({ owners }: Waiter, what: 'held' | 'lastTurn'): number {
+  return owners.reduce((largest, owner) => Math.max(largest, owner[what]), 0)
 }
 
 /**
  * GCRA: `next` is when the next one would be due if all came evenly; they may come ahead of that by
  * a second's worth.
  */
-function createPace(perSecond: number) {
+function createRate(perSecond: number) {
   const interval = 1000 / perSecond
   const ahead = 1000 - interval
   let next = 0

@@ -41,7 +41,7 @@ export function createTagsList(caches: CacheMemory): TagsList {
   let accepted = 0
 
   const ask = async (context: ListContext, path: string) =>
-    context.exchange.ask({ method: 'GET', path, repository: context.repository })
+    context.exchange.ask({ method: 'GET', kind: 'tags', path, repository: context.repository })
 
   /** The first page of a request, with the largest `n` that the upstream takes. */
   const askFirst = async (context: ListContext, { n, last }: PageRequest) => {

@@ -2,10 +2,10 @@ import { z } from 'zod'
 import type { Credential, Credentials } from '../credentials/credentials.ts'
 import { RegistryError } from '../oci/errors.ts'
 import { basicOf } from './basic.ts'
-import { parseRetryAfter } from './breaker.ts'
 import type { Origins } from './origins.ts'
 import { readBody } from './read-body.ts'
 import { reasonIn } from './refusal.ts'
+import { createThrottle, parseRetryAfter } from './throttle.ts'
 import type { Answer, Request, Transport } from './transport.ts'
 
 /** What a Bearer challenge says. */
@@ -68,17 +68,20 @@ export function createTokenEndpoint({
   transport,
   scrub,
 }: TokenEndpointOptions): TokenEndpoint {
+  // Of its own: who has a token is not held back by it.
+  const throttle = createThrottle(`not asking for tokens for ${origin}`)
+
   const tokenRefused = (
     { status, header }: Answer,
     { realm, repository, body }: { realm: string; repository: string; body: Buffer },
   ): RegistryError => {
     const reason = scrub(reasonIn(body))
     const message = `${realm} answered ${status} when asked for a token for ${origin} as ${credentials.identity()}${reason && `: ${reason}`}`
-    if (status === 429)
-      return new RegistryError('TOOMANYREQUESTS', {
-        message,
-        retryAfter: parseRetryAfter(header('retry-after')) ?? 5,
-      })
+    if (status === 429) {
+      const retryAfter = parseRetryAfter(header('retry-after')) ?? 5
+      throttle.throttled(retryAfter)
+      return new RegistryError('TOOMANYREQUESTS', { message, retryAfter })
+    }
     if (status === 400 || status === 401 || status === 403)
       return new RegistryError('DENIED', { message, advice: credentials.remedy(repository) })
     return new RegistryError('UNAVAILABLE', { message, retryAfter: 5 })
@@ -86,12 +89,15 @@ export function createTokenEndpoint({
 
   return {
     request: async ({ bearer, repository, credential }) => {
+      throttle.check()
+      throttle.enter()
       const trust = origins.realm(bearer.realm)
       if (trust === undefined) throw forbiddenRealm(origin, bearer.realm)
       const asked = tokenRequest({ bearer, repository, credential })
       const answer = await transport.send({ ...asked, trust })
       const body = await readBody(answer, longestTokenAnswer)
       const { origin: realm } = bearer.realm
+      if (answer.status !== 429) throttle.answered()
       if (answer.status !== 200) throw tokenRefused(answer, { realm, repository, body })
       return readToken(body, realm)
     },

@@ -91,6 +91,7 @@ export function createTransport({
         method,
         headers: { 'user-agent': userAgent, 'accept-encoding': 'identity', ...headers },
         ...(body !== undefined && { body }),
+        // Only silence counts for the client's own limit: 1XX answers begin it anew.
         headersTimeout: Math.min(firstByte, timeouts.firstByte),
         bodyTimeout: timeouts.idle,
       }
@@ -133,7 +134,10 @@ function createDispatcher({ connect, proxy }: DispatcherOptions): Agent | EnvHtt
 
 type DispatchOptions = {
   readonly dispatcher: Dispatcher
-  readonly request: Dispatcher.DispatchOptions & { readonly origin: string }
+  readonly request: Dispatcher.DispatchOptions & {
+    readonly origin: string
+    readonly headersTimeout: number
+  }
   readonly signal: AbortSignal | undefined
   readonly minimumRate: number
 }
@@ -144,9 +148,11 @@ function dispatch({ dispatcher, request, signal, minimumRate }: DispatchOptions)
   const answer = Promise.withResolvers<Answer>()
   let sink: BodySink | undefined
   let stopListening = () => {}
+  let firstByteTimer: NodeJS.Timeout | undefined
 
   dispatcher.dispatch(request, {
     onRequestStart: (controller) => {
+      firstByteTimer = setTimeout(() => controller.abort(late()), request.headersTimeout)
       const abort = () => controller.abort(asError(signal?.reason))
       if (signal?.aborted) return abort()
       signal?.addEventListener('abort', abort, { once: true })
@@ -155,6 +161,7 @@ function dispatch({ dispatcher, request, signal, minimumRate }: DispatchOptions)
     onResponseStart: (controller, status, headers) => {
       // 1XX announces another answer.
       if (status < 200) return
+      clearTimeout(firstByteTimer)
       const header = (name: string) => joined(headers[name])
       const length = request.method === 'HEAD' ? 0 : lengthIn(header('content-length'))
       sink = createBodySink({ controller, origin, length, minimumRate })
@@ -166,12 +173,17 @@ function dispatch({ dispatcher, request, signal, minimumRate }: DispatchOptions)
       sink?.end()
     },
     onResponseError: (_controller, error) => {
+      clearTimeout(firstByteTimer)
       stopListening()
       answer.reject(toUpstreamFailure(error, origin))
       sink?.fail(error)
     },
   })
   return answer.promise
+}
+
+function late(): Error {
+  return Object.assign(new Error('no final answer'), { code: 'UND_ERR_HEADERS_TIMEOUT' })
 }
 
 /** A header that comes several times, as one list of what it says (RFC 9110, section 5.3). */

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { test } from 'node:test'
+import { setImmediate as turn } from 'node:timers/promises'
 import fc from 'fast-check'
 import { isRegistryError, RegistryError } from '../../src/oci/errors.ts'
 import { type DownloadOptions, download } from '../../src/registry/download.ts'
+import { type Clock, useClock } from '../support/clock.ts'
 import { readAll } from '../support/remotes.ts'
 
 const megabyte = 1024 * 1024
@@ -27,13 +29,18 @@ const piece = (first: number, end: number) => [bytes.subarray(first, Math.min(en
 const broke = () => new RegistryError('UNAVAILABLE', { message: 'the connection broke' })
 
 /** Downloads over these legs, one after the other; the last of them again and again. */
-function over(legs: readonly Leg[], options: Partial<DownloadOptions> = {}) {
+function over(
+  legs: readonly Leg[],
+  { until, ...options }: Partial<DownloadOptions> & { until?: () => Error | undefined } = {},
+) {
   const asked: number[] = []
   const resumes: number[] = []
   let dropped = 0
   const open: DownloadOptions['open'] = async (from) => {
     asked.push(from)
     const leg = legs[Math.min(asked.length, legs.length) - 1] ?? {}
+    const away = asked.length > 1 ? until?.() : undefined
+    if (away !== undefined) throw away
     if (leg.refuses !== undefined) throw leg.refuses
     if (leg.isMissing) return undefined
     const start = leg.knowsNoRanges ? 0 : from
@@ -69,6 +76,19 @@ function over(legs: readonly Leg[], options: Partial<DownloadOptions> = {}) {
     resumes,
     fetched: () => fetched,
     dropped: () => dropped,
+  }
+}
+
+/** Lets time go by until something has settled. */
+async function runUntil(clock: Clock, promise: Promise<unknown>): Promise<void> {
+  let isSettled = false
+  const settle = () => {
+    isSettled = true
+  }
+  promise.then(settle, settle)
+  while (!isSettled) {
+    clock.advance(50)
+    await turn()
   }
 }
 
@@ -125,10 +145,43 @@ test('a download that begins in the middle asks for that', async () => {
   assert.deepEqual(asked, [megabyte])
 })
 
-test('three attempts in a row that bring next to nothing end it', async () => {
+test('a minute without progress ends it, and each attempt is later than the one before (issue 7)', async (t) => {
+  const clock = useClock(t, ['setTimeout'])
+  const started = performance.now()
   const { all, asked } = over([{ sends: 1000, breaks: broke() }])
-  await assert.rejects(all(), unavailable)
-  assert.equal(asked.length, 3)
+  const outcome = all().catch((error: unknown) => error)
+  await runUntil(clock, outcome)
+  assert.ok(unavailable(await outcome))
+  const took = performance.now() - started
+  assert.ok(took >= 60_000 && took < 66_000, `${took} ms`)
+  assert.ok(asked.length >= 12 && asked.length <= 20, `${asked.length} attempts`)
+})
+
+test('an outage of twenty seconds in the middle is waited out, as the open breaker asks for (C200)', async (t) => {
+  const clock = useClock(t, ['setTimeout'])
+  const back = performance.now() + 20_000
+  const open = new RegistryError('UNAVAILABLE', { message: 'not contacting it', retryAfter: 10 })
+  const { all, asked } = over([{ sends: megabyte, breaks: broke() }], {
+    until: () => (performance.now() < back ? open : undefined),
+  })
+  const whole = all()
+  await runUntil(clock, whole)
+  assert.deepEqual(await whole, bytes)
+  assert.deepEqual(asked, [
+    0,
+    megabyte,
+    megabyte,
+    megabyte,
+    2 * megabyte,
+    3 * megabyte,
+    4 * megabyte,
+  ])
+})
+
+test('an upstream that breaks off after every 500 kB is asked for the next, for as long as it goes on (issue 51)', async () => {
+  const { all, asked } = over([{ sends: 500_000, breaks: broke() }])
+  assert.deepEqual(await all(), bytes)
+  assert.equal(asked.length, Math.ceil(size / 500_000))
 })
 
 test('attempts that bring something worthwhile do not end it', async () => {

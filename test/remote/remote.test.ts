@@ -6,6 +6,7 @@ import { mediaTypes } from '../../src/oci/manifest.ts'
 import { parseRepositoryName, type Tag } from '../../src/oci/reference.ts'
 import type { Remote, RemoteBlob } from '../../src/remote/remote.ts'
 import { eventually } from '../support/berth.ts'
+import { useClock } from '../support/clock.ts'
 import { type Image, makeImage, randomBlob } from '../support/images.ts'
 import { openRemote, readAll } from '../support/remotes.ts'
 import { type ScriptedUpstream, startScriptedUpstream } from '../support/scripted-upstream.ts'
@@ -201,7 +202,7 @@ test('whether a blob is there is asked by HEAD', async () => {
   assert.equal(upstream.requests.at(-1)?.method, 'HEAD')
 })
 
-test('an upstream that refuses HEAD of blobs, or hangs up, is asked by GET, from then on at once', async () => {
+test('an upstream that refuses HEAD of blobs, or hangs up, is asked by GET, and after three of them at once (issue 53)', async () => {
   for (const refusal of [401, 403, 405, 'hang up'] as const) {
     upstream.behave()
     upstream.on('HEAD', ({ head, end }) => {
@@ -209,7 +210,8 @@ test('an upstream that refuses HEAD of blobs, or hangs up, is asked by GET, from
       else head(refusal, { 'content-length': '0' })
     })
     const fresh = openRemote({ url: upstream.url })
-    assert.equal((await fresh.statBlob(name, blob.digest))?.size, 1000, String(refusal))
+    for (let times = 0; times < 3; times += 1)
+      assert.equal((await fresh.statBlob(name, blob.digest))?.size, 1000, String(refusal))
     const before = upstream.requests.length
     assert.equal((await fresh.statBlob(name, blob.digest))?.size, 1000)
     assert.deepEqual(
@@ -218,6 +220,21 @@ test('an upstream that refuses HEAD of blobs, or hangs up, is asked by GET, from
     )
     await fresh.close()
   }
+})
+
+test('one broken HEAD turns no later check into a GET, and many of them none for ever (issue 53)', async (t) => {
+  const clock = useClock(t)
+  upstream.on('HEAD', ({ end }) => end(), 3)
+  await remote.statBlob(name, blob.digest)
+  await remote.statBlob(name, blob.digest)
+  assert.equal(upstream.requests.at(-1)?.method, 'HEAD')
+  upstream.on('HEAD', ({ head }) => head(401, { 'content-length': '0' }))
+  for (let times = 0; times < 4; times += 1) await remote.statBlob(name, blob.digest)
+  assert.equal(upstream.requests.at(-2)?.method, 'GET')
+  upstream.behave()
+  clock.advance(600_000)
+  await remote.statBlob(name, blob.digest)
+  assert.equal(upstream.requests.at(-1)?.method, 'HEAD')
 })
 
 test('a blob that GET refuses as well is refused, and HEAD is asked again the next time', async () => {

@@ -7,7 +7,7 @@ import { createSlots, type Slots } from '../../src/remote/slots.ts'
 import { useClock } from '../support/clock.ts'
 
 const purpose = 'tests'
-const few = { limit: 2, perSecond: 1000, queue: 2, patience: 1000, purpose }
+const few = { limit: 2, perSecond: 1000, maxQueue: 2, maxWait: 1000, purpose }
 
 /** What became of a promise so far. */
 async function stateOf(promise: Promise<unknown>): Promise<'taken' | 'refused' | 'waiting'> {
@@ -70,7 +70,7 @@ test('a place given back twice is one place', async () => {
   assert.equal(await stateOf(third), 'waiting')
 })
 
-const paced = { limit: 1000, perSecond: 10, queue: 20, patience: 60_000, purpose }
+const paced = { limit: 1000, perSecond: 10, maxQueue: 20, maxWait: 60_000, purpose }
 
 /** How many places were given so far to those who never give them back. */
 function askFor(slots: Slots, places: number): () => number {
@@ -131,7 +131,7 @@ test('places that are given back at once are not given faster (L93)', async (t) 
 
 test('places that are given back unused do not count, and let the next ones in at once (L93)', async (t) => {
   useClock(t, ['setTimeout'])
-  const slots = createSlots({ ...paced, queue: 100 })
+  const slots = createSlots({ ...paced, maxQueue: 100 })
   let given = 0
   const look = async () => {
     const release = await slots.take()
@@ -168,7 +168,7 @@ test('a rate delays, and refuses nobody until the queue is full (L93)', async (t
 
 test('who waits for the rate waits no longer than its patience (L93, L96)', async (t) => {
   const clock = useClock(t, ['setTimeout'])
-  const slots = createSlots({ ...paced, patience: 150 })
+  const slots = createSlots({ ...paced, maxWait: 150 })
   const given = askFor(slots, 11)
   const late = slots.take()
   late.catch(() => {})
@@ -186,7 +186,7 @@ test('whatever the rate and the times of asking, no second has more than two of 
       fc.integer({ min: 1, max: 50 }),
       fc.array(fc.integer({ min: 0, max: 700 }), { minLength: 1, maxLength: 60 }),
       async (perSecond, pauses) => {
-        const slots = createSlots({ ...paced, perSecond, queue: 1000 })
+        const slots = createSlots({ ...paced, perSecond, maxQueue: 1000 })
         const times: number[] = []
         for (const pause of pauses) {
           clock.advance(pause)
@@ -212,7 +212,7 @@ test('whatever the rate and the times of asking, no second has more than two of 
 test('whatever the order of taking and giving back, never more than the limit have a place, and none is lost', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(fc.boolean(), { maxLength: 60 }), async (steps) => {
-      const slots = createSlots({ ...few, limit: 3, queue: 100, patience: 60_000 })
+      const slots = createSlots({ ...few, limit: 3, maxQueue: 100, maxWait: 60_000 })
       const held: (() => void)[] = []
       const asked: Promise<unknown>[] = []
       let inside = 0

@@ -1,0 +1,121 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { isRegistryError } from '../oci/errors.ts'
+import type { Breaker } from './breaker.ts'
+import { Throttled, UpstreamFailure } from './faults.ts'
+import { type Kind, kinds } from './kinds.ts'
+import { type Claim, createSlots, type Release } from './slots.ts'
+import { createThrottle } from './throttle.ts'
+
+/** One request that wants to go to the upstream. */
+export type Entry = {
+  readonly kind: Kind
+  readonly repository: string
+  /** Who asks for it, where that is known. */
+  readonly client?: string | undefined
+  /** When waiting ends, on the monotonic clock in milliseconds. */
+  readonly until: number
+  /** When waiting for the end of a throttle ends. */
+  readonly throttledUntil: number
+  readonly signal?: AbortSignal | undefined
+  readonly giveWay?: Claim['giveWay']
+}
+
+/** A place at the upstream. It ends with one of `answered`, `failed` and `abandoned`. */
+interface Permit {
+  /** The slot is released when the body is done with. */
+  answered(settled: Promise<void>): void
+  failed(error: unknown): void
+  /** Nobody wants the answer any more. */
+  abandoned(): void
+}
+
+/**
+ * Who may ask the upstream, and when: slots, rates and 429 by kind, and the breaker of the upstream's own
+ * host before all.
+ */
+export interface Admission {
+  /** @throws RegistryError UNAVAILABLE, TOOMANYREQUESTS when it would take longer than may be waited. */
+  admit(entry: Entry): Promise<Permit>
+  /** What is not asked at the moment, and why. */
+  trouble(): string | undefined
+}
+
+type AdmissionOptions = { readonly origin: string; readonly breaker: Breaker }
+
+export function createAdmission({ origin, breaker }: AdmissionOptions): Admission {
+  const byKind = new Map(
+    Object.entries(kinds).map(([kind, options]) => [
+      kind,
+      {
+        slots: createSlots(options),
+        throttle: createThrottle(`not asking ${origin} for ${options.purpose}`),
+      },
+    ]),
+  )
+  const partsOf = (kind: Kind) => {
+    const parts = byKind.get(kind)
+    if (parts === undefined) throw new Error(`no slots for ${kind}`)
+    return parts
+  }
+
+  /** Waits while the kind is throttled, if that ends in time. */
+  const untilUnthrottled = async ({ kind, throttledUntil, signal }: Entry): Promise<void> => {
+    const { throttle } = partsOf(kind)
+    for (let wait = throttle.wait(); wait > 0; wait = throttle.wait()) {
+      if (performance.now() + wait > throttledUntil) throttle.check()
+      await sleep(wait, undefined, { ...(signal && { signal }) }).catch(() => {})
+      signal?.throwIfAborted()
+    }
+  }
+
+  const takeSlot = ({ kind, repository, client, until, signal, giveWay }: Entry) =>
+    partsOf(kind).slots.take({
+      owners: [`repository ${repository}`, ...(client === undefined ? [] : [`client ${client}`])],
+      maxWait: until - performance.now(),
+      signal,
+      giveWay,
+    })
+
+  const permitOf = ({ kind }: Entry, release: Release): Permit => {
+    const { throttle } = partsOf(kind)
+    return {
+      answered: (settled) => {
+        throttle.answered()
+        void settled.then(() => release())
+      },
+      failed: (error) => {
+        release()
+        if (error instanceof Throttled) throttle.throttled(error.retryAfter)
+        else if (error instanceof UpstreamFailure || isRegistryError(error, 'DENIED'))
+          throttle.answered()
+        else throttle.abandoned()
+      },
+      abandoned: () => {
+        release()
+        throttle.abandoned()
+      },
+    }
+  }
+
+  return {
+    admit: async (entry) => {
+      const { throttle } = partsOf(entry.kind)
+      for (;;) {
+        await untilUnthrottled(entry)
+        breaker.check()
+        const release = await takeSlot(entry)
+        // Another request may have been throttled meanwhile: whoever waits for that holds no slot.
+        if (throttle.wait() === 0) {
+          throttle.enter()
+          return permitOf(entry, release)
+        }
+        release('unused')
+      }
+    },
+    trouble: () => {
+      const throttled = [...byKind].filter(([, { throttle }]) => throttle.wait() > 0)
+      if (throttled.length === 0) return undefined
+      return `throttled (429) for: ${throttled.map(([kind]) => kind).join(', ')}`
+    },
+  }
+}

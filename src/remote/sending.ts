@@ -1,0 +1,194 @@
+import type { Credentials } from '../credentials/credentials.ts'
+import type { Chunks } from '../oci/chunks.ts'
+import { RegistryError } from '../oci/errors.ts'
+import type { Metrics } from '../telemetry/telemetry.ts'
+import type { Attempt, Authorization } from './authorization.ts'
+import { UpstreamFailure } from './faults.ts'
+import type { Origins, Trust } from './origins.ts'
+import { readReason, reasonIn, refusalOf } from './refusal.ts'
+import { statusLabel } from './status-label.ts'
+import type { Answer, Transport } from './transport.ts'
+
+/** One request to the upstream, as it is sent. */
+export type Outgoing = {
+  readonly method: 'GET' | 'HEAD'
+  /** Path and query below the upstream's origin, built from parsed names only. */
+  readonly path: string
+  /** What is asked about, as the upstream names it; empty: the registry as a whole. */
+  readonly repository: string
+  readonly headers?: Record<string, string>
+  readonly signal?: AbortSignal
+  /**
+   * For an API that an upstream may lack: a refusal, 501 and a redirect to elsewhere come back as
+   * answers, to be dropped.
+   */
+  readonly isOptional?: boolean
+  /** Milliseconds to the headers of each answer, if less than for others. */
+  readonly firstByte?: number
+}
+
+/**
+ * Sends one request, with the credential, through redirects, to the answer. 200, 206 and 404 come
+ * back, as do other 4XX that are no refusal; everything else throws. Nothing is tried again but what a
+ * new credential may mend.
+ */
+export interface Sending {
+  send(request: Outgoing): Promise<Answer>
+}
+
+type SendingOptions = {
+  readonly base: URL
+  /** The upstream's name in metrics. */
+  readonly upstream: string
+  readonly credentials: Pick<Credentials, 'identity' | 'remedy' | 'trouble'>
+  readonly transport: Transport
+  readonly authorization: Authorization
+  readonly origins: Origins
+  readonly metrics: Metrics
+}
+
+const maxRedirects = 3
+const redirects = new Set([301, 302, 303, 307, 308])
+const refusing = new Set([401, 403, 429])
+const lacking = new Set([401, 403, 501])
+
+/**
+ * 1. Send, with the credential; on 401, and on what ECR says instead, let authorization decide whether
+ *    to ask once more.
+ * 2. Follow redirects by hand, without the credential once the origin is another.
+ * 3. Tell what the answer means: a refusal, a failure, or something to read.
+ */
+export function createSending(options: SendingOptions): Sending {
+  const { base, upstream, credentials, transport, authorization, origins, metrics } = options
+
+  const sendOnce = async (
+    request: Outgoing,
+    url: URL,
+    trust: Trust,
+    authorize: string | undefined,
+  ): Promise<Answer> => {
+    const { method, signal, firstByte } = request
+    const headers = {
+      ...request.headers,
+      ...(authorize !== undefined && { authorization: authorize }),
+    }
+    const stop = metrics.upstreamDuration.startTimer({ upstream })
+    try {
+      const answer = await transport.send({ method, url, trust, headers, signal, firstByte })
+      metrics.upstreamRequests.inc({ upstream, status: statusLabel(answer.status) })
+      return answer
+    } catch (error) {
+      metrics.upstreamRequests.inc({ upstream, status: 'error' })
+      throw error
+    } finally {
+      stop()
+    }
+  }
+
+  const sendAuthorized = async (request: Outgoing, url: URL): Promise<Answer> => {
+    const attempt: Attempt = {}
+    for (;;) {
+      const authorize = await authorization.header(attempt, request.repository)
+      const answer = await sendOnce(request, url, 'own', authorize)
+      if (answer.status === 400 || answer.status === 403) {
+        const body = await readReason(answer)
+        const reason = reasonIn(body)
+        if (await authorization.expired(attempt, request.repository, reason)) continue
+        authorization.accepted(attempt)
+        return { ...answer, body: again(body) }
+      }
+      if (answer.status !== 401) {
+        authorization.accepted(attempt)
+        return answer
+      }
+      if (!(await isWorthAnother(attempt, request.repository, answer))) return answer
+      answer.drop()
+    }
+  }
+
+  const isWorthAnother = async (
+    attempt: Attempt,
+    repository: string,
+    answer: Answer,
+  ): Promise<boolean> => {
+    try {
+      return await authorization.challenged(attempt, repository, answer.header('www-authenticate'))
+    } catch (error) {
+      answer.drop()
+      throw error
+    }
+  }
+
+  /** The answer where redirects end, and where that is. */
+  const follow = async (request: Outgoing, asked: URL, first: Answer) => {
+    let answer = first
+    let url = asked
+    for (let hops = 0; redirects.has(answer.status); hops += 1) {
+      const target = URL.parse(answer.header('location') ?? '', url.href)
+      const trust = target === null ? undefined : origins.redirect(target)
+      if (request.isOptional && trust !== 'own') break
+      answer.drop()
+      if (target === null || trust === undefined) throw forbiddenRedirect(base.origin, target)
+      if (hops === maxRedirects)
+        throw new UpstreamFailure('garbled', `${base.origin} redirects in circles`, {})
+      url = target
+      answer =
+        trust === 'own'
+          ? await sendAuthorized(request, url)
+          : await sendOnce(request, url, trust, undefined)
+    }
+    return { answer, from: url }
+  }
+
+  /** An object store that has lost what the registry has is broken: its 404 is not the registry's. */
+  const speaksForRegistry = ({ origin, pathname }: URL): boolean =>
+    origin === base.origin || pathname.startsWith('/v2/')
+
+  return {
+    send: async (request) => {
+      const url = urlOf(base, request.path)
+      const { answer, from } = await follow(request, url, await sendAuthorized(request, url))
+      if (request.isOptional && lacking.has(answer.status)) return answer
+      if (refusing.has(answer.status) || answer.status >= 500)
+        throw await refusalOf(answer, {
+          origin: base.origin,
+          credentials,
+          scrub: authorization.scrub,
+          from: from.origin,
+          repository: request.repository,
+        })
+      if (answer.status >= 400 && answer.status !== 416 && !speaksForRegistry(from)) {
+        answer.drop()
+        throw new UpstreamFailure(
+          'redirected',
+          `${from.origin}, where ${base.origin} leads to, answered ${answer.status}`,
+          {},
+        )
+      }
+      return answer
+    },
+  }
+}
+
+/** A body that was read, to be read once more. */
+async function* again(body: Buffer): AsyncGenerator<Chunks, void, undefined> {
+  yield [body]
+}
+
+/** Built from validated parts, and looked at once more: nothing may have changed where it goes. */
+function urlOf(base: URL, path: string): URL {
+  const full = base.pathname.replace(/\/$/, '') + path
+  const url = new URL(full, base.origin)
+  if (url.origin !== base.origin || url.pathname + url.search !== full) {
+    throw new RegistryError('NAME_INVALID', {
+      message: 'the name does not survive as part of a URL',
+    })
+  }
+  return url
+}
+
+function forbiddenRedirect(origin: string, target: URL | null): RegistryError {
+  const where = target === null ? 'nowhere' : target.origin
+  const message = `${origin} redirects to ${where}, which is not allowed; list it under the upstream's redirects if that is right`
+  return new RegistryError('UNAVAILABLE', { message, status: 502 })
+}

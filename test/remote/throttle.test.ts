@@ -1,0 +1,86 @@
+import assert from 'node:assert/strict'
+import { beforeEach, test } from 'node:test'
+import fc from 'fast-check'
+import { isRegistryError } from '../../src/oci/errors.ts'
+import { createThrottle, parseRetryAfter, type Throttle } from '../../src/remote/throttle.ts'
+import { type Clock, useClock } from '../support/clock.ts'
+
+let clock: Clock
+let throttle: Throttle
+
+beforeEach((t) => {
+  clock = useClock(t)
+  throttle = createThrottle('not asking https://up for manifests')
+})
+
+test('a 429 holds requests back for as long as it says, and then lets one probe through (U46)', () => {
+  throttle.throttled(17)
+  assert.equal(throttle.wait(), 17_000)
+  clock.advance(16_999)
+  assert.equal(throttle.wait(), 1)
+  clock.advance(1)
+  assert.equal(throttle.wait(), 0)
+  throttle.enter()
+  assert.ok(throttle.wait() > 0, 'one probe')
+  throttle.answered()
+  assert.equal(throttle.wait(), 0)
+})
+
+test('the pause of a 429 is five seconds when it is not told, a minute when it is absurd, and never none (U46)', () => {
+  for (const [told, seconds] of [
+    [undefined, 5],
+    [1e9, 60],
+    [0, 1],
+  ] as const) {
+    throttle.throttled(told)
+    assert.equal(throttle.wait(), seconds * 1000)
+    assert.throws(
+      () => throttle.check(),
+      (error) => {
+        assert.ok(isRegistryError(error, 'TOOMANYREQUESTS'))
+        assert.match(error.message, /^not asking https:\/\/up for manifests: throttled for \d+ s/)
+        return error.retryAfter === seconds
+      },
+    )
+    clock.advance(seconds * 1000)
+    throttle.check()
+  }
+})
+
+test('an answer that was on its way when a 429 came does not end the pause (U46)', () => {
+  throttle.throttled(10)
+  throttle.answered()
+  assert.equal(throttle.wait(), 10_000)
+})
+
+test('a probe that never comes back, or of which nothing was learned, is followed by another', () => {
+  throttle.throttled(1)
+  clock.advance(1000)
+  throttle.enter()
+  clock.advance(19_999)
+  assert.ok(throttle.wait() > 0)
+  clock.advance(1)
+  assert.equal(throttle.wait(), 0)
+  throttle.enter()
+  throttle.abandoned()
+  assert.equal(throttle.wait(), 0)
+})
+
+test('Retry-After is seconds or a date; a date that has passed is now; anything else is nothing (U46)', (t) => {
+  assert.equal(parseRetryAfter(undefined), undefined)
+  assert.equal(parseRetryAfter('120'), 120)
+  assert.equal(parseRetryAfter(' 0 '), 0)
+  t.mock.timers.enable({ apis: ['Date'], now: Date.parse('Wed, 21 Oct 2026 07:28:00 GMT') })
+  assert.equal(parseRetryAfter('Wed, 21 Oct 2026 07:28:30 GMT'), 30)
+  assert.equal(parseRetryAfter('Wed, 21 Oct 2015 07:28:00 GMT'), 0)
+  for (const text of ['', 'soon', '1e400', 'NaN']) assert.equal(parseRetryAfter(text), undefined)
+})
+
+test('whatever Retry-After says, a number of seconds or nothing comes of it', () => {
+  fc.assert(
+    fc.property(fc.oneof(fc.string(), fc.double().map(String), fc.bigInt().map(String)), (text) => {
+      const seconds = parseRetryAfter(text)
+      return seconds === undefined || (Number.isFinite(seconds) && seconds >= 0)
+    }),
+  )
+})
