@@ -13,11 +13,13 @@ import {
   type SlowHost,
   usualEndpoint,
 } from '../trust/trust.ts'
+import { examineDockerMirrors } from './docker-mirrors.ts'
 import { type Exposure, recommend } from './exposure.ts'
 import type { Finding, Step } from './finding.ts'
 import { type Names, readNames } from './names.ts'
 import { type Answer, ask, askEither, describeAnswer } from './probe.ts'
 import { findProxyMode } from './proxy-mode.ts'
+import { createReadable } from './readable.ts'
 
 export type NodeOptions = {
   readonly rooted: Rooted
@@ -40,7 +42,7 @@ export type NodeVerdict = {
  */
 export async function* examineNode(options: NodeOptions): AsyncGenerator<Finding, NodeVerdict> {
   const { registry } = options
-  const rooted = asFarAsWeMay(options.rooted)
+  const { rooted, finding: denial } = createReadable(options.rooted)
   const port = portOf(registry)
   const names = await readNames(rooted)
   const localhost = await names('localhost')
@@ -79,6 +81,7 @@ export async function* examineNode(options: NodeOptions): AsyncGenerator<Finding
   if (deciding === undefined) {
     const missing = 'none is seen; is the root of the node at --root?'
     yield { ...told('runtime', missing), outcome: 'skipped' }
+    yield* orNone(denial())
     const asked = { endpoints: [usualEndpoint(registry, [])], file: undefined }
     const { pulled, finding } = await look(asked, 'a runtime without files of its own')
     yield finding
@@ -91,6 +94,7 @@ export async function* examineNode(options: NodeOptions): AsyncGenerator<Finding
     yield runtimeFinding(runtime, asked)
     for (const slow of await findSlowHosts(rooted, runtime, options.addresses))
       yield slowHostFinding(slow)
+    if (runtime.kind === 'docker') yield* examineDockerMirrors({ rooted, names })
     const { pulled, finding } = await look(asked, runtime.name)
     if (runtime === deciding) verdict = verdictOf(pulled, exposure)
     // Another runtime's trouble is worth knowing, and no reason to fail.
@@ -98,7 +102,12 @@ export async function* examineNode(options: NodeOptions): AsyncGenerator<Finding
       ? finding
       : { ...finding, outcome: 'skipped', advice: undefined }
   }
+  yield* orNone(denial())
   return verdict
+}
+
+function orNone(finding: Finding | undefined): readonly Finding[] {
+  return finding === undefined ? [] : [finding]
 }
 
 /** What a runtime gets when it asks. */
@@ -273,18 +282,4 @@ function bracket(address: string): string {
 
 function told(step: Step, message: string): Finding {
   return { step, outcome: 'ok', message, requests: [] }
-}
-
-/** What may not be read is as good as nothing. */
-function asFarAsWeMay(rooted: Rooted): Rooted {
-  const or =
-    <Value>(read: (path: string) => Promise<Value>, otherwise: Value) =>
-    (path: string): Promise<Value> =>
-      read(path).catch(() => otherwise)
-  return {
-    ...rooted,
-    text: or(rooted.text, undefined),
-    exists: or(rooted.exists, false),
-    list: or(rooted.list, []),
-  }
 }

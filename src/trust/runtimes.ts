@@ -92,8 +92,9 @@ async function readContainerd(
   { name, config: file, socket }: Place,
   versionOf: VersionOf,
 ): Promise<Runtime> {
-  const located = await rooted.follow(socket)
-  const version = (await rooted.exists(socket)) ? await versionOf(located) : undefined
+  // Asked first: following fails where a directory may not be read.
+  const isThere = await rooted.exists(socket)
+  const version = isThere ? await versionOf(await rooted.follow(socket)) : undefined
   const runtime = { kind: 'containerd', name, version } as const
   try {
     const config = await readContainerdConfig(rooted, file)

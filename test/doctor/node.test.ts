@@ -119,6 +119,33 @@ suite('berth doctor node', { concurrency: true }, () => {
     assert.match(slow?.advice ?? '', /dial_timeout = "200ms"/)
   })
 
+  test("docker's registry-mirrors: one that asks for a password is skipped by docker, and said so", async (t) => {
+    const open = await listenAt(t, '127.0.0.1')
+    const closed = await listenAt(t, '127.0.0.1', (_, response) => {
+      response.setHeader('www-authenticate', 'Basic realm="Berth"')
+      sendJson(response, {}, 401)
+    })
+    const mirrors = [open, closed].map(({ port }) => `http://localhost:${port}`)
+    const root = await makeRoot(t, {
+      ...configured,
+      'etc/docker/daemon.json': JSON.stringify({
+        'registry-mirrors': [...mirrors, `http://localhost:${quietPort()}`],
+      }),
+    })
+    const found = await examine(root, '--registry', `localhost:${open.port}`)
+    const said = found
+      .of('runtime')
+      .filter(({ message }) => /Docker Hub|registry-mirrors/.test(message))
+    assert.deepEqual(
+      said.map(({ outcome }) => outcome),
+      ['ok', 'skipped', 'skipped'],
+    )
+    assert.match(said[1]?.message ?? '', /docker skips .*a registry answers \(401\)/)
+    assert.match(said[1]?.advice ?? '', /shows a mirror no password.*mirrors: \[\{ listen/)
+    assert.match(said[2]?.message ?? '', /connection refused/)
+    assert.equal(found.ok, true)
+  })
+
   test('only ::1 answers: it depends on what localhost is (K169)', async (t) => {
     const { port } = await listenAt(t, '::1')
     const name = ['--registry', `localhost:${port}`]
