@@ -49,6 +49,7 @@ export function serveCommand({ environment, version }: Context): Command {
     service.telemetry.log.info(
       {
         listen: service.api.addresses,
+        mirrors: service.mirrors.map(({ addresses }) => addresses),
         admin: service.admin.addresses,
         version,
         config: loaded.file,

@@ -15,12 +15,14 @@ import {
 import { createTelemetry, type Telemetry } from '../telemetry/telemetry.ts'
 import { type Followed, followFiles } from './follow-file.ts'
 import { parseKeyPair } from './key-pair.ts'
+import { openMirrors } from './mirrors.ts'
 import { explain } from './start-errors.ts'
 import { createUpstream } from './upstreams.ts'
 
 /** A running Berth. */
 export type Service = {
   readonly api: Listeners
+  readonly mirrors: readonly Listeners[]
   readonly admin: Listeners
   readonly telemetry: Telemetry
   /**
@@ -109,6 +111,12 @@ export async function serve(
     await admin.close(0)
     throw error
   })
+  const mirrors = await openMirrors({ config, registry, memory: inFlight, telemetry }).catch(
+    async (error: unknown) => {
+      await Promise.all([api.close(0), admin.close(0)])
+      throw error
+    },
+  )
   Object.assign(
     followed,
     follow({ auth, api, htpasswdFiles, htpasswd, tlsFiles, keyPair, telemetry }),
@@ -116,13 +124,15 @@ export async function serve(
 
   return {
     api,
+    mirrors,
     admin,
     telemetry,
     stop: async (now) => {
       stopping = true
-      api.drain()
+      const open = [api, ...mirrors]
+      for (const listeners of open) listeners.drain()
       await sleep(now ? 0 : shutdown.delay)
-      await api.close(shutdown.deadline)
+      await Promise.all(open.map((listeners) => listeners.close(shutdown.deadline)))
       await registry.close()
       await cache.close()
       await Promise.all(

@@ -15,6 +15,7 @@ export function findProblems(config: Config): readonly Problem[] {
     ...anonymousUpstreams(config),
     ...anonymousHosted(config),
     ...prefixes(config),
+    ...mirrored(config),
   ]
 }
 
@@ -88,6 +89,22 @@ function* prefixes({ upstreams, hosted }: Config): Generator<Problem> {
       yield {
         path: ['hosted', at, 'prefix'],
         message: `"${prefix}" is an upstream's prefix, which a hosted one must not shadow`,
+      }
+  }
+}
+
+/** A mirror serves what anonymous users may pull: dockerd cannot log in to one. */
+function* mirrored({ mirrors, upstreams }: Config): Generator<Problem> {
+  for (const [at, mirror] of mirrors.entries()) {
+    const index = upstreams.findIndex(({ prefix }) => prefix === mirror.upstream)
+    const upstream = upstreams[index]
+    const path = ['mirrors', at, 'upstream']
+    if (upstream === undefined)
+      yield { path, message: `no upstream has the prefix "${mirror.upstream}"` }
+    else if (upstream.anonymous === 'none' && upstream.credentials.type !== 'anonymous')
+      yield {
+        path,
+        message: `its clients log in nowhere: set upstreams[${index}].anonymous: pull if everybody who reaches the mirror may pull what its credentials can read`,
       }
   }
 }

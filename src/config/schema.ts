@@ -176,7 +176,7 @@ const upstream = z.strictObject({
     .enum(['none', 'pull'])
     .prefault('none')
     .describe(
-      "Whether anonymous users may pull everything that this upstream's credentials can read; needs auth.anonymous: pull as well",
+      "Whether anonymous users may pull everything that this upstream's credentials can read; needs auth.anonymous: pull, or a mirror, as well",
     ),
   prefetch: z
     .boolean()
@@ -208,6 +208,15 @@ const hosted = z.strictObject({
     .enum(['none', 'pull'])
     .prefault('none')
     .describe('Whether anonymous users may pull from it; needs auth.anonymous: pull as well'),
+})
+
+const mirror = z.strictObject({
+  listen: address().describe(
+    'Where it listens, by plain HTTP, without passwords; localhost is 127.0.0.1 and ::1',
+  ),
+  upstream: prefix
+    .prefault('docker.io')
+    .describe('Prefix of the upstream that it serves, without the prefix in names'),
 })
 
 const accessRule = z.strictObject({
@@ -308,6 +317,10 @@ export const schema = z.strictObject({
     .array(hosted)
     .prefault([{ prefix: 'local' }])
     .describe('Prefixes of repositories on our own disk; this version accepts no pushes yet'),
+  mirrors: z
+    .array(mirror)
+    .prefault([])
+    .describe("Listeners for dockerd's registry-mirrors, which send neither ?ns= nor a password"),
   limits: z
     .strictObject({
       connections: z.int().min(1).prefault(4096).describe('Client connections at the same time'),

@@ -11,6 +11,8 @@ import { createManifestMemory } from './manifests.ts'
 import { createProxied } from './proxied.ts'
 import { createRouting, type Route } from './routing.ts'
 
+export { createMirror } from './mirror.ts'
+
 /**
  * How the cache answered: from itself; by asking the upstream; by joining a download under way;
  * from itself though the upstream could not be asked; from the upstream without storing, for want

@@ -80,3 +80,21 @@ test('localhost is both of its addresses', () => {
   assert.deepEqual(hostsOf({ host: 'localhost', port: 1 }), ['127.0.0.1', '::1'])
   assert.deepEqual(hostsOf({ host: '10.0.0.1', port: 1 }), ['10.0.0.1'])
 })
+
+suite('mirrors', () => {
+  const mirror = 'mirrors[0].listen=localhost:1'
+
+  test('need an upstream from which anonymous users may pull, for dockerd cannot log in to one', () => {
+    assert.deepEqual(problems([mirror]), [])
+    assert.match(
+      problems([mirror, 'mirrors[0].upstream=nowhere']).join(),
+      /^mirrors\[0\]\.upstream: no upstream has the prefix "nowhere"/,
+    )
+    const [google = ''] = problems([mirror, 'mirrors[0].upstream=gcr.io'])
+    assert.match(google, /^mirrors\[0\]\.upstream: .*set upstreams\[1\]\.anonymous: pull/)
+    assert.deepEqual(
+      problems([mirror, 'mirrors[0].upstream=gcr.io', 'upstreams[1].anonymous=pull']),
+      [],
+    )
+  })
+})

@@ -5,9 +5,10 @@ import { type Program, startIsolated } from './programs.ts'
 /** A docker daemon of a test's own, with everything of its below one directory. */
 export async function startDockerd(
   directory: string,
+  settings: Readonly<Record<string, unknown>> = {},
 ): Promise<{ readonly address: string; readonly kill: Program['kill'] }> {
   const address = `unix://${directory}/docker.sock`
-  await writeFile(join(directory, 'daemon.json'), '{}')
+  await writeFile(join(directory, 'daemon.json'), JSON.stringify(settings))
   const command = [
     'dockerd',
     ...['--config-file', join(directory, 'daemon.json')],

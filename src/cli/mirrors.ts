@@ -1,0 +1,41 @@
+import { createAuth } from '../auth/auth.ts'
+import { type Config, hostsOf } from '../config/config.ts'
+import { createApi, type Listeners, listen } from '../http/http.ts'
+import type { Reservations } from '../memory/memory.ts'
+import { createMirror, type Registry } from '../registry/registry.ts'
+import type { Telemetry } from '../telemetry/telemetry.ts'
+import { explain } from './start-errors.ts'
+
+type MirrorsOptions = {
+  readonly config: Pick<Config, 'mirrors' | 'limits' | 'sendfile'>
+  readonly registry: Registry
+  readonly memory: Reservations
+  readonly telemetry: Telemetry
+}
+
+/**
+ * Listeners of the configured mirrors. Everybody is anonymous there, whatever they send: dockerd shows
+ * a mirror no password, and skips one that asks for it. So they serve only what anonymous users may pull.
+ */
+export async function openMirrors({
+  config: { mirrors, limits, sendfile },
+  registry,
+  memory,
+  telemetry,
+}: MirrorsOptions): Promise<readonly Listeners[]> {
+  const auth = await createAuth({ anonymous: 'pull', access: [] })
+  const opened: Listeners[] = []
+  try {
+    for (const [at, { listen: address, upstream }] of mirrors.entries()) {
+      const mirror = createMirror(registry, upstream)
+      const handler = await createApi({ registry: mirror, auth, memory, telemetry, sendfile })
+      const { port } = address
+      const options = { hosts: hostsOf(address), port, maxConnections: limits.connections, memory }
+      opened.push(await explain(`mirrors[${at}].listen`, () => listen({ ...options, handler })))
+    }
+  } catch (error) {
+    await Promise.all(opened.map((one) => one.close(0)))
+    throw error
+  }
+  return opened
+}

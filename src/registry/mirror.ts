@@ -1,0 +1,26 @@
+import { RegistryError } from '../oci/errors.ts'
+import { joinName, nameBelow } from '../oci/reference.ts'
+import type { Registry } from './registry.ts'
+
+/**
+ * The registry as the mirror of one upstream, for clients that say neither which registry they mean
+ * (`?ns=`) nor its prefix: dockerd asks a mirror of Docker Hub for `library/busybox`. Names are those
+ * below the prefix; nothing else can be reached.
+ */
+export function createMirror(registry: Registry, prefix: string): Registry {
+  return {
+    ...registry,
+    resolve: (name, namespace) => {
+      const resolved =
+        namespace === undefined
+          ? registry.resolve(joinName(prefix, name))
+          : registry.resolve(name, namespace)
+      if (nameBelow(prefix, resolved.name) !== undefined) return resolved
+      throw new RegistryError('NAME_UNKNOWN', {
+        message: `${resolved.name} is not in ${prefix}, which is all that this address mirrors`,
+      })
+    },
+    catalog: async () =>
+      (await registry.catalog()).flatMap((name) => nameBelow(prefix, name) ?? []),
+  }
+}

@@ -1,0 +1,86 @@
+import assert from 'node:assert/strict'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, suite, test } from 'node:test'
+import { hashPassword } from '../../src/auth/auth.ts'
+import { type Berth, checkInvariants, removeBerth, startBerth } from '../support/berth.ts'
+import { basicOf } from '../support/canaries.ts'
+import { codeOf, get } from '../support/client.ts'
+import { makeImage } from '../support/images.ts'
+import { type ScriptedUpstream, startScriptedUpstream } from '../support/scripted-upstream.ts'
+
+/** dockerd sends no `?ns=`, no prefix and no password to its `registry-mirrors`, and skips one that asks for it. */
+suite("a listener for dockerd's registry-mirrors, beside a default upstream with users", () => {
+  const image = makeImage()
+  let hub: ScriptedUpstream
+  let project: ScriptedUpstream
+  let berth: Berth
+  let directory: string
+  let mirror: string
+
+  before(async () => {
+    hub = await startScriptedUpstream()
+    hub.put('library/busybox', 'latest', image)
+    project = await startScriptedUpstream({ host: '127.0.0.2' })
+    project.put('project/repo/app', 'v1', image)
+    directory = await mkdtemp(join(tmpdir(), 'berth-mirrors-'))
+    const htpasswd = join(directory, 'htpasswd')
+    await writeFile(htpasswd, `alice:${await hashPassword('p', 4)}`)
+    const password = { type: 'static', username: 'u', password: 'p' }
+    berth = await startBerth({
+      config: {
+        auth: { htpasswd },
+        upstreams: [
+          { url: project.url, credentials: password, anonymous: 'pull' },
+          { prefix: 'docker.io', url: hub.url },
+        ],
+        mirrors: [{ listen: '127.0.0.1:0' }],
+      },
+    })
+    mirror = `http://127.0.0.1:${berth.service.mirrors[0]?.addresses[0]?.port}/v2/`
+  })
+  after(async () => {
+    await checkInvariants(berth)
+    await removeBerth(berth)
+    await hub.close()
+    await project.close()
+    await rm(directory, { recursive: true, force: true })
+  })
+
+  test('asks nobody for a password, and passes over one that Docker Hub was meant to see', async () => {
+    for (const headers of [{}, { authorization: `Basic ${basicOf('hub-user', 'wrong')}` }]) {
+      const { status, headers: answered } = await get(mirror, { headers })
+      assert.equal(status, 200)
+      assert.equal(answered['www-authenticate'], undefined)
+      const pulled = await get(`${mirror}library/busybox/manifests/latest`, { headers })
+      assert.equal(pulled.status, 200)
+      assert.deepEqual(pulled.body, image.bytes)
+    }
+    for (const { digest, bytes } of image.blobs)
+      assert.deepEqual((await get(`${mirror}library/busybox/blobs/${digest}`)).body, bytes)
+    assert.equal((await get(`${berth.url}/v2/`)).status, 401)
+  })
+
+  test('shares the cache with the prefix of its upstream', async () => {
+    const headers = { authorization: `Basic ${basicOf('alice', 'p')}` }
+    const [blob] = image.blobs
+    const path = `docker.io/library/busybox/blobs/${blob?.digest}`
+    const { headers: answered } = await get(`${berth.url}/v2/${path}`, { headers })
+    assert.equal(answered['x-cache'], 'hit')
+  })
+
+  test('leads to no other upstream, by whatever name', async () => {
+    for (const namespace of ['', '?ns=localhost', `?ns=${new URL(project.url).host}`]) {
+      const reply = await get(`${mirror}project/repo/app/manifests/v1${namespace}`)
+      assert.equal(reply.status, 404, namespace)
+      assert.match(codeOf(reply) ?? '', /^(MANIFEST|NAME)_UNKNOWN$/)
+    }
+    assert.equal(project.requests.length, 0)
+  })
+
+  test('takes no pushes', async () => {
+    const { status } = await get(`${mirror}library/busybox/blobs/uploads/`, { method: 'POST' })
+    assert.equal(status, 403)
+  })
+})
