@@ -70,7 +70,7 @@ export function createGetBlob({ send, memory, log, metrics }: GetBlobOptions) {
     const { first, parts, epilogue, headers: describing } = blobBody(ranges, size)
     // Before the headers: a blob that cannot be had is still an answer, and not a connection that
     // breaks; nor does that answer live for a year, as the blob would.
-    const piece = await content.next(first)
+    const piece = await content.next(first, parts[0] && parts[0].last + 1)
     reply.code(ranges === undefined ? 200 : 206).headers({ ...headers, ...describing })
     const response = takeOver(reply)
     try {

@@ -89,7 +89,7 @@ export function createSend(kernel: Kernel | undefined, patience = usualPatience)
       if (preamble !== undefined) await departure.orGone(written(response, preamble))
       position = first
       for (let next = begin; position <= last; next = undefined) {
-        next ??= await departure.orGone(content.next(position))
+        next ??= await departure.orGone(content.next(position, last + 1))
         // Node does not tell those who wait to write that the connection is gone while the answer to
         // an earlier request is still being sent.
         await departure.orGone(sendPiece(next, last + 1))

@@ -20,9 +20,9 @@ export interface Content {
   /**
    * What follows `position` (below `size`, never going back), at least one byte of it. Rejects with
    * a RegistryError when the bytes cannot be had or are wrong: the reader must not look complete to
-   * its client.
+   * its client. A reader that wants no more than the bytes up to `until` (exclusive) says so.
    */
-  next(position: number): Piece | Promise<Piece>
+  next(position: number, until?: number): Piece | Promise<Piece>
   /**
    * The reader is done, or gone; `broken` when it could not read where it was pointed to, so that
    * the file is looked at again.

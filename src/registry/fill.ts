@@ -5,6 +5,7 @@ import { RegistryError } from '../oci/errors.ts'
 import type { RemoteBlob } from '../remote/remote.ts'
 import type { BlobCache, BlobWriter } from '../store/store.ts'
 import { download, type OpenBlob } from './download.ts'
+import type { FarRanges } from './far-ranges.ts'
 import { createPassThrough } from './pass-through.ts'
 
 /**
@@ -29,6 +30,7 @@ type FillOptions = {
   /** What a manifest says, if one was seen: for an upstream that does not. */
   readonly expectedSize: number | undefined
   readonly open: OpenBlob
+  readonly farRanges: FarRanges
   readonly blobs: BlobCache
   readonly signal: AbortSignal
   readonly onBytes: (bytes: number) => void
@@ -45,11 +47,12 @@ type FillOptions = {
  * 3. Write what comes, while more comes; `download` resumes what breaks.
  * 4. Size and digest right: the blob gets its place and readers the end. Wrong: they all get the
  *    same error, once.
- * 5. No room, or a disk that fails: the bytes go by. What was written is read to its end, and each
+ * 5. Ranges that lie far beyond what has come are asked for beside it.
+ * 6. No room, or a disk that fails: the bytes go by. What was written is read to its end, and each
  *    reader goes on with a download of its own, which hashes on from there.
  */
 export function startFill(options: FillOptions): Fill {
-  const { digest, expectedSize, blobs, signal, onAbsent, onFailure, ...source } = options
+  const { digest, expectedSize, farRanges, blobs, signal, onAbsent, onFailure, ...source } = options
   const opened = Promise.withResolvers<(() => Content) | undefined>()
   opened.promise.catch(() => {})
   let bypassed = false
@@ -69,10 +72,11 @@ export function startFill(options: FillOptions): Fill {
     const keeper = writer.read()
     // An empty blob has no end to hold back, and one of unknown size cannot be announced: they are
     // answered when they are right.
-    if (size) opened.resolve(writer.read)
+    if (size) opened.resolve(() => farRanges.reader(writer.read(), () => writer.written))
     try {
       await store(writer, answer, size)
       opened.resolve(writer.read)
+      if (!bypassed) await farRanges.compare(keeper)
     } finally {
       setImmediate(keeper.close)
     }

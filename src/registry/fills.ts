@@ -5,6 +5,7 @@ import type { RepositoryName } from '../oci/reference.ts'
 import type { Remote } from '../remote/remote.ts'
 import type { BlobCache } from '../store/store.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
+import { createFarRanges, createRangeSlots } from './far-ranges.ts'
 import { type Fill, startFill } from './fill.ts'
 import type { Tally } from './tally.ts'
 
@@ -54,6 +55,7 @@ export function createFills({
     RunningFill & { readonly stop: (reason: RegistryError) => void }
   >()
   const failures = caches.create<RegistryError | 'absent'>({ ttl: failureLife })
+  const rangeSlots = createRangeSlots()
   let closed = false
   const keyOf = (name: RepositoryName, digest: Digest) => `${name}@${digest}`
 
@@ -77,12 +79,30 @@ export function createFills({
     start: (name, digest, expectedSize) => {
       const controller = new AbortController()
       const timer = setTimeout(() => controller.abort(tooLong), deadline)
+      const { signal } = controller
+      const farRanges = createFarRanges({
+        openRange: (first, last, signal) => remote.blobRange(name, digest, { first, last }, signal),
+        slots: rangeSlots,
+        signal,
+        onBytes: (bytes) => {
+          metrics.fillRanges.inc({ upstream })
+          tally.fetched('blob', bytes)
+        },
+        onMismatch: (position) => {
+          metrics.digestMismatches.inc({ upstream })
+          log.error(
+            { upstream, origin: remote.origin, repository: name, digest, position },
+            'the upstream answered a range of a blob with other bytes than the blob has there',
+          )
+        },
+      })
       const fill = startFill({
         digest,
+        farRanges,
         expectedSize,
         blobs,
         open: (from, options) => remote.blob(name, digest, from, options),
-        signal: controller.signal,
+        signal,
         onBytes: (bytes) => tally.fetched('blob', bytes),
         onResume: (position, error) => {
           metrics.fillResumes.inc({ upstream })

@@ -62,6 +62,19 @@ export function remoteBlob(answer: Answer, asked: number, origin: string): Remot
   return { size: Number(total), from: asked, body, drop }
 }
 
+/** Undefined from an upstream that did not send exactly the part that was asked for. */
+export function remoteRange(
+  answer: Answer,
+  { first, last }: { readonly first: number; readonly last: number },
+): RemoteBlob | undefined {
+  const { body, drop } = answer
+  const range = /^bytes (\d+-\d+)\/(\d+)$/.exec(answer.header('content-range') ?? '')
+  if (answer.status === 206 && range?.[1] === `${first}-${last}`)
+    return { size: Number(range[2]), from: first, body, drop }
+  drop()
+  return undefined
+}
+
 /** Content-Length in bytes. */
 export function lengthOf(answer: Answer): number | undefined {
   return lengthIn(answer.header('content-length'))

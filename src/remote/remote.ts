@@ -13,7 +13,14 @@ import {
 } from '../oci/reference.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import { createAdmission } from './admission.ts'
-import { isFound, lengthOf, remoteBlob, verifiedManifest, wrongDigest } from './answers.ts'
+import {
+  isFound,
+  lengthOf,
+  remoteBlob,
+  remoteRange,
+  verifiedManifest,
+  wrongDigest,
+} from './answers.ts'
 import { createAuthorization } from './authorization.ts'
 import type { Body } from './body.ts'
 import { createExchange } from './exchange.ts'
@@ -105,6 +112,16 @@ export interface Remote {
     digest: Digest,
     from: number,
     options?: BlobOptions,
+  ): Promise<RemoteBlob | undefined>
+  /**
+   * A part of a blob, both ends included; undefined when the upstream has no such blob, or does not
+   * send exactly that part.
+   */
+  blobRange(
+    name: RepositoryName,
+    digest: Digest,
+    range: { readonly first: number; readonly last: number },
+    signal: AbortSignal,
   ): Promise<RemoteBlob | undefined>
   /** Whether the repository has the blob, and its size in bytes if the upstream says so. */
   statBlob(
@@ -309,6 +326,19 @@ export function createRemote(options: RemoteOptions): Remote {
 
     blob: (name, digest, from, options = {}) =>
       getBlob(name, digest, from, { ...options, kind: 'blob', maxWait: maxFillWait }),
+
+    blobRange: async (name, digest, { first, last }, signal) => {
+      const answer = await exchange.ask({
+        method: 'GET',
+        kind: 'blob',
+        path: `${pathOf(name)}/blobs/${digest}`,
+        repository: repositoryOf(name),
+        headers: { accept: '*/*', range: `bytes=${first}-${last}` },
+        isResume: true,
+        signal,
+      })
+      return isFound(answer, base.origin) ? remoteRange(answer, { first, last }) : undefined
+    },
 
     statBlob: async (name, digest) => {
       const triesHead = headSupport.isWorthTrying()

@@ -83,6 +83,11 @@ export function createMetrics() {
       'Downloads of blobs that broke and were resumed.',
       ['upstream'],
     ),
+    fillRanges: counter(
+      'berth_fill_ranges_total',
+      'Ranges that were fetched ahead of a running download.',
+      ['upstream'],
+    ),
     upstreamRequests: counter(
       'berth_upstream_requests_total',
       'Requests to upstreams, by status ("error" when there was none).',

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { after, afterEach, before, beforeEach, test } from 'node:test'
+import { after, afterEach, before, beforeEach, suite, test } from 'node:test'
 import {
   type Berth,
   checkInvariants,
@@ -12,6 +12,7 @@ import { get, type Reply } from '../support/client.ts'
 import { type Blob, randomBlob } from '../support/images.ts'
 import { pullBlob } from '../support/pull.ts'
 import {
+  type Answering,
   answerInTwo,
   type ScriptedUpstream,
   startScriptedUpstream,
@@ -113,4 +114,89 @@ test('too many ranges, and ranges that lie elsewhere, are refused with the size 
     assert.equal(status, 416)
     assert.equal(headers['content-range'], 'bytes */100000')
   }
+})
+
+suite('a range far beyond what has been downloaded', () => {
+  const size = 12 * mebibyte
+
+  /** A blob whose download stops after 1 MiB until the gate opens; ranges are answered as they should. */
+  function slowBlob(answerRange?: Answering): { readonly blob: Blob; readonly open: () => void } {
+    const blob = newBlob(size)
+    const gate = Promise.withResolvers<void>()
+    upstream.on(blob.digest, answerInTwo(blob.bytes, mebibyte, gate.promise), 1)
+    upstream.on(blob.digest, answerRange ?? rangeOf(blob))
+    return { blob, open: gate.resolve }
+  }
+
+  function rangeOf({ bytes }: Blob): Answering {
+    return ({ reply, headers }) => {
+      const [, first = 0, last = 0] =
+        /^bytes=(\d+)-(\d+)$/.exec(headers['range'] ?? '')?.map(Number) ?? []
+      const contentRange = `bytes ${first}-${last}/${bytes.length}`
+      reply(206, { 'content-range': contentRange }, bytes.subarray(first, last + 1))
+    }
+  }
+
+  const rangesOf = ({ digest }: Blob) =>
+    upstream.requests
+      .filter(({ path }) => path.includes(digest))
+      .map(({ headers }) => headers['range'])
+
+  test('is fetched by a request of its own, and the download goes on (issue 10, point 21)', async () => {
+    const { blob, open } = slowBlob()
+    const footer = await ask(blob, '-100')
+    assert.equal(footer.status, 206)
+    assert.ok(footer.body.equals(blob.bytes.subarray(-100)))
+    const parts = await ask(blob, '10000000-10000009,11000000-11000999')
+    assertParts(parts, blob, ['10000000-10000009', '11000000-11000999'])
+    assert.deepEqual(rangesOf(blob), [
+      undefined,
+      `bytes=${size - 100}-${size - 1}`,
+      'bytes=10000000-10000009',
+      'bytes=11000000-11000999',
+    ])
+    open()
+    await pullBlob(berth, 'p/r', blob)
+    const host = new URL(upstream.url).host
+    assert.equal(await berth.metric(`berth_fill_ranges_total{upstream="${host}"}`), 3)
+    assert.equal(await berth.metric(`berth_digest_mismatch_total{upstream="${host}"}`), 0)
+  })
+
+  test('waits for the download where the upstream answers with the whole blob (issue 10, point 21)', async () => {
+    const { blob, open } = slowBlob(({ reply }) => reply(200, {}, blob.bytes))
+    const asking = ask(blob, '-100')
+    await eventually('it was asked for', () => rangesOf(blob).length === 2)
+    open()
+    assert.ok((await asking).body.equals(blob.bytes.subarray(-100)))
+    await pullBlob(berth, 'p/r', blob)
+  })
+
+  test('waits for the download where it is long, near, or one of too many (issue 10, point 21)', async () => {
+    const { blob, open } = slowBlob()
+    for (let at = 10_000_000; at < 10_000_016; at += 1)
+      assert.equal((await ask(blob, `${at}-${at}`)).status, 206)
+    const asking = [ask(blob, '9999999-10000000'), ask(blob, '2000000-2000001'), ask(blob, '10-')]
+    await eventually(
+      'all are waited for',
+      async () => (await berth.metric('berth_http_in_flight')) === asking.length,
+    )
+    assert.equal(rangesOf(blob).length, 17)
+    open()
+    for (const { status } of await Promise.all(asking)) assert.equal(status, 206)
+    await pullBlob(berth, 'p/r', blob)
+  })
+
+  test('that was wrong is found when the blob is whole (issue 10, point 21, INV-1)', async () => {
+    const { blob, open } = slowBlob(({ reply }) => {
+      reply(206, { 'content-range': `bytes ${size - 4}-${size - 1}/${size}` }, 'evil')
+    })
+    assert.equal((await ask(blob, '-4')).body.toString(), 'evil')
+    open()
+    await pullBlob(berth, 'p/r', blob)
+    const host = new URL(upstream.url).host
+    assert.equal(await berth.metric(`berth_digest_mismatch_total{upstream="${host}"}`), 1)
+    assert.ok(
+      berth.logs().some(({ level, position }) => level === 'error' && position === size - 4),
+    )
+  })
 })

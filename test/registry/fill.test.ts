@@ -13,6 +13,7 @@ function fillOfNothing(digest: ReturnType<typeof blobOf>['digest']) {
   const fill = startFill({
     digest,
     expectedSize: undefined,
+    farRanges: { reader: (content) => content, compare: async () => {} },
     blobs: blobs as BlobCache,
     open: async () => ({
       size: 0,

@@ -1,0 +1,155 @@
+import { createHash } from 'node:crypto'
+import { read as readFile } from 'node:fs'
+import { promisify } from 'node:util'
+import { sizeOf } from '../oci/chunks.ts'
+import type { Content, Piece } from '../oci/content.ts'
+import type { RemoteBlob } from '../remote/remote.ts'
+
+/** Bytes of a blob from `first` to `last`, both included; undefined from an upstream without ranges. */
+type OpenRange = (
+  first: number,
+  last: number,
+  signal: AbortSignal,
+) => Promise<RemoteBlob | undefined>
+
+/** A range that begins so far beyond what has come does not wait for it, in bytes. */
+const minDistance = 8 * 1024 * 1024
+/** What is wanted at most, in bytes: the index of a layer, not the rest of a broken download. */
+const maxWanted = 4 * 1024 * 1024
+/** Bytes of one request, and requests beside one fill. */
+const maxLength = 1024 * 1024
+const maxRequests = 16
+/** In milliseconds; the fill is waited for then. */
+const timeout = 10_000
+
+/** Ranges that are in memory at the same time, over all fills of an upstream. */
+export type RangeSlots = { free: number }
+
+export function createRangeSlots(): RangeSlots {
+  return { free: 8 }
+}
+
+type FarRangesOptions = {
+  readonly openRange: OpenRange
+  readonly slots: RangeSlots
+  readonly signal: AbortSignal
+  readonly onBytes: (bytes: number) => void
+  /** What went out is not what the blob has there, as its digest proves. */
+  readonly onMismatch: (position: number) => void
+}
+
+/** The ranges of one fill. */
+export interface FarRanges {
+  /** A reader that does not wait for `arrived` bytes to reach a far range. */
+  reader(content: Content, arrived: () => number): Content
+  /** Compares what went out with the blob, once that is right. */
+  compare(content: Content): Promise<void>
+}
+
+/**
+ * Clients that read a layer lazily (eStargz, zstd:chunked) begin with its footer. While a fill has not
+ * come there, such a range is asked for at the upstream by a request of its own: it goes out before the
+ * blob's digest can be known, so its client has to verify it, as it does by the table of contents; what
+ * went out is compared with the finished blob. Bounded in distance, size and number; whatever is beyond
+ * that, or fails, waits for the fill.
+ */
+export function createFarRanges(options: FarRangesOptions): FarRanges {
+  const { openRange, slots, signal, onBytes, onMismatch } = options
+  const sent: { readonly position: number; readonly length: number; readonly hash: string }[] = []
+  let requests = 0
+  let isSupported = true
+
+  const fetch = async (position: number, until: number): Promise<Buffer | undefined> => {
+    requests += 1
+    const limited = AbortSignal.any([signal, AbortSignal.timeout(timeout)])
+    const answer = await openRange(position, until - 1, limited)
+    if (answer === undefined) {
+      isSupported = false
+      return undefined
+    }
+    const chunks: Buffer[] = []
+    for await (const batch of answer.body) {
+      chunks.push(...batch)
+      if (sizeOf(chunks) > until - position) break
+    }
+    if (sizeOf(chunks) !== until - position) return undefined
+    const bytes = Buffer.concat(chunks)
+    onBytes(bytes.length)
+    sent.push({ position, length: bytes.length, hash: hashOf(bytes) })
+    return bytes
+  }
+
+  const isWorthwhile = (position: number, until: number, arrived: number): boolean =>
+    isSupported &&
+    requests < maxRequests &&
+    slots.free > 0 &&
+    position - arrived >= minDistance &&
+    until - position <= maxWanted
+
+  const reader: FarRanges['reader'] = (content, arrived) => {
+    let held = 0
+    const release = () => {
+      slots.free += held
+      held = 0
+    }
+
+    const fetchHeld = async (position: number, until: number): Promise<Piece | undefined> => {
+      slots.free -= 1
+      held += 1
+      const bytes = await fetch(position, until).catch(() => undefined)
+      if (bytes !== undefined) return { kind: 'bytes', bytes }
+      release()
+      return undefined
+    }
+
+    return {
+      digest: content.digest,
+      size: content.size,
+      next: async (position, until = content.size) => {
+        release()
+        const piece = isWorthwhile(position, until, arrived())
+          ? await fetchHeld(position, Math.min(until, position + maxLength))
+          : undefined
+        return piece ?? content.next(position, until)
+      },
+      close: (broken) => {
+        release()
+        content.close(broken)
+      },
+    }
+  }
+
+  return {
+    reader,
+    compare: async (content) => {
+      for (const { position, length, hash } of sent) {
+        const bytes = await readAt(content, position, length).catch(() => undefined)
+        if (bytes !== undefined && hashOf(bytes) !== hash) onMismatch(position)
+      }
+    },
+  }
+}
+
+const readInto = promisify(readFile)
+
+/** Undefined where the content is not, or not whole, in a file any more. */
+async function readAt(
+  content: Content,
+  position: number,
+  length: number,
+): Promise<Buffer | undefined> {
+  const buffer = Buffer.alloc(length)
+  for (let at = 0; at < length; ) {
+    const piece = await content.next(position + at)
+    if (piece.kind !== 'file') return undefined
+    const end = Math.min(length, piece.end - position)
+    const { bytesRead } = await readInto(piece.fd, buffer, at, end - at, position + at)
+    if (bytesRead === 0) return undefined
+    at += bytesRead
+  }
+  return buffer
+}
+
+function hashOf(bytes: Buffer): string {
+  return createHash('sha256').update(bytes).digest('base64')
+}
