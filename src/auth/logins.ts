@@ -38,12 +38,15 @@ export interface Logins {
   reload(htpasswd: string): Promise<void>
 }
 
-type Verified = {
-  readonly username: string
-  /** The user's line that it was verified against. */
-  readonly hash: string | undefined
-  readonly isRight: boolean
+/** What came of a verification. */
+type Outcome = {
+  /** The user's hashes of then; none of one who is not in the file. */
+  readonly hashes: readonly string[]
+  /** That of the password; undefined: it was wrong. */
+  readonly match: string | undefined
 }
+
+type Verified = Outcome & { readonly username: string }
 
 export async function createLogins(htpasswd: string): Promise<Logins> {
   const key = randomBytes(32).toString('base64')
@@ -53,7 +56,8 @@ export async function createLogins(htpasswd: string): Promise<Logins> {
     maxWait,
     purpose: 'logins',
   })
-  let { users, decoy } = await read(htpasswd)
+  let { users, decoys } = await read(htpasswd)
+  const hashesOf = (username: string) => users.get(username) ?? []
 
   // Keyed, so that what is kept in memory says nothing of passwords. Nobody else sees or gives it, so
   // the key may simply stand in front, at a tenth of what an HMAC costs in Node.
@@ -63,20 +67,20 @@ export async function createLogins(htpasswd: string): Promise<Logins> {
    * A user of the file has a lane of their own, so that a flood of other names leaves them their turn.
    * While other names are refused, so is a wrong password: else the answer would tell who has a line.
    */
-  const matches = async ({ username, password }: Basic, hash: string | undefined) => {
+  const matchOf = async ({ username, password }: Basic, hashes: readonly string[]) => {
     const overloaded = queue.isFull(otherNames)
-    const lane = hash === undefined ? otherNames : username
-    const isRight = await queue.run(lane, () => verify(password, hash ?? decoy))
-    if (!isRight && overloaded) throw queue.tooMany()
-    return isRight
+    const lane = hashes.length === 0 ? otherNames : username
+    const tried = [...hashes, ...decoys.slice(hashes.length)]
+    const match = await queue.run(lane, () => firstMatch(password, tried))
+    if (match === undefined && overloaded) throw queue.tooMany()
+    return Buffer.byteLength(password) <= longestPassword ? match : undefined
   }
 
-  /** Against the users of now: where the line has changed meanwhile, the new one counts. */
-  const isRight = async (login: Basic): Promise<boolean> => {
-    const hash = users.get(login.username)
-    const isMatch = await matches(login, hash)
-    if (users.get(login.username) !== hash) return isRight(login)
-    return isMatch && hash !== undefined && Buffer.byteLength(login.password) <= longestPassword
+  /** Against the users of now: where the user's lines have changed meanwhile, the new ones count. */
+  const verifyNow = async (login: Basic): Promise<Outcome> => {
+    const hashes = hashesOf(login.username)
+    const outcome = { hashes, match: await matchOf(login, hashes) }
+    return holds(outcome, hashesOf(login.username)) ? outcome : verifyNow(login)
   }
 
   /** A node that starts pulls with many requests at once: they all wait for one verification. */
@@ -85,38 +89,54 @@ export async function createLogins(htpasswd: string): Promise<Logins> {
     ttl: wrongLife,
     ignoreFetchAbort: true,
     fetchMethod: async (_key, _stale, { options, context }) => {
-      const right = await isRight(context)
-      options.ttl = right ? 0 : wrongLife
-      return { username: context.username, hash: users.get(context.username), isRight: right }
+      const outcome = await verifyNow(context)
+      options.ttl = outcome.match === undefined ? wrongLife : 0
+      return { ...outcome, username: context.username }
     },
   })
 
   return {
     recall: (authorization) => {
       const known = verified.get(keyOf(authorization))
-      return known?.isRight ? known.username : undefined
+      return known?.match === undefined ? undefined : known.username
     },
     verify: async (authorization, login) => {
       const outcome = await verified.fetch(keyOf(authorization), { context: login })
-      return outcome?.isRight ?? false
+      return outcome?.match !== undefined
     },
     reload: async (text) => {
       const fresh = await read(text)
       users = fresh.users
-      decoy = fresh.decoy
+      decoys = fresh.decoys
       // Verifications of lines that did not change hold on, or each reload would start all anew.
-      for (const [login, { username, hash }] of [...verified.entries()])
-        if (users.get(username) !== hash) verified.delete(login)
+      for (const [login, known] of [...verified.entries()])
+        if (!holds(known, hashesOf(known.username))) verified.delete(login)
     },
   }
 }
 
+/** Whether an outcome is what a verification against these hashes would come to. */
+function holds({ hashes, match }: Outcome, current: readonly string[]): boolean {
+  return match === undefined ? hashes.join() === current.join() : current.includes(match)
+}
+
+async function firstMatch(
+  password: string,
+  hashes: readonly string[],
+): Promise<string | undefined> {
+  for (const hash of hashes) if (await verify(password, hash)) return hash
+  return undefined
+}
+
 /**
- * The decoy is what unknown users are verified against, at the file's highest cost, so that they
- * take as long as known ones.
+ * The decoys are what unknown users are verified against, and users with fewer lines than others: as
+ * many as the most lines of a user, at the file's highest cost, so that all take the same time. No
+ * password matches one.
  */
-async function read(htpasswd: string): Promise<{ users: Users; decoy: string }> {
+async function read(htpasswd: string): Promise<{ users: Users; decoys: readonly string[] }> {
   const users = parseHtpasswd(htpasswd)
-  const cost = Math.max(...[...users.values()].map(costOf))
-  return { users, decoy: await bcrypt(randomBytes(16).toString('hex'), { cost }) }
+  const all = [...users.values()]
+  const cost = Math.max(...all.flat().map(costOf))
+  const decoy = await bcrypt(randomBytes(16).toString('hex'), { cost })
+  return { users, decoys: Array(Math.max(...all.map(({ length }) => length))).fill(decoy) }
 }

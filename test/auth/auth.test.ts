@@ -92,6 +92,24 @@ suite('a user who does not exist takes as much work as one who does (A101)', () 
       assert.ok(work > known * 0.5 && work < known * 2, `${work} ms and ${known} ms`)
   })
 
+  test('and as many of them as the most lines of a user', async () => {
+    const twice = await authFor(
+      (await line('two', 'p', 8)) + (await line('two', 'q', 8)) + (await line('one', 'p', 8)),
+    )
+    const workWith = async (name: string) => {
+      const began = process.cpuUsage()
+      for (let at = 0; at < tries; at += 1) await twice.authenticate(header(name, `wrong ${at}`))
+      return process.cpuUsage(began).user / 1000
+    }
+    const [two, one, none] = [
+      await workWith('two'),
+      await workWith('one'),
+      await workWith('nobody'),
+    ]
+    for (const work of [one, none])
+      assert.ok(work > two * 0.6 && work < two * 1.7, `${work} ms and ${two} ms`)
+  })
+
   test('and a password that is too long takes it as well', async () => {
     const known = await workOf('dear')
     const began = process.cpuUsage()

@@ -9,16 +9,21 @@ const hash = (version = '2y', cost = '05') => `$${version}$${cost}$${salted}`
 test('each line is a user and a bcrypt hash, of any of its three versions', () => {
   const users = parseHtpasswd(`a:${hash('2a')}\nb:${hash('2b', '12')}\r\nc:${hash('2y')}\n`)
   assert.deepEqual([...users.keys()], ['a', 'b', 'c'])
-  assert.deepEqual([...users.values()].map(costOf), [5, 12, 5])
+  assert.deepEqual([...users.values()].flat().map(costOf), [5, 12, 5])
 })
 
 test('comments, empty lines and spaces behind a hash are passed over', () => {
   const users = parseHtpasswd(`# users\n\n  \na:${hash()}  \n\n#b:${hash()}\n`)
-  assert.deepEqual([...users], [['a', hash()]])
+  assert.deepEqual([...users], [['a', [hash()]]])
 })
 
-test('of several lines of one user the first counts', () => {
-  assert.equal(parseHtpasswd(`a:${hash('2a')}\na:${hash('2b')}`).get('a'), hash('2a'))
+test('a user may have two lines, of the old and the new password, and no more', () => {
+  const [one, two, three] = ['2a', '2b', '2y'].map((version) => `a:${hash(version)}`)
+  assert.deepEqual(parseHtpasswd(`${one}\n${two}`).get('a'), [hash('2a'), hash('2b')])
+  assert.throws(
+    () => parseHtpasswd(`${one}\n${two}\n${three}`),
+    /line 3 is one too many of its user/,
+  )
 })
 
 test('a hash of another kind is refused, by its line and without telling it (A105)', () => {
@@ -71,7 +76,7 @@ test('a file that is cut off anywhere is refused, or has only users of the whole
     fc.property(fc.nat(whole.length), (length) => {
       try {
         for (const [user, found] of parseHtpasswd(whole.slice(0, length)))
-          assert.equal(found, users.get(user))
+          assert.deepEqual(found, users.get(user))
       } catch (error) {
         assert.match(String(error), /^Error: (htpasswd line \d|the htpasswd file has no users)/)
       }
