@@ -7,7 +7,7 @@ import type { Telemetry } from '../telemetry/telemetry.ts'
 import { explain } from './start-errors.ts'
 
 type MirrorsOptions = {
-  readonly config: Pick<Config, 'mirrors' | 'limits' | 'sendfile'>
+  readonly config: Pick<Config, 'mirrors' | 'hosts' | 'limits' | 'sendfile'>
   readonly registry: Registry
   readonly memory: Reservations
   readonly telemetry: Telemetry
@@ -18,7 +18,7 @@ type MirrorsOptions = {
  * a mirror no password, and skips one that asks for it. So they serve only what anonymous users may pull.
  */
 export async function openMirrors({
-  config: { mirrors, limits, sendfile },
+  config: { mirrors, hosts: names, limits, sendfile },
   registry,
   memory,
   telemetry,
@@ -28,7 +28,14 @@ export async function openMirrors({
   try {
     for (const [at, { listen: address, upstream }] of mirrors.entries()) {
       const mirror = createMirror(registry, upstream)
-      const handler = await createApi({ registry: mirror, auth, memory, telemetry, sendfile })
+      const handler = await createApi({
+        registry: mirror,
+        auth,
+        hosts: [...names, address.host],
+        memory,
+        telemetry,
+        sendfile,
+      })
       const { port } = address
       const options = { hosts: hostsOf(address), port, maxConnections: limits.connections, memory }
       opened.push(await explain(`mirrors[${at}].listen`, () => listen({ ...options, handler })))

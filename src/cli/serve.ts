@@ -93,6 +93,7 @@ export async function serve(
     listenAdmin({ ...binding(config.admin), readiness, telemetry }),
   )
   const handler = await createApi({
+    hosts: config.tls === undefined ? [...config.hosts, config.listen.host] : undefined,
     registry,
     auth,
     telemetry,

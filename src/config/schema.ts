@@ -244,6 +244,16 @@ export const schema = z.strictObject({
   listen: address()
     .prefault('localhost:30026')
     .describe('Where the registry listens; localhost is 127.0.0.1 and ::1'),
+  hosts: z
+    .array(
+      z.string().regex(/^(\*\.)?[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$/, {
+        error: 'expected host names such as registry.example.com or *.example.com, without ports',
+      }),
+    )
+    .prefault([])
+    .describe(
+      'Host names under which users who do not log in are answered: host or *.host. Always answered are addresses, names without a dot, and those below localhost, svc, cluster.local and internal; with tls, any name',
+    ),
   admin: address().prefault('127.0.0.1:9026').describe('Where /metrics, /livez and /readyz are'),
   tls: z
     .strictObject({

@@ -4,21 +4,27 @@ import { RegistryError } from '../oci/errors.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import type { Resolved } from '../registry/registry.ts'
 import type { Metrics } from '../telemetry/telemetry.ts'
+import type { CheckHost } from './own-hosts.ts'
 
 /**
  * Decides who asks and whether they may, before anything is looked up that could tell them of
  * content.
  */
 export interface Guard {
-  /** @throws RegistryError UNAUTHORIZED */
+  /** @throws RegistryError UNAUTHORIZED, and DENIED for a Host that is not ours. */
   identify(request: FastifyRequest): Promise<Identity>
   /** @throws RegistryError UNAUTHORIZED when saying who one is could help, else DENIED. */
   permit(identity: Identity, action: Action, resolved: Pick<Resolved, 'name' | 'anonymous'>): void
 }
 
-type GuardOptions = { readonly auth: Auth; readonly metrics: Metrics }
+type GuardOptions = {
+  readonly auth: Auth
+  /** For those who do not log in; undefined where any name will do. */
+  readonly checkHost: CheckHost | undefined
+  readonly metrics: Metrics
+}
 
-export function createGuard({ auth, metrics }: GuardOptions): Guard {
+export function createGuard({ auth, checkHost, metrics }: GuardOptions): Guard {
   const refuse = (outcome: string, error: RegistryError): RegistryError => {
     metrics.auth.inc({ outcome })
     return error
@@ -36,6 +42,7 @@ export function createGuard({ auth, metrics }: GuardOptions): Guard {
           new RegistryError('UNAUTHORIZED', { message: 'log in with a user name and a password' }),
         )
       }
+      if (identity.kind !== 'user') checkHost?.(request.headers.host)
       metrics.auth.inc({ outcome: identity.kind })
       return identity
     },

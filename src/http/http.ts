@@ -5,6 +5,7 @@ import type { Registry } from '../registry/registry.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import { loadKernel } from './kernel.ts'
 import { type Listeners, listen } from './listeners.ts'
+import { createHostCheck } from './own-hosts.ts'
 import { createProbes, type Readiness } from './probes.ts'
 import { createRoutes } from './routes.ts'
 import { createSend } from './send.ts'
@@ -16,6 +17,11 @@ export type { Readiness } from './probes.ts'
 type ApiOptions = {
   readonly registry: Registry
   readonly auth: Auth
+  /**
+   * Names under which those are answered who do not log in, beside private ones; undefined for any name,
+   * where TLS proves it.
+   */
+  readonly hosts: readonly string[] | undefined
   readonly telemetry: Telemetry
   /** Whether the kernel may send files by itself, where it can. */
   readonly sendfile: boolean
@@ -27,13 +33,15 @@ type ApiOptions = {
 export async function createApi({
   registry,
   auth,
+  hosts,
   telemetry,
   sendfile,
   memory,
 }: ApiOptions): Promise<RequestListener> {
+  const checkHost = hosts && createHostCheck(hosts)
   const send = createSend(sendfile ? loadKernel() : undefined)
   const app = createServer({
-    answer: createRoutes({ registry, auth, send, memory, telemetry }),
+    answer: createRoutes({ registry, auth, checkHost, send, memory, telemetry }),
     telemetry,
   })
   await app.ready()

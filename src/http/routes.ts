@@ -11,6 +11,7 @@ import { createGuard } from './guard.ts'
 import { createGetCatalog, getReferrers, getTags } from './listings.ts'
 import { getManifest } from './manifests.ts'
 import { type Captures, parseTarget, pathMatcher } from './names.ts'
+import type { CheckHost } from './own-hosts.ts'
 import { challenge, sendJson } from './replies.ts'
 import type { Send } from './send.ts'
 
@@ -23,6 +24,7 @@ type Route = {
 type RoutesOptions = {
   readonly registry: Registry
   readonly auth: Auth
+  readonly checkHost: CheckHost | undefined
   readonly send: Send
   readonly memory: Reservations
   readonly telemetry: Telemetry
@@ -32,8 +34,15 @@ type RoutesOptions = {
  * The OCI distribution API: a table that reads like the specification's "Endpoints", with the right
  * that each line takes.
  */
-export function createRoutes({ registry, auth, send, memory, telemetry }: RoutesOptions) {
-  const guard = createGuard({ auth, metrics: telemetry.metrics })
+export function createRoutes({
+  registry,
+  auth,
+  checkHost,
+  send,
+  memory,
+  telemetry,
+}: RoutesOptions) {
+  const guard = createGuard({ auth, checkHost, metrics: telemetry.metrics })
 
   const manifest = { action: 'pull', handle: getManifest } as const
   const tags = { action: 'pull', handle: getTags } as const

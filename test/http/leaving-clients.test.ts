@@ -56,6 +56,7 @@ async function serve(t: TestContext, { sendfile, there }: { sendfile: boolean; t
       registry: registryOf(content),
       auth,
       telemetry,
+      hosts: undefined,
       memory: createMemory(2 ** 29).inFlight,
       sendfile,
     }),

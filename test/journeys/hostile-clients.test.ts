@@ -30,7 +30,9 @@ before(async () => {
 after(() => upstream.close())
 beforeEach(async () => {
   upstream.behave()
-  berth = await startBerth({ config: { upstreams: [{ url: upstream.url }] } })
+  berth = await startBerth({
+    config: { hosts: ['evil.example'], upstreams: [{ url: upstream.url }] },
+  })
 })
 afterEach(async () => {
   const { status } = await get(`${berth.admin}/livez`)
@@ -139,7 +141,9 @@ suite('another name for us (X177)', () => {
   test('changes nothing in what a token is asked for', async () => {
     const registry = await startTokenRegistry(() => 'token')
     await removeBerth(berth)
-    berth = await startBerth({ config: { upstreams: [{ url: registry.url }] } })
+    berth = await startBerth({
+      config: { hosts: ['evil.example'], upstreams: [{ url: registry.url }] },
+    })
     await askRaw(`GET /v2/${name}/tags/list HTTP/1.1`, ...poison)
     const [token] = registry.server.requests.filter(({ path }) => path.startsWith('/token'))
     const { searchParams } = new URL(token?.path ?? '', registry.url)
@@ -306,7 +310,6 @@ suite('more than anybody needs', () => {
     for (const header of [
       `Range: bytes=${zeros}-`,
       `Range: bytes=-${'9'.repeat(20_000)}`,
-      `Range: ${'bytes=0-0,'.repeat(2000)}`,
       `If-None-Match: ${long}`,
       `If-None-Match: ${'"a",'.repeat(5000)}`,
       `If-Range: ${long}`,
@@ -317,12 +320,10 @@ suite('more than anybody needs', () => {
       assert.ok([200, 206].includes(status), `${header.slice(0, 30)}: ${status}`)
       assert.deepEqual(body, image.blobs[0]?.bytes, header.slice(0, 30))
     }
-    const { status } = await askRaw(
-      `GET ${path} HTTP/1.1`,
-      'Host: b',
-      `Range: bytes=${'9'.repeat(20_000)}-`,
-    )
-    assert.equal(status, 416)
+    for (const range of [`bytes=${'9'.repeat(20_000)}-`, `bytes=${'0-0,'.repeat(5000)}0-0`]) {
+      const { status } = await askRaw(`GET ${path} HTTP/1.1`, 'Host: b', `Range: ${range}`)
+      assert.equal(status, 416, range.slice(0, 20))
+    }
     for (const line of berth.logs()) assert.ok(JSON.stringify(line).length < 2000)
   })
 

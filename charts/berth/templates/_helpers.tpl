@@ -281,6 +281,9 @@ are two.
 {{- if include "berth.hasUsers" . -}}
 {{- $_ := set $auth "htpasswd" "/etc/berth/auth/htpasswd" -}}
 {{- end -}}
+{{- if .Values.ingress.enabled -}}
+{{- $_ := set $config "hosts" (append (default list $config.hosts) .Values.ingress.host | uniq) -}}
+{{- end -}}
 {{- $storage := default dict $config.storage -}}
 {{- $_ := set $storage "directory" "/var/lib/berth" -}}
 {{- $_ := set $storage "cache" (merge (dict "maxSize" (include "berth.cacheLimit" .)) (default dict $storage.cache)) -}}

@@ -1,0 +1,90 @@
+import assert from 'node:assert/strict'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, afterEach, before, test } from 'node:test'
+import { hashPassword } from '../../src/auth/auth.ts'
+import { type Berth, removeBerth, startBerth } from '../support/berth.ts'
+import { basicOf } from '../support/canaries.ts'
+import { makeImage } from '../support/images.ts'
+import { connectRaw, type RawReply } from '../support/raw.ts'
+import { type ScriptedUpstream, startScriptedUpstream } from '../support/scripted-upstream.ts'
+
+const path = '/v2/p/r/manifests/v1'
+let directory: string
+let upstream: ScriptedUpstream
+let berth: Berth
+
+before(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'berth-rebinding-'))
+  upstream = await startScriptedUpstream()
+  upstream.put('p/r', 'v1', makeImage())
+})
+after(async () => {
+  await upstream.close()
+  await rm(directory, { recursive: true, force: true })
+})
+afterEach(() => removeBerth(berth))
+
+async function start(config: Readonly<Record<string, unknown>> = {}): Promise<void> {
+  berth = await startBerth({ config: { upstreams: [{ url: upstream.url }], ...config } })
+}
+
+async function ask(host: string, ...headers: readonly string[]): Promise<RawReply> {
+  const client = await connectRaw(berth.url)
+  client.ask(`GET ${path} HTTP/1.1`, `Host: ${host}`, ...headers)
+  const reply = await client.reply()
+  client.socket.destroy()
+  return reply
+}
+
+test('a page that rebinds its name to our address reads nothing without a login (point 29)', async () => {
+  await start({ hosts: ['registry.example.com', '*.corp.example'] })
+  for (const host of [
+    'evil.example',
+    'evil.example:30026',
+    'localhost.evil.example',
+    '127.0.0.1.evil.example',
+    'svc.evil.example',
+    'corp.example',
+    'a.b.corp.example',
+    'other.example.com',
+    'user@localhost',
+    '',
+  ]) {
+    const { status, body } = await ask(host)
+    assert.equal(status, 421, host)
+    assert.match(body.toString(), /DENIED.*hosts/, host)
+  }
+})
+
+test('addresses, private names and configured ones are answered (point 29)', async () => {
+  await start({ hosts: ['registry.example.com', '*.corp.example'] })
+  for (const host of [
+    'localhost:30026',
+    'LOCALHOST',
+    '127.0.0.1:30026',
+    '[::1]:30026',
+    '10.1.2.3:5000',
+    'berth',
+    'berth.registry.svc',
+    'berth.registry.svc.cluster.local.:30026',
+    'host.docker.internal:30026',
+    'Registry.Example.com',
+    'a.corp.example',
+  ])
+    assert.equal((await ask(host)).status, 200, host)
+})
+
+test('whoever logs in may use any name, whoever does not may not (point 29)', async () => {
+  const htpasswd = join(directory, 'htpasswd')
+  await writeFile(htpasswd, `alice:${await hashPassword('p', 4)}\n`)
+  await start({
+    auth: { htpasswd, anonymous: 'pull' },
+    upstreams: [{ url: upstream.url, anonymous: 'pull' }],
+  })
+  const login = `Authorization: Basic ${basicOf('alice', 'p')}`
+  assert.equal((await ask('registry.example.com', login)).status, 200)
+  assert.equal((await ask('registry.example.com')).status, 421)
+  assert.equal((await ask('localhost')).status, 200)
+})
