@@ -88,7 +88,11 @@ export async function serve(
 
   const followed: Record<string, Followed> = {}
   let stopping = false
-  const readiness = () => readinessOf({ stopping, cache, upstreams, followed })
+  const open: Listeners[] = []
+  const readiness = () => {
+    const isListening = open.length > 0 && open.every((listeners) => listeners.isListening())
+    return readinessOf({ stopping, isListening, cache, upstreams, followed })
+  }
   const admin = await explain('admin', async () =>
     listenAdmin({ ...binding(config.admin), readiness, telemetry }),
   )
@@ -118,6 +122,7 @@ export async function serve(
       throw error
     },
   )
+  open.push(api, ...mirrors)
   Object.assign(
     followed,
     follow({ auth, api, htpasswdFiles, htpasswd, tlsFiles, keyPair, telemetry }),
@@ -130,7 +135,6 @@ export async function serve(
     telemetry,
     stop: async (now) => {
       stopping = true
-      const open = [api, ...mirrors]
       for (const listeners of open) listeners.drain()
       await sleep(now ? 0 : shutdown.delay)
       await Promise.all(open.map((listeners) => listeners.close(shutdown.deadline)))
@@ -199,6 +203,8 @@ function follow({
 
 type ReadinessOptions = {
   readonly stopping: boolean
+  /** Whether the registry's own port is open: the admin address answers before it is. */
+  readonly isListening: boolean
   readonly cache: BlobCache
   readonly upstreams: readonly UpstreamOptions[]
   readonly followed: Readonly<Record<string, Followed>>
@@ -208,15 +214,16 @@ type ReadinessOptions = {
  * Ready as long as it accepts requests: with an upstream or the disk gone the cache, or the
  * upstream, still serves.
  */
-function readinessOf({ stopping, cache, upstreams, followed }: ReadinessOptions): Readiness {
+function readinessOf(options: ReadinessOptions): Readiness {
+  const { stopping, isListening, cache, upstreams, followed } = options
   const files = Object.entries(followed).map(([name, { isFresh }]) => [
     name,
     isFresh() ? 'ok' : 'the file cannot be used; what it said before is in force',
   ])
   return {
-    ready: !stopping,
+    ready: isListening && !stopping,
     parts: {
-      server: stopping ? 'shutting down' : 'ok',
+      server: stopping ? 'shutting down' : isListening ? 'ok' : 'the registry does not listen',
       cache: cache.trouble() ?? 'ok',
       ...Object.fromEntries(files),
       ...Object.fromEntries(

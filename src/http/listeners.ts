@@ -22,6 +22,8 @@ export interface Listeners {
   readonly addresses: readonly AddressInfo[]
   /** The key pair for connections from now on. */
   setKeyPair(pair: TlsKeyPair): void
+  /** Whether it accepts connections: not before all addresses are open, nor once it is closed. */
+  isListening(): boolean
   /** Answers from now on end their connection, so that clients look for another replica. */
   drain(): void
   /**
@@ -147,6 +149,7 @@ export async function listen(options: ListenersOptions): Promise<Listeners> {
       for (const server of servers)
         if ('setSecureContext' in server) server.setSecureContext(contextOf(pair))
     },
+    isListening: () => servers.some(({ listening }) => listening),
     drain: () => {
       draining = true
       connections.closeIdle()

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { after, before, beforeEach, suite, type TestContext, test } from 'node:test'
 import { promisify } from 'node:util'
 import { hashPassword } from '../../src/auth/auth.ts'
-import { eventually } from '../support/berth.ts'
+import { eventually, removeBerth, startBerth } from '../support/berth.ts'
 import { ownAddress } from '../support/child.ts'
 import { get } from '../support/client.ts'
 import { type Command, runCommand, startCommand } from '../support/command.ts'
@@ -123,6 +123,17 @@ suite('what cannot start says why in one sentence, and ends with 1', { concurren
       assert.match(stderr, complaint)
     }
   })
+})
+
+test('it is not ready while its own port does not listen, whatever the admin address says', async (t) => {
+  const berth = await startBerth({ config: {} })
+  t.after(() => removeBerth(berth))
+  assert.equal((await get(`${berth.admin}/readyz`)).status, 200)
+  await berth.service.api.close(0)
+  const { status, body } = await get(`${berth.admin}/readyz`)
+  assert.equal(status, 503)
+  assert.match(body.toString(), /"server":"the registry does not listen"/)
+  assert.equal((await get(`${berth.admin}/livez`)).status, 200)
 })
 
 test('what --print-config prints is a file that starts', async (t) => {
