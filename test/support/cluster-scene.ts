@@ -1,12 +1,14 @@
+import { dirname } from 'node:path'
 import { stringify } from 'yaml'
 import { type ArtifactRegistry, startArtifactRegistry } from './artifact-registry.ts'
-import { berthImage, buildBerthImage } from './berth-image.ts'
+import { berthImage, buildBerthImage, imageCommand } from './berth-image.ts'
 import { type Cluster, startCluster } from './cluster.ts'
-import type { ProxyMode } from './cluster-node.ts'
+import { type ProxyMode, pauseImage } from './cluster-node.ts'
 import { runCommand } from './command.ts'
 import { htpasswdLine, type Login } from './docker-registry.ts'
 import { type GivenCluster, useCluster } from './given-cluster.ts'
 import type { Kubernetes, Place } from './kubernetes.ts'
+import { run, tool } from './programs.ts'
 import { idle } from './runnable-image.ts'
 import { startTokenExchange, type TokenExchange } from './token-exchange.ts'
 import { until } from './until.ts'
@@ -53,10 +55,19 @@ export async function setClusterScene(mode: ProxyMode): Promise<ClusterScene<Clu
   const cluster = await startCluster(mode)
   const image = { ...berthImage, pullPolicy: 'Never' }
   return setScene(cluster, image, async () => {
-    await cluster.importImage(archive)
+    await loadNodes(cluster, archive)
     for (const namespace of Object.values(namespaces))
       await cluster.kubectl(['create', 'namespace', namespace])
   })
+}
+
+/** By `npm run image`, as whoever has no registry does it. */
+async function loadNodes({ kubeconfig }: Cluster, archive: string): Promise<void> {
+  const name = `${berthImage.repository}:${berthImage.tag}`
+  const load = ['--from', archive, '--name', name, '--load', 'nodes', '--helper-image', pauseImage]
+  const PATH = `${dirname(tool('kubectl'))}:/usr/sbin:/usr/bin:/sbin:/bin`
+  const environment = { KUBECONFIG: kubeconfig, HOME: dirname(kubeconfig), PATH }
+  await run([...imageCommand, ...load], { environment })
 }
 
 /** In a cluster that runs already, whose users get back what is theirs. */

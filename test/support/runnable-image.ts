@@ -29,12 +29,13 @@ export async function makeRunnableImage(size = 2_000_000): Promise<Image> {
   }
 }
 
-/** Writes an archive of what holds a pod's name spaces. Its path. */
+/** Writes an archive of what holds a pod's name spaces, and of a shell to look at nodes with. Its path. */
 export async function buildPauseImage(directory: string, name: string): Promise<string> {
   const context = await mkdtemp(join(directory, 'pause-'))
   await copyFile(busybox, join(context, 'busybox'))
   const command = JSON.stringify(idle)
-  const lines = ['FROM scratch', 'COPY busybox /bin/busybox', `ENTRYPOINT ${command}`]
+  const programs = ['busybox', 'sh', 'sleep', 'chroot'].map((each) => `COPY busybox /bin/${each}`)
+  const lines = ['FROM scratch', ...programs, `ENTRYPOINT ${command}`]
   await writeFile(join(context, 'Dockerfile'), `${lines.join('\n')}\n`)
   const archive = join(context, 'image.tar')
   const buildah = [
