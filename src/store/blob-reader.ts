@@ -1,22 +1,17 @@
-import { fstatSync } from 'node:fs'
 import type { FileHandle } from 'node:fs/promises'
 import { LRUCache } from 'lru-cache'
-import { bounded } from '../oci/bounded.ts'
 import type { Content } from '../oci/content.ts'
 import { algorithmOf, type Digest, digestOf } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
 import { createCheckedContent } from './checked-content.ts'
 import { readChecksums } from './checksum-file.ts'
-import { nothingIfBroken, openRegular } from './files.ts'
-import { blobPath } from './paths.ts'
+import { nothingIfBroken } from './files.ts'
 import { createSharedContent, heldBack, type SharedContent } from './shared-content.ts'
-import { hasName, isUnchanged, type Stamp, stampOf } from './stamp.ts'
+import { createSoundness } from './soundness.ts'
+import { hasName, isUnchanged, type Stamp } from './stamp.ts'
 import type { BlobSource } from './store.ts'
 import { createVerify } from './verification.ts'
 
-/** Blobs whose stamps are remembered; one that was forgotten is verified once more. */
-const mostStamps = 200_000
-const mostCondemned = 10_000
 const mostDoubted = 10_000
 
 const wrongBytes = 'its bytes have another digest'
@@ -76,45 +71,21 @@ type Opened = {
  */
 export function createBlobReader(options: BlobReaderOptions): BlobReader {
   const { root, trustsSizes, onRot, onUse, pin } = options
-  const stamps = new LRUCache<Digest, Stamp>({ ...bounded(mostStamps) })
   const inUse = new Map<Digest, Opened>()
-  const rotten = new Map<Digest, Promise<void>>()
-  const condemned = new LRUCache<Digest, Stamp>({ max: mostCondemned })
   const hash = createVerify()
   const doubted = new LRUCache<Digest, true>({ max: mostDoubted })
 
+  const sound = createSoundness({
+    root,
+    onCorrupt: (digest, reason) => {
+      inUse.delete(digest)
+      return onRot(digest, reason)
+    },
+  })
+
   const doubt = (digest: Digest): void => {
-    stamps.delete(digest)
+    sound.forget(digest)
     doubted.set(digest, true)
-  }
-
-  /** Told once, however many come upon it at the same time. */
-  const rot = async (digest: Digest, reason: string, file?: FileHandle): Promise<undefined> => {
-    // It was removed or replaced while it was looked at: what is there now is another file.
-    if (file !== undefined && !hasName(file.fd)) return undefined
-    if (file !== undefined) condemned.set(digest, stampOf(fstatSync(file.fd, { bigint: true })))
-    stamps.delete(digest)
-    inUse.delete(digest)
-    const telling = rotten.get(digest) ?? onRot(digest, reason)
-    rotten.set(digest, telling)
-    await telling.finally(() => rotten.delete(digest))
-    return undefined
-  }
-
-  /** Found to be rotten, and left: on a disk that became read-only, or that is not ours to tidy. */
-  const isCondemned = (digest: Digest, file: FileHandle): boolean => {
-    const stamp = condemned.get(digest)
-    return stamp !== undefined && isUnchanged(file.fd, stamp)
-  }
-
-  const trust = (digest: Digest, file: FileHandle, stamp: Stamp): void => {
-    if (hasName(file.fd)) stamps.set(digest, stamp)
-  }
-
-  /** The stamp with which this very file was found right, if it has it still. */
-  const trusted = (digest: Digest, file: FileHandle): Stamp | undefined => {
-    const stamp = stamps.get(digest)
-    return stamp !== undefined && isUnchanged(file.fd, stamp) ? stamp : undefined
   }
 
   /** What has been removed meanwhile must not be counted as there again. */
@@ -156,12 +127,12 @@ export function createBlobReader(options: BlobReaderOptions): BlobReader {
       const stamp = await hash(digest, file, content.advance)
       if (stamp !== undefined) {
         opened.stamp = stamp
-        trust(digest, file, stamp)
+        sound.trust(digest, stamp, file)
         content.finish(size)
         return true
       }
       // Who is told to ask again must not meet the same file.
-      await rot(digest, wrongBytes, file)
+      await sound.report(digest, wrongBytes, file)
       content.fail(corrupt(digest))
     } catch (error) {
       content.fail(error)
@@ -169,22 +140,14 @@ export function createBlobReader(options: BlobReaderOptions): BlobReader {
     return false
   }
 
-  /** A regular file that is not known to be corrupt. */
-  const openSound = async (digest: Digest): Promise<FileHandle | undefined> => {
-    await rotten.get(digest)
-    const file = await openRegular(blobPath(root, digest))
-    if (file === 'missing') return undefined
-    if (file === 'strange') return rot(digest, 'it is no regular file')
-    if (!isCondemned(digest, file)) return file
-    await file.close()
-    return undefined
-  }
-
   /** The shared file of those who read the blob now, or one newly opened, held for the caller. */
   const openShared = async (digest: Digest): Promise<Opened | undefined> => {
     const shared = () => {
       const opened = inUse.get(digest)
-      if (opened === undefined || (opened.settled === undefined && !trusted(digest, opened.file)))
+      if (
+        opened === undefined ||
+        (opened.settled === undefined && !sound.trusted(digest, opened.file))
+      )
         return undefined
       use(digest, opened.file, opened.size)
       opened.content.hold()
@@ -192,7 +155,7 @@ export function createBlobReader(options: BlobReaderOptions): BlobReader {
     }
     const before = shared()
     if (before !== undefined) return before
-    const file = await openSound(digest)
+    const file = await sound.open(digest)
     if (file === undefined) return undefined
     const { size } = await file.stat()
     const meanwhile = shared()
@@ -201,7 +164,7 @@ export function createBlobReader(options: BlobReaderOptions): BlobReader {
       return meanwhile
     }
     const opened = share(digest, file, size)
-    const stamp = trusted(digest, file)
+    const stamp = sound.trusted(digest, file)
     if (stamp !== undefined) {
       opened.stamp = stamp
       opened.content.finish(size)
@@ -218,7 +181,7 @@ export function createBlobReader(options: BlobReaderOptions): BlobReader {
 
   /** Undefined where checksums do not help: the blob is verified already, or has none. */
   const openChecked = async (digest: Digest): Promise<Content | undefined> => {
-    const file = await openSound(digest)
+    const file = await sound.open(digest)
     if (file === undefined) return undefined
     const content = await checked(digest, file)
     if (content === undefined) await file.close()
@@ -227,16 +190,16 @@ export function createBlobReader(options: BlobReaderOptions): BlobReader {
 
   const checked = async (digest: Digest, file: FileHandle): Promise<Content | undefined> => {
     const { size } = await file.stat()
-    const checksums = trusted(digest, file) ? undefined : await readChecksums(root, digest)
+    const checksums = sound.trusted(digest, file) ? undefined : await readChecksums(root, digest)
     if (checksums === undefined) return undefined
-    if (checksums.size !== size) return rot(digest, wrongSize, file)
+    if (checksums.size !== size) return sound.report(digest, wrongSize, file)
     use(digest, file, size)
     return createCheckedContent({
       digest,
       file,
       checksums,
       onCorrupt: async () => {
-        await rot(digest, wrongBlock, file)
+        await sound.report(digest, wrongBlock, file)
         return corrupt(digest)
       },
       onClosed: pin(digest),
@@ -245,14 +208,14 @@ export function createBlobReader(options: BlobReaderOptions): BlobReader {
 
   /** The size that is known without reading the blob; `unknown` where that takes a verification. */
   const knownSize = async (digest: Digest): Promise<number | 'unknown' | undefined> => {
-    const file = await openSound(digest)
+    const file = await sound.open(digest)
     if (file === undefined) return undefined
     try {
       const { size } = await file.stat()
-      if (trustsSizes || trusted(digest, file)) return size
+      if (trustsSizes || sound.trusted(digest, file)) return size
       const checksums = await readChecksums(root, digest)
       if (checksums === undefined) return 'unknown'
-      return checksums.size === size ? size : await rot(digest, wrongSize, file)
+      return checksums.size === size ? size : await sound.report(digest, wrongSize, file)
     } finally {
       await file.close()
     }
@@ -284,14 +247,14 @@ export function createBlobReader(options: BlobReaderOptions): BlobReader {
     },
 
     read: async (digest, limit) => {
-      const file = await openSound(digest)
+      const file = await sound.open(digest)
       if (file === undefined) return undefined
       try {
         const { size } = await file.stat()
         if (size > limit) return undefined
         const bytes = await file.readFile().catch(nothingIfBroken)
         if (bytes === undefined || digestOf(bytes, algorithmOf(digest)) !== digest)
-          return await rot(digest, wrongBytes, file)
+          return await sound.report(digest, wrongBytes, file)
         use(digest, file, size)
         return bytes
       } finally {
@@ -299,17 +262,17 @@ export function createBlobReader(options: BlobReaderOptions): BlobReader {
       }
     },
 
-    trust: (digest, stamp) => void stamps.set(digest, stamp),
+    trust: sound.trust,
     doubt,
 
     verify: async (digest, pace) => {
-      const file = await openSound(digest)
+      const file = await sound.open(digest)
       if (file === undefined) return
       const unpin = pin(digest)
       try {
         const stamp = await hash(digest, file, pace)
-        if (stamp === undefined) await rot(digest, wrongBytes, file)
-        else trust(digest, file, stamp)
+        if (stamp === undefined) await sound.report(digest, wrongBytes, file)
+        else sound.trust(digest, stamp, file)
       } finally {
         await file.close()
         unpin()

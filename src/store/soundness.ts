@@ -1,0 +1,75 @@
+import { fstatSync } from 'node:fs'
+import type { FileHandle } from 'node:fs/promises'
+import { LRUCache } from 'lru-cache'
+import { bounded } from '../oci/bounded.ts'
+import type { Digest } from '../oci/digest.ts'
+import { openRegular } from './files.ts'
+import { blobPath } from './paths.ts'
+import { hasName, isUnchanged, type Stamp, stampOf } from './stamp.ts'
+
+/** Blobs whose stamps are remembered; one that was forgotten is verified once more. */
+const maxTrusted = 200_000
+const maxCondemned = 10_000
+
+/** Which blobs' files were found right since the start, and which were found corrupt. */
+export interface Soundness {
+  /** Opens a regular file that is not known to be corrupt. */
+  open(digest: Digest): Promise<FileHandle | undefined>
+  /** The file with this stamp was found right; `file`: unless it has been removed meanwhile. */
+  trust(digest: Digest, stamp: Stamp, file?: FileHandle): void
+  /** The stamp with which this very file was found right, if it has it still. */
+  trusted(digest: Digest, file: FileHandle): Stamp | undefined
+  forget(digest: Digest): void
+  /** Reports a file as corrupt, once, however many come upon it at the same time. */
+  report(digest: Digest, reason: string, file?: FileHandle): Promise<undefined>
+}
+
+type SoundnessOptions = {
+  readonly root: string
+  /** What becomes of a corrupt file is its owner's decision. */
+  readonly onCorrupt: (digest: Digest, reason: string) => Promise<void>
+}
+
+export function createSoundness({ root, onCorrupt }: SoundnessOptions): Soundness {
+  const stamps = new LRUCache<Digest, Stamp>({ ...bounded(maxTrusted) })
+  /** Those left where they are: on a disk that became read-only, or that is not ours to tidy. */
+  const condemned = new LRUCache<Digest, Stamp>({ max: maxCondemned })
+  const reports = new Map<Digest, Promise<void>>()
+
+  const isCondemned = (digest: Digest, file: FileHandle): boolean => {
+    const stamp = condemned.get(digest)
+    return stamp !== undefined && isUnchanged(file.fd, stamp)
+  }
+
+  const report: Soundness['report'] = async (digest, reason, file) => {
+    // It was removed or replaced while it was looked at: what is there now is another file.
+    if (file !== undefined && !hasName(file.fd)) return undefined
+    if (file !== undefined) condemned.set(digest, stampOf(fstatSync(file.fd, { bigint: true })))
+    stamps.delete(digest)
+    const running = reports.get(digest) ?? onCorrupt(digest, reason)
+    reports.set(digest, running)
+    await running.finally(() => reports.delete(digest))
+    return undefined
+  }
+
+  return {
+    open: async (digest) => {
+      await reports.get(digest)
+      const file = await openRegular(blobPath(root, digest))
+      if (file === 'missing') return undefined
+      if (file === 'strange') return report(digest, 'it is no regular file')
+      if (!isCondemned(digest, file)) return file
+      await file.close()
+      return undefined
+    },
+    trust: (digest, stamp, file) => {
+      if (file === undefined || hasName(file.fd)) stamps.set(digest, stamp)
+    },
+    trusted: (digest, file) => {
+      const stamp = stamps.get(digest)
+      return stamp !== undefined && isUnchanged(file.fd, stamp) ? stamp : undefined
+    },
+    forget: (digest) => void stamps.delete(digest),
+    report,
+  }
+}
