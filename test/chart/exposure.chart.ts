@@ -57,6 +57,7 @@ suite('who listens where', { concurrency: 2 }, () => {
     assert.deepEqual(nodePorts(manifests), [30026])
     const [agent] = podOf(find(manifests, 'DaemonSet', 'berth-trust')).containers
     assert.ok(agent.args.includes('--server=http://$(NODE_IP):30026'), agent.args)
+    assert.ok(agent.args.includes('--node-ip=$(NODE_IP)'), 'so that it waits 200 ms for it')
     assert.ok(agent.args.includes('--mirror=us-central1-docker.pkg.dev'), agent.args)
     assert.ok(agent.args.includes('--registry=localhost:30026'), agent.args)
     assert.deepEqual(agent.env[0], {
