@@ -2,23 +2,41 @@ import { algorithmOf, digestOf, isDigest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
 import { longestManifest } from '../oci/manifest.ts'
 import { formatReference, type Reference } from '../oci/reference.ts'
+import { UnconfirmedAnswer } from './faults.ts'
+import type { LastRefusal } from './last-refusal.ts'
 import { readBody } from './read-body.ts'
+import { readReason } from './refusal.ts'
+import { isFromRegistry } from './registry-answer.ts'
 import type { RemoteBlob, RemoteManifest } from './remote.ts'
 import { type Answer, lengthIn } from './transport.ts'
 
-/** False for a true miss. An answer that is neither is dropped, and thrown. */
-export function isFound(answer: Answer, origin: string): boolean {
-  if (answer.status === 200 || answer.status === 206) return true
+/** Who was asked, about what, and who has to know of an answer that is not the registry's. */
+type Asked = {
+  readonly origin: string
+  readonly repository: string
+  readonly lastRefusal: LastRefusal
+}
+
+/**
+ * False for a true miss: a 404 that the registry itself wrote. An answer that is neither is dropped,
+ * and thrown.
+ */
+export async function isFound(answer: Answer, asked: Asked): Promise<boolean> {
+  const { origin, repository, lastRefusal } = asked
+  const { status } = answer
+  if (status === 200 || status === 206) return true
+  if (status === 404) {
+    if (isFromRegistry(answer, await readReason(answer))) return false
+    const error = new UnconfirmedAnswer(origin, status)
+    lastRefusal.refused(repository, error.message)
+    throw error
+  }
   answer.drop()
-  if (answer.status === 404) return false
-  if (answer.status === 400)
+  if (status === 400)
     throw new RegistryError('NAME_INVALID', {
       message: `${origin} refuses the name as invalid (400)`,
     })
-  throw new RegistryError('UNAVAILABLE', {
-    message: `${origin} answered ${answer.status}`,
-    status: 502,
-  })
+  throw new RegistryError('UNAVAILABLE', { message: `${origin} answered ${status}`, status: 502 })
 }
 
 /** Computes the digest; an upstream that announces or is asked for another one is broken. */

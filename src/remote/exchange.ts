@@ -3,7 +3,7 @@ import type { Credentials } from '../credentials/credentials.ts'
 import { isRegistryError } from '../oci/errors.ts'
 import type { Admission, Entry } from './admission.ts'
 import type { Failures } from './failures.ts'
-import { isConnectFailure, UpstreamFailure } from './faults.ts'
+import { isConnectFailure, UnconfirmedAnswer, UpstreamFailure } from './faults.ts'
 import type { LastRefusal } from './last-refusal.ts'
 import { asUnavailable, pauseBeforeRetry } from './retry.ts'
 import type { Outgoing, Sending } from './sending.ts'
@@ -59,6 +59,7 @@ export function createExchange(options: ExchangeOptions): Exchange {
     // What our own source of credentials was refused is reported by it, for as long as that is so.
     if (isRegistryError(error, 'DENIED') && error.message !== credentials.trouble())
       lastRefusal.refused(repository, error.message)
+    if (error instanceof UnconfirmedAnswer) lastRefusal.refused(repository, error.message)
   }
 
   const askOnce = async (question: Question, limits: Limits): Promise<Answer> => {

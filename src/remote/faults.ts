@@ -47,6 +47,21 @@ export class Throttled extends RegistryError {
   }
 }
 
+/**
+ * A 401, 403 or 404 that no registry wrote, and that therefore says nothing of what the registry has
+ * or allows.
+ */
+export class UnconfirmedAnswer extends RegistryError {
+  constructor(origin: string, status: number) {
+    super('UNAVAILABLE', {
+      message: `${origin} answered ${status}, but not as a registry does`,
+      advice:
+        "check the upstream's url, and what answers there: an ingress without a backend, a proxy, or a login page",
+      status: 502,
+    })
+  }
+}
+
 /** Whether there was no connection, for a reason that is not ours: the host is down. */
 export function isConnectFailure(error: unknown): error is UpstreamFailure {
   if (!(error instanceof UpstreamFailure)) return false

@@ -1,15 +1,13 @@
 import type { z } from 'zod'
 import { RegistryError } from '../oci/errors.ts'
-import type { Exchange } from './exchange.ts'
+import type { RequestContext } from './request-context.ts'
 
 /** Where lists of one repository are, and who answers for them. */
-export type ListContext = {
-  readonly exchange: Exchange
+export type ListContext = Pick<RequestContext, 'exchange' | 'origin' | 'lastRefusal'> & {
   /** `/v2/NAME` on the upstream. */
   readonly path: string
   /** As the upstream names it. */
   readonly repository: string
-  readonly origin: string
 }
 
 /** Parses one page. Another document than a list is a fault of the upstream's. */

@@ -1,8 +1,9 @@
 import { z } from 'zod'
 import type { Credentials } from '../credentials/credentials.ts'
 import { RegistryError } from '../oci/errors.ts'
-import { Throttled, UpstreamFailure } from './faults.ts'
+import { Throttled, UnconfirmedAnswer, UpstreamFailure } from './faults.ts'
 import { readBody } from './read-body.ts'
+import { isFromRegistry } from './registry-answer.ts'
 import { parseRetryAfter } from './throttle.ts'
 import type { Answer } from './transport.ts'
 
@@ -38,27 +39,33 @@ type Refused = {
 export async function refusalOf(answer: Answer, refused: Refused): Promise<RegistryError> {
   const { origin, from, repository, credentials } = refused
   const isOwn = from === origin
-  const said = await reasonOf(answer, refused)
+  const body = isOwn ? await readReason(answer) : undefined
+  const said = reasonOf(answer, body, refused)
   const asked = parseRetryAfter(answer.header('retry-after'))
   const retryAfter = asked && Math.min(asked, longestRetryAfter)
   const wait = retryAfter === undefined ? {} : { retryAfter }
   if (answer.status >= 500 || (answer.status === 429 && !isOwn))
     return new UpstreamFailure('failing', said, wait)
   if (answer.status === 429) return new Throttled(said, retryAfter)
-  if (!isOwn) return new UpstreamFailure('redirected', said, {})
+  if (body === undefined) return new UpstreamFailure('redirected', said, {})
+  if (!isFromRegistry(answer, body)) return new UnconfirmedAnswer(origin, answer.status)
   return new RegistryError('DENIED', {
     message: `${repository || 'access'} refused to ${credentials.identity()}: ${said}`,
     advice: credentials.remedy(repository),
   })
 }
 
-/** An object store's words are not told: they may repeat the URL, whose query is a key. */
-async function reasonOf(answer: Answer, { origin, from, scrub }: Refused): Promise<string> {
-  if (from !== origin) {
+/**
+ * `body` is undefined for an object store's answer: its words are not told, as they may repeat the
+ * URL, whose query is a key.
+ */
+function reasonOf(answer: Answer, body: Buffer | undefined, refused: Refused): string {
+  const { origin, from, scrub } = refused
+  if (body === undefined) {
     answer.drop()
     return `${origin} redirects to ${from}, which answered ${answer.status}`
   }
-  const reason = scrub(reasonIn(await readReason(answer)))
+  const reason = scrub(reasonIn(body))
   return `${origin} answered ${answer.status}${reason && `: ${reason}`}`
 }
 

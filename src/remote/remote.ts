@@ -1,38 +1,24 @@
 import type { Credentials, ForwardProxy } from '../credentials/credentials.ts'
 import type { CacheMemory } from '../memory/memory.ts'
-import { type Digest, isDigest } from '../oci/digest.ts'
-import { isRegistryError } from '../oci/errors.ts'
-import { mediaTypes } from '../oci/manifest.ts'
+import type { Digest } from '../oci/digest.ts'
 import type { PageRequest } from '../oci/page.ts'
-import {
-  formatReference,
-  type Reference,
-  type RepositoryName,
-  referrersTag,
-  type Tag,
-} from '../oci/reference.ts'
+import { type Reference, type RepositoryName, referrersTag, type Tag } from '../oci/reference.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import { createAdmission } from './admission.ts'
-import {
-  isFound,
-  lengthOf,
-  remoteBlob,
-  remoteRange,
-  verifiedManifest,
-  wrongDigest,
-} from './answers.ts'
+import { isFound } from './answers.ts'
 import { createAuthorization } from './authorization.ts'
+import { createBlobRequests } from './blob-requests.ts'
 import type { Body } from './body.ts'
 import { createExchange } from './exchange.ts'
 import { createFailures } from './failures.ts'
-import { UpstreamFailure } from './faults.ts'
 import { type Greeting, greet } from './greeting.ts'
-import { createHeadSupport } from './head-support.ts'
 import { createHosts, withBreakers } from './hosts.ts'
 import { createLastRefusal } from './last-refusal.ts'
+import { createManifestRequests } from './manifest-requests.ts'
 import { type Observed, observed } from './observed.ts'
 import { createOrigins } from './origins.ts'
 import { fetchReferrers, readReferrers } from './referrers-list.ts'
+import { type RequestContext, repositoryNames } from './request-context.ts'
 import { createSending } from './sending.ts'
 import type { Claim } from './slots.ts'
 import { createTagsList } from './tags-list.ts'
@@ -79,7 +65,7 @@ export type RemoteReferrers = {
   readonly size: number
 }
 
-type BlobOptions = {
+export type BlobOptions = {
   readonly signal?: AbortSignal
   /** See {@link Claim}. */
   readonly giveWay?: () => boolean
@@ -153,16 +139,6 @@ export type RemoteOptions = {
   readonly observe?: ((seen: Observed) => void) | undefined
 }
 
-/**
- * Every type that is known, so that what is cached does not depend on who asked first; then
- * whatever there is.
- */
-const manifestTypes = [...Object.values(mediaTypes), '*/*;q=0.5'].join(', ')
-
-/** A fill has a deadline of its own, which it tells by its signal. In milliseconds. */
-const maxFillWait = 24 * 3_600_000
-const hubHost = 'registry-1.docker.io'
-
 export function createRemote(options: RemoteOptions): Remote {
   const { upstream, credentials, telemetry } = options
   const base = new URL(options.url)
@@ -211,70 +187,18 @@ export function createRemote(options: RemoteOptions): Remote {
     lastRefusal,
   })
 
-  /** Docker Hub's official images live below `library/`, which its users never write. */
-  const repositoryOf = (name: RepositoryName) =>
-    base.host === hubHost && !name.includes('/') ? `library/${name}` : name
-  const pathOf = (name: RepositoryName) => `/v2/${repositoryOf(name)}`
-
-  const manifest = async (name: RepositoryName, reference: Reference) => {
-    const path = `${pathOf(name)}/manifests/${formatReference(reference)}`
-    const answer = await exchange.ask({
-      method: 'GET',
-      kind: 'manifest',
-      path,
-      repository: repositoryOf(name),
-      headers: { accept: manifestTypes },
-    })
-    if (!isFound(answer, base.origin)) return undefined
-    return verifiedManifest(answer, reference, base.origin)
+  const context: RequestContext = {
+    exchange,
+    origin: base.origin,
+    lastRefusal,
+    ...repositoryNames(base.host),
   }
-
-  const getBlob = async (
-    name: RepositoryName,
-    digest: Digest,
-    from: number,
-    options: BlobOptions & { readonly kind: 'blob' | 'stat'; readonly maxWait?: number },
-  ) => {
-    const answer = await exchange.ask({
-      ...options,
-      method: 'GET',
-      path: `${pathOf(name)}/blobs/${digest}`,
-      repository: repositoryOf(name),
-      headers: { accept: '*/*', ...(from > 0 && { range: `bytes=${from}-` }) },
-    })
-    return isFound(answer, base.origin) ? remoteBlob(answer, from, base.origin) : undefined
-  }
-
-  const headSupport = createHeadSupport()
-
-  const headBlob = async (name: RepositoryName, digest: Digest) => {
-    try {
-      const path = `${pathOf(name)}/blobs/${digest}`
-      const answer = await exchange.ask({
-        method: 'HEAD',
-        kind: 'stat',
-        path,
-        repository: repositoryOf(name),
-      })
-      answer.drop()
-      if (answer.status === 404) return undefined
-      return answer.status === 200 ? { size: lengthOf(answer) } : 'refused'
-    } catch (error) {
-      if (
-        isRegistryError(error, 'DENIED') ||
-        (error instanceof UpstreamFailure && ['broken', 'redirected'].includes(error.fault))
-      )
-        return 'refused'
-      throw error
-    }
-  }
-
+  const manifests = createManifestRequests(context)
   const tagsList = createTagsList(options.caches)
   const listsOf = (name: RepositoryName) => ({
-    exchange,
-    path: pathOf(name),
-    repository: repositoryOf(name),
-    origin: base.origin,
+    ...context,
+    path: context.pathOf(name),
+    repository: context.repositoryOf(name),
   })
 
   return {
@@ -289,7 +213,7 @@ export function createRemote(options: RemoteOptions): Remote {
         path: '/v2/',
         repository: '',
       })
-      if (isFound(answer, base.origin)) answer.drop()
+      if (await isFound(answer, { ...context, repository: '' })) answer.drop()
     },
 
     trouble: () =>
@@ -298,69 +222,15 @@ export function createRemote(options: RemoteOptions): Remote {
       failures.trouble() ??
       credentials.trouble() ??
       lastRefusal.trouble(),
-    manifest: (name, reference) => manifest(name, reference),
-
-    resolve: async (name, tag) => {
-      const path = `${pathOf(name)}/manifests/${tag}`
-      const answer = await exchange
-        .ask({
-          method: 'HEAD',
-          kind: 'manifest',
-          path,
-          repository: repositoryOf(name),
-          headers: { accept: manifestTypes },
-        })
-        .catch((error: unknown) => {
-          if (isRegistryError(error, 'DENIED')) return undefined
-          throw error
-        })
-      if (answer === undefined) return manifest(name, { tag })
-      answer.drop()
-      if (answer.status === 404) return undefined
-      const digest = answer.header('docker-content-digest')
-      // Some registries refuse HEAD, or leave out the digest.
-      if (answer.status !== 200 || digest === undefined) return manifest(name, { tag })
-      if (!isDigest(digest)) throw wrongDigest(base.origin, formatReference({ tag }))
-      return digest
-    },
-
-    blob: (name, digest, from, options = {}) =>
-      getBlob(name, digest, from, { ...options, kind: 'blob', maxWait: maxFillWait }),
-
-    blobRange: async (name, digest, { first, last }, signal) => {
-      const answer = await exchange.ask({
-        method: 'GET',
-        kind: 'blob',
-        path: `${pathOf(name)}/blobs/${digest}`,
-        repository: repositoryOf(name),
-        headers: { accept: '*/*', range: `bytes=${first}-${last}` },
-        isResume: true,
-        signal,
-      })
-      return isFound(answer, base.origin) ? remoteRange(answer, { first, last }) : undefined
-    },
-
-    statBlob: async (name, digest) => {
-      const triesHead = headSupport.isWorthTrying()
-      if (triesHead) {
-        const stat = await headBlob(name, digest)
-        if (stat !== 'refused') {
-          headSupport.answered()
-          return stat
-        }
-      }
-      const found = await getBlob(name, digest, 0, { kind: 'stat' })
-      if (triesHead && found !== undefined) headSupport.refused()
-      found?.drop()
-      return found
-    },
+    ...manifests,
+    ...createBlobRequests(context),
 
     tags: (name, page = {}) => tagsList.fetch(listsOf(name), page),
 
     referrers: async (name, digest) => {
       const listed = await fetchReferrers(listsOf(name), digest)
       if (listed !== undefined) return listed
-      const index = await manifest(name, { tag: referrersTag(digest) })
+      const index = await manifests.manifest(name, { tag: referrersTag(digest) })
       return index === undefined
         ? { descriptors: [], size: 0 }
         : readReferrers(index, digest, base.origin)

@@ -60,7 +60,7 @@ export function createTagsList(caches: CacheMemory): TagsList {
   const fetchPage = async (context: ListContext, page: PageRequest, known: string | undefined) => {
     const { origin, path } = context
     const answer = await (known === undefined ? askFirst(context, page) : ask(context, known))
-    if (!isFound(answer, origin)) return undefined
+    if (!(await isFound(answer, context))) return undefined
     const link = nextPage(answer.header('link'), `${path}/tags/list`, origin)
     const body = await readBody(answer, maxPage)
     const { tags } = readPage(body, schema, context)

@@ -659,6 +659,7 @@ function wantsBasic(isRight: (header: unknown) => boolean, words: string): void 
   registry.server.answer((seen, response) => {
     const { authorization } = seen.headers
     if (isRight(authorization)) return sendJson(response, { tags: ['v1'] })
+    response.setHeader('docker-distribution-api-version', 'registry/2.0')
     if (authorization !== undefined) return void response.writeHead(403).end(words)
     response.setHeader('www-authenticate', 'Basic realm="ecr"')
     sendJson(response, {}, 401)

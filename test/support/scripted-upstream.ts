@@ -21,6 +21,11 @@ export type Exchange = {
   end(): void
 }
 
+/** Instead of a header that registries send with each answer: it is left out. */
+const absent = 'absent'
+/** Headers of what answers in front of a registry, and is none. */
+export const noRegistry = { 'docker-distribution-api-version': absent } as const
+
 export type Answering = (exchange: Exchange) => void | Promise<void>
 
 /**
@@ -188,8 +193,9 @@ function exchangeOn(
   request: Pick<Exchange, 'method' | 'path' | 'headers'>,
 ): Exchange {
   const head: Exchange['head'] = (status, headers = {}) => {
-    const lines = Object.entries(headers).flatMap(([name, value]) =>
-      [value].flat().map((one) => `${name}: ${one}\r\n`),
+    const all = { 'docker-distribution-api-version': 'registry/2.0', ...headers }
+    const lines = Object.entries(all).flatMap(([name, value]) =>
+      [value].flat().flatMap((one) => (one === absent ? [] : [`${name}: ${one}\r\n`])),
     )
     socket.write(`HTTP/1.1 ${status} Scripted\r\n${lines.join('')}\r\n`)
   }

@@ -91,6 +91,7 @@ export async function startWebServer(
 
 /** A JSON answer. */
 export function sendJson(response: ServerResponse, value: unknown, status = 200): void {
-  response.writeHead(status, { 'content-type': 'application/json' })
+  const registry = { 'docker-distribution-api-version': 'registry/2.0' }
+  response.writeHead(status, { 'content-type': 'application/json', ...registry })
   response.end(JSON.stringify(value))
 }

@@ -1,0 +1,74 @@
+import { type Digest, isDigest } from '../oci/digest.ts'
+import { isRegistryError } from '../oci/errors.ts'
+import { mediaTypes } from '../oci/manifest.ts'
+import { formatReference, type RepositoryName, type Tag } from '../oci/reference.ts'
+import { isFound, verifiedManifest, wrongDigest } from './answers.ts'
+import { UnconfirmedAnswer } from './faults.ts'
+import { createHeadSupport } from './head-support.ts'
+import type { Remote } from './remote.ts'
+import type { RequestContext } from './request-context.ts'
+
+/**
+ * Every type that is known, so that what is cached does not depend on who asked first; then
+ * whatever there is.
+ */
+const accept = [...Object.values(mediaTypes), '*/*;q=0.5'].join(', ')
+
+/**
+ * HEAD tells the digest of a tag; GET decides where it tells nothing (some registries refuse HEAD, or
+ * leave out the digest) or 404 (Harbor's proxy projects know a manifest only after a GET of it).
+ */
+export function createManifestRequests(
+  context: RequestContext,
+): Pick<Remote, 'manifest' | 'resolve'> {
+  const { exchange, origin, pathOf, repositoryOf } = context
+  const headSupport = createHeadSupport()
+
+  const manifest: Remote['manifest'] = async (name, reference) => {
+    const answer = await exchange.ask({
+      method: 'GET',
+      kind: 'manifest',
+      path: `${pathOf(name)}/manifests/${formatReference(reference)}`,
+      repository: repositoryOf(name),
+      headers: { accept },
+    })
+    const isThere = await isFound(answer, { ...context, repository: repositoryOf(name) })
+    return isThere ? verifiedManifest(answer, reference, origin) : undefined
+  }
+
+  /** Undefined when it does not tell. */
+  const headTag = async (name: RepositoryName, tag: Tag): Promise<Digest | undefined> => {
+    try {
+      const answer = await exchange.ask({
+        method: 'HEAD',
+        kind: 'manifest',
+        path: `${pathOf(name)}/manifests/${tag}`,
+        repository: repositoryOf(name),
+        headers: { accept },
+      })
+      answer.drop()
+      const digest = answer.header('docker-content-digest')
+      if (answer.status !== 200 || digest === undefined) return undefined
+      if (!isDigest(digest)) throw wrongDigest(origin, tag)
+      return digest
+    } catch (error) {
+      if (isRegistryError(error, 'DENIED') || error instanceof UnconfirmedAnswer) return undefined
+      throw error
+    }
+  }
+
+  return {
+    manifest,
+    resolve: async (name, tag) => {
+      const triesHead = headSupport.isWorthTrying()
+      const digest = triesHead ? await headTag(name, tag) : undefined
+      if (digest !== undefined) {
+        headSupport.answered()
+        return digest
+      }
+      const found = await manifest(name, { tag })
+      if (triesHead && found !== undefined) headSupport.refused()
+      return found
+    },
+  }
+}

@@ -1,0 +1,30 @@
+import { z } from 'zod'
+import type { Answer } from './transport.ts'
+
+const schema = z.looseObject({ errors: z.array(z.looseObject({ code: z.string() })).min(1) })
+
+/** Codes that registries give to an absence or a refusal, those beside the specification's included. */
+const telling =
+  /^(?:[A-Z_]*UNKNOWN|[A-Z_]*NOT_?FOUND|DENIED|FORBIDDEN|UNAUTHORIZED|UNSUPPORTED|NAME_INVALID|TAG_INVALID)$/
+
+/**
+ * Whether a registry wrote a 401, 403 or 404, and not what stands in front of it: an ingress without a
+ * backend, a proxy, a login page. Registries say so by a header of their own, or by an error body of
+ * the specification's.
+ */
+export function isFromRegistry(
+  { status, header }: Pick<Answer, 'status' | 'header'>,
+  body: Buffer,
+) {
+  if (header('docker-distribution-api-version') !== undefined) return true
+  if (status === 401 && header('www-authenticate') !== undefined) return true
+  return codesIn(body).some((code) => telling.test(code))
+}
+
+function codesIn(body: Buffer): readonly string[] {
+  try {
+    return schema.parse(JSON.parse(body.toString('utf8'))).errors.map(({ code }) => code)
+  } catch {
+    return []
+  }
+}

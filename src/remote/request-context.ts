@@ -1,0 +1,23 @@
+import { hubHosts } from '../oci/docker-hub.ts'
+import type { RepositoryName } from '../oci/reference.ts'
+import type { Exchange } from './exchange.ts'
+import type { LastRefusal } from './last-refusal.ts'
+
+/** What requests about one upstream's repositories have in common. */
+export type RequestContext = {
+  readonly exchange: Exchange
+  readonly origin: string
+  readonly lastRefusal: LastRefusal
+  /** As the upstream names it. */
+  readonly repositoryOf: (name: RepositoryName) => string
+  /** `/v2/NAME` on the upstream. */
+  readonly pathOf: (name: RepositoryName) => string
+}
+
+/** Docker Hub's official images live below `library/`, which its users never write. */
+export function repositoryNames(host: string): Pick<RequestContext, 'repositoryOf' | 'pathOf'> {
+  const isHub = hubHosts.includes(host)
+  const repositoryOf = (name: RepositoryName) =>
+    isHub && !name.includes('/') ? `library/${name}` : name
+  return { repositoryOf, pathOf: (name) => `/v2/${repositoryOf(name)}` }
+}
