@@ -22,7 +22,7 @@ import { type Google, startGoogle } from '../support/google.ts'
 import { type Image, makeImage } from '../support/images.ts'
 import { connectRaw, type RawReply } from '../support/raw.ts'
 import { startTokenRegistry, type TokenRegistry } from '../support/token-registry.ts'
-import { type Seen, startWebServer, type WebServer } from '../support/web-server.ts'
+import { type Seen, sendJson, startWebServer, type WebServer } from '../support/web-server.ts'
 
 const canaries = createCanaries()
 const name = 'project/repository/app'
@@ -165,7 +165,7 @@ function serveImages({ path }: Seen, response: ServerResponse): void {
   const blob = [image, fromStorage]
     .flatMap(({ blobs }) => blobs)
     .find(({ digest }) => digest === last)
-  if (blob === undefined) return void response.writeHead(404).end('{}')
+  if (blob === undefined) return sendJson(response, {}, 404)
   response.end(blob.bytes)
 }
 

@@ -192,8 +192,13 @@ test('what ECR does not have is 404, and lists of tags never ask for more than i
     assert.equal((await ask(`/v2/${missing}`)).status, 404, missing)
   const tags = Array.from({ length: 2500 }, (_, at) => `t${at}`).sort()
   for (const tag of tags) ecr.put('team/many', tag, image)
-  const listed = await ask('/v2/team/many/tags/list')
-  assert.deepEqual(JSON.parse(listed.body.toString()).tags, tags)
+  const listed: string[] = []
+  for (let path = '/v2/team/many/tags/list'; path !== ''; ) {
+    const { body, headers } = await ask(path)
+    listed.push(...JSON.parse(body.toString()).tags)
+    path = /^<(.*)>; rel="next"$/.exec(String(headers['link'] ?? ''))?.[1] ?? ''
+  }
+  assert.deepEqual(listed, tags)
   assert.equal(ecr.count(/tags\/list/), 3)
 })
 
