@@ -61,7 +61,9 @@ function explain(error: Error): Answer {
   if (error.name === 'AbortError' || code === 'ABORT_ERR' || code === 'ETIMEDOUT')
     return { kind: 'silent', reason: `no answer within ${patience / 1000} seconds` }
   const isUntrusted = /CERT|SELF_SIGNED|UNABLE_TO_|ALTNAME/.test(code)
-  return { kind: isUntrusted ? 'untrusted' : 'failed', reason: error.message }
+  const isNoTls = code === 'EPROTO' || code.startsWith('ERR_SSL')
+  const reason = isNoTls ? 'what listens there does not speak TLS' : error.message
+  return { kind: isUntrusted ? 'untrusted' : 'failed', reason }
 }
 
 /** By plain HTTP, and by TLS if that is not understood; whoever signed. */

@@ -20,6 +20,16 @@ async function openShell(t: TestContext): Promise<Terminal & { readonly director
   return { ...terminal, directory }
 }
 
+/** Lines of shell blocks that ask for a password and redirect what comes of it. */
+async function shownCommands(): Promise<readonly string[]> {
+  const files = ['README.md', 'charts/berth/README.md']
+  const texts = await Promise.all(
+    files.map((file) => readFile(new URL(`../../${file}`, import.meta.url), 'utf8')),
+  )
+  const lines = texts.join('\n').matchAll(/^berth (?:htpasswd|pull-secret) .*$/gm)
+  return [...new Set([...lines].map(([line]) => line.replace(/\s+#.*/, '')))]
+}
+
 const logIn = async (htpasswd: string, user: string, password: string) => {
   const auth = await createAuth({ htpasswd, anonymous: 'none', access: [] })
   return auth.authenticate(`Basic ${basicOf(user, password)}`)
@@ -40,6 +50,29 @@ suite('at a terminal', { concurrency: true, skip }, () => {
     const file = await readFile(join(shell.directory, 'htpasswd'), 'utf8')
     assert.match(file, /^alice:\$2y\$10\$[./A-Za-z0-9]{53}\n$/)
     assert.deepEqual(await logIn(file, 'alice', 's3cret-ä'), { kind: 'user', name: 'alice' })
+  })
+
+  test('the commands that the READMEs show can be typed as they stand', async (t) => {
+    const shell = await openShell(t)
+    const kubectl = join(shell.directory, 'kubectl')
+    await writeFile(kubectl, '#!/bin/sh\ncat > applied.yaml; echo "$*"\n', { mode: 0o755 })
+    const commands = await shownCommands()
+    assert.ok(commands.length >= 4, commands.join('\n'))
+    for (const command of commands) {
+      shell.type(`${command}\r`)
+      await shell.shows(/Password (for|of) \w+: /)
+      shell.type('s3cret\r')
+      if (command.startsWith('berth htpasswd')) {
+        await shell.shows(/, again: /)
+        shell.type('s3cret\r')
+      }
+      await shell.shows(/\n>>> /)
+    }
+    const user = /^berth htpasswd (\w+) > htpasswd$/m.exec(commands.join('\n'))?.[1] ?? ''
+    const file = await readFile(join(shell.directory, 'htpasswd'), 'utf8')
+    assert.deepEqual(await logIn(file, user, 's3cret'), { kind: 'user', name: user })
+    const applied = await readFile(join(shell.directory, 'applied.yaml'), 'utf8')
+    assert.match(applied, /^apiVersion: v1\nkind: Secret\n/)
   })
 
   test('with standard error in a file as well, the question still comes to the screen', async (t) => {
