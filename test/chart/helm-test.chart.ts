@@ -40,6 +40,14 @@ suite('what `helm test` runs', () => {
     assert.match(output, /\/readyz: 200/)
   })
 
+  test('says why nodes are not tested, where the chart knows it', async () => {
+    const note = { NOTE: 'nodes are not tested, as …: set tests.doctor.enabled=false' }
+    const environment = { REGISTRY: `${berth.url}/v2/`, READYZ: `${berth.admin}/readyz`, ...note }
+    const { status, output } = await attempt(script, { environment })
+    assert.equal(status, 0, output)
+    assert.match(output, /^note: nodes are not tested, as …: set tests\.doctor\.enabled=false$/m)
+  })
+
   test('passes for one that wants a login', async (t) => {
     const htpasswd = join(await ownDirectory(t), 'htpasswd')
     await writeFile(htpasswd, await htpasswdLine(login))
