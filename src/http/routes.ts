@@ -94,7 +94,7 @@ export function createRoutes({
     const asked = parseRepositoryName(captures.name)
     const host = query.get('ns') ?? undefined
     told.repository = asked
-    if (host !== undefined) told.namespace = host.slice(0, longestNamespace)
+    if (host !== undefined && isHostLike(host)) told.namespace = host
     const { name, repository, anonymous, namespace } = registry.resolve(asked, host)
     told.repository = name
     guard.permit(identity, endpoint.action, { name, anonymous })
@@ -103,8 +103,10 @@ export function createRoutes({
   }
 }
 
-/** In characters, of a `?ns=` in the log: the longest host name, and a port. */
-const longestNamespace = 260
+/** Of a `?ns=`, whether it may go into the log: at most the longest host name, and a port. */
+function isHostLike(text: string): boolean {
+  return text.length <= 260 && /^[A-Za-z0-9.[\]_-]+(:\d+)?$/.test(text)
+}
 
 function route(path: string, methods: Route['methods']): Route {
   return { path, methods, match: pathMatcher(path) }
