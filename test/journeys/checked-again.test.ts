@@ -1,0 +1,99 @@
+import assert from 'node:assert/strict'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, afterEach, before, beforeEach, test } from 'node:test'
+import { hashPassword } from '../../src/auth/auth.ts'
+import { type Berth, checkInvariants, removeBerth, startBerth } from '../support/berth.ts'
+import { basicOf } from '../support/canaries.ts'
+import { get } from '../support/client.ts'
+import { useForwardClock } from '../support/clock.ts'
+import { makeImage } from '../support/images.ts'
+import { settle } from '../support/remotes.ts'
+import { type ScriptedUpstream, startScriptedUpstream } from '../support/scripted-upstream.ts'
+
+/**
+ * KEP-2535: for a pod with other credentials the kubelet has the image checked again though the node
+ * has it. Each check is a HEAD of the tag, and of the digest, by another user.
+ */
+const name = 'team/app'
+const image = makeImage()
+const access = [
+  { users: ['first', 'second'], repositories: ['team/**'], actions: ['pull'] },
+  { users: ['stranger'], repositories: ['other/**'], actions: ['pull'] },
+]
+let upstream: ScriptedUpstream
+let directory: string
+let berth: Berth
+
+before(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'berth-checked-'))
+  const lines = ['first', 'second', 'stranger'].map(
+    async (user) => `${user}:${await hashPassword(`password of ${user}`, 4)}`,
+  )
+  await writeFile(join(directory, 'htpasswd'), (await Promise.all(lines)).join('\n'))
+  upstream = await startScriptedUpstream()
+  upstream.put(name, 'v1', image)
+})
+after(async () => {
+  await upstream.close()
+  await rm(directory, { recursive: true, force: true })
+})
+beforeEach(async () => {
+  const htpasswd = join(directory, 'htpasswd')
+  const tags = { ttl: '60s', staleIfError: '24h' }
+  berth = await startBerth({
+    config: { upstreams: [{ url: upstream.url, tags }], auth: { htpasswd, access } },
+  })
+  for (const reference of ['v1', image.digest])
+    assert.equal((await check('first', reference, 'GET')).status, 200)
+})
+afterEach(async () => {
+  await checkInvariants(berth)
+  await removeBerth(berth)
+})
+
+function check(user: string, reference: string, method = 'HEAD') {
+  const headers =
+    user === '' ? {} : { authorization: `Basic ${basicOf(user, `password of ${user}`)}` }
+  return get(`${berth.url}/v2/${name}/manifests/${reference}`, { method, headers })
+}
+
+/** The second user may, the stranger may not, and who is nobody has to log in. */
+async function assertChecks(tag: 'hit' | 'stale'): Promise<void> {
+  for (const [reference, cache] of [
+    ['v1', tag],
+    [image.digest, 'hit'],
+  ] as const) {
+    for (const method of ['HEAD', 'GET']) {
+      const { status, headers, body } = await check('second', reference, method)
+      assert.deepEqual([status, headers['x-cache']], [200, cache], `${method} ${reference}`)
+      assert.equal(headers['docker-content-digest'], image.digest)
+      assert.equal(headers['content-length'], String(image.bytes.length))
+      if (method === 'GET') assert.deepEqual(body, image.bytes)
+      assert.equal((await check('stranger', reference, method)).status, 403)
+      assert.equal((await check('nobody', reference, method)).status, 401)
+      assert.equal((await check('', reference, method)).status, 401)
+    }
+  }
+}
+
+test('an image that is checked again for other users asks the upstream nothing (issue 10, point 25)', async () => {
+  const before = upstream.requests.length
+  for (let times = 0; times < 5; times += 1) await assertChecks('hit')
+  assert.equal(upstream.requests.length, before)
+})
+
+test('an image that is checked again while the upstream is down is theirs who may have it, and nobody else’s (issue 10, point 25)', async (t) => {
+  const clock = useForwardClock(t)
+  await upstream.stop()
+  try {
+    clock.advance(3_600_000)
+    await settle()
+    await assertChecks('stale')
+    berth = await berth.restart()
+    await assertChecks('stale')
+  } finally {
+    await upstream.start()
+  }
+})
