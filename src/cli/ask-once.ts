@@ -1,5 +1,6 @@
 import type { Ambient } from '../config/config.ts'
 import type { Credential, WorkloadToken } from '../credentials/credentials.ts'
+import { createOutbound } from '../outbound/outbound.ts'
 import { createTelemetry } from '../telemetry/telemetry.ts'
 import { openCredentials, type Upstream } from './upstream-credentials.ts'
 
@@ -23,7 +24,8 @@ export async function askOnce(
   { ambient, workloadToken }: Asking,
 ): Promise<Answer> {
   const telemetry = createTelemetry({ level: 'silent', output: { write: () => {} } })
-  const credentials = openCredentials(upstream, { ambient, telemetry, workloadToken })
+  const outbound = createOutbound(ambient)
+  const credentials = openCredentials(upstream, { ambient, outbound, telemetry, workloadToken })
   try {
     const credential = await credentials.current()
     return { credential, validFor: credentials.validFor(), source: credentials.source() }

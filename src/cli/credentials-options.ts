@@ -4,7 +4,7 @@ import type { CredentialsOptions } from '../credentials/credentials.ts'
 /** What is configured, and where that is silent what other programs' variables say. */
 export function credentialsOptions(
   credentials: Config['upstreams'][number]['credentials'],
-  { googleCredentials, metadataHost, googleExecutables, dockerConfig, aws, azure, proxy }: Ambient,
+  { googleCredentials, metadataHost, googleExecutables, dockerConfig, aws, azure }: Ambient,
 ): CredentialsOptions {
   switch (credentials.type) {
     case 'google':
@@ -17,7 +17,7 @@ export function credentialsOptions(
     case 'docker-config':
       return { ...credentials, file: credentials.file ?? dockerConfig }
     case 'aws':
-      return { ...credentials, ambient: { ...aws, proxy } }
+      return { ...credentials, ambient: aws }
     case 'azure':
       return {
         ...azure,

@@ -3,12 +3,12 @@ import { type Config, type Loaded, loadConfig } from '../config/config.ts'
 import { examine, type Finding, findTarget, type Patient, type Target } from '../doctor/doctor.ts'
 import { createMemory, defaultMemoryLimit } from '../memory/memory.ts'
 import { isRegistryError } from '../oci/errors.ts'
+import { createOutbound } from '../outbound/outbound.ts'
 import { createTelemetry } from '../telemetry/telemetry.ts'
 import { nodeCommand } from './doctor-node-command.ts'
 import { UsageError } from './errors.ts'
 import { exitOnSignals } from './farewell.ts'
 import { lines } from './findings.ts'
-import { proxyFor } from './proxy-for.ts'
 import { openCredentials, type Upstream } from './upstream-credentials.ts'
 import { openRemote } from './upstreams.ts'
 
@@ -101,7 +101,8 @@ async function treat({ upstream, target, loaded, version, told }: TreatOptions):
   const { prefix, url } = upstream
   const { ambient } = loaded
   const telemetry = createTelemetry({ level: 'silent' })
-  const credentials = openCredentials(upstream, { ambient, telemetry })
+  const outbound = createOutbound(ambient)
+  const credentials = openCredentials(upstream, { ambient, outbound, telemetry })
   const patient: Patient = {
     upstream,
     target,
@@ -109,14 +110,14 @@ async function treat({ upstream, target, loaded, version, told }: TreatOptions):
     openRemote: (observe) =>
       openRemote(upstream, {
         credentials,
-        ambient,
+        outbound,
         version,
         caches: createMemory(defaultMemoryLimit()).caches,
         telemetry,
         observe: ({ method, url: asked, status }) =>
           observe(`${method} ${asked}: ${status ?? 'no answer'}`),
       }),
-    proxy: proxyFor(new URL(url), ambient.proxy),
+    proxy: outbound.proxyFor(new URL(url)),
   }
   told(`\n${target?.asked ?? `${prefix || 'default upstream'} (${url})`}\n`)
   const findings: Finding[] = []

@@ -13,7 +13,7 @@ export class InterruptedError extends Error {
 }
 
 const debug = debuglog('berth')
-const withSentence = ['ConfigError', 'StartError', 'UsageError']
+const withSentence = ['ConfigError', 'ProxyError', 'StartError', 'UsageError']
 
 /**
  * How a failed command ends: a sentence for standard error, never a stack trace, and the exit status.

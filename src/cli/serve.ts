@@ -5,6 +5,7 @@ import { hostsOf, type Loaded } from '../config/config.ts'
 import { createApi, type Listeners, listen, listenAdmin, type Readiness } from '../http/http.ts'
 import { createMemory, defaultMemoryLimit, type Memory } from '../memory/memory.ts'
 import { readRegularFile } from '../oci/regular-file.ts'
+import { createOutbound } from '../outbound/outbound.ts'
 import { createRegistry, type UpstreamOptions } from '../registry/registry.ts'
 import {
   type BlobCache,
@@ -65,9 +66,10 @@ export async function serve(
   const cache = await explain('storage.directory', () =>
     createDiskCache({ root, ...storage.cache, telemetry }),
   )
+  const outbound = await explain('environment', () => createOutbound(ambient))
   const upstreams = await explain('upstreams', () =>
     config.upstreams.map((upstream) =>
-      createUpstream(upstream, { ambient, root, version, caches, telemetry }),
+      createUpstream(upstream, { ambient, outbound, root, version, caches, telemetry }),
     ),
   )
   const registry = createRegistry({

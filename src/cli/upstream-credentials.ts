@@ -4,6 +4,7 @@ import {
   createCredentials,
   type WorkloadToken,
 } from '../credentials/credentials.ts'
+import type { Outbound } from '../outbound/outbound.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import { credentialsOptions } from './credentials-options.ts'
 
@@ -11,6 +12,7 @@ export type Upstream = Config['upstreams'][number]
 
 type Context = {
   readonly ambient: Ambient
+  readonly outbound: Outbound
   readonly telemetry: Telemetry
   readonly workloadToken?: WorkloadToken | undefined
 }
@@ -23,13 +25,13 @@ export function nameOf({ prefix, url }: Pick<Upstream, 'prefix' | 'url'>): strin
 /** What we show to one configured upstream, whichever command it is that asks. */
 export function openCredentials(
   config: Upstream,
-  { ambient, telemetry, workloadToken }: Context,
+  { ambient, outbound, telemetry, workloadToken }: Context,
 ): Credentials {
   const { host, origin } = new URL(config.url)
   return createCredentials(credentialsOptions(config.credentials, ambient), {
     host,
     origin,
-    proxy: ambient.proxy,
+    outbound,
     certificateAuthorities: config.certificateAuthorities,
     upstream: nameOf(config),
     telemetry,

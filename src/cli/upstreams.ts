@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import type { Ambient } from '../config/config.ts'
 import type { Credentials } from '../credentials/credentials.ts'
 import type { CacheMemory } from '../memory/memory.ts'
+import type { Outbound } from '../outbound/outbound.ts'
 import type { UpstreamOptions } from '../registry/registry.ts'
 import { createRemote, type Remote, type RemoteOptions } from '../remote/remote.ts'
 import { createDiskLinks } from '../store/store.ts'
@@ -10,6 +11,7 @@ import { nameOf, openCredentials, type Upstream } from './upstream-credentials.t
 
 type UpstreamContext = {
   readonly ambient: Ambient
+  readonly outbound: Outbound
   /** The cache's directory. */
   readonly root: string
   readonly version: string
@@ -20,39 +22,35 @@ type UpstreamContext = {
 /** What it takes to pull through one configured upstream. */
 export function createUpstream(
   config: Upstream,
-  { ambient, root, version, caches, telemetry }: UpstreamContext,
+  { ambient, outbound, root, version, caches, telemetry }: UpstreamContext,
 ): UpstreamOptions {
   return {
     ...config,
     upstream: nameOf(config),
     remote: openRemote(config, {
-      ambient,
+      outbound,
       version,
       caches,
       telemetry,
-      credentials: openCredentials(config, { ambient, telemetry }),
+      credentials: openCredentials(config, { ambient, outbound, telemetry }),
     }),
     links: createDiskLinks({ root, scope: scopeOf(config) }),
     anonymous: config.anonymous === 'pull' || config.credentials.type === 'anonymous',
   }
 }
 
-type RemoteContext = Omit<UpstreamContext, 'root'> & {
+type RemoteContext = Omit<UpstreamContext, 'root' | 'ambient'> & {
   readonly credentials: Credentials
   /** Is told of every request. */
   readonly observe?: RemoteOptions['observe']
 }
 
 /** One configured upstream, to be asked. */
-export function openRemote(
-  config: Upstream,
-  { ambient, version, ...context }: RemoteContext,
-): Remote {
+export function openRemote(config: Upstream, { version, ...context }: RemoteContext): Remote {
   return createRemote({
     ...config,
     ...context,
     upstream: nameOf(config),
-    proxy: ambient.proxy,
     userAgent: `berth/${version}`,
   })
 }

@@ -61,6 +61,11 @@ export type Ambient = {
     readonly https: string | undefined
     readonly no: string | undefined
   }
+  /** What OpenSSL and Go read beside the system's store of authorities. */
+  readonly certificates: {
+    readonly file: string | undefined
+    readonly directories: string | undefined
+  }
 }
 
 export type Loaded = {
@@ -228,6 +233,7 @@ function readAmbient(environment: Environment): Ambient {
       metadataHost: set('AZURE_POD_IDENTITY_AUTHORITY_HOST'),
     },
     proxy: { http: either('HTTP_PROXY'), https: either('HTTPS_PROXY'), no: either('NO_PROXY') },
+    certificates: { file: set('SSL_CERT_FILE'), directories: set('SSL_CERT_DIR') },
   }
 }
 

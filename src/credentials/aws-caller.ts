@@ -1,5 +1,6 @@
 import type { ECRClient } from '@aws-sdk/client-ecr'
-import { EnvHttpProxyAgent, request } from 'undici'
+import { requestWhole } from '../outbound/outbound.ts'
+import type { Route } from './aws-handler.ts'
 import type { Keys } from './aws-keys.ts'
 import type { AwsAmbient } from './credentials.ts'
 import { partitionOf } from './ecr-host.ts'
@@ -8,12 +9,16 @@ type CallerOptions = {
   readonly keys: Keys
   readonly region: string
   readonly ambient: AwsAmbient
+  readonly route: Route
   /** The hash that AWS's own clients sign with. */
   readonly sha256: ECRClient['config']['sha256']
 }
 
 /** It is for messages only, and nobody waits longer for it, in milliseconds. */
 const patience = 2000
+
+/** In bytes. */
+const maxAnswer = 64 * 1024
 
 const body = 'Action=GetCallerIdentity&Version=2011-06-15'
 
@@ -22,22 +27,19 @@ const body = 'Action=GetCallerIdentity&Version=2011-06-15'
  * STS tells it to everybody; undefined where it cannot be asked.
  */
 export async function callerArn(options: CallerOptions): Promise<string | undefined> {
-  const { http, https, no } = options.ambient.proxy ?? {}
-  const dispatcher = new EnvHttpProxyAgent({
-    httpProxy: http ?? '',
-    httpsProxy: https ?? '',
-    noProxy: no ?? '',
-  })
+  const { outbound, certificateAuthorities } = options.route
+  const connections = outbound.open({ timeout: patience, certificateAuthorities })
   try {
     const { url, headers } = await signed(options)
     const signal = AbortSignal.timeout(patience)
-    const answer = await request(url, { method: 'POST', headers, body, dispatcher, signal })
-    const [, arn] = /<Arn>([^<]{1,300})<\/Arn>/.exec(await answer.body.text()) ?? []
+    const asked = { url, method: 'POST', headers, body, signal, maxBytes: maxAnswer }
+    const answer = await requestWhole(connections, asked)
+    const [, arn] = /<Arn>([^<]{1,300})<\/Arn>/.exec(answer.body.toString('utf8')) ?? []
     return arn?.replace(/(:assumed-role\/[^/]+)\/.*/, '$1')
   } catch {
     return undefined
   } finally {
-    await dispatcher.destroy()
+    await connections.destroy()
   }
 }
 

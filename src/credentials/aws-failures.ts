@@ -190,7 +190,7 @@ function general({ code, status }: Failure, { endpoint, whose }: Circumstances):
   if (status !== undefined && status >= 500)
     return `nothing has to be changed here: see https://health.aws.amazon.com for ${endpoint}`
   if (/CERT|SELF_SIGNED/.test(code))
-    return `something between here and ${endpoint} shows a certificate of its own, as proxies do that look into TLS: name the file of its authority in NODE_EXTRA_CA_CERTS`
+    return `something between here and ${endpoint} shows a certificate of its own, as proxies do that look into TLS: name the file of its authority in SSL_CERT_FILE, NODE_EXTRA_CA_CERTS or the upstream's certificateAuthorities`
   if (status === undefined)
     return `${endpoint} must be reachable from here: by a NAT gateway, by HTTPS_PROXY, or by interface VPC endpoints (com.amazonaws.REGION.ecr.api, .ecr.dkr and .sts) whose security groups let port 443 in`
   if (/^(SyntaxError|TypeError|Unknown|UnknownError)$/.test(code))

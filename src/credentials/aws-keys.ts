@@ -1,7 +1,6 @@
-import { Agent } from 'node:http'
-import { Agent as TlsAgent } from 'node:https'
 import { readRegularFile } from '../oci/regular-file.ts'
 import { isNoProvider, noProfile, noRole, toldOfKeys } from './aws-failures.ts'
+import { createAwsHandler, type Route } from './aws-handler.ts'
 import type { AwsAmbient, WorkloadToken } from './credentials.ts'
 
 /** What requests to AWS are signed with. */
@@ -16,35 +15,21 @@ type FindOptions = {
   readonly region: string
   readonly profile: string | undefined
   readonly ambient: AwsAmbient
+  readonly route: Route
   readonly workloadToken: WorkloadToken | undefined
 }
 
-/** In milliseconds. Two attempts, and whoever needs two services, stay below the exchange's limit. */
-const connectTimeout = 1500
-const requestTimeout = 3000
-/** The agents that give out credentials are next door, in milliseconds. */
+/**
+ * The agents and metadata services that give out credentials are next door: the library asks them
+ * directly, past any proxy. In milliseconds.
+ */
 const agentTimeout = 1000
 
 const roleAnnotation = 'eks.amazonaws.com/role-arn'
 
 /** How AWS's services are called: through the proxy if there is one, and never for long. */
-export function manners({ proxy }: AwsAmbient) {
-  const proxyEnv = {
-    ...(proxy?.http && { HTTP_PROXY: proxy.http }),
-    ...(proxy?.https && { HTTPS_PROXY: proxy.https }),
-    ...(proxy?.no && { NO_PROXY: proxy.no }),
-  }
-  return {
-    maxAttempts: 2,
-    requestHandler: {
-      connectionTimeout: connectTimeout,
-      requestTimeout,
-      // Without it a request that takes too long is only written about.
-      throwOnRequestTimeout: true,
-      httpAgent: new Agent({ proxyEnv }),
-      httpsAgent: new TlsAgent({ proxyEnv }),
-    },
-  }
+export function clientOptions(route: Route) {
+  return { maxAttempts: 2, requestHandler: createAwsHandler(route) }
 }
 
 /**
@@ -64,9 +49,9 @@ export async function findKeys(options: FindOptions): Promise<{ keys: Keys; sour
   return { keys, source }
 }
 
-async function askChain({ region, profile, ambient }: FindOptions) {
+async function askChain({ region, profile, ambient, route }: FindOptions) {
   const { defaultProvider } = await import('@aws-sdk/credential-provider-node')
-  const services = { region: ambient.region ?? region, ...manners(ambient) }
+  const services = { region: ambient.region ?? region, ...clientOptions(route) }
   const chain = defaultProvider({
     ...(profile !== undefined && { profile }),
     clientConfig: services,
@@ -89,7 +74,7 @@ async function askChain({ region, profile, ambient }: FindOptions) {
 }
 
 async function assumeRole({ token, annotations }: WorkloadToken, options: FindOptions) {
-  const { ambient, region } = options
+  const { ambient, route, region } = options
   const role = annotations[roleAnnotation] ?? ambient.roleArn
   if (role === undefined) throw noRole(roleAnnotation, token)
   const { fromWebToken } = await import('@aws-sdk/credential-provider-web-identity')
@@ -97,7 +82,7 @@ async function assumeRole({ token, annotations }: WorkloadToken, options: FindOp
     roleArn: role,
     roleSessionName: 'berth',
     webIdentityToken: token,
-    clientConfig: { region: ambient.region ?? region, ...manners(ambient) },
+    clientConfig: { region: ambient.region ?? region, ...clientOptions(route) },
   })
   try {
     const keys = await provider()

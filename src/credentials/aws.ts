@@ -1,3 +1,4 @@
+import { createOutbound, type Outbound } from '../outbound/outbound.ts'
 import { callerArn } from './aws-caller.ts'
 import { toldOfToken } from './aws-failures.ts'
 import { findKeys } from './aws-keys.ts'
@@ -8,6 +9,8 @@ import { type EcrRegistry, parseEcrHost, partitionOf, publicRegion } from './ecr
 
 type AwsOptions = Omit<Extract<CredentialsOptions, { type: 'aws' }>, 'type'> & {
   readonly host: string
+  readonly outbound?: Outbound | undefined
+  readonly certificateAuthorities?: string | undefined
   readonly workloadToken?: WorkloadToken | undefined
 }
 
@@ -21,17 +24,27 @@ const patience = 8000
  */
 export function createAwsSource(options: AwsOptions): CredentialSource {
   const { host, profile, workloadToken, ambient = {} } = options
+  const route = {
+    outbound: options.outbound ?? createOutbound(),
+    certificateAuthorities: options.certificateAuthorities,
+  }
   const registry = registryOf(options)
   let identity = firstIdentity(options)
   let source = "AWS's default provider chain"
 
   const exchange = async (known: EcrRegistry): Promise<Fetched> => {
     const region = known.kind === 'public' ? publicRegion : known.region
-    const { keys, source: found } = await findKeys({ region, profile, ambient, workloadToken })
+    const { keys, source: found } = await findKeys({
+      region,
+      profile,
+      ambient,
+      route,
+      workloadToken,
+    })
     source = found
-    const client = await createEcrClient({ registry: known, keys, profile, ambient })
+    const client = await createEcrClient({ registry: known, keys, profile, route })
     const where = ambient.region ?? region
-    const caller = callerArn({ keys, region: where, ambient, sha256: client.sha256 })
+    const caller = callerArn({ keys, region: where, ambient, route, sha256: client.sha256 })
     const [answer, arn] = await Promise.allSettled([
       client.getToken(AbortSignal.timeout(patience)),
       caller,

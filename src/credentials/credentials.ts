@@ -1,3 +1,4 @@
+import type { Outbound } from '../outbound/outbound.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import { createAwsSource } from './aws.ts'
 import { createAzureSource } from './azure.ts'
@@ -145,13 +146,6 @@ export type AwsAmbient = {
   /** Where EKS Pod Identity or ECS gives out credentials. */
   readonly containerUrl?: string | undefined
   readonly stsUrl?: string | undefined
-  readonly proxy?:
-    | {
-        readonly http?: string | undefined
-        readonly https?: string | undefined
-        readonly no?: string | undefined
-      }
-    | undefined
 }
 
 /**
@@ -163,19 +157,12 @@ export type WorkloadToken = {
   readonly annotations: Readonly<Record<string, string>>
 }
 
-/** A company's forward proxy, as HTTPS_PROXY, HTTP_PROXY and NO_PROXY name it. */
-export type ForwardProxy = {
-  readonly http?: string | undefined
-  readonly https?: string | undefined
-  readonly no?: string | undefined
-}
-
 type Context = {
   /** `host[:port]` of the upstream, as docker's configuration names it. */
   readonly host: string
   /** The upstream's scheme and host; without it `https://` and the host. */
   readonly origin?: string | undefined
-  readonly proxy?: ForwardProxy | undefined
+  readonly outbound: Outbound
   /** File of PEM certificates that are trusted beside the system's. */
   readonly certificateAuthorities?: string | undefined
   /** The upstream's name in metrics and logs. */
@@ -192,7 +179,7 @@ export function createCredentials(options: CredentialsOptions, context: Context)
 
 function createSource(
   options: CredentialsOptions,
-  { host, origin = `https://${host}`, proxy, certificateAuthorities, workloadToken }: Context,
+  { host, origin = `https://${host}`, outbound, certificateAuthorities, workloadToken }: Context,
 ): CredentialSource {
   switch (options.type) {
     case 'anonymous':
@@ -210,14 +197,20 @@ function createSource(
     case 'docker-helper':
       return createDockerHelperSource({ helper: options.helper, host })
     case 'google':
-      return createGoogleSource({ ...options, host, workloadToken })
+      return createGoogleSource({
+        ...options,
+        host,
+        outbound,
+        certificateAuthorities,
+        workloadToken,
+      })
     case 'aws':
-      return createAwsSource({ ...options, host, workloadToken })
+      return createAwsSource({ ...options, host, outbound, certificateAuthorities, workloadToken })
     case 'azure':
       return createAzureSource({
         ...options,
         origin,
-        proxy,
+        outbound,
         certificateAuthorities,
         workloadToken,
       })

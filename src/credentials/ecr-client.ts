@@ -1,12 +1,12 @@
-import { type Keys, manners } from './aws-keys.ts'
-import type { AwsAmbient } from './credentials.ts'
+import type { Route } from './aws-handler.ts'
+import { clientOptions, type Keys } from './aws-keys.ts'
 import { type EcrRegistry, publicRegion } from './ecr-host.ts'
 
 type ClientOptions = {
   readonly registry: EcrRegistry
   readonly keys: Keys
   readonly profile: string | undefined
-  readonly ambient: AwsAmbient
+  readonly route: Route
 }
 
 type Token = {
@@ -18,10 +18,10 @@ type Token = {
  * GetAuthorizationToken of the one service or the other, neither of which is loaded before it is asked.
  * `sha256` is what it signs with.
  */
-export async function createEcrClient({ registry, keys, profile, ambient }: ClientOptions) {
+export async function createEcrClient({ registry, keys, profile, route }: ClientOptions) {
   const options = {
     credentials: keys,
-    ...manners(ambient),
+    ...clientOptions(route),
     ...(profile !== undefined && { profile }),
   }
   if (registry.kind === 'public') {

@@ -14,6 +14,7 @@ const patience = 1000
 const tokenSchema = z.looseObject({ access_token: tokenText, expires_in: lifeInSeconds })
 
 type Question = {
+  /** Past any proxy. */
   readonly transport: Transport
   /** `host[:port]`; without it the one that all of Google's machines have. */
   readonly host: string | undefined
@@ -35,7 +36,7 @@ export async function hasMetadataServer(): Promise<boolean> {
 
 /**
  * An access token of the default service account: of the node, or of the pod where the metadata
- * server is GKE's. Not by the library, which would send this through the company's proxy.
+ * server is GKE's. Not by the library, which would keep it.
  */
 export async function askForToken(
   question: Question,
@@ -63,7 +64,6 @@ async function ask({ transport, host = usualHost }: Question, what: string): Pro
     url: `http://${host}/computeMetadata/v1/instance/service-accounts/default/${what}`,
     headers: { 'metadata-flavor': 'Google' },
     responseType: 'text',
-    noProxy: [/^/],
   })
   if (headers.get('metadata-flavor') !== 'Google')
     throw new CredentialError(`${host} answered, but is no metadata server`, {

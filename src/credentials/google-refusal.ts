@@ -92,10 +92,11 @@ export function tell(attempted: string, { host, status, code, words }: Refusal):
 const nameCodes = new Set(['ENOTFOUND', 'EAI_AGAIN'])
 
 /** What to change when the trouble is the way there, or Google itself; undefined: neither. */
-export function adviceOnTheWay({ host, status, code }: Refusal): string | undefined {
+export function adviceOnTheWay({ host, status, code, raw }: Refusal): string | undefined {
   if (status !== undefined && status >= 300 && status < 400)
     return `${host} leads elsewhere, where no token is sent: correct its URL in the credential configuration, or look whether a proxy, or a page that wants a login, stands in between`
-  if (status === 407) return `the proxy that HTTPS_PROXY names wants a user name and password`
+  if (status === 407 || /forward proxy answered 407/.test(raw))
+    return `the proxy that HTTPS_PROXY names wants a user name and password`
   if (status === 429) return `${host} wants fewer requests for now; it is tried again by itself`
   if (status !== undefined && status >= 500)
     return `that is a failure of its own (status.cloud.google.com tells of Google's); it is tried again by itself`
@@ -104,6 +105,6 @@ export function adviceOnTheWay({ host, status, code }: Refusal): string | undefi
   if (nameCodes.has(code))
     return `the name ${name} does not resolve here: look at the cluster's DNS, or, where a proxy is the only way out, set HTTPS_PROXY`
   if (/CERT|SIGNATURE|TLS|SSL|SELF_SIGNED/.test(code))
-    return `its certificate is of nobody that this process trusts: if a proxy opens TLS here, name its authority in NODE_EXTRA_CA_CERTS`
+    return `its certificate is of nobody that this process trusts: if a proxy opens TLS here, name its authority in SSL_CERT_FILE, NODE_EXTRA_CA_CERTS or the upstream's certificateAuthorities`
   return `let Berth out to ${host} (network policies, firewalls), or set HTTPS_PROXY`
 }

@@ -1,3 +1,4 @@
+import { createOutbound, type Outbound } from '../outbound/outbound.ts'
 import { CredentialError } from './credential-error.ts'
 import type { Credential, CredentialSource, Fetched, WorkloadToken } from './credentials.ts'
 import { exchange } from './google-client.ts'
@@ -34,6 +35,8 @@ type GoogleOptions = {
   readonly access: 'pull' | 'push'
   readonly host: string
   readonly workloadToken?: WorkloadToken | undefined
+  readonly outbound?: Outbound | undefined
+  readonly certificateAuthorities?: string | undefined
   /** After so many milliseconds an exchange has failed. */
   readonly deadline?: number
 }
@@ -103,7 +106,14 @@ function before(file: string | undefined, metadataHost: string | undefined): Kno
 
 async function fromFile(
   file: string,
-  { access, executables, workloadToken, deadline = usualDeadline }: GoogleOptions,
+  {
+    access,
+    executables,
+    workloadToken,
+    outbound = createOutbound(),
+    certificateAuthorities,
+    deadline = usualDeadline,
+  }: GoogleOptions,
   learn: Learn,
 ): Promise<Fetched> {
   const configuration = withWorkloadToken(await readConfiguration(file), workloadToken)
@@ -117,7 +127,7 @@ async function fromFile(
     learn(subjectsIdentity(configuration, claims))
   }
   try {
-    const token = await withTransport(deadline, (transport) =>
+    const token = await withTransport({ deadline, outbound, certificateAuthorities }, (transport) =>
       exchange(configuration, {
         transport,
         deadline,
@@ -134,10 +144,15 @@ async function fromFile(
 }
 
 async function fromMetadataServer(
-  { metadataHost: host, access, deadline = usualDeadline }: GoogleOptions,
+  {
+    metadataHost: host,
+    access,
+    outbound = createOutbound(),
+    deadline = usualDeadline,
+  }: GoogleOptions,
   { account, learn }: { readonly account: string | undefined; readonly learn: Learn },
 ): Promise<Fetched> {
-  return withTransport(deadline, async (transport) => {
+  return withTransport({ deadline, outbound, direct: true }, async (transport) => {
     const question = { transport, host }
     // Asked when there is no token as well: then most of all it matters whose there should be.
     const whose = async () => {

@@ -1,5 +1,5 @@
 import { isRegistryError } from '../oci/errors.ts'
-import { type Connected, watchConnections } from '../remote/remote.ts'
+import { type Connected, watchConnections } from '../outbound/outbound.ts'
 import { redact } from '../telemetry/telemetry.ts'
 import type { Finding, Step } from './finding.ts'
 

@@ -23,7 +23,8 @@ export function checkRegistry(greeting: Greeting, origin: string): Finding {
   const forbidden = challenges.find(({ allowed }) => !allowed)
   if (forbidden !== undefined) {
     const realm = forbidden.parameters['realm']
-    const advice = `list the realm's host under the upstream's tokenRealms if it may see our credential`
+    const { host = realm, protocol, origin: at } = URL.parse(realm ?? '') ?? {}
+    const advice = `if it may see our credential, list ${protocol === 'http:' ? at : host} under upstreams[].tokenRealms`
     return { ...finding, outcome: 'failed', message: `${asked}; wants it sent to ${realm}`, advice }
   }
   const wants = challenges.map(

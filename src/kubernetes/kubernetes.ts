@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
-import { request } from 'node:https'
 import { join } from 'node:path'
 import { z } from 'zod'
+import { createOutbound, requestWhole } from '../outbound/outbound.ts'
 
 /** What the API server says of an object: `gone` is also one that is being deleted. */
 export type Presence = 'there' | 'gone' | 'forbidden'
@@ -49,25 +49,17 @@ export function createCluster({ server, directory }: ClusterOptions): Cluster {
 
 type Asked = { readonly headers: Readonly<Record<string, string>>; readonly ca: string | undefined }
 
-function ask(url: string, { headers, ca }: Asked): Promise<{ status: number; text: string }> {
-  const done = Promise.withResolvers<{ status: number; text: string }>()
-  const signal = AbortSignal.timeout(patience)
-  const call = request(url, { headers, ca, signal, agent: false }, (response) => {
-    const parts: Buffer[] = []
-    let size = 0
-    response.on('data', (part: Buffer) => {
-      parts.push(part)
-      size += part.length
-      if (size > largestAnswer) call.destroy(new Error('the answer is too large'))
-    })
-    response.on('error', done.reject)
-    response.on('end', () =>
-      done.resolve({ status: response.statusCode ?? 0, text: Buffer.concat(parts).toString() }),
-    )
-  })
-  call.on('error', done.reject)
-  call.end()
-  return done.promise
+/** Directly: the API server is in the cluster, whatever proxy leads out of it. */
+async function ask(url: string, { headers, ca }: Asked): Promise<{ status: number; text: string }> {
+  const connections = createOutbound().open({ timeout: patience, direct: true, onlyAuthority: ca })
+  try {
+    const signal = AbortSignal.timeout(patience)
+    const asked = { url: new URL(url), headers, signal, maxBytes: largestAnswer }
+    const { status, body } = await requestWhole(connections, asked)
+    return { status, text: body.toString('utf8') }
+  } finally {
+    await connections.destroy()
+  }
 }
 
 const object = z.object({ metadata: z.object({ deletionTimestamp: z.string().optional() }) })

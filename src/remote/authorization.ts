@@ -3,9 +3,10 @@ import type { CacheMemory } from '../memory/memory.ts'
 import { isRegistryError } from '../oci/errors.ts'
 import { redact } from '../telemetry/telemetry.ts'
 import { basicOf, secretsOf } from './basic.ts'
-import { parseChallenges } from './challenge.ts'
+import { type Challenge, parseChallenges } from './challenge.ts'
 import type { Origins } from './origins.ts'
-import { type Bearer, createTokenEndpoint, forbiddenRealm } from './token-endpoint.ts'
+import { type Bearer, createTokenEndpoint, forbiddenRealm, sentTo } from './token-endpoint.ts'
+import { challengedScope, scopeOf } from './token-scope.ts'
 import type { Transport } from './transport.ts'
 
 /** What one request has tried so far, and what that was made from, so that nothing is tried twice. */
@@ -13,6 +14,8 @@ export type Attempt = {
   sent?: string | undefined
   credential?: Credential
   scheme?: Scheme | undefined
+  /** What the token that was sent is for. */
+  scope?: string
   learned?: boolean
   renewed?: boolean
 }
@@ -27,7 +30,9 @@ export type Attempt = {
  *    token of this scope. Tokens are kept until shortly before they expire, and no longer than the
  *    credential they were made from.
  * 3. A 401 to what used to be right renews the credential, once, and asks once more. Then it is a
- *    refusal. So does a 400 or 403 which says that what was sent has expired, as Amazon ECR's do.
+ *    refusal. The same for a 400 or 403 which says that what was sent has expired, as Amazon ECR's do.
+ * 4. A 401 for `insufficient_scope` (RFC 6750, section 3.1) says nothing against the credential: only
+ *    this token is dropped, and asked for again if the challenge names another scope.
  */
 export interface Authorization {
   /** `repository` as the upstream names it; empty for the registry as a whole. */
@@ -38,7 +43,7 @@ export interface Authorization {
    * After a 400 or 403 to `attempt`, with the upstream's own words: true when asking once more may
    * help.
    */
-  expired(attempt: Attempt, repository: string, reason: string): Promise<boolean>
+  expired(attempt: Attempt, reason: string): Promise<boolean>
   /** After any other answer: what was sent is right. */
   accepted(attempt: Attempt): void
   /** A text that the upstream wrote, without what we sent to it, or what looks like that. */
@@ -76,17 +81,25 @@ export function createAuthorization({
 
   const endpoint = createTokenEndpoint({ origin, credentials, origins, transport, scrub })
 
-  const tokens = caches.create<string>({
+  /** Of repositories for which a challenge named another scope than ours. */
+  const scopes = caches.create<string>()
+  const scopeFor = (repository: string) => scopes.get(repository) ?? scopeOf(repository)
+
+  /** By scope. The context is the repository. */
+  const tokens = caches.create<string, string>({
     ignoreFetchAbort: true,
-    fetchMethod: async (repository, _stale, { options }) => {
+    fetchMethod: async (scope, _stale, { options, context: repository }) => {
       if (scheme?.kind !== 'bearer') return undefined
       const credential = await credentials.current()
-      const { token, life } = await endpoint.request({ bearer: scheme, repository, credential })
+      const asked = { bearer: scheme, repository, scope, credential }
+      const { token, life } = await endpoint.request(asked)
       // A tenth early, so that it does not expire on its way.
       options.ttl = Math.max(life * 900, 1)
       return token
     },
   })
+  const fetchToken = (repository: string) =>
+    tokens.fetch(scopeFor(repository), { context: repository })
 
   const current = async (): Promise<Credential> => {
     const credential = await credentials.current()
@@ -96,19 +109,24 @@ export function createAuthorization({
   }
 
   /**
-   * Changes the scheme if the challenge tells something new. A realm that may not see the credential
-   * is not remembered.
+   * Changes scheme and scope if the challenge tells something new. A realm that may not see the
+   * credential is not remembered.
    */
-  const learn = (header: string): void => {
-    const challenges = parseChallenges(header)
-    const bearer = challenges.find((challenge) => challenge.scheme === 'bearer')
+  const learn = (
+    challenges: readonly Challenge[],
+    { repository, credential }: { repository: string; credential: Credential | undefined },
+  ): void => {
+    const bearer = bearerIn(challenges)
     const realm = URL.parse(bearer?.parameters['realm'] ?? '')
     if (realm !== null) {
-      if (origins.realm(realm) === undefined) throw forbiddenRealm(origin, realm)
+      const sent = credential === undefined ? 'credential' : sentTo(credential)
+      if (origins.realm(realm, sent) === undefined) throw forbiddenRealm(origin, realm)
       const service = bearer?.parameters['service']
       const isKnown =
         scheme?.kind === 'bearer' && scheme.realm.href === realm.href && scheme.service === service
       if (!isKnown) scheme = { kind: 'bearer', realm, service }
+      const scope = challengedScope(scopeFor(repository), bearer?.parameters['scope'])
+      if (scope !== scopeFor(repository)) scopes.set(repository, scope)
     } else if (challenges.some((challenge) => challenge.scheme === 'basic')) {
       if (scheme?.kind !== 'basic') scheme = { kind: 'basic' }
     }
@@ -135,7 +153,7 @@ export function createAuthorization({
     credential: Credential,
   ): Promise<string | undefined> => {
     try {
-      return await tokens.fetch(repository)
+      return await fetchToken(repository)
     } catch (error) {
       if (!isRegistryError(error, 'DENIED')) {
         scheme = undefined
@@ -144,7 +162,7 @@ export function createAuthorization({
       const renewed = await renew(credential)
       if (renewed === undefined || renewed === credential) throw error
       await current()
-      return tokens.fetch(repository)
+      return fetchToken(repository)
     }
   }
 
@@ -162,8 +180,8 @@ export function createAuthorization({
   }
 
   /** Whoever was refused before may have brought a new one. */
-  const dropToken = ({ sent }: Attempt, repository: string): void => {
-    if (sent === `Bearer ${tokens.peek(repository)}`) tokens.delete(repository)
+  const dropToken = ({ sent, scope = '' }: Attempt): void => {
+    if (sent === `Bearer ${tokens.peek(scope)}`) tokens.delete(scope)
   }
 
   return {
@@ -171,30 +189,33 @@ export function createAuthorization({
       const credential = await current()
       attempt.credential = credential
       attempt.scheme = scheme
+      attempt.scope = scopeFor(repository)
       attempt.sent = await headerFor(repository, credential, scheme)
       return attempt.sent
     },
 
-    challenged: async (attempt, repository, challenge) => {
+    challenged: async (attempt, repository, header = '') => {
       const { sent, credential } = attempt
+      const challenges = parseChallenges(header)
+      const lacksScope = bearerIn(challenges)?.parameters['error'] === 'insufficient_scope'
       const wasRight = sent !== undefined && (attempt.scheme !== undefined || directWorked)
-      if (wasRight && !attempt.renewed) {
+      if (wasRight) dropToken(attempt)
+      if (wasRight && !attempt.renewed && !lacksScope) {
         attempt.renewed = true
-        dropToken(attempt, repository)
         return credential === undefined || (await renew(credential, attempt.scheme)) !== undefined
       }
-      if (attempt.learned || challenge === undefined) return false
+      if (attempt.learned || challenges.length === 0) return false
       attempt.learned = true
-      learn(challenge)
+      learn(challenges, { repository, credential })
       // Others may have learned it while this one was on its way.
-      return scheme !== attempt.scheme
+      return scheme !== attempt.scheme || scopeFor(repository) !== attempt.scope
     },
 
-    expired: async (attempt, repository, reason) => {
+    expired: async (attempt, reason) => {
       const { credential, renewed, scheme: used } = attempt
       if (renewed || credential === undefined || !expiry.test(reason)) return false
       attempt.renewed = true
-      dropToken(attempt, repository)
+      dropToken(attempt)
       const next = await renew(credential, used)
       // Another token can be made from the same credential.
       return next !== undefined && (next !== credential || used?.kind === 'bearer')
@@ -206,4 +227,8 @@ export function createAuthorization({
 
     scrub,
   }
+}
+
+function bearerIn(challenges: readonly Challenge[]): Challenge | undefined {
+  return challenges.find(({ scheme }) => scheme === 'bearer')
 }

@@ -1,5 +1,7 @@
+import type { Credentials } from '../credentials/credentials.ts'
 import { type Challenge, parseChallenges } from './challenge.ts'
 import type { Origins } from './origins.ts'
+import { sentTo } from './token-endpoint.ts'
 import type { Transport } from './transport.ts'
 
 /** What a registry says at `/v2/` to whoever shows no credential. */
@@ -8,7 +10,7 @@ export type Greeting = {
   /** It answered as registries do. */
   readonly isRegistry: boolean
   readonly challenges: readonly (Challenge & {
-    /** Whether its realm may see our credential; true where it names none. */
+    /** Whether its realm may be asked, with our credential; true where it names none. */
     readonly allowed: boolean
   })[]
 }
@@ -17,16 +19,23 @@ type GreetOptions = {
   readonly base: URL
   readonly transport: Transport
   readonly origins: Origins
+  readonly credentials: Pick<Credentials, 'current'>
 }
 
 /** @throws RegistryError UNAVAILABLE when there is no answer. */
-export async function greet({ base, transport, origins }: GreetOptions): Promise<Greeting> {
+export async function greet({
+  base,
+  transport,
+  origins,
+  credentials,
+}: GreetOptions): Promise<Greeting> {
   const url = new URL(`${base.pathname.replace(/\/$/, '')}/v2/`, base)
   const answer = await transport.send({ method: 'GET', url, trust: 'own', headers: {} })
   answer.drop()
+  const sent = await credentials.current().then(sentTo, () => 'credential' as const)
   const challenges = parseChallenges(answer.header('www-authenticate') ?? '').map((challenge) => {
     const realm = URL.parse(challenge.parameters['realm'] ?? '')
-    const allowed = challenge.scheme !== 'bearer' || realm === null || origins.realm(realm)
+    const allowed = challenge.scheme !== 'bearer' || realm === null || origins.realm(realm, sent)
     return { ...challenge, allowed: allowed !== undefined }
   })
   const says = answer.header('docker-distribution-api-version') !== undefined

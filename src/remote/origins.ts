@@ -1,41 +1,26 @@
 import { isIP } from 'node:net'
 import { getDomain } from 'tldts'
-import { isPublicAddress } from './addresses.ts'
+import { isPrivateAddress, isPublicAddress } from '../outbound/outbound.ts'
 
 /**
- * Where registries keep their blobs. A redirect there is followed without being configured, over
- * https and without any credential: it is the object store's own signed URL.
+ * How far another origin is trusted, and so at which addresses it is reached: `listed` by the
+ * operator at any, `foreign` at public ones. A `sibling` of the upstream (same registrable domain, or
+ * same host with another port) may be at a private address if the upstream is.
  */
-const knownStorage = [
-  'storage.googleapis.com',
-  '*.storage.googleapis.com',
-  '*.pkg.dev',
-  '*.amazonaws.com',
-  '*.cloudfront.net',
-  '*.blob.core.windows.net',
-  '*.blob.core.chinacloudapi.cn',
-  '*.blob.core.usgovcloudapi.net',
-  '*.data.mcr.microsoft.com',
-  '*.cloudflare.docker.com',
-  '*.cloudflarestorage.com',
-  '*.githubusercontent.com',
-]
+export type Trust = 'own' | 'listed' | 'sibling' | 'foreign'
 
-/**
- * How far another origin is trusted: `listed` by the operator, or `foreign`, reached at public
- * addresses only.
- */
-export type Trust = 'own' | 'listed' | 'foreign'
+/** The upstream's fields that allow other origins. */
+export type ListField = 'redirects' | 'tokenRealms'
 
 /** Which other origins an upstream may name. A refusal is undefined. */
 export interface Origins {
-  /** Where a challenge's realm may send our credential. */
-  realm(url: URL): Trust | undefined
+  /** Where a challenge's realm may be asked for a token: with our credential, or anonymously. */
+  realm(url: URL, as?: 'credential' | 'anonymous'): Trust | undefined
   /**
    * Where a redirect may send a request, without credential unless the origin is the upstream's
-   * own.
+   * own. `content` has a digest that it is verified by; a `list` has none.
    */
-  redirect(url: URL): Trust | undefined
+  redirect(url: URL, of?: 'content' | 'list'): Trust | undefined
 }
 
 type OriginsOptions = {
@@ -49,37 +34,39 @@ type OriginsOptions = {
 }
 
 export function createOrigins({ own, realms, redirects }: OriginsOptions): Origins {
+  const { hostname } = new URL(own)
   const domain = getDomain(own, { allowPrivateDomains: true })
-  const sameDomain = (url: URL) =>
-    domain !== null && getDomain(url.hostname, { allowPrivateDomains: true }) === domain
+  const isSibling = (url: URL) =>
+    url.hostname === hostname ||
+    (domain !== null && getDomain(url.hostname, { allowPrivateDomains: true }) === domain)
 
-  const trust = (
-    url: URL,
-    listed: readonly string[],
-    known: (url: URL) => boolean,
-  ): Trust | undefined => {
+  /** No list is needed where nothing secret is sent and, for `any`, nothing unverified comes back. */
+  const trust = (url: URL, listed: readonly string[], any: boolean): Trust | undefined => {
     if (url.username !== '' || url.password !== '') return undefined
     if (url.origin === own) return 'own'
     if (listed.some((pattern) => matches(pattern, url))) return 'listed'
-    if (url.protocol !== 'https:' || isInward(url)) return undefined
-    return known(url) ? 'foreign' : undefined
+    if (url.protocol !== 'https:') return undefined
+    const address = addressIn(url)
+    if (isSibling(url)) return address === undefined || isReachable(address) ? 'sibling' : undefined
+    if (!any || (address !== undefined && !isPublicAddress(address))) return undefined
+    return 'foreign'
   }
 
   return {
-    realm: (url) => trust(url, realms, sameDomain),
-    redirect: (url) =>
-      trust(
-        url,
-        redirects,
-        (to) => sameDomain(to) || knownStorage.some((pattern) => matches(pattern, to)),
-      ),
+    realm: (url, as = 'credential') => trust(url, realms, as === 'anonymous'),
+    redirect: (url, of = 'content') => trust(url, redirects, of === 'content'),
   }
 }
 
 /** A literal address needs no lookup, so it is judged here. */
-function isInward({ hostname }: URL): boolean {
+function addressIn({ hostname }: URL): string | undefined {
   const bare = hostname.replace(/^\[|\]$/g, '')
-  return isIP(bare) !== 0 && !isPublicAddress(bare)
+  return isIP(bare) === 0 ? undefined : bare
+}
+
+/** Of a sibling's literal address, which is the upstream's own with another port. */
+function isReachable(address: string): boolean {
+  return isPublicAddress(address) || isPrivateAddress(address)
 }
 
 function matches(pattern: string, url: URL): boolean {

@@ -1,8 +1,9 @@
-import type { Credentials, ForwardProxy } from '../credentials/credentials.ts'
+import type { Credentials } from '../credentials/credentials.ts'
 import type { CacheMemory } from '../memory/memory.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { PageRequest } from '../oci/page.ts'
 import { type Reference, type RepositoryName, referrersTag, type Tag } from '../oci/reference.ts'
+import type { Outbound } from '../outbound/outbound.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import { createAdmission } from './admission.ts'
 import { isFound } from './answers.ts'
@@ -35,7 +36,6 @@ export type RemoteManifest = {
   readonly contentType?: string
 }
 
-export { type Connected, watchConnections } from './connections.ts'
 export type { Greeting } from './greeting.ts'
 export { retryPause } from './retry.ts'
 
@@ -131,7 +131,7 @@ export type RemoteOptions = {
   readonly redirects: readonly string[]
   readonly timeouts: Timeouts
   readonly certificateAuthorities?: string | undefined
-  readonly proxy?: ForwardProxy | undefined
+  readonly outbound: Outbound
   readonly userAgent: string
   readonly caches: CacheMemory
   readonly telemetry: Telemetry
@@ -146,7 +146,7 @@ export function createRemote(options: RemoteOptions): Remote {
     if (host === base.origin) telemetry.metrics.breakerOpen.set({ upstream }, open ? 1 : 0)
     telemetry.log.warn({ upstream, host, open }, 'breaker changed')
   })
-  const plain = createTransport(options)
+  const plain = createTransport({ ...options, host: base.hostname })
   const transport = withBreakers(
     options.observe === undefined ? plain : observed(plain, options.observe),
     hosts,
@@ -204,7 +204,7 @@ export function createRemote(options: RemoteOptions): Remote {
   return {
     origin: base.origin,
     identity: credentials.identity,
-    greet: () => greet({ base, transport, origins }),
+    greet: () => greet({ base, transport, origins, credentials }),
 
     enter: async () => {
       const answer = await exchange.ask({

@@ -3,7 +3,7 @@ import type { Chunks } from '../oci/chunks.ts'
 import { RegistryError } from '../oci/errors.ts'
 import type { Metrics } from '../telemetry/telemetry.ts'
 import type { Attempt, Authorization } from './authorization.ts'
-import { UpstreamFailure } from './faults.ts'
+import { adviceToList, UpstreamFailure } from './faults.ts'
 import type { Origins, Trust } from './origins.ts'
 import { readReason, reasonIn, refusalOf } from './refusal.ts'
 import { statusLabel } from './status-label.ts'
@@ -93,7 +93,7 @@ export function createSending(options: SendingOptions): Sending {
       if (answer.status === 400 || answer.status === 403) {
         const body = await readReason(answer)
         const reason = reasonIn(body)
-        if (await authorization.expired(attempt, request.repository, reason)) continue
+        if (await authorization.expired(attempt, reason)) continue
         authorization.accepted(attempt)
         return { ...answer, body: again(body) }
       }
@@ -125,7 +125,7 @@ export function createSending(options: SendingOptions): Sending {
     let url = asked
     for (let hops = 0; redirects.has(answer.status); hops += 1) {
       const target = URL.parse(answer.header('location') ?? '', url.href)
-      const trust = target === null ? undefined : origins.redirect(target)
+      const trust = target === null ? undefined : origins.redirect(target, kindOf(request))
       if (request.isOptional && trust !== 'own') break
       answer.drop()
       if (target === null || trust === undefined) throw forbiddenRedirect(base.origin, target)
@@ -187,8 +187,16 @@ function urlOf(base: URL, path: string): URL {
   return url
 }
 
+/** Lists are not verified by a digest, as blobs and manifests are. */
+function kindOf({ path }: Outgoing): 'content' | 'list' {
+  return /\/(blobs|manifests)\/[^/]+$/.test(path) ? 'content' : 'list'
+}
+
 function forbiddenRedirect(origin: string, target: URL | null): RegistryError {
   const where = target === null ? 'nowhere' : target.origin
-  const message = `${origin} redirects to ${where}, which is not allowed; list it under the upstream's redirects if that is right`
-  return new RegistryError('UNAVAILABLE', { message, status: 502 })
+  return new RegistryError('UNAVAILABLE', {
+    message: `${origin} redirects to ${where}, which is not allowed`,
+    advice: target === null ? undefined : adviceToList(target, 'redirects'),
+    status: 502,
+  })
 }

@@ -2,6 +2,7 @@ import { z } from 'zod'
 import type { Credential, Credentials } from '../credentials/credentials.ts'
 import { RegistryError } from '../oci/errors.ts'
 import { basicOf } from './basic.ts'
+import { adviceToList } from './faults.ts'
 import type { Origins } from './origins.ts'
 import { readBody } from './read-body.ts'
 import { reasonIn } from './refusal.ts'
@@ -19,7 +20,14 @@ type Asked = {
   readonly bearer: Bearer
   /** As the upstream names it; empty for the registry as a whole. */
   readonly repository: string
+  /** What the token is for; see scopeOf. */
+  readonly scope: string
   readonly credential: Credential
+}
+
+/** An anonymous request shows a realm nothing that is secret. */
+export function sentTo(credential: Credential): 'credential' | 'anonymous' {
+  return credential.kind === 'anonymous' ? 'anonymous' : 'credential'
 }
 
 /** Where a credential becomes a token that is good for one repository. `life` in seconds. */
@@ -88,13 +96,13 @@ export function createTokenEndpoint({
   }
 
   return {
-    request: async ({ bearer, repository, credential }) => {
+    request: async ({ bearer, repository, scope, credential }) => {
       throttle.check()
       throttle.enter()
-      const trust = origins.realm(bearer.realm)
+      const trust = origins.realm(bearer.realm, sentTo(credential))
       if (trust === undefined) throw forbiddenRealm(origin, bearer.realm)
-      const asked = tokenRequest({ bearer, repository, credential })
-      const answer = await transport.send({ ...asked, trust })
+      const asked = tokenRequest({ bearer, scope, credential })
+      const answer = await transport.send({ ...asked, trust, listedUnder: 'tokenRealms' })
       const body = await readBody(answer, longestTokenAnswer)
       const { origin: realm } = bearer.realm
       if (answer.status !== 429) throttle.answered()
@@ -110,24 +118,29 @@ export function createTokenEndpoint({
  */
 function tokenRequest({
   bearer,
-  repository,
+  scope,
   credential,
-}: Asked): Pick<Request, 'method' | 'url' | 'headers' | 'body'> {
+}: Omit<Asked, 'repository'>): Pick<Request, 'method' | 'url' | 'headers' | 'body'> {
   const { service } = bearer
-  const scope = repository === '' ? undefined : `repository:${repository}:pull`
-  const asked = { ...(service !== undefined && { service }), ...(scope !== undefined && { scope }) }
+  const asked = new URLSearchParams({ ...(service !== undefined && { service }) })
   const url = new URL(bearer.realm)
   if (credential.kind === 'identity-token') {
-    const grant = { grant_type: 'refresh_token', client_id: 'berth', ...asked }
-    const body = new URLSearchParams({ ...grant, refresh_token: credential.token }).toString()
+    const grant = {
+      grant_type: 'refresh_token',
+      client_id: 'berth',
+      refresh_token: credential.token,
+    }
+    for (const [name, value] of Object.entries(grant)) asked.set(name, value)
+    if (scope !== '') asked.set('scope', scope)
     return {
       method: 'POST',
       url,
       headers: { 'content-type': 'application/x-www-form-urlencoded' },
-      body,
+      body: asked.toString(),
     }
   }
-  for (const [name, value] of Object.entries(asked)) url.searchParams.set(name, value)
+  for (const entry of scope.split(' ').filter(Boolean)) asked.append('scope', entry)
+  for (const [name, value] of asked) url.searchParams.append(name, value)
   const basic = basicOf(credential)
   return { method: 'GET', url, headers: basic === undefined ? {} : { authorization: basic } }
 }
@@ -164,7 +177,8 @@ function parseJson(body: Buffer): unknown {
 /** A realm that may not see our credential. */
 export function forbiddenRealm(origin: string, realm: URL): RegistryError {
   return new RegistryError('UNAVAILABLE', {
-    message: `${origin} wants its credential sent to ${realm.origin}, which is neither its own nor of its domain; list it under the upstream's tokenRealms if that is right`,
+    message: `${origin} wants its credential sent to ${realm.origin}, which is neither its own nor of its domain`,
+    advice: adviceToList(realm, 'tokenRealms'),
     status: 502,
   })
 }

@@ -1,11 +1,8 @@
-import { readFileSync } from 'node:fs'
-import { getCACertificates } from 'node:tls'
-import { Agent, type Dispatcher, EnvHttpProxyAgent, Pool } from 'undici'
-import type { ForwardProxy } from '../credentials/credentials.ts'
-import { lookupPublic } from './addresses.ts'
+import type { Dispatcher } from 'undici'
+import type { Outbound } from '../outbound/outbound.ts'
 import { type Body, type BodySink, createBodySink } from './body.ts'
 import { toUpstreamFailure } from './faults.ts'
-import type { Trust } from './origins.ts'
+import type { ListField, Trust } from './origins.ts'
 
 /** In milliseconds, but for the rate. */
 export type Timeouts = {
@@ -34,6 +31,8 @@ export type Request = {
   readonly method: 'GET' | 'HEAD' | 'POST'
   readonly url: URL
   readonly trust: Trust
+  /** The upstream's field that would allow where this goes, for the message of a refusal. */
+  readonly listedUnder?: ListField | undefined
   readonly headers: Record<string, string>
   readonly body?: string | undefined
   /** Milliseconds to the answer's headers, if less than for others. */
@@ -51,40 +50,41 @@ export interface Transport {
 
 type TransportOptions = {
   readonly timeouts: Timeouts
+  readonly outbound: Outbound
+  /** The upstream's own host. */
+  readonly host: string
   /** File of PEM certificates that are trusted beside the system's. */
   readonly certificateAuthorities?: string | undefined
-  readonly proxy?: ForwardProxy | undefined
   readonly userAgent: string
 }
 
-/**
- * Artifact Registry's redirects carry tokens of 2 KB, others' more; Node's own limit of 16 KiB is
- * for all headers together.
- */
-const longestHeaders = 64 * 1024
-/**
- * A kept connection is not used again after this, in milliseconds: servers end theirs after some
- * seconds.
- */
-const keepAlive = 10_000
-
 export function createTransport({
   timeouts,
+  outbound,
+  host,
   certificateAuthorities,
-  proxy,
   userAgent,
 }: TransportOptions): Transport {
-  const ca = certificateAuthorities && [
-    ...getCACertificates('default'),
-    readFileSync(certificateAuthorities, 'utf8'),
-  ]
-  const connect = { timeout: timeouts.connect, ...(ca && { ca }), autoSelectFamily: true }
-  const open = createDispatcher({ connect, proxy })
-  const guarded = createDispatcher({ connect: { ...connect, lookup: lookupPublic }, proxy })
+  const shared = { timeout: timeouts.connect, certificateAuthorities }
+  const trusted = outbound.open(shared)
+  const connections = {
+    own: trusted,
+    listed: trusted,
+    sibling: outbound.open({ ...shared, addresses: { privateLike: host } }),
+    foreign: outbound.open({ ...shared, addresses: 'public' }),
+  }
 
   return {
-    send: ({ method, url, trust, headers, body, signal, firstByte = timeouts.firstByte }) => {
-      const dispatcher = trust === 'foreign' ? guarded : open
+    send: ({
+      method,
+      url,
+      trust,
+      listedUnder,
+      headers,
+      body,
+      signal,
+      firstByte = timeouts.firstByte,
+    }) => {
       const request = {
         origin: url.origin,
         path: url.pathname + url.search,
@@ -95,41 +95,14 @@ export function createTransport({
         headersTimeout: Math.min(firstByte, timeouts.firstByte),
         bodyTimeout: timeouts.idle,
       }
-      return dispatch({ dispatcher, request, signal, minimumRate: timeouts.minimumRate })
+      const { dispatcher } = connections[trust]
+      const { minimumRate } = timeouts
+      return dispatch({ dispatcher, request, listedUnder, signal, minimumRate })
     },
     close: async () => {
-      await Promise.all([open.destroy(), guarded.destroy()])
+      await Promise.all(Object.values(connections).map((each) => each.destroy()))
     },
   }
-}
-
-type DispatcherOptions = {
-  readonly connect: { readonly timeout: number; readonly lookup?: typeof lookupPublic }
-  readonly proxy: ForwardProxy | undefined
-}
-
-function createDispatcher({ connect, proxy }: DispatcherOptions): Agent | EnvHttpProxyAgent {
-  // HTTP/1.1: a blob has a connection, and its flow control, of its own.
-  const options = {
-    connect,
-    allowH2: false,
-    maxHeaderSize: longestHeaders,
-    keepAliveTimeout: keepAlive,
-    keepAliveMaxTimeout: keepAlive,
-  }
-  if (proxy?.http === undefined && proxy?.https === undefined) return new Agent(options)
-  return new EnvHttpProxyAgent({
-    ...options,
-    requestTls: connect,
-    connectTimeout: connect.timeout,
-    // A tunnel is a part of the connection, and has its time limit.
-    clientFactory: (origin, client) =>
-      new Pool(origin, { ...client, headersTimeout: connect.timeout }),
-    httpProxy: proxy.http ?? '',
-    httpsProxy: proxy.https ?? '',
-    // As Go does it, which the registries that people come from are written in.
-    noProxy: [proxy.no ?? '', 'localhost', '127.0.0.1', '::1'].filter(Boolean).join(','),
-  })
 }
 
 type DispatchOptions = {
@@ -138,12 +111,19 @@ type DispatchOptions = {
     readonly origin: string
     readonly headersTimeout: number
   }
+  readonly listedUnder: ListField | undefined
   readonly signal: AbortSignal | undefined
   readonly minimumRate: number
 }
 
 /** Resolves with the answer's headers; its body comes as it comes. */
-function dispatch({ dispatcher, request, signal, minimumRate }: DispatchOptions): Promise<Answer> {
+function dispatch({
+  dispatcher,
+  request,
+  listedUnder,
+  signal,
+  minimumRate,
+}: DispatchOptions): Promise<Answer> {
   const { origin } = request
   const answer = Promise.withResolvers<Answer>()
   let sink: BodySink | undefined
@@ -175,7 +155,7 @@ function dispatch({ dispatcher, request, signal, minimumRate }: DispatchOptions)
     onResponseError: (_controller, error) => {
       clearTimeout(firstByteTimer)
       stopListening()
-      answer.reject(toUpstreamFailure(error, origin))
+      answer.reject(toUpstreamFailure(error, origin, listedUnder))
       sink?.fail(error)
     },
   })

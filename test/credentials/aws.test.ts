@@ -9,6 +9,7 @@ import { createAwsSource } from '../../src/credentials/aws.ts'
 import { CredentialError } from '../../src/credentials/credential-error.ts'
 import type { CredentialSource } from '../../src/credentials/credentials.ts'
 import { keepFresh } from '../../src/credentials/keep-fresh.ts'
+import { createOutbound } from '../../src/outbound/outbound.ts'
 import { redact } from '../../src/telemetry/telemetry.ts'
 import {
   type Aws,
@@ -61,7 +62,12 @@ function open(variables: Readonly<Record<string, string>>, options: Options = {}
   restore()
   restore = setAwsEnvironment(environment)
   const { ambient } = loadConfig({ flags: {}, set: [], environment })
-  return createAwsSource({ host, ambient: { ...ambient.aws, proxy: ambient.proxy }, ...options })
+  return createAwsSource({
+    host,
+    ambient: ambient.aws,
+    outbound: createOutbound(ambient),
+    ...options,
+  })
 }
 
 /** How it fails: the message, as whoever waits for it is told, and the advice. */

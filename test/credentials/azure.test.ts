@@ -8,6 +8,7 @@ import { after, afterEach, before, beforeEach, describe, type TestContext, test 
 import { type AzureOptions, createAzureSource } from '../../src/credentials/azure.ts'
 import { CredentialError } from '../../src/credentials/credential-error.ts'
 import type { CredentialSource } from '../../src/credentials/credentials.ts'
+import { createOutbound } from '../../src/outbound/outbound.ts'
 import { redact } from '../../src/telemetry/telemetry.ts'
 import {
   type Azure,
@@ -151,7 +152,7 @@ describe('ways to log in', () => {
   test("without any other way the machine's managed identity is asked, and no proxy", async () => {
     const [assigned] = azure.assigned
     const proxy = { http: 'http://127.0.0.1:9', https: 'http://127.0.0.1:9' }
-    const source = open({ metadataHost: azure.machine.url, proxy })
+    const source = open({ metadataHost: azure.machine.url, outbound: createOutbound({ proxy }) })
     assert.equal(source.identity(), 'the managed identity of this machine')
     await fetchToken(source, assigned)
     assert.match(source.identity(), new RegExp(`^managed identity ${assigned?.clientId} \\(object`))
@@ -217,7 +218,11 @@ describe('ways to log in', () => {
     })
     t.after(() => proxy.close())
     const at = (authorityHost: string, no?: string) =>
-      open({ ...secretOptions(), authorityHost, proxy: { http: proxy.url, https: proxy.url, no } })
+      open({
+        ...secretOptions(),
+        authorityHost,
+        outbound: createOutbound({ proxy: { http: proxy.url, https: proxy.url, no } }),
+      })
     // The proxy answers plain requests by itself; a tunnel ends at what speaks no TLS.
     await assert.rejects(at('http://entra.test').fetch(), /answered without an access token/)
     await assert.rejects(at('https://entra.test').fetch(), /cannot reach https:\/\/entra\.test/)

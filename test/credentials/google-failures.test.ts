@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { after, afterEach, before, beforeEach, test } from 'node:test'
 import { CredentialError } from '../../src/credentials/credential-error.ts'
 import { createGoogleSource } from '../../src/credentials/google.ts'
+import { createOutbound } from '../../src/outbound/outbound.ts'
 import { redact } from '../../src/telemetry/telemetry.ts'
 import { startAwsMachine } from '../support/aws-machine.ts'
 import { eventually } from '../support/berth.ts'
@@ -34,6 +35,7 @@ type Options = Partial<Parameters<typeof createGoogleSource>[0]>
 /** The error of a fetch, which must be one, and must tell no token. */
 async function failureOf(options: Options): Promise<{ message: string; advice: string }> {
   const source = createGoogleSource({
+    outbound: createOutbound({ proxy: { https: process.env['HTTPS_PROXY'] } }),
     access: 'pull',
     host: 'us-docker.pkg.dev',
     optional: true,
@@ -365,10 +367,13 @@ test('a certificate that nobody here trusts, and a proxy that wants a password, 
   })
   const changes = { token_url: `${server.url}/v1/token` }
   const untrusted = await federatedFailure({}, changes)
-  assert.match(untrusted.advice, /nobody that this process trusts: .* NODE_EXTRA_CA_CERTS$/)
+  assert.match(
+    untrusted.advice,
+    /nobody that this process trusts: .* SSL_CERT_FILE, NODE_EXTRA_CA_CERTS or/,
+  )
   process.env['HTTPS_PROXY'] = proxy.url
-  const closed = await federatedFailure({}, changes)
-  assert.match(closed.message, /answered 407/)
+  const closed = await federatedFailure({}, { token_url: 'https://sts.test/v1/token' })
+  assert.match(closed.message, /the forward proxy answered 407/)
   assert.match(closed.advice, /proxy that HTTPS_PROXY names wants a user name/)
 })
 

@@ -8,6 +8,7 @@ import { text } from 'node:stream/consumers'
 import { after, afterEach, before, beforeEach, type TestContext, test } from 'node:test'
 import { TLSSocket } from 'node:tls'
 import { createGoogleSource } from '../../src/credentials/google.ts'
+import { createOutbound } from '../../src/outbound/outbound.ts'
 import { type AwsMachine, startAwsMachine } from '../support/aws-machine.ts'
 import { basicOf } from '../support/canaries.ts'
 import type { KeyPair } from '../support/certificates.ts'
@@ -42,6 +43,7 @@ type Options = Parameters<typeof createGoogleSource>[0]
 
 function sourceOf(options: Partial<Options>) {
   return createGoogleSource({
+    outbound: createOutbound({ proxy: { https: process.env['HTTPS_PROXY'] } }),
     access: 'pull',
     host: 'us-docker.pkg.dev',
     optional: false,

@@ -250,9 +250,15 @@ suite('berth doctor upstream', { concurrency: true }, () => {
         sendJson(response, {}, 401)
       },
       async ({ url }) => {
-        const { finding } = await doctor({ upstreams: [{ url }] })
+        const credentials = {
+          type: 'static',
+          username: 'robot',
+          password: canaries.secret('realm'),
+        }
+        const { finding } = await doctor({ upstreams: [{ url, credentials }] })
         assert.match(finding('registry').message, /wants it sent to https:\/\/tokens\.example\.org/)
-        assert.match(finding('registry').advice ?? '', /tokenRealms/)
+        const advice = /list tokens\.example\.org under upstreams\[\]\.tokenRealms/
+        assert.match(finding('registry').advice ?? '', advice)
       },
     ))
 

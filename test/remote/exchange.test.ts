@@ -228,7 +228,7 @@ test('whatever becomes of a question, its place is given back (L96)', async () =
     ({ reply }) => reply(200, {}, 'no manifest'),
     ({ reply }) => reply(204),
     failing(403),
-    ({ reply }) => reply(302, { location: 'https://elsewhere.org/' }),
+    ({ reply }) => reply(302, { location: 'http://elsewhere.org/' }),
     async ({ head, write, reset }) => {
       head(200, { 'content-length': '100' })
       await write('half')

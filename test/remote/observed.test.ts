@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { createOutbound } from '../../src/outbound/outbound.ts'
 import { type Observed, observed } from '../../src/remote/observed.ts'
 import { createTransport } from '../../src/remote/transport.ts'
 import { shortTimeouts } from '../support/remotes.ts'
@@ -7,7 +8,12 @@ import { sendJson, startWebServer } from '../support/web-server.ts'
 
 test('a request is told with its status, and without what may be a key', async () => {
   const server = await startWebServer((_seen, response) => sendJson(response, {}, 202))
-  const plain = createTransport({ timeouts: shortTimeouts, userAgent: 'berth/test' })
+  const plain = createTransport({
+    timeouts: shortTimeouts,
+    userAgent: 'berth/test',
+    outbound: createOutbound(),
+    host: '127.0.0.1',
+  })
   const seen: Observed[] = []
   const transport = observed(plain, (one) => void seen.push(one))
   const send = async (path: string) => {

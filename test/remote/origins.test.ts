@@ -30,14 +30,29 @@ test('the same host under http is not its own (U49, U52)', () => {
   assert.equal(redirect('http://registry.example.com/blob'), undefined)
 })
 
-test('another port of the same registrable domain is foreign, and https only', () => {
-  assert.equal(realm('https://registry.example.com:8443/token'), 'foreign')
+test('another port of the same host is a sibling, over https only', () => {
+  assert.equal(realm('https://registry.example.com:8443/token'), 'sibling')
   assert.equal(realm('http://registry.example.com:8080/token'), undefined)
 })
 
+test('another port of the same private address is a sibling, of a loopback address it is refused (C188)', () => {
+  for (const address of ['10.0.0.1', '192.168.1.1', '[fd12::1]']) {
+    const own = `https://${address}:5050`
+    assert.equal(realm(`https://${address}/jwt/auth`, { own }), 'sibling', address)
+    assert.equal(redirect(`https://${address}:9000/x`, { own }), 'sibling', address)
+    assert.equal(realm(`http://${address}/jwt/auth`, { own }), undefined, address)
+    assert.equal(realm('https://10.0.0.2/jwt/auth', { own }), undefined, address)
+  }
+  for (const address of ['127.0.0.1', '169.254.169.254', '[::1]', '[fd00:ec2::254]']) {
+    const own = `https://${address}:5050`
+    assert.equal(realm(`https://${address}/jwt/auth`, { own }), undefined, address)
+    assert.equal(redirect(`https://${address}:9000/x`, { own }), undefined, address)
+  }
+})
+
 test('a realm of the same registrable domain is allowed, one of another is not (U52)', () => {
-  assert.equal(realm('https://auth.example.com/token'), 'foreign')
-  assert.equal(realm('https://example.com/token'), 'foreign')
+  assert.equal(realm('https://auth.example.com/token'), 'sibling')
+  assert.equal(realm('https://example.com/token'), 'sibling')
   assert.equal(realm('https://example.org/token'), undefined)
   assert.equal(realm('https://example.com.evil.org/token'), undefined)
   assert.equal(realm('https://evilexample.com/token'), undefined)
@@ -50,14 +65,13 @@ test('public suffixes, private ones too, are nobody: their tenants are strangers
   assert.equal(realm('https://us-central1-docker.pkg.dev/v2/token', { own }), 'own')
   assert.equal(
     realm('https://auth.docker.io/token', { own: 'https://registry-1.docker.io' }),
-    'foreign',
+    'sibling',
   )
 })
 
 test('hosts without a registrable domain have no siblings', () => {
   for (const at of ['https://localhost', 'https://10.0.0.1', 'https://[::1]', 'https://registry'])
     assert.equal(realm('https://10.0.0.2/token', { own: at }), undefined, at)
-  assert.equal(realm('https://localhost:1/token', { own: 'https://localhost' }), undefined)
 })
 
 test('userinfo is refused everywhere, on the own origin and on listed ones too (U52)', () => {
@@ -90,14 +104,27 @@ test('literal addresses that lead inwards are refused, however they are written 
   }
 })
 
-test('well-known object stores may be redirected to, without credential, over https only', () => {
+test('any public host may be redirected to for what a digest verifies, over https only (C185)', () => {
   assert.equal(redirect('https://storage.googleapis.com/b/o?sig=1'), 'foreign')
-  assert.equal(redirect('https://prod-layers.s3.eu-west-1.amazonaws.com/x'), 'foreign')
-  assert.equal(redirect('https://production.cloudflare.docker.com/x'), 'foreign')
+  assert.equal(redirect('https://production.cloudfront.docker.com/x'), 'foreign')
+  assert.equal(redirect('https://nobody.listed.this.example:8443/x'), 'foreign')
   assert.equal(redirect('http://storage.googleapis.com/b/o'), undefined)
-  assert.equal(redirect('https://storage.googleapis.com:8443/b/o'), undefined)
-  assert.equal(redirect('https://storage.googleapis.com.evil.org/x'), undefined)
-  assert.equal(redirect('https://evilamazonaws.com/x'), undefined)
+})
+
+test('lists, which no digest verifies, are redirected within the domain and to what is listed', () => {
+  const { redirect } = createOrigins({ own, realms: [], redirects: ['cdn.other.org'] })
+  assert.equal(redirect(new URL('https://github.com/x'), 'list'), undefined)
+  assert.equal(redirect(new URL('https://api.example.com/x'), 'list'), 'sibling')
+  assert.equal(redirect(new URL('https://cdn.other.org/x'), 'list'), 'listed')
+})
+
+test('a realm of another domain may be asked anonymously, as nothing secret is sent', () => {
+  const { realm } = createOrigins({ own: 'https://lscr.io', realms: [], redirects: [] })
+  const ghcr = new URL('https://ghcr.io/token')
+  assert.equal(realm(ghcr, 'anonymous'), 'foreign')
+  assert.equal(realm(ghcr, 'credential'), undefined)
+  for (const url of ['http://ghcr.io/token', 'https://10.0.0.1/token', 'https://me@ghcr.io/token'])
+    assert.equal(realm(new URL(url), 'anonymous'), undefined, url)
 })
 
 test('a well-known object store is no token realm', () => {
@@ -110,14 +137,14 @@ test('what is listed is allowed: a host, a wildcard, a port, plain http', () => 
     'https://cdn.other.org/x': 'listed',
     'https://cdn.other.org:443/x': 'listed',
     'http://cdn.other.org/x': undefined,
-    'https://cdn.other.org:8443/x': undefined,
-    'https://sub.cdn.other.org/x': undefined,
+    'https://cdn.other.org:8443/x': 'foreign',
+    'https://sub.cdn.other.org/x': 'foreign',
     'https://a.wild.org/x': 'listed',
     'https://a.b.wild.org/x': 'listed',
-    'https://wild.org/x': undefined,
-    'https://notwild.org/x': undefined,
+    'https://wild.org/x': 'foreign',
+    'https://notwild.org/x': 'foreign',
     'https://port.org:8443/x': 'listed',
-    'https://port.org/x': undefined,
+    'https://port.org/x': 'foreign',
     'http://10.0.0.1:5000/x': 'listed',
     'https://10.0.0.1:5000/x': undefined,
     'http://10.0.0.1/x': undefined,
@@ -129,7 +156,7 @@ test('what is listed is allowed: a host, a wildcard, a port, plain http', () => 
 test('what is listed for realms is not thereby listed for redirects, nor the other way', () => {
   const lists = { realms: ['auth.other.org'], redirects: ['cdn.other.org'] }
   assert.equal(realm('https://auth.other.org/token', lists), 'listed')
-  assert.equal(redirect('https://auth.other.org/x', lists), undefined)
+  assert.equal(redirect('https://auth.other.org/x', lists), 'foreign')
   assert.equal(realm('https://cdn.other.org/token', lists), undefined)
   assert.equal(redirect('https://cdn.other.org/x', lists), 'listed')
 })
@@ -156,14 +183,9 @@ test('whatever the URL, only https and the own origin pass unlisted', () => {
   )
 })
 
-test("an Azure registry may lead to its cloud's storage, and to its own data endpoints", () => {
-  for (const [own, storage] of [
-    ['https://contoso.azurecr.io', 'https://eusmanaged3.blob.core.windows.net/x?sig=1'],
-    ['https://contoso.azurecr.io', 'https://contoso.eastus.data.azurecr.io/x?sig=1'],
-    ['https://contoso.azurecr.cn', 'https://managed3.blob.core.chinacloudapi.cn/x?sig=1'],
-    ['https://contoso.azurecr.us', 'https://managed3.blob.core.usgovcloudapi.net/x?sig=1'],
-  ] as const) {
-    assert.equal(redirect(storage, { own }), 'foreign', storage)
-    assert.equal(realm('https://managed3.blob.core.windows.net/token', { own }), undefined)
-  }
+test("an Azure registry's storage is foreign, its own data endpoints are siblings", () => {
+  const own = 'https://contoso.azurecr.io'
+  assert.equal(redirect('https://eusmanaged3.blob.core.windows.net/x', { own }), 'foreign')
+  assert.equal(redirect('https://contoso.eastus.data.azurecr.io/x', { own }), 'sibling')
+  assert.equal(realm('https://managed3.blob.core.windows.net/token', { own }), undefined)
 })

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { after, afterEach, before, beforeEach, test } from 'node:test'
-import type { ForwardProxy } from '../../src/credentials/credentials.ts'
+import { createOutbound, type ForwardProxy } from '../../src/outbound/outbound.ts'
 import { UpstreamFailure } from '../../src/remote/faults.ts'
 import { createTransport, type Transport } from '../../src/remote/transport.ts'
 import { createCanaries } from '../support/canaries.ts'
@@ -38,6 +38,8 @@ function open(options: Partial<Parameters<typeof createTransport>[0]> = {}): Tra
   const transport = createTransport({
     timeouts: shortTimeouts,
     userAgent: 'berth/test',
+    outbound: createOutbound(),
+    host: '127.0.0.1',
     certificateAuthorities: authority.file,
     ...options,
   })
@@ -108,7 +110,7 @@ test('a file of authorities that is not there is an error at the start', () => {
 })
 
 function through(settings: Partial<ForwardProxy>): Transport {
-  return open({ proxy: { http: undefined, https: undefined, no: undefined, ...settings } })
+  return open({ outbound: createOutbound({ proxy: settings }) })
 }
 
 test("https goes through HTTPS_PROXY's tunnel, and the certificate is still the upstream's (U26)", async () => {
@@ -212,7 +214,7 @@ test('a proxy that never answers is given up after the connect limit (U24)', asy
   const silent = await startConnectProxy({ onConnect: () => {} })
   t.after(() => silent.close())
   const transport = open({
-    proxy: { https: silent.url },
+    outbound: createOutbound({ proxy: { https: silent.url } }),
     timeouts: { ...shortTimeouts, connect: 300, firstByte: 300 },
   })
   const late = new Promise((resolve) =>

@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { after, afterEach, before, beforeEach, test } from 'node:test'
 import { isRegistryError } from '../../src/oci/errors.ts'
+import { createOutbound } from '../../src/outbound/outbound.ts'
 import { UpstreamFailure } from '../../src/remote/faults.ts'
 import { createTransport, type Transport } from '../../src/remote/transport.ts'
 import { eventually } from '../support/berth.ts'
@@ -25,7 +26,13 @@ beforeEach(() => {
 afterEach(() => transport.close())
 
 function open(options: Partial<Parameters<typeof createTransport>[0]> = {}): Transport {
-  return createTransport({ timeouts: shortTimeouts, userAgent: 'berth/test', ...options })
+  return createTransport({
+    timeouts: shortTimeouts,
+    userAgent: 'berth/test',
+    outbound: createOutbound(),
+    host: '127.0.0.1',
+    ...options,
+  })
 }
 
 type Ask = Partial<Parameters<Transport['send']>[0]>
@@ -294,14 +301,20 @@ async function blackHole(): Promise<{ readonly port: number; readonly free: () =
   return { port, free }
 }
 
-test('a foreign host that leads inwards is not connected to, by name or by address (U50)', async () => {
+test('a foreign host that leads inwards is not connected to, and the refusal names the field that would allow it (U50, C188)', async () => {
   const { port } = upstream
   const before = upstream.requests.length
   const url = new URL(`http://localhost:${port}/x`)
-  await assert.rejects(
-    ask('/x', { url, trust: 'foreign' }),
-    failure('unreachable', 503, /no public address/),
-  )
+  for (const trust of ['foreign', 'sibling'] as const)
+    for (const listedUnder of ['redirects', 'tokenRealms'] as const)
+      await assert.rejects(ask('/x', { url, trust, listedUnder }), (error) => {
+        assert.ok(isRegistryError(error, 'UNAVAILABLE') && !(error instanceof UpstreamFailure))
+        assert.equal(error.status, 502)
+        assert.match(error.message, /localhost has no public address, only 127\.0\.0\.1/)
+        const field = `list http://localhost:${port} under upstreams[].${listedUnder}`
+        assert.equal(error.advice, `if that is right, ${field}`)
+        return true
+      })
   assert.equal(upstream.requests.length, before)
 })
 

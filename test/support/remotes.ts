@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Credential, CredentialSource } from '../../src/credentials/credentials.ts'
 import { keepFresh } from '../../src/credentials/keep-fresh.ts'
 import { createMemory } from '../../src/memory/memory.ts'
+import { createOutbound } from '../../src/outbound/outbound.ts'
 import { createRemote, type Remote, type RemoteOptions } from '../../src/remote/remote.ts'
 import { createTelemetry, type Telemetry } from '../../src/telemetry/telemetry.ts'
 
@@ -66,6 +67,7 @@ export function openRemote({ source = changingSource(anonymous), ...options }: O
     timeouts: shortTimeouts,
     userAgent: 'berth/test',
     caches: createMemory(2 ** 29).caches,
+    outbound: createOutbound(),
     ...options,
     upstream,
     telemetry,

@@ -1,0 +1,91 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { createSecureContext, getCACertificates, type SecureContext } from 'node:tls'
+
+/** What SSL_CERT_FILE and SSL_CERT_DIR say: a file, and directories separated by colons. */
+export type AuthoritySources = {
+  readonly file?: string | undefined
+  readonly directories?: string | undefined
+}
+
+export interface Authorities {
+  /**
+   * Who may sign: Node's own list, NODE_EXTRA_CA_CERTS, the system's store, SSL_CERT_FILE and
+   * SSL_CERT_DIR, and `file` on top. The file is read now; the rest by the first TLS connection, as
+   * it takes a tenth of a second.
+   * @throws the file system's error where `file` cannot be read.
+   */
+  open(trust: {
+    readonly file: string | undefined
+    readonly shown: ClientCertificate | undefined
+  }): () => SecureContext | undefined
+}
+
+/** What a server that asks for it is shown: PEM. */
+export type ClientCertificate = { readonly cert: string; readonly key: string }
+
+const certificate = /-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g
+
+export function createAuthorities(sources: AuthoritySources): Authorities {
+  const shared = once(() => readShared(sources))
+  const common = once(() => contextOf(shared()))
+  return {
+    open: ({ file, shown }) => {
+      if (file === undefined && shown === undefined) return common
+      const own = file === undefined ? [] : certificatesIn(readFileSync(file, 'utf8'))
+      return once(() => contextOf([...shared(), ...own], shown))
+    },
+  }
+}
+
+function readShared({ file, directories = '' }: AuthoritySources): readonly string[] {
+  return [
+    ...getCACertificates('system'),
+    ...(file ? readQuietly(file) : []),
+    ...directories
+      .split(':')
+      .filter(Boolean)
+      .flatMap((directory) => filesIn(directory).flatMap(readQuietly)),
+  ].map(normalized)
+}
+
+/** Undefined where Node's own list has all of them: that one costs nothing. */
+function contextOf(added: readonly string[], shown?: ClientCertificate): SecureContext | undefined {
+  const standard = new Set(getCACertificates('default').map(normalized))
+  const all = new Set([...standard, ...added])
+  if (all.size === standard.size && shown === undefined) return undefined
+  return createSecureContext({ ca: [...all], ...shown })
+}
+
+/** As Go does, what cannot be read in the system's places is passed over. */
+function readQuietly(file: string): readonly string[] {
+  try {
+    return certificatesIn(readFileSync(file, 'utf8'))
+  } catch {
+    return []
+  }
+}
+
+function filesIn(directory: string): readonly string[] {
+  try {
+    return readdirSync(directory).map((name) => join(directory, name))
+  } catch {
+    return []
+  }
+}
+
+function certificatesIn(text: string): readonly string[] {
+  return (text.match(certificate) ?? []).map(normalized)
+}
+
+function normalized(pem: string): string {
+  return pem.replaceAll('\r', '').trim()
+}
+
+function once<Value>(make: () => Value): () => Value {
+  let made: { readonly value: Value } | undefined
+  return () => {
+    made ??= { value: make() }
+    return made.value
+  }
+}

@@ -1,0 +1,121 @@
+import type { SecureContext } from 'node:tls'
+import { Agent, buildConnector, type Dispatcher, Pool, ProxyAgent } from 'undici'
+import { type AddressPolicy, lookupAllowed } from './addresses.ts'
+import type { Authorities, ClientCertificate } from './authorities.ts'
+import type { Proxies } from './proxies.ts'
+
+export type ConnectOptions = {
+  /** Name lookup, TCP, the proxy's tunnel and TLS, each, in milliseconds. */
+  readonly timeout: number
+  /** File of PEM certificates that are trusted beside the others. */
+  readonly certificateAuthorities?: string | undefined
+  readonly clientCertificate?: ClientCertificate | undefined
+  readonly addresses?: AddressPolicy
+  /** Past any forward proxy: for what is on this machine or in this cluster. */
+  readonly direct?: boolean
+  /** The only authority, as PEM, in place of all others. */
+  readonly onlyAuthority?: string | undefined
+}
+
+/** Kept-alive connections to any number of origins. */
+export interface Connections {
+  readonly dispatcher: Dispatcher
+  destroy(): Promise<void>
+}
+
+/**
+ * Artifact Registry's redirects carry tokens of 2 KB, others' more; Node's own limit of 16 KiB is
+ * for all headers together.
+ */
+const maxHeaderSize = 64 * 1024
+/**
+ * A kept connection is not used again after this, in milliseconds: servers end theirs after some
+ * seconds.
+ */
+const keepAliveTimeout = 10_000
+
+type Shared = { readonly proxies: Proxies; readonly authorities: Authorities }
+
+export function openConnections(
+  options: ConnectOptions,
+  { proxies, authorities }: Shared,
+): Connections {
+  const {
+    timeout,
+    certificateAuthorities,
+    clientCertificate,
+    onlyAuthority,
+    addresses = 'any',
+  } = options
+  const tls = { timeout, ...(onlyAuthority !== undefined && { ca: onlyAuthority }) }
+  const shown = { file: certificateAuthorities, shown: clientCertificate }
+  const contextOf = onlyAuthority === undefined ? authorities.open(shown) : () => undefined
+  const connect = lazily(contextOf, (context) =>
+    buildConnector({
+      ...tls,
+      autoSelectFamily: true,
+      ...(addresses !== 'any' && { lookup: lookupAllowed(addresses) }),
+      ...(context && { secureContext: context }),
+    }),
+  )
+  // HTTP/1.1: a blob has a connection, and its flow control, of its own.
+  const shared = {
+    allowH2: false,
+    maxHeaderSize,
+    keepAliveTimeout,
+    keepAliveMaxTimeout: keepAliveTimeout,
+  }
+  const direct = new Agent({ ...shared, connect })
+  if (options.direct || (proxies.http === undefined && proxies.https === undefined))
+    return { dispatcher: direct, destroy: () => direct.destroy() }
+
+  const behind = new Map<string, ProxyAgent>()
+  const behindProxy = (proxy: URL): ProxyAgent => {
+    const known = behind.get(proxy.href)
+    if (known !== undefined) return known
+    const context = contextOf()
+    const own = { ...tls, autoSelectFamily: true, ...(context && { secureContext: context }) }
+    const agent = new ProxyAgent({
+      ...shared,
+      uri: proxy.href,
+      requestTls: own,
+      proxyTls: own,
+      connectTimeout: timeout,
+      // A tunnel is a part of the connection, and has its time limit.
+      clientFactory: (origin, client) => new Pool(origin, { ...client, headersTimeout: timeout }),
+    })
+    behind.set(proxy.href, agent)
+    return agent
+  }
+  const dispatcher = direct.compose((dispatch) => (request, handler) => {
+    const proxy = proxies.for(new URL(String(request.origin)))
+    return proxy === undefined
+      ? dispatch(request, handler)
+      : behindProxy(proxy).dispatch(request, handler)
+  })
+  return {
+    dispatcher,
+    destroy: async () => {
+      await Promise.all([direct, ...behind.values()].map((agent) => agent.destroy()))
+    },
+  }
+}
+
+type Connector = ReturnType<typeof buildConnector>
+
+/** Plain connections need no authorities: they are not read for them. */
+function lazily(
+  contextOf: () => SecureContext | undefined,
+  build: (context: SecureContext | undefined) => Connector,
+): Connector {
+  let plain: Connector | undefined
+  let secure: Connector | undefined
+  return (options, callback) => {
+    if (options.protocol === 'https:') {
+      secure ??= build(contextOf())
+      return secure(options, callback)
+    }
+    plain ??= build(undefined)
+    return plain(options, callback)
+  }
+}

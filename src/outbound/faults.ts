@@ -1,0 +1,106 @@
+import { inspect } from 'node:util'
+import { redact } from '../telemetry/telemetry.ts'
+
+/**
+ * How a request failed on the network. `unreachable`: no connection. `broken`: the connection ended
+ * before the answer did, as one does that was kept alive too long. `slow`: no answer in time.
+ * `untrusted`: TLS. `garbled`: what came was no HTTP.
+ */
+export type Fault = 'unreachable' | 'broken' | 'slow' | 'untrusted' | 'garbled'
+
+export type NetworkFault = {
+  readonly fault: Fault
+  /** Node's or undici's; empty when there is none. */
+  readonly code: string
+  /** For people, without secrets. */
+  readonly why: string
+  /** What to change, where that can be known. */
+  readonly advice: string | undefined
+}
+
+/** A fault, why, and what to change. */
+type Diagnosis = readonly [Fault, string, string?]
+
+const blocked = 'see whether a firewall or a NetworkPolicy keeps us from it, or set HTTPS_PROXY'
+
+const byCode: Readonly<Record<string, Diagnosis>> = {
+  UND_ERR_CONNECT_TIMEOUT: ['unreachable', 'no connection within the time limit', blocked],
+  ECONNREFUSED: [
+    'unreachable',
+    'connection refused',
+    "check the host and port of the upstream's url",
+  ],
+  EHOSTUNREACH: ['unreachable', 'no route to the host', blocked],
+  ENETUNREACH: ['unreachable', 'no route to the network', blocked],
+  ENOTFOUND: ['unreachable', 'its name does not resolve', "check the host of the upstream's url"],
+  EAI_AGAIN: [
+    'unreachable',
+    'its name cannot be looked up at the moment',
+    'see whether the DNS server can be reached',
+  ],
+  EADDRNOTAVAIL: ['unreachable', 'no local address or port is free'],
+  EMFILE: ['unreachable', 'too many open files on our side'],
+  UND_ERR_HEADERS_TIMEOUT: ['slow', 'no answer within the time limit'],
+  UND_ERR_BODY_TIMEOUT: ['slow', 'its answer stopped arriving'],
+  UND_ERR_HEADERS_OVERFLOW: ['garbled', 'its answer has too large headers'],
+  UND_ERR_RES_CONTENT_LENGTH_MISMATCH: ['broken', 'its answer had another length than it said'],
+}
+
+const socketCodes = new Set([
+  'UND_ERR_SOCKET',
+  'ECONNRESET',
+  'EPIPE',
+  'ECONNABORTED',
+  'ETIMEDOUT',
+  'UND_ERR_ABORTED',
+])
+const tlsCode =
+  /^(ERR_TLS|ERR_SSL|CERT_|UNABLE_TO|SELF_SIGNED|DEPTH_ZERO|HOSTNAME_MISMATCH|EPROTO|ERR_OSSL)/
+
+/** What the HTTP client threw, classified. The one place that knows its codes. */
+export function describeFault(error: unknown): NetworkFault {
+  const { code, message } = firstWithCode(error)
+  const [fault, why, advice] = byCode[code] ?? classify(code, message)
+  return { fault, code, why, advice }
+}
+
+function classify(code: string, message: string): Diagnosis {
+  const byProxy = /^Proxy (?:response|Authentication Required) \((\d+)\)/.exec(message)?.[1]
+  if (byProxy !== undefined)
+    return [
+      'unreachable',
+      `the forward proxy answered ${byProxy}`,
+      'check HTTPS_PROXY and what the proxy allows, or add the host to NO_PROXY',
+    ]
+  if (socketCodes.has(code)) return ['broken', 'the connection broke']
+  if (tlsCode.test(code)) return ['untrusted', `TLS: ${redact(message)}`, tlsAdvice(code)]
+  if (code.startsWith('HPE_')) return ['garbled', 'what it answered is not HTTP']
+  return ['unreachable', redact(message)]
+}
+
+function tlsAdvice(code: string): string {
+  if (code === 'CERT_HAS_EXPIRED' || code === 'CERT_NOT_YET_VALID')
+    return "its certificate, or this machine's clock, is out of date"
+  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID')
+    return 'the url has to name the host as its certificate does'
+  if (code === 'EPROTO' || code.startsWith('ERR_SSL')) return 'it may speak plain HTTP on that port'
+  return "set the upstream's certificateAuthorities to a PEM file of the authority that signed it, if that is the company's own"
+}
+
+/** Several addresses fail as one AggregateError without a code of its own. */
+function firstWithCode(error: unknown): { code: string; message: string } {
+  if (error instanceof AggregateError && !('code' in error)) return firstWithCode(error.errors[0])
+  if (!(error instanceof Error)) return { code: '', message: inspect(error, { depth: 0 }) }
+  // The client's parser has a code for few of the things that it refuses.
+  if (error.name === 'HTTPParserError') return { code: 'HPE_INVALID', message: error.message }
+  if ('code' in error && typeof error.code === 'string') {
+    const inner =
+      error.cause instanceof Error && error.code === 'UND_ERR_SOCKET'
+        ? firstWithCode(error.cause)
+        : undefined
+    return inner?.code ? inner : { code: error.code, message: error.message }
+  }
+  return error.cause === undefined
+    ? { code: '', message: error.message }
+    : firstWithCode(error.cause)
+}

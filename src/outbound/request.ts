@@ -1,0 +1,52 @@
+import type { Connections } from './dispatcher.ts'
+
+type Question = {
+  readonly url: URL
+  readonly method?: string
+  readonly headers?: Readonly<Record<string, string>>
+  readonly body?: string | Uint8Array | undefined
+  readonly signal?: AbortSignal | undefined
+  /** In bytes; a longer answer is an error. */
+  readonly maxBytes: number
+}
+
+export type WholeAnswer = {
+  readonly status: number
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: Buffer
+}
+
+/**
+ * One request, and its answer as a whole. No redirect is followed and nothing is tried again: what
+ * is sent is meant for this origin alone.
+ * @throws what undici throws; see describeFault.
+ */
+export async function requestWhole(
+  { dispatcher }: Connections,
+  { url, method = 'GET', headers = {}, body, signal, maxBytes }: Question,
+): Promise<WholeAnswer> {
+  const answer = await dispatcher.request({
+    origin: url.origin,
+    path: url.pathname + url.search,
+    method: method as 'GET',
+    headers: { ...headers },
+    ...(body !== undefined && { body }),
+    ...(signal && { signal }),
+  })
+  const chunks: Buffer[] = []
+  let size = 0
+  for await (const chunk of answer.body) {
+    size += chunk.length
+    if (size > maxBytes) throw new Error(`its answer is over limit, longer than ${maxBytes} bytes`)
+    chunks.push(chunk)
+  }
+  const pairs = Object.entries(answer.headers).map(([name, value]) => [
+    name,
+    [value].flat().join(', '),
+  ])
+  return {
+    status: answer.statusCode,
+    headers: Object.fromEntries(pairs),
+    body: Buffer.concat(chunks),
+  }
+}
