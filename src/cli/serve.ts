@@ -12,6 +12,7 @@ import {
   createDiskBlobs,
   createDiskCache,
   createDiskLinks,
+  overlap,
 } from '../store/store.ts'
 import { createTelemetry, type Telemetry } from '../telemetry/telemetry.ts'
 import { type Followed, followFiles } from './follow-file.ts'
@@ -63,13 +64,15 @@ export async function serve(
   const auth = await explain('auth.htpasswd', () =>
     createAuth({ ...config.auth, htpasswd: htpasswd[0] }),
   )
+  if (config.hosted.length > 0 || storage.hosted.directory !== undefined)
+    await explain('storage.hosted.directory', () => assertApart(hostedRoot, root))
   const cache = await explain('storage.directory', () =>
     createDiskCache({ root, ...storage.cache, telemetry }),
   )
   const outbound = await explain('environment', () => createOutbound(ambient))
   const upstreams = await explain('upstreams', () =>
     config.upstreams.map((upstream) =>
-      createUpstream(upstream, { ambient, outbound, root, version, caches, telemetry }),
+      createUpstream(upstream, { ambient, outbound, cache, version, caches, telemetry }),
     ),
   )
   const registry = createRegistry({
@@ -159,6 +162,14 @@ function watchMemory({ caches, inFlight }: Memory, { metrics }: Telemetry): void
     metrics.memory.set({ use: 'caches' }, caches.used())
     metrics.memory.set({ use: 'in_flight' }, inFlight.used())
   })
+}
+
+/** Eviction would delete what is hosted, and the next start would take it for cached. */
+async function assertApart(hosted: string, cache: string): Promise<void> {
+  if (await overlap(hosted, cache))
+    throw new Error(
+      `${hosted} and the cache's directory ${cache} are one, or one is below the other; choose directories that are apart`,
+    )
 }
 
 type FollowOptions = {

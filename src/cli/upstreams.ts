@@ -5,15 +5,14 @@ import type { CacheMemory } from '../memory/memory.ts'
 import type { Outbound } from '../outbound/outbound.ts'
 import type { UpstreamOptions } from '../registry/registry.ts'
 import { createRemote, type Remote, type RemoteOptions } from '../remote/remote.ts'
-import { createDiskLinks } from '../store/store.ts'
+import type { DiskCache } from '../store/store.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import { nameOf, openCredentials, type Upstream } from './upstream-credentials.ts'
 
 type UpstreamContext = {
   readonly ambient: Ambient
   readonly outbound: Outbound
-  /** The cache's directory. */
-  readonly root: string
+  readonly cache: DiskCache
   readonly version: string
   readonly caches: CacheMemory
   readonly telemetry: Telemetry
@@ -22,7 +21,7 @@ type UpstreamContext = {
 /** What it takes to pull through one configured upstream. */
 export function createUpstream(
   config: Upstream,
-  { ambient, outbound, root, version, caches, telemetry }: UpstreamContext,
+  { ambient, outbound, cache, version, caches, telemetry }: UpstreamContext,
 ): UpstreamOptions {
   return {
     ...config,
@@ -34,12 +33,12 @@ export function createUpstream(
       telemetry,
       credentials: openCredentials(config, { ambient, outbound, telemetry }),
     }),
-    links: createDiskLinks({ root, scope: scopeOf(config) }),
+    links: cache.links(scopeOf(config)),
     anonymous: config.anonymous === 'pull' || config.credentials.type === 'anonymous',
   }
 }
 
-type RemoteContext = Omit<UpstreamContext, 'root' | 'ambient'> & {
+type RemoteContext = Omit<UpstreamContext, 'cache' | 'ambient'> & {
   readonly credentials: Credentials
   /** Is told of every request. */
   readonly observe?: RemoteOptions['observe']
@@ -57,7 +56,7 @@ export function openRemote(config: Upstream, { version, ...context }: RemoteCont
 
 /**
  * What one upstream says of its repositories, to one identity, holds for no other: who configures
- * another gets another directory. The host is in front for whoever looks.
+ * another gets another scope. The host is in front for whoever looks.
  */
 function scopeOf({ prefix, url, credentials }: Upstream): string {
   const who = JSON.stringify({ ...credentials, password: undefined, passwordFile: undefined })

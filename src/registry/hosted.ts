@@ -28,13 +28,15 @@ export function createHosted({ prefixes, blobs, links, memory }: HostedOptions) 
     const digest =
       'digest' in reference ? reference.digest : (await links.tag(name, reference.tag))?.digest
     if (digest === undefined) return undefined
+    // Whoever unlinks it is not always us: what is in memory proves nothing.
+    const isLinked = await links.hasManifest(name, digest)
+    if (!isLinked && 'digest' in reference) return undefined
     const known = await manifests.stored(name, digest).catch((cause: unknown) => {
       // Whoever put it there, it is not the one who asks who made the mistake.
       if (isRegistryError(cause, 'MANIFEST_INVALID')) throw unreadable(digest, cause)
       throw cause
     })
-    if (known === undefined && ('tag' in reference || (await links.hasManifest(name, digest))))
-      throw lost(digest)
+    if (known === undefined || !isLinked) throw lost(digest)
     return known
   }
 

@@ -31,7 +31,6 @@ type PermissionsOptions = {
 }
 
 export function createPermissions({ links, remote, caches }: PermissionsOptions): Permissions {
-  const granted = caches.create<true>()
   const asked = caches.create<Stat | 'absent' | RegistryError, Context>({
     ttl: absenceLife,
     ignoreFetchAbort: true,
@@ -48,20 +47,13 @@ export function createPermissions({ links, remote, caches }: PermissionsOptions)
   const keyOf = (name: RepositoryName, digest: Digest) => `${name}@${digest}`
 
   const grant = async (name: RepositoryName, digest: Digest): Promise<void> => {
-    if (granted.has(keyOf(name, digest))) return
-    granted.set(keyOf(name, digest), true)
     // A disk that fails costs the memory of it after the next start, and nothing now.
     await links.addBlob(name, digest).catch(() => {})
   }
 
   return {
     grant,
-    known: async (name, digest) => {
-      if (granted.get(keyOf(name, digest))) return true
-      if (!(await links.hasBlob(name, digest))) return false
-      granted.set(keyOf(name, digest), true)
-      return true
-    },
+    known: links.hasBlob,
     stat: async (name, digest) => {
       const stat = await asked.fetch(keyOf(name, digest), { context: { name, digest } })
       if (stat === undefined || stat === 'absent') return undefined

@@ -14,6 +14,10 @@ import type { Tally } from './tally.ts'
 /** How long an answer that is no manifest is believed, in milliseconds. */
 const absenceLife = 5000
 const failureLife = 1000
+/** Of what a manifest names, so much counts as used when it is. */
+const maxUsed = 200
+/** How long a manifest that found no room on the disk is not stored again, in milliseconds. */
+const restoreInterval = 5000
 
 export type FoundManifest = {
   readonly known: KnownManifest
@@ -61,7 +65,18 @@ export function createProxiedManifests(options: ProxiedManifestsOptions): Proxie
   } = options
   const manifests = createManifests({ memory, scope, blobs: cache, links })
 
-  /** Takes in what the upstream sent: into memory, and onto the disk if that works. */
+  /** Puts it onto the disk, if that works. */
+  const store = async (
+    name: RepositoryName,
+    { digest, bytes }: Pick<KnownManifest, 'digest' | 'bytes'>,
+  ): Promise<void> => {
+    await cache.put(digest, bytes)
+    await links.addManifest(name, digest).catch((err: unknown) => {
+      telemetry.log.warn({ upstream, repository: name, digest, err }, 'manifest was not stored')
+    })
+  }
+
+  /** Takes in what the upstream sent. */
   const take = async (
     name: RepositoryName,
     { digest, bytes, contentType }: RemoteManifest,
@@ -71,10 +86,7 @@ export function createProxiedManifests(options: ProxiedManifestsOptions): Proxie
       manifests.remember(name, digest, bytes, contentType),
     )
     onManifest(name, known)
-    await cache.put(digest, bytes)
-    await links.addManifest(name, digest).catch((err: unknown) => {
-      telemetry.log.warn({ upstream, repository: name, digest, err }, 'manifest was not stored')
-    })
+    await store(name, known)
     return known
   }
 
@@ -91,6 +103,31 @@ export function createProxiedManifests(options: ProxiedManifestsOptions): Proxie
     })
     if (known !== undefined) onManifest(name, known)
     return known
+  }
+
+  /**
+   * Who pulls a manifest, from memory too, uses what it names, though the node may have all of it:
+   * evicted by age, it would be missing on the next node. False: the manifest is not on the disk.
+   */
+  const use = (name: RepositoryName, known: KnownManifest): boolean => {
+    for (const { digest } of known.references.slice(0, maxUsed)) {
+      const child = known.isIndex ? manifests.inMemory(name, digest) : undefined
+      for (const below of child?.references.slice(0, maxUsed) ?? []) cache.use(below.digest)
+      cache.use(digest)
+    }
+    return cache.use(known.digest)
+  }
+
+  const restored = caches.create<true>({ ttl: restoreInterval })
+
+  /** What was evicted, or whose link was forgotten, is used again: it must outlive a restart. */
+  const restore = async (name: RepositoryName, known: KnownManifest): Promise<void> => {
+    if (use(name, known)) {
+      await links.addManifest(name, known.digest).catch(() => {})
+    } else if (!restored.has(known.digest)) {
+      restored.set(known.digest, true)
+      await store(name, known)
+    }
   }
 
   const tags = createTags({
@@ -143,7 +180,9 @@ export function createProxiedManifests(options: ProxiedManifestsOptions): Proxie
     digest: Digest,
   ): Promise<FoundManifest | undefined> => {
     const known = await stored(name, digest)
-    return known === undefined ? request(name, digest) : { known, cache: 'hit' }
+    if (known === undefined) return request(name, digest)
+    await restore(name, known)
+    return { known, cache: 'hit' }
   }
 
   const byTag = async (name: RepositoryName, resolved: ResolvedTag): Promise<FoundManifest> => {
@@ -170,7 +209,7 @@ export function createProxiedManifests(options: ProxiedManifestsOptions): Proxie
     quickly: (name, reference) => {
       const digest = 'digest' in reference ? reference.digest : tags.fresh(name, reference.tag)
       const known = digest && manifests.inMemory(name, digest)
-      if (known === undefined) return undefined
+      if (known === undefined || !use(name, known)) return undefined
       if ('tag' in reference) tally.answered('tag', 'hit')
       return { known, cache: 'hit' }
     },

@@ -1,20 +1,20 @@
 import { fstatSync } from 'node:fs'
-import { mkdir, rename, rm } from 'node:fs/promises'
+import { lstat, rename, rm } from 'node:fs/promises'
 import { type Chunks, sizeOf } from '../oci/chunks.ts'
 import { algorithmOf, createDigester, type Digest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
 import { createBlockChecksummer } from './block-checksums.ts'
-import type { Budget, Reservation, Unpin } from './budget.ts'
+import type { Budget, Unpin } from './budget.ts'
 import { minChecksummed, writeChecksums } from './checksum-file.ts'
-import { errnoOf, writeAll } from './files.ts'
-import { blobDirectory, blobPath } from './paths.ts'
+import { diskUse, errnoOf, makeDirectory, writeAll } from './files.ts'
+import { blobDirectory, blobPath, checksumsPath } from './paths.ts'
 import { createSharedContent } from './shared-content.ts'
 import { hasName, isUnchanged, type Stamp, stampOf } from './stamp.ts'
 import type { BlobWriter } from './store.ts'
 import type { Temporary } from './temporary.ts'
 
-/** Room is set aside in such steps for a blob of unknown size, in bytes. */
-const step = 64 * 1024 * 1024
+/** What a blob may use on the disk beside its bytes: parts of blocks, checksums, two directories. */
+const frame = 16 * 1024
 const mostAttempts = 10
 
 type WriterOptions = {
@@ -24,6 +24,8 @@ type WriterOptions = {
   readonly size: number | undefined
   readonly temporary: Temporary
   readonly budget: Budget
+  /** Bytes that the directory of a blob uses. */
+  readonly directorySize: number
   /** The blob is in its place, with this stamp. */
   readonly onCommit: (stamp: Stamp) => void
   /** The disk failed: what is written cannot go on, or what is right cannot be put in its place. */
@@ -35,36 +37,28 @@ type WriterOptions = {
 /**
  * The way of a blob onto the disk, so that what is visible is verified:
  *
- * 1. Room is reserved, and a file of our own created in the temporary directory.
- * 2. Bytes are written, then hashed; readers may have what is both, but for the end.
+ * 1. The blob is admitted, and a file of our own created in the temporary directory.
+ * 2. Room is made for the bytes that came; they are written, then hashed; readers may have what is
+ *    both, but for the end.
  * 3. Size and digest are compared; only then the file gets its name, by rename, its checksums are put
  *    beside it, and readers get the end.
  *
  * Whatever fails removes the temporary file and nothing else. There is no fsync: what a power loss
- * leaves is found out when it is read for the first time after a start. Undefined when there is no
- * room; rejects when the disk does not work.
+ * leaves is found out when it is read for the first time after a start. Undefined when there can
+ * be no room; rejects when the disk does not work.
  */
 export async function createBlobWriter(options: WriterOptions): Promise<BlobWriter | undefined> {
-  const { root, digest, size, temporary, budget, onCommit, onFailure, onDoubt } = options
-  const reservations: Reservation[] = []
-  const reserve = async (bytes: number): Promise<boolean> => {
-    const reservation = await budget.reserve(bytes)
-    if (reservation !== undefined) reservations.push(reservation)
-    return reservation !== undefined
-  }
-  const letGo = () => {
-    for (const reservation of reservations) reservation.release()
-  }
-
-  if (!(await reserve(size ?? step))) return undefined
+  const { root, digest, size, temporary, budget, directorySize, onCommit, onFailure, onDoubt } =
+    options
+  const reservation = await budget.reserve((size ?? 0) + frame)
+  if (reservation === undefined) return undefined
   const { path, handle } = await temporary.create().catch((error: unknown) => {
-    letGo()
+    reservation.release()
     throw error
   })
   const digester = createDigester(algorithmOf(digest))
   const checksummer =
     size === undefined || size >= minChecksummed ? createBlockChecksummer() : undefined
-  let room = size ?? step
   let ended = false
   let stamp: Stamp | undefined
   let unpin: Unpin = () => {}
@@ -83,7 +77,7 @@ export async function createBlobWriter(options: WriterOptions): Promise<BlobWrit
     },
     onBroken: onDoubt,
     onClosed: () => {
-      letGo()
+      reservation.release()
       unpin()
     },
   })
@@ -91,7 +85,7 @@ export async function createBlobWriter(options: WriterOptions): Promise<BlobWrit
   /** The eviction of an older copy may take the directory away between the two steps. */
   const moveIn = async (attempts = mostAttempts): Promise<void> => {
     try {
-      await mkdir(blobDirectory(root, digest), { recursive: true })
+      await makeDirectory(blobDirectory(root, digest))
       await rename(path, blobPath(root, digest))
     } catch (error) {
       if (errnoOf(error) !== 'ENOENT' || attempts === 1) throw error
@@ -99,34 +93,36 @@ export async function createBlobWriter(options: WriterOptions): Promise<BlobWrit
     }
   }
 
-  /** Without them the blob is hashed whole after the next start, before a part of it is read. */
-  const addChecksums = async (): Promise<void> => {
-    if (checksummer === undefined || digester.size < minChecksummed) return
+  /**
+   * Without them the blob is hashed whole after the next start, before a part of it is read. How much
+   * of the disk they use, in bytes.
+   */
+  const addChecksums = async (): Promise<number> => {
+    if (checksummer === undefined || digester.size < minChecksummed) return 0
     const checksums = checksummer.finish()
     await writeChecksums({ root, digest, checksums, temporary: await temporary.path() }).catch(
       onFailure,
     )
+    return lstat(checksumsPath(root, digest)).then(diskUse, () => 0)
   }
 
   const publish = async (): Promise<void> => {
     await handle.chmod(0o444)
     await moveIn()
-    await addChecksums()
+    const used = (await addChecksums()) + diskUse(fstatSync(handle.fd)) + directorySize
     stamp = stampOf(fstatSync(handle.fd, { bigint: true }))
     // An older copy's eviction may have hit this one. Nothing is awaited between this look and the
     // books: an eviction that has not hit it yet will find it there.
     if (hasName(handle.fd)) {
-      reservations[0]?.keep(digest, digester.size)
-      letGo()
+      reservation.keep(digest, used)
       unpin = budget.pin(digest)
     }
     onCommit(stamp)
   }
 
   const put = async (chunks: Chunks, bytes: number): Promise<void> => {
-    for (; digester.size + bytes > room; room += step) {
-      if (!(await reserve(step))) throw new Error('no room is left in the cache')
-    }
+    const added = digester.size === 0 ? bytes + frame : bytes
+    if (!(await reservation.arrive(added))) throw new Error('no room is left in the cache')
     await writeAll(handle, chunks, digester.size).catch((error: unknown) => {
       // The file is closed under a write that comes late: that is no failure of the disk.
       if (!ended) onFailure(error)
@@ -150,7 +146,7 @@ export async function createBlobWriter(options: WriterOptions): Promise<BlobWrit
         broken = true
         throw error
       })
-      reservations.at(-1)?.spend(bytes)
+      reservation.markWritten(bytes)
       for (const chunk of chunks) {
         digester.update(chunk)
         checksummer?.update(chunk)

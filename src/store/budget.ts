@@ -1,16 +1,28 @@
 import { statfs } from 'node:fs/promises'
 import type { Digest } from '../oci/digest.ts'
 
-/** Eviction goes on to this part of the limit, so that not every fill has to evict. */
-const lowWater = 0.9
+/**
+ * Once something has to be evicted, so much more is, in bytes, or this part of the limit if that is
+ * less: not every write has to evict.
+ */
+const maxMargin = 16 * 1024 * 1024
+const marginPart = 1 / 100
+/** The file system is asked for its free space again after so many bytes at the latest. */
+const maxCredit = 16 * 1024 * 1024
 
 /**
- * Room that was set aside. It ends as a blob (`keep`) or not (`release`); whichever comes first
+ * A blob on its way in. It ends as a blob (`keep`) or not (`release`); whichever comes first
  * counts.
  */
 export interface Reservation {
-  /** So many of its bytes are on the disk now, where the file system counts them too. */
-  spend(bytes: number): void
+  /**
+   * Makes room for bytes that are there and about to be written, and counts them. False: there is
+   * no room, whatever is evicted.
+   */
+  arrive(bytes: number): Promise<boolean>
+  /** So many of them are on the disk now, where the file system counts them too. */
+  markWritten(bytes: number): void
+  /** `size` is what the blob uses on the disk, in bytes. */
   keep(digest: Digest, size: number): void
   release(): void
 }
@@ -22,22 +34,30 @@ export interface Reservation {
 export type Unpin = () => void
 
 /**
- * Accounts for every byte of the cache, and decides what goes when more must come. Its order is the
- * order of use: a Map remembers in which order its keys were set.
+ * Accounts for all that the cache uses on the disk, and decides what goes when more must come. Its
+ * order is the order of use: a Map remembers in which order its keys were set. Sizes are disk use in
+ * bytes, blocks and directories included.
  */
 export interface Budget {
-  /** Undefined when there is no room, whatever is evicted: then nothing is. */
-  reserve(bytes: number): Promise<Reservation | undefined>
+  /**
+   * Admits a blob that was announced with so many bytes; undefined when they cannot get room,
+   * whatever is evicted. Nothing is evicted for an announcement, only when bytes arrive.
+   */
+  reserve(announced: number): Promise<Reservation | undefined>
   /**
    * Found on disk, from an earlier run, oldest first. What was used meanwhile is newer. Called at
    * most once.
    */
   adopt(entries: Iterable<readonly [Digest, number]>): void
+  /** A blob is used just now. False: it is not there, as far as is known. */
+  use(digest: Digest): boolean
   /** A blob of so many bytes is there, and used just now. */
   touch(digest: Digest, size: number): void
   pin(digest: Digest): Unpin
   /** It is gone from the disk. */
   remove(digest: Digest): void
+  /** What everything beside blobs uses. */
+  setOverhead(bytes: number): void
   /** Digests, least recently used first. */
   digests(): readonly Digest[]
   usage(): { readonly bytes: number; readonly blobs: number }
@@ -50,7 +70,7 @@ export interface Budget {
   relieve(bytes?: number): Promise<void>
 }
 
-type Entry = { readonly size: number; pins: number; removed: boolean }
+type Entry = { size: number; pins: number; removed: boolean }
 
 type BudgetOptions = {
   readonly directory: string
@@ -66,14 +86,21 @@ export function createBudget({ directory, limit, minimumFree, evict }: BudgetOpt
   let entries = new Map<Digest, Entry>()
   /** What is being removed from the disk: as good as gone, but for who opened it just in time. */
   const evicting = new Map<Digest, Entry>()
-  /** Bytes of blobs that are there; of reservations; of blobs that are on their way out. */
+  /** Bytes of blobs that are there; of blobs that are on their way out; of all but blobs. */
   let stored = 0
-  let reserved = 0
   let leaving = 0
-  /** Of the reserved bytes, those that the file system does not know of yet. */
-  let unspent = 0
-  /** What was spent ever. */
-  let spent = 0
+  let overhead = 0
+  /** Bytes on their way in: those that came, and those that were announced and did not come yet. */
+  let arrived = 0
+  let outstanding = 0
+  let reservations = 0
+  /** Of the bytes that came, those that the file system does not know of yet. */
+  let unwritten = 0
+  /** What was written ever. */
+  let written = 0
+  /** Bytes that may come before the file system is asked for its free space again. */
+  let credit = 0
+  const margin = Math.min(limit * marginPart, maxMargin)
   /** Whoever evicts does so in turn: what one frees, another must not count on. */
   let turn: Promise<unknown> = Promise.resolve()
   /** What went before `adopt` came with what a walk had seen, perhaps while it was still there. */
@@ -86,17 +113,21 @@ export function createBudget({ directory, limit, minimumFree, evict }: BudgetOpt
   }
 
   /**
-   * What the file system is short of, when all that was set aside comes. What is written while it is
-   * asked may be in its answer or not, and is taken for not.
+   * What the file system is short of when `bytes` more come. What is written while it is asked may
+   * be in its answer or not, and is taken for not.
    */
-  const shortage = async (): Promise<number> => {
-    const before = spent
+  const shortage = async (bytes: number): Promise<number> => {
+    const before = written
     const free = await statfs(directory).then(
-      (told) => told.bavail * told.bsize,
+      (answer) => answer.bavail * answer.bsize,
       () => Number.POSITIVE_INFINITY,
     )
-    return minimumFree + unspent + (spent - before) - free
+    const lacking = minimumFree + unwritten + (written - before) - free
+    credit = Math.min(-lacking / 4, maxCredit)
+    return lacking + bytes
   }
+
+  const excess = (bytes: number): number => stored + arrived + overhead + bytes - limit
 
   /** The least recently used that free `bytes`, or as much of that as they can. */
   const oldest = (bytes: number) => {
@@ -166,35 +197,65 @@ export function createBudget({ directory, limit, minimumFree, evict }: BudgetOpt
   }
 
   const add = (digest: Digest, size: number): void => {
-    const known = entries.get(digest)
-    if (known?.size === size) {
-      entries.delete(digest)
-      entries.set(digest, known)
-      return
-    }
-    remove(digest)
-    entries.set(digest, { size, pins: 0, removed: false })
-    stored += size
+    const entry = entries.get(digest) ?? { size: 0, pins: 0, removed: false }
+    entries.delete(digest)
+    entries.set(digest, entry)
+    stored += size - entry.size
+    entry.size = size
   }
 
-  const hold = (bytes: number): Reservation => {
-    reserved += bytes
-    unspent += bytes
-    let open = true
-    let left = bytes
-    const spend = (count: number) => {
-      const most = Math.min(count, left)
-      left -= most
-      unspent -= most
-      spent += most
+  const makeRoom = async (bytes: number, count: (bytes: number) => void): Promise<boolean> => {
+    const needed = Math.max(await shortage(bytes), excess(bytes), 0)
+    const wished = excess(bytes) > 0 ? needed + margin : needed
+    const chosen = victims(wished) ?? victims(needed)
+    if (chosen === undefined) return false
+    count(bytes)
+    await evictAll(chosen)
+    if (excess(0) <= 0) return true
+    // What should have gone could not be removed.
+    count(-bytes)
+    return false
+  }
+
+  const open = (announced: number): Reservation => {
+    let expected = announced
+    let here = 0
+    let unsettled = 0
+    let isOpen = true
+    reservations += 1
+    outstanding += announced
+
+    const count = (bytes: number): void => {
+      const awaited = Math.max(0, Math.min(bytes, expected))
+      expected -= awaited
+      outstanding -= awaited
+      here += bytes
+      arrived += bytes
+      unsettled += bytes
+      unwritten += bytes
     }
-    const release = () => {
-      if (open) reserved -= bytes
-      open = false
-      spend(left)
+    const markWritten = (bytes: number): void => {
+      const known = Math.min(bytes, unsettled)
+      unsettled -= known
+      unwritten -= known
+      written += known
+    }
+    const release = (): void => {
+      if (!isOpen) return
+      isOpen = false
+      reservations -= 1
+      outstanding -= expected
+      arrived -= here
+      markWritten(unsettled)
     }
     return {
-      spend,
+      arrive: async (bytes) => {
+        if (excess(bytes) > 0 || bytes > credit) return inTurn(() => makeRoom(bytes, count))
+        credit -= bytes
+        count(bytes)
+        return true
+      },
+      markWritten,
       release,
       keep: (digest, size) => {
         release()
@@ -205,39 +266,35 @@ export function createBudget({ directory, limit, minimumFree, evict }: BudgetOpt
     }
   }
 
-  const makeRoom = async (bytes: number): Promise<Reservation | undefined> => {
-    const lacking = bytes + (await shortage())
-    const total = stored + reserved + bytes
-    const needed = Math.max(total - limit, lacking, 0)
-    const wished = total > limit ? Math.max(total - limit * lowWater, needed) : needed
-    const chosen = bytes > limit ? undefined : (victims(wished) ?? victims(needed))
-    if (chosen === undefined) return undefined
-    const reservation = hold(bytes)
-    await evictAll(chosen)
-    if (stored + reserved <= limit) return reservation
-    // What should have gone could not be removed.
-    reservation.release()
-    return undefined
-  }
-
   return {
-    reserve: async (bytes) => {
-      const lacking = bytes + (await shortage())
-      if (lacking <= 0 && stored + reserved + bytes <= limit) return hold(bytes)
-      return inTurn(() => makeRoom(bytes))
+    reserve: async (announced) => {
+      const lacking = await shortage(announced + outstanding)
+      const needed = Math.max(lacking, excess(announced + outstanding), 0)
+      return victims(needed) && open(announced)
     },
 
     adopt: (found) => {
       const used = entries
       entries = new Map()
       stored = 0
-      for (const [digest, size] of found)
-        if (!used.has(digest) && !gone?.has(digest)) add(digest, size)
+      for (const [digest, size] of found) {
+        const known = used.get(digest)
+        if (gone?.has(digest)) continue
+        // The walk has measured it; who used it may have estimated.
+        if (known !== undefined) known.size = size
+        else add(digest, size)
+      }
       gone = undefined
       for (const [digest, entry] of used) {
         entries.set(digest, entry)
         stored += entry.size
       }
+    },
+
+    use: (digest) => {
+      const entry = entries.get(digest)
+      if (entry !== undefined) add(digest, entry.size)
+      return entry !== undefined
     },
 
     touch: (digest, size) => {
@@ -252,15 +309,18 @@ export function createBudget({ directory, limit, minimumFree, evict }: BudgetOpt
     },
 
     remove,
+    setOverhead: (bytes) => {
+      overhead = bytes
+    },
 
     digests: () => [...entries.keys()],
-    isFilling: () => reserved > 0,
-    usage: () => ({ bytes: stored + reserved + leaving, blobs: entries.size }),
+    isFilling: () => reservations > 0,
+    usage: () => ({ bytes: stored + arrived + leaving + overhead, blobs: entries.size }),
 
     relieve: (bytes = 0) =>
       inTurn(async () => {
-        const lacking = await shortage()
-        const over = stored + reserved > limit ? stored + reserved - limit * lowWater : 0
+        const lacking = await shortage(0)
+        const over = excess(0) > 0 ? excess(0) + margin : 0
         await evictAll(oldest(Math.max(over, lacking, bytes)).chosen)
       }),
   }

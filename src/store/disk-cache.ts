@@ -1,5 +1,5 @@
-import { mkdir, rename, rm, rmdir, unlink } from 'node:fs/promises'
-import { join } from 'node:path'
+import { lstat, rename, rm, rmdir, unlink } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Digest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
@@ -7,24 +7,42 @@ import type { Telemetry } from '../telemetry/telemetry.ts'
 import { createBlobReader } from './blob-reader.ts'
 import { createBlobWriter } from './blob-writer.ts'
 import { createBudget } from './budget.ts'
-import { errnoOf, isMissing } from './files.ts'
-import { blobDirectory, blobPath, blobsDirectory, checksumsPath } from './paths.ts'
+import { openCachedLinks } from './cached-links.ts'
+import { diskUse, errnoOf, isMissing, makeDirectory } from './files.ts'
+import { acquireLock, type Lock } from './lock.ts'
+import { assertCache, markCache, markPath } from './mark.ts'
+import { createOverhead } from './overhead.ts'
+import {
+  blobDirectory,
+  blobPath,
+  blobsDirectory,
+  checksumsPath,
+  frameDirectories,
+  linksPath,
+  recencyPath,
+  repositoriesDirectory,
+} from './paths.ts'
 import { byRecency, writeRecency } from './recency.ts'
 import { type Found, scanBlobs } from './scan.ts'
 import { scrub } from './scrub.ts'
-import type { BlobCache } from './store.ts'
-import { sweepLinks } from './sweep.ts'
+import type { BlobCache, DiskCache } from './store.ts'
 import { createTemporary, type Temporary } from './temporary.ts'
 
 /** After a write failed the disk is left alone for so long, in milliseconds. */
 const pauseAfterFailure = 5000
 /** Between looks at the disk's free space, in milliseconds. */
 const tendEvery = 15_000
-/** Between writes of the order of use, and sweeps of links, in such looks. */
-const recencyEvery = 20
-const sweepEvery = 240
-/** How much is evicted at once when the disk turns out to be full, in bytes. */
+/** Between writes of the order of use, in such looks. */
+const recencyEvery = 4
+/** Bytes of which most file systems make their blocks. */
+const blockSize = 4096
+/**
+ * How much is evicted at once when the disk turns out to be full, in bytes, and at most this part of
+ * the limit.
+ */
 const relief = 256 * 1024 * 1024
+const reliefPart = 1 / 10
+const fullCodes = ['ENOSPC', 'EDQUOT']
 
 type DiskCacheOptions = {
   readonly root: string
@@ -40,17 +58,29 @@ type DiskCacheOptions = {
 }
 
 /**
- * A pull-through cache's blobs on a disk of its own.
- * @throws a system error when the directory cannot be made or written.
+ * A pull-through cache on a disk of its own.
+ * @throws a system error when the directory cannot be made or written, an Error when it is used by
+ * another process or is no cache. A disk that is full is no error.
  */
-export async function createDiskCache(options: DiskCacheOptions): Promise<BlobCache> {
+export async function createDiskCache(options: DiskCacheOptions): Promise<DiskCache> {
   const { root, maxSize, minimumFree, scrubRate, scrubInterval, telemetry } = options
   const { log, metrics } = telemetry
   const temporary = createTemporary(root)
   const stopping = new AbortController()
   let failure: { readonly error: unknown; readonly until: number } | undefined
 
-  await probe(root, temporary)
+  await assertCache(root)
+  const lock = await claim(root)
+  if (lock === undefined)
+    log.warn(
+      { directory: root },
+      'cache is used without a lock: its file system has none, or no room for one',
+    )
+  const full = await probe(root, temporary).catch(async (error: unknown) => {
+    if (fullCodes.includes(errnoOf(error))) return error
+    await lock?.release()
+    throw error
+  })
   metrics.cacheLimit.set(maxSize)
 
   const removeFile = async (digest: Digest): Promise<void> => {
@@ -58,6 +88,12 @@ export async function createDiskCache(options: DiskCacheOptions): Promise<BlobCa
     await unlink(blobPath(root, digest)).catch(ignoreMissing)
     await rmdir(blobDirectory(root, digest)).catch(() => {})
   }
+
+  // One that holds one directory only, as a blob's does one file.
+  const directorySize = await lstat(dirname(dirname(blobsDirectory(root)))).then(
+    diskUse,
+    () => blockSize,
+  )
 
   const budget = createBudget({
     directory: root,
@@ -75,6 +111,23 @@ export async function createDiskCache(options: DiskCacheOptions): Promise<BlobCa
     },
   })
 
+  const overhead = createOverhead(budget.setOverhead)
+  const links = await openCachedLinks({
+    root,
+    temporary,
+    maxSize,
+    onWritten: () => background(overhead.measure(linksPath(root))),
+  })
+  const measureFrame = () =>
+    overhead.measure(
+      ...frameDirectories(root),
+      temporary.directory,
+      recencyPath(root),
+      linksPath(root),
+      markPath(root),
+    )
+  await measureFrame()
+
   /**
    * Whatever stands there, a directory or a FIFO too, is moved away in one step before it is taken
    * apart.
@@ -87,6 +140,7 @@ export async function createDiskCache(options: DiskCacheOptions): Promise<BlobCa
       await rename(blobPath(root, digest), away).catch(ignoreMissing)
       budget.remove(digest)
       await rm(checksumsPath(root, digest), { force: true })
+      await rmdir(blobDirectory(root, digest)).catch(() => {})
       await rm(away, { recursive: true, force: true })
     } catch (error) {
       storageFailed(error, 'remove a corrupt blob')
@@ -100,26 +154,22 @@ export async function createDiskCache(options: DiskCacheOptions): Promise<BlobCa
       { err: error, attempt, directory: root },
       'cache storage failed; bytes stream through uncached for a moment',
     )
-    if (errnoOf(error) === 'ENOSPC') background(makeRoom())
+    if (fullCodes.includes(errnoOf(error))) background(relieve())
   }
 
-  const sweep = oneAtATime(() => sweepLinks(root, stopping.signal))
-  const relieve = oneAtATime(() => budget.relieve(relief))
+  /** Our accounting says that there is room, the disk says that there is not: the disk is right. */
+  const relieve = oneAtATime(() => budget.relieve(Math.min(relief, maxSize * reliefPart)))
 
-  /**
-   * Our accounting says that there is room, the disk says that there is not: the disk is right. It
-   * may have run out of files too, and links are files.
-   */
-  const makeRoom = async (): Promise<void> => {
-    await relieve()
-    await sweep()
-  }
+  /** Disk use of a blob that the scan has not measured yet. */
+  const estimate = (size: number) => Math.ceil(size / blockSize) * blockSize + directorySize
 
   const reader = createBlobReader({
     root,
     trustsSizes: false,
     onRot: discard,
-    onUse: budget.touch,
+    onUse: (digest, size) => {
+      if (!budget.use(digest)) budget.touch(digest, estimate(size))
+    },
     pin: budget.pin,
   })
 
@@ -134,10 +184,11 @@ export async function createDiskCache(options: DiskCacheOptions): Promise<BlobCa
     const found: Found[] = []
     for await (const batch of scanBlobs(root)) {
       if (stopping.signal.aborted) return
-      found.push(...batch)
+      found.push(...batch.found)
+      await overhead.measure(batch.directory)
     }
     const ordered = await byRecency(root, found)
-    budget.adopt(ordered.map(({ digest, size }) => [digest, size]))
+    budget.adopt(ordered.map(({ digest, size }) => [digest, size + directorySize]))
     await budget.relieve()
     log.info({ blobs: found.length, bytes: budget.usage().bytes }, 'cache scanned')
   }
@@ -152,13 +203,16 @@ export async function createDiskCache(options: DiskCacheOptions): Promise<BlobCa
 
   const tend = async (): Promise<void> => {
     await attempt(temporary.clean())
+    await attempt(removeOldLinks(root))
     await scan()
-    await attempt(sweep())
+    // A neighbour has filled the disk: what is here is served, and some of it makes room.
+    if (full !== undefined) storageFailed(full, 'start')
     for (let looks = 1; ; looks += 1) {
       await pause(tendEvery)
+      await attempt(markCache(root))
+      await measureFrame()
       await budget.relieve()
       if (looks % recencyEvery === 0) await writeOrder()
-      if (looks % sweepEvery === 0) await attempt(sweep())
     }
   }
 
@@ -172,10 +226,14 @@ export async function createDiskCache(options: DiskCacheOptions): Promise<BlobCa
     }
   }
 
-  const writeOrder = () =>
-    writeRecency(root, temporary, budget.digests()).catch((error: unknown) =>
-      storageFailed(error, 'write the order of use'),
-    )
+  const writeOrder = async (): Promise<void> => {
+    try {
+      await writeRecency(root, temporary, budget.digests())
+      await overhead.measure(recencyPath(root))
+    } catch (error) {
+      storageFailed(error, 'write the order of use')
+    }
+  }
 
   const scrubAll = (): Promise<void> =>
     scrub({
@@ -217,6 +275,8 @@ export async function createDiskCache(options: DiskCacheOptions): Promise<BlobCa
   }
 
   const create: BlobCache['create'] = async (digest, size) => {
+    const prefix = dirname(blobDirectory(root, digest))
+    const measure = () => background(overhead.measure(prefix, dirname(prefix), temporary.directory))
     if (failure !== undefined && performance.now() < failure.until) return undefined
     try {
       const writer = await createBlobWriter({
@@ -225,8 +285,15 @@ export async function createDiskCache(options: DiskCacheOptions): Promise<BlobCa
         size,
         temporary,
         budget,
-        onCommit: (stamp) => reader.trust(digest, stamp),
-        onFailure: (error) => storageFailed(error, `store ${digest}`),
+        directorySize,
+        onCommit: (stamp) => {
+          reader.trust(digest, stamp)
+          measure()
+        },
+        onFailure: (error) => {
+          storageFailed(error, `store ${digest}`)
+          measure()
+        },
         onDoubt: () => reader.doubt(digest),
       })
       failure = undefined
@@ -243,6 +310,8 @@ export async function createDiskCache(options: DiskCacheOptions): Promise<BlobCa
     read: (digest, limit) => readable(digest, reader.read(digest, limit)),
 
     create,
+    use: budget.use,
+    links: links.of,
 
     put: async (digest, bytes) => {
       const writer = await create(digest, bytes.length)
@@ -265,9 +334,17 @@ export async function createDiskCache(options: DiskCacheOptions): Promise<BlobCa
       await Promise.all(running)
       await reader.close()
       await writeOrder()
+      await links.close().catch((error: unknown) => storageFailed(error, 'write the links'))
       await temporary.close()
+      await measureFrame()
+      await lock?.release()
     },
   }
+}
+
+/** Those of a cache of an earlier version: a file and directories each. They are asked for again. */
+function removeOldLinks(root: string): Promise<void> {
+  return rm(repositoriesDirectory(root), { recursive: true, force: true })
 }
 
 /** Who calls while the work is under way joins it. */
@@ -281,9 +358,19 @@ function oneAtATime(work: () => Promise<void>): () => Promise<void> {
   }
 }
 
+async function claim(root: string): Promise<Lock | undefined> {
+  try {
+    await makeDirectory(root)
+    return await acquireLock(root)
+  } catch (error) {
+    if (fullCodes.includes(errnoOf(error))) return undefined
+    throw error
+  }
+}
+
 /** Does once what every fill will do: a directory where that fails is no cache. */
 async function probe(root: string, temporary: Temporary): Promise<void> {
-  await mkdir(blobsDirectory(root), { recursive: true })
+  await makeDirectory(blobsDirectory(root))
   const { path, handle } = await temporary.create()
   await handle.close()
   try {
@@ -292,6 +379,7 @@ async function probe(root: string, temporary: Temporary): Promise<void> {
     await rm(path, { force: true })
     await rm(join(blobsDirectory(root), 'probe'), { force: true })
   }
+  await markCache(root)
 }
 
 function ignoreMissing(error: unknown): void {

@@ -1,5 +1,5 @@
 import { constants } from 'node:fs'
-import { type FileHandle, mkdir, open, rename, rm, writeFile } from 'node:fs/promises'
+import { type FileHandle, mkdir, open, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { type Chunks, withoutFirst } from '../oci/chunks.ts'
 
@@ -10,6 +10,44 @@ export function errnoOf(error: unknown): string {
 
 export function isMissing(error: unknown): boolean {
   return ['ENOENT', 'ENOTDIR'].includes(errnoOf(error))
+}
+
+/**
+ * Bytes that a file or directory uses, as du(1) counts them: in blocks. A file system that has not
+ * placed its bytes yet (ZFS) does not know; then its length counts.
+ */
+export function diskUse(stat: { readonly blocks: number; readonly size: number }): number {
+  return Math.max(stat.blocks * 512, stat.size)
+}
+
+/**
+ * Makes a directory and those above it. Node's own `recursive` goes on for ever where the system
+ * says ENOENT though the directory above is there, as in /proc.
+ */
+export async function makeDirectory(path: string): Promise<void> {
+  try {
+    return await makeOne(path)
+  } catch (error) {
+    if (errnoOf(error) !== 'ENOENT') throw error
+  }
+  await makeDirectory(dirname(path))
+  await makeOne(path)
+}
+
+/** It may be there already, made by somebody else, who may remove it again at once. */
+async function makeOne(path: string): Promise<void> {
+  try {
+    await mkdir(path)
+  } catch (error) {
+    if (errnoOf(error) !== 'EEXIST' || (await isNoDirectory(path))) throw error
+  }
+}
+
+async function isNoDirectory(path: string): Promise<boolean> {
+  return stat(path).then(
+    (found) => !found.isDirectory(),
+    () => false,
+  )
 }
 
 /**
@@ -60,7 +98,7 @@ type WriteOptions = {
 export async function writeWhole({ temporary, path, text }: WriteOptions): Promise<void> {
   try {
     await writeFile(temporary, text, { flag: 'wx' })
-    await mkdir(dirname(path), { recursive: true })
+    await makeDirectory(dirname(path))
     await rename(temporary, path)
   } finally {
     await rm(temporary, { force: true })

@@ -13,12 +13,6 @@ import {
 import type { LinkStore, TagLink } from './store.ts'
 import { createTemporary } from './temporary.ts'
 
-type DiskLinksOptions = {
-  readonly root: string
-  /** A directory name that keeps the repositories of one upstream apart from those of others. */
-  readonly scope?: string | undefined
-}
-
 /** `sha512:` and its digits. */
 const longestDigest = 7 + 128
 
@@ -26,8 +20,8 @@ const longestDigest = 7 + 128
  * Links as files, in Distribution's layout. A tag's file was last written when the tag was last
  * known to be right.
  */
-export function createDiskLinks({ root, scope }: DiskLinksOptions): LinkStore {
-  const repositories = repositoriesDirectory(root, scope)
+export function createDiskLinks({ root }: { readonly root: string }): LinkStore {
+  const repositories = repositoriesDirectory(root)
   const temporary = createTemporary(root)
 
   const write = async (path: string, digest: Digest) =>
@@ -73,7 +67,7 @@ export function createDiskLinks({ root, scope }: DiskLinksOptions): LinkStore {
  * The digest and age that a tag's file tells; undefined when it is not there, or damaged, which is
  * as good as not.
  */
-export async function readTag(path: string): Promise<TagLink | undefined> {
+async function readTag(path: string): Promise<TagLink | undefined> {
   const file = await openRegular(path)
   if (file === 'missing' || file === 'strange') return undefined
   try {
@@ -85,16 +79,12 @@ export async function readTag(path: string): Promise<TagLink | undefined> {
   }
 }
 
-export async function removeTag(
-  repositories: string,
-  name: RepositoryName,
-  tag: Tag,
-): Promise<void> {
+async function removeTag(repositories: string, name: RepositoryName, tag: Tag): Promise<void> {
   await removeDirectory(dirname(dirname(tagLinkPath(repositories, name, tag))))
 }
 
 /** All repositories below a directory: those that have links of any kind. */
-export async function* walk(
+async function* walk(
   repositories: string,
   name = '',
 ): AsyncGenerator<RepositoryName, void, undefined> {
@@ -106,7 +96,7 @@ export async function* walk(
   }
 }
 
-export async function list(directory: string): Promise<readonly string[]> {
+async function list(directory: string): Promise<readonly string[]> {
   return readdir(directory).catch(() => [])
 }
 

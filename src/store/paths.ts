@@ -30,14 +30,35 @@ export function temporaryDirectory(root: string): string {
   return join(root, 'tmp')
 }
 
+/** The few directories that all of a cache's blobs share. */
+export function frameDirectories(root: string): readonly string[] {
+  const docker = join(root, 'docker')
+  const blobs = blobsDirectory(root)
+  return [
+    root,
+    docker,
+    join(docker, 'registry'),
+    join(root, version),
+    blobs,
+    join(blobs, 'sha256'),
+    join(blobs, 'sha512'),
+    temporaryDirectory(root),
+  ]
+}
+
 /** The order in which blobs were used, from the last run. */
 export function recencyPath(root: string): string {
   return join(root, 'recency')
 }
 
-/** Below it, repositories by name. `scope` is a directory of its own for those of one upstream. */
-export function repositoriesDirectory(root: string, scope = ''): string {
-  return join(root, version, 'repositories', scope)
+/** What upstreams said of their repositories. */
+export function linksPath(root: string): string {
+  return join(root, 'links')
+}
+
+/** Below it, repositories by name. */
+export function repositoriesDirectory(root: string): string {
+  return join(root, version, 'repositories')
 }
 
 export function layerLinkPath(repositories: string, name: RepositoryName, digest: Digest): string {

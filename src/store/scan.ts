@@ -1,20 +1,31 @@
-import { lstat, readdir } from 'node:fs/promises'
+import { lstat, readdir, rmdir, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Digest } from '../oci/digest.ts'
-import { blobPath, blobsDirectory, digestFromPath } from './paths.ts'
+import { minChecksummed } from './checksum-file.ts'
+import { diskUse } from './files.ts'
+import { blobDirectory, blobPath, blobsDirectory, checksumsPath, digestFromPath } from './paths.ts'
 
-/** A blob's file as a walk found it. Size in bytes, times in milliseconds since the epoch. */
+/**
+ * A blob's file as a walk found it. `size` is its disk use in bytes; times in milliseconds since the
+ * epoch.
+ */
 export type Found = { readonly digest: Digest; readonly size: number; readonly modified: number }
 
-/** Walks all blobs, a directory at a time. What is no blob is passed over. */
-export async function* scanBlobs(root: string): AsyncGenerator<readonly Found[], void, undefined> {
+type Batch = { readonly directory: string; readonly found: readonly Found[] }
+
+/**
+ * Walks all blobs of a cache, a directory at a time. What is no blob is passed over; the directory
+ * that a kill left without its blob is removed.
+ */
+export async function* scanBlobs(root: string): AsyncGenerator<Batch, void, undefined> {
   for (const algorithm of ['sha256', 'sha512']) {
     for (const prefix of await list(join(blobsDirectory(root), algorithm))) {
-      const names = await list(join(blobsDirectory(root), algorithm, prefix))
+      const directory = join(blobsDirectory(root), algorithm, prefix)
+      const names = await list(directory)
       const found = await Promise.all(
         names.map((encoded) => inspect(root, digestFromPath(algorithm, encoded))),
       )
-      yield found.filter((entry) => entry !== undefined)
+      yield { directory, found: found.filter((entry) => entry !== undefined) }
     }
   }
 }
@@ -23,10 +34,18 @@ async function inspect(root: string, digest: Digest | undefined): Promise<Found 
   if (digest === undefined) return undefined
   try {
     const file = await lstat(blobPath(root, digest))
-    return file.isFile() ? { digest, size: file.size, modified: file.mtimeMs } : undefined
+    if (!file.isFile()) return undefined
+    const beside = file.size < minChecksummed ? 0 : await useOf(checksumsPath(root, digest))
+    return { digest, size: diskUse(file) + beside, modified: file.mtimeMs }
   } catch {
+    await unlink(checksumsPath(root, digest)).catch(() => {})
+    await rmdir(blobDirectory(root, digest)).catch(() => {})
     return undefined
   }
+}
+
+function useOf(path: string): Promise<number> {
+  return lstat(path).then(diskUse, () => 0)
 }
 
 async function list(directory: string): Promise<readonly string[]> {

@@ -6,6 +6,7 @@ import type { RepositoryName, Tag } from '../oci/reference.ts'
 export { createDiskBlobs } from './disk-blobs.ts'
 export { createDiskCache } from './disk-cache.ts'
 export { createDiskLinks } from './links.ts'
+export { overlap } from './roots.ts'
 
 /**
  * Bytes by digest, read. What is handed out was verified, or is being verified while it is read.
@@ -59,14 +60,25 @@ export interface BlobWriter {
 export interface BlobCache extends BlobSource {
   /**
    * Undefined: no room, or the disk does not work; the bytes have to go without. Size in bytes, if
-   * known.
+   * known. Nothing is evicted before bytes are written.
    */
   create(digest: Digest, size: number | undefined): Promise<BlobWriter | undefined>
+  /**
+   * A blob was used without being read here, as when its bytes are in memory. False: it is not
+   * there, as far as is known.
+   */
+  use(digest: Digest): boolean
   /** Stores a small blob whole, if it can be stored at all. */
   put(digest: Digest, bytes: Buffer): Promise<void>
   /** Why nothing can be stored at the moment, if so. */
   trouble(): string | undefined
   close(): Promise<void>
+}
+
+/** What a pull-through cache keeps: blobs, and the links of its upstreams. */
+export interface DiskCache extends BlobCache {
+  /** Links of one upstream, as one identity: `scope` keeps them apart from those of others. */
+  links(scope: string): LinkStore
 }
 
 /** A tag as it was last seen. */

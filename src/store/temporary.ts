@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { type FileHandle, mkdir, open, readdir, rm, stat } from 'node:fs/promises'
+import { type FileHandle, open, readdir, rm, stat } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
-import { errnoOf, isMissing } from './files.ts'
+import { errnoOf, isMissing, makeDirectory } from './files.ts'
 import { temporaryDirectory } from './paths.ts'
 
 /**
@@ -20,6 +20,8 @@ type TemporaryFile = { readonly path: string; readonly handle: FileHandle }
  * shared volume, is writing.
  */
 export interface Temporary {
+  /** That of this process. */
+  readonly directory: string
   /** A new, empty file, readable and writable by us alone. */
   create(): Promise<TemporaryFile>
   /** A path that nobody uses, to move something out of the way to. */
@@ -35,11 +37,12 @@ export function createTemporary(root: string): Temporary {
   const ownDirectory = join(directory, own)
 
   const path = async (): Promise<string> => {
-    await mkdir(ownDirectory, { recursive: true })
+    await makeDirectory(ownDirectory)
     return join(ownDirectory, randomUUID())
   }
 
   return {
+    directory: ownDirectory,
     path,
     create: async () => {
       const free = await path()

@@ -30,10 +30,10 @@ function config(): Readonly<Record<string, unknown>> {
   }
 }
 
-/** Of a process that is no more: an unfinished file, and a link to a blob that is not there. */
+/** Of a process that is no more: an unfinished file, and a link as an earlier version made them. */
 async function litter(cache: string): Promise<void> {
   const gone = parseDigest(`sha256:${'0'.repeat(64)}`)
-  const repositories = repositoriesDirectory(cache, '127.0.0.1_0123456789ab')
+  const repositories = join(repositoriesDirectory(cache), '127.0.0.1_0123456789ab')
   for (const path of [
     join(temporaryDirectory(cache), `${hostname()}+999999999+1`, 'unfinished'),
     layerLinkPath(repositories, parseRepositoryName('p/gone'), gone),

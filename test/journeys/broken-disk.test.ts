@@ -148,4 +148,5 @@ test('a cache whose parts are on different file systems is refused at the start 
     [],
   )
   await unlink(join(berth.cache, 'tmp'))
+  await mkdir(join(berth.cache, 'tmp'))
 })

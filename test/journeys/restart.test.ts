@@ -90,6 +90,8 @@ test('killed while it pulls and evicts, it starts again with all that was whole,
     await berth.stop()
     child = await startChild({ config: config(), directory: running.directory })
   }
+  await child.kill('SIGTERM')
+  berth = await takeOver(child)
 })
 
 for (const [what, text] of [
@@ -106,30 +108,31 @@ for (const [what, text] of [
     if (text !== undefined) await writeFile(recencyPath(berth.cache), text)
     berth = await berth.restart()
     await scanned(berth)
-    assert.equal(await berth.metric('berth_cache_size_bytes'), 2 * mebibyte)
+    assert.equal(await berth.metric('berth_cache_blobs'), 2)
     for (const blob of blobs) assert.equal(await pullBlob(berth, 'p/r', blob), 'hit')
   })
 }
 
-test('another Berth on the same directory leaves what a living one is writing (C70)', async () => {
+test('a second Berth on the same directory is refused, and told who holds it (53, C70)', async () => {
   child = await startChild({ config: config() })
+  const running = child
   const blob = newBlob(mebibyte)
   const gate = Promise.withResolvers<void>()
   upstream.on('/blobs/', answerInTwo(blob.bytes, 500_000, gate.promise), 1)
-  const pulling = pullBlob(child, 'p/r', blob)
-  const { cache } = child
-  await eventually('bytes are written', async () => {
-    const [name] = await temporaryFiles(cache)
-    return name !== undefined
+  const pulling = pullBlob(running, 'p/r', blob)
+  await eventually('a file is written', async () => {
+    return (await temporaryFiles(running.cache)).length === 1
   })
-  const second = await takeOver(child)
-  assert.equal((await temporaryFiles(cache)).length, 1)
-  await second.stop()
+  await assert.rejects(
+    startBerth({ config: config(), directory: running.directory }),
+    /storage\.directory: .* is used by another Berth \(process \d+ on .*\)/,
+  )
+  assert.equal((await temporaryFiles(running.cache)).length, 1)
   gate.resolve()
   await pulling
-  assert.equal(await pullBlob(child, 'p/r', blob), 'hit')
-  await child.kill('SIGTERM')
-  berth = await takeOver(child)
+  assert.equal(await pullBlob(running, 'p/r', blob), 'hit')
+  await running.kill('SIGKILL')
+  berth = await takeOver(running)
   assert.equal(await pullBlob(berth, 'p/r', blob), 'hit')
 })
 

@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict'
-import { mkdir, readdir, rm, truncate, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { mkdir, rm, truncate, writeFile } from 'node:fs/promises'
 import { after, afterEach, before, beforeEach, test } from 'node:test'
-import { blobPath, repositoriesDirectory } from '../../src/store/paths.ts'
+import { blobPath, linksPath } from '../../src/store/paths.ts'
 import {
   type Berth,
   checkInvariants,
@@ -161,30 +160,22 @@ test('a rotten blob whose upstream is away is an error, and no miss', async () =
   }
 })
 
-const tagDamages: Readonly<Record<string, (path: string) => Promise<unknown>>> = {
+const linkDamages: Readonly<Record<string, (path: string) => Promise<unknown>>> = {
   'no bytes': (path) => writeFile(path, ''),
   garbage: (path) => writeFile(path, 'sha256:0123'),
   'a directory in its place': (path) => rm(path).then(() => mkdir(path)),
 }
 
-for (const [damage, inflict] of Object.entries(tagDamages)) {
-  test(`a tag that has ${damage} is asked for anew (C60)`, async () => {
+for (const [damage, inflict] of Object.entries(linkDamages)) {
+  test(`a cache whose file of links has ${damage} asks anew (C60)`, async () => {
     const image = makeImage()
     upstream.put('p/r', 'v1', image)
     await pullImage(berth, 'p/r', image, 'v1')
     await berth.stop()
-    for (const path of await tagLinks(berth.cache)) await inflict(path)
+    await inflict(linksPath(berth.cache))
     berth = await berth.restart()
     const asked = upstream.requests.length
     await pullImage(berth, 'p/r', image, 'v1')
     assert.ok(upstream.requests.length > asked)
   })
-}
-
-async function tagLinks(cache: string): Promise<readonly string[]> {
-  const root = repositoriesDirectory(cache)
-  const paths = await readdir(root, { recursive: true })
-  const links = paths.filter((path) => path.endsWith('/tags/v1/current/link'))
-  assert.equal(links.length, 1)
-  return links.map((path) => join(root, path))
 }

@@ -12,15 +12,17 @@ import { eventually } from '../support/berth.ts'
 import { openFiles, readAll } from '../support/content.ts'
 import { ownDirectory } from '../support/directory.ts'
 import { flipBlob, temporaryFiles } from '../support/disk.ts'
-import { type Blob, blobOf, randomBlob } from '../support/images.ts'
+import { type Blob, randomBlob } from '../support/images.ts'
 
 const size = 300_000
 type Options = Partial<Parameters<typeof createBlobWriter>[0]>
 
-const step = 64 * 1024 * 1024
+/** Bytes that the directory of a blob uses, and more than one uses beside its bytes. */
+const directorySize = 4096
+const frame = 16 * 1024
 
 /** Makes writers in a directory of the test's own, and tells what they told. */
-async function writersOf(t: TestContext, limit = 10 * step) {
+async function writersOf(t: TestContext, limit = 64 * 1024 * 1024) {
   const root = await ownDirectory(t)
   const told: { readonly stamps: Stamp[]; readonly failures: unknown[]; doubts: number } = {
     stamps: [],
@@ -41,6 +43,7 @@ async function writersOf(t: TestContext, limit = 10 * step) {
       size: blob.bytes.length,
       temporary,
       budget,
+      directorySize,
       onCommit: (stamp) => void told.stamps.push(stamp),
       onFailure: (error) => void told.failures.push(error),
       onDoubt: () => {
@@ -59,33 +62,27 @@ async function commit(writer: BlobWriter | undefined, { bytes }: Blob): Promise<
   await writer.commit()
 }
 
-test('room is set aside for all of a blob before its first byte, and is its own at the end', async (t) => {
-  const { budget, create, nothingOpen } = await writersOf(t)
+test('bytes count when they come, and what the blob uses on the disk at the end', async (t) => {
+  const { root, budget, create, nothingOpen } = await writersOf(t)
   const blob = randomBlob(size)
   const writer = await create(blob)
-  assert.deepEqual(budget.usage(), { bytes: size, blobs: 0 })
-  await commit(writer, blob)
-  assert.deepEqual(budget.usage(), { bytes: size, blobs: 1 })
+  assert.deepEqual(budget.usage(), { bytes: 0, blobs: 0 })
+  await writer?.write([blob.bytes.subarray(0, 1000)])
+  assert.deepEqual(budget.usage(), { bytes: 1000 + frame, blobs: 0 })
+  await writer?.write([blob.bytes.subarray(1000)])
+  await writer?.commit()
+  const { blocks } = await stat(blobPath(root, blob.digest))
+  assert.deepEqual(budget.usage(), { bytes: blocks * 512 + directorySize, blobs: 1 })
   await nothingOpen()
 })
 
-test('for a blob of unknown size room is set aside in steps, and what is too much given back', async (t) => {
-  const { budget, create } = await writersOf(t)
+test('a blob of unknown size gets room as it comes, as long as there is some', async (t) => {
+  const { budget, told, create } = await writersOf(t, 2 * size)
   const blob = randomBlob(size)
   const writer = await create(blob, { size: undefined })
-  assert.equal(budget.usage().bytes, step)
-  await commit(writer, blob)
-  assert.deepEqual(budget.usage(), { bytes: size, blobs: 1 })
-})
-
-test('a blob of unknown size that outgrows its room gets more, as long as there is some', async (t) => {
-  const { budget, told, create } = await writersOf(t, 2 * step)
-  const blob = blobOf(Buffer.alloc(step / 2))
-  const writer = await create(blob, { size: undefined })
-  for (const _ of [1, 2, 3]) await writer?.write([blob.bytes])
-  assert.equal(budget.usage().bytes, 2 * step)
   await writer?.write([blob.bytes])
-  await assert.rejects(async () => writer?.write([blob.bytes]))
+  await assert.rejects(async () => writer?.write([blob.bytes]), /no room/)
+  assert.ok(writer?.isBroken())
   await writer?.abort(new Error('no room'))
   await eventually('nothing is counted', () => budget.usage().bytes === 0)
   assert.deepEqual(told.failures, [])
@@ -117,7 +114,7 @@ test('what was given up counts until its last reader is gone (C71, C78)', async 
   await writer?.write([blob.bytes.subarray(0, 1000)])
   await writer?.abort(new Error('given up'))
   assert.deepEqual(await temporaryFiles(root), [])
-  assert.equal(budget.usage().bytes, size)
+  assert.equal(budget.usage().bytes, 1000 + frame)
   reader?.close()
   await eventually('nothing is counted', () => budget.usage().bytes === 0)
 })
@@ -130,7 +127,7 @@ test('what was handed over counts until its last reader is gone', async (t) => {
   await writer?.write([blob.bytes.subarray(0, 1000)])
   await writer?.handOver(() => assert.fail('nobody reads on'))
   assert.deepEqual(await temporaryFiles(root), [])
-  assert.equal(budget.usage().bytes, size)
+  assert.equal(budget.usage().bytes, 1000 + frame)
   reader?.close()
   await eventually('nothing is counted', () => budget.usage().bytes === 0)
 })
@@ -145,9 +142,9 @@ test('a blob is not evicted while one who came for its fill still reads it', asy
   assert.ok(reader)
   assert.ok((await readAll(reader)).equals(blob.bytes))
   await nothingOpen()
-  const other = await create(randomBlob(size))
-  assert.deepEqual(budget.digests(), [])
-  await other?.abort(new Error('done'))
+  const other = randomBlob(size)
+  await commit(await create(other), other)
+  assert.deepEqual(budget.digests(), [other.digest])
 })
 
 test('a blob that is changed after it was stored does not get its end handed out', async (t) => {

@@ -32,17 +32,29 @@ function budgetOf({ limit = 100, minimumFree = 0, evict = async () => {} }: Opti
 
 /** Room that must be there, made into a blob. */
 async function store(budget: Budget, name: string, size: number): Promise<void> {
-  const reservation = await budget.reserve(size)
+  const reservation = await fill(budget, size)
   assert.ok(reservation, `no room for ${name}`)
   reservation.keep(d(name), size)
 }
 
-test('a reservation counts until it is released, or becomes a blob', async () => {
+/** A blob on its way in whose bytes have all come; undefined when there is no room. */
+async function fill(budget: Budget, size: number): Promise<Reservation | undefined> {
+  const reservation = await budget.reserve(size)
+  if (await reservation?.arrive(size)) return reservation
+  reservation?.release()
+  return undefined
+}
+
+test('bytes on their way in count when they come, until they are released or become a blob', async () => {
   const { budget } = budgetOf()
   const first = await budget.reserve(30)
   const second = await budget.reserve(20)
-  assert.equal(budget.usage().bytes, 50)
+  assert.equal(budget.usage().bytes, 0)
   assert.ok(budget.isFilling())
+  await first?.arrive(10)
+  await first?.arrive(20)
+  await second?.arrive(5)
+  assert.equal(budget.usage().bytes, 35)
   first?.release()
   first?.release()
   second?.keep(d('b'), 15)
@@ -51,31 +63,78 @@ test('a reservation counts until it is released, or becomes a blob', async () =>
   assert.ok(!budget.isFilling())
 })
 
-test('the least recently used go first, down to the low water mark', async () => {
+test('nothing is evicted for bytes that were announced and did not come (C202)', async () => {
+  const { budget, evicted } = budgetOf()
+  for (let at = 0; at < 20; at += 1) await store(budget, `${at}`, 5)
+  const reservation = await budget.reserve(98)
+  assert.deepEqual(evicted, [])
+  await reservation?.arrive(1)
+  assert.deepEqual(evicted, [d('0')])
+  await reservation?.arrive(4)
+  assert.deepEqual(evicted, [d('0')])
+  reservation?.release()
+  assert.equal(budget.usage().blobs, 19)
+})
+
+test('what was announced is promised to no other, but what came is not promised any more', async () => {
+  const { budget } = budgetOf()
+  const first = await budget.reserve(60)
+  assert.equal(await budget.reserve(50), undefined)
+  await first?.arrive(60)
+  assert.equal(await budget.reserve(50), undefined)
+  first?.keep(d('first'), 10)
+  assert.ok(await budget.reserve(90))
+})
+
+test('a blob of unknown size gets room as it comes, as long as there is some', async () => {
+  const { budget, evicted } = budgetOf()
+  await store(budget, 'a', 50)
+  const reservation = await budget.reserve(0)
+  assert.ok(await reservation?.arrive(50))
+  assert.deepEqual(evicted, [])
+  assert.ok(await reservation?.arrive(50))
+  assert.deepEqual(evicted, [d('a')])
+  assert.equal(await reservation?.arrive(1), false)
+  assert.equal(budget.usage().bytes, 100)
+})
+
+test('the least recently used go first', async () => {
   const { budget, evicted } = budgetOf()
   for (const name of ['a', 'b', 'c', 'd']) await store(budget, name, 25)
-  budget.touch(d('a'), 25)
-  await budget.reserve(5)
+  assert.ok(budget.use(d('a')))
+  assert.ok(!budget.use(d('unknown')))
+  await fill(budget, 5)
   assert.deepEqual(evicted, [d('b')])
   assert.deepEqual(budget.digests(), [d('c'), d('d'), d('a')])
 })
 
-test('eviction goes below what is needed, so that not every fill has to evict', async () => {
-  const { budget, evicted } = budgetOf()
-  for (let at = 0; at < 20; at += 1) await store(budget, `${at}`, 5)
+test('eviction goes a little below what is needed, so that not every write has to evict', async () => {
+  const { budget, evicted } = budgetOf({ limit: 1000 })
+  for (let at = 0; at < 200; at += 1) await store(budget, `${at}`, 5)
   await store(budget, 'more', 1)
   assert.equal(evicted.length, 3)
-  assert.equal(budget.usage().bytes, 86)
+  assert.equal(budget.usage().bytes, 986)
+})
+
+test('what the cache uses beside blobs leaves less room for them', async () => {
+  const { budget, evicted } = budgetOf()
+  await store(budget, 'a', 50)
+  budget.setOverhead(40)
+  assert.deepEqual(budget.usage(), { bytes: 90, blobs: 1 })
+  assert.equal(await budget.reserve(61), undefined)
+  await store(budget, 'b', 20)
+  assert.deepEqual(evicted, [d('a')])
+  assert.deepEqual(budget.usage(), { bytes: 60, blobs: 1 })
 })
 
 test('what is in use is not evicted, whatever its age', async () => {
   const { budget, evicted } = budgetOf()
   for (const name of ['a', 'b', 'c', 'd']) await store(budget, name, 25)
   const unpin = budget.pin(d('a'))
-  await budget.reserve(15)
+  await fill(budget, 15)
   assert.deepEqual(evicted, [d('b')])
   unpin()
-  await budget.reserve(25)
+  await fill(budget, 25)
   assert.deepEqual(evicted, [d('b'), d('a')])
 })
 
@@ -86,7 +145,7 @@ test('there is no room when all that could go is in use, and then nothing goes',
   budget.pin(d('c'))
   assert.equal(await budget.reserve(51), undefined)
   assert.deepEqual(evicted, [])
-  assert.ok(await budget.reserve(50))
+  assert.ok(await fill(budget, 50))
   assert.deepEqual(evicted, [d('a')])
 })
 
@@ -118,7 +177,7 @@ test('an empty blob is a blob like others: counted, ordered, evicted (T12)', asy
 test('reservations at the same time never add up to more than the limit', async () => {
   const { budget, evicted } = budgetOf({ evict: () => new Promise(setImmediate) })
   for (const name of ['a', 'b', 'c', 'd']) await store(budget, name, 25)
-  const granted = await Promise.all(Array.from({ length: 10 }, () => budget.reserve(20)))
+  const granted = await Promise.all(Array.from({ length: 10 }, () => fill(budget, 20)))
   assert.equal(granted.filter((reservation) => reservation !== undefined).length, 5)
   assert.equal(evicted.length, 4)
   assert.equal(budget.usage().bytes, 100)
@@ -128,7 +187,7 @@ test('bytes of an evicted blob count until they are gone from the disk', async (
   const gone = Promise.withResolvers<void>()
   const { budget, evicted } = budgetOf({ evict: () => gone.promise })
   await store(budget, 'a', 60)
-  const reserving = budget.reserve(50)
+  const reserving = fill(budget, 50)
   await eventually('it is being evicted', () => evicted.length === 1)
   assert.equal(budget.usage().bytes, 110)
   gone.resolve()
@@ -152,7 +211,7 @@ test('bytes of a removed blob count until its last reader is gone (C71)', async 
 test('a blob that could not be evicted is still counted, and makes no room', async () => {
   const { budget } = budgetOf({ evict: () => Promise.reject(new Error('EACCES')) })
   await store(budget, 'a', 60)
-  assert.equal(await budget.reserve(50), undefined)
+  assert.equal(await fill(budget, 50), undefined)
   assert.deepEqual(budget.digests(), [d('a')])
   assert.equal(budget.usage().bytes, 60)
 })
@@ -161,7 +220,7 @@ test('a blob that is opened while it is evicted is not there afterwards, but cou
   const gone = Promise.withResolvers<void>()
   const { budget, evicted } = budgetOf({ evict: () => gone.promise })
   await store(budget, 'a', 60)
-  const reserving = budget.reserve(50)
+  const reserving = fill(budget, 50)
   await eventually('it is being evicted', () => evicted.length === 1)
   budget.touch(d('a'), 60)
   const unpin = budget.pin(d('a'))
@@ -183,8 +242,8 @@ test('a blob that is stored again while it is evicted is evicted again: its file
     },
   })
   await store(budget, 'a', 60)
-  const another = await budget.reserve(40)
-  const reserving = budget.reserve(50)
+  const another = await fill(budget, 40)
+  const reserving = fill(budget, 50)
   await eventually('it is being evicted', () => evicted.length === 1)
   another?.keep(d('a'), 60)
   gone[0]?.resolve()
@@ -230,14 +289,14 @@ test('what an earlier run left is older than what was used meanwhile', async () 
   ])
   assert.deepEqual(budget.digests(), [d('a'), d('c'), d('new'), d('b')])
   assert.equal(budget.usage().bytes, 100)
-  await budget.reserve(25)
+  await fill(budget, 25)
   assert.deepEqual(evicted, [d('a'), d('c')])
 })
 
 test('what went while the disk was searched is not found again', async () => {
   const { budget } = budgetOf()
   await store(budget, 'evicted', 60)
-  const reservation = await budget.reserve(90)
+  const reservation = await fill(budget, 90)
   reservation?.release()
   budget.remove(d('rotten'))
   budget.adopt([
@@ -255,7 +314,7 @@ test('a blob that is read while the disk is searched stays in use', async () => 
   budget.adopt([[d('a'), 60]])
   assert.equal(await budget.reserve(50), undefined)
   unpin()
-  assert.ok(await budget.reserve(50))
+  assert.ok(await fill(budget, 50))
   assert.deepEqual(evicted, [d('a')])
 })
 
@@ -287,7 +346,7 @@ test('a disk that others filled is relieved of all that may go, and gets no more
   assert.deepEqual(evicted, [d('b')])
 })
 
-test('a cache that is larger than its limit was lowered to is relieved to the low water mark', async () => {
+test('a cache that is larger than its limit was lowered to is relieved down to it', async () => {
   const { budget, evicted } = budgetOf()
   budget.adopt(Array.from({ length: 15 }, (_, at) => [d(`${at}`), 10] as const))
   await budget.relieve()
@@ -317,11 +376,11 @@ test('whatever happens in whatever order, the sum is what is there, and within t
         const digest = d(name)
         const known = disk.get(digest)
         if (what === 'store') {
-          const reservation = await budget.reserve(size)
+          const reservation = await fill(budget, size)
           if (reservation !== undefined) disk.set(digest, size)
           reservation?.keep(digest, size)
         } else if (what === 'hold') {
-          const reservation = await budget.reserve(size)
+          const reservation = await fill(budget, size)
           if (reservation !== undefined) held.push(reservation)
         } else if (what === 'end') held.pop()?.release()
         else if (what === 'pin') unpins.push(budget.pin(digest))

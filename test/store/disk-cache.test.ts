@@ -10,16 +10,17 @@ import {
   blobPath,
   recencyPath,
   repositoriesDirectory,
-  tagLinkPath,
 } from '../../src/store/paths.ts'
 import type { BlobCache } from '../../src/store/store.ts'
 import { eventually } from '../support/berth.ts'
 import { openFiles, readAll } from '../support/content.ts'
 import { ownDirectory } from '../support/directory.ts'
-import { flipBlob, placeBlob, temporaryFiles } from '../support/disk.ts'
+import { diskUseOf, flipBlob, placeBlob, temporaryFiles } from '../support/disk.ts'
 import { type Blob, blobOf, randomBlob } from '../support/images.ts'
 import { watchedTelemetry } from '../support/telemetry.ts'
 import { testBlobCache } from './blob-cache.conformance.ts'
+
+const mebibyte = 1024 * 1024
 
 type Options = Partial<Parameters<typeof createDiskCache>[0]>
 
@@ -51,22 +52,14 @@ async function cacheOf(t: TestContext, options: Options = {}) {
 
 type Cached = Awaited<ReturnType<typeof cacheOf>>
 
-/** Bytes of all blobs that are on the disk. */
-async function bytesOnDisk(root: string): Promise<number> {
-  const directory = join(root, 'docker', 'registry', 'v2', 'blobs')
-  const entries = await readdir(directory, { recursive: true, withFileTypes: true })
-  const files = entries.filter((entry) => entry.isFile())
-  const sizes = await Promise.all(
-    files.map(async ({ parentPath, name }) => (await stat(join(parentPath, name))).size),
-  )
-  return sizes.reduce((sum, size) => sum + size, 0)
-}
-
 /** What is counted is what is there, when nothing is under way. */
 async function checkAccounting({ root, metric }: Cached): Promise<void> {
   // Files are closed in the background.
   await eventually('all files are closed', async () => (await openFiles(root)).length === 0)
-  assert.equal(await metric('berth_cache_size_bytes'), await bytesOnDisk(root))
+  await eventually(
+    'the metric is what du says',
+    async () => (await metric('berth_cache_size_bytes')) === (await diskUseOf(root)),
+  )
   assert.deepEqual(await temporaryFiles(root), [])
 }
 
@@ -88,6 +81,13 @@ testBlobCache('a disk cache', async (t, maxSize) => {
     leftovers: () => temporaryFiles(root),
   }
 })
+
+/** A directory that an earlier version had for its cache. */
+async function earlierCache(t: TestContext): Promise<string> {
+  const root = await ownDirectory(t)
+  await mkdir(join(root, 'tmp'))
+  return root
+}
 
 test('a directory that does not exist is made', async (t) => {
   const root = join(await ownDirectory(t), 'a', 'b')
@@ -113,7 +113,7 @@ test('a directory whose parts lie on different file systems is told at the start
 })
 
 test('what an earlier run left is counted, without being read', async (t) => {
-  const root = await ownDirectory(t)
+  const root = await earlierCache(t)
   const blobs = [randomBlob(1000), randomBlob(2000), blobOf(Buffer.alloc(0))]
   for (const blob of blobs) await placeBlob(root, blob)
   const cached = await cacheOf(t, { root })
@@ -123,24 +123,24 @@ test('what an earlier run left is counted, without being read', async (t) => {
 })
 
 test('what is no blob is neither counted nor touched', async (t) => {
-  const root = await ownDirectory(t)
+  const root = await earlierCache(t)
   const path = await placeBlob(root, randomBlob(1000))
   await writeFile(join(dirname(path), 'other'), 'x')
   await writeFile(join(dirname(dirname(path)), 'stray'), 'x')
   await mkdir(join(dirname(dirname(path)), 'no-digest'))
   const { scanned, metric } = await cacheOf(t, { root })
   await scanned()
-  assert.equal(await metric('berth_cache_size_bytes'), 1000)
+  assert.equal(await metric('berth_cache_blobs'), 1)
   assert.equal(await readFile(join(dirname(path), 'other'), 'utf8'), 'x')
 })
 
 test('the order of use outlives a restart', async (t) => {
   const first = await cacheOf(t)
-  const blobs = [randomBlob(1000), randomBlob(1000), randomBlob(1000)] as const
+  const blobs = [randomBlob(mebibyte), randomBlob(mebibyte), randomBlob(mebibyte)] as const
   for (const { digest, bytes } of blobs) await first.cache.put(digest, bytes)
   assert.ok(await isThere(first.cache, blobs[0]))
   await first.close()
-  const { cache, scanned } = await cacheOf(t, { root: first.root, maxSize: 2500 })
+  const { cache, scanned } = await cacheOf(t, { root: first.root, maxSize: 2.5 * mebibyte })
   await scanned()
   assert.ok(!(await isThere(cache, blobs[1])))
   assert.ok(await isThere(cache, blobs[0]))
@@ -154,14 +154,14 @@ for (const [what, text] of [
   ['cut off', 'sha256:0123'],
 ] as const) {
   test(`without an order of use (${what}) the oldest by time go first (C67)`, async (t) => {
-    const root = await ownDirectory(t)
-    const oldest = randomBlob(1000)
-    for (const [at, blob] of [randomBlob(1000), randomBlob(1000), oldest].entries()) {
+    const root = await earlierCache(t)
+    const oldest = randomBlob(mebibyte)
+    for (const [at, blob] of [randomBlob(mebibyte), randomBlob(mebibyte), oldest].entries()) {
       const path = await placeBlob(root, blob)
       await utimes(path, 3000 - at, 3000 - at)
     }
     if (text !== undefined) await writeFile(recencyPath(root), text)
-    const cached = await cacheOf(t, { root, maxSize: 2500 })
+    const cached = await cacheOf(t, { root, maxSize: 2.5 * mebibyte })
     await cached.scanned()
     assert.equal(await cached.metric('berth_cache_blobs'), 2)
     assert.ok(!(await exists(blobPath(root, oldest.digest))))
@@ -170,15 +170,15 @@ for (const [what, text] of [
 }
 
 test('a blob from the future is the newest, and evicted like others (C81)', async (t) => {
-  const root = await ownDirectory(t)
-  const future = randomBlob(1000)
+  const root = await earlierCache(t)
+  const future = randomBlob(mebibyte)
   const path = await placeBlob(root, future)
   await utimes(path, 4e9, 4e9)
-  await placeBlob(root, randomBlob(1000))
-  const cached = await cacheOf(t, { root, maxSize: 1500 })
+  await placeBlob(root, randomBlob(mebibyte))
+  const cached = await cacheOf(t, { root, maxSize: 1.5 * mebibyte })
   await cached.scanned()
   assert.ok(await exists(path))
-  const blob = randomBlob(1400)
+  const blob = randomBlob(1.4 * mebibyte)
   await cached.cache.put(blob.digest, blob.bytes)
   assert.ok(!(await exists(path)))
   await checkAccounting(cached)
@@ -203,7 +203,7 @@ test('rot that cannot be removed is still counted as there', async (t) => {
   await flipBlob(root, blob.digest, 0)
   await replaceTemporary(root)
   assert.equal(await cache.read(blob.digest, 2000), undefined)
-  assert.equal(await metric('berth_cache_size_bytes'), await bytesOnDisk(root))
+  assert.equal(await metric('berth_cache_blobs'), 1)
   assert.equal(await metric('berth_cache_storage_failures_total'), 1)
 })
 
@@ -216,7 +216,7 @@ test('a disk that fails is left alone for a moment, and says so (C63)', async (t
   assert.equal(await cache.create(blob.digest, 1000), undefined)
   await cache.put(blob.digest, blob.bytes)
   assert.equal(await metric('berth_cache_storage_failures_total'), 1)
-  assert.equal(await metric('berth_cache_size_bytes'), 0)
+  assert.equal(await metric('berth_cache_blobs'), 0)
 })
 
 test('a blob that cannot be put in its place is read all the same, and leaves nothing (C62)', async (t) => {
@@ -236,39 +236,33 @@ test('a blob that cannot be put in its place is read all the same, and leaves no
   await checkAccounting(cached)
 })
 
-test('a damaged link does not end the tending of the cache (C60)', async (t) => {
-  const root = await ownDirectory(t)
-  const name = parseRepositoryName('p/r')
+test('links of an earlier version, a file and directories each, are removed', async (t) => {
+  const root = await earlierCache(t)
   const links = createDiskLinks({ root })
-  const { digest } = randomBlob(10)
-  await links.addBlob(name, digest)
-  const tag = 'v1'
-  assert.ok(isTag(tag))
-  const path = tagLinkPath(repositoriesDirectory(root), name, tag)
-  await mkdir(path, { recursive: true })
-  const { logs } = await cacheOf(t, { root })
-  await eventually(
-    'what points to nothing is swept',
-    async () => !(await links.hasBlob(name, digest)),
-  )
-  await eventually('damaged ones too', async () => !(await exists(path)))
-  assert.deepEqual(
-    logs().filter(({ level }) => level === 'error'),
-    [],
-  )
+  await links.addBlob(parseRepositoryName('host_0123456789ab/p/r'), randomBlob(10).digest)
+  const cached = await cacheOf(t, { root })
+  await cached.scanned()
+  assert.ok(!(await exists(repositoriesDirectory(root))))
+  await checkAccounting(cached)
 })
 
-test('to close does not wait for a sweep of many links', async (t) => {
-  const root = await ownDirectory(t)
-  const links = createDiskLinks({ root })
-  const name = parseRepositoryName('p/r')
-  const digests = Array.from({ length: 3000 }, (_, at) => blobOf(Buffer.from(`${at}`)).digest)
-  await Promise.all(digests.map((digest) => links.addBlob(name, digest)))
-  const { close, scanned } = await cacheOf(t, { root })
-  await scanned()
-  await close()
-  const left = await Promise.all(digests.map((digest) => links.hasBlob(name, digest)))
-  assert.ok(left.some((isLeft) => isLeft))
+test('thousands of small links and blobs stay within the limit, as du counts (44, C207)', async (t) => {
+  const limit = 8 * mebibyte
+  const cached = await cacheOf(t, { maxSize: limit })
+  const { root, cache } = cached
+  const links = cache.links('one')
+  const name = parseRepositoryName('team/app')
+  for (let at = 0; at < 3000; at += 1) {
+    const blob = randomBlob(500)
+    await cache.put(blob.digest, blob.bytes)
+    await links.addManifest(name, blob.digest)
+    const tag = `v${at}`
+    assert.ok(isTag(tag))
+    await links.setTag(name, tag, blob.digest)
+    if (at % 500 === 499) assert.ok((await diskUseOf(root)) <= limit)
+  }
+  await checkAccounting(cached)
+  assert.ok((await diskUseOf(root)) > limit / 2)
 })
 
 test('the order of use leaves nothing beside it', async (t) => {
@@ -276,15 +270,21 @@ test('the order of use leaves nothing beside it', async (t) => {
   const blob = randomBlob(10)
   await cache.put(blob.digest, blob.bytes)
   await close()
-  assert.deepEqual((await readdir(root)).sort(), ['docker', 'recency', 'tmp'])
+  assert.deepEqual((await readdir(root)).sort(), [
+    'CACHEDIR.TAG',
+    'docker',
+    'links',
+    'recency',
+    'tmp',
+  ])
   assert.equal(await readFile(recencyPath(root), 'utf8'), `${blob.digest}\n`)
 })
 
 test('whatever is pulled through a small cache at the same time, its books are right (C75)', async (t) => {
-  const limit = 100_000
+  const limit = 400_000
   const cached = await cacheOf(t, { maxSize: limit })
   const { cache, metric } = cached
-  const blobs = Array.from({ length: 40 }, (_, at) => randomBlob((at % 8) * 4000))
+  const blobs = Array.from({ length: 40 }, (_, at) => randomBlob((at % 8) * 12_000))
   let seed = 1
   const random = (below: number) => {
     seed = (seed * 48271) % 2147483647
@@ -300,11 +300,11 @@ test('whatever is pulled through a small cache at the same time, its books are r
       else if (random(4) > 0) await cache.put(blob.digest, blob.bytes)
       else await giveUp(cache, blob)
       const used = await metric('berth_cache_size_bytes')
-      assert.ok(used <= limit + inFlight * 28_000, `${used} bytes`)
+      assert.ok(used <= limit + inFlight * 100_000, `${used} bytes`)
     }
   }
   await Promise.all(Array.from({ length: inFlight }, work))
-  assert.ok((await bytesOnDisk(cached.root)) <= limit)
+  assert.ok((await diskUseOf(cached.root)) <= limit)
   assert.ok((await metric('berth_cache_evictions_total')) > 100)
   assert.equal(await metric('berth_cache_storage_failures_total'), 0)
   assert.equal(await metric('berth_cache_corruptions_total'), 0)
@@ -313,7 +313,8 @@ test('whatever is pulled through a small cache at the same time, its books are r
 
 async function giveUp(cache: BlobCache, { digest, bytes }: Blob): Promise<void> {
   const writer = await cache.create(digest, bytes.length)
-  await writer?.write([bytes.subarray(0, bytes.length >> 1)])
+  // What was admitted may find no room: what others read meanwhile is not evicted.
+  await writer?.write([bytes.subarray(0, bytes.length >> 1)]).catch(() => {})
   await writer?.abort(new Error('given up'))
 }
 

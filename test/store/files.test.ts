@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdir, open, readdir, readFile, symlink, writeFile } from 'node:fs/promises'
+import { mkdir, open, readdir, readFile, rmdir, stat, symlink, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { openRegular, writeAll, writeWhole } from '../../src/store/files.ts'
+import { makeDirectory, openRegular, writeAll, writeWhole } from '../../src/store/files.ts'
 import { ownDirectory } from '../support/directory.ts'
 
 test('only a regular file is opened, and nothing blocks (T13)', async (t) => {
@@ -78,4 +78,19 @@ test('more chunks than the system takes at once are written too', async (t) => {
   await writeAll(file, chunks, 0)
   await file.close()
   assert.equal(await readFile(path, 'utf8'), chunks.join(''))
+})
+
+test('a directory that the system does not let be made is an error, and no wait for ever (36)', async () => {
+  await assert.rejects(makeDirectory('/proc/berth/cache'), { code: 'ENOENT' })
+  await assert.rejects(makeDirectory('/dev/null/cache'), { code: 'ENOTDIR' })
+})
+
+test('directories are made by many at the same time, and while they are removed', async (t) => {
+  const root = await ownDirectory(t)
+  const path = join(root, 'a', 'b', 'c')
+  await Promise.all(Array.from({ length: 20 }, () => makeDirectory(path)))
+  const removing = Array.from({ length: 50 }, () => rmdir(path).catch(() => {}))
+  await Promise.all([...removing, ...Array.from({ length: 50 }, () => makeDirectory(path))])
+  await makeDirectory(path)
+  assert.ok((await stat(path)).isDirectory())
 })

@@ -35,21 +35,6 @@ test('links lie where Distribution has them, with what it writes into them', asy
     assert.equal(await readFile(join(below, path), 'utf8'), digest)
 })
 
-test('what is linked for one upstream is not for another', async (t) => {
-  const root = await ownDirectory(t)
-  const [one, other] = [
-    createDiskLinks({ root, scope: 'one' }),
-    createDiskLinks({ root, scope: 'other' }),
-  ]
-  await one.addBlob(name('a'), d('x'))
-  await one.addManifest(name('a'), d('m'))
-  await one.setTag(name('a'), tag('v1'), d('m'))
-  assert.equal(await other.hasBlob(name('a'), d('x')), false)
-  assert.equal(await other.hasManifest(name('a'), d('m')), false)
-  assert.equal(await other.tags(name('a')), undefined)
-  assert.deepEqual(await other.repositories(), [])
-})
-
 test('a tag that was last right in the future has no age (C80)', async (t) => {
   const root = await ownDirectory(t)
   const links = createDiskLinks({ root })

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
-import { mkdir, rm, symlink, utimes, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { mkdir, readdir, rm, symlink, utimes, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { test } from 'node:test'
 import { blobsDirectory } from '../../src/store/paths.ts'
 import { type Found, scanBlobs } from '../../src/store/scan.ts'
@@ -10,11 +10,11 @@ import { blobOf, randomBlob } from '../support/images.ts'
 
 async function scan(root: string): Promise<readonly Found[]> {
   const found: Found[] = []
-  for await (const batch of scanBlobs(root)) found.push(...batch)
+  for await (const batch of scanBlobs(root)) found.push(...batch.found)
   return found
 }
 
-test('all blobs are found, with their size and time', async (t) => {
+test('all blobs are found, with what they use on the disk and their time', async (t) => {
   const root = await ownDirectory(t)
   const blobs = [
     randomBlob(1),
@@ -25,7 +25,7 @@ test('all blobs are found, with their size and time', async (t) => {
   for (const blob of blobs) await utimes(await placeBlob(root, blob), 1000, 1000)
   const expected = blobs.map(({ digest, bytes }) => ({
     digest,
-    size: bytes.length,
+    size: Math.ceil(bytes.length / 4096) * 4096,
     modified: 1_000_000,
   }))
   assert.deepEqual(new Set(await scan(root)), new Set(expected))
@@ -49,4 +49,12 @@ test('what is no blob is passed over', async (t) => {
   await mkdir(join(blobsDirectory(root), 'md5', 'ab'), { recursive: true })
   await writeFile(join(blobsDirectory(root), 'sha256', 'file'), 'x')
   assert.deepEqual(await scan(root), [])
+})
+
+test('the directory that a kill left without its blob is removed', async (t) => {
+  const root = await ownDirectory(t)
+  const path = await placeBlob(root, randomBlob(1))
+  await rm(path)
+  assert.deepEqual(await scan(root), [])
+  assert.deepEqual(await readdir(dirname(dirname(path))), [])
 })

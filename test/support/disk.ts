@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import {
   chmod,
+  lstat,
   mkdir,
   open,
   readdir,
@@ -70,6 +71,20 @@ export async function flip(path: string, position: number): Promise<void> {
 /** Changes one byte of a stored blob. */
 export function flipBlob(root: string, digest: Digest, position: number): Promise<void> {
   return flip(blobPath(root, digest), position)
+}
+
+/** Bytes that a directory and all below it use, as du(1) counts them. */
+export async function diskUseOf(root: string): Promise<number> {
+  const paths = await readdir(root, { recursive: true }).catch(() => [])
+  const blocks = await Promise.all(
+    [root, ...paths.map((path) => join(root, path))].map((path) =>
+      lstat(path).then(
+        (found) => found.blocks,
+        () => 0,
+      ),
+    ),
+  )
+  return 512 * blocks.reduce((sum, count) => sum + count, 0)
 }
 
 /** Unfinished files, whoever they belong to. */

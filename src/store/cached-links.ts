@@ -1,0 +1,106 @@
+import { type Digest, isDigest } from '../oci/digest.ts'
+import { isRepositoryName, isTag, type RepositoryName, type Tag } from '../oci/reference.ts'
+import { type DurableMap, openDurableMap } from './durable-map.ts'
+import { linksPath } from './paths.ts'
+import type { LinkStore } from './store.ts'
+import type { Temporary } from './temporary.ts'
+
+/** Bytes of links that are kept: this part of the cache, within these bounds. */
+const minLinks = 64 * 1024
+const maxLinks = 8 * 1024 * 1024
+const linksPart = 1 / 50
+
+type CachedLinksOptions = {
+  readonly root: string
+  readonly temporary: Temporary
+  /** Bytes of the whole cache. */
+  readonly maxSize: number
+  /** The file was written. */
+  readonly onWritten: () => void
+}
+
+/** The links of a cache: those of all upstreams, in memory and in one file. */
+export interface CachedLinks {
+  /**
+   * Links of one upstream, as one identity: a `scope` without white space keeps them apart from
+   * those of others.
+   */
+  of(scope: string): LinkStore
+  close(): Promise<void>
+}
+
+/**
+ * What upstreams said of their repositories is small, comes in great number, and can be asked for
+ * again: what was not used for longest is forgotten, whether its blob is there or not. A link
+ * outlives its blob's eviction, so that the blob comes back under the same name.
+ */
+export async function openCachedLinks(options: CachedLinksOptions): Promise<CachedLinks> {
+  const { root, temporary, maxSize, onWritten } = options
+  /** How many manifests each repository has, by scope and name. */
+  const manifests = new Map<string, number>()
+  const count = (key: string, change: number): void => {
+    const [kind, scope, name] = key.split(' ')
+    if (kind !== 'manifest') return
+    const left = (manifests.get(`${scope} ${name}`) ?? 0) + change
+    if (left > 0) manifests.set(`${scope} ${name}`, left)
+    else manifests.delete(`${scope} ${name}`)
+  }
+  const map = await openDurableMap({
+    path: linksPath(root),
+    temporary,
+    maxSize: Math.floor(Math.max(minLinks, Math.min(maxLinks, maxSize * linksPart))),
+    onAdd: (key) => count(key, 1),
+    onRemove: (key) => count(key, -1),
+    onWritten,
+  })
+  return { of: (scope) => createLinks(map, scope, manifests), close: map.close }
+}
+
+function createLinks(
+  map: DurableMap,
+  scope: string,
+  manifests: ReadonlyMap<string, number>,
+): LinkStore {
+  const keyOf = (kind: 'blob' | 'manifest' | 'tag', name: RepositoryName, of: Digest | Tag) =>
+    `${kind} ${scope} ${name} ${of}`
+
+  const has = (key: string): boolean => map.get(key) !== undefined
+  const add = async (key: string): Promise<void> => {
+    if (!has(key)) await map.set(key, '')
+  }
+
+  return {
+    hasBlob: async (name, digest) => has(keyOf('blob', name, digest)),
+    hasManifest: async (name, digest) => has(keyOf('manifest', name, digest)),
+    addBlob: (name, digest) => add(keyOf('blob', name, digest)),
+    addManifest: (name, digest) => add(keyOf('manifest', name, digest)),
+
+    tag: async (name, tag) => {
+      const [digest = '', time] = map.get(keyOf('tag', name, tag))?.split(' ') ?? []
+      if (!isDigest(digest)) return undefined
+      return { digest, age: Math.max(0, Date.now() - Number(time)) }
+    },
+    setTag: (name, tag, digest) => map.set(keyOf('tag', name, tag), `${digest} ${Date.now()}`),
+    removeTag: (name, tag) => map.delete(keyOf('tag', name, tag)),
+
+    // Looks at all links: no request to a cache is answered from this.
+    tags: async (name) => {
+      const start = `tag ${scope} ${name} `
+      const found = [...map.keys()].filter((key) => key.startsWith(start))
+      if (found.length === 0 && !manifests.has(`${scope} ${name}`)) return undefined
+      return found
+        .map((key) => key.slice(start.length))
+        .filter(isTag)
+        .toSorted()
+    },
+
+    repositories: async () => {
+      const start = `${scope} `
+      const found = [...manifests.keys()].filter((key) => key.startsWith(start))
+      return found
+        .map((key) => key.slice(start.length))
+        .filter(isRepositoryName)
+        .toSorted()
+    },
+  }
+}

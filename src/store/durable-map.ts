@@ -1,0 +1,179 @@
+import { createReadStream } from 'node:fs'
+import { open, rename, rm, stat } from 'node:fs/promises'
+import { LRUCache } from 'lru-cache'
+import type { Temporary } from './temporary.ts'
+
+/** The file is written anew when more of it is outdated than is not, and than this, in bytes. */
+const slack = 64 * 1024
+/** A file longer than this times what may be in it is not ours. */
+const maxBloat = 4
+/** Characters of a line. */
+const maxLine = 4096
+/** Lines that are put together to be written at once. */
+const batch = 1000
+/** After a write failed, none is attempted for so long, in milliseconds. */
+const pauseAfterFailure = 5000
+
+/**
+ * Keys and values in memory, which forgets those that were not used for longest, with a file from
+ * which it begins after the next start. Neither keys nor values may contain tabs or newlines.
+ */
+export interface DurableMap {
+  get(key: string): string | undefined
+  /** It holds at once; the promise is for the file, and rejects when that could not be written. */
+  set(key: string, value: string): Promise<void>
+  delete(key: string): Promise<void>
+  keys(): Iterable<string>
+  /** Writes all of it, in the order of use. */
+  close(): Promise<void>
+}
+
+type DurableMapOptions = {
+  readonly path: string
+  readonly temporary: Temporary
+  /** Bytes that its lines may have in all; the file may have twice as many. */
+  readonly maxSize: number
+  readonly onAdd?: (key: string) => void
+  readonly onRemove?: (key: string) => void
+  /** The file was written. */
+  readonly onWritten?: () => void
+}
+
+/**
+ * The file is a log: a line for each change, `KEY<tab>VALUE` or `KEY` alone for what was deleted.
+ * What a kill or a full disk cut off is passed over. It is written anew, by a temporary file and a
+ * rename, when most of it is outdated or it is not what was written. There is no fsync: what is lost
+ * by a power failure has to be found out again.
+ */
+export async function openDurableMap(options: DurableMapOptions): Promise<DurableMap> {
+  const { path, temporary, maxSize, onAdd, onRemove, onWritten } = options
+  const entries = new LRUCache<string, string>({
+    maxSize,
+    sizeCalculation: (value, key) => Buffer.byteLength(lineOf(key, value)),
+    dispose: (_value, key, reason) => {
+      if (reason !== 'set') onRemove?.(key)
+    },
+  })
+  let pending: string[] = []
+  let writing: Promise<void> | undefined
+  /** Bytes of the file; undefined when it has to be written anew. */
+  let length: number | undefined
+  let pausedUntil = 0
+
+  const put = (key: string, value: string): void => {
+    const isNew = !entries.has(key)
+    entries.set(key, value)
+    if (isNew && entries.has(key)) onAdd?.(key)
+  }
+
+  for await (const line of linesOf(path, maxBloat * maxSize)) {
+    const [key = '', value] = line.split('\t')
+    if (value === undefined) entries.delete(key)
+    else put(key, value)
+  }
+
+  const append = async (text: string, expected: number): Promise<void> => {
+    const file = await open(path, 'a', 0o644)
+    try {
+      await file.write(text)
+      const { size } = await file.stat()
+      // Removed or changed behind our back, it lacks what we have.
+      length = size === expected ? size : undefined
+    } finally {
+      await file.close()
+    }
+  }
+
+  const rewrite = async (): Promise<void> => {
+    const { path: draft, handle } = await temporary.create()
+    try {
+      const keys = [...entries.rkeys()]
+      for (let at = 0; at < keys.length; at += batch) {
+        const lines = keys.slice(at, at + batch).map((key) => {
+          const value = entries.peek(key)
+          return value === undefined ? '' : lineOf(key, value)
+        })
+        await handle.write(lines.join(''))
+      }
+      await handle.chmod(0o644)
+      const { size } = await handle.stat()
+      await rename(draft, path)
+      length = size
+    } finally {
+      await handle.close()
+      await rm(draft, { force: true })
+    }
+  }
+
+  const writeOnce = async (): Promise<void> => {
+    const text = pending.join('')
+    const expected = (length ?? 0) + Buffer.byteLength(text)
+    pending = []
+    if (performance.now() < pausedUntil) return
+    try {
+      if (length === undefined || expected > 2 * entries.calculatedSize + slack) await rewrite()
+      else await append(text, expected)
+      if (length === undefined) await rewrite()
+      onWritten?.()
+    } catch (error) {
+      length = undefined
+      pausedUntil = performance.now() + pauseAfterFailure
+      throw error
+    }
+  }
+
+  /** Who comes while a write is under way is written with the next one. */
+  const write = async (): Promise<void> => {
+    while (writing !== undefined) await writing.catch(() => {})
+    if (pending.length === 0) return
+    writing = writeOnce().finally(() => {
+      writing = undefined
+    })
+    await writing
+  }
+
+  const log = (line: string): Promise<void> => {
+    pending.push(line)
+    return write()
+  }
+
+  return {
+    get: (key) => entries.get(key),
+    set: (key, value) => {
+      put(key, value)
+      return log(lineOf(key, value))
+    },
+    delete: async (key) => {
+      if (entries.delete(key)) await log(`${key}\n`)
+    },
+    keys: () => entries.keys(),
+    close: async () => {
+      while (writing !== undefined) await writing.catch(() => {})
+      await rewrite()
+    },
+  }
+}
+
+function lineOf(key: string, value: string): string {
+  return `${key}\t${value}\n`
+}
+
+async function* linesOf(path: string, maxSize: number): AsyncGenerator<string, void, undefined> {
+  const size = await stat(path).then(
+    (found) => (found.isFile() ? found.size : 0),
+    () => 0,
+  )
+  if (size === 0 || size > maxSize) return
+  let rest = ''
+  try {
+    for await (const chunk of createReadStream(path, 'utf8')) {
+      const lines = `${rest}${chunk}`.split('\n')
+      rest = lines.pop() ?? ''
+      // Garbage; and the last line, if it has no end, was cut off.
+      if (rest.length > maxLine) return
+      yield* lines
+    }
+  } catch {
+    // What cannot be read has to be found out again.
+  }
+}

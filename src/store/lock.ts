@@ -1,0 +1,123 @@
+import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
+import { link, open, rename, rm } from 'node:fs/promises'
+import { connect, createServer, type Server } from 'node:net'
+import { hostname } from 'node:os'
+import { join } from 'node:path'
+import { errnoOf } from './files.ts'
+
+/** How long a holder may take to say who it is, in milliseconds. */
+const patience = 2000
+/** A file system that has no sockets, or none that can be linked; one that is full. */
+const unsupported = ['EPERM', 'EOPNOTSUPP', 'ENOTSUP', 'ENOSYS', 'EINVAL', 'ENOSPC', 'EDQUOT']
+/** What connecting to a socket says on which nobody listens, or to what is none. */
+const free = ['ECONNREFUSED', 'ENOENT', 'ENOTSOCK']
+const maxAttempts = 5
+
+export interface Lock {
+  release(): Promise<void>
+}
+
+/**
+ * Keeps a second process from a directory. The lock is a Unix socket in it on which the holder
+ * listens and says who it is: the kernel refuses connections to the socket of a process that was
+ * killed, whatever number or host name the next one has, so that no lock is left behind. Processes
+ * on other machines are not seen.
+ *
+ * 1. Listen on a socket with a name of our own.
+ * 2. Link it to the name of the lock, which fails when there is one.
+ * 3. Its holder answers: refused. Nobody does: move it away, and try again.
+ *
+ * Undefined where the file system has no sockets, or no room for one.
+ * @throws Error that says who holds the directory.
+ */
+export async function acquireLock(directory: string): Promise<Lock | undefined> {
+  const handle = await open(directory)
+  // A socket's path has at most 107 bytes (unix(7)).
+  const at = (name: string) => `/proc/self/fd/${handle.fd}/${name}`
+  const own = `lock-${randomUUID()}`
+  const server = createServer((socket) => {
+    socket.on('error', () => {})
+    socket.end(`process ${process.pid} on ${hostname()}`)
+  }).unref()
+  try {
+    server.listen({ path: at(own), readableAll: true, writableAll: true })
+    await once(server, 'listening')
+    await take(directory, own, at)
+  } catch (error) {
+    await rm(join(directory, own), { force: true })
+    await close(server)
+    await handle.close()
+    if (unsupported.includes(errnoOf(error))) return undefined
+    throw error
+  }
+  await rm(join(directory, own), { force: true })
+  return {
+    release: async () => {
+      await rm(lockPath(directory), { force: true })
+      await close(server)
+      await handle.close()
+    },
+  }
+}
+
+export function lockPath(directory: string): string {
+  return join(directory, 'lock')
+}
+
+async function take(
+  directory: string,
+  own: string,
+  at: (name: string) => string,
+  attempts = maxAttempts,
+): Promise<void> {
+  try {
+    return await link(join(directory, own), lockPath(directory))
+  } catch (error) {
+    if (errnoOf(error) !== 'EEXIST' || attempts === 1) throw error
+  }
+  await assertFree(directory, at('lock'))
+  // Somebody else may have taken it just now: what was moved away is looked at again.
+  const away = `${own}-away`
+  await rename(lockPath(directory), join(directory, away)).catch(() => {})
+  try {
+    await assertFree(directory, at(away))
+  } catch (error) {
+    await link(join(directory, away), lockPath(directory)).catch(() => {})
+    throw error
+  } finally {
+    await rm(join(directory, away), { force: true })
+  }
+  await take(directory, own, at, attempts - 1)
+}
+
+async function assertFree(directory: string, path: string): Promise<void> {
+  const holder = await holderOf(path)
+  if (holder === undefined) return
+  throw new Error(
+    `${directory} is used by another Berth (${holder}); stop it, or give each its own directory`,
+  )
+}
+
+/** Who listens on a socket; undefined when nobody does. */
+async function holderOf(path: string): Promise<string | undefined> {
+  const socket = connect({ path })
+  socket.setEncoding('utf8').setTimeout(patience, () => socket.destroy())
+  let text = ''
+  socket.on('data', (part: string) => {
+    text = `${text}${part}`.slice(0, 200)
+  })
+  try {
+    await once(socket, 'connect')
+    await once(socket, 'close')
+    return text || 'which does not say who it is'
+  } catch (error) {
+    return free.includes(errnoOf(error)) ? undefined : errnoOf(error)
+  } finally {
+    socket.destroy()
+  }
+}
+
+function close(server: Server): Promise<void> {
+  return new Promise((resolve) => server.close(() => resolve()))
+}

@@ -1,0 +1,69 @@
+import { open, readdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { errnoOf } from './files.ts'
+import { repositoriesDirectory } from './paths.ts'
+
+/** Backup programs and others pass over a directory with this file (bford.info/cachedir). */
+const name = 'CACHEDIR.TAG'
+const text = `Signature: 8a477f597d28d172789f06886806bc55
+# This directory is a cache of Berth, a container registry. All in it may be deleted at any time.
+`
+
+/** What a file system or a volume's driver puts into an empty directory. */
+const foreign = ['lost+found', '.snapshot']
+/** What a cache consists of. */
+const known = ['docker', 'links', 'lock', 'recency', 'tmp']
+/** Links of one upstream, in such caches: hosted repositories have other names. */
+const scope = /^[a-z0-9.-]+_[0-9a-f]{12}$/
+
+/**
+ * What is in a cache is deleted to make room, so a directory is only taken for one when it is empty,
+ * marked as ours, or an unmarked one of an earlier version.
+ * @throws Error for any other.
+ */
+export async function assertCache(root: string): Promise<void> {
+  const entries = (await listing(root)).filter((entry) => !foreign.includes(entry))
+  if (entries.length === 0 || (await isMarked(root)) || (await isEarlierCache(root, entries)))
+    return
+  const some = entries.slice(0, 3).join(', ')
+  throw new Error(
+    `${root} is not empty and not a cache of Berth (it has ${some}); nothing in it was changed. Choose an empty directory`,
+  )
+}
+
+/** Marks a directory as a cache; for good, also if the power fails. */
+export async function markCache(root: string): Promise<void> {
+  if (await isMarked(root)) return
+  const file = await open(markPath(root), 'w', 0o644)
+  try {
+    await file.write(text)
+    await file.sync()
+  } finally {
+    await file.close()
+  }
+}
+
+export function markPath(root: string): string {
+  return join(root, name)
+}
+
+async function isMarked(root: string): Promise<boolean> {
+  return readFile(markPath(root), 'utf8').then(
+    (found) => found === text,
+    () => false,
+  )
+}
+
+/** Distribution's volumes have neither of those files, and repositories of other names. */
+async function isEarlierCache(root: string, entries: readonly string[]): Promise<boolean> {
+  const isLikely = entries.includes('tmp') || entries.includes('recency')
+  if (!isLikely || entries.some((entry) => !known.includes(entry) && entry !== name)) return false
+  return (await listing(repositoriesDirectory(root))).every((entry) => scope.test(entry))
+}
+
+async function listing(directory: string): Promise<readonly string[]> {
+  return readdir(directory).catch((error: unknown) => {
+    if (errnoOf(error) === 'ENOENT') return []
+    throw error
+  })
+}
