@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache'
 import type { Digest } from '../oci/digest.ts'
 import { isRegistryError, RegistryError } from '../oci/errors.ts'
 import { childrenOf } from '../oci/manifest.ts'
@@ -6,6 +7,9 @@ import { joinName, type Reference, type RepositoryName, referrersTag } from '../
 import type { BlobSource, LinkSource } from '../store/store.ts'
 import { createManifests, type KnownManifest, type ManifestMemory } from './manifests.ts'
 import type { Repository } from './registry.ts'
+
+/** How long the list of repositories is believed, in milliseconds; others may write to the volume. */
+const catalogLife = 10_000
 
 type HostedOptions = {
   readonly prefixes: readonly string[]
@@ -81,10 +85,18 @@ export function createHosted({ prefixes, blobs, links, memory }: HostedOptions) 
       }
     }
 
+  /** The whole tree is walked for it: once for all who ask in that time. */
+  const catalogs = new LRUCache<'all', readonly RepositoryName[]>({
+    max: 1,
+    ttl: catalogLife,
+    ttlResolution: 0,
+    fetchMethod: () => links.repositories(),
+  })
+
   return {
     open,
     catalog: async () => {
-      const names = await links.repositories()
+      const names = (await catalogs.fetch('all')) ?? []
       return names.filter((name) =>
         prefixes.some((prefix) => prefix === '' || name.startsWith(`${prefix}/`)),
       )

@@ -93,6 +93,25 @@ test('its tags, its referrers by their tag, and its repositories are listed', as
   assert.deepEqual(repositories, ['local/damaged', 'local/half', name, 'local/other'].toSorted())
 })
 
+test('the tree is not walked for each request for the catalogue (8, 53)', async () => {
+  const before = await list('_catalog?n=1')
+  await writeVolume(root, 'local/newer', 'v1', makeImage())
+  assert.deepEqual(await list('_catalog?n=1'), before)
+  const all = await list('_catalog')
+  assert.ok(!(all['repositories'] as unknown[]).includes('local/newer'))
+})
+
+test('a manifest that was unlinked is not answered from memory (8)', async () => {
+  const gone = makeImage()
+  await writeVolume(root, 'local/gone', 'v1', gone)
+  const url = `${berth.url}/v2/local/gone/manifests/${gone.digest}`
+  assert.equal((await get(url)).status, 200)
+  const [algorithm = '', hex = ''] = gone.digest.split(':')
+  const revisions = join(root, 'docker/registry/v2/repositories/local/gone/_manifests/revisions')
+  await rm(join(revisions, algorithm, hex), { recursive: true })
+  assert.equal((await get(url)).status, 404)
+})
+
 test('what the volume does not have is unknown, and never asked of an upstream', async () => {
   for (const [path, code] of [
     [`${name}/manifests/v9`, 'MANIFEST_UNKNOWN'],
