@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { rm, writeFile } from 'node:fs/promises'
+import { appendFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, afterEach, before, beforeEach, type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -15,7 +15,7 @@ import { type Child, startChild } from '../support/child.ts'
 import { get } from '../support/client.ts'
 import { temporaryFiles } from '../support/disk.ts'
 import { type Blob, makeImage, randomBlob } from '../support/images.ts'
-import { freeBytes, ownFileSystem } from '../support/mounts.ts'
+import { freeBytes, ownDisk, ownFileSystem } from '../support/mounts.ts'
 import { getBlob, pullBlob, pullImage } from '../support/pull.ts'
 import {
   answerInTwo,
@@ -260,9 +260,10 @@ test('room that one blob frees is not counted on by two who come at the same tim
   const stored = [randomBlob(4 * mebibyte), randomBlob(4 * mebibyte)]
   for (const { digest, bytes } of stored) await writeFile(join(directory, digest), bytes)
   budget.adopt(stored.map(({ digest, bytes }) => [digest, bytes.length]))
-  const first = budget.reserve(4 * mebibyte)
+  const fill = async () => (await budget.reserve(0))?.arrive(4 * mebibyte)
+  const first = fill()
   await eventually('the first is removed', () => evicted.length === 1)
-  const second = budget.reserve(4 * mebibyte)
+  const second = fill()
   await sleep(100)
   gate.resolve()
   assert.ok((await first) && (await second))
@@ -271,3 +272,53 @@ test('room that one blob frees is not counted on by two who come at the same tim
     stored.map(({ digest }) => digest),
   )
 })
+
+test('a Berth that starts on a disk that a neighbour has filled serves what is there, and makes room (50, C211)', async (t) => {
+  const { directory: disk } = await ownDisk(t, 64 * mebibyte)
+  const start = () =>
+    startBerth({ config: config({ directory: join(disk, 'cache'), maxSize: 40 * mebibyte }) })
+  const first = await start()
+  const image = makeImage()
+  upstream.put('p/i', 'v1', image)
+  const blobs = Array.from({ length: 10 }, () => newBlob())
+  for (const blob of blobs) await pullBlob(first, 'p/r', blob)
+  await pullImage(first, 'p/i', image, 'v1')
+  await first.stop()
+  await fillDisk(join(disk, 'neighbour'))
+
+  await upstream.stop()
+  const second = await start()
+  try {
+    await eventually('it says so', () =>
+      second.logs().some(({ msg, err }) => {
+        return /storage failed/.test(String(msg)) && /ENOSPC/.test(JSON.stringify(err))
+      }),
+    )
+    await pullImage(second, 'p/i', image, 'v1')
+    for (const blob of blobs.slice(-5)) assert.equal(await pullBlob(second, 'p/r', blob), 'hit')
+  } finally {
+    await upstream.start()
+  }
+  await eventually('room was made', async () => {
+    return (await second.metric('berth_cache_evictions_total')) > 0
+  })
+  await sleep(pause)
+  const cold = newBlob()
+  await pullBlob(second, 'p/r', cold)
+  assert.equal(await pullBlob(second, 'p/r', cold), 'hit')
+  await checkInvariants(second)
+  await removeBerth(second)
+  await removeBerth(first)
+})
+
+/** Writes until the file system takes no more. */
+async function fillDisk(path: string): Promise<void> {
+  for (const size of [mebibyte, 4096, 1]) {
+    const bytes = Buffer.alloc(size, 'x')
+    for (let isFull = false; !isFull; )
+      isFull = await appendFile(path, bytes).then(
+        () => false,
+        () => true,
+      )
+  }
+}
