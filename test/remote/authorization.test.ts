@@ -705,3 +705,65 @@ test('a 403 for another reason renews nothing, and its words are told (U43)', as
   await assert.rejects(remote.tags(name), refused('DENIED', 403, /ecr:BatchGetImage/))
   assert.equal(source.fetches, before)
 })
+
+test('a 401 for a scope refuses that repository, and leaves the credential and the tokens of others in use', async () => {
+  const credential = password()
+  registry.user = [credential.username, credential.password]
+  const source = changingSource(credential)
+  const remote = open(source)
+  await remote.tags(name)
+  const other = parseRepositoryName('team/other')
+  registry.registry = (seen, response) => {
+    if (!seen.path.includes('/other/')) return sendJson(response, { tags: ['v1'] })
+    const error = 'scope="repository:team/other:pull",error="insufficient_scope"'
+    response.setHeader('www-authenticate', `${registry.challenge},${error}`)
+    sendJson(response, {}, 401)
+  }
+  await assert.rejects(remote.tags(other), refused('DENIED', 403))
+  await assert.rejects(remote.tags(other), refused('DENIED', 403))
+  assert.equal(source.fetches, 1)
+  await remote.tags(name)
+  const scopes = tokenRequests().map(({ path }) =>
+    new URL(path, registry.url).searchParams.get('scope'),
+  )
+  const [mine, others] = ['repository:team/app:pull', 'repository:team/other:pull']
+  // The refused token is asked for again: who was refused may have been allowed since.
+  assert.deepEqual(scopes, [mine, others, others])
+})
+
+test('the scope that a challenge names is what its token is for, as far as it reads', async () => {
+  const theirs = 'repository:linuxserver/app:pull,push,delete registry:catalog:*'
+  registry.challenge = `Bearer realm="${registry.url}/token",service="s",scope="${theirs}"`
+  const asked: (string | null)[] = []
+  registry.giveToken = (seen, response) => {
+    asked.push(new URL(seen.path, registry.url).searchParams.get('scope'))
+    sendJson(response, { token: 'theirs' })
+  }
+  registry.server.answer((seen, response) => {
+    if (seen.path.startsWith('/token')) return void registry.giveToken(seen, response)
+    if (seen.headers['authorization'] === 'Bearer theirs')
+      return sendJson(response, { tags: ['v1'] })
+    response.setHeader('www-authenticate', registry.challenge)
+    sendJson(response, {}, 401)
+  })
+  const remote = open(changingSource(anonymous))
+  assert.deepEqual((await remote.tags(name))?.tags, ['v1'])
+  assert.deepEqual((await remote.tags(name))?.tags, ['v1'])
+  assert.deepEqual(asked, ['repository:linuxserver/app:pull'])
+})
+
+test('a token realm of another domain is asked by who is anonymous, and shown nothing', async () => {
+  const realm = 'https://tokens.invalid/token'
+  registry.challenge = `Bearer realm="${realm}",service="s"`
+  const urls: string[] = []
+  const observe = ({ url }: { readonly url: string }) => void urls.push(url)
+  await assert.rejects(open(changingSource(anonymous), { observe }).tags(name), (error) =>
+    isRegistryError(error, 'UNAVAILABLE'),
+  )
+  assert.ok(urls.some((url) => url.startsWith(realm)))
+  urls.length = 0
+  const secretive = open(changingSource(password()), { observe })
+  const field = /list tokens\.invalid under upstreams\[\]\.tokenRealms/
+  await assert.rejects(secretive.tags(name), refused('UNAVAILABLE', 502, field))
+  assert.ok(!urls.some((url) => url.startsWith(realm)))
+})

@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
+import { copyFile, mkdtemp, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { after, afterEach, before, beforeEach, test } from 'node:test'
 import { createOutbound, type ForwardProxy } from '../../src/outbound/outbound.ts'
 import { UpstreamFailure } from '../../src/remote/faults.ts'
@@ -225,4 +228,52 @@ test('a proxy that never answers is given up after the connect limit (U24)', asy
     Promise.race([asked, late.then((text) => Promise.reject(new Error(String(text))))]),
     failure('slow'),
   )
+})
+
+test('SSL_CERT_FILE and SSL_CERT_DIR name authorities that are trusted, as for Go and OpenSSL (C193)', async (t) => {
+  const directory = await mkdtemp(join(tmpdir(), 'berth-certificates-'))
+  t.after(() => rm(directory, { recursive: true }))
+  await copyFile(authority.file, join(directory, 'company.crt'))
+  const sources = [
+    { file: authority.file },
+    { directories: directory },
+    { directories: `/nowhere:${directory}` },
+    { file: authority.file, directories: '/nowhere' },
+  ]
+  for (const certificates of sources) {
+    const transport = open({
+      certificateAuthorities: undefined,
+      outbound: createOutbound({ certificates }),
+    })
+    assert.equal(await ask(transport, right.url), '{"tags":["tls"]}')
+  }
+  const without = open({
+    certificateAuthorities: undefined,
+    outbound: createOutbound({ certificates: { file: '/nowhere' } }),
+  })
+  await assert.rejects(ask(without, right.url), failure('untrusted'))
+})
+
+test('a proxy that is named without a scheme leads to the upstream (C193)', async () => {
+  const before = proxy.asked.length
+  const transport = through({ https: new URL(proxy.url).host })
+  assert.equal(await ask(transport, 'https://registry.example.com/v2/'), '{"tags":["tls"]}')
+  assert.deepEqual(proxy.asked.slice(before), ['CONNECT registry.example.com:443'])
+})
+
+test('an address in a CIDR range of NO_PROXY is reached directly, one beside it by the proxy (C193)', async () => {
+  for (const [no, isProxied] of [
+    ['192.0.2.0/24', false],
+    ['192.0.2.0/28', true],
+  ] as const) {
+    const before = proxy.asked.length
+    const timeouts = { ...shortTimeouts, connect: 200 }
+    const transport = open({
+      timeouts,
+      outbound: createOutbound({ proxy: { https: proxy.url, no } }),
+    })
+    // Nobody is there without the proxy (RFC 5737).
+    await ask(transport, 'https://192.0.2.77/v2/').catch(() => {})
+    assert.equal(proxy.asked.length > before, isProxied, `NO_PROXY=${no}`)
+  }
 })

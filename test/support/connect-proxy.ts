@@ -53,6 +53,7 @@ export async function startConnectProxy(options: ConnectProxyOptions = {}): Prom
       there.pipe(socket).pipe(there)
     })
     there.on('error', () => socket.end('HTTP/1.1 502 Bad Gateway\r\n\r\n'))
+    socket.on('close', () => there.destroy())
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const address = server.address()
