@@ -190,15 +190,19 @@ const upstream = z.strictObject({
     .array(z.string())
     .prefault([])
     .describe(
-      'Hosts beyond the well-known object stores to which it may redirect: host, *.host, host:port or http://host:port',
+      'Hosts at private addresses, or by plain http, to which it may redirect: host, *.host, host:port or http://host:port; public https hosts need no entry',
     ),
   tokenRealms: z
     .array(z.string())
     .prefault([])
-    .describe('Hosts of other domains that may see our credential to give a token for it'),
+    .describe(
+      'Hosts of other domains, at private addresses or by plain http, that may see our credential to give a token for it',
+    ),
   certificateAuthorities: file
     .optional()
-    .describe("PEM file of authorities to trust beside the system's"),
+    .describe(
+      "PEM file of authorities to trust beside the system's, for the registry and for its credentials",
+    ),
   timeouts: timeouts.prefault({}),
 })
 
