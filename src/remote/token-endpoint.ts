@@ -2,7 +2,7 @@ import { z } from 'zod'
 import type { Credential, Credentials } from '../credentials/credentials.ts'
 import { RegistryError } from '../oci/errors.ts'
 import { basicOf } from './basic.ts'
-import { adviceToList } from './faults.ts'
+import { adviceToList, UnconfirmedAnswer } from './faults.ts'
 import type { Origins } from './origins.ts'
 import { readBody } from './read-body.ts'
 import { reasonIn } from './refusal.ts'
@@ -90,6 +90,9 @@ export function createTokenEndpoint({
       throttle.throttled(retryAfter)
       return new RegistryError('TOOMANYREQUESTS', { message, retryAfter })
     }
+    // A token service writes JSON or plain text; a page is that of a proxy or a login in front of it.
+    if (status !== 429 && status < 500 && header('content-type')?.startsWith('text/html'))
+      return new UnconfirmedAnswer(realm, status)
     if (status === 400 || status === 401 || status === 403)
       return new RegistryError('DENIED', { message, advice: credentials.remedy(repository) })
     return new RegistryError('UNAVAILABLE', { message, retryAfter: 5 })

@@ -422,6 +422,18 @@ test('a token that was asked for with the credential before is not kept when it 
   )
 })
 
+test('a page in front of a token endpoint is no refusal of the registry (C192)', async () => {
+  const credential = password()
+  registry.user = [credential.username, credential.password]
+  registry.giveToken = (_seen, response) =>
+    void response.writeHead(403, { 'content-type': 'text/html' }).end('<html>log in</html>')
+  const remote = open(changingSource(credential))
+  await assert.rejects(
+    remote.tags(name),
+    refused('UNAVAILABLE', 502, /answered 403, but not as a registry/),
+  )
+})
+
 test('a token endpoint that is gone is learned anew from the next challenge', async () => {
   const moved = await startTokenRegistry(() => canaries.secret('token'))
   const credential = password()
