@@ -24,7 +24,7 @@ RUN mkdir -p /image/opt/berth /image/usr/local/bin /image/usr/share/berth /image
  && cp /sbom.json /image/usr/share/berth/sbom.json \
  && cp -a package.json dist node_modules /image/opt/berth/ \
  && cp "$(node --print process.execPath)" /image/usr/local/bin/node \
- && printf '#!/usr/local/bin/node --max-semi-space-size=2\nimport("/opt/berth/dist/main.js")\n' \
+ && printf '#!/usr/local/bin/node --max-semi-space-size=2 --max-old-space-size-percentage=40\nimport("/opt/berth/dist/main.js")\n' \
       >/image/usr/local/bin/berth \
  && chmod 755 /image/usr/local/bin/berth
 

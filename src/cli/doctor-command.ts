@@ -112,7 +112,7 @@ async function treat({ upstream, target, loaded, version, told }: TreatOptions):
         credentials,
         outbound,
         version,
-        caches: createMemory(defaultMemoryLimit()).caches,
+        ...createMemory(defaultMemoryLimit()),
         telemetry,
         observe: ({ method, url: asked, status }) =>
           observe(`${method} ${asked}: ${status ?? 'no answer'}`),

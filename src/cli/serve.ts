@@ -72,7 +72,7 @@ export async function serve(
   const outbound = await explain('environment', () => createOutbound(ambient))
   const upstreams = await explain('upstreams', () =>
     config.upstreams.map((upstream) =>
-      createUpstream(upstream, { ambient, outbound, cache, version, caches, telemetry }),
+      createUpstream(upstream, { ambient, outbound, cache, version, caches, inFlight, telemetry }),
     ),
   )
   const registry = createRegistry({

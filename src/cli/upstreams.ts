@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { Ambient } from '../config/config.ts'
 import type { Credentials } from '../credentials/credentials.ts'
-import type { CacheMemory } from '../memory/memory.ts'
+import type { CacheMemory, Reservations } from '../memory/memory.ts'
 import type { Outbound } from '../outbound/outbound.ts'
 import type { UpstreamOptions } from '../registry/registry.ts'
 import { createRemote, type Remote, type RemoteOptions } from '../remote/remote.ts'
@@ -15,13 +15,14 @@ type UpstreamContext = {
   readonly cache: DiskCache
   readonly version: string
   readonly caches: CacheMemory
+  readonly inFlight: Reservations
   readonly telemetry: Telemetry
 }
 
 /** What it takes to pull through one configured upstream. */
 export function createUpstream(
   config: Upstream,
-  { ambient, outbound, cache, version, caches, telemetry }: UpstreamContext,
+  { ambient, outbound, cache, version, caches, inFlight, telemetry }: UpstreamContext,
 ): UpstreamOptions {
   return {
     ...config,
@@ -30,6 +31,7 @@ export function createUpstream(
       outbound,
       version,
       caches,
+      inFlight,
       telemetry,
       credentials: openCredentials(config, { ambient, outbound, telemetry }),
     }),

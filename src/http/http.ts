@@ -42,6 +42,7 @@ export async function createApi({
   const send = createSend(sendfile ? loadKernel() : undefined)
   const app = createServer({
     answer: createRoutes({ registry, auth, checkHost, send, memory, telemetry }),
+    memory,
     telemetry,
   })
   await app.ready()

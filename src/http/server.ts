@@ -1,11 +1,17 @@
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
+import type { Reservations } from '../memory/memory.ts'
 import { RegistryError } from '../oci/errors.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import { createAccessLog } from './access-log.ts'
 import { commonHeaders, sendError } from './replies.ts'
 
+/** In bytes: what is shorter is within what a request takes anyway. */
+const longPayload = 16 * 1024
+
 type ServerOptions = {
   readonly answer: (request: FastifyRequest, reply: FastifyReply) => Promise<unknown>
+  /** What answers that wait for their clients take their memory from. */
+  readonly memory: Reservations
   readonly telemetry: Telemetry
 }
 
@@ -14,7 +20,7 @@ type ServerOptions = {
  * have, answer errors in a shape of its own, and cut off long digests. Every path goes to our own
  * table, which sees the target as it was sent.
  */
-export function createServer({ answer, telemetry }: ServerOptions): FastifyInstance {
+export function createServer({ answer, memory, telemetry }: ServerOptions): FastifyInstance {
   const watch = createAccessLog(telemetry)
   const app = fastify({
     logger: false,
@@ -43,6 +49,13 @@ export function createServer({ answer, telemetry }: ServerOptions): FastifyInsta
         : new RegistryError('NAME_INVALID', { message: 'a request has one Host' }),
     )
   })
+  app.addHook('onSend', (_request, reply, payload, done) => {
+    if (!Buffer.isBuffer(payload) || payload.length < longPayload) return done(null, payload)
+    const release = memory.reserve(payload.length)
+    if (release === undefined) return done(tooManyAnswers())
+    reply.raw.once('close', release)
+    done(null, payload)
+  })
   app.setErrorHandler((error, request, reply) => {
     request.told.error = error
     sendError(reply, error)
@@ -50,6 +63,13 @@ export function createServer({ answer, telemetry }: ServerOptions): FastifyInsta
   app.setNotFoundHandler(answer)
   app.all('/*', answer)
   return app
+}
+
+function tooManyAnswers(): RegistryError {
+  return new RegistryError('UNAVAILABLE', {
+    message: 'too many long answers are being sent at once; try again',
+    retryAfter: 1,
+  })
 }
 
 /**

@@ -3,7 +3,7 @@ import { createReservations, type Reservations } from './reservations.ts'
 
 export type { CacheMemory } from './caches.ts'
 export { defaultMemoryLimit } from './limit.ts'
-export type { Reservations } from './reservations.ts'
+export type { Release, Reservations } from './reservations.ts'
 
 /** What the process may use, divided between what is kept and what is in flight. */
 export type Memory = {
@@ -19,7 +19,7 @@ const mebibyte = 1024 * 1024
 /** What Node, its libraries and our code take before the first request. */
 const ownUse = 96 * mebibyte
 /** Of the rest, in hundredths: caches, and what is in flight. What is left is garbage of the collector. */
-const shares = { caches: 30, inFlight: 40 } as const
+const shares = { caches: 20, inFlight: 30 } as const
 /** More does not make a hit more likely: only manifests, tags and lists are cached in memory. */
 const maxCaches = 256 * mebibyte
 

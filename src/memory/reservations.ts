@@ -1,5 +1,5 @@
 /** Gives back what was reserved; more than once does nothing. */
-type Release = () => void
+export type Release = () => void
 
 /** Memory that is promised before it is used. */
 export interface Reservations {

@@ -1,3 +1,4 @@
+import type { Reservations } from '../memory/memory.ts'
 import { algorithmOf, digestOf, isDigest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
 import { longestManifest } from '../oci/manifest.ts'
@@ -43,11 +44,11 @@ export async function isFound(answer: Answer, asked: Asked): Promise<boolean> {
 export async function verifiedManifest(
   answer: Answer,
   reference: Reference,
-  origin: string,
+  { origin, memory }: { readonly origin: string; readonly memory: Reservations },
 ): Promise<RemoteManifest> {
   const announced = answer.header('docker-content-digest')
   const contentType = answer.header('content-type')
-  const bytes = await readBody(answer, longestManifest)
+  const bytes = await readBody(answer, longestManifest, { memory })
   const came = { bytes, ...(contentType !== undefined && { contentType }) }
   const wanted = 'digest' in reference ? reference.digest : announced
   if (wanted === undefined) return { digest: digestOf(bytes), ...came }

@@ -3,7 +3,7 @@ import { RegistryError } from '../oci/errors.ts'
 import type { RequestContext } from './request-context.ts'
 
 /** Where lists of one repository are, and who answers for them. */
-export type ListContext = Pick<RequestContext, 'exchange' | 'origin' | 'lastRefusal'> & {
+export type ListContext = Pick<RequestContext, 'exchange' | 'origin' | 'lastRefusal' | 'memory'> & {
   /** `/v2/NAME` on the upstream. */
   readonly path: string
   /** As the upstream names it. */

@@ -33,7 +33,7 @@ export function createManifestRequests(
       headers: { accept },
     })
     const isThere = await isFound(answer, { ...context, repository: repositoryOf(name) })
-    return isThere ? verifiedManifest(answer, reference, origin) : undefined
+    return isThere ? verifiedManifest(answer, reference, context) : undefined
   }
 
   /** Undefined when it does not tell. */

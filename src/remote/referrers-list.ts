@@ -42,7 +42,7 @@ export async function fetchReferrers(
       if (pages > 0) throw brokenList(origin, `${first} broke off with ${answer.status}`)
       return undefined
     }
-    const body = await readBody(answer, maxList - bytes)
+    const body = await readBody(answer, maxList - bytes, { memory: context.memory })
     bytes += body.length
     descriptors.push(...(readPage(body, schema, context).manifests ?? []))
     next = nextPage(answer.header('link'), first, origin)

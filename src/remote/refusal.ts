@@ -71,7 +71,7 @@ function reasonOf(answer: Answer, body: Buffer | undefined, refused: Refused): s
 
 /** An upstream's own words, if they are short. */
 export function readReason(answer: Answer): Promise<Buffer> {
-  return readBody(answer, longestReason, maxReasonTime).catch(() => Buffer.alloc(0))
+  return readBody(answer, longestReason, { maxTime: maxReasonTime }).catch(() => Buffer.alloc(0))
 }
 
 /** An OCI error's message, or plain text; never markup. */

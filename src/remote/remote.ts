@@ -1,5 +1,5 @@
 import type { Credentials } from '../credentials/credentials.ts'
-import type { CacheMemory } from '../memory/memory.ts'
+import type { CacheMemory, Reservations } from '../memory/memory.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { PageRequest } from '../oci/page.ts'
 import { type Reference, type RepositoryName, referrersTag, type Tag } from '../oci/reference.ts'
@@ -134,6 +134,7 @@ export type RemoteOptions = {
   readonly outbound: Outbound
   readonly userAgent: string
   readonly caches: CacheMemory
+  readonly inFlight: Reservations
   readonly telemetry: Telemetry
   /** Is told of every request. */
   readonly observe?: ((seen: Observed) => void) | undefined
@@ -191,6 +192,7 @@ export function createRemote(options: RemoteOptions): Remote {
     exchange,
     origin: base.origin,
     lastRefusal,
+    memory: options.inFlight,
     ...repositoryNames(base.host),
   }
   const manifests = createManifestRequests(context)

@@ -1,3 +1,4 @@
+import type { Reservations } from '../memory/memory.ts'
 import { hubHosts } from '../oci/docker-hub.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import type { Exchange } from './exchange.ts'
@@ -8,6 +9,8 @@ export type RequestContext = {
   readonly exchange: Exchange
   readonly origin: string
   readonly lastRefusal: LastRefusal
+  /** What bodies take their memory from while they are read. */
+  readonly memory: Reservations
   /** As the upstream names it. */
   readonly repositoryOf: (name: RepositoryName) => string
   /** `/v2/NAME` on the upstream. */

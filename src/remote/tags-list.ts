@@ -62,7 +62,7 @@ export function createTagsList(caches: CacheMemory): TagsList {
     const answer = await (known === undefined ? askFirst(context, page) : ask(context, known))
     if (!(await isFound(answer, context))) return undefined
     const link = nextPage(answer.header('link'), `${path}/tags/list`, origin)
-    const body = await readBody(answer, maxPage)
+    const body = await readBody(answer, maxPage, { memory: context.memory })
     const { tags } = readPage(body, schema, context)
     return { tags: [...new Set((tags ?? []).filter(isTag))].sort(), link }
   }

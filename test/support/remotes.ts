@@ -66,7 +66,7 @@ export function openRemote({ source = changingSource(anonymous), ...options }: O
     redirects: [],
     timeouts: shortTimeouts,
     userAgent: 'berth/test',
-    caches: createMemory(2 ** 29).caches,
+    ...createMemory(2 ** 29),
     outbound: createOutbound(),
     ...options,
     upstream,

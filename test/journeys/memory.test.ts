@@ -1,0 +1,47 @@
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import { type Berth, eventually, removeBerth, startBerth } from '../support/berth.ts'
+import { codeOf, get } from '../support/client.ts'
+import { makeImage } from '../support/images.ts'
+import { connectRaw, type RawConnection } from '../support/raw.ts'
+import { type ScriptedUpstream, startScriptedUpstream } from '../support/scripted-upstream.ts'
+
+let upstream: ScriptedUpstream
+let berth: Berth
+
+before(async () => {
+  upstream = await startScriptedUpstream()
+  berth = await startBerth({
+    config: { upstreams: [{ url: upstream.url }], limits: { memory: '128MiB' } },
+  })
+})
+after(async () => {
+  await removeBerth(berth)
+  await upstream.close()
+})
+
+test('long answers that nobody takes leave 503 to the next, until they are taken (R206)', async () => {
+  const filler = 'x'.repeat(3_500_000)
+  const image = makeImage({ layers: [], extra: { annotations: { filler } } })
+  upstream.put('p/r', 'v1', image)
+  const path = `/v2/p/r/manifests/${image.digest}`
+  const url = `${berth.url}${path}`
+  assert.deepEqual((await get(url)).body, image.bytes)
+  const stalled: RawConnection[] = []
+  await eventually('there is no memory left', async () => {
+    const client = await connectRaw(berth.url, { paused: true })
+    // The kernel takes the first for itself.
+    for (let at = 0; at < 4; at += 1) client.ask(`GET ${path} HTTP/1.1`, 'Host: x')
+    stalled.push(client)
+    const reply = await get(url)
+    if (reply.status === 200) return false
+    assert.equal(reply.status, 503)
+    assert.equal(codeOf(reply), 'UNAVAILABLE')
+    assert.ok(reply.complete)
+    assert.equal(reply.headers['retry-after'], '1')
+    return true
+  })
+  assert.equal((await get(`${berth.url}/v2/`)).status, 200)
+  for (const { reset } of stalled) reset()
+  await eventually('there is memory again', async () => (await get(url)).status === 200)
+})
