@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, afterEach, before, beforeEach, test } from 'node:test'
-import { getCACertificates, setDefaultCACertificates } from 'node:tls'
 import { loadConfig } from '../../src/config/config.ts'
 import { createAwsSource } from '../../src/credentials/aws.ts'
 import { CredentialError } from '../../src/credentials/credential-error.ts'
@@ -461,15 +460,19 @@ test('services that cannot be reached are told with how they could be', async ()
   assert.match(sts, new RegExp(`${subject}.*ECONNREFUSED.*security token service`, 's'))
 })
 
-test('AWS is reached through the proxy, and its agents on the node are not (HTTPS_PROXY)', async () => {
+test('AWS is reached through the proxy, by the authority that SSL_CERT_FILE names, and its agents on the node are not (C193)', async () => {
   const authority = await createAuthority('aws')
   const far = await startAws(await authority.issue(['DNS:api.ecr.eu-west-1.amazonaws.com']))
   const proxy = await startConnectProxy({ route: () => ({ host: '127.0.0.1', port: far.port }) })
-  const trusted = getCACertificates('default')
-  setDefaultCACertificates([...trusted, await readFile(authority.file, 'utf8')])
   try {
     const identity = await aws.podIdentity(directory)
-    const source = open({ ...identity, HTTPS_PROXY: proxy.url, NO_PROXY: 'sts.amazonaws.com' })
+    const source = open({
+      ...identity,
+      // Without a scheme.
+      HTTPS_PROXY: new URL(proxy.url).host,
+      NO_PROXY: '10.0.0.0/8,sts.amazonaws.com',
+      SSL_CERT_FILE: authority.file,
+    })
     for (const name of Object.keys(process.env))
       if (name.startsWith('AWS_ENDPOINT')) delete process.env[name]
     // The other AWS does not know the keys, which shows that it was asked.
@@ -478,7 +481,6 @@ test('AWS is reached through the proxy, and its agents on the node are not (HTTP
     assert.equal(aws.asked('eks-auth:AssumeRoleForPodIdentity'), 1)
     assert.equal(far.asked('ecr:GetAuthorizationToken'), 1)
   } finally {
-    setDefaultCACertificates(trusted)
     await Promise.all([proxy.close(), far.stop(), authority.remove()])
   }
 })

@@ -11,9 +11,9 @@ import { createGoogleSource } from '../../src/credentials/google.ts'
 import { createOutbound } from '../../src/outbound/outbound.ts'
 import { type AwsMachine, startAwsMachine } from '../support/aws-machine.ts'
 import { basicOf } from '../support/canaries.ts'
-import type { KeyPair } from '../support/certificates.ts'
+import { createAuthority, type KeyPair } from '../support/certificates.ts'
 import { parseJwt } from '../support/cluster-issuer.ts'
-import type { ConnectProxy } from '../support/connect-proxy.ts'
+import { type ConnectProxy, startConnectProxy } from '../support/connect-proxy.ts'
 import { type Google, impersonationUrl, principal, startGoogle } from '../support/google.ts'
 import { account } from '../support/google-accounts.ts'
 import {
@@ -452,3 +452,25 @@ async function useNames(t: TestContext): Promise<ConnectProxy> {
   google = named.google
   return named.proxy
 }
+
+test("STS and the impersonated account are asked through a proxy without a scheme, by the company's own authority (C193)", async (t) => {
+  await google.stop()
+  const authority = await createAuthority('the company')
+  const tls = await authority.issue(['DNS:sts.googleapis.com', 'DNS:iamcredentials.googleapis.com'])
+  google = await startGoogle({ grant: 'impersonation', tls })
+  const proxy = await startConnectProxy({ route: () => ({ host: '127.0.0.1', port: google.port }) })
+  t.after(() => Promise.all([proxy.close(), authority.remove()]))
+  const outbound = createOutbound({
+    proxy: { https: new URL(proxy.url).host, no: '10.0.0.0/8' },
+    certificates: { file: authority.file },
+  })
+  const file = await google.configure(directory, {
+    token_url: undefined,
+    service_account_impersonation_url: impersonationUrl('https://iamcredentials.googleapis.com'),
+  })
+  assert.equal((await fetchOf({ file, outbound })).holder, account)
+  assert.deepEqual(proxy.asked, [
+    'CONNECT sts.googleapis.com:443',
+    'CONNECT iamcredentials.googleapis.com:443',
+  ])
+})

@@ -2,8 +2,11 @@ import assert from 'node:assert/strict'
 import { after, afterEach, before, beforeEach, test } from 'node:test'
 import { isRegistryError } from '../../src/oci/errors.ts'
 import { parseRepositoryName, type Tag } from '../../src/oci/reference.ts'
+import { createOutbound } from '../../src/outbound/outbound.ts'
 import type { Remote, RemoteOptions } from '../../src/remote/remote.ts'
 import { createCanaries } from '../support/canaries.ts'
+import { createAuthority } from '../support/certificates.ts'
+import { startConnectProxy } from '../support/connect-proxy.ts'
 import { makeImage, randomBlob } from '../support/images.ts'
 import { changingSource, openRemote, readAll, tellingTelemetry } from '../support/remotes.ts'
 import { sendJson, startWebServer, type WebServer } from '../support/web-server.ts'
@@ -235,4 +238,30 @@ test('a tag whose HEAD is refused is asked for by GET', async () => {
   const found = await open().resolve(name, 'v1' as Tag)
   assert.ok(typeof found === 'object')
   assert.equal(found.digest, image.digest)
+})
+
+test('a blob is followed to a public host that nobody listed, without a credential; a list is not (C185)', async (t) => {
+  const host = 'production.cloudfront.docker.com'
+  const authority = await createAuthority('of the test')
+  const tls = await authority.issue([`DNS:${host}`])
+  const cdn = await startWebServer((_seen, response) => void response.end(blob.bytes), { tls })
+  const proxy = await startConnectProxy({ route: () => ({ host: '127.0.0.1', port: cdn.port }) })
+  t.after(() => Promise.all([cdn.close(), proxy.close(), authority.remove()]))
+  const remote = open({
+    redirects: [],
+    outbound: createOutbound({
+      proxy: { https: proxy.url },
+      certificates: { file: authority.file },
+    }),
+  })
+  redirecting(307, `https://${host}/registry/data?Signature=abc`)
+  assert.deepEqual(await pull(remote), blob.bytes)
+  assert.deepEqual(proxy.asked, [`CONNECT ${host}:443`])
+  assert.equal(cdn.requests.at(-1)?.headers['authorization'], undefined)
+  redirecting(307, `https://${host}/list`)
+  const message = new RegExp(
+    `not allowed; if that is right, list ${host} under upstreams\\[\\]\\.redirects`,
+  )
+  await assertRefused(message, () => remote.tags(name))
+  assert.equal(cdn.requests.length, 1)
 })
