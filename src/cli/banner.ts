@@ -12,7 +12,7 @@ type BannerOptions = {
 export function banner({ config, file, listening, admin }: BannerOptions): string {
   const scheme = config.tls === undefined ? 'http' : 'https'
   const host = `${config.listen.host || 'localhost'}:${listening[0]?.port}`
-  const { upstreams, hosted, storage, auth } = config
+  const { upstreams, hosted, mirrors, storage, auth } = config
   const shown = upstreams
     .slice(0, 4)
     .map(({ prefix, url }) => `${host}/${prefix && `${prefix}/`}…  from  ${url}`)
@@ -42,6 +42,12 @@ export function banner({ config, file, listening, admin }: BannerOptions): strin
       'It hosts',
       hosted.map(({ prefix }) => `${host}/${prefix && `${prefix}/`}… (read only)`).join(', ') ||
         'nothing',
+    ),
+    ...mirrors.map(({ listen, upstream }) =>
+      line(
+        'It mirrors',
+        `${upstream || 'the default upstream'} on ${listen.host}:${listen.port}, for dockerd`,
+      ),
     ),
     line('It stores in', storage.directory),
     line(
