@@ -63,7 +63,7 @@ async function collect(
   }
 }
 
-function outOfMemory(): RegistryError {
+export function outOfMemory(): RegistryError {
   return new RegistryError('UNAVAILABLE', {
     message: 'too many answers of upstreams are being read at once; try again',
     retryAfter: 1,

@@ -1,12 +1,17 @@
+import { setImmediate as yieldToOthers } from 'node:timers/promises'
 import { z } from 'zod'
 import type { CacheMemory } from '../memory/memory.ts'
 import { cutPage, type PageRequest } from '../oci/page.ts'
 import { isTag, type Tag } from '../oci/reference.ts'
 import { isFound } from './answers.ts'
 import { brokenList, type ListContext, nextPage, readPage } from './list-pages.ts'
-import { readBody } from './read-body.ts'
+import { outOfMemory, readBody } from './read-body.ts'
 import type { RemoteTags } from './remote.ts'
 
+/** In bytes; pages of upstreams that know no `n` may be as long as their list. */
+const longPage = 256 * 1024
+/** How many times its text a page takes while it waits and is read. */
+const parsedCopies = 3
 /**
  * As many tags as are asked for where a client does not say, and at most: Amazon ECR refuses more.
  * What an upstream refuses is asked for again with the next, and at last without `n`.
@@ -40,6 +45,26 @@ export function createTagsList(caches: CacheMemory): TagsList {
   const links = caches.create<string>({ ttl: linkLife })
   let accepted = 0
 
+  let turns: Promise<unknown> = Promise.resolve()
+
+  /** A long page holds the event loop for a tenth of a second: others come in between. */
+  const takeTurn = (): Promise<unknown> => {
+    turns = turns.then(() => yieldToOthers()).then(() => yieldToOthers())
+    return turns
+  }
+
+  const readInTurn = async (body: Buffer, context: ListContext) => {
+    if (body.length <= longPage) return readPage(body, schema, context)
+    const release = context.memory.reserve(body.length * parsedCopies)
+    if (release === undefined) throw outOfMemory()
+    try {
+      await takeTurn()
+      return readPage(body, schema, context)
+    } finally {
+      release()
+    }
+  }
+
   const ask = async (context: ListContext, path: string) =>
     context.exchange.ask({ method: 'GET', kind: 'tags', path, repository: context.repository })
 
@@ -63,7 +88,7 @@ export function createTagsList(caches: CacheMemory): TagsList {
     if (!(await isFound(answer, context))) return undefined
     const link = nextPage(answer.header('link'), `${path}/tags/list`, origin)
     const body = await readBody(answer, maxPage, { memory: context.memory })
-    const { tags } = readPage(body, schema, context)
+    const { tags } = await readInTurn(body, context)
     return { tags: [...new Set((tags ?? []).filter(isTag))].sort(), link }
   }
 

@@ -245,7 +245,4 @@ suite('in 256 MiB, nothing ends the process, /livez answers, and pulls go on:', 
     ['blobs that are announced and do not come (R202)', {}, announcements],
   ] as const)
     test(what, (t) => survives(t, options, [attack]))
-
-  test('all of them at once (R206)', (t) =>
-    survives(t, {}, [silent, slowHeaders, stalledReaders, longLists, failingNames, announcements]))
 })
