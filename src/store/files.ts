@@ -1,4 +1,4 @@
-import { constants } from 'node:fs'
+import { constants, type Stats } from 'node:fs'
 import { type FileHandle, mkdir, open, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { type Chunks, withoutFirst } from '../oci/chunks.ts'
@@ -14,10 +14,10 @@ export function isMissing(error: unknown): boolean {
 
 /**
  * Bytes that a file or directory uses, as du(1) counts them: in blocks. A file system that has not
- * placed its bytes yet (ZFS) does not know; then its length counts.
+ * placed a file's bytes yet (ZFS) does not know; then its length counts.
  */
-export function diskUse(stat: { readonly blocks: number; readonly size: number }): number {
-  return Math.max(stat.blocks * 512, stat.size)
+export function diskUse(stat: Pick<Stats, 'blocks' | 'size' | 'isDirectory'>): number {
+  return Math.max(stat.blocks * 512, stat.isDirectory() ? 0 : stat.size)
 }
 
 /**

@@ -8,5 +8,8 @@ test('a storage directory on a read-only file system is told as that (K166)', as
   const directory = join(await ownFileSystem(t, 'ro'), 'data')
   const { status, stderr } = await runCommand(['serve', '--storage-directory', directory])
   assert.equal(status, 1)
-  assert.match(stderr, /^berth: storage\.directory: .*read-only file system; choose another .*\n$/)
+  assert.match(
+    stderr,
+    /^berth: storage\.directory: .*file system is read-only; choose another .*\n$/,
+  )
 })

@@ -73,9 +73,10 @@ export function flipBlob(root: string, digest: Digest, position: number): Promis
   return flip(blobPath(root, digest), position)
 }
 
-/** Bytes that a directory and all below it use, as du(1) counts them. */
-export async function diskUseOf(root: string): Promise<number> {
-  const paths = await readdir(root, { recursive: true }).catch(() => [])
+/** Bytes that a directory and all below it use, as du(1) counts them, but for some files. */
+export async function diskUseOf(root: string, except: readonly string[] = []): Promise<number> {
+  const all = await readdir(root, { recursive: true }).catch(() => [])
+  const paths = all.filter((path) => !except.includes(path))
   const blocks = await Promise.all(
     [root, ...paths.map((path) => join(root, path))].map((path) =>
       lstat(path).then(
