@@ -202,7 +202,7 @@ export async function createDiskCache(options: DiskCacheOptions): Promise<DiskCa
   const pause = (delay: number) => sleep(delay, undefined, { signal: stopping.signal, ref: false })
 
   const tend = async (): Promise<void> => {
-    await attempt(temporary.clean())
+    await attempt(temporary.clean(lock !== undefined))
     await attempt(removeOldLinks(root))
     await scan()
     // A neighbour has filled the disk: what is here is served, and some of it makes room.

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
-import { link, open, rename, rm } from 'node:fs/promises'
+import { link, open, readdir, rename, rm } from 'node:fs/promises'
 import { connect, createServer, type Server } from 'node:net'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
@@ -51,7 +51,7 @@ export async function acquireLock(directory: string): Promise<Lock | undefined> 
     if (unsupported.includes(errnoOf(error))) return undefined
     throw error
   }
-  await rm(join(directory, own), { force: true })
+  await removeLeftovers(directory)
   return {
     release: async () => {
       await rm(lockPath(directory), { force: true })
@@ -65,6 +65,12 @@ export function lockPath(directory: string): string {
   return join(directory, 'lock')
 }
 
+/** Our own socket's first name, and those of processes that were killed before they got so far. */
+async function removeLeftovers(directory: string): Promise<void> {
+  for (const name of await readdir(directory))
+    if (name.startsWith('lock-')) await rm(join(directory, name), { force: true })
+}
+
 async function take(
   directory: string,
   own: string,
@@ -74,7 +80,8 @@ async function take(
   try {
     return await link(join(directory, own), lockPath(directory))
   } catch (error) {
-    if (errnoOf(error) !== 'EEXIST' || attempts === 1) throw error
+    // ENOENT: whoever has got the lock has removed our socket.
+    if (!['EEXIST', 'ENOENT'].includes(errnoOf(error)) || attempts === 1) throw error
   }
   await assertFree(directory, at('lock'))
   // Somebody else may have taken it just now: what was moved away is looked at again.

@@ -9,8 +9,8 @@ const text = `Signature: 8a477f597d28d172789f06886806bc55
 # This directory is a cache of Berth, a container registry. All in it may be deleted at any time.
 `
 
-/** What a file system or a volume's driver puts into an empty directory. */
-const foreign = ['lost+found', '.snapshot']
+/** What a file system or a volume's driver puts into an empty directory; what a killed start left. */
+const foreign = /^(?:lost\+found|\.snapshot|lock(?:-.*)?)$/
 /** What a cache consists of. */
 const known = ['docker', 'links', 'lock', 'recency', 'tmp']
 /** Links of one upstream, in such caches: hosted repositories have other names. */
@@ -22,7 +22,7 @@ const scope = /^[a-z0-9.-]+_[0-9a-f]{12}$/
  * @throws Error for any other.
  */
 export async function assertCache(root: string): Promise<void> {
-  const entries = (await listing(root)).filter((entry) => !foreign.includes(entry))
+  const entries = (await listing(root)).filter((entry) => !foreign.test(entry))
   if (entries.length === 0 || (await isMarked(root)) || (await isEarlierCache(root, entries)))
     return
   const some = entries.slice(0, 3).join(', ')

@@ -26,8 +26,8 @@ export interface Temporary {
   create(): Promise<TemporaryFile>
   /** A path that nobody uses, to move something out of the way to. */
   path(): Promise<string>
-  /** Removes what dead processes left. */
-  clean(): Promise<void>
+  /** Removes what dead processes left: all but our own where no other can be alive. */
+  clean(isAlone?: boolean): Promise<void>
   close(): Promise<void>
 }
 
@@ -48,10 +48,12 @@ export function createTemporary(root: string): Temporary {
       const free = await path()
       return { path: free, handle: await open(free, 'wx+', 0o600) }
     },
-    clean: async () => {
+    clean: async (isAlone = false) => {
       const owners = await readdir(directory).catch(() => [])
       const abandoned = await Promise.all(
-        owners.map(async (owner) => owner !== own && (await isAbandoned(directory, owner))),
+        owners.map(
+          async (owner) => owner !== own && (isAlone || (await isAbandoned(directory, owner))),
+        ),
       )
       await Promise.all(
         owners

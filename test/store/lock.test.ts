@@ -48,6 +48,14 @@ test('a holder that was killed leaves no lock behind (53)', async (t) => {
   assert.deepEqual(await readdir(directory), [])
 })
 
+test('what a process left that was killed before it had the lock is removed (C66)', async (t) => {
+  const directory = await ownDirectory(t)
+  await writeFile(join(directory, 'lock-0123'), '')
+  const lock = await acquireLock(directory)
+  assert.deepEqual(await readdir(directory), ['lock'])
+  await lock?.release()
+})
+
 test('of many who come at once one gets it, also where a dead one had it (53)', async (t) => {
   const directory = await ownDirectory(t)
   const child = await holder(directory)

@@ -90,6 +90,16 @@ test('files of another host stay for a day, and then they are garbage (C70)', as
   assert.deepEqual(await readdir(temporaryDirectory(root)), ['another-host+1+100'])
 })
 
+test('whoever is alone in the directory removes what any other left, as a pod on a volume of another one (44)', async (t) => {
+  const root = await ownDirectory(t)
+  await leave(root, 'another-host+1+100')
+  const temporary = createTemporary(root)
+  const own = await temporary.create()
+  await own.handle.close()
+  await temporary.clean(true)
+  assert.deepEqual(await temporaryFiles(root), [basename(own.path)])
+})
+
 test('to clean does nothing where there is nothing', async (t) => {
   await createTemporary(await ownDirectory(t)).clean()
 })
