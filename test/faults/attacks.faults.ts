@@ -55,7 +55,7 @@ async function startTarget(t: TestContext, { tls, users }: Options): Promise<Chi
     return join(directory, name)
   }
   const pair = tls ? await authority.issue(['IP:127.0.0.1']) : undefined
-  const memory = await limitMemory(t, limit)
+  const memory = await limitMemory(limit)
   const child = await startChild({
     directory,
     wrapper: memory.wrapper,
@@ -83,7 +83,9 @@ async function startTarget(t: TestContext, { tls, users }: Options): Promise<Chi
   t.after(async () => {
     await child.kill('SIGKILL')
     t.diagnostic(`peak ${Math.round((await memory.peak()) / mebibyte)} MiB`)
-    assert.equal(await memory.killed(), 0, 'the kernel ended it for want of memory')
+    const killed = await memory.killed()
+    await memory.remove()
+    assert.equal(killed, 0, 'the kernel ended it for want of memory')
   })
   return child
 }

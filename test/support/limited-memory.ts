@@ -1,6 +1,5 @@
 import { mkdir, readFile, rmdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 /** A cgroup of a test's own that bounds memory, of version 1 or 2. */
@@ -11,13 +10,15 @@ export type LimitedMemory = {
   peak(): Promise<number>
   /** Processes that the kernel ended for want of memory. */
   killed(): Promise<number>
+  /** Once its processes have ended. */
+  remove(): Promise<void>
 }
 
 const version1 = '/sys/fs/cgroup/memory'
 const version2 = '/sys/fs/cgroup'
 let made = 0
 
-export async function limitMemory(t: TestContext, bytes: number): Promise<LimitedMemory> {
+export async function limitMemory(bytes: number): Promise<LimitedMemory> {
   const mounts = await readFile('/proc/self/mounts', 'utf8')
   const isFirst = mounts.includes(` ${version1} cgroup `)
   made += 1
@@ -25,7 +26,6 @@ export async function limitMemory(t: TestContext, bytes: number): Promise<Limite
   const directory = join(isFirst ? version1 : version2, name)
   if (!isFirst) await writeFile(join(version2, 'cgroup.subtree_control'), '+memory')
   await mkdir(directory)
-  t.after(() => removeWhenEmpty(directory))
   const file = (first: string, second: string) => join(directory, isFirst ? first : second)
   await writeFile(file('memory.limit_in_bytes', 'memory.max'), String(bytes))
   const events = file('memory.oom_control', 'memory.events')
@@ -35,6 +35,7 @@ export async function limitMemory(t: TestContext, bytes: number): Promise<Limite
     peak: async () =>
       Number(await readFile(file('memory.max_usage_in_bytes', 'memory.peak'), 'utf8')),
     killed: async () => Number(/^oom_kill (\d+)$/m.exec(await readFile(events, 'utf8'))?.[1] ?? 0),
+    remove: () => removeWhenEmpty(directory),
   }
 }
 
