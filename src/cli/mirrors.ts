@@ -33,6 +33,7 @@ export async function openMirrors({
         auth,
         hosts: [...names, address.host],
         memory,
+        answerTime: limits.answerTime,
         telemetry,
         sendfile,
       })

@@ -87,6 +87,7 @@ export async function serve(
       links: createDiskLinks({ root: hostedRoot }),
     },
     fillDeadline: limits.fillDeadline,
+    answerTime: limits.answerTime,
     caches,
     telemetry,
   })
@@ -108,6 +109,7 @@ export async function serve(
     telemetry,
     sendfile: config.sendfile,
     memory: inFlight,
+    answerTime: limits.answerTime,
   })
   const api = await explain('listen', () =>
     listen({

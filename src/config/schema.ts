@@ -344,6 +344,11 @@ export const schema = z.strictObject({
         .describe(
           "Memory that the process may use, which bounds caches, connections and requests; else its cgroup's limit, or where there is none a quarter of the machine's memory, at most 2GiB",
         ),
+      answerTime: timeout()
+        .prefault('20s')
+        .describe(
+          'How long a client waits for the headers of an answer: then a blob of known size begins without its bytes, and all else is 503; containerd waits 30s',
+        ),
       fillDeadline: timeout()
         .prefault('1h')
         .describe('How long the download of one blob may take in all'),

@@ -1,6 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Reservations } from '../memory/memory.ts'
 import type { Content } from '../oci/content.ts'
+import { isSettledWithin } from '../oci/deadline.ts'
 import { type Digest, parseDigest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
 import type { RepositoryName } from '../oci/reference.ts'
@@ -29,13 +30,16 @@ export async function headBlob({ repository, name, last, request, reply, told }:
 type GetBlobOptions = {
   readonly send: Send
   readonly memory: Reservations
+  /** From the request to the answer's headers, in milliseconds; bytes that are later come later. */
+  readonly answerTime: number
   readonly log: Logger
   readonly metrics: Metrics
 }
 
 /** Pulling blobs (distribution-spec), with ranges of bytes (RFC 9110, section 14). */
-export function createGetBlob({ send, memory, log, metrics }: GetBlobOptions) {
+export function createGetBlob({ send, memory, answerTime, log, metrics }: GetBlobOptions) {
   return async ({ repository, name, last, request, reply, told }: RepositoryCall) => {
+    const headersBy = performance.now() + answerTime
     const digest = parseDigest(last)
     told.reference = digest
     const range = rangeIn(request, `"${digest}"`)
@@ -49,7 +53,7 @@ export function createGetBlob({ send, memory, log, metrics }: GetBlobOptions) {
       if (release === undefined) throw tooManyBlobs()
       if (hasAlready(request, headers.etag)) return await reply.code(304).headers(headers).send()
       if (content.size === 0) return await reply.headers({ ...headers, 'content-length': 0 }).send()
-      await sendRange({ reply, headers, content, range, told })
+      await sendRange({ reply, headers, content, range, told, headersBy })
     } finally {
       release?.()
       content.close(told.error !== undefined)
@@ -57,7 +61,8 @@ export function createGetBlob({ send, memory, log, metrics }: GetBlobOptions) {
     }
   }
 
-  async function sendRange({ reply, headers, content, range, told }: SendRange): Promise<void> {
+  async function sendRange(options: SendRange): Promise<void> {
+    const { reply, headers, content, range, told, headersBy } = options
     const { size } = content
     const ranges = parseRanges(range, size)
     if (ranges === 'unsatisfiable') {
@@ -70,7 +75,9 @@ export function createGetBlob({ send, memory, log, metrics }: GetBlobOptions) {
     const { first, parts, epilogue, headers: describing } = blobBody(ranges, size)
     // Before the headers: a blob that cannot be had is still an answer, and not a connection that
     // breaks; nor does that answer live for a year, as the blob would.
-    const piece = await content.next(first, parts[0] && parts[0].last + 1)
+    const piece = content.next(first, parts[0] && parts[0].last + 1)
+    if (piece instanceof Promise && (await isSettledWithin(piece, headersBy - performance.now())))
+      await piece
     reply.code(ranges === undefined ? 200 : 206).headers({ ...headers, ...describing })
     const response = takeOver(reply)
     try {
@@ -99,6 +106,8 @@ type SendRange = {
   readonly content: Content
   readonly range: string | undefined
   readonly told: Told
+  /** On the monotonic clock, in milliseconds. */
+  readonly headersBy: number
 }
 
 /** From here on the response is ours: headers are on their way, and the body goes past fastify. */

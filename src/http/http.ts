@@ -27,6 +27,8 @@ type ApiOptions = {
   readonly sendfile: boolean
   /** What sending takes its buffers from. */
   readonly memory: Reservations
+  /** How long a client waits for headers, in milliseconds. */
+  readonly answerTime: number
 }
 
 /** Answers the OCI distribution API. */
@@ -37,11 +39,12 @@ export async function createApi({
   telemetry,
   sendfile,
   memory,
+  answerTime,
 }: ApiOptions): Promise<RequestListener> {
   const checkHost = hosts && createHostCheck(hosts)
   const send = createSend(sendfile ? loadKernel() : undefined)
   const app = createServer({
-    answer: createRoutes({ registry, auth, checkHost, send, memory, telemetry }),
+    answer: createRoutes({ registry, auth, checkHost, send, memory, answerTime, telemetry }),
     memory,
     telemetry,
   })

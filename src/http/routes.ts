@@ -27,6 +27,7 @@ type RoutesOptions = {
   readonly checkHost: CheckHost | undefined
   readonly send: Send
   readonly memory: Reservations
+  readonly answerTime: number
   readonly telemetry: Telemetry
 }
 
@@ -40,6 +41,7 @@ export function createRoutes({
   checkHost,
   send,
   memory,
+  answerTime,
   telemetry,
 }: RoutesOptions) {
   const guard = createGuard({ auth, checkHost, metrics: telemetry.metrics })
@@ -47,7 +49,10 @@ export function createRoutes({
   const manifest = { action: 'pull', handle: getManifest } as const
   const tags = { action: 'pull', handle: getTags } as const
   const referrers = { action: 'pull', handle: getReferrers } as const
-  const blob = { action: 'pull', handle: createGetBlob({ send, memory, ...telemetry }) } as const
+  const blob = {
+    action: 'pull',
+    handle: createGetBlob({ send, memory, answerTime, ...telemetry }),
+  } as const
   const blobStat = { action: 'pull', handle: headBlob } as const
   const push = { action: 'push', handle: refuseToWrite } as const
   const remove = { action: 'delete', handle: refuseToWrite } as const

@@ -30,7 +30,7 @@ type SendOptions = {
   readonly response: ServerResponse
   readonly content: Content
   /** The piece that begins where the first part does. */
-  readonly piece: Piece
+  readonly piece: Piece | Promise<Piece>
   /** At least one, in ascending order. */
   readonly parts: readonly Part[]
   /** What follows the last part. */
@@ -85,11 +85,24 @@ export function createSend(kernel: Kernel | undefined, patience = usualPatience)
             until: Math.min(next.end, until),
             onSent: count,
           })
-    const sendPart = async ({ first, last, preamble }: Part, begin?: Piece): Promise<void> => {
+    /** While the content is late, that the client takes nothing says nothing of it. */
+    const arrived = async (work: Piece | Promise<Piece>): Promise<Piece> => {
+      if (!(work instanceof Promise)) return work
+      response.setTimeout(0)
+      try {
+        return await departure.orGone(work)
+      } finally {
+        response.setTimeout(patience)
+      }
+    }
+    const sendPart = async (
+      { first, last, preamble }: Part,
+      begin?: Piece | Promise<Piece>,
+    ): Promise<void> => {
       if (preamble !== undefined) await departure.orGone(written(response, preamble))
       position = first
-      for (let next = begin; position <= last; next = undefined) {
-        next ??= await departure.orGone(content.next(position, last + 1))
+      for (let coming = begin; position <= last; coming = undefined) {
+        const next = await arrived(coming ?? content.next(position, last + 1))
         // Node does not tell those who wait to write that the connection is gone while the answer to
         // an earlier request is still being sent.
         await departure.orGone(sendPiece(next, last + 1))

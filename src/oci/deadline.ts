@@ -7,3 +7,21 @@ export function withDeadline<Value>(asking: Promise<Value>, milliseconds: number
   )
   return Promise.race([asking, late.promise]).finally(() => clearTimeout(timer))
 }
+
+/** Whether something is settled within so many milliseconds; it goes on. */
+export async function isSettledWithin(
+  work: Promise<unknown>,
+  milliseconds: number,
+): Promise<boolean> {
+  const late = Promise.withResolvers<false>()
+  const timer = setTimeout(() => late.resolve(false), Math.max(milliseconds, 0))
+  const settled = work.then(
+    () => true,
+    () => true,
+  )
+  try {
+    return await Promise.race([settled, late.promise])
+  } finally {
+    clearTimeout(timer)
+  }
+}

@@ -5,7 +5,12 @@ import { type RemoteBlob, retryPause } from '../remote/remote.ts'
 /** Asks the upstream for a blob's bytes from a position on; undefined when it has no such blob. */
 export type OpenBlob = (
   from: number,
-  options: { readonly signal: AbortSignal; readonly isResume?: boolean },
+  options: {
+    readonly signal: AbortSignal
+    readonly isResume?: boolean
+    /** Called while others wait for a slot: whether this one is given up. */
+    readonly giveWay?: () => boolean
+  },
 ) => Promise<RemoteBlob | undefined>
 
 export type DownloadOptions = {

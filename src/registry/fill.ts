@@ -7,10 +7,11 @@ import type { BlobCache, BlobWriter } from '../store/store.ts'
 import { download, type OpenBlob } from './download.ts'
 import type { FarRanges } from './far-ranges.ts'
 import { createPassThrough } from './pass-through.ts'
+import { createReaders } from './readers.ts'
 
 /**
- * One download of one blob. It belongs to the process: readers come and go, it goes on to its end
- * or to its deadline.
+ * One download of one blob. It belongs to the process: readers come and go, it goes on to its end or to
+ * its deadline, unless nobody reads it while others wait for its slot.
  */
 export interface Fill {
   /**
@@ -33,6 +34,8 @@ type FillOptions = {
   readonly farRanges: FarRanges
   readonly blobs: BlobCache
   readonly signal: AbortSignal
+  /** Ends the fill: nobody reads it, and others wait for its slot. */
+  readonly giveUp: () => void
   readonly onBytes: (bytes: number) => void
   readonly onResume: (position: number, error: unknown) => void
   /** The upstream has no such blob. */
@@ -52,10 +55,22 @@ type FillOptions = {
  *    reader goes on with a download of its own, which hashes on from there.
  */
 export function startFill(options: FillOptions): Fill {
-  const { digest, expectedSize, farRanges, blobs, signal, onAbsent, onFailure, ...source } = options
+  const { digest, expectedSize, farRanges, blobs, signal, giveUp, onAbsent, onFailure, ...others } =
+    options
   const opened = Promise.withResolvers<(() => Content) | undefined>()
   opened.promise.catch(() => {})
+  const readers = createReaders()
   let bypassed = false
+
+  let giveWay = (): boolean => {
+    const isUnread = readers.areGone()
+    if (isUnread) giveUp()
+    return isUnread
+  }
+  const source = {
+    ...others,
+    open: openGivingWay(others.open, () => giveWay()),
+  }
 
   const run = async (): Promise<void> => {
     const answer = await source.open(0, { signal })
@@ -99,8 +114,8 @@ export function startFill(options: FillOptions): Fill {
         throw writer.isBroken() ? noRoom(digest, error) : error
       }
       bypassed = true
-      await writer.handOver((digester) =>
-        createPassThrough({ ...source, digest, size, digester, onFailure }),
+      await writer.handOver(
+        (digester) => createPassThrough({ ...source, digest, size, digester, onFailure }).content,
       )
     }
   }
@@ -125,7 +140,7 @@ export function startFill(options: FillOptions): Fill {
       const first = unused
       unused = undefined
       const digester = createDigester(algorithmOf(digest))
-      return createPassThrough({
+      const { content, giveWay: readerGivesWay } = createPassThrough({
         ...source,
         digest,
         size,
@@ -133,6 +148,8 @@ export function startFill(options: FillOptions): Fill {
         onFailure,
         ...(first && { first }),
       })
+      if (first !== undefined) giveWay = readerGivesWay
+      return content
     }
     opened.resolve(read)
   }
@@ -145,10 +162,15 @@ export function startFill(options: FillOptions): Fill {
   return {
     done,
     join: async () => {
-      const read = await opened.promise
-      return read && { content: read(), bypassed }
+      const content = await readers.reading(opened.promise)
+      return content && { content, bypassed }
     },
   }
+}
+
+/** The same, whose slot is given up when whoever reads has no need of it. */
+function openGivingWay(open: OpenBlob, giveWay: () => boolean): OpenBlob {
+  return (from, options) => open(from, { giveWay, ...options })
 }
 
 /** What cannot be announced cannot go by. */

@@ -66,6 +66,8 @@ export function createFills({
       { upstream, origin: remote.origin, repository: name, digest, err: error },
       'fill failed',
     )
+    // Whoever wants it again may have it.
+    if (error === gaveWay) return
     failures.set(
       keyOf(name, digest),
       isRegistryError(error) ? withoutCause(error) : new RegistryError('UNKNOWN'),
@@ -103,6 +105,7 @@ export function createFills({
         blobs,
         open: (from, options) => remote.blob(name, digest, from, options),
         signal,
+        giveUp: () => controller.abort(gaveWay),
         onBytes: (bytes) => tally.fetched('blob', bytes),
         onResume: (position, error) => {
           metrics.fillResumes.inc({ upstream })
@@ -136,6 +139,10 @@ export function createFills({
 const tooLong = new RegistryError('UNAVAILABLE', {
   message: 'the download took too long in all',
   status: 504,
+})
+const gaveWay = new RegistryError('UNAVAILABLE', {
+  message: 'nobody read the download, and others waited for its slot',
+  retryAfter: 1,
 })
 const closing = new RegistryError('UNAVAILABLE', {
   message: 'Berth is shutting down',

@@ -13,6 +13,15 @@ type PassThroughOptions = Omit<DownloadOptions, 'from' | 'signal'> & {
   readonly onFailure: (error: unknown) => void
 }
 
+/** A reader that takes nothing for so long keeps its slot from nobody else, in milliseconds. */
+const maxIdle = 5000
+
+type PassThrough = {
+  readonly content: Content
+  /** Others wait for a slot: ends the download if its reader does not read. */
+  readonly giveWay: () => boolean
+}
+
 /**
  * A blob that goes by without being stored, for one reader, whose download ends with it. Everything
  * is hashed, also what the reader does not want, and each chunk waits for the next one: the last is
@@ -23,18 +32,35 @@ export function createPassThrough({
   size,
   digester,
   onFailure,
+  open,
   ...source
-}: PassThroughOptions): Content {
+}: PassThroughOptions): PassThrough {
   const leaving = new AbortController()
   let chunks: AsyncGenerator<Buffer, void, undefined> | undefined
   let held: Buffer | undefined
   let handedOut: Buffer | undefined
+  /** When the reader got its last bytes; undefined while it waits for more. */
+  let idleSince: number | undefined = performance.now()
+
+  const giveWay = (): boolean => {
+    if (idleSince === undefined || performance.now() - idleSince < maxIdle) return false
+    leaving.abort(readTooSlowly(digest))
+    source.first?.drop()
+    return true
+  }
 
   /** The next chunk that may be handed out, and where it ends. The one before has been sent. */
   const advance = async (): Promise<{ bytes: Buffer; end: number }> => {
     if (handedOut !== undefined) free([handedOut])
     handedOut = undefined
-    chunks ??= oneByOne({ ...source, size, from: digester.size, signal: leaving.signal })
+    leaving.signal.throwIfAborted()
+    chunks ??= oneByOne({
+      ...source,
+      open: (from, options) => open(from, { ...options, giveWay }),
+      size,
+      from: digester.size,
+      signal: leaving.signal,
+    })
     for (;;) {
       const next = await chunks.next()
       const ready = held
@@ -60,23 +86,32 @@ export function createPassThrough({
     }
   }
 
-  return {
-    digest,
-    size,
-    next: async (position) => {
-      try {
-        return await find(position)
-      } catch (error) {
-        if (!leaving.signal.aborted) onFailure(error)
-        throw error
-      }
-    },
-    close: () => {
-      leaving.abort()
-      if (chunks === undefined) source.first?.drop()
-      else chunks.return().catch(() => {})
-    },
+  const next = async (position: number): Promise<Piece> => {
+    idleSince = undefined
+    try {
+      return await find(position)
+    } catch (error) {
+      if (!leaving.signal.aborted) onFailure(error)
+      throw error
+    } finally {
+      idleSince = performance.now()
+    }
   }
+
+  const close = (): void => {
+    leaving.abort()
+    if (chunks === undefined) source.first?.drop()
+    else chunks.return().catch(() => {})
+  }
+
+  return { content: { digest, size, next, close }, giveWay }
+}
+
+function readTooSlowly(digest: Digest): RegistryError {
+  return new RegistryError('UNAVAILABLE', {
+    message: `${digest} goes by uncached, its client does not read, and others wait for its slot`,
+    retryAfter: 5,
+  })
 }
 
 function mismatch(digest: Digest): RegistryError {

@@ -1,15 +1,19 @@
 import type { CacheMemory } from '../memory/memory.ts'
+import { isSettledWithin } from '../oci/deadline.ts'
+import type { Digest } from '../oci/digest.ts'
 import { joinName, type RepositoryName } from '../oci/reference.ts'
 import type { BlobCache } from '../store/store.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import { createFills } from './fills.ts'
+import { createInTime, tooSlow } from './in-time.ts'
+import { createLateBlob } from './late-blob.ts'
 import { createListings } from './listings.ts'
 import type { KnownManifest, ManifestMemory } from './manifests.ts'
 import { createPermissions } from './permissions.ts'
 import { createPrefetch } from './prefetch.ts'
 import { createProxiedBlobs } from './proxied-blobs.ts'
 import { createProxiedManifests, type FoundManifest } from './proxied-manifests.ts'
-import type { ManifestAnswer, Repository, UpstreamOptions } from './registry.ts'
+import type { BlobAnswer, ManifestAnswer, Repository, UpstreamOptions } from './registry.ts'
 import { createTally } from './tally.ts'
 
 type ProxiedOptions = UpstreamOptions & {
@@ -17,6 +21,7 @@ type ProxiedOptions = UpstreamOptions & {
   readonly memory: ManifestMemory
   readonly caches: CacheMemory
   readonly fillDeadline: number
+  readonly answerTime: number
   readonly telemetry: Telemetry
 }
 
@@ -39,6 +44,10 @@ export function createProxied(options: ProxiedOptions) {
       sizes.set(`${name}@${digest}`, size)
   }
 
+  const sizeOf = (name: RepositoryName, digest: Digest) => sizes.get(`${name}@${digest}`)
+
+  const { answerTime } = options
+  const inTime = createInTime(answerTime)
   const tally = createTally(upstream, telemetry.metrics)
   const fills = createFills({
     upstream,
@@ -55,7 +64,7 @@ export function createProxied(options: ProxiedOptions) {
     cache,
     fills,
     permissions,
-    sizeOf: (name, digest) => sizes.get(`${name}@${digest}`),
+    sizeOf,
     tally,
   })
   const scope = `${upstream} ${prefix}`
@@ -88,19 +97,41 @@ export function createProxied(options: ProxiedOptions) {
     }
   }
 
+  /**
+   * An error is still an answer while the client waits; then one whose size is known begins without
+   * its bytes.
+   */
+  const blobInTime = async <Opened extends BlobAnswer>(
+    name: RepositoryName,
+    digest: Digest,
+    opening: Promise<Opened | undefined>,
+  ): Promise<BlobAnswer | undefined> => {
+    if (await isSettledWithin(opening, answerTime)) return opening
+    const size = sizeOf(name, digest)
+    if (size !== undefined) return createLateBlob({ digest, size, opening })
+    opening.then(
+      (found) => found?.content.close(),
+      () => {},
+    )
+    throw tooSlow('the blob', answerTime)
+  }
+
   const open = (name: RepositoryName): Repository => ({
     manifest: async (reference) => {
-      const found = manifests.quickly(name, reference) ?? (await manifests.find(name, reference))
+      const found =
+        manifests.quickly(name, reference) ??
+        (await inTime('the manifest', manifests.find(name, reference)))
       return found && answer(name, found)
     },
     blob: async (digest, how) => {
-      const found = await tally.failing('blob', blobs.open(name, digest, how))
-      if (found !== undefined) tally.answered('blob', found.cache)
+      const opening = tally.failing('blob', blobs.open(name, digest, how))
+      const found = await blobInTime(name, digest, opening)
+      if (found?.cache !== undefined) tally.answered('blob', found.cache)
       return found
     },
-    statBlob: (digest) => blobs.stat(name, digest),
-    tags: (page) => listings.tags(name, page),
-    referrers: (digest) => listings.referrers(name, digest),
+    statBlob: (digest) => inTime('what the upstream knows of the blob', blobs.stat(name, digest)),
+    tags: (page) => inTime('the list of tags', listings.tags(name, page)),
+    referrers: (digest) => inTime('the list of referrers', listings.referrers(name, digest)),
   })
 
   return {

@@ -125,6 +125,8 @@ type RegistryOptions = {
   }
   /** How long a download may take in all, in milliseconds. */
   readonly fillDeadline: number
+  /** How long a client waits for an answer, in milliseconds; what was asked goes on. */
+  readonly answerTime: number
   /** What all that is cached in memory is bounded by. */
   readonly caches: CacheMemory
   readonly telemetry: Telemetry
@@ -135,13 +137,14 @@ export function createRegistry({
   cache,
   hosted,
   fillDeadline,
+  answerTime,
   caches,
   telemetry,
 }: RegistryOptions): Registry {
   const memory = createManifestMemory(caches)
   const proxied = upstreams.map((options) => ({
     ...options,
-    ...createProxied({ ...options, cache, memory, caches, fillDeadline, telemetry }),
+    ...createProxied({ ...options, cache, memory, caches, fillDeadline, answerTime, telemetry }),
   }))
   const own = createHosted({
     ...hosted,

@@ -58,6 +58,7 @@ async function serve(t: TestContext, { sendfile, there }: { sendfile: boolean; t
       telemetry,
       hosts: undefined,
       memory: createMemory(2 ** 29).inFlight,
+      answerTime: 20_000,
       sendfile,
     }),
   )

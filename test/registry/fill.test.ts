@@ -24,6 +24,7 @@ function fillOfNothing(digest: ReturnType<typeof blobOf>['digest']) {
       },
     }),
     signal: new AbortController().signal,
+    giveUp: () => {},
     onBytes: () => {},
     onResume: () => {},
     onAbsent: () => {},

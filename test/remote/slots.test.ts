@@ -239,3 +239,53 @@ test('whatever the order of taking and giving back, never more than the limit ha
     }),
   )
 })
+
+test("an owner holds at most as many as it leaves free, and its queue is nobody else's (C209)", async () => {
+  const slots = createSlots({ ...few, limit: 8, maxQueue: 100 })
+  const greedy = Array.from({ length: 20 }, () => slots.take({ owners: ['a'] }))
+  const states = await Promise.all(greedy.map(stateOf))
+  assert.equal(states.filter((state) => state === 'taken').length, 4)
+  assert.equal(await stateOf(slots.take({ owners: ['b'] })), 'taken')
+})
+
+test('turns go round between owners, whoever asked first (C209)', async () => {
+  const slots = createSlots({ ...few, limit: 1, maxQueue: 100 })
+  const order: string[] = []
+  const use = async (owner: string) => {
+    const release = await slots.take({ owners: [owner] })
+    order.push(owner)
+    await turn()
+    release()
+  }
+  await Promise.all(['a', 'a', 'a', 'a', 'b', 'b', 'c'].map(use))
+  assert.deepEqual(order, ['a', 'b', 'c', 'a', 'b', 'a', 'a'])
+})
+
+test('who holds a slot that nobody needs is asked to give way while others wait (C209)', async (t) => {
+  const clock = useClock(t, ['setTimeout'])
+  const slots = createSlots({ ...few, limit: 1, maxWait: 10_000 })
+  let isUnread = false
+  const release = await slots.take({
+    giveWay: () => {
+      if (isUnread) queueMicrotask(release)
+      return isUnread
+    },
+  })
+  const waiting = slots.take()
+  assert.equal(await stateOf(waiting), 'waiting')
+  isUnread = true
+  clock.advance(1000)
+  assert.equal(await stateOf(waiting), 'taken')
+})
+
+test('who changes his mind leaves the queue (L96)', async () => {
+  const slots = createSlots({ ...few, limit: 1 })
+  const release = await slots.take()
+  const leaving = new AbortController()
+  const gone = slots.take({ signal: leaving.signal })
+  leaving.abort(new Error('not wanted'))
+  await assert.rejects(gone, /not wanted/)
+  const next = slots.take()
+  release()
+  await next
+})

@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { after, afterEach, before, beforeEach, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { isRegistryError } from '../../src/oci/errors.ts'
 import { createOutbound } from '../../src/outbound/outbound.ts'
 import { UpstreamFailure } from '../../src/remote/faults.ts'
@@ -79,6 +80,22 @@ test('no answer in time is slow (U27)', async () => {
   const impatient = open({ timeouts: { ...shortTimeouts, firstByte: 200 } })
   await assert.rejects(ask('/silent', {}, impatient), failure('slow', 504, /no answer within/))
   await impatient.close()
+})
+
+test('1XX answers without end are no answer (C209, issue 46)', async () => {
+  upstream.on('GET /early', async ({ write, socket }) => {
+    for (; !socket.destroyed; await sleep(20)) await write('HTTP/1.1 103 Early Hints\r\n\r\n')
+  })
+  const impatient = open({ timeouts: { ...shortTimeouts, firstByte: 200 } })
+  await assert.rejects(ask('/early', {}, impatient), failure('slow', 504, /no answer within/))
+  await impatient.close()
+})
+
+test('what is left of an answer that nobody wants does not hold its connection (C209, issue 46)', async () => {
+  upstream.on('GET /slow-404', ({ head }) => head(404, { 'content-length': '1000' }))
+  const answer = await ask('/slow-404')
+  answer.drop()
+  await answer.settled
 })
 
 test('a body that stops arriving is slow (U27)', async () => {

@@ -2,7 +2,15 @@ import { stringify } from 'yaml'
 
 const sizes = ['maxSize', 'minimumFree', 'scrubRate', 'minimumRate']
 const timeouts = ['connect', 'firstByte', 'idle']
-const durations = [...timeouts, 'ttl', 'staleIfError', 'fillDeadline', 'delay', 'deadline']
+const durations = [
+  ...timeouts,
+  'ttl',
+  'staleIfError',
+  'fillDeadline',
+  'answerTime',
+  'delay',
+  'deadline',
+]
 
 /** A configuration file, where tests write sizes as bytes and durations as milliseconds. */
 export function configFile(config: unknown): string {

@@ -1,0 +1,56 @@
+import assert from 'node:assert/strict'
+import { beforeEach, test } from 'node:test'
+import { createFailures, type Failures } from '../../src/remote/failures.ts'
+import { UpstreamFailure } from '../../src/remote/faults.ts'
+import { type Clock, useClock } from '../support/clock.ts'
+
+const failure = new UpstreamFailure('failing', 'https://up answered 500', {})
+let clock: Clock
+let failures: Failures
+
+beforeEach((t) => {
+  clock = useClock(t)
+  failures = createFailures()
+})
+
+const isHeldBack = (question: string): boolean => {
+  try {
+    failures.check(question)
+    return false
+  } catch (error) {
+    assert.ok(error instanceof UpstreamFailure && error.fault === 'failing')
+    assert.match(error.message, /answered 500 \(not retrying for \d+ s after \d failures\)/)
+    return true
+  }
+}
+
+test('a question that fails again and again is asked less and less often, and no other one (C205)', () => {
+  const pauses: number[] = []
+  for (let times = 0; times < 7; times += 1) {
+    failures.failed('GET a', failure)
+    let pause = 0
+    for (; isHeldBack('GET a'); clock.advance(1000)) pause += 1
+    pauses.push(pause)
+    assert.equal(isHeldBack('GET b'), false)
+  }
+  assert.deepEqual(pauses, [0, 2, 4, 8, 16, 16, 16])
+})
+
+test('failures that were on their way together count once, and an answer ends it (C205)', () => {
+  for (let times = 0; times < 8; times += 1) failures.failed('GET a', failure)
+  clock.advance(2000)
+  assert.equal(isHeldBack('GET a'), false)
+  failures.failed('GET a', failure)
+  assert.equal(isHeldBack('GET a'), true)
+  failures.answered('GET a')
+  assert.equal(isHeldBack('GET a'), false)
+})
+
+test('an upstream that does nothing but fail is in trouble, one that answers some questions is not', () => {
+  for (const question of ['a', 'b', 'c', 'd']) failures.failed(question, failure)
+  assert.equal(failures.trouble(), undefined)
+  failures.failed('e', failure)
+  assert.match(failures.trouble() ?? '', /5 requests in a row failed: https:\/\/up answered 500/)
+  failures.answered('f')
+  assert.equal(failures.trouble(), undefined)
+})
