@@ -64,7 +64,7 @@ export function createAwsSource(options: AwsOptions): CredentialSource {
           "set upstreams[].credentials.region, or use the registry's own host as the upstream's url: https://ACCOUNT.dkr.ecr.REGION.amazonaws.com",
       })
     },
-    remedy: (repository) => registry && remedyFor(registry, { repository, identity }),
+    advice: (repository) => registry && pullAdvice(registry, { repository, identity }),
   }
 }
 
@@ -98,7 +98,7 @@ type EcrToken = Awaited<ReturnType<typeof createEcrClient>>['getToken']
 
 type Refused = { readonly repository: string; readonly identity: string }
 
-function remedyFor(registry: EcrRegistry, { repository, identity }: Refused): string {
+function pullAdvice(registry: EcrRegistry, { repository, identity }: Refused): string {
   if (registry.kind === 'public')
     return 'repositories of ECR Public are open to everybody: is the name right (ALIAS/REPOSITORY)?'
   const { region, account = 'ACCOUNT' } = registry

@@ -15,7 +15,7 @@ type Exchange = {
   readonly accessToken: string
   readonly tenant: string | undefined
   /** What to change when it refuses. */
-  readonly remedy: string
+  readonly advice: string
   readonly route: Route
 }
 
@@ -41,7 +41,7 @@ export async function exchangeToken(exchange: Exchange): Promise<string> {
 }
 
 function refused({ status, body }: ServiceAnswer, exchange: Exchange): CredentialError {
-  const { origin, accessToken, tenant, remedy } = exchange
+  const { origin, accessToken, tenant, advice } = exchange
   const told = errorSchema.safeParse(parseJson(body)).data?.errors[0]
   const words = quote([told?.code, told?.message].filter(Boolean).join(': '), [accessToken])
   const message = `${origin}/oauth2/exchange answered ${status} to a token of Entra's${words && `: ${words}`}`
@@ -51,8 +51,11 @@ function refused({ status, body }: ServiceAnswer, exchange: Exchange): Credentia
     return new CredentialError(message, { advice })
   }
   if (status === 401 || status === 403) {
-    const advice = `${remedy}. If it has the role: is the registry in ${tenant === undefined ? "this identity's tenant" : `tenant ${tenant}`}?`
-    return new CredentialError(message, { advice, denied: true })
+    const where = tenant === undefined ? "this identity's tenant" : `tenant ${tenant}`
+    return new CredentialError(message, {
+      advice: `${advice}. If it has the role: is the registry in ${where}?`,
+      denied: true,
+    })
   }
   return new CredentialError(message, { advice: adviceFor(status, origin) })
 }
@@ -65,7 +68,7 @@ function adviceFor(status: number, origin: string): string {
   return `this passes by itself; if not: az acr check-health -n ${registryName(origin)}`
 }
 
-type Remedy = {
+type PullAdvice = {
   readonly origin: string
   /** The object or application id of who is to get the role. */
   readonly principal: string | undefined
@@ -73,7 +76,7 @@ type Remedy = {
 }
 
 /** In the words of `az`. AcrPull does not count in registries whose roles have conditions. */
-export function pullRemedy({ origin, principal = 'PRINCIPAL', repository }: Remedy): string {
+export function pullAdvice({ origin, principal = 'PRINCIPAL', repository }: PullAdvice): string {
   const name = registryName(origin)
   const what = repository === '' ? '' : ` to pull ${repository}`
   const assign = (role: string) =>

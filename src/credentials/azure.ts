@@ -2,7 +2,7 @@ import type { Route } from './ask-service.ts'
 import { cloudOf } from './azure-clouds.ts'
 import { byFederation, bySecret, EntraError } from './azure-entra.ts'
 import { byManagedIdentity } from './azure-managed-identity.ts'
-import { exchangeToken, pullRemedy } from './azure-registry.ts'
+import { exchangeToken, pullAdvice } from './azure-registry.ts'
 import type { CredentialSource, CredentialsOptions, WorkloadToken } from './credentials.ts'
 import { type Claims, readClaims } from './jwt.ts'
 
@@ -43,7 +43,7 @@ export function createAzureSource(given: AzureOptions): CredentialSource {
   const way = chooseWay(options)
   let claims: Claims = {}
   const principal = () => claims.oid ?? claims.appid ?? claims.azp ?? clientId
-  const remedy = (repository: string) => pullRemedy({ origin, principal: principal(), repository })
+  const advice = (repository: string) => pullAdvice({ origin, principal: principal(), repository })
   return {
     identity: () => {
       const known = claims.appid ?? claims.azp
@@ -60,7 +60,7 @@ export function createAzureSource(given: AzureOptions): CredentialSource {
         origin,
         accessToken,
         tenant,
-        remedy: remedy(''),
+        advice: advice(''),
         route: options,
       })
       const lifetime = lifetimeOf(token)
@@ -69,7 +69,7 @@ export function createAzureSource(given: AzureOptions): CredentialSource {
         ...(lifetime !== undefined && { lifetime }),
       }
     },
-    remedy,
+    advice,
   }
 }
 

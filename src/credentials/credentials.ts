@@ -53,7 +53,7 @@ export interface CredentialSource {
    * What to change when the upstream refuses to let us read `repository` (as the upstream names it;
    * empty: the registry as a whole). Undefined where nobody can know.
    */
-  readonly remedy?: (repository: string) => string | undefined
+  readonly advice?: (repository: string) => string | undefined
 }
 
 /** A credential that is always fresh. */
@@ -62,7 +62,7 @@ export interface Credentials {
   /** Where it comes from, for people. */
   source(): string
   /** What to change when the upstream refuses us `repository`; see CredentialSource. */
-  remedy(repository: string): string | undefined
+  advice(repository: string): string | undefined
   /** Milliseconds until the one that is held expires; undefined: none is held, or it never does. */
   validFor(): number | undefined
   /**
@@ -73,7 +73,7 @@ export interface Credentials {
   /** After the upstream refused `refused`: another one, if the source has another. */
   renew(refused: Credential): Promise<Credential>
   /** Why the last exchange failed; undefined when it did not. */
-  trouble(): string | undefined
+  problem(): string | undefined
   close(): void
 }
 
@@ -187,7 +187,7 @@ function createSource(
         identity: () => 'anonymous',
         source: () => 'no credentials are configured',
         fetch: async () => ({ credential: { kind: 'anonymous' } }),
-        remedy: () =>
+        advice: () =>
           'it may be private: configure credentials for this upstream (upstreams[].credentials)',
       }
     case 'static':

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { CredentialError } from './credential-error.ts'
 import type { Credential, CredentialSource, Fetched } from './credentials.ts'
-import { fetchedFrom, nameOf, remedyFor } from './docker-helper.ts'
+import { fetchedFrom, nameOf, pullAdvice } from './docker-helper.ts'
 import { exactKeyFor, keyFor, namespacesOf, serverOf } from './docker-hosts.ts'
 import { askHelper } from './helper-program.ts'
 import { readJsonFile } from './json-file.ts'
@@ -73,7 +73,7 @@ export function createDockerConfigSource({ file, host }: DockerConfigOptions): C
         where,
       )
     },
-    remedy: (repository) => remedyFor({ identity, from: file, repository }),
+    advice: (repository) => pullAdvice({ identity, from: file, repository }),
   }
 }
 

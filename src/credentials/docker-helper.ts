@@ -27,7 +27,7 @@ export function createDockerHelperSource({ helper, host }: DockerHelperOptions):
       identity = nameOf(fetched.credential) ?? identity
       return fetched
     },
-    remedy: (repository) => remedyFor({ identity, from: program, repository }),
+    advice: (repository) => pullAdvice({ identity, from: program, repository }),
   }
 }
 
@@ -54,9 +54,9 @@ export function nameOf(credential: Credential): string | undefined {
   return (credential.kind !== 'anonymous' && credential.username) || undefined
 }
 
-type Remedy = { readonly identity: string; readonly from: string; readonly repository: string }
+type PullAdvice = { readonly identity: string; readonly from: string; readonly repository: string }
 
-export function remedyFor({ identity, from, repository }: Remedy): string {
+export function pullAdvice({ identity, from, repository }: PullAdvice): string {
   const what = repository === '' ? 'this registry' : repository
   return `let ${identity} read ${what} there, or have ${from} give the credential of somebody who may`
 }

@@ -1,6 +1,6 @@
 import { memberOf, quoted } from './google-member.ts'
 
-type RemedyOptions = {
+type PullAdviceOptions = {
   /** Of the registry. */
   readonly host: string
   /** As the registry names it: project, repository, image; empty: the registry as a whole. */
@@ -24,7 +24,7 @@ const gcrLocations: Readonly<Record<string, string>> = {
  * What to grant to whom, so that `identity` may read, or write, `repository`. Google does not tell a
  * repository that is missing from one that is closed.
  */
-export function remedyFor({ host, repository, identity, access }: RemedyOptions): string {
+export function pullAdvice({ host, repository, identity, access }: PullAdviceOptions): string {
   const role = access === 'push' ? 'roles/artifactregistry.writer' : 'roles/artifactregistry.reader'
   const place = placeOf(host, repository)
   if (repository === '')

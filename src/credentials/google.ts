@@ -13,7 +13,7 @@ import {
   hasMetadataServer,
 } from './google-metadata.ts'
 import { explainMetadata } from './google-metadata-failures.ts'
-import { remedyFor } from './google-remedy.ts'
+import { pullAdvice } from './google-remedy.ts'
 import type { Token } from './google-token.ts'
 import { usualDeadline, withTransport } from './google-transport.ts'
 import { withWorkloadToken } from './google-workload.ts'
@@ -80,14 +80,14 @@ export function createGoogleSource(options: GoogleOptions): CredentialSource {
       learn({ identity: 'anonymous', source: 'neither a credential file nor a metadata server' })
       return { credential: { kind: 'anonymous' } }
     },
-    remedy: (repository) => {
+    advice: (repository) => {
       const { identity } = known
       if (identity === 'anonymous')
         return `no credentials for Google were found here: ${howToConfigure}`
-      const remedy = remedyFor({ host, repository, identity, access })
+      const advice = pullAdvice({ host, repository, identity, access })
       return file === undefined
-        ? `${remedy}; the access scopes of a machine without GKE have to allow it as well`
-        : remedy
+        ? `${advice}; the access scopes of a machine without GKE have to allow it as well`
+        : advice
     },
   }
 }

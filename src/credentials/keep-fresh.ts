@@ -126,7 +126,7 @@ export function keepFresh(source: CredentialSource, { upstream, telemetry }: Con
   return {
     identity: source.identity,
     source: source.source,
-    remedy: (repository) => source.remedy?.(repository),
+    advice: (repository) => source.advice?.(repository),
     validFor: () => {
       const left = (held?.validUntil ?? Number.POSITIVE_INFINITY) - performance.now()
       return Number.isFinite(left) ? Math.max(left, 0) : undefined
@@ -144,7 +144,7 @@ export function keepFresh(source: CredentialSource, { upstream, telemetry }: Con
       if (failure !== undefined && wasJustAsked()) throw failure
       return credential !== undefined && wasJustAsked() ? credential : exchange()
     },
-    trouble: () => failure?.message,
+    problem: () => failure?.message,
     close: () => {
       closed = true
       clearTimeout(timer)

@@ -32,7 +32,7 @@ export interface Exchange {
 type Limits = Pick<Entry, 'until' | 'throttledUntil'>
 
 type ExchangeOptions = {
-  readonly credentials: Pick<Credentials, 'trouble'>
+  readonly credentials: Pick<Credentials, 'problem'>
   readonly admission: Admission
   readonly sending: Sending
   readonly failures: Failures
@@ -57,7 +57,7 @@ export function createExchange(options: ExchangeOptions): Exchange {
 
   const record = (error: unknown, { repository }: Question): void => {
     // What our own source of credentials was refused is reported by it, for as long as that is so.
-    if (isRegistryError(error, 'DENIED') && error.message !== credentials.trouble())
+    if (isRegistryError(error, 'DENIED') && error.message !== credentials.problem())
       lastRefusal.refused(repository, error.message)
     if (error instanceof UnconfirmedAnswer) lastRefusal.refused(repository, error.message)
   }

@@ -27,7 +27,7 @@ type Refused = {
   readonly from: string
   /** As the upstream names it; empty: the registry as a whole. */
   readonly repository: string
-  readonly credentials: Pick<Credentials, 'identity' | 'remedy'>
+  readonly credentials: Pick<Credentials, 'identity' | 'advice'>
   /** Takes what we sent out of what the upstream wrote. */
   readonly scrub: (text: string) => string
 }
@@ -51,7 +51,7 @@ export async function refusalOf(answer: Answer, refused: Refused): Promise<Regis
   if (!isFromRegistry(answer, body)) return new UnconfirmedAnswer(origin, answer.status)
   return new RegistryError('DENIED', {
     message: `${repository || 'access'} refused to ${credentials.identity()}: ${said}`,
-    advice: credentials.remedy(repository),
+    advice: credentials.advice(repository),
   })
 }
 

@@ -222,7 +222,7 @@ export function createRemote(options: RemoteOptions): Remote {
       breaker.trouble() ??
       admission.trouble() ??
       failures.trouble() ??
-      credentials.trouble() ??
+      credentials.problem() ??
       lastRefusal.trouble(),
     ...manifests,
     ...createBlobRequests(context),

@@ -40,7 +40,7 @@ type SendingOptions = {
   readonly base: URL
   /** The upstream's name in metrics. */
   readonly upstream: string
-  readonly credentials: Pick<Credentials, 'identity' | 'remedy' | 'trouble'>
+  readonly credentials: Pick<Credentials, 'identity' | 'advice' | 'problem'>
   readonly transport: Transport
   readonly authorization: Authorization
   readonly origins: Origins

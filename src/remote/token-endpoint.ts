@@ -39,7 +39,7 @@ export interface TokenEndpoint {
 type TokenEndpointOptions = {
   /** The upstream's. */
   readonly origin: string
-  readonly credentials: Pick<Credentials, 'identity' | 'remedy'>
+  readonly credentials: Pick<Credentials, 'identity' | 'advice'>
   readonly origins: Origins
   readonly transport: Transport
   /** Takes what we sent out of what the endpoint wrote. */
@@ -94,7 +94,7 @@ export function createTokenEndpoint({
     if (status !== 429 && status < 500 && header('content-type')?.startsWith('text/html'))
       return new UnconfirmedAnswer(realm, status)
     if (status === 400 || status === 401 || status === 403)
-      return new RegistryError('DENIED', { message, advice: credentials.remedy(repository) })
+      return new RegistryError('DENIED', { message, advice: credentials.advice(repository) })
     return new RegistryError('UNAVAILABLE', { message, retryAfter: 5 })
   }
 

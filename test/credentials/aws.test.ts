@@ -81,7 +81,7 @@ async function failureOf(source: CredentialSource): Promise<string> {
     { upstream: 'up', telemetry },
   )
   await assert.rejects(credentials.current())
-  told.push(credentials.trouble() ?? '', error.advice ?? '', source.identity(), source.source())
+  told.push(credentials.problem() ?? '', error.advice ?? '', source.identity(), source.source())
   credentials.close()
   assert.ok(error.advice, `no advice with: ${error.message}`)
   assert.equal(redact(error.advice), error.advice, 'it arrives as it is')
@@ -215,7 +215,7 @@ test('ECR Public is asked in its one region, and its token is a password as well
   await assertPassword(source)
   assert.equal(aws.asked('ecr-public:GetAuthorizationToken'), 1)
   assert.equal(aws.asked('ecr:GetAuthorizationToken'), 0)
-  assert.match(source.remedy?.('x/y') ?? '', /open to everybody/)
+  assert.match(source.advice?.('x/y') ?? '', /open to everybody/)
 })
 
 test('a token that comes with a request assumes the role that its service account names', async () => {
@@ -255,19 +255,19 @@ test('a host that says no region needs one', async () => {
   assert.match(String(signed[0]?.headers.authorization), /\/eu-west-3\/ecr\//)
 })
 
-test('the remedy names the actions, the repository, and that it is of another account', async () => {
+test('the advice names the actions, the repository, and that it is of another account', async () => {
   const source = open(await aws.irsa(directory))
   await source.fetch()
-  const remedy = source.remedy?.('team/app') ?? ''
-  assert.match(remedy, /ecr:BatchGetImage, ecr:GetDownloadUrlForLayer and ecr:BatchCheckLayer/)
-  assert.match(remedy, /arn:aws:ecr:eu-west-1:444455556666:repository\/team\/app/)
-  assert.match(remedy, /as the registry is of account 444455556666, and not 111122223333/)
-  assert.match(remedy, /set-repository-policy --region eu-west-1 --registry-id 444455556666/)
+  const advice = source.advice?.('team/app') ?? ''
+  assert.match(advice, /ecr:BatchGetImage, ecr:GetDownloadUrlForLayer and ecr:BatchCheckLayer/)
+  assert.match(advice, /arn:aws:ecr:eu-west-1:444455556666:repository\/team\/app/)
+  assert.match(advice, /as the registry is of account 444455556666, and not 111122223333/)
+  assert.match(advice, /set-repository-policy --region eu-west-1 --registry-id 444455556666/)
   const own = open(await aws.irsa(directory), {
     host: `111122223333.dkr.ecr.${region}.amazonaws.com`,
   })
   await own.fetch()
-  assert.doesNotMatch(own.remedy?.('team/app') ?? '', /set-repository-policy/)
+  assert.doesNotMatch(own.advice?.('team/app') ?? '', /set-repository-policy/)
 })
 
 test('whose keys they are may be secret: without an answer of STS nothing else changes', async () => {

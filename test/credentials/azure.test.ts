@@ -508,24 +508,24 @@ describe('what the registry says no to', () => {
   })
 })
 
-describe('the remedy', () => {
-  const remedyFor = (origin: string, repository: string) =>
-    createAzureSource({ origin, clientId: 'the-client' }).remedy?.(repository) ?? ''
+describe('pull advice', () => {
+  const pullAdvice = (origin: string, repository: string) =>
+    createAzureSource({ origin, clientId: 'the-client' }).advice?.(repository) ?? ''
 
   test('is the command for this registry, repository and identity', () => {
-    const remedy = remedyFor('https://contoso.azurecr.io', 'team/app')
-    assert.match(remedy, /^give the-client role AcrPull on registry contoso to pull team\/app: /)
+    const advice = pullAdvice('https://contoso.azurecr.io', 'team/app')
+    assert.match(advice, /^give the-client role AcrPull on registry contoso to pull team\/app: /)
     assert.ok(
-      remedy.includes(
+      advice.includes(
         'az role assignment create --assignee the-client --role AcrPull --scope $(az acr show -n contoso --query id -o tsv)',
       ),
     )
-    assert.ok(remedy.includes('--role "Container Registry Repository Reader"'))
+    assert.ok(advice.includes('--role "Container Registry Repository Reader"'))
   })
 
   test('names a registry by what az calls it', () => {
-    assert.match(remedyFor('https://contoso-a1b2c3.azurecr.cn', ''), /on registry contoso: /)
-    assert.match(remedyFor('https://registry.contoso.com', ''), /on registry NAME: /)
+    assert.match(pullAdvice('https://contoso-a1b2c3.azurecr.cn', ''), /on registry contoso: /)
+    assert.match(pullAdvice('https://registry.contoso.com', ''), /on registry NAME: /)
   })
 })
 

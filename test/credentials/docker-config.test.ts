@@ -341,14 +341,14 @@ describe('a file that changes', () => {
     await settle()
     assert.equal(await credentials.current(), first)
     assert.match(
-      credentials.trouble() ?? '',
+      credentials.problem() ?? '',
       /config\.json is not JSON; credentials\.file must name/,
     )
     await writeFile(file, of('second'))
     clock.advance(1000)
     await settle()
     assert.equal(passwordIn(await credentials.current()), 'second')
-    assert.equal(credentials.trouble(), undefined)
+    assert.equal(credentials.problem(), undefined)
     credentials.close()
   })
 })

@@ -59,7 +59,7 @@ describe('what a helper answers', () => {
     assert.equal(source.source(), 'docker-credential-mine get, for ghcr.io:5000')
     assert.deepEqual(await programs.asked(), ['get ghcr.io:5000'])
     assert.match(
-      source.remedy?.('a/b') ?? '',
+      source.advice?.('a/b') ?? '',
       /^let robot read a\/b there, or have docker-credential-mine/,
     )
   })

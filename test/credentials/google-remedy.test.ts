@@ -3,27 +3,27 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { createGoogleSource } from '../../src/credentials/google.ts'
 import { memberOf, principalOf, quoted } from '../../src/credentials/google-member.ts'
-import { remedyFor } from '../../src/credentials/google-remedy.ts'
+import { pullAdvice } from '../../src/credentials/google-remedy.ts'
 
 const identity = 'puller@my-project.iam.gserviceaccount.com'
 
-function remedy(
+function advice(
   host: string,
   repository: string,
-  options: Partial<Parameters<typeof remedyFor>[0]> = {},
+  options: Partial<Parameters<typeof pullAdvice>[0]> = {},
 ) {
-  return remedyFor({ host, repository, identity, access: 'pull', ...options })
+  return pullAdvice({ host, repository, identity, access: 'pull', ...options })
 }
 
 test('a refusal names the role, the repository and the command', () => {
   assert.equal(
-    remedy('us-central1-docker.pkg.dev', 'my-project/my-repository/team/app'),
+    advice('us-central1-docker.pkg.dev', 'my-project/my-repository/team/app'),
     `${identity} lacks roles/artifactregistry.reader on my-project/my-repository, or that repository does not exist; grant it with: gcloud artifacts repositories add-iam-policy-binding my-repository --project=my-project --location=us-central1 --member=serviceAccount:${identity} --role=roles/artifactregistry.reader`,
   )
 })
 
 test('whoever pushes needs another role', () => {
-  const text = remedy('us-docker.pkg.dev', 'p/r/i', { access: 'push' })
+  const text = advice('us-docker.pkg.dev', 'p/r/i', { access: 'push' })
   assert.match(text, /lacks roles\/artifactregistry\.writer on p\/r/)
   assert.match(text, /--role=roles\/artifactregistry\.writer$/)
 })
@@ -37,7 +37,7 @@ test('the location is in the host, and for the hosts of Container Registry known
     ['eu.gcr.io', 'p', 'eu.gcr.io', 'europe'],
     ['asia.gcr.io', 'p', 'asia.gcr.io', 'asia'],
   ] as const) {
-    const text = remedy(host, 'p/r/i')
+    const text = advice(host, 'p/r/i')
     const command = `add-iam-policy-binding ${name} --project=${project} --location=${location} `
     assert.ok(text.includes(command), text)
     assert.ok(text.includes(`on ${project}/${name},`), text)
@@ -45,9 +45,9 @@ test('the location is in the host, and for the hosts of Container Registry known
 })
 
 test("a domain's project is written with a colon", () => {
-  const text = remedy('us-docker.pkg.dev', 'example.com/project/repository/image')
+  const text = advice('us-docker.pkg.dev', 'example.com/project/repository/image')
   assert.match(text, /on example\.com:project\/repository, .* --project=example\.com:project /)
-  assert.match(remedy('gcr.io', 'example.com/project/image'), /--project=example\.com:project /)
+  assert.match(advice('gcr.io', 'example.com/project/image'), /--project=example\.com:project /)
 })
 
 test('a registry of an unknown host is told the role without a command', () => {
@@ -57,7 +57,7 @@ test('a registry of an unknown host is told the role without a command', () => {
     'evil-us-docker.pkg.dev.example.com',
   ])
     assert.equal(
-      remedy(host, 'p/r/i'),
+      advice(host, 'p/r/i'),
       `${identity} lacks roles/artifactregistry.reader on p/r, or that repository does not exist; grant it that role there`,
     )
 })
@@ -66,19 +66,19 @@ test('principals and users are named as IAM does, and whoever is unknown is not'
   const principal =
     'principal://iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/subject/system:serviceaccount:n:s'
   assert.match(
-    remedy('us-docker.pkg.dev', 'p/r/i', { identity: principal }),
+    advice('us-docker.pkg.dev', 'p/r/i', { identity: principal }),
     new RegExp(`--member=${principal} `),
   )
   assert.match(
-    remedy('us-docker.pkg.dev', 'p/r/i', { identity: 'a@b.com' }),
+    advice('us-docker.pkg.dev', 'p/r/i', { identity: 'a@b.com' }),
     /--member=user:a@b\.com /,
   )
-  const unknown = remedy('us-docker.pkg.dev', 'p/r/i', { identity: 'the user of /adc.json' })
+  const unknown = advice('us-docker.pkg.dev', 'p/r/i', { identity: 'the user of /adc.json' })
   assert.match(unknown, /grant it that role there$/)
 })
 
 test("a pod of GKE's without an account of Google's is a principal of its cluster's pool", () => {
-  const text = remedy('us-docker.pkg.dev', 'p/r/i', { identity: 'my-project.svc.id.goog' })
+  const text = advice('us-docker.pkg.dev', 'p/r/i', { identity: 'my-project.svc.id.goog' })
   assert.match(
     text,
     /--member=principal:\/\/.*\/workloadIdentityPools\/my-project\.svc\.id\.goog\/subject\/ns\/NAMESPACE\/sa\/SERVICE_ACCOUNT /,
@@ -86,7 +86,7 @@ test("a pod of GKE's without an account of Google's is a principal of its cluste
 })
 
 test('the registry as a whole is told without a repository', () => {
-  assert.match(remedy('us-docker.pkg.dev', ''), /^puller@.* lacks roles\/.*reader in this registry/)
+  assert.match(advice('us-docker.pkg.dev', ''), /^puller@.* lacks roles\/.*reader in this registry/)
 })
 
 test('who found no credentials is told how to give some', async () => {
@@ -94,7 +94,7 @@ test('who found no credentials is told how to give some', async () => {
   await source.fetch()
   assert.equal(source.source(), 'neither a credential file nor a metadata server')
   assert.match(
-    source.remedy?.('p/i') ?? '',
+    source.advice?.('p/i') ?? '',
     /^no credentials for Google were found here: set upstreams\[\]\.credentials\.file or \$GOOGLE_APP/,
   )
 })
@@ -128,7 +128,7 @@ test('whatever a name, a shell reads it as one word and runs none of it', () => 
 test('whatever the repository and the identity, there is a sentence', () => {
   fc.assert(
     fc.property(fc.string(), fc.string(), fc.string(), (host, repository, who) => {
-      assert.ok(remedyFor({ host, repository, identity: who, access: 'pull' }).length > 0)
+      assert.ok(pullAdvice({ host, repository, identity: who, access: 'pull' }).length > 0)
       memberOf(who)
     }),
   )

@@ -191,7 +191,7 @@ test('the metadata server gives the token and says whose it is, past any proxy',
   assert.deepEqual([holder, source.identity()], [account, account])
   assert.equal(source.source(), `the metadata server at ${google.metadataHost}`)
   assert.match(
-    source.remedy?.('p/r/i') ?? '',
+    source.advice?.('p/r/i') ?? '',
     new RegExp(`^${account} lacks .*; the access scopes of`),
   )
   const asked = google.requests.map(({ path }) => new URL(path, google.url))

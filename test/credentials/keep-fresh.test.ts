@@ -120,7 +120,7 @@ test('when the source dies the last one serves to its real expiry, and not beyon
     assert.deepEqual(await credentials.current(), token('a'))
   }
   assert.ok(begun > 5)
-  assert.match(credentials.trouble() ?? '', /metadata server is down/)
+  assert.match(credentials.problem() ?? '', /metadata server is down/)
   await pass(2000)
   while (exchanges.length > 0) await refuse(died)
   const asked = credentials.current()
@@ -138,7 +138,7 @@ test('a source that lives again is used at once by who asks', async () => {
   await settled()
   await give(token('a'), minute)
   assert.deepEqual(await asked, token('a'))
-  assert.equal(credentials.trouble(), undefined)
+  assert.equal(credentials.problem(), undefined)
 })
 
 test('a dead source is asked again after 1, 2, 4 … and at most 30 seconds (U42)', async () => {
@@ -300,7 +300,7 @@ test('failures are logged with what is still valid, and what looks like a secret
   assert.match(line, /credential exchange failed/)
   assert.match(line, /"stillValid":false/)
   assert.ok(!line.includes('canary'), line)
-  assert.ok(!credentials.trouble()?.includes('canary'))
+  assert.ok(!credentials.problem()?.includes('canary'))
 })
 
 test('what to change is logged with the failure, as nobody may have asked', async () => {

@@ -57,7 +57,7 @@ test('a password file that is not there, and a user who is refused, are told wit
     return true
   })
   assert.equal(
-    createStaticSource({ username: 'u', password: 'p' }).remedy?.('a/b'),
+    createStaticSource({ username: 'u', password: 'p' }).advice?.('a/b'),
     'let u read a/b there, or have the configuration give the credential of somebody who may',
   )
 })
@@ -89,9 +89,9 @@ test('a password file that vanished leaves the last password in force, and is to
   const before = await credentials.current()
   await rm(passwordFile)
   clock.advance(31_000)
-  await until(() => credentials.trouble() !== undefined)
+  await until(() => credentials.problem() !== undefined)
   assert.equal(await credentials.current(), before)
-  assert.match(credentials.trouble() ?? '', /no credential for up as u: .*ENOENT/)
+  assert.match(credentials.problem() ?? '', /no credential for up as u: .*ENOENT/)
   credentials.close()
 })
 
