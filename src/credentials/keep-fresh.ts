@@ -2,8 +2,8 @@ import { isDeepStrictEqual } from 'node:util'
 import { withDeadline } from '../oci/deadline.ts'
 import { RegistryError } from '../oci/errors.ts'
 import { redact, type Telemetry } from '../telemetry/telemetry.ts'
+import type { Credential, CredentialSource, Credentials, Fetched } from './credential.ts'
 import { CredentialError } from './credential-error.ts'
-import type { Credential, CredentialSource, Credentials, Fetched } from './credentials.ts'
 
 /** An exchange that takes longer has failed, in milliseconds. */
 const exchangeDeadline = 10_000

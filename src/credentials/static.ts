@@ -1,7 +1,7 @@
 import { readRegularFile } from '../oci/regular-file.ts'
+import type { CredentialSource } from './credential.ts'
 import { CredentialError } from './credential-error.ts'
-import type { CredentialSource } from './credentials.ts'
-import { pullAdvice } from './docker-helper.ts'
+import { pullAdvice } from './pull-advice.ts'
 
 /** How soon a changed password file counts, in milliseconds. */
 const rereadAfter = 30_000
@@ -36,7 +36,7 @@ export function createStaticSource({
       } as const
       return { credential, refreshAfter: rereadAfter }
     },
-    advice: (repository) => pullAdvice({ identity: username, from, repository }),
+    advice: (repository) => pullAdvice({ identity: username, source: from, repository }),
   }
 }
 

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
 import { afterEach, beforeEach, test } from 'node:test'
-import { CredentialError } from '../../src/credentials/credential-error.ts'
 import type {
   Credential,
   CredentialSource,
   Credentials,
   Fetched,
-} from '../../src/credentials/credentials.ts'
+} from '../../src/credentials/credential.ts'
+import { CredentialError } from '../../src/credentials/credential-error.ts'
 import { keepFresh } from '../../src/credentials/keep-fresh.ts'
 import { isRegistryError } from '../../src/oci/errors.ts'
 import { type Clock, useClock } from '../support/clock.ts'

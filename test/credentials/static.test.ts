@@ -58,7 +58,7 @@ test('a password file that is not there, and a user who is refused, are told wit
   })
   assert.equal(
     createStaticSource({ username: 'u', password: 'p' }).advice?.('a/b'),
-    'let u read a/b there, or have the configuration give the credential of somebody who may',
+    'grant u read access to a/b in the registry, or change the configuration so that it gives the credential of a user who has read access',
   )
 })
 

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Credential, CredentialSource } from '../../src/credentials/credentials.ts'
+import type { Credential, CredentialSource } from '../../src/credentials/credential.ts'
 import { keepFresh } from '../../src/credentials/keep-fresh.ts'
 import { createMemory } from '../../src/memory/memory.ts'
 import { createOutbound } from '../../src/outbound/outbound.ts'

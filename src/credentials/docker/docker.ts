@@ -1,0 +1,2 @@
+export { createDockerConfigSource } from './config.ts'
+export { createDockerHelperSource } from './helper.ts'

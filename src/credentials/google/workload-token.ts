@@ -1,0 +1,24 @@
+import type { WorkloadToken } from '../credentials-options.ts'
+import type { Configuration } from './configuration.ts'
+
+const annotation = 'iam.gke.io/gcp-service-account'
+const email = /^[a-z0-9-]+@[a-z0-9.-]+$/
+
+/**
+ * What a pod's own token is exchanged by: for the account that its service account's annotation
+ * names, unless the configuration names one itself. IAM decides whether it may.
+ */
+export function withWorkloadToken(
+  configuration: Configuration,
+  workloadToken: WorkloadToken | undefined,
+): Configuration {
+  const account = workloadToken?.annotations[annotation]
+  if (configuration.type !== 'external_account') return configuration
+  if (configuration.service_account_impersonation_url !== undefined) return configuration
+  if (account === undefined || !email.test(account)) return configuration
+  const { universe_domain = 'googleapis.com' } = configuration
+  return {
+    ...configuration,
+    service_account_impersonation_url: `https://iamcredentials.${universe_domain}/v1/projects/-/serviceAccounts/${account}:generateAccessToken`,
+  }
+}
