@@ -1,9 +1,8 @@
 import { Command, Option } from 'commander'
 import { examineNode, type Finding, type NodeVerdict } from '../doctor/doctor.ts'
-import { createRooted, parseRegistryHost } from '../trust/trust.ts'
+import { createRooted, parseRegistryHost, readNodeAddresses } from '../trust/trust.ts'
 import { UsageError } from './errors.ts'
 import { lines } from './findings.ts'
-import { ownAddresses } from './own-addresses.ts'
 
 type Options = {
   readonly registry: string
@@ -28,7 +27,7 @@ export function nodeCommand(): Command {
       const registry = parseRegistryHost(asked)
       if (registry === undefined)
         throw new UsageError(`--registry ${asked}: a host, with a port or without`)
-      const addresses = nodeIp === undefined ? ownAddresses() : [nodeIp]
+      const addresses = nodeIp === undefined ? readNodeAddresses() : [nodeIp]
       const examination = examineNode({ rooted: createRooted(root), registry, addresses })
       const findings: Finding[] = []
       if (output === 'text') process.stdout.write(`\nimages named ${registry}/…\n`)

@@ -1,14 +1,21 @@
+import { resolve } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { Command, Option } from 'commander'
-import { z } from 'zod'
-import { type Loaded, loadConfig } from '../config/config.ts'
+import type { z } from 'zod'
+import { findUpstream, imagePatterns, type Loaded, loadConfig } from '../config/config.ts'
+import { loginOf, workloadAnnotations } from '../credentials/credentials.ts'
+import {
+  type CacheType,
+  cacheTypes,
+  credentialProviderConfig,
+  credentialProviderRequest,
+  formatResponse,
+} from '../kubernetes/kubernetes.ts'
+import { parseImageName } from '../oci/image-location.ts'
 import { describeIssue } from '../oci/issues.ts'
-import { askOnce, loginOf } from './ask-once.ts'
 import { UsageError } from './errors.ts'
-import { endWith, exitOnSignals, sentenceOf } from './farewell.ts'
-import { type CacheType, cacheTypes, kubeletConfiguration } from './kubelet-configuration.ts'
-import { parseImage } from './place.ts'
-import { findUpstream } from './upstream-by-host.ts'
+import { exitOnSignals, formatError, writeAndExit } from './exit.ts'
+import { requestCredential } from './request-credential.ts'
 
 type Environment = Readonly<Record<string, string | undefined>>
 
@@ -20,71 +27,88 @@ type Options = {
   readonly optionalServiceAccount?: true
 }
 
-/** k8s.io/kubelet, pkg/apis/credentialprovider: all its versions have the fields that we read. */
-const requestSchema = z.object({
-  apiVersion: z.enum(
-    ['v1', 'v1beta1', 'v1alpha1'].map((version) => `credentialprovider.kubelet.k8s.io/${version}`),
-  ),
-  kind: z.literal('CredentialProviderRequest'),
-  image: z.string(),
-  serviceAccountToken: z.string().optional(),
-  serviceAccountAnnotations: z.record(z.string(), z.string()).default({}),
-})
-
 /**
- * What a kubelet runs before it pulls an image: a CredentialProviderRequest on standard input, the
- * response on standard output. Of a failure it logs what stands on standard error, counts it, and
- * pulls without a credential; of a success it logs nothing. So an image that we know nothing of is a
- * failure: its `matchImages` and our configuration have drifted apart, and nobody would be told.
+ * A kubelet runs this before it pulls an image: the CredentialProviderRequest is on standard input, the
+ * response goes to standard output. After a failure the kubelet logs our standard error, counts it, and
+ * pulls without a credential; after a success it logs nothing. So an image of no configured upstream is
+ * a failure: otherwise no log would show that `matchImages` and our configuration differ.
  */
 export function kubeletCredentialProviderCommand(environment: Environment): Command {
   return new Command('kubelet-credential-provider')
-    .description("Answer a kubelet that asks for an image's credentials (KEP-2133)")
+    .summary("print an image's credentials, as a kubelet credential provider")
+    .description(
+      "Answer a kubelet's request for the credentials of an image, as a kubelet credential provider plugin (KEP-2133).",
+    )
     .option(
       '--config <file>',
-      "Berth's configuration; else $BERTH_CONFIG, else the embedded default",
+      "Berth's configuration file (default: $BERTH_CONFIG, else the embedded default)",
     )
-    .option('--print-config', "print the kubelet's CredentialProviderConfig for it, and exit")
+    .option(
+      '--print-config',
+      "print the CredentialProviderConfig for the kubelet's --image-credential-provider-config, and exit",
+    )
     .option(
       '--audience <audience>',
-      'with --print-config: ask as the pod, by a service account token for this audience (KEP-4412)',
+      "with --print-config: use the pod's identity, by service account tokens for this audience (KEP-4412)",
     )
     .addOption(
-      new Option('--cache-type <type>', 'with --audience: for whom the kubelet keeps an answer')
+      new Option(
+        '--cache-type <type>',
+        'with --audience: what the kubelet caches a response for, a service account or one token',
+      )
         .choices(cacheTypes)
         .default('ServiceAccount'),
     )
     .option(
       '--optional-service-account',
-      'with --audience: pods without a service account, such as static ones, ask as the node',
+      "with --audience: pods without a service account, such as static pods, use the node's identity",
     )
     .addHelpText('after', examples)
     .action(async ({ config: file, printConfig, ...options }: Options) => {
       exitOnSignals()
       const load = () => loadConfig({ file, flags: {}, set: [], environment })
       if (printConfig === true) {
-        process.stdout.write(kubeletConfiguration(load(), options))
+        process.stdout.write(configurationFor(load(), options))
         return
       }
       try {
-        await endWith(process.stdout, await respond(await text(process.stdin), load), 0)
+        await writeAndExit(process.stdout, await respond(await text(process.stdin), load), 0)
       } catch (error) {
-        await endWith(process.stderr, sentenceOf(error), 1)
+        await writeAndExit(process.stderr, formatError(error), 1)
       }
     })
 }
 
+function configurationFor(loaded: Loaded, options: Omit<Options, 'config'>): string {
+  const matchImages = imagePatterns(loaded)
+  if (matchImages.length === 0)
+    throw new UsageError(
+      'no upstream has credentials: a kubelet would have nothing to request; set upstreams[].credentials',
+    )
+  return credentialProviderConfig({
+    matchImages,
+    configFile: loaded.file && resolve(loaded.file),
+    audience: options.audience,
+    cacheType: options.cacheType,
+    optionalServiceAccount: options.optionalServiceAccount ?? false,
+    annotationKeys: loaded.config.upstreams.flatMap(
+      ({ credentials }) => workloadAnnotations[credentials.type] ?? [],
+    ),
+  })
+}
+
 async function respond(input: string, load: () => Loaded): Promise<string> {
   const { apiVersion, image, serviceAccountToken, serviceAccountAnnotations } = parseRequest(input)
-  const place = parseImage(image)
-  if (place === undefined) throw new UsageError(`${JSON.stringify(image)} is no image's name`)
+  const location = parseImageName(image)
+  if (location === undefined)
+    throw new UsageError(`${JSON.stringify(image)} is not a valid image name`)
   const loaded = load()
-  const found = findUpstream(loaded, place)
+  const found = findUpstream(loaded, location)
   if (found === undefined)
-    throw new UsageError(unknown(`${place.host}/${place.repository}`, loaded))
-  const { upstream, isWhole } = found
+    throw new UsageError(noUpstream(`${location.host}/${location.repository}`, loaded))
+  const { upstream, ownsHost } = found
 
-  const { credential, validFor, source } = await askOnce(upstream, {
+  const { credential, validFor, source } = await requestCredential(upstream, {
     ambient: loaded.ambient,
     workloadToken: serviceAccountToken
       ? { token: serviceAccountToken, annotations: serviceAccountAnnotations }
@@ -93,32 +117,33 @@ async function respond(input: string, load: () => Loaded): Promise<string> {
   const login = loginOf(credential)
   if (login === undefined && credential.kind !== 'anonymous')
     throw new UsageError(
-      `${source} has an identity token for ${place.host}, which a kubelet cannot use: it needs a user name and a password`,
+      `${source} has only an identity token for ${location.host}, which a kubelet cannot use: configure credentials with a user name and a password`,
     )
-  const key = isWhole ? place.host : `${place.host}/${place.repository}`
-  return `${JSON.stringify({
+  return formatResponse({
     apiVersion,
-    kind: 'CredentialProviderResponse',
-    cacheKeyType: isWhole ? 'Registry' : 'Image',
-    ...cacheDuration(login === undefined ? 0 : validFor),
-    ...(login !== undefined && { auth: { [key]: login } }),
-  })}\n`
+    key: ownsHost ? location.host : `${location.host}/${location.repository}`,
+    cacheKeyType: ownsHost ? 'Registry' : 'Image',
+    login,
+    validFor,
+  })
 }
 
-function parseRequest(input: string): z.output<typeof requestSchema> {
+function parseRequest(input: string): z.output<typeof credentialProviderRequest> {
   const json = parseJson(input)
-  if (json === undefined) throw new UsageError(`standard input is not JSON; ${whatIsExpected}`)
-  const parsed = requestSchema.safeParse(json, { error: describeIssue })
+  if (json === undefined) throw new UsageError(`standard input is not JSON; ${expectation}`)
+  const parsed = credentialProviderRequest.safeParse(json, { error: describeIssue })
   if (parsed.success) return parsed.data
   const issues = parsed.error.issues.map(({ path, message }) =>
     path.length === 0 ? message : `${path.join('.')} ${message}`,
   )
-  throw new UsageError(`standard input cannot be used: ${issues.join('; ')}; ${whatIsExpected}`)
+  throw new UsageError(
+    `the request on standard input is invalid: ${issues.join('; ')}; ${expectation}`,
+  )
 }
 
-const whatIsExpected = 'a kubelet writes a CredentialProviderRequest there'
+const expectation = 'expected the CredentialProviderRequest of a kubelet'
 
-/** The parser's own message shows a part of the text, in which a token stands. */
+/** The parser's own message shows a part of the text, which contains a token. */
 function parseJson(input: string): unknown {
   try {
     return JSON.parse(input)
@@ -127,32 +152,20 @@ function parseJson(input: string): unknown {
   }
 }
 
-function unknown(image: string, { file }: Loaded): string {
+function noUpstream(image: string, { file }: Loaded): string {
   const where = file === undefined ? 'the embedded default (no --config, no $BERTH_CONFIG)' : file
-  return `no upstream in ${where} serves ${image}: add one under "upstreams", or take its registry out of matchImages in the kubelet's CredentialProviderConfig (berth kubelet-credential-provider --print-config writes one that fits)`
-}
-
-/** Of a credential's life, what is left for a pull that begins at the very end, in milliseconds. */
-const margin = 300_000
-
-/**
- * As Go writes a duration. Without one, the kubelet's own defaultCacheDuration holds: nobody knows when
- * the credential expires.
- */
-function cacheDuration(validFor: number | undefined): { readonly cacheDuration?: string } {
-  if (validFor === undefined) return {}
-  const seconds = Math.floor(Math.max(validFor - margin, validFor / 2, 0) / 1000)
-  const [hours, minutes] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60]
-  const parts = [hours > 0 && `${hours}h`, seconds >= 60 && `${minutes}m`, `${seconds % 60}s`]
-  return { cacheDuration: parts.filter(Boolean).join('') }
+  return `no upstream in ${where} serves ${image}: add one under "upstreams", or remove its registry from matchImages in the kubelet's CredentialProviderConfig (berth kubelet-credential-provider --print-config prints a matching one)`
 }
 
 const examples = `
-The kubelet runs the file berth-credential-provider in its --image-credential-provider-bin-dir:
-a link to Berth's main.js, or a script that says
+The kubelet runs the file berth-credential-provider in its --image-credential-provider-bin-dir. Make
+that file a link to Berth's main.js, or a script:
   exec /opt/berth/bin/node /opt/berth/dist/main.js kubelet-credential-provider "$@"
 
 Examples:
+  # the kubelet's configuration: pull with the identity of the node
   berth kubelet-credential-provider --config /etc/berth/node.yaml --print-config > credential-provider.yaml
+  # the same, with the identity of the pod
   berth kubelet-credential-provider --config /etc/berth/node.yaml --print-config --audience https://iam.googleapis.com/projects/N/locations/global/workloadIdentityPools/P/providers/X
+  # what a kubelet does before it pulls an image
   echo '{"apiVersion":"credentialprovider.kubelet.k8s.io/v1","kind":"CredentialProviderRequest","image":"us-docker.pkg.dev/p/r/i"}' | berth kubelet-credential-provider`

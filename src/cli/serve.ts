@@ -1,8 +1,15 @@
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Auth, createAuth } from '../auth/auth.ts'
-import { hostsOf, type Loaded } from '../config/config.ts'
-import { createApi, type Listeners, listen, listenAdmin, type Readiness } from '../http/http.ts'
+import { type FollowedFiles, followFiles, hostsOf, type Loaded } from '../config/config.ts'
+import {
+  createApi,
+  type Listeners,
+  listen,
+  listenAdmin,
+  parseKeyPair,
+  type Readiness,
+} from '../http/http.ts'
 import { createMemory, defaultMemoryLimit, type Memory } from '../memory/memory.ts'
 import { readRegularFile } from '../oci/regular-file.ts'
 import { createOutbound } from '../outbound/outbound.ts'
@@ -15,8 +22,6 @@ import {
   overlap,
 } from '../store/store.ts'
 import { createTelemetry, type Telemetry } from '../telemetry/telemetry.ts'
-import { type Followed, followFiles } from './follow-file.ts'
-import { parseKeyPair } from './key-pair.ts'
 import { openMirrors } from './mirrors.ts'
 import { explain } from './start-errors.ts'
 import { createUpstream } from './upstreams.ts'
@@ -92,7 +97,7 @@ export async function serve(
     telemetry,
   })
 
-  const followed: Record<string, Followed> = {}
+  const followed: Record<string, FollowedFiles> = {}
   let stopping = false
   const open: Listeners[] = []
   const readiness = () => {
@@ -192,7 +197,7 @@ function follow({
   tlsFiles,
   keyPair,
   telemetry,
-}: FollowOptions): Record<string, Followed> {
+}: FollowOptions): Record<string, FollowedFiles> {
   const { log } = telemetry
   const users = followFiles({
     files: htpasswdFiles,
@@ -222,7 +227,7 @@ type ReadinessOptions = {
   readonly isListening: boolean
   readonly cache: BlobCache
   readonly upstreams: readonly UpstreamOptions[]
-  readonly followed: Readonly<Record<string, Followed>>
+  readonly followed: Readonly<Record<string, FollowedFiles>>
 }
 
 /**

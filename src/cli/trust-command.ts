@@ -1,17 +1,17 @@
 import { Command } from 'commander'
-import { serviceAccount } from '../kubernetes/kubernetes.ts'
+import { serviceAccountDirectory } from '../kubernetes/kubernetes.ts'
 import { createTelemetry } from '../telemetry/telemetry.ts'
 import {
   createTrust,
   parseRegistryHost,
   parseServer,
   type RegistryHost,
+  readNodeAddresses,
   type Server,
   type TrustOptions,
   type TrustStatus,
 } from '../trust/trust.ts'
 import { UsageError } from './errors.ts'
-import { ownAddresses } from './own-addresses.ts'
 import { explain } from './start-errors.ts'
 import { runTrust, type TrustService } from './trust.ts'
 
@@ -62,7 +62,11 @@ export function trustCommand({ environment }: Context): Command {
       'when it is gone at the end, everything is put back; its files are told from those of others',
     )
     .option('--namespace <namespace>', 'of the DaemonSet')
-    .option('--service-account <directory>', 'token and CA for the API server', serviceAccount)
+    .option(
+      '--service-account <directory>',
+      'token and CA for the API server',
+      serviceAccountDirectory,
+    )
     .addHelpText('after', examples)
     .action(async (options: Options) => {
       const trust = trustOptions(options)
@@ -97,7 +101,7 @@ function trustOptions(options: Options): TrustOptions {
     registries,
     mirrors: [...new Set(mirror)].map((name) => parseHost('--mirror', name)),
     authority: options.ca,
-    nodeAddresses: options.nodeIp === undefined ? ownAddresses() : [options.nodeIp],
+    nodeAddresses: options.nodeIp === undefined ? readNodeAddresses() : [options.nodeIp],
     owner: ownerOf(options),
     telemetry: createTelemetry({ level: isQuiet ? 'silent' : 'info' }),
   }

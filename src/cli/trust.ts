@@ -1,8 +1,7 @@
 import { type Listeners, listenAdmin, type Readiness } from '../http/http.ts'
-import { createCluster } from '../kubernetes/kubernetes.ts'
+import { createCluster, watchDaemonSet } from '../kubernetes/kubernetes.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import { createTrust, type TrustOptions, type TrustStatus } from '../trust/trust.ts'
-import { watchDaemonSet } from './daemonset.ts'
 import { explain } from './start-errors.ts'
 
 /** Milliseconds between two looks at the node: somebody's change is answered within that. */

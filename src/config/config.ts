@@ -18,6 +18,8 @@ import {
   unknownVariables,
 } from './sources.ts'
 
+export { dockerKeyOf, findUpstream, imagePatterns } from './find-upstream.ts'
+export { type FollowedFiles, followFiles } from './follow-files.ts'
 export { hostsOf } from './rules.ts'
 export type { Config } from './schema.ts'
 export { fieldsTable } from './table.ts'

@@ -11,6 +11,8 @@ import { createStaticSource } from './static.ts'
 
 export type { Credential, Credentials } from './credential.ts'
 export type { CredentialsOptions, WorkloadToken } from './credentials-options.ts'
+export { type Login, loginOf } from './login.ts'
+export { workloadAnnotations } from './workload-annotations.ts'
 
 type Context = {
   /** `host[:port]` of the upstream, as docker's configuration names it. */

@@ -1,6 +1,6 @@
 import type { Rooted } from '../trust/trust.ts'
 import type { Finding } from './finding.ts'
-import type { Names } from './names.ts'
+import type { Names } from './host-lookup.ts'
 import { type Answer, ask, describeAnswer } from './probe.ts'
 
 type Options = { readonly rooted: Rooted; readonly names: Names }

@@ -1,9 +1,9 @@
 import type { Credentials } from '../credentials/credentials.ts'
 import type { Remote } from '../remote/remote.ts'
-import { createEvidence, type Evidence } from './evidence.ts'
 import { type Finding, type Step, skipped } from './finding.ts'
 import { checkConnection, checkName } from './network.ts'
 import { checkCredentials, checkEntry, checkManifest, checkRegistry } from './registry-checks.ts'
+import { createEvidence, type Evidence } from './step-recorder.ts'
 import type { Target } from './target.ts'
 
 export type { Finding } from './finding.ts'

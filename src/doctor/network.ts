@@ -2,8 +2,8 @@ import { lookup } from 'node:dns/promises'
 import { isIP } from 'node:net'
 import { withDeadline } from '../oci/deadline.ts'
 import type { Greeting, Remote } from '../remote/remote.ts'
-import type { Evidence } from './evidence.ts'
 import type { Finding } from './finding.ts'
+import type { Evidence } from './step-recorder.ts'
 
 /** Milliseconds: a resolver that says nothing for longer is as good as none. */
 const lookupDeadline = 5000

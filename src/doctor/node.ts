@@ -16,7 +16,7 @@ import {
 import { examineDockerMirrors } from './docker-mirrors.ts'
 import { type Exposure, recommend } from './exposure.ts'
 import type { Finding, Step } from './finding.ts'
-import { type Names, readNames } from './names.ts'
+import { type Names, readNames } from './host-lookup.ts'
 import { type Answer, ask, askEither, describeAnswer } from './probe.ts'
 import { findProxyMode } from './proxy-mode.ts'
 import { createReadable } from './readable.ts'

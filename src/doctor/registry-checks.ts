@@ -4,8 +4,8 @@ import { RegistryError } from '../oci/errors.ts'
 import { parseManifest } from '../oci/manifest.ts'
 import { formatReference } from '../oci/reference.ts'
 import type { Greeting, Remote, RemoteManifest } from '../remote/remote.ts'
-import type { Evidence } from './evidence.ts'
 import { type Finding, skipped } from './finding.ts'
+import type { Evidence } from './step-recorder.ts'
 import type { Target } from './target.ts'
 
 /** What the registry wants to be shown. */

@@ -11,6 +11,7 @@ import { createRoutes } from './routes.ts'
 import { createSend } from './send.ts'
 import { createServer } from './server.ts'
 
+export { parseKeyPair } from './key-pair.ts'
 export { type Listeners, listen } from './listeners.ts'
 export type { Readiness } from './probes.ts'
 

@@ -12,16 +12,14 @@ import type { Duplex } from 'node:stream'
 import type { Reservations } from '../memory/memory.ts'
 import { errorBody, RegistryError } from '../oci/errors.ts'
 import { createConnections } from './connections.ts'
+import type { KeyPair } from './key-pair.ts'
 import { createPipeline } from './pipeline.ts'
-
-/** A certificate and its key, as PEM. */
-type TlsKeyPair = { readonly certificate: string; readonly key: string }
 
 /** One listening service, on one or more addresses. */
 export interface Listeners {
   readonly addresses: readonly AddressInfo[]
   /** The key pair for connections from now on. */
-  setKeyPair(pair: TlsKeyPair): void
+  setKeyPair(pair: KeyPair): void
   /** Whether it accepts connections: not before all addresses are open, nor once it is closed. */
   isListening(): boolean
   /** Answers from now on end their connection, so that clients look for another replica. */
@@ -37,7 +35,7 @@ type ListenersOptions = {
   readonly handler: RequestListener
   readonly hosts: readonly string[]
   readonly port: number
-  readonly tls?: TlsKeyPair | undefined
+  readonly tls?: KeyPair | undefined
   /**
    * Connections at the same time. Beyond, idle ones are closed, the longest idle first; where none is,
    * new ones get 503.
@@ -200,7 +198,7 @@ function answerHalfClosed(server: Server | HttpsServer): void {
   })
 }
 
-function contextOf({ certificate, key }: TlsKeyPair) {
+function contextOf({ certificate, key }: KeyPair) {
   return { cert: certificate, key, minVersion: 'TLSv1.2' } as const
 }
 

@@ -27,6 +27,7 @@ export {
 } from './addresses.ts'
 export { findSlowHosts, type SlowHost } from './dial-timeout.ts'
 export { type Asked, type Endpoint, endpointsOf, usualEndpoint } from './endpoints.ts'
+export { readNodeAddresses } from './node-addresses.ts'
 export { createRooted, errnoOf, type Rooted } from './rooted.ts'
 export { findRuntimes, type Runtime } from './runtimes.ts'
 

@@ -12,7 +12,7 @@ import { answerJson, startFakeServer } from '../support/fake-server.ts'
 import { type Google, startGoogle } from '../support/google.ts'
 
 const canaries = createCanaries()
-const none = 'credentials not found in native keychain\n'
+const notFound = 'credentials not found in native keychain\n'
 let google: Google
 
 before(async () => {
@@ -22,7 +22,7 @@ after(() => google.stop())
 
 type Given = { readonly config?: object; readonly environment?: Readonly<Record<string, string>> }
 
-/** A helper in a directory of its own, which is its home as well. */
+/** A helper in its own directory, which is also its home directory. */
 async function helper(t: TestContext, { config, environment = {} }: Given = {}) {
   const directory = await ownDirectory(t)
   const file = join(directory, 'berth.yaml')
@@ -43,7 +43,7 @@ async function helper(t: TestContext, { config, environment = {} }: Given = {}) 
 
 const login = (username: string, password: string) => ({ type: 'static', username, password })
 
-test('a signal ends the helper that is asked as well', async (t) => {
+test('a signal also ends the helper that it runs', async (t) => {
   const directory = await ownDirectory(t)
   const [file, pid] = [join(directory, 'berth.yaml'), join(directory, 'pid')]
   const credentials = { type: 'docker-helper', helper: 'slow' }
@@ -55,18 +55,18 @@ test('a signal ends the helper that is asked as well', async (t) => {
     environment: { PATH },
     input: 'a.example',
   })
-  await eventually('the helper runs', () => existsSync(pid))
+  await eventually('the helper to start', () => existsSync(pid))
   const started = (await readFile(pid, 'utf8')).trim()
   asking.signal('SIGINT')
   assert.equal((await asking.finished).status, 130)
-  await eventually('the helper has ended', async () => {
+  await eventually('the helper to end', async () => {
     const stat = await readFile(`/proc/${started}/stat`, 'utf8').catch(() => ' Z ')
     return stat.includes(' Z ')
   })
 })
 
 suite('docker-credential-berth get', { concurrency: true }, () => {
-  test('answers for the host of an upstream, however it is asked, in the words of the protocol', async (t) => {
+  test('prints the credentials of an upstream for each form of its server URL, as the protocol demands', async (t) => {
     const secret = canaries.secret('static')
     const config = { upstreams: [{ url: 'https://one.example', credentials: login('me', secret) }] }
     const { ask, run, file } = await helper(t, { config })
@@ -81,7 +81,7 @@ suite('docker-credential-berth get', { concurrency: true }, () => {
     assert.equal(JSON.parse(stdout).Secret, secret)
   })
 
-  test("answers for Docker Hub by docker's name of it", async (t) => {
+  test("prints Docker Hub's credentials for each of its names", async (t) => {
     const url = 'https://registry-1.docker.io'
     const config = { upstreams: [{ prefix: 'docker.io', url, credentials: login('me', 'p') }] }
     const { ask } = await helper(t, { config })
@@ -89,16 +89,20 @@ suite('docker-credential-berth get', { concurrency: true }, () => {
       assert.equal(JSON.parse((await ask('get', server)).stdout).Username, 'me', server)
   })
 
-  test('has none for hosts that are not configured, and for anonymous ones', async (t) => {
+  test('finds no credentials for a host that is not configured, or whose upstream is anonymous', async (t) => {
     const config = { upstreams: [{ url: 'https://public.example' }] }
     const { ask } = await helper(t, { config })
     for (const server of ['other.example', 'https://public.example', 'us-docker.pkg.dev']) {
       const { status, stdout, stderr } = await ask('get', server)
-      assert.deepEqual({ status, stdout, stderr }, { status: 1, stdout: none, stderr: '' }, server)
+      assert.deepEqual(
+        { status, stdout, stderr },
+        { status: 1, stdout: notFound, stderr: '' },
+        server,
+      )
     }
   })
 
-  test("gives Google's tokens for all of Artifact Registry, without any configuration", async (t) => {
+  test("prints Google's access tokens for all hosts of Artifact Registry, without a configuration file", async (t) => {
     const directory = await ownDirectory(t)
     const environment = { GOOGLE_APPLICATION_CREDENTIALS: await google.configure(directory) }
     const { ask } = await helper(t, { environment })
@@ -109,18 +113,18 @@ suite('docker-credential-berth get', { concurrency: true }, () => {
     ]) {
       const { Username, Secret } = JSON.parse((await ask('get', server)).stdout)
       assert.equal(Username, 'oauth2accesstoken')
-      assert.ok(google.accessTokens.spend(Secret), 'it is one that registries accept')
+      assert.ok(google.accessTokens.spend(Secret), 'a registry accepts the token')
     }
-    assert.equal((await ask('get', 'us-docker.pkg.dev.evil.example')).stdout, none)
+    assert.equal((await ask('get', 'us-docker.pkg.dev.evil.example')).stdout, notFound)
   })
 
-  test('has none for Artifact Registry on a machine that Google does not know', async (t) => {
+  test('finds no credentials for Artifact Registry on a machine without Google credentials', async (t) => {
     const { ask } = await helper(t)
     const { status, stdout } = await ask('get', 'us-docker.pkg.dev')
-    assert.deepEqual({ status, stdout }, { status: 1, stdout: none })
+    assert.deepEqual({ status, stdout }, { status: 1, stdout: notFound })
   })
 
-  test('tells on both outputs why there is none, and nothing of the secret', async (t) => {
+  test('prints why a credential exchange failed to both outputs, without the secret', async (t) => {
     const directory = await ownDirectory(t)
     const secret = canaries.secret('subject')
     const service = await startFakeServer((_, response) =>
@@ -137,12 +141,12 @@ suite('docker-credential-berth get', { concurrency: true }, () => {
     const { status, stdout, stderr } = await ask('get', 'us-docker.pkg.dev')
     assert.equal(status, 1)
     assert.match(stdout, /^berth: no credential for us-docker\.pkg\.dev as .*no such pool.*\n$/s)
-    assert.equal(stderr, stdout, 'which docker alone shows')
+    assert.equal(stderr, stdout, 'docker pull shows standard error only')
     assert.doesNotMatch(stdout, /not found in native keychain/)
     await canaries.assertUnseen({ texts: [stdout, stderr] })
   })
 
-  test('gives up a service that does not answer, and ends', async (t) => {
+  test('times out when a service does not answer, and exits', async (t) => {
     const directory = await ownDirectory(t)
     const service = await startFakeServer(() => {})
     t.after(service.stop)
@@ -156,7 +160,7 @@ suite('docker-credential-berth get', { concurrency: true }, () => {
     assert.equal(service.requests.length, 1)
   })
 
-  test('tells what is wrong with the configuration', async (t) => {
+  test('names the invalid field of the configuration', async (t) => {
     const { ask } = await helper(t, { config: { upstreams: [{ url: 'ftp://x' }] } })
     const { status, stdout, stderr } = await ask('get', 'x')
     assert.equal(status, 1)
@@ -167,25 +171,25 @@ suite('docker-credential-berth get', { concurrency: true }, () => {
     )
   })
 
-  test('does not ask itself in a circle', async (t) => {
+  test('fails when it was started by itself', async (t) => {
     const { ask } = await helper(t, { environment: { BERTH_CREDENTIAL_HELPER: '1' } })
     for (const action of ['get', 'list']) {
       const { status, stdout } = await ask(action, 'us-docker.pkg.dev')
       assert.equal(status, 1)
-      assert.match(stdout, /give that upstream credentials of its own/)
+      assert.match(stdout, /configure other credentials for that upstream/)
     }
   })
 
-  test('wants a server, and a known action', async (t) => {
+  test('rejects a missing server URL and an unknown action', async (t) => {
     const { ask, run } = await helper(t)
     for (const server of ['', '\n', 'https://u:p@host']) {
       const { status, stdout } = await ask('get', server)
       assert.equal(status, 1)
-      assert.equal(stdout, 'berth: no credentials server URL on standard input\n')
+      assert.match(stdout, /^berth: no credentials server URL on standard input: expected .*\n$/)
     }
     const unknown = await ask('fetch')
     assert.equal(unknown.status, 1)
-    assert.match(unknown.stdout, /^berth: unknown credential action fetch/)
+    assert.match(unknown.stdout, /^berth: unknown action fetch: expected get, list/)
     const missing = await run([])
     assert.equal(missing.status, 1)
     assert.match(missing.stdout, /missing required argument/)
@@ -194,7 +198,7 @@ suite('docker-credential-berth get', { concurrency: true }, () => {
 })
 
 suite('docker-credential-berth list', { concurrency: true }, () => {
-  test('has the hosts that it would answer for, with their user names, and no secret', async (t) => {
+  test('prints the servers that have credentials, with their user names, without secrets', async (t) => {
     const directory = await ownDirectory(t)
     const secret = canaries.secret('listed')
     const config = {
@@ -231,7 +235,7 @@ suite('docker-credential-berth list', { concurrency: true }, () => {
     await canaries.assertUnseen({ texts: [stdout, stderr] })
   })
 
-  test('is empty where there is nothing', async (t) => {
+  test('is empty without upstreams', async (t) => {
     const { ask } = await helper(t, { config: { upstreams: [] } })
     const { status, stdout } = await ask('list')
     assert.deepEqual({ status, stdout }, { status: 0, stdout: '{}\n' })
@@ -239,7 +243,7 @@ suite('docker-credential-berth list', { concurrency: true }, () => {
 })
 
 suite('docker-credential-berth', { concurrency: true }, () => {
-  test('keeps no logins, and says so instead of forgetting them', async (t) => {
+  test('rejects store and erase with a reason', async (t) => {
     const { ask } = await helper(t)
     const Secret = canaries.secret('stored')
     const stored = JSON.stringify({ ServerURL: 'us-docker.pkg.dev', Username: 'u', Secret })
@@ -249,19 +253,19 @@ suite('docker-credential-berth', { concurrency: true }, () => {
     ] as const) {
       const { status, stdout, stderr } = await ask(action, input)
       assert.equal(status, 1)
-      assert.match(stdout, /^berth: no logins are kept here: .*credHelpers/)
+      assert.match(stdout, /^berth: cannot store or erase logins: .*credHelpers/)
       await canaries.assertUnseen({ texts: [stdout, stderr] })
     }
   })
 
-  test('tells its version', async (t) => {
+  test('prints its version', async (t) => {
     const { status, stdout } = await (await helper(t)).ask('version')
     assert.equal(status, 0)
     assert.match(stdout, /^docker-credential-berth \(berth\) v\d+\.\d+\.\d+\n$/)
   })
 })
 
-/** For workload identity at a service of the test's own. The file's path. */
+/** Path of a configuration for workload identity federation at the test's own service. */
 async function credentialConfiguration(
   directory: string,
   service: string,

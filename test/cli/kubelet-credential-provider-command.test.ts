@@ -21,7 +21,7 @@ const request = (image: string, more: object = {}) =>
   JSON.stringify({ kind: 'CredentialProviderRequest', apiVersion: v1, image, ...more })
 const login = (username: string, password: string) => ({ type: 'static', username, password })
 
-/** The provider as a node has it: a file of its own name, and a configuration. */
+/** The provider as installed on a node: a link with the plugin's name, and a configuration. */
 async function provider(t: TestContext, upstreams: readonly object[]) {
   const directory = await ownDirectory(t)
   const file = join(directory, 'node.yaml')
@@ -36,7 +36,7 @@ async function provider(t: TestContext, upstreams: readonly object[]) {
   }
 }
 
-/** An upstream whose access tokens live so long. */
+/** An upstream whose access tokens are valid for `seconds`. */
 async function googleUpstream(t: TestContext, seconds: number) {
   google.accessTokens.live({ seconds })
   const file = await google.configure(await ownDirectory(t))
@@ -44,7 +44,7 @@ async function googleUpstream(t: TestContext, seconds: number) {
 }
 
 suite('berth kubelet-credential-provider', { concurrency: true }, () => {
-  test("answers with the login of the image's registry, Berth itself being one", async (t) => {
+  test("prints the login of the image's registry, which may be Berth", async (t) => {
     const secret = canaries.secret('kubelet')
     const url = 'http://localhost:30026'
     const { ask } = await provider(t, [{ url, credentials: login('kubelet', secret) }])
@@ -59,7 +59,7 @@ suite('berth kubelet-credential-provider', { concurrency: true }, () => {
     })
   })
 
-  test('answers in the version in which it was asked', async (t) => {
+  test('responds in the API version of the request', async (t) => {
     const url = 'https://one.example'
     const { ask } = await provider(t, [{ url, credentials: login('u', 'p') }])
     for (const version of ['v1', 'v1beta1', 'v1alpha1']) {
@@ -69,14 +69,14 @@ suite('berth kubelet-credential-provider', { concurrency: true }, () => {
     }
   })
 
-  test("is Docker Hub's by the name that kubelets give it", async (t) => {
+  test("prints Docker Hub's login under the name that kubelets use", async (t) => {
     const url = 'https://registry-1.docker.io'
     const { ask } = await provider(t, [{ prefix: 'docker.io', url, credentials: login('u', 'p') }])
     const { stdout } = await ask(request('docker.io/library/busybox'))
     assert.deepEqual(Object.keys(JSON.parse(stdout).auth), ['docker.io'])
   })
 
-  test('lets an answer be kept for one image, where others of the host have other logins', async (t) => {
+  test('limits the cache key to one image if other images of the host have other logins', async (t) => {
     const url = 'https://shared.example'
     const { ask } = await provider(t, [
       { prefix: 'a', url, credentials: login('a', 'p'), repositories: ['team-a/**'] },
@@ -93,7 +93,7 @@ suite('berth kubelet-credential-provider', { concurrency: true }, () => {
     assert.match(stderr, /serves shared\.example\/team-c\/app/)
   })
 
-  test('has nothing to keep, and no login, for an anonymous registry', async (t) => {
+  test('responds without a login and without caching for an anonymous upstream', async (t) => {
     const { ask } = await provider(t, [{ url: 'https://quay.io' }])
     const { status, stdout } = await ask(request('quay.io/team/app'))
     assert.equal(status, 0)
@@ -105,7 +105,7 @@ suite('berth kubelet-credential-provider', { concurrency: true }, () => {
     })
   })
 
-  test('says where an image should be known, which a kubelet logs, if it is not', async (t) => {
+  test('says where to add an upstream for an image that none serves', async (t) => {
     const { ask, file } = await provider(t, [{ url: 'https://one.example' }])
     const { status, stdout, stderr } = await ask(request('ghcr.io/team/app'))
     assert.equal(status, 1)
@@ -114,7 +114,7 @@ suite('berth kubelet-credential-provider', { concurrency: true }, () => {
     assert.match(stderr, /matchImages/)
   })
 
-  test('says on standard error why there is no credential', async (t) => {
+  test('prints why there is no credential to standard error', async (t) => {
     const directory = await ownDirectory(t)
     const passwordFile = join(directory, 'missing')
     const url = 'https://one.example'
@@ -129,7 +129,7 @@ suite('berth kubelet-credential-provider', { concurrency: true }, () => {
     )
   })
 
-  test('takes no other request, and repeats nothing of it', async (t) => {
+  test('rejects an invalid request without repeating any part of it', async (t) => {
     const { ask } = await provider(t, [{ url: 'https://one.example' }])
     const token = canaries.secret('service-account')
     const serviceAccountToken = token
@@ -146,19 +146,22 @@ suite('berth kubelet-credential-provider', { concurrency: true }, () => {
       const { status, stdout, stderr } = await ask(input)
       assert.equal(status, 1, input)
       assert.equal(stdout, '')
-      assert.match(stderr, /a kubelet writes a CredentialProviderRequest there|is no image's name/)
+      assert.match(
+        stderr,
+        /expected the CredentialProviderRequest of a kubelet|is not a valid image name/,
+      )
       await canaries.assertUnseen({ texts: [stderr] })
     }
   })
 
-  test('passes over what later versions of a request may have', async (t) => {
+  test('ignores unknown fields of a request', async (t) => {
     const { ask } = await provider(t, [{ url: 'https://one.example' }])
     assert.equal((await ask(request('one.example/app', { later: true }))).status, 0)
   })
 })
 
-/** One after the other: the emulator gives all of them tokens of the life that was set last. */
-suite('how long a kubelet may keep an answer', () => {
+/** Not concurrent: the emulator has one lifetime for all tokens. */
+suite('the cache duration of a response', () => {
   const minutes = async (t: TestContext, seconds: number) => {
     const { ask } = await provider(t, [await googleUpstream(t, seconds)])
     const { stdout } = await ask(request('us-docker.pkg.dev/project/repository/app'))
@@ -172,12 +175,12 @@ suite('how long a kubelet may keep an answer', () => {
   const within = (least: number, most: number, kept: number) =>
     assert.ok(kept >= least && kept <= most, `${kept} minutes`)
 
-  test('is what is left of the life of a token, but for five minutes', async (t) => {
+  test('is the remaining lifetime of the token minus five minutes', async (t) => {
     within(54, 55, await minutes(t, 3600))
     within(714, 715, await minutes(t, 12 * 3600))
   })
 
-  test('is half of the life of a short one', async (t) => {
+  test('is half of the lifetime of a short-lived token', async (t) => {
     within(3, 4, await minutes(t, 480))
     within(0, 0.1, await minutes(t, 6))
   })
@@ -196,7 +199,7 @@ suite('berth kubelet-credential-provider --print-config', { concurrency: true },
     { prefix: 'quay.io', url: 'https://quay.io' },
   ]
 
-  test('prints what the kubelet needs to ask for all upstreams with credentials', async (t) => {
+  test('prints a CredentialProviderConfig for all upstreams with credentials', async (t) => {
     const { status, stdout, file } = await print(t, upstreams)
     assert.equal(status, 0)
     assert.doesNotMatch(stdout, /canary/)
@@ -215,7 +218,7 @@ suite('berth kubelet-credential-provider --print-config', { concurrency: true },
     })
   })
 
-  test('asks as the pod, with the annotations that its clouds know', async (t) => {
+  test("with --audience, requests the pod's token and the annotations of its clouds", async (t) => {
     const { stdout } = await print(t, upstreams, '--audience', 'https://x', '--cache-type', 'Token')
     assert.deepEqual(parse(stdout).providers[0].tokenAttributes, {
       serviceAccountTokenAudience: 'https://x',
@@ -237,16 +240,16 @@ suite('berth kubelet-credential-provider --print-config', { concurrency: true },
     })
   })
 
-  test('is of no use where nothing has credentials', async (t) => {
+  test('fails if no upstream has credentials', async (t) => {
     const { status, stdout, stderr } = await print(t, [{ url: 'https://quay.io' }])
     assert.equal(status, 1)
     assert.equal(stdout, '')
-    assert.match(stderr, /^berth: there is nothing to ask for: .*upstreams\[\]\.credentials/)
+    assert.match(stderr, /^berth: no upstream has credentials: .*upstreams\[\]\.credentials/)
   })
 })
 
-suite('a pod that asks by its own token', { concurrency: true }, () => {
-  /** The node has no token of its own: what the configuration names is not there. */
+suite('a request with a service account token', { concurrency: true }, () => {
+  /** The node has no token: the file that the configuration names does not exist. */
   const bare = async (t: TestContext) => {
     const upstream = await googleUpstream(t, 3600)
     const tokenFile = join(dirname(upstream.credentials.file), 'token')
@@ -257,7 +260,7 @@ suite('a pod that asks by its own token', { concurrency: true }, () => {
   }
   const image = 'us-docker.pkg.dev/project/repository/app'
 
-  test("gets its own account's access token from Google", async (t) => {
+  test("is answered with an access token of the pod's Google account", async (t) => {
     const { ask, token } = await bare(t)
     const { status, stdout, stderr } = await ask(request(image, { serviceAccountToken: token }))
     assert.equal(status, 0, stderr)
@@ -267,7 +270,7 @@ suite('a pod that asks by its own token', { concurrency: true }, () => {
     await canaries.assertUnseen({ texts: [stdout, stderr] })
   })
 
-  test('is told why Google refused it, without the token, and gets nothing as the node', async (t) => {
+  test("fails with Google's reason, without the token, and does not fall back to the node's identity", async (t) => {
     const { ask, token } = await bare(t)
     const forged = `${token.slice(0, -8)}AAAAAAAA`
     canaries.add(forged)

@@ -132,7 +132,7 @@ for (const kind of runtimes) {
 
       await issueTo(tls, second, names)
       await eventually('the new certificate is in force', () =>
-        scene.berth.output().includes('"msg":"files changed and are in force"'),
+        scene.berth.output().includes('"msg":"files changed: the new content is in force"'),
       )
       await assert.rejects(node.pull(registry, 'index'), unknown)
       await copyFile(second.file, ca)

@@ -137,7 +137,7 @@ async function pullOverTls(kind: ClientKind): Promise<void> {
     await withClient(kind, scene, (client) => pullImage(client, scene), first.file)
     await serveAs(second)
     await eventually('the new certificate is in force', () =>
-      scene.berth.output().includes('"msg":"files changed and are in force"'),
+      scene.berth.output().includes('"msg":"files changed: the new content is in force"'),
     )
     await withClient(kind, scene, (client) => pullBoth(kind, client, scene), second.file)
     if (kind.tls === 'unverified') return

@@ -1,9 +1,9 @@
-import { hubHosts } from '../oci/docker-hub.ts'
-import { isRepositoryName } from '../oci/reference.ts'
+import { hubHosts } from './docker-hub.ts'
+import { isRepositoryName } from './reference.ts'
 
-/** A registry as somebody else names it, and what of it is meant. */
-export type Place = {
-  /** `host[:port]`, in small letters. */
+/** A registry, and optionally a repository in it, as another program names them. */
+export type ImageLocation = {
+  /** `host[:port]`, in lower case. */
   readonly host: string
   /** Name of a repository there; undefined: the registry as a whole. */
   readonly repository?: string
@@ -12,21 +12,24 @@ export type Place = {
 const authority = /^(?:[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?|\[[0-9a-f:.]+\])(?::\d{1,5})?$/
 
 /**
- * What docker and others ask a credential helper for: `host`, `https://host/v2/` or, of Docker Hub,
- * `https://index.docker.io/v1/`. A path is passed over, as docker does. Undefined for what has no host.
+ * The server URL that docker and other clients pass to a credential helper: `host`,
+ * `https://host/v2/` or, for Docker Hub, `https://index.docker.io/v1/`. The path is ignored, as docker
+ * ignores it. Undefined if the text has no host.
  */
-export function parseServer(text: string): Place | undefined {
+export function parseServerUrl(text: string): ImageLocation | undefined {
   const [, named = ''] = /^(?:https?:\/\/)?([^/]*)(?:\/.*)?$/is.exec(text.trim()) ?? []
   const host = named.toLowerCase()
   return authority.test(host) ? { host } : undefined
 }
 
 /**
- * An image's name, with or without tag and digest, as docker reads it (distribution/reference,
- * "normalize"): its first part is a host if it looks like one; else all of it is Docker Hub's.
- * Undefined for what is no image's name.
+ * An image name, with or without tag and digest, as docker reads it (distribution/reference,
+ * "normalize"): the first part is a host if it looks like one; otherwise the whole name belongs to
+ * Docker Hub. Undefined if the text is not an image name.
  */
-export function parseImage(text: string): (Place & { readonly repository: string }) | undefined {
+export function parseImageName(
+  text: string,
+): (ImageLocation & { readonly repository: string }) | undefined {
   const name = text.replace(/@[\w+.-]+:[0-9a-f]+$/, '').replace(/:[^/:]*$/, '')
   const slash = name.indexOf('/')
   const first = name.slice(0, Math.max(slash, 0))

@@ -1,10 +1,11 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto'
 
+/** A certificate, with its chain, and its key, as PEM. */
 export type KeyPair = { readonly certificate: string; readonly key: string }
 
 /**
- * The texts of a certificate's and a key's file, once they have been looked at. Undefined without files.
- * @throws Error that names the file and what is wrong with it, in place of OpenSSL's codes.
+ * Checks the content of a certificate file and a key file. Undefined without files.
+ * @throws Error that names the file and the problem, in place of OpenSSL's codes.
  */
 export function parseKeyPair(
   files: readonly string[],
@@ -21,9 +22,7 @@ export function parseKeyPair(
     `${keyFile} is not an unencrypted private key in PEM format`,
   )
   if (!parsed.checkPrivateKey(privateKey))
-    throw new Error(
-      `the key in ${keyFile} does not belong to the certificate in ${certificateFile}`,
-    )
+    throw new Error(`the key in ${keyFile} does not match the certificate in ${certificateFile}`)
   return { certificate, key }
 }
 
@@ -31,7 +30,7 @@ function attempt<Result>(work: () => Result, message: string): Result {
   try {
     return work()
   } catch {
-    // OpenSSL's text says nothing more, and may show a part of the file.
+    // OpenSSL's text has no further detail, and may contain a part of the file.
     throw new Error(message)
   }
 }

@@ -1,16 +1,16 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
-import { loginOf } from '../../src/cli/ask-once.ts'
+import { loginOf } from '../../src/credentials/credentials.ts'
 
-suite('a credential as a user name and a password', () => {
-  test('has the token in place of the password', () => {
+suite('loginOf', () => {
+  test('returns a token as the password', () => {
     const login = { username: 'u', password: 's' }
     assert.deepEqual(loginOf({ kind: 'password', ...login }), login)
     for (const kind of ['access-token', 'identity-token'] as const)
       assert.deepEqual(loginOf({ kind, username: 'u', token: 's' }), login)
   })
 
-  test('is none for an anonymous one, and for an identity token that is good at no registry', () => {
+  test('is undefined for an anonymous credential, and for an identity token without a user name', () => {
     assert.equal(loginOf({ kind: 'anonymous' }), undefined)
     assert.equal(loginOf({ kind: 'identity-token', username: '', token: 's' }), undefined)
   })

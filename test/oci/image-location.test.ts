@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import fc from 'fast-check'
-import { parseImage, parseServer } from '../../src/cli/place.ts'
+import { parseImageName, parseServerUrl } from '../../src/oci/image-location.ts'
 
 const label = fc.stringMatching(/^[a-z0-9]([a-z0-9-]{0,10}[a-z0-9])?$/)
 const host = fc
@@ -12,8 +12,8 @@ const host = fc
   .map(([labels, port]) => labels.join('.') + (port === null ? '' : `:${port}`))
 const repository = fc.array(label, { minLength: 2, maxLength: 5 }).map((parts) => parts.join('/'))
 
-suite("a server's name", () => {
-  test('is its host, however it is written', () => {
+suite('parseServerUrl', () => {
+  test('returns the host of each form of a server URL', () => {
     fc.assert(
       fc.property(host, fc.webPath(), (name, path) => {
         const written = [
@@ -24,17 +24,17 @@ suite("a server's name", () => {
           `https://${name}/v2/`,
         ]
         for (const text of [...written, `https://${name}/${path}`, ` ${name.toUpperCase()}\n`])
-          assert.deepEqual(parseServer(text), { host: name }, text)
+          assert.deepEqual(parseServerUrl(text), { host: name }, text)
       }),
     )
   })
 
-  test('has an address, a port or one word', () => {
+  test('accepts an address, a port and a host without dots', () => {
     for (const name of ['localhost:30026', 'registry', '[::1]:5000', '127.0.0.1', 'a_b:80'])
-      assert.deepEqual(parseServer(name), { host: name })
+      assert.deepEqual(parseServerUrl(name), { host: name })
   })
 
-  test('is none without a host, or with a user', () => {
+  test('rejects a text without a host, or with user info', () => {
     for (const text of [
       '',
       ' ',
@@ -45,30 +45,33 @@ suite("a server's name", () => {
       'ftp://host',
       '*.io',
     ])
-      assert.equal(parseServer(text), undefined, text)
+      assert.equal(parseServerUrl(text), undefined, text)
   })
 
-  test('never throws, and never answers with what no host has', () => {
+  test('never throws, and returns no characters that a host cannot have', () => {
     fc.assert(
       fc.property(fc.string(), (text) =>
-        assert.doesNotMatch(parseServer(text)?.host ?? '', /[\s/@*]/),
+        assert.doesNotMatch(parseServerUrl(text)?.host ?? '', /[\s/@*]/),
       ),
     )
   })
 })
 
-suite("an image's name", () => {
-  test('is a host and a repository, whatever stands behind them', () => {
+suite('parseImageName', () => {
+  test('returns host and repository, without tag and digest', () => {
     fc.assert(
       fc.property(host, repository, (where, what) => {
         const digest = `sha256:${'0'.repeat(64)}`
         for (const rest of ['', ':v1', `@${digest}`, `:v1@${digest}`])
-          assert.deepEqual(parseImage(`${where}/${what}${rest}`), { host: where, repository: what })
+          assert.deepEqual(parseImageName(`${where}/${what}${rest}`), {
+            host: where,
+            repository: what,
+          })
       }),
     )
   })
 
-  test("is Docker Hub's without a host", () => {
+  test('returns docker.io for a name without a host', () => {
     const readings = {
       busybox: 'library/busybox',
       'busybox:1.36': 'library/busybox',
@@ -78,20 +81,20 @@ suite("an image's name", () => {
       'docker.io/library/busybox:1': 'library/busybox',
     }
     for (const [text, wanted] of Object.entries(readings))
-      assert.deepEqual(parseImage(text), { host: 'docker.io', repository: wanted }, text)
+      assert.deepEqual(parseImageName(text), { host: 'docker.io', repository: wanted }, text)
     const other = { host: 'index.docker.io', repository: 'library/busybox' }
-    assert.deepEqual(parseImage('index.docker.io/busybox'), other)
+    assert.deepEqual(parseImageName('index.docker.io/busybox'), other)
   })
 
-  test('has a host of one word if that is localhost, has a port or a capital', () => {
+  test('takes the first part as a host if it is localhost, or has a port or a capital letter', () => {
     const place = (name: string) => ({ host: name, repository: 'app' })
-    assert.deepEqual(parseImage('localhost/app'), place('localhost'))
-    assert.deepEqual(parseImage('registry:5000/app'), place('registry:5000'))
-    assert.deepEqual(parseImage('Registry/app'), place('registry'))
-    assert.deepEqual(parseImage('[::1]:30026/app'), place('[::1]:30026'))
+    assert.deepEqual(parseImageName('localhost/app'), place('localhost'))
+    assert.deepEqual(parseImageName('registry:5000/app'), place('registry:5000'))
+    assert.deepEqual(parseImageName('Registry/app'), place('registry'))
+    assert.deepEqual(parseImageName('[::1]:30026/app'), place('[::1]:30026'))
   })
 
-  test('is none with a scheme, a user, a star, or a name that no repository has', () => {
+  test('rejects schemes, user info, stars and invalid repository names', () => {
     const wrong = [
       '',
       '/',
@@ -102,10 +105,10 @@ suite("an image's name", () => {
       'h.io/App',
       '../x',
     ]
-    for (const text of wrong) assert.equal(parseImage(text), undefined, text)
+    for (const text of wrong) assert.equal(parseImageName(text), undefined, text)
   })
 
   test('never throws', () => {
-    fc.assert(fc.property(fc.string(), (text) => void parseImage(text)))
+    fc.assert(fc.property(fc.string(), (text) => void parseImageName(text)))
   })
 })

@@ -1,39 +1,45 @@
-import type { Loaded } from '../config/config.ts'
 import { hubHosts, hubKey } from '../oci/docker-hub.ts'
 import { createMatcher } from '../oci/globs.ts'
-import type { Place } from './place.ts'
-import type { Upstream } from './upstream-credentials.ts'
+import type { ImageLocation } from '../oci/image-location.ts'
+import type { Config } from './schema.ts'
 
-export type FoundUpstream = {
+type Upstream = Config['upstreams'][number]
+
+type FoundUpstream = {
   readonly upstream: Upstream
-  /** Its host is all its own: what is true of one repository there is true of the others. */
-  readonly isWhole: boolean
+  /** The upstream serves all repositories of its host, so one credential is valid for all of them. */
+  readonly ownsHost: boolean
 }
 
-type Configured = Pick<Loaded, 'config' | 'file'>
+/** `file` is undefined for the embedded default. */
+type Configured = { readonly config: Config; readonly file: string | undefined }
 
-/** Where Artifact Registry is, and what the container registry before it has become. */
+/** Hosts of Artifact Registry, and of Container Registry, which Artifact Registry replaced. */
 const googleHosts = [
   /^[a-z0-9-]+-docker\.pkg\.dev$/,
   /^docker\.[a-z0-9-]+\.rep\.pkg\.dev$/,
   /^([a-z0-9-]+\.)?gcr\.io$/,
 ]
-/** The same for kubelets, where a star stands within one part of a host. */
+/** The same hosts in the syntax of `matchImages`, where a star matches within one label of a host. */
 const googlePatterns = ['*-docker.pkg.dev', 'docker.*.rep.pkg.dev', 'gcr.io', '*.gcr.io']
 
 /**
- * The first upstream at this place. Without a configuration file any host of Artifact Registry is
- * one, of which the embedded default can list but a few.
+ * The first configured upstream that serves this location. Without a configuration file, each host of
+ * Artifact Registry is an upstream: the embedded default lists only some of them.
  */
-export function findUpstream(loaded: Configured, place: Place): FoundUpstream | undefined {
-  const here = loaded.config.upstreams.filter(({ url }) => namesOf(url).includes(place.host))
-  const upstream = here.find((candidate) => serves(candidate, place.repository))
-  if (upstream !== undefined) return { upstream, isWhole: here.length === 1 && servesAll(upstream) }
-  const google = isGoogle(place.host) ? googleDefault(loaded) : undefined
-  return google && { upstream: { ...google, url: `https://${place.host}` }, isWhole: true }
+export function findUpstream(
+  loaded: Configured,
+  location: ImageLocation,
+): FoundUpstream | undefined {
+  const ofHost = loaded.config.upstreams.filter(({ url }) => namesOf(url).includes(location.host))
+  const upstream = ofHost.find((candidate) => serves(candidate, location.repository))
+  if (upstream !== undefined)
+    return { upstream, ownsHost: ofHost.length === 1 && servesAll(upstream) }
+  const google = isGoogle(location.host) ? googleDefault(loaded) : undefined
+  return google && { upstream: { ...google, url: `https://${location.host}` }, ownsHost: true }
 }
 
-/** What a kubelet's `matchImages` must say so that it asks for all that has a credential here. */
+/** The `matchImages` patterns with which a kubelet requests credentials for all configured upstreams. */
 export function imagePatterns(loaded: Configured): readonly string[] {
   const hosts = loaded.config.upstreams
     .filter(({ credentials }) => credentials.type !== 'anonymous')
@@ -43,13 +49,13 @@ export function imagePatterns(loaded: Configured): readonly string[] {
   return [...new Set([...googlePatterns, ...hosts.filter((host) => !isGoogle(host))])]
 }
 
-/** What docker's configuration calls an upstream. */
-export function serverOf({ url }: Upstream): string {
+/** The key of an upstream in docker's configuration. */
+export function dockerKeyOf({ url }: Upstream): string {
   const host = hostOf(url)
   return hubHosts.includes(host) ? hubKey : host
 }
 
-/** The embedded default's way to all of Artifact Registry; undefined where a file says what there is. */
+/** The upstream of the embedded default that is used for all of Artifact Registry; undefined with a file. */
 function googleDefault({ config, file }: Configured): Upstream | undefined {
   if (file !== undefined) return undefined
   return config.upstreams.find(({ credentials }) => credentials.type === 'google')
@@ -63,7 +69,7 @@ function hostOf(url: string): string {
   return new URL(url).host
 }
 
-/** All that a URL's host is called, with the port that need not be named. */
+/** All names of a URL's host: with and without the default port, and all names of Docker Hub. */
 function namesOf(url: string): readonly string[] {
   const { host, hostname, port, protocol } = new URL(url)
   if (hubHosts.includes(host)) return hubHosts

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { parseKeyPair } from '../../src/cli/key-pair.ts'
+import { parseKeyPair } from '../../src/http/key-pair.ts'
 import { createAuthority } from '../support/certificates.ts'
 
 const files = ['/tls.crt', '/tls.key'] as const
 
-test('a certificate or a key that cannot be used is named by its file, not by an OpenSSL code', async (t) => {
+test('an invalid certificate or key is reported by its file name, not by an OpenSSL code', async (t) => {
   const authority = await createAuthority('Berth Test')
   t.after(authority.remove)
   const [one, other] = [await authority.issue(['DNS:a']), await authority.issue(['DNS:b'])]
@@ -16,11 +16,7 @@ test('a certificate or a key that cannot be used is named by its file, not by an
     [one.key, one.key, '/tls.crt is not a certificate in PEM format'],
     [one.certificate, '', '/tls.key is not an unencrypted private key in PEM format'],
     [one.certificate, one.certificate, '/tls.key is not an unencrypted private key in PEM format'],
-    [
-      one.certificate,
-      other.key,
-      'the key in /tls.key does not belong to the certificate in /tls.crt',
-    ],
+    [one.certificate, other.key, 'the key in /tls.key does not match the certificate in /tls.crt'],
   ] as const)
     assert.throws(() => parseKeyPair(files, [certificate, key]), { message })
 })

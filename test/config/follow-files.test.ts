@@ -2,12 +2,12 @@ import assert from 'node:assert/strict'
 import { mkdir, rename, rm, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { suite, type TestContext, test } from 'node:test'
-import { followFiles } from '../../src/cli/follow-file.ts'
+import { followFiles } from '../../src/config/follow-files.ts'
 import { eventually } from '../support/berth.ts'
 import { ownDirectory } from '../support/directory.ts'
 import { watchedTelemetry } from '../support/telemetry.ts'
 
-/** Two files that belong together, as a certificate and its key do; `bad` in them cannot be used. */
+/** Two files that belong together, such as a certificate and its key; content with `bad` is invalid. */
 async function follow(t: TestContext) {
   const directory = await ownDirectory(t)
   const files = [join(directory, 'one'), join(directory, 'other')] as const
@@ -21,7 +21,7 @@ async function follow(t: TestContext) {
     use: (texts) => {
       const text = texts.join('+')
       tried.push(text)
-      if (text.includes('bad')) throw new Error('it is bad')
+      if (text.includes('bad')) throw new Error('invalid')
       used.push(text)
     },
     log: telemetry.log,
@@ -31,15 +31,15 @@ async function follow(t: TestContext) {
   return { directory, files, followed, used, tried, levels }
 }
 
-/** Never half of it. */
+/** Atomically. */
 async function put(file: string, text: string): Promise<void> {
   await writeFile(`${file}.new`, text)
   await rename(`${file}.new`, file)
 }
 
-// Each waits for looks that are a second apart.
-suite('files that are followed', { concurrency: true }, () => {
-  test('are handed over together when one of them has changed, and once (A104)', async (t) => {
+// Each test waits for polls, which are a second apart.
+suite('followFiles', { concurrency: true }, () => {
+  test('passes on all files once when one of them has changed (A104)', async (t) => {
     const { files, followed, used, levels } = await follow(t)
     await put(files[1], 'second')
     await eventually('the change', () => used.length > 0)
@@ -50,39 +50,39 @@ suite('files that are followed', { concurrency: true }, () => {
     assert.deepEqual(levels(), ['info', 'info'])
   })
 
-  test('that are written in place are read anew (A104)', async (t) => {
+  test('notices a file that is written in place (A104)', async (t) => {
     const { files, used } = await follow(t)
     await writeFile(files[0], 'second')
     await eventually('the change', () => used.includes('second+first'))
   })
 
-  test('that cannot be used are told once, tried once, and used when they are mended (A104)', async (t) => {
+  test('logs invalid content once, tries it once, and uses the corrected files (A104)', async (t) => {
     const { files, followed, used, tried, levels } = await follow(t)
     await put(files[0], 'bad')
-    await eventually('the refusal', () => !followed.isFresh())
+    await eventually('the first rejection', () => !followed.isFresh())
     await put(files[1], 'bad too')
-    await eventually('another refusal', () => tried.length > 1)
+    await eventually('the second rejection', () => tried.length > 1)
     await put(files[0], 'second')
     await put(files[1], 'second')
     await eventually('the change', () => used.length > 0)
     assert.ok(followed.isFresh())
     assert.equal(used.at(-1), 'second+second')
-    assert.equal(new Set(tried).size, tried.length, 'nothing is tried twice')
+    assert.equal(new Set(tried).size, tried.length, 'no content is tried twice')
     assert.deepEqual(new Set(levels().slice(0, 2)), new Set(['error']))
     assert.equal(levels().at(-1), 'info')
   })
 
-  test('that are deleted stay in force as they were, until they are back (A104)', async (t) => {
+  test('keeps the previous content in force while a file is missing (A104)', async (t) => {
     const { files, followed, used, levels } = await follow(t)
     await rm(files[0])
-    await eventually('the alarm', () => !followed.isFresh())
+    await eventually('the error', () => !followed.isFresh())
     assert.deepEqual(levels(), ['error'])
     await put(files[0], 'first')
-    await eventually('the end of the alarm', () => followed.isFresh())
-    assert.deepEqual(used, [], 'they say what they said')
+    await eventually('the recovery', () => followed.isFresh())
+    assert.deepEqual(used, [], 'the content is unchanged')
   })
 
-  test('in a volume of Kubernetes are read anew when its link is swapped (A104)', async (t) => {
+  test('notices when Kubernetes replaces the link of a volume (A104)', async (t) => {
     const { directory, used } = await follow(t)
     const { telemetry } = watchedTelemetry()
     const volume = join(directory, 'volume')
@@ -104,7 +104,7 @@ suite('files that are followed', { concurrency: true }, () => {
     await eventually('the change', () => used.includes('v2'))
   })
 
-  test('are not looked at any more once that is closed', async (t) => {
+  test('stops polling when it is closed', async (t) => {
     const { files, followed, used } = await follow(t)
     await followed.close()
     await put(files[0], 'second')

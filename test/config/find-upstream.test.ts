@@ -3,9 +3,8 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { suite, type TestContext, test } from 'node:test'
 import { stringify } from 'yaml'
-import { parseImage } from '../../src/cli/place.ts'
-import { findUpstream, imagePatterns, serverOf } from '../../src/cli/upstream-by-host.ts'
-import { loadConfig } from '../../src/config/config.ts'
+import { dockerKeyOf, findUpstream, imagePatterns, loadConfig } from '../../src/config/config.ts'
+import { parseImageName } from '../../src/oci/image-location.ts'
 import { ownDirectory } from '../support/directory.ts'
 
 const embedded = loadConfig({ flags: {}, set: [], environment: {} })
@@ -17,8 +16,8 @@ async function load(t: TestContext, upstreams: readonly object[]) {
   return loadConfig({ file, flags: {}, set: [], environment: {} })
 }
 
-suite('an upstream by its host', () => {
-  test('is found by its host, and by its port where the URL leaves it out', async (t) => {
+suite('findUpstream', () => {
+  test('finds an upstream by its host, with or without the default port', async (t) => {
     const loaded = await load(t, [
       { url: 'https://one.example', credentials: login },
       { prefix: 'two', url: 'http://two.example:5000', credentials: login },
@@ -33,36 +32,36 @@ suite('an upstream by its host', () => {
       assert.equal(prefixOf(host), undefined, host)
   })
 
-  test('is Docker Hub by any of its names', () => {
+  test('finds Docker Hub by each of its names', () => {
     for (const host of ['docker.io', 'index.docker.io', 'registry-1.docker.io']) {
       const found = findUpstream(embedded, { host })
       assert.equal(found?.upstream.url, 'https://registry-1.docker.io')
-      assert.equal(found && serverOf(found.upstream), 'https://index.docker.io/v1/')
+      assert.equal(found && dockerKeyOf(found.upstream), 'https://index.docker.io/v1/')
     }
   })
 
-  test('of several with one host, is the first that serves the repository', async (t) => {
+  test('finds the first upstream of a host that serves the repository', async (t) => {
     const url = 'https://shared.example'
     const loaded = await load(t, [
       { prefix: 'a', url, credentials: login, repositories: ['team-a/**'] },
       { prefix: 'b', url, credentials: login },
     ])
     const find = (image: string) => {
-      const place = parseImage(image)
-      assert.ok(place)
-      return findUpstream(loaded, place)
+      const location = parseImageName(image)
+      assert.ok(location)
+      return findUpstream(loaded, location)
     }
     assert.equal(find('shared.example/team-a/app')?.upstream.prefix, 'a')
     assert.equal(find('shared.example/team-b/app')?.upstream.prefix, 'b')
-    assert.equal(find('shared.example/team-b/app')?.isWhole, false)
+    assert.equal(find('shared.example/team-b/app')?.ownsHost, false)
     assert.equal(findUpstream(loaded, { host: 'shared.example' })?.upstream.prefix, 'a')
   })
 
-  test('that serves some repositories is none for the others', async (t) => {
+  test('does not find an upstream whose repositories exclude the image', async (t) => {
     const url = 'https://one.example'
     const loaded = await load(t, [{ url, credentials: login, repositories: ['team/**'] }])
     const host = 'one.example'
-    assert.equal(findUpstream(loaded, { host, repository: 'team/app' })?.isWhole, false)
+    assert.equal(findUpstream(loaded, { host, repository: 'team/app' })?.ownsHost, false)
     assert.equal(findUpstream(loaded, { host, repository: 'other/app' }), undefined)
   })
 })
@@ -76,16 +75,16 @@ suite('Artifact Registry', () => {
     'eu.gcr.io',
   ]
 
-  test('is known by any of its hosts to the embedded default', () => {
+  test('is found by each of its hosts with the embedded default', () => {
     for (const host of hosts) {
       const found = findUpstream(embedded, { host })
       assert.equal(found?.upstream.url, `https://${host}`)
       assert.equal(found?.upstream.credentials.type, 'google')
-      assert.equal(found?.isWhole, true)
+      assert.equal(found?.ownsHost, true)
     }
   })
 
-  test('is not known by hosts that only look like it', () => {
+  test('is not found by similar host names', () => {
     const others = [
       ...['docker.pkg.dev', 'x.us-docker.pkg.dev', 'us-docker.pkg.dev.evil.example', 'xgcr.io'],
       ...['a.b.gcr.io', 'us-docker.pkg.dev:8443', 'us-python.pkg.dev', 'docker.a.b.rep.pkg.dev'],
@@ -93,7 +92,7 @@ suite('Artifact Registry', () => {
     for (const host of others) assert.equal(findUpstream(embedded, { host }), undefined, host)
   })
 
-  test('is what a configuration file says, where there is one', async (t) => {
+  test('is found by the configured hosts only, with a configuration file', async (t) => {
     const google = { url: 'https://us-docker.pkg.dev', credentials: { type: 'google' } }
     const loaded = await load(t, [google])
     assert.ok(findUpstream(loaded, { host: 'us-docker.pkg.dev' }))
@@ -103,7 +102,7 @@ suite('Artifact Registry', () => {
 })
 
 suite("patterns for kubelets' matchImages", () => {
-  test('name each host that has credentials once, and Docker Hub as images do', async (t) => {
+  test('list each host with credentials once, and Docker Hub as docker.io', async (t) => {
     const loaded = await load(t, [
       { prefix: 'a', url: 'http://localhost:30026', credentials: login },
       { prefix: 'b', url: 'http://localhost:30026/', credentials: login },
@@ -113,7 +112,7 @@ suite("patterns for kubelets' matchImages", () => {
     assert.deepEqual(imagePatterns(loaded), ['localhost:30026', 'docker.io'])
   })
 
-  test('cover all of Artifact Registry by the embedded default, and nothing that is public', () => {
+  test('cover all of Artifact Registry with the embedded default, and no public registry', () => {
     const patterns = ['*-docker.pkg.dev', 'docker.*.rep.pkg.dev', 'gcr.io', '*.gcr.io']
     assert.deepEqual(imagePatterns(embedded), patterns)
   })

@@ -1,10 +1,10 @@
 import { constants } from 'node:os'
 
 /**
- * Writes what is to be said, and ends: exchanges that were given up, and connections that are kept for
- * others to come, would hold the process until they time out.
+ * Writes `text` and exits. Requests that timed out, and idle connections that are kept open, would keep
+ * the process running until their own timeouts.
  */
-export function endWith(
+export function writeAndExit(
   stream: NodeJS.WritableStream,
   text: string,
   status: number,
@@ -12,14 +12,14 @@ export function endWith(
   return new Promise(() => stream.write(text, () => process.exit(status)))
 }
 
-/** An error for people: a sentence where it has one, never a stack. */
-export function sentenceOf(error: unknown): string {
+/** The message of an error without its stack. */
+export function formatError(error: unknown): string {
   return `berth: ${error instanceof Error ? error.message : String(error)}\n`
 }
 
 /**
- * Has signals end us by way of `exit`, with the status that shells give them: programs that we run are
- * in groups of their own, and end with us only so.
+ * On a signal, exits through `process.exit`, with the status that shells report. Programs that we start
+ * are in process groups of their own: only the `exit` event ends them with us.
  */
 export function exitOnSignals(): void {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)

@@ -1,0 +1,24 @@
+import type { Credential } from './credential.ts'
+
+export type Login = { readonly username: string; readonly password: string }
+
+/**
+ * A credential as a user name and a password, the only form that docker's credential helpers and
+ * kubelets support. An identity token with a user name is sent as that user's password: docker, podman
+ * and kubelets all accept it in that form, and in no other. Undefined for an anonymous credential, and
+ * for an identity token without a user name.
+ */
+export function loginOf(credential: Credential): Login | undefined {
+  switch (credential.kind) {
+    case 'anonymous':
+      return undefined
+    case 'password':
+      return { username: credential.username, password: credential.password }
+    case 'access-token':
+      return { username: credential.username, password: credential.token }
+    case 'identity-token':
+      return credential.username === ''
+        ? undefined
+        : { username: credential.username, password: credential.token }
+  }
+}
