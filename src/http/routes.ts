@@ -3,6 +3,7 @@ import type { Auth } from '../auth/auth.ts'
 import type { Reservations } from '../memory/memory.ts'
 import { RegistryError } from '../oci/errors.ts'
 import { parseRepositoryName } from '../oci/reference.ts'
+import { isRegistryHost } from '../oci/registry-host.ts'
 import type { Registry } from '../registry/registry.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import { createGetBlob, headBlob } from './blobs.ts'
@@ -99,18 +100,13 @@ export function createRoutes({
     const asked = parseRepositoryName(captures.name)
     const host = query.get('ns') ?? undefined
     told.repository = asked
-    if (host !== undefined && isHostLike(host)) told.namespace = host
+    if (host !== undefined && isRegistryHost(host)) told.namespace = host
     const { name, repository, anonymous, namespace } = registry.resolve(asked, host)
     told.repository = name
     guard.permit(identity, endpoint.action, { name, anonymous })
     if (namespace !== undefined) reply.header('oci-namespace', namespace)
     return endpoint.handle({ ...call, name, repository, last: captures.last })
   }
-}
-
-/** Of a `?ns=`, whether it may go into the log: at most the longest host name, and a port. */
-function isHostLike(text: string): boolean {
-  return text.length <= 260 && /^[A-Za-z0-9.[\]_-]+(:\d+)?$/.test(text)
 }
 
 function route(path: string, methods: Route['methods']): Route {

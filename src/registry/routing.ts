@@ -2,6 +2,7 @@ import { hubHosts } from '../oci/docker-hub.ts'
 import { RegistryError } from '../oci/errors.ts'
 import { createMatcher } from '../oci/globs.ts'
 import { isRepositoryName, joinName, nameBelow, type RepositoryName } from '../oci/reference.ts'
+import { isRegistryHost } from '../oci/registry-host.ts'
 import type { Registry, Repository } from './registry.ts'
 
 /** One prefix of names, and who answers for it. */
@@ -51,7 +52,7 @@ export function createRouting(routes: readonly Route[]): Registry['resolve'] {
   return (name, namespace) => {
     if (namespace !== undefined && !isOurs(namespace)) {
       const route = namespace === '' ? undefined : named(namespace)
-      if (route === undefined) throw unknown(`no upstream is configured for ${namespace}`)
+      if (route === undefined) throw unknown(`no upstream is configured for ${shown(namespace)}`)
       const below = nameAt(route, name, namespace)
       const full = joinName(route.prefix, below)
       // Access is decided by the name: one name must not be two repositories.
@@ -93,6 +94,11 @@ function open(route: Compiled, asked: RepositoryName) {
 /** A node whose mirror leads to another address of ours says which name the image bore: our own. */
 function isOurs(namespace: string): boolean {
   return /^(localhost|127(\.\d+){3}|\[::1\])(:\d+)?$/.test(namespace)
+}
+
+/** What a client sent goes into a message only if it can be a host. */
+function shown(namespace: string): string {
+  return isRegistryHost(namespace) ? namespace : 'what ?ns= names, which is not a host'
 }
 
 function unknown(message: string): RegistryError {

@@ -10,18 +10,29 @@ const hasIpv6 = Object.values(networkInterfaces()).some((all = []) =>
 )
 
 suite('the line of a request', () => {
-  test('tells of a `?ns=` that is refused, with the reason', async (t) => {
+  test('has the `?ns=` that was refused, with the reason', async (t) => {
     const berth = await startBerth({ config: { upstreams } })
     t.after(() => removeBerth(berth))
-    const asked = `docker.io/library/busybox/manifests/latest?ns=quay.io${'x'.repeat(2000)}`
+    const asked = `docker.io/library/busybox/manifests/latest?ns=quay.io`
     assert.equal((await get(`${berth.url}/v2/${asked}`)).status, 404)
     const lineOf = () => berth.logs().find(({ msg }) => msg === 'request')
     await eventually('it is logged', () => lineOf() !== undefined)
     const { namespace, repository, reason } = lineOf() ?? {}
-    assert.match(String(namespace), /^quay\.iox{253}$/)
+    assert.equal(namespace, 'quay.io')
     assert.equal(repository, 'docker.io/library/busybox')
-    assert.match(String(reason), /^no upstream is configured for quay\.io/)
-    assert.equal(String(reason).length, 1000)
+    assert.equal(reason, 'no upstream is configured for quay.io')
+  })
+
+  test('has nothing of a `?ns=` that cannot be a host', async (t) => {
+    const berth = await startBerth({ config: { upstreams } })
+    t.after(() => removeBerth(berth))
+    for (const bait of ['../../bait', `bait.${'x'.repeat(2000)}`, 'bait%0a{}']) {
+      const asked = `docker.io/library/busybox/manifests/latest?ns=${bait}`
+      assert.equal((await get(`${berth.url}/v2/${asked}`)).status, 404)
+    }
+    const lines = () => berth.logs().filter(({ msg }) => msg === 'request')
+    await eventually('they are logged', () => lines().length === 3)
+    assert.doesNotMatch(JSON.stringify(lines()), /bait/)
   })
 
   test('has an IPv4 address as such, on a socket for both', { skip: !hasIpv6 }, async (t) => {
