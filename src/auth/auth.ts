@@ -1,19 +1,19 @@
 import { hash } from '@node-rs/bcrypt'
 import type { RepositoryName } from '../oci/reference.ts'
 import { hasControls, parseBasic } from './basic.ts'
-import { createLogins, longestPassword } from './logins.ts'
+import { createLogins, maxPasswordBytes } from './logins.ts'
 import { type AccessRule, createPolicy } from './policy.ts'
 
 export type Action = 'pull' | 'push' | 'delete'
 
 /**
- * Who asks. `everyone`: there is no auth. `anonymous`: there is, and whoever asks did not say who
+ * Who asks. `withoutAuth`: there is no auth. `anonymous`: there is, and whoever asks did not say who
  * they are.
  */
 export type Identity =
   | { readonly kind: 'user'; readonly name: string }
   | { readonly kind: 'anonymous' }
-  | { readonly kind: 'everyone' }
+  | { readonly kind: 'auth-off' }
 
 /** Who may come in, and do what where. Knows of no repository's content. */
 export interface Auth {
@@ -43,8 +43,8 @@ export async function hashPassword(password: string, cost: number): Promise<stri
   if (password === '') throw new Error('the password is empty')
   if (hasControls(password))
     throw new Error('the password has control characters, such as newlines')
-  if (Buffer.byteLength(password) > longestPassword)
-    throw new Error(`the password is longer than the ${longestPassword} bytes that bcrypt reads`)
+  if (Buffer.byteLength(password) > maxPasswordBytes)
+    throw new Error(`the password is longer than the ${maxPasswordBytes} bytes that bcrypt reads`)
   return hash(password, { cost, version: '2y' })
 }
 
@@ -57,40 +57,40 @@ type AuthOptions = {
 
 export async function createAuth({ htpasswd, anonymous, access }: AuthOptions): Promise<Auth> {
   const logins = htpasswd === undefined ? undefined : await createLogins(htpasswd)
-  const mayDo = createPolicy(access)
-  const nobody = { kind: 'anonymous' } as const
-  const everyone = { kind: 'everyone' } as const
+  const grants = createPolicy(access)
+  const anonymousIdentity = { kind: 'anonymous' } as const
+  const withoutAuth = { kind: 'auth-off' } as const
   /** What anonymous users may do; logging in never takes it away. */
-  const isForAll = (action: Action, open: boolean) =>
+  const isOpenToAll = (action: Action, open: boolean) =>
     anonymous === 'pull' && action === 'pull' && open
-  const stranger = anonymous === 'pull' ? nobody : undefined
+  const withoutLogin = anonymous === 'pull' ? anonymousIdentity : undefined
 
   return {
     mode: logins === undefined ? 'off' : anonymous === 'pull' ? 'optional' : 'required',
 
     authenticate: (authorization) => {
-      if (logins === undefined) return anonymous === 'pull' ? nobody : everyone
-      if (authorization === undefined) return stranger
-      const known = logins.recall(authorization)
+      if (logins === undefined) return anonymous === 'pull' ? anonymousIdentity : withoutAuth
+      if (authorization === undefined) return withoutLogin
+      const known = logins.cachedUser(authorization)
       if (known !== undefined) return { kind: 'user', name: known }
       const basic = parseBasic(authorization)
       if (basic === undefined) return undefined
       // podman, told of Basic and given no credentials, sends empty ones (containers/image,
       // setupRequestAuth).
-      if (basic.username === '' && basic.password === '') return stranger
+      if (basic.username === '' && basic.password === '') return withoutLogin
       return logins
         .verify(authorization, basic)
-        .then((right) => (right ? { kind: 'user', name: basic.username } : undefined))
+        .then((isCorrect) => (isCorrect ? { kind: 'user', name: basic.username } : undefined))
     },
 
     allows: (identity, action, name, open) => {
       switch (identity.kind) {
-        case 'everyone':
-          return mayDo('*', action, name)
+        case 'auth-off':
+          return grants('*', action, name)
         case 'anonymous':
-          return isForAll(action, open)
+          return isOpenToAll(action, open)
         case 'user':
-          return isForAll(action, open) || mayDo(identity.name, action, name)
+          return isOpenToAll(action, open) || grants(identity.name, action, name)
       }
     },
 

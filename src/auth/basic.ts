@@ -2,7 +2,7 @@
 export type Basic = { readonly username: string; readonly password: string }
 
 /** In characters. */
-const longestHeader = 4096
+const maxHeaderLength = 4096
 
 const decoder = new TextDecoder('utf-8', { fatal: true })
 
@@ -11,7 +11,7 @@ const decoder = new TextDecoder('utf-8', { fatal: true })
  * absurdly long.
  */
 export function parseBasic(authorization: string): Basic | undefined {
-  if (authorization.length > longestHeader) return undefined
+  if (authorization.length > maxHeaderLength) return undefined
   const encoded = /^basic +([A-Za-z0-9+/_-]+={0,2}) *$/i.exec(authorization)?.[1]
   if (encoded === undefined) return undefined
   const text = decode(Buffer.from(encoded, 'base64'))

@@ -40,9 +40,9 @@ export function createFairQueue(options: FairQueueOptions): FairQueue {
 
   /** Starts the first of the lane whose turn it is, and puts that lane behind the others. */
   const startNext = (): void => {
-    const [turn] = lanes
-    if (turn === undefined) return
-    const [lane, waiting] = turn
+    const [next] = lanes
+    if (next === undefined) return
+    const [lane, waiting] = next
     const [start] = waiting
     if (start === undefined) return
     remove(lane, start)
@@ -51,26 +51,26 @@ export function createFairQueue(options: FairQueueOptions): FairQueue {
   }
 
   const wait = async (lane: string): Promise<void> => {
-    const turn = Promise.withResolvers<void>()
-    const start = () => turn.resolve()
+    const next = Promise.withResolvers<void>()
+    const start = () => next.resolve()
     const timer = setTimeout(() => {
       remove(lane, start)
-      turn.reject(tooMany())
+      next.reject(tooMany())
     }, maxWait)
     lanes.set(lane, (lanes.get(lane) ?? new Set()).add(start))
-    await turn.promise.finally(() => clearTimeout(timer))
+    await next.promise.finally(() => clearTimeout(timer))
   }
 
   const isFull = (lane: string): boolean => (lanes.get(lane)?.size ?? 0) >= maxWaiting(lane)
 
   /** A task that ends passes its place on: `running` counts places, not tasks. */
-  const enter = async (lane: string): Promise<void> => {
+  const acquireSlot = async (lane: string): Promise<void> => {
     if (running < maxRunning) running += 1
     else if (isFull(lane)) throw tooMany()
     else await wait(lane)
   }
 
-  const leave = (): void => {
+  const releaseSlot = (): void => {
     if (lanes.size === 0) running -= 1
     else startNext()
   }
@@ -79,11 +79,11 @@ export function createFairQueue(options: FairQueueOptions): FairQueue {
     isFull,
     tooMany,
     run: async (lane, work) => {
-      await enter(lane)
+      await acquireSlot(lane)
       try {
         return await work()
       } finally {
-        leave()
+        releaseSlot()
       }
     },
   }

@@ -2,20 +2,20 @@ import { hash as digest, randomBytes } from 'node:crypto'
 import { availableParallelism } from 'node:os'
 import { hash as bcrypt, verify } from '@node-rs/bcrypt'
 import { LRUCache } from 'lru-cache'
-import { bounded } from '../oci/bounded.ts'
+import { limitEntries } from '../oci/bounded.ts'
 import type { Basic } from './basic.ts'
 import { createFairQueue } from './fair-queue.ts'
 import { costOf, parseHtpasswd, type Users } from './htpasswd.ts'
 
 /** bcrypt reads no further, in bytes: a longer password would be as good as its beginning. */
-export const longestPassword = 72
+export const maxPasswordBytes = 72
 
-const maxRemembered = 10_000
+const maxCachedLogins = 10_000
 /**
  * How long a wrong login is known to be wrong, in milliseconds: some client will repeat it again
  * and again.
  */
-const wrongLife = 10_000
+const rejectionTtl = 10_000
 /** Verifications that run at once, off the event loop. */
 const maxRunning = Math.max(1, Math.min(2, availableParallelism() - 1))
 /** Verifications that wait: for a user of the file, and for all other names together. */
@@ -32,7 +32,7 @@ const otherNames = ''
  */
 export interface Logins {
   /** The user of a header that was verified before. */
-  recall(authorization: string): string | undefined
+  cachedUser(authorization: string): string | undefined
   /** @throws RegistryError TOOMANYREQUESTS */
   verify(authorization: string, login: Basic): Promise<boolean>
   reload(htpasswd: string): Promise<void>
@@ -56,7 +56,7 @@ export async function createLogins(htpasswd: string): Promise<Logins> {
     maxWait,
     purpose: 'logins',
   })
-  let { users, decoys } = await read(htpasswd)
+  let { users, dummyHashes } = await read(htpasswd)
   const hashesOf = (username: string) => users.get(username) ?? []
 
   // Keyed, so that what is kept in memory says nothing of passwords. Nobody else sees or gives it, so
@@ -70,33 +70,33 @@ export async function createLogins(htpasswd: string): Promise<Logins> {
   const matchOf = async ({ username, password }: Basic, hashes: readonly string[]) => {
     const overloaded = queue.isFull(otherNames)
     const lane = hashes.length === 0 ? otherNames : username
-    const tried = [...hashes, ...decoys.slice(hashes.length)]
-    const match = await queue.run(lane, () => firstMatch(password, tried))
+    const candidates = [...hashes, ...dummyHashes.slice(hashes.length)]
+    const match = await queue.run(lane, () => firstMatch(password, candidates))
     if (match === undefined && overloaded) throw queue.tooMany()
-    return Buffer.byteLength(password) <= longestPassword ? match : undefined
+    return Buffer.byteLength(password) <= maxPasswordBytes ? match : undefined
   }
 
   /** Against the users of now: where the user's lines have changed meanwhile, the new ones count. */
-  const verifyNow = async (login: Basic): Promise<Outcome> => {
+  const verifyAgainstCurrent = async (login: Basic): Promise<Outcome> => {
     const hashes = hashesOf(login.username)
     const outcome = { hashes, match: await matchOf(login, hashes) }
-    return holds(outcome, hashesOf(login.username)) ? outcome : verifyNow(login)
+    return isStillValid(outcome, hashesOf(login.username)) ? outcome : verifyAgainstCurrent(login)
   }
 
   /** A node that starts pulls with many requests at once: they all wait for one verification. */
   const verified = new LRUCache<string, Verified, Basic>({
-    ...bounded(maxRemembered),
-    ttl: wrongLife,
+    ...limitEntries(maxCachedLogins),
+    ttl: rejectionTtl,
     ignoreFetchAbort: true,
     fetchMethod: async (_key, _stale, { options, context }) => {
-      const outcome = await verifyNow(context)
-      options.ttl = outcome.match === undefined ? wrongLife : 0
+      const outcome = await verifyAgainstCurrent(context)
+      options.ttl = outcome.match === undefined ? rejectionTtl : 0
       return { ...outcome, username: context.username }
     },
   })
 
   return {
-    recall: (authorization) => {
+    cachedUser: (authorization) => {
       const known = verified.get(keyOf(authorization))
       return known?.match === undefined ? undefined : known.username
     },
@@ -107,16 +107,16 @@ export async function createLogins(htpasswd: string): Promise<Logins> {
     reload: async (text) => {
       const fresh = await read(text)
       users = fresh.users
-      decoys = fresh.decoys
+      dummyHashes = fresh.dummyHashes
       // Verifications of lines that did not change hold on, or each reload would start all anew.
       for (const [login, known] of [...verified.entries()])
-        if (!holds(known, hashesOf(known.username))) verified.delete(login)
+        if (!isStillValid(known, hashesOf(known.username))) verified.delete(login)
     },
   }
 }
 
 /** Whether an outcome is what a verification against these hashes would come to. */
-function holds({ hashes, match }: Outcome, current: readonly string[]): boolean {
+function isStillValid({ hashes, match }: Outcome, current: readonly string[]): boolean {
   return match === undefined ? hashes.join() === current.join() : current.includes(match)
 }
 
@@ -133,10 +133,10 @@ async function firstMatch(
  * many as the most lines of a user, at the file's highest cost, so that all take the same time. No
  * password matches one.
  */
-async function read(htpasswd: string): Promise<{ users: Users; decoys: readonly string[] }> {
+async function read(htpasswd: string): Promise<{ users: Users; dummyHashes: readonly string[] }> {
   const users = parseHtpasswd(htpasswd)
   const all = [...users.values()]
   const cost = Math.max(...all.flat().map(costOf))
-  const decoy = await bcrypt(randomBytes(16).toString('hex'), { cost })
-  return { users, decoys: Array(Math.max(...all.map(({ length }) => length))).fill(decoy) }
+  const dummyHash = await bcrypt(randomBytes(16).toString('hex'), { cost })
+  return { users, dummyHashes: Array(Math.max(...all.map(({ length }) => length))).fill(dummyHash) }
 }

@@ -1,5 +1,5 @@
 import { createAuth } from '../auth/auth.ts'
-import { type Config, hostsOf } from '../config/config.ts'
+import { type Config, listenHosts } from '../config/config.ts'
 import { createApi, type Listeners, listen } from '../http/http.ts'
 import type { Reservations } from '../memory/memory.ts'
 import { createMirror, type Registry } from '../registry/registry.ts'
@@ -38,7 +38,12 @@ export async function openMirrors({
         sendfile,
       })
       const { port } = address
-      const options = { hosts: hostsOf(address), port, maxConnections: limits.connections, memory }
+      const options = {
+        hosts: listenHosts(address),
+        port,
+        maxConnections: limits.connections,
+        memory,
+      }
       opened.push(await explain(`mirrors[${at}].listen`, () => listen({ ...options, handler })))
     }
   } catch (error) {

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Auth, createAuth } from '../auth/auth.ts'
-import { type FollowedFiles, followFiles, hostsOf, type Loaded } from '../config/config.ts'
+import { type FollowedFiles, followFiles, type Loaded, listenHosts } from '../config/config.ts'
 import {
   createApi,
   type Listeners,
@@ -165,7 +165,7 @@ export async function serve(
 function watchMemory({ caches, inFlight }: Memory, { metrics }: Telemetry): void {
   metrics.memoryLimit.set({ use: 'caches' }, caches.max)
   metrics.memoryLimit.set({ use: 'in_flight' }, inFlight.max)
-  metrics.watch(() => {
+  metrics.onScrape(() => {
     metrics.memory.set({ use: 'caches' }, caches.used())
     metrics.memory.set({ use: 'in_flight' }, inFlight.used())
   })
@@ -214,7 +214,7 @@ function follow({
     },
     log,
   })
-  telemetry.metrics.watch(() => telemetry.metrics.htpasswdStale.set(users.isFresh() ? 0 : 1))
+  telemetry.metrics.onScrape(() => telemetry.metrics.htpasswdStale.set(users.isFresh() ? 0 : 1))
   return {
     ...(htpasswdFiles.length > 0 && { users }),
     ...(tlsFiles.length > 0 && { certificate }),
@@ -254,7 +254,7 @@ function readinessOf(options: ReadinessOptions): Readiness {
 }
 
 function binding(address: Loaded['config']['listen']) {
-  return { hosts: hostsOf(address), port: address.port }
+  return { hosts: listenHosts(address), port: address.port }
 }
 
 function readAll(files: readonly string[]): Promise<string[]> {

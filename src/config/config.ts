@@ -20,7 +20,7 @@ import {
 
 export { dockerKeyOf, findUpstream, imagePatterns } from './find-upstream.ts'
 export { type FollowedFiles, followFiles } from './follow-files.ts'
-export { hostsOf } from './rules.ts'
+export { listenHosts } from './rules.ts'
 export type { Config } from './schema.ts'
 export { fieldsTable } from './table.ts'
 export { jsonSchema }
@@ -98,20 +98,20 @@ export function loadConfig({ file: given, flags, set, environment }: LoadOptions
   const base = file === undefined ? embeddedDefault : readYaml(file)
   const assignments = [...fromEnvironment(environment, listFields()), ...fromFlags(flags, set)]
   const tree = assign(base, assignments)
-  const early = [...unknown(environment), ...findGaps(tree)]
-  if (early.length > 0) throw complaint(early, file, assignments)
+  const earlyProblems = [...findUnknownVariables(environment), ...findGaps(tree)]
+  if (earlyProblems.length > 0) throw configError(earlyProblems, file, assignments)
   const parsed = schema.safeParse(tree, { error: describeIssue })
-  if (!parsed.success) throw complaint(parsed.error.issues.flatMap(toProblems), file, assignments)
+  if (!parsed.success) throw configError(parsed.error.issues.flatMap(toProblems), file, assignments)
   const config = withoutUpstreamsAllHosted(parsed.data)
   const problems = findProblems(config)
-  if (problems.length > 0) throw complaint(problems, file, assignments)
+  if (problems.length > 0) throw configError(problems, file, assignments)
   return { config: freeze(config), ambient: readAmbient(environment), file }
 }
 
 /** As YAML, in the words of the file, with secrets hidden. */
 export function printConfig(config: Config): string {
   const tree = z.encode(schema, config)
-  for (const field of listFields()) if (field.secret) hide(tree, field.path)
+  for (const field of listFields()) if (field.secret) hideSecret(tree, field.path)
   return stringify(tree)
 }
 
@@ -169,14 +169,14 @@ function toProblems(issue: z.core.$ZodIssue): readonly Problem[] {
   }))
 }
 
-function unknown(environment: Environment): readonly Problem[] {
+function findUnknownVariables(environment: Environment): readonly Problem[] {
   return unknownVariables(environment, listFields()).map((name) => ({
     path: [`$${name}`],
     message: 'there is no such variable; berth config table lists all variables',
   }))
 }
 
-function complaint(
+function configError(
   problems: readonly Problem[],
   file: string | undefined,
   assignments: readonly Assignment[],
@@ -202,7 +202,8 @@ function withoutUpstreamsAllHosted(config: Config): Config {
 }
 
 function readAmbient(environment: Environment): Ambient {
-  const either = (name: string) => environment[name] || environment[name.toLowerCase()] || undefined
+  const anyCase = (name: string) =>
+    environment[name] || environment[name.toLowerCase()] || undefined
   const gcloud = environment['CLOUDSDK_CONFIG'] ?? join(homedir(), '.config', 'gcloud')
   const wellKnown = join(gcloud, 'application_default_credentials.json')
   const set = (name: string) => environment[name] || undefined
@@ -234,15 +235,15 @@ function readAmbient(environment: Environment): Ambient {
       identityHeader: set('IDENTITY_HEADER'),
       metadataHost: set('AZURE_POD_IDENTITY_AUTHORITY_HOST'),
     },
-    proxy: { http: either('HTTP_PROXY'), https: either('HTTPS_PROXY'), no: either('NO_PROXY') },
+    proxy: { http: anyCase('HTTP_PROXY'), https: anyCase('HTTPS_PROXY'), no: anyCase('NO_PROXY') },
     certificates: { file: set('SSL_CERT_FILE'), directories: set('SSL_CERT_DIR') },
   }
 }
 
-function hide(node: unknown, [part, ...rest]: readonly string[]): void {
+function hideSecret(node: unknown, [part, ...rest]: readonly string[]): void {
   if (typeof node !== 'object' || node === null || part === undefined) return
-  if (part === '[]') for (const item of Object.values(node)) hide(item, rest)
-  else if (rest.length > 0) hide(Reflect.get(node, part), rest)
+  if (part === '[]') for (const item of Object.values(node)) hideSecret(item, rest)
+  else if (rest.length > 0) hideSecret(Reflect.get(node, part), rest)
   else if (Reflect.get(node, part) !== undefined) Reflect.set(node, part, '[hidden]')
 }
 

@@ -45,10 +45,10 @@ export function listFields(): readonly Field[] {
 }
 
 function merge(one: Field, other: Field): Field {
-  const meanings = new Set([one.description, other.description])
+  const descriptions = new Set([one.description, other.description])
   return {
     ...one,
-    description: [...meanings].join('; '),
+    description: [...descriptions].join('; '),
     choices: [...one.choices, ...other.choices],
   }
 }

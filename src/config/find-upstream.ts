@@ -1,4 +1,4 @@
-import { hubHosts, hubKey } from '../oci/docker-hub.ts'
+import { dockerHubHosts, dockerHubKey } from '../oci/docker-hub.ts'
 import { createMatcher } from '../oci/globs.ts'
 import type { ImageLocation } from '../oci/image-location.ts'
 import type { Config } from './schema.ts'
@@ -44,7 +44,7 @@ export function imagePatterns(loaded: Configured): readonly string[] {
   const hosts = loaded.config.upstreams
     .filter(({ credentials }) => credentials.type !== 'anonymous')
     .map(({ url }) => hostOf(url))
-    .map((host) => (hubHosts.includes(host) ? 'docker.io' : host))
+    .map((host) => (dockerHubHosts.includes(host) ? 'docker.io' : host))
   if (googleDefault(loaded) === undefined) return [...new Set(hosts)]
   return [...new Set([...googlePatterns, ...hosts.filter((host) => !isGoogle(host))])]
 }
@@ -52,7 +52,7 @@ export function imagePatterns(loaded: Configured): readonly string[] {
 /** The key of an upstream in docker's configuration. */
 export function dockerKeyOf({ url }: Upstream): string {
   const host = hostOf(url)
-  return hubHosts.includes(host) ? hubKey : host
+  return dockerHubHosts.includes(host) ? dockerHubKey : host
 }
 
 /** The upstream of the embedded default that is used for all of Artifact Registry; undefined with a file. */
@@ -72,7 +72,7 @@ function hostOf(url: string): string {
 /** All names of a URL's host: with and without the default port, and all names of Docker Hub. */
 function namesOf(url: string): readonly string[] {
   const { host, hostname, port, protocol } = new URL(url)
-  if (hubHosts.includes(host)) return hubHosts
+  if (dockerHubHosts.includes(host)) return dockerHubHosts
   return [host, `${hostname}:${port || (protocol === 'https:' ? '443' : '80')}`]
 }
 

@@ -11,11 +11,11 @@ export type Problem = { readonly path: readonly PropertyKey[]; readonly message:
 
 export function findProblems(config: Config): readonly Problem[] {
   return [
-    ...exposure(config),
-    ...anonymousUpstreams(config),
-    ...anonymousHosted(config),
-    ...prefixes(config),
-    ...mirrored(config),
+    ...findUnprotectedListener(config),
+    ...findUnusableUpstreams(config),
+    ...findUnusableHosted(config),
+    ...findDuplicatePrefixes(config),
+    ...findMirrorProblems(config),
   ]
 }
 
@@ -33,7 +33,7 @@ export function* findGaps(node: unknown, path: readonly PropertyKey[] = []): Gen
 }
 
 /** The addresses that a host stands for; the empty one is all that the system has. */
-export function hostsOf({ host }: Address): readonly string[] {
+export function listenHosts({ host }: Address): readonly string[] {
   return host === 'localhost' ? ['127.0.0.1', '::1'] : [host]
 }
 
@@ -45,7 +45,7 @@ function isLoopback(host: string): boolean {
  * What listens beyond this machine must not hand out what our credentials can read to whoever asks,
  * unless that is wanted.
  */
-function* exposure({ listen, auth }: Config): Generator<Problem> {
+function* findUnprotectedListener({ listen, auth }: Config): Generator<Problem> {
   if (isLoopback(listen.host) || auth.htpasswd !== undefined || auth.anonymous === 'pull') return
   yield {
     path: ['listen'],
@@ -54,7 +54,7 @@ function* exposure({ listen, auth }: Config): Generator<Problem> {
   }
 }
 
-function* anonymousUpstreams({ auth, upstreams }: Config): Generator<Problem> {
+function* findUnusableUpstreams({ auth, upstreams }: Config): Generator<Problem> {
   if (auth.htpasswd !== undefined || auth.anonymous === 'none') return
   for (const [at, { anonymous, credentials }] of upstreams.entries()) {
     if (anonymous === 'pull' || credentials.type === 'anonymous') continue
@@ -64,7 +64,7 @@ function* anonymousUpstreams({ auth, upstreams }: Config): Generator<Problem> {
   }
 }
 
-function* anonymousHosted({ auth, upstreams, hosted }: Config): Generator<Problem> {
+function* findUnusableHosted({ auth, upstreams, hosted }: Config): Generator<Problem> {
   if (auth.htpasswd !== undefined || auth.anonymous === 'none' || upstreams.length > 0) return
   if (hosted.some(({ anonymous }) => anonymous === 'pull')) return
   yield {
@@ -74,7 +74,7 @@ function* anonymousHosted({ auth, upstreams, hosted }: Config): Generator<Proble
   }
 }
 
-function* prefixes({ upstreams, hosted }: Config): Generator<Problem> {
+function* findDuplicatePrefixes({ upstreams, hosted }: Config): Generator<Problem> {
   const seen = new Set<string>()
   for (const [at, { prefix }] of upstreams.entries()) {
     if (seen.has(prefix))
@@ -94,7 +94,7 @@ function* prefixes({ upstreams, hosted }: Config): Generator<Problem> {
 }
 
 /** A mirror serves what anonymous users may pull: dockerd cannot log in to one. */
-function* mirrored({ mirrors, upstreams }: Config): Generator<Problem> {
+function* findMirrorProblems({ mirrors, upstreams }: Config): Generator<Problem> {
   for (const [at, mirror] of mirrors.entries()) {
     const index = upstreams.findIndex(({ prefix }) => prefix === mirror.upstream)
     const upstream = upstreams[index]

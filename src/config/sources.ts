@@ -12,7 +12,7 @@ export type Assignment = {
  * `BERTH_STORAGE_CACHE_MAX_SIZE`; a place in a list is its number, as in `BERTH_UPSTREAMS_0_URL`.
  */
 export function environmentName({ path }: Pick<Field, 'path'>): string {
-  return ['BERTH', ...path.map((part) => (part === '[]' ? '0' : snake(part)))]
+  return ['BERTH', ...path.map((part) => (part === '[]' ? '0' : toSnakeCase(part)))]
     .join('_')
     .toUpperCase()
 }
@@ -21,7 +21,7 @@ export function environmentName({ path }: Pick<Field, 'path'>): string {
 export function flagName({ path }: Pick<Field, 'path'>): string | undefined {
   return path.includes('[]')
     ? undefined
-    : path.map((part) => snake(part).replaceAll('_', '-').toLowerCase()).join('-')
+    : path.map((part) => toSnakeCase(part).replaceAll('_', '-').toLowerCase()).join('-')
 }
 
 /**
@@ -39,7 +39,7 @@ export function fromEnvironment(
       if (match !== null)
         return [
           {
-            path: numbered(field.path, match.slice(1)),
+            path: withIndexes(field.path, match.slice(1)),
             value: parseText(text, field),
             source: `$${name}`,
           },
@@ -50,7 +50,8 @@ export function fromEnvironment(
 }
 
 /** Made by Kubernetes for each Service of a namespace, here for one called `berth` or `berth-…`. */
-const ofService = /_SERVICE_(HOST|PORT)(_\w+)?$|_PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?$/
+const serviceVariable =
+  /_SERVICE_(HOST|PORT)(_\w+)?$|_PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?$/
 
 /**
  * Variables that begin like a section of the configuration, and mean nothing: misspelt ones, which
@@ -60,10 +61,12 @@ export function unknownVariables(
   environment: Readonly<Record<string, string | undefined>>,
   fields: readonly Field[],
 ): readonly string[] {
-  const sections = new Set(fields.map(({ path: [section = ''] }) => snake(section).toUpperCase()))
+  const sections = new Set(
+    fields.map(({ path: [section = ''] }) => toSnakeCase(section).toUpperCase()),
+  )
   return Object.keys(environment).filter((name) => {
     const section = /^BERTH_([A-Z]+)_/.exec(name)?.[1] ?? ''
-    return sections.has(section) && !ofService.test(name) && !isField(name, fields)
+    return sections.has(section) && !serviceVariable.test(name) && !isField(name, fields)
   })
 }
 
@@ -96,22 +99,22 @@ export function fromFlag(
     throw new Error(
       `${flag}: a secret must not be an argument, which other users of the machine can read; use $${environmentName(field)} or a file`,
     )
-  return { path: numbered(field.path, numbers), value: parseText(text, field), source: flag }
+  return { path: withIndexes(field.path, numbers), value: parseText(text, field), source: flag }
 }
 
 /** A copy of `base` with the assignments made, later ones over earlier ones. */
 export function assign(base: unknown, assignments: readonly Assignment[]): unknown {
   const tree = structuredClone(base)
-  const kindsFirst = assignments.toSorted(
+  const typesFirst = assignments.toSorted(
     (a, b) => Number(b.path.at(-1) === 'type') - Number(a.path.at(-1) === 'type'),
   )
-  for (const { path, value } of kindsFirst) place(tree, path, value)
+  for (const { path, value } of typesFirst) setAt(tree, path, value)
   return tree
 }
 
 /** Of the names of a field's variable, which has a number for each list that the field is in. */
 function patternOf({ path }: Field): RegExp {
-  const parts = path.map((part) => (part === '[]' ? '(\\d{1,3})' : snake(part).toUpperCase()))
+  const parts = path.map((part) => (part === '[]' ? '(\\d{1,3})' : toSnakeCase(part).toUpperCase()))
   return new RegExp(`^BERTH_${parts.join('_')}$`)
 }
 
@@ -119,7 +122,7 @@ function isField(name: string, fields: readonly Field[]): boolean {
   return fields.some((field) => patternOf(field).test(name))
 }
 
-function place(tree: unknown, path: readonly (string | number)[], value: unknown): void {
+function setAt(tree: unknown, path: readonly (string | number)[], value: unknown): void {
   let node = tree
   for (const [at, part] of path.entries()) {
     if (typeof node !== 'object' || node === null) return
@@ -135,7 +138,7 @@ function place(tree: unknown, path: readonly (string | number)[], value: unknown
   }
 }
 
-function numbered(
+function withIndexes(
   path: readonly string[],
   numbers: readonly string[],
 ): readonly (string | number)[] {
@@ -150,6 +153,6 @@ function parseText(text: string, { type }: Field): unknown {
   return text
 }
 
-function snake(text: string): string {
+function toSnakeCase(text: string): string {
   return text.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
 }

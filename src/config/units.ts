@@ -14,26 +14,26 @@ const sizes = {
 } as const
 
 /** Node takes whatever a timer cannot wait for as one millisecond. */
-const longestTimer = 2 ** 31 - 1
+const maxTimerDelay = 2 ** 31 - 1
 
 /**
  * `30s`, `1h30m`, `250ms` or `0`, in milliseconds. Another number without a unit is refused: whoever
  * writes `60` means seconds or minutes.
  */
 export function duration() {
-  return quantity(durations, 'expected a duration with a unit, such as 30s, 5m or 24h')
+  return quantityOf(durations, 'expected a duration with a unit, such as 30s, 5m or 24h')
 }
 
 /** A duration that something is waited for. */
 export function timeout() {
-  return duration().refine((milliseconds) => milliseconds <= longestTimer, {
+  return duration().refine((milliseconds) => milliseconds <= maxTimerDelay, {
     message: 'expected at most 24d, as long as a timer can wait',
   })
 }
 
 /** `10GiB`, `500MB` or `0`, in bytes. Another number without a unit is refused. */
 export function size() {
-  return quantity(sizes, 'expected a size with a unit, such as 10GiB or 500MB')
+  return quantityOf(sizes, 'expected a size with a unit, such as 10GiB or 500MB')
 }
 
 /**
@@ -47,14 +47,14 @@ export function address() {
   return z.codec(z.string(), z.custom<Address>(), {
     decode: (text, context) =>
       parseAddress(text) ??
-      refuse(context, 'expected an address such as localhost:30026, 0.0.0.0:30026 or [::1]:30026'),
+      reject(context, 'expected an address such as localhost:30026, 0.0.0.0:30026 or [::1]:30026'),
     encode: ({ host, port }) => (host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`),
   })
 }
 
-function quantity(units: Readonly<Record<string, number>>, expectation: string) {
+function quantityOf(units: Readonly<Record<string, number>>, expectation: string) {
   return z.codec(z.union([z.string(), z.literal(0)], { error: expectation }), z.number(), {
-    decode: (value, context) => parseUnits(String(value), units) ?? refuse(context, expectation),
+    decode: (value, context) => parseUnits(String(value), units) ?? reject(context, expectation),
     encode: (value) => format(value, units),
   })
 }
@@ -90,7 +90,7 @@ function format(value: number, units: Readonly<Record<string, number>>): string 
   return `${value / factor}${unit}`
 }
 
-function refuse(context: { issues: unknown[]; value: unknown }, message: string): never {
+function reject(context: { issues: unknown[]; value: unknown }, message: string): never {
   context.issues.push({ code: 'custom', message, input: context.value })
   return z.NEVER
 }

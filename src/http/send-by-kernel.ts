@@ -1,7 +1,7 @@
 import { readSync } from 'node:fs'
 import type { Socket } from 'node:net'
 import { setImmediate as yieldToOthers } from 'node:timers/promises'
-import { free } from '../oci/chunks.ts'
+import { freeChunks } from '../oci/chunks.ts'
 import { type Buffers, bufferSize } from './buffers.ts'
 import type { Kernel } from './kernel.ts'
 import { ClientGone, readInto, type Stretch, shortFile, written } from './stretch.ts'
@@ -98,6 +98,6 @@ async function sendNudge(
   const length = readSync(file, buffer, 0, count, position)
   if (length === 0) throw shortFile(position)
   await written(socket, buffer.subarray(0, length))
-  free([buffer])
+  freeChunks([buffer])
   return length
 }

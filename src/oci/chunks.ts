@@ -2,7 +2,7 @@
 export type Chunks = readonly Buffer[]
 
 /** Bytes in all. */
-export function sizeOf(chunks: Chunks): number {
+export function bytesIn(chunks: Chunks): number {
   return chunks.reduce((sum, chunk) => sum + chunk.length, 0)
 }
 
@@ -21,7 +21,7 @@ export function withoutFirst(chunks: Chunks, bytes: number): Chunks {
  * Gives the memory of chunks back that nobody looks at any more. The garbage collector, which knows
  * of their size but not that they are done with, would be at work half of the time.
  */
-export function free(chunks: Chunks): void {
+export function freeChunks(chunks: Chunks): void {
   for (const { buffer, byteOffset, length } of chunks) {
     // Part of something larger may have other readers, as Node's pool of small buffers has; and an
     // empty one may be the one that somebody uses whenever he needs one, as undici does.

@@ -1,4 +1,4 @@
-import { hubHosts } from './docker-hub.ts'
+import { dockerHubHosts } from './docker-hub.ts'
 import { isRepositoryName } from './reference.ts'
 
 /** A registry, and optionally a repository in it, as another program names them. */
@@ -36,6 +36,6 @@ export function parseImageName(
   const isHost = /[.:A-Z]/.test(first) || first === 'localhost'
   const host = isHost ? first.toLowerCase() : 'docker.io'
   const rest = isHost ? name.slice(slash + 1) : name
-  const repository = hubHosts.includes(host) && !rest.includes('/') ? `library/${rest}` : rest
+  const repository = dockerHubHosts.includes(host) && !rest.includes('/') ? `library/${rest}` : rest
   return authority.test(host) && isRepositoryName(repository) ? { host, repository } : undefined
 }

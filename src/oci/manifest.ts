@@ -5,7 +5,7 @@ import { RegistryError } from './errors.ts'
  * The longest manifest that is taken, in bytes (distribution-spec, "Pushing Manifests": at least 4
  * MiB).
  */
-export const longestManifest = 4 * 1024 * 1024
+export const maxManifestSize = 4 * 1024 * 1024
 
 export const mediaTypes = {
   ociIndex: 'application/vnd.oci.image.index.v1+json',
@@ -47,7 +47,7 @@ export type Manifest = {
 const mediaTypeGrammar = /^application\/(?:[\w!#$&.+^-]+\+)?(?:json|prettyjws)$/
 const maxMediaType = 255
 /** A Content-Type that says what a manifest is: `application/json` is that of any error page. */
-const tellingType = /^application\/(?:vnd|x)\.[\w!#$&.+^-]+$/
+const specificTypeGrammar = /^application\/(?:vnd|x)\.[\w!#$&.+^-]+$/
 
 /**
  * Objects and arrays in one manifest. 4 MiB hold 1.4 million empty ones, which would hold the event
@@ -78,7 +78,8 @@ export function parseManifest(bytes: Buffer, contentType?: string): Manifest {
       'it has both "manifests" and "layers" or "config", so clients could read it as two different things',
     )
   }
-  const mediaType = mediaTypeIn(document) ?? impliedMediaType(document) ?? told(contentType)
+  const mediaType =
+    mediaTypeIn(document) ?? impliedMediaType(document) ?? fromContentType(contentType)
   if (mediaType === undefined)
     throw invalid('it names no mediaType and has the fields of none that is known')
   const all = [[document['config']], layers, listIn(document, 'blobs'), manifests].flat()
@@ -169,11 +170,11 @@ function impliedMediaType(document: Document): string | undefined {
     : mediaTypes.dockerSignedSchema1
 }
 
-function told(contentType = ''): string | undefined {
+function fromContentType(contentType = ''): string | undefined {
   const [type = ''] = contentType.split(';')
   const bare = type.trim().toLowerCase()
-  const isTelling = bare.length <= maxMediaType && tellingType.test(bare)
-  return isTelling && mediaTypeGrammar.test(bare) ? bare : undefined
+  const isSpecific = bare.length <= maxMediaType && specificTypeGrammar.test(bare)
+  return isSpecific && mediaTypeGrammar.test(bare) ? bare : undefined
 }
 
 function isObject(value: unknown): value is Document {

@@ -15,7 +15,7 @@ export type Reference = { readonly tag: Tag } | { readonly digest: Digest }
 
 const component = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*$/
 const tagGrammar = /^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$/
-const longestName = 255
+const maxNameLength = 255
 
 /** @throws RegistryError NAME_INVALID */
 export function parseRepositoryName(text: string): RepositoryName {
@@ -29,7 +29,7 @@ export function parseRepositoryName(text: string): RepositoryName {
 }
 
 export function isRepositoryName(text: string): text is RepositoryName {
-  return text.length <= longestName && text.split('/').every((part) => component.test(part))
+  return text.length <= maxNameLength && text.split('/').every((part) => component.test(part))
 }
 
 export function isTag(text: string): text is Tag {

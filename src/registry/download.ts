@@ -1,4 +1,4 @@
-import { type Chunks, sizeOf, withoutFirst } from '../oci/chunks.ts'
+import { bytesIn, type Chunks, withoutFirst } from '../oci/chunks.ts'
 import { RegistryError } from '../oci/errors.ts'
 import { type RemoteBlob, retryPause } from '../remote/remote.ts'
 
@@ -50,8 +50,8 @@ export async function* download(options: DownloadOptions): AsyncGenerator<Chunks
       let arrived = answer.from
       for await (const batch of answer.body) {
         const fresh = arrived < position ? withoutFirst(batch, position - arrived) : batch
-        const bytes = sizeOf(fresh)
-        arrived += sizeOf(batch)
+        const bytes = bytesIn(fresh)
+        arrived += bytesIn(batch)
         position += bytes
         onBytes(bytes)
         if (bytes > 0) yield fresh

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { read as readFile } from 'node:fs'
 import { promisify } from 'node:util'
-import { sizeOf } from '../oci/chunks.ts'
+import { bytesIn } from '../oci/chunks.ts'
 import type { Content, Piece } from '../oci/content.ts'
 import type { RemoteBlob } from '../remote/remote.ts'
 
@@ -70,9 +70,9 @@ export function createFarRanges(options: FarRangesOptions): FarRanges {
     const chunks: Buffer[] = []
     for await (const batch of answer.body) {
       chunks.push(...batch)
-      if (sizeOf(chunks) > until - position) break
+      if (bytesIn(chunks) > until - position) break
     }
-    if (sizeOf(chunks) !== until - position) return undefined
+    if (bytesIn(chunks) !== until - position) return undefined
     const bytes = Buffer.concat(chunks)
     onBytes(bytes.length)
     sent.push({ position, length: bytes.length, hash: hashOf(bytes) })

@@ -1,4 +1,4 @@
-import { free } from '../oci/chunks.ts'
+import { freeChunks } from '../oci/chunks.ts'
 import type { Content } from '../oci/content.ts'
 import { algorithmOf, createDigester, type Digest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
@@ -105,7 +105,7 @@ export function startFill(options: FillOptions): Fill {
     try {
       for await (const batch of download({ ...source, first, from: 0, size, signal })) {
         await writer.write(batch)
-        free(batch)
+        freeChunks(batch)
       }
       await writer.commit()
     } catch (error) {

@@ -1,7 +1,7 @@
 import type { LRUCache } from 'lru-cache'
 import type { CacheMemory } from '../memory/memory.ts'
 import type { Digest } from '../oci/digest.ts'
-import { longestManifest, type Manifest, parseManifest } from '../oci/manifest.ts'
+import { type Manifest, maxManifestSize, parseManifest } from '../oci/manifest.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import type { BlobSource, LinkSource } from '../store/store.ts'
 
@@ -61,7 +61,7 @@ export function createManifests({ memory, scope, blobs, links }: ManifestsOption
       const known = memory.get(keyOf(name, digest))
       if (known !== undefined) return known
       if (!(await links.hasManifest(name, digest))) return undefined
-      const bytes = await blobs.read(digest, longestManifest)
+      const bytes = await blobs.read(digest, maxManifestSize)
       return bytes && remember(name, digest, bytes)
     },
   }

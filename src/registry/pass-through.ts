@@ -1,4 +1,4 @@
-import { free } from '../oci/chunks.ts'
+import { freeChunks } from '../oci/chunks.ts'
 import type { Content, Piece } from '../oci/content.ts'
 import type { Digest, Digester } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
@@ -51,7 +51,7 @@ export function createPassThrough({
 
   /** The next chunk that may be handed out, and where it ends. The one before has been sent. */
   const advance = async (): Promise<{ bytes: Buffer; end: number }> => {
-    if (handedOut !== undefined) free([handedOut])
+    if (handedOut !== undefined) freeChunks([handedOut])
     handedOut = undefined
     leaving.signal.throwIfAborted()
     chunks ??= oneByOne({

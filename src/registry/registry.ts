@@ -167,7 +167,7 @@ export function createRegistry({
   ]
   const resolve = createRouting(routes)
   const fillsInFlight = () => proxied.reduce((sum, { running }) => sum + running(), 0)
-  telemetry.metrics.watch(() => telemetry.metrics.fillsInFlight.set(fillsInFlight()))
+  telemetry.metrics.onScrape(() => telemetry.metrics.fillsInFlight.set(fillsInFlight()))
 
   return {
     resolve,

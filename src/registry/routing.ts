@@ -1,4 +1,4 @@
-import { hubHosts } from '../oci/docker-hub.ts'
+import { dockerHubHosts } from '../oci/docker-hub.ts'
 import { RegistryError } from '../oci/errors.ts'
 import { createMatcher } from '../oci/globs.ts'
 import { isRepositoryName, joinName, nameBelow, type RepositoryName } from '../oci/reference.ts'
@@ -35,7 +35,7 @@ export function createRouting(routes: readonly Route[]): Registry['resolve'] {
     .map((route) => ({
       ...route,
       serves: createMatcher({ include: route.repositories, except: route.except }),
-      isHub: route.hosts.some((host) => hubHosts.includes(host)),
+      isHub: route.hosts.some((host) => dockerHubHosts.includes(host)),
     }))
     .toSorted((a, b) => b.prefix.length - a.prefix.length)
 
@@ -44,7 +44,8 @@ export function createRouting(routes: readonly Route[]): Registry['resolve'] {
 
   const named = (namespace: string) => {
     const all = byLength.filter(
-      ({ hosts, isHub }) => hosts.includes(namespace) || (isHub && hubHosts.includes(namespace)),
+      ({ hosts, isHub }) =>
+        hosts.includes(namespace) || (isHub && dockerHubHosts.includes(namespace)),
     )
     return all.find(({ prefix }) => prefix === namespace) ?? all[0]
   }

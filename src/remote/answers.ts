@@ -1,7 +1,7 @@
 import type { Reservations } from '../memory/memory.ts'
 import { algorithmOf, digestOf, isDigest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
-import { longestManifest } from '../oci/manifest.ts'
+import { maxManifestSize } from '../oci/manifest.ts'
 import { formatReference, type Reference } from '../oci/reference.ts'
 import { UnconfirmedAnswer } from './faults.ts'
 import type { LastRefusal } from './last-refusal.ts'
@@ -48,7 +48,7 @@ export async function verifiedManifest(
 ): Promise<RemoteManifest> {
   const announced = answer.header('docker-content-digest')
   const contentType = answer.header('content-type')
-  const bytes = await readBody(answer, longestManifest, { memory })
+  const bytes = await readBody(answer, maxManifestSize, { memory })
   const came = { bytes, ...(contentType !== undefined && { contentType }) }
   const wanted = 'digest' in reference ? reference.digest : announced
   if (wanted === undefined) return { digest: digestOf(bytes), ...came }

@@ -20,7 +20,7 @@ export interface Breaker {
    * @throws RegistryError UNAVAILABLE while open.
    */
   enter(): void
-  /** As `enter`, for those who have something else to wait for before. */
+  /** As `acquireSlot`, for those who have something else to wait for before. */
   check(): void
   succeeded(): void
   /** `why` goes into the error of those who are turned away. */

@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache'
-import { bounded } from '../oci/bounded.ts'
+import { limitEntries } from '../oci/bounded.ts'
 import { UpstreamFailure } from './faults.ts'
 
 /** After the second failure in a row, doubling, in milliseconds: one may have been bad luck. */
@@ -32,7 +32,7 @@ type Failed = {
 }
 
 export function createFailures(): Failures {
-  const failed = new LRUCache<string, Failed>({ ...bounded(maxQuestions), ttl: life })
+  const failed = new LRUCache<string, Failed>({ ...limitEntries(maxQuestions), ttl: life })
   let inRow = 0
   let last: { readonly message: string; readonly at: number } | undefined
 

@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache'
-import { bounded } from '../oci/bounded.ts'
+import { limitEntries } from '../oci/bounded.ts'
 import { type Breaker, createBreaker } from './breaker.ts'
 import { isConnectFailure } from './faults.ts'
 import type { Transport } from './transport.ts'
@@ -13,7 +13,7 @@ export interface Hosts {
 }
 
 export function createHosts(onChange: (origin: string, open: boolean) => void): Hosts {
-  const breakers = new LRUCache<string, Breaker>({ ...bounded(maxHosts) })
+  const breakers = new LRUCache<string, Breaker>({ ...limitEntries(maxHosts) })
   return {
     breaker: (origin) => {
       const known = breakers.get(origin)

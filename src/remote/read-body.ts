@@ -1,5 +1,5 @@
 import type { Release, Reservations } from '../memory/memory.ts'
-import { sizeOf } from '../oci/chunks.ts'
+import { bytesIn } from '../oci/chunks.ts'
 import { RegistryError } from '../oci/errors.ts'
 import { UpstreamFailure } from './faults.ts'
 import type { Answer } from './transport.ts'
@@ -78,14 +78,14 @@ async function collectChunks(
   const chunks: Buffer[] = []
   let size = 0
   for await (const batch of answer.body) {
-    size += sizeOf(batch)
+    size += bytesIn(batch)
     if (size > limit) {
       throw new RegistryError('SIZE_INVALID', {
         message: `the upstream's answer is longer than ${limit} bytes`,
         status: 502,
       })
     }
-    reserve(sizeOf(batch))
+    reserve(bytesIn(batch))
     chunks.push(...batch)
   }
   return Buffer.concat(chunks, size)

@@ -1,5 +1,5 @@
 import type { Reservations } from '../memory/memory.ts'
-import { hubHosts } from '../oci/docker-hub.ts'
+import { dockerHubHosts } from '../oci/docker-hub.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import type { Exchange } from './exchange.ts'
 import type { LastRefusal } from './last-refusal.ts'
@@ -19,7 +19,7 @@ export type RequestContext = {
 
 /** Docker Hub's official images live below `library/`, which its users never write. */
 export function repositoryNames(host: string): Pick<RequestContext, 'repositoryOf' | 'pathOf'> {
-  const isHub = hubHosts.includes(host)
+  const isHub = dockerHubHosts.includes(host)
   const repositoryOf = (name: RepositoryName) =>
     isHub && !name.includes('/') ? `library/${name}` : name
   return { repositoryOf, pathOf: (name) => `/v2/${repositoryOf(name)}` }

@@ -206,7 +206,7 @@ export function createBlobReader(options: BlobReaderOptions): BlobReader {
     })
   }
 
-  /** The size that is known without reading the blob; `unknown` where that takes a verification. */
+  /** The size that is known without reading the blob; `findUnknownVariables` where that takes a verification. */
   const knownSize = async (digest: Digest): Promise<number | 'unknown' | undefined> => {
     const file = await sound.open(digest)
     if (file === undefined) return undefined

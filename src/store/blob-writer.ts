@@ -1,6 +1,6 @@
 import { fstatSync } from 'node:fs'
 import { lstat, rename, rm } from 'node:fs/promises'
-import { type Chunks, sizeOf } from '../oci/chunks.ts'
+import { bytesIn, type Chunks } from '../oci/chunks.ts'
 import { algorithmOf, createDigester, type Digest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
 import { createBlockChecksummer } from './block-checksums.ts'
@@ -140,7 +140,7 @@ export async function createBlobWriter(options: WriterOptions): Promise<BlobWrit
     isBroken: () => broken,
 
     write: async (chunks) => {
-      const bytes = sizeOf(chunks)
+      const bytes = bytesIn(chunks)
       if (digester.size + bytes > (size ?? Number.POSITIVE_INFINITY)) throw mismatch(digest)
       await put(chunks, bytes).catch((error: unknown) => {
         broken = true

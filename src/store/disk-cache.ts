@@ -193,7 +193,7 @@ export async function createDiskCache(options: DiskCacheOptions): Promise<DiskCa
     log.info({ blobs: found.length, bytes: budget.usage().bytes }, 'cache scanned')
   }
 
-  metrics.watch(() => {
+  metrics.onScrape(() => {
     const { bytes, blobs } = budget.usage()
     metrics.cacheSize.set(bytes)
     metrics.cacheBlobs.set(blobs)

@@ -1,7 +1,7 @@
 import { fstatSync } from 'node:fs'
 import type { FileHandle } from 'node:fs/promises'
 import { LRUCache } from 'lru-cache'
-import { bounded } from '../oci/bounded.ts'
+import { limitEntries } from '../oci/bounded.ts'
 import type { Digest } from '../oci/digest.ts'
 import { openRegular } from './files.ts'
 import { blobPath } from './paths.ts'
@@ -31,7 +31,7 @@ type SoundnessOptions = {
 }
 
 export function createSoundness({ root, onCorrupt }: SoundnessOptions): Soundness {
-  const stamps = new LRUCache<Digest, Stamp>({ ...bounded(maxTrusted) })
+  const stamps = new LRUCache<Digest, Stamp>({ ...limitEntries(maxTrusted) })
   /** Those left where they are: on a disk that became read-only, or that is not ours to tidy. */
   const condemned = new LRUCache<Digest, Stamp>({ max: maxCondemned })
   const reports = new Map<Digest, Promise<void>>()

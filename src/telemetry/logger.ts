@@ -12,7 +12,7 @@ const secretFields = [
 ]
 
 /** How much of an error's chain of causes is told. */
-const deepestCause = 5
+const maxCauses = 5
 
 type LoggerOptions = { readonly level: string; readonly output?: DestinationStream | undefined }
 
@@ -28,7 +28,7 @@ const batch = {
 } as const
 
 /** How long the end waits for whoever reads the log, in milliseconds. */
-const maxFlush = 1000
+const flushTimeout = 1000
 
 /**
  * JSON lines to standard output. Errors are told by name, code and message alone: libraries hang
@@ -74,7 +74,7 @@ function nonBlocking(descriptor: number): number {
 /** Writes what is left, if that goes; else it is lost, since pino would try it for ever. */
 async function endOf(log: Pino, output: DestinationStream): Promise<void> {
   const flushed = Promise.withResolvers<void>()
-  const timer = setTimeout(flushed.resolve, maxFlush)
+  const timer = setTimeout(flushed.resolve, flushTimeout)
   log.flush(() => flushed.resolve())
   await flushed.promise
   clearTimeout(timer)
@@ -95,7 +95,7 @@ function describe(error: unknown, depth: number): unknown {
     type: name,
     ...('code' in error && { code: String(error.code) }),
     message: redact(message),
-    ...(cause !== undefined && depth < deepestCause && { cause: describe(cause, depth + 1) }),
+    ...(cause !== undefined && depth < maxCauses && { cause: describe(cause, depth + 1) }),
     ...(isProgrammingError(error) && { stack: redact(error.stack ?? '') }),
   }
 }

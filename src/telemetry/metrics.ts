@@ -28,15 +28,15 @@ export function createMetrics() {
     labelNames: readonly Label[],
   ) => new Histogram({ name, help, labelNames, registers, buckets: seconds })
 
-  const watchers: (() => void)[] = []
+  const scrapeListeners: (() => void)[] = []
 
   return {
     /** What is set here is set anew before each scrape. */
-    watch: (watcher: () => void) => void watchers.push(watcher),
+    onScrape: (listener: () => void) => void scrapeListeners.push(listener),
     /** The exposition format's text, and its content type. */
     contentType: registry.contentType,
     text: (): Promise<string> => {
-      for (const watcher of watchers) watcher()
+      for (const listener of scrapeListeners) listener()
       return registry.metrics()
     },
 

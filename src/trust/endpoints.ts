@@ -11,7 +11,7 @@ import { parseTable, tableOf } from './toml.ts'
 export type Endpoint = {
   /** `HOST:PORT`. */
   readonly host: string
-  /** `either`: TLS, and plain HTTP if that is no TLS. */
+  /** `anyCase`: TLS, and plain HTTP if that is no TLS. */
   readonly scheme: 'http' | 'https' | 'either'
   /** Whether the certificate has to be one that is believed. */
   readonly verified: boolean

@@ -279,17 +279,17 @@ suite('who says nothing', () => {
     const open = await createAuth({ anonymous: 'none', access: [] })
     assert.equal(open.mode, 'off')
     const identity = await open.authenticate(header('whoever', 'x'))
-    assert.deepEqual(identity, { kind: 'everyone' })
-    assert.ok(open.allows({ kind: 'everyone' }, 'pull', name, false))
+    assert.deepEqual(identity, { kind: 'auth-off' })
+    assert.ok(open.allows({ kind: 'auth-off' }, 'pull', name, false))
     for (const action of ['push', 'delete'] as const)
-      assert.ok(!open.allows({ kind: 'everyone' }, action, name, true), `${action} without a rule`)
+      assert.ok(!open.allows({ kind: 'auth-off' }, action, name, true), `${action} without a rule`)
     const ruled = await createAuth({
       anonymous: 'none',
       access: [{ ...all, repositories: ['other/**'] }],
     })
-    assert.ok(!ruled.allows({ kind: 'everyone' }, 'pull', name, true))
+    assert.ok(!ruled.allows({ kind: 'auth-off' }, 'pull', name, true))
     const byName = await createAuth({ anonymous: 'none', access: [{ ...all, users: ['alice'] }] })
-    assert.ok(!byName.allows({ kind: 'everyone' }, 'pull', name, true))
+    assert.ok(!byName.allows({ kind: 'auth-off' }, 'pull', name, true))
   })
 
   test('never may more than a user who logs in, whatever the rules say', async () => {

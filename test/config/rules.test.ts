@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
-import { hostsOf, loadConfig } from '../../src/config/config.ts'
+import { listenHosts, loadConfig } from '../../src/config/config.ts'
 
 /** What is wrong with these settings, beside the embedded default. */
 function problems(set: readonly string[]): readonly string[] {
@@ -77,8 +77,8 @@ suite('prefixes', () => {
 })
 
 test('localhost is both of its addresses', () => {
-  assert.deepEqual(hostsOf({ host: 'localhost', port: 1 }), ['127.0.0.1', '::1'])
-  assert.deepEqual(hostsOf({ host: '10.0.0.1', port: 1 }), ['10.0.0.1'])
+  assert.deepEqual(listenHosts({ host: 'localhost', port: 1 }), ['127.0.0.1', '::1'])
+  assert.deepEqual(listenHosts({ host: '10.0.0.1', port: 1 }), ['10.0.0.1'])
 })
 
 suite('mirrors', () => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { free, sizeOf, withoutFirst } from '../../src/oci/chunks.ts'
+import { bytesIn, freeChunks, withoutFirst } from '../../src/oci/chunks.ts'
 
 const pieces = fc.array(fc.uint8Array({ maxLength: 20 }).map((bytes) => Buffer.from(bytes)))
 
@@ -10,7 +10,7 @@ test('what is left without the first bytes is the rest, and no piece of it is em
     fc.property(pieces, fc.nat(100), (chunks, bytes) => {
       const rest = withoutFirst(chunks, bytes)
       assert.deepEqual(Buffer.concat(rest), Buffer.concat(chunks).subarray(bytes))
-      assert.equal(sizeOf(rest), Math.max(0, sizeOf(chunks) - bytes))
+      assert.equal(bytesIn(rest), Math.max(0, bytesIn(chunks) - bytes))
       assert.ok(rest.every(({ length }) => length > 0))
     }),
   )
@@ -22,10 +22,10 @@ test('chunks that are all of their memory give it back, and those that share it 
   const parts = [Buffer.from(shared, 0, 50), Buffer.from(shared, 50)]
   const pooled = Buffer.from('a few bytes')
   const empty = Buffer.alloc(0)
-  free([own, ...parts, pooled, empty])
+  freeChunks([own, ...parts, pooled, empty])
   assert.equal(own.length, 0)
   assert.equal(own.buffer.byteLength, 0)
-  assert.equal(sizeOf(parts), 100)
+  assert.equal(bytesIn(parts), 100)
   assert.equal(pooled.toString(), 'a few bytes')
   assert.equal(empty.buffer.detached, false)
 })

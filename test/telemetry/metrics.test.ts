@@ -35,7 +35,7 @@ test('a label that was not declared is an error, not a series', () => {
 test('what is watched is set anew before each scrape', async () => {
   const metrics = createMetrics()
   let blobs = 0
-  metrics.watch(() => metrics.cacheBlobs.set(++blobs))
+  metrics.onScrape(() => metrics.cacheBlobs.set(++blobs))
   await metrics.text()
   assert.match(await metrics.text(), /^berth_cache_blobs 2$/m)
 })

@@ -1,8 +1,8 @@
-import { hubHosts, hubKey } from '../../oci/docker-hub.ts'
+import { dockerHubHosts, dockerHubKey } from '../../oci/docker-hub.ts'
 
 /** What docker calls a registry when it asks a credential helper for it. */
 export function serverOf(host: string): string {
-  return hubHosts.includes(host) ? hubKey : host
+  return dockerHubHosts.includes(host) ? dockerHubKey : host
 }
 
 /**
@@ -30,7 +30,7 @@ export function namespacesOf(host: string, keys: readonly string[]): readonly st
 }
 
 function exactKeys(host: string): readonly string[] {
-  const names = hubHosts.includes(host) ? [hubKey, ...hubHosts] : [host]
+  const names = dockerHubHosts.includes(host) ? [dockerHubKey, ...dockerHubHosts] : [host]
   return names.flatMap((name) => [
     name,
     ...['https', 'http'].flatMap((scheme) =>
