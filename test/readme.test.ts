@@ -7,8 +7,19 @@ import { createMetrics } from '../src/telemetry/metrics.ts'
 import { runCommand } from './support/command.ts'
 
 const root = new URL('../', import.meta.url)
-const readme = await readFile(new URL('README.md', root), 'utf8')
-const codemap = await readFile(new URL('src/README.md', root), 'utf8')
+const read = (page: string) => readFile(new URL(page, root), 'utf8')
+const readme = await read('README.md')
+const codemap = await read('src/README.md')
+const configuration = await read('src/config/README.md')
+const operations = await read('src/telemetry/README.md')
+/** The pages that show commands of Berth. */
+const manuals = [
+  readme,
+  configuration,
+  operations,
+  await read('src/credentials/README.md'),
+  await read('src/trust/README.md'),
+].join('\n')
 
 /** What stands between backticks. */
 function codeIn(text: string): readonly string[] {
@@ -23,21 +34,26 @@ function shellIn(text: string): readonly string[] {
   return blocks.flatMap((block) => block.split('\n').map((line) => line.replace(/\s+# .*/, '')))
 }
 
-test("README's table of fields is what `berth config table` prints", () => {
+test('README has at most 200 lines', () => {
+  assert.ok(readme.split('\n').length <= 200)
+})
+
+test('the tables of fields are what `berth config table` prints', () => {
   const [, table = ''] =
-    /<!-- fields: begin \(berth config table\) -->\n([\s\S]*)<!-- fields: end -->/.exec(readme) ??
-    []
+    /<!-- fields: begin \(berth config table\) -->\n([\s\S]*)<!-- fields: end -->/.exec(
+      configuration,
+    ) ?? []
   assert.deepEqual(table.trim().split('\n'), fieldsTable().split('\n'))
 })
 
-suite("README's metrics", () => {
+suite('the metrics in src/telemetry/README.md', () => {
   type Metric = { readonly name: string; readonly labelNames: readonly string[] }
   const declared = Object.values(createMetrics()).filter(
     (value): value is typeof value & Metric =>
       typeof value === 'object' && 'name' in value && 'labelNames' in value,
   )
   /** Names as they are written, each with its labels; `…` stands for a beginning of the one before. */
-  const rows = readme
+  const rows = operations
     .split('\n')
     .filter((line) => /^\| `(berth|registry)_/.test(line))
     .map((line) => codeIn(line.split(' | ')[0] ?? '').flatMap(alternatives))
@@ -58,7 +74,7 @@ suite("README's metrics", () => {
     for (const { name } of declared)
       assert.ok(
         rows.some((row) => isNamed(name, row)),
-        `${name} is not in README.md`,
+        `${name} is not in src/telemetry/README.md`,
       )
   })
 
@@ -83,9 +99,9 @@ suite("README's metrics", () => {
   }
 })
 
-suite('every command that README shows exists, with its flags', { concurrency: true }, () => {
+suite('every command that the manuals show exists, with its flags', { concurrency: true }, () => {
   const commands = new Map<string, Set<string>>()
-  const lines = [...codeIn(readme), ...shellIn(readme)].flatMap((code) => {
+  const lines = [...codeIn(manuals), ...shellIn(manuals)].flatMap((code) => {
     if (/^--\w/.test(code)) return [`berth serve ${code}`]
     return code.split(/[|;]/).map((part) => part.trim().replace(/^npm start --/, 'berth serve'))
   })
@@ -116,11 +132,20 @@ suite('every command that README shows exists, with its flags', { concurrency: t
 })
 
 suite('every file that is pointed at exists', () => {
-  for (const [name, text, base] of [
-    ['README.md', readme, root],
-    ['src/README.md', codemap, new URL('src/', root)],
-  ] as const)
-    test(`by links of ${name}`, () => {
+  const pages = [
+    'README.md',
+    'charts/berth/README.md',
+    ...readdirSync(new URL('.github/', root)).flatMap((name) =>
+      name.endsWith('.md') ? [`.github/${name}`] : [],
+    ),
+    ...readdirSync(new URL('src/', root), { recursive: true, encoding: 'utf8' }).flatMap((name) =>
+      name.endsWith('README.md') ? [`src/${name}`] : [],
+    ),
+  ]
+  for (const page of pages)
+    test(`by links of ${page}`, async () => {
+      const text = await read(page)
+      const base = new URL(page, root)
       const targets = [...text.matchAll(/\]\(([^)#\s]+)[^)]*\)/g)].map(([, target = '']) => target)
       for (const target of targets.filter((one) => !/^https?:/.test(one)))
         assert.ok(existsSync(new URL(target, base)), target)
@@ -132,9 +157,10 @@ suite('every file that is pointed at exists', () => {
     )
     const table = [...codemap.matchAll(/^\| `([a-z]+)\/` /gm)].map(([, room]) => room)
     assert.deepEqual(table.toSorted(), rooms.toSorted())
-    const named = new RegExp(`\\b(?:${rooms.join('|')})/[a-z][a-z-]*(?:\\.ts)?`, 'g')
+    const named = new RegExp(`\\b(?:${rooms.join('|')})/[a-z][a-z/-]*(?:\\.ts)?`, 'g')
     const files = [...codemap.matchAll(named)].map(([file]) => file.replace(/\.ts$/, ''))
     assert.ok(files.length > 20)
-    for (const file of files) assert.ok(existsSync(new URL(`src/${file}.ts`, root)), file)
+    const exists = (path: string) => existsSync(new URL(`src/${path}`, root))
+    for (const file of files) assert.ok(exists(`${file}.ts`) || exists(file), file)
   })
 })

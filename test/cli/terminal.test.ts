@@ -22,7 +22,7 @@ async function openShell(t: TestContext): Promise<Terminal & { readonly director
 
 /** Lines of shell blocks that ask for a password and redirect what comes of it. */
 async function shownCommands(): Promise<readonly string[]> {
-  const files = ['README.md', 'charts/berth/README.md']
+  const files = ['README.md', 'charts/berth/README.md', 'src/config/README.md']
   const texts = await Promise.all(
     files.map((file) => readFile(new URL(`../../${file}`, import.meta.url), 'utf8')),
   )
