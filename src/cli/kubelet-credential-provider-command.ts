@@ -4,6 +4,7 @@ import { Command, Option } from 'commander'
 import type { z } from 'zod'
 import { findUpstream, imagePatterns, type Loaded, loadConfig } from '../config/config.ts'
 import { loginOf, workloadAnnotations } from '../credentials/credentials.ts'
+import { describeIssue } from '../input/input.ts'
 import {
   type CacheType,
   cacheTypes,
@@ -12,7 +13,6 @@ import {
   formatResponse,
 } from '../kubernetes/kubernetes.ts'
 import { parseImageName } from '../oci/image-location.ts'
-import { describeIssue } from '../oci/issues.ts'
 import { UsageError } from './errors.ts'
 import { exitOnSignals, formatError, writeAndExit } from './exit.ts'
 import { requestCredential } from './request-credential.ts'

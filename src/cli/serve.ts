@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Auth, createAuth } from '../auth/auth.ts'
-import { type FollowedFiles, followFiles, type Loaded, listenHosts } from '../config/config.ts'
+import { type Loaded, listenHosts } from '../config/config.ts'
 import {
   createApi,
   type Listeners,
@@ -10,8 +10,8 @@ import {
   parseKeyPair,
   type Readiness,
 } from '../http/http.ts'
+import { type FollowedFiles, followFiles, readRegularFile } from '../input/input.ts'
 import { createMemory, defaultMemoryLimit, type Memory } from '../memory/memory.ts'
-import { readRegularFile } from '../oci/regular-file.ts'
 import { createOutbound } from '../outbound/outbound.ts'
 import { createRegistry, type UpstreamOptions } from '../registry/registry.ts'
 import {

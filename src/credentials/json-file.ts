@@ -1,6 +1,5 @@
 import type { z } from 'zod'
-import { describeIssue } from '../oci/issues.ts'
-import { readRegularFile } from '../oci/regular-file.ts'
+import { describeIssue, readRegularFile } from '../input/input.ts'
 import { parseJson } from './parse-json.ts'
 
 /** Reads a JSON file that holds secrets: what is wrong with it is told without any of its text. */

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
-import { withDeadline } from '../oci/deadline.ts'
 import { RegistryError } from '../oci/errors.ts'
+import { withDeadline } from '../outbound/outbound.ts'
 import { redact, type Telemetry } from '../telemetry/telemetry.ts'
 import type { Credential, CredentialSource, Credentials, Fetched } from './credential.ts'
 import { CredentialError } from './credential-error.ts'

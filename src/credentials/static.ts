@@ -1,4 +1,4 @@
-import { readRegularFile } from '../oci/regular-file.ts'
+import { readRegularFile } from '../input/input.ts'
 import type { CredentialSource } from './credential.ts'
 import { CredentialError } from './credential-error.ts'
 import { pullAdvice } from './pull-advice.ts'

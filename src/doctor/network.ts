@@ -1,6 +1,6 @@
 import { lookup } from 'node:dns/promises'
 import { isIP } from 'node:net'
-import { withDeadline } from '../oci/deadline.ts'
+import { withDeadline } from '../outbound/outbound.ts'
 import type { Greeting, Remote } from '../remote/remote.ts'
 import type { Finding } from './finding.ts'
 import type { Evidence } from './step-recorder.ts'

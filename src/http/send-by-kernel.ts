@@ -1,7 +1,7 @@
 import { readSync } from 'node:fs'
 import type { Socket } from 'node:net'
 import { setImmediate as yieldToOthers } from 'node:timers/promises'
-import { freeChunks } from '../oci/chunks.ts'
+import { freeChunks } from '../memory/memory.ts'
 import { type Buffers, bufferSize } from './buffers.ts'
 import type { Kernel } from './kernel.ts'
 import { ClientGone, readInto, type Stretch, shortFile, written } from './stretch.ts'

@@ -2,7 +2,9 @@ import { type CacheMemory, createCacheMemory } from './caches.ts'
 import { createReservations, type Reservations } from './reservations.ts'
 
 export type { CacheMemory } from './caches.ts'
+export { bytesIn, type Chunks, freeChunks, withoutFirst } from './chunks.ts'
 export { defaultMemoryLimit } from './limit.ts'
+export { limitEntries } from './limit-entries.ts'
 export type { Release, Reservations } from './reservations.ts'
 
 /** What the process may use, divided between what is kept and what is in flight. */

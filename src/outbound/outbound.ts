@@ -4,6 +4,7 @@ import { createProxies, type ForwardProxy } from './proxies.ts'
 
 export { ForbiddenAddress, isPrivateAddress, isPublicAddress } from './addresses.ts'
 export { type Connected, watchConnections } from './connections.ts'
+export { withDeadline } from './deadline.ts'
 export type { Connections } from './dispatcher.ts'
 export { describeFault, type Fault } from './faults.ts'
 export type { ForwardProxy } from './proxies.ts'

@@ -1,4 +1,4 @@
-import { bytesIn, type Chunks, withoutFirst } from '../oci/chunks.ts'
+import { bytesIn, type Chunks, withoutFirst } from '../memory/memory.ts'
 import { RegistryError } from '../oci/errors.ts'
 import { type RemoteBlob, retryPause } from '../remote/remote.ts'
 

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { read as readFile } from 'node:fs'
 import { promisify } from 'node:util'
-import { bytesIn } from '../oci/chunks.ts'
+import { bytesIn } from '../memory/memory.ts'
 import type { Content, Piece } from '../oci/content.ts'
 import type { RemoteBlob } from '../remote/remote.ts'
 

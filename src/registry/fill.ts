@@ -1,4 +1,4 @@
-import { freeChunks } from '../oci/chunks.ts'
+import { freeChunks } from '../memory/memory.ts'
 import type { Content } from '../oci/content.ts'
 import { algorithmOf, createDigester, type Digest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'

@@ -1,5 +1,5 @@
-import { isSettledWithin } from '../oci/deadline.ts'
 import { RegistryError } from '../oci/errors.ts'
+import { isSettledWithin } from './settled-within.ts'
 
 /**
  * What `work` gives, or UNAVAILABLE (503) when that takes too long. The work goes on, and whoever asks

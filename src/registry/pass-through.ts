@@ -1,4 +1,4 @@
-import { freeChunks } from '../oci/chunks.ts'
+import { freeChunks } from '../memory/memory.ts'
 import type { Content, Piece } from '../oci/content.ts'
 import type { Digest, Digester } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'

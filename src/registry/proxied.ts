@@ -1,5 +1,4 @@
 import type { CacheMemory } from '../memory/memory.ts'
-import { isSettledWithin } from '../oci/deadline.ts'
 import type { Digest } from '../oci/digest.ts'
 import { joinName, type RepositoryName } from '../oci/reference.ts'
 import type { BlobCache } from '../store/store.ts'
@@ -14,6 +13,7 @@ import { createPrefetch } from './prefetch.ts'
 import { createProxiedBlobs } from './proxied-blobs.ts'
 import { createProxiedManifests, type FoundManifest } from './proxied-manifests.ts'
 import type { BlobAnswer, ManifestAnswer, Repository, UpstreamOptions } from './registry.ts'
+import { isSettledWithin } from './settled-within.ts'
 import { createTally } from './tally.ts'
 
 type ProxiedOptions = UpstreamOptions & {

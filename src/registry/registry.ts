@@ -12,6 +12,7 @@ import { createProxied } from './proxied.ts'
 import { createRouting, type Route } from './routing.ts'
 
 export { createMirror } from './mirror.ts'
+export { isSettledWithin } from './settled-within.ts'
 
 /**
  * How the cache answered: from itself; by asking the upstream; by joining a download under way;

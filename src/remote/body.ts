@@ -1,5 +1,5 @@
 import type { Dispatcher } from 'undici'
-import type { Chunks } from '../oci/chunks.ts'
+import type { Chunks } from '../memory/memory.ts'
 import { toUpstreamFailure } from './faults.ts'
 
 /** Bytes that may wait to be read before the upstream has to wait. */

@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache'
-import { limitEntries } from '../oci/bounded.ts'
+import { limitEntries } from '../memory/memory.ts'
 import { UpstreamFailure } from './faults.ts'
 
 /** After the second failure in a row, doubling, in milliseconds: one may have been bad luck. */

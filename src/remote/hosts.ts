@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache'
-import { limitEntries } from '../oci/bounded.ts'
+import { limitEntries } from '../memory/memory.ts'
 import { type Breaker, createBreaker } from './breaker.ts'
 import { isConnectFailure } from './faults.ts'
 import type { Transport } from './transport.ts'

@@ -1,5 +1,5 @@
 import type { Release, Reservations } from '../memory/memory.ts'
-import { bytesIn } from '../oci/chunks.ts'
+import { bytesIn } from '../memory/memory.ts'
 import { RegistryError } from '../oci/errors.ts'
 import { UpstreamFailure } from './faults.ts'
 import type { Answer } from './transport.ts'

@@ -1,5 +1,5 @@
 import type { Credentials } from '../credentials/credentials.ts'
-import type { Chunks } from '../oci/chunks.ts'
+import type { Chunks } from '../memory/memory.ts'
 import { RegistryError } from '../oci/errors.ts'
 import type { Metrics } from '../telemetry/telemetry.ts'
 import type { Attempt, Authorization } from './authorization.ts'

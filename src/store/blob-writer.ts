@@ -1,6 +1,6 @@
 import { fstatSync } from 'node:fs'
 import { lstat, rename, rm } from 'node:fs/promises'
-import { bytesIn, type Chunks } from '../oci/chunks.ts'
+import { bytesIn, type Chunks } from '../memory/memory.ts'
 import { algorithmOf, createDigester, type Digest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
 import { createBlockChecksummer } from './block-checksums.ts'

@@ -1,7 +1,7 @@
 import { constants, type Stats } from 'node:fs'
 import { type FileHandle, mkdir, open, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { type Chunks, withoutFirst } from '../oci/chunks.ts'
+import { type Chunks, withoutFirst } from '../memory/memory.ts'
 
 /** The code of a system call's failure, such as ENOENT. */
 export function errnoOf(error: unknown): string {

@@ -1,7 +1,7 @@
 import { fstatSync } from 'node:fs'
 import type { FileHandle } from 'node:fs/promises'
 import { LRUCache } from 'lru-cache'
-import { limitEntries } from '../oci/bounded.ts'
+import { limitEntries } from '../memory/memory.ts'
 import type { Digest } from '../oci/digest.ts'
 import { openRegular } from './files.ts'
 import { blobPath } from './paths.ts'

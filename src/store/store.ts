@@ -1,4 +1,4 @@
-import type { Chunks } from '../oci/chunks.ts'
+import type { Chunks } from '../memory/memory.ts'
 import type { Content } from '../oci/content.ts'
 import type { Digest, Digester } from '../oci/digest.ts'
 import type { RepositoryName, Tag } from '../oci/reference.ts'

@@ -1,4 +1,4 @@
-import { readRegularFile } from '../../oci/regular-file.ts'
+import { readRegularFile } from '../../input/input.ts'
 import type { AwsAmbient, WorkloadToken } from '../credentials-options.ts'
 import { isNoProvider, noProfile, noRole, toldOfKeys } from './failures.ts'
 import { createAwsHandler, type Route } from './http-handler.ts'

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { readRegularFile } from '../../oci/regular-file.ts'
+import { readRegularFile } from '../../input/input.ts'
 import { CredentialError } from '../credential-error.ts'
 import { type Claims, readClaims } from '../jwt.ts'
 import { parseJson } from '../parse-json.ts'

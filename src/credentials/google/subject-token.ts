@@ -1,4 +1,4 @@
-import { readRegularFile } from '../../oci/regular-file.ts'
+import { readRegularFile } from '../../input/input.ts'
 import { CredentialError } from '../credential-error.ts'
 import { parseJson } from '../parse-json.ts'
 import { accountIn, type External, type Format, type SubjectTokenSource } from './configuration.ts'

@@ -1,4 +1,4 @@
-import { readRegularFile } from '../oci/regular-file.ts'
+import { readRegularFile } from './regular-file.ts'
 
 /**
  * Milliseconds between two reads. Polling, because a watch misses how Kubernetes replaces a volume's

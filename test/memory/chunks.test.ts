@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { bytesIn, freeChunks, withoutFirst } from '../../src/oci/chunks.ts'
+import { bytesIn, freeChunks, withoutFirst } from '../../src/memory/chunks.ts'
 
 const pieces = fc.array(fc.uint8Array({ maxLength: 20 }).map((bytes) => Buffer.from(bytes)))
 
