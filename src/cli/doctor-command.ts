@@ -1,6 +1,6 @@
-import { Command, Option } from 'commander'
+import { Command } from 'commander'
 import { type Config, type Loaded, loadConfig } from '../config/config.ts'
-import { examine, type Finding, findTarget, type Patient, type Target } from '../doctor/doctor.ts'
+import { checkUpstream, type Finding, findImage, type Image } from '../doctor/doctor.ts'
 import { createMemory, defaultMemoryLimit } from '../memory/memory.ts'
 import { isRegistryError } from '../oci/errors.ts'
 import { createOutbound } from '../outbound/outbound.ts'
@@ -8,7 +8,8 @@ import { createTelemetry } from '../telemetry/telemetry.ts'
 import { nodeCommand } from './doctor-node-command.ts'
 import { UsageError } from './errors.ts'
 import { exitOnSignals } from './exit.ts'
-import { lines } from './findings.ts'
+import { formatFinding } from './findings.ts'
+import { collect, outputOption } from './options.ts'
 import { openCredentials, type Upstream } from './upstream-credentials.ts'
 import { openRemote } from './upstreams.ts'
 
@@ -34,120 +35,116 @@ type Report = {
 
 export function doctorCommand(context: Context): Command {
   return new Command('doctor')
-    .description('Find out why something does not work')
+    .summary('find out why a pull fails')
+    .description('Find out why a pull fails: between Berth and an upstream, or on a node.')
     .addCommand(upstreamCommand(context))
     .addCommand(nodeCommand())
 }
 
 function upstreamCommand({ environment, version }: Context): Command {
   return new Command('upstream')
-    .description('Walk the way of a pull to an upstream, and say for each step what came back')
-    .argument('[reference]', 'an image as a pod names it; without it, every upstream is tried')
-    .option('--config <file>', "the server's configuration; else $BERTH_CONFIG")
-    .option(
-      '--set <field=value>',
-      'any field, as for berth serve',
-      (value: string, before: readonly string[] = []) => [...before, value],
+    .summary('check the connection, credentials and access to upstreams')
+    .description(
+      'Perform each step of a pull from an upstream, print the result of each step, and say what to change.',
     )
-    .addOption(
-      new Option('-o, --output <format>', 'for people or for programs')
-        .choices(['text', 'json'])
-        .default('text'),
-    )
+    .argument('[reference]', 'image reference as in a pod; default: check all upstreams')
+    .option('--config <file>', "the server's configuration file (default: $BERTH_CONFIG)")
+    .option('--set <field=value>', 'set any field, as for berth serve; repeatable', collect)
+    .addOption(outputOption)
     .addHelpText('after', examples)
-    .action(async (asked: string | undefined, { config: file, set = [], output }: Options) => {
+    .action(async (requested: string | undefined, { config: file, set = [], output }: Options) => {
       exitOnSignals()
       const loaded = loadConfig({ file, flags: {}, set, environment })
+      const write = output === 'text' ? (text: string) => void process.stdout.write(text) : () => {}
       const reports: Report[] = []
-      for (const { upstream, target } of chosen(asked, loaded.config)) {
-        const told =
-          output === 'text' ? (line: string) => void process.stdout.write(line) : () => {}
-        reports.push(await treat({ upstream, target, loaded, version, told }))
-      }
-      const troubled = reports.filter(({ ok }) => !ok).length
+      for (const { upstream, image } of select(requested, loaded.config))
+        reports.push(await check({ upstream, image, loaded, version, write }))
+      const failed = reports.filter(({ ok }) => !ok).length
       process.stdout.write(
         output === 'json'
-          ? `${JSON.stringify({ ok: troubled === 0, upstreams: reports })}\n`
-          : verdict(reports.length, troubled),
+          ? `${JSON.stringify({ ok: failed === 0, upstreams: reports })}\n`
+          : summarize(reports.length, failed),
       )
-      if (troubled > 0) process.exitCode = 1
+      if (failed > 0) process.exitCode = 1
     })
 }
 
-function chosen(
-  asked: string | undefined,
+function select(
+  requested: string | undefined,
   config: Config,
-): readonly { readonly upstream: Upstream; readonly target: Target | undefined }[] {
-  if (asked === undefined) {
+): readonly { readonly upstream: Upstream; readonly image: Image | undefined }[] {
+  if (requested === undefined) {
     if (config.upstreams.length === 0) throw new UsageError('no upstream is configured')
-    return config.upstreams.map((upstream) => ({ upstream, target: undefined }))
+    return config.upstreams.map((upstream) => ({ upstream, image: undefined }))
   }
   try {
-    return [findTarget(asked, config)]
+    return [findImage(requested, config)]
   } catch (error) {
-    throw isRegistryError(error) ? new UsageError(`${asked}: ${error.message}`) : error
+    throw isRegistryError(error) ? new UsageError(`${requested}: ${error.message}`) : error
   }
 }
 
-type TreatOptions = {
+type CheckOptions = {
   readonly upstream: Upstream
-  readonly target: Target | undefined
+  readonly image: Image | undefined
   readonly loaded: Loaded
   readonly version: string
-  readonly told: (text: string) => void
+  readonly write: (text: string) => void
 }
 
-async function treat({ upstream, target, loaded, version, told }: TreatOptions): Promise<Report> {
+async function check({ upstream, image, loaded, version, write }: CheckOptions): Promise<Report> {
   const { prefix, url } = upstream
   const { ambient } = loaded
   const telemetry = createTelemetry({ level: 'silent' })
   const outbound = createOutbound(ambient)
   const credentials = openCredentials(upstream, { ambient, outbound, telemetry })
-  const patient: Patient = {
+  write(`\n${image?.requested ?? `${prefix || 'default upstream'} (${url})`}\n`)
+  const findings: Finding[] = []
+  for await (const finding of checkUpstream({
     upstream,
-    target,
+    image,
     credentials,
-    openRemote: (observe) =>
+    openRemote: (onRequest) =>
       openRemote(upstream, {
         credentials,
         outbound,
         version,
         ...createMemory(defaultMemoryLimit()),
         telemetry,
-        observe: ({ method, url: asked, status }) =>
-          observe(`${method} ${asked}: ${status ?? 'no answer'}`),
+        observe: ({ method, url: requestUrl, status }) =>
+          onRequest(`${method} ${requestUrl}: ${status ?? 'no answer'}`),
       }),
     proxy: outbound.proxyFor(new URL(url)),
-  }
-  told(`\n${target?.asked ?? `${prefix || 'default upstream'} (${url})`}\n`)
-  const findings: Finding[] = []
-  for await (const finding of examine(patient)) {
+  })) {
     findings.push(finding)
-    told(lines(finding))
+    write(formatFinding(finding))
   }
-  const ok = findings.every(({ outcome }) => outcome === 'ok')
   return {
     upstream: { prefix, url },
-    reference: target?.asked,
+    reference: image?.requested,
     identity: credentials.identity(),
-    ok,
+    ok: findings.every(({ outcome }) => outcome === 'ok'),
     findings,
   }
 }
 
-function verdict(all: number, troubled: number): string {
-  if (troubled === 0) return '\nNothing is wrong.\n'
-  return all === 1
-    ? '\nA pull would fail.\n'
-    : `\n${troubled} of ${all} upstreams are in trouble.\n`
+function summarize(checked: number, failed: number): string {
+  if (failed === 0) return '\nNo problem found.\n'
+  return checked === 1
+    ? '\nPulls from this upstream fail.\n'
+    : `\nPulls from ${failed} of ${checked} upstreams fail.\n`
 }
 
 const examples = `
-It reads the configuration, the environment and the credentials that berth serve would read: run it
-where that runs. The exit status is 1 when a step failed. No secret is shown.
+Run it where berth serve runs: it reads the same configuration, environment and credentials. Secrets are
+not printed. The exit status is 1 if a step failed.
 
 Examples:
-  berth doctor upstream                                             every upstream, without an image
+  # check all upstreams, without an image
+  berth doctor upstream
+  # check one image, by the reference of a pod
   berth doctor upstream localhost:30026/my-project/my-repo/app:1.2
+  # check an image with a configuration file
   berth doctor upstream docker.io/library/busybox --config /etc/berth/berth.yaml
+  # check from a running pod of Berth, with output for programs
   kubectl exec deploy/berth -- berth doctor upstream my-project/my-repo/app:1.2 -o json`

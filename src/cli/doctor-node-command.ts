@@ -1,8 +1,9 @@
-import { Command, Option } from 'commander'
-import { examineNode, type Finding, type NodeVerdict } from '../doctor/doctor.ts'
+import { Command } from 'commander'
+import { checkNode, type Finding, type NodeVerdict } from '../doctor/doctor.ts'
 import { createRooted, parseRegistryHost, readNodeAddresses } from '../trust/trust.ts'
 import { UsageError } from './errors.ts'
-import { lines } from './findings.ts'
+import { formatFinding } from './findings.ts'
+import { outputOption } from './options.ts'
 
 type Options = {
   readonly registry: string
@@ -13,59 +14,61 @@ type Options = {
 
 export function nodeCommand(): Command {
   return new Command('node')
-    .description('Find out whether and how this node reaches the registry, and what to set')
-    .option('--registry <host:port>', 'as images name it', 'localhost:30026')
-    .option('--node-ip <address>', "the node's own; default: those of its interfaces")
-    .option('--root <directory>', "where the node's file system is", '/')
-    .addOption(
-      new Option('-o, --output <format>', 'for people or for programs')
-        .choices(['text', 'json'])
-        .default('text'),
+    .summary('check whether the runtimes of a node can pull from Berth')
+    .description(
+      'Check whether the container runtimes of this node can pull from Berth, and say which exposure.mode to set.',
     )
+    .option('--registry <host:port>', 'the registry in image references', 'localhost:30026')
+    .option('--node-ip <address>', 'address of the node (default: those of its interfaces)')
+    .option('--root <directory>', "where the node's file system is mounted", '/')
+    .addOption(outputOption)
     .addHelpText('after', examples)
-    .action(async ({ registry: asked, nodeIp, root, output }: Options) => {
-      const registry = parseRegistryHost(asked)
+    .action(async ({ registry: name, nodeIp, root, output }: Options) => {
+      const registry = parseRegistryHost(name)
       if (registry === undefined)
-        throw new UsageError(`--registry ${asked}: a host, with a port or without`)
+        throw new UsageError(`--registry ${name} is invalid: expected HOST or HOST:PORT`)
       const addresses = nodeIp === undefined ? readNodeAddresses() : [nodeIp]
-      const examination = examineNode({ rooted: createRooted(root), registry, addresses })
+      const checks = checkNode({ rooted: createRooted(root), registry, addresses })
       const findings: Finding[] = []
       if (output === 'text') process.stdout.write(`\nimages named ${registry}/…\n`)
-      const verdict = await listen(examination, (finding) => {
+      const verdict = await forEachFinding(checks, (finding) => {
         findings.push(finding)
-        if (output === 'text') process.stdout.write(lines(finding))
+        if (output === 'text') process.stdout.write(formatFinding(finding))
       })
       process.stdout.write(
         output === 'json'
           ? `${JSON.stringify({ ...verdict, registry, findings })}\n`
-          : sentence(verdict),
+          : summarize(verdict),
       )
       if (!verdict.ok) process.exitCode = 1
     })
 }
 
-async function listen(
-  examination: ReturnType<typeof examineNode>,
-  on: (finding: Finding) => void,
+async function forEachFinding(
+  checks: ReturnType<typeof checkNode>,
+  onFinding: (finding: Finding) => void,
 ): Promise<NodeVerdict> {
   for (;;) {
-    const { done, value } = await examination.next()
+    const { done, value } = await checks.next()
     if (done) return value
-    on(value)
+    onFinding(value)
   }
 }
 
-function sentence({ ok, exposure }: NodeVerdict): string {
+function summarize({ ok, exposure }: NodeVerdict): string {
   if (ok) return '\nPods on this node can pull.\n'
-  const set = exposure === undefined ? '' : ` Set exposure.mode: ${exposure}.`
-  return `\nPods on this node cannot pull.${set}\n`
+  const advice = exposure === undefined ? '' : ` Set exposure.mode: ${exposure}.`
+  return `\nPods on this node cannot pull.${advice}\n`
 }
 
 const examples = `
-Run it on the node, or in a pod with hostNetwork and the node's root mounted at --root. The exit status
-is 0 when pods on this node can pull images of that name.
+Run it on the node, or in a pod with hostNetwork and the node's root file system mounted at --root. The
+exit status is 0 if pods on this node can pull.
 
 Examples:
+  # check this node
   berth doctor node
+  # check from a pod that has the node's file system at /host
   berth doctor node --root /host --node-ip 10.0.0.7
+  # check another registry name, with output for programs
   berth doctor node --registry registry.example:5000 -o json`

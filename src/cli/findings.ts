@@ -1,12 +1,12 @@
 import type { Finding } from '../doctor/doctor.ts'
 
-const signs = { ok: 'ok  ', failed: 'FAIL', skipped: '-   ' } as const
+const labels = { ok: 'ok  ', failed: 'FAIL', skipped: '-   ' } as const
 const indent = ' '.repeat(23)
 
-/** A finding of the doctor's, for people. */
-export function lines({ step, outcome, message, advice, requests }: Finding): string {
+/** A finding of the doctor as lines of text. */
+export function formatFinding({ step, outcome, message, advice, requests }: Finding): string {
   return [
-    `  ${signs[outcome]}  ${step.padEnd(15)}${message}`,
+    `  ${labels[outcome]}  ${step.padEnd(15)}${message}`,
     ...requests.map((request) => `${indent}  ${request}`),
     ...(advice === undefined ? [] : [`${indent}→ ${advice}`]),
     '',

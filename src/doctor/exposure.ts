@@ -3,63 +3,64 @@ import type { ProxyMode } from './proxy-mode.ts'
 /** The chart's `exposure.mode`. */
 export type Exposure = 'nodePort' | 'hostPort' | 'hostNetwork' | 'mirror'
 
-export type Circumstances = {
-  /** Whether a registry answers there. */
-  readonly loopback: boolean
-  readonly node: boolean
+export type NodeState = {
+  /** A registry answers on an address of localhost. */
+  readonly localhostAnswers: boolean
+  /** A registry answers on an address of the node. */
+  readonly nodeAnswers: boolean
   readonly proxyMode: ProxyMode
   readonly routeLocalnet: boolean
-  /** The runtime reads `hosts.toml` or the like, so that it can be led elsewhere. */
-  readonly canBeLed: boolean
-  /** Whether images name the node itself. */
+  /** The runtime reads `hosts.toml` or an equivalent, so `berth trust` can redirect it. */
+  readonly readsHostFiles: boolean
+  /** The registry's name in image references is localhost. */
   readonly isLocalhost: boolean
 }
 
-/** What to set where images cannot be pulled, and why. */
-export function recommend(found: Circumstances): {
+/** The exposure with which images can be pulled, and the reason. */
+export function recommend(state: NodeState): {
   readonly exposure: Exposure | undefined
-  readonly why: string
+  readonly reason: string
 } {
-  const { loopback, node, proxyMode, routeLocalnet, canBeLed, isLocalhost } = found
-  if (!isLocalhost)
+  const { localhostAnswers, nodeAnswers, proxyMode, routeLocalnet, readsHostFiles } = state
+  if (!state.isLocalhost)
     return {
       exposure: undefined,
-      why: 'check its name, and the Service or Ingress that it stands for',
+      reason: 'check the host name, and the Service or Ingress behind it',
     }
-  if (loopback)
+  if (localhostAnswers)
     return {
       exposure: undefined,
-      why: 'a registry answers on localhost, but the runtime is led elsewhere: run berth trust on this node',
+      reason:
+        'a registry answers on localhost, but the runtime is configured to use another address: run berth trust on this node',
     }
-  if (!node && proxyMode === 'iptables' && routeLocalnet)
+  if (!nodeAnswers && proxyMode === 'iptables' && routeLocalnet)
     return {
       exposure: 'nodePort',
-      why: 'no address answers, and kube-proxy of iptables leads 127.0.0.1 to NodePorts here: is Berth running, with a NodePort Service?',
+      reason:
+        'kube-proxy in iptables mode forwards 127.0.0.1 to NodePorts here, but no address answers: check that Berth runs and has a NodePort Service',
     }
-  if (!node && proxyMode === 'cilium')
+  if (!nodeAnswers && proxyMode === 'cilium')
     return {
       exposure: 'nodePort',
-      why: 'no address answers, and Cilium leads 127.0.0.1 to NodePorts where it replaces kube-proxy: is Berth running, with a NodePort Service?',
+      reason:
+        'Cilium forwards 127.0.0.1 to NodePorts if it replaces kube-proxy, but no address answers: check that Berth runs and has a NodePort Service',
     }
-  const reason = reasons[proxyMode]
-  if (canBeLed)
-    return {
-      exposure: 'mirror',
-      why: `${reason}; the runtime can be led to the node's own address`,
-    }
+  const cause = causes[proxyMode]
+  if (readsHostFiles)
+    return { exposure: 'mirror', reason: `${cause}; the runtime can use the node's own address` }
   return {
     exposure: 'hostNetwork',
-    why: `${reason}; the runtime reads no hosts.toml, so that only a listener on the node itself helps (or hostPort, where the portmap plugin is)`,
+    reason: `${cause}; the runtime reads no hosts.toml, so Berth must listen on the node itself (or hostPort, if the CNI has the portmap plugin)`,
   }
 }
 
-const reasons = {
+const causes = {
   iptables:
-    '127.0.0.1 does not lead to NodePorts here (--iptables-localhost-nodeports, route_localnet)',
-  // KEP-6032; a rule of before stays in force after a restart alone (kubernetes#142183).
+    '127.0.0.1 is not forwarded to NodePorts here (kube-proxy --iptables-localhost-nodeports, sysctl route_localnet)',
+  // KEP-6032; a rule from before stays in force after a restart alone (kubernetes#142183).
   nftables:
-    'kube-proxy in nftables mode forwards 127.0.0.1 to NodePorts only from Kubernetes 1.37 on, with the feature gate KubeProxyNFTablesLocalhostNodePorts and --nodeport-addresses=primary,localhost (delete its nftables table, or reboot the node, when they are set on a node that ran without them)',
-  ipvs: 'kube-proxy of IPVS does not lead 127.0.0.1 to NodePorts',
-  cilium: 'Cilium does not lead 127.0.0.1 to NodePorts here',
-  unknown: '127.0.0.1 does not answer, and how the node leads to services cannot be seen',
+    'kube-proxy in nftables mode forwards 127.0.0.1 to NodePorts only from Kubernetes 1.37 on, with the feature gate KubeProxyNFTablesLocalhostNodePorts and --nodeport-addresses=primary,localhost (after enabling them on a running node, delete its nftables table or reboot it)',
+  ipvs: 'kube-proxy in IPVS mode does not forward 127.0.0.1 to NodePorts',
+  cilium: 'Cilium does not forward 127.0.0.1 to NodePorts here',
+  unknown: '127.0.0.1 does not answer, and what forwards connections to Services is unknown',
 } as const satisfies Record<ProxyMode, string>

@@ -4,7 +4,7 @@ export type Step =
   | 'connection'
   | 'registry'
   | 'credentials'
-  | 'entry'
+  | 'access'
   | 'manifest'
   | 'layer'
   // Of a node.
@@ -14,19 +14,19 @@ export type Step =
   | 'runtime'
   | 'pull'
 
-/** One step of the way to an upstream, or of a node's to us, taken as who goes it takes it. */
+/** The result of one step, performed with the server's or the runtime's own configuration. */
 export type Finding = {
   readonly step: Step
   readonly outcome: 'ok' | 'failed' | 'skipped'
-  /** What was done, on what, as whom, and what came back. */
+  /** What was attempted, on what, as which identity, and the result. */
   readonly message: string
-  /** What to change, where it failed. */
+  /** What to change after a failure. */
   readonly advice?: string | undefined
-  /** Requests that were sent, with the status of their answers. Nothing in them is secret. */
+  /** The requests that were sent, with the status of each answer; without secrets. */
   readonly requests: readonly string[]
 }
 
-/** A step that makes no sense after those that failed. */
+/** A step that depends on one that failed. */
 export function skipped(step: Step): Finding {
-  return { step, outcome: 'skipped', message: 'not tried', requests: [] }
+  return { step, outcome: 'skipped', message: 'not attempted', requests: [] }
 }

@@ -2,92 +2,92 @@ import { type ClientRequest, type IncomingMessage, request as requestPlain } fro
 import { request as requestTls } from 'node:https'
 import { isIP } from 'node:net'
 
-/** Milliseconds: a node that says nothing to itself for longer drops it. */
-const patience = 5000
+/** Milliseconds. A node's firewall drops what is not answered within that time. */
+const timeout = 5000
 
-/** What came of `GET /v2/`. */
-export type Answer =
+/** The result of `GET /v2/`. */
+export type ProbeAnswer =
   | { readonly kind: 'registry'; readonly status: number }
-  /** Somebody else's HTTP server. */
-  | { readonly kind: 'stranger'; readonly status: number }
-  | { readonly kind: 'refused' | 'silent' | 'untrusted' | 'failed'; readonly reason: string }
+  /** Another HTTP server. */
+  | { readonly kind: 'not-registry'; readonly status: number }
+  | { readonly kind: 'refused' | 'timeout' | 'untrusted' | 'failed'; readonly reason: string }
 
-export type Question = {
+export type ProbeOptions = {
   readonly address: string
   readonly port: number
   readonly scheme: 'http' | 'https'
-  /** As the registry is named: for the Host header, and for its certificate. */
+  /** Name of the registry: for the Host header, and to verify its certificate. */
   readonly host: string
-  /** PEM of those who may sign its certificate; undefined: anybody. */
+  /** Trusted certificate authorities, PEM; undefined: the certificate is not verified. */
   readonly authorities?: readonly string[] | undefined
 }
 
-/** Asks as a runtime does. Never rejects. */
-export function ask({ address, port, scheme, host, authorities }: Question): Promise<Answer> {
-  const answered = Promise.withResolvers<Answer>()
-  const options = {
+/** Sends the request that a runtime sends. Never rejects. */
+export function probe(options: ProbeOptions): Promise<ProbeAnswer> {
+  const { address, port, scheme, host, authorities } = options
+  const answered = Promise.withResolvers<ProbeAnswer>()
+  const request = {
     host: address,
     port,
     path: '/v2/',
     headers: { host, 'user-agent': 'berth-doctor', connection: 'close' },
     agent: false,
-    signal: AbortSignal.timeout(patience),
+    signal: AbortSignal.timeout(timeout),
   } as const
   const onResponse = (response: IncomingMessage) => {
     response.resume()
-    answered.resolve(read(response))
+    answered.resolve(classify(response))
   }
   const name = host.replace(/:\d+$/, '').replace(/^\[|\]$/g, '')
   const trust = authorities === undefined ? { rejectUnauthorized: false } : { ca: [...authorities] }
   const sent: ClientRequest =
     scheme === 'http'
-      ? requestPlain(options, onResponse)
-      : requestTls({ ...options, ...trust, servername: isIP(name) === 0 ? name : '' }, onResponse)
-  sent.on('error', (error) => answered.resolve(explain(error)))
+      ? requestPlain(request, onResponse)
+      : requestTls({ ...request, ...trust, servername: isIP(name) === 0 ? name : '' }, onResponse)
+  sent.on('error', (error) => answered.resolve(classifyError(error)))
   sent.end()
   return answered.promise
 }
 
-function read({ statusCode: status = 0, headers }: IncomingMessage): Answer {
+function classify({ statusCode: status = 0, headers }: IncomingMessage): ProbeAnswer {
   const isRegistry =
     String(headers['docker-distribution-api-version'] ?? '').startsWith('registry/2') ||
     (status === 401 && headers['www-authenticate'] !== undefined)
-  return { kind: isRegistry ? 'registry' : 'stranger', status }
+  return { kind: isRegistry ? 'registry' : 'not-registry', status }
 }
 
-function explain(error: Error): Answer {
+function classifyError(error: Error): ProbeAnswer {
   const code = 'code' in error ? String(error.code) : error.name
   if (code === 'ECONNREFUSED') return { kind: 'refused', reason: 'connection refused' }
   if (error.name === 'AbortError' || code === 'ABORT_ERR' || code === 'ETIMEDOUT')
-    return { kind: 'silent', reason: `no answer within ${patience / 1000} seconds` }
+    return { kind: 'timeout', reason: `no answer within ${timeout / 1000} seconds` }
   const isUntrusted = /CERT|SELF_SIGNED|UNABLE_TO_|ALTNAME/.test(code)
-  const isNoTls = code === 'EPROTO' || code.startsWith('ERR_SSL')
-  const reason = isNoTls ? 'what listens there does not speak TLS' : error.message
+  const isWithoutTls = code === 'EPROTO' || code.startsWith('ERR_SSL')
+  const reason = isWithoutTls ? 'the server does not support TLS' : error.message
   return { kind: isUntrusted ? 'untrusted' : 'failed', reason }
 }
 
-/** By plain HTTP, and by TLS if that is not understood; whoever signed. */
-export async function askEither(
-  question: Omit<Question, 'scheme' | 'authorities'>,
-): Promise<{ readonly scheme: 'http' | 'https'; readonly answer: Answer }> {
-  const plain = await ask({ ...question, scheme: 'http' })
-  if (plain.kind === 'registry' || plain.kind === 'refused' || plain.kind === 'silent')
+/** By plain HTTP, then by TLS if the server does not answer HTTP. Does not verify the certificate. */
+export async function probeEitherScheme(
+  options: Omit<ProbeOptions, 'scheme' | 'authorities'>,
+): Promise<{ readonly scheme: 'http' | 'https'; readonly answer: ProbeAnswer }> {
+  const plain = await probe({ ...options, scheme: 'http' })
+  if (plain.kind === 'registry' || plain.kind === 'refused' || plain.kind === 'timeout')
     return { scheme: 'http', answer: plain }
-  const answer = await ask({ ...question, scheme: 'https' })
-  return answer.kind === 'registry' || answer.kind === 'stranger'
+  const answer = await probe({ ...options, scheme: 'https' })
+  return answer.kind === 'registry' || answer.kind === 'not-registry'
     ? { scheme: 'https', answer }
     : { scheme: 'http', answer: plain }
 }
 
-/** In words. */
-export function describeAnswer(answer: Answer): string {
+export function describeAnswer(answer: ProbeAnswer): string {
   switch (answer.kind) {
     case 'registry':
-      return `a registry answers (${answer.status})`
-    case 'stranger':
-      return `something answers that is no registry (${answer.status})`
+      return `a registry answered (${answer.status})`
+    case 'not-registry':
+      return `an HTTP server answered that is not a registry (${answer.status})`
     case 'refused':
-    case 'silent':
+    case 'timeout':
     case 'untrusted':
     case 'failed':
       return answer.reason

@@ -3,40 +3,43 @@ import { request } from 'node:http'
 import { promisify } from 'node:util'
 import type { Rooted } from '../trust/trust.ts'
 
-/** How a node leads connections to services, as far as it shows. */
+/** What forwards connections to Services on a node: a mode of kube-proxy, or Cilium. */
 export type ProxyMode = 'iptables' | 'nftables' | 'ipvs' | 'cilium' | 'unknown'
 
-/** Where kube-proxy tells its mode. */
-const told = 'http://127.0.0.1:10249/proxyMode'
+/** Where kube-proxy reports its mode. */
+const proxyModeUrl = 'http://127.0.0.1:10249/proxyMode'
 /** Milliseconds. */
-const patience = 5000
+const timeout = 5000
 const run = promisify(execFile)
 
-/** Asks kube-proxy, or looks for what it leaves behind; and says how that was known. */
+/** Requests the mode from kube-proxy; without an answer, looks for the interfaces and rules of each mode. */
 export async function findProxyMode(
   rooted: Rooted,
-  url = told,
+  url = proxyModeUrl,
 ): Promise<{ readonly mode: ProxyMode; readonly source: string }> {
   const answer = await getText(url)
   const mode = modes.find((each) => each === answer?.trim())
-  if (mode !== undefined) return { mode, source: `${url} says so` }
+  if (mode !== undefined) return { mode, source: `kube-proxy reports it at ${url}` }
   const interfaces = await rooted.list('/sys/class/net')
-  if (interfaces.includes('kube-ipvs0')) return { mode: 'ipvs', source: 'there is kube-ipvs0' }
+  if (interfaces.includes('kube-ipvs0'))
+    return { mode: 'ipvs', source: 'the interface kube-ipvs0 exists' }
   if ((await output('nft', ['list', 'tables'])).includes('kube-proxy'))
-    return { mode: 'nftables', source: 'there is a table kube-proxy' }
+    return { mode: 'nftables', source: 'the nftables table kube-proxy exists' }
   for (const program of ['iptables-save', 'iptables-legacy-save', 'iptables-nft-save'])
     if ((await output(program, ['-t', 'nat'])).includes('KUBE-NODEPORTS'))
-      return { mode: 'iptables', source: 'there is a chain KUBE-NODEPORTS' }
-  // Last: it may leave services to kube-proxy.
-  if (interfaces.includes('cilium_host')) return { mode: 'cilium', source: 'there is cilium_host' }
-  return { mode: 'unknown', source: `${url} does not answer, and no rules can be seen` }
+      return { mode: 'iptables', source: 'the iptables chain KUBE-NODEPORTS exists' }
+  // Last, because Cilium may run beside kube-proxy.
+  if (interfaces.includes('cilium_host'))
+    return { mode: 'cilium', source: 'the interface cilium_host exists' }
+  const source = `no answer from ${url}, and no rules of kube-proxy or Cilium are visible`
+  return { mode: 'unknown', source }
 }
 
 const modes = ['iptables', 'nftables', 'ipvs'] as const
 
 function getText(url: string): Promise<string | undefined> {
   const got = Promise.withResolvers<string | undefined>()
-  const sent = request(url, { agent: false, signal: AbortSignal.timeout(patience) }, (response) => {
+  const sent = request(url, { agent: false, signal: AbortSignal.timeout(timeout) }, (response) => {
     let text = ''
     response.setEncoding('utf8')
     response.on('data', (part: string) => {
@@ -51,10 +54,10 @@ function getText(url: string): Promise<string | undefined> {
   return got.promise
 }
 
-/** Nothing, where there is no such program, or it may not look. */
+/** Empty if the program does not exist or lacks permission. */
 async function output(program: string, args: readonly string[]): Promise<string> {
   try {
-    const { stdout } = await run(program, args, { timeout: patience, maxBuffer: 64 * 1024 * 1024 })
+    const { stdout } = await run(program, args, { timeout, maxBuffer: 64 * 1024 * 1024 })
     return stdout
   } catch {
     return ''

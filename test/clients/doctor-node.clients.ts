@@ -6,10 +6,10 @@ import { containerdConfig, makeRoot } from '../support/node-root.ts'
 import { attempt } from '../support/programs.ts'
 
 const main = new URL('../../src/main.ts', import.meta.url).pathname
-/** A node's own address, in a network of its own. */
+/** The node's address in the namespace. */
 const address = '10.77.0.1'
 
-/** Answers as a registry to whoever asks, and as kube-proxy where that is asked. */
+/** Answers as a registry, and to /proxyMode as kube-proxy. */
 const server = `
 const { createServer } = require('node:http')
 const [, , host, port, mode] = process.argv
@@ -29,8 +29,8 @@ type Verdict = {
   }[]
 }
 
-/** `berth doctor node` in a network of its own that these commands have set up. */
-async function examineAfter(t: TestContext, commands: readonly string[]): Promise<Verdict> {
+/** Runs `berth doctor node` in a network namespace in which these commands were run. */
+async function checkAfter(t: TestContext, commands: readonly string[]): Promise<Verdict> {
   const root = await makeRoot(t, {
     'etc/containerd/config.toml': containerdConfig.set,
     'etc/hosts': '127.0.0.1 localhost\n',
@@ -62,9 +62,9 @@ async function examineAfter(t: TestContext, commands: readonly string[]): Promis
 const messagesOf = ({ findings }: Verdict, wanted: string) =>
   findings.filter(({ step }) => step === wanted).map(({ message }) => message)
 
-suite('berth doctor node, by what the network of a node shows', () => {
-  test('nftables: 127.0.0.1 is silent, the node answers, and the runtime can be led (K169)', async (t) => {
-    const verdict = await examineAfter(t, [
+suite('berth doctor node in a network namespace', () => {
+  test("nftables: 127.0.0.1 times out, the node's address answers, and the runtime can use it (K169)", async (t) => {
+    const verdict = await checkAfter(t, [
       'nft add table ip kube-proxy',
       `nft add chain ip kube-proxy dropped '{ type filter hook input priority 0; }'`,
       'nft add rule ip kube-proxy dropped ip daddr 127.0.0.1 tcp dport 30026 drop',
@@ -73,40 +73,43 @@ suite('berth doctor node, by what the network of a node shows', () => {
     assert.deepEqual(messagesOf(verdict, 'address'), [
       'http://127.0.0.1:30026: no answer within 5 seconds',
       'http://[::1]:30026: connection refused',
-      `http://${address}:30026: a registry answers (200)`,
+      `http://${address}:30026: a registry answered (200)`,
     ])
-    assert.match(messagesOf(verdict, 'services')[0] ?? '', /^nftables: there is a table kube-proxy/)
+    assert.match(
+      messagesOf(verdict, 'services')[0] ?? '',
+      /^nftables: the nftables table kube-proxy exists/,
+    )
     assert.equal(verdict.ok, false)
     assert.equal(verdict.exposure, 'mirror')
     const { advice = '' } = verdict.findings.find(({ step }) => step === 'pull') ?? {}
     assert.match(advice, /1\.37.*KubeProxyNFTablesLocalhostNodePorts.*primary,localhost/)
   })
 
-  test('iptables with route_localnet: nothing answers, and a NodePort would', async (t) => {
-    const verdict = await examineAfter(t, [
+  test('iptables with route_localnet: no address answers, and a NodePort would', async (t) => {
+    const verdict = await checkAfter(t, [
       'iptables -t nat -N KUBE-NODEPORTS',
       'echo 1 > /proc/sys/net/ipv4/conf/all/route_localnet',
     ])
     assert.match(
       messagesOf(verdict, 'services')[0] ?? '',
-      /^iptables: there is a chain KUBE-NODEPORTS; route_localnet is on$/,
+      /^iptables: the iptables chain KUBE-NODEPORTS exists; route_localnet is on$/,
     )
     assert.equal(verdict.ok, false)
     assert.equal(verdict.exposure, 'nodePort')
   })
 
-  test('kube-proxy is asked for its mode, whatever the rules are', async (t) => {
-    const verdict = await examineAfter(t, [
+  test('the mode that kube-proxy reports takes precedence over rules', async (t) => {
+    const verdict = await checkAfter(t, [
       'iptables -t nat -N KUBE-NODEPORTS',
       'listen 127.0.0.1 10249 ipvs',
       `listen ${address} 30026`,
     ])
-    assert.match(messagesOf(verdict, 'services')[0] ?? '', /^ipvs: http:\S+ says so/)
+    assert.match(messagesOf(verdict, 'services')[0] ?? '', /^ipvs: kube-proxy reports it at http:/)
     assert.equal(verdict.exposure, 'mirror')
   })
 
-  test('127.0.0.1 answers: whatever leads there, nothing has to change', async (t) => {
-    const verdict = await examineAfter(t, ['nft add table ip kube-proxy', 'listen 127.0.0.1 30026'])
+  test('127.0.0.1 answers: nothing has to change, in any mode', async (t) => {
+    const verdict = await checkAfter(t, ['nft add table ip kube-proxy', 'listen 127.0.0.1 30026'])
     assert.equal(verdict.ok, true)
     assert.equal(verdict.exposure, undefined)
   })

@@ -26,7 +26,7 @@ const registry: Answering = (_, response) => {
   response.setHeader('docker-distribution-api-version', 'registry/2.0')
   sendJson(response, {})
 }
-const stranger: Answering = (_, response) => sendJson(response, { hello: 'you' }, 404)
+const notRegistry: Answering = (_, response) => void response.writeHead(404).end('{}')
 
 const configured: Entries = {
   'etc/containerd/config.toml': containerdConfig.set,
@@ -39,19 +39,19 @@ const unconfigured: Entries = {
 
 let nextPort = randomInt(11_000, 19_000)
 
-/** Nobody else listens there, on any address: systems give out higher ones. */
-function quietPort(): number {
+/** A port that is free on every address: systems assign higher ports. */
+function freePort(): number {
   nextPort += 1
   return nextPort
 }
 
 async function listenAt(t: TestContext, host: string, answering = registry) {
-  const server = await startWebServer(answering, { host, port: quietPort() })
+  const server = await startWebServer(answering, { host, port: freePort() })
   t.after(server.close)
   return server
 }
 
-async function examine(root: string, ...args: readonly string[]) {
+async function check(root: string, ...args: readonly string[]) {
   const { status, stdout, stderr } = await runCommand([
     ...['doctor', 'node', '--root', root, '--node-ip', '127.0.0.5', '-o', 'json', ...args],
   ])
@@ -63,10 +63,10 @@ async function examine(root: string, ...args: readonly string[]) {
 }
 
 suite('berth doctor node', { concurrency: true }, () => {
-  test('what answers on 127.0.0.1 can be pulled from', async (t) => {
+  test('a registry on 127.0.0.1 can be pulled from', async (t) => {
     const { port } = await listenAt(t, '127.0.0.1')
     const root = await makeRoot(t, unconfigured)
-    const found = await examine(root, '--registry', `localhost:${port}`)
+    const found = await check(root, '--registry', `localhost:${port}`)
     assert.equal(found.ok, true)
     assert.equal(found.exposure, undefined)
     assert.match(found.pull?.message ?? '', new RegExp(`from http://127.0.0.1:${port}$`))
@@ -76,9 +76,9 @@ suite('berth doctor node', { concurrency: true }, () => {
     )
   })
 
-  test('it is told to people in sentences', async (t) => {
+  test('the text output ends with a verdict', async (t) => {
     const root = await makeRoot(t, configured)
-    const args = ['--root', root, '--registry', `localhost:${quietPort()}`]
+    const args = ['--root', root, '--registry', `localhost:${freePort()}`]
     const { status, stdout } = await runCommand(['doctor', 'node', ...args])
     assert.equal(status, 1)
     assert.match(stdout, /^ {2}- {5}address {8}http:\/\/127\.0\.0\.1:\d+: connection refused$/m)
@@ -86,23 +86,23 @@ suite('berth doctor node', { concurrency: true }, () => {
     assert.match(stdout, /\nPods on this node cannot pull\. Set exposure\.mode: mirror\.\n$/)
   })
 
-  test('only the node answers: a runtime that can be led is led there (K169)', async (t) => {
+  test("only the node's address answers: a runtime that reads hosts.toml can use it (K169)", async (t) => {
     const { port } = await listenAt(t, '127.0.0.5')
     const root = await makeRoot(t, configured)
     const name = ['--registry', `localhost:${port}`]
-    const before = await examine(root, ...name)
+    const before = await check(root, ...name)
     assert.equal(before.ok, false)
     assert.equal(before.exposure, 'mirror')
-    const lead = ['--once', '--server', `http://127.0.0.5:${port}`]
-    assert.equal((await runCommand(['trust', '--root', root, ...name, ...lead])).status, 0)
-    const after = await examine(root, ...name)
+    const redirect = ['--once', '--server', `http://127.0.0.5:${port}`]
+    assert.equal((await runCommand(['trust', '--root', root, ...name, ...redirect])).status, 0)
+    const after = await check(root, ...name)
     assert.equal(after.ok, true)
     assert.match(after.of('runtime')[0]?.message ?? '', /hosts\.toml/)
     const other = await makeRoot(t, unconfigured)
-    assert.equal((await examine(other, ...name)).exposure, 'hostNetwork')
+    assert.equal((await check(other, ...name)).exposure, 'hostNetwork')
   })
 
-  test('a hosts.toml without dial_timeout for an address of the node is found', async (t) => {
+  test('a hosts.toml without dial_timeout for an address of the node is reported', async (t) => {
     const { port } = await listenAt(t, '127.0.0.1')
     const directory = 'etc/containerd/certs.d'
     const root = await makeRoot(t, {
@@ -111,7 +111,7 @@ suite('berth doctor node', { concurrency: true }, () => {
       [`${directory}/quay.io/hosts.toml`]: `[host."http://localhost:${port}"]\ndial_timeout = "1s"\n`,
       [`${directory}/ghcr.io/hosts.toml`]: '[host."https://mirror.example"]\n',
     })
-    const found = await examine(root, '--registry', `localhost:${port}`)
+    const found = await check(root, '--registry', `localhost:${port}`)
     assert.equal(found.ok, true)
     const [, slow, ...more] = found.of('runtime')
     assert.deepEqual(more, [])
@@ -119,7 +119,7 @@ suite('berth doctor node', { concurrency: true }, () => {
     assert.match(slow?.advice ?? '', /dial_timeout = "200ms"/)
   })
 
-  test("docker's registry-mirrors: one that asks for a password is skipped by docker, and said so", async (t) => {
+  test('a registry mirror of docker that requires a password is reported as skipped', async (t) => {
     const open = await listenAt(t, '127.0.0.1')
     const closed = await listenAt(t, '127.0.0.1', (_, response) => {
       response.setHeader('www-authenticate', 'Basic realm="Berth"')
@@ -129,44 +129,47 @@ suite('berth doctor node', { concurrency: true }, () => {
     const root = await makeRoot(t, {
       ...configured,
       'etc/docker/daemon.json': JSON.stringify({
-        'registry-mirrors': [...mirrors, `http://localhost:${quietPort()}`],
+        'registry-mirrors': [...mirrors, `http://localhost:${freePort()}`],
       }),
     })
-    const found = await examine(root, '--registry', `localhost:${open.port}`)
-    const said = found
+    const found = await check(root, '--registry', `localhost:${open.port}`)
+    const mirrorFindings = found
       .of('runtime')
-      .filter(({ message }) => /Docker Hub|registry-mirrors/.test(message))
+      .filter(({ message }) => /Docker Hub|registry mirror/.test(message))
     assert.deepEqual(
-      said.map(({ outcome }) => outcome),
+      mirrorFindings.map(({ outcome }) => outcome),
       ['ok', 'skipped', 'skipped'],
     )
-    assert.match(said[1]?.message ?? '', /docker skips .*a registry answers \(401\)/)
-    assert.match(said[1]?.advice ?? '', /shows a mirror no password.*mirrors: \[\{ listen/)
-    assert.match(said[2]?.message ?? '', /connection refused/)
+    assert.match(mirrorFindings[1]?.message ?? '', /docker skips .*a registry answered \(401\)/)
+    assert.match(
+      mirrorFindings[1]?.advice ?? '',
+      /sends no password to a mirror.*mirrors: \[\{ listen/,
+    )
+    assert.match(mirrorFindings[2]?.message ?? '', /connection refused/)
     assert.equal(found.ok, true)
   })
 
-  test('only ::1 answers: it depends on what localhost is (K169)', async (t) => {
+  test('only ::1 answers: the result depends on the addresses of localhost (K169)', async (t) => {
     const { port } = await listenAt(t, '::1')
     const name = ['--registry', `localhost:${port}`]
-    const both = await examine(await makeRoot(t, configured), ...name)
+    const both = await check(await makeRoot(t, configured), ...name)
     assert.equal(both.ok, true)
     assert.match(both.pull?.message ?? '', /from http:\/\/\[::1\]:/)
     const hosts = { 'etc/hosts': '127.0.0.1\tlocalhost # the only one\n' }
-    const one = await examine(await makeRoot(t, { ...configured, ...hosts }), ...name)
+    const one = await check(await makeRoot(t, { ...configured, ...hosts }), ...name)
     assert.equal(one.ok, false)
   })
 
-  test('a stranger on ::1 is in the way of what listens on 127.0.0.1 (K169)', async (t) => {
-    const six = await listenAt(t, '::1', stranger)
+  test('another program on ::1 hides the registry on 127.0.0.1 (K169)', async (t) => {
+    const six = await listenAt(t, '::1', notRegistry)
     const root = await makeRoot(t, configured)
-    const found = await examine(root, '--registry', `localhost:${six.port}`)
+    const found = await check(root, '--registry', `localhost:${six.port}`)
     assert.equal(found.ok, false)
-    assert.match(found.pull?.advice ?? '', /another program has the port/)
+    assert.match(found.pull?.advice ?? '', /another program listens on this port/)
     assert.equal(found.exposure, undefined)
   })
 
-  test('who takes the connection and says nothing is given up', async (t) => {
+  test('a server that accepts the connection and does not answer is a timeout', async (t) => {
     const sockets = new Set<{ destroy(): void }>()
     const server = createServer((socket) => void sockets.add(socket.on('error', () => {})))
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
@@ -177,12 +180,12 @@ suite('berth doctor node', { concurrency: true }, () => {
     const address = server.address()
     const port = typeof address === 'object' ? address?.port : 0
     const root = await makeRoot(t, { ...configured, 'etc/hosts': '127.0.0.1 localhost\n' })
-    const found = await examine(root, '--registry', `localhost:${port}`)
+    const found = await check(root, '--registry', `localhost:${port}`)
     assert.equal(found.ok, false)
     assert.match(found.of('address')[0]?.message ?? '', /no answer within 5 seconds/)
   })
 
-  test('a certificate is believed by those who were told of its authority', async (t) => {
+  test('a certificate is trusted after berth trust --ca', async (t) => {
     const authority = await createAuthority('node')
     t.after(() => authority.remove())
     const tls = await authority.issue(['DNS:registry.example'])
@@ -191,30 +194,30 @@ suite('berth doctor node', { concurrency: true }, () => {
     const hosts = { 'etc/hosts': '127.0.0.1 localhost registry.example\n' }
     const root = await makeRoot(t, { ...configured, ...hosts })
     const name = ['--registry', `registry.example:${server.port}`]
-    const before = await examine(root, ...name)
+    const before = await check(root, ...name)
     assert.equal(before.ok, false)
-    assert.match(before.pull?.advice ?? '', /berth trust on this node, with --ca/)
+    assert.match(before.pull?.advice ?? '', /run berth trust --ca FILE on this node/)
     assert.equal(before.exposure, undefined)
     const ca = ['--once', '--ca', authority.file]
     assert.equal((await runCommand(['trust', '--root', root, ...name, ...ca])).status, 0)
-    assert.equal((await examine(root, ...name)).ok, true)
+    assert.equal((await check(root, ...name)).ok, true)
   })
 
-  test('podman does not speak plain HTTP until it is told to', async (t) => {
+  test('podman does not use plain HTTP before berth trust', async (t) => {
     const { port } = await listenAt(t, '127.0.0.1')
     const root = await makeRoot(t, { 'usr/bin/podman': '', 'etc/hosts': '127.0.0.1 localhost\n' })
     const name = ['--registry', `localhost:${port}`]
-    const before = await examine(root, ...name)
+    const before = await check(root, ...name)
     assert.equal(before.ok, false)
-    assert.match(before.pull?.advice ?? '', /TLS and plain HTTP do not fit together/)
+    assert.match(before.pull?.advice ?? '', /do not agree on TLS or plain HTTP/)
     assert.equal((await runCommand(['trust', '--root', root, ...name, '--once'])).status, 0)
-    assert.equal((await examine(root, ...name)).ok, true)
+    assert.equal((await check(root, ...name)).ok, true)
   })
 
-  test("another runtime's trouble is told, and does not count", async (t) => {
+  test('a problem of another runtime is reported, and is no failure', async (t) => {
     const { port } = await listenAt(t, '127.0.0.1')
     const root = await makeRoot(t, { ...configured, 'usr/bin/podman': '' })
-    const found = await examine(root, '--registry', `localhost:${port}`)
+    const found = await check(root, '--registry', `localhost:${port}`)
     assert.equal(found.ok, true)
     assert.deepEqual(
       found.of('pull').map(({ outcome }) => outcome),
@@ -222,23 +225,26 @@ suite('berth doctor node', { concurrency: true }, () => {
     )
   })
 
-  test('without the root of a node it goes by what localhost answers', async (t) => {
+  test('without a container runtime the answer on localhost decides', async (t) => {
     const { port } = await listenAt(t, '127.0.0.1')
     const root = await makeRoot(t, {})
-    const found = await examine(root, '--registry', `localhost:${port}`)
+    const found = await check(root, '--registry', `localhost:${port}`)
     assert.equal(found.ok, true)
-    assert.match(found.of('runtime')[0]?.message ?? '', /is the root of the node at --root\?/)
+    assert.match(
+      found.of('runtime')[0]?.message ?? '',
+      /no container runtime found; --root must be/,
+    )
   })
 
-  test('a name that is no host is refused', async () => {
+  test('an invalid --registry is rejected', async () => {
     const { status, stderr } = await runCommand(['doctor', 'node', '--registry', 'a/b'])
     assert.equal(status, 1)
-    assert.equal(stderr, 'berth: --registry a/b: a host, with a port or without\n')
+    assert.equal(stderr, 'berth: --registry a/b is invalid: expected HOST or HOST:PORT\n')
   })
 })
 
-suite('how a node leads to services', { concurrency: true }, () => {
-  test('kube-proxy says it', async (t) => {
+suite('findProxyMode', { concurrency: true }, () => {
+  test('returns the mode that kube-proxy reports', async (t) => {
     const root = createRooted(await makeRoot(t, { 'sys/class/net/kube-ipvs0': null }))
     for (const mode of ['iptables', 'nftables', 'ipvs']) {
       const { url } = await listenAt(t, '127.0.0.1', (_, response) => void response.end(mode))
@@ -246,28 +252,25 @@ suite('how a node leads to services', { concurrency: true }, () => {
     }
   })
 
-  test('what is left behind tells it where kube-proxy does not', async (t) => {
-    const { url } = await listenAt(t, '127.0.0.1', stranger)
+  test('detects the mode by interfaces and rules if kube-proxy does not answer', async (t) => {
+    const { url } = await listenAt(t, '127.0.0.1', notRegistry)
     const root = await makeRoot(t, { 'sys/class/net/kube-ipvs0': null })
     assert.equal((await findProxyMode(createRooted(root), url)).mode, 'ipvs')
     const cilium = await makeRoot(t, { 'sys/class/net/cilium_host': null })
     const { mode } = await findProxyMode(createRooted(cilium), url)
-    assert.ok(
-      ['cilium', 'iptables', 'nftables'].includes(mode),
-      'rules may be those of this machine',
-    )
+    assert.ok(['cilium', 'iptables', 'nftables'].includes(mode), 'this machine may have rules')
   })
 
-  test('route_localnet counts on any interface', async (t) => {
+  test('route_localnet is on if any interface has it', async (t) => {
     const conf = 'proc/sys/net/ipv4/conf'
     const off = { [`${conf}/all/route_localnet`]: '0\n', [`${conf}/eth0/route_localnet`]: '0\n' }
-    const port = quietPort()
-    const look = async (entries: Entries) => {
+    const port = freePort()
+    const servicesWith = async (entries: Entries) => {
       const root = await makeRoot(t, { ...configured, ...entries })
-      return (await examine(root, '--registry', `localhost:${port}`)).of('services')[0]?.message
+      return (await check(root, '--registry', `localhost:${port}`)).of('services')[0]?.message
     }
-    assert.match((await look(off)) ?? '', /route_localnet is off$/)
+    assert.match((await servicesWith(off)) ?? '', /route_localnet is off$/)
     const on = { ...off, [join(conf, 'eth0/route_localnet')]: '1\n' }
-    assert.match((await look(on)) ?? '', /route_localnet is on$/)
+    assert.match((await servicesWith(on)) ?? '', /route_localnet is on$/)
   })
 })

@@ -34,7 +34,7 @@ type Verdict = {
 
 const name = 'my-project/my-repository/team/app'
 const canaries = createCanaries()
-const told: string[] = []
+const outputs: string[] = []
 const image = makeImage()
 const index = makeIndex([makeImage(), makeImage()])
 
@@ -57,7 +57,7 @@ after(async () => {
   await Promise.all([storage.stop(), registry.stop(), google.stop(), authority.remove()])
   await rm(directory, { recursive: true, force: true })
   for (const token of google.accessTokens.all()) canaries.add(token)
-  await canaries.assertUnseen({ texts: told })
+  await canaries.assertUnseen({ texts: outputs })
 })
 
 async function configure(config: Readonly<Record<string, unknown>>): Promise<string> {
@@ -72,9 +72,9 @@ async function doctor(
   options?: CommandOptions,
 ) {
   const args = ['--config', await configure(config), '-o', 'json']
-  const asked = reference === undefined ? [] : [reference]
-  const ended = await runCommand(['doctor', 'upstream', ...asked, ...args], options)
-  told.push(ended.stdout, ended.stderr)
+  const argument = reference === undefined ? [] : [reference]
+  const ended = await runCommand(['doctor', 'upstream', ...argument, ...args], options)
+  outputs.push(ended.stdout, ended.stderr)
   assert.notEqual(ended.stdout, '', ended.stderr)
   const verdict = JSON.parse(ended.stdout) as Verdict
   assert.equal(ended.status, verdict.ok ? 0 : 1)
@@ -89,21 +89,21 @@ async function doctor(
   return { verdict, first, outcomes, finding }
 }
 
-const googled = async () => ({
+const googleUpstream = async () => ({
   url: registry.url,
   credentials: { type: 'google', file: await google.configure(directory) },
 })
 
-/** An upstream that is there, and answers like this. */
-async function facing(answering: Answering, use: (server: WebServer) => Promise<void>) {
+/** Runs `use` with an upstream that answers with `answering`. */
+async function withUpstream(answering: Answering, use: (server: WebServer) => Promise<void>) {
   const server = await startWebServer(answering)
   await use(server).finally(() => server.close())
 }
 
 suite('berth doctor upstream', { concurrency: true }, () => {
-  test('says of each step what it did, as whom, and what came back', async () => {
+  test('reports each step with its identity and result', async () => {
     const { verdict, outcomes, finding, first } = await doctor(
-      { upstreams: [await googled()] },
+      { upstreams: [await googleUpstream()] },
       `localhost:30026/${name}:v1`,
     )
     assert.equal(verdict.ok, true)
@@ -115,41 +115,46 @@ suite('berth doctor upstream', { concurrency: true }, () => {
       'manifest: ok',
       'layer: ok',
     ])
-    assert.match(finding('configuration').message, new RegExp(`is ${name} at the default upstream`))
+    assert.match(finding('configuration').message, new RegExp(`is ${name} of the default upstream`))
     assert.match(finding('connection').message, /connected to http:.*without TLS/)
-    assert.match(finding('registry').message, /401, wants bearer by http:.*\/v2\/token/)
+    assert.match(
+      finding('registry').message,
+      /401, requires a bearer token from http:.*\/v2\/token/,
+    )
     assert.match(
       finding('credentials').message,
-      /an access token as berth@my-project\.iam\.gserviceaccount\.com, good for (59|60) minutes/,
+      /an access token for berth@my-project\.iam\.gserviceaccount\.com, valid for (59|60) minutes/,
     )
     assert.equal(first.identity, 'berth@my-project.iam.gserviceaccount.com')
     assert.match(finding('manifest').message, new RegExp(image.digest))
     assert.match(finding('manifest').requests[0] ?? '', /^HEAD http:.*\/manifests\/v1: 200$/)
     const redirected = finding('layer').requests.map((line) => line.replace(/^.*: /, ''))
-    assert.deepEqual(redirected, ['302', '200'], 'and what a redirect leads to')
+    assert.deepEqual(redirected, ['302', '200'], 'both requests of a redirect')
   })
 
-  test('is for people unless asked otherwise, and ends with a verdict', async () => {
-    const file = await configure({ upstreams: [await googled()] })
+  test('prints text by default, and ends with a verdict', async () => {
+    const file = await configure({ upstreams: [await googleUpstream()] })
     const run = (reference: string) =>
       runCommand(['doctor', 'upstream', reference, '--config', file])
-    const well = await run(`${name}:multi`)
-    told.push(well.stdout)
-    assert.equal(well.status, 0, well.stderr)
-    assert.match(well.stdout, /^ {2}ok {4}manifest {7}.* is sha256:/m)
-    assert.match(well.stdout, /\nNothing is wrong\.\n$/)
-    const ill = await run(`${name}:v9`)
-    told.push(ill.stdout)
-    assert.equal(ill.status, 1)
-    assert.match(ill.stdout, /^ {2}FAIL {2}manifest .*v9 is not there \(404\)$/m)
-    assert.match(ill.stdout, /^ {23}→ check the name and the tag/m)
-    assert.match(ill.stdout, /\nA pull would fail\.\n$/)
+    const success = await run(`${name}:multi`)
+    outputs.push(success.stdout)
+    assert.equal(success.status, 0, success.stderr)
+    assert.match(success.stdout, /^ {2}ok {4}manifest {7}.* is sha256:/m)
+    assert.match(success.stdout, /\nNo problem found\.\n$/)
+    const failure = await run(`${name}:v9`)
+    outputs.push(failure.stdout)
+    assert.equal(failure.status, 1)
+    assert.match(failure.stdout, /^ {2}FAIL {2}manifest .*v9 does not exist \(404\)$/m)
+    assert.match(failure.stdout, /^ {23}→ check the name and the tag/m)
+    assert.match(failure.stdout, /\nPulls from this upstream fail\.\n$/)
   })
 
-  test('without a reference sees whether each upstream lets us in', async () => {
-    const config = { upstreams: [await googled(), { prefix: 'gone', url: 'http://127.0.0.1:9' }] }
+  test('without a reference checks the access to each upstream', async () => {
+    const config = {
+      upstreams: [await googleUpstream(), { prefix: 'gone', url: 'http://127.0.0.1:9' }],
+    }
     const { verdict, outcomes } = await doctor(config)
-    assert.equal(outcomes.at(-1), 'entry: ok')
+    assert.equal(outcomes.at(-1), 'access: ok')
     const [, gone] = verdict.upstreams
     assert.equal(verdict.ok, false)
     assert.deepEqual(
@@ -159,23 +164,23 @@ suite('berth doctor upstream', { concurrency: true }, () => {
         'connection: failed',
         'registry: skipped',
         'credentials: ok',
-        'entry: skipped',
+        'access: skipped',
       ],
     )
     const refused = gone?.findings[1]
-    assert.match(refused?.message ?? '', /connecting to http:\/\/127\.0\.0\.1:9: .*refused/)
+    assert.match(refused?.message ?? '', /cannot connect to http:\/\/127\.0\.0\.1:9: .*refused/)
     assert.match(refused?.advice ?? '', /host and port/)
   })
 
-  test('a name that does not resolve is told with what to check', async () => {
+  test('a host name that does not resolve is reported with what to check', async () => {
     const { outcomes, finding } = await doctor({ upstreams: [{ url: 'https://no.invalid' }] })
     assert.equal(outcomes[1], 'name: failed')
-    assert.match(finding('name').message, /looking up no\.invalid: /)
+    assert.match(finding('name').message, /cannot resolve no\.invalid: /)
     assert.match(finding('name').advice ?? '', /DNS/)
     assert.equal(finding('connection').outcome, 'skipped')
   })
 
-  test('a certificate that nobody knows is told, and where to name its authority', async () => {
+  test('an untrusted certificate is reported with the field for its authority', async () => {
     const server = await startWebServer((_seen, response) => sendJson(response, {}), {
       tls: await authority.issue(['IP:127.0.0.1']),
     })
@@ -188,12 +193,12 @@ suite('berth doctor upstream', { concurrency: true }, () => {
     await server.close()
     assert.match(
       known.finding('connection').message,
-      /TLSv1\.3, certificate of .* by The company, valid until \d{4}-\d\d-\d\d$/,
+      /TLSv1\.3, certificate for .* issued by The company, valid until \d{4}-\d\d-\d\d$/,
     )
     assert.equal(known.verdict.ok, true)
   })
 
-  test('the forward proxy is named where one stands between, without its password', async () => {
+  test('the forward proxy is named without its password', async () => {
     const password = canaries.secret('proxy')
     const tls = await authority.issue(['DNS:registry.test'])
     const server = await startWebServer((_seen, response) => sendJson(response, {}), { tls })
@@ -210,41 +215,44 @@ suite('berth doctor upstream', { concurrency: true }, () => {
     )
     await Promise.all([server.close(), proxy.close()])
     assert.deepEqual(outcomes.slice(0, 2), ['configuration: ok', 'connection: ok'])
-    assert.match(finding('connection').message, new RegExp(`by the forward proxy ${url.host}`))
+    assert.match(finding('connection').message, new RegExp(`through the forward proxy ${url.host}`))
   })
 
-  test('what is no registry is told so', () =>
-    facing(
+  test('a server that is not a registry is reported', () =>
+    withUpstream(
       (_seen, response) => void response.writeHead(404).end('<html>'),
       async ({ url }) => {
         const { finding } = await doctor({ upstreams: [{ url }] })
         assert.equal(finding('registry').outcome, 'failed')
-        assert.match(finding('registry').message, /GET http:.*\/v2\/ without a credential: 404/)
-        assert.match(finding('registry').advice ?? '', /no registry/)
+        assert.match(finding('registry').message, /GET http:.*\/v2\/ without credentials: 404/)
+        assert.match(finding('registry').advice ?? '', /not the URL of a registry/)
       },
     ))
 
-  test('trouble of the registry is not taken for a wrong url', () =>
-    facing(
+  test('a registry that fails is not reported as a wrong url', () =>
+    withUpstream(
       (_seen, response) => void response.writeHead(503).end(),
       async ({ url }) => {
         const { finding } = await doctor({ upstreams: [{ url }] })
-        assert.match(finding('registry').message, /: 503, and no challenge$/)
-        assert.match(finding('registry').advice ?? '', /trouble of its own/)
+        assert.match(finding('registry').message, /: 503, without a challenge$/)
+        assert.match(finding('registry').advice ?? '', /fails at the moment; Berth retries/)
       },
     ))
 
-  test('a file of authorities that is not there is told, and no stack', async () => {
+  test('a missing file of certificate authorities is reported without a stack trace', async () => {
     const certificateAuthorities = join(directory, 'absent.pem')
     const upstreams = [{ url: 'https://127.0.0.1:9', certificateAuthorities }]
     const { finding, outcomes } = await doctor({ upstreams })
     assert.deepEqual(outcomes, ['configuration: failed'])
     assert.match(finding('configuration').message, /ENOENT: .*absent\.pem/)
-    assert.match(finding('configuration').advice ?? '', /certificateAuthorities must name/)
+    assert.match(
+      finding('configuration').advice ?? '',
+      /set the upstream's certificateAuthorities to/,
+    )
   })
 
-  test('a realm that may not see our credential is told, with the field that allows it', () =>
-    facing(
+  test('a token realm that may not receive the credentials is reported with the field that allows it', () =>
+    withUpstream(
       (_seen, response) => {
         response.setHeader('www-authenticate', 'Bearer realm="https://tokens.example.org/token"')
         sendJson(response, {}, 401)
@@ -256,13 +264,16 @@ suite('berth doctor upstream', { concurrency: true }, () => {
           password: canaries.secret('realm'),
         }
         const { finding } = await doctor({ upstreams: [{ url, credentials }] })
-        assert.match(finding('registry').message, /wants it sent to https:\/\/tokens\.example\.org/)
-        const advice = /list tokens\.example\.org under upstreams\[\]\.tokenRealms/
+        assert.match(
+          finding('registry').message,
+          /asks for the credentials at https:\/\/tokens\.example\.org/,
+        )
+        const advice = /add tokens\.example\.org to upstreams\[\]\.tokenRealms/
         assert.match(finding('registry').advice ?? '', advice)
       },
     ))
 
-  test('a credential that cannot be had is told, and nothing is asked without it', async () => {
+  test('a failed credential exchange is reported, and no request is sent without credentials', async () => {
     const before = registry.requests.length
     const { outcomes, finding } = await doctor(
       {
@@ -278,19 +289,21 @@ suite('berth doctor upstream', { concurrency: true }, () => {
       'layer: skipped',
     ])
     assert.match(finding('credentials').message, /no\.json/)
-    const asked = registry.requests.slice(before).filter(({ headers }) => !headers.authorization)
-    assert.ok(asked.every(({ path }) => path === '/v2/'))
+    const anonymousRequests = registry.requests
+      .slice(before)
+      .filter(({ headers }) => !headers.authorization)
+    assert.ok(anonymousRequests.every(({ path }) => path === '/v2/'))
   })
 
-  test('a refusal is told as the registry told it, with what is lacking', () => {
+  test("a denial is reported with the registry's reason and the missing role", () => {
     const message = `Permission "artifactregistry.repositories.downloadArtifacts" denied on resource`
-    return facing(
+    return withUpstream(
       ({ path }, response) =>
         path === '/v2/'
           ? sendJson(response, {})
           : sendJson(response, { errors: [{ code: 'DENIED', message }] }, 403),
       async ({ url }) => {
-        const { credentials } = await googled()
+        const { credentials } = await googleUpstream()
         const { finding } = await doctor({ upstreams: [{ url, credentials }] }, `${name}:v1`)
         const { outcome, message: text, advice = '' } = finding('manifest')
         assert.equal(outcome, 'failed')
@@ -301,11 +314,11 @@ suite('berth doctor upstream', { concurrency: true }, () => {
     )
   })
 
-  test('a redirect that is not followed is told with the field that allows it', async () => {
+  test('a redirect that is not allowed is reported with the field that allows it', async () => {
     const other = await startArtifactRegistry({ accessTokens: google.accessTokens })
     other.put(name, 'v1', image)
     other.behave({ storage })
-    const { credentials } = await googled()
+    const { credentials } = await googleUpstream()
     const { outcomes, finding } = await doctor(
       { upstreams: [{ url: other.url, credentials }] },
       `${name}@${image.digest}`,
@@ -315,11 +328,11 @@ suite('berth doctor upstream', { concurrency: true }, () => {
     assert.match(finding('layer').message, /redirects to http:.*not allowed/)
   })
 
-  test("a reference that is nobody's, or none at all, is a sentence", async () => {
+  test('a reference without an upstream, or an invalid one, is a one-line error', async () => {
     const file = await configure({
-      upstreams: [{ ...(await googled()), repositories: ['my-project/**'] }],
+      upstreams: [{ ...(await googleUpstream()), repositories: ['my-project/**'] }],
     })
-    for (const [reference, sentence] of [
+    for (const [reference, message] of [
       ['localhost:30026/local/app:1', /local\/app is hosted by Berth itself/],
       ['other-project/repo/app', /not served/],
       ['ghcr.example/owner/app', /no upstream is configured for ghcr\.example/],
@@ -328,16 +341,16 @@ suite('berth doctor upstream', { concurrency: true }, () => {
     ] as const) {
       const ended = await runCommand(['doctor', 'upstream', reference, '--config', file])
       assert.equal(ended.status, 1)
-      assert.match(ended.stderr, sentence)
-      assert.doesNotMatch(ended.stderr, /\n +at /, 'and no stack')
+      assert.match(ended.stderr, message)
+      assert.doesNotMatch(ended.stderr, /\n +at /, 'no stack trace')
     }
   })
 
-  test('reads what the server reads: the configuration of $BERTH_CONFIG, and secrets of files', async () => {
+  test('reads $BERTH_CONFIG and secrets from files, as the server does', async () => {
     const password = canaries.password('puller')
     const passwordFile = join(directory, 'password')
     await writeFile(passwordFile, password)
-    await facing(
+    await withUpstream(
       ({ headers }, response) => {
         const [, basic = ''] = /^Basic (.*)$/.exec(String(headers['authorization'])) ?? []
         const isRight = Buffer.from(basic, 'base64').toString() === `puller:${password}`
@@ -350,9 +363,9 @@ suite('berth doctor upstream', { concurrency: true }, () => {
         const ended = await runCommand(['doctor', 'upstream', '-o', 'json'], {
           environment: { BERTH_CONFIG: file },
         })
-        told.push(ended.stdout, ended.stderr)
+        outputs.push(ended.stdout, ended.stderr)
         assert.equal(ended.status, 0, ended.stdout + ended.stderr)
-        assert.match(ended.stdout, /a password as puller/)
+        assert.match(ended.stdout, /a password for puller/)
         assert.equal(await readFile(passwordFile, 'utf8'), password)
       },
     )

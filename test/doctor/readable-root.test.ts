@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
 import { suite, type TestContext, test } from 'node:test'
-import { examineNode, type Finding } from '../../src/doctor/doctor.ts'
+import { checkNode, type Finding } from '../../src/doctor/doctor.ts'
 import { createRooted, parseRegistryHost, type Rooted } from '../../src/trust/trust.ts'
 import { containerdConfig, makeRoot } from '../support/node-root.ts'
 import { sendJson, startWebServer } from '../support/web-server.ts'
 
-/** A node where reading below these paths is denied, to root as well, as SELinux does it. */
+/** A node on which even root cannot read below these paths, as with SELinux. */
 async function guardedNode(t: TestContext, guarded: readonly string[]): Promise<Rooted> {
   const root = await makeRoot(t, {
     'etc/containerd/config.toml': containerdConfig.set,
@@ -30,21 +30,21 @@ async function guardedNode(t: TestContext, guarded: readonly string[]): Promise<
   }
 }
 
-async function examine(rooted: Rooted, host: string) {
+async function check(rooted: Rooted, host: string) {
   const registry = parseRegistryHost(host)
   assert.ok(registry)
-  const examination = examineNode({ rooted, registry, addresses: [] })
+  const checks = checkNode({ rooted, registry, addresses: [] })
   const findings: Finding[] = []
   for (;;) {
-    const { done, value } = await examination.next()
+    const { done, value } = await checks.next()
     if (done) return { verdict: value, findings }
     findings.push(value)
   }
 }
 
-suite('a node whose files may not be read (EACCES)', () => {
+suite('a node with unreadable files (EACCES)', () => {
   for (const guarded of [['/etc/containerd'], ['/etc', '/run', '/var', '/proc', '/sys']])
-    test(`${guarded.join(', ')}: is a finding with advice, and whether pods can pull is still said`, async (t) => {
+    test(`${guarded.join(', ')}: one finding with advice, and the pull is still checked`, async (t) => {
       const registry = await startWebServer((_, response) => {
         response.setHeader('docker-distribution-api-version', 'registry/2.0')
         sendJson(response, {})
@@ -52,10 +52,8 @@ suite('a node whose files may not be read (EACCES)', () => {
       t.after(registry.close)
       const rooted = await guardedNode(t, guarded)
       const { port } = new URL(registry.url)
-      const { verdict, findings } = await examine(rooted, `localhost:${port}`)
-      const denied = findings.filter(({ message }) =>
-        /permission to read .* was denied/.test(message),
-      )
+      const { verdict, findings } = await check(rooted, `localhost:${port}`)
+      const denied = findings.filter(({ message }) => /^no permission to read /.test(message))
       assert.equal(denied.length, 1)
       assert.match(denied[0]?.message ?? '', new RegExp(`read ${guarded[0]}\\b`))
       assert.match(denied[0]?.advice ?? '', /as root.*spc_t/)

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import fc from 'fast-check'
-import { findTarget } from '../../src/doctor/target.ts'
+import { findImage } from '../../src/doctor/find-image.ts'
 import { digestOf } from '../../src/oci/digest.ts'
 import { isRegistryError } from '../../src/oci/errors.ts'
 import { formatReference } from '../../src/oci/reference.ts'
@@ -18,14 +18,14 @@ const configured = {
 }
 const digest = digestOf(Buffer.from('x'))
 
-function found(asked: string): string {
-  const { upstream, target } = findTarget(asked, configured)
-  return `${new URL(upstream.url).host} ${target.name} ${formatReference(target.reference)}`
+function found(requested: string): string {
+  const { upstream, image } = findImage(requested, configured)
+  return `${new URL(upstream.url).host} ${image.name} ${formatReference(image.reference)}`
 }
 
-suite('the upstream of a reference', () => {
-  test('is that of the longest prefix, as the server finds it', () => {
-    for (const [asked, expected] of [
+suite('findImage', () => {
+  test('finds the upstream with the longest prefix, as the server does', () => {
+    for (const [requested, expected] of [
       ['localhost:30026/p/r/i:v1', 'us-central1-docker.pkg.dev p/r/i v1'],
       ['p/r/i', 'us-central1-docker.pkg.dev p/r/i latest'],
       ['10.0.0.7:30026/p/r/i', 'us-central1-docker.pkg.dev p/r/i latest'],
@@ -35,10 +35,10 @@ suite('the upstream of a reference', () => {
       ['docker.io/mine/app', 'hub.example.com:8443 app latest'],
       ['few/team/app', 'few.example.com team/app latest'],
     ])
-      assert.equal(found(asked ?? ''), expected)
+      assert.equal(found(requested ?? ''), expected)
   })
 
-  test('may be named by its own host, as the image is called there', () => {
+  test("accepts the upstream's own reference of an image", () => {
     assert.equal(
       found('us-central1-docker.pkg.dev/p/r/i:v1'),
       'us-central1-docker.pkg.dev p/r/i v1',
@@ -46,16 +46,16 @@ suite('the upstream of a reference', () => {
     assert.equal(found('hub.example.com:8443/app'), 'hub.example.com:8443 app latest')
   })
 
-  test('is none for a hosted name, one that is not served, and a host that is not configured', () => {
-    for (const [asked, why] of [
+  test('rejects a hosted name, an excluded repository and an unknown host', () => {
+    for (const [requested, reason] of [
       ['local/app', /hosted by Berth itself/],
       ['few/other/app', /not served/],
       ['quay.io/owner/app', /no upstream is configured for quay\.io/],
     ] as const)
-      assert.throws(() => found(asked), why)
+      assert.throws(() => found(requested), reason)
   })
 
-  test('is found or refused with a sentence, whatever is asked for', () => {
+  test('throws only RegistryErrors', () => {
     const part = fc.stringMatching(/^[a-zA-Z0-9._:@/ -]{0,20}$/)
     const texts = fc.oneof(
       fc.string({ unit: 'binary' }),
@@ -64,7 +64,7 @@ suite('the upstream of a reference', () => {
     fc.assert(
       fc.property(texts, (text) => {
         try {
-          findTarget(text, configured)
+          findImage(text, configured)
         } catch (error) {
           assert.ok(isRegistryError(error), String(error))
         }

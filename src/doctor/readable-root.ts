@@ -1,25 +1,25 @@
 import { errnoOf, type Rooted } from '../trust/trust.ts'
 import type { Finding } from './finding.ts'
 
-/** Paths in a message; more of them say nothing new. */
-const maxShown = 4
+/** Paths listed in a message. */
+const maxPaths = 4
 
 /**
- * A node's files as far as we may read them: what is denied (EACCES, as SELinux gives to root as well)
- * is as good as nothing, and becomes a finding.
+ * A node's file system in which unreadable files (EACCES, which SELinux also returns to root) are
+ * treated as missing, and reported in one finding.
  */
-export function createReadable(rooted: Rooted): {
+export function createReadableRoot(rooted: Rooted): {
   readonly rooted: Rooted
-  /** Undefined when nothing was denied. */
+  /** Undefined if all files were readable. */
   readonly finding: () => Finding | undefined
 } {
   const denied = new Set<string>()
   const or =
-    <Value>(read: (path: string) => Promise<Value>, otherwise: Value) =>
+    <Value>(read: (path: string) => Promise<Value>, fallback: Value) =>
     (path: string): Promise<Value> =>
       read(path).catch((error: unknown) => {
         if (['EACCES', 'EPERM'].includes(errnoOf(error))) denied.add(path)
-        return otherwise
+        return fallback
       })
 
   return {
@@ -34,14 +34,14 @@ export function createReadable(rooted: Rooted): {
 }
 
 function denialOf(paths: readonly string[]): Finding {
-  const shown = paths.slice(0, maxShown).join(', ')
-  const rest = paths.length > maxShown ? ` and ${paths.length - maxShown} more` : ''
+  const shown = paths.slice(0, maxPaths).join(', ')
+  const rest = paths.length > maxPaths ? ` and ${paths.length - maxPaths} more` : ''
   return {
     step: 'runtime',
     outcome: 'skipped',
-    message: `permission to read ${shown}${rest} was denied: what is there is not taken into account`,
+    message: `no permission to read ${shown}${rest}: their content is not taken into account`,
     advice:
-      'run the doctor as root; where SELinux denies it, in a privileged pod or with seLinuxOptions.type: spc_t',
+      'run berth doctor as root; if SELinux denies access, in a privileged pod or with seLinuxOptions.type: spc_t',
     requests: [],
   }
 }

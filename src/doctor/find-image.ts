@@ -10,10 +10,10 @@ import {
 } from '../oci/reference.ts'
 
 /** An image at an upstream. */
-export type Target = {
-  /** As it was asked for. */
-  readonly asked: string
-  /** Below the upstream's prefix. */
+export type Image = {
+  /** The reference as the user entered it. */
+  readonly requested: string
+  /** Without the upstream's prefix. */
   readonly name: RepositoryName
   readonly reference: Reference
 }
@@ -31,24 +31,26 @@ type Configured<Kind extends Upstream> = {
 }
 
 /**
- * The upstream that a pod's image comes from, found as the server finds it: `localhost:30026/NAME:TAG`,
- * the same without the host, or as the upstream itself calls it, `HOST/NAME:TAG`.
- * @throws RegistryError for what is no reference, or no upstream's.
+ * The upstream of an image reference, found as the server finds it: `localhost:30026/NAME:TAG`, the
+ * same without the host, or the upstream's own reference, `HOST/NAME:TAG`.
+ * @throws RegistryError if the reference is invalid, or no upstream serves it.
  */
-export function findTarget<Kind extends Upstream>(
-  asked: string,
+export function findImage<Kind extends Upstream>(
+  requested: string,
   { upstreams, hosted }: Configured<Kind>,
-): { readonly upstream: Kind; readonly target: Target } {
-  const { host, path, reference } = splitReference(asked)
+): { readonly upstream: Kind; readonly image: Image } {
+  const { host, path, reference } = splitReference(requested)
   const byHost = upstreams.find(({ url }) => new URL(url).host === host)
   const isPrefix = upstreams.some(({ prefix }) => prefix.split('/')[0] === host)
   if (byHost !== undefined && !isPrefix) {
     const name = parseRepositoryName(path)
-    return { upstream: byHost, target: { asked, name, reference } }
+    return { upstream: byHost, image: { requested, name, reference } }
   }
   const isOurs = host === undefined || host === 'localhost' || host.includes(':')
   if (!isOurs && !isPrefix)
-    throw refusal(`no upstream is configured for ${host}; leave out the host if it is Berth's own`)
+    throw notServed(
+      `no upstream is configured for ${host}; if that is Berth's own host, leave it out`,
+    )
   const name = isOurs ? parseRepositoryName(path) : joinName(host, path)
   const owners = [
     ...upstreams.map((upstream) => ({ prefix: upstream.prefix, upstream })),
@@ -58,25 +60,25 @@ export function findTarget<Kind extends Upstream>(
     const below = nameBelow(prefix, name)
     if (below === undefined) continue
     if (upstream === undefined)
-      throw refusal(`${name} is hosted by Berth itself, not pulled through`)
+      throw notServed(`${name} is hosted by Berth itself: there is no upstream to check`)
     const { repositories: include, except } = upstream
     if (!createMatcher({ include, except })(below))
-      throw refusal(
-        `${name} is not served: upstreams[].repositories and upstreams[].except of ${upstream.url} leave it out`,
+      throw notServed(
+        `${name} is not served: upstreams[].repositories or upstreams[].except of ${upstream.url} excludes it`,
       )
-    return { upstream, target: { asked, name: below, reference } }
+    return { upstream, image: { requested, name: below, reference } }
   }
-  throw refusal(`no upstream is configured for ${name}, and there is no default one`)
+  throw notServed(`no upstream is configured for ${name}, and there is no default upstream`)
 }
 
-/** `latest` where neither tag nor digest is named, as with every client. */
-function splitReference(asked: string) {
-  const [, tagged = '', digest] = /^([^@]*)(?:@(.*))?$/s.exec(asked) ?? []
+/** The tag is `latest` without a tag and a digest, as with every client. */
+function splitReference(text: string) {
+  const [, tagged = '', digest] = /^([^@]*)(?:@(.*))?$/s.exec(text) ?? []
   const [, full = '', tag] = /^(.*?)(?::([^:/]*))?$/s.exec(tagged) ?? []
   const [, host, path = full] = /^([^/]*[.:][^/]*|localhost)\/(.*)$/s.exec(full) ?? []
   return { host, path, reference: parseReference(digest ?? tag ?? 'latest') }
 }
 
-function refusal(message: string): RegistryError {
+function notServed(message: string): RegistryError {
   return new RegistryError('NAME_UNKNOWN', { message })
 }
