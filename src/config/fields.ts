@@ -1,12 +1,12 @@
 import { z } from 'zod'
 import { schema } from './schema.ts'
 
-/** One value that can be set: `path` with `[]` for the place in a list, as in `upstreams[].url`. */
+/** A value that users can set. `path` has `[]` for an index of a list, as in `upstreams[].url`. */
 export type Field = {
   readonly path: readonly string[]
   readonly type: 'text' | 'boolean' | 'number' | 'list'
   readonly description: string
-  /** As it would be written; undefined: none. */
+  /** The default as users would write it; undefined: none. */
   readonly fallback: unknown
   readonly choices: readonly string[]
   readonly secret: boolean
@@ -30,27 +30,16 @@ export function jsonSchema(): JsonSchema {
   return z.toJSONSchema(schema, { io: 'input' }) as JsonSchema
 }
 
-/**
- * Every field of the schema, in its order. Of several kinds of credentials, each field once, with
- * what it means to each.
- */
+/** All fields in the order of the schema. A field that several kinds of credentials have is listed once. */
 export function listFields(): readonly Field[] {
   const fields = new Map<string, Field>()
   for (const field of walk(jsonSchema(), [])) {
     const key = field.path.join('.')
-    const known = fields.get(key)
-    fields.set(key, known === undefined ? field : merge(known, field))
+    const other = fields.get(key)
+    const description = other && `${other.description}; ${field.description}`
+    fields.set(key, other === undefined ? field : { ...other, description: description ?? '' })
   }
   return [...fields.values()]
-}
-
-function merge(one: Field, other: Field): Field {
-  const descriptions = new Set([one.description, other.description])
-  return {
-    ...one,
-    description: [...descriptions].join('; '),
-    choices: [...one.choices, ...other.choices],
-  }
 }
 
 /** `upstreams[].tags.ttl`. */
@@ -63,24 +52,46 @@ export function formatPath(path: readonly PropertyKey[]): string {
 }
 
 function walk(node: JsonSchema, path: readonly string[]): readonly Field[] {
-  const kinds = node.oneOf ?? (node.properties === undefined ? [] : [node])
-  if (kinds.length > 0) {
-    return kinds.flatMap(({ properties = {} }) =>
-      Object.entries(properties).flatMap(([key, child]) => walk(child, [...path, key])),
-    )
-  }
+  if (node.oneOf !== undefined) return walkKinds(node, node.oneOf, path)
   if (node.items?.properties !== undefined) return walk(node.items, [...path, '[]'])
-  return [fieldOf(node, path)]
+  return node.properties === undefined
+    ? [fieldOf(node, path)]
+    : Object.entries(node.properties).flatMap(([key, child]) => walk(child, [...path, key]))
+}
+
+/** The `type` of a union lists its kinds; the description of each other field begins with its kind. */
+function walkKinds(
+  union: JsonSchema,
+  kinds: readonly JsonSchema[],
+  path: readonly string[],
+): readonly Field[] {
+  const described = kinds.map(({ properties: { type, ...others } = {} }) => ({
+    name: `\`${String(type?.const)}\``,
+    meaning: type?.description,
+    fields: Object.entries(others).flatMap(([key, child]) => walk(child, [...path, key])),
+  }))
+  const list = described.map(({ name, meaning }) => `${name} (${meaning})`).join(', ')
+  const type: Field = {
+    path: [...path, 'type'],
+    type: 'text',
+    description: `${union.description}: ${list}`,
+    fallback: Object(union.default).type,
+    choices: [],
+    secret: false,
+  }
+  const others = described.flatMap(({ name, fields }) =>
+    fields.map((field) => ({ ...field, description: `${name}: ${field.description}` })),
+  )
+  return [type, ...others]
 }
 
 function fieldOf(node: JsonSchema, path: readonly string[]): Field {
-  const choices = node.const === undefined ? (node.enum ?? []) : [node.const]
   return {
     path,
     type: typeOf(node),
     description: node.description ?? '',
     fallback: node.default,
-    choices: choices.map(String),
+    choices: (node.enum ?? []).map(String),
     secret: node.secret === true,
   }
 }

@@ -1,13 +1,39 @@
 import { type Field, formatPath, listFields } from './fields.ts'
 import { environmentName } from './sources.ts'
 
-/** All fields as a Markdown table. */
+/** The sections that have a table of their own; the other fields are in `Server`. */
+const sections = [
+  'storage',
+  'auth',
+  'upstreams[].credentials',
+  'upstreams[]',
+  'hosted[]',
+  'mirrors[]',
+  'limits',
+  'shutdown',
+]
+
+/** All fields as Markdown: a heading and a table for each section. */
 export function fieldsTable(): string {
-  const rows = listFields().map(
+  return [...Map.groupBy(listFields(), headingOf)]
+    .map(([heading, fields]) => [`### ${heading}`, '', ...tableOf(fields)].join('\n'))
+    .join('\n\n')
+}
+
+function tableOf(fields: readonly Field[]): readonly string[] {
+  const rows = fields.map(
     (field) =>
       `| \`${formatPath(field.path)}\` | ${defaultOf(field)} | ${field.description} | \`${environmentName(field)}\` |`,
   )
-  return ['| field | default | meaning | environment |', '|---|---|---|---|', ...rows].join('\n')
+  return ['| field | default | meaning | environment |', '|---|---|---|---|', ...rows]
+}
+
+function headingOf({ path }: Field): string {
+  const text = formatPath(path)
+  const section = sections.find(
+    (name) => text.startsWith(`${name}.`) || text.startsWith(`${name}[`),
+  )
+  return section === undefined ? 'Server' : `\`${section}\``
 }
 
 function defaultOf({ fallback, choices, type }: Field): string {

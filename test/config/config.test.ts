@@ -165,7 +165,7 @@ test('every mistake is told with its field, and with who said it', async (t) => 
     /^upstreams\[1\]\.prefix: expected whole segments/,
     /^upstreams\[2\]\.url: expected no user/,
     /^upstreams\[2\]\.credentials\.type: /,
-    /^upstreams\[3\]\.push: .*not in this version/,
+    /^upstreams\[3\]\.push: .*not supported in this version/,
     /^upstreams\[4\]\.credentials: expected either password or passwordFile/,
     /^auth\.access\[0\]\.users: /,
     /^auth\.access\[0\]\.actions\[0\]: /,
@@ -202,7 +202,7 @@ test('a glob that begins with "!" is refused, with what to write instead (case 1
     ],
   )
   for (const line of lines)
-    assert.match(line, /must not begin with "!".*list what to leave out under "except"/)
+    assert.match(line, /must not begin with "!".*list exclusions under "except"/)
 })
 
 test('a number without a unit is refused, for it would be milliseconds or bytes', async (t) => {
@@ -250,7 +250,7 @@ test('what --print-config shows in place of a password is refused as one', async
   const [, line = ''] = await complaints(t, { file: { upstreams: [{ ...upstream, credentials }] } })
   assert.match(
     line,
-    /^upstreams\[0\]\.credentials\.password: "\[hidden\]" is what --print-config shows/,
+    /^upstreams\[0\]\.credentials\.password: "\[hidden\]" is what --print-config prints/,
   )
 })
 
@@ -467,8 +467,21 @@ test('the documented file is one, for us and for the JSON Schema', async (t) => 
   assert.ok(!accepts({ log: { level: 'loud' } }))
 })
 
+test('the table has a section for each group of fields, and names the kinds of credentials', () => {
+  const headings = [...fieldsTable().matchAll(/^### (.*)$/gm)].map(([, heading]) => heading)
+  const groups = ['storage', 'auth', 'upstreams[]', 'upstreams[].credentials', 'hosted[]']
+  const sections = [...groups, 'mirrors[]', 'limits', 'shutdown'].map((name) => `\`${name}\``)
+  assert.deepEqual(headings, ['Server', ...sections])
+  assert.match(fieldsTable(), /`static` \(a user name and a password\)/)
+  assert.match(
+    fieldsTable(),
+    /\| `google`: Credential configuration .*; `docker-config`: A config\.json/,
+  )
+})
+
 test('every field is described, in the schema and in the table', () => {
-  const rows = fieldsTable().split('\n').slice(2)
+  const rows = fieldsTable().match(/^\| `.*$/gm) ?? []
+  assert.ok(rows.length > 60)
   for (const row of rows) {
     const [, field = '', , meaning = '', variable = ''] = row.split('|').map((cell) => cell.trim())
     assert.match(field, /^`[a-zA-Z[\].]+`$/)
