@@ -92,6 +92,7 @@ export async function serve(
       links: createDiskLinks({ root: hostedRoot }),
     },
     fillDeadline: limits.fillDeadline,
+    fillStall: limits.fillStall,
     answerTime: limits.answerTime,
     caches,
     telemetry,

@@ -389,6 +389,9 @@ export const schema = z.strictObject({
         .describe(
           'Maximum time until a client receives the headers of a response. After it Berth sends the headers of a blob whose size is known before its bytes, and 503 for other requests. containerd waits 30s',
         ),
+      fillStall: timeout()
+        .prefault('1m')
+        .describe('Maximum time without progress, over retries, before a blob download fails'),
       fillDeadline: timeout().prefault('1h').describe('Maximum time to download one blob'),
     })
     .prefault({}),

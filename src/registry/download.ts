@@ -20,13 +20,13 @@ export type DownloadOptions = {
   readonly from: number
   /** Bytes of the whole blob, if known: then a body that ends cleanly before is broken as well. */
   readonly size: number | undefined
+  /** How long it goes on without progress, in milliseconds. */
+  readonly maxStall: number
   readonly signal: AbortSignal
   readonly onBytes: (bytes: number) => void
   readonly onResume: (position: number, error: unknown) => void
 }
 
-/** How long a download goes on without progress, in milliseconds. */
-const maxStall = 60_000
 /** What counts as progress, in bytes: those who send a byte each time are no better than those who do not. */
 const progress = 64 * 1024
 /** Before attempts that follow one without progress, doubling, in milliseconds. */
@@ -40,8 +40,8 @@ const maxPause = 5000
  * yielded, decides in the end whether the pieces fit together. Nothing here is verified.
  */
 export async function* download(options: DownloadOptions): AsyncGenerator<Chunks, void, undefined> {
-  const { open, first, from, size, signal, onBytes, onResume } = options
-  const stall = createStall(from)
+  const { open, first, from, size, maxStall, signal, onBytes, onResume } = options
+  const stall = createStall(from, maxStall)
   let position = from
   let answer = first
   for (let isResume = first !== undefined || from > 0; ; isResume = true) {
@@ -76,7 +76,7 @@ export async function* download(options: DownloadOptions): AsyncGenerator<Chunks
 }
 
 /** How long there was no progress, and how long to wait before the next attempt. */
-function createStall(from: number) {
+function createStall(from: number, maxStall: number) {
   let reached = from
   let since = performance.now()
   let failures = 0

@@ -31,6 +31,7 @@ type FillOptions = {
   /** What a manifest says, if one was seen: for an upstream that does not. */
   readonly expectedSize: number | undefined
   readonly open: OpenBlob
+  readonly maxStall: number
   readonly farRanges: FarRanges
   readonly blobs: BlobCache
   readonly signal: AbortSignal

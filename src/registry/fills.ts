@@ -35,6 +35,7 @@ type FillsOptions = {
   readonly blobs: BlobCache
   /** Milliseconds. */
   readonly deadline: number
+  readonly maxStall: number
   readonly tally: Tally
   readonly caches: CacheMemory
   readonly telemetry: Telemetry
@@ -45,6 +46,7 @@ export function createFills({
   remote,
   blobs,
   deadline,
+  maxStall,
   tally,
   caches,
   telemetry,
@@ -104,6 +106,7 @@ export function createFills({
         expectedSize,
         blobs,
         open: (from, options) => remote.blob(name, digest, from, options),
+        maxStall,
         signal,
         giveUp: () => controller.abort(gaveWay),
         onBytes: (bytes) => tally.fetched('blob', bytes),

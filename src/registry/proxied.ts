@@ -21,6 +21,7 @@ type ProxiedOptions = UpstreamOptions & {
   readonly memory: ManifestMemory
   readonly caches: CacheMemory
   readonly fillDeadline: number
+  readonly fillStall: number
   readonly answerTime: number
   readonly telemetry: Telemetry
 }
@@ -54,6 +55,7 @@ export function createProxied(options: ProxiedOptions) {
     remote,
     blobs: cache,
     deadline: options.fillDeadline,
+    maxStall: options.fillStall,
     tally,
     caches,
     telemetry,

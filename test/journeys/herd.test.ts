@@ -31,7 +31,8 @@ after(() => upstream.close())
 beforeEach(async () => {
   upstream.behave()
   blob = served(4_000_000)
-  berth = await startBerth({ config: { upstreams: [{ url: upstream.url }] } })
+  const limits = { fillStall: '1s' }
+  berth = await startBerth({ config: { upstreams: [{ url: upstream.url }], limits } })
 })
 afterEach(async () => {
   await checkInvariants(berth)
@@ -193,9 +194,8 @@ for (const [what, breakDown] of Object.entries({
       assert.deepEqual([status, complete], [200, false])
       assert.ok(came <= size * 0.6)
     }
-    // The breaker opens at the fifth failure.
     const asked = upstream.count(lineOf(blob))
-    assert.ok(asked <= 1 + 5, `${asked} requests`)
+    assert.ok(asked <= 1 + 6, `${asked} requests`)
     const late = await Promise.all(ask(30))
     for (const { status } of late) assert.equal(status, 503)
     assert.equal(upstream.count(lineOf(blob)), asked, 'what failed just now is not tried again')
@@ -262,6 +262,9 @@ function held(): number {
   return heapUsed + external
 }
 
+/** Downloads that one repository may have at once: half, so that others find a slot. */
+const share = 24
+
 test('many blobs at once are so many downloads at most, and all of them come', async () => {
   const blobs = Array.from({ length: 120 }, () => randomBlob(30_000))
   let running = 0
@@ -277,13 +280,13 @@ test('many blobs at once are so many downloads at most, and all of them come', a
     })
   }
   const pulls = blobs.map((one) => pullBlob(berth, 'p/r', one))
-  await eventually('all places are taken', () => running === 48)
+  await eventually('all places are taken', () => running === share)
   await settle()
   const connections = new Set(upstream.requests.map(({ socket }) => socket).filter(isOpen))
-  assert.ok(connections.size <= 48, `${connections.size} connections`)
+  assert.ok(connections.size <= share, `${connections.size} connections`)
   gate.resolve()
   assert.deepEqual(new Set(await Promise.all(pulls)), new Set(['miss']))
-  assert.equal(most, 48)
+  assert.equal(most, share)
 })
 
 function isOpen({ destroyed }: { readonly destroyed: boolean }): boolean {

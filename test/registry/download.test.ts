@@ -63,6 +63,7 @@ function over(
     open,
     from: 0,
     size,
+    maxStall: 60_000,
     signal: new AbortController().signal,
     onBytes: (count) => {
       fetched += count

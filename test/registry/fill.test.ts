@@ -25,6 +25,7 @@ function fillOfNothing(digest: ReturnType<typeof blobOf>['digest']) {
     }),
     signal: new AbortController().signal,
     giveUp: () => {},
+    maxStall: 1000,
     onBytes: () => {},
     onResume: () => {},
     onAbsent: () => {},

@@ -7,6 +7,7 @@ const durations = [
   'ttl',
   'staleIfError',
   'fillDeadline',
+  'fillStall',
   'answerTime',
   'delay',
   'deadline',
