@@ -24,26 +24,26 @@ export type { Config } from './schema.ts'
 export { fieldsTable } from './table.ts'
 export { jsonSchema }
 
-/** A configuration that cannot be used. The message names each field, and what is wrong with it. */
+/** An invalid configuration. The message names each invalid field and its problem. */
 class ConfigError extends Error {
   override readonly name = 'ConfigError'
 }
 
-/** What other programs' variables say. */
+/** Settings from environment variables and files of other programs: clouds, docker, proxies, OpenSSL. */
 export type Ambient = {
   readonly googleCredentials: string | undefined
   readonly metadataHost: string | undefined
-  /** The environment of the programs that Google's configurations name, where they may run. */
+  /** The environment of the executables in Google's credential configurations; undefined: they must not run. */
   readonly googleExecutables: Environment | undefined
-  /** docker's config.json, whether it exists or not. */
+  /** Path of docker's config.json, which may not exist. */
   readonly dockerConfig: string
-  /** Amazon's library reads all of these by itself; they are what its failures are told with. */
+  /** The AWS SDK reads all of these itself; our error messages mention them. */
   readonly aws: {
     readonly region: string | undefined
     readonly profile: string | undefined
     readonly roleArn: string | undefined
     readonly tokenFile: string | undefined
-    /** URL of EKS Pod Identity's agent, or of the agent of ECS. */
+    /** URL of the agent of EKS Pod Identity or ECS. */
     readonly containerUrl: string | undefined
     readonly stsUrl: string | undefined
   }
@@ -62,7 +62,7 @@ export type Ambient = {
     readonly https: string | undefined
     readonly no: string | undefined
   }
-  /** What OpenSSL and Go read beside the system's store of authorities. */
+  /** Certificate authorities in addition to the system's, as OpenSSL and Go read them. */
   readonly certificates: {
     readonly file: string | undefined
     readonly directories: string | undefined
@@ -72,24 +72,25 @@ export type Ambient = {
 export type Loaded = {
   readonly config: Config
   readonly ambient: Ambient
-  /** The file, if there is one. */
+  /** Path of the configuration file; undefined: the embedded default. */
   readonly file: string | undefined
 }
 
 type Environment = Readonly<Record<string, string | undefined>>
 
 type LoadOptions = {
-  /** Path of a YAML file; else $BERTH_CONFIG; else the embedded default. */
+  /** Path of a YAML file (default: $BERTH_CONFIG, then the embedded default). */
   readonly file?: string | undefined
-  /** Values by flag name, as in `listen`. */
+  /** Values by name of the flag, such as `listen`. */
   readonly flags: Readonly<Record<string, string>>
-  /** Expressions such as `upstreams[0].url=https://…`. */
+  /** Expressions of `--set`, such as `upstreams[0].url=https://…`. */
   readonly set: readonly string[]
   readonly environment: Environment
 }
 
 /**
- * File, then environment, then flags, later ones over earlier ones; frozen.
+ * Reads the file, then the environment, then the flags; a later source overrides an earlier one. The
+ * result is frozen.
  * @throws ConfigError
  */
 export function loadConfig({ file: given, flags, set, environment }: LoadOptions): Loaded {
@@ -107,14 +108,14 @@ export function loadConfig({ file: given, flags, set, environment }: LoadOptions
   return { config: freeze(config), ambient: readAmbient(environment), file }
 }
 
-/** As YAML, in the words of the file, with secrets hidden. */
+/** The configuration as a YAML file, with secrets hidden. */
 export function printConfig(config: Config): string {
   const tree = z.encode(schema, config)
   for (const field of listFields()) if (field.secret) hideSecret(tree, field.path)
   return stringify(tree)
 }
 
-/** Names, and what they mean, of the flags that set one field each. */
+/** The flags that set one field each. */
 export function listFlags(): readonly {
   readonly name: string
   readonly description: string
@@ -151,11 +152,11 @@ function readYaml(file: string): unknown {
   try {
     return parse(readFileSync(file, 'utf8')) ?? {}
   } catch (error) {
-    // Its further lines show the place in the file, where a password may stand.
+    // The other lines of the message quote the file, which may contain a password.
     const why =
       error instanceof YAMLParseError
         ? (error.message.split('\n')[0] ?? '').replace(/:$/, '')
-        : `cannot be read: ${error instanceof Error ? error.message : ''}`
+        : `cannot read the file: ${error instanceof Error ? error.message : ''}`
     throw new ConfigError(`${file}: ${why}`)
   }
 }
@@ -164,14 +165,14 @@ function toProblems(issue: z.core.$ZodIssue): readonly Problem[] {
   if (issue.code !== 'unrecognized_keys') return [{ path: issue.path, message: issue.message }]
   return issue.keys.map((key) => ({
     path: [...issue.path, key],
-    message: 'there is no such field; berth config table lists all fields',
+    message: 'unknown field; `berth config table` lists all fields',
   }))
 }
 
 function findUnknownVariables(environment: Environment): readonly Problem[] {
   return unknownVariables(environment, listFields()).map((name) => ({
     path: [`$${name}`],
-    message: 'there is no such variable; berth config table lists all variables',
+    message: 'unknown variable; `berth config table` lists all variables',
   }))
 }
 
@@ -187,13 +188,13 @@ function configError(
     return `  ${formatPath(path) || 'configuration'}: ${message}${source === undefined ? '' : ` (from ${source})`}`
   })
   return new ConfigError(
-    [`the configuration${file === undefined ? '' : ` in ${file}`} cannot be used:`, ...lines].join(
+    [`the configuration${file === undefined ? '' : ` in ${file}`} is invalid:`, ...lines].join(
       '\n',
     ),
   )
 }
 
-/** With no upstream there is nothing that a hosted repository could shadow. */
+/** Without upstreams, a hosted repository cannot shadow a proxied one. */
 function withoutUpstreamsAllHosted(config: Config): Config {
   const isAll = config.hosted.some(({ prefix }) => prefix === '')
   if (config.upstreams.length > 0 || isAll) return config

@@ -17,8 +17,8 @@ const google = [
 ] as const
 
 /**
- * What is in force where no file is given: enough to pull from everywhere, as whoever the machine
- * is to Google.
+ * The configuration without a file: the well-known registries, and Artifact Registry with the
+ * credentials that the machine has for Google.
  */
 export const embeddedDefault: ConfigInput = {
   upstreams: [

@@ -3,10 +3,7 @@ import { formatPath } from './fields.ts'
 import type { Config } from './schema.ts'
 import type { Address } from './units.ts'
 
-/**
- * What is wrong with a configuration whose every field is right by itself. Paths as in
- * `upstreams[1].prefix`.
- */
+/** A problem of a field, such as `upstreams[1].prefix`, in combination with others. */
 export type Problem = { readonly path: readonly PropertyKey[]; readonly message: string }
 
 export function findProblems(config: Config): readonly Problem[] {
@@ -19,20 +16,23 @@ export function findProblems(config: Config): readonly Problem[] {
   ]
 }
 
-/** Elements of lists that nobody set, though ones behind them are: one problem for each list. */
+/** List elements that are missing although later ones are set: one problem for each list. */
 export function* findGaps(node: unknown, path: readonly PropertyKey[] = []): Generator<Problem> {
   if (typeof node !== 'object' || node === null) return
   const gap = Array.isArray(node) ? Array.from(node.keys()).find((at) => !(at in node)) : undefined
   if (gap !== undefined && Array.isArray(node)) {
     const last = formatPath([...path, node.length - 1])
-    yield { path: [...path, gap], message: `is missing, though ${last} is set; count from 0` }
+    yield {
+      path: [...path, gap],
+      message: `is missing, although ${last} is set; indexes start at 0`,
+    }
     return
   }
   for (const [key, child] of Object.entries(node))
     yield* findGaps(child, [...path, Array.isArray(node) ? Number(key) : key])
 }
 
-/** The addresses that a host stands for; the empty one is all that the system has. */
+/** The addresses of a host; an empty host means all addresses of the system. */
 export function listenHosts({ host }: Address): readonly string[] {
   return host === 'localhost' ? ['127.0.0.1', '::1'] : [host]
 }
@@ -42,15 +42,15 @@ function isLoopback(host: string): boolean {
 }
 
 /**
- * What listens beyond this machine must not hand out what our credentials can read to whoever asks,
- * unless that is wanted.
+ * The danger: a listener that other machines can reach lets everyone pull what our credentials can
+ * read.
  */
 function* findUnprotectedListener({ listen, auth }: Config): Generator<Problem> {
   if (isLoopback(listen.host) || auth.htpasswd !== undefined || auth.anonymous === 'pull') return
   yield {
     path: ['listen'],
     message:
-      'listens beyond this machine: set auth.htpasswd, or auth.anonymous: pull if everybody may pull',
+      'other machines can reach this address: set auth.htpasswd, or auth.anonymous: pull to let anonymous users pull',
   }
 }
 
@@ -59,7 +59,7 @@ function* findUnusableUpstreams({ auth, upstreams }: Config): Generator<Problem>
   for (const [at, { anonymous, credentials }] of upstreams.entries()) {
     if (anonymous === 'pull' || credentials.type === 'anonymous') continue
     const message =
-      'nobody could pull from it: there are no users (auth.htpasswd), and anonymous users may not pull what its credentials can read; set pull if they may'
+      'no client could pull from this upstream: there are no users (auth.htpasswd is not set), and anonymous users may not pull what its credentials can read; set it to pull to allow that'
     yield { path: ['upstreams', at, 'anonymous'], message }
   }
 }
@@ -70,7 +70,7 @@ function* findUnusableHosted({ auth, upstreams, hosted }: Config): Generator<Pro
   yield {
     path: ['hosted'],
     message:
-      'nobody could pull anything: there are no users (auth.htpasswd) and no upstreams, and no hosted prefix has anonymous: pull',
+      'no client could pull anything: there are no users (auth.htpasswd is not set) and no upstreams; set anonymous: pull on a hosted prefix',
   }
 }
 
@@ -80,7 +80,7 @@ function* findDuplicatePrefixes({ upstreams, hosted }: Config): Generator<Proble
     if (seen.has(prefix))
       yield {
         path: ['upstreams', at, 'prefix'],
-        message: `"${prefix}" is the prefix of an upstream above`,
+        message: `another upstream already has the prefix "${prefix}"`,
       }
     seen.add(prefix)
   }
@@ -88,12 +88,12 @@ function* findDuplicatePrefixes({ upstreams, hosted }: Config): Generator<Proble
     if (seen.has(prefix))
       yield {
         path: ['hosted', at, 'prefix'],
-        message: `"${prefix}" is an upstream's prefix, which a hosted one must not shadow`,
+        message: `an upstream has the prefix "${prefix}", and a hosted prefix must not shadow it`,
       }
   }
 }
 
-/** A mirror serves what anonymous users may pull: dockerd cannot log in to one. */
+/** dockerd cannot log in to a mirror, so a mirror serves what anonymous users may pull. */
 function* findMirrorProblems({ mirrors, upstreams }: Config): Generator<Problem> {
   for (const [at, mirror] of mirrors.entries()) {
     const index = upstreams.findIndex(({ prefix }) => prefix === mirror.upstream)
@@ -104,7 +104,7 @@ function* findMirrorProblems({ mirrors, upstreams }: Config): Generator<Problem>
     else if (upstream.anonymous === 'none' && upstream.credentials.type !== 'anonymous')
       yield {
         path,
-        message: `its clients log in nowhere: set upstreams[${index}].anonymous: pull if everybody who reaches the mirror may pull what its credentials can read`,
+        message: `clients of a mirror cannot log in: set upstreams[${index}].anonymous: pull to let every client of the mirror pull what the credentials of that upstream can read`,
       }
   }
 }

@@ -1,23 +1,21 @@
 import type { Field } from './fields.ts'
 import { formatPath } from './fields.ts'
 
-/** A value for one place of the configuration, and who says so. */
+/** A value for one field of the configuration, and the source that sets it. */
 export type Assignment = {
   readonly path: readonly (string | number)[]
   readonly value: unknown
   readonly source: string
 }
 
-/**
- * `BERTH_STORAGE_CACHE_MAX_SIZE`; a place in a list is its number, as in `BERTH_UPSTREAMS_0_URL`.
- */
+/** `BERTH_STORAGE_CACHE_MAX_SIZE`; in a list with the index, as in `BERTH_UPSTREAMS_0_URL`. */
 export function environmentName({ path }: Pick<Field, 'path'>): string {
   return ['BERTH', ...path.map((part) => (part === '[]' ? '0' : toSnakeCase(part)))]
     .join('_')
     .toUpperCase()
 }
 
-/** `storage-cache-max-size`; fields in lists have none. */
+/** `storage-cache-max-size`; undefined for fields in lists. */
 export function flagName({ path }: Pick<Field, 'path'>): string | undefined {
   return path.includes('[]')
     ? undefined
@@ -25,8 +23,8 @@ export function flagName({ path }: Pick<Field, 'path'>): string | undefined {
 }
 
 /**
- * What the environment sets. Variables of ours that mean nothing are passed over: Kubernetes gives
- * every pod `BERTH_PORT` and the like when there is a Service called berth.
+ * The values in the environment. Ignores other variables that begin with `BERTH_`: Kubernetes sets
+ * `BERTH_PORT` and others in every pod if there is a Service named berth.
  */
 export function fromEnvironment(
   environment: Readonly<Record<string, string | undefined>>,
@@ -49,14 +47,11 @@ export function fromEnvironment(
   })
 }
 
-/** Made by Kubernetes for each Service of a namespace, here for one called `berth` or `berth-…`. */
+/** Kubernetes sets these for each Service of the namespace, here for one named `berth` or `berth-…`. */
 const serviceVariable =
   /_SERVICE_(HOST|PORT)(_\w+)?$|_PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?$/
 
-/**
- * Variables that begin like a section of the configuration, and mean nothing: misspelt ones, which
- * must not be passed over in silence.
- */
+/** Variables that begin with a section of the configuration but match no field, such as misspelt ones. */
 export function unknownVariables(
   environment: Readonly<Record<string, string | undefined>>,
   fields: readonly Field[],
@@ -71,9 +66,9 @@ export function unknownVariables(
 }
 
 /**
- * What `--set upstreams[0].url=https://…` says.
- * @throws Error when the path is none, or one whose value would be a secret in everybody's process
- * list.
+ * The value of `--set upstreams[0].url=https://…`.
+ * @throws Error if the field is unknown or a secret: all users of the machine can read the arguments of
+ * a process.
  */
 export function fromExpression(expression: string, fields: readonly Field[]): Assignment {
   const [, path = '', text = ''] = /^([^=]+)=(.*)$/s.exec(expression) ?? []
@@ -83,12 +78,12 @@ export function fromExpression(expression: string, fields: readonly Field[]): As
   )
   if (field === undefined)
     throw new Error(
-      `--set ${path || expression}: there is no such field; berth config table lists all fields`,
+      `--set ${path || expression}: unknown field; \`berth config table\` lists all fields`,
     )
   return fromFlag(`--set ${path}`, text, { ...field, path: field.path }, numbers)
 }
 
-/** What a flag of its own says of a field. */
+/** The value of a flag that sets one field. */
 export function fromFlag(
   flag: string,
   text: string,
@@ -97,12 +92,12 @@ export function fromFlag(
 ): Assignment {
   if (field.secret)
     throw new Error(
-      `${flag}: a secret must not be an argument, which other users of the machine can read; use $${environmentName(field)} or a file`,
+      `${flag}: a secret cannot be passed as an argument, because other users of the machine can read it; use $${environmentName(field)} or a file`,
     )
   return { path: withIndexes(field.path, numbers), value: parseText(text, field), source: flag }
 }
 
-/** A copy of `base` with the assignments made, later ones over earlier ones. */
+/** A copy of `base` with the assignments applied; a later one overrides an earlier one. */
 export function assign(base: unknown, assignments: readonly Assignment[]): unknown {
   const tree = structuredClone(base)
   const typesFirst = assignments.toSorted(
@@ -112,7 +107,7 @@ export function assign(base: unknown, assignments: readonly Assignment[]): unkno
   return tree
 }
 
-/** Of the names of a field's variable, which has a number for each list that the field is in. */
+/** Matches the names of a field's variable, which have an index for each list. */
 function patternOf({ path }: Field): RegExp {
   const parts = path.map((part) => (part === '[]' ? '(\\d{1,3})' : toSnakeCase(part).toUpperCase()))
   return new RegExp(`^BERTH_${parts.join('_')}$`)
@@ -128,7 +123,7 @@ function setAt(tree: unknown, path: readonly (string | number)[], value: unknown
     if (typeof node !== 'object' || node === null) return
     const isLast = at === path.length - 1
     const next = Reflect.get(node, part)
-    // Credentials of another kind share nothing with those that stood there.
+    // Credentials of another kind have other fields.
     if (isLast && part === 'type' && next !== value)
       for (const key of Object.keys(node)) Reflect.deleteProperty(node, key)
     if (isLast) Reflect.set(node, part, value)

@@ -13,33 +13,30 @@ const sizes = {
   TiB: 2 ** 40,
 } as const
 
-/** Node takes whatever a timer cannot wait for as one millisecond. */
+/** Node runs a timer with a longer delay after one millisecond. */
 const maxTimerDelay = 2 ** 31 - 1
 
 /**
- * `30s`, `1h30m`, `250ms` or `0`, in milliseconds. Another number without a unit is refused: whoever
- * writes `60` means seconds or minutes.
+ * `30s`, `1h30m`, `250ms` or `0`, in milliseconds. Other numbers need a unit, because `60` could mean
+ * seconds or minutes.
  */
 export function duration() {
   return quantityOf(durations, 'expected a duration with a unit, such as 30s, 5m or 24h')
 }
 
-/** A duration that something is waited for. */
+/** A duration for a timer. */
 export function timeout() {
   return duration().refine((milliseconds) => milliseconds <= maxTimerDelay, {
-    message: 'expected at most 24d, as long as a timer can wait',
+    message: 'expected at most 24d, the maximum of a timer',
   })
 }
 
-/** `10GiB`, `500MB` or `0`, in bytes. Another number without a unit is refused. */
+/** `10GiB`, `500MB` or `0`, in bytes. Other numbers need a unit. */
 export function size() {
   return quantityOf(sizes, 'expected a size with a unit, such as 10GiB or 500MB')
 }
 
-/**
- * A port on one or several addresses. `localhost` is both of its addresses, an empty host all
- * addresses there are.
- */
+/** A host and port to listen on. `localhost` means 127.0.0.1 and ::1, an empty host all addresses. */
 export type Address = { readonly host: string; readonly port: number }
 
 /** `host:port`, `[::1]:port` or `:port`. */
@@ -71,7 +68,7 @@ function parseUnits(text: string, units: Readonly<Record<string, number>>): numb
   return Number.isSafeInteger(value) ? value : undefined
 }
 
-/** NaN for what is no row of numbers with units. */
+/** NaN if the text is not a sequence of numbers with units. */
 function sumOf(text: string, units: Readonly<Record<string, number>>): number {
   const parts = [...text.matchAll(/(\d+(?:\.\d+)?)([a-zA-Z]+)/g)]
   if (parts.length === 0 || parts.map(([part]) => part).join('') !== text) return Number.NaN

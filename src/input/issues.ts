@@ -10,8 +10,8 @@ const kinds: Readonly<Record<string, string>> = {
 }
 
 /**
- * What is wrong with a value, in place of zod's own words. Never the value itself: it may be a
- * password in the wrong place.
+ * Describes an invalid value. The danger: it may be a password in the wrong field, so the message never
+ * contains it.
  */
 export function describeIssue(issue: z.core.$ZodRawIssue): string | undefined {
   switch (issue.code) {
@@ -29,7 +29,7 @@ export function describeIssue(issue: z.core.$ZodRawIssue): string | undefined {
     case 'too_big':
       return `expected at most ${issue.maximum}`
     case 'unrecognized_keys':
-      return `there is no such field: ${issue.keys.join(', ')}`
+      return `unknown field: ${issue.keys.join(', ')}`
     default:
       return undefined
   }

@@ -1,15 +1,15 @@
 import { constants } from 'node:fs'
 import { open } from 'node:fs/promises'
 
-/** In bytes; the files that people write for us are far smaller. */
+/** In bytes. Files that users write are far smaller. */
 const maxSize = 16 * 1024 * 1024
 
 /**
- * The text of a file that somebody named.
+ * The text of a file that users name.
  *
- * The danger: whatever else has a name, such as a pipe that nobody writes to, may hold the thread that
- * reads it for ever, and a process does not end before its threads do.
- * @throws Error for what is no regular file, or absurdly large.
+ * The danger: a read from a pipe without a writer blocks its thread, and a process does not exit before
+ * its threads do.
+ * @throws Error if the file is not a regular file, or larger than 16 MiB.
  */
 export async function readRegularFile(file: string): Promise<string> {
   const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK)

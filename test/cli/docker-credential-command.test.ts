@@ -165,10 +165,7 @@ suite('docker-credential-berth get', { concurrency: true }, () => {
     const { status, stdout, stderr } = await ask('get', 'x')
     assert.equal(status, 1)
     assert.equal(stderr, stdout)
-    assert.match(
-      stdout,
-      /^berth: the configuration in .* cannot be used:\n {2}upstreams\[0\]\.url: /,
-    )
+    assert.match(stdout, /^berth: the configuration in .* is invalid:\n {2}upstreams\[0\]\.url: /)
   })
 
   test('fails when it was started by itself', async (t) => {

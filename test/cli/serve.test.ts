@@ -93,9 +93,12 @@ suite('what cannot start says why in one sentence, and ends with 1', { concurren
       ['listen: [', /^berth: berth\.yaml: .*line 1/],
       [
         'lissten: localhost:1',
-        /\n {2}lissten: there is no such field; berth config table lists all fields\n$/,
+        /\n {2}lissten: unknown field; `berth config table` lists all fields\n$/,
       ],
-      ['listen: 0.0.0.0:0', /\n {2}listen: listens beyond this machine: set auth\.htpasswd/],
+      [
+        'listen: 0.0.0.0:0',
+        /\n {2}listen: other machines can reach this address: set auth\.htpasswd/,
+      ],
       [`upstreams: [{ url: "https://u:canary@x" }]`, /upstreams\[0\]\.url: expected no user/],
     ]
     for (const [text, complaint] of texts) {
@@ -109,7 +112,7 @@ suite('what cannot start says why in one sentence, and ends with 1', { concurren
     }
     const missing = await runCommand(['serve', '--config', 'nowhere.yaml'], { directory })
     assert.equal(missing.status, 1)
-    assert.match(missing.stderr, /^berth: nowhere\.yaml: cannot be read: .*\n$/)
+    assert.match(missing.stderr, /^berth: nowhere\.yaml: cannot read the file: .*\n$/)
   })
 
   test('flags and arguments that do not exist', async () => {

@@ -16,7 +16,7 @@ function ambientIn(environment: Readonly<Record<string, string>>) {
   return loadConfig({ flags: {}, set: [], environment }).ambient
 }
 
-test("Google's credentials are in the file that is named, else in gcloud's own if there is one", async () => {
+test("the Google credentials file is $GOOGLE_APPLICATION_CREDENTIALS, or else gcloud's if it exists", async () => {
   const CLOUDSDK_CONFIG = join(directory, 'gcloud')
   assert.equal(ambientIn({ CLOUDSDK_CONFIG }).googleCredentials, undefined)
   await mkdir(CLOUDSDK_CONFIG)
@@ -28,7 +28,7 @@ test("Google's credentials are in the file that is named, else in gcloud's own i
   assert.equal(named.googleCredentials, '/named.json')
 })
 
-test("programs that Google's configurations name get the environment, where they may run at all", () => {
+test("executables in Google's credential configurations get the environment, if they are allowed to run", () => {
   const PATH = '/bin'
   for (const allowed of ['', '0', 'true'])
     assert.equal(

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import { listenHosts, loadConfig } from '../../src/config/config.ts'
 
-/** What is wrong with these settings, beside the embedded default. */
+/** The problems of these settings on top of the embedded default. */
 function problems(set: readonly string[]): readonly string[] {
   try {
     loadConfig({ environment: {}, flags: {}, set })
@@ -13,60 +13,61 @@ function problems(set: readonly string[]): readonly string[] {
   }
 }
 
-/** One upstream whose content is open to everybody. */
+/** An upstream that anonymous users may pull from. */
 const open = ['upstreams[0].credentials.type=anonymous']
 const closeOthers = Array.from({ length: 9 }, (_, at) => `upstreams[${at + 1}].anonymous=pull`)
 
-suite('listening beyond this machine', () => {
+suite('an address that other machines can reach', () => {
   const beyond = ['0.0.0.0:1', ':1', '[::]:1', '10.0.0.1:1', 'berth.example.org:1', '0:1']
 
-  test('needs users, or a word that everybody may pull', () => {
+  test('requires users, or anonymous access', () => {
     for (const address of [...beyond, '[::ffff:127.0.0.1]:1', '127.example.org:1', '127.1:1']) {
       const [problem = ''] = problems([`listen=${address}`])
-      assert.match(problem, /^listen: listens beyond this machine/, address)
+      assert.match(problem, /^listen: other machines can reach this address/, address)
       assert.match(problem, /auth\.htpasswd/)
     }
     for (const address of beyond)
       assert.deepEqual(problems([`listen=${address}`, 'auth.htpasswd=/f']), [], address)
   })
 
-  test('needs nothing within it', () => {
+  test('is not a loopback address', () => {
     for (const address of ['localhost:1', '127.0.0.1:1', '127.9.9.9:1', '[::1]:1'])
       assert.deepEqual(problems([`listen=${address}`]), [], address)
   })
 })
 
-suite('upstreams for everybody', () => {
+suite('upstreams without users', () => {
   const everybody = ['listen=0.0.0.0:1', 'auth.anonymous=pull']
 
-  test('are those without credentials, and those that say so, one by one (A109)', () => {
+  test('must have no credentials, or allow anonymous users (A109)', () => {
     const lines = problems(everybody)
     assert.equal(lines.length, 5, 'the default one and the four of Google')
-    for (const line of lines) assert.match(line, /^upstreams\[\d\]\.anonymous: nobody could pull/)
+    for (const line of lines)
+      assert.match(line, /^upstreams\[\d\]\.anonymous: no client could pull/)
     assert.deepEqual(problems([...everybody, ...open, ...closeOthers]), [])
   })
 
-  test('need no such word where users log in for the others', () => {
+  test('may be inaccessible to anonymous users if there are users', () => {
     assert.deepEqual(problems([...everybody, 'auth.htpasswd=/f']), [])
   })
 })
 
 suite('prefixes', () => {
-  test('of two upstreams differ', () => {
+  test('of upstreams are unique', () => {
     const [problem = ''] = problems(['upstreams[1].prefix=docker.io'])
     assert.match(
       problem,
-      /^upstreams\[\d\]\.prefix: "docker\.io" is the prefix of an upstream above/,
+      /^upstreams\[\d\]\.prefix: another upstream already has the prefix "docker\.io"/,
     )
   })
 
-  test('of our own are not those of an upstream, whom they would shadow (H137)', () => {
+  test('of hosted repositories cannot be those of an upstream (H137)', () => {
     const [problem = ''] = problems(['hosted[0].prefix=docker.io'])
     assert.match(problem, /^hosted\[0\]\.prefix: .*must not shadow/)
     assert.equal(problems(['hosted[0].prefix=']).length, 1)
   })
 
-  test('are whole segments of names', () => {
+  test('consist of whole segments of names', () => {
     for (const prefix of ['A', '/a', 'a/', 'a//b', '..', 'a b', 'a:1', '-a'])
       assert.match(
         problems([`hosted[0].prefix=${prefix}`]).join(),
@@ -76,7 +77,7 @@ suite('prefixes', () => {
   })
 })
 
-test('localhost is both of its addresses', () => {
+test('localhost has an IPv4 and an IPv6 address', () => {
   assert.deepEqual(listenHosts({ host: 'localhost', port: 1 }), ['127.0.0.1', '::1'])
   assert.deepEqual(listenHosts({ host: '10.0.0.1', port: 1 }), ['10.0.0.1'])
 })
@@ -84,7 +85,7 @@ test('localhost is both of its addresses', () => {
 suite('mirrors', () => {
   const mirror = 'mirrors[0].listen=localhost:1'
 
-  test('need an upstream from which anonymous users may pull, for dockerd cannot log in to one', () => {
+  test('require an upstream that anonymous users may pull from', () => {
     assert.deepEqual(problems([mirror]), [])
     assert.match(
       problems([mirror, 'mirrors[0].upstream=nowhere']).join(),

@@ -10,7 +10,7 @@ const parse = (codec: z.ZodType, text: unknown) => {
 }
 
 suite('durations', () => {
-  test('are written with their units, alone or one after the other', () => {
+  test('are one or several numbers with units', () => {
     const written: readonly (readonly [string | number, number])[] = [
       ['30s', 30_000],
       ['1h30m', 5_400_000],
@@ -23,7 +23,7 @@ suite('durations', () => {
     for (const [text, milliseconds] of written) assert.equal(parse(duration(), text), milliseconds)
   })
 
-  test('are read as they were written', () => {
+  test('are the same after encoding and decoding', () => {
     fc.assert(
       fc.property(fc.maxSafeNat(), (milliseconds) => {
         assert.equal(z.decode(duration(), z.encode(duration(), milliseconds)), milliseconds)
@@ -31,7 +31,7 @@ suite('durations', () => {
     )
   })
 
-  test('that no timer can wait for are none to wait for', () => {
+  test('beyond the maximum of a timer are invalid timeouts', () => {
     assert.equal(parse(timeout(), '24d'), 24 * 86_400_000)
     assert.match(String(parse(timeout(), '25d')), /at most 24d/)
     assert.equal(parse(duration(), '365d'), 365 * 86_400_000)
@@ -39,7 +39,7 @@ suite('durations', () => {
 })
 
 suite('sizes', () => {
-  test('are written in powers of ten or of two', () => {
+  test('have units that are powers of ten or of two', () => {
     const written: readonly (readonly [string | number, number])[] = [
       ['10GiB', 10 * 2 ** 30],
       ['500MB', 5e8],
@@ -51,7 +51,7 @@ suite('sizes', () => {
     for (const [text, bytes] of written) assert.equal(parse(size(), text), bytes)
   })
 
-  test('are read as they were written', () => {
+  test('are the same after encoding and decoding', () => {
     fc.assert(
       fc.property(fc.maxSafeNat(), (bytes) => {
         assert.equal(z.decode(size(), z.encode(size(), bytes)), bytes)
@@ -61,13 +61,13 @@ suite('sizes', () => {
 })
 
 suite('addresses', () => {
-  test('are a host and a port', () => {
+  test('consist of a host and a port', () => {
     assert.deepEqual(parse(address(), 'localhost:30026'), { host: 'localhost', port: 30026 })
     assert.deepEqual(parse(address(), '[::1]:1'), { host: '::1', port: 1 })
     assert.deepEqual(parse(address(), ':65535'), { host: '', port: 65535 })
   })
 
-  test('are read as they were written', () => {
+  test('are the same after encoding and decoding', () => {
     const host = fc.oneof(fc.ipV4(), fc.ipV6(), fc.domain(), fc.constant(''))
     fc.assert(
       fc.property(host, fc.nat(65_535), (name, port) => {
@@ -77,14 +77,14 @@ suite('addresses', () => {
     )
   })
 
-  test('without a port, or with one that does not exist, are none', () => {
+  test('without a valid port are rejected', () => {
     for (const text of ['', 'localhost', '::1:80', 'a:65536', 'a:b', 'a:-1', '[a:1', 'http://a:1'])
       assert.match(String(parse(address(), text)), /expected an address such as/, text)
   })
 })
 
-test('whatever is neither duration nor size is told what one looks like', () => {
-  const strange = [
+test('the error message for an invalid duration or size has an example', () => {
+  const invalid = [
     '',
     ' ',
     's',
@@ -106,7 +106,7 @@ test('whatever is neither duration nor size is told what one looks like', () => 
     '60',
     '00',
   ]
-  for (const text of strange) {
+  for (const text of invalid) {
     for (const codec of [duration(), size()])
       assert.match(
         String(parse(codec, text)),
@@ -119,7 +119,7 @@ test('whatever is neither duration nor size is told what one looks like', () => 
       assert.match(String(parse(codec, wrong)), /expected a (duration|size) with a unit/)
 })
 
-test('whatever a text is, it becomes a number that can be counted on, or is refused', () => {
+test('any text is a safe non-negative integer or is rejected', () => {
   const text = fc.oneof(fc.string(), fc.stringMatching(/^[0-9.]{1,25}[a-zA-Z]{0,3}$/))
   fc.assert(
     fc.property(text, (written) => {
