@@ -7,7 +7,7 @@ import type { Telemetry } from '../telemetry/telemetry.ts'
  */
 export function createAccessLog({ log, metrics }: Telemetry) {
   return (request: FastifyRequest, reply: FastifyReply): void => {
-    const { told } = request
+    const { record } = request
     const started = performance.now()
     // A connection that is gone has no address any more.
     const remote = plainAddress(request.raw.socket.remoteAddress)
@@ -17,21 +17,21 @@ export function createAccessLog({ log, metrics }: Telemetry) {
       const { method } = request
       const status = reply.raw.headersSent ? reply.raw.statusCode : clientLeft
       metrics.httpInFlight.dec()
-      metrics.httpRequests.inc({ route: told.route, method, code: status })
-      metrics.httpDuration.observe({ route: told.route }, milliseconds / 1000)
+      metrics.httpRequests.inc({ route: record.route, method, code: status })
+      metrics.httpDuration.observe({ route: record.route }, milliseconds / 1000)
       const complete = reply.raw.writableFinished
       const fields = {
         method,
-        ...told,
+        ...record,
         error: undefined,
         status,
-        reason: status >= 400 && status < 500 ? reasonOf(told.error) : undefined,
+        reason: status >= 400 && status < 500 ? reasonOf(record.error) : undefined,
         ms: Math.round(milliseconds * 10) / 10,
         remote,
         agent: request.headers['user-agent']?.slice(0, longestAgent),
         ...(complete ? undefined : { cut: true }),
       }
-      if (status >= 500) log.error({ ...fields, err: told.error }, 'request')
+      if (status >= 500) log.error({ ...fields, err: record.error }, 'request')
       else log.info(fields, 'request')
     })
   }

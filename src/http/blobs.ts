@@ -7,19 +7,19 @@ import type { RepositoryName } from '../oci/reference.ts'
 import { isSettledWithin } from '../registry/registry.ts'
 import type { Logger, Metrics } from '../telemetry/telemetry.ts'
 import { blobBody, blobMediaType } from './blob-body.ts'
-import type { RepositoryCall, Told } from './call.ts'
+import type { RepositoryCall, RequestRecord } from './call.ts'
 import { hasAlready } from './conditions.ts'
 import { maxRanges, parseRanges } from './range.ts'
 import { provenanceHeaders } from './replies.ts'
 import { memoryToSend, type Send } from './send.ts'
 
 /** Checking if content exists in the registry (distribution-spec). Downloads nothing. */
-export async function headBlob({ repository, name, last, request, reply, told }: RepositoryCall) {
+export async function headBlob({ repository, name, last, request, reply, record }: RepositoryCall) {
   const digest = parseDigest(last)
-  told.reference = digest
+  record.reference = digest
   const stat = await repository.statBlob(digest)
   if (stat === undefined) throw unknown(name, digest)
-  if (stat.cache !== undefined) told.cache = stat.cache
+  if (stat.cache !== undefined) record.cache = stat.cache
   const headers = blobHeaders(digest)
   reply.headers({ ...provenanceHeaders(stat), ...headers })
   if (hasAlready(request, headers.etag)) return reply.code(304).send()
@@ -38,31 +38,31 @@ type GetBlobOptions = {
 
 /** Pulling blobs (distribution-spec), with ranges of bytes (RFC 9110, section 14). */
 export function createGetBlob({ send, memory, answerTime, log, metrics }: GetBlobOptions) {
-  return async ({ repository, name, last, request, reply, told }: RepositoryCall) => {
+  return async ({ repository, name, last, request, reply, record }: RepositoryCall) => {
     const headersBy = performance.now() + answerTime
     const digest = parseDigest(last)
-    told.reference = digest
+    record.reference = digest
     const range = rangeIn(request, `"${digest}"`)
     const found = await repository.blob(digest, { ranged: range !== undefined })
     if (found === undefined) throw unknown(name, digest)
-    if (found.cache !== undefined) told.cache = found.cache
-    const { content, served } = found
+    if (found.cache !== undefined) record.cache = found.cache
+    const { content, onSent: served } = found
     const headers = { ...provenanceHeaders(found), ...blobHeaders(digest) }
     const release = memory.reserve(memoryToSend(content.size, request.raw.socket))
     try {
       if (release === undefined) throw tooManyBlobs()
       if (hasAlready(request, headers.etag)) return await reply.code(304).headers(headers).send()
       if (content.size === 0) return await reply.headers({ ...headers, 'content-length': 0 }).send()
-      await sendRange({ reply, headers, content, range, told, headersBy })
+      await sendRange({ reply, headers, content, range, record, headersBy })
     } finally {
       release?.()
-      content.close(told.error !== undefined)
-      served(told.bytes)
+      content.close(record.error !== undefined)
+      served(record.bytes)
     }
   }
 
   async function sendRange(options: SendRange): Promise<void> {
-    const { reply, headers, content, range, told, headersBy } = options
+    const { reply, headers, content, range, record, headersBy } = options
     const { size } = content
     const ranges = parseRanges(range, size)
     if (ranges === 'unsatisfiable') {
@@ -82,11 +82,11 @@ export function createGetBlob({ send, memory, answerTime, log, metrics }: GetBlo
     const response = takeOver(reply)
     try {
       await send({ response, content, piece, parts, epilogue }, (bytes) => {
-        told.bytes += bytes
+        record.bytes += bytes
       })
     } catch (err) {
       // There is no way back: what went wrong can only be told by having hung up.
-      told.error = err
+      record.error = err
       metrics.httpShort.inc()
       log.warn({ digest: content.digest, err }, 'answer was cut short')
     }
@@ -105,7 +105,7 @@ type SendRange = {
   readonly headers: Readonly<Record<string, string>>
   readonly content: Content
   readonly range: string | undefined
-  readonly told: Told
+  readonly record: RequestRecord
   /** On the monotonic clock, in milliseconds. */
   readonly headersBy: number
 }

@@ -6,7 +6,7 @@ import type { CacheResult, Resolved } from '../registry/registry.ts'
  * What the log line and the metrics of a request tell of it. Filled in as it becomes known; nothing
  * unparsed gets in.
  */
-export type Told = {
+export type RequestRecord = {
   /** A line of the route table. */
   route: string
   /** Bytes of the body that were sent. */
@@ -22,7 +22,7 @@ export type Told = {
 
 declare module 'fastify' {
   interface FastifyRequest {
-    told: Told
+    record: RequestRecord
   }
 }
 
@@ -32,7 +32,7 @@ export type Call = {
   readonly reply: FastifyReply
   readonly query: URLSearchParams
   readonly identity: Identity
-  readonly told: Told
+  readonly record: RequestRecord
 }
 
 /** A call that is about a repository, which the caller may use in the way the route says. */
@@ -47,5 +47,5 @@ export type RepositoryCall = Call &
  * repository.
  */
 export type Endpoint =
-  | { readonly action: 'enter'; readonly handle: (call: Call) => unknown }
+  | { readonly action: 'authenticated'; readonly handle: (call: Call) => unknown }
   | { readonly action: Action; readonly handle: (call: RepositoryCall) => unknown }

@@ -11,10 +11,10 @@ export async function getManifest({
   last,
   request,
   reply,
-  told,
+  record,
 }: RepositoryCall) {
   const reference = parseReference(last)
-  told.reference = formatReference(reference)
+  record.reference = formatReference(reference)
   const found = await repository.manifest(reference)
   if (found === undefined) {
     throw new RegistryError('MANIFEST_UNKNOWN', {
@@ -22,14 +22,14 @@ export async function getManifest({
     })
   }
 
-  const { digest, mediaType, bytes, served } = found
-  if (found.cache !== undefined) told.cache = found.cache
+  const { digest, mediaType, bytes, onSent: served } = found
+  if (found.cache !== undefined) record.cache = found.cache
   const etag = `"${digest}"`
   reply.headers({ ...provenanceHeaders(found), 'docker-content-digest': digest, etag })
   if (hasAlready(request, etag)) return reply.code(304).send()
 
   const sent = request.method === 'HEAD' ? 0 : bytes.length
-  told.bytes = sent
+  record.bytes = sent
   served(sent)
   return reply.headers({ 'content-type': mediaType, 'content-length': bytes.length }).send(bytes)
 }

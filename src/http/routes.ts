@@ -57,9 +57,9 @@ export function createRoutes({
   const blobStat = { action: 'pull', handle: headBlob } as const
   const push = { action: 'push', handle: refuseToWrite } as const
   const remove = { action: 'delete', handle: refuseToWrite } as const
-  const catalog = { action: 'enter', handle: createGetCatalog(registry, auth) } as const
+  const catalog = { action: 'authenticated', handle: createGetCatalog(registry, auth) } as const
   const version = {
-    action: 'enter',
+    action: 'authenticated',
     handle: ({ reply }: Call) => sendVersion(reply, auth),
   } as const
 
@@ -82,10 +82,10 @@ export function createRoutes({
 
   /** Finds the line, learns who asks, and only then, and only if they may, does what it says. */
   return async (request: FastifyRequest, reply: FastifyReply): Promise<unknown> => {
-    const { told } = request
+    const { record } = request
     const { path, query } = parseTarget(request.raw.url ?? '')
     const { line, captures } = find(table, path)
-    told.route = line.path
+    record.route = line.path
     const endpoint = line.methods[request.method]
     if (endpoint === undefined) {
       reply.header('allow', Object.keys(line.methods).join(', '))
@@ -93,16 +93,16 @@ export function createRoutes({
     }
 
     const identity = await guard.identify(request)
-    if (identity.kind === 'user') told.user = identity.name
-    const call: Call = { request, reply, query, identity, told }
-    if (endpoint.action === 'enter') return endpoint.handle(call)
+    if (identity.kind === 'user') record.user = identity.name
+    const call: Call = { request, reply, query, identity, record }
+    if (endpoint.action === 'authenticated') return endpoint.handle(call)
 
     const asked = parseRepositoryName(captures.name)
     const host = query.get('ns') ?? undefined
-    told.repository = asked
-    if (host !== undefined && isRegistryHost(host)) told.namespace = host
+    record.repository = asked
+    if (host !== undefined && isRegistryHost(host)) record.namespace = host
     const { name, repository, anonymous, namespace } = registry.resolve(asked, host)
-    told.repository = name
+    record.repository = name
     guard.permit(identity, endpoint.action, { name, anonymous })
     if (namespace !== undefined) reply.header('oci-namespace', namespace)
     return endpoint.handle({ ...call, name, repository, last: captures.last })

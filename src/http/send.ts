@@ -41,7 +41,7 @@ type SendOptions = {
  * Sends parts of a content as the body of a response whose headers, Content-Length among them,
  * are written, and ends it. False when the client left before the end; rejects when the bytes could
  * not be had. In both cases the connection is destroyed, since its client would take whatever comes
- * next for the rest of the body. `onSent` is told of the bytes as they go.
+ * next for the rest of the body. `sent` is told of the bytes as they go.
  */
 export type Send = (options: SendOptions, onSent: (bytes: number) => void) => Promise<boolean>
 

@@ -33,12 +33,12 @@ export function createServer({ answer, memory, telemetry }: ServerOptions): Fast
   })
 
   const prepare = (request: FastifyRequest, reply: FastifyReply): void => {
-    request.told = { route: 'none', bytes: 0 }
+    request.record = { route: 'none', bytes: 0 }
     watch(request, reply)
     reply.headers(commonHeaders)
   }
 
-  app.decorateRequest('told')
+  app.decorateRequest('record')
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', (_request, _body, done) => done(null))
   app.addHook('onRequest', (request, reply, done) => {
@@ -57,7 +57,7 @@ export function createServer({ answer, memory, telemetry }: ServerOptions): Fast
     done(null, payload)
   })
   app.setErrorHandler((error, request, reply) => {
-    request.told.error = error
+    request.record.error = error
     sendError(reply, error)
   })
   app.setNotFoundHandler(answer)

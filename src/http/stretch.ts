@@ -4,7 +4,7 @@ import type { Socket } from 'node:net'
 import { promisify } from 'node:util'
 
 /**
- * Part of an open file, from `position` to `until` (exclusive). `onSent` is told of the bytes as
+ * Part of an open file, from `position` to `until` (exclusive). `sent` is told of the bytes as
  * they go.
  */
 export type Stretch = {

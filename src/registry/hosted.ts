@@ -56,7 +56,7 @@ export function createHosted({ prefixes, blobs, links, memory }: HostedOptions) 
               digest: found.digest,
               mediaType: found.mediaType,
               bytes: found.bytes,
-              served: () => {},
+              onSent: () => {},
             }
           )
         },
@@ -64,7 +64,7 @@ export function createHosted({ prefixes, blobs, links, memory }: HostedOptions) 
           if (!(await links.hasBlob(name, digest))) return undefined
           const content = await blobs.open(digest, how)
           if (content === undefined) throw lost(digest)
-          return { content, served: () => {} }
+          return { content, onSent: () => {} }
         },
         statBlob: async (digest) => {
           if (!(await links.hasBlob(name, digest))) return undefined

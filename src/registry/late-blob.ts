@@ -35,7 +35,7 @@ export function createLateBlob({ digest, size, opening }: LateBlobOptions): Blob
 
   return {
     cache: 'miss',
-    served: (bytes) => found?.served(bytes),
+    onSent: (bytes) => found?.onSent(bytes),
     content: {
       digest,
       size,

@@ -48,7 +48,7 @@ export function createProxiedBlobs({
 }: ProxiedBlobsOptions): ProxiedBlobs {
   const stored = async (digest: Digest, how?: How): Promise<OpenedBlob | undefined> => {
     const content = await cache.open(digest, how)
-    return content && { content, cache: 'hit', served: (bytes) => tally.served('blob', bytes) }
+    return content && { content, cache: 'hit', onSent: (bytes) => tally.sent('blob', bytes) }
   }
 
   const isWithOthers = async (name: RepositoryName, digest: Digest): Promise<boolean> => {
@@ -66,8 +66,8 @@ export function createProxiedBlobs({
     if (joined === undefined) return undefined
     await permissions.grant(name, digest)
     const { content, bypassed } = joined
-    const served = (bytes: number) => tally.served('blob', bytes)
-    return { content, served, cache: bypassed ? 'bypass' : cache }
+    const onSent = (bytes: number) => tally.sent('blob', bytes)
+    return { content, onSent, cache: bypassed ? 'bypass' : cache }
   }
 
   const fill = async (

@@ -84,8 +84,8 @@ export function createProxied(options: ProxiedOptions) {
     { known, cache: cached, warning }: FoundManifest,
   ): ManifestAnswer => {
     tally.answered('manifest', cached)
-    const served = (bytes: number) => {
-      tally.served('manifest', bytes)
+    const onSent = (bytes: number) => {
+      tally.sent('manifest', bytes)
       if (bytes > 0) prefetch?.layersOf(name, known)
     }
     const { digest, mediaType, bytes } = known
@@ -93,7 +93,7 @@ export function createProxied(options: ProxiedOptions) {
       digest,
       mediaType,
       bytes,
-      served,
+      onSent,
       cache: cached,
       ...(warning !== undefined && { warning }),
     }

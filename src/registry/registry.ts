@@ -34,13 +34,13 @@ export type ManifestAnswer = Provenance & {
   readonly digest: Digest
   readonly mediaType: string
   readonly bytes: Buffer
-  /** To be told how many of the bytes went to the client. */
-  readonly served: (bytes: number) => void
+  /** Called with the number of bytes that were sent to the client. */
+  readonly onSent: (bytes: number) => void
 }
 
 export type BlobAnswer = Provenance & {
   readonly content: Content
-  readonly served: (bytes: number) => void
+  readonly onSent: (bytes: number) => void
 }
 
 export type TagsAnswer = Provenance & {

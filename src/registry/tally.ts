@@ -12,7 +12,7 @@ export interface Tally {
   /** Passes a failure on, counted. */
   failing<Result>(kind: Kind, answer: Promise<Result>): Promise<Result>
   /** Bytes that went to a client. */
-  served(kind: 'blob' | 'manifest', bytes: number): void
+  sent(kind: 'blob' | 'manifest', bytes: number): void
   /** Bytes that came from the upstream. */
   fetched(kind: 'blob' | 'manifest', bytes: number): void
 }
@@ -34,7 +34,7 @@ export function createTally(upstream: string, metrics: Metrics): Tally {
         throw error
       }
     },
-    served: (kind, bytes) => {
+    sent: (kind, bytes) => {
       metrics.cacheBytes.inc({ upstream, kind, source: 'cache' }, bytes)
       metrics.proxyPushedBytes.inc({ type: kind }, bytes)
     },
