@@ -7,8 +7,8 @@ const maxHeaderLength = 4096
 const decoder = new TextDecoder('utf-8', { fatal: true })
 
 /**
- * Undefined for another scheme, and for what is no base64, no UTF-8, has control characters, or is
- * absurdly long.
+ * Undefined for another scheme, and for credentials that are too long, are not UTF-8 in base64, or
+ * contain control characters.
  */
 export function parseBasic(authorization: string): Basic | undefined {
   if (authorization.length > maxHeaderLength) return undefined
@@ -20,7 +20,7 @@ export function parseBasic(authorization: string): Basic | undefined {
   return { username: text.slice(0, colon), password: text.slice(colon + 1) }
 }
 
-/** RFC 7617 has them neither in names nor in passwords. */
+/** RFC 7617 forbids them in user-ids and passwords. */
 export function hasControls(text: string): boolean {
   return /\p{Cc}/u.test(text)
 }

@@ -1,34 +1,34 @@
 import { RegistryError } from '../oci/errors.ts'
 
-/** Runs a bounded number of tasks at once; the others wait in lanes that take turns. */
+/** Runs a limited number of tasks at once; the others wait in lanes that take turns. */
 export interface FairQueue {
-  /** Whether no more may wait in this lane. */
+  /** Whether the lane has no room for another waiting task. */
   isFull(lane: string): boolean
-  /** What `run` throws then. */
+  /** The error that `run` throws then. */
   tooMany(): RegistryError
-  /** @throws RegistryError TOOMANYREQUESTS when the lane is full, or the wait took too long. */
+  /** @throws RegistryError TOOMANYREQUESTS if the lane is full or the wait exceeds `maxWait`. */
   run<Result>(lane: string, work: () => Promise<Result>): Promise<Result>
 }
 
 type FairQueueOptions = {
   readonly maxRunning: number
-  /** How many may wait in a lane. */
+  /** Maximum number of waiting tasks in a lane. */
   readonly maxWaiting: (lane: string) => number
   /** In milliseconds. */
   readonly maxWait: number
-  /** What clients are told of that is too much. */
+  /** Name of the tasks in the error message. */
   readonly purpose: string
 }
 
 export function createFairQueue(options: FairQueueOptions): FairQueue {
   const { maxRunning, maxWaiting, maxWait, purpose } = options
-  /** In the order of their turns; none is empty. */
+  /** In the order of their turns; no lane is empty. */
   const lanes = new Map<string, Set<() => void>>()
   let running = 0
 
   const tooMany = (): RegistryError =>
     new RegistryError('TOOMANYREQUESTS', {
-      message: `too many ${purpose} at once; try again`,
+      message: `too many ${purpose} at once; retry`,
       retryAfter: 1,
     })
 
@@ -38,7 +38,7 @@ export function createFairQueue(options: FairQueueOptions): FairQueue {
     if (waiting?.size === 0) lanes.delete(lane)
   }
 
-  /** Starts the first of the lane whose turn it is, and puts that lane behind the others. */
+  /** Starts the first task of the next lane and moves that lane to the end. */
   const startNext = (): void => {
     const [next] = lanes
     if (next === undefined) return
@@ -63,7 +63,7 @@ export function createFairQueue(options: FairQueueOptions): FairQueue {
 
   const isFull = (lane: string): boolean => (lanes.get(lane)?.size ?? 0) >= maxWaiting(lane)
 
-  /** A task that ends passes its place on: `running` counts places, not tasks. */
+  /** A task that ends passes its slot on: `running` counts slots in use. */
   const acquireSlot = async (lane: string): Promise<void> => {
     if (running < maxRunning) running += 1
     else if (isFull(lane)) throw tooMany()

@@ -3,16 +3,16 @@ import { parseOptions } from '@node-rs/bcrypt'
 /** The bcrypt hashes of a user's passwords. */
 export type Users = ReadonlyMap<string, readonly string[]>
 
-/** Lines of one user: while a password is rotated, the old one and the new one. */
+/** Lines of one user: the old and the new password during a rotation. */
 const maxLines = 2
 
 const bcryptHash = /^\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}$/
 
 /**
- * Reads an htpasswd file. Each line of a user counts, where for Apache only the first does: replicas, and
- * the pods that know the password, get a new one at different times.
- * @throws Error naming the line when one is no bcrypt or a user's third, and when there is no user at all: an empty
- * file is half a write.
+ * Parses an htpasswd file. Every line of a user is valid (Apache uses only the first), because replicas
+ * and pods receive a new password at different times.
+ * @throws Error naming the line if it is not a bcrypt hash or the third of its user, and if there are no
+ * users: an empty file is a partial write.
  */
 export function parseHtpasswd(text: string): Users {
   const users = new Map<string, readonly string[]>()
@@ -22,14 +22,14 @@ export function parseHtpasswd(text: string): Users {
     const hash = line.slice(colon + 1).trim()
     if (colon < 1 || !canBeVerified(hash)) {
       throw new Error(
-        `htpasswd line ${index + 1} is not "user:bcrypt-hash"; make one with: berth htpasswd USER`,
+        `htpasswd line ${index + 1} is not "user:bcrypt-hash"; create one with: berth htpasswd USER`,
       )
     }
     const user = line.slice(0, colon)
     const hashes = [...(users.get(user) ?? []), hash]
     if (hashes.length > maxLines)
       throw new Error(
-        `htpasswd line ${index + 1} is one too many of its user: there may be ${maxLines}, of the old and the new password`,
+        `htpasswd line ${index + 1} is line ${maxLines + 1} of its user; the maximum is ${maxLines}, for the old and the new password`,
       )
     users.set(user, hashes)
   }
@@ -37,12 +37,12 @@ export function parseHtpasswd(text: string): Users {
   return users
 }
 
-/** The logarithm of a hash's work. */
+/** The bcrypt cost of a hash: the binary logarithm of its rounds. */
 export function costOf(hash: string): number {
   return parseOptions(hash).cost
 }
 
-/** What looks like a hash may still be one that no password could have. */
+/** Some texts match the pattern but no password has that hash. */
 function canBeVerified(hash: string): boolean {
   try {
     return bcryptHash.test(hash) && costOf(hash) > 0

@@ -7,42 +7,36 @@ import type { Basic } from './basic.ts'
 import { createFairQueue } from './fair-queue.ts'
 import { costOf, parseHtpasswd, type Users } from './htpasswd.ts'
 
-/** bcrypt reads no further, in bytes: a longer password would be as good as its beginning. */
+/** The danger: bcrypt ignores further bytes, so that the beginning of a longer password would be enough. */
 export const maxPasswordBytes = 72
 
 const maxCachedLogins = 10_000
-/**
- * How long a wrong login is known to be wrong, in milliseconds: some client will repeat it again
- * and again.
- */
+/** Time to cache a rejected login, in milliseconds: some clients repeat it in a loop. */
 const rejectionTtl = 10_000
-/** Verifications that run at once, off the event loop. */
+/** Maximum number of concurrent verifications, which run off the event loop. */
 const maxRunning = Math.max(1, Math.min(2, availableParallelism() - 1))
-/** Verifications that wait: for a user of the file, and for all other names together. */
+/** Maximum number of waiting verifications: for each user of the file, and for all other names together. */
 const maxWaitingForUser = 8
 const maxWaitingForOthers = 64
-/** In milliseconds; containerd waits 30 s for the headers of an answer. */
+/** In milliseconds; containerd waits 30 s for the headers of a response. */
 const maxWait = 20_000
-/** The lane of names that are not in the file; no user has an empty name. */
+/** The lane of names that are not in the file; no user has the empty name. */
 const otherNames = ''
 
-/**
- * Verifies passwords, and remembers what it verified under a keyed hash of the header, so that
- * bcrypt runs once a user.
- */
+/** Verifies passwords and caches the results by a keyed hash of the header: bcrypt is slow. */
 export interface Logins {
-  /** The user of a header that was verified before. */
+  /** The user of a header that was verified before; undefined: not in the cache, or rejected. */
   cachedUser(authorization: string): string | undefined
   /** @throws RegistryError TOOMANYREQUESTS */
   verify(authorization: string, login: Basic): Promise<boolean>
   reload(htpasswd: string): Promise<void>
 }
 
-/** What came of a verification. */
+/** The result of a verification. */
 type Outcome = {
-  /** The user's hashes of then; none of one who is not in the file. */
+  /** The user's hashes at that time; empty if the user was not in the file. */
   readonly hashes: readonly string[]
-  /** That of the password; undefined: it was wrong. */
+  /** The hash that the password matches; undefined: none. */
   readonly match: string | undefined
 }
 
@@ -59,13 +53,14 @@ export async function createLogins(htpasswd: string): Promise<Logins> {
   let { users, dummyHashes } = await read(htpasswd)
   const hashesOf = (username: string) => users.get(username) ?? []
 
-  // Keyed, so that what is kept in memory says nothing of passwords. Nobody else sees or gives it, so
-  // the key may simply stand in front, at a tenth of what an HMAC costs in Node.
+  // Keyed, so that the cache does not reveal passwords. A prefix is enough because clients neither choose
+  // nor see these hashes; an HMAC takes ten times as long in Node.
   const keyOf = (authorization: string) => digest('sha256', key + authorization, 'base64')
 
   /**
-   * A user of the file has a lane of their own, so that a flood of other names leaves them their turn.
-   * While other names are refused, so is a wrong password: else the answer would tell who has a line.
+   * Each user of the file has a separate lane, so that a flood of other names does not block users.
+   * While the lane of other names is full, a wrong password gets the same answer as they do. Otherwise
+   * the answers would reveal which users exist.
    */
   const matchOf = async ({ username, password }: Basic, hashes: readonly string[]) => {
     const overloaded = queue.isFull(otherNames)
@@ -76,14 +71,14 @@ export async function createLogins(htpasswd: string): Promise<Logins> {
     return Buffer.byteLength(password) <= maxPasswordBytes ? match : undefined
   }
 
-  /** Against the users of now: where the user's lines have changed meanwhile, the new ones count. */
+  /** Verifies again if a reload changed the user's lines during the verification. */
   const verifyAgainstCurrent = async (login: Basic): Promise<Outcome> => {
     const hashes = hashesOf(login.username)
     const outcome = { hashes, match: await matchOf(login, hashes) }
     return isStillValid(outcome, hashesOf(login.username)) ? outcome : verifyAgainstCurrent(login)
   }
 
-  /** A node that starts pulls with many requests at once: they all wait for one verification. */
+  /** A node starts pulls with many concurrent requests: all of them wait for one verification. */
   const verified = new LRUCache<string, Verified, Basic>({
     ...limitEntries(maxCachedLogins),
     ttl: rejectionTtl,
@@ -105,17 +100,17 @@ export async function createLogins(htpasswd: string): Promise<Logins> {
       return outcome?.match !== undefined
     },
     reload: async (text) => {
-      const fresh = await read(text)
-      users = fresh.users
-      dummyHashes = fresh.dummyHashes
-      // Verifications of lines that did not change hold on, or each reload would start all anew.
+      const reloaded = await read(text)
+      users = reloaded.users
+      dummyHashes = reloaded.dummyHashes
+      // Results for unchanged lines stay valid. Otherwise every reload would verify all users again.
       for (const [login, known] of [...verified.entries()])
         if (!isStillValid(known, hashesOf(known.username))) verified.delete(login)
     },
   }
 }
 
-/** Whether an outcome is what a verification against these hashes would come to. */
+/** Whether a verification against these hashes would have the same result. */
 function isStillValid({ hashes, match }: Outcome, current: readonly string[]): boolean {
   return match === undefined ? hashes.join() === current.join() : current.includes(match)
 }
@@ -129,9 +124,9 @@ async function firstMatch(
 }
 
 /**
- * The decoys are what unknown users are verified against, and users with fewer lines than others: as
- * many as the most lines of a user, at the file's highest cost, so that all take the same time. No
- * password matches one.
+ * The dummy hashes fill up the verifications of unknown users and of users with fewer lines, so that all
+ * logins take the same time: as many as the maximum lines of a user, at the highest cost in the file.
+ * No password matches them.
  */
 async function read(htpasswd: string): Promise<{ users: Users; dummyHashes: readonly string[] }> {
   const users = parseHtpasswd(htpasswd)

@@ -1,19 +1,10 @@
 import { createMatcher } from '../oci/globs.ts'
 import type { RepositoryName } from '../oci/reference.ts'
-import type { Action } from './auth.ts'
-
-/** Grants `actions` on repositories that match a glob to users, `*` being all who logged in. */
-export type AccessRule = {
-  readonly users: readonly string[]
-  readonly repositories: readonly string[]
-  /** Globs of repositories that the rule does not cover, though `repositories` has them. */
-  readonly except?: readonly string[]
-  readonly actions: readonly Action[]
-}
+import type { AccessRule, Action } from './access.ts'
 
 /**
- * What any rule grants is granted. Without rules every user may pull; pushing and deleting always take
- * a rule: a user of a pull secret is in every namespace, and must not be able to replace an image.
+ * Allows what any rule allows. Without rules every user may pull. Pushing and deleting always need a
+ * rule: the user of a pull secret is known in every namespace and must not replace images.
  */
 export function createPolicy(
   rules: readonly AccessRule[],

@@ -15,7 +15,7 @@ type AuthOptions = Parameters<typeof createAuth>[0]
 const authFor = (htpasswd: string, options: Partial<AuthOptions> = {}): Promise<Auth> =>
   createAuth({ htpasswd, anonymous: 'none', access: [], ...options })
 
-test('whoever knows the password of a user is that user', async () => {
+test('a user name with the right password authenticates as that user', async () => {
   const auth = await authFor((await line('alice', 'pass:word')) + (await line('böb', 'ß')))
   assert.deepEqual(await auth.authenticate(header('alice', 'pass:word')), user('alice'))
   assert.deepEqual(await auth.authenticate(header('böb', 'ß')), user('böb'))
@@ -29,7 +29,7 @@ test('whoever knows the password of a user is that user', async () => {
     assert.equal(await auth.authenticate(header(name, password)), undefined)
 })
 
-test('hashes of all versions that htpasswd and others write are understood', async () => {
+test('hashes of all bcrypt versions are accepted', async () => {
   // The test vector of crypt_blowfish for the password U*U; the versions differ in name only.
   const salted = '05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW'
   const versions = ['2a', '2b', '2y']
@@ -42,10 +42,10 @@ test('hashes of all versions that htpasswd and others write are understood', asy
   }
 })
 
-test('a password that bcrypt would cut off is refused, at set-up and at log-in (A102)', async () => {
+test('a password longer than bcrypt reads is rejected when it is hashed and at login (A102)', async () => {
   const longest = 'x'.repeat(72)
-  await assert.rejects(hashPassword(`${longest}x`, 4), /longer than the 72 bytes/)
-  await assert.rejects(hashPassword('ä'.repeat(37), 4), /longer than the 72 bytes/)
+  await assert.rejects(hashPassword(`${longest}x`, 4), /longer than 72 bytes/)
+  await assert.rejects(hashPassword('ä'.repeat(37), 4), /longer than 72 bytes/)
   await assert.rejects(hashPassword('', 4), /empty/)
   const auth = await authFor(await line('alice', longest))
   assert.deepEqual(await auth.authenticate(header('alice', longest)), user('alice'))
@@ -53,12 +53,12 @@ test('a password that bcrypt would cut off is refused, at set-up and at log-in (
   assert.equal(await auth.authenticate(header('alice', longest.slice(1))), undefined)
 })
 
-test('a password that nobody could log in with is refused at set-up', async () => {
+test('a password that cannot be used for a login is rejected when it is hashed', async () => {
   for (const password of ['two\nlines', 'nul\0', '\u0085', 'tab\t'])
     await assert.rejects(hashPassword(password, 4), /control characters/)
 })
 
-test('a login is verified once, and known from then on', async () => {
+test('a verified login is cached', async () => {
   const auth = await authFor(await line('alice', 'p'))
   const first = auth.authenticate(header('alice', 'p'))
   assert.ok(first instanceof Promise)
@@ -66,7 +66,7 @@ test('a login is verified once, and known from then on', async () => {
   assert.deepEqual(auth.authenticate(header('alice', 'p')), user('alice'))
 })
 
-suite('a user who does not exist takes as much work as one who does (A101)', () => {
+suite('an unknown user takes as much processor time as a known one (A101)', () => {
   const tries = 6
   let auth: Auth
 
@@ -82,7 +82,7 @@ suite('a user who does not exist takes as much work as one who does (A101)', () 
     return (spent + system) / 1000
   }
 
-  test('which is that of the dearest hash in the file', async () => {
+  test('with the highest cost in the file', async () => {
     const [known, unknown, other] = [
       await workOf('dear'),
       await workOf('nobody'),
@@ -92,7 +92,7 @@ suite('a user who does not exist takes as much work as one who does (A101)', () 
       assert.ok(work > known * 0.5 && work < known * 2, `${work} ms and ${known} ms`)
   })
 
-  test('and as many of them as the most lines of a user', async () => {
+  test('with as many verifications as the maximum lines of a user', async () => {
     const twice = await authFor(
       (await line('two', 'p', 8)) + (await line('two', 'q', 8)) + (await line('one', 'p', 8)),
     )
@@ -110,7 +110,7 @@ suite('a user who does not exist takes as much work as one who does (A101)', () 
       assert.ok(work > two * 0.6 && work < two * 1.7, `${work} ms and ${two} ms`)
   })
 
-  test('and a password that is too long takes it as well', async () => {
+  test('with a password that is too long', async () => {
     const known = await workOf('dear')
     const began = process.cpuUsage()
     for (let at = 0; at < tries; at += 1)
@@ -120,7 +120,7 @@ suite('a user who does not exist takes as much work as one who does (A101)', () 
   })
 })
 
-suite('many wrong logins at once (A103)', () => {
+suite('many concurrent wrong logins (A103)', () => {
   const flood = (auth: Auth, count: number, nameOf: (at: number) => string) =>
     Promise.all(
       Array.from({ length: count }, async (_, at) => {
@@ -136,7 +136,7 @@ suite('many wrong logins at once (A103)', () => {
   const count = (outcomes: readonly unknown[], outcome: string) =>
     outcomes.filter((one) => one === outcome).length
 
-  test('wait in a queue that ends, and who is known does not wait at all', async () => {
+  test('wait in a limited queue, and cached users do not wait', async () => {
     const auth = await authFor(await line('alice', 'p', 8))
     await auth.authenticate(header('alice', 'p'))
     const outcomes = flood(auth, 300, (at) => `user-${at}`)
@@ -155,14 +155,14 @@ suite('many wrong logins at once (A103)', () => {
     assert.ok(count(await outcomes, 'refused') >= 64)
   })
 
-  test('for one name leave room for other names', async () => {
+  test('of one name do not block other names', async () => {
     const auth = await authFor((await line('alice', 'p', 8)) + (await line('bob', 'p', 8)))
     const outcomes = flood(auth, 100, () => 'alice')
     assert.deepEqual(await auth.authenticate(header('bob', 'p')), user('bob'))
     assert.ok(count(await outcomes, 'too many') > 80)
   })
 
-  test('that are the same one are verified once', async () => {
+  test('with the same header are verified once', async () => {
     const auth = await authFor(await line('alice', 'p', 8))
     await auth.authenticate(header('alice', 'wrong'))
     const began = process.cpuUsage()
@@ -171,11 +171,11 @@ suite('many wrong logins at once (A103)', () => {
   })
 })
 
-suite('many right logins at once (R210)', () => {
+suite('many concurrent correct logins (R210)', () => {
   const herd = (auth: Auth, count: number, headerOf: (at: number) => string) =>
     Promise.all(Array.from({ length: count }, (_, at) => auth.authenticate(headerOf(at))))
 
-  test('of one user are verified once, after a reload too, and all let in', async () => {
+  test('of one user are verified once and all accepted, also after a reload', async () => {
     const [alice, bob] = [await line('alice', 'p', 10), await line('bob', 'p')]
     const auth = await authFor(alice)
     const began = process.cpuUsage()
@@ -188,14 +188,14 @@ suite('many right logins at once (R210)', () => {
     assert.deepEqual(known, user('alice'), 'it is known without a verification')
   })
 
-  test('of 150 users are all let in', async () => {
+  test('of 150 users are all accepted', async () => {
     const names = Array.from({ length: 150 }, (_, at) => `user-${at}`)
     const auth = await authFor((await Promise.all(names.map((name) => line(name, 'p')))).join(''))
     const users = await herd(auth, 150, (at) => header(`user-${at}`, 'p'))
     assert.deepEqual(users, names.map(user))
   })
 
-  test('are let in during a flood of wrong ones, which does not learn who has a line', async () => {
+  test('are accepted during a flood of wrong ones, whose answers do not reveal which users exist', async () => {
     const auth = await authFor((await line('alice', 'p', 8)) + (await line('bob', 'p', 8)))
     const wrong = Array.from({ length: 300 }, (_, at) =>
       Promise.resolve(auth.authenticate(header(`x${at}`, 'p'))).catch(() => 'too many'),
@@ -211,8 +211,8 @@ suite('many right logins at once (R210)', () => {
   })
 })
 
-suite('another file (A104)', () => {
-  test('lets in whoever is new, and puts out whoever is gone or has another password', async () => {
+suite('a reload (A104)', () => {
+  test('adds new users, and invalidates removed users and changed passwords', async () => {
     const auth = await authFor((await line('alice', 'p')) + (await line('bob', 'old')))
     await auth.authenticate(header('alice', 'p'))
     await auth.authenticate(header('bob', 'old'))
@@ -223,7 +223,7 @@ suite('another file (A104)', () => {
     assert.deepEqual(await auth.authenticate(header('carol', 'p')), user('carol'))
   })
 
-  test('with another password is heeded by a login that is being verified meanwhile', async () => {
+  test('with another password applies to a running verification', async () => {
     const auth = await authFor(await line('alice', 'old', 10))
     const verifying = [header('alice', 'old'), header('alice', 'new')].map((one) =>
       auth.authenticate(one),
@@ -232,14 +232,14 @@ suite('another file (A104)', () => {
     assert.deepEqual(await Promise.all(verifying), [undefined, user('alice')])
   })
 
-  test('that cannot be used changes nothing', async () => {
+  test('with an invalid file changes nothing', async () => {
     const auth = await authFor(await line('alice', 'p'))
     for (const text of ['', 'alice:{SHA}x', `bob:plain\n${await line('alice', 'q')}`])
       await assert.rejects(auth.reload(text), /htpasswd/)
     assert.deepEqual(await auth.authenticate(header('alice', 'p')), user('alice'))
   })
 
-  test('is heeded by a login that is being verified against the one before', async () => {
+  test('without the user applies to a running verification', async () => {
     const auth = await authFor(await line('alice', 'p', 10))
     const verifying = auth.authenticate(header('alice', 'p'))
     await auth.reload(await line('bob', 'p'))
@@ -248,18 +248,18 @@ suite('another file (A104)', () => {
   })
 })
 
-suite('who says nothing', () => {
+suite('a request without credentials', () => {
   const name = parseRepositoryName('a/b')
   const all = { users: ['*'], repositories: ['**'], actions: ['pull', 'push', 'delete'] } as const
 
-  test('is nobody where users must log in', async () => {
+  test('is rejected if users must log in', async () => {
     const auth = await authFor(await line('alice', 'p'))
     assert.equal(auth.mode, 'required')
     for (const nothing of [undefined, header('', ''), 'Bearer x', 'Basic'])
       assert.equal(await auth.authenticate(nothing), undefined)
   })
 
-  test('is anonymous where that is allowed, and may then pull what is open, and no more', async () => {
+  test('is anonymous if that is allowed, and may pull from open repositories only', async () => {
     const auth = await authFor(await line('alice', 'p'), { anonymous: 'pull', access: [all] })
     assert.equal(auth.mode, 'optional')
     for (const nothing of [undefined, header('', '')]) {
@@ -275,7 +275,7 @@ suite('who says nothing', () => {
       assert.ok(!auth.allows(anonymous, action, name, true), action)
   })
 
-  test('is everyone where there are no users, and may do what is granted to everyone', async () => {
+  test('has the access of rules for * if there are no users', async () => {
     const open = await createAuth({ anonymous: 'none', access: [] })
     assert.equal(open.mode, 'off')
     const identity = await open.authenticate(header('whoever', 'x'))
@@ -292,7 +292,7 @@ suite('who says nothing', () => {
     assert.ok(!byName.allows({ kind: 'auth-off' }, 'pull', name, true))
   })
 
-  test('never may more than a user who logs in, whatever the rules say', async () => {
+  test('never has more access than a user who logs in', async () => {
     const others = [{ ...all, users: ['bob'] }]
     const auth = await authFor(await line('alice', 'p'), { anonymous: 'pull', access: others })
     const alice: Identity = { kind: 'user', name: 'alice' }
@@ -303,7 +303,7 @@ suite('who says nothing', () => {
     assert.ok(!closed.allows(alice, 'pull', name, true), 'nothing is open without anonymous: pull')
   })
 
-  test('is anonymous where there are no users and everybody may pull what is open', async () => {
+  test('is anonymous if there are no users and anonymous users may pull', async () => {
     const auth = await createAuth({ anonymous: 'pull', access: [] })
     assert.equal(auth.mode, 'off')
     assert.deepEqual(await auth.authenticate(undefined), { kind: 'anonymous' })

@@ -4,10 +4,10 @@ import fc from 'fast-check'
 import { parseBasic } from '../../src/auth/basic.ts'
 
 const encode = (text: string) => Buffer.from(text).toString('base64')
-/** What a user may be called, or take as a password: no control characters. */
+/** A user name or password: any text without control characters. */
 const text = fc.string({ unit: 'binary' }).map((raw) => raw.replace(/\p{Cc}|\p{Cs}|^\ufeff/gu, ''))
 
-test('user name and password come out as they went in, colons in the password too', () => {
+test('user name and password are decoded, with colons in the password', () => {
   fc.assert(
     fc.property(text, text, (user, password) => {
       const username = user.replaceAll(':', '')
@@ -17,7 +17,7 @@ test('user name and password come out as they went in, colons in the password to
   )
 })
 
-test('the scheme is written in any case, with spaces around what follows (RFC 9110)', () => {
+test('the scheme is case-insensitive, and spaces may surround the credentials (RFC 9110)', () => {
   const expected = { username: 'a', password: 'b' }
   for (const header of ['basic YTpi', 'BASIC YTpi', 'BaSiC  YTpi ', 'Basic   YTpi  '])
     assert.deepEqual(parseBasic(header), expected)
@@ -27,8 +27,8 @@ test('the scheme is written in any case, with spaces around what follows (RFC 91
   })
 })
 
-test('what is no Basic login is none, whatever it is (A100)', () => {
-  const strange = [
+test('invalid Basic credentials are rejected (A100)', () => {
+  const invalid = [
     '',
     'Basic',
     'Basic ',
@@ -47,11 +47,11 @@ test('what is no Basic login is none, whatever it is (A100)', () => {
     `Basic ${Buffer.from([0xc0, 0xaf, 0x3a, 0x61]).toString('base64')}`,
     `Basic ${encode(`a:${'b'.repeat(16_384)}`)}`,
   ]
-  for (const header of strange) assert.equal(parseBasic(header), undefined, header.slice(0, 60))
+  for (const header of invalid) assert.equal(parseBasic(header), undefined, header.slice(0, 60))
   assert.deepEqual(parseBasic(`Basic ${encode(':')}`), { username: '', password: '' })
 })
 
-test('whatever a header is, it is read or it is not', () => {
+test('any header is parsed or rejected without an exception', () => {
   const header = fc.oneof(
     fc.string(),
     fc.base64String().map((value) => `Basic ${value}`),

@@ -6,27 +6,27 @@ import { costOf, parseHtpasswd } from '../../src/auth/htpasswd.ts'
 const salted = 'CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW'
 const hash = (version = '2y', cost = '05') => `$${version}$${cost}$${salted}`
 
-test('each line is a user and a bcrypt hash, of any of its three versions', () => {
+test('each line has a user and a bcrypt hash of any of the three versions', () => {
   const users = parseHtpasswd(`a:${hash('2a')}\nb:${hash('2b', '12')}\r\nc:${hash('2y')}\n`)
   assert.deepEqual([...users.keys()], ['a', 'b', 'c'])
   assert.deepEqual([...users.values()].flat().map(costOf), [5, 12, 5])
 })
 
-test('comments, empty lines and spaces behind a hash are passed over', () => {
+test('comments, empty lines and trailing spaces are ignored', () => {
   const users = parseHtpasswd(`# users\n\n  \na:${hash()}  \n\n#b:${hash()}\n`)
   assert.deepEqual([...users], [['a', [hash()]]])
 })
 
-test('a user may have two lines, of the old and the new password, and no more', () => {
+test('a user may have at most two lines, for the old and the new password', () => {
   const [one, two, three] = ['2a', '2b', '2y'].map((version) => `a:${hash(version)}`)
   assert.deepEqual(parseHtpasswd(`${one}\n${two}`).get('a'), [hash('2a'), hash('2b')])
   assert.throws(
     () => parseHtpasswd(`${one}\n${two}\n${three}`),
-    /line 3 is one too many of its user/,
+    /line 3 is line 3 of its user; the maximum is 2/,
   )
 })
 
-test('a hash of another kind is refused, by its line and without telling it (A105)', () => {
+test('the error message for another hash names the line and does not contain the hash (A105)', () => {
   const others = [
     '{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=',
     '$apr1$HvnLmOvD$XYJyNFs3ifA6nOXNVT5b40',
@@ -47,11 +47,11 @@ test('a hash of another kind is refused, by its line and without telling it (A10
     `$2y$05$${'C'.repeat(22)}E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW`,
   ]
   for (const other of others) {
-    const complaint = /^Error: htpasswd line 2 is not "user:bcrypt-hash"; make one with: berth/
+    const message = /^Error: htpasswd line 2 is not "user:bcrypt-hash"; create one with: berth/
     assert.throws(
       () => parseHtpasswd(`a:${hash()}\nb:${other}\n`),
       (error) => {
-        assert.match(String(error), complaint, other)
+        assert.match(String(error), message, other)
         return other === '' || !String(error).includes(other)
       },
       other,
@@ -59,17 +59,17 @@ test('a hash of another kind is refused, by its line and without telling it (A10
   }
 })
 
-test('a line without a user, or that is no line at all, is refused', () => {
+test('a line without user or hash is rejected', () => {
   for (const line of [`:${hash()}`, hash(), 'a', 'a b c', '\0', `a:${hash()}:more`])
     assert.throws(() => parseHtpasswd(line), /htpasswd line 1/)
 })
 
-test('a file without users is half a write, and refused (A104)', () => {
+test('a file without users is rejected as a partial write (A104)', () => {
   for (const text of ['', '\n', '# only a comment\n', '\r\n\r\n'])
     assert.throws(() => parseHtpasswd(text), /has no users/)
 })
 
-test('a file that is cut off anywhere is refused, or has only users of the whole one', () => {
+test('a truncated file is rejected or has only users of the whole file', () => {
   const whole = `a:${hash('2a')}\nb:${hash('2b')}\nc:${hash('2y')}\n`
   const users = parseHtpasswd(whole)
   fc.assert(
@@ -84,7 +84,7 @@ test('a file that is cut off anywhere is refused, or has only users of the whole
   )
 })
 
-test('whatever a file has, it is users or an error', () => {
+test('any file has users or is rejected with an error', () => {
   fc.assert(
     fc.property(fc.oneof(fc.string(), fc.stringMatching(/^[a:$2y\n]{0,80}$/)), (text) => {
       try {
