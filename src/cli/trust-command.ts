@@ -167,8 +167,8 @@ async function remove(options: TrustOptions): Promise<void> {
   process.exitCode = 1
 }
 
-function describe({ trouble, runtimes }: TrustStatus): string {
-  const lines = runtimes.flatMap(({ runtime, version, served, files, trouble, notes }) => [
+function describe({ problems: trouble, runtimes }: TrustStatus): string {
+  const lines = runtimes.flatMap(({ runtime, version, canPull: served, files, problems: trouble, notes }) => [
     `${runtime}${version === undefined ? '' : ` ${version}`}: ${served ? 'images can be pulled' : 'not served'}`,
     ...files.map(({ path }) => `  ${path}`),
     ...[...trouble, ...notes].map((line) => `  ${line.replaceAll('\n', '\n    ')}`),

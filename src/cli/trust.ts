@@ -74,8 +74,8 @@ export async function runTrust(options: Options): Promise<TrustService> {
 
 /** Not ready as long as no runtime of the node can pull. */
 function readinessOf(status: TrustStatus, stopping: boolean): Readiness {
-  const own = [...(stopping ? ['shutting down'] : []), ...status.trouble]
-  const runtimes = status.runtimes.map(({ runtime, served, trouble }) => [
+  const own = [...(stopping ? ['shutting down'] : []), ...status.problems]
+  const runtimes = status.runtimes.map(({ runtime, canPull: served, problems: trouble }) => [
     runtime,
     trouble.length > 0 ? trouble.join('\n') : served ? 'ok' : 'not served',
   ])

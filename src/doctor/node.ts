@@ -1,5 +1,5 @@
 import {
-  type Asked,
+  type RegistryEndpoints,
   endpointsOf,
   findRuntimes,
   findSlowHosts,
@@ -8,7 +8,7 @@ import {
   type Rooted,
   type Runtime,
   type SlowHost,
-  usualEndpoint,
+  defaultEndpoint,
 } from '../trust/trust.ts'
 import { checkDockerMirrors } from './docker-mirrors.ts'
 import { type Exposure, recommend } from './exposure.ts'
@@ -74,7 +74,7 @@ export async function* checkNode(options: NodeOptions): AsyncGenerator<Finding, 
   })
   const exposureAdvice =
     exposure === undefined ? reason : `set exposure.mode: ${exposure}; ${reason}`
-  const pull = async ({ endpoints, file }: Asked, runtime: string) => {
+  const pull = async ({ endpoints, file }: RegistryEndpoints, runtime: string) => {
     const result = await tryToPull({ rooted, endpoints, lookup })
     return { result, finding: pullFinding({ runtime, registry, result, file, exposureAdvice }) }
   }
@@ -83,7 +83,7 @@ export async function* checkNode(options: NodeOptions): AsyncGenerator<Finding, 
     const message = "no container runtime found; --root must be the root of the node's file system"
     yield { ...ok('runtime', message), outcome: 'skipped' }
     yield* listOf(denial())
-    const unconfigured = { endpoints: [usualEndpoint(registry, [])], file: undefined }
+    const unconfigured = { endpoints: [defaultEndpoint(registry, [])], file: undefined }
     const { result, finding } = await pull(unconfigured, 'a runtime without configuration')
     yield finding
     return verdictOf(result, exposure)
@@ -111,11 +111,11 @@ function listOf(finding: Finding | undefined): readonly Finding[] {
   return finding === undefined ? [] : [finding]
 }
 
-function runtimeFinding(runtime: Runtime, { file }: Asked): Finding {
+function runtimeFinding(runtime: Runtime, { file }: RegistryEndpoints): Finding {
   const source =
     file === undefined ? 'no file configures this registry' : `${file} configures this registry`
   if (runtime.kind !== 'containerd') return ok('runtime', `${runtime.name}; ${source}`)
-  const { name, version, path, trouble } = runtime
+  const { name, version, path, problems: trouble } = runtime
   const versioned = `${name} ${version ?? 'of unknown version'}`
   const configPath = path === undefined ? 'config_path is not set' : `config_path is ${path}`
   if (trouble === undefined) return ok('runtime', `${versioned}; ${configPath}; ${source}`)

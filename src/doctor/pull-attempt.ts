@@ -1,6 +1,6 @@
 import { isIP } from 'node:net'
 import { rootCertificates } from 'node:tls'
-import type { Asked, Endpoint, Rooted } from '../trust/trust.ts'
+import type { RegistryEndpoints, Endpoint, Rooted } from '../trust/trust.ts'
 import type { HostLookup } from './host-lookup.ts'
 import { describeAnswer, type ProbeAnswer, probe } from './probe.ts'
 
@@ -15,7 +15,7 @@ export type PullResult = {
 
 type Options = {
   readonly rooted: Rooted
-  readonly endpoints: Asked['endpoints']
+  readonly endpoints: RegistryEndpoints['endpoints']
   readonly lookup: HostLookup
 }
 

@@ -1,14 +1,14 @@
 import { connect } from 'node:http2'
 import { connect as connectSocket } from 'node:net'
 
-/** Milliseconds: it is asked on the same machine. */
-const patience = 5000
+/** In milliseconds: the socket is on the same machine. */
+const timeout = 5000
 
 /**
- * The version of the containerd behind a socket, such as `1.7.24`, by the one call that tells it: gRPC
- * with an empty message. Undefined when nobody answers.
+ * The version of the containerd behind a socket, such as `1.7.24`, by a gRPC call of
+ * its Version service with an empty message. Undefined when there is no answer.
  */
-export function askVersion(socket: string): Promise<string | undefined> {
+export function readVersion(socket: string): Promise<string | undefined> {
   const answered = Promise.withResolvers<string | undefined>()
   const done = (version?: string) => answered.resolve(version)
   const connection = connectSocket(socket)
@@ -25,7 +25,7 @@ export function askVersion(socket: string): Promise<string | undefined> {
   stream.on('error', () => done())
   stream.on('data', (part: Buffer) => void parts.push(part))
   stream.on('end', () => done(versionIn(Buffer.concat(parts))))
-  stream.setTimeout(patience, () => done())
+  stream.setTimeout(timeout, () => done())
   stream.end(Buffer.alloc(5))
   return answered.promise.finally(() => {
     session.destroy()

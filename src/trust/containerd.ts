@@ -4,19 +4,19 @@ import type { RegistryHost } from './addresses.ts'
 import type { Rooted } from './rooted.ts'
 import { tableOf } from './toml.ts'
 
-/** What containerd's configuration says of registries. */
+/** containerd's configuration of registries. */
 export type ContainerdConfig = {
   /** The node's path of its main file; undefined when there is none. */
   readonly file: string | undefined
-  /** The format's, 1 to 4. */
+  /** The version of the format, 1 to 4. */
   readonly format: number
   /** `config_path`, which may be a list; empty when it is not set. */
   readonly path: string
   /** Pulls are made by the CRI plugin itself, as all were before 2.1. */
-  readonly pullsLocally: boolean
+  readonly pullsByCri: boolean
   /** `mirrors` are configured, which containerd refuses together with `config_path`. */
   readonly hasMirrors: boolean
-  /** The part that kubelets speak to is off. */
+  /** The CRI plugin, which kubelets use, is disabled. */
   readonly isCriDisabled: boolean
 }
 
@@ -26,9 +26,9 @@ const tables = {
   2: 'io.containerd.grpc.v1.cri',
   3: 'io.containerd.cri.v1.images',
 } as const
-const mostFiles = 100
+const maxFiles = 100
 
-/** @throws Error with the file's name, if one of them cannot be understood. */
+/** @throws Error that names the file that cannot be parsed. */
 export async function readContainerdConfig(
   rooted: Rooted,
   file: string,
@@ -46,13 +46,13 @@ export async function readContainerdConfig(
     file: main === undefined ? undefined : file,
     format: main === undefined ? 0 : format,
     path: String(path ?? ''),
-    pullsLocally: plugins.some((plugin) => plugin['use_local_image_pull'] === true),
+    pullsByCri: plugins.some((plugin) => plugin['use_local_image_pull'] === true),
     hasMirrors: registries.some((registry) => Object.keys(tableOf(registry['mirrors'])).length > 0),
     isCriDisabled: disabled.some((plugin) => Object.values<TomlValue>(tables).includes(plugin)),
   }
 }
 
-/** The lines that have to be in the configuration, and the file that they belong to. */
+/** The lines that the configuration lacks, and the file that they belong to. */
 export function linesToAdd(format: number, directory: string): string {
   const table =
     format <= 1 ? '[plugins.cri.registry]' : `[plugins."${tables[format === 2 ? 2 : 3]}".registry]`
@@ -60,7 +60,7 @@ export function linesToAdd(format: number, directory: string): string {
 }
 
 /**
- * Where a registry is looked for below one directory of `config_path`; the first that exists is taken
+ * Directories below one directory of `config_path` in which containerd looks for a registry; the first that exists counts
  * (core/remotes/docker/config, hostPaths).
  */
 export function hostDirectories(directory: string, registry: RegistryHost): readonly string[] {
@@ -72,7 +72,7 @@ export function hostDirectories(directory: string, registry: RegistryHost): read
   return names.map((name) => join(directory, name))
 }
 
-/** The registry's own: one that is there already, or the first, before which none can come. */
+/** The directory of the registry: the one that exists, or else the first, which takes precedence over all others. */
 export async function hostDirectory(
   rooted: Rooted,
   directory: string,
@@ -83,13 +83,13 @@ export async function hostDirectory(
   return own[0] ?? join(directory, registry)
 }
 
-/** The main file's first; imports, which may be patterns, come after who imports them. */
+/** The main file first; imports, which may be patterns, follow the file that imports them. */
 async function readAll(rooted: Rooted, file: string): Promise<readonly TomlTable[]> {
   const found: TomlTable[] = []
   const seen = new Set<string>()
   const pending = [file]
   for (let next = pending.shift(); next !== undefined; next = pending.shift()) {
-    if (seen.has(next) || seen.size >= mostFiles) continue
+    if (seen.has(next) || seen.size >= maxFiles) continue
     seen.add(next)
     const text = await rooted.text(next)
     if (text === undefined) continue
@@ -106,7 +106,7 @@ function parseFile(file: string, text: string): TomlTable {
     return parse(text)
   } catch (cause) {
     const why = cause instanceof Error ? cause.message.split('\n')[0] : ''
-    throw new Error(`${file} is no TOML: ${why}`, { cause })
+    throw new Error(`${file} is not valid TOML: ${why}`, { cause })
   }
 }
 

@@ -6,9 +6,9 @@ import { searchedIn } from './search-path.ts'
 import { parseTable, tableOf } from './toml.ts'
 
 /**
- * How long containerd waits for a connection to us. Without this it waits 30 s for each request before it
- * asks the next host (containerd#10660); before 2.1 it ignores the key. Linux sends a lost SYN again after
- * a second, so that 200 ms give up no connection that 1 s would get.
+ * How long containerd waits for a connection to Berth. Without the key it waits 30 s for each request before
+ * it tries the next host (containerd#10660); versions before 2.1 ignore the key. Linux retransmits a lost SYN
+ * after one second, so 200 ms lose no connection that 1 s would get.
  */
 export function dialTimeoutFor({ host }: Server, nodeAddresses: readonly string[]): string {
   return isOfNode(host, nodeAddresses) ? '200ms' : '1s'
@@ -17,7 +17,7 @@ export function dialTimeoutFor({ host }: Server, nodeAddresses: readonly string[
 /** A host in a `hosts.toml` that has no `dial_timeout`. */
 export type SlowHost = { readonly file: string; readonly url: string; readonly wanted: string }
 
-/** Those at addresses of the node: what listens there is down whenever its pod is. */
+/** Hosts at addresses of the node: they are down whenever the pod that listens there is. */
 export async function findSlowHosts(
   rooted: Rooted,
   runtime: Runtime,
@@ -26,7 +26,7 @@ export async function findSlowHosts(
   if (runtime.kind !== 'containerd' || runtime.path === undefined) return []
   const { path, version, config } = runtime
   const found: SlowHost[] = []
-  for (const directory of searchedIn({ path, version, pullsLocally: config.pullsLocally }))
+  for (const directory of searchedIn({ path, version, pullsByCri: config.pullsByCri }))
     for (const name of await rooted.list(directory)) {
       const file = join(directory, name, 'hosts.toml')
       const { host } = parseTable((await rooted.text(file)) ?? '') ?? {}

@@ -7,39 +7,39 @@ import { directories, type Runtime } from './runtimes.ts'
 import { searchedIn } from './search-path.ts'
 import { parseTable, tableOf } from './toml.ts'
 
-/** One address that a runtime asks for an image. */
+/** An address from which a runtime pulls an image. */
 export type Endpoint = {
   /** `HOST:PORT`. */
   readonly host: string
-  /** `anyCase`: TLS, and plain HTTP if that is no TLS. */
+  /** `any`: TLS, then plain HTTP if the server does not use TLS. */
   readonly scheme: 'http' | 'https' | 'either'
-  /** Whether the certificate has to be one that is believed. */
+  /** Whether the runtime verifies the certificate. */
   readonly verified: boolean
-  /** PEM, beside those whom the node believes anyway. */
+  /** PEM certificates, in addition to those that the node trusts. */
   readonly authorities: readonly string[]
 }
 
-/** Whom a runtime asks for images of a registry, in this order, and which of its files says so. */
-export type Asked = { readonly endpoints: readonly Endpoint[]; readonly file: string | undefined }
+/** The addresses from which a runtime pulls the images of a registry, in order, and the file that defines them. */
+export type RegistryEndpoints = { readonly endpoints: readonly Endpoint[]; readonly file: string | undefined }
 
-/** As the runtime itself reads its files. What it would pass over is passed over. */
+/** Reads the files as the runtime does, and ignores what the runtime ignores. */
 export function endpointsOf(
   rooted: Rooted,
   runtime: Runtime,
   registry: RegistryHost,
-): Promise<Asked> {
+): Promise<RegistryEndpoints> {
   switch (runtime.kind) {
     case 'containerd':
-      return askedByContainerd(rooted, runtime, registry)
+      return containerdEndpoints(rooted, runtime, registry)
     case 'docker':
-      return askedByDocker(rooted, registry)
+      return dockerEndpoints(rooted, registry)
     case 'containers':
-      return askedByContainers(rooted, registry)
+      return containersEndpoints(rooted, registry)
   }
 }
 
-/** Without a file that says otherwise: only localhost is believed. */
-export function usualEndpoint(registry: RegistryHost, authorities: readonly string[]): Endpoint {
+/** The default without a file: only localhost is not verified. */
+export function defaultEndpoint(registry: RegistryHost, authorities: readonly string[]): Endpoint {
   return isLocalhost(registry)
     ? { host: registry, scheme: 'either', verified: false, authorities }
     : { host: registry, scheme: 'https', verified: true, authorities }
@@ -47,14 +47,14 @@ export function usualEndpoint(registry: RegistryHost, authorities: readonly stri
 
 type Containerd = Extract<Runtime, { kind: 'containerd' }>
 
-async function askedByContainerd(
+async function containerdEndpoints(
   rooted: Rooted,
-  { config: { pullsLocally }, path, version }: Containerd,
+  { config: { pullsByCri }, path, version }: Containerd,
   registry: RegistryHost,
-): Promise<Asked> {
-  const none = { endpoints: [usualEndpoint(registry, [])], file: undefined }
+): Promise<RegistryEndpoints> {
+  const none = { endpoints: [defaultEndpoint(registry, [])], file: undefined }
   if (path === undefined) return none
-  const searched = searchedIn({ path, version, pullsLocally })
+  const searched = searchedIn({ path, version, pullsByCri })
   for (const below of searched.flatMap((each) => hostDirectories(each, registry))) {
     if (!(await rooted.exists(below))) continue
     const file = join(below, 'hosts.toml')
@@ -63,7 +63,7 @@ async function askedByContainerd(
     if (table !== undefined)
       return { endpoints: await inHosts(rooted, below, table, registry), file }
     const authorities = await authoritiesIn(rooted, below)
-    return { endpoints: [usualEndpoint(registry, authorities)], file: below }
+    return { endpoints: [defaultEndpoint(registry, authorities)], file: below }
   }
   return none
 }
@@ -109,29 +109,29 @@ function endpointAt(
   url: string | undefined,
   { registry, authorities, skips, hasTls }: Settings,
 ): Endpoint {
-  if (url === undefined && isLocalhost(registry)) return usualEndpoint(registry, authorities)
+  if (url === undefined && isLocalhost(registry)) return defaultEndpoint(registry, authorities)
   const text = url ?? originOf(registry)
   const origin = /^https?:/.test(text) ? text : `https://${text}`
   const server = URL.canParse(origin) ? parseServer(new URL(origin).origin) : undefined
-  if (server === undefined) return usualEndpoint(registry, authorities)
+  if (server === undefined) return defaultEndpoint(registry, authorities)
   const scheme = server.isTls ? 'https' : hasTls ? 'either' : 'http'
   return { host: server.host, scheme, verified: !skips, authorities }
 }
 
-async function askedByDocker(rooted: Rooted, registry: RegistryHost): Promise<Asked> {
+async function dockerEndpoints(rooted: Rooted, registry: RegistryHost): Promise<RegistryEndpoints> {
   const directory = join(directories.docker, registry)
   const authorities = await authoritiesIn(rooted, directory)
   const file = '/etc/docker/daemon.json'
   const insecure = /"insecure-registries"\s*:\s*\[([^\]]*)\]/.exec((await rooted.text(file)) ?? '')
   const isInsecure = insecure?.[1]?.includes(`"${registry}"`) === true
-  const usual = usualEndpoint(registry, authorities)
-  const endpoint = isInsecure ? { ...usual, scheme: 'either' as const, verified: false } : usual
+  const byDefault = defaultEndpoint(registry, authorities)
+  const endpoint = isInsecure ? { ...byDefault, scheme: 'either' as const, verified: false } : byDefault
   const said = authorities.length > 0 ? directory : undefined
   return { endpoints: [endpoint], file: isInsecure ? file : said }
 }
 
-/** The last file that speaks of the registry is in force. */
-async function askedByContainers(rooted: Rooted, registry: RegistryHost): Promise<Asked> {
+/** The last file that names the registry counts. */
+async function containersEndpoints(rooted: Rooted, registry: RegistryHost): Promise<RegistryEndpoints> {
   const dropIns = (await rooted.list(directories.dropIns)).filter((name) => name.endsWith('.conf'))
   const files = [
     '/etc/containers/registries.conf',

@@ -1,16 +1,16 @@
 import { createHash } from 'node:crypto'
 
-/** What the first line of each file of ours says. A comment in TOML, and passed over before PEM. */
+/** The first line of each file that `berth trust` writes. A comment in TOML; PEM parsers skip it. */
 export type Mark = {
-  /** Who wrote it, as NAMESPACE/NAME of a DaemonSet: two of them on a node leave each other alone. */
+  /** The writer, as NAMESPACE/NAME of a DaemonSet: two of them on a node do not touch each other's files. */
   readonly owner: string
-  /** How many directories above it were made for it, and go with it. */
+  /** Number of parent directories that were created for it and are removed with it. */
   readonly made: number
 }
 
 export type Marked = Mark & {
   readonly body: string
-  /** Whether the rest is still what we wrote. */
+  /** Whether the rest of the file is unchanged. */
   readonly intact: boolean
 }
 
@@ -21,7 +21,7 @@ export function withMark(body: string, { owner, made }: Mark): string {
   return `# Written by berth trust, which also removes it. owner=${owner} made=${made} sha256=${hash(body)}\n${body}`
 }
 
-/** Undefined for a text that is not ours. */
+/** Undefined for a text without such a line. */
 export function parseMark(text: string): Marked | undefined {
   const match = line.exec(text)
   if (match === null) return undefined

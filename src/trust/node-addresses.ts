@@ -1,11 +1,11 @@
 import { networkInterfaces } from 'node:os'
 
-/** Interfaces of pods and bridges: their addresses are not the node's. */
+/** Interfaces of pods and bridges, whose addresses are not those of the node. */
 const podInterfaces =
   /^(cni|docker|veth|cali|flannel|br-|kube|cilium|lxc|virbr|tunl|vxlan|nodelocaldns)/
 const maxAddresses = 4
 
-/** The node's addresses, as its network interfaces show them. */
+/** The addresses of the node's network interfaces. */
 export function readNodeAddresses(): readonly string[] {
   const found = Object.entries(networkInterfaces()).flatMap(([name, all = []]) =>
     podInterfaces.test(name)

@@ -4,17 +4,17 @@ import { basename, dirname, join } from 'node:path'
 import { parseMark, withMark } from './mark.ts'
 import { errnoOf, isMissing, lstatIfAny, readText } from './rooted.ts'
 
-/** What was in a file's place before is beside it, under this ending, and comes back from there. */
-export const beforeEnding = '.before-berth-trust'
-const temporaryEnding = '.berth-trust-new'
+/** The file that was there before is kept beside it with this suffix, and restored from there. */
+export const originalSuffix = '.before-berth-trust'
+const temporarySuffix = '.berth-trust-new'
 
-/** Somebody else's now, and left alone. */
+/** It belongs to somebody else now and is not touched. */
 type Left = { readonly kind: 'left'; readonly reason: string }
-/** What came of a file that was to be there, and how many directories go with it. */
+/** The result of writing a file, and how many directories were created for it. */
 export type Placement =
   | { readonly kind: 'unchanged' | 'written' | 'renewed' | 'replaced'; readonly made: number }
   | Left
-/** What came of a file that was to go. */
+/** The result of removing a file. */
 type Removal = { readonly kind: 'unchanged' | 'restored' | 'removed' } | Left
 export type Outcome = Placement | Removal
 
@@ -22,7 +22,7 @@ type Placed = {
   readonly path: string
   readonly body: string
   readonly owner: string
-  /** How many directories went with it when it was ours a moment ago; undefined when it was not. */
+  /** Number of directories created for it if this process wrote it before; else undefined. */
   readonly madeBefore: number | undefined
 }
 
@@ -32,7 +32,7 @@ type Found =
   | { readonly kind: 'edited'; readonly owner: string }
   | { readonly kind: 'foreign' }
 
-/** What lies at a path; links are not followed, since they are what lies there. */
+/** What is at a path. Links are not followed. */
 export async function inspect(path: string): Promise<Found> {
   if ((await lstatIfAny(path)) === undefined) return { kind: 'absent' }
   const text = await readText(path)
@@ -42,30 +42,30 @@ export async function inspect(path: string): Promise<Found> {
 }
 
 /**
- * Puts our text in its place in one step, so that a runtime reads the old one or the new one:
+ * Writes a file atomically, so that a runtime reads the old content or the new one:
  *
- * 1. Nothing is there: the temporary file gets a second name, which fails if somebody was quicker.
- * 2. Ours is there: it is replaced, unless somebody edited it; then it is theirs.
- * 3. Something else is there: it gets a second name beside it and is replaced. Once that has
- *    happened, what appears there without our mark is somebody's answer to us, and stays.
+ * 1. There is no file: link(2) gives the temporary file its name, and fails if another process was faster.
+ * 2. There is a file of ours: it is replaced, unless somebody edited it.
+ * 3. There is another file: it gets a second name beside it and is replaced. If a file without our
+ *    first line appears there later, somebody chose it deliberately, and it stays.
  */
 export async function placeFile(placed: Placed): Promise<Placement> {
   const { path, body, owner, madeBefore } = placed
   const found = await inspect(path)
   switch (found.kind) {
     case 'ours':
-      if (found.owner !== owner) return left(`another berth trust (${found.owner}) wrote it`)
+      if (found.owner !== owner) return left(`another berth trust (${found.owner}) wrote this file`)
       if (found.body === body) return { kind: 'unchanged', made: found.made }
       await write(path, withMark(body, { owner, made: found.made }), rename)
       return { kind: 'renewed', made: found.made }
     case 'edited':
-      return left('somebody edited it; remove it to have ours again')
+      return left('it was edited; remove it to have it written again')
     case 'absent':
       return createFile(placed)
     case 'foreign': {
-      const begun = await sameFile(path, path + beforeEnding)
+      const begun = await sameFile(path, path + originalSuffix)
       if (begun === false || (begun === undefined && madeBefore !== undefined))
-        return left('somebody else replaced ours; remove theirs to have ours again')
+        return left('it was replaced by another file; remove that file to have it written again')
       await setAside(path, begun === true)
       await write(path, withMark(body, { owner, made: 0 }), rename)
       return { kind: 'replaced', made: 0 }
@@ -75,7 +75,7 @@ export async function placeFile(placed: Placed): Promise<Placement> {
 
 async function createFile({ path, body, owner, madeBefore = 0 }: Placed): Promise<Placement> {
   const made = await makeDirectories(dirname(path))
-  // If only the file was removed, its directory is still ours.
+  // If only the file was removed, the directory created for it still counts.
   const mark = { owner, made: Math.max(made, madeBefore) }
   try {
     await write(path, withMark(body, mark), link)
@@ -83,45 +83,45 @@ async function createFile({ path, body, owner, madeBefore = 0 }: Placed): Promis
   } catch (error) {
     await removeDirectories(ancestors(path, made))
     if (errnoOf(error) !== 'EEXIST') throw error
-    return left('somebody wrote it at the same moment')
+    return left('another process wrote it at the same time')
   }
 }
 
-/** What came of a file that was to go, and which directories above it were ours. */
+/** The result of removing a file, and the parent directories that were created for it. */
 export type Undone = { readonly outcome: Removal; readonly directories: readonly string[] }
 
 /**
- * Puts back what was there before, if that is known, or nothing.
- * @param owner Undefined: whoever wrote it.
+ * Restores the file that was there before, or removes the file if there was none.
+ * @param owner Undefined: any writer.
  */
 export async function undoFile(path: string, owner: string | undefined): Promise<Undone> {
-  const before = path + beforeEnding
+  const before = path + originalSuffix
   const wasThere = (await lstatIfAny(before)) !== undefined
   const found = await inspect(path)
   switch (found.kind) {
     case 'ours':
-      if (owner !== undefined && found.owner !== owner) return undone({ kind: 'unchanged' })
+      if (owner !== undefined && found.owner !== owner) return restored({ kind: 'unchanged' })
       await (wasThere ? restore(before, path) : unlink(path))
       await syncDirectory(dirname(path))
-      return undone({ kind: wasThere ? 'restored' : 'removed' }, ancestors(path, found.made))
+      return restored({ kind: wasThere ? 'restored' : 'removed' }, ancestors(path, found.made))
     case 'absent':
-      if (!wasThere) return undone({ kind: 'unchanged' })
+      if (!wasThere) return restored({ kind: 'unchanged' })
       await restore(before, path)
-      return undone({ kind: 'restored' })
+      return restored({ kind: 'restored' })
     case 'edited':
       return owner !== undefined && found.owner !== owner
-        ? undone({ kind: 'unchanged' })
-        : undone(left('somebody edited it'))
+        ? restored({ kind: 'unchanged' })
+        : restored(left('it was edited'))
     case 'foreign':
-      if (!wasThere) return undone({ kind: 'unchanged' })
+      if (!wasThere) return restored({ kind: 'unchanged' })
       if ((await sameFile(path, before)) !== true)
-        return undone(left(`somebody else replaced ours; what was there before is ${before}`))
+        return restored(left(`it was replaced by another file; the original is kept as ${before}`))
       await unlink(before)
-      return undone({ kind: 'restored' })
+      return restored({ kind: 'restored' })
   }
 }
 
-/** Those that are empty, the deepest first. Others are in use, and are returned. */
+/** Removes empty directories, the deepest first. Returns the others, which are in use. */
 export async function removeDirectories(
   directories: readonly string[],
 ): Promise<readonly string[]> {
@@ -138,7 +138,7 @@ export async function removeDirectories(
   return used
 }
 
-/** Directories that were made for another file go with this one, if it is in them. */
+/** Directories that were created for another file are removed with this one if it is inside them. */
 export async function inherit(path: string, directories: readonly string[]): Promise<void> {
   const above = directories.filter((directory) => path.startsWith(`${directory}/`))
   const found = await inspect(path)
@@ -149,10 +149,10 @@ export async function inherit(path: string, directories: readonly string[]): Pro
   if (made > found.made) await write(path, withMark(body, { owner, made }), rename)
 }
 
-/** What a killed process of ours left half-written in a directory. */
+/** Removes temporary files that a killed process left in a directory. */
 export async function removeTemporary(directory: string): Promise<void> {
   const names = await readdir(directory).catch(() => [])
-  for (const name of names.filter((each) => each.endsWith(temporaryEnding)))
+  for (const name of names.filter((each) => each.endsWith(temporarySuffix)))
     await rm(join(directory, name), { force: true })
 }
 
@@ -160,7 +160,7 @@ function left(reason: string): Left {
   return { kind: 'left', reason }
 }
 
-function undone(outcome: Removal, directories: readonly string[] = []): Undone {
+function restored(outcome: Removal, directories: readonly string[] = []): Undone {
   return { outcome, directories }
 }
 
@@ -177,26 +177,26 @@ async function sameFile(path: string, other: string): Promise<boolean | undefine
   return one?.ino === two.ino && one.dev === two.dev
 }
 
-/** A second name where that is possible, so that there is never nothing. */
+/** Gives it a second name where possible, so that the path always exists. */
 async function setAside(path: string, isDone: boolean): Promise<void> {
   if (isDone) return
-  const before = path + beforeEnding
+  const before = path + originalSuffix
   try {
     await link(path, before)
   } catch (error) {
-    // A directory has but one name; and the kernel may refuse for a file of another owner.
+    // Directories cannot have two names, and the kernel may refuse it for a file of another owner.
     if (errnoOf(error) !== 'EPERM') throw error
     await rename(path, before)
   }
 }
 
 async function restore(before: string, path: string): Promise<void> {
-  // No directory takes a file's place by itself.
+  // rename(2) does not replace a file with a directory.
   if ((await lstatIfAny(before))?.isDirectory()) await rm(path, { force: true })
   await rename(before, path)
 }
 
-/** How many had to be made. */
+/** Returns how many it created. */
 async function makeDirectories(directory: string): Promise<number> {
   const first = await mkdir(directory, { recursive: true, mode: 0o755 })
   if (first === undefined) return 0
@@ -208,7 +208,7 @@ async function write(
   text: string,
   put: (temporary: string, path: string) => Promise<void>,
 ): Promise<void> {
-  const temporary = join(dirname(path), `.${basename(path)}.${randomUUID()}${temporaryEnding}`)
+  const temporary = join(dirname(path), `.${basename(path)}.${randomUUID()}${temporarySuffix}`)
   try {
     const handle = await open(temporary, 'wx', 0o644)
     try {

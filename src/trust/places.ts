@@ -1,12 +1,12 @@
 import { join } from 'node:path'
-import { beforeEnding } from './node-files.ts'
+import { originalSuffix } from './node-files.ts'
 import type { Rooted } from './rooted.ts'
 import { directories, type Runtime } from './runtimes.ts'
 import { writtenIn } from './search-path.ts'
 import { authorityFile } from './texts.ts'
 
-/** The node's directories that files for a runtime go to. */
-export function writtenTo(runtime: Runtime): readonly string[] {
+/** The directories on the node in which files for a runtime are written. */
+export function placesOf(runtime: Runtime): readonly string[] {
   switch (runtime.kind) {
     case 'containerd':
       return runtime.path === undefined ? [] : writtenIn({ ...runtime, path: runtime.path })
@@ -17,18 +17,18 @@ export function writtenTo(runtime: Runtime): readonly string[] {
   }
 }
 
-/** Wherever files of ours may be on a node. */
-export function everywhere(runtimes: readonly Runtime[]): readonly string[] {
-  const usual = writtenIn({ path: directories.containerd, version: undefined })
+/** All directories in which `berth trust` may have written files. */
+export function allPlaces(runtimes: readonly Runtime[]): readonly string[] {
+  const byDefault = writtenIn({ path: directories.containerd, version: undefined })
   const others = [directories.docker, directories.containers, directories.dropIns]
   const ranchers = ['k3s', 'rke2'].map(
     (name) => `/var/lib/rancher/${name}/agent/etc/containerd/certs.d`,
   )
-  return [...usual, ...others, ...ranchers, ...runtimes.flatMap(writtenTo)]
+  return [...byDefault, ...others, ...ranchers, ...runtimes.flatMap(placesOf)]
 }
 
-/** Where files are that may be ours, or were before somebody removed them; as they are located. */
-export async function findOurs(
+/** Located paths of files that `berth trust` wrote, or that were removed while their original is kept beside them. */
+export async function findWritten(
   rooted: Rooted,
   roots: readonly string[],
 ): Promise<readonly string[]> {
@@ -44,7 +44,7 @@ export async function findOurs(
 }
 
 function bare(name: string): string {
-  return name.endsWith(beforeEnding) ? name.slice(0, -beforeEnding.length) : name
+  return name.endsWith(originalSuffix) ? name.slice(0, -originalSuffix.length) : name
 }
 
 function isOurs(name: string): boolean {

@@ -7,193 +7,193 @@ import { directories, type Runtime } from './runtimes.ts'
 import { writtenIn } from './search-path.ts'
 import { authorityFile, mirrorHosts, mirrorRegistry, ownHosts, ownRegistry } from './texts.ts'
 
-/** What runtimes are to know. */
-export type Wish = {
+/** What the runtimes of a node must be configured for. */
+export type TrustRequest = {
   readonly registries: readonly { readonly registry: RegistryHost; readonly server: Server }[]
   readonly mirrors: readonly RegistryHost[]
-  /** PEM, of those who sign our certificate; undefined: those whom the node believes anyway. */
+  /** PEM certificates of the authority of Berth's certificate; undefined: one that the node trusts. */
   readonly authority: string | undefined
-  /** The node's own: a connection to them takes no time. */
+  /** Addresses of the node, to which connections are fast. */
   readonly nodeAddresses: readonly string[]
 }
 
 type PlannedFile = {
   /** The node's path. */
   readonly path: string
-  /** What is there before us may be part of it. */
+  /** The content may include what was in the file before. */
   readonly body: (prior: string) => string
 }
 
-/** What is to be done for one runtime. */
+/** The files for one runtime, and what an administrator has to do. */
 export type Plan = {
   readonly files: readonly PlannedFile[]
-  /** Whether images can be pulled by it once the files are there. */
-  readonly serves: boolean
-  /** What has to be changed on the node, which is not ours to change. */
-  readonly trouble: readonly string[]
-  /** What is worth knowing. */
+  /** Whether the runtime can pull images once the files exist. */
+  readonly canPull: boolean
+  /** What an administrator has to change on the node. */
+  readonly problems: readonly string[]
+  /** Information for the administrator. */
   readonly notes: readonly string[]
 }
 
-export function planFor(rooted: Rooted, runtime: Runtime, wish: Wish): Promise<Plan> {
+export function planFor(rooted: Rooted, runtime: Runtime, request: TrustRequest): Promise<Plan> {
   switch (runtime.kind) {
     case 'containerd':
-      return planContainerd(rooted, runtime, wish)
+      return planContainerd(rooted, runtime, request)
     case 'docker':
-      return Promise.resolve(planDocker(wish))
+      return Promise.resolve(planDocker(request))
     case 'containers':
-      return Promise.resolve(planContainers(runtime.name, wish))
+      return Promise.resolve(planContainers(runtime.name, request))
   }
 }
 
 type Containerd = Extract<Runtime, { kind: 'containerd' }>
 
-async function planContainerd(rooted: Rooted, runtime: Containerd, wish: Wish): Promise<Plan> {
+async function planContainerd(rooted: Rooted, runtime: Containerd, request: TrustRequest): Promise<Plan> {
   const { path, version } = runtime
   if (runtime.config.isCriDisabled)
-    return { ...nothing, notes: ['its CRI plugin is off: kubelets do not use it'] }
-  if (runtime.trouble !== undefined) return { ...nothing, trouble: [runtime.trouble] }
-  if (path === undefined) return withoutPath(rooted, runtime, wish)
-  const files = await filesBelow(rooted, writtenIn({ path, version }), wish)
+    return { ...nothing, notes: ['its CRI plugin is disabled, so kubelets do not use it'] }
+  if (runtime.problems !== undefined) return { ...nothing, problems: [runtime.problems] }
+  if (path === undefined) return withoutPath(rooted, runtime, request)
+  const files = await filesBelow(rooted, writtenIn({ path, version }), request)
   const notes =
     writtenIn({ path, version }).length > 1
       ? [
-          'config_path is a list, which containerd from 2.1 on may take for the name of one directory (containerd#12808): the files are in both',
+          'config_path is a list, which containerd 2.1 and later may read as the name of one directory (containerd#12808); the files are in both places',
         ]
       : []
-  return { files, serves: true, trouble: [], notes }
+  return { files, canPull: true, problems: [], notes }
 }
 
 async function filesBelow(
   rooted: Rooted,
   below: readonly string[],
-  wish: Wish,
+  request: TrustRequest,
 ): Promise<readonly PlannedFile[]> {
   const files: PlannedFile[] = []
   const add = async (registry: RegistryHost, server: Server, body: PlannedFile['body']) => {
     for (const each of below) {
       const directory = await hostDirectory(rooted, each, registry)
-      // First what the other file speaks of.
-      if (isSigned(server, wish))
-        files.push({ path: join(directory, authorityFile), body: authorityOf(wish) })
+      // The lines of the other file come first.
+      if (isSigned(server, request))
+        files.push({ path: join(directory, authorityFile), body: authorityOf(request) })
       files.push({ path: join(directory, 'hosts.toml'), body })
     }
   }
-  for (const { registry, server } of wish.registries)
-    await add(registry, server, () => ownHosts(oursAt(server, wish)))
-  const server = wish.registries[0]?.server
+  for (const { registry, server } of request.registries)
+    await add(registry, server, () => ownHosts(oursAt(server, request)))
+  const server = request.registries[0]?.server
   if (server !== undefined)
-    for (const mirror of wish.mirrors)
-      await add(mirror, server, (prior) => mirrorHosts(mirror, oursAt(server, wish), prior))
+    for (const mirror of request.mirrors)
+      await add(mirror, server, (prior) => mirrorHosts(mirror, oursAt(server, request), prior))
   return files
 }
 
-function oursAt(server: Server, wish: Wish) {
-  const dialTimeout = dialTimeoutFor(server, wish.nodeAddresses)
-  return { server, hasAuthority: isSigned(server, wish), dialTimeout }
+function oursAt(server: Server, request: TrustRequest) {
+  const dialTimeout = dialTimeoutFor(server, request.nodeAddresses)
+  return { server, hasAuthority: isSigned(server, request), dialTimeout }
 }
 
 /**
- * Such a containerd takes localhost for plain HTTP, so there may be no need of us. One that cannot be
- * asked for its version may look where all do since 2.2.
+ * Such a containerd uses plain HTTP for localhost, so it may need no file. If its version is unknown, it
+ * may use the default config_path of 2.2.
  */
-async function withoutPath(rooted: Rooted, runtime: Containerd, wish: Wish): Promise<Plan> {
+async function withoutPath(rooted: Rooted, runtime: Containerd, request: TrustRequest): Promise<Plan> {
   const { name, version, config } = runtime
   const what = `${name}${version === undefined ? '' : ` ${version}`}`
-  const mayLook = version === undefined && !config.hasMirrors
-  const usual = mayLook ? writtenIn({ path: directories.containerd, version }) : []
-  const files = await filesBelow(rooted, usual, wish)
-  const isNeedless =
-    wish.mirrors.length === 0 &&
-    wish.registries.every((each) => isDirect(each) && !each.server.isTls)
-  if (isNeedless) {
-    const notes = [`${what} has no config_path, and takes localhost for plain HTTP`]
-    return { files, serves: true, notes, trouble: [] }
+  const mayUseDefault = version === undefined && !config.hasMirrors
+  const byDefault = mayUseDefault ? writtenIn({ path: directories.containerd, version }) : []
+  const files = await filesBelow(rooted, byDefault, request)
+  const needsNoFile =
+    request.mirrors.length === 0 &&
+    request.registries.every((each) => isDirect(each) && !each.server.isTls)
+  if (needsNoFile) {
+    const notes = [`${what} has no config_path and uses plain HTTP for localhost`]
+    return { files, canPull: true, notes, problems: [] }
   }
-  return { ...nothing, files, trouble: [linesFor(what, runtime)] }
+  return { ...nothing, files, problems: [linesFor(what, runtime)] }
 }
 
 function linesFor(what: string, { version, config }: Containerd): string {
   const where = config.file ?? '/etc/containerd/config.toml'
-  // Without a file, the format has to be said as well.
+  // A new file also needs the version of the format.
   const format = config.format || (version?.startsWith('2.') ? 3 : 2)
   const lines = linesToAdd(format, '/etc/containerd/certs.d')
   const all = config.file === undefined ? `version = ${format}\n${lines}` : lines
   const unknown =
     version === undefined
-      ? ' and cannot be asked for its version (its socket is not at --root; 2.2 needs none)'
+      ? ' and its version is unknown, because its socket is not below --root (2.2 and later need no config_path)'
       : ''
   const mirrors = config.hasMirrors
-    ? '; what its registry.mirrors say has to go to hosts.toml files, since it refuses both'
+    ? '; move its registry.mirrors to hosts.toml files, because containerd does not accept both'
     : ''
   return `${what} has no config_path${unknown}: add these lines to ${where} and restart it once${mirrors}:\n${all}`
 }
 
-function planDocker(wish: Wish): Plan {
-  const files = wish.registries
-    .filter(({ server }) => isSigned(server, wish))
-    .map(({ registry }) => authorityIn(directories.docker, registry, wish))
-  const trouble = wish.registries.flatMap((each) => {
+function planDocker(request: TrustRequest): Plan {
+  const files = request.registries
+    .filter(({ server }) => isSigned(server, request))
+    .map(({ registry }) => authorityIn(directories.docker, registry, request))
+  const problems = request.registries.flatMap((each) => {
     const { registry, server } = each
     if (registry !== server.host)
-      return [`docker asks ${registry} itself, and cannot be led to ${server.origin}`]
+      return [`docker pulls from ${registry} itself and cannot be redirected to ${server.origin}`]
     return server.isTls || isLocalhost(registry)
       ? []
       : [
-          `docker takes ${registry} for TLS: add it to /etc/docker/daemon.json and reload it:\n{ "insecure-registries": ["${registry}"] }`,
+          `docker uses TLS for ${registry}: add it to /etc/docker/daemon.json and reload it:\n{ "insecure-registries": ["${registry}"] }`,
         ]
   })
-  const notes = wish.mirrors.map(
-    (mirror) => `docker has no mirrors that hosts.toml could tell of: ${mirror} is asked itself`,
+  const notes = request.mirrors.map(
+    (mirror) => `docker has no mirror configuration for ${mirror} and pulls from it directly`,
   )
-  return { files, serves: trouble.length === 0, trouble, notes }
+  return { files, canPull: problems.length === 0, problems, notes }
 }
 
-function planContainers(name: 'cri-o' | 'podman', wish: Wish): Plan {
+function planContainers(name: 'cri-o' | 'podman', request: TrustRequest): Plan {
   const files: PlannedFile[] = []
-  for (const { registry, server } of wish.registries) {
-    if (isSigned(server, wish)) files.push(authorityIn(directories.containers, server.host, wish))
+  for (const { registry, server } of request.registries) {
+    if (isSigned(server, request)) files.push(authorityIn(directories.containers, server.host, request))
     if (!server.isTls || !isNamed({ registry, server }))
       files.push(dropIn(registry, ownRegistry(registry, server)))
   }
-  const server = wish.registries[0]?.server
+  const server = request.registries[0]?.server
   if (server !== undefined)
-    for (const mirror of wish.mirrors) files.push(dropIn(mirror, mirrorRegistry(mirror, server)))
+    for (const mirror of request.mirrors) files.push(dropIn(mirror, mirrorRegistry(mirror, server)))
   const isReloaded = name === 'cri-o' && files.some(({ path }) => path.endsWith('.conf'))
-  const isLed = wish.mirrors.length > 0 || wish.registries.some((each) => !isNamed(each))
+  const isLed = request.mirrors.length > 0 || request.registries.some((each) => !isNamed(each))
   const notes = [
     ...(isReloaded
-      ? ['cri-o reads registries.conf.d when it is reloaded (SIGHUP), or by auto_reload_registries']
+      ? ['cri-o reads registries.conf.d only when it is reloaded (SIGHUP) or with auto_reload_registries']
       : []),
     // containers/image drops a pull's credentials at any other host (docker_image_src.go).
     ...(isLed
       ? [
-          `${name} shows a pod's imagePullSecret to the host that the image names and to no other: where it is led to us, pulls are anonymous or by the node's own auth file`,
+          `${name} sends a pod's imagePullSecret only to the host in the image name: pulls through this mirror are anonymous or use the node's own auth file`,
         ]
       : []),
   ]
-  return { files, serves: true, trouble: [], notes }
+  return { files, canPull: true, problems: [], notes }
 }
 
-const nothing: Plan = { files: [], serves: false, trouble: [], notes: [] }
+const nothing: Plan = { files: [], canPull: false, problems: [], notes: [] }
 
-function isDirect(each: Wish['registries'][number]): boolean {
+function isDirect(each: TrustRequest['registries'][number]): boolean {
   return isNamed(each) && isLocalhost(each.registry)
 }
 
-function isNamed({ registry, server }: Wish['registries'][number]): boolean {
+function isNamed({ registry, server }: TrustRequest['registries'][number]): boolean {
   return registry === server.host
 }
 
-function isSigned(server: Server, { authority }: Wish): boolean {
+function isSigned(server: Server, { authority }: TrustRequest): boolean {
   return server.isTls && authority !== undefined
 }
 
-function authorityIn(directory: string, host: string, wish: Wish): PlannedFile {
-  return { path: join(directory, host, authorityFile), body: authorityOf(wish) }
+function authorityIn(directory: string, host: string, request: TrustRequest): PlannedFile {
+  return { path: join(directory, host, authorityFile), body: authorityOf(request) }
 }
 
-function authorityOf({ authority = '' }: Wish): () => string {
+function authorityOf({ authority = '' }: TrustRequest): () => string {
   return () => authority
 }
 

@@ -11,43 +11,43 @@ export function isMissing(error: unknown): boolean {
   return ['ENOENT', 'ENOTDIR'].includes(errnoOf(error))
 }
 
-/** As if nothing were there. */
-function leadsNowhere(error: unknown): boolean {
+/** Errors that count as a missing file. */
+function missingCodes(error: unknown): boolean {
   return isMissing(error) || errnoOf(error) === 'ELOOP'
 }
 
-/** As many as the kernel follows. */
-const mostLinks = 40
-/** Bytes; whatever is larger is no configuration file. */
-const largestText = 1024 * 1024
+/** The kernel's own limit. */
+const maxLinks = 40
+/** In bytes; a larger file is not a configuration file. */
+const maxFileSize = 1024 * 1024
 
 class LinkError extends Error {
   override readonly name = 'LinkError'
   readonly code = 'ELOOP'
 
   constructor(path: string) {
-    super(`${path}: its symbolic links go in circles`)
+    super(`${path}: its symbolic links form a loop`)
   }
 }
 
 /**
- * A node's file system, mounted at some directory. Paths are the node's own, as `/etc/docker`; links
- * lead where they would lead on the node, so that none leads out of it.
+ * A node's file system, mounted at a directory. Paths are those on the node, such as `/etc/docker`; links
+ * are resolved as on the node, so none leaves the directory.
  */
 export interface Rooted {
   /**
-   * Where the path is for us, all links followed but that of its last part. Parts that do not exist
-   * are taken as they are. Rejects where links go in circles; for all others, nothing is there then.
+   * The path in this process's file system, with all links resolved except in its last part. Missing
+   * parts are kept. Rejects if links form a loop; the other methods treat that as a missing file.
    */
   locate(path: string): Promise<string>
-  /** The same with the last part followed as well. */
+  /** The same with the last part resolved as well. */
   follow(path: string): Promise<string>
-  /** Undefined when there is no such file, or it is no regular or no small one. */
+  /** Undefined if the file is missing, not regular, or too large. */
   text(path: string): Promise<string | undefined>
   exists(path: string): Promise<boolean>
-  /** Names in a directory, sorted; none when there is no such directory. */
+  /** Sorted names in a directory; empty if it is missing. */
   list(path: string): Promise<readonly string[]>
-  /** The node's path of one that `locate` gave. */
+  /** The path on the node for a result of `locate`. */
   name(located: string): string
 }
 
@@ -69,7 +69,7 @@ export function createRooted(root: string): Rooted {
         continue
       }
       links += 1
-      if (links > mostLinks) throw new LinkError(path)
+      if (links > maxLinks) throw new LinkError(path)
       if (target.startsWith('/')) parts.length = 0
       rest.unshift(...target.split('/').filter((piece) => piece !== '' && piece !== '.'))
     }
@@ -80,16 +80,16 @@ export function createRooted(root: string): Rooted {
     try {
       return (await readdir(await follow(path))).toSorted()
     } catch (error) {
-      if (leadsNowhere(error)) return []
+      if (missingCodes(error)) return []
       throw error
     }
   }
 
-  const orNothing = async <Result>(path: string, look: (located: string) => Promise<Result>) => {
+  const unlessMissing = async <Result>(path: string, step: (located: string) => Promise<Result>) => {
     try {
-      return await look(await follow(path))
+      return await step(await follow(path))
     } catch (error) {
-      if (leadsNowhere(error)) return undefined
+      if (missingCodes(error)) return undefined
       throw error
     }
   }
@@ -97,8 +97,8 @@ export function createRooted(root: string): Rooted {
   return {
     follow,
     locate: async (path) => join(await follow(dirname(path)), basename(path)),
-    text: (path) => orNothing(path, readText),
-    exists: async (path) => (await orNothing(path, lstatIfAny)) !== undefined,
+    text: (path) => unlessMissing(path, readText),
+    exists: async (path) => (await unlessMissing(path, lstatIfAny)) !== undefined,
     list,
     name: (located) => located.slice(base.length) || '/',
   }
@@ -107,12 +107,12 @@ export function createRooted(root: string): Rooted {
 /** Undefined for what does not exist, is no regular file, or is too large. */
 export async function readText(located: string): Promise<string | undefined> {
   try {
-    // A FIFO does not block, and a link that appears meanwhile is not followed.
+    // Does not block on a FIFO, and does not follow a link that appears in the meantime.
     const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
     const handle = await open(located, flags)
     try {
       const stats = await handle.stat()
-      if (!stats.isFile() || stats.size > largestText) return undefined
+      if (!stats.isFile() || stats.size > maxFileSize) return undefined
       return await handle.readFile('utf8')
     } finally {
       await handle.close()

@@ -1,18 +1,18 @@
 import { type ContainerdConfig, readContainerdConfig } from './containerd.ts'
-import { askVersion, isAtLeast } from './containerd-version.ts'
+import { readVersion, isAtLeast } from './containerd-version.ts'
 import type { Rooted } from './rooted.ts'
 
-/** A container runtime that a node has, and where it looks for what it should know of registries. */
+/** A container runtime on the node, and where it reads its configuration of registries. */
 export type Runtime =
   | {
       readonly kind: 'containerd'
       readonly name: 'containerd' | 'k3s' | 'rke2'
       readonly version: string | undefined
       readonly config: ContainerdConfig
-      /** `config_path` as it is in force; undefined when it looks nowhere. */
+      /** The effective `config_path`; undefined if there is none. */
       readonly path: string | undefined
-      /** Undefined when it is as it has to be; else why nothing can be put there. */
-      readonly trouble?: string
+      /** Why no files can be written there; undefined if they can. */
+      readonly problems?: string
     }
   | { readonly kind: 'docker'; readonly name: 'docker' }
   | { readonly kind: 'containers'; readonly name: 'cri-o' | 'podman' }
@@ -21,7 +21,7 @@ type Place = {
   readonly name: 'containerd' | 'k3s' | 'rke2'
   readonly config: string
   readonly socket: string
-  /** One of them is there where the runtime is. */
+  /** At least one of them exists where the runtime is installed. */
   readonly traces: readonly string[]
 }
 
@@ -49,7 +49,7 @@ const places: readonly Place[] = [
 ]
 
 export const directories = {
-  /** Where containerd looks by itself since 2.2. */
+  /** containerd's default since 2.2. */
   containerd: '/etc/containerd/certs.d:/etc/docker/certs.d',
   docker: '/etc/docker/certs.d',
   containers: '/etc/containers/certs.d',
@@ -67,13 +67,13 @@ const traces = {
   podman: ['/usr/bin/podman', '/usr/local/bin/podman'],
 } as const
 
-/** Says the version of the containerd at a socket, if it answers. */
+/** The version of the containerd at a socket, if it answers. */
 type VersionOf = (socket: string) => Promise<string | undefined>
 
-/** Those of a node. Rejects for a file that may not be read. */
+/** The runtimes of a node. Rejects if a file may not be read. */
 export async function findRuntimes(
   rooted: Rooted,
-  versionOf: VersionOf = askVersion,
+  versionOf: VersionOf = readVersion,
 ): Promise<readonly Runtime[]> {
   const found: Runtime[] = []
   for (const place of places) {
@@ -92,7 +92,7 @@ async function readContainerd(
   { name, config: file, socket }: Place,
   versionOf: VersionOf,
 ): Promise<Runtime> {
-  // Asked first: following fails where a directory may not be read.
+  // Checked first: `follow` fails in a directory that may not be read.
   const isThere = await rooted.exists(socket)
   const version = isThere ? await versionOf(await rooted.follow(socket)) : undefined
   const runtime = { kind: 'containerd', name, version } as const
@@ -101,11 +101,11 @@ async function readContainerd(
     const path = pathOf(config, version)
     const isUsable = path === undefined || /^\/[^$]*$/.test(path)
     if (isUsable) return { ...runtime, config, path }
-    const trouble = `config_path ${path} is not an absolute path`
-    return { ...runtime, config, path: undefined, trouble }
+    const problems = `config_path ${path} is not an absolute path`
+    return { ...runtime, config, path: undefined, problems }
   } catch (error) {
-    const trouble = error instanceof Error ? error.message : String(error)
-    return { ...runtime, config: unreadable, path: undefined, trouble }
+    const problems = error instanceof Error ? error.message : String(error)
+    return { ...runtime, config: unreadable, path: undefined, problems }
   }
 }
 
@@ -113,12 +113,12 @@ const unreadable: ContainerdConfig = {
   file: undefined,
   format: 0,
   path: '',
-  pullsLocally: false,
+  pullsByCri: false,
   hasMirrors: false,
   isCriDisabled: false,
 }
 
-/** Since 2.2 there is a default, which `mirrors` switches off; format 4 is younger than that. */
+/** 2.2 introduced a default, which `mirrors` disables; format 4 is newer than that. */
 function pathOf(config: ContainerdConfig, version: string | undefined): string | undefined {
   if (config.path !== '') return config.path
   const hasDefault = config.format >= 4 || (version !== undefined && isAtLeast(version, 2, 2))

@@ -3,27 +3,27 @@ import { isAtLeast } from './containerd-version.ts'
 type Looks = { readonly path: string; readonly version: string | undefined }
 
 /**
- * containerd from 2.1 on pulls by its transfer service, which takes a `config_path` of several
- * directories for the name of one, colons and all: `/etc/containerd/certs.d:/etc/docker/certs.d`, its
+ * containerd 2.1 and later pulls through its transfer service, which reads a `config_path` of several
+ * directories as the name of one, colons included: `/etc/containerd/certs.d:/etc/docker/certs.d`, its
  * own default, is then the directory `docker/certs.d` in `etc` in `certs.d:` (containerd#12808, not
- * mended in 2.4). Files that lie there and in the first of the list are found by each of them.
+ * fixed in 2.4). Files in that directory and in the first of the list are found by both readings.
  */
 export function writtenIn({ path, version }: Looks): readonly string[] {
   const [first = path] = split(path)
-  const mayMistake = version === undefined || isAtLeast(version, 2, 1)
-  return path.includes(':') && mayMistake ? [first, path] : [first]
+  const mayMisread = version === undefined || isAtLeast(version, 2, 1)
+  return path.includes(':') && mayMisread ? [first, path] : [first]
 }
 
-/** Where it looks, as far as that can be known, in this order. */
+/** The directories that it may read, in order. */
 export function searchedIn({
   path,
   version,
-  pullsLocally,
-}: Looks & { readonly pullsLocally: boolean }): readonly string[] {
+  pullsByCri,
+}: Looks & { readonly pullsByCri: boolean }): readonly string[] {
   const isOld = version !== undefined && !isAtLeast(version, 2, 1)
-  if (!path.includes(':') || pullsLocally || isOld) return split(path)
-  const isMistaken = version !== undefined && !isAtLeast(version, 2, 5)
-  return isMistaken ? [path] : [path, ...split(path)]
+  if (!path.includes(':') || pullsByCri || isOld) return split(path)
+  const isMisread = version !== undefined && !isAtLeast(version, 2, 5)
+  return isMisread ? [path] : [path, ...split(path)]
 }
 
 function split(path: string): readonly string[] {

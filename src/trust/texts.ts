@@ -2,50 +2,50 @@ import { stringify, type TomlTable, type TomlValue } from 'smol-toml'
 import { originOf, type RegistryHost, type Server } from './addresses.ts'
 import { parseTable } from './toml.ts'
 
-/** The name of our certificate authority's file, which no others have. */
+/** The file name of Berth's certificate authority, which no other program uses. */
 export const authorityFile = 'berth-ca.crt'
 
 type Ours = {
   readonly server: Server
-  /** Whether `authorityFile` lies beside it. */
+  /** Whether `authorityFile` is in the same directory. */
   readonly hasAuthority: boolean
   /** How long to wait for a connection, such as `200ms`. containerd 1 ignores it. */
   readonly dialTimeout: string
 }
 
 /**
- * `hosts.toml` for images that name us. containerd goes on from a `[host]` to the server, and without
- * one to localhost by TLS, unverified; so we are the server as well, but only for pushes, and are not
- * asked everything twice. Without a `[host]`, containerd 1.6 does not understand the file.
+ * `hosts.toml` for images with Berth's name. After the `[host]` entries containerd tries the server, and by
+ * default localhost over unverified TLS; so Berth is the server as well, with the push capability only, to avoid
+ * that every request is sent twice. containerd 1.6 does not accept a file without a `[host]`.
  */
-export function ownHosts(ours: Ours): string {
-  const { origin } = ours.server
+export function ownHosts(written: Ours): string {
+  const { origin } = written.server
   return stringify({
     server: origin,
-    ...hostFor(['push'], ours),
-    host: { [origin]: hostFor(['pull', 'resolve'], ours) },
+    ...hostFor(['push'], written),
+    host: { [origin]: hostFor(['pull', 'resolve'], written) },
   })
 }
 
 /**
- * `hosts.toml` for images of another registry: we are asked first, then those that `prior`, which was
- * there before, asks, or the registry itself.
+ * `hosts.toml` for images of another registry: Berth first, then the hosts in `prior`, the file that was
+ * there before, or the registry itself.
  */
-export function mirrorHosts(registry: RegistryHost, ours: Ours, prior = ''): string {
+export function mirrorHosts(registry: RegistryHost, written: Ours, prior = ''): string {
   const { host, ...rest } = parseTable(prior) ?? {}
   const theirs = typeof host === 'object' && !Array.isArray(host) ? Object.entries(host) : []
-  const others = theirs.filter(([name]) => name !== ours.server.origin)
+  const others = theirs.filter(([name]) => name !== written.server.origin)
   return stringify({
     server: originOf(registry),
     ...rest,
     host: Object.fromEntries<TomlValue>([
-      [ours.server.origin, hostFor(['pull', 'resolve'], ours)],
+      [written.server.origin, hostFor(['pull', 'resolve'], written)],
       ...others.map(([name, value]): [string, TomlValue] => [name, value as TomlValue]),
     ]),
   })
 }
 
-/** A drop-in of `registries.conf` for images that name us. */
+/** A drop-in of `registries.conf` for images with Berth's name. */
 export function ownRegistry(registry: RegistryHost, { host, isTls }: Server): string {
   return stringify({
     registry: [{ prefix: registry, location: host, ...(!isTls && { insecure: true }) }],
@@ -53,8 +53,8 @@ export function ownRegistry(registry: RegistryHost, { host, isTls }: Server): st
 }
 
 /**
- * The same for another registry's: a mirror's place is a path there, so it is the name that Berth has
- * an upstream under.
+ * The same for images of another registry. A mirror's location is a path there: the prefix of
+ * Berth's upstream.
  */
 export function mirrorRegistry(registry: RegistryHost, { host, isTls }: Server): string {
   const mirror = { location: `${host}/${registry}`, ...(!isTls && { insecure: true }) }

@@ -2,9 +2,9 @@ import { dirname } from 'node:path'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import type { RegistryHost, Server } from './addresses.ts'
 import { followAuthority } from './authority.ts'
-import { askVersion } from './containerd-version.ts'
+import { readVersion } from './containerd-version.ts'
 import {
-  beforeEnding,
+  originalSuffix,
   inherit,
   inspect,
   type Outcome,
@@ -13,8 +13,8 @@ import {
   removeTemporary,
   undoFile,
 } from './node-files.ts'
-import { everywhere, findOurs, writtenTo } from './places.ts'
-import { type Plan, planFor, type Wish } from './plan.ts'
+import { allPlaces, findWritten, placesOf } from './places.ts'
+import { type Plan, planFor, type TrustRequest } from './plan.ts'
 import { createRooted, lstatIfAny, readText } from './rooted.ts'
 import { findRuntimes, type Runtime } from './runtimes.ts'
 
@@ -26,65 +26,65 @@ export {
   type Server,
 } from './addresses.ts'
 export { findSlowHosts, type SlowHost } from './dial-timeout.ts'
-export { type Asked, type Endpoint, endpointsOf, usualEndpoint } from './endpoints.ts'
+export { type RegistryEndpoints, type Endpoint, endpointsOf, defaultEndpoint } from './endpoints.ts'
 export { readNodeAddresses } from './node-addresses.ts'
 export { createRooted, errnoOf, type Rooted } from './rooted.ts'
 export { findRuntimes, type Runtime } from './runtimes.ts'
 
-/** What is known of one runtime. */
+/** The state of one runtime. */
 type RuntimeStatus = {
   readonly runtime: Runtime['name']
   readonly version: string | undefined
-  /** Its own configuration, and the `config_path` that is in force, where it has them. */
+  /** Its configuration file and effective `config_path`, where it has them. */
   readonly configuration: string | undefined
   readonly path: string | undefined
-  /** Whether images can be pulled by it. */
-  readonly served: boolean
+  /** Whether it can pull images through Berth. */
+  readonly canPull: boolean
   readonly files: readonly { readonly path: string; readonly since: string }[]
-  readonly trouble: readonly string[]
+  readonly problems: readonly string[]
   readonly notes: readonly string[]
 }
 
 export type TrustStatus = {
-  /** Whether at least one runtime of the node is served. */
+  /** Whether at least one runtime of the node can pull. */
   readonly ready: boolean
-  /** What is wrong with all of them: no runtime, no authority. */
-  readonly trouble: readonly string[]
+  /** Problems that concern all runtimes: no runtime found, no authority. */
+  readonly problems: readonly string[]
   readonly runtimes: readonly RuntimeStatus[]
   /** When the authority's certificate expires. */
   readonly authorityExpires: string | undefined
 }
 
-/** Makes the runtimes of a node trust and find the registry, by files which they read at each pull. */
+/** Configures the runtimes of a node to find and trust the registry, by files that they read at each pull. */
 export interface Trust {
-  /** Makes the files what they have to be. Rejects only for faults of ours. */
+  /** Writes and removes files as needed. Rejects only for errors in Berth itself. */
   apply(): Promise<TrustStatus>
-  /** Of the last `apply`. */
+  /** The result of the last `apply`. */
   status(): TrustStatus
-  /** Puts everything back as it was. What could not be, because it is somebody else's now. */
+  /** Restores everything. Returns what could not be restored because it was changed by others. */
   undo(): Promise<readonly string[]>
-  /** Applies again and again, until it is closed: whatever changes on the node is followed. */
+  /** Applies at an interval, in milliseconds, until `close`, to follow changes on the node. */
   follow(every: number): void
   close(): Promise<void>
 }
 
 export type TrustOptions = {
-  /** Where the node's file system is. */
+  /** Where the node's file system is mounted. */
   readonly root: string
   readonly registries: readonly { readonly registry: RegistryHost; readonly server: Server }[]
   readonly mirrors: readonly RegistryHost[]
-  /** PEM file, which is read again each time. */
+  /** PEM file; read at each `apply`. */
   readonly authority: string | undefined
-  /** The node's own, beside localhost. */
+  /** Addresses of the node besides localhost. */
   readonly nodeAddresses: readonly string[]
-  /** Whose files are ours; undefined: `undo` takes away everybody's. */
+  /** The owner of the files; undefined: `undo` removes the files of all owners. */
   readonly owner: string | undefined
   readonly telemetry: Telemetry
 }
 
-/** Of files that nobody with a name wrote. */
-const nobody = '-'
-/** Milliseconds for which a runtime's version is believed. */
+/** The owner of files that were written without an owner's name. */
+const noOwner = '-'
+/** How long a runtime's version is cached, in milliseconds. */
 const versionLife = 60_000
 
 export function createTrust(options: TrustOptions): Trust {
@@ -92,13 +92,13 @@ export function createTrust(options: TrustOptions): Trust {
   const { log, metrics } = telemetry
   const rooted = createRooted(options.root)
   const authority = options.authority === undefined ? undefined : followAuthority(options.authority)
-  /** Files that are ours, by where they are, and how many directories go with each. */
-  const ours = new Map<string, number>()
-  /** What was told of each runtime and file, so that it is told once. */
-  const told = new Map<string, string>()
+  /** Files that this process wrote, with the number of directories created for each. */
+  const written = new Map<string, number>()
+  /** The last problem logged for each runtime and file, so that it is logged once. */
+  const loggedProblems = new Map<string, string>()
   let status: TrustStatus = {
     ready: false,
-    trouble: ['not tried yet'],
+    problems: ['not applied yet'],
     runtimes: [],
     authorityExpires: undefined,
   }
@@ -106,32 +106,32 @@ export function createTrust(options: TrustOptions): Trust {
   let running: Promise<unknown> = Promise.resolve()
   let timer: NodeJS.Timeout | undefined
 
-  /** One at a time. */
+  /** Runs one operation at a time. */
   const inTurn = <Result>(work: () => Promise<Result>): Promise<Result> => {
     const result = running.then(work)
     running = result.catch(() => {})
     return result
   }
 
-  /** A socket that is mounted alone leads nowhere once its containerd has started again. */
+  /** A socket that is mounted by itself is stale once its containerd has restarted. */
   const versionOf = async (socket: string): Promise<string | undefined> => {
     const known = versions.get(socket)
     if (known !== undefined && performance.now() - known.asked < versionLife) return known.version
-    const version = await askVersion(socket)
+    const version = await readVersion(socket)
     if (version === undefined) return known?.version
     versions.set(socket, { version, asked: performance.now() })
     return version
   }
 
-  const tell = (what: string, message: string | undefined) => {
-    if (told.get(what) === message) return
+  const logProblem = (what: string, message: string | undefined) => {
+    if (loggedProblems.get(what) === message) return
     if (message === undefined) {
-      told.delete(what)
-      log.info({ what }, 'trouble is over')
+      loggedProblems.delete(what)
+      log.info({ what }, 'problem resolved')
       return
     }
-    told.set(what, message)
-    log.warn({ what, trouble: message }, 'trouble')
+    loggedProblems.set(what, message)
+    log.warn({ what, problem: message }, 'problem')
   }
 
   const changed = (runtime: string, path: string, outcome: Outcome) => {
@@ -144,35 +144,35 @@ export function createTrust(options: TrustOptions): Trust {
   const apply = async (): Promise<TrustStatus> => {
     const signer = await authority?.current()
     const missing = authority !== undefined && signer === undefined
-    tell('authority', authority?.trouble())
+    logProblem('authority', authority?.problems())
     const runtimes = await findRuntimes(rooted, versionOf)
-    const wish: Wish = { registries, mirrors, authority: signer?.pem, nodeAddresses }
+    const request: TrustRequest = { registries, mirrors, authority: signer?.pem, nodeAddresses }
     const statuses: RuntimeStatus[] = []
     const planned = new Set<string>()
     for (const runtime of runtimes) {
-      const plan = missing ? withoutAuthority : await planSafely(runtime, wish)
+      const plan = missing ? withoutAuthority : await planSafely(runtime, request)
       statuses.push(await applyTo(runtime, plan, planned))
     }
     const settled = runtimes.filter((_, at) => isSettled(statuses[at]))
     await removeOthers(settled, planned)
-    const trouble = [
-      ...(authority?.trouble() === undefined ? [] : [authority.trouble() ?? '']),
-      ...(runtimes.length === 0 ? [`no container runtime is found below ${options.root}`] : []),
+    const problems = [
+      ...(authority?.problems() === undefined ? [] : [authority.problems() ?? '']),
+      ...(runtimes.length === 0 ? [`no container runtime was found below ${options.root}`] : []),
     ]
-    const ready = statuses.some(({ served }) => served)
-    status = { ready, trouble, runtimes: statuses, authorityExpires: isoOf(signer?.expires) }
+    const ready = statuses.some(({ canPull }) => canPull)
+    status = { ready, problems, runtimes: statuses, authorityExpires: isoOf(signer?.expires) }
     measure(status, signer?.expires)
-    if (runtimes.length === 0) tell('node', trouble.at(-1))
+    if (runtimes.length === 0) logProblem('node', problems.at(-1))
     return status
   }
 
-  const planSafely = (runtime: Runtime, wish: Wish): Promise<Plan> =>
-    planFor(rooted, runtime, wish).catch((error: unknown) => ({
+  const planSafely = (runtime: Runtime, request: TrustRequest): Promise<Plan> =>
+    planFor(rooted, runtime, request).catch((error: unknown) => ({
       ...withoutAuthority,
-      trouble: [error instanceof Error ? error.message : String(error)],
+      problems: [error instanceof Error ? error.message : String(error)],
     }))
 
-  /** Adds to `planned` where the files are. */
+  /** Adds the paths of the files to `planned`. */
   const applyTo = async (
     runtime: Runtime,
     plan: Plan,
@@ -180,7 +180,7 @@ export function createTrust(options: TrustOptions): Trust {
   ): Promise<RuntimeStatus> => {
     const { name } = runtime
     const files: { path: string; since: string }[] = []
-    const trouble = [...plan.trouble]
+    const problems = [...plan.problems]
     for (const { path, body } of plan.files) {
       try {
         const located = await rooted.locate(path)
@@ -189,42 +189,42 @@ export function createTrust(options: TrustOptions): Trust {
         const outcome = await placeFile({
           path: located,
           body: body(await priorOf(located)),
-          owner: owner ?? nobody,
-          madeBefore: ours.get(located),
+          owner: owner ?? noOwner,
+          madeBefore: written.get(located),
         })
         changed(name, path, outcome)
         if (outcome.kind === 'left') {
-          trouble.push(`${path}: ${outcome.reason}`)
+          problems.push(`${path}: ${outcome.reason}`)
           continue
         }
-        ours.set(located, outcome.made)
+        written.set(located, outcome.made)
         files.push({ path, since: await sinceOf(located) })
       } catch (error) {
         const why = error instanceof Error ? error.message : String(error)
-        trouble.push(`${path}: ${why}`)
+        problems.push(`${path}: ${why}`)
       }
     }
-    tell(name, trouble.length === 0 ? undefined : trouble.join('\n'))
+    logProblem(name, problems.length === 0 ? undefined : problems.join('\n'))
     const isContainerd = runtime.kind === 'containerd'
     return {
       runtime: name,
       version: isContainerd ? runtime.version : undefined,
       configuration: isContainerd ? runtime.config.file : undefined,
       path: isContainerd ? runtime.path : undefined,
-      served: plan.serves && files.length === plan.files.length,
+      canPull: plan.canPull && files.length === plan.files.length,
       files,
-      trouble,
+      problems,
       notes: plan.notes,
     }
   }
 
-  /** Ours from before, which are no longer wanted: another registry, a mirror less. */
+  /** Removes files that are no longer needed: of another registry, or of a removed mirror. */
   const removeOthers = async (runtimes: readonly Runtime[], planned: ReadonlySet<string>) => {
-    const places = await findOurs(rooted, runtimes.flatMap(writtenTo))
+    const places = await findWritten(rooted, runtimes.flatMap(placesOf))
     const gone: string[] = []
     for (const path of places.filter((place) => !planned.has(place))) {
-      const { outcome, directories: made } = await undoFile(path, owner ?? nobody)
-      if (outcome.kind === 'left') tell(path, outcome.reason)
+      const { outcome, directories: made } = await undoFile(path, owner ?? noOwner)
+      if (outcome.kind === 'left') logProblem(path, outcome.reason)
       changed('node', rooted.name(path), outcome)
       gone.push(...made)
     }
@@ -236,7 +236,7 @@ export function createTrust(options: TrustOptions): Trust {
     const runtimes = await findRuntimes(rooted)
     const gone: string[] = []
     const remaining: string[] = []
-    for (const path of await findOurs(rooted, everywhere(runtimes))) {
+    for (const path of await findWritten(rooted, allPlaces(runtimes))) {
       const name = rooted.name(path)
       try {
         await removeTemporary(dirname(path))
@@ -244,13 +244,13 @@ export function createTrust(options: TrustOptions): Trust {
         if (outcome.kind === 'left') remaining.push(`${name}: ${outcome.reason}`)
         changed('node', name, outcome)
         gone.push(...made)
-        ours.delete(path)
+        written.delete(path)
       } catch (error) {
         remaining.push(`${name}: ${error instanceof Error ? error.message : String(error)}`)
       }
     }
     await removeDirectories(gone)
-    status = { ready: false, trouble: ['undone'], runtimes: [], authorityExpires: undefined }
+    status = { ready: false, problems: ['undone'], runtimes: [], authorityExpires: undefined }
     return remaining
   }
 
@@ -258,10 +258,10 @@ export function createTrust(options: TrustOptions): Trust {
     metrics.trustServed.reset()
     metrics.trustFiles.reset()
     metrics.trustTroubles.reset()
-    for (const { runtime, served, files, trouble } of now.runtimes) {
-      metrics.trustServed.set({ runtime }, served ? 1 : 0)
+    for (const { runtime, canPull, files, problems } of now.runtimes) {
+      metrics.trustServed.set({ runtime }, canPull ? 1 : 0)
       metrics.trustFiles.set({ runtime }, files.length)
-      metrics.trustTroubles.set({ runtime }, trouble.length)
+      metrics.trustTroubles.set({ runtime }, problems.length)
     }
     if (expires !== undefined)
       for (const { registry } of registries)
@@ -276,8 +276,8 @@ export function createTrust(options: TrustOptions): Trust {
       const again = async () => {
         await inTurn(apply).catch((err: unknown) => {
           const message = err instanceof Error ? err.message : String(err)
-          status = { ...status, ready: false, trouble: [message] }
-          tell('node', message)
+          status = { ...status, ready: false, problems: [message] }
+          logProblem('node', message)
         })
         if (timer !== undefined) timer = setTimeout(again, every)
       }
@@ -293,22 +293,22 @@ export function createTrust(options: TrustOptions): Trust {
 
 const withoutAuthority: Plan = {
   files: [],
-  serves: false,
-  trouble: ['the certificate authority is not known'],
+  canPull: false,
+  problems: ['the certificate authority cannot be read'],
   notes: [],
 }
 
-/** What was in our place, or is, before we are. */
+/** The content that was there before Berth's file, or is there now. */
 async function priorOf(located: string): Promise<string> {
-  const before = await readText(located + beforeEnding)
+  const before = await readText(located + originalSuffix)
   if (before !== undefined) return before
   const found = await inspect(located)
   return found.kind === 'foreign' ? ((await readText(located)) ?? '') : ''
 }
 
-/** What is not understood may be only half-written: nothing is taken away because of it. */
+/** A configuration that cannot be parsed may be half-written, so nothing is removed because of it. */
 function isSettled(status: RuntimeStatus | undefined): boolean {
-  return status !== undefined && status.files.length > 0 && status.trouble.length === 0
+  return status !== undefined && status.files.length > 0 && status.problems.length === 0
 }
 
 async function sinceOf(located: string): Promise<string> {

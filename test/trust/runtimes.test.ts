@@ -46,13 +46,13 @@ suite('config_path is found', { concurrency: true }, () => {
     assert.equal(path, '/a:/b')
     for (const version of ['1.7.0', '2.0.5']) {
       assert.deepEqual(writtenIn({ path, version }), ['/a'])
-      assert.deepEqual(searchedIn({ path, version, pullsLocally: false }), ['/a', '/b'])
+      assert.deepEqual(searchedIn({ path, version, pullsByCri: false }), ['/a', '/b'])
     }
     for (const version of ['2.1.0', '2.4.2', undefined])
       assert.deepEqual(writtenIn({ path, version }), ['/a', '/a:/b'])
     const version = '2.2.0'
-    assert.deepEqual(searchedIn({ path, version, pullsLocally: false }), ['/a:/b'])
-    assert.deepEqual(searchedIn({ path, version, pullsLocally: true }), ['/a', '/b'])
+    assert.deepEqual(searchedIn({ path, version, pullsByCri: false }), ['/a:/b'])
+    assert.deepEqual(searchedIn({ path, version, pullsByCri: true }), ['/a', '/b'])
   })
 
   test('in what is imported, by pattern and relative path, the last one wins', async (t) => {
@@ -115,9 +115,9 @@ suite('without config_path', { concurrency: true }, () => {
 suite('what cannot be understood', { concurrency: true }, () => {
   test('is told with its name', async (t) => {
     const broken = await containerdOf(t, { [config]: 'version = = 2' })
-    assert.match(broken.trouble ?? '', /^\/etc\/containerd\/config\.toml is no TOML: /)
+    assert.match(broken.problems ?? '', /^\/etc\/containerd\/config\.toml is no TOML: /)
     for (const text of ['relative', '$' + '{SNAP_DATA}/certs.d']) {
-      const { trouble, path } = await containerdOf(t, {
+      const { problems: trouble, path } = await containerdOf(t, {
         [config]: `[plugins.cri.registry]\nconfig_path = "${text}"\n`,
       })
       assert.equal(path, undefined)
@@ -127,7 +127,7 @@ suite('what cannot be understood', { concurrency: true }, () => {
 
   test('tables of other types are passed over', async (t) => {
     for (const text of ['plugins = 1', 'plugins.cri = []', 'imports = "x"', 'version = "two"']) {
-      const { path, trouble } = await containerdOf(t, { [config]: `${text}\n` })
+      const { path, problems: trouble } = await containerdOf(t, { [config]: `${text}\n` })
       assert.deepEqual([path, trouble], [undefined, undefined], text)
     }
   })

@@ -99,8 +99,8 @@ suite('what is written', () => {
       { prefix: 'localhost:30026', location: '10.0.0.7:30026', insecure: true },
     ])
     const docker = runtimes.find(({ runtime }) => runtime === 'docker')
-    assert.equal(docker?.served, false)
-    assert.match(docker?.trouble[0] ?? '', /docker asks localhost:30026 itself/)
+    assert.equal(docker?.canPull, false)
+    assert.match(docker?.problems[0] ?? '', /docker asks localhost:30026 itself/)
   })
 
   test('a mirror asks us first, then whom it asked before, then the registry', async (t) => {
@@ -194,16 +194,16 @@ suite('what changes on the node', () => {
     })
     const early = await trust.apply()
     assert.equal(early.ready, false)
-    assert.match(early.trouble[0] ?? '', /ENOENT/)
+    assert.match(early.problems[0] ?? '', /ENOENT/)
     await copyFile(first.file, file)
     assert.equal((await trust.apply()).ready, true)
     await writeFile(file, '-----BEGIN CERTIFICATE-----\nhalf')
     const broken = await trust.apply()
     assert.equal(broken.ready, true)
-    assert.match(broken.trouble[0] ?? '', /no certificate.*what it said before stays in force/)
+    assert.match(broken.problems[0] ?? '', /no certificate.*what it said before stays in force/)
     assert.ok((await textOf(root, placed)).includes((await readFile(first.file, 'utf8')).trim()))
     await copyFile(second.file, file)
-    assert.deepEqual((await trust.apply()).trouble, [])
+    assert.deepEqual((await trust.apply()).problems, [])
     assert.ok((await textOf(root, placed)).includes((await readFile(second.file, 'utf8')).trim()))
     const changes = watched.logs().flatMap(({ change }) => (change === undefined ? [] : [change]))
     assert.deepEqual(changes, ['written', 'written', 'renewed'])
@@ -218,7 +218,7 @@ suite('what changes on the node', () => {
     for (let times = 0; times < 3; times += 1) {
       const { ready, runtimes } = await trust.apply()
       assert.equal(ready, false)
-      assert.match(runtimes[0]?.trouble[0] ?? '', /hosts\.toml: somebody edited it/)
+      assert.match(runtimes[0]?.problems[0] ?? '', /hosts\.toml: somebody edited it/)
     }
     assert.equal(await textOf(root, ours), edited)
     assert.equal(watched.logs().filter(({ msg }) => msg === 'trouble').length, 1)
@@ -232,7 +232,7 @@ suite('what changes on the node', () => {
     await trust.apply()
     await writeFile(join(root, ours), 'server = "http://elsewhere"\n')
     const { runtimes } = await trust.apply()
-    assert.match(runtimes[0]?.trouble[0] ?? '', /somebody else replaced ours/)
+    assert.match(runtimes[0]?.problems[0] ?? '', /somebody else replaced ours/)
     assert.equal(await textOf(root, ours), 'server = "http://elsewhere"\n')
     await rm(join(root, ours))
     assert.equal((await trust.apply()).ready, true)
@@ -244,7 +244,7 @@ suite('what changes on the node', () => {
     await writeFile(join(root, 'new'), 'server = "http://second"\n')
     await rename(join(root, 'new'), join(root, ours))
     const { runtimes } = await trustFor(root).trust.apply()
-    assert.match(runtimes[0]?.trouble[0] ?? '', /somebody else replaced ours/)
+    assert.match(runtimes[0]?.problems[0] ?? '', /somebody else replaced ours/)
     assert.equal(await textOf(root, ours), 'server = "http://second"\n')
   })
 
@@ -285,7 +285,7 @@ suite('what changes on the node', () => {
     await one.apply()
     await two.apply()
     assert.match(
-      (await rival.apply()).runtimes[0]?.trouble[0] ?? '',
+      (await rival.apply()).runtimes[0]?.problems[0] ?? '',
       /another berth trust \(a\/trust\) wrote it/,
     )
     await rival.undo()
@@ -339,7 +339,7 @@ suite('what is in the way', () => {
       const { trust } = trustFor(root)
       const { ready, runtimes } = await trust.apply()
       assert.equal(ready, false)
-      assert.match(runtimes[0]?.trouble[0] ?? '', /circles|EEXIST|ENOTDIR/)
+      assert.match(runtimes[0]?.problems[0] ?? '', /circles|EEXIST|ENOTDIR/)
       assert.deepEqual(await picture(root), before)
       await trust.undo()
       assert.deepEqual(await picture(root), before)
@@ -361,7 +361,7 @@ suite('what is in the way', () => {
 suite('where nothing can be written', () => {
   test('a node without a runtime is not ready, and says so', async (t) => {
     const root = await makeRoot(t, {})
-    const { ready, trouble } = await trustFor(root).trust.apply()
+    const { ready, problems: trouble } = await trustFor(root).trust.apply()
     assert.equal(ready, false)
     assert.match(trouble[0] ?? '', /no container runtime is found/)
   })
@@ -375,7 +375,7 @@ suite('where nothing can be written', () => {
     const { trust } = trustFor(root, { mirrors: ['quay.io'] })
     const { ready, runtimes } = await trust.apply()
     assert.equal(ready, false)
-    const trouble = runtimes[0]?.trouble[0] ?? ''
+    const trouble = runtimes[0]?.problems[0] ?? ''
     assert.match(trouble, /add these lines to \/etc\/containerd\/config\.toml and restart it once/)
     const lines = trouble.slice(trouble.indexOf('\n'))
     assert.deepEqual(plain(lines).plugins, {
@@ -393,7 +393,7 @@ suite('where nothing can be written', () => {
   test('docker is told what to add for plain HTTP elsewhere', async (t) => {
     const root = await makeRoot(t, { 'usr/bin/dockerd': '' })
     const { runtimes } = await trustFor(root, { registry: 'registry.example:80' }).trust.apply()
-    assert.match(runtimes[0]?.trouble[0] ?? '', /"insecure-registries": \["registry.example:80"\]/)
+    assert.match(runtimes[0]?.problems[0] ?? '', /"insecure-registries": \["registry.example:80"\]/)
   })
 
   test("a containerd whose CRI is off is Docker's, and not counted", async (t) => {
