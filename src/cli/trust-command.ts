@@ -167,13 +167,13 @@ async function remove(options: TrustOptions): Promise<void> {
   process.exitCode = 1
 }
 
-function describe({ problems: trouble, runtimes }: TrustStatus): string {
-  const lines = runtimes.flatMap(({ runtime, version, canPull: served, files, problems: trouble, notes }) => [
-    `${runtime}${version === undefined ? '' : ` ${version}`}: ${served ? 'images can be pulled' : 'not served'}`,
+function describe({ problems, runtimes }: TrustStatus): string {
+  const lines = runtimes.flatMap(({ runtime, version, canPull, files, problems, notes }) => [
+    `${runtime}${version === undefined ? '' : ` ${version}`}: ${canPull ? 'images can be pulled' : 'not served'}`,
     ...files.map(({ path }) => `  ${path}`),
-    ...[...trouble, ...notes].map((line) => `  ${line.replaceAll('\n', '\n    ')}`),
+    ...[...problems, ...notes].map((line) => `  ${line.replaceAll('\n', '\n    ')}`),
   ])
-  return `${[...trouble, ...lines].join('\n')}\n`
+  return `${[...problems, ...lines].join('\n')}\n`
 }
 
 /** Whoever asks twice means it. */

@@ -75,9 +75,9 @@ export async function runTrust(options: Options): Promise<TrustService> {
 /** Not ready as long as no runtime of the node can pull. */
 function readinessOf(status: TrustStatus, stopping: boolean): Readiness {
   const own = [...(stopping ? ['shutting down'] : []), ...status.problems]
-  const runtimes = status.runtimes.map(({ runtime, canPull: served, problems: trouble }) => [
+  const runtimes = status.runtimes.map(({ runtime, canPull, problems }) => [
     runtime,
-    trouble.length > 0 ? trouble.join('\n') : served ? 'ok' : 'not served',
+    problems.length > 0 ? problems.join('\n') : canPull ? 'ok' : 'not served',
   ])
   return {
     ready: status.ready && !stopping,

@@ -1,14 +1,14 @@
 import {
-  type RegistryEndpoints,
+  defaultEndpoint,
   endpointsOf,
   findRuntimes,
   findSlowHosts,
   isLocalhost,
+  type RegistryEndpoints,
   type RegistryHost,
   type Rooted,
   type Runtime,
   type SlowHost,
-  defaultEndpoint,
 } from '../trust/trust.ts'
 import { checkDockerMirrors } from './docker-mirrors.ts'
 import { type Exposure, recommend } from './exposure.ts'
@@ -115,11 +115,11 @@ function runtimeFinding(runtime: Runtime, { file }: RegistryEndpoints): Finding 
   const source =
     file === undefined ? 'no file configures this registry' : `${file} configures this registry`
   if (runtime.kind !== 'containerd') return ok('runtime', `${runtime.name}; ${source}`)
-  const { name, version, path, problems: trouble } = runtime
+  const { name, version, path, problem } = runtime
   const versioned = `${name} ${version ?? 'of unknown version'}`
   const configPath = path === undefined ? 'config_path is not set' : `config_path is ${path}`
-  if (trouble === undefined) return ok('runtime', `${versioned}; ${configPath}; ${source}`)
-  return { ...ok('runtime', `${versioned}; ${trouble}`), outcome: 'failed' }
+  if (problem === undefined) return ok('runtime', `${versioned}; ${configPath}; ${source}`)
+  return { ...ok('runtime', `${versioned}; ${problem}`), outcome: 'failed' }
 }
 
 function slowHostFinding({ file, url, wanted }: SlowHost): Finding {

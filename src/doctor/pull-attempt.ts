@@ -1,6 +1,6 @@
 import { isIP } from 'node:net'
 import { rootCertificates } from 'node:tls'
-import type { RegistryEndpoints, Endpoint, Rooted } from '../trust/trust.ts'
+import type { Endpoint, RegistryEndpoints, Rooted } from '../trust/trust.ts'
 import type { HostLookup } from './host-lookup.ts'
 import { describeAnswer, type ProbeAnswer, probe } from './probe.ts'
 

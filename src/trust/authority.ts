@@ -24,25 +24,25 @@ export interface FollowedAuthority {
   /** Reads it again. */
   current(): Promise<Authority | undefined>
   /** Why the current content of the file is invalid. */
-  problems(): string | undefined
+  problem(): string | undefined
 }
 
 export function followAuthority(file: string): FollowedAuthority {
   let good: Authority | undefined
-  let problems: string | undefined
+  let problem: string | undefined
   return {
     current: async () => {
       try {
         const text = await readFile(file, 'utf8')
         good = parseAuthority(text)
-        problems = undefined
+        problem = undefined
       } catch (error) {
         const why = error instanceof Error ? error.message : String(error)
         const consequence = good === undefined ? '' : '; its last valid content remains in use'
-        problems = `${file}: ${why}${consequence}`
+        problem = `${file}: ${why}${consequence}`
       }
       return good
     },
-    problems: () => problems,
+    problem: () => problem,
   }
 }

@@ -11,7 +11,7 @@ import { parseTable, tableOf } from './toml.ts'
 export type Endpoint = {
   /** `HOST:PORT`. */
   readonly host: string
-  /** `any`: TLS, then plain HTTP if the server does not use TLS. */
+  /** `either`: TLS, then plain HTTP if the server does not use TLS. */
   readonly scheme: 'http' | 'https' | 'either'
   /** Whether the runtime verifies the certificate. */
   readonly verified: boolean
@@ -20,7 +20,10 @@ export type Endpoint = {
 }
 
 /** The addresses from which a runtime pulls the images of a registry, in order, and the file that defines them. */
-export type RegistryEndpoints = { readonly endpoints: readonly Endpoint[]; readonly file: string | undefined }
+export type RegistryEndpoints = {
+  readonly endpoints: readonly Endpoint[]
+  readonly file: string | undefined
+}
 
 /** Reads the files as the runtime does, and ignores what the runtime ignores. */
 export function endpointsOf(
@@ -125,13 +128,18 @@ async function dockerEndpoints(rooted: Rooted, registry: RegistryHost): Promise<
   const insecure = /"insecure-registries"\s*:\s*\[([^\]]*)\]/.exec((await rooted.text(file)) ?? '')
   const isInsecure = insecure?.[1]?.includes(`"${registry}"`) === true
   const byDefault = defaultEndpoint(registry, authorities)
-  const endpoint = isInsecure ? { ...byDefault, scheme: 'either' as const, verified: false } : byDefault
+  const endpoint = isInsecure
+    ? { ...byDefault, scheme: 'either' as const, verified: false }
+    : byDefault
   const said = authorities.length > 0 ? directory : undefined
   return { endpoints: [endpoint], file: isInsecure ? file : said }
 }
 
 /** The last file that names the registry counts. */
-async function containersEndpoints(rooted: Rooted, registry: RegistryHost): Promise<RegistryEndpoints> {
+async function containersEndpoints(
+  rooted: Rooted,
+  registry: RegistryHost,
+): Promise<RegistryEndpoints> {
   const dropIns = (await rooted.list(directories.dropIns)).filter((name) => name.endsWith('.conf'))
   const files = [
     '/etc/containers/registries.conf',

@@ -48,11 +48,15 @@ export function planFor(rooted: Rooted, runtime: Runtime, request: TrustRequest)
 
 type Containerd = Extract<Runtime, { kind: 'containerd' }>
 
-async function planContainerd(rooted: Rooted, runtime: Containerd, request: TrustRequest): Promise<Plan> {
+async function planContainerd(
+  rooted: Rooted,
+  runtime: Containerd,
+  request: TrustRequest,
+): Promise<Plan> {
   const { path, version } = runtime
   if (runtime.config.isCriDisabled)
     return { ...nothing, notes: ['its CRI plugin is disabled, so kubelets do not use it'] }
-  if (runtime.problems !== undefined) return { ...nothing, problems: [runtime.problems] }
+  if (runtime.problem !== undefined) return { ...nothing, problems: [runtime.problem] }
   if (path === undefined) return withoutPath(rooted, runtime, request)
   const files = await filesBelow(rooted, writtenIn({ path, version }), request)
   const notes =
@@ -97,7 +101,11 @@ function oursAt(server: Server, request: TrustRequest) {
  * Such a containerd uses plain HTTP for localhost, so it may need no file. If its version is unknown, it
  * may use the default config_path of 2.2.
  */
-async function withoutPath(rooted: Rooted, runtime: Containerd, request: TrustRequest): Promise<Plan> {
+async function withoutPath(
+  rooted: Rooted,
+  runtime: Containerd,
+  request: TrustRequest,
+): Promise<Plan> {
   const { name, version, config } = runtime
   const what = `${name}${version === undefined ? '' : ` ${version}`}`
   const mayUseDefault = version === undefined && !config.hasMirrors
@@ -152,7 +160,8 @@ function planDocker(request: TrustRequest): Plan {
 function planContainers(name: 'cri-o' | 'podman', request: TrustRequest): Plan {
   const files: PlannedFile[] = []
   for (const { registry, server } of request.registries) {
-    if (isSigned(server, request)) files.push(authorityIn(directories.containers, server.host, request))
+    if (isSigned(server, request))
+      files.push(authorityIn(directories.containers, server.host, request))
     if (!server.isTls || !isNamed({ registry, server }))
       files.push(dropIn(registry, ownRegistry(registry, server)))
   }
@@ -163,7 +172,9 @@ function planContainers(name: 'cri-o' | 'podman', request: TrustRequest): Plan {
   const isLed = request.mirrors.length > 0 || request.registries.some((each) => !isNamed(each))
   const notes = [
     ...(isReloaded
-      ? ['cri-o reads registries.conf.d only when it is reloaded (SIGHUP) or with auto_reload_registries']
+      ? [
+          'cri-o reads registries.conf.d only when it is reloaded (SIGHUP) or with auto_reload_registries',
+        ]
       : []),
     // containers/image drops a pull's credentials at any other host (docker_image_src.go).
     ...(isLed

@@ -85,7 +85,10 @@ export function createRooted(root: string): Rooted {
     }
   }
 
-  const unlessMissing = async <Result>(path: string, step: (located: string) => Promise<Result>) => {
+  const unlessMissing = async <Result>(
+    path: string,
+    step: (located: string) => Promise<Result>,
+  ) => {
     try {
       return await step(await follow(path))
     } catch (error) {

@@ -1,5 +1,5 @@
 import { type ContainerdConfig, readContainerdConfig } from './containerd.ts'
-import { readVersion, isAtLeast } from './containerd-version.ts'
+import { isAtLeast, readVersion } from './containerd-version.ts'
 import type { Rooted } from './rooted.ts'
 
 /** A container runtime on the node, and where it reads its configuration of registries. */
@@ -12,7 +12,7 @@ export type Runtime =
       /** The effective `config_path`; undefined if there is none. */
       readonly path: string | undefined
       /** Why no files can be written there; undefined if they can. */
-      readonly problems?: string
+      readonly problem?: string
     }
   | { readonly kind: 'docker'; readonly name: 'docker' }
   | { readonly kind: 'containers'; readonly name: 'cri-o' | 'podman' }
@@ -101,11 +101,11 @@ async function readContainerd(
     const path = pathOf(config, version)
     const isUsable = path === undefined || /^\/[^$]*$/.test(path)
     if (isUsable) return { ...runtime, config, path }
-    const problems = `config_path ${path} is not an absolute path`
-    return { ...runtime, config, path: undefined, problems }
+    const problem = `config_path ${path} is not an absolute path`
+    return { ...runtime, config, path: undefined, problem }
   } catch (error) {
-    const problems = error instanceof Error ? error.message : String(error)
-    return { ...runtime, config: unreadable, path: undefined, problems }
+    const problem = error instanceof Error ? error.message : String(error)
+    return { ...runtime, config: unreadable, path: undefined, problem }
   }
 }
 

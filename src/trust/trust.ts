@@ -4,10 +4,10 @@ import type { RegistryHost, Server } from './addresses.ts'
 import { followAuthority } from './authority.ts'
 import { readVersion } from './containerd-version.ts'
 import {
-  originalSuffix,
   inherit,
   inspect,
   type Outcome,
+  originalSuffix,
   placeFile,
   removeDirectories,
   removeTemporary,
@@ -26,7 +26,7 @@ export {
   type Server,
 } from './addresses.ts'
 export { findSlowHosts, type SlowHost } from './dial-timeout.ts'
-export { type RegistryEndpoints, type Endpoint, endpointsOf, defaultEndpoint } from './endpoints.ts'
+export { defaultEndpoint, type Endpoint, endpointsOf, type RegistryEndpoints } from './endpoints.ts'
 export { readNodeAddresses } from './node-addresses.ts'
 export { createRooted, errnoOf, type Rooted } from './rooted.ts'
 export { findRuntimes, type Runtime } from './runtimes.ts'
@@ -144,7 +144,7 @@ export function createTrust(options: TrustOptions): Trust {
   const apply = async (): Promise<TrustStatus> => {
     const signer = await authority?.current()
     const missing = authority !== undefined && signer === undefined
-    logProblem('authority', authority?.problems())
+    logProblem('authority', authority?.problem())
     const runtimes = await findRuntimes(rooted, versionOf)
     const request: TrustRequest = { registries, mirrors, authority: signer?.pem, nodeAddresses }
     const statuses: RuntimeStatus[] = []
@@ -156,7 +156,7 @@ export function createTrust(options: TrustOptions): Trust {
     const settled = runtimes.filter((_, at) => isSettled(statuses[at]))
     await removeOthers(settled, planned)
     const problems = [
-      ...(authority?.problems() === undefined ? [] : [authority.problems() ?? '']),
+      ...(authority?.problem() === undefined ? [] : [authority.problem() ?? '']),
       ...(runtimes.length === 0 ? [`no container runtime was found below ${options.root}`] : []),
     ]
     const ready = statuses.some(({ canPull }) => canPull)

@@ -115,20 +115,20 @@ suite('without config_path', { concurrency: true }, () => {
 suite('what cannot be understood', { concurrency: true }, () => {
   test('is told with its name', async (t) => {
     const broken = await containerdOf(t, { [config]: 'version = = 2' })
-    assert.match(broken.problems ?? '', /^\/etc\/containerd\/config\.toml is no TOML: /)
+    assert.match(broken.problem ?? '', /^\/etc\/containerd\/config\.toml is not valid TOML: /)
     for (const text of ['relative', '$' + '{SNAP_DATA}/certs.d']) {
-      const { problems: trouble, path } = await containerdOf(t, {
+      const { problem, path } = await containerdOf(t, {
         [config]: `[plugins.cri.registry]\nconfig_path = "${text}"\n`,
       })
       assert.equal(path, undefined)
-      assert.match(trouble ?? '', /is not an absolute path/)
+      assert.match(problem ?? '', /is not an absolute path/)
     }
   })
 
   test('tables of other types are passed over', async (t) => {
     for (const text of ['plugins = 1', 'plugins.cri = []', 'imports = "x"', 'version = "two"']) {
-      const { path, problems: trouble } = await containerdOf(t, { [config]: `${text}\n` })
-      assert.deepEqual([path, trouble], [undefined, undefined], text)
+      const { path, problem } = await containerdOf(t, { [config]: `${text}\n` })
+      assert.deepEqual([path, problem], [undefined, undefined], text)
     }
   })
 })

@@ -89,7 +89,7 @@ suite('what is written', () => {
     assert.equal(await watched.metric(expiry), Date.parse(String(authorityExpires)) / 1000)
   })
 
-  test('an image of localhost is led to another address of the node', async (t) => {
+  test('images of localhost come from another address of the node', async (t) => {
     const root = await makeRoot(t, { ...configured, 'usr/bin/podman': '', 'usr/bin/dockerd': '' })
     const { trust } = trustFor(root, { server: 'http://10.0.0.7:30026' })
     const { runtimes } = await trust.apply()
@@ -100,7 +100,7 @@ suite('what is written', () => {
     ])
     const docker = runtimes.find(({ runtime }) => runtime === 'docker')
     assert.equal(docker?.canPull, false)
-    assert.match(docker?.problems[0] ?? '', /docker asks localhost:30026 itself/)
+    assert.match(docker?.problems[0] ?? '', /docker pulls from localhost:30026 itself/)
   })
 
   test('a mirror asks us first, then whom it asked before, then the registry', async (t) => {
@@ -200,7 +200,7 @@ suite('what changes on the node', () => {
     await writeFile(file, '-----BEGIN CERTIFICATE-----\nhalf')
     const broken = await trust.apply()
     assert.equal(broken.ready, true)
-    assert.match(broken.problems[0] ?? '', /no certificate.*what it said before stays in force/)
+    assert.match(broken.problems[0] ?? '', /no certificate.*its last valid content remains in use/)
     assert.ok((await textOf(root, placed)).includes((await readFile(first.file, 'utf8')).trim()))
     await copyFile(second.file, file)
     assert.deepEqual((await trust.apply()).problems, [])
@@ -209,7 +209,7 @@ suite('what changes on the node', () => {
     assert.deepEqual(changes, ['written', 'written', 'renewed'])
   })
 
-  test('an edit of our file wins, is told once, and stays when all is undone', async (t) => {
+  test('an edited file stays, also after undo, and is logged once', async (t) => {
     const root = await makeRoot(t, configured)
     const { trust, watched } = trustFor(root)
     await trust.apply()
@@ -218,21 +218,21 @@ suite('what changes on the node', () => {
     for (let times = 0; times < 3; times += 1) {
       const { ready, runtimes } = await trust.apply()
       assert.equal(ready, false)
-      assert.match(runtimes[0]?.problems[0] ?? '', /hosts\.toml: somebody edited it/)
+      assert.match(runtimes[0]?.problems[0] ?? '', /hosts\.toml: it was edited/)
     }
     assert.equal(await textOf(root, ours), edited)
-    assert.equal(watched.logs().filter(({ msg }) => msg === 'trouble').length, 1)
+    assert.equal(watched.logs().filter(({ msg }) => msg === 'problem').length, 1)
     assert.match((await trust.undo())[0] ?? '', /somebody edited it/)
     assert.equal(await textOf(root, ours), edited)
   })
 
-  test('a file that replaced ours wins, until it is removed', async (t) => {
+  test("a file that replaced Berth's stays until it is removed", async (t) => {
     const root = await makeRoot(t, configured)
     const { trust } = trustFor(root)
     await trust.apply()
     await writeFile(join(root, ours), 'server = "http://elsewhere"\n')
     const { runtimes } = await trust.apply()
-    assert.match(runtimes[0]?.problems[0] ?? '', /somebody else replaced ours/)
+    assert.match(runtimes[0]?.problems[0] ?? '', /it was replaced by another file/)
     assert.equal(await textOf(root, ours), 'server = "http://elsewhere"\n')
     await rm(join(root, ours))
     assert.equal((await trust.apply()).ready, true)
@@ -244,7 +244,7 @@ suite('what changes on the node', () => {
     await writeFile(join(root, 'new'), 'server = "http://second"\n')
     await rename(join(root, 'new'), join(root, ours))
     const { runtimes } = await trustFor(root).trust.apply()
-    assert.match(runtimes[0]?.problems[0] ?? '', /somebody else replaced ours/)
+    assert.match(runtimes[0]?.problems[0] ?? '', /it was replaced by another file/)
     assert.equal(await textOf(root, ours), 'server = "http://second"\n')
   })
 
@@ -276,7 +276,7 @@ suite('what changes on the node', () => {
     }
   })
 
-  test('two of them on a node leave each other alone', async (t) => {
+  test("two owners on a node do not touch each other's files", async (t) => {
     const root = await makeRoot(t, configured)
     const before = await picture(root)
     const one = trustFor(root, { owner: 'a/trust', registry: 'localhost:1' }).trust
@@ -286,7 +286,7 @@ suite('what changes on the node', () => {
     await two.apply()
     assert.match(
       (await rival.apply()).runtimes[0]?.problems[0] ?? '',
-      /another berth trust \(a\/trust\) wrote it/,
+      /another berth trust \(a\/trust\) wrote this file/,
     )
     await rival.undo()
     await two.undo()
@@ -332,14 +332,14 @@ suite('what is in the way', () => {
     }
   })
 
-  test('links in circles and a file instead of a directory are told, and nothing is written', async (t) => {
+  test('loops of links and a file in place of a directory are problems, and nothing is written', async (t) => {
     for (const entry of [{ link: '/etc/containerd/certs.d' }, 'a file']) {
       const root = await makeRoot(t, { ...configured, 'etc/containerd/certs.d': entry })
       const before = await picture(root)
       const { trust } = trustFor(root)
       const { ready, runtimes } = await trust.apply()
       assert.equal(ready, false)
-      assert.match(runtimes[0]?.problems[0] ?? '', /circles|EEXIST|ENOTDIR/)
+      assert.match(runtimes[0]?.problems[0] ?? '', /form a loop|EEXIST|ENOTDIR/)
       assert.deepEqual(await picture(root), before)
       await trust.undo()
       assert.deepEqual(await picture(root), before)
@@ -361,9 +361,9 @@ suite('what is in the way', () => {
 suite('where nothing can be written', () => {
   test('a node without a runtime is not ready, and says so', async (t) => {
     const root = await makeRoot(t, {})
-    const { ready, problems: trouble } = await trustFor(root).trust.apply()
+    const { ready, problems } = await trustFor(root).trust.apply()
     assert.equal(ready, false)
-    assert.match(trouble[0] ?? '', /no container runtime is found/)
+    assert.match(problems[0] ?? '', /no container runtime was found/)
   })
 
   test('without config_path plain HTTP on localhost needs nothing, all else gets the exact lines', async (t) => {
@@ -371,13 +371,13 @@ suite('where nothing can be written', () => {
     const before = await picture(root)
     const needless = await trustFor(root).trust.apply()
     assert.equal(needless.ready, true)
-    assert.match(needless.runtimes[0]?.notes[0] ?? '', /takes localhost for plain HTTP/)
+    assert.match(needless.runtimes[0]?.notes[0] ?? '', /uses plain HTTP for localhost/)
     const { trust } = trustFor(root, { mirrors: ['quay.io'] })
     const { ready, runtimes } = await trust.apply()
     assert.equal(ready, false)
-    const trouble = runtimes[0]?.problems[0] ?? ''
-    assert.match(trouble, /add these lines to \/etc\/containerd\/config\.toml and restart it once/)
-    const lines = trouble.slice(trouble.indexOf('\n'))
+    const problems = runtimes[0]?.problems[0] ?? ''
+    assert.match(problems, /add these lines to \/etc\/containerd\/config\.toml and restart it once/)
+    const lines = problems.slice(problems.indexOf('\n'))
     assert.deepEqual(plain(lines).plugins, {
       'io.containerd.grpc.v1.cri': { registry: { config_path: '/etc/containerd/certs.d' } },
     })
@@ -396,13 +396,13 @@ suite('where nothing can be written', () => {
     assert.match(runtimes[0]?.problems[0] ?? '', /"insecure-registries": \["registry.example:80"\]/)
   })
 
-  test("a containerd whose CRI is off is Docker's, and not counted", async (t) => {
+  test('a containerd with a disabled CRI plugin belongs to Docker and does not count', async (t) => {
     const root = await makeRoot(t, {
       'etc/containerd/config.toml':
         'version = 2\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n',
     })
     const { ready, runtimes } = await trustFor(root).trust.apply()
     assert.equal(ready, false)
-    assert.match(runtimes[0]?.notes[0] ?? '', /CRI plugin is off/)
+    assert.match(runtimes[0]?.notes[0] ?? '', /CRI plugin is disabled/)
   })
 })
