@@ -95,6 +95,7 @@ export async function serve(
     fillStall: limits.fillStall,
     answerTime: limits.answerTime,
     caches,
+    inFlight,
     telemetry,
   })
 

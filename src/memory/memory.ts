@@ -6,6 +6,7 @@ export { bytesIn, type Chunks, freeChunks, withoutFirst } from './chunks.ts'
 export { defaultMemoryLimit } from './limit.ts'
 export { limitEntries } from './limit-entries.ts'
 export type { Release, Reservations } from './reservations.ts'
+export { createTurns } from './turns.ts'
 
 /** What the process may use, divided between what is kept and what is in flight. */
 export type Memory = {

@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache'
+import type { CacheMemory, Reservations } from '../memory/memory.ts'
 import type { Digest } from '../oci/digest.ts'
 import { isRegistryError, RegistryError } from '../oci/errors.ts'
 import { childrenOf } from '../oci/manifest.ts'
@@ -16,14 +17,17 @@ type HostedOptions = {
   readonly blobs: BlobSource
   readonly links: LinkSource
   readonly memory: ManifestMemory
+  readonly caches: CacheMemory
+  readonly inFlight: Reservations
 }
 
 /**
  * Repositories whose content is on our own disk, such as an adopted Distribution volume. Names are
  * those on disk, prefix included.
  */
-export function createHosted({ prefixes, blobs, links, memory }: HostedOptions) {
-  const manifests = createManifests({ memory, scope: 'hosted', blobs, links })
+export function createHosted({ prefixes, ...options }: HostedOptions) {
+  const { blobs, links } = options
+  const manifests = createManifests({ ...options, scope: 'hosted' })
 
   const manifest = async (
     name: RepositoryName,

@@ -1,5 +1,5 @@
 import type { LRUCache } from 'lru-cache'
-import type { CacheMemory } from '../memory/memory.ts'
+import type { CacheMemory, Reservations } from '../memory/memory.ts'
 import type { Digest } from '../oci/digest.ts'
 import { isRegistryError, RegistryError, withoutCause } from '../oci/errors.ts'
 import type { Reference, RepositoryName } from '../oci/reference.ts'
@@ -40,6 +40,7 @@ type ProxiedManifestsOptions = {
   readonly cache: BlobCache
   readonly memory: ManifestMemory
   readonly caches: CacheMemory
+  readonly inFlight: Reservations
   readonly policy: TagPolicy
   readonly tally: Tally
   readonly telemetry: Telemetry
@@ -58,12 +59,13 @@ export function createProxiedManifests(options: ProxiedManifestsOptions): Proxie
     cache,
     memory,
     caches,
+    inFlight,
     policy,
     tally,
     telemetry,
     onManifest,
   } = options
-  const manifests = createManifests({ memory, scope, blobs: cache, links })
+  const manifests = createManifests({ memory, caches, inFlight, scope, blobs: cache, links })
 
   /** Puts it onto the disk, if that works. */
   const store = async (
@@ -79,15 +81,18 @@ export function createProxiedManifests(options: ProxiedManifestsOptions): Proxie
   /** Takes in what the upstream sent. */
   const take = async (
     name: RepositoryName,
-    { digest, bytes, contentType }: RemoteManifest,
+    { digest, bytes, contentType, release }: RemoteManifest,
   ): Promise<KnownManifest> => {
-    tally.fetched('manifest', bytes.length)
-    const known = asUpstreams(remote.origin, () =>
-      manifests.remember(name, digest, bytes, contentType),
-    )
-    onManifest(name, known)
-    await store(name, known)
-    return known
+    try {
+      tally.fetched('manifest', bytes.length)
+      const remembering = manifests.remember(name, digest, bytes, contentType)
+      const known = await asUpstreams(remote.origin, remembering)
+      onManifest(name, known)
+      await store(name, known)
+      return known
+    } finally {
+      release()
+    }
   }
 
   /** What only its Content-Type once told the type of is asked for again: the disk has no types. */
@@ -230,9 +235,9 @@ const tagResults = {
 } as const satisfies Record<ResolvedTag['how'], CacheResult>
 
 /** What is the client's fault when a client sends it is the upstream's when the upstream does. */
-function asUpstreams<Result>(origin: string, parse: () => Result): Result {
+async function asUpstreams<Result>(origin: string, parsing: Promise<Result>): Promise<Result> {
   try {
-    return parse()
+    return await parsing
   } catch (error) {
     if (!isRegistryError(error, 'MANIFEST_INVALID')) throw error
     throw new RegistryError('MANIFEST_INVALID', {

@@ -1,4 +1,4 @@
-import type { CacheMemory } from '../memory/memory.ts'
+import type { CacheMemory, Reservations } from '../memory/memory.ts'
 import type { Digest } from '../oci/digest.ts'
 import { joinName, type RepositoryName } from '../oci/reference.ts'
 import type { BlobCache } from '../store/store.ts'
@@ -20,6 +20,7 @@ type ProxiedOptions = UpstreamOptions & {
   readonly cache: BlobCache
   readonly memory: ManifestMemory
   readonly caches: CacheMemory
+  readonly inFlight: Reservations
   readonly fillDeadline: number
   readonly fillStall: number
   readonly answerTime: number

@@ -1,4 +1,4 @@
-import type { CacheMemory } from '../memory/memory.ts'
+import type { CacheMemory, Reservations } from '../memory/memory.ts'
 import type { Content } from '../oci/content.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { PageRequest } from '../oci/page.ts'
@@ -132,6 +132,8 @@ type RegistryOptions = {
   readonly answerTime: number
   /** What all that is cached in memory is bounded by. */
   readonly caches: CacheMemory
+  /** What is worked with takes its memory from it. */
+  readonly inFlight: Reservations
   readonly telemetry: Telemetry
 }
 
@@ -143,6 +145,7 @@ export function createRegistry({
   fillStall,
   answerTime,
   caches,
+  inFlight,
   telemetry,
 }: RegistryOptions): Registry {
   const memory = createManifestMemory(caches)
@@ -153,6 +156,7 @@ export function createRegistry({
       cache,
       memory,
       caches,
+      inFlight,
       fillDeadline,
       fillStall,
       answerTime,
@@ -163,6 +167,8 @@ export function createRegistry({
     ...hosted,
     prefixes: hosted.prefixes.map(({ prefix }) => prefix),
     memory,
+    caches,
+    inFlight,
   })
 
   const routes: Route[] = [

@@ -5,7 +5,7 @@ import { maxManifestSize } from '../oci/manifest.ts'
 import { formatReference, type Reference } from '../oci/reference.ts'
 import { UnconfirmedAnswer } from './faults.ts'
 import type { LastRefusal } from './last-refusal.ts'
-import { readBody } from './read-body.ts'
+import { readHeldBody } from './read-body.ts'
 import { readReason } from './refusal.ts'
 import { isFromRegistry } from './registry-answer.ts'
 import type { RemoteBlob, RemoteManifest } from './remote.ts'
@@ -48,14 +48,14 @@ export async function verifiedManifest(
 ): Promise<RemoteManifest> {
   const announced = answer.header('docker-content-digest')
   const contentType = answer.header('content-type')
-  const bytes = await readBody(answer, maxManifestSize, { memory })
-  const came = { bytes, ...(contentType !== undefined && { contentType }) }
+  const { bytes, release } = await readHeldBody(answer, maxManifestSize, { memory })
+  const came = { bytes, release, ...(contentType !== undefined && { contentType }) }
   const wanted = 'digest' in reference ? reference.digest : announced
   if (wanted === undefined) return { digest: digestOf(bytes), ...came }
   const digest = isDigest(wanted) ? digestOf(bytes, algorithmOf(wanted)) : undefined
-  if (digest === undefined || digest !== wanted)
-    throw wrongDigest(origin, formatReference(reference))
-  return { digest, ...came }
+  if (digest !== undefined && digest === wanted) return { digest, ...came }
+  release()
+  throw wrongDigest(origin, formatReference(reference))
 }
 
 export function wrongDigest(origin: string, reference: string): RegistryError {

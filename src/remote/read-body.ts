@@ -1,8 +1,8 @@
 import type { Release, Reservations } from '../memory/memory.ts'
-import { bytesIn } from '../memory/memory.ts'
+import { bytesIn, freeChunks } from '../memory/memory.ts'
 import { RegistryError } from '../oci/errors.ts'
 import { UpstreamFailure } from './faults.ts'
-import type { Answer } from './transport.ts'
+import { type Answer, lengthIn } from './transport.ts'
 
 /** How long a short answer may take after its headers, in milliseconds. */
 const defaultMaxTime = 20_000
@@ -13,8 +13,15 @@ type ReadOptions = {
   readonly memory?: Reservations
 }
 
-/** A body is there twice, while its pieces become one. */
+/** A body is there twice, while its pieces become one; a manifest later, while it is parsed. */
 const copies = 2
+
+/** A whole body, and the memory that was reserved for it. */
+export type HeldBody = {
+  readonly bytes: Buffer
+  /** To be called when nobody works with the bytes any more. */
+  readonly release: Release
+}
 
 /**
  * The whole body of an answer that must be short, in bytes, and there in time, in milliseconds.
@@ -24,43 +31,40 @@ const copies = 2
 export async function readBody(
   answer: Answer,
   limit: number,
-  { maxTime = defaultMaxTime, memory }: ReadOptions = {},
+  options: ReadOptions = {},
 ): Promise<Buffer> {
+  const { bytes, release } = await readHeldBody(answer, limit, options)
+  release()
+  return bytes
+}
+
+/** As `readBody`, for what is long and worked with afterwards. */
+export async function readHeldBody(
+  answer: Answer,
+  limit: number,
+  { maxTime = defaultMaxTime, memory }: ReadOptions = {},
+): Promise<HeldBody> {
   let isLate = false
   const timer = setTimeout(() => {
     isLate = true
     answer.drop()
   }, maxTime)
+  const hold = createHold(memory)
   try {
-    const bytes = await collect(answer, limit, memory)
-    if (!isLate) return bytes
+    const bytes = await collect(answer, limit, hold)
+    if (!isLate) return { bytes, release: hold.release }
   } catch (error) {
+    hold.release()
     if (!isLate) throw error
   } finally {
     clearTimeout(timer)
   }
+  hold.release()
   throw new UpstreamFailure(
     'slow',
     `the upstream's answer did not arrive within ${maxTime / 1000} s`,
     {},
   )
-}
-
-async function collect(
-  answer: Answer,
-  limit: number,
-  memory: Reservations | undefined,
-): Promise<Buffer> {
-  const releases: Release[] = []
-  try {
-    return await collectChunks(answer, limit, (bytes) => {
-      const release = memory?.reserve(copies * bytes)
-      if (memory !== undefined && release === undefined) throw outOfMemory()
-      if (release !== undefined) releases.push(release)
-    })
-  } finally {
-    for (const release of releases) release()
-  }
 }
 
 export function outOfMemory(): RegistryError {
@@ -70,11 +74,43 @@ export function outOfMemory(): RegistryError {
   })
 }
 
-async function collectChunks(
-  answer: Answer,
-  limit: number,
-  reserve: (bytes: number) => void,
-): Promise<Buffer> {
+type Hold = {
+  /** Reserves memory for a body of so many bytes, or throws. */
+  readonly grow: (bytes: number) => void
+  readonly release: Release
+}
+
+function createHold(memory: Reservations | undefined): Hold {
+  const releases: Release[] = []
+  let held = 0
+  return {
+    grow: (bytes) => {
+      if (memory === undefined || bytes <= held) return
+      // At least doubled: bodies of unknown length must not all stop a little before their ends.
+      const size = Math.max(bytes, 2 * held)
+      const release = memory.reserve(copies * (size - held))
+      if (release === undefined) throw outOfMemory()
+      releases.push(release)
+      held = size
+    },
+    release: () => {
+      for (const release of releases.splice(0)) release()
+    },
+  }
+}
+
+async function collect(answer: Answer, limit: number, hold: Hold): Promise<Buffer> {
+  try {
+    // All at once if possible: of many that grow side by side none would get to its end.
+    hold.grow(Math.min(lengthIn(answer.header('content-length')) ?? 0, limit))
+    return await collectChunks(answer, limit, hold)
+  } catch (error) {
+    answer.drop()
+    throw error
+  }
+}
+
+async function collectChunks(answer: Answer, limit: number, hold: Hold): Promise<Buffer> {
   const chunks: Buffer[] = []
   let size = 0
   for await (const batch of answer.body) {
@@ -85,8 +121,10 @@ async function collectChunks(
         status: 502,
       })
     }
-    reserve(bytesIn(batch))
+    hold.grow(size)
     chunks.push(...batch)
   }
-  return Buffer.concat(chunks, size)
+  const bytes = Buffer.concat(chunks, size)
+  freeChunks(chunks)
+  return bytes
 }

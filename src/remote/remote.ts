@@ -1,5 +1,5 @@
 import type { Credentials } from '../credentials/credentials.ts'
-import type { CacheMemory, Reservations } from '../memory/memory.ts'
+import type { CacheMemory, Release, Reservations } from '../memory/memory.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { PageRequest } from '../oci/page.ts'
 import { type Reference, type RepositoryName, referrersTag, type Tag } from '../oci/reference.ts'
@@ -34,6 +34,8 @@ export type RemoteManifest = {
   readonly bytes: Buffer
   /** What the upstream's Content-Type says, for bytes that do not say what they are. */
   readonly contentType?: string
+  /** Gives the memory back that is reserved for it: to be called by whoever asked, at last. */
+  readonly release: Release
 }
 
 export type { Greeting } from './greeting.ts'
@@ -233,9 +235,12 @@ export function createRemote(options: RemoteOptions): Remote {
       const listed = await fetchReferrers(listsOf(name), digest)
       if (listed !== undefined) return listed
       const index = await manifests.manifest(name, { tag: referrersTag(digest) })
-      return index === undefined
-        ? { descriptors: [], size: 0 }
-        : readReferrers(index, digest, base.origin)
+      if (index === undefined) return { descriptors: [], size: 0 }
+      try {
+        return readReferrers(index, digest, base.origin)
+      } finally {
+        index.release()
+      }
     },
 
     close: async () => {

@@ -1,6 +1,5 @@
-import { setImmediate as yieldToOthers } from 'node:timers/promises'
 import { z } from 'zod'
-import type { CacheMemory } from '../memory/memory.ts'
+import { type CacheMemory, createTurns } from '../memory/memory.ts'
 import { cutPage, type PageRequest } from '../oci/page.ts'
 import { isTag, type Tag } from '../oci/reference.ts'
 import { isFound } from './answers.ts'
@@ -43,15 +42,8 @@ export interface TagsList {
  */
 export function createTagsList(caches: CacheMemory): TagsList {
   const links = caches.create<string>({ ttl: linkLife })
+  const takeTurn = createTurns()
   let accepted = 0
-
-  let turns: Promise<unknown> = Promise.resolve()
-
-  /** A long page holds the event loop for a tenth of a second: others come in between. */
-  const takeTurn = (): Promise<unknown> => {
-    turns = turns.then(() => yieldToOthers()).then(() => yieldToOthers())
-    return turns
-  }
 
   const readInTurn = async (body: Buffer, context: ListContext) => {
     if (body.length <= longPage) return readPage(body, schema, context)

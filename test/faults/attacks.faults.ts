@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { after, before, beforeEach, suite, type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { hashPassword } from '../../src/auth/auth.ts'
+import { mediaTypes } from '../../src/oci/manifest.ts'
 import { eventually } from '../support/berth.ts'
 import { basicOf } from '../support/canaries.ts'
 import { type Authority, createAuthority } from '../support/certificates.ts'
@@ -215,6 +216,24 @@ const longLists: Attack = async ({ url, upstream: from }) => {
   await hold(url, 60, ({ ask }, at) => ask(`GET /v2/p/list-${at}/tags/list HTTP/1.1`, 'Host: x'), 8)
 }
 
+/** What is made of one takes many times its bytes. */
+const longManifests: Attack = async ({ url, upstream: from }) => {
+  const layer = { mediaType: 'application/x', digest: randomBlob(1).digest, size: 1 }
+  const layers = JSON.stringify(Array.from({ length: 34_000 }, () => layer))
+  for (let at = 0; at < 100; at += 1) {
+    const head = `{"mediaType":"${mediaTypes.ociManifest}","config":{},"at":${at}`
+    from.on(`/v2/p/long-${at}/manifests/`, ({ reply }) =>
+      reply(200, {}, `${head},"layers":${layers}}`),
+    )
+  }
+  await hold(
+    url,
+    100,
+    ({ ask }, at) => ask(`GET /v2/p/long-${at}/manifests/v1 HTTP/1.1`, 'Host: x'),
+    6,
+  )
+}
+
 const failingNames: Attack = ({ url }) =>
   hold(url, 200, ({ ask }, at) => {
     for (let name = 0; name < 200; name += 1) {
@@ -243,6 +262,7 @@ suite('in 256 MiB, nothing ends the process, /livez answers, and pulls go on:', 
     ['readers that take nothing (L91)', {}, stalledReaders],
     ['readers over TLS that take nothing (R206)', { tls: true }, stalledReaders],
     ['long lists of tags (R206)', {}, longLists],
+    ['manifests of 4 MiB (R206)', {}, longManifests],
     ['names of an upstream that is away (R206)', {}, failingNames],
     ['blobs that are announced and do not come (R202)', {}, announcements],
   ] as const)

@@ -44,7 +44,7 @@ function refused(code: RegistryError['code'], status: number, message = /./) {
 
 test('a manifest comes with its bytes, and the digest of them', async () => {
   for (const reference of [{ tag }, { digest }])
-    assert.deepEqual(await remote.manifest(name, reference), whole)
+    assert.partialDeepStrictEqual(await remote.manifest(name, reference), whole)
 })
 
 test('every known type of manifest is asked for, whoever asks, and then anything', async () => {
@@ -127,7 +127,7 @@ test('where HEAD is refused, or tells no digest, the manifest is fetched', async
   for (const status of [405, 200]) {
     upstream.behave()
     upstream.on('HEAD', ({ head }) => head(status, { 'content-length': '0' }))
-    assert.deepEqual(await remote.resolve(name, tag), whole)
+    assert.partialDeepStrictEqual(await remote.resolve(name, tag), whole)
   }
 })
 
