@@ -43,7 +43,7 @@ suite('berth trust, once', { concurrency: true }, () => {
     await writeFile(join(root, file), `${await readFile(join(root, file), 'utf8')}# mine\n`)
     const { status, stderr } = await runCommand(['trust', '--root', root, '--remove'])
     assert.equal(status, 1)
-    assert.equal(stderr, `Left: /${file}: somebody edited it\n`)
+    assert.equal(stderr, `Left: /${file}: it was edited\n`)
   })
 
   test('refuses what cannot be meant, in one sentence', async () => {

@@ -251,7 +251,7 @@ test('containerd 1.6 without config_path is told what it lacks, and localhost ne
   const name = ['--root', node.root, '--registry', scene.berth.host, '--once']
   const needless = await runCommand(['trust', ...name])
   assert.equal(needless.status, 0, needless.stdout)
-  assert.match(needless.stdout, /has no config_path, and takes localhost for plain HTTP/)
+  assert.match(needless.stdout, /has no config_path and uses plain HTTP for localhost/)
   await node.pull(scene.berth.host, 'image')
   const mirror = await runCommand(['trust', ...name, '--mirror', 'docker.io'])
   assert.equal(mirror.status, 1)
