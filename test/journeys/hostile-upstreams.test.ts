@@ -171,6 +171,7 @@ function assertFaultOrNothing(reply: Reply, question: string, what: string): voi
 async function withBerth(answer: Answering, use: (berth: Berth) => Promise<void>): Promise<void> {
   const berth = await startBerth({
     config: {
+      limits: { fillStall: '500ms' },
       storage: { cache: { maxSize: '32MiB' } },
       upstreams: [
         {
