@@ -200,7 +200,10 @@ suite('what changes on the node', () => {
     await writeFile(file, '-----BEGIN CERTIFICATE-----\nhalf')
     const broken = await trust.apply()
     assert.equal(broken.ready, true)
-    assert.match(broken.problems[0] ?? '', /no PEM certificate.*its last valid content remains in use/)
+    assert.match(
+      broken.problems[0] ?? '',
+      /no PEM certificate.*its last valid content remains in use/,
+    )
     assert.ok((await textOf(root, placed)).includes((await readFile(first.file, 'utf8')).trim()))
     await copyFile(second.file, file)
     assert.deepEqual((await trust.apply()).problems, [])
