@@ -1,14 +1,14 @@
 #!/usr/bin/env node
-import { isNewEnough, runByOwnNode } from './own-node.ts'
+import { isSupported, runWithBundledNode } from './own-node.ts'
 
-// Nothing else is imported before the version is known: an old Node would end in a SyntaxError.
-if (isNewEnough(process.versions.node)) {
+// Check the version before importing anything else: an old Node would fail with a SyntaxError.
+if (isSupported(process.versions.node)) {
   const { enableCompileCache } = await import('node:module')
-  // What is compiled is kept below /tmp, by a name that anybody there could take first, and run as it
-  // stands: that is not for a program that a kubelet starts as root, and saves a short command nothing.
+  // Only for the server: the compile cache is below /tmp, where another user could create it first, and a
+  // kubelet runs the credential provider as root. Short commands would save no time.
   if (process.argv[2] === 'serve') enableCompileCache()
   const { run } = await import('./cli/cli.ts')
   await run(process.argv, process.env)
 } else {
-  runByOwnNode()
+  runWithBundledNode()
 }

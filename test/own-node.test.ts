@@ -4,24 +4,24 @@ import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises'
 import { stripTypeScriptTypes } from 'node:module'
 import { dirname, join } from 'node:path'
 import { suite, type TestContext, test } from 'node:test'
-import { isNewEnough } from '../src/own-node.ts'
+import { isSupported } from '../src/own-node.ts'
 import { runCommand } from './support/command.ts'
 import { ownDirectory } from './support/directory.ts'
 
 test('Node 24.12 and newer run Berth', () => {
   for (const version of ['24.12.0', '24.13.1', '25.0.0', '100.0.0'])
-    assert.ok(isNewEnough(version), version)
+    assert.ok(isSupported(version), version)
   for (const version of ['24.11.9', '23.99.0', '20.20.2', '9.0.0'])
-    assert.ok(!isNewEnough(version), version)
+    assert.ok(!isSupported(version), version)
 })
 
-/** The system's Node, as `npm link` has our programs run by; undefined where it is new. */
+/** The system's Node, which runs our programs after `npm link`; undefined if it is new. */
 const oldNode = ['/usr/bin/node', '/usr/local/bin/node'].find((node) => {
   const { status, stdout } = spawnSync(node, ['--version'], { encoding: 'utf8' })
-  return status === 0 && !isNewEnough(stdout.slice(1))
+  return status === 0 && !isSupported(stdout.slice(1))
 })
 
-/** The two files that any Node has to understand, as they are built; the rest is not there. */
+/** A build with only the two files that an old Node must be able to run. */
 async function makeProgram(t: TestContext): Promise<string> {
   const directory = await ownDirectory(t)
   await mkdir(join(directory, 'dist'))
@@ -41,7 +41,7 @@ suite('an old Node', () => {
     Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '20.20.2' } })
   `)}`
 
-  test('has Berth run by the one that the project brings along, with arguments, input and status', async () => {
+  test('runs Berth with the Node of the npm package, with its arguments, input and status', async () => {
     const version = await runCommand(['--version'], { preload: asOld })
     assert.match(version.stdout, /^\d+\.\d+\.\d+\n$/)
     const line = await runCommand(['htpasswd', 'alice', '--cost', '4'], {
@@ -55,14 +55,14 @@ suite('an old Node', () => {
 
   const skip = oldNode === undefined && 'this machine has no old Node'
 
-  test('itself understands as much as it has to (issue 10, point 31)', { skip }, async (t) => {
+  test('can run the start of the program (issue 10, point 31)', { skip }, async (t) => {
     const file = await makeProgram(t)
     const run = () => spawnSync(oldNode ?? '', [file, 'get'], { encoding: 'utf8' })
     const { status, stdout, stderr } = run()
     assert.deepEqual([status, stdout], [1, ''])
     assert.match(
       stderr,
-      /^berth: Node 24\.12 or newer is needed, and \S+ is \d+\.\d+\.\d+; install a newer one\n$/,
+      /^berth: Node 24\.12 or newer is required, but \S+ is \d+\.\d+\.\d+; install a newer Node\n$/,
     )
     const own = join(dirname(file), 'node_modules', 'node', 'bin', 'node')
     await mkdir(dirname(own), { recursive: true })

@@ -8,7 +8,7 @@ type BannerOptions = {
   readonly admin: readonly AddressInfo[]
 }
 
-/** What a person wants to know who has just started Berth in a terminal. */
+/** For a person who has just started Berth in a terminal: its addresses, upstreams and a command to try. */
 export function banner({ config, file, listening, admin }: BannerOptions): string {
   const scheme = config.tls === undefined ? 'http' : 'https'
   const host = `${config.listen.host || 'localhost'}:${listening[0]?.port}`
@@ -28,34 +28,39 @@ export function banner({ config, file, listening, admin }: BannerOptions): strin
   return [
     '',
     line(
-      'Berth listens on',
+      'Listening on',
       listening
         .map(formatAddress)
         .map((address) => `${scheme}://${address}`)
         .join(' and '),
     ),
     line(
-      'It proxies',
-      [...shown, ...rest].join(`\n${' '.repeat(20)}`) || 'nothing: no upstream is configured',
+      'Proxies',
+      [...shown, ...rest].join(`\n${' '.repeat(20)}`) || 'nothing: no upstreams are configured',
     ),
     line(
-      'It hosts',
+      'Hosts',
       hosted.map(({ prefix }) => `${host}/${prefix && `${prefix}/`}… (read only)`).join(', ') ||
         'nothing',
     ),
     ...mirrors.map(({ listen, upstream }) =>
       line(
-        'It mirrors',
-        `${upstream || 'the default upstream'} on ${listen.host}:${listen.port}, for dockerd`,
+        'Mirrors',
+        `${upstream || 'the default upstream'} on ${listen.host}:${listen.port}, for docker`,
       ),
     ),
-    line('It stores in', storage.directory),
+    line('Storage', storage.directory),
     line(
       'Users',
-      auth.htpasswd === undefined ? 'anyone on this machine' : `those in ${auth.htpasswd}`,
+      auth.htpasswd === undefined
+        ? 'none: no login is required on this machine'
+        : `those in ${auth.htpasswd}`,
     ),
     line('Metrics', `http://${admin.map(formatAddress)[0]}/metrics`),
-    line('Configured by', file ?? 'the embedded default (berth serve --print-config shows it)'),
+    line(
+      'Configuration',
+      file ?? 'the embedded default (print it with berth serve --print-config)',
+    ),
     line('Try', example(config, host)),
     '',
   ].join('\n')

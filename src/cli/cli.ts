@@ -1,16 +1,16 @@
 import { readFileSync } from 'node:fs'
 import { basename } from 'node:path'
 import { Command } from 'commander'
-import { endOf, exitWhenOutputFails } from './errors.ts'
+import { describeFailure, exitWhenOutputFails } from './errors.ts'
 
-/** Of the process: programs that a command starts see what it sets. */
+/** Of this process: programs that a command starts inherit what is set here. */
 type Environment = Record<string, string | undefined>
 
 type Context = { readonly environment: Environment; readonly version: string }
 
 /**
- * Loaded when it is used: a helper is started for each pull, and must not wait for what the server
- * needs.
+ * Each command is loaded when it runs: a credential helper starts for each pull, and must not load the
+ * server's dependencies.
  */
 const commands: Readonly<Record<string, (context: Context) => Promise<Command>>> = {
   serve: async (context) => (await import('./serve-command.ts')).serveCommand(context),
@@ -27,39 +27,39 @@ const commands: Readonly<Record<string, (context: Context) => Promise<Command>>>
     ),
 }
 
-/** Whoever starts us by these names gives no command: docker and kubelets choose a program's file. */
-const commandsByName: Readonly<Record<string, string>> = {
+/** Docker and kubelets run a program by its file name, without a command. */
+const commandsByFileName: Readonly<Record<string, string>> = {
   'docker-credential-berth': 'docker-credential',
   'berth-credential-provider': 'kubelet-credential-provider',
 }
 
-/** Runs `berth …`. A failure ends with one sentence and an exit status, never with a stack trace. */
+/** Runs `berth …`. A failure prints a message and sets the exit status, without a stack trace. */
 export async function run(argv: readonly string[], environment: Environment): Promise<void> {
   const version = readVersion()
   const [node = '', file = '', ...rest] = argv
-  const implied = commandsByName[basename(file)]
+  const implied = commandsByFileName[basename(file)]
   const args = implied === undefined ? rest : [implied, ...rest]
   const program = new Command('berth')
     .description(
-      'The in-cluster container registry: pulls through to Artifact Registry and others, verified, cached, fast',
+      'A pull-through container registry for Kubernetes clusters: verifies and caches images of Artifact Registry and other upstreams.',
     )
     .version(version)
-    .showHelpAfterError('(berth --help shows what there is)')
+    .showHelpAfterError('(berth --help lists commands and options)')
   for (const load of loadersFor(args[0])) program.addCommand(await load({ environment, version }))
   exitWhenOutputFails()
   try {
     await program.parseAsync([node, file, ...args])
   } catch (error) {
-    const { sentence, status } = endOf(error)
-    process.stderr.write(sentence)
+    const { text, status } = describeFailure(error)
+    process.stderr.write(text)
     process.exitCode = status
   }
 }
 
-/** Without a command's name there is help to give, or a version, or a mistake to explain: for that, all. */
+/** Without a known command, all commands: for the help, or for the suggestions after a typing error. */
 function loadersFor(name: string | undefined) {
-  const named = name === undefined || !Object.hasOwn(commands, name) ? undefined : commands[name]
-  return named === undefined ? Object.values(commands) : [named]
+  const load = name === undefined || !Object.hasOwn(commands, name) ? undefined : commands[name]
+  return load === undefined ? Object.values(commands) : [load]
 }
 
 function readVersion(): string {

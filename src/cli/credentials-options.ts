@@ -1,7 +1,7 @@
 import type { Ambient, Config } from '../config/config.ts'
 import type { CredentialsOptions } from '../credentials/credentials.ts'
 
-/** What is configured, and where that is silent what other programs' variables say. */
+/** The configured credentials, completed with the environment variables of the cloud's own tools. */
 export function credentialsOptions(
   credentials: Config['upstreams'][number]['credentials'],
   { googleCredentials, metadataHost, googleExecutables, dockerConfig, aws, azure }: Ambient,
@@ -22,7 +22,7 @@ export function credentialsOptions(
       return {
         ...azure,
         ...credentials,
-        // What is configured says which way is meant; a variable may be another program's.
+        // A configured file selects the method; the variable may be meant for another program.
         clientSecret:
           credentials.clientSecretFile === undefined && credentials.federatedTokenFile === undefined
             ? azure.clientSecret

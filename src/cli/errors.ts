@@ -2,7 +2,7 @@ import { constants } from 'node:os'
 import { debuglog } from 'node:util'
 import { isRegistryError } from '../oci/errors.ts'
 
-/** A command was used in a way that cannot work; the message says what would. */
+/** A command was used incorrectly; the message says what it expects. */
 export class UsageError extends Error {
   override readonly name = 'UsageError'
 }
@@ -13,29 +13,30 @@ export class InterruptedError extends Error {
 }
 
 const debug = debuglog('berth')
-const withSentence = ['ConfigError', 'ProxyError', 'StartError', 'UsageError']
+const userErrors = ['ConfigError', 'ProxyError', 'StartError', 'UsageError']
 
 /**
- * How a failed command ends: a sentence for standard error, never a stack trace, and the exit status.
- * Whoever looks for a fault in Berth itself sets NODE_DEBUG=berth.
+ * The text for standard error and the exit status of a failed command. The text has no stack trace;
+ * NODE_DEBUG=berth prints it.
  */
-export function endOf(error: unknown): { readonly sentence: string; readonly status: number } {
+export function describeFailure(error: unknown): {
+  readonly text: string
+  readonly status: number
+} {
   debug('%o', error)
-  if (error instanceof InterruptedError)
-    return { sentence: '', status: 128 + constants.signals.SIGINT }
-  return { sentence: `berth: ${describe(error)}\n`, status: 1 }
+  if (error instanceof InterruptedError) return { text: '', status: 128 + constants.signals.SIGINT }
+  return { text: `berth: ${describe(error)}\n`, status: 1 }
 }
 
 function describe(error: unknown): string {
   if (!(error instanceof Error)) return `unexpected error: ${String(error)}`
-  const isExpected =
-    withSentence.includes(error.name) || isRegistryError(error) || 'syscall' in error
+  const isExpected = userErrors.includes(error.name) || isRegistryError(error) || 'syscall' in error
   return isExpected
     ? error.message
-    : `unexpected error: ${error.message} (NODE_DEBUG=berth says where)`
+    : `unexpected error: ${error.message} (NODE_DEBUG=berth prints the stack trace)`
 }
 
-/** Standard output is gone, as when a pager quits: without a listener, Node would show a stack trace. */
+/** After a pager has quit, for example. Without a listener, Node would print a stack trace. */
 export function exitWhenOutputFails(): void {
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'EPIPE') process.exit(128 + constants.signals.SIGPIPE)

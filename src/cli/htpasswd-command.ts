@@ -5,14 +5,15 @@ import { checkUser, readNewPassword } from './secret-input.ts'
 
 export function htpasswdCommand(): Command {
   return new Command('htpasswd')
-    .description('Print a line for an htpasswd file')
-    .argument('<user>', 'who logs in with it')
-    .option('--cost <number>', 'logarithm of the work that a guess takes', '10')
+    .summary('print a line for an htpasswd file')
+    .description("Hash a user's password with bcrypt, and print a line for an htpasswd file.")
+    .argument('<user>', 'user name')
+    .option('--cost <number>', 'bcrypt cost, from 4 to 16; each step doubles the time', '10')
     .addHelpText('after', examples)
     .action(async (user: string, { cost }: { cost: string }) => {
       checkUser(user)
       if (!/^\d+$/.test(cost) || Number(cost) < 4 || Number(cost) > 16)
-        throw new UsageError('--cost is a number from 4 to 16')
+        throw new UsageError('--cost must be a number from 4 to 16')
       const password = await readNewPassword(`Password for ${user}`)
       const hash = await hashPassword(password, Number(cost)).catch((error: Error) => {
         throw new UsageError(error.message)
@@ -22,8 +23,11 @@ export function htpasswdCommand(): Command {
 }
 
 const examples = `
-The password is asked for, or read from standard input; it is never an argument, where others could see it.
+It prompts for the password, or reads it from standard input. Passwords cannot be passed as arguments,
+because other users of the machine can see those.
 
 Examples:
+  # add a user
   berth htpasswd alice >> htpasswd
+  # create a user with a random password, and keep the password in a file
   openssl rand -hex 16 | tee password.txt | berth htpasswd kubelet > htpasswd`

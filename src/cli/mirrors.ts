@@ -4,7 +4,7 @@ import { createApi, type Listeners, listen } from '../http/http.ts'
 import type { Reservations } from '../memory/memory.ts'
 import { createMirror, type Registry } from '../registry/registry.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
-import { explain } from './start-errors.ts'
+import { attempt } from './start-errors.ts'
 
 type MirrorsOptions = {
   readonly config: Pick<Config, 'mirrors' | 'hosts' | 'limits' | 'sendfile'>
@@ -14,11 +14,12 @@ type MirrorsOptions = {
 }
 
 /**
- * Listeners of the configured mirrors. Everybody is anonymous there, whatever they send: dockerd shows
- * a mirror no password, and skips one that asks for it. So they serve only what anonymous users may pull.
+ * Opens the listeners of the configured mirrors. Every request to them is anonymous, with or without an
+ * Authorization header: dockerd sends no password to a mirror, and skips one that requires it. So they
+ * serve only what anonymous users may pull.
  */
 export async function openMirrors({
-  config: { mirrors, hosts: names, limits, sendfile },
+  config: { mirrors, hosts: allowedHosts, limits, sendfile },
   registry,
   memory,
   telemetry,
@@ -26,12 +27,12 @@ export async function openMirrors({
   const auth = await createAuth({ anonymous: 'pull', access: [] })
   const opened: Listeners[] = []
   try {
-    for (const [at, { listen: address, upstream }] of mirrors.entries()) {
+    for (const [index, { listen: address, upstream }] of mirrors.entries()) {
       const mirror = createMirror(registry, upstream)
       const handler = await createApi({
         registry: mirror,
         auth,
-        hosts: [...names, address.host],
+        hosts: [...allowedHosts, address.host],
         memory,
         answerTime: limits.answerTime,
         telemetry,
@@ -44,7 +45,7 @@ export async function openMirrors({
         maxConnections: limits.connections,
         memory,
       }
-      opened.push(await explain(`mirrors[${at}].listen`, () => listen({ ...options, handler })))
+      opened.push(await attempt(`mirrors[${index}].listen`, () => listen({ ...options, handler })))
     }
   } catch (error) {
     await Promise.all(opened.map((one) => one.close(0)))

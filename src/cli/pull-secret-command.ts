@@ -4,13 +4,16 @@ import { checkUser, readPassword } from './secret-input.ts'
 
 export function pullSecretCommand(): Command {
   return new Command('pull-secret')
-    .description('Print the imagePullSecret with which pods pull from Berth')
+    .summary('print an imagePullSecret for pods that pull from Berth')
+    .description(
+      'Print a Kubernetes Secret with the login of a user, with which pods pull images from Berth.',
+    )
     .argument('<user>', 'a user of the htpasswd file')
-    .option('--server <host:port>', 'Berth as image references name it', 'localhost:30026')
-    .option('--name <name>', "the secret's name", 'berth-pull')
-    .option('-n, --namespace <namespace>', 'where pods will use it')
+    .option('--server <host:port>', 'host of Berth in image references', 'localhost:30026')
+    .option('--name <name>', 'name of the Secret', 'berth-pull')
+    .option('-n, --namespace <namespace>', 'namespace of the Secret')
     .addOption(
-      new Option('-o, --output <format>', 'a manifest, or the config.json that is in it')
+      new Option('-o, --output <format>', 'a manifest, or only the config.json in it')
         .choices(['yaml', 'docker-config'])
         .default('yaml'),
     )
@@ -34,7 +37,7 @@ type Options = {
   readonly output: string
 }
 
-/** No way that has the password in an argument: everybody on the machine can read those. */
+/** No command has the password in an argument: other users of the machine could read it. */
 function advice({
   user,
   server,
@@ -48,10 +51,10 @@ function advice({
 }): string {
   const where = namespace === undefined ? '' : ` --namespace ${namespace}`
   return [
-    'The same by kubectl, with the password in a file:',
+    'The same with kubectl, with the password in a file:',
     `  berth pull-secret ${user} --server ${server} -o docker-config < password.txt \\`,
     `    | kubectl create secret docker-registry ${name}${where} --from-file=.dockerconfigjson=/dev/stdin`,
-    `Pods use it by  spec.imagePullSecrets: [{ name: ${name} }]  or, all of a service account's:`,
+    `Add it to pods with  spec.imagePullSecrets: [{ name: ${name} }]  or to all pods of a service account:`,
     `  kubectl patch serviceaccount default${where} -p '{"imagePullSecrets":[{"name":"${name}"}]}'`,
     '',
   ].join('\n')
@@ -63,7 +66,7 @@ type SecretOptions = {
   readonly config: string
 }
 
-/** Kubernetes reads YAML 1.1, to which more names look like numbers and booleans. */
+/** YAML 1.1, as Kubernetes reads it: there, more names must be quoted. */
 function manifest({ name, namespace, config }: SecretOptions): string {
   const secret = {
     apiVersion: 'v1',
@@ -76,8 +79,10 @@ function manifest({ name, namespace, config }: SecretOptions): string {
 }
 
 const examples = `
-The password is asked for, or read from standard input.
+It prompts for the password, or reads it from standard input.
 
 Examples:
+  # create the Secret in a namespace
   berth pull-secret kubelet -n my-app < password.txt | kubectl apply -f -
+  # write the manifest to a file, under another name
   berth pull-secret kubelet --server localhost:30026 --name regcred < password.txt > secret.yaml`

@@ -1,31 +1,30 @@
 import { text } from 'node:stream/consumers'
 import { UsageError } from './errors.ts'
-import { askSecrets } from './terminal.ts'
+import { promptForSecrets } from './terminal.ts'
 
-/** @throws UsageError for a name that no login could have (RFC 7617). */
+/** @throws UsageError for a name that Basic authentication cannot transmit (RFC 7617). */
 export function checkUser(user: string): void {
   if (!/^[^:\p{Cc}]+$/u.test(user))
     throw new UsageError('a user name must not contain colons or control characters')
 }
 
 /**
- * A password that exists: asked for once at a terminal, else read from standard input (one trailing
- * newline is not part of it).
- * @throws UsageError for one that no login could have.
+ * An existing password: one prompt at a terminal, otherwise standard input without one trailing newline.
+ * @throws UsageError for an empty password or one with control characters.
  */
-export async function readPassword(question: string): Promise<string> {
-  return checkPassword(await readSecret([question]))
+export async function readPassword(prompt: string): Promise<string> {
+  return checkPassword(await readSecret([prompt]))
 }
 
-/** A new password: at a terminal it is asked for twice, since nobody sees a typing error. */
-export async function readNewPassword(question: string): Promise<string> {
-  return checkPassword(await readSecret([question, `${question}, again`]))
+/** A new password: two prompts at a terminal, because a typing error is not visible. */
+export async function readNewPassword(prompt: string): Promise<string> {
+  return checkPassword(await readSecret([prompt, `${prompt}, again`]))
 }
 
-async function readSecret(questions: readonly string[]): Promise<string> {
+async function readSecret(prompts: readonly string[]): Promise<string> {
   if (!process.stdin.isTTY) return (await text(process.stdin)).replace(/\r?\n$/, '')
-  const answers = await askSecrets(questions)
-  if (new Set(answers).size !== 1) throw new UsageError('the passwords differ')
+  const answers = await promptForSecrets(prompts)
+  if (new Set(answers).size !== 1) throw new UsageError('the two passwords differ')
   return answers[0] ?? ''
 }
 

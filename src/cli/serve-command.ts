@@ -1,6 +1,7 @@
 import { Command } from 'commander'
 import { listFlags, loadConfig, printConfig } from '../config/config.ts'
 import { banner } from './banner.ts'
+import { collect } from './options.ts'
 import { type Service, serve } from './serve.ts'
 
 type Context = {
@@ -10,31 +11,31 @@ type Context = {
 
 export function serveCommand({ environment, version }: Context): Command {
   const command = new Command('serve')
-    .description('Run the registry')
+    .summary('run the registry')
+    .description(
+      'Run the registry. Each field comes from a flag, an environment variable, the configuration file or its default, in this order.',
+    )
     .option(
       '--config <file>',
-      'YAML file; without it, and without $BERTH_CONFIG, an embedded default is in force',
+      'configuration file, YAML (default: $BERTH_CONFIG, else the embedded default)',
     )
     .option(
       '--set <field=value>',
-      'any field, as in upstreams[0].url=https://europe-west1-docker.pkg.dev; may be repeated',
+      'set any field, such as upstreams[0].url=https://europe-west1-docker.pkg.dev; repeatable',
       collect,
     )
-    .option(
-      '--print-config',
-      'print the configuration that would be in force, secrets hidden, and exit',
-    )
-    .option('--banner', 'say where it listens and what to try, for people, on standard error')
+    .option('--print-config', 'print the effective configuration without secrets, and exit')
+    .option('--banner', 'print the addresses and a command to try to standard error')
   const flags = listFlags()
   for (const { name, description, isBoolean } of flags) {
-    command.option(`--${name} ${isBoolean ? '[true|false]' : '<value>'}`, description)
+    command.option(`--${name} ${isBoolean ? '[true|false]' : '<value>'}`, uncapitalize(description))
   }
   command.addHelpText('after', examples)
 
   return command.action(async (options: Readonly<Record<string, unknown>>) => {
     const given = flags.flatMap(({ name }) => {
-      const value = options[camel(name)]
-      // A flag of its own without a value: --sendfile.
+      const value = options[camelCase(name)]
+      // A boolean flag may have no value: --sendfile.
       return value === undefined ? [] : [[name, String(value)] as const]
     })
     const file = typeof options['config'] === 'string' ? options['config'] : undefined
@@ -72,43 +73,48 @@ export function serveCommand({ environment, version }: Context): Command {
 
 const examples = `
 Examples:
-  berth serve                                            on localhost:30026, with the embedded default
+  # listen on localhost:30026, with the embedded default configuration
+  berth serve
+  # use a configuration file
   berth serve --config /etc/berth/berth.yaml
+  # a larger cache and another upstream
   berth serve --storage-cache-max-size 50GiB --set 'upstreams[0].url=https://europe-west1-docker.pkg.dev'
+  # listen on all addresses, for the users of an htpasswd file
   BERTH_LISTEN=0.0.0.0:30026 BERTH_AUTH_HTPASSWD=/etc/berth/htpasswd berth serve
-  berth serve --print-config > berth.yaml                to begin a file with`
+  # start a configuration file
+  berth serve --print-config > berth.yaml`
 
 /**
- * Milliseconds within which a second signal is the first one: a terminal sends Ctrl-C to all of a
- * command's processes, and npm, being one of them, passes it on to us.
+ * Milliseconds within which a second signal counts as the first: a terminal sends Ctrl-C to every process
+ * of a command, and npm also forwards it to us.
  */
-const echo = 500
+const duplicateWindow = 500
 
 /**
- * A terminal's Ctrl-C stops at once, an orchestrator's SIGTERM after the delay; whoever asks twice
- * means it.
+ * SIGINT, from a terminal, stops without the delay; SIGTERM, from an orchestrator, after it. A second
+ * signal exits immediately with status 1.
  */
 async function untilStopped({ stop, telemetry }: Service): Promise<void> {
   const { log } = telemetry
-  const asked = Promise.withResolvers<{ signal: string; status: number }>()
+  const stopRequested = Promise.withResolvers<{ signal: string; status: number }>()
   let first: number | undefined
   const onSignal = (signal: string) => {
     const now = performance.now()
     first ??= now
-    if (now - first > echo) void telemetry.end().finally(() => process.exit(1))
-    asked.resolve({ signal, status: 0 })
+    if (now - first > duplicateWindow) void telemetry.end().finally(() => process.exit(1))
+    stopRequested.resolve({ signal, status: 0 })
   }
   process.on('SIGTERM', onSignal)
   process.on('SIGINT', onSignal)
-  // What nobody caught leaves us in a state that nobody knows: told, and then a new start.
-  const onFault = (err: unknown) => {
-    log.fatal({ err }, 'fault')
-    asked.resolve({ signal: 'fault', status: 1 })
+  // After an uncaught error the state is unknown: log it, finish running requests, and exit.
+  const onUncaught = (err: unknown) => {
+    log.fatal({ err }, 'uncaught error')
+    stopRequested.resolve({ signal: 'uncaught error', status: 1 })
   }
-  process.on('uncaughtException', onFault)
-  process.on('unhandledRejection', onFault)
+  process.on('uncaughtException', onUncaught)
+  process.on('unhandledRejection', onUncaught)
 
-  const { signal, status } = await asked.promise
+  const { signal, status } = await stopRequested.promise
   log.info({ signal }, 'stopping')
   await stop(signal !== 'SIGTERM')
   log.info('stopped')
@@ -116,10 +122,11 @@ async function untilStopped({ stop, telemetry }: Service): Promise<void> {
   process.exit(status)
 }
 
-function collect(value: string, before: readonly string[] = []): readonly string[] {
-  return [...before, value]
+/** As in the descriptions of all other options; keeps abbreviations. */
+function uncapitalize(text: string): string {
+  return text.replace(/^[A-Z](?=[a-z])/, (letter) => letter.toLowerCase())
 }
 
-function camel(name: string): string {
+function camelCase(name: string): string {
   return name.replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase())
 }

@@ -1,29 +1,17 @@
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Auth, createAuth } from '../auth/auth.ts'
-import { type Loaded, listenHosts } from '../config/config.ts'
-import {
-  createApi,
-  type Listeners,
-  listen,
-  listenAdmin,
-  parseKeyPair,
-  type Readiness,
-} from '../http/http.ts'
-import { type FollowedFiles, followFiles, readRegularFile } from '../input/input.ts'
+import { type Config, type Loaded, listenHosts } from '../config/config.ts'
+import { createApi, type Listeners, listen, listenAdmin } from '../http/http.ts'
+import type { FollowedFiles } from '../input/input.ts'
 import { createMemory, defaultMemoryLimit, type Memory } from '../memory/memory.ts'
 import { createOutbound } from '../outbound/outbound.ts'
-import { createRegistry, type UpstreamOptions } from '../registry/registry.ts'
-import {
-  type BlobCache,
-  createDiskBlobs,
-  createDiskCache,
-  createDiskLinks,
-  overlap,
-} from '../store/store.ts'
+import { createRegistry } from '../registry/registry.ts'
+import { createDiskBlobs, createDiskCache, createDiskLinks, overlap } from '../store/store.ts'
 import { createTelemetry, type Telemetry } from '../telemetry/telemetry.ts'
 import { openMirrors } from './mirrors.ts'
-import { explain } from './start-errors.ts'
+import { readinessOf } from './readiness.ts'
+import { readReloadableFiles } from './reloadable-files.ts'
+import { attempt } from './start-errors.ts'
 import { createUpstream } from './upstreams.ts'
 
 /** A running Berth. */
@@ -33,138 +21,106 @@ export type Service = {
   readonly admin: Listeners
   readonly telemetry: Telemetry
   /**
-   * Stops being ready, goes on for the configured delay unless `now`, finishes what runs up to the
-   * deadline.
+   * Reports that it is not ready, accepts requests for the configured delay unless `now`, then waits for
+   * running requests until the deadline.
    */
   stop(now: boolean): Promise<void>
 }
 
 type ServeOptions = {
   readonly version: string
-  /** Instead of one that logs to standard output. */
+  /** Default: logs to standard output. */
   readonly telemetry?: Telemetry
 }
 
 /**
- * The wiring of `berth serve`: all that exists, and who knows whom.
- * @throws StartError for a port that is taken, a directory that cannot be written, a file that
- * cannot be read.
+ * The wiring of `berth serve`: every part that exists, and its dependencies.
+ * @throws StartError for a port in use, a directory that is not writable, or a file that is not
+ * readable.
  */
 export async function serve(
   { config, ambient }: Pick<Loaded, 'config' | 'ambient'>,
   { version, telemetry = createTelemetry({ level: config.log.level }) }: ServeOptions,
 ): Promise<Service> {
-  const { storage, shutdown, limits } = config
+  const { shutdown, limits } = config
   const memory = createMemory(limits.memory ?? defaultMemoryLimit())
   const { caches, inFlight } = memory
-  watchMemory(memory, telemetry)
-  const root = storage.cache.directory ?? join(storage.directory, 'cache')
-  const hostedRoot = storage.hosted.directory ?? join(storage.directory, 'hosted')
-  const tlsFiles = config.tls === undefined ? [] : [config.tls.certificate, config.tls.key]
-  const htpasswdFiles = config.auth.htpasswd === undefined ? [] : [config.auth.htpasswd]
-
-  const keyPair = await explain('tls', () => readAll(tlsFiles))
-  const tls = await explain('tls', () => parseKeyPair(tlsFiles, keyPair))
-  const htpasswd = await explain('auth.htpasswd', () => readAll(htpasswdFiles))
-  const auth = await explain('auth.htpasswd', () =>
-    createAuth({ ...config.auth, htpasswd: htpasswd[0] }),
-  )
-  if (config.hosted.length > 0 || storage.hosted.directory !== undefined)
-    await explain('storage.hosted.directory', () => assertApart(hostedRoot, root))
-  const cache = await explain('storage.directory', () =>
-    createDiskCache({ root, ...storage.cache, telemetry }),
-  )
-  const outbound = await explain('environment', () => createOutbound(ambient))
-  const upstreams = await explain('upstreams', () =>
+  reportMemory(memory, telemetry)
+  const files = await readReloadableFiles(config)
+  const { cache, hosted } = await openStores(config, telemetry)
+  const outbound = await attempt('environment', () => createOutbound(ambient))
+  const upstreams = await attempt('upstreams', () =>
     config.upstreams.map((upstream) =>
       createUpstream(upstream, { ambient, outbound, cache, version, caches, inFlight, telemetry }),
     ),
   )
+  const { fillDeadline, fillStall, answerTime } = limits
   const registry = createRegistry({
     upstreams,
     cache,
-    hosted: {
-      prefixes: config.hosted.map(({ prefix, anonymous }) => ({
-        prefix,
-        anonymous: anonymous === 'pull',
-      })),
-      blobs: createDiskBlobs({ root: hostedRoot, telemetry }),
-      links: createDiskLinks({ root: hostedRoot }),
-    },
-    fillDeadline: limits.fillDeadline,
-    fillStall: limits.fillStall,
-    answerTime: limits.answerTime,
+    hosted,
+    fillDeadline,
+    fillStall,
+    answerTime,
     caches,
     inFlight,
     telemetry,
   })
 
-  const followed: Record<string, FollowedFiles> = {}
+  let followed: Readonly<Record<string, FollowedFiles>> = {}
   let stopping = false
   const open: Listeners[] = []
   const readiness = () => {
     const isListening = open.length > 0 && open.every((listeners) => listeners.isListening())
     return readinessOf({ stopping, isListening, cache, upstreams, followed })
   }
-  const admin = await explain('admin', async () =>
+  const admin = await attempt('admin', async () =>
     listenAdmin({ ...binding(config.admin), readiness, telemetry }),
   )
-  const handler = await createApi({
-    hosts: config.tls === undefined ? [...config.hosts, config.listen.host] : undefined,
-    registry,
-    auth,
-    telemetry,
-    sendfile: config.sendfile,
-    memory: inFlight,
-    answerTime: limits.answerTime,
-  })
-  const api = await explain('listen', () =>
-    listen({
-      ...binding(config.listen),
-      handler,
-      tls,
-      maxConnections: limits.connections,
+  try {
+    const handler = await createApi({
+      hosts: config.tls === undefined ? [...config.hosts, config.listen.host] : undefined,
+      registry,
+      auth: files.auth,
+      telemetry,
+      sendfile: config.sendfile,
       memory: inFlight,
-    }),
-  ).catch(async (error: unknown) => {
-    await admin.close(0)
-    throw error
-  })
-  const mirrors = await openMirrors({ config, registry, memory: inFlight, telemetry }).catch(
-    async (error: unknown) => {
-      await Promise.all([api.close(0), admin.close(0)])
-      throw error
-    },
-  )
-  open.push(api, ...mirrors)
-  Object.assign(
-    followed,
-    follow({ auth, api, htpasswdFiles, htpasswd, tlsFiles, keyPair, telemetry }),
-  )
+      answerTime,
+    })
+    const { keyPair: tls } = files
+    const maxConnections = limits.connections
+    const api = await attempt('listen', () =>
+      listen({ ...binding(config.listen), handler, tls, maxConnections, memory: inFlight }),
+    )
+    open.push(api)
+    const mirrors = await openMirrors({ config, registry, memory: inFlight, telemetry })
+    open.push(...mirrors)
+    followed = files.follow(api, telemetry)
 
-  return {
-    api,
-    mirrors,
-    admin,
-    telemetry,
-    stop: async (now) => {
-      stopping = true
-      for (const listeners of open) listeners.drain()
-      await sleep(now ? 0 : shutdown.delay)
-      await Promise.all(open.map((listeners) => listeners.close(shutdown.deadline)))
-      await registry.close()
-      await cache.close()
-      await Promise.all(
-        [...Object.values(followed), ...upstreams.map(({ remote }) => remote)].map((part) =>
-          part.close(),
-        ),
-      )
-      await admin.close(0)
-    },
+    return {
+      api,
+      mirrors,
+      admin,
+      telemetry,
+      stop: async (now) => {
+        stopping = true
+        for (const listeners of open) listeners.drain()
+        await sleep(now ? 0 : shutdown.delay)
+        await Promise.all(open.map((listeners) => listeners.close(shutdown.deadline)))
+        await registry.close()
+        await cache.close()
+        const remotes = upstreams.map(({ remote }) => remote)
+        await Promise.all([...Object.values(followed), ...remotes].map((part) => part.close()))
+        await admin.close(0)
+      },
+    }
+  } catch (error) {
+    await Promise.all([...open, admin].map((listeners) => listeners.close(0)))
+    throw error
   }
 }
 
-function watchMemory({ caches, inFlight }: Memory, { metrics }: Telemetry): void {
+function reportMemory({ caches, inFlight }: Memory, { metrics }: Telemetry): void {
   metrics.memoryLimit.set({ use: 'caches' }, caches.max)
   metrics.memoryLimit.set({ use: 'in_flight' }, inFlight.max)
   metrics.onScrape(() => {
@@ -173,92 +129,30 @@ function watchMemory({ caches, inFlight }: Memory, { metrics }: Telemetry): void
   })
 }
 
-/** Eviction would delete what is hosted, and the next start would take it for cached. */
+async function openStores({ storage, hosted }: Config, telemetry: Telemetry) {
+  const cacheRoot = storage.cache.directory ?? join(storage.directory, 'cache')
+  const hostedRoot = storage.hosted.directory ?? join(storage.directory, 'hosted')
+  if (hosted.length > 0 || storage.hosted.directory !== undefined)
+    await attempt('storage.hosted.directory', () => assertApart(hostedRoot, cacheRoot))
+  const cache = await attempt('storage.directory', () =>
+    createDiskCache({ root: cacheRoot, ...storage.cache, telemetry }),
+  )
+  const prefixes = hosted.map(({ prefix, anonymous }) => ({
+    prefix,
+    anonymous: anonymous === 'pull',
+  }))
+  const blobs = createDiskBlobs({ root: hostedRoot, telemetry })
+  return { cache, hosted: { prefixes, blobs, links: createDiskLinks({ root: hostedRoot }) } }
+}
+
+/** Otherwise eviction would delete hosted blobs, and the next start would take them for cached ones. */
 async function assertApart(hosted: string, cache: string): Promise<void> {
   if (await overlap(hosted, cache))
     throw new Error(
-      `${hosted} and the cache's directory ${cache} are one, or one is below the other; choose directories that are apart`,
+      `${hosted} is the same as the cache's directory ${cache}, or one contains the other; choose separate directories`,
     )
 }
 
-type FollowOptions = {
-  readonly auth: Auth
-  readonly api: Listeners
-  readonly htpasswdFiles: readonly string[]
-  readonly htpasswd: readonly string[]
-  readonly tlsFiles: readonly string[]
-  readonly keyPair: readonly string[]
-  readonly telemetry: Telemetry
-}
-
-function follow({
-  auth,
-  api,
-  htpasswdFiles,
-  htpasswd,
-  tlsFiles,
-  keyPair,
-  telemetry,
-}: FollowOptions): Record<string, FollowedFiles> {
-  const { log } = telemetry
-  const users = followFiles({
-    files: htpasswdFiles,
-    initial: htpasswd,
-    use: ([text = '']) => auth.reload(text),
-    log,
-  })
-  const certificate = followFiles({
-    files: tlsFiles,
-    initial: keyPair,
-    use: (texts) => {
-      const pair = parseKeyPair(tlsFiles, texts)
-      if (pair !== undefined) api.setKeyPair(pair)
-    },
-    log,
-  })
-  telemetry.metrics.onScrape(() => telemetry.metrics.htpasswdStale.set(users.isFresh() ? 0 : 1))
-  return {
-    ...(htpasswdFiles.length > 0 && { users }),
-    ...(tlsFiles.length > 0 && { certificate }),
-  }
-}
-
-type ReadinessOptions = {
-  readonly stopping: boolean
-  /** Whether the registry's own port is open: the admin address answers before it is. */
-  readonly isListening: boolean
-  readonly cache: BlobCache
-  readonly upstreams: readonly UpstreamOptions[]
-  readonly followed: Readonly<Record<string, FollowedFiles>>
-}
-
-/**
- * Ready as long as it accepts requests: with an upstream or the disk gone the cache, or the
- * upstream, still serves.
- */
-function readinessOf(options: ReadinessOptions): Readiness {
-  const { stopping, isListening, cache, upstreams, followed } = options
-  const files = Object.entries(followed).map(([name, { isFresh }]) => [
-    name,
-    isFresh() ? 'ok' : 'the file cannot be used; what it said before is in force',
-  ])
-  return {
-    ready: isListening && !stopping,
-    parts: {
-      server: stopping ? 'shutting down' : isListening ? 'ok' : 'the registry does not listen',
-      cache: cache.trouble() ?? 'ok',
-      ...Object.fromEntries(files),
-      ...Object.fromEntries(
-        upstreams.map(({ upstream, remote }) => [`upstream ${upstream}`, remote.trouble() ?? 'ok']),
-      ),
-    },
-  }
-}
-
-function binding(address: Loaded['config']['listen']) {
+function binding(address: Config['listen']) {
   return { hosts: listenHosts(address), port: address.port }
-}
-
-function readAll(files: readonly string[]): Promise<string[]> {
-  return Promise.all(files.map((file) => readRegularFile(file)))
 }

@@ -1,23 +1,28 @@
-/** Berth cannot start, and the message says what to do. */
+/** Berth cannot start; the message says what to do. */
 class StartError extends Error {
   override readonly name = 'StartError'
 }
 
 const advice: Readonly<Record<string, string>> = {
-  EADDRINUSE: 'the port is taken, perhaps by another Berth; choose others by --listen and --admin',
-  EACCES: 'permission is denied; choose another one, or change who may use it',
-  EADDRNOTAVAIL: 'this machine has no such address',
-  EXDEV: 'tmp/ and docker/ below it have to be on one file system; choose another directory',
+  EADDRINUSE:
+    'the port is in use, perhaps by another Berth; choose other ports with --listen and --admin',
+  EACCES: 'permission denied; choose another one, or change its permissions',
+  EADDRNOTAVAIL: 'this machine does not have that address',
+  EXDEV: 'tmp/ and docker/ below it must be on one file system; choose another directory',
   EROFS: 'the file system is read-only; choose another directory',
   ENOSPC: 'the disk is full',
   ENOENT: 'it does not exist',
-  ENOTDIR: 'part of the path is a file',
-  // Node's answer on a read-only file system as well.
-  'mkdir ENOENT': 'it cannot be made, as on a read-only file system; choose another directory',
+  ENOTDIR: 'a part of the path is a file',
+  // Also Node's error on a read-only file system.
+  'mkdir ENOENT':
+    'it cannot be created, for example on a read-only file system; choose another directory',
 }
 
-/** Does what `field` of the configuration asks for; a failure is told in terms of the field. */
-export async function explain<Result>(
+/**
+ * Runs `work` for a field of the configuration.
+ * @throws StartError that names the field, the failure and, for known failures, what to change.
+ */
+export async function attempt<Result>(
   field: string,
   work: () => Result | Promise<Result>,
 ): Promise<Result> {

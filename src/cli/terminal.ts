@@ -4,12 +4,12 @@ import { Writable } from 'node:stream'
 import { InterruptedError, UsageError } from './errors.ts'
 
 /**
- * Asks the user at the terminal, without echo. Standard output belongs to the command's result, which
- * may go to a file or a pipe: questions go to standard error or, where that is redirected as well, to
- * the controlling terminal. One reader for all questions, so that what is pasted ahead is not lost.
+ * Prompts at the terminal, without echo. Standard output is for the command's result, which may go to a
+ * file or a pipe: prompts go to standard error or, if that is redirected too, to the controlling
+ * terminal. One reader for all prompts, so that lines that are pasted together are not lost.
  * @throws InterruptedError on Ctrl-C, UsageError at the end of the input (Ctrl-D).
  */
-export async function askSecrets(questions: readonly string[]): Promise<readonly string[]> {
+export async function promptForSecrets(prompts: readonly string[]): Promise<readonly string[]> {
   const terminal = openTerminal()
   const silent = new Writable({ write: (_chunk, _encoding, done) => done() })
   const reader = createInterface({ input: process.stdin, output: silent, terminal: true })
@@ -21,8 +21,8 @@ export async function askSecrets(questions: readonly string[]): Promise<readonly
   const lines = reader[Symbol.asyncIterator]()
   const answers: string[] = []
   try {
-    for (const question of questions) {
-      terminal.write(`${question}: `)
+    for (const prompt of prompts) {
+      terminal.write(`${prompt}: `)
       const { value, done } = await lines.next()
       terminal.write('\n')
       if (interrupted) throw new InterruptedError()
@@ -43,7 +43,7 @@ function openTerminal(): { write(text: string): void; close(): void } {
     return { write: (text) => writeSync(descriptor, text), close: () => closeSync(descriptor) }
   } catch {
     throw new UsageError(
-      'there is no terminal to ask for the password at; pass it on standard input',
+      'cannot prompt for the password without a terminal; pass it on standard input',
     )
   }
 }

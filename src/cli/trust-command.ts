@@ -12,7 +12,8 @@ import {
   type TrustStatus,
 } from '../trust/trust.ts'
 import { UsageError } from './errors.ts'
-import { explain } from './start-errors.ts'
+import { collect } from './options.ts'
+import { attempt } from './start-errors.ts'
 import { runTrust, type TrustService } from './trust.ts'
 
 type Context = { readonly environment: Readonly<Record<string, string | undefined>> }
@@ -32,39 +33,49 @@ type Options = {
   readonly serviceAccount: string
 }
 
-const usualRegistry = 'localhost:30026'
+const defaultRegistry = 'localhost:30026'
 
 export function trustCommand({ environment }: Context): Command {
   return new Command('trust')
-    .description("Make this node's container runtimes trust and find the registry")
-    .option('--root <directory>', "where the node's file system is", '/')
+    .summary("configure a node's container runtimes to pull from Berth")
+    .description(
+      "Configure this node's container runtimes to pull from Berth and to trust its certificate: write their files, and keep them up to date.",
+    )
+    .option('--root <directory>', "where the node's file system is mounted", '/')
     .option(
       '--registry <host:port>',
-      `as images name it; may be repeated (default: ${usualRegistry})`,
+      `host of Berth in image references; repeatable (default: ${defaultRegistry})`,
       collect,
     )
     .option(
       '--server <url>',
-      'where the runtimes reach it (default: the registry, by https with --ca and by http without)',
+      'URL at which the runtimes reach Berth (default: the registry, with https if --ca is set)',
     )
-    .option('--ca <file>', 'PEM of the authority that signs its certificate; followed for changes')
+    .option(
+      '--ca <file>',
+      "PEM file of the CA that signed Berth's certificate; read again when it changes",
+    )
     .option(
       '--mirror <host>',
-      'images of this registry come through Berth too; may be repeated',
+      'pull the images of this registry through Berth, too; repeatable',
       collect,
     )
-    .option('--node-ip <address>', "the node's own; default: those of its interfaces")
-    .option('--once', 'do it once, and exit')
-    .option('--remove', 'put everything back as it was, and exit')
-    .option('--admin <host:port>', 'for /livez, /readyz, /metrics and /status', '127.0.0.1:9027')
+    .option('--node-ip <address>', 'address of the node (default: those of its interfaces)')
+    .option('--once', 'write the files once, and exit')
+    .option('--remove', 'restore the original files, and exit')
+    .option(
+      '--admin <host:port>',
+      'address of /livez, /readyz, /metrics and /status',
+      '127.0.0.1:9027',
+    )
     .option(
       '--daemonset <name>',
-      'when it is gone at the end, everything is put back; its files are told from those of others',
+      'DaemonSet of this pod: if it is deleted, restore the original files on exit',
     )
-    .option('--namespace <namespace>', 'of the DaemonSet')
+    .option('--namespace <namespace>', 'namespace of the DaemonSet')
     .option(
       '--service-account <directory>',
-      'token and CA for the API server',
+      'directory with the token and the CA for requests to the API server',
       serviceAccountDirectory,
     )
     .addHelpText('after', examples)
@@ -81,21 +92,21 @@ export function trustCommand({ environment }: Context): Command {
       })
       telemetry.log.info(
         { admin: service.admin.addresses, registries: trust.registries, mirrors: trust.mirrors },
-        'following the node',
+        "keeping the node's files up to date",
       )
       await untilStopped(service, trust)
     })
 }
 
 function trustOptions(options: Options): TrustOptions {
-  const isQuiet = options.once === true || options.remove === true
-  const { registry: names = [usualRegistry], mirror = [] } = options
+  const isOneTime = options.once === true || options.remove === true
+  const { registry: names = [defaultRegistry], mirror = [] } = options
   const registries = [...new Set(names)].map((name) => {
     const registry = parseHost('--registry', name)
     return { registry, server: serverOf(registry, options) }
   })
   if (options.ca !== undefined && registries.some(({ server }) => !server.isTls))
-    throw new UsageError('--ca is for a --server with https')
+    throw new UsageError('--ca requires a --server with https')
   return {
     root: options.root,
     registries,
@@ -103,16 +114,16 @@ function trustOptions(options: Options): TrustOptions {
     authority: options.ca,
     nodeAddresses: options.nodeIp === undefined ? readNodeAddresses() : [options.nodeIp],
     owner: ownerOf(options),
-    telemetry: createTelemetry({ level: isQuiet ? 'silent' : 'info' }),
+    telemetry: createTelemetry({ level: isOneTime ? 'silent' : 'info' }),
   }
 }
 
 function ownerOf({ daemonset, namespace }: Options): string | undefined {
   if (daemonset === undefined) return undefined
-  if (namespace === undefined) throw new UsageError('--daemonset needs --namespace')
+  if (namespace === undefined) throw new UsageError('--daemonset requires --namespace')
   for (const name of [daemonset, namespace])
     if (!/^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/.test(name))
-      throw new UsageError(`${name} is no name of Kubernetes`)
+      throw new UsageError(`${name} is not a valid Kubernetes name`)
   return `${namespace}/${daemonset}`
 }
 
@@ -120,19 +131,23 @@ function serverOf(registry: RegistryHost, { server, ca }: Options): Server {
   const url = server ?? `${ca === undefined ? 'http' : 'https'}://${registry}`
   const parsed = parseServer(url)
   if (parsed === undefined)
-    throw new UsageError(`--server ${url}: http or https, host and port, and nothing else`)
+    throw new UsageError(
+      `--server ${url} is invalid: expected http or https, a host and optionally a port`,
+    )
   return parsed
 }
 
 function parseHost(flag: string, text: string): RegistryHost {
   const host = parseRegistryHost(text)
-  if (host === undefined) throw new UsageError(`${flag} ${text}: a host, with a port or without`)
+  if (host === undefined)
+    throw new UsageError(`${flag} ${text} is invalid: expected HOST or HOST:PORT`)
   return host
 }
 
 function parseAddress(text: string): { host: string; port: number } {
   const match = /^(?:\[([0-9a-fA-F:]+)\]|([^:\s]*)):(\d{1,5})$/.exec(text)
-  if (match === null) throw new UsageError(`--admin ${text}: host and port, as 127.0.0.1:9027`)
+  if (match === null)
+    throw new UsageError(`--admin ${text} is invalid: expected HOST:PORT, such as 127.0.0.1:9027`)
   const [, address, name, port] = match
   return { host: address ?? name ?? '', port: Number(port) }
 }
@@ -144,7 +159,7 @@ function daemonSetOf(
   if (daemonset === undefined || namespace === undefined) return undefined
   const host = environment['KUBERNETES_SERVICE_HOST']
   if (host === undefined)
-    throw new UsageError('--daemonset is for a pod: there is no $KUBERNETES_SERVICE_HOST')
+    throw new UsageError('--daemonset works only in a pod: $KUBERNETES_SERVICE_HOST is not set')
   const port = environment['KUBERNETES_SERVICE_PORT'] ?? '443'
   const server = `${host.includes(':') ? `[${host}]` : host}:${port}`
   return { namespace, name: daemonset, server, serviceAccount }
@@ -152,7 +167,7 @@ function daemonSetOf(
 
 async function once(options: TrustOptions): Promise<void> {
   const trust = createTrust(options)
-  const status = await explain('--root', trust.apply)
+  const status = await attempt('--root', trust.apply)
   await trust.close()
   process.stdout.write(describe(status))
   if (!status.ready) process.exitCode = 1
@@ -160,54 +175,56 @@ async function once(options: TrustOptions): Promise<void> {
 
 async function remove(options: TrustOptions): Promise<void> {
   const trust = createTrust(options)
-  const remaining = await explain('--root', trust.undo)
+  const remaining = await attempt('--root', trust.undo)
   await trust.close()
-  if (remaining.length === 0) return void process.stdout.write('Everything is as it was.\n')
-  process.stderr.write(`${remaining.map((line) => `Left: ${line}`).join('\n')}\n`)
+  if (remaining.length === 0) return void process.stdout.write('All original files are restored.\n')
+  process.stderr.write(`${remaining.map((line) => `Not restored: ${line}`).join('\n')}\n`)
   process.exitCode = 1
 }
 
 function describe({ problems, runtimes }: TrustStatus): string {
   const lines = runtimes.flatMap(({ runtime, version, canPull, files, problems, notes }) => [
-    `${runtime}${version === undefined ? '' : ` ${version}`}: ${canPull ? 'images can be pulled' : 'not served'}`,
+    `${runtime}${version === undefined ? '' : ` ${version}`}: ${canPull ? 'can pull from Berth' : 'cannot pull from Berth'}`,
     ...files.map(({ path }) => `  ${path}`),
     ...[...problems, ...notes].map((line) => `  ${line.replaceAll('\n', '\n    ')}`),
   ])
   return `${[...problems, ...lines].join('\n')}\n`
 }
 
-/** Whoever asks twice means it. */
+/** A second signal exits immediately with status 1. */
 async function untilStopped(service: TrustService, { telemetry }: TrustOptions): Promise<void> {
   const { log } = telemetry
-  const asked = Promise.withResolvers<void>()
-  let isAsked = false
+  const stopRequested = Promise.withResolvers<void>()
+  let isStopping = false
   const onSignal = (signal: string) => {
-    if (isAsked) void telemetry.end().finally(() => process.exit(1))
-    isAsked = true
+    if (isStopping) void telemetry.end().finally(() => process.exit(1))
+    isStopping = true
     log.info({ signal }, 'stopping')
-    asked.resolve()
+    stopRequested.resolve()
   }
   process.on('SIGTERM', onSignal)
   process.on('SIGINT', onSignal)
-  await asked.promise
+  await stopRequested.promise
   const remaining = await service.stop()
   log.info('stopped')
   await telemetry.end()
   process.exit(remaining.length === 0 ? 0 : 1)
 }
 
-function collect(value: string, before: readonly string[] = []): readonly string[] {
-  return [...before, value]
-}
-
 const examples = `
-What it writes is read by the runtimes at each pull: nothing is restarted. What was there before is
-kept beside it, and comes back with --remove.
+Runtimes read these files at each pull: they do not have to be restarted. Original files are kept as
+backups beside the new ones, and --remove restores them.
 
 Examples:
-  berth trust --once                                             localhost:30026 by plain HTTP
+  # pull from localhost:30026 by plain HTTP
+  berth trust --once
+  # pull from another host by TLS, with its own CA
   berth trust --registry registry.example:443 --ca /etc/berth/ca/ca.crt
-  berth trust --server http://10.0.0.7:30026                     images still say localhost:30026
+  # keep localhost:30026 in image references, but connect to another address
+  berth trust --server http://10.0.0.7:30026
+  # pull images of Docker Hub and quay.io through Berth
   berth trust --mirror docker.io --mirror quay.io
+  # in the pods of a DaemonSet
   berth trust --root /host --namespace berth --daemonset berth-trust --admin 0.0.0.0:9027
+  # restore the original files
   berth trust --root /host --remove`

@@ -2,15 +2,15 @@ import { type Listeners, listenAdmin, type Readiness } from '../http/http.ts'
 import { createCluster, watchDaemonSet } from '../kubernetes/kubernetes.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import { createTrust, type TrustOptions, type TrustStatus } from '../trust/trust.ts'
-import { explain } from './start-errors.ts'
+import { attempt } from './start-errors.ts'
 
-/** Milliseconds between two looks at the node: somebody's change is answered within that. */
-const lookEvery = 2000
+/** Milliseconds between two checks of the node's files. */
+const checkInterval = 2000
 
 /** A running `berth trust`. */
 export type TrustService = {
   readonly admin: Listeners
-  /** Undoes all of it if the DaemonSet is gone. What could not be undone. */
+  /** Restores the node's files if the DaemonSet is gone. Returns what could not be restored. */
   stop(): Promise<readonly string[]>
 }
 
@@ -30,7 +30,7 @@ type Options = {
 
 /**
  * The wiring of `berth trust`.
- * @throws StartError for a port that is taken.
+ * @throws StartError if the admin port is in use.
  */
 export async function runTrust(options: Options): Promise<TrustService> {
   const { telemetry, daemonSet } = options
@@ -38,7 +38,7 @@ export async function runTrust(options: Options): Promise<TrustService> {
   const trust = createTrust(options.trust)
   const { registries, mirrors, owner } = options.trust
   let stopping = false
-  const admin = await explain('admin', async () =>
+  const admin = await attempt('admin', async () =>
     listenAdmin({
       hosts: [options.admin.host],
       port: options.admin.port,
@@ -55,7 +55,7 @@ export async function runTrust(options: Options): Promise<TrustService> {
           cluster: createCluster({ ...daemonSet, directory: daemonSet.serviceAccount }),
           log,
         })
-  trust.follow(lookEvery)
+  trust.follow(checkInterval)
 
   return {
     admin,
@@ -64,7 +64,7 @@ export async function runTrust(options: Options): Promise<TrustService> {
       await trust.close()
       const isGone = (await own?.isGone()) ?? false
       const remaining = isGone ? await trust.undo() : []
-      log.info({ undone: isGone, ...(isGone && { remaining }) }, 'stopped following the node')
+      log.info({ undone: isGone, ...(isGone && { remaining }) }, 'no longer checking the node')
       await own?.close()
       await admin.close(0)
       return remaining
@@ -72,12 +72,12 @@ export async function runTrust(options: Options): Promise<TrustService> {
   }
 }
 
-/** Not ready as long as no runtime of the node can pull. */
+/** Not ready while no runtime of the node can pull. */
 function readinessOf(status: TrustStatus, stopping: boolean): Readiness {
   const own = [...(stopping ? ['shutting down'] : []), ...status.problems]
   const runtimes = status.runtimes.map(({ runtime, canPull, problems }) => [
     runtime,
-    problems.length > 0 ? problems.join('\n') : canPull ? 'ok' : 'not served',
+    problems.length > 0 ? problems.join('\n') : canPull ? 'ok' : 'cannot pull from Berth',
   ])
   return {
     ready: status.ready && !stopping,

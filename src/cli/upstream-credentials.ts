@@ -17,12 +17,12 @@ type Context = {
   readonly workloadToken?: WorkloadToken | undefined
 }
 
-/** What an upstream is called in logs, metrics and messages. */
+/** The name of an upstream in logs, metrics and messages. */
 export function nameOf({ prefix, url }: Pick<Upstream, 'prefix' | 'url'>): string {
   return prefix || new URL(url).host
 }
 
-/** What we show to one configured upstream, whichever command it is that asks. */
+/** The credentials of one configured upstream. */
 export function openCredentials(
   config: Upstream,
   { ambient, outbound, telemetry, workloadToken }: Context,

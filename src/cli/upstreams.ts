@@ -19,7 +19,7 @@ type UpstreamContext = {
   readonly telemetry: Telemetry
 }
 
-/** What it takes to pull through one configured upstream. */
+/** One configured upstream, for the registry. */
 export function createUpstream(
   config: Upstream,
   { ambient, outbound, cache, version, caches, inFlight, telemetry }: UpstreamContext,
@@ -42,11 +42,11 @@ export function createUpstream(
 
 type RemoteContext = Omit<UpstreamContext, 'cache' | 'ambient'> & {
   readonly credentials: Credentials
-  /** Is told of every request. */
+  /** Called for each request. */
   readonly observe?: RemoteOptions['observe']
 }
 
-/** One configured upstream, to be asked. */
+/** Opens the connection pool of one configured upstream. */
 export function openRemote(config: Upstream, { version, ...context }: RemoteContext): Remote {
   return createRemote({
     ...config,
@@ -57,12 +57,12 @@ export function openRemote(config: Upstream, { version, ...context }: RemoteCont
 }
 
 /**
- * What one upstream says of its repositories, to one identity, holds for no other: who configures
- * another gets another scope. The host is in front for whoever looks.
+ * Cached access and links are valid for one upstream and one configured credential: a change of either
+ * starts an empty scope. Begins with the host, for people who look at the disk.
  */
 function scopeOf({ prefix, url, credentials }: Upstream): string {
-  const who = JSON.stringify({ ...credentials, password: undefined, passwordFile: undefined })
-  const hash = createHash('sha256').update([prefix, url, who].join('\n')).digest('hex')
+  const identity = JSON.stringify({ ...credentials, password: undefined, passwordFile: undefined })
+  const hash = createHash('sha256').update([prefix, url, identity].join('\n')).digest('hex')
   const host = new URL(url).hostname.replace(/[^a-z0-9.-]/g, '') || 'upstream'
   return `${host}_${hash.slice(0, 12)}`
 }

@@ -8,7 +8,7 @@ import { main, runCommand } from '../support/command.ts'
 const header = (user: string, password: string) => `Basic ${basicOf(user, password)}`
 
 suite('berth', { concurrency: true }, () => {
-  test('tells its version, and that there is help', async () => {
+  test('prints its version, and mentions --help after an unknown command', async () => {
     const version = await runCommand(['--version'])
     assert.match(version.stdout, /^\d+\.\d+\.\d+\n$/)
     const unknown = await runCommand(['sreve'])
@@ -17,7 +17,7 @@ suite('berth', { concurrency: true }, () => {
     assert.match(unknown.stderr, /berth --help/)
   })
 
-  test('explains each command, with examples of those that have arguments', async () => {
+  test('has help for each command, with examples', async () => {
     const help = await runCommand(['--help'])
     const all = [
       ...['serve', 'config', 'htpasswd', 'pull-secret'],
@@ -36,15 +36,15 @@ suite('berth', { concurrency: true }, () => {
   })
 })
 
-test('no help shows how an option is kept: only what it is without one', async () => {
+test('the help of repeatable options shows no internal default', async () => {
   for (const command of ['serve', 'trust', 'doctor upstream', 'doctor node']) {
     const { stdout } = await runCommand([...command.split(' '), '--help'])
     assert.doesNotMatch(stdout, /preset:|default:\s*\[/, command)
   }
 })
 
-suite('a helper of docker and kubelets', { concurrency: true }, () => {
-  /** Tells at the end whether the server's framework was loaded. */
+suite('a credential helper', { concurrency: true }, () => {
+  /** Prints on exit whether the server's framework was loaded. */
   const preload = `data:text/javascript,${encodeURIComponent(`
     import { createRequire } from 'node:module'
     const { cache } = createRequire(${JSON.stringify(main)})
@@ -52,7 +52,7 @@ suite('a helper of docker and kubelets', { concurrency: true }, () => {
     process.on('exit', () => process.stderr.write(isLoaded() ? 'all of it' : 'a part'))
   `)}`
 
-  test('does not wait for what the server needs', async () => {
+  test("does not load the server's dependencies", async () => {
     const loads = async (...args: string[]) => (await runCommand(args, { preload })).stderr
     assert.equal(await loads('serve', '--print-config'), 'all of it')
     assert.equal(await loads('docker-credential', 'list'), 'a part')
@@ -82,7 +82,7 @@ suite('berth config', { concurrency: true }, () => {
 })
 
 suite('berth serve --print-config', { concurrency: true }, () => {
-  test('prints what would be in force, and starts nothing', async () => {
+  test('prints the effective configuration, and does not start the server', async () => {
     const { status, stdout, stderr } = await runCommand(
       ['serve', '--print-config', '--storage-cache-max-size', '50GiB', '--set', 'log.level=warn'],
       { environment: { BERTH_LISTEN: '127.0.0.1:5000', BERTH_PORT: 'tcp://10.0.0.1:30026' } },
@@ -95,7 +95,7 @@ suite('berth serve --print-config', { concurrency: true }, () => {
     assert.equal(config.log.level, 'warn')
   })
 
-  test('takes a switch without a value for true', async () => {
+  test('treats a boolean flag without a value as true', async () => {
     const printed = async (...flags: readonly string[]) =>
       parse((await runCommand(['serve', '--print-config', ...flags])).stdout).sendfile
     assert.equal(await printed('--sendfile'), true)
@@ -127,7 +127,7 @@ suite('berth serve --print-config', { concurrency: true }, () => {
 })
 
 suite('berth htpasswd', { concurrency: true }, () => {
-  test('makes a line with which the user logs in', async () => {
+  test('prints a line with which the user can log in', async () => {
     for (const input of ['päss:word', 'päss:word\r\n']) {
       const { status, stdout, stderr } = await runCommand(['htpasswd', 'alice'], { input })
       assert.equal(status, 0)
@@ -139,7 +139,7 @@ suite('berth htpasswd', { concurrency: true }, () => {
     }
   })
 
-  test('takes the cost that it is told', async () => {
+  test('uses --cost', async () => {
     const { stdout } = await runCommand(['htpasswd', 'alice', '--cost', '4'], { input: 'p' })
     assert.match(stdout, /^alice:\$2y\$04\$/)
     for (const cost of ['3', '17', '1e1']) {
@@ -147,22 +147,22 @@ suite('berth htpasswd', { concurrency: true }, () => {
         input: 'p',
       })
       assert.equal(status, 1, cost)
-      assert.match(stderr, /^berth: --cost is a number from 4 to 16\n$/)
+      assert.match(stderr, /^berth: --cost must be a number from 4 to 16\n$/)
     }
   })
 
-  test('refuses passwords and users that could not log in, in one sentence (A102)', async () => {
-    const refused: readonly (readonly [user: string, input: string, sentence: RegExp])[] = [
+  test('rejects passwords and users that could not log in, with a one-line error (A102)', async () => {
+    const rejected: readonly (readonly [user: string, input: string, message: RegExp])[] = [
       ['a', 'x'.repeat(73), /longer than the 72 bytes/],
       ['a', '', /the password is empty/],
       ['a', 'one\ntwo\n', /control characters/],
       ['a:b', 'p', /a user name must not contain colons/],
     ]
-    for (const [user, input, sentence] of refused) {
+    for (const [user, input, message] of rejected) {
       const { status, stdout, stderr } = await runCommand(['htpasswd', user], { input })
       assert.equal(status, 1, user)
       assert.equal(stdout, '')
-      assert.match(stderr, sentence)
+      assert.match(stderr, message)
       assert.equal(stderr.trimEnd().split('\n').length, 1, stderr)
     }
   })
@@ -204,19 +204,19 @@ suite('berth pull-secret', { concurrency: true }, () => {
     assert.equal(entryOf(stdout, 'localhost:30026'), 'kubelet:p')
   })
 
-  test('says nothing of a namespace that it was not told', async () => {
+  test('omits the namespace without --namespace', async () => {
     const { stdout, stderr } = await runCommand(['pull-secret', 'kubelet'], { input: 'p' })
     assert.deepEqual(parse(stdout).metadata, { name: 'berth-pull' })
     assert.doesNotMatch(stderr, /namespace/)
   })
 
-  test('quotes a name that YAML would take for something else', async () => {
+  test('quotes a name that YAML would read as another type', async () => {
     const args = ['pull-secret', 'kubelet', '--name', '123', '-n', 'on']
     const { stdout } = await runCommand(args, { input: 'p' })
     assert.deepEqual(parse(stdout, { version: '1.1' }).metadata, { name: '123', namespace: 'on' })
   })
 
-  test('refuses a login that could not be one', async () => {
+  test('rejects an invalid login', async () => {
     for (const [user, input] of [
       ['a:b', 'p'],
       ['a', '\n'],

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { credentialsOptions } from '../../src/cli/credentials-options.ts'
 import { loadConfig } from '../../src/config/config.ts'
 
-/** What the source for one upstream is told, from these credentials and variables. */
+/** The options of one upstream's credentials, from these fields and variables. */
 function optionsFor(credentials: Record<string, string>, environment: Record<string, string>) {
   const set = Object.entries(credentials).map(
     ([field, value]) => `upstreams[0].credentials.${field}=${value}`,
@@ -23,7 +23,7 @@ const variables = {
   AZURE_AUTHORITY_HOST: 'https://login.example',
 }
 
-test("Azure's own variables count where nothing is configured", () => {
+test("Azure's environment variables apply to fields that are not configured", () => {
   const { type, ...options } = optionsFor({ type: 'azure' }, variables)
   assert.equal(type, 'azure')
   assert.deepEqual(
@@ -38,7 +38,7 @@ test("Azure's own variables count where nothing is configured", () => {
   )
 })
 
-test('a configured file says which way is meant, whatever secret a variable holds', () => {
+test('a configured file takes precedence over a secret in a variable', () => {
   for (const file of ['clientSecretFile', 'federatedTokenFile']) {
     const options = optionsFor({ type: 'azure', [file]: '/configured' }, variables)
     assert.ok(options.type === 'azure')
@@ -48,7 +48,7 @@ test('a configured file says which way is meant, whatever secret a variable hold
   }
 })
 
-test('where the metadata service is can be told, as to the libraries of Azure', () => {
+test("the metadata service's address comes from the variables of Azure's libraries", () => {
   const environment = { AZURE_POD_IDENTITY_AUTHORITY_HOST: 'http://machine', IDENTITY_ENDPOINT: '' }
   const options = optionsFor({ type: 'azure' }, environment)
   assert.ok(options.type === 'azure')

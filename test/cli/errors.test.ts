@@ -2,12 +2,12 @@ import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { suite, test } from 'node:test'
-import { endOf, InterruptedError, UsageError } from '../../src/cli/errors.ts'
+import { describeFailure, InterruptedError, UsageError } from '../../src/cli/errors.ts'
 import { RegistryError } from '../../src/oci/errors.ts'
 import { main } from '../support/command.ts'
 
 suite('a failed command', () => {
-  test('ends with one sentence and no stack trace, whatever was thrown', () => {
+  test('has a one-line message without a stack trace for any thrown value', () => {
     const thrown: readonly (readonly [unknown, RegExp])[] = [
       [new UsageError('--cost must be a number'), /^berth: --cost must be a number\n$/],
       [new RegistryError('DENIED', { message: 'denied' }), /^berth: denied\n$/],
@@ -21,22 +21,22 @@ suite('a failed command', () => {
       ],
       ['text', /^berth: unexpected error: text\n$/],
     ]
-    for (const [error, sentence] of thrown) {
-      assert.match(endOf(error).sentence, sentence)
-      assert.equal(endOf(error).status, 1)
+    for (const [error, message] of thrown) {
+      assert.match(describeFailure(error).text, message)
+      assert.equal(describeFailure(error).status, 1)
     }
-    assert.deepEqual(endOf(new InterruptedError()), { sentence: '', status: 130 })
+    assert.deepEqual(describeFailure(new InterruptedError()), { text: '', status: 130 })
   })
 
   const shell = (line: string) =>
     spawnSync('sh', ['-c', line, process.execPath, main], { encoding: 'utf8' }).stderr
 
-  test('whose reader has left says nothing, as programs that SIGPIPE ends', () => {
+  test('prints nothing when the reader of its output has exited', () => {
     assert.equal(shell('"$0" "$1" config schema | true'), '')
   })
 
-  test('whose output cannot be written says why', { skip: !existsSync('/dev/full') }, () => {
-    const said = shell('"$0" "$1" config schema > /dev/full')
-    assert.match(said, /^berth: cannot write to standard output: ENOSPC.*\n$/)
+  test('reports that its output cannot be written', { skip: !existsSync('/dev/full') }, () => {
+    const message = shell('"$0" "$1" config schema > /dev/full')
+    assert.match(message, /^berth: cannot write to standard output: ENOSPC.*\n$/)
   })
 })

@@ -39,7 +39,7 @@ type RunOptions = {
   readonly preload?: string
 }
 
-/** `berth serve` with a file, as soon as it listens; killed at the end of the test. */
+/** `berth serve` with a configuration file, once it listens; killed at the end of the test. */
 async function run(t: TestContext, options: RunOptions = {}): Promise<Running> {
   const directory = options.directory ?? (await ownDirectory(t))
   const file = join(directory, 'berth.yaml')
@@ -66,7 +66,7 @@ async function addresses(command: Command) {
   }
 }
 
-/** A pull that is half-way, and goes on when it may. */
+/** A pull that has received a part of the blob, and waits for `goOn`. */
 async function beginTransfer(berth: Running) {
   const blob = randomBlob(2_000_000)
   const gate = Promise.withResolvers<void>()
@@ -86,8 +86,10 @@ function isReady(berth: Running): Promise<boolean> {
   return get(`${berth.admin}/readyz`).then(({ status }) => status === 200)
 }
 
-suite('what cannot start says why in one sentence, and ends with 1', { concurrency: true }, () => {
-  test('a configuration that cannot be read, or says nonsense', async (t) => {
+suite('berth serve that cannot start prints the reason and exits with 1', {
+  concurrency: true,
+}, () => {
+  test('an unreadable or invalid configuration', async (t) => {
     const directory = await ownDirectory(t)
     const texts: readonly (readonly [text: string, complaint: RegExp])[] = [
       ['listen: [', /^berth: berth\.yaml: .*line 1/],
@@ -115,7 +117,7 @@ suite('what cannot start says why in one sentence, and ends with 1', { concurren
     assert.match(missing.stderr, /^berth: nowhere\.yaml: cannot read the file: .*\n$/)
   })
 
-  test('flags and arguments that do not exist', async () => {
+  test('unknown flags and arguments', async () => {
     for (const [args, complaint] of [
       [['serve', '--lissten', 'x'], /unknown option '--lissten'\n\(Did you mean --listen\?\)/],
       [['serve', 'now'], /too many arguments/],
@@ -128,18 +130,18 @@ suite('what cannot start says why in one sentence, and ends with 1', { concurren
   })
 })
 
-test('it is not ready while its own port does not listen, whatever the admin address says', async (t) => {
+test('it is not ready while only the admin address listens', async (t) => {
   const berth = await startBerth({ config: {} })
   t.after(() => removeBerth(berth))
   assert.equal((await get(`${berth.admin}/readyz`)).status, 200)
   await berth.service.api.close(0)
   const { status, body } = await get(`${berth.admin}/readyz`)
   assert.equal(status, 503)
-  assert.match(body.toString(), /"server":"the registry does not listen"/)
+  assert.match(body.toString(), /"server":"the registry is not listening"/)
   assert.equal((await get(`${berth.admin}/livez`)).status, 200)
 })
 
-test('what --print-config prints is a file that starts', async (t) => {
+test('the output of --print-config is a configuration file that works', async (t) => {
   const directory = await ownDirectory(t)
   const flags = ['--listen', '127.0.0.1:0', '--admin', '127.0.0.1:0', '--log-level', 'debug']
   const printed = await runCommand(['serve', '--print-config', ...flags], { directory })
@@ -155,7 +157,7 @@ test('what --print-config prints is a file that starts', async (t) => {
   assert.equal(again.stdout, printed.stdout)
 })
 
-test('npm start tells a person where it is, what it does and what to try', async (t) => {
+test('npm start prints addresses, upstreams and a command to try', async (t) => {
   const text = await readFile(new URL('../../package.json', import.meta.url), 'utf8')
   const { scripts } = JSON.parse(text) as { scripts: { start: string } }
   const [, flags = ''] = /main\.[jt]s serve(.*)$/.exec(scripts.start) ?? []
@@ -166,16 +168,16 @@ test('npm start tells a person where it is, what it does and what to try', async
   )
   t.after(() => command.signal('SIGKILL'))
   const { url, admin } = await addresses(command)
-  await eventually('the banner is whole', () => command.stderr().includes('  Try '))
+  await eventually('the end of the banner', () => command.stderr().includes('  Try '))
   const port = new URL(url).port
   for (const line of [
-    `  Berth listens on  http://127.0.0.1:${port}`,
-    `  It proxies        localhost:${port}/…  from  https://us-central1-docker.pkg.dev`,
-    `  It hosts          localhost:${port}/local/… (read only)`,
-    '  It stores in      ./.berth',
-    '  Users             anyone on this machine',
+    `  Listening on      http://127.0.0.1:${port}`,
+    `  Proxies           localhost:${port}/…  from  https://us-central1-docker.pkg.dev`,
+    `  Hosts             localhost:${port}/local/… (read only)`,
+    '  Storage           ./.berth',
+    '  Users             none: no login is required on this machine',
     `  Metrics           ${admin}/metrics`,
-    '  Configured by     the embedded default (berth serve --print-config shows it)',
+    '  Configuration     the embedded default (print it with berth serve --print-config)',
     `  Try               skopeo inspect --tls-verify=false docker://localhost:${port}/docker.io/library/busybox:latest`,
   ])
     assert.ok(command.stderr().includes(`${line}`), `${line} is not in:\n${command.stderr()}`)
@@ -184,8 +186,8 @@ test('npm start tells a person where it is, what it does and what to try', async
   assert.equal((await get(`${url}/v2/`)).status, 200)
 })
 
-suite('with every upstream away', () => {
-  test('it starts, is ready, and says what troubles it; what is cached is pulled (K165, A112)', async (t) => {
+suite('with all upstreams unreachable', () => {
+  test('it starts, is ready, reports the problems and serves cached images (K165, A112)', async (t) => {
     const directory = await ownDirectory(t)
     const gone = await startScriptedUpstream()
     const image = makeImage()
@@ -225,17 +227,17 @@ suite('with every upstream away', () => {
   })
 })
 
-suite('asked to stop by SIGTERM', () => {
-  test('it is not ready, goes on for a while, finishes what runs, and ends with 0 (K161)', async (t) => {
+suite('berth serve on SIGTERM', () => {
+  test('is not ready, accepts requests for the delay, finishes running ones, and exits with 0 (K161)', async (t) => {
     const berth = await run(t, { config: { shutdown: { delay: '3s', deadline: '30s' } } })
     const { blob, reply, goOn } = await beginTransfer(berth)
     assert.ok(await isReady(berth))
     berth.signal('SIGTERM')
-    await eventually('it is not ready', async () => !(await isReady(berth)))
+    await eventually('it to be not ready', async () => !(await isReady(berth)))
     const meanwhile = await get(`${berth.url}/v2/`)
     assert.equal(meanwhile.status, 200)
     assert.equal(meanwhile.headers.connection, 'close')
-    await eventually('it accepts nothing any more', () =>
+    await eventually('it to close its port', () =>
       get(`${berth.url}/v2/`).then(
         () => false,
         () => true,
@@ -251,7 +253,7 @@ suite('asked to stop by SIGTERM', () => {
     assert.match(end.stdout, new RegExp(`"reference":"${blob.digest}".*"status":200`))
   })
 
-  test('it cuts off what is not done at the deadline, ends with 0 and leaves nothing (K163)', async (t) => {
+  test('cuts off running requests at the deadline, exits with 0 and leaves no temporary files (K163)', async (t) => {
     const berth = await run(t, { config: { shutdown: { delay: 0, deadline: '300ms' } } })
     const { reply } = await beginTransfer(berth)
     berth.signal('SIGTERM')
@@ -262,7 +264,7 @@ suite('asked to stop by SIGTERM', () => {
     assert.deepEqual(await temporaryFiles(berth.cache), [])
   })
 
-  test('twice, it ends at once with 1, and the next start serves (K163, INV-18)', async (t) => {
+  test('exits immediately with 1 on a second signal, and the next start works (K163, INV-18)', async (t) => {
     const directory = await ownDirectory(t)
     const config = { shutdown: { delay: '5m', deadline: '5m' } }
     const berth = await run(t, { directory, config })
@@ -273,8 +275,8 @@ suite('asked to stop by SIGTERM', () => {
     void berth.finished.then((end) => {
       status = end.status
     })
-    // Two of them at once may be one that was passed on.
-    await eventually('it has ended', () => {
+    // Two signals at once may count as one.
+    await eventually('it to exit', () => {
       berth.signal('SIGTERM')
       return status !== undefined
     })
@@ -283,12 +285,12 @@ suite('asked to stop by SIGTERM', () => {
     goOn()
     const next = await run(t, { directory })
     assert.equal(await pullBlob(next, name, blob), 'miss')
-    await eventually('what was unfinished is gone', async () => {
+    await eventually('temporary files to be removed', async () => {
       return (await temporaryFiles(next.cache)).length === 0
     })
   })
 
-  test('or by a terminal, which does not wait for the delay', async (t) => {
+  test('exits on SIGINT without the delay', async (t) => {
     const berth = await run(t, { config: { shutdown: { delay: '5m', deadline: '5m' } } })
     await get(`${berth.url}/v2/`)
     berth.signal('SIGINT')
@@ -296,8 +298,8 @@ suite('asked to stop by SIGTERM', () => {
   })
 })
 
-suite('asked to stop', () => {
-  test('it ends although nobody reads its log (point 53)', async (t) => {
+suite('berth serve exits on SIGTERM', () => {
+  test('although no process reads its log (point 53)', async (t) => {
     const directory = await ownDirectory(t)
     const file = join(directory, 'berth.yaml')
     const address = ownAddress()
@@ -314,8 +316,8 @@ suite('asked to stop', () => {
     })
     t.after(() => berth.kill('SIGKILL'))
     const isUp = () => get(`http://${address}:9026/livez`).then(Boolean, () => false)
-    await eventually('it is up', isUp)
-    // Its pipe takes 64 KiB.
+    await eventually('it to start', isUp)
+    // The pipe holds 64 KiB.
     for (let at = 0; at < 20; at += 1)
       await Promise.all(Array.from({ length: 50 }, () => get(`http://${address}:30026/v2/`)))
     const exited = once(berth, 'exit')
@@ -323,7 +325,7 @@ suite('asked to stop', () => {
     assert.deepEqual(await exited, [0, null])
   })
 
-  test('it ends although its htpasswd file has become a pipe (point 53)', async (t) => {
+  test('although its htpasswd file has become a pipe (point 53)', async (t) => {
     const directory = await ownDirectory(t)
     const htpasswd = join(directory, 'htpasswd')
     const pair = `alice:${await hashPassword('p', 4)}\n`
@@ -338,7 +340,7 @@ suite('asked to stop', () => {
     assert.equal((await berth.finished).status, 0)
   })
 
-  test('an htpasswd file that is a pipe is refused at the start (point 53)', async (t) => {
+  test('and rejects an htpasswd file that is a pipe at the start (point 53)', async (t) => {
     const directory = await ownDirectory(t)
     const htpasswd = join(directory, 'htpasswd')
     await promisify(execFile)('mkfifo', [htpasswd])
@@ -346,12 +348,12 @@ suite('asked to stop', () => {
   })
 })
 
-suite('a fault that nobody caught', () => {
-  for (const [what, code] of [
+suite('an uncaught error', () => {
+  for (const [where, code] of [
     ['a promise', 'Promise.reject(new TypeError("injected"))'],
     ['an exception', 'setImmediate(() => { throw new TypeError("injected") })'],
   ] as const)
-    test(`${what}: is logged, what runs is finished, and the process ends with 1 (X184)`, async (t) => {
+    test(`in ${where}: is logged, running requests finish, and the process exits with 1 (X184)`, async (t) => {
       const preload = `data:text/javascript,process.on("SIGUSR2", () => { ${code} })`
       const berth = await run(t, {
         preload: encodeURI(preload),
@@ -359,13 +361,13 @@ suite('a fault that nobody caught', () => {
       })
       const { blob, reply, goOn } = await beginTransfer(berth)
       berth.signal('SIGUSR2')
-      await eventually('it is not ready', async () => !(await isReady(berth)))
+      await eventually('it to be not ready', async () => !(await isReady(berth)))
       goOn()
       const { body, complete } = await reply
       assert.ok(complete && body.equals(blob.bytes))
       const { status, stdout } = await berth.finished
       assert.equal(status, 1)
-      assert.match(stdout, /"level":"fatal".*"message":"injected".*"msg":"fault"/)
+      assert.match(stdout, /"level":"fatal".*"message":"injected".*"msg":"uncaught error"/)
       assert.deepEqual(await temporaryFiles(berth.cache), [])
     })
 })

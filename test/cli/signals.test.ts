@@ -24,28 +24,28 @@ async function startServing(t: TestContext, delay: string) {
 }
 
 suite('berth serve', { concurrency: true }, () => {
-  test('ends at once with 0 on SIGINT, whatever the delay', async (t) => {
+  test('exits with 0 on SIGINT, without the delay', async (t) => {
     const berth = await startServing(t, '10m')
     berth.signal('SIGINT')
     assert.equal((await berth.finished).status, 0)
   })
 
-  test('ends with 0 on SIGTERM, after the delay (K161)', async (t) => {
+  test('exits with 0 on SIGTERM, after the delay (K161)', async (t) => {
     const berth = await startServing(t, '0')
     berth.signal('SIGTERM')
     assert.equal((await berth.finished).status, 0)
   })
 
-  test('takes a signal that comes twice at once for one', async (t) => {
+  test('treats two signals at once as one', async (t) => {
     const berth = await startServing(t, '10m')
     berth.signal('SIGTERM')
     berth.signal('SIGINT')
-    // Whichever came first: SIGTERM goes on waiting, SIGINT has ended it.
+    // After SIGTERM it waits for the delay; after SIGINT it has exited.
     const end = await Promise.race([berth.finished, sleep(1500)])
-    assert.ok(end === undefined || end.status === 0, `it ended with ${end?.status}`)
+    assert.ok(end === undefined || end.status === 0, `it exited with ${end?.status}`)
   })
 
-  test('ends with 1 on a second signal, a moment after the first (K163)', async (t) => {
+  test('exits with 1 on a second signal a second later (K163)', async (t) => {
     const berth = await startServing(t, '10m')
     berth.signal('SIGTERM')
     await sleep(1000)
@@ -54,7 +54,7 @@ suite('berth serve', { concurrency: true }, () => {
   })
 })
 
-/** Ends when npm and all that it started are gone. Its node_modules are left as they are. */
+/** `npm start` in its own process group, without its install and build scripts. */
 async function startByNpm(t: TestContext) {
   const command = ['start', '--ignore-scripts', '--', ...(await flags(t, '0'))]
   const npm = spawn('npm', command, {
@@ -66,14 +66,14 @@ async function startByNpm(t: TestContext) {
   npm.stdout.on('data', (bytes: Buffer) => {
     output += bytes.toString()
   })
-  t.after(() => isThere(npm) && process.kill(-(npm.pid ?? 0), 'SIGKILL'))
+  t.after(() => isRunning(npm) && process.kill(-(npm.pid ?? 0), 'SIGKILL'))
   const ended = once(npm, 'exit')
-  await eventually('it listens', () => output.includes('"msg":"listening"'))
+  await eventually('Berth to listen', () => output.includes('"msg":"listening"'))
   return { npm, ended, output: () => output }
 }
 
-/** Whether a process is left in the group that npm was started as the first of. */
-function isThere({ pid = 0 }: ChildProcess): boolean {
+/** Whether npm's process group still has a process. */
+function isRunning({ pid = 0 }: ChildProcess): boolean {
   try {
     return process.kill(-pid, 0)
   } catch {
@@ -82,19 +82,19 @@ function isThere({ pid = 0 }: ChildProcess): boolean {
 }
 
 suite('npm start', { concurrency: true }, () => {
-  test('ends Berth, with 0, when SIGTERM comes to npm alone', async (t) => {
+  test('stops Berth with 0 when only npm receives SIGTERM', async (t) => {
     const { npm, ended, output } = await startByNpm(t)
     npm.kill('SIGTERM')
     assert.deepEqual(await ended, [0, null])
     assert.match(output(), /"msg":"stopped"/)
-    assert.ok(!isThere(npm), 'a process is left')
+    assert.ok(!isRunning(npm), 'a process is still running')
   })
 
-  test('ends Berth, with 0, on Ctrl-C, which comes to all of them', async (t) => {
+  test('stops Berth with 0 on Ctrl-C, which all processes receive', async (t) => {
     const { npm, ended, output } = await startByNpm(t)
     process.kill(-(npm.pid ?? 0), 'SIGINT')
     assert.deepEqual(await ended, [0, null])
     assert.match(output(), /"msg":"stopped"/)
-    assert.ok(!isThere(npm), 'a process is left')
+    assert.ok(!isRunning(npm), 'a process is still running')
   })
 })

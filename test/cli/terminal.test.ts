@@ -8,7 +8,7 @@ import { main } from '../support/command.ts'
 import { ownDirectory } from '../support/directory.ts'
 import { openTerminal, shellPrompt, type Terminal } from '../support/terminal.ts'
 
-/** A shell in which `berth` is a command, as after `npm link`. */
+/** A shell with `berth` in its PATH, as after `npm link`. */
 async function openShell(t: TestContext): Promise<Terminal & { readonly directory: string }> {
   const directory = await ownDirectory(t)
   const script = `#!/bin/sh\nexec ${process.execPath} ${main} "$@"\n`
@@ -20,7 +20,7 @@ async function openShell(t: TestContext): Promise<Terminal & { readonly director
   return { ...terminal, directory }
 }
 
-/** Lines of shell blocks that ask for a password and redirect what comes of it. */
+/** Lines of shell blocks whose command prompts for a password. */
 async function shownCommands(): Promise<readonly string[]> {
   const files = ['README.md', 'charts/berth/README.md', 'src/config/README.md']
   const texts = await Promise.all(
@@ -35,10 +35,10 @@ const logIn = async (htpasswd: string, user: string, password: string) => {
   return auth.authenticate(`Basic ${basicOf(user, password)}`)
 }
 
-const skip = process.platform === 'linux' ? false : 'pseudo-terminals are opened as Linux does'
+const skip = process.platform === 'linux' ? false : 'requires the pseudo-terminals of Linux'
 
-suite('at a terminal', { concurrency: true, skip }, () => {
-  test('`berth htpasswd alice > htpasswd` asks on the screen, and the file has the line alone', async (t) => {
+suite('a command at a terminal', { concurrency: true, skip }, () => {
+  test('`berth htpasswd alice > htpasswd` prompts on the screen, and the file has only the line', async (t) => {
     const shell = await openShell(t)
     shell.type('berth htpasswd alice > htpasswd\r')
     await shell.shows(/Password for alice: /)
@@ -52,7 +52,7 @@ suite('at a terminal', { concurrency: true, skip }, () => {
     assert.deepEqual(await logIn(file, 'alice', 's3cret-ä'), { kind: 'user', name: 'alice' })
   })
 
-  test('the commands that the READMEs show can be typed as they stand', async (t) => {
+  test('the commands of the READMEs work as they are', async (t) => {
     const shell = await openShell(t)
     const kubectl = join(shell.directory, 'kubectl')
     await writeFile(kubectl, '#!/bin/sh\ncat > applied.yaml; echo "$*"\n', { mode: 0o755 })
@@ -75,7 +75,7 @@ suite('at a terminal', { concurrency: true, skip }, () => {
     assert.match(applied, /^apiVersion: v1\nkind: Secret\n/)
   })
 
-  test('with standard error in a file as well, the question still comes to the screen', async (t) => {
+  test('prompts on the screen with standard error redirected, too', async (t) => {
     const shell = await openShell(t)
     shell.type('berth htpasswd alice > htpasswd 2> errors\r')
     await shell.shows(/Password for alice: /)
@@ -87,7 +87,7 @@ suite('at a terminal', { concurrency: true, skip }, () => {
     assert.equal(await readFile(join(shell.directory, 'errors'), 'utf8'), '')
   })
 
-  test('`berth pull-secret` asks once, and the pipe gets the manifest alone', async (t) => {
+  test('`berth pull-secret` prompts once, and the pipe gets only the manifest', async (t) => {
     const shell = await openShell(t)
     shell.type('berth pull-secret kubelet -n my-app | cat > secret.yaml\r')
     await shell.shows(/Password of kubelet: /)
@@ -100,7 +100,7 @@ suite('at a terminal', { concurrency: true, skip }, () => {
     assert.doesNotMatch(manifest, /[\x00-\x09\x0b-\x1f]|Password/)
   })
 
-  test('Ctrl-C at the question ends it with 130, without a word, and the terminal echoes again', async (t) => {
+  test('Ctrl-C at the prompt exits with 130 and restores the terminal', async (t) => {
     const shell = await openShell(t)
     shell.type('berth htpasswd alice > htpasswd; echo "status $?"\r')
     await shell.shows(/Password for alice: /)
@@ -112,7 +112,7 @@ suite('at a terminal', { concurrency: true, skip }, () => {
     for (const mode of [/[^-]echo /, /[^-]icanon/, /[^-]isig/]) assert.match(settings, mode)
   })
 
-  test('the end of input at the question is a sentence, and so are passwords that differ', async (t) => {
+  test('the end of input at the prompt and different passwords are one-line errors', async (t) => {
     const shell = await openShell(t)
     shell.type('berth htpasswd alice > htpasswd; echo "status $?"\r')
     await shell.shows(/Password for alice: /)
@@ -120,9 +120,9 @@ suite('at a terminal', { concurrency: true, skip }, () => {
     await shell.shows(/berth: no password was entered\r\nstatus 1/)
     shell.type('berth htpasswd alice > htpasswd; echo "status $?"\r')
     await shell.shows(/Password for alice: /)
-    // Pasted at once: the second answer is there before its question.
+    // Pasted together: the second answer arrives before its prompt.
     shell.type('one\rother\r')
-    await shell.shows(/berth: the passwords differ\r\nstatus 1/)
+    await shell.shows(/berth: the two passwords differ\r\nstatus 1/)
     await shell.shows(new RegExp(shellPrompt))
   })
 })

@@ -15,62 +15,65 @@ const config = 'etc/containerd/config.toml'
 const configured = { [config]: containerdConfig.set }
 const file = 'etc/containerd/certs.d/localhost_30026_/hosts.toml'
 
-suite('berth trust, once', { concurrency: true }, () => {
-  test('writes, says what, and takes it away again', async (t) => {
+suite('berth trust --once and --remove', { concurrency: true }, () => {
+  test('writes files, lists them, and removes them again', async (t) => {
     const root = await makeRoot(t, configured)
     const before = await picture(root)
     const done = await runCommand(['trust', '--root', root, '--once'])
     assert.equal(done.status, 0, done.stderr)
-    assert.equal(done.stdout, `containerd: images can be pulled\n  /${file}\n`)
+    assert.equal(done.stdout, `containerd: can pull from Berth\n  /${file}\n`)
     const undone = await runCommand(['trust', '--root', root, '--remove'])
-    assert.deepEqual([undone.status, undone.stdout], [0, 'Everything is as it was.\n'])
+    assert.deepEqual([undone.status, undone.stdout], [0, 'All original files are restored.\n'])
     assert.deepEqual(await picture(root), before)
   })
 
-  test('fails where nothing can be pulled, with the lines that are missing', async (t) => {
+  test('fails if no runtime can pull, and prints the missing lines', async (t) => {
     const root = await makeRoot(t, { [config]: containerdConfig.none })
     const { status, stdout } = await runCommand([
       ...['trust', '--root', root, '--once', '--mirror', 'docker.io'],
     ])
     assert.equal(status, 1)
-    assert.match(stdout, /containerd: not served\n[\s\S]*add these lines/)
+    assert.match(stdout, /containerd: cannot pull from Berth\n[\s\S]*add these lines/)
     assert.match(stdout, /config_path = "\/etc\/containerd\/certs\.d"/)
   })
 
-  test('says what it could not put back', async (t) => {
+  test('lists files that it could not restore', async (t) => {
     const root = await makeRoot(t, configured)
     await runCommand(['trust', '--root', root, '--once'])
     await writeFile(join(root, file), `${await readFile(join(root, file), 'utf8')}# mine\n`)
     const { status, stderr } = await runCommand(['trust', '--root', root, '--remove'])
     assert.equal(status, 1)
-    assert.equal(stderr, `Left: /${file}: it was edited\n`)
+    assert.equal(stderr, `Not restored: /${file}: it was edited\n`)
   })
 
-  test('refuses what cannot be meant, in one sentence', async () => {
-    const refused: readonly (readonly [args: readonly string[], sentence: RegExp])[] = [
-      [['--registry', '../x'], /--registry \.\.\/x: a host/],
-      [['--mirror', 'a/b'], /--mirror a\/b: a host/],
-      [['--server', 'http://h/path'], /--server http:\/\/h\/path: http or https/],
-      [['--server', 'http://h', '--ca', '/x'], /--ca is for a --server with https/],
-      [['--admin', '9027'], /--admin 9027: host and port/],
-      [['--daemonset', 'a'], /--daemonset needs --namespace/],
-      [['--daemonset', 'a', '--namespace', '../b'], /is no name of Kubernetes/],
-      [['--daemonset', 'a', '--namespace', 'b'], /there is no \$KUBERNETES_SERVICE_HOST/],
+  test('rejects invalid options with a one-line error', async () => {
+    const invalid: readonly (readonly [args: readonly string[], message: RegExp])[] = [
+      [['--registry', '../x'], /--registry \.\.\/x is invalid: expected HOST/],
+      [['--mirror', 'a/b'], /--mirror a\/b is invalid: expected HOST/],
+      [
+        ['--server', 'http://h/path'],
+        /--server http:\/\/h\/path is invalid: expected http or https/,
+      ],
+      [['--server', 'http://h', '--ca', '/x'], /--ca requires a --server with https/],
+      [['--admin', '9027'], /--admin 9027 is invalid: expected HOST:PORT/],
+      [['--daemonset', 'a'], /--daemonset requires --namespace/],
+      [['--daemonset', 'a', '--namespace', '../b'], /is not a valid Kubernetes name/],
+      [['--daemonset', 'a', '--namespace', 'b'], /\$KUBERNETES_SERVICE_HOST is not set/],
     ]
-    for (const [args, sentence] of refused) {
+    for (const [args, message] of invalid) {
       const { status, stderr } = await runCommand(['trust', '--root', '/nowhere', ...args])
       assert.equal(status, 1, args.join(' '))
-      assert.match(stderr, sentence)
+      assert.match(stderr, message)
       assert.equal(stderr.trimEnd().split('\n').length, 1, stderr)
     }
   })
 })
 
-suite('berth trust, following the node', { concurrency: true }, () => {
-  test('tells its state, and is ready once a runtime is served', async (t) => {
+suite('berth trust', { concurrency: true }, () => {
+  test('reports its state, and is ready once a runtime can pull', async (t) => {
     const root = await makeRoot(t, {})
     const trust = await startTrust(['--root', root])
-    await eventually('it has looked', async () =>
+    await eventually('the first check', async () =>
       /no container runtime/.test((await trust.readiness()).parts['node'] ?? ''),
     )
     assert.equal((await trust.readiness()).status, 503)
@@ -89,20 +92,20 @@ suite('berth trust, following the node', { concurrency: true }, () => {
     assert.equal(sumIn(metrics, 'berth_trust_changes_total', ['change="written"']), 1)
 
     await rm(join(root, file))
-    await eventually('it is there again', () => exists(join(root, file)))
+    await eventually('the file to be written again', () => exists(join(root, file)))
     assert.equal(await trust.stop(), 0)
-    assert.ok(await exists(join(root, file)), 'a stop leaves the files')
+    assert.ok(await exists(join(root, file)), 'the files remain after a stop')
     const changes = trust.command.stdout().match(/"change":"written","msg":"file changed"/g)
     assert.equal(changes?.length, 2, 'one line for each change')
   })
 
-  test('an authority that is not there yet is waited for', async (t) => {
+  test('waits for a CA file that does not exist yet', async (t) => {
     const root = await makeRoot(t, configured)
     const authority = await createAuthority('late')
     t.after(() => authority.remove())
     const ca = join(root, 'ca.crt')
     const trust = await startTrust(['--root', root, '--ca', ca])
-    await eventually('it misses the file', async () =>
+    await eventually('the missing file to be reported', async () =>
       /ENOENT/.test((await trust.readiness()).parts['node'] ?? ''),
     )
     assert.equal(await exists(join(root, file)), false)
@@ -113,8 +116,8 @@ suite('berth trust, following the node', { concurrency: true }, () => {
   })
 })
 
-suite('berth trust, at the end of its DaemonSet', { concurrency: true }, () => {
-  const there = { status: 200, body: { metadata: { name: 'trust' } } }
+suite('berth trust with --daemonset, on exit', { concurrency: true }, () => {
+  const existing = { status: 200, body: { metadata: { name: 'trust' } } }
   const deleted = {
     status: 200,
     body: { metadata: { name: 'trust', deletionTimestamp: '2026-01-01T00:00:00Z' } },
@@ -126,19 +129,24 @@ suite('berth trust, at the end of its DaemonSet', { concurrency: true }, () => {
     broken: { status: 500, body: {} },
   }
 
-  for (const [name, first, last, isUndone] of [
-    ['leaves the files while it lives', there, there, false],
-    ['undoes all when it is gone', there, answers.gone, true],
-    ['undoes all when it is being deleted', there, deleted, true],
-    ['undoes all when the permission went with it', there, answers.forbidden, true],
-    ['undoes all when the service account went with it', there, answers.unauthorized, true],
+  for (const [name, first, last, isRestored] of [
+    ['keeps the files while the DaemonSet exists', existing, existing, false],
+    ['restores the node when the DaemonSet is gone', existing, answers.gone, true],
+    ['restores the node when the DaemonSet is being deleted', existing, deleted, true],
     [
-      'leaves the files when it never had a permission',
+      'restores the node when the permission was deleted with it',
+      existing,
       answers.forbidden,
-      answers.forbidden,
-      false,
+      true,
     ],
-    ['leaves the files when nobody can tell', there, answers.broken, false],
+    [
+      'restores the node when the service account was deleted with it',
+      existing,
+      answers.unauthorized,
+      true,
+    ],
+    ['keeps the files if it never had the permission', answers.forbidden, answers.forbidden, false],
+    ['keeps the files if the API server fails', existing, answers.broken, false],
   ] as const)
     test(name, async (t) => {
       const root = await makeRoot(t, configured)
@@ -149,10 +157,10 @@ suite('berth trust, at the end of its DaemonSet', { concurrency: true }, () => {
         api.environment,
       )
       await trust.settled()
-      await eventually('it has asked', () => api.requests.length > 0)
+      await eventually('the first request', () => api.requests.length > 0)
       api.answer(last)
       assert.equal(await trust.stop(), 0, trust.command.stdout())
-      if (isUndone) assert.deepEqual(await picture(root), before)
+      if (isRestored) assert.deepEqual(await picture(root), before)
       else assert.match(await readFile(join(root, file), 'utf8'), /owner=berth\/trust /)
       for (const { path, headers } of api.requests) {
         assert.equal(path, '/apis/apps/v1/namespaces/berth/daemonsets/trust')
@@ -162,7 +170,7 @@ suite('berth trust, at the end of its DaemonSet', { concurrency: true }, () => {
     })
 })
 
-/** What the API server of a cluster says of the DaemonSet, and what a pod knows of that server. */
+/** A fake API server that answers for the DaemonSet, and a pod's files and variables for it. */
 async function startApiServer(t: TestContext, first: Answer) {
   const directory = await ownDirectory(t)
   const authority = await createAuthority('cluster')

@@ -15,7 +15,7 @@ async function startDemo(t: TestContext) {
   return { directory, child, output: text(child.stdout), errors: text(child.stderr) }
 }
 
-/** The cells of a pull's line: time, received, from the upstream, requests there, X-Cache. */
+/** The columns of a pull: time, received, fetched, upstream requests, X-Cache. */
 function cellsOf(output: string, pull: string): readonly string[] {
   const line = output.split('\n').find((candidate) => candidate.startsWith(`  ${pull} `))
   return (line ?? '')
@@ -24,22 +24,22 @@ function cellsOf(output: string, pull: string): readonly string[] {
     .split(/ {2,}/)
 }
 
-test('the demo pulls cold, warm and with the upstream stopped, and leaves nothing behind', async (t) => {
+test('the demo pulls with an empty cache, with a full one and without the upstream, and removes its files', async (t) => {
   const { directory, child, output, errors } = await startDemo(t)
   const [status] = await once(child, 'close')
   assert.equal(status, 0, await errors)
   assert.equal(await errors, '')
   const shown = await output
-  const [, received, fetched, asked, answers] = cellsOf(shown, 'cold')
+  const [, received, fetched, requests, answers] = cellsOf(shown, 'cold')
   assert.deepEqual([received, fetched, answers], ['43.0 MiB', '43.0 MiB', '8 miss'], shown)
-  assert.ok(Number(asked) >= 8, shown)
+  assert.ok(Number(requests) >= 8, shown)
   for (const pull of ['warm', 'upstream stopped'])
     assert.deepEqual(cellsOf(shown, pull).slice(1), ['43.0 MiB', '0', '0', '8 hit'], shown)
   assert.match(shown, /hit rate {3}67 %/)
   assert.deepEqual(await readdir(directory), [])
 })
 
-test('the demo leaves nothing behind when it is broken off', async (t) => {
+test('the demo removes its files when it is interrupted', async (t) => {
   const { directory, child } = await startDemo(t)
   await once(child.stdout, 'data')
   const before = await readdir(directory)

@@ -11,7 +11,7 @@ import { sumIn } from '../support/telemetry.ts'
 import { heading, type Round, row, size } from './report.ts'
 
 const name = 'my-project/my-repository/team/app'
-/** Milliseconds to each answer, and bytes a second of each download, as from another region. */
+/** Milliseconds for each answer, and bytes per second for each download, as from another region. */
 const latency = 60
 const rate = 25_000_000
 const layers = [16, 12, 8, 4, 2, 1]
@@ -25,9 +25,9 @@ process.once('exit', () => {
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1))
 
 /**
- * 1. Google's services and an Artifact Registry behind a line like a real one's, in this process.
- * 2. Berth in its own, as `npm start` runs it, though on free ports and with an empty cache.
- * 3. Three pulls, before the last of which the registry and all of Google are gone.
+ * 1. Starts fakes of Google's services and of Artifact Registry, with realistic latency, in this process.
+ * 2. Starts Berth as `npm start` does, but on free ports and with an empty cache.
+ * 3. Pulls three times; before the last pull, the registry and Google's services are stopped.
  */
 async function main(): Promise<void> {
   const google = await startGoogle({ grant: 'impersonation' })
@@ -43,27 +43,27 @@ async function main(): Promise<void> {
   })
 
   write(`
-Berth between a client and Artifact Registry, without a network
+Berth between a client and Artifact Registry; no network required
 
-  upstream   a fake Artifact Registry, private to a service account, at ${registry.host}:
-             ${latency} ms to each answer, ${rate / 1e6} MB/s for each download
+  upstream   a fake Artifact Registry at ${registry.host}; requires a service account:
+             ${latency} ms for each answer, ${rate / 1e6} MB/s for each download
   Berth      at ${host}, with an empty cache
   image      ${host}/${name}:v1
              ${layers.length} layers, ${size(sizeOf(image))}
 
 ${heading}`)
 
-  const pullAs = async (what: string): Promise<Round> => {
+  const pullAs = async (label: string): Promise<Round> => {
     const fetchedBefore = await metric(admin, 'bytes', 'source="upstream"')
-    const askedBefore = registry.requests.length
+    const requestsBefore = registry.requests.length
     const begun = performance.now()
     const replies = await pull(host, image)
     const round = {
-      what,
+      pull: label,
       seconds: (performance.now() - begun) / 1000,
       received: replies.reduce((sum, { body }) => sum + body.length, 0),
       fetched: (await metric(admin, 'bytes', 'source="upstream"')) - fetchedBefore,
-      asked: registry.requests.length - askedBefore,
+      requests: registry.requests.length - requestsBefore,
       answers: replies.map(({ headers }) => String(headers['x-cache'])),
     }
     write(row(round))
@@ -81,11 +81,13 @@ ${heading}`)
   const sent = await metric(admin, 'bytes', 'source="cache"')
   write(`
   hit rate   ${((hits / all) * 100).toFixed(0)} %: ${hits} of ${all} requests (/metrics)
-  bytes      ${size(sent)} to the client, ${size(fetched)} from the upstream; all compared
+  bytes      ${size(sent)} to the client, ${size(fetched)} from the upstream; every byte verified
   warm       ${(cold.seconds / warm.seconds).toFixed(1)} times as fast as cold
 `)
   await stopBerth()
-  write('\n  Berth ended, and nothing is left of this. With registries of yours: npm start\n\n')
+  write(
+    '\n  Berth has stopped and all files are removed. To use your own registries: npm start\n\n',
+  )
 }
 
 type Listening = { readonly host: string; readonly admin: string }
@@ -101,7 +103,7 @@ async function startBerth(upstream: object): Promise<Listening> {
       upstreams: [upstream],
     }),
   )
-  // Node puts what it has compiled there, too.
+  // Node's compile cache is there, too.
   const environment = { TMPDIR: directory }
   berth = startCommand(['serve', '--config', file], { directory, environment })
   const [line] = await berth.wrote(/^\{.*"msg":"listening".*\}$/m)
@@ -109,15 +111,15 @@ async function startBerth(upstream: object): Promise<Listening> {
   return { host: `localhost:${listen[0]?.port}`, admin: `http://127.0.0.1:${admin[0]?.port}` }
 }
 
-/** As with Ctrl-C. */
+/** With SIGINT, as Ctrl-C does. */
 async function stopBerth(): Promise<void> {
   berth?.signal('SIGINT')
   const end = await berth?.finished
   if (end?.status !== 0)
-    throw new Error(`Berth ended with ${end?.status ?? end?.signal}:\n${end?.stderr}`)
+    throw new Error(`Berth exited with ${end?.status ?? end?.signal}:\n${end?.stderr}`)
 }
 
-/** As a client does it: the manifest by its tag, then all that it names at once. Compares all bytes. */
+/** Pulls as a client does: the manifest by its tag, then its blobs concurrently. Compares all bytes. */
 async function pull(host: string, { bytes, blobs }: Image): Promise<readonly Reply[]> {
   const fetchExactly = async (path: string, wanted: Buffer): Promise<Reply> => {
     const reply = await get(`http://${host}/v2/${name}/${path}`)
@@ -133,11 +135,11 @@ async function pull(host: string, { bytes, blobs }: Image): Promise<readonly Rep
 
 async function metric(
   admin: string,
-  what: 'requests' | 'bytes',
+  name: 'requests' | 'bytes',
   ...labels: readonly string[]
 ): Promise<number> {
   const { body } = await get(`${admin}/metrics`)
-  return sumIn(body.toString(), `berth_cache_${what}_total`, labels)
+  return sumIn(body.toString(), `berth_cache_${name}_total`, labels)
 }
 
 function sizeOf({ bytes, blobs }: Image): number {

@@ -1,13 +1,13 @@
-/** What happened in one pull. */
+/** The result of one pull. */
 export type Round = {
-  readonly what: string
+  readonly pull: string
   readonly seconds: number
   /** Bytes that the client received, and that Berth fetched for it. */
   readonly received: number
   readonly fetched: number
-  /** Requests that the upstream saw. */
-  readonly asked: number
-  /** What `X-Cache` said in each answer. */
+  /** Requests that the upstream received. */
+  readonly requests: number
+  /** The `X-Cache` header of each answer. */
   readonly answers: readonly string[]
 }
 
@@ -16,13 +16,13 @@ export const heading = line([
   'time',
   'received',
   'from upstream',
-  'requests there',
+  'upstream requests',
   'X-Cache',
 ])
 
-export function row({ what, seconds, received, fetched, asked, answers }: Round): string {
+export function row({ pull, seconds, received, fetched, requests, answers }: Round): string {
   const time = `${seconds.toFixed(2)} s`
-  return line([what, time, size(received), size(fetched), String(asked), count(answers)])
+  return line([pull, time, size(received), size(fetched), String(requests), count(answers)])
 }
 
 export function size(bytes: number): string {
@@ -30,20 +30,20 @@ export function size(bytes: number): string {
 }
 
 function line([
-  what = '',
+  pull = '',
   time = '',
   received = '',
   fetched = '',
-  asked = '',
+  requests = '',
   cache = '',
 ]: string[]) {
   const numbers = [
     time.padStart(8),
     received.padStart(12),
     fetched.padStart(15),
-    asked.padStart(16),
+    requests.padStart(19),
   ]
-  return `  ${what.padEnd(18)}${numbers.join('')}   ${cache}\n`
+  return `  ${pull.padEnd(18)}${numbers.join('')}   ${cache}\n`
 }
 
 /** `8 miss`, or `1 stale, 7 hit`. */

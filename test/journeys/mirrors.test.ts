@@ -10,8 +10,8 @@ import { codeOf, get } from '../support/client.ts'
 import { makeImage } from '../support/images.ts'
 import { type ScriptedUpstream, startScriptedUpstream } from '../support/scripted-upstream.ts'
 
-/** dockerd sends no `?ns=`, no prefix and no password to its `registry-mirrors`, and skips one that asks for it. */
-suite("a listener for dockerd's registry-mirrors, beside a default upstream with users", () => {
+/** dockerd sends no `?ns=`, no prefix and no password to `registry-mirrors`, and skips one that requires a password. */
+suite('a mirror listener for dockerd, with users and another default upstream', () => {
   const image = makeImage()
   let hub: ScriptedUpstream
   let project: ScriptedUpstream
@@ -48,11 +48,11 @@ suite("a listener for dockerd's registry-mirrors, beside a default upstream with
     await rm(directory, { recursive: true, force: true })
   })
 
-  test('asks nobody for a password, and passes over one that Docker Hub was meant to see', async () => {
+  test('requires no password, and ignores one for Docker Hub', async () => {
     for (const headers of [{}, { authorization: `Basic ${basicOf('hub-user', 'wrong')}` }]) {
-      const { status, headers: answered } = await get(mirror, { headers })
+      const { status, headers: received } = await get(mirror, { headers })
       assert.equal(status, 200)
-      assert.equal(answered['www-authenticate'], undefined)
+      assert.equal(received['www-authenticate'], undefined)
       const pulled = await get(`${mirror}library/busybox/manifests/latest`, { headers })
       assert.equal(pulled.status, 200)
       assert.deepEqual(pulled.body, image.bytes)
@@ -62,7 +62,7 @@ suite("a listener for dockerd's registry-mirrors, beside a default upstream with
     assert.equal((await get(`${berth.url}/v2/`)).status, 401)
   })
 
-  test('shares the cache with the prefix of its upstream', async () => {
+  test("shares the cache with its upstream's prefix", async () => {
     const headers = { authorization: `Basic ${basicOf('alice', 'p')}` }
     const [blob] = image.blobs
     const path = `docker.io/library/busybox/blobs/${blob?.digest}`
@@ -70,7 +70,7 @@ suite("a listener for dockerd's registry-mirrors, beside a default upstream with
     assert.equal(answered['x-cache'], 'hit')
   })
 
-  test('leads to no other upstream, by whatever name', async () => {
+  test('serves no other upstream by any name', async () => {
     for (const namespace of ['', '?ns=localhost', `?ns=${new URL(project.url).host}`]) {
       const reply = await get(`${mirror}project/repo/app/manifests/v1${namespace}`)
       assert.equal(reply.status, 404, namespace)
@@ -79,7 +79,7 @@ suite("a listener for dockerd's registry-mirrors, beside a default upstream with
     assert.equal(project.requests.length, 0)
   })
 
-  test('takes no pushes', async () => {
+  test('rejects pushes', async () => {
     const { status } = await get(`${mirror}library/busybox/blobs/uploads/`, { method: 'POST' })
     assert.equal(status, 403)
   })

@@ -35,7 +35,9 @@ export async function startTrust(
 ): Promise<TrustProcess> {
   const command = startCommand(['trust', '--admin', '127.0.0.1:0', ...args], { environment })
   process.once('exit', () => command.signal('SIGKILL'))
-  const [, port] = await command.wrote(/"port":(\d+)\}\].*"msg":"following the node"/)
+  const [, port] = await command.wrote(
+    /"port":(\d+)\}\].*"msg":"keeping the node's files up to date"/,
+  )
   const get = (path: string) => fetch(`http://127.0.0.1:${port}${path}`)
   const status = async () => (await (await get('/status')).json()) as Status
 

@@ -1,0 +1,36 @@
+import type { Readiness } from '../http/http.ts'
+import type { FollowedFiles } from '../input/input.ts'
+import type { UpstreamOptions } from '../registry/registry.ts'
+import type { BlobCache } from '../store/store.ts'
+
+type Options = {
+  readonly stopping: boolean
+  /** Whether the registry's own ports are open: the admin address answers earlier. */
+  readonly isListening: boolean
+  readonly cache: BlobCache
+  readonly upstreams: readonly UpstreamOptions[]
+  readonly followed: Readonly<Record<string, FollowedFiles>>
+}
+
+/**
+ * Ready while it accepts requests: without an upstream, the cache still answers; without the disk, the
+ * upstreams still do.
+ */
+export function readinessOf(options: Options): Readiness {
+  const { stopping, isListening, cache, upstreams, followed } = options
+  const files = Object.entries(followed).map(([name, { isFresh }]) => [
+    name,
+    isFresh() ? 'ok' : 'the changed file cannot be used: its previous content is in force',
+  ])
+  return {
+    ready: isListening && !stopping,
+    parts: {
+      server: stopping ? 'shutting down' : isListening ? 'ok' : 'the registry is not listening',
+      cache: cache.trouble() ?? 'ok',
+      ...Object.fromEntries(files),
+      ...Object.fromEntries(
+        upstreams.map(({ upstream, remote }) => [`upstream ${upstream}`, remote.trouble() ?? 'ok']),
+      ),
+    },
+  }
+}
