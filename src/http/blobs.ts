@@ -87,7 +87,7 @@ export function createGetBlob({ send, memory, answerTime, log, metrics }: GetBlo
     } catch (err) {
       // There is no way back: what went wrong can only be told by having hung up.
       record.error = err
-      metrics.httpShort.inc()
+      metrics.httpShortResponses.inc()
       log.warn({ digest: content.digest, err }, 'answer was cut short')
     }
   }

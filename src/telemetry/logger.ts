@@ -11,14 +11,14 @@ const secretFields = [
   'proxy-authorization',
 ]
 
-/** How much of an error's chain of causes is told. */
+/** Maximum depth of the logged chain of causes. */
 const maxCauses = 5
 
 type LoggerOptions = { readonly level: string; readonly output?: DestinationStream | undefined }
 
 /**
- * Lines are written together, so many bytes or so many milliseconds of them. What nobody reads is
- * dropped beyond `maxLength` bytes.
+ * Lines are written in batches, by bytes and milliseconds. Without a reader, lines beyond `maxLength`
+ * bytes are dropped.
  */
 const batch = {
   minLength: 16 * 1024 - 1,
@@ -27,13 +27,13 @@ const batch = {
   sync: false,
 } as const
 
-/** How long the end waits for whoever reads the log, in milliseconds. */
+/** Maximum time to flush the log at exit, in milliseconds. */
 const flushTimeout = 1000
 
 /**
- * JSON lines to standard output. Errors are told by name, code and message alone: libraries hang
- * requests, with their headers, on theirs. Fields of a secret's name are hidden by serializers,
- * which cost a line nothing, where paths to redact cost as much as the line.
+ * JSON lines on standard output. Of errors only name, code and message are logged, because libraries attach
+ * requests with their headers to errors. Serializers redact fields with the name of a secret; pino's
+ * `redact` option would double the cost of a line.
  */
 export function createLogger({ level, output = standardOutput() }: LoggerOptions): {
   readonly log: Pino
@@ -54,8 +54,8 @@ export function createLogger({ level, output = standardOutput() }: LoggerOptions
 }
 
 /**
- * The danger: a pipe that nobody reads holds the thread that writes to it, and a process does not end
- * before its threads do. So a pipe is opened once more, in a way that does not block.
+ * The danger: a pipe without a reader blocks the thread that writes to it, and a process does not exit
+ * before its threads do. So a pipe is opened again with O_NONBLOCK.
  */
 function standardOutput(): DestinationStream {
   return destination({ dest: nonBlocking(1), ...batch })
@@ -66,12 +66,12 @@ function nonBlocking(descriptor: number): number {
   try {
     return openSync(`/dev/fd/${descriptor}`, constants.O_WRONLY | constants.O_NONBLOCK)
   } catch {
-    // It belongs to another user.
+    // The pipe belongs to another user.
     return descriptor
   }
 }
 
-/** Writes what is left, if that goes; else it is lost, since pino would try it for ever. */
+/** Flushes the log, or drops the rest at a timeout: pino would retry forever. */
 async function endOf(log: Pino, output: DestinationStream): Promise<void> {
   const flushed = Promise.withResolvers<void>()
   const timer = setTimeout(flushed.resolve, flushTimeout)
@@ -81,7 +81,7 @@ async function endOf(log: Pino, output: DestinationStream): Promise<void> {
   if ('destroy' in output && typeof output.destroy === 'function') output.destroy()
 }
 
-/** Where a line has no message, pino would take the error's, as it is. */
+/** Without a message, pino would log the error's message without redaction. */
 function withMessage(this: Pino, args: Parameters<LogFn>, method: LogFn): void {
   const [first, ...rest]: readonly unknown[] = args
   const message = typeof first === 'string' || rest.length > 0 ? rest : ['error']
@@ -100,7 +100,7 @@ function describe(error: unknown, depth: number): unknown {
   }
 }
 
-/** Only a fault of ours needs its stack; a refused connection's says nothing. */
+/** Only bugs of ours need a stack; that of a refused connection is useless. */
 function isProgrammingError(error: Error): boolean {
   return (
     error instanceof TypeError || error instanceof RangeError || error instanceof ReferenceError

@@ -3,7 +3,7 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom
 const seconds = [0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 10, 30, 120, 600]
 
 /**
- * Every metric of Berth. `upstream` is an upstream's prefix, or its host where the prefix is empty;
+ * All metrics of Berth, in one table: hence the length. `upstream` is an upstream's prefix, or its host where the prefix is empty;
  * `kind` is blob, manifest or tag; `result` is hit, miss, coalesced, stale, bypass or error;
  * `route` is a line of the route table, never a path.
  */
@@ -31,9 +31,9 @@ export function createMetrics() {
   const scrapeListeners: (() => void)[] = []
 
   return {
-    /** What is set here is set anew before each scrape. */
+    /** Calls the listener before each scrape, to set gauges. */
     onScrape: (listener: () => void) => void scrapeListeners.push(listener),
-    /** The exposition format's text, and its content type. */
+    /** Content type of the exposition format. */
     contentType: registry.contentType,
     text: (): Promise<string> => {
       for (const listener of scrapeListeners) listener()
@@ -42,137 +42,132 @@ export function createMetrics() {
 
     cacheRequests: counter(
       'berth_cache_requests_total',
-      'Requests to proxied repositories, by how the cache answered.',
+      'Requests to proxied repositories, by result of the cache lookup.',
       ['upstream', 'kind', 'result'],
     ),
     cacheBytes: counter(
       'berth_cache_bytes_total',
-      'Bytes of proxied content: source "cache" went to clients, source "upstream" was fetched. The difference is what the cache saved.',
+      'Bytes of proxied content: source "cache" was sent to clients, source "upstream" was fetched. The cache saved the difference.',
       ['upstream', 'kind', 'source'],
     ),
     cacheSize: gauge(
       'berth_cache_size_bytes',
-      'Bytes on disk in the cache, running fills included.',
+      'Disk space that the cache uses, including running downloads.',
     ),
-    cacheLimit: gauge('berth_cache_limit_bytes', 'The cache is kept below this many bytes.'),
-    cacheBlobs: gauge('berth_cache_blobs', 'Blobs and manifests in the cache.'),
+    cacheLimit: gauge('berth_cache_limit_bytes', 'Maximum size of the cache.'),
+    cacheBlobs: gauge('berth_cache_blobs', 'Number of blobs and manifests in the cache.'),
     cacheEvictions: counter(
       'berth_cache_evictions_total',
-      'Blobs removed from the cache to make room.',
+      'Blobs evicted from the cache to free space.',
     ),
     cacheCorruptions: counter(
       'berth_cache_corruptions_total',
-      'Files of the cache whose bytes were no longer theirs, removed.',
+      'Files evicted from the cache because they were corrupt.',
     ),
     cacheFailures: counter(
       'berth_cache_storage_failures_total',
-      'Writes to the cache that failed, so that bytes streamed through uncached.',
+      'Failed writes to the cache; the content is sent to clients without being cached.',
     ),
     digestMismatches: counter(
       'berth_digest_mismatch_total',
-      'Bodies of an upstream that did not have the digest or size asked for.',
+      'Response bodies of an upstream with a wrong digest or size.',
       ['upstream'],
     ),
 
-    fillsInFlight: gauge(
-      'berth_fills_in_flight',
-      'Downloads of blobs from upstreams that are running.',
-    ),
+    fillsInFlight: gauge('berth_fills_in_flight', 'Running downloads of blobs from upstreams.'),
     fillResumes: counter(
       'berth_fill_resumes_total',
-      'Downloads of blobs that broke and were resumed.',
+      'Downloads of blobs that were resumed after an interruption.',
       ['upstream'],
     ),
-    fillRanges: counter(
-      'berth_fill_ranges_total',
-      'Ranges that were fetched ahead of a running download.',
-      ['upstream'],
-    ),
+    fillRanges: counter('berth_fill_ranges_total', 'Ranges fetched ahead of a running download.', [
+      'upstream',
+    ]),
     upstreamRequests: counter(
       'berth_upstream_requests_total',
-      'Requests to upstreams, by status ("error" when there was none).',
+      'Requests to upstreams, by status ("error": no response).',
       ['upstream', 'status'],
     ),
     upstreamDuration: histogram(
       'berth_upstream_duration_seconds',
-      'Time until an upstream answered with headers.',
+      'Time from a request to an upstream to the headers of the response.',
       ['upstream'],
     ),
     breakerOpen: gauge(
       'berth_breaker_open',
-      '1 while the upstream is not asked because it failed or asked for quiet.',
+      '1 while Berth sends no requests to the upstream, after failures or because the upstream throttles.',
       ['upstream'],
     ),
     tokenExpiry: gauge(
       'berth_token_expiry_timestamp_seconds',
-      'When the credential for the upstream expires.',
+      'Expiry time of the credential for the upstream.',
       ['upstream'],
     ),
     tokenRefreshes: counter(
       'berth_token_refreshes_total',
-      'Attempts to get a credential for the upstream.',
+      'Attempts to obtain a credential for the upstream.',
       ['upstream', 'outcome'],
     ),
 
-    httpRequests: counter('berth_http_requests_total', 'Requests answered.', [
+    httpRequests: counter('berth_http_requests_total', 'Requests from clients.', [
       'route',
       'method',
       'code',
     ]),
     httpDuration: histogram(
       'berth_http_duration_seconds',
-      'Time from the request to the last byte of the answer.',
+      'Time from a request to the last byte of the response.',
       ['route'],
     ),
-    httpInFlight: gauge('berth_http_in_flight', 'Requests that are being answered.'),
-    httpShort: counter(
+    httpInFlight: gauge('berth_http_in_flight', 'Requests in progress.'),
+    httpShortResponses: counter(
       'berth_http_short_responses_total',
-      'Answers cut off because their bytes could not be had or were wrong.',
+      'Responses that were cut off because their bytes were unavailable or wrong.',
     ),
     memory: gauge(
       'berth_memory_bytes',
-      'Memory that is counted: estimated for use "caches", reserved for use "in_flight".',
+      'Memory by use: estimated for "caches", reserved for "in_flight".',
       ['use'],
     ),
-    memoryLimit: gauge('berth_memory_limit_bytes', 'What berth_memory_bytes stays below.', ['use']),
-    auth: counter('berth_auth_total', 'Decisions of who may come in.', ['outcome']),
+    memoryLimit: gauge('berth_memory_limit_bytes', 'Maximum of berth_memory_bytes.', ['use']),
+    auth: counter('berth_auth_total', 'Login attempts, by outcome.', ['outcome']),
     htpasswdStale: gauge(
       'berth_htpasswd_stale',
-      '1 while the htpasswd file cannot be used and the last good one is in force.',
+      '1 while the htpasswd file is invalid and the last valid version is in force.',
     ),
 
-    trustServed: gauge(
+    trustRuntimes: gauge(
       'berth_trust_runtime_served',
-      '1 for a container runtime of this node that trusts and finds the registry, 0 for one that does not.',
+      '1 if the container runtime of this node trusts and finds the registry, otherwise 0.',
       ['runtime'],
     ),
-    trustFiles: gauge('berth_trust_files', 'Files that berth trust keeps on this node.', [
+    trustFiles: gauge('berth_trust_files', 'Files that berth trust maintains on this node.', [
       'runtime',
     ]),
-    trustTroubles: gauge(
-      'berth_trust_troubles',
-      'What keeps a runtime of this node from trusting the registry; /status says what it is.',
+    trustProblems: gauge(
+      'berth_trust_problems',
+      'Problems that keep a container runtime of this node from trusting the registry; /status lists them.',
       ['runtime'],
     ),
     trustChanges: counter(
       'berth_trust_changes_total',
-      'Files of this node that berth trust has changed.',
+      'Changes of files by berth trust on this node.',
       ['runtime', 'change'],
     ),
     trustAuthorityExpiry: gauge(
       'berth_trust_authority_expiry_timestamp_seconds',
-      "When the certificate authority's certificate expires that runtimes are told to believe.",
+      "Expiry time of the certificate authority's certificate that container runtimes trust.",
       ['registry'],
     ),
 
-    // Distribution's names, so that dashboards made for a registry in proxy mode go on working.
+    // Distribution's names, so that dashboards for its proxy mode work.
     proxyRequests: counter('registry_proxy_requests_total', 'Requests to proxied repositories.', [
       'type',
     ]),
     proxyHits: counter('registry_proxy_hits_total', 'Requests answered from the cache.', ['type']),
     proxyMisses: counter(
       'registry_proxy_misses_total',
-      'Requests that asked the upstream for bytes.',
+      'Requests that fetched content from the upstream.',
       ['type'],
     ),
     proxyPulledBytes: counter(

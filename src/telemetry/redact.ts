@@ -1,7 +1,7 @@
-// Each takes time in proportion to the text, whatever it is: others write these texts.
+// The danger: these texts come from others. So each pattern takes linear time.
 const patterns: readonly (readonly [RegExp, string])[] = [
   [/\b(Bearer|Basic)\s+[\w.~+/=:-]{4,}/gi, '$1 [redacted]'],
-  // A word that often stands before other words: none of those is as long.
+  // "Token" is a common word; the words that follow it are shorter.
   [/\b(Token)\s+[\w.~+/=:-]{12,}/gi, '$1 [redacted]'],
   [/(\w{1,20}:\/\/)[^/\s]*@/g, '$1[redacted]@'],
   [/\b(?:ya29\.[\w-]{10,}|eyJ[\w-]{10,}(?:\.[\w-]*){0,2})/g, '[redacted]'],
@@ -9,9 +9,8 @@ const patterns: readonly (readonly [RegExp, string])[] = [
 const url = /(https?:\/\/[^\s?"']+)(\?[^\s"']*)?/g
 
 /**
- * Takes out of a text what looks like a credential: authorization headers, userinfo and queries of
- * URLs (a signed URL's query is its key), Google access tokens and JWTs. For texts that others
- * wrote, such as a library's error message.
+ * Redacts credentials in texts of others, such as error messages of libraries: authorization headers,
+ * userinfo and queries of URLs (which contain the signature of signed URLs), Google access tokens, JWTs.
  */
 export function redact(text: string): string {
   return patterns

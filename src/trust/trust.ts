@@ -255,13 +255,13 @@ export function createTrust(options: TrustOptions): Trust {
   }
 
   const measure = (now: TrustStatus, expires: number | undefined) => {
-    metrics.trustServed.reset()
+    metrics.trustRuntimes.reset()
     metrics.trustFiles.reset()
-    metrics.trustTroubles.reset()
+    metrics.trustProblems.reset()
     for (const { runtime, canPull, files, problems } of now.runtimes) {
-      metrics.trustServed.set({ runtime }, canPull ? 1 : 0)
+      metrics.trustRuntimes.set({ runtime }, canPull ? 1 : 0)
       metrics.trustFiles.set({ runtime }, files.length)
-      metrics.trustTroubles.set({ runtime }, problems.length)
+      metrics.trustProblems.set({ runtime }, problems.length)
     }
     if (expires !== undefined)
       for (const { registry } of registries)

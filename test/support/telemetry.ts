@@ -2,13 +2,13 @@ import { createTelemetry, type Telemetry } from '../../src/telemetry/telemetry.t
 
 export type Watched = {
   readonly telemetry: Telemetry
-  /** Lines of the log so far, parsed. */
+  /** The parsed lines of the log so far. */
   logs(): readonly Readonly<Record<string, unknown>>[]
-  /** The value of a metric's line, such as `berth_cache_blobs`; 0 when there is none. */
+  /** The value of a metric such as `berth_cache_blobs`; 0 if it does not exist. */
   metric(line: string): Promise<number>
 }
 
-/** Telemetry whose lines and numbers a test can look at. */
+/** Telemetry with access to its log and metrics. */
 export function watchedTelemetry(level = 'debug'): Watched {
   const lines: string[] = []
   const telemetry = createTelemetry({ level, output: { write: (line) => void lines.push(line) } })
@@ -19,17 +19,17 @@ export function watchedTelemetry(level = 'debug'): Watched {
   }
 }
 
-/** The value of a line of metrics in the exposition format; 0 when there is none. */
+/** The value of a metric in the exposition format; 0 if it does not exist. */
 export function metricIn(text: string, line: string): number {
   const value = text.split('\n').find((candidate) => candidate.startsWith(`${line} `))
   return Number(value?.slice(line.length + 1) ?? 0)
 }
 
-/** The sum of all lines of a metric whose labels contain all of `labels`, as `kind="blob"`. */
+/** The sum of all series of a metric whose labels contain all of `labels`, such as `kind="blob"`. */
 export function sumIn(text: string, name: string, labels: readonly string[] = []): number {
   const values = text.split('\n').flatMap((line) => {
-    const isMeant = line.startsWith(`${name}{`) || line.startsWith(`${name} `)
-    return isMeant && labels.every((label) => line.includes(label))
+    const matches = line.startsWith(`${name}{`) || line.startsWith(`${name} `)
+    return matches && labels.every((label) => line.includes(label))
       ? [Number(line.slice(line.lastIndexOf(' ')))]
       : []
   })

@@ -6,7 +6,7 @@ import { watchedTelemetry } from '../support/telemetry.ts'
 
 const canaries = createCanaries()
 
-/** As gaxios, and with it google-auth-library, throws them: all that was sent hangs on it. */
+/** An error as gaxios (google-auth-library) throws it, with the request attached. */
 function httpClientError(message: string): Error {
   const config = {
     url: `https://sts.example.org/token?assertion=${canaries.secret('query')}`,
@@ -17,7 +17,7 @@ function httpClientError(message: string): Error {
   return Object.assign(new Error(message), { code: 'ERR_BAD', config, response, request: config })
 }
 
-test('of an error that a library threw, its name, code and message are told, and no more', async () => {
+test('only name, code and message of an error are logged', async () => {
   const { telemetry, logs } = watchedTelemetry()
   const error = httpClientError(`401 for Bearer ${canaries.secret('message')}`)
   telemetry.log.error({ err: error }, 'failed')
@@ -26,22 +26,22 @@ test('of an error that a library threw, its name, code and message are told, and
   telemetry.log.error({ err: `Basic ${canaries.secret('text')}` })
   telemetry.log.error({ err: { headers: { authorization: canaries.secret('object') } } })
   const [first, second] = logs()
-  const told = { type: 'Error', code: 'ERR_BAD', message: '401 for Bearer [redacted]' }
-  assert.deepEqual(first?.['err'], told)
-  assert.deepEqual(second?.['err'], { type: 'Error', message: 'above', cause: told })
+  const logged = { type: 'Error', code: 'ERR_BAD', message: '401 for Bearer [redacted]' }
+  assert.deepEqual(first?.['err'], logged)
+  assert.deepEqual(second?.['err'], { type: 'Error', message: 'above', cause: logged })
   await canaries.assertUnseen({ texts: [JSON.stringify(logs())] })
 })
 
-test('fields that bear the name of a secret are hidden', async () => {
+test('fields with the name of a secret are redacted', async () => {
   const { telemetry, logs } = watchedTelemetry()
   for (const name of ['authorization', 'password', 'token', 'secret', 'cookie'])
-    telemetry.log.info({ [name]: canaries.secret(name) }, 'told')
-  telemetry.log.child({ token: canaries.secret('child') }).info('told')
+    telemetry.log.info({ [name]: canaries.secret(name) }, 'logged')
+  telemetry.log.child({ token: canaries.secret('child') }).info('logged')
   assert.equal(logs()[0]?.['authorization'], '[redacted]')
   await canaries.assertUnseen({ texts: [JSON.stringify(logs())] })
 })
 
-test('a fault of ours tells where it happened, a fault of others does not', () => {
+test('a programming error is logged with its stack, other errors are not', () => {
   const { telemetry, logs } = watchedTelemetry()
   const fault = () => (undefined as unknown as { x: { y: 1 } }).x.y
   try {
@@ -55,7 +55,7 @@ test('a fault of ours tells where it happened, a fault of others does not', () =
   assert.doesNotMatch(others ?? '', /logger\.test\.ts/)
 })
 
-test('errors that go round in circles end', () => {
+test('circular causes of an error end', () => {
   const { telemetry, logs } = watchedTelemetry()
   const first = new Error('first')
   first.cause = new Error('second', { cause: first })
@@ -63,7 +63,7 @@ test('errors that go round in circles end', () => {
   assert.ok(JSON.stringify(logs()).length < 2000)
 })
 
-test('a line is one line, whatever is in it', () => {
+test('a log entry is one line, also with newlines in its fields', () => {
   const lines: string[] = []
   const { log } = createTelemetry({
     level: 'info',
@@ -75,15 +75,15 @@ test('a line is one line, whatever is in it', () => {
   assert.equal(JSON.parse(lines[0] ?? '').level, 'info')
 })
 
-test('below its level nothing is written, and nothing at all when silent', () => {
+test('entries below the level are not written, and none with level silent', () => {
   const { telemetry, logs } = watchedTelemetry('warn')
-  telemetry.log.info('quiet')
-  telemetry.log.warn('heard')
+  telemetry.log.info('ignored')
+  telemetry.log.warn('logged')
   assert.deepEqual(
     logs().map(({ level }) => level),
     ['warn'],
   )
   const silent = watchedTelemetry('silent')
-  silent.telemetry.log.fatal('quiet')
+  silent.telemetry.log.fatal('ignored')
   assert.deepEqual(silent.logs(), [])
 })

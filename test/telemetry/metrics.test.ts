@@ -11,7 +11,7 @@ async function exposed(): Promise<readonly (readonly [name: string, type: string
   ])
 }
 
-test('every metric bears our name, or one that dashboards know, and its unit', async () => {
+test('every metric has a known prefix and its unit in the name', async () => {
   for (const [name, type] of await exposed()) {
     assert.match(name, /^(berth|registry_proxy|process|nodejs)_[a-z0-9_]+$/)
     if (!/^(berth|registry_proxy)_/.test(name)) continue
@@ -20,19 +20,19 @@ test('every metric bears our name, or one that dashboards know, and its unit', a
   }
 })
 
-test("Distribution's names are there, so that its dashboards go on working", async () => {
+test("Distribution's metric names exist, for its dashboards", async () => {
   const names = (await exposed()).map(([name]) => name)
   for (const what of ['requests', 'hits', 'misses', 'pulled_bytes', 'pushed_bytes'])
     assert.ok(names.includes(`registry_proxy_${what}_total`), what)
 })
 
-test('a label that was not declared is an error, not a series', () => {
+test('an undeclared label is an error', () => {
   const metrics = createMetrics()
   const labels = { route: '/v2/', method: 'GET', code: 200, path: '/v2/random' }
   assert.throws(() => metrics.httpRequests.inc(labels))
 })
 
-test('what is watched is set anew before each scrape', async () => {
+test('listeners run before each scrape', async () => {
   const metrics = createMetrics()
   let blobs = 0
   metrics.onScrape(() => metrics.cacheBlobs.set(++blobs))
@@ -40,7 +40,7 @@ test('what is watched is set anew before each scrape', async () => {
   assert.match(await metrics.text(), /^berth_cache_blobs 2$/m)
 })
 
-test('two sets of metrics know nothing of each other', async () => {
+test('two sets of metrics are independent', async () => {
   const [one, other] = [createMetrics(), createMetrics()]
   one.cacheEvictions.inc(5)
   assert.match(await one.text(), /^berth_cache_evictions_total 5$/m)

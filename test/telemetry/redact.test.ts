@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { redact } from '../../src/telemetry/telemetry.ts'
 
-/** Text that stands around, and ends whatever stands before it. */
+/** Text before and after a secret, separated by a space. */
 const around = fc.stringMatching(/^[ a-z,.()]{0,20}$/)
 const secret = fc.stringMatching(/^[A-Za-z0-9._~+/-]{12,60}={0,2}$/)
 
@@ -13,7 +13,7 @@ function hides(before: string, text: string, hidden: string, after: string): voi
   assert.ok(shown.includes('[redacted]'))
 }
 
-test('the value of an authorization header is hidden, in whatever text', () => {
+test('values of authorization headers are redacted in any text', () => {
   const scheme = fc.constantFrom('Bearer', 'bearer', 'Basic', 'BASIC', 'Token')
   fc.assert(
     fc.property(around, scheme, secret, around, (before, name, value, after) =>
@@ -22,7 +22,7 @@ test('the value of an authorization header is hidden, in whatever text', () => {
   )
 })
 
-test('user and password of a URL are hidden, with odd characters as well', () => {
+test('user and password of a URL are redacted, also with special characters', () => {
   const password = fc.stringMatching(/^[!-.0-~]{6,40}$/)
   const scheme = fc.constantFrom('http', 'https', 'postgres', 'ftp')
   fc.assert(
@@ -34,7 +34,7 @@ test('user and password of a URL are hidden, with odd characters as well', () =>
   )
 })
 
-test('the query of a URL is hidden, since that of a signed one is its key', () => {
+test('the query of a URL is redacted, because it contains the signature of a signed URL', () => {
   fc.assert(
     fc.property(around, secret, around, (before, value, after) => {
       hides(before, `https://storage.example.org/blob?X-Signature=${value}&b=2`, value, after)
@@ -43,7 +43,7 @@ test('the query of a URL is hidden, since that of a signed one is its key', () =
   )
 })
 
-test('access tokens of Google and JWTs are hidden wherever they stand', () => {
+test('Google access tokens and JWTs are redacted anywhere', () => {
   const token = fc.stringMatching(/^[A-Za-z0-9_-]{12,40}$/)
   fc.assert(
     fc.property(around, token, token, around, (before, first, second, after) => {
@@ -53,7 +53,7 @@ test('access tokens of Google and JWTs are hidden wherever they stand', () => {
   )
 })
 
-test('what tells of no secret stays as it is', () => {
+test('text without secrets is unchanged', () => {
   const plain = [
     'connect ECONNREFUSED 127.0.0.1:443',
     'https://us-central1-docker.pkg.dev answered 503',
@@ -64,11 +64,11 @@ test('what tells of no secret stays as it is', () => {
   for (const text of plain) assert.equal(redact(text), text)
 })
 
-test('hiding twice hides nothing more', () => {
+test('redacting twice is the same as redacting once', () => {
   fc.assert(fc.property(fc.string(), (text) => redact(redact(text)) === redact(text)))
 })
 
-test('long texts of whatever kind are looked through in time', () => {
+test('long texts are redacted in linear time', () => {
   const began = performance.now()
   for (const text of ['a', 'http://', 'Bearer ', 'eyJ.', 'https://x?', '://@', ' ', 'ya29.'])
     redact(text.repeat(64_000 / text.length))
