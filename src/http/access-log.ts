@@ -8,18 +8,18 @@ import type { Telemetry } from '../telemetry/telemetry.ts'
 export function createAccessLog({ log, metrics }: Telemetry) {
   return (request: FastifyRequest, reply: FastifyReply): void => {
     const { record } = request
-    const started = performance.now()
+    const startedAt = performance.now()
     // A connection that is gone has no address any more.
     const remote = plainAddress(request.raw.socket.remoteAddress)
     metrics.httpInFlight.inc()
     reply.raw.once('close', () => {
-      const milliseconds = performance.now() - started
+      const milliseconds = performance.now() - startedAt
       const { method } = request
-      const status = reply.raw.headersSent ? reply.raw.statusCode : clientLeft
+      const status = reply.raw.headersSent ? reply.raw.statusCode : clientClosedRequest
       metrics.httpInFlight.dec()
       metrics.httpRequests.inc({ route: record.route, method, code: status })
       metrics.httpDuration.observe({ route: record.route }, milliseconds / 1000)
-      const complete = reply.raw.writableFinished
+      const isComplete = reply.raw.writableFinished
       const fields = {
         method,
         ...record,
@@ -28,8 +28,8 @@ export function createAccessLog({ log, metrics }: Telemetry) {
         reason: status >= 400 && status < 500 ? reasonOf(record.error) : undefined,
         ms: Math.round(milliseconds * 10) / 10,
         remote,
-        agent: request.headers['user-agent']?.slice(0, longestAgent),
-        ...(complete ? undefined : { cut: true }),
+        agent: request.headers['user-agent']?.slice(0, maxUserAgentLength),
+        ...(isComplete ? undefined : { cut: true }),
       }
       if (status >= 500) log.error({ ...fields, err: record.error }, 'request')
       else log.info(fields, 'request')
@@ -40,7 +40,7 @@ export function createAccessLog({ log, metrics }: Telemetry) {
 /** Of a refusal, what the client was told; other errors of clients speak for themselves. */
 function reasonOf(error: unknown): string | undefined {
   const hasReason = isRegistryError(error, 'DENIED') || isRegistryError(error, 'NAME_UNKNOWN')
-  return hasReason ? error.message.slice(0, longestReason) : undefined
+  return hasReason ? error.message.slice(0, maxReasonLength) : undefined
 }
 
 /** A socket that listens on :: shows IPv4 addresses as IPv6 ones (RFC 4291, section 2.5.5.2). */
@@ -49,7 +49,7 @@ function plainAddress(address: string | undefined): string | undefined {
 }
 
 /** In characters. */
-const longestAgent = 100
-const longestReason = 1000
+const maxUserAgentLength = 100
+const maxReasonLength = 1000
 /** Nothing was answered, since nobody was there any more; nginx's number for it. */
-const clientLeft = 499
+const clientClosedRequest = 499

@@ -14,11 +14,18 @@ import { provenanceHeaders } from './replies.ts'
 import { memoryToSend, type Send } from './send.ts'
 
 /** Checking if content exists in the registry (distribution-spec). Downloads nothing. */
-export async function headBlob({ repository, name, last, request, reply, record }: RepositoryCall) {
-  const digest = parseDigest(last)
+export async function headBlob({
+  repository,
+  name,
+  reference,
+  request,
+  reply,
+  record,
+}: RepositoryCall) {
+  const digest = parseDigest(reference)
   record.reference = digest
   const stat = await repository.statBlob(digest)
-  if (stat === undefined) throw unknown(name, digest)
+  if (stat === undefined) throw blobUnknown(name, digest)
   if (stat.cache !== undefined) record.cache = stat.cache
   const headers = blobHeaders(digest)
   reply.headers({ ...provenanceHeaders(stat), ...headers })
@@ -38,13 +45,13 @@ type GetBlobOptions = {
 
 /** Pulling blobs (distribution-spec), with ranges of bytes (RFC 9110, section 14). */
 export function createGetBlob({ send, memory, answerTime, log, metrics }: GetBlobOptions) {
-  return async ({ repository, name, last, request, reply, record }: RepositoryCall) => {
-    const headersBy = performance.now() + answerTime
-    const digest = parseDigest(last)
+  return async ({ repository, name, reference, request, reply, record }: RepositoryCall) => {
+    const headersDeadline = performance.now() + answerTime
+    const digest = parseDigest(reference)
     record.reference = digest
-    const range = rangeIn(request, `"${digest}"`)
+    const range = requestedRange(request, `"${digest}"`)
     const found = await repository.blob(digest, { ranged: range !== undefined })
-    if (found === undefined) throw unknown(name, digest)
+    if (found === undefined) throw blobUnknown(name, digest)
     if (found.cache !== undefined) record.cache = found.cache
     const { content, onSent: served } = found
     const headers = { ...provenanceHeaders(found), ...blobHeaders(digest) }
@@ -53,7 +60,7 @@ export function createGetBlob({ send, memory, answerTime, log, metrics }: GetBlo
       if (release === undefined) throw tooManyBlobs()
       if (hasAlready(request, headers.etag)) return await reply.code(304).headers(headers).send()
       if (content.size === 0) return await reply.headers({ ...headers, 'content-length': 0 }).send()
-      await sendRange({ reply, headers, content, range, record, headersBy })
+      await sendRange({ reply, headers, content, range, record, headersDeadline })
     } finally {
       release?.()
       content.close(record.error !== undefined)
@@ -62,7 +69,7 @@ export function createGetBlob({ send, memory, answerTime, log, metrics }: GetBlo
   }
 
   async function sendRange(options: SendRange): Promise<void> {
-    const { reply, headers, content, range, record, headersBy } = options
+    const { reply, headers, content, range, record, headersDeadline } = options
     const { size } = content
     const ranges = parseRanges(range, size)
     if (ranges === 'unsatisfiable') {
@@ -72,14 +79,17 @@ export function createGetBlob({ send, memory, answerTime, log, metrics }: GetBlo
         message: `the blob has ${size} bytes, and at most ${maxRanges} ranges may be asked for`,
       })
     }
-    const { first, parts, epilogue, headers: describing } = blobBody(ranges, size)
+    const { first, parts, epilogue, headers: bodyHeaders } = blobBody(ranges, size)
     // Before the headers: a blob that cannot be had is still an answer, and not a connection that
     // breaks; nor does that answer live for a year, as the blob would.
     const piece = content.next(first, parts[0] && parts[0].last + 1)
-    if (piece instanceof Promise && (await isSettledWithin(piece, headersBy - performance.now())))
+    if (
+      piece instanceof Promise &&
+      (await isSettledWithin(piece, headersDeadline - performance.now()))
+    )
       await piece
-    reply.code(ranges === undefined ? 200 : 206).headers({ ...headers, ...describing })
-    const response = takeOver(reply)
+    reply.code(ranges === undefined ? 200 : 206).headers({ ...headers, ...bodyHeaders })
+    const response = hijack(reply)
     try {
       await send({ response, content, piece, parts, epilogue }, (bytes) => {
         record.bytes += bytes
@@ -107,11 +117,11 @@ type SendRange = {
   readonly range: string | undefined
   readonly record: RequestRecord
   /** On the monotonic clock, in milliseconds. */
-  readonly headersBy: number
+  readonly headersDeadline: number
 }
 
 /** From here on the response is ours: headers are on their way, and the body goes past fastify. */
-function takeOver(reply: FastifyReply) {
+function hijack(reply: FastifyReply) {
   const { raw, statusCode } = reply
   for (const [name, value] of Object.entries(reply.getHeaders()))
     if (value !== undefined) raw.setHeader(name, value)
@@ -122,7 +132,7 @@ function takeOver(reply: FastifyReply) {
 }
 
 /** A range is of the blob that the client has the beginning of, or none (RFC 9110, "If-Range"). */
-function rangeIn({ headers }: FastifyRequest, etag: string): string | undefined {
+function requestedRange({ headers }: FastifyRequest, etag: string): string | undefined {
   const condition = headers['if-range']
   return condition === undefined || condition === etag ? headers.range : undefined
 }
@@ -138,6 +148,6 @@ function blobHeaders(digest: Digest) {
   }
 }
 
-function unknown(name: RepositoryName, digest: Digest): RegistryError {
+function blobUnknown(name: RepositoryName, digest: Digest): RegistryError {
   return new RegistryError('BLOB_UNKNOWN', { message: `${name} has no blob ${digest}` })
 }

@@ -39,7 +39,7 @@ export type Call = {
 export type RepositoryCall = Call &
   Pick<Resolved, 'name' | 'repository'> & {
     /** The path's last segment: a tag, a digest. */
-    readonly last: string
+    readonly reference: string
   }
 
 /**

@@ -4,7 +4,7 @@ import { RegistryError } from '../oci/errors.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import type { Resolved } from '../registry/registry.ts'
 import type { Metrics } from '../telemetry/telemetry.ts'
-import type { CheckHost } from './own-hosts.ts'
+import type { CheckHost } from './host-check.ts'
 
 /**
  * Decides who asks and whether they may, before anything is looked up that could tell them of
@@ -14,7 +14,11 @@ export interface Guard {
   /** @throws RegistryError UNAUTHORIZED, and DENIED for a Host that is not ours. */
   identify(request: FastifyRequest): Promise<Identity>
   /** @throws RegistryError UNAUTHORIZED when saying who one is could help, else DENIED. */
-  permit(identity: Identity, action: Action, resolved: Pick<Resolved, 'name' | 'anonymous'>): void
+  authorize(
+    identity: Identity,
+    action: Action,
+    resolved: Pick<Resolved, 'name' | 'anonymous'>,
+  ): void
 }
 
 type GuardOptions = {
@@ -25,7 +29,7 @@ type GuardOptions = {
 }
 
 export function createGuard({ auth, checkHost, metrics }: GuardOptions): Guard {
-  const refuse = (outcome: string, error: RegistryError): RegistryError => {
+  const counted = (outcome: string, error: RegistryError): RegistryError => {
     metrics.auth.inc({ outcome })
     return error
   }
@@ -37,7 +41,7 @@ export function createGuard({ auth, checkHost, metrics }: GuardOptions): Guard {
         authorization === 'several' ? undefined : await auth.authenticate(authorization)
       if (identity === undefined) {
         const outcome = authorization === undefined ? 'challenged' : 'wrong'
-        throw refuse(
+        throw counted(
           outcome,
           new RegistryError('UNAUTHORIZED', { message: 'log in with a user name and a password' }),
         )
@@ -47,29 +51,29 @@ export function createGuard({ auth, checkHost, metrics }: GuardOptions): Guard {
       return identity
     },
 
-    permit: (identity, action, { name, anonymous }) => {
+    authorize: (identity, action, { name, anonymous }) => {
       if (auth.allows(identity, action, name, anonymous)) return
       if (identity.kind === 'anonymous' && auth.mode !== 'off') {
-        throw refuse(
+        throw counted(
           'challenged',
           new RegistryError('UNAUTHORIZED', { message: `log in to ${action} ${name}` }),
         )
       }
-      throw refuse('denied', denial(identity, action, name))
+      throw counted('denied', accessDenied(identity, action, name))
     },
   }
 }
 
 /** Anonymous users are told of a rule only where one could let them in. */
-function denial(identity: Identity, action: Action, name: RepositoryName): RegistryError {
-  const who =
+function accessDenied(identity: Identity, action: Action, name: RepositoryName): RegistryError {
+  const subject =
     identity.kind === 'user'
       ? `user ${identity.name}`
       : identity.kind === 'anonymous'
         ? 'anonymous users'
         : 'clients'
-  const why = identity.kind === 'anonymous' ? '' : ': no rule under auth.access allows it'
-  return new RegistryError('DENIED', { message: `${who} may not ${action} ${name}${why}` })
+  const advice = identity.kind === 'anonymous' ? '' : ': no rule under auth.access allows it'
+  return new RegistryError('DENIED', { message: `${subject} may not ${action} ${name}${advice}` })
 }
 
 /** Node keeps the first of several; which one counts must not be a matter of taste. */

@@ -3,9 +3,9 @@ import type { Auth } from '../auth/auth.ts'
 import type { Reservations } from '../memory/memory.ts'
 import type { Registry } from '../registry/registry.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
+import { createHostCheck } from './host-check.ts'
 import { loadKernel } from './kernel.ts'
 import { type Listeners, listen } from './listeners.ts'
-import { createHostCheck } from './own-hosts.ts'
 import { createProbes, type Readiness } from './probes.ts'
 import { createRoutes } from './routes.ts'
 import { createSend } from './send.ts'
@@ -73,7 +73,7 @@ export async function listenAdmin({ hosts, port, ...options }: AdminOptions): Pr
     port,
     handler: app.routing,
     maxConnections: 128,
-    isServedBeyond: ({ url }) => url === '/livez' || url === '/readyz',
+    isServedAboveLimit: ({ url }) => url === '/livez' || url === '/readyz',
     timeouts: { headers: 5000, request: 10_000, idle: 10_000 },
   })
 }

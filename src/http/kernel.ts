@@ -1,5 +1,5 @@
 import { createRequire } from 'node:module'
-import { ClientGone } from './stretch.ts'
+import { ClientDisconnected } from './file-range.ts'
 
 /** What the kernel does for us, on a socket and a file by their descriptors. */
 export interface Kernel {
@@ -72,7 +72,7 @@ function bind(): Kernel {
       const error = koffi.errno()
       if (error === wouldBlock) return 'would-block'
       if (refusals.includes(error)) return 'refused'
-      if (connectionGone.includes(error)) throw new ClientGone()
+      if (connectionGone.includes(error)) throw new ClientDisconnected()
       throw Object.assign(new Error(`sendfile failed with error ${error}`), { errno: error })
     },
     isResident: (file, position) => {

@@ -28,7 +28,7 @@ export interface Listeners {
    * Accepts nothing more; resolves when all answers are given, or at the deadline, in milliseconds,
    * when the rest is cut off.
    */
-  close(deadline: number): Promise<void>
+  close(gracePeriod: number): Promise<void>
 }
 
 type ListenersOptions = {
@@ -42,7 +42,7 @@ type ListenersOptions = {
    */
   readonly maxConnections: number
   /** Requests that are answered on connections beyond the limit too. */
-  readonly isServedBeyond?: (request: IncomingMessage) => boolean
+  readonly isServedAboveLimit?: (request: IncomingMessage) => boolean
   /** What requests take their memory from; beyond it they get 503. */
   readonly memory?: Reservations
   /** Instead of the default ones. */
@@ -71,11 +71,11 @@ const defaultTimeouts = {
   idle: 300_000,
 } as const satisfies Timeouts
 /** How long a client may take to read that it was not understood. */
-const lingering = 1000
+const maxErrorReadTime = 1000
 /** Silence after which a half-closed connection is probed, in milliseconds. */
 const halfClosedProbe = 5000
 /** Bytes of a request that waits, beside its headers. */
-const requestMemory = 16 * 1024
+const baseRequestMemory = 16 * 1024
 /** Connections beyond the limit that get 503; yet more are closed at once. */
 const maxSurplus = 256
 /**
@@ -85,7 +85,7 @@ const maxSurplus = 256
 const maxHeaderSize = 24 * 1024
 
 export async function listen(options: ListenersOptions): Promise<Listeners> {
-  const { maxConnections, isServedBeyond = () => false } = options
+  const { maxConnections, isServedAboveLimit = () => false } = options
   const connections = createConnections({ maxConnections, maxSurplus })
   const pipeline = createPipeline()
   let draining = false
@@ -101,11 +101,12 @@ export async function listen(options: ListenersOptions): Promise<Listeners> {
     response.once('close', () => {
       if (draining) connections.closeIdle()
     })
-    if (connections.isSurplus(socket) && !isServedBeyond(request))
-      return refuse(response, 'too many connections; try again')
+    if (connections.isSurplus(socket) && !isServedAboveLimit(request))
+      return sendUnavailable(response, 'too many connections; try again')
     if (options.memory !== undefined) {
       const release = options.memory.reserve(memoryOf(request))
-      if (release === undefined) return refuse(response, 'too many requests at once; try again')
+      if (release === undefined)
+        return sendUnavailable(response, 'too many requests at once; try again')
       response.once('close', release)
     }
     options.handler(request, response)
@@ -152,9 +153,9 @@ export async function listen(options: ListenersOptions): Promise<Listeners> {
       draining = true
       connections.closeIdle()
     },
-    close: async (deadline) => {
+    close: async (gracePeriod) => {
       draining = true
-      const timer = setTimeout(connections.destroyAll, deadline)
+      const timer = setTimeout(connections.destroyAll, gracePeriod)
       await Promise.all(servers.map(closeServer))
       clearTimeout(timer)
     },
@@ -203,13 +204,13 @@ function contextOf({ certificate, key }: KeyPair) {
 }
 
 /**
- * Undefined where the system has no such address (IPv6 is off) and there is `another` that it has.
+ * Undefined where the system has no such address (IPv6 is off) and there is `isOptional` that it has.
  */
 async function open(
   server: Server | HttpsServer,
   host: string,
   port: number,
-  another: boolean,
+  isOptional: boolean,
 ): Promise<AddressInfo | undefined> {
   const opened = Promise.withResolvers<void>()
   server.once('error', opened.reject)
@@ -218,7 +219,7 @@ async function open(
     await opened.promise
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? error.code : ''
-    if (another && (code === 'EADDRNOTAVAIL' || code === 'EAFNOSUPPORT')) return undefined
+    if (isOptional && (code === 'EADDRNOTAVAIL' || code === 'EAFNOSUPPORT')) return undefined
     throw error
   }
   server.off('error', opened.reject)
@@ -237,10 +238,10 @@ function closeServer(server: Server | HttpsServer): Promise<void> {
 /** Bytes that a request takes until it is answered: what it says, twice, and all that is made of it. */
 function memoryOf({ rawHeaders, url = '' }: IncomingMessage): number {
   const length = rawHeaders.reduce((sum, text) => sum + text.length, url.length)
-  return requestMemory + 2 * length
+  return baseRequestMemory + 2 * length
 }
 
-function refuse(response: ServerResponse, message: string): void {
+function sendUnavailable(response: ServerResponse, message: string): void {
   const error = new RegistryError('UNAVAILABLE', { message })
   const body = errorBody(error)
   response.writeHead(error.status, {
@@ -283,5 +284,5 @@ function answerRaw(socket: Duplex, error: RegistryError): void {
   socket.end(`${head.join('\r\n')}\r\n\r\n${body}`)
   // Unread bytes would turn the close into a reset, and a reset takes the answer with it.
   socket.resume()
-  setTimeout(() => socket.destroy(), lingering).unref()
+  setTimeout(() => socket.destroy(), maxErrorReadTime).unref()
 }

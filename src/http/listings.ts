@@ -10,13 +10,13 @@ import { provenanceHeaders, sendJson } from './replies.ts'
 
 /** Listing tags (distribution-spec). */
 export async function getTags({ repository, name, query, reply }: RepositoryCall) {
-  const page = pageIn(query)
+  const page = parsePage(query)
   const answer = await repository.tags(page)
   if (answer === undefined)
     throw new RegistryError('NAME_UNKNOWN', { message: `there is no repository ${name}` })
   const { tags, next, ...provenance } = answer
   reply.headers(provenanceHeaders(provenance))
-  if (next !== undefined) reply.header('link', linkTo(`/v2/${name}/tags/list`, page, next))
+  if (next !== undefined) reply.header('link', nextLink(`/v2/${name}/tags/list`, page, next))
   return sendJson(reply, { name, tags })
 }
 
@@ -27,27 +27,27 @@ export async function getTags({ repository, name, query, reply }: RepositoryCall
 export function createGetCatalog(registry: Registry, auth: Auth) {
   return async ({ identity, query, reply }: Call) => {
     const all = await registry.catalog()
-    const page = pageIn(query)
+    const page = parsePage(query)
     const { entries, next } = cutPage(
       all.filter((name) => isVisible(registry, auth, identity, name)),
       page,
     )
-    if (next !== undefined) reply.header('link', linkTo('/v2/_catalog', page, next))
+    if (next !== undefined) reply.header('link', nextLink('/v2/_catalog', page, next))
     return sendJson(reply, { repositories: entries })
   }
 }
 
 /** Listing referrers (distribution-spec). */
-export async function getReferrers({ repository, last, query, reply }: RepositoryCall) {
-  const digest = parseDigest(last)
+export async function getReferrers({ repository, reference, query, reply }: RepositoryCall) {
+  const digest = parseDigest(reference)
   const { descriptors, ...provenance } = await repository.referrers(digest)
-  const wanted = query.get('artifactType')
+  const artifactType = query.get('artifactType')
   const manifests =
-    wanted === null
+    artifactType === null
       ? descriptors
-      : descriptors.filter((descriptor) => artifactTypeOf(descriptor) === wanted)
+      : descriptors.filter((descriptor) => artifactTypeOf(descriptor) === artifactType)
   reply.headers(provenanceHeaders(provenance))
-  if (wanted !== null) reply.header('oci-filters-applied', 'artifactType')
+  if (artifactType !== null) reply.header('oci-filters-applied', 'artifactType')
   return sendJson(
     reply,
     { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests },
@@ -75,7 +75,7 @@ function artifactTypeOf(descriptor: unknown): unknown {
     : undefined
 }
 
-function pageIn(query: URLSearchParams): PageRequest {
+function parsePage(query: URLSearchParams): PageRequest {
   return { n: parseCount(query.get('n')), last: query.get('last') ?? undefined }
 }
 
@@ -89,7 +89,7 @@ function parseCount(text: string | null): number | undefined {
   return Number(text)
 }
 
-function linkTo(path: string, { n }: PageRequest, last: string): string {
+function nextLink(path: string, { n }: PageRequest, last: string): string {
   const count = n === undefined ? '' : `n=${n}&`
   return `<${path}?${count}last=${encodeURIComponent(last)}>; rel="next"`
 }

@@ -8,12 +8,12 @@ import { provenanceHeaders } from './replies.ts'
 export async function getManifest({
   repository,
   name,
-  last,
+  reference: requested,
   request,
   reply,
   record,
 }: RepositoryCall) {
-  const reference = parseReference(last)
+  const reference = parseReference(requested)
   record.reference = formatReference(reference)
   const found = await repository.manifest(reference)
   if (found === undefined) {

@@ -1,4 +1,4 @@
-/** Bytes from `first` to `last`, both included. */
+/** Bytes from `first` to `reference`, both included. */
 export type ByteRange = { readonly first: number; readonly last: number }
 
 /** As many as podman asks for at once (containers/storage, `maxNumberMissingChunks`). */
@@ -19,31 +19,31 @@ export function parseRanges(
   if (list === undefined) return undefined
   const specs = list.split(',').map((spec) => spec.trim())
   if (specs.length > maxRanges) return 'unsatisfiable'
-  const parsed = specs.map((spec) => parseOne(spec, size))
+  const parsed = specs.map((spec) => parseRange(spec, size))
   if (parsed.includes(undefined)) return undefined
   const ranges = parsed.filter((range) => range !== undefined && range !== 'unsatisfiable')
-  return ranges.length === 0 ? 'unsatisfiable' : withoutOverlap(ranges)
+  return ranges.length === 0 ? 'unsatisfiable' : joinOverlapping(ranges)
 }
 
-function parseOne(spec: string, size: number): ByteRange | 'unsatisfiable' | undefined {
+function parseRange(spec: string, size: number): ByteRange | 'unsatisfiable' | undefined {
   const match = /^(\d*)-(\d*)$/.exec(spec)
   if (match === null) return undefined
   const [, first = '', last = ''] = match
-  if (first === '') return last === '' ? undefined : suffix(Number(last), size)
+  if (first === '') return last === '' ? undefined : parseSuffix(Number(last), size)
   // The specification's conformance runner wants 416 for a range that ends before it begins, which
   // the RFC calls invalid.
   if (Number(first) >= size || (last !== '' && Number(last) < Number(first))) return 'unsatisfiable'
   return { first: Number(first), last: last === '' ? size - 1 : Math.min(Number(last), size - 1) }
 }
 
-function suffix(length: number, size: number): ByteRange | 'unsatisfiable' {
+function parseSuffix(length: number, size: number): ByteRange | 'unsatisfiable' {
   return length === 0 || size === 0
     ? 'unsatisfiable'
     : { first: Math.max(0, size - length), last: size - 1 }
 }
 
 /** Neighbours stay apart: podman counts the parts that it gets. */
-function withoutOverlap(ranges: readonly ByteRange[]): readonly ByteRange[] {
+function joinOverlapping(ranges: readonly ByteRange[]): readonly ByteRange[] {
   const joined: ByteRange[] = []
   for (const range of ranges.toSorted((a, b) => a.first - b.first)) {
     const before = joined.at(-1)

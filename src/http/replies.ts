@@ -15,7 +15,7 @@ export const commonHeaders = {
 export const challenge = 'Basic realm="Berth", charset="UTF-8"'
 
 /** In bytes for all warnings together (distribution-spec, "Warnings"). */
-const longestWarning = 1024
+const maxWarningLength = 1024
 
 type Provenance = { readonly cache?: CacheResult; readonly warning?: string }
 
@@ -23,7 +23,7 @@ export function provenanceHeaders({ cache, warning }: Provenance): Record<string
   return {
     ...(cache !== undefined && { 'x-cache': cache }),
     ...(warning !== undefined && {
-      warning: `299 - "${warning.replace(/["\\]|[^\x20-\x7e]/g, "'").slice(0, longestWarning)}"`,
+      warning: `299 - "${warning.replace(/["\\]|[^\x20-\x7e]/g, "'").slice(0, maxWarningLength)}"`,
     }),
   }
 }

@@ -9,10 +9,10 @@ import type { Telemetry } from '../telemetry/telemetry.ts'
 import { createGetBlob, headBlob } from './blobs.ts'
 import type { Call, Endpoint, RepositoryCall } from './call.ts'
 import { createGuard } from './guard.ts'
+import type { CheckHost } from './host-check.ts'
 import { createGetCatalog, getReferrers, getTags } from './listings.ts'
 import { getManifest } from './manifests.ts'
-import { type Captures, parseTarget, pathMatcher } from './names.ts'
-import type { CheckHost } from './own-hosts.ts'
+import { type Captures, parseTarget, pathMatcher } from './paths.ts'
 import { challenge, sendJson } from './replies.ts'
 import type { Send } from './send.ts'
 
@@ -55,8 +55,8 @@ export function createRoutes({
     handle: createGetBlob({ send, memory, answerTime, ...telemetry }),
   } as const
   const blobStat = { action: 'pull', handle: headBlob } as const
-  const push = { action: 'push', handle: refuseToWrite } as const
-  const remove = { action: 'delete', handle: refuseToWrite } as const
+  const push = { action: 'push', handle: rejectWrite } as const
+  const remove = { action: 'delete', handle: rejectWrite } as const
   const catalog = { action: 'authenticated', handle: createGetCatalog(registry, auth) } as const
   const version = {
     action: 'authenticated',
@@ -84,11 +84,11 @@ export function createRoutes({
   return async (request: FastifyRequest, reply: FastifyReply): Promise<unknown> => {
     const { record } = request
     const { path, query } = parseTarget(request.raw.url ?? '')
-    const { line, captures } = find(table, path)
-    record.route = line.path
-    const endpoint = line.methods[request.method]
+    const { route, captures } = findRoute(table, path)
+    record.route = route.path
+    const endpoint = route.methods[request.method]
     if (endpoint === undefined) {
-      reply.header('allow', Object.keys(line.methods).join(', '))
+      reply.header('allow', Object.keys(route.methods).join(', '))
       throw new RegistryError('UNSUPPORTED', { message: `${request.method} is not supported here` })
     }
 
@@ -97,15 +97,15 @@ export function createRoutes({
     const call: Call = { request, reply, query, identity, record }
     if (endpoint.action === 'authenticated') return endpoint.handle(call)
 
-    const asked = parseRepositoryName(captures.name)
+    const requested = parseRepositoryName(captures.name)
     const host = query.get('ns') ?? undefined
-    record.repository = asked
+    record.repository = requested
     if (host !== undefined && isRegistryHost(host)) record.namespace = host
-    const { name, repository, anonymous, namespace } = registry.resolve(asked, host)
+    const { name, repository, anonymous, namespace } = registry.resolve(requested, host)
     record.repository = name
-    guard.permit(identity, endpoint.action, { name, anonymous })
+    guard.authorize(identity, endpoint.action, { name, anonymous })
     if (namespace !== undefined) reply.header('oci-namespace', namespace)
-    return endpoint.handle({ ...call, name, repository, last: captures.last })
+    return endpoint.handle({ ...call, name, repository, reference: captures.reference })
   }
 }
 
@@ -113,10 +113,10 @@ function route(path: string, methods: Route['methods']): Route {
   return { path, methods, match: pathMatcher(path) }
 }
 
-function find(table: readonly Route[], path: string): { line: Route; captures: Captures } {
-  for (const line of table) {
-    const captures = line.match(path)
-    if (captures !== undefined) return { line, captures }
+function findRoute(table: readonly Route[], path: string): { route: Route; captures: Captures } {
+  for (const route of table) {
+    const captures = route.match(path)
+    if (captures !== undefined) return { route, captures }
   }
   throw new RegistryError('UNSUPPORTED', {
     status: 404,
@@ -133,7 +133,7 @@ function sendVersion(reply: FastifyReply, auth: Auth) {
   return sendJson(reply, {})
 }
 
-function refuseToWrite({ name }: RepositoryCall): never {
+function rejectWrite({ name }: RepositoryCall): never {
   throw new RegistryError('UNSUPPORTED', {
     message: `${name} cannot be pushed to or deleted from: this version of Berth serves pulls only`,
   })

@@ -1,18 +1,24 @@
 import { readSync } from 'node:fs'
 import type { Socket } from 'node:net'
-import { setImmediate as yieldToOthers } from 'node:timers/promises'
+import { setImmediate as yieldToEventLoop } from 'node:timers/promises'
 import { freeChunks } from '../memory/memory.ts'
 import { type Buffers, bufferSize } from './buffers.ts'
+import {
+  ClientDisconnected,
+  type FileRange,
+  fileTooShort,
+  readInto,
+  writeAll,
+} from './file-range.ts'
 import type { Kernel } from './kernel.ts'
-import { ClientGone, readInto, type Stretch, shortFile, written } from './stretch.ts'
 
 /**
  * What one call hands to the kernel, and what one client gets before others have a turn, in bytes.
  */
-const slice = 1024 * 1024
-const turn = 4 * slice
+const maxCallBytes = 1024 * 1024
+const maxTurnBytes = 4 * maxCallBytes
 /** What is written through Node to learn when the socket takes bytes again. */
-const nudge = 16 * 1024
+const waitWritableBytes = 16 * 1024
 
 /**
  * A socket's descriptor, if what is written there is what the client reads: TLS has a layer in
@@ -41,21 +47,21 @@ type KernelOptions = {
  * thread pool instead: sendfile would hold the event loop until the disk answers.
  */
 export async function sendByKernel(
-  { file, position, until, onSent }: Stretch,
+  { file, position, until, onSent }: FileRange,
   options: KernelOptions,
 ): Promise<void> {
   const { socket } = options
-  if (socket.writableLength > 0) await written(socket, Buffer.alloc(0))
-  let turnEnd = position + turn
+  if (socket.writableLength > 0) await writeAll(socket, Buffer.alloc(0))
+  let turnEnd = position + maxTurnBytes
   for (let at = position; at < until; ) {
-    if (socket.destroyed) throw new ClientGone()
-    const count = Math.min(slice, until - at)
+    if (socket.destroyed) throw new ClientDisconnected()
+    const count = Math.min(maxCallBytes, until - at)
     const sent = await sendSome(options, file, at, count)
     at += sent
     onSent(sent)
     if (at < turnEnd) continue
-    turnEnd = at + turn
-    await yieldToOthers()
+    turnEnd = at + maxTurnBytes
+    await yieldToEventLoop()
   }
 }
 
@@ -70,9 +76,11 @@ function sendSome(
   if (!kernel.isResident(file, position + count - 1))
     return sendFromDisk(options, file, position, count)
   const sent = kernel.sendfile(descriptor, file, position, count)
-  if (sent === 0) throw shortFile(position)
+  if (sent === 0) throw fileTooShort(position)
   if (sent === 'refused') return sendFromDisk(options, file, position, count)
-  return sent === 'would-block' ? sendNudge(options, file, position, Math.min(nudge, count)) : sent
+  return sent === 'would-block'
+    ? waitWritable(options, file, position, Math.min(waitWritableBytes, count))
+    : sent
 }
 
 async function sendFromDisk(
@@ -81,14 +89,14 @@ async function sendFromDisk(
   position: number,
   count: number,
 ): Promise<number> {
-  const buffer = buffers.take()
+  const buffer = buffers.acquire()
   const length = await readInto(buffer, file, position, Math.min(bufferSize, count))
-  await written(socket, buffer.subarray(0, length))
-  buffers.give(buffer)
+  await writeAll(socket, buffer.subarray(0, length))
+  buffers.release(buffer)
   return length
 }
 
-async function sendNudge(
+async function waitWritable(
   { socket }: KernelOptions,
   file: number,
   position: number,
@@ -96,8 +104,8 @@ async function sendNudge(
 ): Promise<number> {
   const buffer = Buffer.allocUnsafeSlow(count)
   const length = readSync(file, buffer, 0, count, position)
-  if (length === 0) throw shortFile(position)
-  await written(socket, buffer.subarray(0, length))
+  if (length === 0) throw fileTooShort(position)
+  await writeAll(socket, buffer.subarray(0, length))
   freeChunks([buffer])
   return length
 }

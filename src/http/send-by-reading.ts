@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http'
 import { type Buffers, bufferSize } from './buffers.ts'
-import { readInto, type Stretch, written } from './stretch.ts'
+import { type FileRange, readInto, writeAll } from './file-range.ts'
 
 /**
  * Takes a stretch of a file through our own memory, as TLS needs it: the next part is read while
@@ -8,11 +8,11 @@ import { readInto, type Stretch, written } from './stretch.ts'
  */
 export async function sendByReading(
   response: ServerResponse,
-  { file, position, until, onSent }: Stretch,
+  { file, position, until, onSent }: FileRange,
   buffers: Buffers,
 ): Promise<void> {
   const readAt = async (at: number) => {
-    const buffer = buffers.take()
+    const buffer = buffers.acquire()
     return { buffer, length: await readInto(buffer, file, at, Math.min(bufferSize, until - at)) }
   }
   let reading = readAt(position)
@@ -22,8 +22,8 @@ export async function sendByReading(
     if (at < until) reading = readAt(at)
     // Should writing fail, nobody waits for it.
     reading.catch(() => {})
-    await written(response, buffer.subarray(0, length))
-    buffers.give(buffer)
+    await writeAll(response, buffer.subarray(0, length))
+    buffers.release(buffer)
     onSent(length)
   }
 }

@@ -2,18 +2,18 @@ import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Content, Piece } from '../oci/content.ts'
 import { bufferSize, createBuffers } from './buffers.ts'
-import { watchDeparture } from './departure.ts'
+import { watchDisconnect } from './disconnect.ts'
+import { ClientDisconnected, type FileRange, writeAll } from './file-range.ts'
 import type { Kernel } from './kernel.ts'
 import type { ByteRange } from './range.ts'
 import { plainDescriptor, sendByKernel } from './send-by-kernel.ts'
 import { sendByReading } from './send-by-reading.ts'
-import { ClientGone, type Stretch, written } from './stretch.ts'
 
 /**
  * A client that takes nothing for so long is given up, in milliseconds; containerd gives up on us
  * after as long.
  */
-const usualPatience = 300_000
+const defaultIdleTimeout = 300_000
 
 /** Bytes of a content, both included, and what goes in front of them. */
 export type Part = ByteRange & { readonly preamble?: Buffer }
@@ -46,15 +46,15 @@ type SendOptions = {
 export type Send = (options: SendOptions, onSent: (bytes: number) => void) => Promise<boolean>
 
 /** By the kernel where that can be had and the connection is plain, else by reading. */
-export function createSend(kernel: Kernel | undefined, patience = usualPatience): Send {
+export function createSend(kernel: Kernel | undefined, idleTimeout = defaultIdleTimeout): Send {
   const buffers = createBuffers()
 
-  const sendStretch = async (response: ServerResponse, stretch: Stretch): Promise<void> => {
+  const sendFile = async (response: ServerResponse, range: FileRange): Promise<void> => {
     const { socket } = response
     const descriptor = socket === null ? undefined : plainDescriptor(socket)
     if (kernel === undefined || socket === null || descriptor === undefined)
-      return sendByReading(response, stretch, buffers)
-    return sendByKernel(stretch, { socket, descriptor, kernel, buffers })
+      return sendByReading(response, range, buffers)
+    return sendByKernel(range, { socket, descriptor, kernel, buffers })
   }
 
   const sendBytes = async (
@@ -62,61 +62,61 @@ export function createSend(kernel: Kernel | undefined, patience = usualPatience)
     bytes: Buffer,
     onSent: (bytes: number) => void,
   ): Promise<void> => {
-    await written(response, bytes)
+    await writeAll(response, bytes)
     onSent(bytes.length)
   }
 
   return async ({ response, content, piece, parts, epilogue }, onSent) => {
-    const departure = watchDeparture(response)
-    response.setTimeout(patience, () => response.destroy())
+    const disconnect = watchDisconnect(response)
+    response.setTimeout(idleTimeout, () => response.destroy())
     let position = 0
     const count = (bytes: number) => {
       position += bytes
       onSent(bytes)
       // What goes past Node's stream is no sign of life to it.
-      response.socket?.setTimeout(patience)
+      response.socket?.setTimeout(idleTimeout)
     }
     const sendPiece = (next: Piece, until: number): Promise<void> =>
       next.kind === 'bytes'
         ? sendBytes(response, next.bytes.subarray(0, until - position), count)
-        : sendStretch(response, {
+        : sendFile(response, {
             file: next.fd,
             position,
             until: Math.min(next.end, until),
             onSent: count,
           })
     /** While the content is late, that the client takes nothing says nothing of it. */
-    const arrived = async (work: Piece | Promise<Piece>): Promise<Piece> => {
+    const waitForPiece = async (work: Piece | Promise<Piece>): Promise<Piece> => {
       if (!(work instanceof Promise)) return work
       response.setTimeout(0)
       try {
-        return await departure.orGone(work)
+        return await disconnect.orDisconnected(work)
       } finally {
-        response.setTimeout(patience)
+        response.setTimeout(idleTimeout)
       }
     }
     const sendPart = async (
       { first, last, preamble }: Part,
       begin?: Piece | Promise<Piece>,
     ): Promise<void> => {
-      if (preamble !== undefined) await departure.orGone(written(response, preamble))
+      if (preamble !== undefined) await disconnect.orDisconnected(writeAll(response, preamble))
       position = first
-      for (let coming = begin; position <= last; coming = undefined) {
-        const next = await arrived(coming ?? content.next(position, last + 1))
+      for (let pending = begin; position <= last; pending = undefined) {
+        const next = await waitForPiece(pending ?? content.next(position, last + 1))
         // Node does not tell those who wait to write that the connection is gone while the answer to
         // an earlier request is still being sent.
-        await departure.orGone(sendPiece(next, last + 1))
+        await disconnect.orDisconnected(sendPiece(next, last + 1))
       }
     }
     try {
       for (const [at, part] of parts.entries()) await sendPart(part, at === 0 ? piece : undefined)
-      if (epilogue !== undefined) await departure.orGone(written(response, epilogue))
+      if (epilogue !== undefined) await disconnect.orDisconnected(writeAll(response, epilogue))
     } catch (error) {
       response.destroy()
-      if (error instanceof ClientGone) return false
+      if (error instanceof ClientDisconnected) return false
       throw error
     } finally {
-      departure.stop()
+      disconnect.stop()
     }
     response.end()
     return true

@@ -6,7 +6,7 @@ import { createAccessLog } from './access-log.ts'
 import { commonHeaders, sendError } from './replies.ts'
 
 /** In bytes: what is shorter is within what a request takes anyway. */
-const longPayload = 16 * 1024
+const minReservedPayload = 16 * 1024
 
 type ServerOptions = {
   readonly answer: (request: FastifyRequest, reply: FastifyReply) => Promise<unknown>
@@ -21,7 +21,7 @@ type ServerOptions = {
  * table, which sees the target as it was sent.
  */
 export function createServer({ answer, memory, telemetry }: ServerOptions): FastifyInstance {
-  const watch = createAccessLog(telemetry)
+  const logRequest = createAccessLog(telemetry)
   const app = fastify({
     logger: false,
     exposeHeadRoutes: false,
@@ -34,7 +34,7 @@ export function createServer({ answer, memory, telemetry }: ServerOptions): Fast
 
   const prepare = (request: FastifyRequest, reply: FastifyReply): void => {
     request.record = { route: 'none', bytes: 0 }
-    watch(request, reply)
+    logRequest(request, reply)
     reply.headers(commonHeaders)
   }
 
@@ -50,7 +50,7 @@ export function createServer({ answer, memory, telemetry }: ServerOptions): Fast
     )
   })
   app.addHook('onSend', (_request, reply, payload, done) => {
-    if (!Buffer.isBuffer(payload) || payload.length < longPayload) return done(null, payload)
+    if (!Buffer.isBuffer(payload) || payload.length < minReservedPayload) return done(null, payload)
     const release = memory.reserve(payload.length)
     if (release === undefined) return done(tooManyAnswers())
     reply.raw.once('close', release)

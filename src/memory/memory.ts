@@ -20,7 +20,7 @@ export type Memory = {
 
 const mebibyte = 1024 * 1024
 /** What Node, its libraries and our code take before the first request. */
-const ownUse = 96 * mebibyte
+const baseUse = 96 * mebibyte
 /** Of the rest, in hundredths: caches, and what is in flight. What is left is garbage of the collector. */
 const shares = { caches: 20, inFlight: 30 } as const
 /** More does not make a hit more likely: only manifests, tags and lists are cached in memory. */
@@ -28,7 +28,7 @@ const maxCaches = 256 * mebibyte
 
 /** `limit` in bytes: what the process may use in all. */
 export function createMemory(limit: number): Memory {
-  const available = Math.max(limit - ownUse, limit / 4)
+  const available = Math.max(limit - baseUse, limit / 4)
   const share = (of: keyof typeof shares) => Math.floor((available * shares[of]) / 100)
   return {
     limit,

@@ -122,8 +122,8 @@ for (const scheme of ['http', 'https'] as const) {
         asked.add()
         response.writeHead(200, { 'content-length': 100 }).write('begun')
       }
-      const isServedBeyond = ({ url }: { url?: string | undefined }) => url === '/livez'
-      const { url } = await start(handler, { ...tls(), maxConnections: 2, isServedBeyond })
+      const isServedAboveLimit = ({ url }: { url?: string | undefined }) => url === '/livez'
+      const { url } = await start(handler, { ...tls(), maxConnections: 2, isServedAboveLimit })
       const slow = [await connectRaw(url), await connectRaw(url)]
       for (const { ask } of slow) ask('GET /metrics HTTP/1.1', 'Host: x')
       await eventually('both are being answered', () => asked.count() === 2)

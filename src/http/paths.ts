@@ -3,9 +3,9 @@ import { RegistryError } from '../oci/errors.ts'
 /** A request's target taken apart: path decoded once, and the query. */
 export type Target = { readonly path: string; readonly query: URLSearchParams }
 
-const nothing = new URLSearchParams()
+const emptyQuery = new URLSearchParams()
 /** In characters: a name of 255, a digest of 135, a query, percent-encoded. */
-const longestTarget = 4096
+const maxTargetLength = 4096
 
 /**
  * Reads a request target in origin form (RFC 9112, section 3.2.1). The absolute form, which makes
@@ -14,13 +14,13 @@ const longestTarget = 4096
  * are simply no names.
  */
 export function parseTarget(target: string): Target {
-  if (!target.startsWith('/') || target.length > longestTarget)
+  if (!target.startsWith('/') || target.length > maxTargetLength)
     throw invalid('the request target must be a path of at most 4096 characters')
-  const mark = target.indexOf('?')
-  const path = mark < 0 ? target : target.slice(0, mark)
+  const queryStart = target.indexOf('?')
+  const path = queryStart < 0 ? target : target.slice(0, queryStart)
   return {
     path: path.includes('%') ? decode(path) : path,
-    query: mark < 0 ? nothing : new URLSearchParams(target.slice(mark + 1)),
+    query: queryStart < 0 ? emptyQuery : new URLSearchParams(target.slice(queryStart + 1)),
   }
 }
 
@@ -28,7 +28,7 @@ export function parseTarget(target: string): Target {
  * The text between what `pattern` has around `<name>` and at its end, as
  * `/v2/<name>/blobs/<digest>` has.
  */
-export type Captures = { readonly name: string; readonly last: string }
+export type Captures = { readonly name: string; readonly reference: string }
 
 /**
  * A matcher for paths of one shape. `<name>` takes as much as it can, since a repository may be
@@ -36,16 +36,17 @@ export type Captures = { readonly name: string; readonly last: string }
  */
 export function pathMatcher(pattern: string): (path: string) => Captures | undefined {
   const [before = '', after] = pattern.split('<name>')
-  if (after === undefined) return (path) => (path === pattern ? { name: '', last: '' } : undefined)
+  if (after === undefined)
+    return (path) => (path === pattern ? { name: '', reference: '' } : undefined)
   const [marker = '', placeholder] = after.split('<')
   return (path) => {
     if (!path.startsWith(before)) return undefined
     const at = path.lastIndexOf(marker)
     if (at < before.length) return undefined
-    const last = path.slice(at + marker.length)
-    if (placeholder === undefined ? last !== '' : last === '' || last.includes('/'))
+    const reference = path.slice(at + marker.length)
+    if (placeholder === undefined ? reference !== '' : reference === '' || reference.includes('/'))
       return undefined
-    return { name: path.slice(before.length, at), last }
+    return { name: path.slice(before.length, at), reference }
   }
 }
 

@@ -25,7 +25,7 @@ export function createHostCheck(configured: readonly string[]): CheckHost {
   return (host) => {
     // HTTP/1.0 needs none, and no browser speaks it.
     if (host === undefined) return
-    const name = nameIn(host)
+    const name = hostnameOf(host)
     if (name !== undefined && (isIP(name) > 0 || privateName.test(name) || isConfigured(name)))
       return
     throw new RegistryError('DENIED', {
@@ -36,7 +36,7 @@ export function createHostCheck(configured: readonly string[]): CheckHost {
 }
 
 /** In lower case, without port, brackets and the root's dot; undefined for what is no host. */
-function nameIn(host: string): string | undefined {
+function hostnameOf(host: string): string | undefined {
   const match = /^(?:\[([^\]]+)\]|([^:[\]/@\s]+))(?::\d*)?$/.exec(host)
   return (match?.[1] ?? match?.[2])?.toLowerCase().replace(/\.$/, '')
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { parseTarget, pathMatcher } from '../../src/http/names.ts'
+import { parseTarget, pathMatcher } from '../../src/http/paths.ts'
 import { isRegistryError } from '../../src/oci/errors.ts'
 import { isRepositoryName } from '../../src/oci/reference.ts'
 
@@ -26,21 +26,24 @@ test('a name is found in a path whatever words of the API it is made of', () => 
   fc.assert(
     fc.property(name, fc.oneof(tag, digest), (repository, reference) => {
       const found = matcher(`/v2/${repository}/manifests/${reference}`)
-      assert.deepEqual(found, { name: repository, last: reference })
+      assert.deepEqual(found, { name: repository, reference })
     }),
   )
   for (const [kind, pattern] of Object.entries(patterns)) {
-    const last = kind === 'tags' || kind === 'begin' ? '' : 'sha256:abc'
-    const path = pattern.replace('<name>', 'a/b').replace(/<\w+>$/, last)
-    assert.deepEqual(pathMatcher(pattern)(path), { name: 'a/b', last }, kind)
+    const reference = kind === 'tags' || kind === 'begin' ? '' : 'sha256:abc'
+    const path = pattern.replace('<name>', 'a/b').replace(/<\w+>$/, reference)
+    assert.deepEqual(pathMatcher(pattern)(path), { name: 'a/b', reference }, kind)
   }
 })
 
 test('one line of the table fits a path: a manifest is not taken for a blob, nor for a list', () => {
   const matchers = Object.values(patterns).map(pathMatcher)
   fc.assert(
-    fc.property(name, digest, (repository, last) => {
-      const paths = [`/v2/${repository}/manifests/${last}`, `/v2/${repository}/blobs/${last}`]
+    fc.property(name, digest, (repository, reference) => {
+      const paths = [
+        `/v2/${repository}/manifests/${reference}`,
+        `/v2/${repository}/blobs/${reference}`,
+      ]
       for (const path of paths) {
         const names = matchers.flatMap((matcher) => matcher(path)?.name ?? [])
         assert.deepEqual(names, [repository])

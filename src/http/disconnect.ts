@@ -1,10 +1,10 @@
 import type { ServerResponse } from 'node:http'
-import { ClientGone } from './stretch.ts'
+import { ClientDisconnected } from './file-range.ts'
 
 /** Tells one wait at a time that the client has left. */
-export interface Departure {
+export interface DisconnectWatch {
   /** What `work` gives; rejects with ClientGone as soon as the connection is closed. */
-  orGone<Value>(work: Value | Promise<Value>): Promise<Value>
+  orDisconnected<Value>(work: Value | Promise<Value>): Promise<Value>
   stop(): void
 }
 
@@ -13,25 +13,25 @@ export interface Departure {
  * keeps the reactions of every race until it settles, and each reaction keeps the value of its race. A
  * blob that is passed through would stay in memory, whole, for each client.
  */
-export function watchDeparture(response: ServerResponse): Departure {
-  let leave: ((error: ClientGone) => void) | undefined
-  let isGone = response.closed
+export function watchDisconnect(response: ServerResponse): DisconnectWatch {
+  let rejectWait: ((error: ClientDisconnected) => void) | undefined
+  let isClosed = response.closed
   const onClose = () => {
-    isGone = true
-    leave?.(new ClientGone())
+    isClosed = true
+    rejectWait?.(new ClientDisconnected())
   }
   response.once('close', onClose)
 
   return {
-    orGone: async (work) => {
+    orDisconnected: async (work) => {
       const result = Promise.withResolvers<Awaited<typeof work>>()
-      leave = result.reject
-      if (isGone) leave(new ClientGone())
+      rejectWait = result.reject
+      if (isClosed) rejectWait(new ClientDisconnected())
       Promise.resolve(work).then(result.resolve, result.reject)
       try {
         return await result.promise
       } finally {
-        leave = undefined
+        rejectWait = undefined
       }
     },
     stop: () => void response.off('close', onClose),

@@ -7,7 +7,7 @@ import { promisify } from 'node:util'
  * Part of an open file, from `position` to `until` (exclusive). `sent` is told of the bytes as
  * they go.
  */
-export type Stretch = {
+export type FileRange = {
   readonly file: number
   readonly position: number
   readonly until: number
@@ -17,7 +17,7 @@ export type Stretch = {
 const readAt = promisify(read)
 
 /** The connection ended before all was sent: the fault of nothing here. */
-export class ClientGone extends Error {
+export class ClientDisconnected extends Error {
   override readonly name = 'ClientGone'
 
   constructor(cause?: unknown) {
@@ -33,7 +33,7 @@ export async function readInto(
   count: number,
 ): Promise<number> {
   const { bytesRead } = await readAt(file, buffer, 0, Math.min(count, buffer.length), position)
-  if (bytesRead === 0) throw shortFile(position)
+  if (bytesRead === 0) throw fileTooShort(position)
   return bytesRead
 }
 
@@ -41,12 +41,14 @@ export async function readInto(
  * Resolves when the kernel has the bytes, so that their buffer is free again; rejects when the
  * connection is gone.
  */
-export function written(stream: Socket | ServerResponse, bytes: Buffer): Promise<void> {
+export function writeAll(stream: Socket | ServerResponse, bytes: Buffer): Promise<void> {
   const done = Promise.withResolvers<void>()
-  stream.write(bytes, (error) => (error ? done.reject(new ClientGone(error)) : done.resolve()))
+  stream.write(bytes, (error) =>
+    error ? done.reject(new ClientDisconnected(error)) : done.resolve(),
+  )
   return done.promise
 }
 
-export function shortFile(position: number): Error {
+export function fileTooShort(position: number): Error {
   return new Error(`the file ends at ${position}, before its content does`)
 }
