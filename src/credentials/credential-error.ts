@@ -4,11 +4,11 @@ type CredentialErrorOptions = {
   readonly cause?: unknown
 }
 
-/** What a source could not do, and what to change so that it can. Neither holds a secret. */
+/** A failure of a source, and what to change. Neither contains a secret. */
 export class CredentialError extends Error {
   override readonly name = 'CredentialError'
   readonly advice: string | undefined
-  /** The upstream itself said that we may not: no failure, which would leave what is stale in force. */
+  /** The upstream denied access. This is not an outage, during which stale content may be served. */
   readonly denied: boolean
 
   constructor(message: string, { advice, denied = false, cause }: CredentialErrorOptions = {}) {

@@ -1,68 +1,68 @@
-/** What we show to an upstream. */
+/** The credential for an upstream. */
 export type Credential =
   | { readonly kind: 'anonymous' }
-  /** Sent as Basic, to the registry or to its token endpoint, whichever its challenge asks for. */
+  /** Sent as Basic to the registry or to its token endpoint, depending on the challenge. */
   | { readonly kind: 'password'; readonly username: string; readonly password: string }
   /**
    * An OAuth 2 access token: sent as Bearer, or as the password of `username` at a token endpoint.
    */
   | { readonly kind: 'access-token'; readonly username: string; readonly token: string }
   /**
-   * An OAuth 2 refresh token, what docker calls an identity token: good at a token endpoint alone
-   * (distribution, "Token Authentication: OAuth2"). `username` is what registries take it as a
-   * password of; empty where none does.
+   * An OAuth 2 refresh token, which docker names identity token: valid at a token endpoint only
+   * (distribution, "Token Authentication: OAuth2"). With `username` a registry accepts it as a
+   * password; empty where none does.
    */
   | { readonly kind: 'identity-token'; readonly username: string; readonly token: string }
 
-/** A credential as its source gave it, times in milliseconds from now. */
+/** A credential from its source; times are in milliseconds from now. */
 export type Fetched = {
   readonly credential: Credential
-  /** When it really expires; absent: never, or nobody knows. */
+  /** Until it expires; absent: never, or unknown. */
   readonly lifetime?: number | undefined
-  /** When to ask the source again; absent: well before it expires. It stays good beyond that. */
+  /** Until the next fetch; absent: well before it expires. The credential stays valid after it. */
   readonly refreshAfter?: number | undefined
 }
 
 /**
- * Where credentials come from: one exchange with a file, a helper or a cloud, nothing kept. `fetch`
- * rejects with what went wrong; it never answers with anonymity because something failed.
+ * A source of credentials: a file, a helper or a cloud, without a cache. `fetch` rejects when the
+ * exchange fails; it never falls back to anonymous access.
  */
 export interface CredentialSource {
   /**
-   * Who we are to the upstream, for messages: an account's name, never a secret. May get more exact
-   * by a fetch.
+   * Our identity for the upstream, for messages: the name of an account, never a secret. A fetch may
+   * make it more exact.
    */
   readonly identity: () => string
-  /** Where the credential comes from, for people: which file, server or program. Never a secret. */
+  /** The file, server or program that the credential comes from, for messages. Never a secret. */
   readonly source: () => string
   /**
-   * @throws CredentialError, or another error, with what was attempted and what came of it.
+   * @throws CredentialError, or another error, with what was attempted and what happened.
    */
   readonly fetch: () => Promise<Fetched>
   /**
-   * What to change when the upstream refuses to let us read `repository` (as the upstream names it;
-   * empty: the registry as a whole). Undefined where nobody can know.
+   * What to change when the upstream denies read access to `repository` (as the upstream names it;
+   * empty: the whole registry). Undefined where that is unknown.
    */
   readonly advice?: (repository: string) => string | undefined
 }
 
-/** A credential that is always fresh. */
+/** A credential that is renewed before it expires. */
 export interface Credentials {
   identity(): string
-  /** Where it comes from, for people. */
+  /** See CredentialSource. */
   source(): string
-  /** What to change when the upstream refuses us `repository`; see CredentialSource. */
+  /** See CredentialSource. */
   advice(repository: string): string | undefined
-  /** Milliseconds until the one that is held expires; undefined: none is held, or it never does. */
+  /** Milliseconds until the current credential expires; undefined: there is none, or it never expires. */
   validFor(): number | undefined
   /**
-   * @throws RegistryError UNAVAILABLE when there is none: it never got one, or the last one has
-   * expired; DENIED when that is because the upstream said that we may not have one.
+   * @throws RegistryError UNAVAILABLE when no exchange has succeeded, or the last credential has
+   * expired; DENIED when the upstream denied the exchange.
    */
   current(): Promise<Credential>
-  /** After the upstream refused `refused`: another one, if the source has another. */
-  renew(refused: Credential): Promise<Credential>
-  /** Why the last exchange failed; undefined when it did not. */
+  /** After the upstream rejected `rejected`: another credential, if the source has one. */
+  renew(rejected: Credential): Promise<Credential>
+  /** The error of the last exchange; undefined when it succeeded. */
   problem(): string | undefined
   close(): void
 }

@@ -11,7 +11,7 @@ export type CredentialsOptions =
   | { readonly type: 'docker-helper'; readonly helper: string }
   | {
       readonly type: 'aws'
-      /** Of the registry; without it the one in the upstream's host name. */
+      /** Of the registry; by default the region in the upstream's host name. */
       readonly region?: string | undefined
       /** A section of AWS's own configuration files. */
       readonly profile?: string | undefined
@@ -26,53 +26,41 @@ export type CredentialsOptions =
       readonly clientSecretFile?: string | undefined
       /** A projected service account token, for workload identity. */
       readonly federatedTokenFile?: string | undefined
-      /** URL of Entra; without it the public cloud's. */
+      /** URL of Entra ID; by default that of the registry's cloud. */
       readonly authorityHost?: string | undefined
-      /** Where App Service and Container Apps give out tokens, and the header that opens it. */
+      /** The token endpoint of App Service and Container Apps, and its secret header. */
       readonly identityEndpoint?: string | undefined
       readonly identityHeader?: string | undefined
-      /** URL of the instance metadata service; without it the one of all of Azure's machines. */
+      /** URL of the instance metadata service; by default that of all Azure machines. */
       readonly metadataHost?: string | undefined
     }
   | {
       readonly type: 'google'
-      /** Path of a credential configuration or key; without it the metadata server is asked. */
+      /** Path of a credential configuration or key; by default the metadata server is used. */
       readonly file?: string | undefined
-      /**
-       * Set where GCE_METADATA_HOST is: there is a metadata server, whatever the machine looks
-       * like.
-       */
+      /** From GCE_METADATA_HOST: use this metadata server on any machine. */
       readonly metadataHost?: string | undefined
-      /**
-       * The environment of programs that a credential configuration names as its source; undefined
-       * where they may not run.
-       */
+      /** The environment of the executables in credential configurations; undefined: they may not run. */
       readonly executables?: Readonly<Record<string, string | undefined>> | undefined
-      /** What tokens are for: the narrowest scope that allows it is asked for. */
+      /** Requested access: tokens have the narrowest scope that allows it. */
       readonly access: 'pull' | 'push'
-      /**
-       * Where there is neither file nor metadata server: anonymous instead of an error at each
-       * request.
-       */
+      /** Without a file and a metadata server, access is anonymous instead of an error. */
       readonly optional: boolean
     }
 
-/** What AWS's own environment variables say. Its library reads them by itself as well. */
+/** AWS's own environment variables, which its library also reads. */
 export type AwsAmbient = {
   readonly region?: string | undefined
   readonly profile?: string | undefined
-  /** IRSA: the role, and the file of the token that it is assumed with. */
+  /** IRSA: the role, and the file with the token to assume it. */
   readonly roleArn?: string | undefined
   readonly tokenFile?: string | undefined
-  /** Where EKS Pod Identity or ECS gives out credentials. */
+  /** The endpoint of the agent of EKS Pod Identity or ECS. */
   readonly containerUrl?: string | undefined
   readonly stsUrl?: string | undefined
 }
 
-/**
- * A pod's service account token, given with a request instead of found in a file (the kubelet's
- * credential provider), and the annotations of its service account.
- */
+/** A pod's service account token from the kubelet, and the annotations of the service account. */
 export type WorkloadToken = {
   readonly token: string
   readonly annotations: Readonly<Record<string, string>>

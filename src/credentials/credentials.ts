@@ -17,19 +17,19 @@ export { workloadAnnotations } from './workload-annotations.ts'
 type Context = {
   /** `host[:port]` of the upstream, as docker's configuration names it. */
   readonly host: string
-  /** The upstream's scheme and host; without it `https://` and the host. */
+  /** The upstream's scheme and host; by default `https://` and the host. */
   readonly origin?: string | undefined
   readonly outbound: Outbound
-  /** File of PEM certificates that are trusted beside the system's. */
+  /** A file of PEM certificates to trust in addition to the system's. */
   readonly certificateAuthorities?: string | undefined
   /** The upstream's name in metrics and logs. */
   readonly upstream: string
   readonly telemetry: Telemetry
-  /** Stands for the subject token that google, aws and azure would read from a file. */
+  /** Replaces the token that google, aws and azure would read from a file. */
   readonly workloadToken?: WorkloadToken | undefined
 }
 
-/** The composition of a source and the one wrapper that keeps what it gives fresh. */
+/** A source of credentials of the configured type, and the wrapper that renews them. */
 export function createCredentials(options: CredentialsOptions, context: Context): Credentials {
   return keepFresh(createSource(options, context), context)
 }
@@ -45,7 +45,7 @@ function createSource(
         source: () => 'no credentials are configured',
         fetch: async () => ({ credential: { kind: 'anonymous' } }),
         advice: () =>
-          'it may be private: configure credentials for this upstream (upstreams[].credentials)',
+          'the repository may be private: configure credentials for this upstream (upstreams[].credentials)',
       }
     case 'static':
       return createStaticSource(options)

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 
-/** What is looked at in a token of whoever's. What is of another type is as good as missing. */
+/** Of tokens of any issuer: a claim of another type counts as missing. */
 const claimsSchema = z.looseObject({
   iss: z.string().optional().catch(undefined),
   sub: z.string().optional().catch(undefined),
@@ -11,7 +11,7 @@ const claimsSchema = z.looseObject({
   /** In seconds since 1970. */
   exp: z.number().optional().catch(undefined),
   iat: z.number().optional().catch(undefined),
-  /** Entra's: tenant, object, and application, as its first and its second version name it. */
+  /** Of Entra ID: tenant, object, and application in token version 1 and 2. */
   tid: z.string().optional().catch(undefined),
   oid: z.string().optional().catch(undefined),
   appid: z.string().optional().catch(undefined),
@@ -21,8 +21,8 @@ const claimsSchema = z.looseObject({
 export type Claims = z.infer<typeof claimsSchema>
 
 /**
- * The claims of a JWT, unverified: good for messages, and for how long it lives, never for decisions.
- * Undefined for other texts.
+ * The unverified claims of a JWT: for messages and lifetimes, never for access decisions. Undefined for
+ * other texts.
  */
 export function readClaims(token: string): Claims | undefined {
   const [, payload = '', signature, ...rest] = token.split('.')

@@ -5,77 +5,76 @@ import { redact, type Telemetry } from '../telemetry/telemetry.ts'
 import type { Credential, CredentialSource, Credentials, Fetched } from './credential.ts'
 import { CredentialError } from './credential-error.ts'
 
-/** An exchange that takes longer has failed, in milliseconds. */
-const exchangeDeadline = 10_000
+/** Of one exchange, in milliseconds. */
+const exchangeTimeout = 10_000
 /**
- * The part of its life after which a credential is exchanged in the background, at the latest, and how
- * far replicas spread.
+ * A credential is renewed in the background after this part of its lifetime at the latest, earlier by a
+ * random part, so that replicas do not renew at the same time.
  */
 const refreshAt = 0.8
 const jitter = 0.1
-/** Between background attempts after a failure, doubling, in milliseconds. */
-const firstRetry = 1000
-const longestRetry = 30_000
-/**
- * No two exchanges on behalf of requests start closer than this, in milliseconds: a dead source is
- * not hammered.
- */
-const quiet = 1000
+/** Between background retries after a failure; doubles each time. In milliseconds. */
+const minRetryDelay = 1000
+const maxRetryDelay = 30_000
+/** Between exchanges for requests, in milliseconds, so that requests do not overload a failing source. */
+const minExchangeInterval = 1000
 
 /**
- * For a credential that was born expired, in milliseconds: a clock is wrong, and the upstream is
- * the better judge.
+ * The lifetime of a credential that is expired when it is issued, in milliseconds: a clock is wrong, and
+ * the upstream decides whether the credential is valid.
  */
-const unlikelyLifetime = 60_000
+const fallbackLifetime = 60_000
 
-const longestTimer = 2 ** 31 - 1
+/** setTimeout treats a longer delay as 1 ms. */
+const maxTimerDelay = 2 ** 31 - 1
 
 type Context = { readonly upstream: string; readonly telemetry: Telemetry }
 
 /**
- * 1. The first request, or a start in the background, exchanges; everybody waits for the same
- *    exchange.
- * 2. At about three quarters of its life the credential is exchanged again in the background. Until that
- *    works the last good one serves, to its real expiry. Expiry is counted on the monotonic clock,
- *    which does not jump.
- * 3. A refused credential is exchanged once, by whoever was refused first; the others get the
- *    result.
+ * 1. The first request, or the start in the background, runs an exchange; concurrent requests share it.
+ * 2. After about three quarters of the lifetime, an exchange in the background renews the credential.
+ *    Until it succeeds, the last good credential is used up to its real expiry, which is measured on the
+ *    monotonic clock.
+ * 3. When the upstream rejects a credential, the first request that was rejected runs an exchange; the
+ *    others share the result.
+ *
+ * One long function, because all its steps change the same state.
  */
 export function keepFresh(source: CredentialSource, { upstream, telemetry }: Context): Credentials {
   const { log, metrics } = telemetry
-  let held: { credential: Credential; validUntil: number } | undefined
+  let current: { credential: Credential; validUntil: number } | undefined
   let running: Promise<Credential> | undefined
-  /** Of the last exchange. */
+  /** The error of the last exchange. */
   let failure: RegistryError | undefined
   let lastExchange = Number.NEGATIVE_INFINITY
   let timer: NodeJS.Timeout | undefined
-  let retryDelay = firstRetry
+  let retryDelay = minRetryDelay
   for (const outcome of ['success', 'failure']) metrics.tokenRefreshes.inc({ upstream, outcome }, 0)
   let closed = false
 
   const valid = () =>
-    held !== undefined && held.validUntil > performance.now() ? held.credential : undefined
+    current !== undefined && current.validUntil > performance.now() ? current.credential : undefined
 
-  const wasJustAsked = () => performance.now() - lastExchange < quiet
+  const isThrottled = () => performance.now() - lastExchange < minExchangeInterval
 
   const exchange = (): Promise<Credential> => {
     clearTimeout(timer)
-    running ??= withDeadline(source.fetch(), exchangeDeadline)
-      .then(keep, fail)
+    running ??= withDeadline(source.fetch(), exchangeTimeout)
+      .then(onSuccess, onFailure)
       .finally(() => {
         running = undefined
       })
     return running
   }
 
-  const keep = (fetched: Fetched): Credential => {
-    const { lifetime: told = Number.POSITIVE_INFINITY, refreshAfter } = fetched
-    const credential = sameOr(held?.credential, fetched.credential)
-    const lifetime = told > 0 ? told : unlikelyLifetime
-    held = { credential, validUntil: performance.now() + lifetime }
+  const onSuccess = (fetched: Fetched): Credential => {
+    const { lifetime: stated = Number.POSITIVE_INFINITY, refreshAfter } = fetched
+    const credential = reuseIfEqual(current?.credential, fetched.credential)
+    const lifetime = stated > 0 ? stated : fallbackLifetime
+    current = { credential, validUntil: performance.now() + lifetime }
     failure = undefined
     lastExchange = performance.now()
-    retryDelay = firstRetry
+    retryDelay = minRetryDelay
     metrics.tokenRefreshes.inc({ upstream, outcome: 'success' })
     if (Number.isFinite(lifetime))
       metrics.tokenExpiry.set({ upstream }, (Date.now() + lifetime) / 1000)
@@ -84,7 +83,7 @@ export function keepFresh(source: CredentialSource, { upstream, telemetry }: Con
     return credential
   }
 
-  const fail = (cause: unknown): never => {
+  const onFailure = (cause: unknown): never => {
     const denied = cause instanceof CredentialError && cause.denied
     const advice =
       cause instanceof CredentialError ? cause.advice && redact(cause.advice) : undefined
@@ -108,7 +107,7 @@ export function keepFresh(source: CredentialSource, { upstream, telemetry }: Con
       'credential exchange failed',
     )
     schedule(retryDelay)
-    retryDelay = Math.min(retryDelay * 2, longestRetry)
+    retryDelay = Math.min(retryDelay * 2, maxRetryDelay)
     throw error
   }
 
@@ -117,7 +116,7 @@ export function keepFresh(source: CredentialSource, { upstream, telemetry }: Con
     if (closed) return
     timer = setTimeout(
       () => void exchange().catch(() => {}),
-      Math.min(Math.max(delay, 0), longestTimer),
+      Math.min(Math.max(delay, 0), maxTimerDelay),
     )
     timer.unref()
   }
@@ -128,21 +127,21 @@ export function keepFresh(source: CredentialSource, { upstream, telemetry }: Con
     source: source.source,
     advice: (repository) => source.advice?.(repository),
     validFor: () => {
-      const left = (held?.validUntil ?? Number.POSITIVE_INFINITY) - performance.now()
-      return Number.isFinite(left) ? Math.max(left, 0) : undefined
+      const remaining = (current?.validUntil ?? Number.POSITIVE_INFINITY) - performance.now()
+      return Number.isFinite(remaining) ? Math.max(remaining, 0) : undefined
     },
     current: async () => {
       const credential = valid()
       if (credential !== undefined) return credential
-      if (failure !== undefined && wasJustAsked()) throw failure
+      if (failure !== undefined && isThrottled()) throw failure
       return exchange()
     },
-    renew: async (refused) => {
+    renew: async (rejected) => {
       const credential = valid()
-      if (credential !== undefined && credential !== refused) return credential
-      // To give the refused one again would let a dead source pass for the upstream's refusal.
-      if (failure !== undefined && wasJustAsked()) throw failure
-      return credential !== undefined && wasJustAsked() ? credential : exchange()
+      if (credential !== undefined && credential !== rejected) return credential
+      // Returning the rejected one would report the upstream's 401 instead of the source's failure.
+      if (failure !== undefined && isThrottled()) throw failure
+      return credential !== undefined && isThrottled() ? credential : exchange()
     },
     problem: () => failure?.message,
     close: () => {
@@ -152,7 +151,7 @@ export function keepFresh(source: CredentialSource, { upstream, telemetry }: Con
   }
 }
 
-/** The same one again is no other: what was made from it goes on being right. */
-function sameOr(known: Credential | undefined, fetched: Credential): Credential {
+/** Keeps the identity of an equal credential, so that tokens made from it stay valid. */
+function reuseIfEqual(known: Credential | undefined, fetched: Credential): Credential {
   return known !== undefined && isDeepStrictEqual(known, fetched) ? known : fetched
 }

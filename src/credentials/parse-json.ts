@@ -1,7 +1,4 @@
-/**
- * Undefined for what is no JSON. The parser's own message shows a part of the text, which may be a
- * secret.
- */
+/** Undefined for invalid JSON. The parser's own error contains a part of the text, which may be a secret. */
 export function parseJson(text: string): unknown {
   try {
     return JSON.parse(text)

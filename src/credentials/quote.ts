@@ -1,22 +1,22 @@
 import { redact } from '../telemetry/telemetry.ts'
 
-/** How much of others' words is told, in characters. */
-const longestQuote = 300
+/** In characters. */
+const maxQuoteLength = 300
 
-/** No word is as long: keys and passwords of machines are. */
+/** Longer than any word: a generated key or password. */
 const opaque = /[\w+=-]{40,}/g
 
 /**
- * What a service or a program said, to be told to people: one line, of bounded length, without what
- * looks like a secret, nor the `secrets` that it was shown.
+ * The text of a service or a program for messages: one line of limited length, without the `secrets`
+ * that were sent, and without text that looks like a secret.
  */
 export function quote(text: string, secrets: readonly string[] = []): string {
-  const scrubbed = secrets
+  const redacted = secrets
     .filter(Boolean)
     .reduce((rest, secret) => rest.replaceAll(secret, '[redacted]'), text.slice(0, 16 * 1024))
-  return redact(scrubbed)
+  return redact(redacted)
     .replace(opaque, '[redacted]')
     .replace(/[^\x20-\x7e]+/g, ' ')
     .trim()
-    .slice(0, longestQuote)
+    .slice(0, maxQuoteLength)
 }

@@ -8,49 +8,48 @@ import {
 import { CredentialError } from './credential-error.ts'
 import { quote } from './quote.ts'
 
-/** From the request to the end of the answer, in milliseconds: two fit into an exchange's deadline. */
-const patience = 4500
-const connectPatience = 3000
+/** Until the end of the response, in milliseconds: two requests fit into an exchange's deadline. */
+const requestTimeout = 4500
+const defaultConnectTimeout = 3000
 /** In bytes. */
-const longestAnswer = 256 * 1024
+const maxResponseBytes = 256 * 1024
 
-export type ServiceAnswer = { readonly status: number; readonly body: string }
+export type ServiceResponse = { readonly status: number; readonly body: string }
 
-/** How a service is reached. */
+/** The network route to a service. */
 export type Route = {
-  /** Without it the service is asked directly, past any proxy. */
+  /** By default requests use no proxy. */
   readonly outbound?: Outbound | undefined
-  /** File of PEM certificates that are trusted beside the system's: proxies that look into TLS need it. */
+  /** A file of PEM certificates to trust in addition to the system's, for proxies that intercept TLS. */
   readonly certificateAuthorities?: string | undefined
 }
 
-type Question = {
+type ServiceRequest = {
   readonly url: URL
   readonly route?: Route
   readonly headers?: Readonly<Record<string, string>>
-  /** Posted; without it the service is asked by GET. */
+  /** The body of a POST; by default the request is a GET. */
   readonly form?: Readonly<Record<string, string>>
-  /** Until there is a connection, in milliseconds. */
+  /** In milliseconds. */
   readonly connectTimeout?: number
-  /** What to do when it cannot be reached. */
+  /** What to do when the service cannot be reached. */
   readonly advice: string
 }
 
 /**
- * One request to a service that gives out tokens. No redirect is followed: what is shown here is
- * meant for this service alone. The connection is not kept: it would be an hour old when it is wanted
- * again.
- * @throws CredentialError when there is no whole answer in time.
+ * One request to a service that issues tokens. Redirects are not followed, because the request contains
+ * a credential for this service only. The connection is closed, because the next request is an hour away.
+ * @throws CredentialError when there is no complete response in time.
  */
-export async function askService({
+export async function requestService({
   url,
   route = {},
   headers = {},
   form,
-  connectTimeout = connectPatience,
+  connectTimeout = defaultConnectTimeout,
   advice,
-}: Question): Promise<ServiceAnswer> {
-  const connections = open(route, connectTimeout)
+}: ServiceRequest): Promise<ServiceResponse> {
+  const connections = openConnections(route, connectTimeout)
   try {
     const { status, body } = await requestWhole(connections, {
       url,
@@ -61,34 +60,40 @@ export async function askService({
         ...headers,
       },
       body: form && new URLSearchParams(form).toString(),
-      signal: AbortSignal.timeout(patience),
-      maxBytes: longestAnswer,
+      signal: AbortSignal.timeout(requestTimeout),
+      maxBytes: maxResponseBytes,
     })
     return { status, body: body.toString('utf8') }
   } catch (error) {
-    const message = `cannot reach ${url.origin}: ${reasonOf(error)}`
+    const message = `cannot reach ${url.origin}: ${describeError(error)}`
     throw new CredentialError(message, { advice, cause: error })
   } finally {
     await connections.destroy()
   }
 }
 
-function open({ outbound, certificateAuthorities: file }: Route, timeout: number): Connections {
+function openConnections(
+  { outbound, certificateAuthorities: file }: Route,
+  timeout: number,
+): Connections {
   const direct = outbound === undefined
   try {
     return (outbound ?? createOutbound()).open({ timeout, certificateAuthorities: file, direct })
   } catch (cause) {
-    throw new CredentialError(`${file} cannot be read`, {
-      advice: 'certificateAuthorities must name a PEM file that Berth can read',
+    throw new CredentialError(`cannot read ${file}`, {
+      advice: 'set upstreams[].certificateAuthorities to a PEM file that Berth can read',
       cause,
     })
   }
 }
 
-function reasonOf(error: unknown): string {
+function describeError(error: unknown): string {
   if (error instanceof Error && error.name === 'TimeoutError')
-    return `no answer within ${patience / 1000} seconds`
-  const { fault, why } = describeFault(error)
-  const hint = fault === 'untrusted' ? " (certificateAuthorities adds a company's own)" : ''
-  return `${quote(why)}${hint}`
+    return `no answer within ${requestTimeout / 1000} seconds`
+  const { fault, why: reason } = describeFault(error)
+  const hint =
+    fault === 'untrusted'
+      ? ' (upstreams[].certificateAuthorities adds a private certificate authority)'
+      : ''
+  return `${quote(reason)}${hint}`
 }

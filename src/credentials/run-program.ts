@@ -1,21 +1,21 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 
-/** For what it started to let go of its output, once it has ended, in milliseconds. */
-const grace = 500
+/** For child processes of the program to close its output after its exit, in milliseconds. */
+const outputGracePeriod = 500
 
-type Run = {
+type RunOptions = {
   readonly program: string
   readonly args: readonly string[]
-  /** Of the program; ours where undefined. */
+  /** Of the program; by default ours. */
   readonly environment?: Readonly<Record<string, string | undefined>> | undefined
-  /** For its standard input, which then ends. */
+  /** Written to standard input, which is then closed. */
   readonly input: string
   /** Milliseconds. */
-  readonly patience: number
+  readonly timeout: number
 }
 
-/** How a program ended, with what it wrote; may be a secret. */
-export type Ended =
+/** How a program ended. Its output may contain a secret. */
+export type ProgramResult =
   | {
       readonly kind: 'ended'
       readonly status: number | null
@@ -23,50 +23,47 @@ export type Ended =
       readonly stdout: string
       readonly stderr: string
     }
-  /** It was not there, or not to be run; `code` as the system has it. */
+  /** The program is missing or not executable; `code` is the system's error code. */
   | { readonly kind: 'not-started'; readonly code: string }
-  | { readonly kind: 'killed'; readonly why: string }
+  | { readonly kind: 'killed'; readonly reason: string }
 
 /** In bytes. */
-const longestAnswer = 1024 * 1024
-const longestComplaint = 4096
+const maxStdoutBytes = 1024 * 1024
+const maxStderrBytes = 4096
 
 /**
- * Runs a program that gives a credential. It is in a process group of its own, so that what it started
- * ends with it: a shell that is killed would leave behind what it waits for.
+ * Runs a program that prints a credential. It has a process group of its own, so that its child processes
+ * are killed with it: a killed shell would leave its children running.
  */
-export async function runProgram(options: Run): Promise<Ended> {
-  const { program, args, environment, input, patience } = options
-  // Where too many files are open it comes without its streams, and an error that nobody may miss.
+export async function runProgram(options: RunOptions): Promise<ProgramResult> {
+  const { program, args, environment, input, timeout } = options
+  // When too many files are open, the child has no streams, and emits an error that must be handled.
   const child: ChildProcess = spawn(program, args, {
     detached: true,
     ...(environment && { env: environment }),
   })
-  const ended = Promise.withResolvers<Ended>()
+  const result = Promise.withResolvers<ProgramResult>()
   child.on('error', ({ code = 'unknown' }: NodeJS.ErrnoException) =>
-    ended.resolve({ kind: 'not-started', code }),
+    result.resolve({ kind: 'not-started', code }),
   )
-  const giveUp = (why: string) => {
-    ended.resolve({ kind: 'killed', why })
+  const stop = (reason: string) => {
+    result.resolve({ kind: 'killed', reason })
     killGroup(child)
   }
-  const timer = setTimeout(
-    () => giveUp(`did not answer within ${patience / 1000} seconds`),
-    patience,
+  const timer = setTimeout(() => stop(`did not answer within ${timeout / 1000} seconds`), timeout)
+  const stdout = collect(child.stdout, maxStdoutBytes, () =>
+    stop(`wrote more than ${maxStdoutBytes} bytes`),
   )
-  const stdout = collect(child.stdout, longestAnswer, () =>
-    giveUp(`wrote more than ${longestAnswer} bytes`),
-  )
-  const stderr = collect(child.stderr, longestComplaint, () => {})
-  const release = endWithUs(child)
-  // A program that does not read its input may be gone before it is written.
+  const stderr = collect(child.stderr, maxStderrBytes, () => {})
+  const release = killOnExit(child)
+  // A program that does not read its input may exit before the input is written.
   child.stdin?.on('error', () => {})
   child.stdin?.end(input)
   child.on('exit', () => {
-    setTimeout(() => letGo(child), grace).unref()
+    setTimeout(() => closeStreams(child), outputGracePeriod).unref()
   })
   child.on('close', (status, signal) =>
-    ended.resolve({
+    result.resolve({
       kind: 'ended',
       status,
       signal,
@@ -74,22 +71,22 @@ export async function runProgram(options: Run): Promise<Ended> {
       stderr: textOf(stderr),
     }),
   )
-  return ended.promise.finally(() => {
+  return result.promise.finally(() => {
     clearTimeout(timer)
     release()
   })
 }
 
 /**
- * In a group of its own it would outlive us, and wait for what it waits for. However many run, Node is
- * not to take their listeners for a leak.
+ * A process group of its own would outlive us. Raises the limit of listeners, or many programs would
+ * cause Node's warning about a leak.
  */
-function endWithUs(child: ChildProcess): () => void {
-  const leave = () => killGroup(child)
+function killOnExit(child: ChildProcess): () => void {
+  const onExit = () => killGroup(child)
   process.setMaxListeners(process.getMaxListeners() + 1)
-  process.once('exit', leave)
+  process.once('exit', onExit)
   return () => {
-    process.removeListener('exit', leave)
+    process.removeListener('exit', onExit)
     process.setMaxListeners(process.getMaxListeners() - 1)
   }
 }
@@ -97,7 +94,7 @@ function endWithUs(child: ChildProcess): () => void {
 function collect(
   stream: NodeJS.ReadableStream | null,
   limit: number,
-  onTooMuch: () => void,
+  onLimit: () => void,
 ): readonly Buffer[] {
   const chunks: Buffer[] = []
   let size = 0
@@ -106,7 +103,7 @@ function collect(
     if (size > limit) return
     size += chunk.length
     chunks.push(chunk)
-    if (size > limit) onTooMuch()
+    if (size > limit) onLimit()
   })
   return chunks
 }
@@ -119,12 +116,12 @@ function killGroup(child: ChildProcess): void {
   try {
     if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL')
   } catch {
-    // It has ended by itself.
+    // The program has ended.
   }
-  letGo(child)
+  closeStreams(child)
 }
 
-function letGo({ stdout, stderr }: ChildProcess): void {
+function closeStreams({ stdout, stderr }: ChildProcess): void {
   stdout?.destroy()
   stderr?.destroy()
 }

@@ -3,8 +3,8 @@ import type { CredentialSource } from './credential.ts'
 import { CredentialError } from './credential-error.ts'
 import { pullAdvice } from './pull-advice.ts'
 
-/** How soon a changed password file counts, in milliseconds. */
-const rereadAfter = 30_000
+/** A changed password file takes effect within this time, in milliseconds. */
+const rereadInterval = 30_000
 
 type StaticOptions = {
   readonly username: string
@@ -13,18 +13,17 @@ type StaticOptions = {
 }
 
 /**
- * A user name, and a password from the configuration or from a file (one trailing newline is not
- * part of it).
+ * A user name, and a password from the configuration or from a file, without one trailing newline.
  */
 export function createStaticSource({
   username,
   password,
   passwordFile,
 }: StaticOptions): CredentialSource {
-  const from = passwordFile ?? 'the configuration'
+  const source = passwordFile ?? 'the configuration'
   return {
     identity: () => username,
-    source: () => from,
+    source: () => source,
     fetch: async () => {
       if (passwordFile === undefined)
         return { credential: { kind: 'password', username, password: password ?? '' } }
@@ -34,17 +33,17 @@ export function createStaticSource({
         username,
         password: text.replace(/\r?\n$/, ''),
       } as const
-      return { credential, refreshAfter: rereadAfter }
+      return { credential, refreshAfter: rereadInterval }
     },
-    advice: (repository) => pullAdvice({ identity: username, source: from, repository }),
+    advice: (repository) => pullAdvice({ identity: username, source: source, repository }),
   }
 }
 
 function readPassword(file: string): Promise<string> {
   return readRegularFile(file).catch((cause: NodeJS.ErrnoException) => {
-    throw new CredentialError(`${file} cannot be read: ${cause.code ?? 'unknown'}`, {
+    throw new CredentialError(`cannot read ${file}: ${cause.code ?? 'unknown'}`, {
       advice:
-        'credentials.passwordFile must name a file that Berth can read: is the volume mounted, and readable for its user?',
+        "set upstreams[].credentials.passwordFile to a file that Berth can read: check that the volume is mounted and readable for Berth's user",
       cause,
     })
   })

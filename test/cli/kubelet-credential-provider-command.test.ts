@@ -125,7 +125,7 @@ suite('berth kubelet-credential-provider', { concurrency: true }, () => {
     assert.equal(stdout, '')
     assert.match(
       stderr,
-      /^berth: no credential for one\.example as kubelet: .*missing cannot be read: ENOENT; .*passwordFile/,
+      /^berth: no credential for one\.example as kubelet: cannot read .*missing: ENOENT; .*passwordFile/,
     )
   })
 

@@ -7,21 +7,21 @@ function tokenOf(claims: unknown): string {
   return `e30.${Buffer.from(JSON.stringify(claims)).toString('base64url')}.c2ln`
 }
 
-test('the claims of a token are read, whatever else stands beside them', () => {
+test('the claims of a token are read, and others are ignored', () => {
   const claims = { iss: 'i', sub: 's', aud: ['a'], exp: 2, iat: 1, oid: 'o', more: { x: 1 } }
   assert.deepEqual(readClaims(tokenOf(claims)), claims)
 })
 
-test('one audience is as good as a list of one', () => {
+test('a single audience equals a list of one', () => {
   assert.deepEqual(readClaims(tokenOf({ aud: 'x' }))?.aud, ['x'])
 })
 
-test('a claim of another type is as good as missing, and the others count', () => {
+test('a claim of another type counts as missing, and the others are read', () => {
   const claims = readClaims(tokenOf({ exp: '2', iat: 1, aud: 7 }))
   assert.deepEqual([claims?.exp, claims?.iat, claims?.aud], [undefined, 1, undefined])
 })
 
-test('what is no token has no claims, and nothing is thrown', () => {
+test('a text that is not a token has no claims, and does not throw', () => {
   for (const text of [
     '',
     'a.b.c',

@@ -80,7 +80,7 @@ function unavailable(message: RegExp) {
   }
 }
 
-test('it is exchanged at the start, before anybody asks', async () => {
+test('an exchange runs at the start, before any request', async () => {
   await pass(1)
   assert.equal(begun, 1)
   await give(token('a'), minute)
@@ -88,7 +88,7 @@ test('it is exchanged at the start, before anybody asks', async () => {
   assert.equal(begun, 1)
 })
 
-test('everybody waits for the same exchange', async () => {
+test('concurrent requests share one exchange', async () => {
   const waiting = Array.from({ length: 50 }, () => credentials.current())
   await pass(1)
   assert.equal(begun, 1)
@@ -96,7 +96,7 @@ test('everybody waits for the same exchange', async () => {
   for (const credential of await Promise.all(waiting)) assert.deepEqual(credential, token('a'))
 })
 
-test('it is exchanged in the background at about three quarters of its life, and nobody waits', async () => {
+test('a credential is renewed in the background after about three quarters of its lifetime, and no request waits', async () => {
   await pass(1)
   await give(token('a'), 100 * minute)
   const given = passed
@@ -109,7 +109,7 @@ test('it is exchanged in the background at about three quarters of its life, and
   assert.equal(begun, 2)
 })
 
-test('when the source dies the last one serves to its real expiry, and not beyond (U42, T7)', async () => {
+test('when the source fails, the last credential is used up to its real expiry, and no longer (U42, T7)', async () => {
   const died = 'the metadata server is down'
   await pass(1)
   await give(token('a'), 10 * minute)
@@ -130,7 +130,7 @@ test('when the source dies the last one serves to its real expiry, and not beyon
   await assert.rejects(asked, unavailable(/no credential for up as robot: .*down/))
 })
 
-test('a source that lives again is used at once by who asks', async () => {
+test('after the source has recovered, the next request runs an exchange', async () => {
   await pass(1)
   await refuse('down')
   await pass(1000)
@@ -141,7 +141,7 @@ test('a source that lives again is used at once by who asks', async () => {
   assert.equal(credentials.problem(), undefined)
 })
 
-test('a dead source is asked again after 1, 2, 4 … and at most 30 seconds (U42)', async () => {
+test('a failing source is retried after 1, 2, 4 … and at most 30 seconds (U42)', async () => {
   await pass(1)
   const pauses: number[] = []
   for (let attempts = 0; attempts < 8; attempts += 1) {
@@ -156,7 +156,7 @@ test('a dead source is asked again after 1, 2, 4 … and at most 30 seconds (U42
   assert.deepEqual(pauses, [1, 2, 4, 8, 16, 30, 30, 30])
 })
 
-test('who asks within a second of a failure is told of it, and the source is left alone', async () => {
+test('a request within a second of a failure gets the same error without another exchange', async () => {
   await pass(1)
   await refuse('down')
   for (let times = 0; times < 20; times += 1)
@@ -164,7 +164,7 @@ test('who asks within a second of a failure is told of it, and the source is lef
   assert.equal(begun, 1)
 })
 
-test('a failure is an error for all who wait, and never anonymity (INV 5)', async () => {
+test('a failure is an error for all waiting requests, never anonymous access (INV 5)', async () => {
   const waiting = [credentials.current(), credentials.current()]
   for (const each of waiting) each.catch(() => {})
   await pass(1)
@@ -172,7 +172,7 @@ test('a failure is an error for all who wait, and never anonymity (INV 5)', asyn
   for (const each of waiting) await assert.rejects(each, unavailable(/exploded/))
 })
 
-test('what the upstream itself denies is no failure but a denial (A110)', async () => {
+test('a denial of the upstream is DENIED, not UNAVAILABLE (A110)', async () => {
   const asked = credentials.current()
   asked.catch(() => {})
   await pass(1)
@@ -185,7 +185,7 @@ test('what the upstream itself denies is no failure but a denial (A110)', async 
   })
 })
 
-test('an exchange without an answer has failed after ten seconds, and a late answer does not count (L96)', async () => {
+test('an exchange without an answer fails after ten seconds, and a late answer is ignored (L96)', async () => {
   const asked = credentials.current()
   asked.catch(() => {})
   await pass(9999)
@@ -196,7 +196,7 @@ test('an exchange without an answer has failed after ten seconds, and a late ans
   await assert.rejects(credentials.current(), unavailable(/no answer/))
 })
 
-test('after a refusal there is one exchange, and all who were refused get what it gave', async () => {
+test('after a rejection there is one exchange, and all rejected requests share its result', async () => {
   await pass(1)
   await give(token('a'), 100 * minute)
   const used = await credentials.current()
@@ -209,7 +209,7 @@ test('after a refusal there is one exchange, and all who were refused get what i
   assert.equal(begun, 2)
 })
 
-test('what was fetched within the last second is not fetched again for a refusal', async () => {
+test('a credential that is less than a second old is not renewed after a rejection', async () => {
   await pass(1)
   await give(token('a'), 100 * minute)
   const used = await credentials.current()
@@ -217,7 +217,7 @@ test('what was fetched within the last second is not fetched again for a refusal
   assert.equal(begun, 1)
 })
 
-test('who is refused within a second of a failure is told of that, and not given the refused one again', async () => {
+test('a rejection within a second of a failure returns that failure, not the rejected credential', async () => {
   await pass(1)
   await give(token('a'), 100 * minute)
   const used = await credentials.current()
@@ -229,7 +229,7 @@ test('who is refused within a second of a failure is told of that, and not given
   assert.equal(begun, 2)
 })
 
-test('a renewal that fails leaves the one in force that is still valid', async () => {
+test('after a failed renewal, the valid credential is still used', async () => {
   await pass(1)
   await give(token('a'), 100 * minute)
   await pass(1000)
@@ -241,7 +241,7 @@ test('a renewal that fails leaves the one in force that is still valid', async (
   assert.deepEqual(await credentials.current(), token('a'))
 })
 
-test('expiry does not depend on what the wall clock says (C80)', async (t) => {
+test('expiry does not depend on the wall clock (C80)', async (t) => {
   await pass(1)
   await give(token('a'), 10 * minute)
   t.mock.method(Date, 'now', () => 0)
@@ -254,7 +254,7 @@ test('expiry does not depend on what the wall clock says (C80)', async (t) => {
   assert.ok(begun >= 2)
 })
 
-test('one that is born expired is used for a minute: a clock is wrong, and the upstream may tell', async () => {
+test('a credential that is issued expired is used for a minute: a clock is wrong, and the upstream decides', async () => {
   await pass(1)
   await give(token('a'), -5 * minute)
   assert.deepEqual(await credentials.current(), token('a'))
@@ -262,21 +262,21 @@ test('one that is born expired is used for a minute: a clock is wrong, and the u
   assert.ok(begun >= 2)
 })
 
-test('one that lives for ever is never exchanged again by itself', async () => {
+test('a credential without an expiry is never renewed in the background', async () => {
   await pass(1)
   await give(token('a'))
   await pass(60 * minute)
   assert.equal(begun, 1)
 })
 
-test('a life longer than a timer can wait does not make it exchange without end', async () => {
+test('a lifetime longer than the longest timer does not cause endless exchanges', async () => {
   await pass(1)
   await give(token('a'), 365 * 24 * 60 * minute)
   await pass(10 * minute)
   assert.equal(begun, 1)
 })
 
-test('after close nothing is exchanged any more', async () => {
+test('no exchange runs after close', async () => {
   await pass(1)
   await give(token('a'), minute)
   credentials.close()
@@ -292,7 +292,7 @@ test('an exchange that ends after close sets no timer', async () => {
   assert.equal(begun, 1)
 })
 
-test('failures are logged with what is still valid, and what looks like a secret is not', async () => {
+test('a failure is logged with the state of the current credential, and secrets are redacted', async () => {
   lines.splice(0)
   await pass(1)
   await refuse('cannot GET https://u:canary@sts/?token=canary with Bearer canary.canary')
@@ -303,7 +303,7 @@ test('failures are logged with what is still valid, and what looks like a secret
   assert.ok(!credentials.problem()?.includes('canary'))
 })
 
-test('what to change is logged with the failure, as nobody may have asked', async () => {
+test('a failure in the background is logged with its advice', async () => {
   lines.splice(0)
   await pass(1)
   const advice = 'grant a role, as https://u:canary@example.com/ says'
@@ -313,7 +313,7 @@ test('what to change is logged with the failure, as nobody may have asked', asyn
   assert.match(line, /"advice":"grant a role, as https:\/\/\[redacted\]@example/)
 })
 
-test('metrics tell of successes, failures and when it expires', async () => {
+test('metrics count successes and failures, and contain the expiry', async () => {
   const { telemetry } = tellingTelemetry()
   const fetched = { credential: token('a'), lifetime: 10 * minute }
   const answers: Promise<Fetched>[] = [Promise.reject(new Error('x')), Promise.resolve(fetched)]

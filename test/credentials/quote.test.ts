@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { quote } from '../../src/credentials/quote.ts'
 
-test('words are told as they are', () => {
+test('a plain text is unchanged', () => {
   const words = "AADSTS700016: Application with identifier '6731de76-14a6-49ae-97bc-6eba6914391e'"
   assert.equal(quote(words), words)
   assert.equal(
@@ -12,12 +12,12 @@ test('words are told as they are', () => {
   )
 })
 
-test('they are one line of printable text, and not long', () => {
+test('the result is one line of printable text with limited length', () => {
   assert.equal(quote('a\r\n\tb\u0000c\u001b[31m'), 'a b c [31m')
   assert.equal(quote('word '.repeat(1_000_000)).length, 300)
 })
 
-test('what looks like a secret is not told, nor what is known to be one', () => {
+test('text that looks like a secret and known secrets are redacted', () => {
   assert.equal(quote('Bearer abcdefgh'), 'Bearer [redacted]')
   assert.equal(quote(`key ${'k'.repeat(40)} here`), 'key [redacted] here')
   assert.equal(
@@ -26,7 +26,7 @@ test('what looks like a secret is not told, nor what is known to be one', () => 
   )
 })
 
-test('whatever surrounds a secret, it is not told', () => {
+test('a secret is redacted in any context', () => {
   const secret = fc.string({
     minLength: 8,
     maxLength: 60,

@@ -4,7 +4,7 @@ import { run } from '../support/programs.ts'
 
 const module = new URL('../../src/credentials/run-program.ts', import.meta.url).href
 
-test('a program that cannot be started since too many files are open is told as such, and ends nobody else', async () => {
+test('when too many files are open, starting a program fails without affecting other programs', async () => {
   const script = `
     import { openSync } from 'node:fs'
     const { runProgram } = await import(${JSON.stringify(module)})

@@ -25,7 +25,7 @@ after(async () => {
   await canaries.assertUnseen({ texts: [...lines, await telemetry.metrics.text()] })
 })
 
-test('a password of the configuration is given as it is, for ever', async () => {
+test('a password in the configuration is used unchanged and never expires', async () => {
   const password = canaries.password('u')
   const source = createStaticSource({ username: 'u', password })
   assert.deepEqual(await source.fetch(), {
@@ -34,7 +34,7 @@ test('a password of the configuration is given as it is, for ever', async () => 
   assert.equal(source.identity(), 'u')
 })
 
-test('one newline at the end of a password file is no part of the password', async () => {
+test('one trailing newline of a password file is not part of the password', async () => {
   for (const [text, password] of [
     ['secret\n', 'secret'],
     ['secret\r\n', 'secret'],
@@ -48,12 +48,12 @@ test('one newline at the end of a password file is no part of the password', asy
   }
 })
 
-test('a password file that is not there, and a user who is refused, are told with what to change', async () => {
+test('a missing password file and denied access: the advice says what to change', async () => {
   const source = createStaticSource({ username: 'u', passwordFile: join(directory, 'missing') })
   await assert.rejects(source.fetch(), (error) => {
     assert.ok(error instanceof CredentialError)
-    assert.match(error.message, /missing cannot be read: ENOENT$/)
-    assert.match(error.advice ?? '', /passwordFile must name a file/)
+    assert.match(error.message, /^cannot read .*missing: ENOENT$/)
+    assert.match(error.advice ?? '', /set upstreams\[\]\.credentials\.passwordFile to a file/)
     return true
   })
   assert.equal(
@@ -62,7 +62,7 @@ test('a password file that is not there, and a user who is refused, are told wit
   )
 })
 
-test('a password file that is replaced counts within half a minute, without a request that fails', async (t) => {
+test('a replaced password file takes effect within 30 seconds, without a failed request', async (t) => {
   const clock = useClock(t, ['setTimeout'])
   const [first, second] = [canaries.password('u'), canaries.password('u')]
   await writeFile(passwordFile, first)
@@ -81,7 +81,7 @@ test('a password file that is replaced counts within half a minute, without a re
   credentials.close()
 })
 
-test('a password file that vanished leaves the last password in force, and is told', async (t) => {
+test('after a password file is removed, the last password is used and the problem is reported', async (t) => {
   const clock = useClock(t, ['setTimeout'])
   await writeFile(passwordFile, canaries.password('u'))
   const source = createStaticSource({ username: 'u', passwordFile })

@@ -201,7 +201,7 @@ test('a start without a role is no failed start: it is told who needs which, and
   berth = await start()
   const cold = await refused('v1')
   assert.deepEqual([cold.status, codeOf(cold)], [403, 'DENIED'])
-  assert.match(cold.body.toString(), /exchange answered 401 .*az role assignment create/)
+  assert.match(cold.body.toString(), /exchange answered 401: .*az role assignment create/)
   registry.readers.add(azure.application.objectId)
   clock.advance(5000)
   await pullImage(berth, name, image, 'v1')
@@ -255,6 +255,6 @@ test("the registry's token endpoint that refuses is a refusal with the same advi
   assert.deepEqual([reply.status, codeOf(reply)], [403, 'DENIED'])
   assert.match(
     reply.body.toString(),
-    /answered 401 when asked for a token .*: authentication required; give .* to pull team\/app/,
+    /answered 401 when asked for a token .*: authentication required; grant .* to pull team\/app/,
   )
 })

@@ -195,7 +195,7 @@ test('a helper that fails is told with the way out, and what is cached is served
   assert.ok(Number(cold.headers['retry-after']) >= 1)
   assert.match(
     cold.body.toString(),
-    /no credential for .* as robot: docker-credential-mine failed with status 1: the keychain is locked, not \[redacted\]; try it by hand/,
+    /no credential for .* as robot: docker-credential-mine failed with status 1: the keychain is locked, not \[redacted\]; run it manually/,
   )
 })
 
@@ -209,6 +209,6 @@ test('a user who may not read it is told which one, and what to do', async () =>
   assert.deepEqual([reply.status, codeOf(reply)], [403, 'DENIED'])
   assert.match(
     reply.body.toString(),
-    /refused to robot: .* answered 401: who are you; let robot read team\/app there, or have .*config\.json give/,
+    /refused to robot: .* answered 401: who are you; grant robot read access to team\/app in the registry, or change .*config\.json/,
   )
 })

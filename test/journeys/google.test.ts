@@ -28,7 +28,7 @@ let berth: Berth
 let image: Image
 let otherImage: Image
 let canaries: Canaries
-/** All answers that `ask` got. */
+/** All responses to `ask`. */
 let replies: Reply[]
 
 beforeEach(async () => {
@@ -135,7 +135,7 @@ test('a Berth that starts while Google is dead serves what it has, and heals by 
   await google.die()
   berth = await berth.restart()
   await assertWithoutCredential(
-    /no credential for .* as berth@my-project\.iam\.gserviceaccount\.com: cannot reach 127\.0\.0\.1:\d+ to exchange the subject token: ECONNREFUSED.*; let Berth out to 127/,
+    /no credential for .* as berth@my-project\.iam\.gserviceaccount\.com: cannot exchange the subject token: cannot reach 127\.0\.0\.1:\d+: ECONNREFUSED.*; allow connections from Berth to 127/,
   )
   await pullImage(berth, name, image)
   await google.revive()
@@ -180,7 +180,7 @@ test('a revoked role is told with who and what, and counts for no other reposito
   await assertRefused(
     `${name}/manifests/v1`,
     new RegExp(
-      `refused to ${account}: .*artifactregistry\\.repositories\\.downloadArtifacts.* denied on resource .*; ${account} lacks roles/artifactregistry\\.reader on my-project/my-repository, or that repository does not exist; grant it`,
+      `refused to ${account}: .*artifactregistry\\.repositories\\.downloadArtifacts.* denied on resource .*; ${account} lacks roles/artifactregistry\\.reader on my-project/my-repository, or that repository does not exist; grant the role`,
     ),
   )
   assert.match(
@@ -227,7 +227,7 @@ test('a mounted token of another audience is told, and a right one counts by its
   await writeFile(token, google.projectedToken({ aud: ['https://kubernetes.default.svc'] }))
   berth = await berth.restart()
   await assertWithoutCredential(
-    /the token's audience is https:\/\/kubernetes\.default\.svc, the provider expects https:\/\/iam\.googleapis\.com\/projects\/123456789\//,
+    /the audience of the subject token is https:\/\/kubernetes\.default\.svc, but the provider expects https:\/\/iam\.googleapis\.com\/projects\/123456789\//,
   )
   await writeFile(token, google.projectedToken())
   await eventually('it can be pulled', async () => {
@@ -260,7 +260,7 @@ test('a program gives the subject token where the environment allows it, and is 
   const file = await google.configure(directory, { credential_source })
   await start({ credentials: { file } })
   await assertWithoutCredential(
-    /wants to run .*; set GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES=1 if/,
+    /runs .*, but executables are not allowed; set GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES=1 if/,
   )
   await removeBerth(berth)
   const environment = { GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES: '1', PATH: '/usr/bin:/bin' }
@@ -282,7 +282,7 @@ test('a login that is revoked while it serves is told; what is cached goes on', 
     return (await ask(`${name}/manifests/absent-${asked}`)).status === 503
   })
   await assertWithoutCredential(
-    /as dev@example\.com: .*invalid_grant: Token has been expired or revoked\..*; log in anew: gcloud auth application-default login/,
+    /as dev@example\.com: .*invalid_grant: Token has been expired or revoked\..*; log in again: gcloud auth application-default login/,
   )
   await pullImage(berth, name, image)
 })

@@ -5,7 +5,7 @@ import type { CredentialsOptions, WorkloadToken } from '../credentials-options.t
 import { callerArn } from './caller-identity.ts'
 import { createEcrClient } from './ecr-client.ts'
 import { type EcrRegistry, parseEcrHost, partitionOf, publicRegion } from './ecr-host.ts'
-import { toldOfToken } from './failures.ts'
+import { tokenError } from './failures.ts'
 import { findKeys } from './keys.ts'
 
 type AwsOptions = Omit<Extract<CredentialsOptions, { type: 'aws' }>, 'type'> & {
@@ -15,13 +15,13 @@ type AwsOptions = Omit<Extract<CredentialsOptions, { type: 'aws' }>, 'type'> & {
   readonly workloadToken?: WorkloadToken | undefined
 }
 
-/** For the call to ECR with its second attempt, in milliseconds. */
-const patience = 8000
+/** For the call to ECR with its retry, in milliseconds. */
+const ecrTimeout = 8000
 
 /**
- * Amazon ECR and ECR Public. GetAuthorizationToken gives a password that is good for twelve hours, for
- * all registries that the caller may read, whosever they are; ECR takes it as Basic, ECR Public at its
- * token endpoint.
+ * Amazon ECR and ECR Public. GetAuthorizationToken returns a password that is valid for twelve hours for
+ * all registries that the caller may read, also those of other accounts. ECR accepts it as Basic, ECR
+ * Public at its token endpoint.
  */
 export function createAwsSource(options: AwsOptions): CredentialSource {
   const { host, profile, workloadToken, ambient = {} } = options
@@ -30,8 +30,8 @@ export function createAwsSource(options: AwsOptions): CredentialSource {
     certificateAuthorities: options.certificateAuthorities,
   }
   const registry = registryOf(options)
-  let identity = firstIdentity(options)
-  let source = "AWS's default provider chain"
+  let identity = initialIdentity(options)
+  let source = 'the AWS default provider chain'
 
   const exchange = async (known: EcrRegistry): Promise<Fetched> => {
     const region = known.kind === 'public' ? publicRegion : known.region
@@ -47,12 +47,12 @@ export function createAwsSource(options: AwsOptions): CredentialSource {
     const where = ambient.region ?? region
     const caller = callerArn({ keys, region: where, ambient, route, sha256: client.sha256 })
     const [answer, arn] = await Promise.allSettled([
-      client.getToken(AbortSignal.timeout(patience)),
+      client.getToken(AbortSignal.timeout(ecrTimeout)),
       caller,
     ])
     if (arn.status === 'fulfilled') identity = arn.value ?? identity
     if (answer.status === 'fulfilled') return fetchedFrom(answer.value)
-    throw toldOfToken(answer.reason, { registry: known, region, source, identity })
+    throw tokenError(answer.reason, { registry: known, region, source, identity })
   }
 
   return {
@@ -60,35 +60,38 @@ export function createAwsSource(options: AwsOptions): CredentialSource {
     source: () => source,
     fetch: async () => {
       if (registry !== undefined) return exchange(registry)
-      throw new CredentialError(`${host} does not say in which AWS region the registry is`, {
-        advice:
-          "set upstreams[].credentials.region, or use the registry's own host as the upstream's url: https://ACCOUNT.dkr.ecr.REGION.amazonaws.com",
-      })
+      throw new CredentialError(
+        `the host name ${host} does not contain the AWS region of the registry`,
+        {
+          advice:
+            "set upstreams[].credentials.region, or use the registry's own host name in upstreams[].url: https://ACCOUNT.dkr.ecr.REGION.amazonaws.com",
+        },
+      )
     },
     advice: (repository) => registry && pullAdvice(registry, { repository, identity }),
   }
 }
 
-/** What is configured counts more than what a name says. */
+/** The configured region overrides the one in the host name. */
 function registryOf({ host, region }: AwsOptions): EcrRegistry | undefined {
   const named = parseEcrHost(host)
   if (named?.kind === 'public' || region === undefined) return named
   return { kind: 'private', fips: false, dualStack: false, ...named, region }
 }
 
-function firstIdentity({ profile, ambient = {}, workloadToken }: AwsOptions): string {
+function initialIdentity({ profile, ambient = {}, workloadToken }: AwsOptions): string {
   const annotated = workloadToken?.annotations['eks.amazonaws.com/role-arn']
   if (annotated !== undefined) return annotated
   const section = profile ?? ambient.profile
   if (section !== undefined) return `the AWS profile ${section}`
-  return ambient.roleArn ?? "whoever AWS's default provider chain finds"
+  return ambient.roleArn ?? 'the identity from the AWS default provider chain'
 }
 
 /** The token is base64 of `AWS:password`. */
 function fetchedFrom(answer: Awaited<ReturnType<EcrToken>>): Fetched {
   const decoded = Buffer.from(answer?.authorizationToken ?? '', 'base64').toString('utf8')
   const colon = decoded.indexOf(':')
-  if (colon <= 0) throw new CredentialError('AWS answered without an authorization token')
+  if (colon <= 0) throw new CredentialError('ECR answered without an authorization token')
   const [username, password] = [decoded.slice(0, colon), decoded.slice(colon + 1)]
   const credential = { kind: 'password', username, password } as const
   const lifetime = answer?.expiresAt && answer.expiresAt.getTime() - Date.now()
@@ -97,18 +100,18 @@ function fetchedFrom(answer: Awaited<ReturnType<EcrToken>>): Fetched {
 
 type EcrToken = Awaited<ReturnType<typeof createEcrClient>>['getToken']
 
-type Refused = { readonly repository: string; readonly identity: string }
+type Denied = { readonly repository: string; readonly identity: string }
 
-function pullAdvice(registry: EcrRegistry, { repository, identity }: Refused): string {
+function pullAdvice(registry: EcrRegistry, { repository, identity }: Denied): string {
   if (registry.kind === 'public')
-    return 'repositories of ECR Public are open to everybody: is the name right (ALIAS/REPOSITORY)?'
+    return 'repositories of ECR Public are public: check the name (ALIAS/REPOSITORY)'
   const { region, account = 'ACCOUNT' } = registry
   const [, caller] = /^arn:[^:]*:[^:]*:[^:]*:(\d*):/.exec(identity) ?? []
   const arn = `arn:${partitionOf(region).name}:ecr:${region}:${account}:repository/${repository || '*'}`
-  const own = `allow ${identity} the actions ecr:BatchGetImage, ecr:GetDownloadUrlForLayer and ecr:BatchCheckLayerAvailability on ${arn} (the managed policies AmazonEC2ContainerRegistryPullOnly and AmazonEC2ContainerRegistryReadOnly have them)`
+  const own = `grant ${identity} the actions ecr:BatchGetImage, ecr:GetDownloadUrlForLayer and ecr:BatchCheckLayerAvailability on ${arn} (the managed policies AmazonEC2ContainerRegistryPullOnly and AmazonEC2ContainerRegistryReadOnly contain them)`
   if (caller === account) return own
-  const policy = `the repository's own policy must allow them to that principal as well: aws ecr set-repository-policy --region ${region} --registry-id ${account} --repository-name ${repository || 'NAME'} --policy-text file://policy.json`
+  const policy = `the repository policy must also grant them to this identity: aws ecr set-repository-policy --region ${region} --registry-id ${account} --repository-name ${repository || 'NAME'} --policy-text file://policy.json`
   return caller === undefined || account === 'ACCOUNT'
-    ? `${own}; if the registry is of another account, ${policy}`
-    : `${own}; as the registry is of account ${account}, and not ${caller}, ${policy}`
+    ? `${own}; if the registry belongs to another account, ${policy}`
+    : `${own}; the registry belongs to account ${account}, not to ${caller}, so ${policy}`
 }

@@ -10,30 +10,30 @@ type CallerOptions = {
   readonly region: string
   readonly ambient: AwsAmbient
   readonly route: Route
-  /** The hash that AWS's own clients sign with. */
+  /** The hash of AWS's clients. */
   readonly sha256: ECRClient['config']['sha256']
 }
 
-/** It is for messages only, and nobody waits longer for it, in milliseconds. */
-const patience = 2000
+/** In milliseconds. Short, because the identity is for messages only. */
+const timeout = 2000
 
 /** In bytes. */
-const maxAnswer = 64 * 1024
+const maxResponseBytes = 64 * 1024
 
 const body = 'Action=GetCallerIdentity&Version=2011-06-15'
 
 /**
- * Whose keys these are: the ARN of a user or role, without the name of the session, which changes.
- * STS tells it to everybody; undefined where it cannot be asked.
+ * The ARN of the user or role that owns the keys, without the session name, which changes. Every caller
+ * may use sts:GetCallerIdentity; undefined when STS cannot be reached.
  */
 export async function callerArn(options: CallerOptions): Promise<string | undefined> {
   const { outbound, certificateAuthorities } = options.route
-  const connections = outbound.open({ timeout: patience, certificateAuthorities })
+  const connections = outbound.open({ timeout, certificateAuthorities })
   try {
     const { url, headers } = await signed(options)
-    const signal = AbortSignal.timeout(patience)
-    const asked = { url, method: 'POST', headers, body, signal, maxBytes: maxAnswer }
-    const answer = await requestWhole(connections, asked)
+    const signal = AbortSignal.timeout(timeout)
+    const request = { url, method: 'POST', headers, body, signal, maxBytes: maxResponseBytes }
+    const answer = await requestWhole(connections, request)
     const [, arn] = /<Arn>([^<]{1,300})<\/Arn>/.exec(answer.body.toString('utf8')) ?? []
     return arn?.replace(/(:assumed-role\/[^/]+)\/.*/, '$1')
   } catch {

@@ -15,8 +15,8 @@ type Token = {
 }
 
 /**
- * GetAuthorizationToken of the one service or the other, neither of which is loaded before it is asked.
- * `sha256` is what it signs with.
+ * GetAuthorizationToken of ECR or ECR Public. Each client is loaded when it is used. `sha256` is the hash
+ * for signatures.
  */
 export async function createEcrClient({ registry, keys, profile, route }: ClientOptions) {
   const options = {

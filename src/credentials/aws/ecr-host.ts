@@ -1,9 +1,9 @@
-/** What the host name of one of Amazon's registries says. */
+/** A registry of Amazon, as its host name describes it. */
 export type EcrRegistry =
   | { readonly kind: 'public' }
   | {
       readonly kind: 'private'
-      /** Whose registry it is, which need not be ours; undefined where the name does not say. */
+      /** The owner of the registry, which may be another account than ours; undefined if the name does not contain it. */
       readonly account?: string | undefined
       readonly region: string
       readonly fips: boolean
@@ -13,13 +13,13 @@ export type EcrRegistry =
 type Partition = {
   readonly name: string
   readonly regions: RegExp
-  /** Of the hosts of registries and services. */
+  /** Of the host names of registries and services. */
   readonly suffix: string
-  /** Of registries' hosts that have IPv6 addresses as well. */
+  /** Of the host names of registries that also have IPv6 addresses. */
   readonly dualStack?: string
 }
 
-/** AWS's separate worlds, none of which knows another's accounts. The last one is all the rest. */
+/** AWS's partitions, whose accounts are separate, except the commercial one. */
 const partitions: readonly Partition[] = [
   {
     name: 'aws-cn',
@@ -46,13 +46,13 @@ const commercial = {
   dualStack: 'on.aws',
 } satisfies Partition
 
-/** ECR Public's two names, and the only region that gives tokens for it. */
+/** The host names of ECR Public, and the only region that issues tokens for it. */
 const publicHosts = new Set(['public.ecr.aws', 'ecr-public.aws.com'])
 export const publicRegion = 'us-east-1'
 
 /**
- * `ACCOUNT.dkr.ecr.REGION.SUFFIX`, its FIPS and its dual-stack form, and ECR Public; undefined for
- * all other hosts. A port does not matter.
+ * Parses `ACCOUNT.dkr.ecr.REGION.SUFFIX`, its FIPS and dual-stack forms, and ECR Public; undefined for
+ * all other hosts. A port is ignored.
  */
 export function parseEcrHost(host: string): EcrRegistry | undefined {
   const name = host.replace(/:\d+$/, '')

@@ -1,19 +1,19 @@
 import { Readable } from 'node:stream'
 import { describeFault, type Outbound, requestWhole } from '../../outbound/outbound.ts'
 
-/** In milliseconds. Two attempts, and whoever needs two services, stay below the exchange's limit. */
+/** In milliseconds. Two attempts at each of two services stay below the exchange's deadline. */
 const connectTimeout = 1500
 const requestTimeout = 3000
 /** In bytes: tokens and keys are a few KB. */
-const maxAnswer = 256 * 1024
+const maxResponseBytes = 256 * 1024
 
-/** How AWS is reached. */
+/** The network route to AWS. */
 export type Route = {
   readonly outbound: Outbound
   readonly certificateAuthorities: string | undefined
 }
 
-/** What AWS's library asks for; see HttpRequest of @smithy/types. */
+/** HttpRequest of @smithy/types. */
 type AwsRequest = {
   readonly protocol: string
   readonly hostname: string
@@ -26,17 +26,18 @@ type AwsRequest = {
 }
 
 /**
- * How AWS's library speaks HTTP: by our connections, which are opened for each request, as the next one
- * is hours away. Its own handlers know neither NO_PROXY's ranges nor the system's authorities.
+ * The HTTP handler of AWS's library. It uses our connections, because the library's own handlers support
+ * neither CIDR ranges in NO_PROXY nor the system's certificates. Each request opens a connection: the
+ * next one is hours away.
  */
 export function createAwsHandler({ outbound, certificateAuthorities }: Route) {
   return {
     metadata: { handlerProtocol: 'http/1.1' },
     handle: async (request: AwsRequest, { abortSignal }: { abortSignal?: unknown } = {}) => {
       const connections = outbound.open({ timeout: connectTimeout, certificateAuthorities })
-      const late = AbortSignal.timeout(requestTimeout)
+      const timeout = AbortSignal.timeout(requestTimeout)
       const signal =
-        abortSignal instanceof AbortSignal ? AbortSignal.any([late, abortSignal]) : late
+        abortSignal instanceof AbortSignal ? AbortSignal.any([timeout, abortSignal]) : timeout
       try {
         const { status, headers, body } = await requestWhole(connections, {
           url: urlOf(request),
@@ -44,7 +45,7 @@ export function createAwsHandler({ outbound, certificateAuthorities }: Route) {
           headers: withoutHopByHop(request.headers),
           body: bodyOf(request.body),
           signal,
-          maxBytes: maxAnswer,
+          maxBytes: maxResponseBytes,
         })
         return { response: { statusCode: status, headers, body: Readable.from([body]) } }
       } catch (error) {
@@ -59,7 +60,7 @@ export function createAwsHandler({ outbound, certificateAuthorities }: Route) {
   }
 }
 
-/** In the words by which the library decides what to try again: those of Node's own client. */
+/** As an error of Node's HTTP client: the library decides by name and code whether to retry. */
 function asNodeError(error: unknown): Error {
   const { fault, code, why } = describeFault(error)
   if (error instanceof Error && error.name === 'TimeoutError') return error
@@ -75,7 +76,7 @@ function urlOf({ protocol, hostname, port, path, query = {} }: AwsRequest): URL 
   return url
 }
 
-/** The connection is ours; its signed Host header is what undici would send. */
+/** Undici manages the connection, and sends the same Host header as the signed one. */
 function withoutHopByHop(headers: Readonly<Record<string, string>>): Record<string, string> {
   const { connection: _connection, expect: _expect, ...rest } = headers
   return rest

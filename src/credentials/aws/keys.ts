@@ -1,9 +1,9 @@
 import { readRegularFile } from '../../input/input.ts'
 import type { AwsAmbient, WorkloadToken } from '../credentials-options.ts'
-import { isNoProvider, noProfile, noRole, toldOfKeys } from './failures.ts'
+import { isNoProvider, keysError, noProfileError, noRoleError } from './failures.ts'
 import { createAwsHandler, type Route } from './http-handler.ts'
 
-/** What requests to AWS are signed with. */
+/** AWS keys, which sign requests. */
 export type Keys = {
   readonly accessKeyId: string
   readonly secretAccessKey: string
@@ -11,7 +11,7 @@ export type Keys = {
 }
 
 type FindOptions = {
-  /** Where the security token service is asked. */
+  /** Of the security token service. */
   readonly region: string
   readonly profile: string | undefined
   readonly ambient: AwsAmbient
@@ -20,54 +20,54 @@ type FindOptions = {
 }
 
 /**
- * The agents and metadata services that give out credentials are next door: the library asks them
- * directly, past any proxy. In milliseconds.
+ * For agents and metadata services, in milliseconds: they are on the same machine, and the library
+ * connects to them without a proxy.
  */
 const agentTimeout = 1000
 
 const roleAnnotation = 'eks.amazonaws.com/role-arn'
 
-/** How AWS's services are called: through the proxy if there is one, and never for long. */
+/** For all clients of AWS services: our connections, with a proxy if one is configured, and few attempts. */
 export function clientOptions(route: Route) {
   return { maxAttempts: 2, requestHandler: createAwsHandler(route) }
 }
 
 /**
- * By AWS's default provider chain, or by the token that came with the request; and, for people, where
- * they were found. Nothing that the library remembers is used: files may have changed.
+ * Keys from AWS's default provider chain, or in exchange for the kubelet's token; with their source for
+ * messages. The library's caches are not used, because files may have changed.
  */
 export async function findKeys(options: FindOptions): Promise<{ keys: Keys; source: string }> {
   const { workloadToken, ambient, profile } = options
   if (workloadToken !== undefined) return assumeRole(workloadToken, options)
-  const keys = await askChain(options).catch(async (error: unknown) => {
+  const keys = await runProviderChain(options).catch(async (error: unknown) => {
     const token = ambient.tokenFile && (await readRegularFile(ambient.tokenFile).catch(() => ''))
-    throw toldOfKeys(error, { profile, ambient, role: ambient.roleArn, token })
+    throw keysError(error, { profile, ambient, role: ambient.roleArn, token })
   })
   const source = sourceOf(keys, options)
-  // The chain goes on where a profile gives none, to whose keys this machine has.
-  if (profile !== undefined && !isOfProfile(keys)) throw noProfile(profile, source)
+  // When a profile has no keys the chain continues, up to the keys of this machine.
+  if (profile !== undefined && !isOfProfile(keys)) throw noProfileError(profile, source)
   return { keys, source }
 }
 
-async function askChain({ region, profile, ambient, route }: FindOptions) {
+async function runProviderChain({ region, profile, ambient, route }: FindOptions) {
   const { defaultProvider } = await import('@aws-sdk/credential-provider-node')
   const services = { region: ambient.region ?? region, ...clientOptions(route) }
   const chain = defaultProvider({
     ...(profile !== undefined && { profile }),
     clientConfig: services,
-    // Some of the chain look here.
+    // Some providers of the chain read this option.
     parentClientConfig: services,
     timeout: agentTimeout,
     maxRetries: 1,
     ignoreCache: true,
-    // It writes to the console otherwise.
+    // By default the library writes to the console.
     logger: silent,
   })
   try {
     return await chain()
   } catch (error) {
     if (!isNoProvider(error) || ambient.containerUrl === undefined) throw error
-    // The chain ends with a provider that does not know EKS's agent, and so hides what that said.
+    // The last provider of the chain does not support EKS's agent, and hides the agent's error.
     const { fromHttp } = await import('@aws-sdk/credential-provider-http')
     return fromHttp({ timeout: agentTimeout, maxRetries: 0, logger: silent })()
   }
@@ -76,7 +76,7 @@ async function askChain({ region, profile, ambient, route }: FindOptions) {
 async function assumeRole({ token, annotations }: WorkloadToken, options: FindOptions) {
   const { ambient, route, region } = options
   const role = annotations[roleAnnotation] ?? ambient.roleArn
-  if (role === undefined) throw noRole(roleAnnotation, token)
+  if (role === undefined) throw noRoleError(roleAnnotation, token)
   const { fromWebToken } = await import('@aws-sdk/credential-provider-web-identity')
   const provider = fromWebToken({
     roleArn: role,
@@ -86,13 +86,13 @@ async function assumeRole({ token, annotations }: WorkloadToken, options: FindOp
   })
   try {
     const keys = await provider()
-    return { keys, source: `the service account's token, for the role ${role}` }
+    return { keys, source: `the service account's token from the kubelet, for the role ${role}` }
   } catch (error) {
-    throw toldOfKeys(error, { profile: undefined, ambient: {}, role, token })
+    throw keysError(error, { profile: undefined, ambient: {}, role, token })
   }
 }
 
-/** The library marks keys with where it has them from, all but those of the metadata service. */
+/** The library marks keys with their source, except those of the metadata service. */
 function sourceOf(keys: object, { profile, ambient }: FindOptions): string {
   const marks = marksOf(keys)
   if (marks.includes('CREDENTIALS_ENV_VARS'))
@@ -103,7 +103,7 @@ function sourceOf(keys: object, { profile, ambient }: FindOptions): string {
     return `the agent at ${originOf(ambient.containerUrl)} (EKS Pod Identity, ECS)`
   if (isOfProfile(keys))
     return `the profile ${profile ?? ambient.profile ?? 'default'} of AWS's configuration files`
-  return 'the instance metadata service, which has those of the role of this machine'
+  return 'the instance metadata service (the role of this machine)'
 }
 
 function isOfProfile(keys: object): boolean {
@@ -116,7 +116,7 @@ function marksOf(keys: object): readonly string[] {
     : []
 }
 
-/** The path of ECS's agent is a secret of its own. */
+/** Only the origin: the path of ECS's agent is a secret. */
 function originOf(url = ''): string {
   return URL.parse(url)?.origin ?? 'the address in AWS_CONTAINER_CREDENTIALS_FULL_URI'
 }

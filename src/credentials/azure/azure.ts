@@ -1,44 +1,47 @@
 import type { CredentialSource } from '../credential.ts'
 import { type Claims, readClaims } from '../jwt.ts'
 import { cloudOf } from './clouds.ts'
-import { byFederation, bySecret, EntraError } from './entra.ts'
+import { byFederation, bySecret } from './entra.ts'
+import { EntraError } from './entra-error.ts'
 import type { AzureLogin, AzureOptions } from './login.ts'
 import { byManagedIdentity } from './managed-identity.ts'
 import { exchangeToken, pullAdvice } from './registry.ts'
 
-/** What the registry takes a refresh token as a password of. */
+/** The user name for a refresh token as password. */
 const username = '00000000-0000-0000-0000-000000000000'
 
-/** What tokens are for: the same in all of Azure's clouds. */
-const registries = 'https://containerregistry.azure.net'
-const unknownResource = '500011'
+/** The audience of registry tokens: the same in all clouds. */
+const registryAudience = 'https://containerregistry.azure.net'
+/** AADSTS500011: the tenant does not know the audience. */
+const unknownAudience = '500011'
 
 /**
- * Azure Container Registry, by plain HTTP: three grants are three requests, where Azure's own library
- * brings a hundred times as much code, caches and retries of its own.
+ * Azure Container Registry, with plain HTTP: the login is one to three requests, for which Azure's
+ * library has a hundred times as much code, and its own caches and retries.
  *
- * 1. Entra gives an access token for what the configuration shows it: a client secret, else a service
- *    account's token that it federates with; else a managed identity's is asked for nearby.
- * 2. The registry itself, and nobody else, exchanges that for a refresh token of three hours.
- * 3. remote/authorization has the registry give an access token for each repository for it.
+ * 1. Entra ID issues an access token for a client secret, else for a federated service account token,
+ *    else the metadata service issues one for a managed identity.
+ * 2. The registry exchanges it for a refresh token that is valid for three hours. The access token goes
+ *    to the registry's own origin only.
+ * 3. remote/authorization exchanges the refresh token for an access token per repository.
  */
 export function createAzureSource(given: AzureOptions): CredentialSource {
-  const options = annotated(given)
+  const options = withAnnotations(given)
   const { origin, tenantId, clientId } = options
-  const way = chooseWay(options)
+  const login = chooseLogin(options)
   let claims: Claims = {}
   const principal = () => claims.oid ?? claims.appid ?? claims.azp ?? clientId
   const advice = (repository: string) => pullAdvice({ origin, principal: principal(), repository })
   return {
     identity: () => {
       const known = claims.appid ?? claims.azp
-      const who =
-        clientId === undefined && known !== undefined ? `managed identity ${known}` : way.identity
-      return claims.oid === undefined ? who : `${who} (object ${claims.oid})`
+      const name =
+        clientId === undefined && known !== undefined ? `managed identity ${known}` : login.identity
+      return claims.oid === undefined ? name : `${name} (object ${claims.oid})`
     },
-    source: () => way.source,
+    source: () => login.source,
     fetch: async () => {
-      const accessToken = await askForRegistries(way, origin)
+      const accessToken = await requestAccessToken(login, origin)
       claims = readClaims(accessToken) ?? {}
       const tenant = claims.tid ?? tenantId
       const token = await exchangeToken({
@@ -58,8 +61,8 @@ export function createAzureSource(given: AzureOptions): CredentialSource {
   }
 }
 
-/** The kubelet passes on what the service account says of itself. */
-function annotated(options: AzureOptions): AzureOptions {
+/** The annotations of the pod's service account, from the kubelet, override the configuration. */
+function withAnnotations(options: AzureOptions): AzureOptions {
   const annotations = options.workloadToken?.annotations ?? {}
   return {
     ...options,
@@ -68,23 +71,23 @@ function annotated(options: AzureOptions): AzureOptions {
   }
 }
 
-function chooseWay(options: AzureOptions): AzureLogin {
+function chooseLogin(options: AzureOptions): AzureLogin {
   const { workloadToken, clientSecretFile, clientSecret, federatedTokenFile } = options
   if (workloadToken !== undefined) return byFederation(options)
   if (clientSecretFile !== undefined || clientSecret !== undefined) return bySecret(options)
   return federatedTokenFile === undefined ? byManagedIdentity(options) : byFederation(options)
 }
 
-async function askForRegistries(way: AzureLogin, origin: string): Promise<string> {
+async function requestAccessToken(login: AzureLogin, origin: string): Promise<string> {
   try {
-    return await way.accessToken(registries)
+    return await login.accessToken(registryAudience)
   } catch (error) {
-    if (!(error instanceof EntraError) || error.code !== unknownResource) throw error
-    return way.accessToken(cloudOf(origin).resourceManager)
+    if (!(error instanceof EntraError) || error.code !== unknownAudience) throw error
+    return login.accessToken(cloudOf(origin).resourceManager)
   }
 }
 
-/** In milliseconds. It was made just now, whatever our clock says. */
+/** In milliseconds. The token was issued just now, so our clock does not matter. */
 function lifetimeOf(token: string): number | undefined {
   const { exp, iat = Date.now() / 1000 } = readClaims(token) ?? {}
   return exp === undefined ? undefined : (exp - iat) * 1000

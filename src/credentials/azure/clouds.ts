@@ -1,8 +1,8 @@
-/** What differs between Azure's clouds. */
+/** One of Azure's clouds. */
 type Cloud = {
-  /** Entra's URL. */
+  /** The URL of Entra ID. */
   readonly authority: string
-  /** What tokens used to be for, where a tenant does not know the registries' own service. */
+  /** The older audience of registry tokens, for tenants without the service of the registries. */
   readonly resourceManager: string
 }
 
@@ -11,8 +11,8 @@ const publicCloud: Cloud = {
   resourceManager: 'https://management.azure.com',
 }
 
-/** By how the hosts of their registries end. */
-const others: Readonly<Record<string, Cloud>> = {
+/** By the suffix of the registries' host names. */
+const sovereignClouds: Readonly<Record<string, Cloud>> = {
   '.azurecr.cn': {
     authority: 'https://login.chinacloudapi.cn',
     resourceManager: 'https://management.chinacloudapi.cn',
@@ -26,6 +26,7 @@ const others: Readonly<Record<string, Cloud>> = {
 /** The cloud of the registry at `origin`. */
 export function cloudOf(origin: string): Cloud {
   const { hostname } = new URL(origin)
-  const [, cloud] = Object.entries(others).find(([ending]) => hostname.endsWith(ending)) ?? []
+  const [, cloud] =
+    Object.entries(sovereignClouds).find(([suffix]) => hostname.endsWith(suffix)) ?? []
   return cloud ?? publicCloud
 }

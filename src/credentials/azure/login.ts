@@ -3,15 +3,15 @@ import type { Route } from '../request-service.ts'
 
 export type AzureOptions = Omit<Extract<CredentialsOptions, { type: 'azure' }>, 'type'> &
   Route & {
-    /** The upstream's. */
+    /** Of the upstream. */
     readonly origin: string
     readonly workloadToken?: WorkloadToken | undefined
   }
 
-/** A way to get an access token of Entra's. */
+/** A way to log in to Entra ID. */
 export interface AzureLogin {
   readonly source: string
-  /** Who that is, as far as it is known without asking. */
+  /** As far as it is known before the login. */
   readonly identity: string
   accessToken(resource: string): Promise<string>
 }

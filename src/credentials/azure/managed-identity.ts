@@ -1,17 +1,18 @@
 import { z } from 'zod'
+import { type AdviceRow, advise } from '../advise.ts'
 import { CredentialError } from '../credential-error.ts'
 import { parseJson } from '../parse-json.ts'
 import { quote } from '../quote.ts'
-import { askService, type ServiceAnswer } from '../request-service.ts'
-import { EntraError } from './entra.ts'
+import { requestService, type ServiceResponse } from '../request-service.ts'
+import { EntraError } from './entra-error.ts'
 import type { AzureLogin, AzureOptions } from './login.ts'
 
 const metadataServer = 'http://169.254.169.254'
-/** It is next door, or not at all, in milliseconds. */
+/** In milliseconds. Short, because the service is on the same machine or missing. */
 const connectTimeout = 1000
 
 const tokenSchema = z.looseObject({ access_token: z.string().min(1) })
-/** The metadata service's own words, and App Service's. */
+/** Errors of the metadata service, and of App Service. */
 const errorSchema = z.looseObject({
   error: z.string().optional().catch(undefined),
   error_description: z.string().optional().catch(undefined),
@@ -26,8 +27,8 @@ type Endpoint = {
 }
 
 /**
- * The identity that Azure gave to this machine, or to the container by App Service or Container Apps.
- * Asked without any proxy: nobody else could answer.
+ * The managed identity of this machine, or of the container in App Service or Container Apps. Requests
+ * use no proxy, because the service is on the same machine.
  */
 export function byManagedIdentity(options: AzureOptions): AzureLogin {
   const { clientId } = options
@@ -40,24 +41,31 @@ export function byManagedIdentity(options: AzureOptions): AzureLogin {
         : `managed identity ${clientId}`,
     accessToken: async (resource) => {
       if (endpoint === undefined)
-        throw new CredentialError('the address of the metadata service is no URL', {
+        throw new CredentialError('the address of the metadata service is not a URL', {
           advice: 'correct $IDENTITY_ENDPOINT, or $AZURE_POD_IDENTITY_AUTHORITY_HOST',
         })
       const url = new URL(endpoint.url)
       url.searchParams.set('resource', resource)
       if (clientId !== undefined) url.searchParams.set('client_id', clientId)
       const { headers } = endpoint
-      const answer = await askService({ url, headers, connectTimeout, advice: elsewhere })
-      if (answer.status !== 200) throw refused(endpoint, answer, clientId)
+      const answer = await requestService({
+        url,
+        headers,
+        connectTimeout,
+        advice: unreachableAdvice,
+      })
+      if (answer.status !== 200) throw rejected(endpoint, answer, clientId)
       const token = tokenSchema.safeParse(parseJson(answer.body))
       if (token.success) return token.data.access_token
-      throw new CredentialError(`${url.origin} answered without an access token`)
+      throw new CredentialError(
+        `cannot get a token of the managed identity: ${url.origin} answered without an access token`,
+      )
     },
   }
 }
 
-const elsewhere =
-  'no way to log in to Azure is configured but a managed identity, and this machine seems to have none: set federatedTokenFile, tenantId and clientId (in AKS: label the pod azure.workload.identity/use: "true" and annotate its service account azure.workload.identity/client-id), or clientSecretFile; on a machine of Azure: allow connections to 169.254.169.254'
+const unreachableAdvice =
+  'no other way to log in to Azure is configured, and this machine seems to have no managed identity: set federatedTokenFile, tenantId and clientId (in AKS: give the pod the label azure.workload.identity/use: "true" and its service account the annotation azure.workload.identity/client-id), or clientSecretFile; on a machine of Azure, allow connections to 169.254.169.254'
 
 function endpointOf({ identityEndpoint, identityHeader, metadataHost }: AzureOptions) {
   const isAppService = identityEndpoint !== undefined && identityHeader !== undefined
@@ -68,41 +76,70 @@ function endpointOf({ identityEndpoint, identityHeader, metadataHost }: AzureOpt
   url.searchParams.set('api-version', isAppService ? '2019-08-01' : '2018-02-01')
   const endpoint: Endpoint = isAppService
     ? {
-        name: "App Service's managed identity",
+        name: 'the managed identity of App Service',
         url,
         headers: { 'x-identity-header': identityHeader },
         secrets: [identityHeader],
       }
-    : { name: "this machine's managed identity", url, headers: { metadata: 'true' }, secrets: [] }
+    : {
+        name: 'the managed identity of this machine',
+        url,
+        headers: { metadata: 'true' },
+        secrets: [],
+      }
   return endpoint
 }
 
-function refused(
+function rejected(
   { url, secrets }: Endpoint,
-  { status, body }: ServiceAnswer,
+  { status, body }: ServiceResponse,
   clientId: string | undefined,
 ): CredentialError {
-  const told = errorSchema.safeParse(parseJson(body)).data
-  const said = [told?.error, told?.error_description ?? told?.message].filter(Boolean).join(': ')
-  const words = quote(said, secrets)
-  const message = `${url.origin} answered ${status}${words && `: ${words}`}`
-  const [, code] = /AADSTS(\d+)/.exec(words) ?? []
-  const advice = adviceFor(status, words, clientId)
+  const fields = errorSchema.safeParse(parseJson(body)).data
+  const text = [fields?.error, fields?.error_description ?? fields?.message]
+  const details = quote(text.filter(Boolean).join(': '), secrets)
+  const message = `cannot get a token of the managed identity: ${url.origin} answered ${status}${details && `: ${details}`}`
+  const [, code] = /AADSTS(\d+)/.exec(details) ?? []
+  const advice = advise(rows, { status, details, clientId })
   if (code !== undefined) return new EntraError(message, { code, advice })
   return new CredentialError(message, { advice })
 }
 
-function adviceFor(status: number, words: string, clientId: string | undefined): string {
-  if (status === 404 || status === 410)
-    return 'the metadata service is being updated, for about a minute; if it stays like this, this is not a machine of Azure: configure another way'
-  if (status === 429)
-    return 'the metadata service is asked too often by programs on this machine; this passes by itself'
-  if (status >= 500) return 'this passes by itself; see https://azure.status.microsoft if not'
-  if (/multiple user assigned/i.test(words))
-    return "this machine has several managed identities: set clientId to that of the one that may pull (in AKS the kubelet's: az aks show -n CLUSTER -g GROUP --query identityProfile.kubeletidentity.clientId)"
-  if (status === 400)
-    return clientId === undefined
-      ? 'no managed identity is assigned to this machine: assign one (az vm identity assign, az vmss identity assign, az containerapp identity assign), or set clientId where there are several'
-      : `managed identity ${clientId} is not assigned to this machine: assign it (az vm identity assign --identities, az vmss identity assign, az containerapp identity assign), or correct clientId`
-  return 'something between Berth and the metadata service refuses: a NetworkPolicy, a proxy, or pod identity of another kind'
+type Failure = {
+  readonly status: number
+  /** The error message in the response. */
+  readonly details: string
+  readonly clientId: string | undefined
 }
+
+const rows: readonly AdviceRow<Failure>[] = [
+  {
+    when: ({ status }) => status === 404 || status === 410,
+    say: 'the metadata service is being updated, which takes about a minute; if the error persists, this machine does not belong to Azure: configure another way to log in',
+  },
+  {
+    when: ({ status }) => status === 429,
+    say: 'programs on this machine send too many requests to the metadata service; Berth retries, no change is needed',
+  },
+  {
+    when: ({ status }) => status >= 500,
+    say: 'the metadata service has an internal error (see https://azure.status.microsoft); Berth retries, no change is needed',
+  },
+  {
+    when: ({ details }) => /multiple user assigned/i.test(details),
+    say: "this machine has several managed identities: set upstreams[].credentials.clientId to the one that may pull (in AKS, the kubelet's: az aks show -n CLUSTER -g GROUP --query identityProfile.kubeletidentity.clientId)",
+  },
+  {
+    when: ({ status, clientId }) => status === 400 && clientId === undefined,
+    say: 'this machine has no managed identity: assign one (az vm identity assign, az vmss identity assign, az containerapp identity assign), or set upstreams[].credentials.clientId if there are several',
+  },
+  {
+    when: ({ status }) => status === 400,
+    say: ({ clientId }) =>
+      `managed identity ${clientId} is not assigned to this machine: assign it (az vm identity assign --identities, az vmss identity assign, az containerapp identity assign), or correct upstreams[].credentials.clientId`,
+  },
+  {
+    when: () => true,
+    say: 'a NetworkPolicy, a proxy or another pod identity add-on rejects requests from Berth to the metadata service: allow them',
+  },
+]

@@ -1,8 +1,9 @@
 import { z } from 'zod'
+import { type AdviceRow, advise } from '../advise.ts'
 import { CredentialError } from '../credential-error.ts'
 import { parseJson } from '../parse-json.ts'
 import { quote } from '../quote.ts'
-import { askService, type Route, type ServiceAnswer } from '../request-service.ts'
+import { type Route, requestService, type ServiceResponse } from '../request-service.ts'
 
 const tokenSchema = z.looseObject({ refresh_token: z.string().min(1) })
 const errorSchema = z.looseObject({
@@ -10,20 +11,20 @@ const errorSchema = z.looseObject({
 })
 
 type Exchange = {
-  /** The registry's own, and no other: it gets a token of Entra's. */
+  /** Must be the registry's own: it receives a token of Entra ID. */
   readonly origin: string
   readonly accessToken: string
   readonly tenant: string | undefined
-  /** What to change when it refuses. */
+  /** What to change when the registry denies access. */
   readonly advice: string
   readonly route: Route
 }
 
-/** The registry's refresh token for one of Entra's (Azure/acr, docs/AAD-OAuth.md). */
+/** Exchanges a token of Entra ID for the registry's refresh token (Azure/acr, docs/AAD-OAuth.md). */
 export async function exchangeToken(exchange: Exchange): Promise<string> {
   const { origin, accessToken, tenant, route } = exchange
   const url = new URL('/oauth2/exchange', origin)
-  const answer = await askService({
+  const answer = await requestService({
     url,
     route,
     form: {
@@ -34,57 +35,84 @@ export async function exchangeToken(exchange: Exchange): Promise<string> {
     },
     advice: `allow connections to ${url.host} (egress rules, NetworkPolicy, or its private endpoint), or set HTTPS_PROXY`,
   })
-  if (answer.status !== 200) throw refused(answer, exchange)
+  if (answer.status !== 200) throw rejected(answer, exchange)
   const token = tokenSchema.safeParse(parseJson(answer.body))
   if (token.success) return token.data.refresh_token
-  throw new CredentialError(`${url.origin}${url.pathname} answered without a refresh token`)
+  throw new CredentialError(
+    `cannot exchange the Entra ID token for a registry token: ${url.origin}${url.pathname} answered without a refresh token`,
+  )
 }
 
-function refused({ status, body }: ServiceAnswer, exchange: Exchange): CredentialError {
-  const { origin, accessToken, tenant, advice } = exchange
-  const told = errorSchema.safeParse(parseJson(body)).data?.errors[0]
-  const words = quote([told?.code, told?.message].filter(Boolean).join(': '), [accessToken])
-  const message = `${origin}/oauth2/exchange answered ${status} to a token of Entra's${words && `: ${words}`}`
-  const isFirewall = /client with ip/i.test(words)
-  if (isFirewall) {
-    const advice = `the registry's network rules keep Berth out: az acr network-rule add -n ${registryName(origin)} --ip-address ${/'([\d.a-f:]+)'/i.exec(words)?.[1] ?? 'ADDRESS'}, or give it a private endpoint`
-    return new CredentialError(message, { advice })
-  }
-  if (status === 401 || status === 403) {
-    const where = tenant === undefined ? "this identity's tenant" : `tenant ${tenant}`
-    return new CredentialError(message, {
-      advice: `${advice}. If it has the role: is the registry in ${where}?`,
-      denied: true,
-    })
-  }
-  return new CredentialError(message, { advice: adviceFor(status, origin) })
+function rejected({ status, body }: ServiceResponse, exchange: Exchange): CredentialError {
+  const { origin, accessToken } = exchange
+  const error = errorSchema.safeParse(parseJson(body)).data?.errors[0]
+  const text = [error?.code, error?.message].filter(Boolean).join(': ')
+  const details = quote(text, [accessToken])
+  const isFirewall = /client with ip/i.test(details)
+  return new CredentialError(
+    `cannot exchange the Entra ID token for a registry token: ${origin}/oauth2/exchange answered ${status}${details && `: ${details}`}`,
+    {
+      advice: advise(rows, { ...exchange, status, details }),
+      denied: (status === 401 || status === 403) && !isFirewall,
+    },
+  )
 }
 
-function adviceFor(status: number, origin: string): string {
-  if (status === 404)
-    return `${origin} is no Azure Container Registry: credentials of type azure are for those, as https://NAME.azurecr.io`
-  if (status === 400)
-    return 'the registry does not take this token: az acr config authentication-as-arm show tells whether it takes tokens of the Resource Manager'
-  return `this passes by itself; if not: az acr check-health -n ${registryName(origin)}`
+type Failure = Exchange & {
+  readonly status: number
+  /** The error message in the response. */
+  readonly details: string
 }
 
-type PullAdvice = {
+const rows: readonly AdviceRow<Failure>[] = [
+  {
+    when: ({ details }) => /client with ip/i.test(details),
+    say: ({ origin, details }) =>
+      `the registry's network rules block this address. Allow it: az acr network-rule add -n ${registryName(origin)} --ip-address ${/'([\d.a-f:]+)'/i.exec(details)?.[1] ?? 'ADDRESS'}; or create a private endpoint`,
+  },
+  {
+    when: ({ status }) => status === 401 || status === 403,
+    say: ({ advice, tenant }) =>
+      `${advice}. If it has the role, check that the registry belongs to ${tenant === undefined ? 'the tenant of this identity' : `tenant ${tenant}`}`,
+  },
+  {
+    when: ({ status }) => status === 404,
+    say: ({ origin }) =>
+      `${origin} is not an Azure Container Registry: use credentials of type azure for https://NAME.azurecr.io only`,
+  },
+  {
+    when: ({ status }) => status === 400,
+    say: ({ origin }) =>
+      `the registry does not accept this token: run az acr config authentication-as-arm show -r ${registryName(origin)} to see whether it accepts tokens for the Resource Manager`,
+  },
+  {
+    when: () => true,
+    say: ({ origin }) =>
+      `Berth retries, no change is needed; if the error persists, run az acr check-health -n ${registryName(origin)}`,
+  },
+]
+
+type PullAdviceOptions = {
   readonly origin: string
-  /** The object or application id of who is to get the role. */
+  /** The object or application ID that needs the role. */
   readonly principal: string | undefined
   readonly repository: string
 }
 
-/** In the words of `az`. AcrPull does not count in registries whose roles have conditions. */
-export function pullAdvice({ origin, principal = 'PRINCIPAL', repository }: PullAdvice): string {
+/** The commands of `az`. AcrPull has no effect in registries with attribute-based access control. */
+export function pullAdvice({
+  origin,
+  principal = 'PRINCIPAL',
+  repository,
+}: PullAdviceOptions): string {
   const name = registryName(origin)
-  const what = repository === '' ? '' : ` to pull ${repository}`
+  const purpose = repository === '' ? '' : ` to pull ${repository}`
   const assign = (role: string) =>
     `az role assignment create --assignee ${principal} --role ${role} --scope $(az acr show -n ${name} --query id -o tsv)`
-  return `give ${principal} role AcrPull on registry ${name}${what}: ${assign('AcrPull')}; in a registry in mode "RBAC Registry + ABAC Repository Permissions", where AcrPull does not count: ${assign('"Container Registry Repository Reader"')}; it counts after some minutes`
+  return `grant ${principal} the role AcrPull on registry ${name}${purpose}: ${assign('AcrPull')}; in a registry in mode "RBAC Registry + ABAC Repository Permissions", where AcrPull has no effect: ${assign('"Container Registry Repository Reader"')}; it takes effect after some minutes`
 }
 
-/** What `az acr -n` wants: the host's first label, without the hash that a hyphen puts behind it. */
+/** The name for `az acr -n`: the first label of the host name, without the hash after a hyphen. */
 function registryName(origin: string): string {
   const { hostname } = new URL(origin)
   const [name = hostname] = hostname.split(/[.-]/, 1)

@@ -4,13 +4,13 @@ import { CredentialError } from '../credential-error.ts'
 import { readJsonFile } from '../json-file.ts'
 import { pullAdvice } from '../pull-advice.ts'
 import { fetchedFrom, nameOf } from './helper.ts'
-import { askHelper } from './helper-program.ts'
+import { runHelper } from './helper-program.ts'
 import { exactKeyFor, keyFor, namespacesOf, serverOf } from './hosts.ts'
 
-/** How soon a changed file counts, in milliseconds. */
-const rereadAfter = 30_000
-/** How many hosts that a file has entries for are told. */
-const mostTold = 5
+/** A changed file takes effect within this time, in milliseconds. */
+const rereadInterval = 30_000
+/** Of the hosts that a message lists. */
+const maxListedHosts = 5
 
 const entrySchema = z.looseObject({
   auth: z.string().optional(),
@@ -34,23 +34,23 @@ type Entry = z.infer<typeof entrySchema>
 type DockerConfigOptions = { readonly file: string; readonly host: string }
 
 /**
- * What a docker `config.json` says of `host`, or the `.dockerconfigjson` of an imagePullSecret, podman's
- * `auth.json`, or docker's older `.dockercfg`. A file without anything for it is an error: it was
- * configured because the upstream needs it.
+ * The credential for `host` from a docker `config.json`, the `.dockerconfigjson` of an imagePullSecret,
+ * podman's `auth.json`, or docker's older `.dockercfg`. A file without an entry for the host is an error,
+ * because it was configured for this upstream.
  *
- * 1. The program that `credHelpers` names for this host, else the one of `credsStore`.
- * 2. Where that has nothing, or none is named, the entry under `auths`.
+ * 1. Run the credential helper in `credHelpers` for this host, else the one in `credsStore`.
+ * 2. Without a helper, or if it has no credential, use the entry under `auths`.
  *
- * The file is read anew by each fetch: after half a minute, or when the upstream refuses what it said.
- * Of a program's answer it is five minutes.
+ * Each fetch reads the file again: after 30 seconds, or when the upstream rejects the credential. The
+ * answer of a helper is used for five minutes.
  */
 export function createDockerConfigSource({ file, host }: DockerConfigOptions): CredentialSource {
   const where = `the entry for ${host} in ${file}`
   let source = where
   let identity = where
-  const found = (fetched: Fetched, from: string): Fetched => {
-    source = from
-    identity = nameOf(fetched.credential) ?? from
+  const update = (fetched: Fetched, newSource: string): Fetched => {
+    source = newSource
+    identity = nameOf(fetched.credential) ?? newSource
     return fetched
   }
   return {
@@ -60,17 +60,20 @@ export function createDockerConfigSource({ file, host }: DockerConfigOptions): C
       const configuration = await read(file)
       const key = keyFor(host, Object.keys(configuration.auths))
       const entry = key === undefined ? undefined : configuration.auths[key]
-      const asked = helperFor(configuration, host)
-      if (asked !== undefined) {
-        const answer = await askHelper(asked)
+      const lookup = helperFor(configuration, host)
+      if (lookup !== undefined) {
+        const answer = await runHelper(lookup)
         if (answer !== undefined)
-          return found(fetchedFrom(answer), `docker-credential-${asked.helper}, as ${file} says`)
-        // docker leaves an empty entry for what it gave to a program to keep.
-        if (entry === undefined || isEmpty(entry)) throw nothingKnown(asked, file, host)
+          return update(
+            fetchedFrom(answer),
+            `docker-credential-${lookup.helper}, which ${file} names`,
+          )
+        // docker writes an empty entry for a credential that a helper stores.
+        if (entry === undefined || isEmpty(entry)) throw noCredential(lookup, file, host)
       }
       if (entry === undefined) throw noEntry(file, host, configuration)
-      return found(
-        { credential: credentialOf(entry, where, host), refreshAfter: rereadAfter },
+      return update(
+        { credential: credentialOf(entry, where, host), refreshAfter: rereadInterval },
         where,
       )
     },
@@ -91,18 +94,22 @@ async function read(file: string): Promise<Configuration> {
     return await readJsonFile(file, schema)
   } catch (error) {
     throw new CredentialError(error instanceof Error ? error.message : String(error), {
-      advice: `credentials.file must name a config.json as docker login writes it, or the mounted .dockerconfigjson of an imagePullSecret, readable for Berth's user`,
+      advice:
+        "set upstreams[].credentials.file to a config.json that docker login wrote, or to the mounted .dockerconfigjson of an imagePullSecret; Berth's user must be able to read it",
       cause: error,
     })
   }
 }
 
-type Asked = { readonly helper: string; readonly server: string }
+type HelperLookup = { readonly helper: string; readonly server: string }
 
-function helperFor({ credHelpers, credsStore }: Configuration, host: string): Asked | undefined {
+function helperFor(
+  { credHelpers, credsStore }: Configuration,
+  host: string,
+): HelperLookup | undefined {
   const key = exactKeyFor(host, Object.keys(credHelpers))
   const helper = key === undefined ? undefined : credHelpers[key]
-  // docker and podman ask by the name under which they found the program.
+  // docker and podman pass the key in `credHelpers` to the program.
   if (key !== undefined && helper !== undefined && helper !== '') return { helper, server: key }
   return credsStore === '' ? undefined : { helper: credsStore, server: serverOf(host) }
 }
@@ -116,10 +123,10 @@ function credentialOf(entry: Entry, where: string, host: string): Credential {
   if (entry.identitytoken)
     return { kind: 'identity-token', username: username ?? '', token: entry.identitytoken }
   if (username && password !== undefined) return { kind: 'password', username, password }
-  const advice = `docker login ${host}, or write "auth": base64 of USER:PASSWORD`
+  const advice = `run docker login ${host}, or set "auth" to the base64 of USER:PASSWORD`
   if (entry.registrytoken)
     throw new CredentialError(
-      `${where} is a registry token, which is for one repository and soon expires`,
+      `${where} is a registry token, which Berth does not use: it is for one repository, and expires soon`,
       { advice },
     )
   throw new CredentialError(
@@ -134,16 +141,20 @@ function loginIn(
   const decoded = Buffer.from(entry.auth ?? '', 'base64').toString('utf8')
   const colon = decoded.indexOf(':')
   if (colon <= 0) return [entry.username, entry.password]
-  // Docker pads what it writes with NUL bytes at times; its own reader takes them off as well.
+  // docker sometimes pads the password with NUL bytes; its own reader removes them as well.
   return [decoded.slice(0, colon), decoded.slice(colon + 1).replace(/\0+$/, '')]
 }
 
-function nothingKnown({ helper, server }: Asked, file: string, host: string): CredentialError {
+function noCredential(
+  { helper, server }: HelperLookup,
+  file: string,
+  host: string,
+): CredentialError {
   const program = `docker-credential-${helper}`
   return new CredentialError(
     `${program}, which ${file} names, has no credential for ${server}, and there is none for ${host} under "auths"`,
     {
-      advice: `docker login ${host}, as Berth's user and with this file; or log in as ${program} wants that`,
+      advice: `run docker login ${host} as Berth's user and with this file, or log in with the tool that ${program} belongs to`,
     },
   )
 }
@@ -151,10 +162,10 @@ function nothingKnown({ helper, server }: Asked, file: string, host: string): Cr
 function noEntry(file: string, host: string, { auths }: Configuration): CredentialError {
   const hosts = Object.keys(auths)
   const parts = namespacesOf(host, hosts)
-  const known = hosts.slice(0, mostTold).join(', ') || 'no host'
+  const known = hosts.slice(0, maxListedHosts).join(', ') || 'no host'
   const advice =
     parts.length > 0
-      ? `it has ${parts.slice(0, mostTold).join(', ')}, but what Berth shows is for all of a registry: write it under "${host}"`
-      : `it has entries for ${known}; docker login ${host} adds one`
+      ? `it has an entry for ${parts.slice(0, maxListedHosts).join(', ')}, but Berth needs a credential for the whole registry: move the entry to "${host}"`
+      : `it has entries for ${known}. Add one: docker login ${host}`
   return new CredentialError(`${file} has no entry for ${host} under "auths"`, { advice })
 }

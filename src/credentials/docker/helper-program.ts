@@ -1,90 +1,103 @@
 import { z } from 'zod'
+import { type AdviceRow, advise } from '../advise.ts'
 import { CredentialError } from '../credential-error.ts'
 import { parseJson } from '../parse-json.ts'
 import { quote } from '../quote.ts'
-import { type Ended, runProgram } from '../run-program.ts'
+import { type ProgramResult, runProgram } from '../run-program.ts'
 
-/** In milliseconds; less than an exchange may take, so that it is the program that is blamed. */
-const usualPatience = 9000
+/** In milliseconds. Shorter than the deadline of keep-fresh, so that the error names the program. */
+const defaultTimeout = 9000
 
-const nothing = 'credentials not found in native keychain'
+/** The output of a helper without a credential for the server (docker-credential-helpers). */
+const notFoundOutput = 'credentials not found in native keychain'
 
 const answerSchema = z.looseObject({ Username: z.string().default(''), Secret: z.string() })
 
-export type HelperAnswer = { readonly username: string; readonly secret: string }
+export type HelperCredential = { readonly username: string; readonly secret: string }
 
-type Finished = Extract<Ended, { kind: 'ended' }>
-
-type Question = {
-  /** Without `docker-credential-` in front. */
+type HelperRequest = {
+  /** Without the prefix `docker-credential-`. */
   readonly helper: string
-  /** The name that it is asked for. */
+  /** The registry, as the helper knows it. */
   readonly server: string
-  readonly patience?: number
+  readonly timeout?: number
 }
 
 /**
- * Runs `docker-credential-HELPER get` (docker-credential-helpers, "Development"): the server's name on
- * its standard input, up to its end; JSON, or what went wrong, on its standard output. Undefined where
- * it says that it has none.
- * @throws CredentialError, which never shows what it answered.
+ * Runs `docker-credential-HELPER get` (docker-credential-helpers, "Development"). Standard input is the
+ * name of the server; standard output is JSON, or an error message. Undefined if the helper has no
+ * credential for the server.
+ * @throws CredentialError, never with the helper's answer.
  */
-export async function askHelper({
+export async function runHelper({
   helper,
   server,
-  patience = usualPatience,
-}: Question): Promise<HelperAnswer | undefined> {
+  timeout = defaultTimeout,
+}: HelperRequest): Promise<HelperCredential | undefined> {
   const program = `docker-credential-${helper}`
-  // A name with a path in it would be another program.
+  // A name that contains a path would run another program.
   if (!/^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(helper))
-    throw new CredentialError(`${quote(program)} is no name of a credential helper`, {
-      advice: 'write it without docker-credential- and without a path, such as ecr-login',
+    throw new CredentialError(`${quote(program)} is not a valid name of a credential helper`, {
+      advice: 'write the name without docker-credential- and without a path, such as ecr-login',
     })
-  const ended = await runProgram({ program, args: ['get'], input: server, patience })
-  if (ended.kind === 'not-started') throw notStarted(program, ended.code)
-  if (ended.kind === 'killed')
-    throw new CredentialError(`${program} ${ended.why}, and was killed`, {
-      advice: byHand(program),
+  const result = await runProgram({ program, args: ['get'], input: server, timeout })
+  const fail = (problem: string) =>
+    new CredentialError(`${program} ${problem}`, {
+      advice: advise(rows, { program, server, result }),
     })
-  const advice = `try it by hand, as Berth's user and with its environment: echo -n ${server} | ${program} get >/dev/null`
-  const fail = (what: string) => new CredentialError(`${program} ${what}`, { advice })
-  const said = ended.stdout.trim()
-  if (ended.status !== 0 && said === nothing) return undefined
-  if (ended.status !== 0) throw fail(`${howItEnded(ended)}${complaint(said, ended.stderr)}`)
-  const answer = answerSchema.safeParse(parseJson(said))
+  if (result.kind === 'not-started')
+    throw fail(result.code === 'ENOENT' ? 'is not on the PATH' : `cannot be run: ${result.code}`)
+  if (result.kind === 'killed') throw fail(`${result.reason}, and was killed`)
+  const output = result.stdout.trim()
+  if (result.status !== 0 && output === notFoundOutput) return undefined
+  if (result.status !== 0)
+    throw fail(`${describeExit(result)}${describeOutput(output, result.stderr)}`)
+  const answer = answerSchema.safeParse(parseJson(output))
   if (!answer.success)
-    throw fail(`did not answer with Username and Secret in JSON${complaint('', ended.stderr)}`)
-  if (answer.data.Secret === '') throw fail(`has an empty Secret for ${server}`)
+    throw fail(`did not print JSON with Username and Secret${describeOutput('', result.stderr)}`)
+  if (answer.data.Secret === '') throw fail(`returned an empty Secret for ${server}`)
   return { username: answer.data.Username, secret: answer.data.Secret }
 }
 
-function notStarted(program: string, code: string): CredentialError {
-  const why = code === 'ENOENT' ? 'is not on the path' : `cannot be run: ${code}`
-  return new CredentialError(`${program} ${why}`, { advice: startAdvice(program, code) })
+type Failure = {
+  readonly program: string
+  readonly server: string
+  readonly result: ProgramResult
 }
 
-function startAdvice(program: string, code: string): string | undefined {
-  if (code === 'ENOENT')
-    return `install ${program} in a directory of Berth's PATH (in a container: in an image of your own, or by a volume), with the interpreter that its first line names`
-  if (code === 'EACCES')
-    return "make it executable for Berth's user: chmod a+rx, on a file system without noexec"
-  return undefined
+const rows: readonly AdviceRow<Failure>[] = [
+  {
+    when: ({ result }) => result.kind === 'not-started' && result.code === 'ENOENT',
+    say: ({ program }) =>
+      `install ${program}, and the interpreter in its first line, in a directory of Berth's PATH (in a container: extend the image, or mount a volume)`,
+  },
+  {
+    when: ({ result }) => result.kind === 'not-started' && result.code === 'EACCES',
+    say: ({ program }) =>
+      `make ${program} executable for Berth's user (chmod a+rx), on a file system that is mounted without noexec`,
+  },
+  {
+    when: ({ result }) => result.kind === 'killed',
+    say: ({ program, server }) =>
+      `run it manually as Berth's user: echo -n ${server} | ${program} get >/dev/null; it must neither wait for user input, nor for a keychain or a network that Berth cannot reach`,
+  },
+  {
+    when: ({ result }) => result.kind === 'ended',
+    say: ({ program, server }) =>
+      `run it manually, as Berth's user and with Berth's environment: echo -n ${server} | ${program} get >/dev/null`,
+  },
+]
+
+function describeExit({ status, signal }: Extract<ProgramResult, { kind: 'ended' }>): string {
+  return signal === null ? `failed with status ${status}` : `was killed by ${signal}`
 }
 
-function byHand(program: string): string {
-  return `does ${program} wait for a person, a keychain or a network that Berth cannot reach? Try it by hand, as Berth's user`
+/** The error message of a failed program; never an answer. */
+function describeOutput(output: string, stderr: string): string {
+  const text = withoutCredential(output) || withoutCredential(stderr)
+  return text && `: ${text}`
 }
 
-function howItEnded({ status, signal }: Finished): string {
-  return signal === null ? `failed with status ${status}` : `was ended by ${signal}`
-}
-
-/** What a failed program says; what looks like an answer is not told. */
-function complaint(said: string, stderr: string): string {
-  const told = words(said) || words(stderr)
-  return told && `: ${told}`
-}
-
-function words(text: string): string {
+function withoutCredential(text: string): string {
   return /"secret"\s*:/i.test(text) ? '' : quote(text)
 }

@@ -2,27 +2,27 @@ import type { Credential, CredentialSource, Fetched } from '../credential.ts'
 import { CredentialError } from '../credential-error.ts'
 import { readClaims } from '../jwt.ts'
 import { pullAdvice } from '../pull-advice.ts'
-import { askHelper, type HelperAnswer } from './helper-program.ts'
+import { type HelperCredential, runHelper } from './helper-program.ts'
 import { serverOf } from './hosts.ts'
 
-/** How soon what a program says differently counts, in milliseconds. */
-const askAgainAfter = 300_000
+/** How long a program's answer is used before the program runs again, in milliseconds. */
+const refreshInterval = 300_000
 
 type DockerHelperOptions = { readonly helper: string; readonly host: string }
 
-/** What a program `docker-credential-HELPER` knows for `host`. It inherits our environment. */
+/** The credential for `host` from a program `docker-credential-HELPER`. It inherits our environment. */
 export function createDockerHelperSource({ helper, host }: DockerHelperOptions): CredentialSource {
   const program = `docker-credential-${helper}`
   const server = serverOf(host)
-  let identity = `who ${program} says`
+  let identity = `the user from ${program}`
   return {
     identity: () => identity,
     source: () => `${program} get, for ${server}`,
     fetch: async () => {
-      const answer = await askHelper({ helper, server })
+      const answer = await runHelper({ helper, server })
       if (answer === undefined)
         throw new CredentialError(`${program} has no credential for ${server}`, {
-          advice: `log in as it wants that, as Berth's user, so that echo -n ${server} | ${program} get finds it`,
+          advice: `log in as Berth's user, so that this command prints a credential: echo -n ${server} | ${program} get`,
         })
       const fetched = fetchedFrom(answer)
       identity = nameOf(fetched.credential) ?? identity
@@ -33,10 +33,10 @@ export function createDockerHelperSource({ helper, host }: DockerHelperOptions):
 }
 
 /**
- * A secret that tells its expiry is not used beyond it. For the user name `<token>` it is an identity
- * token (docker-credential-helpers, "Development").
+ * A secret that is a JWT is not used after it has expired. With the user name `<token>` the secret is an
+ * identity token (docker-credential-helpers, "Development").
  */
-export function fetchedFrom({ username, secret }: HelperAnswer): Fetched {
+export function fetchedFrom({ username, secret }: HelperCredential): Fetched {
   const credential: Credential =
     username === '<token>'
       ? { kind: 'identity-token', username: '', token: secret }
@@ -45,12 +45,12 @@ export function fetchedFrom({ username, secret }: HelperAnswer): Fetched {
   const lifetime = expiry === undefined ? undefined : expiry * 1000 - Date.now()
   return {
     credential,
-    refreshAfter: askAgainAfter,
+    refreshAfter: refreshInterval,
     ...(lifetime !== undefined && { lifetime }),
   }
 }
 
-/** Undefined where a credential does not say whose it is. */
+/** The user name; undefined where a credential has none. */
 export function nameOf(credential: Credential): string | undefined {
   return (credential.kind !== 'anonymous' && credential.username) || undefined
 }

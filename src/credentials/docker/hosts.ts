@@ -1,15 +1,14 @@
 import { dockerHubHosts, dockerHubKey } from '../../oci/docker-hub.ts'
 
-/** What docker calls a registry when it asks a credential helper for it. */
+/** The name of a registry for credential helpers. */
 export function serverOf(host: string): string {
   return dockerHubHosts.includes(host) ? dockerHubKey : host
 }
 
 /**
- * The key of a docker configuration that is meant for `host`: the host as docker, podman and
- * Kubernetes have written it over the years, else the most exact of the patterns that match. Keys with
- * a namespace behind the host, as podman writes them, are for some of a registry's repositories: what
- * Berth shows is for all.
+ * The key of a docker configuration that applies to `host`: the host in any spelling of docker, podman
+ * and Kubernetes, else the most specific pattern that matches. A key with a namespace after the host, as
+ * podman writes it, applies to some repositories of a registry; Berth's credential is for all of them.
  */
 export function keyFor(host: string, keys: readonly string[]): string | undefined {
   const literal = (key: string) => key.replace(/[*?]/g, '').length
@@ -19,12 +18,12 @@ export function keyFor(host: string, keys: readonly string[]): string | undefine
   )
 }
 
-/** The same without patterns, which docker's own maps do not have. */
+/** The same without patterns: `credHelpers` has none. */
 export function exactKeyFor(host: string, keys: readonly string[]): string | undefined {
   return exactKeys(host).find((candidate) => keys.includes(candidate))
 }
 
-/** The keys that are for a part of `host`. */
+/** The keys that apply to a namespace of `host`. */
 export function namespacesOf(host: string, keys: readonly string[]): readonly string[] {
   return keys.filter((key) => key.startsWith(`${host}/`))
 }
@@ -39,7 +38,7 @@ function exactKeys(host: string): readonly string[] {
   ])
 }
 
-/** As the kubelet does it (Kubernetes, "Interpretation of config.json"): label by label, and the port. */
+/** Compares label by label, and the port, as the kubelet does (Kubernetes, "Interpretation of config.json"). */
 function matches(key: string, host: string): boolean {
   if (!/[*?]/.test(key)) return false
   const [labels, port] = split(key.replace(/^https?:\/\//, '').replace(/\/$/, ''))
@@ -56,7 +55,7 @@ function split(host: string): readonly [labels: readonly string[], port: string]
   return [name.split('.'), port]
 }
 
-/** In time that grows with the product of both, whatever the pattern is. */
+/** Without a regular expression: a hostile pattern must not take exponential time. */
 function matchesLabel(pattern: string, label: string): boolean {
   let ends = new Set([0])
   for (const sign of pattern) {

@@ -8,30 +8,30 @@ export type Token = {
   readonly expiry?: number | undefined
 }
 
-/** What no header can hold is none, and would be kept for its life. */
+/** An HTTP header must be able to hold it; anything else would be kept for its whole lifetime. */
 export const tokenText = z.string().regex(/^[\x21-\x7e]+$/)
 
-/** In seconds. Who emulates Google's services may write it as text, or leave it out. */
-export const lifeInSeconds = z.coerce.number().optional().catch(undefined)
+/** In seconds. Emulators of Google's services return it as text, or omit it. */
+export const lifetimeInSeconds = z.coerce.number().optional().catch(undefined)
 
 type Client = {
   getAccessToken(): Promise<{ token?: string | null | undefined }>
   readonly credentials: { readonly expiry_date?: number | null | undefined }
 }
 
-/** Has a client of the library's exchange what it has for a token. */
+/** Performs the exchange of one of the library's clients. */
 export async function tokenOf(client: Client): Promise<Token> {
   const { data: token } = tokenText.safeParse((await client.getAccessToken()).token)
-  if (token === undefined) throw noToken()
+  if (token === undefined) throw noAccessToken()
   return { token, expiry: client.credentials.expiry_date ?? undefined }
 }
 
-export function expiryIn(life: number | undefined): number | undefined {
-  return life === undefined ? undefined : Date.now() + life * 1000
+export function expiryIn(seconds: number | undefined): number | undefined {
+  return seconds === undefined ? undefined : Date.now() + seconds * 1000
 }
 
-export function noToken(): CredentialError {
-  return new CredentialError('Google answered with something that is no access token', {
-    advice: 'look whether a proxy, or a page that wants a login, stands in between',
+export function noAccessToken(): CredentialError {
+  return new CredentialError('Google answered without an access token', {
+    advice: 'check whether a proxy or a login page intercepts the request',
   })
 }

@@ -43,7 +43,7 @@ const externalSchema = z.looseObject({
   service_account_impersonation_url: z.url().exactOptional(),
   client_secret: z.string().exactOptional(),
   universe_domain: z.string().exactOptional(),
-  /** Absent where the subject token is handed over. */
+  /** Absent where the kubelet provides the subject token. */
   credential_source: sourceSchema.optional(),
 })
 
@@ -86,7 +86,7 @@ const impersonatedSchema = z.looseObject({
 
 const schema = z.discriminatedUnion('type', [...bases, impersonatedSchema])
 
-/** What gcloud writes, by its `type`. */
+/** A file that gcloud writes, by its `type`. */
 export type Configuration = z.infer<typeof schema>
 export type External = z.infer<typeof externalSchema>
 export type SubjectTokenSource = z.infer<typeof sourceSchema>
@@ -105,9 +105,9 @@ export async function readConfiguration(file: string): Promise<Configuration> {
 function adviceOn(error: unknown, file: string): string {
   const code = error instanceof Error && 'code' in error ? error.code : undefined
   if (code === 'ENOENT')
-    return `mount the credential configuration at ${file}, or correct upstreams[].credentials.file or $GOOGLE_APPLICATION_CREDENTIALS, whichever names it`
-  if (code === 'EACCES') return `let the user that Berth runs as read ${file}`
-  return `it has to be what gcloud writes: a credential configuration (gcloud iam workload-identity-pools create-cred-config), a service account's key, or application default credentials`
+    return `mount the credential configuration at ${file}, or correct the path in upstreams[].credentials.file or $GOOGLE_APPLICATION_CREDENTIALS`
+  if (code === 'EACCES') return `make ${file} readable for the user that Berth runs as`
+  return 'use a file that gcloud writes: a credential configuration (gcloud iam workload-identity-pools create-cred-config), a service account key, or application default credentials'
 }
 
 /** The account in `…/serviceAccounts/EMAIL:generateAccessToken`. */
@@ -115,14 +115,14 @@ export function accountIn(impersonationUrl: string | undefined): string | undefi
   return impersonationUrl?.match(/\/serviceAccounts\/([^/:]+):generateAccessToken$/)?.[1]
 }
 
-/** The account that a configuration acts for, if it names one. */
+/** The account that a configuration impersonates, if any. */
 export function impersonatedBy(configuration: Configuration): string | undefined {
   const { type } = configuration
   if (type !== 'external_account' && type !== 'impersonated_service_account') return undefined
   return accountIn(configuration.service_account_impersonation_url)
 }
 
-/** All in it that nobody may see. */
+/** The secrets in a configuration, which no message may contain. */
 export function secretsIn(configuration: Configuration): readonly string[] {
   switch (configuration.type) {
     case 'external_account':

@@ -1,37 +1,44 @@
 import { z } from 'zod'
-import { expiryIn, lifeInSeconds, noToken, type Token, tokenOf, tokenText } from './access-token.ts'
+import {
+  expiryIn,
+  lifetimeInSeconds,
+  noAccessToken,
+  type Token,
+  tokenOf,
+  tokenText,
+} from './access-token.ts'
 import type { Configuration } from './configuration.ts'
 import { type FederationOptions, federate } from './federation.ts'
-import { byKey } from './service-account-key.ts'
+import { exchangeKey } from './service-account-key.ts'
 
-/** What an impersonated account's own tokens are asked for with. */
-const wholeScope = 'https://www.googleapis.com/auth/cloud-platform'
+/** The scope of the token that is used to impersonate an account. */
+const impersonationScope = 'https://www.googleapis.com/auth/cloud-platform'
 const googleUniverse = 'googleapis.com'
 
-const livesSchema = z.looseObject({ expires_in: lifeInSeconds })
+const lifetimeSchema = z.looseObject({ expires_in: lifetimeInSeconds })
 const impersonatedSchema = z.looseObject({ accessToken: tokenText, expireTime: z.string() })
 
 /**
- * One exchange for an access token, by the library's client for this type of configuration. The
- * clients are new each time: what they keep would be given out again, or throw within five minutes
- * of its expiry when the exchange fails.
+ * One exchange for an access token, with the library's client for this type of configuration. Each
+ * exchange creates a new client: a client caches its token and returns it again, and when an exchange
+ * fails within five minutes of the token's expiry it throws although the token is valid.
  */
 export function exchange(configuration: Configuration, options: FederationOptions): Promise<Token> {
   switch (configuration.type) {
     case 'external_account':
       return federate(configuration, options)
     case 'service_account':
-      return byKey(configuration, options)
+      return exchangeKey(configuration, options)
     case 'authorized_user':
-      return byUser(configuration, options)
+      return exchangeUserLogin(configuration, options)
     case 'external_account_authorized_user':
-      return byExternalUser(configuration, options)
+      return exchangeWorkforceLogin(configuration, options)
     case 'impersonated_service_account':
-      return impersonated(configuration, options)
+      return impersonate(configuration, options)
   }
 }
 
-async function byUser(
+async function exchangeUserLogin(
   configuration: Extract<Configuration, { type: 'authorized_user' }>,
   { transport }: FederationOptions,
 ): Promise<Token> {
@@ -47,7 +54,7 @@ async function byUser(
   return tokenOf(client)
 }
 
-async function byExternalUser(
+async function exchangeWorkforceLogin(
   configuration: Extract<Configuration, { type: 'external_account_authorized_user' }>,
   { transport }: FederationOptions,
 ): Promise<Token> {
@@ -61,19 +68,19 @@ async function byExternalUser(
   })
   const { token: given, res } = await client.getAccessToken()
   const { data: token } = tokenText.safeParse(given)
-  if (token === undefined) throw noToken()
-  const { data } = livesSchema.safeParse(res?.data)
+  if (token === undefined) throw noAccessToken()
+  const { data } = lifetimeSchema.safeParse(res?.data)
   return { token, expiry: expiryIn(data?.expires_in) }
 }
 
-/** As the library's class for it does, which warns on standard error of each use. */
-async function impersonated(
+/** Replaces the library's class, which writes a warning to standard error at each use. */
+async function impersonate(
   configuration: Extract<Configuration, { type: 'impersonated_service_account' }>,
   options: FederationOptions,
 ): Promise<Token> {
   const { transport, scope } = options
   const { source_credentials, delegates, service_account_impersonation_url: url } = configuration
-  const { token } = await exchange(source_credentials, { ...options, scope: wholeScope })
+  const { token } = await exchange(source_credentials, { ...options, scope: impersonationScope })
   const answer = await transport.request<unknown>({
     url,
     method: 'POST',
@@ -82,6 +89,6 @@ async function impersonated(
     responseType: 'json',
   })
   const { data } = impersonatedSchema.safeParse(answer.data)
-  if (data === undefined) throw noToken()
+  if (data === undefined) throw noAccessToken()
   return { token: data.accessToken, expiry: Date.parse(data.expireTime) }
 }

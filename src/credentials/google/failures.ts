@@ -1,115 +1,129 @@
+import { type AdviceRow, advise } from '../advise.ts'
 import { CredentialError } from '../credential-error.ts'
 import type { Claims } from '../jwt.ts'
-import { noToken } from './access-token.ts'
+import { noAccessToken } from './access-token.ts'
 import { accountIn, type Configuration } from './configuration.ts'
 import {
-  adviceOnTheWay,
-  type Refusal,
-  readRefusal,
-  tell,
+  describeFailure,
+  type FailedRequest,
+  readFailedRequest,
   withoutSecrets,
 } from './failed-request.ts'
 import { actorOf } from './identity.ts'
-import { adviceOnImpersonation } from './impersonation-advice.ts'
-import { adviceOnSubjectToken } from './sts-advice.ts'
+import { adviseOnImpersonation } from './impersonation-advice.ts'
+import { adviseOnNetwork } from './network-advice.ts'
+import { adviseOnSubjectToken } from './sts-advice.ts'
 import type { Origin } from './subject-token.ts'
 
 /** What is known when an exchange fails. */
-export type Situation = {
+export type Context = {
   readonly configuration: Configuration
-  /** What the subject token says of itself, where it was had and is a JWT. */
+  /** Of the subject token, if there is one and it is a JWT. */
   readonly claims: Claims | undefined
   readonly origin: Origin
   readonly secrets: readonly string[]
 }
 
 /** The same failure, with what was attempted and what to change. */
-export function explain(error: unknown, situation: Situation): CredentialError {
+export function explainFailure(error: unknown, context: Context): CredentialError {
   if (error instanceof CredentialError) return error
-  const refusal = readRefusal(error, situation.secrets)
-  if (refusal === undefined) return unforeseen(error, situation)
-  const { attempted, advice } = judge(refusal, situation)
-  return new CredentialError(tell(attempted, refusal), {
-    advice: adviceOnTheWay(refusal) ?? advice,
-    cause: causeOf(refusal, error),
+  const request = readFailedRequest(error, context.secrets)
+  if (request === undefined) return unexpected(error, context)
+  const { attempted, advice } = explainRequest(request, context)
+  return new CredentialError(describeFailure(attempted, request), {
+    advice: adviseOnNetwork(request) ?? advice,
+    cause: causeOf(request, error),
   })
 }
 
-/** The library's error hangs the request, tokens included, on itself: only its name is kept. */
-function causeOf({ code }: Refusal, error: unknown): Error {
+/** The library attaches the request, tokens included, to its error: only the name is kept. */
+function causeOf({ code }: FailedRequest, error: unknown): Error {
   return Object.assign(new Error(error instanceof Error ? error.name : 'Error'), { code })
 }
 
-/** What the library complains of before, or after, it asks anybody. */
-function unforeseen(error: unknown, { secrets }: Situation): CredentialError {
-  // What it makes of an answer that is a page; the message shows that.
-  if (error instanceof TypeError) return noToken()
+/** An error of the library before or after its requests. */
+function unexpected(error: unknown, { secrets }: Context): CredentialError {
+  // The library's message for an HTML page would contain a part of the page.
+  if (error instanceof TypeError) return noAccessToken()
   const message = error instanceof Error ? error.message : String(error)
-  const advice =
-    'look at credential_source in the credential configuration, and at what it speaks of'
-  return new CredentialError(withoutSecrets(message, secrets), { advice })
+  return new CredentialError(withoutSecrets(message, secrets), {
+    advice: 'check credential_source in the credential configuration',
+  })
 }
 
-type Judgement = { readonly attempted: string; readonly advice: string | undefined }
+type Explanation = { readonly attempted: string; readonly advice: string | undefined }
 
-/** Which of the exchanges it was is told by where it went. */
-function judge(refusal: Refusal, situation: Situation): Judgement {
-  const { configuration } = situation
-  const account = accountIn(refusal.url)
-  if (account !== undefined)
-    return {
-      attempted: `act for ${account}`,
-      advice: adviceOnImpersonation(refusal, {
-        configuration,
-        account,
-        actor: actorOf(configuration, situation.claims),
-      }),
-    }
+/** The URL of the failed request tells which step of the exchange it was. */
+function explainRequest(request: FailedRequest, context: Context): Explanation {
+  const { configuration, claims } = context
+  const account = accountIn(request.url)
+  if (account !== undefined) {
+    const actor = actorOf(configuration, claims)
+    const advice = adviseOnImpersonation(request, { configuration, account, actor })
+    return { attempted: `impersonate ${account}`, advice }
+  }
   const base =
     configuration.type === 'impersonated_service_account'
       ? configuration.source_credentials
       : configuration
   switch (base.type) {
     case 'external_account':
-      if (isSts(refusal, base.token_url))
-        return {
-          attempted: 'exchange the subject token',
-          advice: adviceOnSubjectToken(refusal, { ...situation, audience: base.audience }),
-        }
-      return {
-        attempted: 'give the subject token',
-        advice: `look at credential_source in the credential configuration: is ${refusal.url.replace(/\?.*/, '')} what gives subject tokens here?`,
-      }
+      return isSts(request, base.token_url)
+        ? {
+            attempted: 'exchange the subject token',
+            advice: adviseOnSubjectToken(request, { ...context, audience: base.audience }),
+          }
+        : {
+            attempted: 'get a subject token',
+            advice: `check credential_source in the credential configuration: ${request.url.replace(/\?.*/, '')} must return subject tokens`,
+          }
     case 'service_account':
       return {
-        attempted: `give a token for the key of ${base.client_email}`,
-        advice: adviceOnKey(refusal, base.client_email),
+        attempted: `get an access token with the key of ${base.client_email}`,
+        advice: advise(keyRows, { ...request, email: base.client_email }),
       }
     case 'authorized_user':
       return {
         attempted: "refresh the user's login",
-        advice: `log in anew: gcloud auth application-default login; better for a server: workload identity federation or a service account`,
+        advice:
+          'log in again: gcloud auth application-default login; on a server, use workload identity federation or a service account instead',
       }
     case 'external_account_authorized_user':
       return {
         attempted: "refresh the user's login",
-        advice: `log in anew: gcloud auth application-default login --login-config=FILE; better for a server: workload identity federation`,
+        advice:
+          'log in again: gcloud auth application-default login --login-config=FILE; on a server, use workload identity federation instead',
       }
   }
 }
 
-function isSts({ url, host }: Refusal, tokenUrl: string | undefined): boolean {
+function isSts({ url, host }: FailedRequest, tokenUrl: string | undefined): boolean {
   return tokenUrl === undefined ? host.startsWith('sts.') : URL.parse(tokenUrl)?.href === url
 }
 
-function adviceOnKey({ code, raw }: Refusal, email: string): string | undefined {
-  const keys = `gcloud iam service-accounts keys list --iam-account=${email}`
-  if (/account not found|deleted/i.test(raw))
-    return `${email} does not exist any more: use another account's key, or better workload identity federation`
-  if (/signature/i.test(raw))
-    return `the key was deleted or disabled, look with: ${keys}; make a new one, or better use workload identity federation`
-  if (/timeframe|short-lived|iat|exp\b/i.test(raw)) return 'set the clock of this machine right'
-  if (/disabled/i.test(`${code} ${raw}`))
-    return `${email} is disabled; enable it with: gcloud iam service-accounts enable ${email}`
-  return `look at the account's keys with: ${keys}`
+const keyRows: readonly AdviceRow<FailedRequest & { readonly email: string }>[] = [
+  {
+    when: ({ raw }) => /account not found|deleted/i.test(raw),
+    say: ({ email }) =>
+      `${email} does not exist any more: use the key of another account, or workload identity federation`,
+  },
+  {
+    when: ({ raw }) => /signature/i.test(raw),
+    say: ({ email }) =>
+      `the key was deleted or disabled: ${listKeys(email)}; create a new key, or use workload identity federation`,
+  },
+  {
+    when: ({ raw }) => /timeframe|short-lived|iat|exp\b/i.test(raw),
+    say: 'correct the clock of this machine',
+  },
+  {
+    when: ({ code, raw }) => /disabled/i.test(`${code} ${raw}`),
+    say: ({ email }) =>
+      `${email} is disabled. Enable it: gcloud iam service-accounts enable ${email}`,
+  },
+  { when: () => true, say: ({ email }) => `check the keys of the account: ${listKeys(email)}` },
+]
+
+function listKeys(email: string): string {
+  return `gcloud iam service-accounts keys list --iam-account=${email}`
 }

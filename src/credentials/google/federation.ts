@@ -12,14 +12,14 @@ export type FederationOptions = {
   readonly scope: string
   readonly executables: Environment | undefined
   readonly workloadToken?: string | undefined
-  /** Is told the subject token once it is known. */
+  /** Called with the subject token before it is exchanged. */
   readonly onSubjectToken: (token: string) => void
 }
 
 /**
- * 1. The subject token says who we are where we run.
- * 2. The security token service exchanges it for a token of the principal in its pool.
- * 3. Where an account is to be acted for, that token is exchanged for one of the account's.
+ * 1. Get the subject token, which states our identity where Berth runs.
+ * 2. The security token service exchanges it for an access token of the principal in its pool.
+ * 3. With impersonation, exchange that token for an access token of the service account.
  */
 export async function federate(
   configuration: External,
@@ -30,7 +30,7 @@ export async function federate(
   client.retrieveSubjectToken = async () => {
     const token = await retrieve()
     options.onSubjectToken(token)
-    limit(client)
+    setStsTransport(client)
     return token
   }
   return tokenOf(client)
@@ -54,10 +54,11 @@ async function clientFor(
 }
 
 /**
- * The client's exchange with STS has a transport of its own, which no option reaches; where a
- * certificate is shown, made only when it is. The client's is made from ours.
+ * The client's exchange with STS has a transport of its own, without a timeout, and no option replaces
+ * it. With a client certificate the library creates it late, so it is replaced after the subject token
+ * is known.
  */
-function limit(client: BaseExternalAccountClient): void {
+function setStsTransport(client: BaseExternalAccountClient): void {
   const sts: unknown = Reflect.get(client, 'stsCredential')
   if (typeof sts === 'object' && sts !== null) Reflect.set(sts, 'transporter', client.transporter)
 }

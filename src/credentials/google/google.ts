@@ -7,20 +7,20 @@ import type { Token } from './access-token.ts'
 import { readConfiguration, secretsIn } from './configuration.ts'
 import { exchange } from './exchange.ts'
 import type { Environment } from './executable.ts'
-import { explain } from './failures.ts'
-import { identityOf, subjectsIdentity, subjectTokenOrigin } from './identity.ts'
-import { explainMetadata } from './metadata-failures.ts'
+import { explainFailure } from './failures.ts'
+import { identityOf, identityOfSubject, subjectTokenOrigin } from './identity.ts'
+import { explainMetadataFailure } from './metadata-failures.ts'
 import {
-  askForEmail,
-  askForToken,
   describeMetadataServer,
   hasMetadataServer,
+  requestEmail,
+  requestToken,
 } from './metadata-server.ts'
 import { pullAdvice } from './pull-advice.ts'
-import { usualDeadline, withTransport } from './transport.ts'
+import { defaultDeadline, withTransport } from './transport.ts'
 import { withWorkloadToken } from './workload-token.ts'
 
-/** The user name that Artifact Registry's token endpoint wants beside an access token. */
+/** The user name for an access token at Artifact Registry's token endpoint. */
 const username = 'oauth2accesstoken'
 
 const scopes = {
@@ -38,65 +38,65 @@ type GoogleOptions = {
   readonly workloadToken?: WorkloadToken | undefined
   readonly outbound?: Outbound | undefined
   readonly certificateAuthorities?: string | undefined
-  /** After so many milliseconds an exchange has failed. */
+  /** Of an exchange, in milliseconds. */
   readonly deadline?: number
 }
 
-/** Who we are and where that comes from, as far as it is known. */
+/** The identity and the source of the credential, as far as they are known. */
 type Known = {
   readonly identity: string
   readonly source: string
-  /** As the metadata server calls it. */
+  /** The default service account of the metadata server. */
   readonly account?: string | undefined
 }
-type Learn = (learned: Partial<Known>) => void
+type Update = (changed: Partial<Known>) => void
 
 /**
- * Google's application default credentials: what gcloud wrote into `file`, else the metadata server.
- * Each fetch reads the file and exchanges anew, and so a changed file counts, and nothing that a
- * library keeps stands between us and the exchange.
+ * Google's application default credentials: `file`, which gcloud wrote, else the metadata server. Each
+ * fetch reads the file and performs the exchange again, so a changed file takes effect, and no cache of
+ * the library returns an old token.
  */
 export function createGoogleSource(options: GoogleOptions): CredentialSource {
   const { file, metadataHost, optional, access, host, workloadToken } = options
-  let known: Known = before(file, metadataHost)
-  const learn: Learn = (learned) => {
-    known = { ...known, ...learned }
+  let known: Known = initialIdentity(file, metadataHost)
+  const update: Update = (changed) => {
+    known = { ...known, ...changed }
   }
   return {
     identity: () => known.identity,
     source: () => known.source,
     fetch: async () => {
-      if (file !== undefined) return fromFile(file, options, learn)
-      // To a pod's token belongs what that pod may read, and not what the machine may.
+      if (file !== undefined) return fromFile(file, options, update)
+      // A pod's token must not give access to the repositories of the machine's account.
       const isForPod = workloadToken !== undefined
       if (!isForPod && (metadataHost !== undefined || (await hasMetadataServer())))
-        return fromMetadataServer(options, { account: known.account, learn })
+        return fromMetadataServer(options, { account: known.account, update })
       if (!optional)
         throw new CredentialError(
           isForPod
-            ? "no credential file is configured to exchange the pod's token by"
-            : 'no credential file is configured and this machine has no metadata server',
-          { advice: howToConfigure },
+            ? "cannot exchange the pod's token: no credential file is configured"
+            : 'no credential file is configured, and this machine has no metadata server',
+          { advice: configurationAdvice },
         )
-      learn({ identity: 'anonymous', source: 'neither a credential file nor a metadata server' })
+      update({ identity: 'anonymous', source: 'no credential file and no metadata server' })
       return { credential: { kind: 'anonymous' } }
     },
     advice: (repository) => {
       const { identity } = known
       if (identity === 'anonymous')
-        return `no credentials for Google were found here: ${howToConfigure}`
+        return `no Google credentials were found: ${configurationAdvice}`
       const advice = pullAdvice({ host, repository, identity, access })
       return file === undefined
-        ? `${advice}; the access scopes of a machine without GKE have to allow it as well`
+        ? `${advice}; on a machine without GKE, its access scopes must also allow it`
         : advice
     },
   }
 }
 
-const howToConfigure =
-  'set upstreams[].credentials.file or $GOOGLE_APPLICATION_CREDENTIALS to what gcloud iam workload-identity-pools create-cred-config wrote, or run where there is a metadata server'
+const configurationAdvice =
+  'set upstreams[].credentials.file or $GOOGLE_APPLICATION_CREDENTIALS to the file that gcloud iam workload-identity-pools create-cred-config writes, or run Berth on a machine of Google Cloud'
 
-function before(file: string | undefined, metadataHost: string | undefined): Known {
+function initialIdentity(file: string | undefined, metadataHost: string | undefined): Known {
   if (file !== undefined)
     return { identity: `the credentials in ${file}`, source: `the credentials in ${file}` }
   return {
@@ -113,19 +113,19 @@ async function fromFile(
     workloadToken,
     outbound = createOutbound(),
     certificateAuthorities,
-    deadline = usualDeadline,
+    deadline = defaultDeadline,
   }: GoogleOptions,
-  learn: Learn,
+  update: Update,
 ): Promise<Fetched> {
   const configuration = withWorkloadToken(await readConfiguration(file), workloadToken)
   const origin = subjectTokenOrigin(configuration, workloadToken !== undefined)
-  learn(identityOf(configuration, { file, origin }))
+  update(identityOf(configuration, { file, origin }))
   const secrets = [...secretsIn(configuration)]
   let claims: Claims | undefined
   const onSubjectToken = (token: string) => {
     secrets.push(token)
     claims = readClaims(token)
-    learn(subjectsIdentity(configuration, claims))
+    update(identityOfSubject(configuration, claims))
   }
   try {
     const token = await withTransport({ deadline, outbound, certificateAuthorities }, (transport) =>
@@ -140,7 +140,7 @@ async function fromFile(
     )
     return fetchedFrom(token)
   } catch (error) {
-    throw explain(error, { configuration, claims, origin, secrets })
+    throw explainFailure(error, { configuration, claims, origin, secrets })
   }
 }
 
@@ -149,24 +149,24 @@ async function fromMetadataServer(
     metadataHost: host,
     access,
     outbound = createOutbound(),
-    deadline = usualDeadline,
+    deadline = defaultDeadline,
   }: GoogleOptions,
-  { account, learn }: { readonly account: string | undefined; readonly learn: Learn },
+  { account, update }: { readonly account: string | undefined; readonly update: Update },
 ): Promise<Fetched> {
   return withTransport({ deadline, outbound, direct: true }, async (transport) => {
-    const question = { transport, host }
-    // Asked when there is no token as well: then most of all it matters whose there should be.
-    const whose = async () => {
-      const email = account ?? (await askForEmail(question))
-      if (email !== undefined) learn({ identity: email, account: email })
+    const server = { transport, host }
+    // Requested after a failure, too: the advice names the account.
+    const requestAccount = async () => {
+      const email = account ?? (await requestEmail(server))
+      if (email !== undefined) update({ identity: email, account: email })
       return email
     }
     try {
-      const { token, lifetime } = await askForToken(question, scopes[access])
-      await whose()
+      const { token, lifetime } = await requestToken(server, scopes[access])
+      await requestAccount()
       return { credential: accessToken(token), lifetime }
     } catch (error) {
-      throw explainMetadata(error, { host, email: await whose() })
+      throw explainMetadataFailure(error, { host, email: await requestAccount() })
     }
   })
 }

@@ -1,6 +1,6 @@
 /**
- * How IAM's policies name one of our identities; undefined where that is not known: a user without
- * a name, a pool of which nobody knows the subject.
+ * The member in an IAM policy for one of our identities; undefined where it is unknown: a user without
+ * a name, or a pool without a subject.
  */
 export function memberOf(identity: string): string | undefined {
   if (/^principal:\/\/[^\s]+$/.test(identity)) return identity
@@ -9,12 +9,12 @@ export function memberOf(identity: string): string | undefined {
   return undefined
 }
 
-/** Google takes no longer ones. */
+/** Google rejects longer ones. */
 const subjectPattern = /^[\x21-\x7e]{1,127}$/
 
 /**
- * The identity that a subject has in the pool of a provider's audience. What the provider maps to
- * `google.subject` is only known to Google; by default, and nearly always, it is `sub`.
+ * The principal of a subject in the pool of a provider's audience. Only Google knows which claim the
+ * provider maps to `google.subject`; by default, and nearly always, it is `sub`.
  */
 export function principalOf(audience: string, subject: string | undefined): string | undefined {
   const [, pool] = /^\/\/(iam\.[^/]+\/.+)\/providers\/[^/]+$/.exec(audience) ?? []
@@ -22,7 +22,7 @@ export function principalOf(audience: string, subject: string | undefined): stri
   return `principal://${pool}/subject/${subject}`
 }
 
-/** As one word of a shell. */
-export function quoted(word: string): string {
+/** One word of a POSIX shell. */
+export function quoteForShell(word: string): string {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`
 }

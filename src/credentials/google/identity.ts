@@ -6,8 +6,8 @@ import { type Origin, originOf } from './subject-token.ts'
 type Found = { readonly identity: string; readonly source: string }
 
 /** Where the subject token comes from, if there is one. */
-export function subjectTokenOrigin(configuration: Configuration, isHandedOver: boolean): Origin {
-  if (isHandedOver) return { kind: 'kubelet', name: 'the pod, by the kubelet' }
+export function subjectTokenOrigin(configuration: Configuration, isFromKubelet: boolean): Origin {
+  if (isFromKubelet) return { kind: 'kubelet', name: 'the kubelet' }
   if (configuration.type === 'impersonated_service_account')
     return subjectTokenOrigin(configuration.source_credentials, false)
   return configuration.type === 'external_account'
@@ -15,7 +15,7 @@ export function subjectTokenOrigin(configuration: Configuration, isHandedOver: b
     : { kind: 'none', name: 'nowhere' }
 }
 
-/** What a configuration says of itself, before anything is exchanged. */
+/** The identity and source that a configuration states before any exchange. */
 export function identityOf(
   configuration: Configuration,
   { file, origin }: { readonly file: string; readonly origin: Origin },
@@ -24,28 +24,28 @@ export function identityOf(
     case 'external_account':
       return {
         identity: impersonatedBy(configuration) ?? configuration.audience,
-        source: `workload identity federation by ${file} (subject token from ${origin.name})`,
+        source: `workload identity federation with ${file} (subject token from ${origin.name})`,
       }
     case 'service_account':
       return { identity: configuration.client_email, source: `the service account key in ${file}` }
     case 'authorized_user':
       return {
-        identity: configuration.account || `the user of ${file}`,
-        source: `a user's login in ${file}`,
+        identity: configuration.account || `the user in ${file}`,
+        source: `the user login in ${file}`,
       }
     case 'external_account_authorized_user':
-      return { identity: `the user of ${file}`, source: `a user's login in ${file}` }
+      return { identity: `the user in ${file}`, source: `the user login in ${file}` }
     case 'impersonated_service_account': {
       const account =
         impersonatedBy(configuration) ?? configuration.service_account_impersonation_url
       const base = identityOf(configuration.source_credentials, { file, origin })
-      return { identity: account, source: `impersonation of ${account} by ${base.source}` }
+      return { identity: account, source: `impersonation of ${account} with ${base.source}` }
     }
   }
 }
 
-/** What the subject token adds to that: whom the provider's pool takes us for. */
-export function subjectsIdentity(
+/** The identity after the subject token is known: the principal in the provider's pool. */
+export function identityOfSubject(
   configuration: Configuration,
   claims: Claims | undefined,
 ): Partial<Found> {
@@ -55,7 +55,7 @@ export function subjectsIdentity(
     : {}
 }
 
-/** Who does the asking, whoever it is asked for. */
+/** The identity that sends the requests, also while it impersonates another one. */
 export function actorOf(
   configuration: Configuration,
   claims: Claims | undefined,

@@ -2,32 +2,32 @@ import { readFile } from 'node:fs/promises'
 import { z } from 'zod'
 import { CredentialError } from '../credential-error.ts'
 import { parseJson } from '../parse-json.ts'
-import { lifeInSeconds, tokenText } from './access-token.ts'
+import { lifetimeInSeconds, tokenText } from './access-token.ts'
 import type { Transport } from './transport.ts'
 
-/** By address: a cluster whose DNS is ill still has it. */
-const usualHost = '169.254.169.254'
+/** An address, not a name: it works while the cluster's DNS does not. */
+const defaultHost = '169.254.169.254'
 
-/** For what is good to know and not needed, in milliseconds. */
-const patience = 1000
+/** The email is for messages only, in milliseconds. */
+const emailTimeout = 1000
 
-const tokenSchema = z.looseObject({ access_token: tokenText, expires_in: lifeInSeconds })
+const tokenSchema = z.looseObject({ access_token: tokenText, expires_in: lifetimeInSeconds })
 
-type Question = {
-  /** Past any proxy. */
+type MetadataServer = {
+  /** Without a proxy. */
   readonly transport: Transport
-  /** `host[:port]`; without it the one that all of Google's machines have. */
+  /** `host[:port]`; by default the address on all of Google's machines. */
   readonly host: string | undefined
 }
 
 /** For people. */
 export function describeMetadataServer(host: string | undefined): string {
-  return `the metadata server at ${host ?? usualHost}`
+  return `the metadata server at ${host ?? defaultHost}`
 }
 
 /**
- * Asks the machine's firmware, not the network: elsewhere a lookup of the metadata server hangs,
- * and goes to an address that nobody allowed.
+ * Reads the machine's firmware instead of sending a request: outside Google Cloud a request to the
+ * metadata server's address hangs, and may reach another host.
  */
 export async function hasMetadataServer(): Promise<boolean> {
   const product = await readFile('/sys/class/dmi/id/product_name', 'utf8').catch(() => '')
@@ -35,39 +35,48 @@ export async function hasMetadataServer(): Promise<boolean> {
 }
 
 /**
- * An access token of the default service account: of the node, or of the pod where the metadata
- * server is GKE's. Not by the library, which would keep it.
+ * An access token of the default service account: of the node, or of the pod where the metadata server
+ * is GKE's. The library is not used, because it caches the token.
  */
-export async function askForToken(
-  question: Question,
+export async function requestToken(
+  target: MetadataServer,
   scope: string,
 ): Promise<{ token: string; lifetime: number | undefined }> {
-  const text = await ask(question, `token?scopes=${encodeURIComponent(scope)}`)
+  const text = await requestMetadata(target, `token?scopes=${encodeURIComponent(scope)}`)
   const { data } = tokenSchema.safeParse(parseJson(text))
   if (data === undefined)
-    throw new CredentialError(`${describeMetadataServer(question.host)} answered without a token`)
-  const { access_token: token, expires_in: life } = data
-  return { token, lifetime: life === undefined ? undefined : life * 1000 }
+    throw new CredentialError(
+      `${describeMetadataServer(target.host)} answered without an access token`,
+    )
+  const { access_token: token, expires_in: lifetime } = data
+  return { token, lifetime: lifetime === undefined ? undefined : lifetime * 1000 }
 }
 
-/** Who the default service account is; undefined when that cannot be learned soon. */
-export async function askForEmail(question: Question): Promise<string | undefined> {
+/** The email of the default service account; undefined if the server does not answer soon. */
+export async function requestEmail(target: MetadataServer): Promise<string | undefined> {
   const late = Promise.withResolvers<string>()
-  const timer = setTimeout(() => late.resolve(''), patience)
-  const email = await Promise.race([ask(question, 'email').catch(() => ''), late.promise])
+  const timer = setTimeout(() => late.resolve(''), emailTimeout)
+  const email = await Promise.race([requestMetadata(target, 'email').catch(() => ''), late.promise])
   clearTimeout(timer)
   return /^[\w.+@-]+$/.test(email.trim()) ? email.trim() : undefined
 }
 
-async function ask({ transport, host = usualHost }: Question, what: string): Promise<string> {
+async function requestMetadata(
+  { transport, host = defaultHost }: MetadataServer,
+  path: string,
+): Promise<string> {
   const { data, headers } = await transport.request<unknown>({
-    url: `http://${host}/computeMetadata/v1/instance/service-accounts/default/${what}`,
+    url: `http://${host}/computeMetadata/v1/instance/service-accounts/default/${path}`,
     headers: { 'metadata-flavor': 'Google' },
     responseType: 'text',
   })
   if (headers.get('metadata-flavor') !== 'Google')
-    throw new CredentialError(`${host} answered, but is no metadata server`, {
-      advice: 'correct $GCE_METADATA_HOST, or configure a credential file',
-    })
+    throw new CredentialError(
+      `${host} is not a metadata server: its answer has no header Metadata-Flavor: Google`,
+      {
+        advice:
+          'correct $GCE_METADATA_HOST, or configure a credential file (upstreams[].credentials.file)',
+      },
+    )
   return String(data)
 }

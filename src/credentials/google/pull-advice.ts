@@ -1,18 +1,18 @@
-import { memberOf, quoted } from './iam-member.ts'
+import { memberOf, quoteForShell } from './iam-member.ts'
 
 type PullAdviceOptions = {
   /** Of the registry. */
   readonly host: string
-  /** As the registry names it: project, repository, image; empty: the registry as a whole. */
+  /** As the registry names it: project, repository, image; empty: the whole registry. */
   readonly repository: string
   readonly identity: string
   readonly access: 'pull' | 'push'
 }
 
-/** A repository of Artifact Registry, which holds images and has the permissions. */
+/** A repository of Artifact Registry: it contains images, and permissions are granted on it. */
 type Place = { readonly project: string; readonly name: string; readonly location: string }
 
-/** The multi-regions of the registries that Container Registry's hosts became. */
+/** The multi-regions of the repositories behind Container Registry's hosts. */
 const gcrLocations: Readonly<Record<string, string>> = {
   'gcr.io': 'us',
   'us.gcr.io': 'us',
@@ -21,31 +21,32 @@ const gcrLocations: Readonly<Record<string, string>> = {
 }
 
 /**
- * What to grant to whom, so that `identity` may read, or write, `repository`. Google does not tell a
- * repository that is missing from one that is closed.
+ * The role that `identity` needs to read, or write, `repository`. Google answers the same for a missing
+ * repository as for one that denies access.
  */
 export function pullAdvice({ host, repository, identity, access }: PullAdviceOptions): string {
   const role = access === 'push' ? 'roles/artifactregistry.writer' : 'roles/artifactregistry.reader'
   const place = placeOf(host, repository)
   if (repository === '')
-    return `${identity} lacks ${role} in this registry; grant it on each repository that Berth is to reach`
+    return `${identity} lacks ${role} in this registry; grant it on each repository that Berth pulls from`
   const { project, name } = place ?? partsOf(repository)
   const lacks = `${identity} lacks ${role} on ${project}/${name}, or that repository does not exist`
   const member = memberOf(identity) ?? podsOf(identity)
-  if (place === undefined || member === undefined) return `${lacks}; grant it that role there`
-  return `${lacks}; grant it with: gcloud artifacts repositories add-iam-policy-binding ${place.name} --project=${place.project} --location=${place.location} --member=${quoted(member)} --role=${role}`
+  if (place === undefined || member === undefined)
+    return `${lacks}; grant the role on that repository`
+  return `${lacks}; grant the role: gcloud artifacts repositories add-iam-policy-binding ${place.name} --project=${place.project} --location=${place.location} --member=${quoteForShell(member)} --role=${role}`
 }
 
 /**
- * GKE's metadata server calls a pod whose service account stands for no account of Google's by its
- * cluster's pool alone.
+ * GKE's metadata server returns only the cluster's workload identity pool for a pod whose service
+ * account is not linked to a Google service account.
  */
 function podsOf(identity: string): string | undefined {
   if (!/^[a-z0-9.:-]+\.svc\.id\.goog$/.test(identity)) return undefined
   return `principal://iam.googleapis.com/projects/PROJECT_NUMBER/locations/global/workloadIdentityPools/${identity}/subject/ns/NAMESPACE/sa/SERVICE_ACCOUNT`
 }
 
-/** Undefined where the host is none of Google's own that say where they are. */
+/** Undefined where the host does not contain the location, as with a custom domain. */
 function placeOf(host: string, repository: string): Place | undefined {
   const gcrLocation = gcrLocations[host]
   if (gcrLocation !== undefined)
@@ -56,7 +57,7 @@ function placeOf(host: string, repository: string): Place | undefined {
   return location === undefined ? undefined : { ...partsOf(repository), location }
 }
 
-/** Projects of a domain have it in front, parted by a slash in names and by a colon elsewhere. */
+/** A domain-scoped project is `domain/project` in image names and `domain:project` elsewhere. */
 function partsOf(repository: string): { readonly project: string; readonly name: string } {
   const [first = '', second = '', third = ''] = repository.split('/')
   return first.includes('.')

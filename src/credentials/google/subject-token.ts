@@ -7,7 +7,7 @@ import type { Transport } from './transport.ts'
 
 export type SubjectTokenOptions = {
   readonly configuration: External
-  /** Given with the request: stands for whatever the configuration names. */
+  /** From the kubelet: replaces the configured source. */
   readonly workloadToken?: string | undefined
   readonly executables: Environment | undefined
   readonly transport: Transport
@@ -16,9 +16,9 @@ export type SubjectTokenOptions = {
 }
 
 /**
- * The token that says who we are where we run, from the file, URL or program that the configuration
- * names, without the white space around it, which Google would take for a part of it. Undefined
- * where the library makes it: a signed request to AWS, a chain of certificates.
+ * Reads the subject token from the file, URL or program that the configuration names, and trims white
+ * space, which Google would treat as a part of the token. Undefined where the library creates the
+ * subject token: a signed request to AWS, or a chain of certificates.
  */
 export function readSubjectToken({
   configuration,
@@ -30,8 +30,8 @@ export function readSubjectToken({
   const { credential_source: source, audience, subject_token_type: type } = configuration
   if (workloadToken !== undefined) return async () => workloadToken.trim()
   if (source === undefined)
-    throw new CredentialError('the credential configuration names no credential_source', {
-      advice: 'write it anew with gcloud iam workload-identity-pools create-cred-config',
+    throw new CredentialError('the credential configuration has no credential_source', {
+      advice: 'create it again: gcloud iam workload-identity-pools create-cred-config',
     })
   switch (source.kind) {
     case 'file':
@@ -60,7 +60,7 @@ export function readSubjectToken({
   }
 }
 
-/** Where a subject token comes from, and what people call that. */
+/** The source of a subject token, and its name in messages. */
 export type Origin = {
   readonly kind: SubjectTokenSource['kind'] | 'kubelet' | 'none'
   readonly name: string
@@ -80,7 +80,7 @@ function nameOf(source: SubjectTokenSource): string {
     case 'executable':
       return source.command.split(' ')[0] ?? ''
     case 'aws':
-      return "AWS's credentials of this machine"
+      return 'the AWS credentials of this machine'
     case 'certificate':
       return 'a client certificate'
   }
@@ -92,7 +92,7 @@ type UrlSource = Extract<SubjectTokenSource, { kind: 'url' }>
 async function fromFile({ file, format }: FileSource, audience: string): Promise<string> {
   const text = await readRegularFile(file).catch((cause: unknown) => {
     const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unreadable'
-    throw new CredentialError(`the subject token in ${file} cannot be read: ${code}`, {
+    throw new CredentialError(`cannot read the subject token in ${file}: ${code}`, {
       advice: adviceOn(code, file, audience),
       cause,
     })
@@ -102,8 +102,8 @@ async function fromFile({ file, format }: FileSource, audience: string): Promise
 
 function adviceOn(code: string, file: string, audience: string): string {
   if (code === 'EACCES')
-    return `let the user that Berth runs as read it: set the pod's securityContext.fsGroup`
-  return `mount a projected volume with a serviceAccountToken of audience https:${audience} there, so that its path is ${file}`
+    return "make the file readable for the user that Berth runs as: set the pod's securityContext.fsGroup"
+  return `mount a projected volume with a serviceAccountToken whose audience is https:${audience} so that the token's path is ${file}`
 }
 
 async function fromUrl({ url, headers, format }: UrlSource, transport: Transport): Promise<string> {
@@ -114,9 +114,10 @@ async function fromUrl({ url, headers, format }: UrlSource, transport: Transport
 function tokenIn(text: string, format: Format | undefined, where: string): string {
   const token = format?.type === 'json' ? fieldIn(text, format.subject_token_field_name) : text
   if (typeof token === 'string' && token.trim() !== '') return token.trim()
-  const what = format?.type === 'json' ? `no ${format.subject_token_field_name}` : 'no token'
-  throw new CredentialError(`${where} has ${what} in it`, {
-    advice: 'look at credential_source in the credential configuration, and at what writes there',
+  const missing = format?.type === 'json' ? `field ${format.subject_token_field_name}` : 'token'
+  throw new CredentialError(`${where} contains no ${missing}`, {
+    advice:
+      'check credential_source in the credential configuration, and the program that writes the token',
   })
 }
 

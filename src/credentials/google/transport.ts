@@ -7,28 +7,28 @@ import {
   requestWhole,
 } from '../../outbound/outbound.ts'
 
-/** How the library speaks HTTP. */
+/** The library's HTTP client. */
 export type Transport = gaxios.Gaxios
 
-/** In milliseconds. Ends before whoever waits gives up, and so can say what did not answer. */
-export const usualDeadline = 9000
+/** In milliseconds. Shorter than the deadline of keep-fresh, so that the error names the service. */
+export const defaultDeadline = 9000
 
 /** In bytes. */
-const longestAnswer = 256 * 1024
+const maxResponseBytes = 256 * 1024
 
 type TransportOptions = {
   /** In milliseconds. */
   readonly deadline: number
   readonly outbound: Outbound
   readonly certificateAuthorities?: string | undefined
-  /** Past any proxy: for what is on this machine. */
+  /** Without a proxy: for services on this machine. */
   readonly direct?: boolean
 }
 
 /**
- * What all requests of one exchange go through. The library waits for ever otherwise, and goes on
- * when nobody waits any more; and it follows redirects, with the subject token, to whomever they
- * name. A failure of Google's is tried twice more, within a second.
+ * All requests of one exchange use this transport. The library's own has no timeout, continues after
+ * its caller has stopped waiting, and follows redirects with the subject token to any host. A server
+ * error is retried twice, within a second.
  */
 export async function withTransport<Result>(
   { deadline, outbound, certificateAuthorities, direct = false }: TransportOptions,
@@ -36,7 +36,7 @@ export async function withTransport<Result>(
 ): Promise<Result> {
   const { gaxios } = await import('google-auth-library')
   const end = new AbortController()
-  // A reason other than a time-out, which the library would try again.
+  // Not a TimeoutError, which the library would retry.
   const timer = setTimeout(
     () => end.abort(new Error(`no answer within ${deadline / 1000} seconds`)),
     deadline,
@@ -58,22 +58,22 @@ export async function withTransport<Result>(
       return opened
     }),
   })
-  transport.interceptors.response.add({ rejected: (error) => askWithSlash(error, transport) })
+  transport.interceptors.response.add({ rejected: (error) => retryWithSlash(error, transport) })
   try {
     return await work(transport)
   } finally {
     clearTimeout(timer)
-    end.abort(new Error('nobody waits for it any more'))
+    end.abort(new Error('the exchange has ended'))
     await Promise.all(connections.map((each) => each.destroy()))
   }
 }
 
-/** With an agent of ours the library does not look for a proxy in the environment by itself. */
+/** With an agent, the library does not read proxies from the environment. */
 const noAgent = new Agent()
 
 type ClientCertificate = { readonly cert: string; readonly key: string }
 
-/** What the library takes for `fetch`: no redirect is followed, and no answer is without end. */
+/** The library's `fetch`: it follows no redirect, and limits the size of responses. */
 function createFetch(open: (certificate: ClientCertificate | undefined) => Connections) {
   return async (
     input: string | URL | Request,
@@ -87,19 +87,19 @@ function createFetch(open: (certificate: ClientCertificate | undefined) => Conne
         headers: Object.fromEntries(new Headers(init.headers)),
         body: init.body ? String(init.body) : undefined,
         signal: init.signal ?? undefined,
-        maxBytes: longestAnswer,
+        maxBytes: maxResponseBytes,
       })
       const hasBody = status !== 204 && status !== 304
       return new Response(hasBody ? new Uint8Array(body) : null, { status, headers })
     } catch (error) {
       if (init.signal?.aborted) throw Object.assign(new Error('aborted'), { code: 'AbortError' })
-      const { code, why } = describeFault(error)
-      throw Object.assign(new Error(why), { code })
+      const { code, why: result } = describeFault(error)
+      throw Object.assign(new Error(result), { code })
     }
   }
 }
 
-/** The library hands on a client's certificate by an agent that has it. */
+/** The library passes a client certificate as the option of an agent. */
 function certificateOf(agent: unknown): ClientCertificate | undefined {
   if (!(agent instanceof Agent)) return undefined
   const { cert, key } = agent.options
@@ -107,10 +107,10 @@ function certificateOf(agent: unknown): ClientCertificate | undefined {
 }
 
 /**
- * Some of AWS's metadata services lead from a directory's name to the same with a slash behind it,
- * which the library leaves out. That alone is followed, and nothing with a body.
+ * Some AWS metadata services redirect from a directory's URL to the same URL with a trailing slash,
+ * which the library omits. Only that redirect is followed, and only for GET.
  */
-async function askWithSlash(error: gaxios.GaxiosError, transport: Transport): Promise<unknown> {
+async function retryWithSlash(error: gaxios.GaxiosError, transport: Transport): Promise<unknown> {
   const location = error.response?.headers.get('location')
   if (!location) throw error
   const { url, method, headers, responseType } = error.config

@@ -5,8 +5,8 @@ const annotation = 'iam.gke.io/gcp-service-account'
 const email = /^[a-z0-9-]+@[a-z0-9.-]+$/
 
 /**
- * What a pod's own token is exchanged by: for the account that its service account's annotation
- * names, unless the configuration names one itself. IAM decides whether it may.
+ * Adds impersonation of the account in the annotation of the pod's service account, unless the
+ * configuration names an account. IAM decides whether the pod may impersonate it.
  */
 export function withWorkloadToken(
   configuration: Configuration,

@@ -84,7 +84,7 @@ async function failureOf(source: CredentialSource): Promise<string> {
   told.push(credentials.problem() ?? '', error.advice ?? '', source.identity(), source.source())
   credentials.close()
   assert.ok(error.advice, `no advice with: ${error.message}`)
-  assert.equal(redact(error.advice), error.advice, 'it arrives as it is')
+  assert.equal(redact(error.advice), error.advice, 'redaction must not change the advice')
   return `${error.message}\n${error.advice}`
 }
 
@@ -96,7 +96,7 @@ async function assertPassword(source: CredentialSource): Promise<void> {
   assert.ok(Math.abs((lifetime ?? 0) - 12 * 3600_000) < 60_000, `${lifetime}`)
 }
 
-test("a user's keys in the environment give a password for twelve hours", async () => {
+test("a user's keys in the environment are exchanged for a password that is valid for twelve hours", async () => {
   const source = open(aws.user())
   await assertPassword(source)
   assert.equal(source.identity(), 'arn:aws:iam::111122223333:user/robot')
@@ -104,7 +104,7 @@ test("a user's keys in the environment give a password for twelve hours", async 
   assert.equal(aws.asked('ecr:GetAuthorizationToken'), 1)
 })
 
-test("a service account's token assumes its role, and is read anew each time (IRSA)", async () => {
+test("a service account's token assumes its role, and is read again each time (IRSA)", async () => {
   const source = open(await aws.irsa(directory, { exp: 1 }))
   assert.equal(source.identity(), role)
   assert.match(await failureOf(source), /ExpiredToken/)
@@ -114,14 +114,14 @@ test("a service account's token assumes its role, and is read anew each time (IR
   assert.match(source.source(), /IRSA.*irsa-token, for the role arn:aws:iam::111122223333:role/)
 })
 
-test("EKS's agent gives the keys of a pod identity", async () => {
+test("EKS's agent returns the keys of a pod identity", async () => {
   const source = open(await aws.podIdentity(directory))
   await assertPassword(source)
   assert.equal(source.identity(), assumed)
   assert.match(source.source(), /^the agent at http:.*Pod Identity/)
 })
 
-test("an instance's role is asked for by version 2 of the metadata service", async () => {
+test("an instance's role is requested from version 2 of the metadata service", async () => {
   const source = open(aws.instanceMetadata)
   await assertPassword(source)
   assert.equal(source.identity(), 'arn:aws:sts::111122223333:assumed-role/node-role')
@@ -129,12 +129,12 @@ test("an instance's role is asked for by version 2 of the metadata service", asy
   assert.equal(aws.asked('imds:token'), 1)
 })
 
-test('a profile is found in the configuration files, and counts as soon as it is changed', async () => {
+test('a profile is read from the configuration files, and a change takes effect immediately', async () => {
   const file = join(directory, 'config')
   await writeFile(file, '[profile team]\naws_access_key_id = A\naws_secret_access_key = B\n')
   const source = open({ AWS_CONFIG_FILE: file }, { profile: 'team' })
   assert.equal(source.identity(), 'the AWS profile team')
-  assert.match(await failureOf(source), /UnrecognizedClient.*keys of the profile team/s)
+  assert.match(await failureOf(source), /UnrecognizedClient.*keys from the profile team/s)
   const { AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY } = aws.user()
   await writeFile(
     file,
@@ -152,7 +152,7 @@ async function profileOf(lines: Readonly<Record<string, string>>, more = '') {
   return { AWS_CONFIG_FILE: file, AWS_PROFILE: 'team' }
 }
 
-test('a profile may assume a role, with the keys of another or a token', async () => {
+test('a profile may assume a role, with the keys of another profile or a token', async () => {
   const { AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY } = aws.user()
   const base = `[profile base]\naws_access_key_id = ${AWS_ACCESS_KEY_ID}\naws_secret_access_key = ${AWS_SECRET_ACCESS_KEY}\n`
   const byKeys = open(await profileOf({ role_arn: role, source_profile: 'base' }, base))
@@ -171,7 +171,7 @@ test('a profile may assume a role, with the keys of another or a token', async (
   assert.match(await failureOf(refused), /sts:AssumeRole on resource: .*foreign.*trust policy/s)
 })
 
-test('a profile may have a program that gives keys', async () => {
+test('a profile may have a program that prints keys', async () => {
   const { AWS_ACCESS_KEY_ID: AccessKeyId, AWS_SECRET_ACCESS_KEY: SecretAccessKey } = aws.user()
   const file = join(directory, 'keys.json')
   await writeFile(file, JSON.stringify({ Version: 1, AccessKeyId, SecretAccessKey }))
@@ -180,29 +180,32 @@ test('a profile may have a program that gives keys', async () => {
   assert.match(source.source(), /^the profile team /)
 })
 
-test("a profile's program that fails is told with the command that says why", async () => {
+test("a profile's program that fails: the advice contains the command that shows why", async () => {
   const secret = canaries.secret('argument')
   const source = open(await profileOf({ credential_process: `/bin/false --password ${secret}` }))
   const failure = await failureOf(source)
-  assert.match(failure, /give no keys for the profile team/)
+  assert.match(failure, /have no keys for the profile team/)
   assert.match(
     failure,
-    /aws sts get-caller-identity --profile team, .*a credential_process that fails/s,
+    /a credential_process that fails.*: aws sts get-caller-identity --profile team/s,
   )
 })
 
-test('a profile that gives no keys is an error, and not the identity of the machine (INV 5)', async () => {
+test("a profile without keys is an error: the machine's identity is not used (INV 5)", async () => {
   const broken = await profileOf({ credential_process: '/bin/false' })
   for (const profile of ['team', 'misspelled']) {
     const source = open({ ...broken, ...aws.instanceMetadata }, { profile })
     const failure = await failureOf(source)
-    assert.match(failure, new RegExp(`no keys for the profile ${profile}, in whose place those of`))
+    assert.match(
+      failure,
+      new RegExp(`no keys for the profile ${profile}; Berth does not use the keys from`),
+    )
     assert.match(failure, /instance metadata service.*aws sts get-caller-identity --profile/s)
   }
   assert.equal(aws.asked('ecr:GetAuthorizationToken'), 0)
 })
 
-test('a profile whose login has expired is told as that', async () => {
+test('a profile with an expired login: the error says so', async () => {
   const sso = { sso_account_id: '111122223333', sso_role_name: 'reader', sso_session: 'company' }
   const session =
     '[sso-session company]\nsso_region = eu-west-1\nsso_start_url = https://sso.example\n'
@@ -210,58 +213,61 @@ test('a profile whose login has expired is told as that', async () => {
   assert.match(failure, /SSO session .*aws sso login.*get-caller-identity --profile team/s)
 })
 
-test('ECR Public is asked in its one region, and its token is a password as well', async () => {
+test('ECR Public is called in its only region, and its token is a password as well', async () => {
   const source = open(aws.user(), { host: 'public.ecr.aws' })
   await assertPassword(source)
   assert.equal(aws.asked('ecr-public:GetAuthorizationToken'), 1)
   assert.equal(aws.asked('ecr:GetAuthorizationToken'), 0)
-  assert.match(source.advice?.('x/y') ?? '', /open to everybody/)
+  assert.match(source.advice?.('x/y') ?? '', /are public: check the name/)
 })
 
-test('a token that comes with a request assumes the role that its service account names', async () => {
+test('a token from the kubelet assumes the role in the annotation of its service account', async () => {
   const annotations = { 'eks.amazonaws.com/role-arn': role }
   const token = aws.serviceAccountToken()
   const source = open({}, { workloadToken: { token, annotations } })
   assert.equal(source.identity(), role)
   await assertPassword(source)
-  assert.match(source.source(), /service account's token, for the role arn/)
+  assert.match(source.source(), /service account's token from the kubelet, for the role arn/)
 })
 
-test('a token that comes with a request is nothing without a role', async () => {
+test('a token from the kubelet without a role is an error', async () => {
   const token = aws.serviceAccountToken()
   const source = open({}, { workloadToken: { token, annotations: {} } })
   const failure = await failureOf(source)
-  assert.match(failure, /sub system:serviceaccount:berth:berth, .* names no role/)
+  assert.match(failure, /sub system:serviceaccount:berth:berth, .* has no role/)
   assert.match(failure, /kubectl annotate serviceaccount NAME eks.amazonaws.com\/role-arn=/)
 })
 
-test('a token that comes with a request and is refused is told by what it says', async () => {
+test('a rejected token from the kubelet: the error contains its claims', async () => {
   const annotations = { 'eks.amazonaws.com/role-arn': role }
   const token = aws.serviceAccountToken({ sub: 'system:serviceaccount:apps:web' })
   const failure = await failureOf(open({}, { workloadToken: { token, annotations } }))
-  assert.match(failure, /\(sub system:serviceaccount:apps:web, .*assume the role .*AccessDenied/)
+  assert.match(
+    failure,
+    /cannot assume the role .*\(sub system:serviceaccount:apps:web, .*AccessDenied/,
+  )
   const opaque = await failureOf(open({}, { workloadToken: { token: 'opaque', annotations } }))
-  assert.match(opaque, /\(sub not told, aud not told, iss not told\)/)
-  assert.match(opaque, /not a valid JWT.*no JSON Web Token of a service account/s)
+  assert.match(opaque, /\(sub missing, aud missing, iss missing\)/)
+  assert.match(opaque, /not a valid JWT.*not a JSON Web Token of a service account/s)
   assert.doesNotMatch(opaque, /undefined|opaque/)
 })
 
-test('a host that says no region needs one', async () => {
+test('a host name without a region needs a configured region', async () => {
   const failure = await failureOf(open(aws.user(), { host: 'registry.example:5000' }))
-  assert.match(failure, /registry.example:5000 does not say in which AWS region/)
+  assert.match(failure, /registry.example:5000 does not contain the AWS region/)
   assert.match(failure, /upstreams\[\]\.credentials\.region/)
   await assertPassword(open(aws.user(), { host: 'registry.example:5000', region: 'eu-west-3' }))
   const signed = aws.requests.filter(({ headers }) => 'x-amz-target' in headers)
   assert.match(String(signed[0]?.headers.authorization), /\/eu-west-3\/ecr\//)
 })
 
-test('the advice names the actions, the repository, and that it is of another account', async () => {
+test('the advice names the actions, the repository, and its other account', async () => {
   const source = open(await aws.irsa(directory))
   await source.fetch()
   const advice = source.advice?.('team/app') ?? ''
   assert.match(advice, /ecr:BatchGetImage, ecr:GetDownloadUrlForLayer and ecr:BatchCheckLayer/)
   assert.match(advice, /arn:aws:ecr:eu-west-1:444455556666:repository\/team\/app/)
-  assert.match(advice, /as the registry is of account 444455556666, and not 111122223333/)
+  assert.match(advice, /the registry belongs to account 444455556666, not to 111122223333/)
   assert.match(advice, /set-repository-policy --region eu-west-1 --registry-id 444455556666/)
   const own = open(await aws.irsa(directory), {
     host: `111122223333.dkr.ecr.${region}.amazonaws.com`,
@@ -270,12 +276,12 @@ test('the advice names the actions, the repository, and that it is of another ac
   assert.doesNotMatch(own.advice?.('team/app') ?? '', /set-repository-policy/)
 })
 
-test('whose keys they are may be secret: without an answer of STS nothing else changes', async () => {
+test('without an answer of STS, the exchange works and the identity stays general', async () => {
   aws.fail('sts:GetCallerIdentity', refusal(403, 'AccessDenied', 'no'))
   const source = open(aws.user())
   const { AWS_ACCESS_KEY_ID = '' } = process.env
   await assertPassword(source)
-  assert.match(source.identity(), /default provider chain/)
+  assert.match(source.identity(), /AWS default provider chain/)
   assert.ok(!source.identity().includes(AWS_ACCESS_KEY_ID))
   aws.fail('sts:GetCallerIdentity', 'hang')
   const begun = performance.now()
@@ -283,7 +289,7 @@ test('whose keys they are may be secret: without an answer of STS nothing else c
   assert.ok(performance.now() - begun < 6000)
 })
 
-test('a clock that is wrong is corrected by what AWS says', async () => {
+test("a wrong clock is corrected with AWS's time", async () => {
   aws.skew(15 * 60_000)
   const source = open(aws.user())
   const { credential } = await source.fetch()
@@ -291,33 +297,36 @@ test('a clock that is wrong is corrected by what AWS says', async () => {
   assert.equal(aws.asked('ecr:GetAuthorizationToken'), 2)
 })
 
-test('without any keys it is told where they were looked for, and soon', async () => {
+test('without keys, the error soon lists the sources that were tried', async () => {
   const begun = performance.now()
   const failure = await failureOf(open({}))
   assert.ok(performance.now() - begun < 5000)
   for (const place of [
     /AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not both set/,
-    /give no keys for the profile default/,
+    /have no keys for the profile default/,
     /AWS_WEB_IDENTITY_TOKEN_FILE and AWS_ROLE_ARN \(IRSA\) are not both set/,
     /AWS_CONTAINER_CREDENTIALS_FULL_URI \(EKS Pod Identity\) is not set/,
-    /instance metadata service gave none/,
+    /instance metadata service returned no keys/,
     /annotate the service account with eks.amazonaws.com\/role-arn/,
   ])
     assert.match(failure, place)
-  const profile = await failureOf(open(aws.user(), { profile: 'nobody' }))
-  assert.match(profile, /give no keys for the profile nobody/)
-  assert.match(profile, /aws sts get-caller-identity --profile nobody/)
+  const profile = await failureOf(open(aws.user(), { profile: 'unknown' }))
+  assert.match(profile, /have no keys for the profile unknown/)
+  assert.match(profile, /aws sts get-caller-identity --profile unknown/)
 })
 
-test('a metadata service that does not answer is given up within seconds', async () => {
+test('a metadata service that does not answer times out within seconds', async () => {
   aws.fail('imds:token', 'hang')
   aws.fail('imds:credentials', 'hang')
   const begun = performance.now()
-  assert.match(await failureOf(open(aws.instanceMetadata)), /instance metadata service gave none/)
+  assert.match(
+    await failureOf(open(aws.instanceMetadata)),
+    /instance metadata service returned no keys/,
+  )
   assert.ok(performance.now() - begun < 8000)
 })
 
-test('services that do not answer are given up before the exchange is', async () => {
+test('services that do not answer time out before the exchange does', async () => {
   aws.fail('ecr:GetAuthorizationToken', 'hang')
   aws.fail('sts:GetCallerIdentity', 'hang')
   const begun = performance.now()
@@ -326,16 +335,16 @@ test('services that do not answer are given up before the exchange is', async ()
   assert.equal(aws.asked('ecr:GetAuthorizationToken'), 2)
 })
 
-test('what is no answer of AWS is told as that, and a connection that broke as what it is', async () => {
+test('an answer of another server, and a broken connection, are reported as such', async () => {
   aws.fail('ecr:GetAuthorizationToken', 'page')
-  assert.match(await failureOf(open(aws.user())), /no answer of AWS's: look whether a proxy/)
+  assert.match(await failureOf(open(aws.user())), /does not come from AWS: check whether a proxy/)
   aws.fail('ecr:GetAuthorizationToken', 'break')
   const broken = await failureOf(open(aws.user()))
   assert.match(broken, /ECONNRESET/)
   assert.doesNotMatch(broken, /in time/)
 })
 
-test("a service account's token that STS repeats is told to nobody", async () => {
+test("a service account's token that STS repeats is redacted", async () => {
   const file = join(directory, 'short')
   await writeFile(file, 'no-jwt\n')
   aws.fail('sts:AssumeRoleWithWebIdentity', refusal(400, 'InvalidIdentityToken', 'what is no-jwt?'))
@@ -345,19 +354,19 @@ test("a service account's token that STS repeats is told to nobody", async () =>
   assert.match(failure, /InvalidIdentityToken: what is \[redacted\]\?/)
 })
 
-test('a caller who may not ask for a token is told the action and who needs it', async () => {
+test('denied GetAuthorizationToken: the advice names the action and the identity', async () => {
   const message = `User: ${assumed}/s is not authorized to perform: ecr:GetAuthorizationToken on resource: * because no identity-based policy allows the ecr:GetAuthorizationToken action`
   aws.fail('ecr:GetAuthorizationToken', refusal(400, 'AccessDeniedException', message))
   const failure = await failureOf(open(await aws.irsa(directory)))
   assert.match(failure, /AccessDeniedException: User: arn:aws:sts::111122223333:assumed-role/)
-  assert.match(failure, new RegExp(`allow ${assumed} the action ecr:GetAuthorizationToken on`))
+  assert.match(failure, new RegExp(`grant ${assumed} ecr:GetAuthorizationToken on`))
   assert.match(failure, /AmazonEC2ContainerRegistryPullOnly/)
   aws.fail('ecr-public:GetAuthorizationToken', refusal(400, 'AccessDeniedException', message))
   const ofPublic = await failureOf(open(aws.user(), { host: 'public.ecr.aws' }))
   assert.match(ofPublic, /ecr-public:GetAuthorizationToken .* sts:GetServiceBearerToken/)
 })
 
-test('a role that does not trust the service account is told with what it must trust', async () => {
+test('a role that does not trust the service account: the advice contains the trust policy', async () => {
   const sub = 'system:serviceaccount:other:berth'
   const failure = await failureOf(open(await aws.irsa(directory, { sub })))
   assert.match(failure, /\(sub system:serviceaccount:other:berth, aud sts.amazonaws.com, iss http/)
@@ -368,29 +377,29 @@ test('a role that does not trust the service account is told with what it must t
   assert.match(failure, /aws iam get-role --role-name berth/)
 })
 
-test('an account that does not know the cluster is told how to make it known', async () => {
+test("an account without the cluster's identity provider: the advice contains the command", async () => {
   const iss = 'https://oidc.eks.eu-west-1.amazonaws.com/id/UNKNOWN'
   const unknown = await failureOf(open(await aws.irsa(directory, { iss })))
   assert.match(unknown, /InvalidIdentityToken.*: No OpenIDConnect provider found/)
   assert.match(unknown, /eksctl utils associate-iam-oidc-provider/)
   const audience = await failureOf(open(await aws.irsa(directory, { aud: 'kubernetes' })))
   assert.match(audience, /aud kubernetes, .*Incorrect token audience/)
-  assert.match(audience, /the token must be for the audience sts\.amazonaws\.com/)
+  assert.match(audience, /set the audience .* to sts\.amazonaws\.com/)
 })
 
-test('a token file that is not there is told by its name', async () => {
+test('a missing token file: the error names it', async () => {
   const file = join(directory, 'absent')
   const source = open({ AWS_WEB_IDENTITY_TOKEN_FILE: file, AWS_ROLE_ARN: role })
   const failure = await failureOf(source)
   assert.match(failure, /ENOENT/)
-  assert.match(failure, /serviceAccountToken there, with the audience sts\.amazonaws\.com/)
+  assert.match(failure, /serviceAccountToken at that path, with the audience sts\.amazonaws\.com/)
   assert.ok(failure.includes(file))
   const agent = { AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE: file }
   const ofAgent = await failureOf(open({ ...(await aws.podIdentity(directory)), ...agent }))
   assert.match(ofAgent, /ENOENT.*with the audience pods\.eks\.amazonaws\.com/s)
 })
 
-test("what EKS's agent says is told, and not what the chain makes of it", async () => {
+test("an error of EKS's agent is reported, not the chain's general error", async () => {
   const refused = refusal(
     404,
     'ResourceNotFoundException',
@@ -398,12 +407,15 @@ test("what EKS's agent says is told, and not what the chain makes of it", async 
   )
   aws.fail('eks-auth:AssumeRoleForPodIdentity', refused)
   const failure = await failureOf(open(await aws.podIdentity(directory)))
-  assert.match(failure, /the agent at http:\/\/127\.0\.0\.1:\d+ \(EKS Pod Identity, ECS\) gave no/)
+  assert.match(
+    failure,
+    /^cannot get AWS keys from the agent at http:\/\/127\.0\.0\.1:\d+ \(EKS Pod Identity, ECS\): /,
+  )
   assert.match(failure, /ResourceNotFoundException: The pod identity association was not found/)
   assert.match(failure, /eks-pod-identity-agent.*list-pod-identity-associations/)
 })
 
-test("an agent of EKS's that is not there is told as that", async () => {
+test('a missing agent of EKS: the advice names the add-on', async () => {
   // The last of the chain takes no address but the first of loopback, and would say only that.
   const url = { AWS_CONTAINER_CREDENTIALS_FULL_URI: 'http://127.0.0.2:1/v1/credentials' }
   const failure = await failureOf(open({ ...(await aws.podIdentity(directory)), ...url }))
@@ -411,12 +423,15 @@ test("an agent of EKS's that is not there is told as that", async () => {
   assert.match(failure, /eks-pod-identity-agent runs on this node/)
 })
 
-test('keys that are wrong, expired or unknown are told as what they are', async () => {
+test('errors for wrong, expired and unknown keys are told apart', async () => {
   const user = aws.user()
   const wrong = { ...user, AWS_SECRET_ACCESS_KEY: 'wrong' }
   const signature = await failureOf(open(wrong))
   assert.match(signature, /InvalidSignatureException: The request signature we calculated/)
-  assert.match(signature, /secret key of .* is not that of its access key, or this machine's clock/)
+  assert.match(
+    signature,
+    /secret key from .* does not belong to its access key ID, or the clock of this machine/,
+  )
   assert.doesNotMatch(signature, /Canonical String/)
 
   const unknown = { ...user, AWS_ACCESS_KEY_ID: 'AKIAUNKNOWN' }
@@ -427,7 +442,7 @@ test('keys that are wrong, expired or unknown are told as what they are', async 
   assert.match(await failureOf(open(user)), /ExpiredToken.*have expired: renew them/s)
 })
 
-test("a wrong signature's own story is not told: AWS repeats the session's token in it", async () => {
+test('the details of a wrong signature are omitted, because AWS repeats the session token in them', async () => {
   const variables = await aws.irsa(directory)
   const source = open(variables)
   await source.fetch()
@@ -439,9 +454,9 @@ test("a wrong signature's own story is not told: AWS repeats the session's token
   assert.match(await failureOf(source), /does not match/)
 })
 
-test('throttling and failures of AWS are told as nothing to be mended here', async () => {
+test('for throttling and server errors of AWS, the advice says that no change is needed', async () => {
   aws.fail('ecr:GetAuthorizationToken', refusal(400, 'ThrottlingException', 'Rate exceeded'))
-  assert.match(await failureOf(open(aws.user())), /Rate exceeded.*nothing has to be changed/s)
+  assert.match(await failureOf(open(aws.user())), /Rate exceeded.*no change is needed/s)
   aws.fail('ecr:GetAuthorizationToken', refusal(500, 'ServerException', 'internal'))
   assert.match(await failureOf(open(aws.user())), /health\.aws\.amazon\.com/)
   const idp = refusal(400, 'IDPCommunicationError', 'no answer of the identity provider')
@@ -450,17 +465,17 @@ test('throttling and failures of AWS are told as nothing to be mended here', asy
   assert.match(failure, /STS must be able to fetch https:\/\/oidc\.eks.*openid-configuration/)
 })
 
-test('services that cannot be reached are told with how they could be', async () => {
+test('unreachable services: the advice names VPC endpoints and proxies', async () => {
   const url = 'http://127.0.0.1:1'
   const failure = await failureOf(open({ ...aws.user(), AWS_ENDPOINT_URL_ECR: url }))
   assert.match(failure, /ECONNREFUSED/)
-  assert.match(failure, /https:\/\/api\.ecr\.eu-west-1\.amazonaws\.com must be reachable/)
+  assert.match(failure, /allow connections to https:\/\/api\.ecr\.eu-west-1\.amazonaws\.com/)
   assert.match(failure, /com\.amazonaws\.REGION\.ecr\.api/)
   const sts = await failureOf(open({ ...(await aws.irsa(directory)), AWS_ENDPOINT_URL_STS: url }))
   assert.match(sts, new RegExp(`${subject}.*ECONNREFUSED.*security token service`, 's'))
 })
 
-test('AWS is reached through the proxy, by the authority that SSL_CERT_FILE names, and its agents on the node are not (C193)', async () => {
+test('AWS is reached through the proxy with SSL_CERT_FILE, and its agents on the node without a proxy (C193)', async () => {
   const authority = await createAuthority('aws')
   const far = await startAws(await authority.issue(['DNS:api.ecr.eu-west-1.amazonaws.com']))
   const proxy = await startConnectProxy({ route: () => ({ host: '127.0.0.1', port: far.port }) })
@@ -485,7 +500,7 @@ test('AWS is reached through the proxy, by the authority that SSL_CERT_FILE name
   }
 })
 
-test('each kind of host is asked for its password at the endpoint of its partition', async (t) => {
+test('each kind of host uses the endpoint of its partition', async (t) => {
   const proxy = await startConnectProxy({ wants: 'nobody' })
   t.after(proxy.close)
   const endpoints = {

@@ -87,12 +87,12 @@ async function refuse(source: CredentialSource, message: RegExp, advice: RegExp)
   told.push(error.message, error.advice ?? '')
   assert.match(error.message, message)
   assert.match(error.advice ?? '', advice)
-  assert.equal(redact(error.advice ?? ''), error.advice, 'it arrives as it is')
+  assert.equal(redact(error.advice ?? ''), error.advice, 'redaction must not change the advice')
   return error
 }
 
 describe('ways to log in', () => {
-  test('a client secret becomes a refresh token of the registry, which lives as long as it says', async () => {
+  test('a client secret is exchanged for a refresh token of the registry with its stated lifetime', async () => {
     const source = open(secretOptions())
     assert.equal(source.identity(), `application ${azure.application.clientId}`)
     const { lifetime } = await fetchToken(source)
@@ -105,7 +105,7 @@ describe('ways to log in', () => {
     )
   })
 
-  test('a secret in a file is read at each exchange, without the newline behind it', async () => {
+  test('a secret in a file is read at each exchange, without its trailing newline', async () => {
     const clientSecretFile = join(directory, 'secret')
     await writeFile(clientSecretFile, `${azure.application.secret}\n`)
     const source = open({
@@ -120,7 +120,7 @@ describe('ways to log in', () => {
     assert.match(source.source(), /the client secret in .*secret, at http/)
   })
 
-  test('the token of a service account is read at each exchange, as it is renewed there', async () => {
+  test('the service account token is read at each exchange, because the kubelet renews it', async () => {
     const source = open(await federation())
     await fetchToken(source)
     const renewed = azure.issuer.issue({ jti: 'renewed' })
@@ -128,10 +128,10 @@ describe('ways to log in', () => {
     await fetchToken(source)
     const { body } = azure.entra.requests[1] ?? { body: '' }
     assert.equal(new URLSearchParams(body).get('client_assertion'), renewed)
-    assert.match(source.source(), /workload identity, with .*token, at http/)
+    assert.match(source.source(), /workload identity with .*token, at http/)
   })
 
-  test("the kubelet's token stands for the file, and the service account says who it may be", async () => {
+  test("the kubelet's token replaces the file, and annotations select the identity", async () => {
     const { clientId, tenantId } = secretOptions()
     const source = open({
       ...(await federation('not this one')),
@@ -147,34 +147,34 @@ describe('ways to log in', () => {
       },
     })
     await fetchToken(source)
-    assert.match(source.source(), /workload identity, with the token that the kubelet gave/)
+    assert.match(source.source(), /workload identity with the token from the kubelet/)
   })
 
-  test("without any other way the machine's managed identity is asked, and no proxy", async () => {
+  test("the default is the machine's managed identity, without a proxy", async () => {
     const [assigned] = azure.assigned
     const proxy = { http: 'http://127.0.0.1:9', https: 'http://127.0.0.1:9' }
     const source = open({ metadataHost: azure.machine.url, outbound: createOutbound({ proxy }) })
     assert.equal(source.identity(), 'the managed identity of this machine')
     await fetchToken(source, assigned)
     assert.match(source.identity(), new RegExp(`^managed identity ${assigned?.clientId} \\(object`))
-    assert.equal(source.source(), `this machine's managed identity at ${azure.machine.url}`)
+    assert.equal(source.source(), `the managed identity of this machine at ${azure.machine.url}`)
     const [{ path = '' } = {}] = azure.machine.requests
     assert.match(path, /resource=https%3A%2F%2Fcontainerregistry.azure.net/)
     assert.doesNotMatch(path, /client_id/)
   })
 
-  test('of several managed identities the configured one is asked for', async () => {
+  test('with several managed identities, the configured one is requested', async () => {
     azure.assigned.push({ ...azure.application })
     const { clientId } = azure.application
     await fetchToken(open({ metadataHost: azure.machine.url, clientId }))
     await refuse(
       open({ metadataHost: azure.machine.url }),
       /answered 400: invalid_request: Multiple user assigned identities exist/,
-      /set clientId to that of the one that may pull/,
+      /set upstreams\[\]\.credentials\.clientId to the one that may pull/,
     )
   })
 
-  test("App Service's endpoint is asked where there is one, with the header that opens it", async () => {
+  test("App Service's endpoint is used with its secret header if it is configured", async () => {
     const options = {
       identityEndpoint: `${azure.machine.url}/msi/token`,
       metadataHost: 'http://127.0.0.1:9',
@@ -182,15 +182,15 @@ describe('ways to log in', () => {
     const { identityHeader } = azure
     const source = open({ ...options, identityHeader })
     await fetchToken(source, azure.assigned[0])
-    assert.match(source.source(), /App Service's managed identity at/)
+    assert.match(source.source(), /the managed identity of App Service at/)
     await refuse(
       open({ ...options, identityHeader: 'wrong' }),
       /answered 400: The required header was not found/,
-      /no managed identity is assigned/,
+      /this machine has no managed identity/,
     )
   })
 
-  test('where a tenant does not know the registries, its resource manager is asked for', async () => {
+  test("if a tenant does not know the registry audience, the resource manager's is used", async () => {
     azure.resources.delete('https://containerregistry.azure.net')
     await fetchToken(open(secretOptions()))
     const scopes = azure.entra.requests.map(({ body }) => new URLSearchParams(body).get('scope'))
@@ -202,7 +202,7 @@ describe('ways to log in', () => {
     assert.equal(azure.machine.requests.length, 2)
   })
 
-  test("Entra is the one of the registry's cloud, unless another is configured", () => {
+  test("the Entra ID of the registry's cloud is used, unless another is configured", () => {
     const sourceFor = (origin: string, authorityHost?: string) =>
       createAzureSource({ ...secretOptions(), origin, authorityHost })
         .source()
@@ -213,7 +213,7 @@ describe('ways to log in', () => {
     assert.equal(sourceFor('https://x.azurecr.us', 'login.example/'), 'https://login.example')
   })
 
-  test('a forward proxy is used for Entra, and not where it is excepted', async (t) => {
+  test('a forward proxy is used for Entra ID, except for hosts in NO_PROXY', async (t) => {
     const proxy = await startConnectProxy({
       route: () => ({ host: '127.0.0.1', port: azure.entra.port }),
     })
@@ -237,18 +237,18 @@ describe('ways to log in', () => {
   })
 })
 
-describe('what Entra says no to', () => {
+describe('Entra ID rejects', () => {
   const entra = (code: number) => new RegExp(`answered 40[01]: \\w+: AADSTS${code}: [^\\n]*$`)
 
-  test('an application that the tenant does not know', async () => {
+  test('an unknown application', async () => {
     await refuse(
-      open({ ...secretOptions(), clientId: 'nobody' }),
+      open({ ...secretOptions(), clientId: 'unknown' }),
       entra(700016),
-      new RegExp(`tenant ${azure.tenantId} has no application nobody`),
+      new RegExp(`tenant ${azure.tenantId} has no application unknown`),
     )
   })
 
-  test('a tenant that there is not', async () => {
+  test('an unknown tenant', async () => {
     await refuse(
       open({ ...secretOptions(), tenantId: 'no/../where' }),
       entra(90002),
@@ -256,27 +256,27 @@ describe('what Entra says no to', () => {
     )
   })
 
-  test('a wrong secret, and one that has expired', async () => {
+  test('a wrong or expired secret', async () => {
     const clientSecret = 'canary-wrong-secret'
     const wrong = await refuse(
       open({ ...secretOptions(), clientSecret }),
       entra(7000215),
-      /\$AZURE_CLIENT_SECRET is not a secret of application .*az ad app credential reset --id/,
+      /\$AZURE_CLIENT_SECRET does not contain a secret of application .*az ad app credential reset --id/,
     )
     assert.ok(!wrong.message.includes(clientSecret))
     assert.doesNotMatch(wrong.message, /Trace ID|Correlation/)
     azure.application.secretExpired = true
-    await refuse(open(secretOptions()), entra(7000222), /has expired; a new one: az ad app/)
+    await refuse(open(secretOptions()), entra(7000222), /has expired\. Create a new one: az ad app/)
   })
 
-  test('a service account that it does not trust: all that has to match is told', async () => {
+  test('an untrusted service account: the advice contains all claims that must match', async () => {
     azure.application.federated = [
       { issuer: azure.issuer.url, subject: 'system:serviceaccount:a:b', audience },
     ]
     const error = await refuse(
       open(await federation()),
       entra(700213),
-      new RegExp(`issuer is ${azure.issuer.url}, subject ${subject} and audience ${audience}`),
+      new RegExp(`issuer ${azure.issuer.url}, the subject ${subject} and the audience ${audience}`),
     )
     assert.match(
       error.advice ?? '',
@@ -287,71 +287,71 @@ describe('what Entra says no to', () => {
     assert.match(error.advice ?? '', /az ad app federated-credential create --id/)
   })
 
-  test('an audience, or an issuer, that it does not trust', async () => {
+  test('an untrusted audience or issuer', async () => {
     const { issue } = azure.issuer
     const wrong = issue({ aud: ['https://kubernetes.default.svc'] })
     await refuse(
       open(await federation(wrong)),
       entra(700212),
-      /audience https:\/\/kubernetes\.default\.svc \(it should be api:/,
+      /audience https:\/\/kubernetes\.default\.svc \(normally api:/,
     )
     const foreign = issue({ iss: 'https://other.example' })
-    await refuse(
-      open(await federation(foreign)),
-      entra(700211),
-      /issuer is https:\/\/other\.example/,
-    )
+    await refuse(open(await federation(foreign)), entra(700211), /issuer https:\/\/other\.example/)
   })
 
-  test('a service account token that has expired, or is signed by another', async () => {
+  test('an expired token, or one with a wrong signature', async () => {
     const old = azure.issuer.issue({}, -60)
     await refuse(
       open(await federation(old)),
       entra(700024),
-      /has expired \(or this machine's clock is wrong\)/,
+      /has expired, or the clock of this machine is wrong/,
     )
-    await refuse(open(await federation(azure.issuer.forge())), entra(700027), /AADSTS700027 means/)
+    await refuse(
+      open(await federation(azure.issuer.forge())),
+      entra(700027),
+      /look up AADSTS700027/,
+    )
   })
 
-  test('what is not configured, or cannot be read, is said before anybody is asked', async () => {
+  test('missing configuration and unreadable files are reported before any request', async () => {
     const { tenantId, ...rest } = secretOptions()
     await refuse(
       open(rest),
       /^tenantId is not configured/,
-      /set credentials\.tenantId, or \$AZURE_TENANT_ID/,
+      /set upstreams\[\]\.credentials\.tenantId, or \$AZURE_TENANT_ID/,
     )
     const { clientId, ...others } = secretOptions()
     await refuse(
       open(others),
       /^clientId is not configured/,
-      /annotated azure\.workload\.identity\/client-id/,
+      /annotation azure\.workload\.identity\/client-id/,
     )
     const missing = join(directory, 'missing')
     const { clientSecret, ...plain } = secretOptions()
     await refuse(
       open({ ...plain, clientSecretFile: missing }),
-      /cannot be read: ENOENT/,
-      /clientSecretFile must name a file/,
+      /^cannot read .*: ENOENT/,
+      /set upstreams\[\]\.credentials\.clientSecretFile to a file/,
     )
     await refuse(
       open({ ...plain, federatedTokenFile: missing }),
-      /cannot be read: ENOENT/,
-      /federatedTokenFile must/,
+      /^cannot read .*: ENOENT/,
+      /set upstreams\[\]\.credentials\.federatedTokenFile to a file/,
     )
-    await refuse(open(await federation(' \n')), /is empty/, /fill the file/)
+    await refuse(open(await federation(' \n')), /is empty/, /write a value into the file/)
     await refuse(
       open({ ...secretOptions(), authorityHost: 'http://' }),
-      /is no URL/,
+      /is not a URL/,
       /AZURE_AUTHORITY_HOST/,
     )
     assert.equal(azure.entra.requests.length, 0)
     assert.ok(tenantId && clientId && clientSecret)
   })
 
-  test('an Entra that fails, hangs, garbles or is gone is told as that', async () => {
+  test('errors, hangs and invalid answers of Entra ID are reported', async () => {
     const source = open(secretOptions())
     azure.fail('entra', { status: 503, body: '<html>' })
-    await refuse(source, /\/\/127\.0\.0\.1:\d+ answered 503$/, /passes by itself/)
+    await refuse(source, /\/\/127\.0\.0\.1:\d+ answered 503$/, /Berth retries/)
     azure.fail('entra', { status: 200, body: { token_type: 'Bearer' } })
     await assert.rejects(source.fetch(), /answered without an access token/)
     azure.fail('entra', { status: 302, headers: { location: registry.url } })
@@ -367,7 +367,7 @@ describe('what Entra says no to', () => {
     await refuse(source, /cannot reach http:\/\/127.*: connection refused/, /egress rules/)
   })
 
-  test("Entra's words are told without what it was shown, should it repeat that", async () => {
+  test('messages redact secrets that Entra ID repeats', async () => {
     const { application } = azure
     azure.fail('entra', {
       status: 400,
@@ -377,7 +377,7 @@ describe('what Entra says no to', () => {
     assert.ok(error.message.length < 500)
   })
 
-  test('a code that nobody here knows is told with where it is explained', async () => {
+  test('for an unknown code, the advice contains the page that explains it', async () => {
     azure.fail('entra', {
       status: 400,
       body: { error: 'odd', error_description: 'AADSTS999999: New.' },
@@ -385,20 +385,20 @@ describe('what Entra says no to', () => {
     const { advice = '' } = await refuse(
       open(secretOptions()),
       /AADSTS999999/,
-      /AADSTS999999 means/,
+      /look up AADSTS999999/,
     )
     assert.equal(redact(advice), advice)
   })
 })
 
-describe('what a machine says no to', () => {
-  test('no identity is assigned, or not the one that is wanted', async () => {
+describe('the metadata service fails', () => {
+  test('because no identity, or not the configured one, is assigned', async () => {
     azure.assigned.length = 0
     const options = { metadataHost: azure.machine.url }
     await refuse(
       open(options),
       /answered 400: invalid_request: Identity not found/,
-      /no managed identity is assigned to this machine/,
+      /this machine has no managed identity/,
     )
     await refuse(
       open({ ...options, clientId: 'x' }),
@@ -407,21 +407,21 @@ describe('what a machine says no to', () => {
     )
   })
 
-  test('it is throttled, updated or broken', async () => {
+  test('because it throttles, is being updated or is broken', async () => {
     const source = open({ metadataHost: azure.machine.url })
     for (const [status, advice] of [
       [404, /being updated/],
       [410, /being updated/],
-      [429, /asked too often/],
-      [500, /passes by itself/],
-      [403, /something between/],
+      [429, /too many requests/],
+      [500, /Berth retries/],
+      [403, /rejects requests from Berth/],
     ] as const) {
       azure.fail('machine', { status })
       await refuse(source, new RegExp(`answered ${status}$`), advice)
     }
   })
 
-  test('where there is none, that is told with the other ways', async () => {
+  test('because there is none: the advice lists the other ways to log in', async () => {
     await azure.machine.stop()
     await refuse(
       open({ metadataHost: azure.machine.url }),
@@ -430,50 +430,50 @@ describe('what a machine says no to', () => {
     )
   })
 
-  test('an address that swallows what is sent to it is given up on soon', async (t) => {
+  test('because its address drops packets: the request ends soon', async (t) => {
     const hole = await startHole(t)
     const begun = performance.now()
     await refuse(open({ metadataHost: hole }), /no connection within the time limit/, /169\.254/)
-    assert.ok(performance.now() - begun < 4000, 'sooner than an answer is waited for')
+    assert.ok(performance.now() - begun < 4000, 'sooner than the request timeout')
   })
 })
 
-describe('what the registry says no to', () => {
-  test('who has no role there: the command that gives one is told (A112)', async () => {
+describe('the registry rejects', () => {
+  test('an identity without a role: the advice contains the command that assigns it (A112)', async () => {
     registry.readers.clear()
     const error = await refuse(
       open(secretOptions()),
-      /\/oauth2\/exchange answered 401 to a token of Entra's: UNAUTHORIZED: authentication required/,
+      /^cannot exchange the Entra ID token .*\/oauth2\/exchange answered 401: UNAUTHORIZED: authentication required/,
       new RegExp(
         `az role assignment create --assignee ${azure.application.objectId} --role AcrPull`,
       ),
     )
-    assert.match(error.advice ?? '', new RegExp(`in tenant ${azure.tenantId}\\?`))
+    assert.match(error.advice ?? '', new RegExp(`belongs to tenant ${azure.tenantId}$`))
     assert.ok(error.denied)
   })
 
-  test('whose address its network rules do not know', async () => {
+  test('an address that its network rules block', async () => {
     const message =
       "client with IP '203.0.113.10' is not allowed access, refer https://aka.ms/acr/firewall to grant access"
     registry.fail('exchange', { status: 403, body: { errors: [{ code: 'DENIED', message }] } })
     const error = await refuse(
       open(secretOptions()),
-      /answered 403 .*: DENIED: client with IP/,
+      /answered 403: DENIED: client with IP/,
       /az acr network-rule add .* --ip-address 203\.0\.113\.10/,
     )
     assert.ok(!error.denied)
   })
 
-  test('a host that is no registry of Azure, a token of another kind, and one that fails', async () => {
+  test('a request to another host, a token of another kind, and requests while it fails', async () => {
     const source = open(secretOptions())
     for (const [status, advice] of [
-      [404, /is no Azure Container Registry/],
+      [404, /is not an Azure Container Registry/],
       [400, /az acr config authentication-as-arm show/],
-      [429, /passes by itself/],
+      [429, /Berth retries/],
       [502, /az acr check-health/],
     ] as const) {
       registry.fail('exchange', { status })
-      await refuse(source, new RegExp(`answered ${status} to a token of Entra's$`), advice)
+      await refuse(source, new RegExp(`answered ${status}$`), advice)
     }
     registry.fail('exchange', { status: 200, body: {} })
     await assert.rejects(source.fetch(), /answered without a refresh token/)
@@ -481,7 +481,7 @@ describe('what the registry says no to', () => {
     await refuse(source, /cannot reach .*connection refused/, /allow connections to 127/)
   })
 
-  test('whose certificate nobody knows, until certificateAuthorities names who does', async (t) => {
+  test('nothing, but its certificate is unknown until certificateAuthorities contains its authority', async (t) => {
     const authority = await createAuthority('registry')
     const tls = await authority.issue(['IP:127.0.0.1'])
     const secure = await startContainerRegistry({ azure, storage, tls })
@@ -489,16 +489,16 @@ describe('what the registry says no to', () => {
     const { url: origin } = secure
     await refuse(
       open({ ...secretOptions(), origin }),
-      /cannot reach https:.*: TLS: .*certificate.* \(certificateAuthorities adds a company's own\)/,
+      /cannot reach https:.*: TLS: .*certificate.* \(upstreams\[\]\.certificateAuthorities adds a private certificate authority\)/,
       /./,
     )
     assert.equal(secure.requests.length, 0)
     await fetchToken(open({ ...secretOptions(), origin, certificateAuthorities: authority.file }))
     const missing = open({ ...secretOptions(), origin, certificateAuthorities: '/no/file' })
-    await refuse(missing, /\/no\/file cannot be read/, /must name a PEM file/)
+    await refuse(missing, /cannot read \/no\/file/, /to a PEM file/)
   })
 
-  test("the token of Entra's goes to the registry's own origin, and nowhere else", async () => {
+  test("and redirects: the token of Entra ID goes to the registry's own origin only", async () => {
     registry.fail('exchange', {
       status: 307,
       headers: { location: `${storage.url}/oauth2/exchange` },
@@ -513,9 +513,12 @@ describe('pull advice', () => {
   const pullAdvice = (origin: string, repository: string) =>
     createAzureSource({ origin, clientId: 'the-client' }).advice?.(repository) ?? ''
 
-  test('is the command for this registry, repository and identity', () => {
+  test('contains the command for this registry, repository and identity', () => {
     const advice = pullAdvice('https://contoso.azurecr.io', 'team/app')
-    assert.match(advice, /^give the-client role AcrPull on registry contoso to pull team\/app: /)
+    assert.match(
+      advice,
+      /^grant the-client the role AcrPull on registry contoso to pull team\/app: /,
+    )
     assert.ok(
       advice.includes(
         'az role assignment create --assignee the-client --role AcrPull --scope $(az acr show -n contoso --query id -o tsv)',
@@ -524,7 +527,7 @@ describe('pull advice', () => {
     assert.ok(advice.includes('--role "Container Registry Repository Reader"'))
   })
 
-  test('names a registry by what az calls it', () => {
+  test('contains the name of the registry for az', () => {
     assert.match(pullAdvice('https://contoso-a1b2c3.azurecr.cn', ''), /on registry contoso: /)
     assert.match(pullAdvice('https://registry.contoso.com', ''), /on registry NAME: /)
   })

@@ -51,7 +51,10 @@ test('"auth" alone is enough, as in an imagePullSecret', async () => {
   })
   assert.deepEqual(credential, { kind: 'password', username: 'robot', password })
   assert.equal(identity, 'robot')
-  assert.ok(refreshAfter !== undefined && refreshAfter <= 60_000, 'a changed file counts soon')
+  assert.ok(
+    refreshAfter !== undefined && refreshAfter <= 60_000,
+    'a changed file takes effect soon',
+  )
 })
 
 test('a user name and a password without "auth" are enough', async () => {
@@ -60,7 +63,7 @@ test('a user name and a password without "auth" are enough', async () => {
   assert.deepEqual(credential, { kind: 'password', username: 'robot', password })
 })
 
-test('whatever user and password "auth" holds, they are read, colons in the password included', async () => {
+test('any user and password in "auth" are read, including colons in the password', async () => {
   const username = fc.string({ minLength: 1 }).filter((text) => !text.includes(':'))
   const password = fc.string().filter((text) => !text.endsWith('\0'))
   await fc.assert(
@@ -72,12 +75,12 @@ test('whatever user and password "auth" holds, they are read, colons in the pass
   )
 })
 
-test('NUL bytes that docker pads with are taken off', async () => {
+test('NUL bytes that docker pads with are removed', async () => {
   const { credential } = await read({ auths: { 'ghcr.io': { auth: basicOf('u', 'p\0\0') } } })
   assert.deepEqual(credential, { kind: 'password', username: 'u', password: 'p' })
 })
 
-test('a host is found as docker has written it over the years', async () => {
+test("a host is found in each of docker's spellings", async () => {
   const auth = basicOf('u', 'p')
   for (const key of [
     'ghcr.io',
@@ -91,14 +94,14 @@ test('a host is found as docker has written it over the years', async () => {
     assert.equal((await read({ auths: { [key]: { auth } } })).identity, 'u', key)
 })
 
-test("Docker Hub is found by the name that its index had, whichever of Hub's hosts is asked for", async () => {
+test('Docker Hub is found by its legacy name for each of its hosts', async () => {
   const auths = { 'https://index.docker.io/v1/': { auth: basicOf('hub', 'p') } }
   for (const host of ['docker.io', 'index.docker.io', 'registry-1.docker.io'])
     assert.equal((await read({ auths }, host)).identity, 'hub', host)
   await refuse({ auths }, /no entry for ghcr\.io/)
 })
 
-test('another host, or the same on another port, is no entry', async () => {
+test('an entry for another host or port does not match', async () => {
   const auth = basicOf('u', canaries.password('u'))
   const auths = { 'ghcr.io': { auth }, 'evil-ghcr.io': { auth }, 'ghcr.io.evil.org': { auth } }
   await refuse({ auths }, /has no entry for ghcr\.io:5000 under "auths"/, 'ghcr.io:5000')
@@ -106,14 +109,14 @@ test('another host, or the same on another port, is no entry', async () => {
   await refuse({}, /has no entry/)
 })
 
-test('an entry without a password is an error that says so', async () => {
+test('an entry without a password is an error', async () => {
   await refuse({ auths: { 'ghcr.io': {} } }, /has neither "auth" nor "username" and "password"/)
   await refuse({ auths: { 'ghcr.io': { username: 'u' } } }, /has neither/)
   await refuse({ auths: { 'ghcr.io': { auth: '' } } }, /has neither/)
   await refuse({ auths: { 'ghcr.io': { auth: basicOf('', 'x') } } }, /has neither/)
 })
 
-test('an identity token is one, with the user name that stands beside it, if any', async () => {
+test('an identity token is returned with the user name beside it, if any', async () => {
   const identitytoken = canaries.secret('identity')
   const guid = '00000000-0000-0000-0000-000000000000'
   for (const [entry, username] of [
@@ -127,32 +130,35 @@ test('an identity token is one, with the user name that stands beside it, if any
   }
 })
 
-test('a registry token is an error that says what to write instead', async () => {
+test('a registry token is an error whose advice says what to use', async () => {
   const registrytoken = canaries.secret('registry')
   const auths = { 'ghcr.io': { registrytoken } }
-  await refuse({ auths }, /is a registry token, which is for one repository/)
+  await refuse({ auths }, /is a registry token, which Berth does not use/)
 })
 
-test('a file that is no configuration is an error, which shows nothing of it', async () => {
+test('a file that is not a configuration is an error without its text', async () => {
   // The parser shows some ten characters around what it does not like.
   const password = canaries.secret('password')
   for (const content of [password, `{"auths":x"${password}"`, `{"auths":{"ghcr.io":"${password}`]) {
     const error = await read(content).catch((thrown: unknown) => String(thrown))
-    assert.equal(error, `CredentialError: ${file} is not JSON`)
+    assert.equal(error, `CredentialError: ${file} is not valid JSON`)
   }
   const auth = 7
-  await refuse({ auths: { 'ghcr.io': { auth } } }, /not what it should be: auths\.ghcr\.io\.auth/)
-  await refuse([password], /not what it should be/)
+  await refuse(
+    { auths: { 'ghcr.io': { auth } } },
+    /not have the expected content: auths\.ghcr\.io\.auth/,
+  )
+  await refuse([password], /does not have the expected content/)
   await refuse({ auths: {}, credHelpers: { 'ghcr.io': 7 } }, /credHelpers\.ghcr\.io/)
 })
 
-test('a file that is not there is an error', async () => {
+test('a missing file is an error', async () => {
   const source = createDockerConfigSource({ file: join(directory, 'missing'), host: 'ghcr.io' })
   await assert.rejects(source.fetch(), /ENOENT/)
   assert.equal(source.identity(), `the entry for ghcr.io in ${join(directory, 'missing')}`)
 })
 
-test('a file that changed counts at the next fetch', async () => {
+test('a changed file takes effect at the next fetch', async () => {
   await read({ auths: { 'ghcr.io': { auth: basicOf('before', 'p') } } })
   const source = createDockerConfigSource({ file, host: 'ghcr.io' })
   await source.fetch()
@@ -162,35 +168,35 @@ test('a file that changed counts at the next fetch', async () => {
   assert.equal(source.identity(), 'after')
 })
 
-test('the older format has no "auths" around its entries', async () => {
+test('the older format without "auths" is read', async () => {
   const entry = { auth: basicOf('old', 'p'), email: 'x@example.org' }
   assert.equal((await read({ 'ghcr.io': entry })).identity, 'old')
   assert.equal((await read({ 'https://ghcr.io/v1/': entry })).identity, 'old')
   await refuse({ detachKeys: 'ctrl-e', HttpHeaders: { a: 'b' } }, /no entry for ghcr\.io/)
 })
 
-test('what is not there is told with what is, for whoever looks for the difference', async () => {
+test('a missing entry is an error whose advice lists the existing entries', async () => {
   const auth = basicOf('u', canaries.password('u'))
   const several = Object.fromEntries(['a', 'b', 'c', 'd', 'e', 'f'].map((host) => [host, { auth }]))
   assert.match(
     await refuse({ auths: several }, /no entry/),
-    /it has entries for a, b, c, d, e; docker login ghcr\.io/,
+    /it has entries for a, b, c, d, e\. Add one: docker login ghcr\.io/,
   )
   assert.match(await refuse({ auths: {} }, /no entry/), /entries for no host/)
 })
 
-test('an entry for a part of a registry, as podman writes it, is not shown to all of it', async () => {
+test("podman's entry for a namespace is not used for the whole registry", async () => {
   const auths = { 'ghcr.io/team': { auth: basicOf('team', 'p') }, 'ghcr.io/team/app': {} }
   const advice = await refuse({ auths }, /no entry for ghcr\.io/)
   assert.match(
     advice,
-    /it has ghcr\.io\/team, ghcr\.io\/team\/app, but .* write it under "ghcr\.io"/,
+    /it has an entry for ghcr\.io\/team, ghcr\.io\/team\/app, but .* move the entry to "ghcr\.io"/,
   )
   const whole = { ...auths, 'ghcr.io': { auth: basicOf('all', 'p') } }
   assert.equal((await read({ auths: whole })).identity, 'all')
 })
 
-describe('patterns, as the kubelet knows them', () => {
+describe('patterns of the kubelet', () => {
   const ecr = '123456789012.dkr.ecr.us-east-1.amazonaws.com'
 
   test('match label by label, and on the same port', () => {
@@ -213,14 +219,14 @@ describe('patterns, as the kubelet knows them', () => {
       assert.equal(keyFor(host, [key]), isMatch ? key : undefined, `${key} ${host}`)
   })
 
-  test('give way to the host itself, and to the more exact of them', () => {
+  test('have lower priority than the host itself and than a more specific pattern', () => {
     const keys = ['*.*', '*.io', 'gh*.io', 'https://ghcr.io']
     assert.equal(keyFor('ghcr.io', keys), 'https://ghcr.io')
     assert.equal(keyFor('ghcr.io', keys.slice(0, 3)), 'gh*.io')
     assert.equal(keyFor('quay.io', keys), '*.io')
   })
 
-  test('find a host that they were made of, and none with more labels, whatever it is', () => {
+  test('match a host that they were made from, and none with more labels', () => {
     const label = fc.stringMatching(/^[a-z0-9-]{1,12}$/)
     fc.assert(
       fc.property(fc.array(label, { minLength: 1, maxLength: 6 }), fc.nat(), (labels, seed) => {
@@ -232,7 +238,7 @@ describe('patterns, as the kubelet knows them', () => {
     )
   })
 
-  test('take no time, however many stars they have', () => {
+  test('take little time with many stars', () => {
     const key = `${'*a'.repeat(2000)}*`
     const begun = performance.now()
     assert.equal(keyFor('a'.repeat(250), [key]), undefined)
@@ -243,7 +249,7 @@ describe('patterns, as the kubelet knows them', () => {
 describe('helpers', () => {
   const auth = basicOf('written', 'p')
 
-  test('the one for the host goes before the one for all, and both before what is written', async (t) => {
+  test("the helper for the host precedes the default one, and both precede the file's entry", async (t) => {
     const programs = await helperPrograms(t)
     await programs.answer('one', 'by-one', 'p')
     await programs.answer('all', 'by-all', 'p')
@@ -257,7 +263,7 @@ describe('helpers', () => {
     assert.deepEqual(await programs.asked(), ['get ghcr.io', 'get ghcr.io', 'get ghcr.io'])
   })
 
-  test('are asked by the name under which docker, or podman, looks for them', async (t) => {
+  test('get the name that docker or podman would pass', async (t) => {
     const programs = await helperPrograms(t)
     await programs.answer('all', 'u', 'p')
     const hub = 'registry-1.docker.io'
@@ -268,21 +274,24 @@ describe('helpers', () => {
     assert.deepEqual(await programs.asked(), [legacy, legacy, 'get docker.io'])
   })
 
-  test('that have nothing give way to what is written, and otherwise are told', async (t) => {
+  test("without a credential fall back to the file's entry, or fail", async (t) => {
     const programs = await helperPrograms(t)
     await programs.write('none', "echo 'credentials not found in native keychain'; exit 1")
     const auths = { 'ghcr.io': { auth } }
     assert.equal((await read({ auths, credsStore: 'none' })).identity, 'written')
-    const told = /docker-credential-none, which .* names, has no credential for ghcr\.io/
-    await refuse({ auths: { 'ghcr.io': {} }, credsStore: 'none' }, told)
-    await refuse({ credHelpers: { 'ghcr.io': 'none' } }, told)
+    const message = /docker-credential-none, which .* names, has no credential for ghcr\.io/
+    await refuse({ auths: { 'ghcr.io': {} }, credsStore: 'none' }, message)
+    await refuse({ credHelpers: { 'ghcr.io': 'none' } }, message)
   })
 
-  test('that fail are a failure, whatever is written', async (t) => {
+  test('that fail are an error even if the file has an entry', async (t) => {
     await helperPrograms(t)
     const auths = { 'ghcr.io': { auth } }
-    await refuse({ auths, credsStore: 'desktop' }, /docker-credential-desktop is not on the path/)
-    await refuse({ auths, credHelpers: { 'ghcr.io': '../x' } }, /is no name of a credential helper/)
+    await refuse({ auths, credsStore: 'desktop' }, /docker-credential-desktop is not on the PATH/)
+    await refuse(
+      { auths, credHelpers: { 'ghcr.io': '../x' } },
+      /is not a valid name of a credential helper/,
+    )
   })
 })
 
@@ -292,7 +301,7 @@ describe('a file that changes', () => {
   const of = (password: string) =>
     JSON.stringify({ auths: { 'ghcr.io': { auth: basicOf('u', password) } } })
 
-  test('counts half a minute later, and at once when the upstream refuses what it said', async (t) => {
+  test('takes effect after 30 seconds, and immediately when the upstream rejects the credential', async (t) => {
     const clock = useClock(t, ['setTimeout'])
     await writeFile(file, of('first'))
     const source = createDockerConfigSource({ file, host: 'ghcr.io' })
@@ -308,7 +317,7 @@ describe('a file that changes', () => {
     credentials.close()
   })
 
-  test('by the symbolic link that Kubernetes puts in the place of another is read', async (t) => {
+  test('through the symbolic link of a Kubernetes volume is read again', async (t) => {
     const clock = useClock(t, ['setTimeout'])
     const volume = await mkdtemp(join(directory, 'volume-'))
     const publish = async (version: string) => {
@@ -330,7 +339,7 @@ describe('a file that changes', () => {
     credentials.close()
   })
 
-  test('and is half written leaves the last one in force, and is told, until it is whole', async (t) => {
+  test('and is incomplete is reported, and the last credential is used until it is complete', async (t) => {
     const clock = useClock(t, ['setTimeout'])
     await writeFile(file, of('first'))
     const source = createDockerConfigSource({ file, host: 'ghcr.io' })
@@ -342,7 +351,7 @@ describe('a file that changes', () => {
     assert.equal(await credentials.current(), first)
     assert.match(
       credentials.problem() ?? '',
-      /config\.json is not JSON; credentials\.file must name/,
+      /config\.json is not valid JSON; set upstreams\[\]\.credentials\.file/,
     )
     await writeFile(file, of('second'))
     clock.advance(1000)

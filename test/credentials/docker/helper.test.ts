@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { CredentialError } from '../../../src/credentials/credential-error.ts'
 import { createDockerHelperSource } from '../../../src/credentials/docker/helper.ts'
-import { askHelper } from '../../../src/credentials/docker/helper-program.ts'
+import { runHelper } from '../../../src/credentials/docker/helper-program.ts'
 import { redact } from '../../../src/telemetry/telemetry.ts'
 import { createCanaries } from '../../support/canaries.ts'
 import { type HelperPrograms, helperPrograms } from '../../support/helper-programs.ts'
@@ -22,19 +22,19 @@ beforeEach(async (t) => {
 const notFound = "printf 'credentials not found in native keychain\\n'; exit 1"
 
 /** Rejects with this message, and with advice; both without a secret. */
-async function refuse(script: string, message: RegExp, patience?: number): Promise<string> {
+async function refuse(script: string, message: RegExp, timeout?: number): Promise<string> {
   await programs.write('odd', script)
-  return refuseAs('odd', message, patience)
+  return refuseAs('odd', message, timeout)
 }
 
-async function refuseAs(helper: string, message: RegExp, patience = 5000): Promise<string> {
-  const asking = askHelper({ helper, server: 'ghcr.io', patience })
-  const error: unknown = await asking.catch((thrown: unknown) => thrown)
+async function refuseAs(helper: string, message: RegExp, timeout = 5000): Promise<string> {
+  const running = runHelper({ helper, server: 'ghcr.io', timeout })
+  const error: unknown = await running.catch((thrown: unknown) => thrown)
   assert.ok(error instanceof CredentialError, JSON.stringify(error))
   assert.match(error.message, message)
   assert.ok(error.advice, 'there is advice')
   assert.ok(error.message.length < 600)
-  assert.equal(redact(error.advice), error.advice, 'it arrives as it is')
+  assert.equal(redact(error.advice), error.advice, 'redaction must not change the advice')
   await canaries.assertUnseen({ texts: [error.message, error.advice] })
   return error.advice
 }
@@ -46,12 +46,12 @@ function expiring(seconds: number): string {
   return `e30.${payload}.${canaries.secret('jwt')}`
 }
 
-describe('what a helper answers', () => {
-  test('a user name and a secret are a password, and the program is asked for the host', async () => {
+describe('an answer of a helper', () => {
+  test('with a user name and a secret is a password for the host', async () => {
     const password = canaries.password('robot')
     await programs.answer('mine', 'robot', password)
     const source = createDockerHelperSource({ helper: 'mine', host: 'ghcr.io:5000' })
-    assert.equal(source.identity(), 'who docker-credential-mine says')
+    assert.equal(source.identity(), 'the user from docker-credential-mine')
     const { credential, refreshAfter, lifetime } = await source.fetch()
     assert.deepEqual(credential, { kind: 'password', username: 'robot', password })
     assert.deepEqual([refreshAfter, lifetime], [300_000, undefined])
@@ -64,58 +64,58 @@ describe('what a helper answers', () => {
     )
   })
 
-  test('Docker Hub is asked for by the name that docker has for it', async () => {
+  test("for Docker Hub uses docker's name for it", async () => {
     await programs.answer('mine', 'u', 'p')
     await createDockerHelperSource({ helper: 'mine', host: 'registry-1.docker.io' }).fetch()
     assert.deepEqual(await programs.asked(), ['get https://index.docker.io/v1/'])
   })
 
-  test('the user name <token> says that the secret is an identity token', async () => {
+  test('with the user name <token> is an identity token', async () => {
     const token = expiring(3600)
     await programs.answer('mine', '<token>', token)
     const source = createDockerHelperSource({ helper: 'mine', host: 'contoso.azurecr.io' })
     const { credential, lifetime = 0 } = await source.fetch()
     assert.deepEqual(credential, { kind: 'identity-token', username: '', token })
     assert.ok(lifetime > 3_500_000 && lifetime <= 3_600_000, String(lifetime))
-    assert.equal(source.identity(), 'who docker-credential-mine says')
+    assert.equal(source.identity(), 'the user from docker-credential-mine')
   })
 
-  test('a secret that tells its own expiry is not used beyond it', async () => {
+  test('with a JWT as secret is not used after the JWT has expired', async () => {
     await programs.answer('mine', 'u', expiring(60))
     const { lifetime = 0 } = await createDockerHelperSource({ helper: 'mine', host: 'h' }).fetch()
     assert.ok(lifetime > 50_000 && lifetime <= 60_000)
   })
 
-  test('that it has none is no failure of the program, but one of a source that was configured', async () => {
+  test('without a credential is not an error of the program, but of the configured source', async () => {
     await programs.write('empty', `cat >/dev/null; ${notFound}`)
-    assert.equal(await askHelper({ helper: 'empty', server: 'ghcr.io' }), undefined)
+    assert.equal(await runHelper({ helper: 'empty', server: 'ghcr.io' }), undefined)
     await assert.rejects(
       createDockerHelperSource({ helper: 'empty', host: 'ghcr.io' }).fetch(),
       /docker-credential-empty has no credential for ghcr\.io/,
     )
   })
 
-  test('a program that answers without reading its input is heard', async () => {
+  test('is read from a program that does not read its input', async () => {
     await programs.write('deaf', `exec 0<&-; echo '{"Username":"u","Secret":"s"}'`)
     const server = 'x'.repeat(200_000)
-    assert.deepEqual(await askHelper({ helper: 'deaf', server }), { username: 'u', secret: 's' })
+    assert.deepEqual(await runHelper({ helper: 'deaf', server }), { username: 'u', secret: 's' })
   })
 
-  test('what it writes beside its answer is left alone', async () => {
+  test('may be accompanied by output on standard error', async () => {
     await programs.write(
       'chatty',
       `echo warning >&2; echo '{"Username":"u","Secret":"s","x":[1]}'; echo more >&2`,
     )
-    assert.deepEqual(await askHelper({ helper: 'chatty', server: 'h' }), {
+    assert.deepEqual(await runHelper({ helper: 'chatty', server: 'h' }), {
       username: 'u',
       secret: 's',
     })
   })
 
-  test('what it leaves running with its output open does not hold up the answer', async () => {
+  test('is not delayed by a child process that keeps the output open', async () => {
     await programs.write('daemon', `sleep 30 & echo '{"Username":"u","Secret":"s"}'`)
     const begun = performance.now()
-    assert.deepEqual(await askHelper({ helper: 'daemon', server: 'h' }), {
+    assert.deepEqual(await runHelper({ helper: 'daemon', server: 'h' }), {
       username: 'u',
       secret: 's',
     })
@@ -124,10 +124,10 @@ describe('what a helper answers', () => {
 })
 
 describe('a helper that fails', () => {
-  test('is not there, is not executable, or has no interpreter', async () => {
+  test('is missing, is not executable, or has no interpreter', async () => {
     assert.match(
-      await refuseAs('missing', /^docker-credential-missing is not on the path$/),
-      /install docker-credential-missing in a directory of Berth's PATH/,
+      await refuseAs('missing', /^docker-credential-missing is not on the PATH$/),
+      /install docker-credential-missing, .* in a directory of Berth's PATH/,
     )
     const file = join(programs.directory, 'docker-credential-plain')
     await writeFile(file, '#!/bin/sh\n')
@@ -135,15 +135,15 @@ describe('a helper that fails', () => {
     assert.match(await refuseAs('plain', /cannot be run: EACCES/), /chmod a\+rx/)
     await writeFile(file, '#!/no/such/interpreter\n')
     await chmod(file, 0o755)
-    await refuseAs('plain', /is not on the path/)
+    await refuseAs('plain', /is not on the PATH/)
   })
 
-  test('has a name that is a path, and is not run', async () => {
+  test('has a path as its name, and is not run', async () => {
     for (const helper of ['../evil', 'a/b', '', '-x', 'a b', 'a\0b'])
-      await refuseAs(helper, /is no name of a credential helper/)
+      await refuseAs(helper, /is not a valid name of a credential helper/)
   })
 
-  test('says why on its standard output, or on the other', async () => {
+  test('reports the reason on standard output or standard error', async () => {
     await refuse(
       "echo 'the keychain is locked'; exit 1",
       /^docker-credential-odd failed with status 1: the keychain is locked$/,
@@ -152,64 +152,67 @@ describe('a helper that fails', () => {
     await refuse("echo 'no network' >&2; exit 3", /failed with status 3: no network$/)
     const advice = await refuse('exit 2', /failed with status 2$/)
     assert.match(advice, /echo -n ghcr\.io \| docker-credential-odd get/)
-    await refuse('kill -TERM $$', /was ended by SIGTERM/)
+    await refuse('kill -TERM $$', /was killed by SIGTERM/)
   })
 
-  test('repeats secrets, which are not told', async () => {
+  test('prints secrets, which are redacted', async () => {
     const secret = canaries.secret('helper')
     await refuse(`echo '{"Username":"u","Secret":"${secret}"}'; exit 1`, /failed with status 1$/)
     const answer = '{"Username":"u","Secret":"short"}'
     await refuse(`echo '${answer}' >&2; exit 1`, /failed with status 1$/)
-    await refuse(`echo '${answer}' >&2`, /did not answer with Username and Secret in JSON$/)
+    await refuse(`echo '${answer}' >&2`, /did not print JSON with Username and Secret$/)
     await refuse(`echo 'Authorization: Bearer ${secret}' >&2; exit 1`, /Bearer \[redacted\]$/)
     await refuse(`echo 'key ${secret}'; exit 1`, /: key \[redacted\]$/)
-    await refuse(`echo '${secret}'`, /did not answer with Username and Secret in JSON$/)
-    await refuse(`echo '{"Username":"u","Secret":"${secret}'`, /did not answer with/)
-    await refuse(`echo '{"Username":7,"Secret":"${secret}"}'`, /did not answer with/)
+    await refuse(`echo '${secret}'`, /did not print JSON with Username and Secret$/)
+    await refuse(`echo '{"Username":"u","Secret":"${secret}'`, /did not print JSON with/)
+    await refuse(`echo '{"Username":7,"Secret":"${secret}"}'`, /did not print JSON with/)
   })
 
-  test('answers with nothing, or with an empty secret', async () => {
-    await refuse('true', /did not answer with Username and Secret in JSON$/)
-    await refuse(`echo '{"Username":"u","Secret":""}'`, /has an empty Secret for ghcr\.io$/)
-    await refuse(`echo '{"Username":"u"}'; echo 'something broke' >&2`, /in JSON: something broke$/)
-    await refuse(`${notFound.replace('exit 1', 'exit 0')}`, /did not answer with/)
+  test('prints nothing, or an empty secret', async () => {
+    await refuse('true', /did not print JSON with Username and Secret$/)
+    await refuse(`echo '{"Username":"u","Secret":""}'`, /returned an empty Secret for ghcr\.io$/)
+    await refuse(
+      `echo '{"Username":"u"}'; echo 'something broke' >&2`,
+      /and Secret: something broke$/,
+    )
+    await refuse(`${notFound.replace('exit 1', 'exit 0')}`, /did not print JSON with/)
   })
 
-  test('writes without end, and is ended', async () => {
+  test('prints endless output, and is killed', async () => {
     await refuse("yes 'a long line of nothing'", /wrote more than 1048576 bytes, and was killed/)
     await refuse('yes >&2 & sleep 0.2; exit 1', /failed with status 1: y/)
   })
 
-  test('hangs, and is ended with all that it started', async () => {
+  test('hangs, and is killed with its child processes', async () => {
     const pids = join(programs.directory, 'pids')
     const advice = await refuse(
       `sleep 60 & echo $! > ${pids}; echo $$ >> ${pids}; trap '' TERM; wait; sleep 60`,
       /did not answer within 0\.5 seconds, and was killed$/,
       500,
     )
-    assert.match(advice, /wait for a person, a keychain or a network/)
+    assert.match(advice, /neither wait for user input, nor for a keychain or a network/)
     const started = (await readFile(pids, 'utf8')).split('\n').filter(Boolean).map(Number)
     assert.equal(started.length, 2)
     for (const pid of started) await gone(pid)
   })
 
-  test('is one of many, and Node takes none of them for a leak', async (t) => {
+  test('is one of many, without a warning of Node about a leak', async (t) => {
     const warned = t.mock.fn()
     process.on('warning', warned)
     await programs.answer('mine', 'u', 's')
-    await Promise.all(Array.from({ length: 12 }, () => askHelper({ helper: 'mine', server: 'h' })))
+    await Promise.all(Array.from({ length: 12 }, () => runHelper({ helper: 'mine', server: 'h' })))
     process.off('warning', warned)
     assert.equal(warned.mock.callCount(), 0)
     assert.equal(process.listenerCount('exit') < 12, true)
   })
 
-  test('does not outlive whoever asked it', async () => {
+  test('does not outlive its parent process', async () => {
     const file = join(programs.directory, 'pid')
     await programs.write('slow', `echo $$ > ${file}.new; mv ${file}.new ${file}; sleep 60`)
     const asking = `
       import { existsSync } from 'node:fs'
-      import { askHelper } from '${new URL('../../../src/credentials/docker/helper-program.ts', import.meta.url)}'
-      void askHelper({ helper: 'slow', server: 'h' })
+      import { runHelper } from '${new URL('../../../src/credentials/docker/helper-program.ts', import.meta.url)}'
+      void runHelper({ helper: 'slow', server: 'h' })
       setInterval(() => existsSync('${file}') && process.exit(), 10)`
     await promisify(execFile)(process.execPath, ['--input-type=module', '--eval', asking])
     await gone(Number(await readFile(file, 'utf8')))
@@ -223,5 +226,5 @@ async function gone(pid: number): Promise<void> {
     if (stat === undefined || / Z /.test(stat)) return
     await sleep(20)
   }
-  assert.fail(`process ${pid} goes on`)
+  assert.fail(`process ${pid} is still running`)
 }

@@ -41,7 +41,7 @@ const user = {
   refresh_token: 'refresh token',
 }
 
-test('each credential source is known for what it is', async () => {
+test('each type of credential source is recognised', async () => {
   for (const [kind, source] of [
     ['file', { file: '/token' }],
     ['file', { file: '/token', format: { type: 'text' } }],
@@ -57,7 +57,7 @@ test('each credential source is known for what it is', async () => {
   }
 })
 
-test('the account that is acted for is in its URL', async () => {
+test('the impersonated account is parsed from the URL', async () => {
   const source_credentials = user
   for (const content of [
     { ...external, service_account_impersonation_url },
@@ -68,7 +68,7 @@ test('the account that is acted for is in its URL', async () => {
   assert.equal(impersonatedBy(await read(user)), undefined)
 })
 
-test('what is secret in a configuration is known, within another one too', async () => {
+test('the secrets of a configuration are found, also in a nested one', async () => {
   const key = { type: 'service_account', client_email: account, private_key: 'private key' }
   const within = (source_credentials: unknown) => ({
     type: 'impersonated_service_account',
@@ -82,7 +82,7 @@ test('what is secret in a configuration is known, within another one too', async
   assert.deepEqual(await secretsOf({ ...external, client_secret: 'x' }), ['x'])
 })
 
-test('whatever is in the file, it is a configuration or an error that shows nothing of it', async () => {
+test('any file is a configuration, or an error without its text', async () => {
   const type = fc.constantFrom('external_account', 'service_account', 'authorized_user', 'other')
   const content = fc.record({ type, private_key: fc.constant('canary-key'), x: fc.jsonValue() })
   await fc.assert(
@@ -91,7 +91,7 @@ test('whatever is in the file, it is a configuration or an error that shows noth
       if (!(error instanceof Error)) return
       assert.ok(error instanceof CredentialError)
       assert.doesNotMatch(error.message, /canary/)
-      assert.match(error.advice ?? '', /what gcloud writes/)
+      assert.match(error.advice ?? '', /a file that gcloud writes/)
     }),
     { numRuns: 100 },
   )

@@ -100,7 +100,7 @@ async function failureOf(source: ReturnType<typeof createGoogleSource>): Promise
   return message
 }
 
-test("a pod's token is exchanged for an access token, with the scope of pulls alone", async () => {
+test("a pod's token is exchanged for an access token with the read-only scope", async () => {
   const source = createGoogleSource({
     access: 'pull',
     host: 'us-docker.pkg.dev',
@@ -122,7 +122,7 @@ test("a pod's token is exchanged for an access token, with the scope of pulls al
   assert.equal(source.identity(), audience)
 })
 
-test('a service account is impersonated where the configuration says so, and is who we are', async () => {
+test('the configured service account is impersonated, and is our identity', async () => {
   const source = createGoogleSource({
     access: 'pull',
     host: 'us-docker.pkg.dev',
@@ -140,7 +140,7 @@ test('a service account is impersonated where the configuration says so, and is 
   ])
 })
 
-test('each exchange reads the token anew, as Kubernetes rotates it', async () => {
+test('each exchange reads the token again, because Kubernetes rotates it', async () => {
   const source = createGoogleSource({
     access: 'pull',
     host: 'us-docker.pkg.dev',
@@ -155,7 +155,7 @@ test('each exchange reads the token anew, as Kubernetes rotates it', async () =>
   assert.deepEqual(sent, [subjectToken, rotated])
 })
 
-test('the metadata server is asked where GCE_METADATA_HOST says it is', async () => {
+test('the metadata server at GCE_METADATA_HOST is used', async () => {
   process.env['GCE_METADATA_HOST'] = cloud.host
   const source = createGoogleSource({
     access: 'pull',
@@ -170,7 +170,7 @@ test('the metadata server is asked where GCE_METADATA_HOST says it is', async ()
   assert.equal(cloud.requests[0]?.headers['metadata-flavor'], 'Google')
 })
 
-test('a life that is told as text, or not at all, is no reason to refuse a token', async () => {
+test('a token whose lifetime is a text or missing is accepted', async () => {
   const source = createGoogleSource({
     access: 'pull',
     host: 'us-docker.pkg.dev',
@@ -189,7 +189,7 @@ test('a life that is told as text, or not at all, is no reason to refuse a token
   }
 })
 
-test('what no header can hold is no token', async () => {
+test('a token that an HTTP header cannot contain is rejected', async () => {
   const source = createGoogleSource({
     access: 'pull',
     host: 'us-docker.pkg.dev',
@@ -200,11 +200,11 @@ test('what no header can hold is no token', async () => {
     cloud.answer((_seen, response) =>
       sendJson(response, { access_token: token, expires_in: 3600, token_type: 'Bearer' }),
     )
-    await assert.rejects(source.fetch(), /something that is no access token/, String(token))
+    await assert.rejects(source.fetch(), /answered without an access token/, String(token))
   }
 })
 
-test('no redirect is followed: what is shown to one service is meant for no other (INV 4)', async () => {
+test('no redirect is followed, because a credential is meant for one service only (INV 4)', async () => {
   const elsewhere = await startWebServer((_seen, response) => sendJson(response, {}))
   try {
     const source = createGoogleSource({
@@ -226,7 +226,7 @@ test('no redirect is followed: what is shown to one service is meant for no othe
   }
 })
 
-test('without a file and a metadata server it is an error, and anonymity only if that is wanted', async () => {
+test('no file and no metadata server is an error, unless credentials are optional', async () => {
   const required = createGoogleSource({
     access: 'pull',
     host: 'us-docker.pkg.dev',
@@ -238,7 +238,7 @@ test('without a file and a metadata server it is an error, and anonymity only if
   assert.equal(optional.identity(), 'anonymous')
 })
 
-test('a credential that fails is an error even where anonymity would do (INV 5)', async () => {
+test('a failed exchange is an error even if credentials are optional (INV 5)', async () => {
   cloud.answer((_seen, response) => sendJson(response, { error: 'invalid_grant' }, 400))
   const file = await federated()
   assert.match(
@@ -257,7 +257,7 @@ test('a credential that fails is an error even where anonymity would do (INV 5)'
   assert.match(await failureOf(source), /no credential for up as the metadata server's/)
 })
 
-test('what fails is told with who we would be, and no token (K112)', async () => {
+test('an error contains the identity, and no token (K112)', async () => {
   cloud.answer((seen, response) => {
     if (seen.path === '/v1/token') return answerRightly(seen, response)
     sendJson(response, { error: { code: 403, message: 'Permission denied', status: 'X' } }, 403)
@@ -271,7 +271,7 @@ test('what fails is told with who we would be, and no token (K112)', async () =>
   )
 })
 
-test("a pod's token that the exchange repeats in its error is told to nobody", async () => {
+test("a pod's token that an error repeats is redacted", async () => {
   const jwt = `eyJhbGciOiJSUzI1NiJ9.${canaries.secret('jwt')}.${canaries.secret('signature')}`
   await writeFile(join(directory, 'token'), jwt)
   cloud.answer(({ body }, response) => {
@@ -287,7 +287,7 @@ test("a pod's token that the exchange repeats in its error is told to nobody", a
   )
 })
 
-test('a file that vanished, a token file that vanished and a file of another kind are errors', async () => {
+test('a missing file, a missing token file and a file of another type are errors', async () => {
   const missing = join(directory, 'missing.json')
   assert.match(
     await failureOf(
@@ -305,7 +305,7 @@ test('a file that vanished, a token file that vanished and a file of another kin
     await failureOf(
       createGoogleSource({ access: 'pull', host: 'us-docker.pkg.dev', file, optional: true }),
     ),
-    /the subject token in .*missing\.json cannot be read: ENOENT; mount a projected volume/,
+    /cannot read the subject token in .*missing\.json: ENOENT; mount a projected volume/,
   )
   const other = await configure({ installed: { client_id: 'x' } })
   assert.match(
@@ -317,6 +317,6 @@ test('a file that vanished, a token file that vanished and a file of another kin
         optional: true,
       }),
     ),
-    /not what it should be: type/,
+    /does not have the expected content: type/,
   )
 })

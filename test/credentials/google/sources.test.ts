@@ -79,7 +79,7 @@ function assertLifetime(lifetime: number | undefined, seconds: number): void {
   assert.ok(lifetime !== undefined && Math.abs(lifetime - seconds * 1000) < 60_000, `${lifetime}`)
 }
 
-test("a token file's token is exchanged without the newline at its end (T7)", async () => {
+test('a token in a file is exchanged without its trailing newline (T7)', async () => {
   const file = await google.configure(directory)
   assert.match(await readFile(join(directory, 'token'), 'utf8'), /\n$/)
   const { source, holder } = await fetchOf({ file })
@@ -87,18 +87,18 @@ test("a token file's token is exchanged without the newline at its end (T7)", as
   assert.equal(source.identity(), principal)
   assert.equal(
     source.source(),
-    `workload identity federation by ${file} (subject token from ${join(directory, 'token')})`,
+    `workload identity federation with ${file} (subject token from ${join(directory, 'token')})`,
   )
 })
 
-test('a token file may be JSON', async () => {
+test('a token file may contain JSON', async () => {
   const token = await write({ access: { x: 1 }, id_token: google.projectedToken() }, 'token.json')
   const format = { type: 'json', subject_token_field_name: 'id_token' }
   const file = await google.configure(directory, { credential_source: { file: token, format } })
   assert.equal((await fetchOf({ file })).holder, principal)
 })
 
-test('a URL gives the token as text or JSON, to whoever sends the configured headers', async () => {
+test('a URL returns the token as text or JSON for the configured headers', async () => {
   const server = await startWebServer(({ path, headers }, response) => {
     if (headers['x-secret'] !== 'open') return void response.writeHead(403).end()
     const token = google.projectedToken()
@@ -117,7 +117,7 @@ test('a URL gives the token as text or JSON, to whoever sends the configured hea
   await server.close()
 })
 
-test('an executable gives the token where executables may run', async () => {
+test('an executable prints the token if executables are allowed', async () => {
   await write(google.projectedToken(), 'jwt')
   const type = 'urn:ietf:params:oauth:token-type:jwt'
   const program = await write(
@@ -140,13 +140,13 @@ echo "{\\"version\\":1,\\"success\\":true,\\"token_type\\":\\"${type}\\",\\"id_t
 })
 
 for (const version of [1, 2] as const)
-  test(`a role of AWS's is shown by a signed request, with IMDSv${version}`, async (t) => {
+  test(`an AWS role is proved with a signed request, with IMDSv${version}`, async (t) => {
     const machine = await withAws(t, version)
     const file = await google.configure(directory)
     const { source, holder } = await fetchOf({ file })
     assert.match(holder, /subject\/arn:aws:sts::/)
-    assert.equal(source.identity(), audience, 'whom AWS knows us as is for Google to find out')
-    assert.match(source.source(), /subject token from AWS's credentials of this machine/)
+    assert.equal(source.identity(), audience, 'only Google learns our AWS identity')
+    assert.match(source.source(), /subject token from the AWS credentials of this machine/)
     assert.equal(machine.count(/PUT \/latest\/api\/token/) > 0, version === 2)
   })
 
@@ -158,7 +158,7 @@ async function withAws(t: TestContext, version: 1 | 2): Promise<AwsMachine> {
   return machine
 }
 
-test('pulls ask for tokens that may read, pushes for such as may write', async () => {
+test('pulls request read-only tokens, pushes request write access', async () => {
   const file = await google.configure(directory)
   await fetchOf({ file, access: 'pull' })
   await fetchOf({ file, access: 'push' })
@@ -166,7 +166,7 @@ test('pulls ask for tokens that may read, pushes for such as may write', async (
   assert.deepEqual(scopes, [readOnly, whole])
 })
 
-test('an account is acted for with the scope and lifetime that are wanted', async (t) => {
+test('an account is impersonated with the configured scope and lifetime', async (t) => {
   await google.stop()
   google = await startGoogle({ grant: 'impersonation' })
   t.after(google.stop)
@@ -184,7 +184,7 @@ test('an account is acted for with the scope and lifetime that are wanted', asyn
   )
 })
 
-test('the metadata server gives the token and says whose it is, past any proxy', async (t) => {
+test('the metadata server returns the token and its account, without a proxy', async (t) => {
   t.after(() => delete process.env['HTTP_PROXY'])
   process.env['HTTP_PROXY'] = 'http://127.0.0.1:1'
   const { source, holder } = await fetchOf({ metadataHost: google.metadataHost, access: 'push' })
@@ -192,14 +192,14 @@ test('the metadata server gives the token and says whose it is, past any proxy',
   assert.equal(source.source(), `the metadata server at ${google.metadataHost}`)
   assert.match(
     source.advice?.('p/r/i') ?? '',
-    new RegExp(`^${account} lacks .*; the access scopes of`),
+    new RegExp(`^${account} lacks .*; on a machine without GKE, its access scopes`),
   )
   const asked = google.requests.map(({ path }) => new URL(path, google.url))
   const token = asked.find(({ pathname }) => pathname.endsWith('/token'))
   assert.equal(token?.searchParams.get('scopes'), whole)
 })
 
-test('that the metadata server does not say whose its token is, is no failure', async (t) => {
+test('a metadata server that does not return the account is not a failure', async (t) => {
   const server = await startWebServer(({ path }, response) => {
     response.setHeader('metadata-flavor', 'Google')
     if (!path.includes('/token')) return void response.writeHead(404).end()
@@ -211,7 +211,7 @@ test('that the metadata server does not say whose its token is, is no failure', 
   assert.equal(source.identity(), "the metadata server's default service account")
 })
 
-test('a metadata server that never says whose its token is costs a second, once', async (t) => {
+test('a metadata server that never returns the account costs one second, once', async (t) => {
   let asked = 0
   const ended = Promise.withResolvers<void>()
   const server = await startWebServer(({ path }, response) => {
@@ -231,15 +231,15 @@ test('a metadata server that never says whose its token is costs a second, once'
   assert.deepEqual([asked, source.identity()], [2, account])
 })
 
-test("a user's login is refreshed", async () => {
+test('a user login is refreshed', async () => {
   const file = await write(google.logIn())
   const { source, lifetime } = await fetchOf({ file })
   assertLifetime(lifetime, 3600)
   assert.equal(source.identity(), 'dev@example.com')
-  assert.equal(source.source(), `a user's login in ${file}`)
+  assert.equal(source.source(), `the user login in ${file}`)
 })
 
-test("a workforce's user's login is refreshed", async () => {
+test("a workforce user's login is refreshed", async () => {
   const { refresh_token, client_id, client_secret } = google.logIn()
   const file = await write({
     type: 'external_account_authorized_user',
@@ -252,12 +252,12 @@ test("a workforce's user's login is refreshed", async () => {
   })
   const { source, lifetime } = await fetchOf({ file })
   assertLifetime(lifetime, 3600)
-  assert.equal(source.identity(), `the user of ${file}`)
+  assert.equal(source.identity(), `the user in ${file}`)
   const [asked] = google.requests
   assert.equal(asked?.headers.authorization, `Basic ${basicOf('client', 'client-secret')}`)
 })
 
-test('an account is acted for by a user, without a word on standard error', async (t) => {
+test('a user impersonates an account without output on standard error', async (t) => {
   const said = t.mock.method(console, 'warn', () => {})
   const file = await write({
     type: 'impersonated_service_account',
@@ -267,7 +267,7 @@ test('an account is acted for by a user, without a word on standard error', asyn
   })
   const { source, holder } = await fetchOf({ file })
   assert.deepEqual([holder, source.identity()], [account, account])
-  assert.equal(source.source(), `impersonation of ${account} by a user's login in ${file}`)
+  assert.equal(source.source(), `impersonation of ${account} with the user login in ${file}`)
   const [asked] = google.requests.filter(({ path }) => path.includes(':generateAccessToken'))
   assert.deepEqual(JSON.parse(asked?.body ?? ''), {
     delegates: [],
@@ -278,7 +278,7 @@ test('an account is acted for by a user, without a word on standard error', asyn
   assert.equal(said.mock.callCount(), 0)
 })
 
-test('in another universe, what a key has signed is the token', async () => {
+test('in another universe, the JWT that a key signed is the token', async () => {
   const key = { ...google.createKey(), universe_domain: otherUniverse }
   const source = sourceOf({ file: await write(key), host: 'u-germany-docker.pkg.example.goog' })
   const { credential, lifetime } = await source.fetch()
@@ -286,10 +286,10 @@ test('in another universe, what a key has signed is the token', async () => {
   const token = credential.kind === 'access-token' ? credential.token : ''
   const claims = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString())
   assert.deepEqual([claims.iss, claims.scope], [account, readOnly])
-  assert.equal(google.requests.length, 0, 'and nobody is asked')
+  assert.equal(google.requests.length, 0, 'no request is sent')
 })
 
-test("a pod's token stands for the file's, for the account that its annotation names", async (t) => {
+test("a pod's token replaces the file's, with the account in the annotation", async (t) => {
   await useNames(t)
   const nothing = join(directory, 'nothing')
   const changes = { token_url: undefined, credential_source: { file: nothing } }
@@ -298,23 +298,23 @@ test("a pod's token stands for the file's, for the account that its annotation n
   const token = google.projectedToken({ sub })
   const plain = await fetchOf({ file, workloadToken: { token, annotations: {} } })
   assert.match(plain.source.identity(), /^principal:.*\/subject\/system:serviceaccount:shop:web$/)
-  assert.match(plain.source.source(), /subject token from the pod, by the kubelet/)
+  assert.match(plain.source.source(), /subject token from the kubelet/)
   const annotations = { 'iam.gke.io/gcp-service-account': account }
   const annotated = await fetchOf({ file, workloadToken: { token, annotations } })
   assert.deepEqual([annotated.holder, annotated.source.identity()], [account, account])
 })
 
-test("a pod's token that nothing can exchange is an error, not the machine's own identity", async () => {
+test("a pod's token that cannot be exchanged is an error: the machine's identity is not used", async () => {
   const workloadToken = { token: google.projectedToken(), annotations: {} }
   const source = sourceOf({ metadataHost: google.metadataHost, workloadToken })
   await assert.rejects(
     source.fetch(),
-    /no credential file is configured to exchange the pod's token/,
+    /cannot exchange the pod's token: no credential file is configured/,
   )
   assert.equal(google.requests.length, 0)
 })
 
-test('an account that the configuration names goes before the one of an annotation', async (t) => {
+test('the account in the configuration takes precedence over the annotation', async (t) => {
   await google.stop()
   google = await startGoogle({ grant: 'impersonation' })
   t.after(google.stop)
@@ -324,14 +324,14 @@ test('an account that the configuration names goes before the one of an annotati
   assert.equal((await fetchOf({ file, workloadToken })).holder, account)
 })
 
-test('an annotation that is no address of an account is not asked for', async () => {
+test('an annotation that is not an email address is ignored', async () => {
   const file = await google.configure(directory)
   const annotations = { 'iam.gke.io/gcp-service-account': 'x@y/../../evil?' }
   const workloadToken = { token: google.projectedToken(), annotations }
   assert.equal((await fetchOf({ file, workloadToken })).holder, principal)
 })
 
-test("a key is exchanged at Google, through the company's proxy (HTTPS_PROXY)", async (t) => {
+test('a key is exchanged at Google through HTTPS_PROXY', async (t) => {
   const proxy = await useNames(t)
   const { source, holder, lifetime } = await fetchOf({ file: await write(google.createKey()) })
   assert.deepEqual([holder, source.identity()], [account, account])
@@ -345,7 +345,7 @@ test("a key is exchanged at Google, through the company's proxy (HTTPS_PROXY)", 
   assert.equal(parseJwt(assertion ?? '')?.claims.scope, readOnly)
 })
 
-test('a key is exchanged where it says, for a token of its scope, and signs for nobody else', async () => {
+test('a key is exchanged at its token_uri, for the requested scope, with that audience', async () => {
   const { privateKey, publicKey } = generateKeyPairSync('rsa', {
     modulusLength: 2048,
     privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
@@ -369,7 +369,7 @@ test('a key is exchanged where it says, for a token of its scope, and signs for 
   assert.ok(verify('RSA-SHA256', signed, publicKey, Buffer.from(signature, 'base64url')))
 })
 
-test('a client certificate is shown in the connection, and its chain is the subject token', async (t) => {
+test('a client certificate is sent in the TLS handshake, and its chain is the subject token', async (t) => {
   const authority = await createTrustedAuthority('workloads')
   const client = await authority.issue(['DNS:workload'])
   const shown: string[] = []
@@ -416,7 +416,10 @@ test('a client certificate is shown in the connection, and its chain is the subj
   assert.deepEqual(JSON.parse(holder), [own])
   assert.match(source.source(), /subject token from a client certificate/)
   location = `${google.url}/v1/token`
-  await assert.rejects(source.fetch(), /answered 307 when asked to exchange the subject token/)
+  await assert.rejects(
+    source.fetch(),
+    /^CredentialError: cannot exchange the subject token: .* answered 307/,
+  )
   assert.equal(google.requests.length, 0)
 })
 
@@ -424,7 +427,7 @@ function pemOf({ certificate, key }: KeyPair) {
   return { cert: certificate, key }
 }
 
-test('an account is acted for by a key, whose own token may do more than the other one', async (t) => {
+test('a key impersonates an account with a wider scope than the resulting token', async (t) => {
   await useNames(t)
   const file = await write({
     type: 'impersonated_service_account',
@@ -437,7 +440,7 @@ test('an account is acted for by a key, whose own token may do more than the oth
   assert.deepEqual(JSON.parse(asked?.body ?? '').scope, [readOnly])
 })
 
-test('in another universe, a pod asks the security token service of that', async (t) => {
+test("in another universe, a pod uses that universe's security token service", async (t) => {
   const proxy = await useNames(t)
   const token_url = undefined
   const file = await google.configure(directory, { token_url, universe_domain: otherUniverse })
@@ -453,7 +456,7 @@ async function useNames(t: TestContext): Promise<ConnectProxy> {
   return named.proxy
 }
 
-test("STS and the impersonated account are asked through a proxy without a scheme, by the company's own authority (C193)", async (t) => {
+test('STS and impersonation work through a proxy without a scheme and with a private certificate authority (C193)', async (t) => {
   await google.stop()
   const authority = await createAuthority('the company')
   const tls = await authority.issue(['DNS:sts.googleapis.com', 'DNS:iamcredentials.googleapis.com'])
