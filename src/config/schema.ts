@@ -208,7 +208,7 @@ const upstream = z.strictObject({
     .array(z.string())
     .prefault([])
     .describe(
-      'Hosts at private addresses, or over plain http, to which the upstream may redirect: host, *.host, host:port or http://host:port; public https hosts need no entry',
+      'Hosts at private addresses, or over plain http, to which the upstream may redirect: host, *.host, host:port or http://host:port; blobs need no entry for public https hosts, tags and lists do',
     ),
   tokenRealms: z
     .array(z.string())

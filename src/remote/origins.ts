@@ -18,9 +18,10 @@ export interface Origins {
   realm(url: URL, as?: 'credential' | 'anonymous'): Trust | undefined
   /**
    * Where a redirect may send a request, without credential unless the origin is the upstream's
-   * own. `content` has a digest that it is verified by; a `list` has none.
+   * own. `content` is asked for by the digest that verifies it; what a `name` means (a tag, a list) is
+   * only as right as the host that says it.
    */
-  redirect(url: URL, of?: 'content' | 'list'): Trust | undefined
+  redirect(url: URL, of?: 'content' | 'name'): Trust | undefined
 }
 
 type OriginsOptions = {
@@ -54,8 +55,17 @@ export function createOrigins({ own, realms, redirects }: OriginsOptions): Origi
 
   return {
     realm: (url, as = 'credential') => trust(url, realms, as === 'anonymous'),
-    redirect: (url, of = 'content') => trust(url, redirects, of === 'content'),
+    redirect: (url, of = 'content') =>
+      trust(url, redirects, of === 'content' || isBehind(hostname, url)),
   }
+}
+
+/** Registries whose tags another registry answers for, on redirects of theirs. */
+const behind: Readonly<Record<string, string>> = { 'registry.k8s.io': '*.pkg.dev' }
+
+function isBehind(hostname: string, url: URL): boolean {
+  const pattern = behind[hostname]
+  return pattern !== undefined && matches(pattern, url)
 }
 
 /** A literal address needs no lookup, so it is judged here. */

@@ -187,9 +187,9 @@ function urlOf(base: URL, path: string): URL {
   return url
 }
 
-/** Lists are not verified by a digest, as blobs and manifests are. */
-function kindOf({ path }: Outgoing): 'content' | 'list' {
-  return /\/(blobs|manifests)\/[^/]+$/.test(path) ? 'content' : 'list'
+/** A path that ends with a digest asks for what can be verified by it; no tag has a colon. */
+function kindOf({ path }: Outgoing): 'content' | 'name' {
+  return /\/(?:blobs|manifests)\/[^/]+:[^/]+$/.test(path) ? 'content' : 'name'
 }
 
 function forbiddenRedirect(origin: string, target: URL | null): RegistryError {

@@ -111,11 +111,20 @@ test('any public host may be redirected to for what a digest verifies, over http
   assert.equal(redirect('http://storage.googleapis.com/b/o'), undefined)
 })
 
-test('lists, which no digest verifies, are redirected within the domain and to what is listed', () => {
+test('tags and lists, which no digest verifies, are redirected within the domain and to what is listed', () => {
   const { redirect } = createOrigins({ own, realms: [], redirects: ['cdn.other.org'] })
-  assert.equal(redirect(new URL('https://github.com/x'), 'list'), undefined)
-  assert.equal(redirect(new URL('https://api.example.com/x'), 'list'), 'sibling')
-  assert.equal(redirect(new URL('https://cdn.other.org/x'), 'list'), 'listed')
+  assert.equal(redirect(new URL('https://github.com/x'), 'name'), undefined)
+  assert.equal(redirect(new URL('https://api.example.com/x'), 'name'), 'sibling')
+  assert.equal(redirect(new URL('https://cdn.other.org/x'), 'name'), 'listed')
+})
+
+test('registry.k8s.io leads to Artifact Registry for tags too, and nowhere else', () => {
+  const k8s = createOrigins({ own: 'https://registry.k8s.io', realms: [], redirects: [] })
+  const other = createOrigins({ own, realms: [], redirects: [] })
+  const target = new URL('https://us-west1-docker.pkg.dev/v2/k8s-artifacts-prod/images/pause')
+  assert.equal(k8s.redirect(target, 'name'), 'foreign')
+  assert.equal(other.redirect(target, 'name'), undefined)
+  assert.equal(k8s.redirect(new URL('https://pkg.dev.example/v2/'), 'name'), undefined)
 })
 
 test('a realm of another domain may be asked anonymously, as nothing secret is sent', () => {

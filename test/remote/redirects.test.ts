@@ -240,7 +240,7 @@ test('a tag whose HEAD is refused is asked for by GET', async () => {
   assert.equal(found.digest, image.digest)
 })
 
-test('a blob is followed to a public host that nobody listed, without a credential; a list is not (C185)', async (t) => {
+test('a blob is followed to a public host that nobody listed, without a credential; lists and tags are not (C185)', async (t) => {
   const host = 'production.cloudfront.docker.com'
   const authority = await createAuthority('of the test')
   const tls = await authority.issue([`DNS:${host}`])
@@ -263,5 +263,10 @@ test('a blob is followed to a public host that nobody listed, without a credenti
     `not allowed; if that is right, list ${host} under upstreams\\[\\]\\.redirects`,
   )
   await assertRefused(message, () => remote.tags(name))
+  redirecting(307, `https://${host}/tag`)
+  await assertRefused(message, () => remote.manifest(name, { tag: 'v1' as Tag }))
   assert.equal(cdn.requests.length, 1)
+  redirecting(307, `https://${host}/manifest`)
+  const { digest } = blob
+  assert.deepEqual((await remote.manifest(name, { digest }))?.bytes, blob.bytes)
 })
