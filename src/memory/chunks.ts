@@ -1,12 +1,12 @@
-/** Bytes in pieces, as they came from a socket: joining them would copy them. */
+/** Buffers as they arrive from a socket. Concatenating them would copy them. */
 export type Chunks = readonly Buffer[]
 
-/** Bytes in all. */
+/** Total number of bytes. */
 export function bytesIn(chunks: Chunks): number {
   return chunks.reduce((sum, chunk) => sum + chunk.length, 0)
 }
 
-/** What is left without the first `bytes`; no piece of it is empty. */
+/** The chunks without the first `bytes`. No chunk of the result is empty. */
 export function withoutFirst(chunks: Chunks, bytes: number): Chunks {
   let skip = bytes
   return chunks.flatMap((chunk) => {
@@ -18,13 +18,13 @@ export function withoutFirst(chunks: Chunks, bytes: number): Chunks {
 }
 
 /**
- * Gives the memory of chunks back that nobody looks at any more. The garbage collector, which knows
- * of their size but not that they are done with, would be at work half of the time.
+ * Releases the memory of chunks that have no readers any more. The garbage collector would need half of
+ * the CPU time for it.
  */
 export function freeChunks(chunks: Chunks): void {
   for (const { buffer, byteOffset, length } of chunks) {
-    // Part of something larger may have other readers, as Node's pool of small buffers has; and an
-    // empty one may be the one that somebody uses whenever he needs one, as undici does.
+    // The danger: other code may read the rest of a shared ArrayBuffer, such as Node's pool of small
+    // buffers, and reuse an empty buffer, as undici does.
     if (length === 0 || byteOffset !== 0 || length !== buffer.byteLength) continue
     if (buffer instanceof ArrayBuffer) buffer.transfer(0)
   }

@@ -1,7 +1,6 @@
 /**
- * Options that keep an lru-cache to so many entries. Its own `max` would reserve memory for all of
- * them at once, for each of many caches; counted like this it grows as it is filled. Time is looked at
- * each time, and not remembered for a millisecond by help of a timer.
+ * Options that limit an lru-cache to so many entries. Its `max` option allocates memory for all entries
+ * in advance; with `maxSize` the cache grows as it fills. `ttlResolution: 0` avoids a timer.
  */
 export function limitEntries(entries: number) {
   return { maxSize: entries, sizeCalculation: () => 1, ttlResolution: 0 } as const

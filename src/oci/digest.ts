@@ -14,15 +14,12 @@ export type Algorithm = (typeof algorithms)[number]
 
 const grammar = /^(?:sha256:[a-f0-9]{64}|sha512:[a-f0-9]{128})$/
 
-/**
- * @throws RegistryError DIGEST_INVALID for what is no digest, or one of an algorithm that we cannot
- * compute.
- */
+/** @throws RegistryError DIGEST_INVALID if the text is not a digest of a supported algorithm. */
 export function parseDigest(text: string): Digest {
   if (!isDigest(text)) {
     throw new RegistryError('DIGEST_INVALID', {
       message:
-        'not a digest: expected sha256:<64 hex digits> or sha512:<128 hex digits>, in lower case',
+        'invalid digest: expected sha256:<64 hex digits> or sha512:<128 hex digits>, in lower case',
     })
   }
   return text
@@ -36,7 +33,7 @@ export function algorithmOf(digest: Digest): Algorithm {
   return digest.startsWith('sha512:') ? 'sha512' : 'sha256'
 }
 
-/** The part behind the colon. */
+/** The part after the colon. */
 export function encodedOf(digest: Digest): string {
   return digest.slice(digest.indexOf(':') + 1)
 }
@@ -45,12 +42,12 @@ export function digestOf(bytes: Uint8Array, algorithm: Algorithm = 'sha256'): Di
   return parseDigest(`${algorithm}:${hash(algorithm, bytes, 'hex')}`)
 }
 
-/** Computes a digest while bytes flow. */
+/** Computes a digest incrementally. */
 export interface Digester {
-  /** Bytes taken so far. */
+  /** Number of bytes so far. */
   readonly size: number
   update(bytes: Uint8Array): void
-  /** A second digester that goes on from here, independent of this one. */
+  /** An independent digester with the same state. */
   copy(): Digester
   /** Ends this digester. */
   digest(): Digest

@@ -1,9 +1,9 @@
-/** All that Docker Hub is called: by people, by docker, and as a registry. */
+/** All host names of Docker Hub: in image names, in docker's configuration, of its registry. */
 export const dockerHubHosts: readonly string[] = [
   'docker.io',
   'index.docker.io',
   'registry-1.docker.io',
 ]
 
-/** docker's name for it in its configuration, from before registries had hosts. */
+/** The key of Docker Hub in docker's configuration. */
 export const dockerHubKey = 'https://index.docker.io/v1/'

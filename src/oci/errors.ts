@@ -1,11 +1,10 @@
 /**
- * Every error that a client can be told of, with its HTTP status and the sentence that the
- * specification gives it.
+ * All error codes of responses, with HTTP status and the message of the specification.
  *
- * The first fourteen are the specification's whole list for 4XX answers (distribution-spec, "Error
- * Codes"). It names none for 5XX: `UNAVAILABLE` and `UNKNOWN` are Distribution's, because docker
- * retries codes that it does not know and gives up on `TOOMANYREQUESTS`, the only one of the list
- * that would come near (moby, `distribution/errors.go`).
+ * The first fourteen are the specification's complete list for 4XX responses (distribution-spec, "Error
+ * Codes"). It has none for 5XX: `UNAVAILABLE` and `UNKNOWN` are Distribution's. docker retries codes
+ * that it does not know, but not `TOOMANYREQUESTS`, the only similar code in the list (moby,
+ * `distribution/errors.go`).
  */
 const codes = {
   BLOB_UNKNOWN: [404, 'blob unknown to registry'],
@@ -29,22 +28,18 @@ const codes = {
 export type ErrorCode = keyof typeof codes
 
 type RegistryErrorOptions = {
-  /** What was attempted on what, and what came of it. Shown to the client: never a secret. */
+  /** The attempt, its object and the result. Sent to clients: never a secret. */
   readonly message?: string
-  /** What to do about it; told after the message. */
+  /** What users can do; appended to the message. */
   readonly advice?: string | undefined
-  /**
-   * Instead of the code's own status: the same fault is 400 from a client and 502 from an upstream.
-   */
+  /** Overrides the status of the code: the same error is 400 for a client and 502 for an upstream. */
   readonly status?: number
-  /** Seconds after which trying again makes sense; becomes `Retry-After`. */
+  /** Seconds until a retry can succeed, for `Retry-After`. */
   readonly retryAfter?: number
   readonly cause?: unknown
 }
 
-/**
- * The one error that crosses rooms. Callers branch on `code` and `status`, never on the message.
- */
+/** The only error that crosses rooms. Callers branch on `code` and `status`, never on the message. */
 export class RegistryError extends Error {
   override readonly name = 'RegistryError'
   readonly code: ErrorCode
@@ -74,7 +69,7 @@ export function isRegistryError(
   return error instanceof RegistryError && (wanted.length === 0 || wanted.includes(error.code))
 }
 
-/** The same, as it may be kept: causes hold on to whatever failed, for as long as they are held. */
+/** A copy for caches. The danger: a cause keeps the failed request and its buffers in memory. */
 export function withoutCause(error: RegistryError): RegistryError {
   const { code, message, status, retryAfter } = error
   return new RegistryError(code, {
@@ -84,7 +79,7 @@ export function withoutCause(error: RegistryError): RegistryError {
   })
 }
 
-/** The body of an error answer (distribution-spec, "Error Codes"). */
+/** The body of an error response (distribution-spec, "Error Codes"). */
 export function errorBody({ code, message }: Pick<RegistryError, 'code' | 'message'>): string {
   return JSON.stringify({ errors: [{ code, message }] })
 }

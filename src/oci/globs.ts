@@ -6,8 +6,8 @@ export type Globs = {
 }
 
 /**
- * Whether a name matches a glob of `include` and none of `except`. A leading `!` does not negate: to
- * picomatch, `['team/**', '!team/secret/**']` is a match of every name outside `team/secret`.
+ * Matches names by the globs in `include`, without those in `except`. A leading `!` does not negate: in
+ * picomatch, `['team/**', '!team/secret/**']` matches every name outside `team/secret`.
  */
 export function createMatcher({ include, except = [] }: Globs): (name: string) => boolean {
   const isIncluded = compile(include)

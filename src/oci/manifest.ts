@@ -1,10 +1,7 @@
 import { type Digest, isDigest } from './digest.ts'
 import { RegistryError } from './errors.ts'
 
-/**
- * The longest manifest that is taken, in bytes (distribution-spec, "Pushing Manifests": at least 4
- * MiB).
- */
+/** In bytes (distribution-spec, "Pushing Manifests": at least 4 MiB). */
 export const maxManifestSize = 4 * 1024 * 1024
 
 export const mediaTypes = {
@@ -17,41 +14,33 @@ export const mediaTypes = {
   dockerSignedSchema1: 'application/vnd.docker.distribution.manifest.v1+prettyjws',
 } as const
 
-/**
- * Points at content: what it is, how long and which (image-spec, "Content Descriptors"). Size in
- * bytes.
- */
+/** image-spec, "Content Descriptors". Size in bytes. */
 type Descriptor = {
   readonly mediaType: string
   readonly digest: Digest
   readonly size: number
 }
 
-/**
- * What a manifest says of itself and of others. A view: the bytes are what is stored, sent and
- * hashed.
- */
+/** A view of a manifest. Its bytes are stored, sent and hashed unchanged. */
 export type Manifest = {
   readonly mediaType: string
-  /**
-   * Config and layers of an image, children of an index; never those that live elsewhere (`urls`).
-   */
+  /** Config and layers of an image, or the children of an index; without foreign layers (`urls`). */
   readonly references: readonly Descriptor[]
   readonly isIndex: boolean
 }
 
 /**
- * The media type becomes a Content-Type, and whoever can push a manifest writes it: a kind of JSON,
- * which no browser takes for a page.
+ * The danger: users who can push choose the media type, which becomes a Content-Type. It must be a kind of
+ * JSON, which browsers do not render.
  */
 const mediaTypeGrammar = /^application\/(?:[\w!#$&.+^-]+\+)?(?:json|prettyjws)$/
 const maxMediaType = 255
-/** A Content-Type that says what a manifest is: `application/json` is that of any error page. */
+/** A Content-Type that identifies a manifest, unlike `application/json`, which error pages have too. */
 const specificTypeGrammar = /^application\/(?:vnd|x)\.[\w!#$&.+^-]+$/
 
 /**
- * Objects and arrays in one manifest. 4 MiB hold 1.4 million empty ones, which would hold the event
- * loop for half a second; an index of the longest kind has 50,000.
+ * Maximum number of objects and arrays in a manifest. 4 MiB can contain 1.4 million empty ones, which
+ * would block the event loop for half a second; the largest index has 50,000.
  */
 const maxNodes = 200_000
 
@@ -61,11 +50,10 @@ const openBracket = 0x5b
 type Document = Readonly<Record<string, unknown>>
 
 /**
- * Reads a manifest. Its media type comes from the bytes, so that a digest has exactly one, whoever
- * asks and whatever an upstream's header said; `contentType` decides only where they name none.
- * Read by hand and not by a schema: validating 43,500 children by one takes ten times as long as
- * parsing them.
- * @throws RegistryError MANIFEST_INVALID for what is no manifest, or could be read as two kinds
+ * Parses a manifest. The media type comes from the bytes, so that a digest has exactly one;
+ * `contentType` applies only if the bytes do not determine it. Without a zod schema, because validating
+ * 43,500 children takes ten times as long as parsing them.
+ * @throws RegistryError MANIFEST_INVALID if the bytes are not a manifest, or could be parsed as two kinds
  * (GHSA-77vh-xpmg-72qh).
  */
 export function parseManifest(bytes: Buffer, contentType?: string): Manifest {
@@ -75,31 +63,24 @@ export function parseManifest(bytes: Buffer, contentType?: string): Manifest {
   const hasConfig = (document['config'] ?? undefined) !== undefined
   if (manifests.length > 0 && (layers.length > 0 || hasConfig)) {
     throw invalid(
-      'it has both "manifests" and "layers" or "config", so clients could read it as two different things',
+      'it has both "manifests" and "layers" or "config", so that clients could interpret it differently',
     )
   }
   const mediaType =
     mediaTypeIn(document) ?? impliedMediaType(document) ?? fromContentType(contentType)
-  if (mediaType === undefined)
-    throw invalid('it names no mediaType and has the fields of none that is known')
+  if (mediaType === undefined) throw invalid('it has no mediaType, and its fields do not imply one')
   const all = [[document['config']], layers, listIn(document, 'blobs'), manifests].flat()
   const isIndex =
     manifests.length > 0 || mediaType === mediaTypes.ociIndex || mediaType === mediaTypes.dockerList
   return { mediaType, references: all.map(descriptorOf).filter(isDescriptor), isIndex }
 }
 
-/**
- * The children of an index as they were written, with fields that we do not know; none for what is
- * no index.
- */
+/** The children of an index, unchanged and with unknown fields; empty for other manifests. */
 export function childrenOf(bytes: Buffer): readonly unknown[] {
   return listIn(parseDocument(bytes), 'manifests')
 }
 
-/**
- * A proxy passes on what it does not understand: a descriptor of another shape, or a digest of
- * another kind, is none of ours.
- */
+/** Undefined for invalid descriptors and unknown digest algorithms, which a proxy ignores. */
 function descriptorOf(value: unknown): Descriptor | undefined {
   if (!isObject(value)) return undefined
   const { mediaType = '', digest, size, urls } = value
@@ -114,8 +95,7 @@ function isDescriptor(value: Descriptor | undefined): value is Descriptor {
 }
 
 function parseDocument(bytes: Buffer): Document {
-  if (countNodes(bytes) > maxNodes)
-    throw invalid(`it has more than ${maxNodes} objects and arrays in it`)
+  if (countNodes(bytes) > maxNodes) throw invalid(`it has more than ${maxNodes} objects and arrays`)
   let json: unknown
   try {
     json = JSON.parse(withoutByteOrderMark(bytes).toString('utf8'))
@@ -134,20 +114,20 @@ function countNodes(bytes: Buffer): number {
   return nodes
 }
 
-/** Some editors write one; it is part of what the digest covers, and no part of JSON (RFC 8259). */
+/** Some editors write one. The digest covers it, but it is not part of JSON (RFC 8259). */
 function withoutByteOrderMark(bytes: Buffer): Buffer {
   const hasMark = bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf
   return hasMark ? bytes.subarray(3) : bytes
 }
 
-/** Go writes a list that was never made as null. */
+/** Go encodes a nil slice as null. */
 function listIn(document: Document, field: string): readonly unknown[] {
   const value = document[field] ?? []
   if (!Array.isArray(value)) throw invalid(`${field}: expected a list`)
   return value
 }
 
-/** Go writes a text that was never set as an empty one. */
+/** Go encodes an unset string as an empty one. */
 function mediaTypeIn(document: Document): string | undefined {
   const value = document['mediaType'] ?? ''
   if (value === '') return undefined
@@ -156,7 +136,7 @@ function mediaTypeIn(document: Document): string | undefined {
   return value
 }
 
-/** OCI lets a manifest leave its media type to the transport; its fields tell it as well. */
+/** OCI makes the mediaType field optional; the other fields imply it. */
 function impliedMediaType(document: Document): string | undefined {
   const { config, manifests, layers, fsLayers } = document
   const hasLayers = Array.isArray(layers) && layers.length > 0
@@ -182,5 +162,5 @@ function isObject(value: unknown): value is Document {
 }
 
 function invalid(why: string, cause?: unknown): RegistryError {
-  return new RegistryError('MANIFEST_INVALID', { message: `not a manifest: ${why}`, cause })
+  return new RegistryError('MANIFEST_INVALID', { message: `invalid manifest: ${why}`, cause })
 }

@@ -1,12 +1,12 @@
-/** Which part of a sorted list is asked for: at most `n` entries that come after `last`. */
+/** The requested part of a sorted list: at most `n` entries after `last`. */
 export type PageRequest = { readonly n?: number | undefined; readonly last?: string | undefined }
 
-/** `next`: the `last` of the request for what follows; undefined at the end of the list. */
+/** `next`: the `last` of the request for the next page; undefined on the last page. */
 export type Page<Entry> = { readonly entries: readonly Entry[]; readonly next?: string }
 
 /**
- * Cuts a page out of a whole list; `last` need not be one of its entries. `n=0` asks for none, and for
- * no more (distribution-spec, "Listing Tags").
+ * A page of a complete list. `last` need not be in the list. `n=0` is an empty page without a next one
+ * (distribution-spec, "Listing Tags").
  */
 export function cutPage<Entry extends string>(
   sorted: readonly Entry[],

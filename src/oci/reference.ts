@@ -3,14 +3,11 @@ import { RegistryError } from './errors.ts'
 
 declare const brand: unique symbol
 
-/**
- * A repository's name as the specification writes it, without host (distribution-spec, "Pulling
- * manifests").
- */
+/** A repository name without host (distribution-spec, "Pulling manifests"). */
 export type RepositoryName = string & { readonly [brand]: 'RepositoryName' }
 export type Tag = string & { readonly [brand]: 'Tag' }
 
-/** What stands behind `/manifests/`. */
+/** The last part of a `/manifests/` path. */
 export type Reference = { readonly tag: Tag } | { readonly digest: Digest }
 
 const component = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*$/
@@ -22,7 +19,7 @@ export function parseRepositoryName(text: string): RepositoryName {
   if (!isRepositoryName(text)) {
     throw new RegistryError('NAME_INVALID', {
       message:
-        'invalid repository name: lower-case letters, digits and single separators (. _ __ -) between them, parts joined by /, at most 255 characters',
+        'invalid repository name: expected lower-case letters and digits with single separators (. _ __ -) between them, in parts separated by /, at most 255 characters',
     })
   }
   return text
@@ -40,14 +37,15 @@ export function isTag(text: string): text is Tag {
 function parseTag(text: string): Tag {
   if (!isTag(text)) {
     throw new RegistryError('MANIFEST_INVALID', {
-      message: 'invalid tag: at most 128 letters, digits, _ . - and neither . nor - in front',
+      message:
+        'invalid tag: expected at most 128 letters, digits, _ . or -, not beginning with . or -',
     })
   }
   return text
 }
 
 /**
- * A tag holds no colon, so whatever has one is meant as a digest.
+ * A text with a colon is a digest, because tags have no colon.
  * @throws RegistryError DIGEST_INVALID, MANIFEST_INVALID
  */
 export function parseReference(text: string): Reference {
@@ -58,22 +56,17 @@ export function formatReference(reference: Reference): string {
   return 'tag' in reference ? reference.tag : reference.digest
 }
 
-/**
- * The tag under which registries without the referrers API keep the list (distribution-spec,
- * "Referrers Tag Schema").
- */
+/** The tag of the referrers list in registries without the referrers API (distribution-spec, "Referrers Tag Schema"). */
 export function referrersTag(digest: Digest): Tag {
   return parseTag(`${algorithmOf(digest)}-${encodedOf(digest).slice(0, 64)}`)
 }
 
-/** `prefix` in front of `name`, or `name` alone for the empty prefix. */
+/** `prefix/name`, or `name` if the prefix is empty. */
 export function joinName(prefix: string, name: string): RepositoryName {
   return parseRepositoryName(prefix === '' ? name : `${prefix}/${name}`)
 }
 
-/**
- * What is left of `name` below `prefix`: whole segments only, undefined when it is not below it.
- */
+/** The rest of `name` after the segments of `prefix`; undefined if it does not begin with them. */
 export function nameBelow(prefix: string, name: RepositoryName): RepositoryName | undefined {
   if (prefix === '') return name
   const rest = name.startsWith(`${prefix}/`) ? name.slice(prefix.length + 1) : ''

@@ -5,7 +5,7 @@ import { bytesIn, freeChunks, withoutFirst } from '../../src/memory/chunks.ts'
 
 const pieces = fc.array(fc.uint8Array({ maxLength: 20 }).map((bytes) => Buffer.from(bytes)))
 
-test('what is left without the first bytes is the rest, and no piece of it is empty', () => {
+test('withoutFirst returns the rest, without empty chunks', () => {
   fc.assert(
     fc.property(pieces, fc.nat(100), (chunks, bytes) => {
       const rest = withoutFirst(chunks, bytes)
@@ -16,7 +16,7 @@ test('what is left without the first bytes is the rest, and no piece of it is em
   )
 })
 
-test('chunks that are all of their memory give it back, and those that share it do not', () => {
+test('freeChunks releases chunks that own their memory, and no others', () => {
   const own = Buffer.from(new ArrayBuffer(100))
   const shared = new ArrayBuffer(100)
   const parts = [Buffer.from(shared, 0, 50), Buffer.from(shared, 50)]

@@ -14,7 +14,7 @@ import { isRegistryError } from '../../src/oci/errors.ts'
 
 const algorithm = fc.constantFrom('sha256' as const, 'sha512' as const)
 
-test('a digest is what the algorithm makes of the bytes, in one go or in pieces (P8)', () => {
+test('a digest is the same for whole bytes and for pieces (P8)', () => {
   fc.assert(
     fc.property(algorithm, fc.array(fc.uint8Array()), (name, pieces) => {
       const bytes = Buffer.concat(pieces)
@@ -29,7 +29,7 @@ test('a digest is what the algorithm makes of the bytes, in one go or in pieces 
   )
 })
 
-test('a copy of a digester goes on by itself', () => {
+test('a copy of a digester is independent', () => {
   fc.assert(
     fc.property(algorithm, fc.uint8Array(), fc.uint8Array(), (name, first, second) => {
       const digester = createDigester(name)
@@ -44,7 +44,7 @@ test('a copy of a digester goes on by itself', () => {
   )
 })
 
-test('a digest is an algorithm and its part behind the colon', () => {
+test('a digest consists of an algorithm and an encoded part', () => {
   fc.assert(
     fc.property(algorithm, fc.uint8Array(), (name, bytes) => {
       const digest = digestOf(bytes, name)
@@ -55,9 +55,9 @@ test('a digest is an algorithm and its part behind the colon', () => {
   )
 })
 
-test('whatever is no digest is refused as DIGEST_INVALID and nothing else (P6)', () => {
+test('any other text is rejected with DIGEST_INVALID (P6)', () => {
   const hex = 'a'.repeat(64)
-  const strange = [
+  const invalid = [
     '',
     ':',
     'sha256:',
@@ -78,7 +78,7 @@ test('whatever is no digest is refused as DIGEST_INVALID and nothing else (P6)',
     `sha256:${'g'.repeat(64)}`,
     hex,
   ]
-  for (const text of strange) {
+  for (const text of invalid) {
     assert.equal(isDigest(text), false, text)
     assert.throws(
       () => parseDigest(text),

@@ -21,7 +21,7 @@ const specified: readonly (readonly [ErrorCode, number])[] = [
   ['TOOMANYREQUESTS', 429],
 ]
 
-test('every code of the specification has its status and a sentence (P20)', () => {
+test('every code of the specification has a status and a message (P20)', () => {
   for (const [code, status] of specified) {
     const error = new RegistryError(code)
     assert.equal(error.status, status)
@@ -30,7 +30,7 @@ test('every code of the specification has its status and a sentence (P20)', () =
   }
 })
 
-test('what is said of an error goes before what its code says', () => {
+test('options of an error override the defaults of its code', () => {
   const cause = new Error('below')
   const error = new RegistryError('SIZE_INVALID', {
     message: 'm',
@@ -53,7 +53,7 @@ test('what is said of an error goes before what its code says', () => {
   )
 })
 
-test('the body of an error is JSON of the shape of the specification, whatever it says', () => {
+test('the body of an error is JSON as specified, for any message', () => {
   fc.assert(
     fc.property(fc.string({ unit: 'binary' }), (message) => {
       const { errors } = JSON.parse(errorBody(new RegistryError('DENIED', { message })))
@@ -62,7 +62,7 @@ test('the body of an error is JSON of the shape of the specification, whatever i
   )
 })
 
-test('an error is told from others by its class and code', () => {
+test('isRegistryError checks class and code', () => {
   const error = new RegistryError('DENIED')
   assert.ok(isRegistryError(error))
   assert.ok(isRegistryError(error, 'UNAUTHORIZED', 'DENIED'))
