@@ -8,19 +8,22 @@ type BannerOptions = {
   readonly admin: readonly AddressInfo[]
 }
 
+/** Upstreams on lines of their own. */
+const maxUpstreams = 4
+
 /** For a person who has just started Berth in a terminal: its addresses, upstreams and a command to try. */
 export function banner({ config, file, listening, admin }: BannerOptions): string {
   const scheme = config.tls === undefined ? 'http' : 'https'
   const host = `${config.listen.host || 'localhost'}:${listening[0]?.port}`
   const { upstreams, hosted, mirrors, storage, auth } = config
-  const shown = upstreams
-    .slice(0, 4)
+  const listed = upstreams
+    .slice(0, maxUpstreams)
     .map(({ prefix, url }) => `${host}/${prefix && `${prefix}/`}…  from  ${url}`)
   const rest =
-    upstreams.length > shown.length
+    upstreams.length > listed.length
       ? [
-          `and ${upstreams.length - shown.length} more: ${upstreams
-            .slice(4)
+          `and ${upstreams.length - listed.length} more: ${upstreams
+            .slice(maxUpstreams)
             .map(({ prefix }) => prefix)
             .join(', ')}`,
         ]
@@ -36,7 +39,7 @@ export function banner({ config, file, listening, admin }: BannerOptions): strin
     ),
     line(
       'Proxies',
-      [...shown, ...rest].join(`\n${' '.repeat(20)}`) || 'nothing: no upstreams are configured',
+      [...listed, ...rest].join(`\n${' '.repeat(20)}`) || 'nothing: no upstreams are configured',
     ),
     line(
       'Hosts',

@@ -48,7 +48,10 @@ function upstreamCommand({ environment, version }: Context): Command {
       'Perform each step of a pull from an upstream, print the result of each step, and say what to change.',
     )
     .argument('[reference]', 'image reference as in a pod; default: check all upstreams')
-    .option('--config <file>', "the server's configuration file (default: $BERTH_CONFIG)")
+    .option(
+      '--config <file>',
+      "the server's configuration file (default: $BERTH_CONFIG, else the embedded default)",
+    )
     .option('--set <field=value>', 'set any field, as for berth serve; repeatable', collect)
     .addOption(outputOption)
     .addHelpText('after', examples)

@@ -18,7 +18,7 @@ export function nodeCommand(): Command {
     .description(
       'Check whether the container runtimes of this node can pull from Berth, and say which exposure.mode to set.',
     )
-    .option('--registry <host:port>', 'the registry in image references', 'localhost:30026')
+    .option('--registry <host:port>', 'host of Berth in image references', 'localhost:30026')
     .option('--node-ip <address>', 'address of the node (default: those of its interfaces)')
     .option('--root <directory>', "where the node's file system is mounted", '/')
     .addOption(outputOption)

@@ -34,12 +34,12 @@ export function createReadableRoot(rooted: Rooted): {
 }
 
 function denialOf(paths: readonly string[]): Finding {
-  const shown = paths.slice(0, maxPaths).join(', ')
+  const listed = paths.slice(0, maxPaths).join(', ')
   const rest = paths.length > maxPaths ? ` and ${paths.length - maxPaths} more` : ''
   return {
     step: 'runtime',
     outcome: 'skipped',
-    message: `no permission to read ${shown}${rest}: their content is not taken into account`,
+    message: `no permission to read ${listed}${rest}: their content is not taken into account`,
     advice:
       'run berth doctor as root; if SELinux denies access, in a privileged pod or with seLinuxOptions.type: spc_t',
     requests: [],
