@@ -26,7 +26,7 @@ let storage: ObjectStore
 let registry: ContainerRegistry
 let berth: Berth
 let image: Image
-/** Bodies of answers that were no success. */
+/** Bodies of error responses. */
 let told: string[]
 
 before(async () => {
@@ -63,7 +63,7 @@ afterEach(async () => {
   await Promise.all([registry.stop(), azure.stop()])
 })
 
-/** With workload identity, as the webhook of AKS sets it, unless told otherwise. */
+/** By default with workload identity, as the webhook of AKS configures it. */
 async function start(environment?: Record<string, string>): Promise<Berth> {
   const file = join(directory, 'token')
   await writeFile(file, azure.issuer.issue())
@@ -97,7 +97,7 @@ test('an image is pulled with one exchange, and one token of the repository', as
   assert.deepEqual(JSON.parse(tags.body.toString()), { name, tags: ['v1'] })
 })
 
-test('a client secret in the environment, and a managed identity, do as well', async () => {
+test('a client secret in the environment, and a managed identity, work as well', async () => {
   const { clientId, secret } = azure.application
   const { tenantId: AZURE_TENANT_ID, entra, machine } = azure
   for (const environment of [
@@ -118,7 +118,7 @@ test('a client secret in the environment, and a managed identity, do as well', a
   assert.equal(machine.requests.length, 2)
 })
 
-test("a token of the repository is used as long as it says itself that it lives, and the registry's answer does not", async (t) => {
+test("a repository token is used for the lifetime in its claims, which the registry's answer omits", async (t) => {
   const clock = useForwardClock(t)
   const [, first, second] = image.blobs
   assert.ok(first !== undefined && second !== undefined)
@@ -128,7 +128,7 @@ test("a token of the repository is used as long as it says itself that it lives,
   assert.equal(registry.count(/POST \/oauth2\/token/), 1)
 })
 
-test('a pull goes on while tokens of all kinds expire, several times (U41)', async () => {
+test('a pull succeeds while tokens of all kinds expire several times (U41)', async () => {
   await removeBerth(berth)
   azure.life = 3
   registry.lives = { refresh: 3, access: 2 }
@@ -144,7 +144,7 @@ test('a pull goes on while tokens of all kinds expire, several times (U41)', asy
   assert.ok(registry.count(/POST \/oauth2\/token/) >= 4, 'access tokens expired')
 })
 
-test('tokens that are revoked between two layers are replaced, and nobody notices (U41)', async (t) => {
+test('tokens that are revoked between two layers are replaced, and the pull succeeds (U41)', async (t) => {
   const clock = useForwardClock(t)
   for (const blob of image.blobs) {
     await pullBlob(berth, name, blob)
@@ -153,7 +153,7 @@ test('tokens that are revoked between two layers are replaced, and nobody notice
   }
 })
 
-test('fifty first pulls at once cause one exchange', async () => {
+test('fifty concurrent first pulls cause one exchange', async () => {
   await get(`${berth.url}/v2/${name}/manifests/v1`)
   await removeBerth(berth)
   const [asked, exchanged] = [azure.entra.requests.length, registry.count(/exchange/)]
@@ -169,7 +169,7 @@ test('fifty first pulls at once cause one exchange', async () => {
   assert.equal(registry.count(/exchange/) - exchanged, 1)
 })
 
-test('while Entra is dead the token that is held serves, and after its expiry what is cached (U42)', async (t) => {
+test('while Entra ID is down, the current token is used until it expires, then the cache (U42)', async (t) => {
   const clock = useForwardClock(t)
   await pullImage(berth, name, image, 'v1')
   const other = makeImage()
@@ -194,7 +194,7 @@ test('while Entra is dead the token that is held serves, and after its expiry wh
   assert.match(ready.body.toString(), /connection refused/)
 })
 
-test('a start without a role is no failed start: it is told who needs which, and works once it is there (A112)', async (t) => {
+test('a start without a role succeeds, reports the missing role, and serves once it is assigned (A112)', async (t) => {
   const clock = useForwardClock(t)
   await removeBerth(berth)
   registry.readers.clear()
@@ -207,7 +207,7 @@ test('a start without a role is no failed start: it is told who needs which, and
   await pullImage(berth, name, image, 'v1')
 })
 
-test('what the exchange refused is trouble for as long as it does, whatever was asked for', async (t) => {
+test('a rejected exchange is reported as a problem until it succeeds, for any request', async (t) => {
   const clock = useForwardClock(t)
   await removeBerth(berth)
   registry.readers.clear()
@@ -222,7 +222,7 @@ test('what the exchange refused is trouble for as long as it does, whatever was 
   assert.doesNotMatch(await ready(), /exchange answered 401/)
 })
 
-test('a role that is taken away is a refusal that names identity and repository, and no stale tag (A110)', async (t) => {
+test('a revoked role is a 403 that names identity and repository, and no stale tag is served (A110)', async (t) => {
   const clock = useForwardClock(t)
   await pullImage(berth, name, image, 'v1')
   registry.readers.clear()
@@ -244,7 +244,7 @@ test('a role that is taken away is a refusal that names identity and repository,
   assert.match(ready.body.toString(), new RegExp(objectId))
 })
 
-test("the registry's token endpoint that refuses is a refusal with the same advice", async () => {
+test("a rejection by the registry's token endpoint has the same advice", async () => {
   await pullImage(berth, name, image, 'v1')
   registry.revoke()
   registry.fail('token', {

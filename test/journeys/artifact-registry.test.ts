@@ -56,7 +56,7 @@ async function start(tags: object = {}): Promise<Berth> {
   })
 }
 
-/** As a runtime does it: the tag, then all that the manifest names at once. */
+/** Pulls as a runtime does: the tag, then all blobs of the manifest concurrently. */
 async function pull(wanted: Image, reference: string): Promise<void> {
   const manifest = await get(`${berth.url}/v2/${name}/manifests/${reference}`)
   assert.equal(manifest.status, 200, manifest.body.toString())
@@ -71,19 +71,19 @@ async function pull(wanted: Image, reference: string): Promise<void> {
   )
 }
 
-test('an access token is sent as it is, and the token endpoint left alone', async () => {
+test('an access token is sent directly, without a request to the token endpoint', async () => {
   await pull(image, 'v1')
   assert.equal(registry.count(/\/v2\/token/), 0)
   assert.equal(google.count(/POST \/v1\/token/), 1)
 })
 
-test('where access tokens are taken at the token endpoint only, one call there serves a pull', async () => {
+test('if access tokens are accepted at the token endpoint only, a pull needs one request there', async () => {
   registry.behave({ accessTokens: 'endpoint' })
   await pull(image, 'v1')
   assert.equal(registry.count(/GET \/v2\/token\?scope=/), 1)
 })
 
-test('a service account is acted for, and its tokens alone are shown', async () => {
+test('a service account is impersonated, and only its tokens are sent to the registry', async () => {
   await removeBerth(berth)
   await google.stop()
   google = await startGoogle({ grant: 'impersonation' })
@@ -95,9 +95,9 @@ test('a service account is acted for, and its tokens alone are shown', async () 
   assert.equal(google.count(/:generateAccessToken/), 1)
 })
 
-test('the metadata server gives the token where no file is configured', async (t) => {
+test('the metadata server returns the token if no file is configured', async (t) => {
   await removeBerth(berth)
-  // Google's library looks there by itself.
+  // Google's library reads this variable.
   const environment = { GCE_METADATA_HOST: google.metadataHost }
   Object.assign(process.env, environment)
   t.after(() => delete process.env['GCE_METADATA_HOST'])
@@ -109,7 +109,7 @@ test('the metadata server gives the token where no file is configured', async (t
   await pull(image, 'v1')
 })
 
-test('blobs that another host keeps are fetched there without any credential (U49)', async () => {
+test('blobs on another host are fetched without a credential (U49)', async () => {
   registry.behave({ storage })
   const before = storage.requests.length
   await pull(image, 'v1')
@@ -117,7 +117,7 @@ test('blobs that another host keeps are fetched there without any credential (U4
   assert.deepEqual(answers, [200, 200, 200])
 })
 
-test('where HEAD of a manifest is refused, a moved tag is found by GET', async () => {
+test('if HEAD of a manifest is rejected, a moved tag is found with GET', async () => {
   await removeBerth(berth)
   berth = await start({ ttl: 0 })
   registry.behave({ headOfManifests: false })
@@ -136,7 +136,7 @@ test('a token that is revoked in the middle of a pull is replaced, once (U41)', 
   assert.ok(registry.count(/GET \/v2\/token/) > 1)
 })
 
-test('a token that expires between two layers is replaced before it is refused (U41)', async (t) => {
+test('a token that expires between two layers is replaced before it is rejected (U41)', async (t) => {
   const clock = useForwardClock(t)
   registry.behave({ accessTokens: 'endpoint', tokenLife: { seconds: 60 } })
   const [, first, second] = image.blobs
@@ -165,7 +165,7 @@ test('an access token that is revoked between two layers is exchanged once (U41)
   assert.equal(google.count(/POST \/v1\/token/) - before, 2)
 })
 
-test('an identity that no token helps is refused after one renewal, and not told its tokens (U41)', async () => {
+test('an identity without access is denied after one renewal, without tokens in the message (U41)', async () => {
   registry.behave({ accessTokens: 'direct' })
   google.accessTokens.live({ seconds: 3600, requests: 0 })
   await removeBerth(berth)
@@ -179,7 +179,7 @@ test('an identity that no token helps is refused after one renewal, and not told
   assert.ok(registry.requests.length - asked <= 3)
 })
 
-test('while Google gives no tokens the last one serves, and after its expiry what is cached (U42)', async (t) => {
+test('while Google issues no tokens, the last one is used until it expires, then the cache (U42)', async (t) => {
   const clock = useForwardClock(t)
   await pull(image, 'v1')
   const other = makeImage()
@@ -201,7 +201,7 @@ test('while Google gives no tokens the last one serves, and after its expiry wha
   assert.match(ready.body.toString(), /no credential for /)
 })
 
-test('throttling is waited out, and not passed on (U46)', async () => {
+test('Berth waits during throttling, and does not pass it on (U46)', async () => {
   await pull(image, 'v1')
   registry.behave({ quota: { requests: 1, milliseconds: 800, retryAfter: true } })
   const index = makeIndex([makeImage({ layers: [] })])
@@ -210,7 +210,7 @@ test('throttling is waited out, and not passed on (U46)', async () => {
   assert.ok(registry.throttled() > 0)
 })
 
-test('many who wait for a throttled upstream send one request after the quiet (U46)', async () => {
+test('many clients of a throttled upstream cause one request after the wait (U46)', async () => {
   registry.behave({ quota: { requests: 0, milliseconds: 1500, retryAfter: true } })
   const waiting = Promise.all(
     ['v1', image.digest, ...image.blobs.map(({ digest }) => digest)].map((reference) =>
@@ -222,11 +222,11 @@ test('many who wait for a throttled upstream send one request after the quiet (U
   registry.behave({ quota: undefined })
   const replies = await waiting
   assert.deepEqual(new Set(replies.map(({ status }) => status)), new Set([200]))
-  // Five that were on their way when the first 429 came, and one in each window since.
+  // Five were in flight at the first 429; each later window has one.
   assert.ok(asked <= 5 + 2, `${asked} requests`)
 })
 
-test('a tag that is known is served stale at once while the upstream is throttled (U46)', async () => {
+test('a cached tag is served stale immediately while the upstream throttles (U46)', async () => {
   await removeBerth(berth)
   berth = await start({ ttl: 0 })
   await pull(image, 'v1')
@@ -237,12 +237,12 @@ test('a tag that is known is served stale at once while the upstream is throttle
   registry.behave({ quota: undefined })
 })
 
-test("tags are listed without the fields that are Google's own", async () => {
+test("tags are listed without Google's additional fields", async () => {
   const list = await get(`${berth.url}/v2/${name}/tags/list`)
   assert.deepEqual(JSON.parse(list.body.toString()), { name, tags: ['v1'] })
 })
 
-test('referrers are those that the upstream knows', async () => {
+test('referrers come from the upstream', async () => {
   const { digest, mediaType, bytes } = image
   const subject = { mediaType, digest, size: bytes.length }
   const signature = manifestOf(mediaType, { artifactType: 'test/signature', subject })

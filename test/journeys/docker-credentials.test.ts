@@ -26,11 +26,11 @@ let programs: HelperPrograms
 let directory: string
 let content: ReturnType<typeof createContent>
 let registry: FakeServer
-/** The one `Authorization` that the registry takes. */
+/** The only `Authorization` that the registry accepts. */
 let right: string
-/** What it says to others. */
+/** Its challenge for other requests. */
 let challenge: string
-/** Tokens that it gives for this identity token alone, posted. */
+/** It issues tokens for this identity token only, in a POST. */
 let identityToken: string
 let image: Image
 let berth: Berth
@@ -63,7 +63,7 @@ afterEach(async () => {
   await registry.stop()
 })
 
-/** As docker's own identity tokens are taken: no GET, no Basic. */
+/** docker's identity tokens are accepted in a POST only, not in a GET or as Basic. */
 function giveToken({ method, body, headers }: Recorded, response: Parameters<typeof answer>[0]) {
   const form = new URLSearchParams(body)
   const isRight =
@@ -96,35 +96,35 @@ async function ask(reference: string): Promise<Reply> {
   return reply
 }
 
-/** The registry takes this user's password, which is a new one. */
+/** Changes the password that the registry accepts for this user. */
 function newPassword(username: string): string {
   const password = canaries.password(username)
   right = `Basic ${basicOf(username, password)}`
   return password
 }
 
-/** An identity token is taken, which is a new one. */
+/** Changes the identity token that the registry accepts. */
 function newIdentityToken(): string {
   challenge = `Bearer realm="${registry.url}/token",service="the registry"`
   identityToken = canaries.secret('identity')
   return identityToken
 }
 
-test('a registry that wants Basic is pulled from with what a helper knows', async () => {
+test("an image is pulled from a registry with Basic authentication and a helper's credential", async () => {
   await programs.answer('mine', 'robot', newPassword('robot'))
   await start({ type: 'docker-helper', helper: 'mine' })
   await pullImage(berth, name, image, 'v1')
   assert.deepEqual(await programs.asked(), [`get ${registry.host}`])
 })
 
-test("a helper that docker's own configuration names is asked", async () => {
+test("the helper in docker's own configuration is used", async () => {
   await programs.answer('mine', 'robot', newPassword('robot'))
   await configure({ auths: { [registry.host]: {} }, credHelpers: { [registry.host]: 'mine' } })
   await start({ type: 'docker-config' }, { DOCKER_CONFIG: directory })
   await pullImage(berth, name, image, 'v1')
 })
 
-test('an identity token is posted to the token endpoint, and shown to nobody else', async () => {
+test('an identity token is posted to the token endpoint, and sent nowhere else', async () => {
   const identitytoken = newIdentityToken()
   const auth = basicOf('00000000-0000-0000-0000-000000000000', '')
   const file = await configure({ auths: { [registry.host]: { auth, identitytoken } } })
@@ -136,7 +136,7 @@ test('an identity token is posted to the token endpoint, and shown to nobody els
     assert.ok(!JSON.stringify([path, headers]).includes(identitytoken))
 })
 
-test('an identity token that a helper gives is posted as well, and replaced when it is refused (U41)', async (t) => {
+test('an identity token from a helper is posted as well, and replaced when it is rejected (U41)', async (t) => {
   const clock = useForwardClock(t)
   await programs.answer('mine', '<token>', newIdentityToken())
   await start({ type: 'docker-helper', helper: 'mine' })
@@ -150,7 +150,7 @@ test('an identity token that a helper gives is posted as well, and replaced when
   assert.equal((await programs.asked()).length, 2)
 })
 
-test('a password that is replaced in the file counts with the first refusal, without a restart (U41)', async (t) => {
+test('a password that is replaced in the file takes effect at the first rejection, without a restart (U41)', async (t) => {
   const clock = useForwardClock(t)
   const write = (password: string) =>
     configure({ auths: { [registry.host]: { auth: basicOf('robot', password) } } })
@@ -166,7 +166,7 @@ test('a password that is replaced in the file counts with the first refusal, wit
   assert.equal(refused.length, 2, 'the challenge, and the password that is no longer right')
 })
 
-test('fifty first pulls at once run the helper once', async () => {
+test('fifty concurrent first pulls run the helper once', async () => {
   await programs.answer('mine', 'robot', newPassword('robot'))
   await start({ type: 'docker-helper', helper: 'mine' })
   const all = await Promise.all(Array.from({ length: 50 }, () => ask('v1')))
@@ -174,7 +174,7 @@ test('fifty first pulls at once run the helper once', async () => {
   assert.equal((await programs.asked()).length, 1)
 })
 
-test('a helper that fails is told with the way out, and what is cached is served (U42)', async (t) => {
+test('a failing helper is an error with advice, and the cache is served (U42)', async (t) => {
   const clock = useForwardClock(t)
   const exp = Math.floor(Date.now() / 1000) + 600
   const payload = Buffer.from(JSON.stringify({ exp })).toString('base64url')
@@ -199,7 +199,7 @@ test('a helper that fails is told with the way out, and what is cached is served
   )
 })
 
-test('a user who may not read it is told which one, and what to do', async () => {
+test('denied access is an error that names the user and the fix', async () => {
   newPassword('somebody else')
   const file = await configure({
     auths: { [registry.host]: { username: 'robot', password: canaries.password('robot') } },

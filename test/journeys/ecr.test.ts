@@ -64,7 +64,7 @@ afterEach(async () => {
   await Promise.all([ecr.stop(), aws.stop()])
 })
 
-/** Under the registry's real name, whose address is the fake one's until the end of the test. */
+/** Uses the registry's real name, which resolves to the fake one until the end of the test. */
 async function start(t: TestContext, { host = registryHost, tags = {} } = {}): Promise<Berth> {
   ownNames(t).set(host, ['127.0.0.1'])
   const url = `http://${host}:${ecr.port}`
@@ -81,7 +81,7 @@ async function ask(path: string): Promise<Reply> {
   return reply
 }
 
-test('an image of many layers is pulled as the role of a service account, its blobs without it (U49)', async (t) => {
+test("an image of many layers is pulled with a service account's role, its blobs without a credential (U49)", async (t) => {
   await start(t)
   const index = makeIndex([makeImage(), makeImage()])
   ecr.put(name, 'multi', index)
@@ -93,7 +93,7 @@ test('an image of many layers is pulled as the role of a service account, its bl
   assert.ok(storage.requests.length >= 4)
 })
 
-test('fifty first pulls at once are one exchange (INV 8)', async (t) => {
+test('fifty concurrent first pulls cause one exchange (INV 8)', async (t) => {
   await start(t)
   await Promise.all(Array.from({ length: 50 }, () => pullImage(berth, name, image, 'v1')))
   assert.equal(aws.asked('ecr:GetAuthorizationToken'), 1)
@@ -114,7 +114,7 @@ test('a password that expires in the middle of a pull, with a 403, is replaced o
   assert.ok(ecr.answered(403) >= 1)
 })
 
-test('a tag that is looked at with an expired password, which HEAD says without a word, is found (U41)', async (t) => {
+test('a tag is found although HEAD rejects the expired password without a message (U41)', async (t) => {
   const clock = useForwardClock(t)
   await start(t, { tags: { ttl: 0 } })
   await pullImage(berth, name, image, 'v1')
@@ -126,7 +126,7 @@ test('a tag that is looked at with an expired password, which HEAD says without 
   assert.equal(aws.asked('ecr:GetAuthorizationToken'), 2)
 })
 
-test('passwords that are born expired are refused after one renewal, and not asked for without end', async (t) => {
+test('passwords that are issued expired fail after one renewal, without endless exchanges', async (t) => {
   aws.passwordLife(-1)
   await start(t)
   const reply = await ask(`/v2/${name}/manifests/v1`)
@@ -136,7 +136,7 @@ test('passwords that are born expired are refused after one renewal, and not ask
   assert.ok(ecr.requests.length <= 3)
 })
 
-test("while AWS's services are dead the password serves, and after it what is cached (U42)", async (t) => {
+test("while AWS's services are down, the password is used until it expires, then the cache (U42)", async (t) => {
   const clock = useForwardClock(t)
   await start(t)
   await pullImage(berth, name, image, 'v1')
@@ -155,7 +155,7 @@ test("while AWS's services are dead the password serves, and after it what is ca
   assert.equal(ready.headers['x-cache'], 'hit')
 })
 
-test('a Berth whose role trusts nobody starts, says why, and serves when that is mended (A112)', async (t) => {
+test('a Berth whose role is not trusted starts, reports why, and serves once it is trusted (A112)', async (t) => {
   const untrusted = refusal(403, 'AccessDenied', 'Not authorized to perform sts:AssumeRole')
   aws.fail('sts:AssumeRoleWithWebIdentity', untrusted)
   await start(t)
@@ -171,7 +171,7 @@ test('a Berth whose role trusts nobody starts, says why, and serves when that is
   })
 })
 
-test('a repository that is taken away is 403, naming who, what and how to mend it (A110)', async (t) => {
+test('revoked access to a repository is a 403 that names identity, repository and fix (A110)', async (t) => {
   await start(t, { tags: { ttl: 0, staleIfError: 0 } })
   await pullImage(berth, name, image, 'v1')
   const exchanges = aws.asked('ecr:GetAuthorizationToken')
@@ -186,7 +186,7 @@ test('a repository that is taken away is 403, naming who, what and how to mend i
   assert.equal(aws.asked('ecr:GetAuthorizationToken'), exchanges, 'it is not the password')
 })
 
-test('what ECR does not have is 404, and lists of tags never ask for more than it gives', async (t) => {
+test("missing content is 404, and tag lists request at most ECR's page size", async (t) => {
   await start(t)
   for (const missing of ['team/app/manifests/v9', 'team/other/manifests/v1'])
     assert.equal((await ask(`/v2/${missing}`)).status, 404, missing)
@@ -202,7 +202,7 @@ test('what ECR does not have is 404, and lists of tags never ask for more than i
   assert.equal(ecr.count(/tags\/list/), 3)
 })
 
-test('ECR Public gives tokens for the password, and refuses HEAD of a blob, which is then GETted', async (t) => {
+test('ECR Public issues tokens for the password, and rejects HEAD of a blob, which is then fetched with GET', async (t) => {
   await ecr.stop()
   ecr = await startEcr({ aws, storage, kind: 'public' })
   ecr.put('amazonlinux/amazonlinux', 'v1', image)
@@ -218,7 +218,7 @@ test('ECR Public gives tokens for the password, and refuses HEAD of a blob, whic
   assert.ok(ecr.count(/GET \/token\/\?service=public\.ecr\.aws&scope=/) >= 1)
 })
 
-test("ECR Public's token endpoint refuses an expired password, which is replaced once (U41)", async (t) => {
+test("ECR Public's token endpoint rejects an expired password, which is replaced once (U41)", async (t) => {
   const clock = useForwardClock(t)
   await ecr.stop()
   ecr = await startEcr({ aws, storage, kind: 'public' })
@@ -228,13 +228,13 @@ test("ECR Public's token endpoint refuses an expired password, which is replaced
   assert.ok(config !== undefined && layer !== undefined)
   await pullBlob(berth, 'amazonlinux/amazonlinux', config)
   aws.expirePasswords()
-  // Its own tokens live a minute at most.
+  // Tokens of the endpoint live for a minute at most.
   clock.advance(120_000)
   assert.equal((await getBlob(berth, 'amazonlinux/amazonlinux', layer)).status, 200)
   assert.equal(aws.asked('ecr-public:GetAuthorizationToken'), 2)
 })
 
-test('ECR Public refuses an expired token with a 400, which is replaced once (U41)', async (t) => {
+test('ECR Public rejects an expired token with a 400, and it is replaced once (U41)', async (t) => {
   await ecr.stop()
   ecr = await startEcr({ aws, storage, kind: 'public' })
   ecr.put('amazonlinux/amazonlinux', 'v1', image)

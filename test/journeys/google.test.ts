@@ -68,7 +68,7 @@ async function start({ credentials = {}, environment = {}, tags = {} }: Start = 
   berth = await startBerth({ config: { upstreams: [upstream] }, environment })
 }
 
-/** With a credential configuration for the pod's token. */
+/** A Berth with a credential configuration for the pod's token. */
 async function startFederated(tags: object = {}): Promise<void> {
   await start({ credentials: { file: await google.configure(directory) }, tags: { ...tags } })
 }
@@ -86,7 +86,7 @@ async function readiness(): Promise<string> {
   return reply.body.toString()
 }
 
-/** No token of anybody's is anywhere but where it belongs. */
+/** Tokens are nowhere but in requests to their own services. */
 async function assertNoSecretSeen(): Promise<void> {
   const tokens = google.accessTokens.all()
   for (const token of tokens) canaries.add(token)
@@ -107,7 +107,7 @@ async function assertRefused(path: string, wanted: RegExp): Promise<void> {
   assert.match(reply.body.toString(), wanted)
 }
 
-/** Without a credential: 503, why, and when to come again; what is known by digest is served. */
+/** Without a credential: 503 with a reason and Retry-After; cached digests are served. */
 async function assertWithoutCredential(wanted: RegExp): Promise<void> {
   const cold = await ask(`${name}/manifests/cold`)
   assert.deepEqual([cold.status, codeOf(cold)], [503, 'UNAVAILABLE'], cold.body.toString())
@@ -116,7 +116,7 @@ async function assertWithoutCredential(wanted: RegExp): Promise<void> {
   assert.match(await readiness(), wanted)
 }
 
-test('fifty first pulls at once cost one exchange', async () => {
+test('fifty concurrent first pulls cause one exchange', async () => {
   await startFederated()
   const manifests = await Promise.all(Array.from({ length: 50 }, () => ask(`${name}/manifests/v1`)))
   for (const { status, body } of manifests) {
@@ -129,7 +129,7 @@ test('fifty first pulls at once cost one exchange', async () => {
   assert.equal(registry.count(/\/v2\/token/), 0, 'and the registry gives no token of its own')
 })
 
-test('a Berth that starts while Google is dead serves what it has, and heals by itself (K112)', async () => {
+test('a Berth that starts while Google is down serves its cache, and recovers without a restart (K112)', async () => {
   await startFederated()
   await pullImage(berth, name, image, 'v1')
   await google.die()
@@ -145,14 +145,14 @@ test('a Berth that starts while Google is dead serves what it has, and heals by 
   assert.doesNotMatch(await readiness(), /no credential/)
 })
 
-test('a dead security token service is of no matter while a token is valid (U42)', async () => {
+test('pulls work while the security token service is down and the token is valid (U42)', async () => {
   await startFederated()
   await pullImage(berth, name, image, 'v1')
   await google.die()
   await pullImage(berth, other, otherImage, 'v1')
 })
 
-test('tokens that live for seconds fail no pull of many layers', async () => {
+test('a pull of many layers succeeds with tokens that live for seconds', async () => {
   google.accessTokens.live({ seconds: 3 })
   const many = makeImage({ layers: Array.from({ length: 40 }, () => randomBlob(20_000)) })
   registry.put(name, 'many', many)
@@ -168,7 +168,7 @@ test('tokens that live for seconds fail no pull of many layers', async () => {
   assert.ok(google.count(/:generateAccessToken/) >= 2, 'they were exchanged again')
 })
 
-test('a revoked role is told with who and what, and counts for no other repository (U43)', async () => {
+test('a revoked role is an error that names identity and role, and affects no other repository (U43)', async () => {
   let isRevoked = true
   registry.behave({
     readers: (holder, repository) =>
@@ -197,7 +197,7 @@ test('a revoked role is told with who and what, and counts for no other reposito
   assert.doesNotMatch(await readiness(), /lacks roles/)
 })
 
-test('an account that may not be acted for is told with the grant, which counts without a restart (K112)', async () => {
+test('denied impersonation is an error with the grant, which takes effect without a restart (K112)', async () => {
   google.set({ impersonators: /^nobody$/ })
   await startFederated()
   await assertWithoutCredential(
@@ -211,7 +211,7 @@ test('an account that may not be acted for is told with the grant, which counts 
   })
 })
 
-test('a principal that may read by itself is who is told', async () => {
+test('without impersonation, the error names the principal', async () => {
   await startClouds({ grant: 'direct' })
   registry.behave({ readers: () => false })
   await startFederated()
@@ -221,7 +221,7 @@ test('a principal that may read by itself is who is told', async () => {
   )
 })
 
-test('a mounted token of another audience is told, and a right one counts by itself', async () => {
+test('a mounted token for another audience is an error, and the right one takes effect without a restart', async () => {
   await startFederated()
   const token = join(directory, 'token')
   await writeFile(token, google.projectedToken({ aud: ['https://kubernetes.default.svc'] }))
@@ -235,7 +235,7 @@ test('a mounted token of another audience is told, and a right one counts by its
   })
 })
 
-test('a metadata server that refuses is told, and a slow one waited for (K112)', async () => {
+test('an error of the metadata server is reported, and a slow one is waited for (K112)', async () => {
   const refusal = 'Unable to generate access token; IAM returned 403 Forbidden: Permission denied'
   const headers = { 'metadata-flavor': 'Google' }
   google.fail('metadata', { status: 403, body: refusal, headers })
@@ -251,7 +251,7 @@ test('a metadata server that refuses is told, and a slow one waited for (K112)',
   await pullImage(berth, name, image, 'v1')
 })
 
-test('a program gives the subject token where the environment allows it, and is told where not', async () => {
+test('a program prints the subject token if the environment allows it, and is an error if not', async () => {
   const program = join(directory, 'program')
   const answer = { version: 1, success: true, id_token: google.projectedToken() }
   await writeFile(program, `#!/bin/sh\necho '${JSON.stringify(answer)}'\n`, { mode: 0o755 })
@@ -268,7 +268,7 @@ test('a program gives the subject token where the environment allows it, and is 
   await pullImage(berth, name, image, 'v1')
 })
 
-test('a login that is revoked while it serves is told; what is cached goes on', async () => {
+test('a login that is revoked at run time is reported, and the cache is served', async () => {
   google.accessTokens.live({ seconds: 2 })
   const file = join(directory, 'adc.json')
   await writeFile(file, JSON.stringify(google.logIn()))
@@ -287,7 +287,7 @@ test('a login that is revoked while it serves is told; what is cached goes on', 
   await pullImage(berth, name, image)
 })
 
-test('what Google repeats of what it was sent is told to nobody', async () => {
+test('secrets that Google repeats are redacted', async () => {
   const file = await google.configure(directory)
   const subject = (await readFile(join(directory, 'token'), 'utf8')).trim()
   const body = { error: 'invalid_grant', error_description: `cannot use ${subject}` }
