@@ -1,6 +1,6 @@
 {{/*
-What no schema can say: values that are right by themselves, and wrong together. Each in a sentence that says what to
-set instead.
+Refuses values that are valid one by one and contradict each other, which a schema cannot express. Each message says what
+to set instead.
 */}}
 {{- define "berth.validate" -}}
 {{- $v := .Values -}}
@@ -11,50 +11,50 @@ set instead.
 {{- $anonymous := eq (default "none" $config.auth.anonymous) "pull" -}}
 
 {{- if not $v.image.repository -}}
-{{- fail "image.repository is not set, and no image of Berth is published: build it and bring it to the nodes by `npm run image -- --load nodes` (then image.repository=localhost/berth and image.pullPolicy=Never), or push it to a registry that nodes can pull from without Berth by `npm run image -- --push REGISTRY/berth` (then image.repository=REGISTRY/berth)" -}}
+{{- fail "image.repository is not set, and no image of Berth is published: build it and copy it to the nodes with `npm run image -- --load nodes` (then set image.repository=localhost/berth and image.pullPolicy=Never), or push it to a registry that nodes can pull from without Berth with `npm run image -- --push REGISTRY/berth` (then set image.repository=REGISTRY/berth)" -}}
 {{- end -}}
 {{- if regexMatch `^(localhost:[0-9]+|127\.[0-9.]+(:[0-9]+)?|\[::1\](:[0-9]+)?)/` $v.image.repository -}}
-{{- fail (printf "image.repository: %s is Berth itself, which cannot pull its own image before it runs: use another registry, or images that are on the nodes (`npm run image -- --load nodes`)" $v.image.repository) -}}
+{{- fail (printf "image.repository: %s is served by Berth itself, which must run before anything can be pulled from it: use another registry, or copy the image to the nodes (`npm run image -- --load nodes`)" $v.image.repository) -}}
 {{- end -}}
 {{- include "berth.refuseWithoutEffect" . -}}
 
 {{- if and (ne $mode "hostNetwork") (not $users) (not $anonymous) -}}
-{{- fail "whoever reaches the registry could pull what its credentials can: set htpasswd.existingSecret or htpasswd.lines, or config.auth.anonymous: pull if everybody may" -}}
+{{- fail "without users, every client could pull whatever Berth's credentials can read: set htpasswd.existingSecret or htpasswd.lines, or set config.auth.anonymous: pull to allow anonymous pulls" -}}
 {{- end -}}
 {{- $seen := dict -}}
 {{- range $at, $upstream := $config.upstreams -}}
 {{- $prefix := default "" $upstream.prefix -}}
 {{- if hasKey $seen $prefix -}}
-{{- fail (printf "two upstreams have the prefix %q: `upstream` has the empty one, and each of config.upstreams needs its own" $prefix) -}}
+{{- fail (printf "two upstreams have the prefix %q: `upstream` has the empty prefix; give each entry of config.upstreams a different one" $prefix) -}}
 {{- end -}}
 {{- $_ := set $seen $prefix true -}}
 {{- $type := default "anonymous" (default dict $upstream.credentials).type -}}
 {{- if and $anonymous (not $users) (ne $type "anonymous") (ne (default "none" $upstream.anonymous) "pull") -}}
-{{- fail (printf "nobody could pull from %s: there are no users, and what its credentials can read is not open to everybody; set htpasswd, or put it under config.upstreams with anonymous: pull" $upstream.url) -}}
+{{- fail (printf "no client could pull from %s: there are no users, and anonymous pulls with its credentials are not allowed; set htpasswd, or configure it under config.upstreams with anonymous: pull" $upstream.url) -}}
 {{- end -}}
 {{- end -}}
 {{- if and $v.htpasswd.existingSecret $v.htpasswd.lines -}}
-{{- fail "htpasswd.existingSecret and htpasswd.lines are two ways to say the same: set one" -}}
+{{- fail "htpasswd.existingSecret and htpasswd.lines exclude each other: set one of them" -}}
 {{- end -}}
 {{- $identities := compact (list $v.google.workloadIdentityProvider $v.google.gkeServiceAccount) -}}
 {{- if gt (len $identities) 1 -}}
-{{- fail "google.workloadIdentityProvider and google.gkeServiceAccount are two ways to be the same account: set one (google.impersonate goes with the first)" -}}
+{{- fail "google.workloadIdentityProvider and google.gkeServiceAccount exclude each other: set one of them (google.impersonate needs the first)" -}}
 {{- end -}}
 {{- if and $v.google.impersonate (not $v.google.workloadIdentityProvider) -}}
-{{- fail "google.impersonate needs google.workloadIdentityProvider; on GKE without it, set google.gkeServiceAccount" -}}
+{{- fail "google.impersonate needs google.workloadIdentityProvider; on GKE, set google.gkeServiceAccount instead" -}}
 {{- end -}}
 {{- if and $v.upstreamCredentials (not $v.upstream) -}}
-{{- fail "upstreamCredentials are those of `upstream`, which is not set; others have theirs under config.upstreams" -}}
+{{- fail "upstreamCredentials needs `upstream`, which is not set; set the credentials of other upstreams under config.upstreams" -}}
 {{- end -}}
 
 {{- if and (ne $kind "DaemonSet") (has $mode (list "hostPort" "hostNetwork")) -}}
-{{- fail (printf "exposure.mode: %s has one listener on each node: leave kind empty, or set kind: DaemonSet" $mode) -}}
+{{- fail (printf "exposure.mode: %s needs one pod on each node: leave kind empty, or set kind: DaemonSet" $mode) -}}
 {{- end -}}
 {{- if has (int $v.exposure.port) (list 9026 9027) -}}
-{{- fail "exposure.port: 9026 is the admin listener and 9027 the trust agent's: two listeners on one port" -}}
+{{- fail "exposure.port: port 9026 is used by the admin listener and 9027 by the trust agent: set another port" -}}
 {{- end -}}
 {{- if and (eq $mode "mirror") (not $v.exposure.mirror.hosts) (not $v.upstream) -}}
-{{- fail "exposure.mode: mirror needs exposure.mirror.hosts, the registries whose images come through Berth" -}}
+{{- fail "exposure.mode: mirror needs exposure.mirror.hosts, the registries whose images nodes pull through Berth" -}}
 {{- end -}}
 {{- if and (eq $mode "mirror") $v.exposure.mirror.hosts -}}
 {{- $known := list -}}
@@ -64,75 +64,75 @@ set instead.
 {{- end -}}
 {{- range $v.exposure.mirror.hosts -}}
 {{- if not (has . $known) -}}
-{{- fail (printf "exposure.mirror.hosts: there is no upstream with the host %s, so Berth would refuse its images" .) -}}
+{{- fail (printf "exposure.mirror.hosts: no upstream has the host %s, so Berth could not serve its images: add it to config.upstreams" .) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
 {{- if and (eq $v.service.type "LoadBalancer") (ne $mode "service") -}}
-{{- fail "service.type: LoadBalancer goes with exposure.mode: service only: it would open a node port of its own" -}}
+{{- fail "service.type: LoadBalancer needs exposure.mode: service, because a LoadBalancer opens a second port on the nodes" -}}
 {{- end -}}
 {{- if and $v.ingress.enabled (eq $mode "hostNetwork") -}}
-{{- fail "ingress.enabled: with exposure.mode: hostNetwork the registry listens on the nodes' loopback only, where no Ingress reaches it" -}}
+{{- fail "ingress.enabled: with exposure.mode: hostNetwork the registry listens on the nodes' loopback addresses only, which an Ingress cannot reach: use another exposure.mode" -}}
 {{- end -}}
 {{- if and $v.ingress.enabled (not $v.ingress.host) -}}
-{{- fail "ingress.host is missing" -}}
+{{- fail "ingress.enabled needs ingress.host" -}}
 {{- end -}}
 {{- if and $v.metrics.serviceMonitor.enabled $v.metrics.podMonitor.enabled -}}
-{{- fail "metrics.serviceMonitor and metrics.podMonitor would both scrape the same pods: enable one" -}}
+{{- fail "metrics.serviceMonitor and metrics.podMonitor would both scrape the same pods: enable one of them" -}}
 {{- end -}}
 {{- if and (eq $mode "hostNetwork") (or $v.metrics.serviceMonitor.enabled $v.metrics.podMonitor.enabled) (eq $v.exposure.hostNetwork.adminHost "127.0.0.1") -}}
-{{- fail "metrics: Prometheus cannot reach the node's loopback: set exposure.hostNetwork.adminHost: 0.0.0.0" -}}
+{{- fail "metrics: Prometheus cannot reach the nodes' loopback addresses, where metrics are served: set exposure.hostNetwork.adminHost: 0.0.0.0" -}}
 {{- end -}}
 
 {{- if $v.persistence.enabled -}}
 {{- if eq $kind "DaemonSet" -}}
-{{- fail "persistence.enabled: a volume has one owner, and a DaemonSet many pods: use kind: Deployment with replicas: 1" -}}
+{{- fail "persistence.enabled: only one pod can use a cache volume, and a DaemonSet has one pod on each node: set kind: Deployment and replicas: 1" -}}
 {{- end -}}
 {{- if or $v.autoscaling.enabled (gt (int $v.replicas) 1) -}}
-{{- fail "persistence.enabled: a cache has one owner, as it keeps account of every byte: set replicas: 1 and no autoscaling" -}}
+{{- fail "persistence.enabled: only one pod can use a cache volume: set replicas: 1 and autoscaling.enabled: false" -}}
 {{- end -}}
 {{- end -}}
 {{- if and $v.autoscaling.enabled (eq $kind "DaemonSet") -}}
-{{- fail "autoscaling.enabled: a DaemonSet has as many pods as there are nodes: set kind: Deployment, or autoscaling.enabled: false" -}}
+{{- fail "autoscaling.enabled: a DaemonSet has one pod on each node and cannot be scaled: set kind: Deployment, or autoscaling.enabled: false" -}}
 {{- end -}}
 {{- $size := int64 (include "berth.bytes" (include "berth.volumeSize" .)) -}}
 {{- if $v.storage.cacheLimit -}}
 {{- if ge (int64 (include "berth.bytes" $v.storage.cacheLimit)) $size -}}
-{{- fail (printf "storage.cacheLimit: %s is not below %s, the size of the volume: a full cache would have the pod evicted" $v.storage.cacheLimit (include "berth.volumeSize" .)) -}}
+{{- fail (printf "storage.cacheLimit: %s must be less than the volume's size, %s: otherwise a full cache would cause the pod to be evicted" $v.storage.cacheLimit (include "berth.volumeSize" .)) -}}
 {{- end -}}
 {{- end -}}
 {{- if lt $size 67108864 -}}
-{{- fail (printf "%s is too small for a cache: at least 64Mi" (include "berth.volumeSize" .)) -}}
+{{- fail (printf "the cache volume of %s is too small: set at least 64Mi" (include "berth.volumeSize" .)) -}}
 {{- end -}}
 {{- $shutdown := add (include "berth.milliseconds" $config.shutdown.delay) (include "berth.milliseconds" $config.shutdown.deadline) -}}
 {{- if ge (int64 $shutdown) (int64 (mul $v.terminationGracePeriodSeconds 1000)) -}}
-{{- fail (printf "terminationGracePeriodSeconds: %d is not longer than config.shutdown.delay and deadline together (%s and %s): kubelet would kill running pulls" (int $v.terminationGracePeriodSeconds) (toString $config.shutdown.delay) (toString $config.shutdown.deadline)) -}}
+{{- fail (printf "terminationGracePeriodSeconds: %d must be longer than config.shutdown.delay and config.shutdown.deadline together (%s and %s): otherwise the kubelet would kill the pod during pulls" (int $v.terminationGracePeriodSeconds) (toString $config.shutdown.delay) (toString $config.shutdown.deadline)) -}}
 {{- end -}}
 
 {{- if and $v.tls.enabled (not $v.tls.existingSecret) (not $v.tls.certManager.enabled) -}}
 {{- fail "tls.enabled needs tls.existingSecret or tls.certManager.enabled" -}}
 {{- end -}}
 {{- if and $v.tls.existingSecret $v.tls.certManager.enabled -}}
-{{- fail "tls.existingSecret and tls.certManager are two certificates: set one" -}}
+{{- fail "tls.existingSecret and tls.certManager.enabled exclude each other: set one of them" -}}
 {{- end -}}
 {{- if and $v.tls.certManager.enabled (not $v.tls.enabled) -}}
-{{- fail "tls.certManager.enabled makes a certificate that nobody uses: set tls.enabled, too" -}}
+{{- fail "tls.certManager.enabled creates a certificate that is not used: set tls.enabled as well" -}}
 {{- end -}}
 {{- if and $v.tls.certManager.enabled (eq $mode "mirror") (not $v.tls.certManager.ipAddresses) (not $v.trust.server) -}}
-{{- fail "tls.certManager.ipAddresses: with exposure.mode: mirror nodes ask their own addresses, which the certificate must have" -}}
+{{- fail "tls.certManager.ipAddresses: with exposure.mode: mirror, nodes reach Berth at their own addresses: list them here, so that the certificate is valid for them" -}}
 {{- end -}}
 
 {{- $secret := $v.pullSecret -}}
 {{- if and $secret.namespaces (not $secret.dockerconfigjson) (not (and $secret.username $secret.password)) -}}
-{{- fail "pullSecret.namespaces: what the secrets are to say is missing: pullSecret.dockerconfigjson, or username and password" -}}
+{{- fail "pullSecret.namespaces needs the content of the Secrets: set pullSecret.dockerconfigjson, or pullSecret.username and pullSecret.password" -}}
 {{- end -}}
 {{- if and $secret.dockerconfigjson (or $secret.username $secret.password) -}}
-{{- fail "pullSecret.dockerconfigjson and pullSecret.username are two ways to say the same: set one" -}}
+{{- fail "pullSecret.dockerconfigjson and pullSecret.username exclude each other: set one of them" -}}
 {{- end -}}
 {{- if and (include "berth.trustedSecret" .) (include "berth.hasTrust" .) (hasPrefix "http://" (include "berth.trustServer" .)) -}}
-{{- fail "trust.caSecret is for a server with https: set trust.server or tls.enabled" -}}
+{{- fail "trust.caSecret has no effect, because nodes reach Berth over plain HTTP: set tls.enabled, or an https:// URL as trust.server" -}}
 {{- end -}}
 {{- if and (include "berth.hasTrust" .) (eq $mode "service") (not $v.ingress.enabled) (not $v.trust.server) -}}
-{{- fail "trust.enabled: nodes do not resolve the names of Services: set ingress.enabled, trust.server, or another exposure.mode" -}}
+{{- fail "trust.enabled: nodes cannot resolve the names of Services: set ingress.enabled, trust.server, or another exposure.mode" -}}
 {{- end -}}
 {{- end }}

@@ -1,6 +1,6 @@
 {{/*
-Values that have no effect with the others: whoever sets them expects one. What has an `enabled` of its own may be
-prepared while it is off.
+Refuses values that have no effect in combination with the others, because their author expects one. Sections with an
+`enabled` field may be filled in while they are disabled.
 */}}
 {{- define "berth.refuseWithoutEffect" -}}
 {{- $v := .Values -}}
@@ -19,14 +19,14 @@ prepared while it is off.
 -}}
 {{- range $value, $pair := $identities -}}
 {{- if and (last $pair) (not (has (first $pair) $types)) -}}
-{{- fail (printf "%s has no effect: no upstream has credentials of type %s; set upstream, or credentials: {type: %s} of one under config.upstreams" $value (first $pair) (first $pair)) -}}
+{{- fail (printf "%s has no effect: no upstream has credentials of type %s; set upstream, or credentials: {type: %s} for an entry of config.upstreams" $value (first $pair) (first $pair)) -}}
 {{- end -}}
 {{- end -}}
 {{- if and $v.aws.region (not (has "aws" $types)) -}}
 {{- fail "aws.region has no effect without aws.roleArn or aws.podIdentity" -}}
 {{- end -}}
 {{- if and $v.aws.region $v.upstreamCredentials -}}
-{{- fail "aws.region has no effect beside upstreamCredentials: set upstreamCredentials.region" -}}
+{{- fail "aws.region has no effect together with upstreamCredentials: set upstreamCredentials.region" -}}
 {{- end -}}
 {{- if and $v.azure.tenantId (not $v.azure.clientId) -}}
 {{- fail "azure.tenantId has no effect without azure.clientId" -}}
@@ -34,10 +34,10 @@ prepared while it is off.
 
 {{- $secret := $v.pullSecret -}}
 {{- if and (not $secret.namespaces) (or $secret.username $secret.password $secret.dockerconfigjson $secret.servers) -}}
-{{- fail "pullSecret has no effect without pullSecret.namespaces: list the namespaces that get the secret" -}}
+{{- fail "pullSecret has no effect without pullSecret.namespaces: list the namespaces in which to create the Secret" -}}
 {{- end -}}
 {{- if and $v.serviceAccount.annotations (not $v.serviceAccount.create) -}}
-{{- fail "serviceAccount.annotations has no effect with serviceAccount.create: false: annotate the account itself" -}}
+{{- fail "serviceAccount.annotations has no effect with serviceAccount.create: false: annotate the existing ServiceAccount" -}}
 {{- end -}}
 {{- if and $v.exposure.mirror.hosts (ne $mode "mirror") -}}
 {{- fail (printf "exposure.mirror.hosts has no effect with exposure.mode: %s: set exposure.mode: mirror" $mode) -}}
@@ -49,9 +49,9 @@ prepared while it is off.
 {{- fail "service.loadBalancerSourceRanges has no effect without service.type: LoadBalancer" -}}
 {{- end -}}
 {{- if and (ne $v.service.externalTrafficPolicy "Cluster") (not (has $mode (list "nodePort" "mirror"))) (ne $v.service.type "LoadBalancer") -}}
-{{- fail (printf "service.externalTrafficPolicy has no effect with exposure.mode: %s, which has no NodePort" $mode) -}}
+{{- fail (printf "service.externalTrafficPolicy has no effect with exposure.mode: %s, which opens no NodePort" $mode) -}}
 {{- end -}}
 {{- if and $v.storage.medium $v.persistence.enabled -}}
-{{- fail "storage.medium has no effect with persistence.enabled: the cache is on the volume" -}}
+{{- fail "storage.medium has no effect with persistence.enabled: the cache is on the PersistentVolume" -}}
 {{- end -}}
 {{- end }}
