@@ -19,7 +19,7 @@ import { type ScriptedUpstream, startScriptedUpstream } from '../support/scripte
 
 const image = makeImage()
 const blob = image.blobs[1]?.digest
-/** Who may pull what; carol may do everything everywhere. */
+/** carol has access to everything. */
 const access = [
   { users: ['alice'], repositories: ['team/**', 'local/**'], actions: ['pull'] },
   { users: ['bob'], repositories: ['other/**'], actions: ['pull'] },
@@ -67,7 +67,7 @@ function loginOf(user: string, password = `password of ${user}`): Record<string,
   return { authorization: `Basic ${basicOf(user, password)}` }
 }
 
-function ask(path: string, user: string, method = 'GET'): Promise<Reply> {
+function request(path: string, user: string, method = 'GET'): Promise<Reply> {
   return get(berth.url + path, { method, headers: user === '' ? {} : loginOf(user) })
 }
 
@@ -79,19 +79,19 @@ const pathsOf = (name: string) => [
   `/v2/${name}/referrers/${image.digest}`,
 ]
 
-test('the API wants to know who asks, and says how to tell it (P1)', async () => {
+test('a request without credentials gets 401 with a Basic challenge (P1)', async () => {
   for (const path of ['/v2/', '/v2', ...pathsOf('team/app'), '/v2/_catalog'])
     for (const method of ['GET', 'HEAD']) {
-      const { status, headers } = await ask(path, '', method)
+      const { status, headers } = await request(path, '', method)
       assert.equal(status, 401, path)
       assert.equal(headers['www-authenticate'], 'Basic realm="Berth", charset="UTF-8"')
       assert.equal(headers['docker-distribution-api-version'], 'registry/2.0')
     }
-  assert.equal((await ask('/v2/', 'bob')).status, 200)
+  assert.equal((await request('/v2/', 'bob')).status, 200)
   assert.equal(upstream.requests.length, 0)
 })
 
-test('who may not read gets the same answer whether it is cached, there, or not (INV-7)', async () => {
+test('a denied user gets the same answer for cached, existing and missing content (INV-7)', async () => {
   const strip = ({ status, headers, body }: Reply) => ({
     status,
     headers: { ...headers, date: '' },
@@ -103,32 +103,36 @@ test('who may not read gets the same answer whether it is cached, there, or not 
       for (const path of pathsOf(name))
         for (const method of ['GET', 'HEAD'])
           if (user !== 'alice' || name === 'other/app') {
-            const reply = strip(await ask(path, user, method))
+            const reply = strip(await request(path, user, method))
             assert.equal(reply.status, user === '' ? 401 : 403, `${user} ${path}`)
             all.push(JSON.stringify(reply).replaceAll(name, 'NAME'))
           }
     return all
   }
-  const asked = upstream.requests.length
+  const before = upstream.requests.length
   const cold = await answers('team/app')
-  assert.equal(upstream.requests.length, asked, 'the upstream was asked for somebody who may not')
-  for (const path of pathsOf('team/app')) assert.equal((await ask(path, 'alice')).status, 200, path)
+  assert.equal(upstream.requests.length, before, 'the upstream got a request for a denied user')
+  for (const path of pathsOf('team/app'))
+    assert.equal((await request(path, 'alice')).status, 200, path)
   assert.deepEqual(await answers('team/app'), cold, 'what is cached')
   assert.deepEqual(await answers('team/not'), cold, 'what does not exist')
 })
 
-test('a list of repositories has those that one may pull from', async () => {
-  await ask(`/v2/team/app/manifests/v1`, 'carol')
-  await ask(`/v2/other/app/manifests/v1`, 'carol')
+test('the catalog lists the repositories that the user may pull from', async () => {
+  await request(`/v2/team/app/manifests/v1`, 'carol')
+  await request(`/v2/other/app/manifests/v1`, 'carol')
   const listed = async (user: string) =>
-    (JSON.parse((await ask('/v2/_catalog', user)).body.toString()) as { repositories: string[] })
-      .repositories
+    (
+      JSON.parse((await request('/v2/_catalog', user)).body.toString()) as {
+        repositories: string[]
+      }
+    ).repositories
   assert.deepEqual(await listed('carol'), ['other/app', 'team/app'])
   assert.deepEqual(await listed('alice'), ['team/app'])
   assert.deepEqual(await listed('bob'), ['other/app'])
 })
 
-suite('who may only read (A106)', () => {
+suite('a user who may only pull (A106)', () => {
   const digest = `sha256:${'0'.repeat(64)}`
   const writes: readonly (readonly [methods: string, path: string])[] = [
     ['PUT DELETE', 'NAME/manifests/v1'],
@@ -147,56 +151,56 @@ suite('who may only read (A106)', () => {
     (path) => `/v2/${path}${path.includes('?') ? '&' : '?'}ns=localhost`,
   ]
 
-  test('changes nothing, by any method of any route under any alias', async () => {
-    for (const path of pathsOf('team/app')) await ask(path, 'alice')
-    const asked = upstream.requests.length
+  test('cannot write by any method of any route under any alias', async () => {
+    for (const path of pathsOf('team/app')) await request(path, 'alice')
+    const before = upstream.requests.length
     for (const name of ['team/app', 'local/app'])
       for (const [methods, path] of writes)
         for (const alias of aliases)
           for (const method of methods.split(' ')) {
             const target = alias(path.replace('NAME', name))
-            const reply = await ask(target, 'alice', method)
+            const reply = await request(target, 'alice', method)
             assert.equal(reply.status, 403, `${method} ${target}`)
             assert.equal(codeOf(reply), 'DENIED')
             const wrong = await get(berth.url + target, { method, headers: loginOf('alice', 'x') })
             assert.equal(wrong.status, 401, `${method} ${target}`)
           }
-    assert.equal(upstream.requests.length, asked)
+    assert.equal(upstream.requests.length, before)
     for (const path of pathsOf('team/app').slice(0, 3))
-      assert.equal((await ask(path, 'alice')).headers['x-cache'], 'hit', path)
+      assert.equal((await request(path, 'alice')).headers['x-cache'], 'hit', path)
   })
 
-  test('is not made to write by headers that say so', async () => {
+  test('cannot write by headers that override the method', async () => {
     for (const header of ['X-HTTP-Method-Override', 'X-HTTP-Method', 'X-Method-Override']) {
       const headers = { ...loginOf('alice'), [header]: 'DELETE' }
       const { status } = await get(`${berth.url}/v2/team/app/manifests/v1`, { headers })
       assert.equal(status, 200)
     }
-    assert.equal((await ask('/v2/team/app/manifests/v1', 'alice')).status, 200)
+    assert.equal((await request('/v2/team/app/manifests/v1', 'alice')).status, 200)
   })
 
-  test('and who may write is told that nobody can, yet', async () => {
+  test('and a user who may push gets UNSUPPORTED', async () => {
     for (const [methods, path] of writes)
       for (const method of methods.split(' ')) {
-        const reply = await ask(`/v2/${path.replace('NAME', 'team/app')}`, 'carol', method)
+        const reply = await request(`/v2/${path.replace('NAME', 'team/app')}`, 'carol', method)
         assert.equal(reply.status, 405, `${method} ${path}`)
         assert.equal(codeOf(reply), 'UNSUPPORTED')
       }
   })
 })
 
-suite('a right that is gone', () => {
-  test('is gone for what is cached, too (A110)', async () => {
-    for (const path of pathsOf('team/app')) assert.equal((await ask(path, 'alice')).status, 200)
+suite('access that was removed', () => {
+  test('is denied for cached content, too (A110)', async () => {
+    for (const path of pathsOf('team/app')) assert.equal((await request(path, 'alice')).status, 200)
     await berth.stop()
     berth = await start({ access: access.slice(1) }, berth)
     for (const path of pathsOf('team/app')) {
-      assert.equal((await ask(path, 'alice')).status, 403, path)
-      assert.equal((await ask(path, 'carol')).status, 200, path)
+      assert.equal((await request(path, 'alice')).status, 403, path)
+      assert.equal((await request(path, 'carol')).status, 200, path)
     }
   })
 
-  test('with the user is gone from the next look at the file on, also on an open connection (A104, A110)', async () => {
+  test('together with the user is denied after the next poll of the file, also on an open connection (A104, A110)', async () => {
     const client = await connectRaw(berth.url)
     const header = `Authorization: Basic ${basicOf('alice', 'password of alice')}`
     const once = async () => {
@@ -205,52 +209,52 @@ suite('a right that is gone', () => {
     }
     assert.equal(await once(), 200)
     await writeFile(htpasswd, lines.slice(1).join('\n'))
-    await eventually('alice is out', async () => (await once()) === 401)
-    assert.equal((await ask('/v2/', 'bob')).status, 200)
+    await eventually('alice is rejected', async () => (await once()) === 401)
+    assert.equal((await request('/v2/', 'bob')).status, 200)
     client.socket.destroy()
   })
 
-  test('is not gone because the file is half-written, emptied or deleted (A104)', async () => {
-    const troubled = async () => (await berth.metric('berth_htpasswd_stale')) === 1
+  test('needs a valid file: a truncated, empty or deleted one changes nothing (A104)', async () => {
+    const isStale = async () => (await berth.metric('berth_htpasswd_stale')) === 1
     for (const damage of [
       () => writeFile(htpasswd, ''),
       () => writeFile(htpasswd, lines.join('\n').slice(0, -10)),
       () => rm(htpasswd),
     ]) {
       await damage()
-      await eventually('it is noticed', troubled)
-      for (const user of users) assert.equal((await ask('/v2/', user)).status, 200, user)
-      assert.equal((await ask('/v2/', '')).status, 401)
+      await eventually('the invalid file is noticed', isStale)
+      for (const user of users) assert.equal((await request('/v2/', user)).status, 200, user)
+      assert.equal((await request('/v2/', '')).status, 401)
       await writeFile(htpasswd, lines.join('\n'))
-      await eventually('it is well again', async () => !(await troubled()))
+      await eventually('the valid file is in force', async () => !(await isStale()))
     }
   })
 })
 
-suite('headers that say who asks (A100)', () => {
+suite('Authorization headers (A100)', () => {
   const valid = `Authorization: Basic ${basicOf('alice', 'password of alice')}`
 
   for (const [what, headers] of [
-    ['two', [valid, valid]],
-    ['one in another case beside it', [valid, 'AUTHORIZATION: Basic x']],
+    ['two headers', [valid, valid]],
+    ['a second header in another case', [valid, 'AUTHORIZATION: Basic x']],
     ['16 kB', [`Authorization: Basic ${'A'.repeat(16_000)}`]],
     [
-      'bytes that are no UTF-8',
+      'bytes that are not UTF-8',
       [`Authorization: Basic ${Buffer.from('alice:\xff', 'latin1').toString('base64')}`],
     ],
     ['a token', ['Authorization: Bearer eyJhbGciOiJub25lIn0.e30.']],
-    ['nothing', ['Authorization:']],
+    ['an empty header', ['Authorization:']],
     ['another header', [`Proxy-Authorization: Basic ${basicOf('alice', 'password of alice')}`]],
-    ['two lines in one', [`${valid}\r\n  more`]],
+    ['a folded header', [`${valid}\r\n  more`]],
   ] as const)
-    test(`${what}: are no login, on no route`, async () => {
+    test(`${what}: rejected on every route`, async () => {
       for (const path of ['/v2/', ...pathsOf('team/app')]) {
         const client = await connectRaw(berth.url)
         client.ask(`GET ${path} HTTP/1.1`, 'Host: berth', ...headers)
-        const { status, headers: told } = await client.reply()
+        const { status, headers: answered } = await client.reply()
         client.socket.destroy()
         assert.ok(status === 401 || status === 400, `${path}: ${status}`)
-        if (status === 401) assert.match(told['www-authenticate'] ?? '', /^Basic realm=/)
+        if (status === 401) assert.match(answered['www-authenticate'] ?? '', /^Basic realm=/)
       }
     })
 })

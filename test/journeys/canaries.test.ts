@@ -29,7 +29,7 @@ const name = 'project/repository/app'
 const image = makeImage()
 const fromStorage = makeImage({ architecture: 'arm64' })
 
-/** Everybody's secrets. */
+/** The secrets of all clients and servers. */
 const secrets = {
   user: canaries.password('alice'),
   wrong: canaries.password('alice'),
@@ -57,7 +57,7 @@ let directory: string
 let berth: Berth
 const environment: Record<string, string> = {}
 const replies: RawReply[] = []
-/** What was read of answers that ended before their end. */
+/** The received parts of truncated responses. */
 const pieces: string[] = []
 
 before(async () => {
@@ -71,9 +71,9 @@ before(async () => {
   tokens.registry = serveImages
   refusing = await startTokenRegistry(() => canaries.secret('token'))
   refusing.user = ['refused-user', 'another password']
-  refusing.giveToken = repeat
+  refusing.giveToken = echoCredentials
   docker = await startWebServer(wantsBasic('docker-user', secrets.docker, serveImages))
-  echo = await startWebServer(wantsBasic('echo-user', secrets.file, repeat))
+  echo = await startWebServer(wantsBasic('echo-user', secrets.file, echoCredentials))
   storage = await startWebServer(serveImages)
   stranger = await startWebServer(serveImages)
   proxy = await startConnectProxy({ wants: `Basic ${basicOf('proxy-user', secrets.proxy)}` })
@@ -149,22 +149,24 @@ async function start(): Promise<Berth> {
   })
 }
 
-/** A registry that has both images, and keeps the blobs of one of them elsewhere. */
+/** A registry with both images; it redirects to the storage for the blobs of one of them. */
 function serveImages({ path }: Seen, response: ServerResponse): void {
-  const last = new URL(path, 'http://any').pathname.split('/').at(-1) ?? ''
-  const manifest = [image, fromStorage].find(({ digest }) => digest === last)
-  if (last === 'v1') return sendManifest(response, image)
-  if (last === 'signed') return sendManifest(response, fromStorage)
+  const reference = new URL(path, 'http://any').pathname.split('/').at(-1) ?? ''
+  const manifest = [image, fromStorage].find(({ digest }) => digest === reference)
+  if (reference === 'v1') return sendManifest(response, image)
+  if (reference === 'signed') return sendManifest(response, fromStorage)
   if (manifest !== undefined) return sendManifest(response, manifest)
-  if (last === 'list') return void response.end('{"tags":["v1"]}')
-  const isElsewhere = fromStorage.blobs.some(({ digest }) => digest === last)
+  if (reference === 'list') return void response.end('{"tags":["v1"]}')
+  const isElsewhere = fromStorage.blobs.some(({ digest }) => digest === reference)
   if (isElsewhere && !path.startsWith('/bucket'))
     return void response
-      .writeHead(307, { location: `${storage.url}/bucket/${last}?signature=${secrets.signature}` })
+      .writeHead(307, {
+        location: `${storage.url}/bucket/${reference}?signature=${secrets.signature}`,
+      })
       .end()
   const blob = [image, fromStorage]
     .flatMap(({ blobs }) => blobs)
-    .find(({ digest }) => digest === last)
+    .find(({ digest }) => digest === reference)
   if (blob === undefined) return sendJson(response, {}, 404)
   response.end(blob.bytes)
 }
@@ -183,15 +185,19 @@ function wantsBasic(username: string, password: string, serve: Serve): Serve {
   }
 }
 
-/** Tells whoever listens what it was told, in each way that there is. */
-function repeat({ path, headers }: Seen, response: ServerResponse): void {
-  const said = String(headers['authorization'])
-  const login = Buffer.from(said.replace('Basic ', ''), 'base64').toString()
+/** Echoes the credentials of a request in every part of the response. */
+function echoCredentials({ path, headers }: Seen, response: ServerResponse): void {
+  const authorization = String(headers['authorization'])
+  const login = Buffer.from(authorization.replace('Basic ', ''), 'base64').toString()
   const password = login.slice(login.indexOf(':') + 1)
-  const message = `${login} has no right, said ${said}`
-  const last = new URL(path, 'http://any').pathname.split('/').at(-1) ?? ''
+  const message = `${login} has no right, sent ${authorization}`
+  const reference = new URL(path, 'http://any').pathname.split('/').at(-1) ?? ''
   const error = JSON.stringify({ errors: [{ code: 'DENIED', message }] })
-  const headersOfAll = { 'x-said': said, warning: `299 - "${message}"`, 'set-cookie': password }
+  const headersOfAll = {
+    'x-sent': authorization,
+    warning: `299 - "${message}"`,
+    'set-cookie': password,
+  }
   const [status, more, body] =
     {
       token: [403, {}, error] as const,
@@ -208,12 +214,12 @@ function repeat({ path, headers }: Seen, response: ServerResponse): void {
       userinfo: [307, { location: stranger.url.replace('//', `//${login}@`) }, ''] as const,
       digest: [200, { 'docker-content-digest': password }, '{}'] as const,
       list: [200, { link: `<${stranger.url}/?x=${password}>; rel="next"` }, '{"tags":[]}'] as const,
-    }[last] ?? ([404, {}, error] as const)
+    }[reference] ?? ([404, {}, error] as const)
   response.writeHead(status, { ...headersOfAll, ...more }).end(body)
 }
 
-/** One request; undefined when its answer broke off. */
-async function ask(path: string, ...headers: readonly string[]): Promise<RawReply | undefined> {
+/** Sends one request; undefined if the response was truncated. */
+async function request(path: string, ...headers: readonly string[]): Promise<RawReply | undefined> {
   const client = await connectRaw(berth.url)
   client.ask(`GET ${path} HTTP/1.1`, 'Host: berth', ...headers)
   try {
@@ -231,30 +237,30 @@ async function ask(path: string, ...headers: readonly string[]): Promise<RawRepl
 const alice = `Authorization: Basic ${basicOf('alice', secrets.user)}`
 
 async function pull(prefix: string, tag: string, wanted: Image): Promise<void> {
-  const manifest = await ask(`/v2/${prefix}${name}/manifests/${tag}`, alice)
+  const manifest = await request(`/v2/${prefix}${name}/manifests/${tag}`, alice)
   assert.ok(manifest?.body.equals(wanted.bytes), `${prefix}: ${manifest?.body}`)
   for (const { digest, bytes } of wanted.blobs) {
-    const blob = await ask(`/v2/${prefix}${name}/blobs/${digest}`, alice)
+    const blob = await request(`/v2/${prefix}${name}/blobs/${digest}`, alice)
     assert.ok(blob?.body.equals(bytes), `${prefix}: ${blob?.body.subarray(0, 300)}`)
   }
 }
 
-/** The answer must be of this status. */
+/** Sends a request that must get this status. */
 async function fail(status: number, path: string, ...headers: readonly string[]): Promise<void> {
-  const reply = await ask(path, ...headers)
+  const reply = await request(path, ...headers)
   assert.equal(reply?.status, status, `${path}: ${reply?.body}`)
 }
 
-test('no secret leaves by any way, whatever succeeds and fails (X179, A108, INV-4, INV-5)', async () => {
-  // What works.
+test('no secret leaks through responses, logs, files or other servers, in success and failure (X179, A108, INV-4, INV-5)', async () => {
+  // Successful requests.
   await pull('', 'v1', image)
   await pull('', 'signed', fromStorage)
   await pull('docker/', 'v1', image)
   await pull('google/', 'v1', image)
-  assert.equal((await ask('/v2/proxied/a/tags/list', alice))?.body.includes('by-proxy'), true)
+  assert.equal((await request('/v2/proxied/a/tags/list', alice))?.body.includes('by-proxy'), true)
   for (const path of ['/v2/', '/v2/_catalog', `/v2/${name}/tags/list`]) await fail(200, path, alice)
 
-  // Who is not let in, and says much.
+  // Rejected requests that contain secrets.
   const wrong = `Authorization: Basic ${basicOf('alice', secrets.wrong)}`
   await fail(401, '/v2/')
   await fail(401, '/v2/', wrong)
@@ -268,7 +274,7 @@ test('no secret leaves by any way, whatever succeeds and fails (X179, A108, INV-
   await fail(400, `http://alice:${secrets.user}@berth/v2/`, alice)
   await fail(400, `/v2/ ${secrets.query}`, alice)
 
-  // Upstreams that refuse, repeat, redirect, are away.
+  // Upstreams that deny, echo, redirect, or are unavailable.
   await fail(403, `/v2/refusing/${name}/manifests/v1`, alice)
   await fail(403, `/v2/echo/${name}/manifests/denied`, alice)
   await fail(400, `/v2/echo/${name}/manifests/refused`, alice)
@@ -282,7 +288,7 @@ test('no secret leaves by any way, whatever succeeds and fails (X179, A108, INV-
   await fail(503, `/v2/closed/${name}/manifests/v1`, alice)
   await fail(503, `/v2/tunnelled/${name}/manifests/v1`, alice)
 
-  // Tokens that were revoked, blobs and storage that break.
+  // Revoked tokens, corrupt blobs and storage failures.
   tokens.expire()
   await fail(404, `/v2/${name}/manifests/gone`, alice)
   storage.answer((seen, response) => void response.writeHead(403).end(`no: ${seen.path}`))
@@ -291,14 +297,14 @@ test('no secret leaves by any way, whatever succeeds and fails (X179, A108, INV-
     void response.writeHead(307, { location: `${storage.url}/?x=${secrets.signature}` }).end()
   await fail(502, `/v2/${name}/blobs/${other.blobs[1]?.digest}`, alice)
   storage.answer((_seen, response) => void response.end(Buffer.alloc(70_000)))
-  await ask(`/v2/${name}/blobs/${other.blobs[2]?.digest}`, alice)
+  await request(`/v2/${name}/blobs/${other.blobs[2]?.digest}`, alice)
   tokens.registry = (_seen, response) =>
     void response.writeHead(307, { location: `${stranger.url}/?x=${secrets.signature}` }).end()
   await fail(502, `/v2/${name}/manifests/elsewhere`, alice)
   await tokens.server.close()
   await fail(503, `/v2/${name}/manifests/away`, alice)
 
-  // Files that are replaced by nonsense.
+  // Files that are replaced with invalid ones.
   await writeFile(join(directory, 'htpasswd'), `alice:${secrets.user}\n`)
   await writeFile(join(directory, 'tls.key'), `nonsense ${secrets.query}`)
   await eventually('both files are noticed', async () => {
@@ -306,11 +312,11 @@ test('no secret leaves by any way, whatever succeeds and fails (X179, A108, INV-
     return body.toString().split('cannot be used').length === 3
   })
 
-  await assertSilence()
+  await assertNoLeak()
   await checkInvariants(berth)
 })
 
-async function assertSilence(): Promise<void> {
+async function assertNoLeak(): Promise<void> {
   for (const token of google.accessTokens.all()) canaries.add(token)
   const file = join(berth.directory, 'berth.yaml')
   const printed = await runCommand(['serve', '--print-config', '--config', file], { environment })
@@ -319,8 +325,8 @@ async function assertSilence(): Promise<void> {
   const probes = await Promise.all(
     ['/metrics', '/readyz', '/livez', '/nothing'].map((path) => get(berth.admin + path)),
   )
-  assert.ok(berth.logs().length > 40, 'there is a log')
-  assert.ok(replies.length > 40, 'there are answers')
+  assert.ok(berth.logs().length > 40, 'the log has entries')
+  assert.ok(replies.length > 40, 'there are replies')
   const given = [...google.accessTokens.all()]
   const subject = (await readFile(join(directory, 'token'), 'utf8')).trim()
   await canaries.assertUnseen({

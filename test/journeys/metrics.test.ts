@@ -12,7 +12,7 @@ before(async () => {
 })
 after(() => removeBerth(berth))
 
-test('what has not happened to an upstream yet is zero, so that its first time is an increase', async () => {
+test('counters of an upstream begin at zero, so that the first event is an increase', async () => {
   const { body } = await get(`${berth.admin}/metrics`)
   for (const name of ['breaker_open', 'digest_mismatch_total', 'fill_resumes_total'])
     assert.match(body.toString(), new RegExp(`^berth_${name}\\{upstream="team"\\} 0$`, 'm'))

@@ -38,14 +38,14 @@ function start(tags: object = {}): Promise<Berth> {
   return startBerth({ config: { upstreams: [{ url: upstream.url, tags }] } })
 }
 
-function askManifest(
+function getManifest(
   reference: string,
   options: { readonly method?: string; readonly headers?: Readonly<Record<string, string>> } = {},
 ): Promise<Reply> {
   return get(`${berth.url}/v2/${name}/manifests/${reference}`, options)
 }
 
-/** A manifest of exactly so many bytes. */
+/** A manifest of exactly this size in bytes. */
 function manifestOfSize(size: number): Image {
   const layers = [randomBlob(10)]
   const { bytes } = makeImage({ layers, extra: { annotations: { padding: '' } } })
@@ -53,8 +53,8 @@ function manifestOfSize(size: number): Image {
   return makeImage({ layers, extra: { annotations: { padding } } })
 }
 
-test('the API says that it is there, with a slash and without one (P1)', async () => {
-  const asked = upstream.requests.length
+test('the version check answers 200 with and without a trailing slash (P1)', async () => {
+  const before = upstream.requests.length
   for (const path of ['/v2/', '/v2', '/v2/?x=1'])
     for (const method of ['GET', 'HEAD']) {
       const { status, headers, body } = await get(berth.url + path, { method })
@@ -64,16 +64,16 @@ test('the API says that it is there, with a slash and without one (P1)', async (
       assert.equal(headers['www-authenticate'], undefined)
       assert.equal(body.toString(), method === 'GET' ? '{}' : '')
     }
-  assert.equal(upstream.requests.length, asked)
+  assert.equal(upstream.requests.length, before)
 })
 
-test('a manifest has the same headers by tag and digest, to GET and HEAD, cold and cached (P2)', async () => {
+test('a manifest has the same headers by tag and digest, for GET and HEAD, cold and cached (P2)', async () => {
   const image = makeImage({ docker: true })
   upstream.put(name, 'v1', image)
   for (const state of ['cold', 'cached'])
     for (const reference of ['v1', image.digest])
       for (const method of ['HEAD', 'GET']) {
-        const { status, headers, body } = await askManifest(reference, { method })
+        const { status, headers, body } = await getManifest(reference, { method })
         assert.equal(status, 200, `${state} ${method} ${reference}`)
         assert.equal(headers['content-length'], String(image.bytes.length))
         assert.equal(headers['content-type'], image.mediaType)
@@ -83,7 +83,7 @@ test('a manifest has the same headers by tag and digest, to GET and HEAD, cold a
       }
 })
 
-test('after the answer to HEAD the next request on its connection is answered (P2)', async () => {
+test('a connection can be reused after a HEAD request (P2)', async () => {
   const image = makeImage()
   upstream.put(name, 'v1', image)
   const client = await connectRaw(berth.url)
@@ -96,7 +96,7 @@ test('after the answer to HEAD the next request on its connection is answered (P
   client.socket.destroy()
 })
 
-test('an index stays an index, whatever the client says that it accepts (P3)', async () => {
+test('an index is returned unchanged for any Accept header (P3)', async () => {
   const index = makeIndex([makeImage(), makeImage({ architecture: 'arm64' })])
   upstream.put(name, 'multi', index)
   for (const accept of [
@@ -105,14 +105,14 @@ test('an index stays an index, whatever the client says that it accepts (P3)', a
     'text/html',
     '*/*;q=0',
   ]) {
-    const { status, headers, body } = await askManifest('multi', { headers: { accept } })
+    const { status, headers, body } = await getManifest('multi', { headers: { accept } })
     assert.equal(status, 200, accept)
     assert.equal(headers['content-type'], index.mediaType)
     assert.deepEqual(body, index.bytes)
   }
 })
 
-test('a tag that moved is the old image while it is fresh, and then the new one (P5)', async () => {
+test('a changed tag returns the old image until its ttl ends, then the new one (P5)', async () => {
   const [older, newer] = [makeImage(), makeImage()]
   await removeBerth(berth)
   berth = await start({ ttl: '1h' })
@@ -126,14 +126,14 @@ test('a tag that moved is the old image while it is fresh, and then the new one 
   await pullImage(berth, name, newer, 'moving')
   upstream.put(name, 'moving', older)
   await eventually('the tag has moved', async () => {
-    const { headers } = await askManifest('moving')
+    const { headers } = await getManifest('moving')
     return headers['docker-content-digest'] === older.digest
   })
   await pullImage(berth, name, older, 'moving')
   await pullImage(berth, name, newer)
 })
 
-test("a manifest of 3.9 MB is taken, one of 4 MiB too, one more byte is the upstream's fault (P10)", async () => {
+test("a manifest of up to 4 MiB is accepted; one more byte is the upstream's error (P10)", async () => {
   for (const size of [3_900_000, 4 * 1024 * 1024]) {
     const large = manifestOfSize(size)
     assert.equal(large.bytes.length, size)
@@ -143,14 +143,14 @@ test("a manifest of 3.9 MB is taken, one of 4 MiB too, one more byte is the upst
   const oversized = manifestOfSize(4 * 1024 * 1024 + 1)
   upstream.put(name, 'oversized', oversized)
   for (const reference of ['oversized', oversized.digest]) {
-    const refused = await askManifest(reference)
+    const refused = await getManifest(reference)
     assert.equal(refused.status, 502, reference)
     assert.equal(codeOf(refused), 'SIZE_INVALID')
   }
-  assert.equal((await askManifest('v0')).status, 404, 'and the upstream is not given up for it')
+  assert.equal((await getManifest('v0')).status, 404, 'the upstream is still in use')
 })
 
-test('ranges that come before the blob is here are right, and cost one download (P12)', async () => {
+test('range requests during a download get the right bytes, with one download (P12)', async () => {
   const blob = randomBlob(3_000_000)
   upstream.putBlob(name, blob)
   const gate = Promise.withResolvers<void>()
@@ -170,7 +170,11 @@ test('ranges that come before the blob is here are right, and cost one download 
     }),
   )
   const [early] = await Promise.all(asking.slice(0, 1))
-  assert.deepEqual(early?.body, blob.bytes.subarray(500, 1500), 'it does not wait for the rest')
+  assert.deepEqual(
+    early?.body,
+    blob.bytes.subarray(500, 1500),
+    'the first range does not wait for the rest',
+  )
   gate.resolve()
   for (const [at, { status, headers, body }] of (await Promise.all(asking)).entries()) {
     const [first, last] = ranges[at] ?? [0, 0]
@@ -183,7 +187,7 @@ test('ranges that come before the blob is here are right, and cost one download 
   assert.equal(upstream.count(blob.digest), 1)
 })
 
-test('whoever has it already gets 304 and no body, of manifests and blobs (P14)', async () => {
+test('a matching If-None-Match gets 304 without a body, for manifests and blobs (P14)', async () => {
   const image = makeImage()
   upstream.put(name, 'v1', image)
   const paths = [
@@ -203,7 +207,7 @@ test('whoever has it already gets 304 and no body, of manifests and blobs (P14)'
   }
 })
 
-test('the entity that If-None-Match means may be one of several, weak, or any (P14)', async () => {
+test('If-None-Match accepts lists, weak tags and * (P14)', async () => {
   const image = makeImage()
   upstream.put(name, 'v1', image)
   await pullImage(berth, name, image, 'v1')
@@ -221,11 +225,11 @@ test('the entity that If-None-Match means may be one of several, weak, or any (P
   }
 })
 
-test('what no upstream and no cache has is 404, in the words of its kind (P20)', async () => {
+test('missing content is 404 with the error code of its kind (P20)', async () => {
   upstream.put(name, 'v1', makeImage())
   const nothing = randomBlob(1)
-  assert.equal(codeOf(await askManifest('v2')), 'MANIFEST_UNKNOWN')
-  assert.equal(codeOf(await askManifest(nothing.digest)), 'MANIFEST_UNKNOWN')
+  assert.equal(codeOf(await getManifest('v2')), 'MANIFEST_UNKNOWN')
+  assert.equal(codeOf(await getManifest(nothing.digest)), 'MANIFEST_UNKNOWN')
   assert.equal(codeOf(await getBlob(berth, name, nothing)), 'BLOB_UNKNOWN')
   const tags = await get(`${berth.url}/v2/nowhere/tags/list`)
   assert.equal(tags.status, 404)
