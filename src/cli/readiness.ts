@@ -29,7 +29,7 @@ export function readinessOf(options: Options): Readiness {
       cache: cache.trouble() ?? 'ok',
       ...Object.fromEntries(files),
       ...Object.fromEntries(
-        upstreams.map(({ upstream, remote }) => [`upstream ${upstream}`, remote.trouble() ?? 'ok']),
+        upstreams.map(({ upstream, remote }) => [`upstream ${upstream}`, remote.problem() ?? 'ok']),
       ),
     },
   }

@@ -1,7 +1,7 @@
 import { lookup } from 'node:dns/promises'
 import { isIP } from 'node:net'
 import { withDeadline } from '../outbound/outbound.ts'
-import type { Greeting, Remote } from '../remote/remote.ts'
+import type { PingResult, Remote } from '../remote/remote.ts'
 import type { Finding } from './finding.ts'
 import type { StepRecorder } from './step-recorder.ts'
 
@@ -26,7 +26,7 @@ export async function checkName(url: URL, recorder: StepRecorder): Promise<Findi
 type Connection = {
   readonly finding: Finding
   /** The answer to `GET /v2/`; undefined without a connection. */
-  readonly ping: Greeting | undefined
+  readonly ping: PingResult | undefined
 }
 
 /** Opens the connection that requests use, including TLS and the forward proxy. */
@@ -37,7 +37,7 @@ export async function checkConnection(
 ): Promise<Connection> {
   const route = proxy === undefined ? '' : ` through the forward proxy ${proxy}`
   try {
-    const ping = await remote.greet()
+    const ping = await remote.ping()
     const details = describe(recorder.connections.at(-1))
     return {
       finding: recorder.ok('connection', `connected to ${remote.origin}${route}${details}`),

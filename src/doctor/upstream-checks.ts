@@ -3,13 +3,13 @@ import type { Digest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
 import { parseManifest } from '../oci/manifest.ts'
 import { formatReference } from '../oci/reference.ts'
-import type { Greeting, Remote, RemoteManifest } from '../remote/remote.ts'
+import type { PingResult, Remote, RemoteManifest } from '../remote/remote.ts'
 import type { Image } from './find-image.ts'
 import { type Finding, skipped } from './finding.ts'
 import type { StepRecorder } from './step-recorder.ts'
 
 /** Whether a registry answers, and which authentication it requires. */
-export function checkRegistry(ping: Greeting, origin: string): Finding {
+export function checkRegistry(ping: PingResult, origin: string): Finding {
   const { status, isRegistry, challenges } = ping
   const answered = `GET ${origin}/v2/ without credentials: ${status}`
   const finding = { step: 'registry', requests: [] } as const
@@ -62,7 +62,7 @@ export async function checkCredentials(
 export async function checkAccess(remote: Remote, recorder: StepRecorder): Promise<Finding> {
   const attempted = `GET ${remote.origin}/v2/ as ${remote.identity()}`
   try {
-    await remote.enter()
+    await remote.checkAccess()
     return recorder.ok('access', `${attempted}: access granted`)
   } catch (error) {
     return recorder.failed('access', attempted, error)

@@ -79,7 +79,7 @@ export function createFarRanges(options: FarRangesOptions): FarRanges {
     return bytes
   }
 
-  const isWorthwhile = (position: number, until: number, arrived: number): boolean =>
+  const isFarEnough = (position: number, until: number, arrived: number): boolean =>
     isSupported &&
     requests < maxRequests &&
     slots.free > 0 &&
@@ -107,7 +107,7 @@ export function createFarRanges(options: FarRangesOptions): FarRanges {
       size: content.size,
       next: async (position, until = content.size) => {
         release()
-        const piece = isWorthwhile(position, until, arrived())
+        const piece = isFarEnough(position, until, arrived())
           ? await fetchHeld(position, Math.min(until, position + maxLength))
           : undefined
         return piece ?? content.next(position, until)

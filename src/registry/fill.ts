@@ -36,7 +36,7 @@ type FillOptions = {
   readonly blobs: BlobCache
   readonly signal: AbortSignal
   /** Ends the fill: nobody reads it, and others wait for its slot. */
-  readonly giveUp: () => void
+  readonly abandon: () => void
   readonly onBytes: (bytes: number) => void
   readonly onResume: (position: number, error: unknown) => void
   /** The upstream has no such blob. */
@@ -56,8 +56,17 @@ type FillOptions = {
  *    reader goes on with a download of its own, which hashes on from there.
  */
 export function startFill(options: FillOptions): Fill {
-  const { digest, expectedSize, farRanges, blobs, signal, giveUp, onAbsent, onFailure, ...others } =
-    options
+  const {
+    digest,
+    expectedSize,
+    farRanges,
+    blobs,
+    signal,
+    abandon,
+    onAbsent,
+    onFailure,
+    ...others
+  } = options
   const opened = Promise.withResolvers<(() => Content) | undefined>()
   opened.promise.catch(() => {})
   const readers = createReaders()
@@ -65,7 +74,7 @@ export function startFill(options: FillOptions): Fill {
 
   let giveWay = (): boolean => {
     const isUnread = readers.areGone()
-    if (isUnread) giveUp()
+    if (isUnread) abandon()
     return isUnread
   }
   const source = {

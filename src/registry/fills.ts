@@ -5,9 +5,9 @@ import type { RepositoryName } from '../oci/reference.ts'
 import type { Remote } from '../remote/remote.ts'
 import type { BlobCache } from '../store/store.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
+import type { Counters } from './counters.ts'
 import { createFarRanges, createRangeSlots } from './far-ranges.ts'
 import { type Fill, startFill } from './fill.ts'
-import type { Tally } from './tally.ts'
 
 /**
  * How long a failed download is not tried again, and how long "no such blob" is believed, in
@@ -36,7 +36,7 @@ type FillsOptions = {
   /** Milliseconds. */
   readonly deadline: number
   readonly maxStall: number
-  readonly tally: Tally
+  readonly counters: Counters
   readonly caches: CacheMemory
   readonly telemetry: Telemetry
 }
@@ -47,7 +47,7 @@ export function createFills({
   blobs,
   deadline,
   maxStall,
-  tally,
+  counters,
   caches,
   telemetry,
 }: FillsOptions): Fills {
@@ -90,7 +90,7 @@ export function createFills({
         signal,
         onBytes: (bytes) => {
           metrics.fillRanges.inc({ upstream })
-          tally.fetched('blob', bytes)
+          counters.fetched('blob', bytes)
         },
         onMismatch: (position) => {
           metrics.digestMismatches.inc({ upstream })
@@ -108,8 +108,8 @@ export function createFills({
         open: (from, options) => remote.blob(name, digest, from, options),
         maxStall,
         signal,
-        giveUp: () => controller.abort(gaveWay),
-        onBytes: (bytes) => tally.fetched('blob', bytes),
+        abandon: () => controller.abort(gaveWay),
+        onBytes: (bytes) => counters.fetched('blob', bytes),
         onResume: (position, error) => {
           metrics.fillResumes.inc({ upstream })
           log.warn(

@@ -4,7 +4,7 @@ import type { KnownManifest } from './manifests.ts'
 import type { ProxiedBlobs } from './proxied-blobs.ts'
 
 /** Images whose layers are fetched ahead at the same time, each one layer after the other. */
-const mostImages = 4
+const maxImages = 4
 
 /**
  * Who pulled an image's manifest is likely to want its layers next. An index tells nothing of what
@@ -36,7 +36,7 @@ export function createPrefetch({ blobs, fills }: PrefetchOptions): Prefetch {
 
   return {
     layersOf: (name, manifest) => {
-      if (manifest.isIndex || running.size >= mostImages) return
+      if (manifest.isIndex || running.size >= maxImages) return
       const work = fetchLayers(name, manifest)
       running.add(work)
       void work.finally(() => running.delete(work))

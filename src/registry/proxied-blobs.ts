@@ -2,11 +2,11 @@ import type { Digest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import type { BlobCache } from '../store/store.ts'
+import type { Counters } from './counters.ts'
 import type { Fill } from './fill.ts'
 import type { Fills } from './fills.ts'
 import type { Permissions } from './permissions.ts'
 import type { BlobAnswer, CacheResult } from './registry.ts'
-import type { Tally } from './tally.ts'
 
 type OpenedBlob = BlobAnswer & { readonly cache: CacheResult }
 
@@ -28,7 +28,7 @@ type ProxiedBlobsOptions = {
   readonly permissions: Permissions
   /** What a manifest said of a blob's size, in bytes. */
   readonly sizeOf: (name: RepositoryName, digest: Digest) => number | undefined
-  readonly tally: Tally
+  readonly counters: Counters
 }
 
 /**
@@ -44,11 +44,11 @@ export function createProxiedBlobs({
   fills,
   permissions,
   sizeOf,
-  tally,
+  counters,
 }: ProxiedBlobsOptions): ProxiedBlobs {
   const stored = async (digest: Digest, how?: How): Promise<OpenedBlob | undefined> => {
     const content = await cache.open(digest, how)
-    return content && { content, cache: 'hit', onSent: (bytes) => tally.sent('blob', bytes) }
+    return content && { content, cache: 'hit', onSent: (bytes) => counters.sent('blob', bytes) }
   }
 
   const isWithOthers = async (name: RepositoryName, digest: Digest): Promise<boolean> => {
@@ -66,7 +66,7 @@ export function createProxiedBlobs({
     if (joined === undefined) return undefined
     await permissions.grant(name, digest)
     const { content, bypassed } = joined
-    const onSent = (bytes: number) => tally.sent('blob', bytes)
+    const onSent = (bytes: number) => counters.sent('blob', bytes)
     return { content, onSent, cache: bypassed ? 'bypass' : cache }
   }
 

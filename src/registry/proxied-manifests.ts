@@ -6,10 +6,10 @@ import type { Reference, RepositoryName } from '../oci/reference.ts'
 import type { Remote, RemoteManifest } from '../remote/remote.ts'
 import type { BlobCache, LinkStore } from '../store/store.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
+import type { Counters } from './counters.ts'
 import { createManifests, type KnownManifest, type ManifestMemory } from './manifests.ts'
 import type { CacheResult } from './registry.ts'
 import { createTags, type ResolvedTag, type TagPolicy } from './tags.ts'
-import type { Tally } from './tally.ts'
 
 /** How long an answer that is no manifest is believed, in milliseconds. */
 const absenceLife = 5000
@@ -28,7 +28,7 @@ export type FoundManifest = {
 /** Manifests of one upstream's repositories, from memory, disk or the upstream. */
 export interface ProxiedManifests {
   /** At once, or not at all. */
-  quickly(name: RepositoryName, reference: Reference): FoundManifest | undefined
+  fromMemory(name: RepositoryName, reference: Reference): FoundManifest | undefined
   find(name: RepositoryName, reference: Reference): Promise<FoundManifest | undefined>
 }
 
@@ -42,7 +42,7 @@ type ProxiedManifestsOptions = {
   readonly caches: CacheMemory
   readonly inFlight: Reservations
   readonly policy: TagPolicy
-  readonly tally: Tally
+  readonly counters: Counters
   readonly telemetry: Telemetry
   /** A manifest was taken in, or read from the disk. */
   readonly onManifest: (name: RepositoryName, known: KnownManifest) => void
@@ -61,7 +61,7 @@ export function createProxiedManifests(options: ProxiedManifestsOptions): Proxie
     caches,
     inFlight,
     policy,
-    tally,
+    counters,
     telemetry,
     onManifest,
   } = options
@@ -84,7 +84,7 @@ export function createProxiedManifests(options: ProxiedManifestsOptions): Proxie
     { digest, bytes, contentType, release }: RemoteManifest,
   ): Promise<KnownManifest> => {
     try {
-      tally.fetched('manifest', bytes.length)
+      counters.fetched('manifest', bytes.length)
       const remembering = manifests.remember(name, digest, bytes, contentType)
       const known = await asUpstreams(remote.origin, remembering)
       onManifest(name, known)
@@ -191,7 +191,7 @@ export function createProxiedManifests(options: ProxiedManifestsOptions): Proxie
   }
 
   const byTag = async (name: RepositoryName, resolved: ResolvedTag): Promise<FoundManifest> => {
-    tally.answered('tag', tagResults[resolved.how])
+    counters.answered('tag', tagResults[resolved.how])
     const found = await byDigest(name, resolved.digest)
     if (found === undefined) {
       throw new RegistryError('UNAVAILABLE', {
@@ -211,17 +211,18 @@ export function createProxiedManifests(options: ProxiedManifestsOptions): Proxie
   }
 
   return {
-    quickly: (name, reference) => {
+    fromMemory: (name, reference) => {
       const digest = 'digest' in reference ? reference.digest : tags.fresh(name, reference.tag)
       const known = digest && manifests.inMemory(name, digest)
       if (known === undefined || !use(name, known)) return undefined
-      if ('tag' in reference) tally.answered('tag', 'hit')
+      if ('tag' in reference) counters.answered('tag', 'hit')
       return { known, cache: 'hit' }
     },
     find: async (name, reference) => {
-      if ('digest' in reference) return tally.failing('manifest', byDigest(name, reference.digest))
-      const resolved = await tally.failing('tag', tags.resolve(name, reference.tag))
-      return resolved && tally.failing('manifest', byTag(name, resolved))
+      if ('digest' in reference)
+        return counters.failing('manifest', byDigest(name, reference.digest))
+      const resolved = await counters.failing('tag', tags.resolve(name, reference.tag))
+      return resolved && counters.failing('manifest', byTag(name, resolved))
     },
   }
 }

@@ -3,6 +3,7 @@ import type { Digest } from '../oci/digest.ts'
 import { joinName, type RepositoryName } from '../oci/reference.ts'
 import type { BlobCache } from '../store/store.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
+import { createCounters } from './counters.ts'
 import { createFills } from './fills.ts'
 import { createInTime, tooSlow } from './in-time.ts'
 import { createLateBlob } from './late-blob.ts'
@@ -14,7 +15,6 @@ import { createProxiedBlobs } from './proxied-blobs.ts'
 import { createProxiedManifests, type FoundManifest } from './proxied-manifests.ts'
 import type { BlobAnswer, ManifestAnswer, Repository, UpstreamOptions } from './registry.ts'
 import { isSettledWithin } from './settled-within.ts'
-import { createTally } from './tally.ts'
 
 type ProxiedOptions = UpstreamOptions & {
   readonly cache: BlobCache
@@ -50,14 +50,14 @@ export function createProxied(options: ProxiedOptions) {
 
   const { answerTime } = options
   const inTime = createInTime(answerTime)
-  const tally = createTally(upstream, telemetry.metrics)
+  const counters = createCounters(upstream, telemetry.metrics)
   const fills = createFills({
     upstream,
     remote,
     blobs: cache,
     deadline: options.fillDeadline,
     maxStall: options.fillStall,
-    tally,
+    counters,
     caches,
     telemetry,
   })
@@ -68,14 +68,14 @@ export function createProxied(options: ProxiedOptions) {
     fills,
     permissions,
     sizeOf,
-    tally,
+    counters,
   })
   const scope = `${upstream} ${prefix}`
   const manifests = createProxiedManifests({
     ...options,
     scope,
     policy: options.tags,
-    tally,
+    counters,
     onManifest: learnSizes,
   })
   const prefetch = options.prefetch ? createPrefetch({ blobs, fills }) : undefined
@@ -84,9 +84,9 @@ export function createProxied(options: ProxiedOptions) {
     name: RepositoryName,
     { known, cache: cached, warning }: FoundManifest,
   ): ManifestAnswer => {
-    tally.answered('manifest', cached)
+    counters.answered('manifest', cached)
     const onSent = (bytes: number) => {
-      tally.sent('manifest', bytes)
+      counters.sent('manifest', bytes)
       if (bytes > 0) prefetch?.layersOf(name, known)
     }
     const { digest, mediaType, bytes } = known
@@ -122,14 +122,14 @@ export function createProxied(options: ProxiedOptions) {
   const open = (name: RepositoryName): Repository => ({
     manifest: async (reference) => {
       const found =
-        manifests.quickly(name, reference) ??
+        manifests.fromMemory(name, reference) ??
         (await inTime('the manifest', manifests.find(name, reference)))
       return found && answer(name, found)
     },
     blob: async (digest, how) => {
-      const opening = tally.failing('blob', blobs.open(name, digest, how))
+      const opening = counters.failing('blob', blobs.open(name, digest, how))
       const found = await blobInTime(name, digest, opening)
-      if (found?.cache !== undefined) tally.answered('blob', found.cache)
+      if (found?.cache !== undefined) counters.answered('blob', found.cache)
       return found
     },
     statBlob: (digest) => inTime('what the upstream knows of the blob', blobs.stat(name, digest)),

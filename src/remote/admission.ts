@@ -37,7 +37,7 @@ export interface Admission {
   /** @throws RegistryError UNAVAILABLE, TOOMANYREQUESTS when it would take longer than may be waited. */
   admit(entry: Entry): Promise<Permit>
   /** What is not asked at the moment, and why. */
-  trouble(): string | undefined
+  problem(): string | undefined
 }
 
 type AdmissionOptions = { readonly origin: string; readonly breaker: Breaker }
@@ -112,7 +112,7 @@ export function createAdmission({ origin, breaker }: AdmissionOptions): Admissio
         release('unused')
       }
     },
-    trouble: () => {
+    problem: () => {
       const throttled = [...byKind].filter(([, { throttle }]) => throttle.wait() > 0)
       if (throttled.length === 0) return undefined
       return `throttled (429) for: ${throttled.map(([kind]) => kind).join(', ')}`

@@ -81,7 +81,7 @@ export function createBlobRequests(
     },
 
     statBlob: async (name, digest) => {
-      const triesHead = headSupport.isWorthTrying()
+      const triesHead = headSupport.shouldTry()
       const stat = triesHead ? await headBlob(name, digest) : undefined
       if (stat !== undefined) {
         headSupport.answered()

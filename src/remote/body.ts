@@ -3,7 +3,7 @@ import type { Chunks } from '../memory/memory.ts'
 import { toUpstreamFailure } from './faults.ts'
 
 /** Bytes that may wait to be read before the upstream has to wait. */
-const mostQueued = 1024 * 1024
+const maxQueued = 1024 * 1024
 /** How long a body may trickle before its rate is judged, in milliseconds of waiting for it. */
 const rateWindow = 10_000
 /**
@@ -60,7 +60,7 @@ export function createBodySink(options: BodySinkOptions): BodySink {
 
   const take = (): Chunks => {
     const taken = queue
-    const wasFull = queued > mostQueued
+    const wasFull = queued > maxQueued
     queue = []
     queued = 0
     // Last: what was held up arrives before this returns, and may fill the queue again.
@@ -109,7 +109,7 @@ export function createBodySink(options: BodySinkOptions): BodySink {
       if (isDropped) return
       queue.push(chunk)
       queued += chunk.length
-      if (queued > mostQueued) controller.pause()
+      if (queued > maxQueued) controller.pause()
       wake()
     },
     end: () => {

@@ -28,7 +28,7 @@ export interface Breaker {
   /** Nothing was learned: if this was the probe, the next request is. */
   abandoned(): void
   /** Why it is open. */
-  trouble(): string | undefined
+  problem(): string | undefined
 }
 
 type BreakerOptions = {
@@ -83,7 +83,7 @@ export function createBreaker({ origin, onChange }: BreakerOptions): Breaker {
     abandoned: () => {
       probeUntil = 0
     },
-    trouble: () =>
+    problem: () =>
       openUntil === 0
         ? undefined
         : `not contacting ${origin} after ${failures} failed connections: ${reason}`,

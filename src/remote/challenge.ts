@@ -8,7 +8,7 @@ export type Challenge = {
 }
 
 /** A header beyond this is nobody's honest challenge, in characters. */
-const longestHeader = 8192
+const maxHeaderLength = 8192
 
 const token = /[!#$%&'*+\-.^_`|~0-9A-Za-z]+/y
 const quoted = /"((?:[^"\\]|\\.)*)"/y
@@ -21,7 +21,7 @@ const token68 = /[A-Za-z0-9\-._~+/]+=*(?=\s*(?:,|$))/y
  * commas. What cannot be read ends the list: a broken challenge is none.
  */
 export function parseChallenges(header: string): readonly Challenge[] {
-  if (header.length > longestHeader) return []
+  if (header.length > maxHeaderLength) return []
   const challenges: { scheme: string; parameters: Record<string, string> }[] = []
   const reader = createReader(header)
   for (reader.take(separators); !reader.atEnd(); reader.take(separators)) {

@@ -21,7 +21,7 @@ export interface Failures {
   failed(question: string, failure: UpstreamFailure): void
   answered(question: string): void
   /** The last failure, when nothing but failures came lately. */
-  trouble(): string | undefined
+  problem(): string | undefined
 }
 
 type Failed = {
@@ -59,7 +59,7 @@ export function createFailures(): Failures {
       failed.delete(question)
       inRow = 0
     },
-    trouble: () =>
+    problem: () =>
       last !== undefined && inRow >= maxUnnoticed && performance.now() - last.at < life
         ? `${inRow} requests in a row failed: ${last.message}`
         : undefined,

@@ -34,7 +34,7 @@ export class UpstreamFailure extends RegistryError {
       message,
       advice,
       status: statuses[fault],
-      retryAfter: Math.ceil(retryAfter ?? usualRetryAfter),
+      retryAfter: Math.ceil(retryAfter ?? defaultRetryAfter),
       cause,
     })
     this.fault = fault
@@ -74,7 +74,7 @@ export function isConnectFailure(error: unknown): error is UpstreamFailure {
 const localCodes = new Set(['EADDRNOTAVAIL', 'EMFILE', 'ENFILE'])
 
 /** What clients are told when the upstream does not say, in seconds. */
-const usualRetryAfter = 5
+const defaultRetryAfter = 5
 
 const statuses = {
   unreachable: 503,

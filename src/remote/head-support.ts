@@ -8,7 +8,7 @@ const pause = 600_000
  * any upstream do once.
  */
 export interface HeadSupport {
-  isWorthTrying(): boolean
+  shouldTry(): boolean
   answered(): void
   /** It was refused where GET had the blob. */
   refused(): void
@@ -18,7 +18,7 @@ export function createHeadSupport(): HeadSupport {
   let refusals = 0
   let until = 0
   return {
-    isWorthTrying: () => performance.now() >= until,
+    shouldTry: () => performance.now() >= until,
     answered: () => {
       refusals = 0
     },

@@ -5,7 +5,7 @@ const memory = 300_000
 export interface LastRefusal {
   refused(repository: string, message: string): void
   allowed(repository: string): void
-  trouble(): string | undefined
+  problem(): string | undefined
 }
 
 export function createLastRefusal(): LastRefusal {
@@ -17,7 +17,7 @@ export function createLastRefusal(): LastRefusal {
     allowed: (repository) => {
       if (last?.repository === repository) last = undefined
     },
-    trouble: () =>
+    problem: () =>
       last !== undefined && performance.now() - last.at < memory ? last.message : undefined,
   }
 }

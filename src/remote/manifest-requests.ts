@@ -60,7 +60,7 @@ export function createManifestRequests(
   return {
     manifest,
     resolve: async (name, tag) => {
-      const triesHead = headSupport.isWorthTrying()
+      const triesHead = headSupport.shouldTry()
       const digest = triesHead ? await headTag(name, tag) : undefined
       if (digest !== undefined) {
         headSupport.answered()

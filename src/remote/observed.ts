@@ -30,11 +30,11 @@ export function observed(transport: Transport, observe: (seen: Observed) => void
 /** What token endpoints are asked, and lists. */
 const harmless = new Set(['scope', 'service', 'n', 'last', 'artifactType'])
 /** Longer than any path of a token endpoint, shorter than any key, in characters. */
-const longestPath = 100
+const maxPathLength = 100
 
 function shown({ url }: Request): string {
   const { origin, pathname, searchParams } = url
-  if (!pathname.startsWith('/v2/') && pathname.length > longestPath) return `${origin}/…`
+  if (!pathname.startsWith('/v2/') && pathname.length > maxPathLength) return `${origin}/…`
   const known = [...searchParams].filter(([name]) => harmless.has(name))
   const query = known.map(([name, value]) => `${name}=${value}`).join('&')
   const rest = searchParams.size > known.length ? '…' : ''

@@ -8,10 +8,10 @@ import { parseRetryAfter } from './throttle.ts'
 import type { Answer } from './transport.ts'
 
 /** How much of an upstream's own words is read, in bytes, and for how long, in milliseconds. */
-const longestReason = 16 * 1024
+const maxReasonLength = 16 * 1024
 const maxReasonTime = 2000
 /** Nobody may keep clients away for a year, in seconds. */
-const longestRetryAfter = 3600
+const maxRetryAfter = 3600
 
 /** How much of an upstream's own words is passed on, in characters. */
 const shownReason = 300
@@ -42,7 +42,7 @@ export async function refusalOf(answer: Answer, refused: Refused): Promise<Regis
   const body = isOwn ? await readReason(answer) : undefined
   const said = reasonOf(answer, body, refused)
   const asked = parseRetryAfter(answer.header('retry-after'))
-  const retryAfter = asked && Math.min(asked, longestRetryAfter)
+  const retryAfter = asked && Math.min(asked, maxRetryAfter)
   const wait = retryAfter === undefined ? {} : { retryAfter }
   if (answer.status >= 500 || (answer.status === 429 && !isOwn))
     return new UpstreamFailure('failing', said, wait)
@@ -71,7 +71,7 @@ function reasonOf(answer: Answer, body: Buffer | undefined, refused: Refused): s
 
 /** An upstream's own words, if they are short. */
 export function readReason(answer: Answer): Promise<Buffer> {
-  return readBody(answer, longestReason, { maxTime: maxReasonTime }).catch(() => Buffer.alloc(0))
+  return readBody(answer, maxReasonLength, { maxTime: maxReasonTime }).catch(() => Buffer.alloc(0))
 }
 
 /** An OCI error's message, or plain text; never markup. */

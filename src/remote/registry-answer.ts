@@ -4,7 +4,7 @@ import type { Answer } from './transport.ts'
 const schema = z.looseObject({ errors: z.array(z.looseObject({ code: z.string() })).min(1) })
 
 /** Codes that registries give to an absence or a refusal, those beside the specification's included. */
-const telling =
+const registryCodes =
   /^(?:[A-Z_]*UNKNOWN|[A-Z_]*NOT_?FOUND|DENIED|FORBIDDEN|UNAUTHORIZED|UNSUPPORTED|NAME_INVALID|TAG_INVALID)$/
 
 /**
@@ -18,7 +18,7 @@ export function isFromRegistry(
 ) {
   if (header('docker-distribution-api-version') !== undefined) return true
   if (status === 401 && header('www-authenticate') !== undefined) return true
-  return codesIn(body).some((code) => telling.test(code))
+  return codesIn(body).some((code) => registryCodes.test(code))
 }
 
 function codesIn(body: Buffer): readonly string[] {

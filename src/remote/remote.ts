@@ -12,12 +12,12 @@ import { createBlobRequests } from './blob-requests.ts'
 import type { Body } from './body.ts'
 import { createExchange } from './exchange.ts'
 import { createFailures } from './failures.ts'
-import { type Greeting, greet } from './greeting.ts'
 import { createHosts, withBreakers } from './hosts.ts'
 import { createLastRefusal } from './last-refusal.ts'
 import { createManifestRequests } from './manifest-requests.ts'
 import { type Observed, observed } from './observed.ts'
 import { createOrigins } from './origins.ts'
+import { type PingResult, ping } from './ping.ts'
 import { fetchReferrers, readReferrers } from './referrers-list.ts'
 import { type RequestContext, repositoryNames } from './request-context.ts'
 import { createSending } from './sending.ts'
@@ -38,7 +38,7 @@ export type RemoteManifest = {
   readonly release: Release
 }
 
-export type { Greeting } from './greeting.ts'
+export type { PingResult } from './ping.ts'
 export { retryPause } from './retry.ts'
 
 /** A blob under way. Nothing of it is verified. */
@@ -85,11 +85,11 @@ export interface Remote {
   readonly origin: string
   readonly identity: () => string
   /** What it says to whoever shows no credential. For diagnosis. */
-  greet(): Promise<Greeting>
+  ping(): Promise<PingResult>
   /** Whether it lets us in at all, without saying where to. Throws when it does not. */
-  enter(): Promise<void>
+  checkAccess(): Promise<void>
   /** Why it is not usable right now, if it is not. */
-  trouble(): string | undefined
+  problem(): string | undefined
   manifest(name: RepositoryName, reference: Reference): Promise<RemoteManifest | undefined>
   /**
    * The digest of a tag, without its manifest if the upstream can do that.
@@ -208,9 +208,9 @@ export function createRemote(options: RemoteOptions): Remote {
   return {
     origin: base.origin,
     identity: credentials.identity,
-    greet: () => greet({ base, transport, origins, credentials }),
+    ping: () => ping({ base, transport, origins, credentials }),
 
-    enter: async () => {
+    checkAccess: async () => {
       const answer = await exchange.ask({
         method: 'GET',
         kind: 'ping',
@@ -220,12 +220,12 @@ export function createRemote(options: RemoteOptions): Remote {
       if (await isFound(answer, { ...context, repository: '' })) answer.drop()
     },
 
-    trouble: () =>
-      breaker.trouble() ??
-      admission.trouble() ??
-      failures.trouble() ??
+    problem: () =>
+      breaker.problem() ??
+      admission.problem() ??
+      failures.problem() ??
       credentials.problem() ??
-      lastRefusal.trouble(),
+      lastRefusal.problem(),
     ...manifests,
     ...createBlobRequests(context),
 

@@ -21,11 +21,11 @@ export function pauseBeforeRetry(error: unknown, retries: number): number | unde
   if (isRegistryError(error, 'TOOMANYREQUESTS')) return (error.retryAfter ?? 1) * 1000
   if (!(error instanceof UpstreamFailure) || retries >= maxRetries) return undefined
   const { fault, quiet } = error
-  const isWorthIt =
+  const isRetryable =
     fault === 'broken' ||
     ((fault === 'slow' || fault === 'redirected') && retries === 0) ||
     (fault === 'failing' && quiet <= maxPause)
-  if (!isWorthIt) return undefined
+  if (!isRetryable) return undefined
   return Math.max(retryDelay * 2 ** retries * (0.5 + Math.random()), quiet * 1000)
 }
 

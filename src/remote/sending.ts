@@ -101,12 +101,12 @@ export function createSending(options: SendingOptions): Sending {
         authorization.accepted(attempt)
         return answer
       }
-      if (!(await isWorthAnother(attempt, request.repository, answer))) return answer
+      if (!(await mayRetryAuthorized(attempt, request.repository, answer))) return answer
       answer.drop()
     }
   }
 
-  const isWorthAnother = async (
+  const mayRetryAuthorized = async (
     attempt: Attempt,
     repository: string,
     answer: Answer,

@@ -63,11 +63,11 @@ const tokenSchema = z.looseObject({
 /** Of a token that is a JWT. Both are the issuer's clock. */
 const claimsSchema = z.looseObject({ exp: z.number(), iat: z.number() })
 
-const longestTokenAnswer = 64 * 1024
+const maxTokenAnswer = 64 * 1024
 /**
  * What a token lives whose answer does not say, in seconds (distribution, "Token Authentication").
  */
-const usualLife = 60
+const defaultLifetime = 60
 
 export function createTokenEndpoint({
   origin,
@@ -106,7 +106,7 @@ export function createTokenEndpoint({
       if (trust === undefined) throw forbiddenRealm(origin, bearer.realm)
       const asked = tokenRequest({ bearer, scope, credential })
       const answer = await transport.send({ ...asked, trust, listedUnder: 'tokenRealms' })
-      const body = await readBody(answer, longestTokenAnswer)
+      const body = await readBody(answer, maxTokenAnswer)
       const { origin: realm } = bearer.realm
       if (answer.status !== 429) throttle.answered()
       if (answer.status !== 200) throw tokenRefused(answer, { realm, repository, body })
@@ -157,7 +157,7 @@ function readToken(body: Buffer, realm: string): { token: string; life: number }
       status: 502,
     })
   }
-  return { token, life: parsed.data?.expires_in ?? lifeIn(token) ?? usualLife }
+  return { token, life: parsed.data?.expires_in ?? lifeIn(token) ?? defaultLifetime }
 }
 
 /** In seconds: Azure's registries say it in the token alone, and give one for each repository. */

@@ -24,7 +24,7 @@ function fillOfNothing(digest: ReturnType<typeof blobOf>['digest']) {
       },
     }),
     signal: new AbortController().signal,
-    giveUp: () => {},
+    abandon: () => {},
     maxStall: 1000,
     onBytes: () => {},
     onResume: () => {},

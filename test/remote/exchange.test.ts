@@ -160,11 +160,11 @@ test('a 429 is waited out, and then one asks after the other (U46)', async () =>
   upstream.on(line, failing(429, { 'retry-after': '1' }), 3)
   const count = await counting(async () => {
     const patient = Array.from({ length: 5 }, () => remote.manifest(name, { tag }))
-    await eventually('the upstream asks for quiet', () => remote.trouble() !== undefined)
+    await eventually('the upstream asks for quiet', () => remote.problem() !== undefined)
     for (const manifest of await Promise.all(patient)) assert.equal(manifest?.digest, image.digest)
   })
   assert.equal(count, 5 + 3)
-  assert.equal(remote.trouble(), undefined)
+  assert.equal(remote.problem(), undefined)
 })
 
 test('429 for longer is not tried again, and leaves the upstream alone for as long as it asks (U46)', async () => {
@@ -174,7 +174,7 @@ test('429 for longer is not tried again, and leaves the upstream alone for as lo
       await assert.rejects(remote.manifest(name, { tag }), refused('UNAVAILABLE', 503, /429/))
   })
   assert.equal(count, 1)
-  assert.match(remote.trouble() ?? '', /throttled \(429\) for: manifest/)
+  assert.match(remote.problem() ?? '', /throttled \(429\) for: manifest/)
 })
 
 test('after five failures the upstream is left alone, and clients are answered at once (U25)', async () => {
@@ -312,6 +312,6 @@ test('downloads that are not wanted any more are no failures of the upstream (IN
     upstream.on('/blobs/', () => leaving.abort(), 1)
     await assert.rejects(remote.blob(name, blob.digest, 0, { signal: leaving.signal }))
   }
-  assert.equal(remote.trouble(), undefined)
+  assert.equal(remote.problem(), undefined)
   assert.equal((await remote.manifest(name, { tag }))?.digest, image.digest)
 })

@@ -48,9 +48,9 @@ test('failures that were on their way together count once, and an answer ends it
 
 test('an upstream that does nothing but fail is in trouble, one that answers some questions is not', () => {
   for (const question of ['a', 'b', 'c', 'd']) failures.failed(question, failure)
-  assert.equal(failures.trouble(), undefined)
+  assert.equal(failures.problem(), undefined)
   failures.failed('e', failure)
-  assert.match(failures.trouble() ?? '', /5 requests in a row failed: https:\/\/up answered 500/)
+  assert.match(failures.problem() ?? '', /5 requests in a row failed: https:\/\/up answered 500/)
   failures.answered('f')
-  assert.equal(failures.trouble(), undefined)
+  assert.equal(failures.problem(), undefined)
 })

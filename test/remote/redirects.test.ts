@@ -192,7 +192,7 @@ test('an upstream that redirects where it may not is not held to be down', async
     (_seen, response) => void response.writeHead(302, { location: stranger.url }).end(),
   )
   for (let times = 0; times < 8; times += 1) await assertRefused(/not allowed/, () => pull(remote))
-  assert.equal(remote.trouble(), undefined)
+  assert.equal(remote.problem(), undefined)
   registry.answer((_seen, response) => sendJson(response, { tags: ['v1'] }))
   assert.deepEqual((await remote.tags(name))?.tags, ['v1'])
 })

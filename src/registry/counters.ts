@@ -7,7 +7,7 @@ type Kind = 'blob' | 'manifest' | 'tag'
  * Counts how the cache of one upstream did: under our names, and under Distribution's for what
  * those know.
  */
-export interface Tally {
+export interface Counters {
   answered(kind: Kind, result: CacheResult): void
   /** Passes a failure on, counted. */
   failing<Result>(kind: Kind, answer: Promise<Result>): Promise<Result>
@@ -17,7 +17,7 @@ export interface Tally {
   fetched(kind: 'blob' | 'manifest', bytes: number): void
 }
 
-export function createTally(upstream: string, metrics: Metrics): Tally {
+export function createCounters(upstream: string, metrics: Metrics): Counters {
   return {
     answered: (kind, result) => {
       metrics.cacheRequests.inc({ upstream, kind, result })

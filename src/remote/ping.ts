@@ -5,7 +5,7 @@ import { sentTo } from './token-endpoint.ts'
 import type { Transport } from './transport.ts'
 
 /** What a registry says at `/v2/` to whoever shows no credential. */
-export type Greeting = {
+export type PingResult = {
   readonly status: number
   /** It answered as registries do. */
   readonly isRegistry: boolean
@@ -15,7 +15,7 @@ export type Greeting = {
   })[]
 }
 
-type GreetOptions = {
+type PingOptions = {
   readonly base: URL
   readonly transport: Transport
   readonly origins: Origins
@@ -23,12 +23,12 @@ type GreetOptions = {
 }
 
 /** @throws RegistryError UNAVAILABLE when there is no answer. */
-export async function greet({
+export async function ping({
   base,
   transport,
   origins,
   credentials,
-}: GreetOptions): Promise<Greeting> {
+}: PingOptions): Promise<PingResult> {
   const url = new URL(`${base.pathname.replace(/\/$/, '')}/v2/`, base)
   const answer = await transport.send({ method: 'GET', url, trust: 'own', headers: {} })
   answer.drop()
