@@ -12,7 +12,7 @@ let berth: Berth
 before(async () => {
   upstream = await startScriptedUpstream()
   berth = await startBerth({
-    config: { upstreams: [{ url: upstream.url }], limits: { memory: '128MiB' } },
+    config: { upstreams: [{ url: upstream.url }], limits: { memory: '256MiB' } },
   })
 })
 after(async () => {
@@ -30,7 +30,7 @@ test('long answers that nobody takes leave 503 to the next, until they are taken
   const stalled: RawConnection[] = []
   await eventually('there is no memory left', async () => {
     const client = await connectRaw(berth.url, { paused: true })
-    // The kernel takes the first for itself.
+    // The kernel takes the first ones for itself.
     for (let at = 0; at < 4; at += 1) client.ask(`GET ${path} HTTP/1.1`, 'Host: x')
     stalled.push(client)
     const reply = await get(url)
