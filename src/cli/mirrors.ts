@@ -1,7 +1,7 @@
 import { createAuth } from '../auth/auth.ts'
 import { type Config, listenHosts } from '../config/config.ts'
 import { createApi, type Listeners, listen } from '../http/http.ts'
-import type { Reservations } from '../memory/memory.ts'
+import type { Memory } from '../memory/memory.ts'
 import { createMirror, type Registry } from '../registry/registry.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import { attempt } from './start-errors.ts'
@@ -9,7 +9,7 @@ import { attempt } from './start-errors.ts'
 type MirrorsOptions = {
   readonly config: Pick<Config, 'mirrors' | 'hosts' | 'limits' | 'sendfile'>
   readonly registry: Registry
-  readonly memory: Reservations
+  readonly memory: Memory
   readonly telemetry: Telemetry
 }
 
@@ -33,7 +33,7 @@ export async function openMirrors({
         registry: mirror,
         auth,
         hosts: [...allowedHosts, address.host],
-        memory,
+        memory: memory.inFlight,
         answerTime: limits.answerTime,
         telemetry,
         sendfile,
@@ -43,7 +43,8 @@ export async function openMirrors({
         hosts: listenHosts(address),
         port,
         maxConnections: limits.connections,
-        memory,
+        connectionMemory: memory.connections,
+        memory: memory.inFlight,
       }
       opened.push(await attempt(`mirrors[${index}].listen`, () => listen({ ...options, handler })))
     }

@@ -90,10 +90,17 @@ export async function serve(
     const { keyPair: tls } = files
     const maxConnections = limits.connections
     const api = await attempt('listen', () =>
-      listen({ ...binding(config.listen), handler, tls, maxConnections, memory: inFlight }),
+      listen({
+        ...binding(config.listen),
+        handler,
+        tls,
+        maxConnections,
+        connectionMemory: memory.connections,
+        memory: inFlight,
+      }),
     )
     open.push(api)
-    const mirrors = await openMirrors({ config, registry, memory: inFlight, telemetry })
+    const mirrors = await openMirrors({ config, registry, memory, telemetry })
     open.push(...mirrors)
     followed = files.follow(api, telemetry)
 
@@ -120,11 +127,13 @@ export async function serve(
   }
 }
 
-function reportMemory({ caches, inFlight }: Memory, { metrics }: Telemetry): void {
+function reportMemory({ caches, connections, inFlight }: Memory, { metrics }: Telemetry): void {
   metrics.memoryLimit.set({ use: 'caches' }, caches.max)
+  metrics.memoryLimit.set({ use: 'connections' }, connections.max)
   metrics.memoryLimit.set({ use: 'in_flight' }, inFlight.max)
   metrics.onScrape(() => {
     metrics.memory.set({ use: 'caches' }, caches.used())
+    metrics.memory.set({ use: 'connections' }, connections.used())
     metrics.memory.set({ use: 'in_flight' }, inFlight.used())
   })
 }

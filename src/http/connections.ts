@@ -1,6 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
+import type { Release, Reservations } from '../memory/memory.ts'
 
 /**
  * The connections of one service, and which of them wait for an answer. Those that do not, silent ones
@@ -27,17 +28,23 @@ type Connection = {
   readonly peer: string
   carrier: Socket
   readonly isSurplus: boolean
+  /** Of its memory. */
+  readonly release: Release
   /** The last one, which ends after those before it. */
   answer?: ServerResponse
 }
 
 type ConnectionsOptions = {
   readonly maxConnections: number
+  /** What each takes its memory from, and how many bytes while it is idle. */
+  readonly memory?: Reservations | undefined
+  readonly size: number
   /** Beyond those, and refused by an answer; yet more are closed at once. */
   readonly maxSurplus: number
 }
 
-export function createConnections({ maxConnections, maxSurplus }: ConnectionsOptions): Connections {
+export function createConnections(options: ConnectionsOptions): Connections {
+  const { maxConnections, maxSurplus, memory, size } = options
   const open = new Set<Connection>()
   /** Regular ones and surplus ones that wait for no answer, the longest idle first. */
   const idle = { regular: new Set<Connection>(), surplus: new Set<Connection>() }
@@ -51,6 +58,7 @@ export function createConnections({ maxConnections, maxSurplus }: ConnectionsOpt
 
   const forget = (connection: Connection): void => {
     if (!open.delete(connection)) return
+    connection.release()
     idleOf(connection).delete(connection)
     if (connection.isSurplus) surplus -= 1
     if (byPeer.get(connection.peer) === connection) byPeer.delete(connection.peer)
@@ -65,8 +73,17 @@ export function createConnections({ maxConnections, maxSurplus }: ConnectionsOpt
     return true
   }
 
-  const add = (socket: Socket, isSurplus: boolean): void => {
-    const connection: Connection = { socket, peer: peerOf(socket), carrier: socket, isSurplus }
+  const admit = (socket: Socket): boolean => {
+    if (open.size - surplus >= maxConnections) return false
+    const release = memory === undefined ? () => {} : memory.reserve(size)
+    if (release === undefined) return false
+    add(socket, { isSurplus: false, release })
+    return true
+  }
+
+  const add = (socket: Socket, of: Pick<Connection, 'isSurplus' | 'release'>): void => {
+    const { isSurplus } = of
+    const connection: Connection = { socket, peer: peerOf(socket), carrier: socket, ...of }
     open.add(connection)
     idleOf(connection).add(connection)
     byCarrier.set(socket, connection)
@@ -77,9 +94,9 @@ export function createConnections({ maxConnections, maxSurplus }: ConnectionsOpt
 
   return {
     accept: (socket) => {
-      const isFull = open.size - surplus >= maxConnections
-      if (!isFull || makeRoom(idle.regular)) add(socket, false)
-      else if (surplus < maxSurplus || makeRoom(idle.surplus)) add(socket, true)
+      if (admit(socket) || (makeRoom(idle.regular) && admit(socket))) return
+      if (surplus < maxSurplus || makeRoom(idle.surplus))
+        add(socket, { isSurplus: true, release: () => {} })
       else socket.destroy()
     },
     secure: (carrier) => {

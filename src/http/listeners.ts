@@ -41,6 +41,8 @@ type ListenersOptions = {
    * new ones get 503.
    */
   readonly maxConnections: number
+  /** What connections take their memory from; beyond it they give way as beyond `maxConnections`. */
+  readonly connectionMemory?: Reservations
   /** Requests that are answered on connections beyond the limit too. */
   readonly isServedAboveLimit?: (request: IncomingMessage) => boolean
   /** What requests take their memory from; beyond it they get 503. */
@@ -74,6 +76,8 @@ const defaultTimeouts = {
 const maxErrorReadTime = 1000
 /** Silence after which a half-closed connection is probed, in milliseconds. */
 const halfClosedProbe = 5000
+/** Bytes of a connection that is idle, as measured. */
+const connectionSize = { plain: 24 * 1024, tls: 80 * 1024 } as const
 /** Bytes of a request that waits, beside its headers. */
 const baseRequestMemory = 16 * 1024
 /** Connections beyond the limit that get 503; yet more are closed at once. */
@@ -86,7 +90,12 @@ const maxHeaderSize = 24 * 1024
 
 export async function listen(options: ListenersOptions): Promise<Listeners> {
   const { maxConnections, isServedAboveLimit = () => false } = options
-  const connections = createConnections({ maxConnections, maxSurplus })
+  const connections = createConnections({
+    maxConnections,
+    maxSurplus,
+    memory: options.connectionMemory,
+    size: options.tls === undefined ? connectionSize.plain : connectionSize.tls,
+  })
   const pipeline = createPipeline()
   let draining = false
 

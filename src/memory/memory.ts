@@ -14,15 +14,17 @@ export type Memory = {
   readonly limit: number
   /** All caches together. */
   readonly caches: CacheMemory
-  /** Connections, requests and buffers. Beyond it, new work gets 503. */
+  /** Open connections, idle or not. Beyond it, idle ones give way. */
+  readonly connections: Reservations
+  /** Requests and buffers. Beyond it, new work gets 503. */
   readonly inFlight: Reservations
 }
 
 const mebibyte = 1024 * 1024
 /** What Node, its libraries and our code take before the first request. */
 const baseUse = 96 * mebibyte
-/** Of the rest, in hundredths: caches, and what is in flight. What is left is garbage of the collector. */
-const shares = { caches: 20, inFlight: 30 } as const
+/** Of the rest, in hundredths: caches, connections, and what is in flight. What is left is garbage of the collector. */
+const shares = { caches: 20, connections: 10, inFlight: 30 } as const
 /** More does not make a hit more likely: only manifests, tags and lists are cached in memory. */
 const maxCaches = 256 * mebibyte
 
@@ -33,6 +35,7 @@ export function createMemory(limit: number): Memory {
   return {
     limit,
     caches: createCacheMemory(Math.min(share('caches'), maxCaches)),
+    connections: createReservations(share('connections')),
     inFlight: createReservations(share('inFlight')),
   }
 }

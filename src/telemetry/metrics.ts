@@ -126,7 +126,7 @@ export function createMetrics() {
     ),
     memory: gauge(
       'berth_memory_bytes',
-      'Memory by use: estimated for "caches", reserved for "in_flight".',
+      'Memory by use: estimated for "caches", reserved for "connections" and "in_flight".',
       ['use'],
     ),
     memoryLimit: gauge('berth_memory_limit_bytes', 'Maximum of berth_memory_bytes.', ['use']),

@@ -5,6 +5,7 @@ import { connect, createServer, type Socket } from 'node:net'
 import { after, afterEach, before, suite, test } from 'node:test'
 import { connect as connectTls } from 'node:tls'
 import { type Listeners, listen } from '../../src/http/http.ts'
+import { createReservations } from '../../src/memory/reservations.ts'
 import { eventually } from '../support/berth.ts'
 import { type Authority, createAuthority, type KeyPair } from '../support/certificates.ts'
 import { connectRaw } from '../support/raw.ts'
@@ -103,6 +104,22 @@ for (const scheme of ['http', 'https'] as const) {
       await eventually('the oldest are closed', () => isClosed().filter(Boolean).length === 8)
       assert.deepEqual(isClosed().slice(8), [false, false])
       for (const socket of [...silent, client.socket]) socket.destroy()
+    })
+
+    test('idle connections give way where they would take too much memory (R206)', async () => {
+      const connectionMemory = createReservations(3 * 80 * 1024)
+      const { url } = await start(sayOk, { ...tls(), connectionMemory })
+      const clients = []
+      for (let at = 0; at < 15; at += 1) {
+        const client = await connectRaw(url)
+        client.ask('GET / HTTP/1.1', 'Host: x')
+        assert.equal((await client.reply()).status, 200)
+        clients.push(client)
+      }
+      await clients[0]?.closed
+      assert.ok(connectionMemory.used() > 0)
+      for (const { socket } of clients) socket.destroy()
+      await eventually('all is given back', () => connectionMemory.used() === 0)
     })
 
     test('connections that are silent are closed after the time for headers (R208)', async () => {
