@@ -43,7 +43,7 @@ for (const [client, pull] of Object.entries(clients))
         await assertHas(to, [image, ...image.children])
         upstream.aws.expirePasswords()
       }
-      assert.ok(upstream.aws.asked('ecr:GetAuthorizationToken') >= 2)
+      assert.ok(upstream.aws.countRequests('ecr:GetAuthorizationToken') >= 2)
       assert.ok(upstream.registry.answered(403) >= 1, 'a password was refused')
       assert.ok(await scene.berth.metric('berth_fill_resumes_total'), 'a body was resumed')
       for (const { headers } of upstream.storage.requests)

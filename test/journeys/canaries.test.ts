@@ -332,7 +332,7 @@ async function assertNoLeak(): Promise<void> {
   await canaries.assertUnseen({
     berths: [berth],
     replies: [...replies, ...probes],
-    texts: [printed.stdout, printed.stderr, ...pieces, ...proxy.asked],
+    texts: [printed.stdout, printed.stderr, ...pieces, ...proxy.requests],
     strangers: [
       stranger,
       { ...storage, knows: [secrets.signature] },

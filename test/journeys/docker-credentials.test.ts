@@ -114,7 +114,7 @@ test("an image is pulled from a registry with Basic authentication and a helper'
   await programs.answer('mine', 'robot', newPassword('robot'))
   await start({ type: 'docker-helper', helper: 'mine' })
   await pullImage(berth, name, image, 'v1')
-  assert.deepEqual(await programs.asked(), [`get ${registry.host}`])
+  assert.deepEqual(await programs.invocations(), [`get ${registry.host}`])
 })
 
 test("the helper in docker's own configuration is used", async () => {
@@ -147,7 +147,7 @@ test('an identity token from a helper is posted as well, and replaced when it is
   const other = makeImage()
   content.put(name, 'v2', other)
   await pullImage(berth, name, other, 'v2')
-  assert.equal((await programs.asked()).length, 2)
+  assert.equal((await programs.invocations()).length, 2)
 })
 
 test('a password that is replaced in the file takes effect at the first rejection, without a restart (U41)', async (t) => {
@@ -171,7 +171,7 @@ test('fifty concurrent first pulls run the helper once', async () => {
   await start({ type: 'docker-helper', helper: 'mine' })
   const all = await Promise.all(Array.from({ length: 50 }, () => ask('v1')))
   for (const { body } of all) assert.deepEqual(body, image.bytes)
-  assert.equal((await programs.asked()).length, 1)
+  assert.equal((await programs.invocations()).length, 1)
 })
 
 test('a failing helper is an error with advice, and the cache is served (U42)', async (t) => {

@@ -87,8 +87,8 @@ test("an image of many layers is pulled with a service account's role, its blobs
   ecr.put(name, 'multi', index)
   await pullImage(berth, name, image, 'v1')
   await pullImage(berth, name, index, 'multi')
-  assert.equal(aws.asked('ecr:GetAuthorizationToken'), 1)
-  assert.equal(aws.asked('sts:AssumeRoleWithWebIdentity'), 1)
+  assert.equal(aws.countRequests('ecr:GetAuthorizationToken'), 1)
+  assert.equal(aws.countRequests('sts:AssumeRoleWithWebIdentity'), 1)
   assert.ok(ecr.answered(401) <= 1, 'the challenge alone')
   assert.ok(storage.requests.length >= 4)
 })
@@ -96,8 +96,8 @@ test("an image of many layers is pulled with a service account's role, its blobs
 test('fifty concurrent first pulls cause one exchange (INV 8)', async (t) => {
   await start(t)
   await Promise.all(Array.from({ length: 50 }, () => pullImage(berth, name, image, 'v1')))
-  assert.equal(aws.asked('ecr:GetAuthorizationToken'), 1)
-  assert.equal(aws.asked('sts:AssumeRoleWithWebIdentity'), 1)
+  assert.equal(aws.countRequests('ecr:GetAuthorizationToken'), 1)
+  assert.equal(aws.countRequests('sts:AssumeRoleWithWebIdentity'), 1)
   assert.equal(ecr.count(/GET .*\/blobs\//), image.blobs.length)
 })
 
@@ -110,7 +110,7 @@ test('a password that expires in the middle of a pull, with a 403, is replaced o
   aws.expirePasswords()
   clock.advance(2000)
   await Promise.all(layers.map((layer) => pullBlob(berth, name, layer)))
-  assert.equal(aws.asked('ecr:GetAuthorizationToken'), 2)
+  assert.equal(aws.countRequests('ecr:GetAuthorizationToken'), 2)
   assert.ok(ecr.answered(403) >= 1)
 })
 
@@ -123,7 +123,7 @@ test('a tag is found although HEAD rejects the expired password without a messag
   const moved = makeImage()
   ecr.put(name, 'v1', moved)
   await pullImage(berth, name, moved, 'v1')
-  assert.equal(aws.asked('ecr:GetAuthorizationToken'), 2)
+  assert.equal(aws.countRequests('ecr:GetAuthorizationToken'), 2)
 })
 
 test('passwords that are issued expired fail after one renewal, without endless exchanges', async (t) => {
@@ -132,7 +132,7 @@ test('passwords that are issued expired fail after one renewal, without endless 
   const reply = await ask(`/v2/${name}/manifests/v1`)
   assert.deepEqual([reply.status, codeOf(reply)], [403, 'DENIED'])
   assert.match(reply.body.toString(), /authorization token has expired/)
-  assert.ok(aws.asked('ecr:GetAuthorizationToken') <= 2)
+  assert.ok(aws.countRequests('ecr:GetAuthorizationToken') <= 2)
   assert.ok(ecr.requests.length <= 3)
 })
 
@@ -174,7 +174,7 @@ test('a Berth whose role is not trusted starts, reports why, and serves once it 
 test('revoked access to a repository is a 403 that names identity, repository and fix (A110)', async (t) => {
   await start(t, { tags: { ttl: 0, staleIfError: 0 } })
   await pullImage(berth, name, image, 'v1')
-  const exchanges = aws.asked('ecr:GetAuthorizationToken')
+  const exchanges = aws.countRequests('ecr:GetAuthorizationToken')
   ecr.deny(name)
   const reply = await ask(`/v2/${name}/manifests/v1`)
   assert.deepEqual([reply.status, codeOf(reply)], [403, 'DENIED'])
@@ -183,7 +183,7 @@ test('revoked access to a repository is a 403 that names identity, repository an
   assert.match(text, /not authorized to perform: ecr:BatchGetImage on resource: .*team\/app/)
   assert.match(text, /grant arn:aws:sts::.*ecr:BatchGetImage.*:444455556666:repository\/team\/app/)
   assert.match(text, /aws ecr set-repository-policy/)
-  assert.equal(aws.asked('ecr:GetAuthorizationToken'), exchanges, 'it is not the password')
+  assert.equal(aws.countRequests('ecr:GetAuthorizationToken'), exchanges, 'it is not the password')
 })
 
 test("missing content is 404, and tag lists request at most ECR's page size", async (t) => {
@@ -214,7 +214,7 @@ test('ECR Public issues tokens for the password, and rejects HEAD of a blob, whi
   })
   assert.equal(head.status, 200)
   await pullImage(berth, 'amazonlinux/amazonlinux', image, 'v1')
-  assert.equal(aws.asked('ecr-public:GetAuthorizationToken'), 1)
+  assert.equal(aws.countRequests('ecr-public:GetAuthorizationToken'), 1)
   assert.ok(ecr.count(/GET \/token\/\?service=public\.ecr\.aws&scope=/) >= 1)
 })
 
@@ -231,7 +231,7 @@ test("ECR Public's token endpoint rejects an expired password, which is replaced
   // Tokens of the endpoint live for a minute at most.
   clock.advance(120_000)
   assert.equal((await getBlob(berth, 'amazonlinux/amazonlinux', layer)).status, 200)
-  assert.equal(aws.asked('ecr-public:GetAuthorizationToken'), 2)
+  assert.equal(aws.countRequests('ecr-public:GetAuthorizationToken'), 2)
 })
 
 test('ECR Public rejects an expired token with a 400, and it is replaced once (U41)', async (t) => {
@@ -257,5 +257,5 @@ test('ECR Public rejects an expired token with a 400, and it is replaced once (U
   ecr.put('amazonlinux/amazonlinux', 'v1', moved)
   await pullImage(berth, 'amazonlinux/amazonlinux', moved, 'v1')
   assert.ok(ecr.answered(400) <= 6, 'once for each that was refused')
-  assert.equal(aws.asked('ecr-public:GetAuthorizationToken'), 1)
+  assert.equal(aws.countRequests('ecr-public:GetAuthorizationToken'), 1)
 })

@@ -256,7 +256,7 @@ test('a blob is followed to a public host that nobody listed, without a credenti
   })
   redirecting(307, `https://${host}/registry/data?Signature=abc`)
   assert.deepEqual(await pull(remote), blob.bytes)
-  assert.deepEqual(proxy.asked, [`CONNECT ${host}:443`])
+  assert.deepEqual(proxy.requests, [`CONNECT ${host}:443`])
   assert.equal(cdn.requests.at(-1)?.headers['authorization'], undefined)
   redirecting(307, `https://${host}/list`)
   const message = new RegExp(

@@ -117,10 +117,10 @@ function through(settings: Partial<ForwardProxy>): Transport {
 }
 
 test("https goes through HTTPS_PROXY's tunnel, and the certificate is still the upstream's (U26)", async () => {
-  const before = proxy.asked.length
+  const before = proxy.requests.length
   const transport = through({ https: proxy.url })
   assert.equal(await ask(transport, 'https://registry.example.com/v2/'), '{"tags":["tls"]}')
-  assert.deepEqual(proxy.asked.slice(before), ['CONNECT registry.example.com:443'])
+  assert.deepEqual(proxy.requests.slice(before), ['CONNECT registry.example.com:443'])
   await assert.rejects(
     ask(transport, 'https://impostor.example.org/v2/'),
     failure('untrusted', /impostor/),
@@ -129,22 +129,22 @@ test("https goes through HTTPS_PROXY's tunnel, and the certificate is still the 
 
 test('a port of the upstream is told to the proxy', async () => {
   await ask(through({ https: proxy.url }), 'https://registry.example.com:8443/v2/')
-  assert.equal(proxy.asked.at(-1), 'CONNECT registry.example.com:8443')
+  assert.equal(proxy.requests.at(-1), 'CONNECT registry.example.com:8443')
 })
 
 test('http goes through HTTP_PROXY, as a request for an absolute URL', async () => {
   const text = await ask(through({ http: proxy.url }), 'http://registry.example.com/v2/')
   assert.equal(text, '{"tags":["by-proxy"]}')
-  assert.equal(proxy.asked.at(-1), 'GET http://registry.example.com/v2/')
+  assert.equal(proxy.requests.at(-1), 'GET http://registry.example.com/v2/')
 })
 
 test('http does not go through HTTPS_PROXY', async () => {
-  const before = proxy.asked.length
+  const before = proxy.requests.length
   await assert.rejects(
     ask(through({ https: proxy.url }), 'http://registry.example.invalid/v2/'),
     failure('unreachable'),
   )
-  assert.equal(proxy.asked.length, before)
+  assert.equal(proxy.requests.length, before)
 })
 
 test('NO_PROXY names hosts, domains and their subdomains, with or without a dot', async () => {
@@ -159,19 +159,19 @@ test('NO_PROXY names hosts, domains and their subdomains, with or without a dot'
     ['', 'registry.example.com', true],
   ]
   for (const [no, host, isProxied] of cases) {
-    const before = proxy.asked.length
+    const before = proxy.requests.length
     const transport = through({ https: proxy.url, no })
     // Without the proxy the name leads nowhere.
     await ask(transport, `https://${host}/v2/`).catch(() => {})
-    assert.equal(proxy.asked.length > before, isProxied, `NO_PROXY=${no}`)
+    assert.equal(proxy.requests.length > before, isProxied, `NO_PROXY=${no}`)
   }
 })
 
 test('this machine is never asked for through a proxy', async () => {
-  const before = proxy.asked.length
+  const before = proxy.requests.length
   const transport = through({ https: proxy.url, http: proxy.url, no: 'other.org' })
   assert.equal(await ask(transport, right.url), '{"tags":["tls"]}')
-  assert.equal(proxy.asked.length, before)
+  assert.equal(proxy.requests.length, before)
 })
 
 test("a proxy's own user and password go to the proxy alone, and into no error", async (t) => {
@@ -255,10 +255,10 @@ test('SSL_CERT_FILE and SSL_CERT_DIR name authorities that are trusted, as for G
 })
 
 test('a proxy that is named without a scheme leads to the upstream (C193)', async () => {
-  const before = proxy.asked.length
+  const before = proxy.requests.length
   const transport = through({ https: new URL(proxy.url).host })
   assert.equal(await ask(transport, 'https://registry.example.com/v2/'), '{"tags":["tls"]}')
-  assert.deepEqual(proxy.asked.slice(before), ['CONNECT registry.example.com:443'])
+  assert.deepEqual(proxy.requests.slice(before), ['CONNECT registry.example.com:443'])
 })
 
 test('an address in a CIDR range of NO_PROXY is reached directly, one beside it by the proxy (C193)', async () => {
@@ -266,7 +266,7 @@ test('an address in a CIDR range of NO_PROXY is reached directly, one beside it 
     ['192.0.2.0/24', false],
     ['192.0.2.0/28', true],
   ] as const) {
-    const before = proxy.asked.length
+    const before = proxy.requests.length
     const timeouts = { ...shortTimeouts, connect: 200 }
     const transport = open({
       timeouts,
@@ -274,6 +274,6 @@ test('an address in a CIDR range of NO_PROXY is reached directly, one beside it 
     })
     // Nobody is there without the proxy (RFC 5737).
     await ask(transport, 'https://192.0.2.77/v2/').catch(() => {})
-    assert.equal(proxy.asked.length > before, isProxied, `NO_PROXY=${no}`)
+    assert.equal(proxy.requests.length > before, isProxied, `NO_PROXY=${no}`)
   }
 })

@@ -41,7 +41,7 @@ export type Password = { readonly holder: string; readonly until: number }
 export interface Aws
   extends Pick<FakeServer, 'url' | 'host' | 'port' | 'requests' | 'stop' | 'start'> {
   /** How often something was asked for. */
-  asked(action: Action): number
+  countRequests(action: Action): number
   /** The services are found by these, and no real one. */
   readonly endpoints: Environment
   /** Long-lived keys of a user, as the variables that hold them. */
@@ -73,7 +73,7 @@ export async function startAws(tls?: KeyPair): Promise<Aws> {
   const keys = new Map<string, KnownKey>()
   const passwords = new Map<string, Password>()
   const failures = new Map<Action, Refusal | Fault>()
-  const asked = new Map<Action, number>()
+  const countRequests = new Map<Action, number>()
   const secrets: string[] = []
   const imdsTokens = new Set<string>()
   let clock = 0
@@ -111,7 +111,7 @@ export async function startAws(tls?: KeyPair): Promise<Aws> {
     (request, response) => {
       const action = actionOf(request)
       if (action === undefined) return answer(response, 404)
-      asked.set(action, (asked.get(action) ?? 0) + 1)
+      countRequests.set(action, (countRequests.get(action) ?? 0) + 1)
       response.setHeader('date', new Date(now()).toUTCString())
       const failure = failures.get(action)
       if (failure === 'hang') return
@@ -239,7 +239,7 @@ export async function startAws(tls?: KeyPair): Promise<Aws> {
 
   return {
     ...server,
-    asked: (action) => asked.get(action) ?? 0,
+    countRequests: (action) => countRequests.get(action) ?? 0,
     endpoints: {
       AWS_ENDPOINT_URL_ECR: server.url,
       AWS_ENDPOINT_URL_ECR_PUBLIC: server.url,
@@ -300,8 +300,8 @@ function actionOf({ method, path, headers, body }: Recorded): Action | undefined
   if (path === '/v1/credentials') return 'eks-auth:AssumeRoleForPodIdentity'
   if (method === 'PUT' && path === '/latest/api/token') return 'imds:token'
   if (path.startsWith('/latest/meta-data/iam/security-credentials/')) return 'imds:credentials'
-  const asked = headers['x-amz-target'] ?? new URLSearchParams(body).get('Action')
-  switch (asked) {
+  const countRequests = headers['x-amz-target'] ?? new URLSearchParams(body).get('Action')
+  switch (countRequests) {
     case 'AmazonEC2ContainerRegistry_V20150921.GetAuthorizationToken':
       return 'ecr:GetAuthorizationToken'
     case 'SpencerFrontendService.GetAuthorizationToken':

@@ -7,7 +7,7 @@ export interface ConnectProxy {
   /** `http://127.0.0.1:port`. */
   readonly url: string
   /** What was asked for: `CONNECT host:port`, or `GET http://…`. */
-  readonly asked: readonly string[]
+  readonly requests: readonly string[]
   /** The `Proxy-Authorization` of each. */
   readonly authorizations: readonly (string | undefined)[]
   close(): Promise<void>
@@ -24,12 +24,12 @@ type ConnectProxyOptions = {
 
 export async function startConnectProxy(options: ConnectProxyOptions = {}): Promise<ConnectProxy> {
   const { route = parseTarget, wants, onConnect } = options
-  const asked: string[] = []
+  const requests: string[] = []
   const authorizations: (string | undefined)[] = []
   const sockets = new Set<Socket>()
 
   const note = ({ method, url, headers }: IncomingMessage): boolean => {
-    asked.push(`${method} ${url}`)
+    requests.push(`${method} ${url}`)
     authorizations.push(headers['proxy-authorization'])
     return wants === undefined || headers['proxy-authorization'] === wants
   }
@@ -61,7 +61,7 @@ export async function startConnectProxy(options: ConnectProxyOptions = {}): Prom
 
   return {
     url: `http://127.0.0.1:${port}`,
-    asked,
+    requests,
     authorizations,
     close: async () => {
       const closed = new Promise((resolve) => server.close(resolve))

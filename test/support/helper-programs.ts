@@ -11,7 +11,7 @@ export interface HelperPrograms {
   /** It answers with this. */
   answer(name: string, username: string, secret: string): Promise<void>
   /** What each was asked for, oldest first: operation and server. */
-  asked(): Promise<readonly string[]>
+  invocations(): Promise<readonly string[]>
 }
 
 export async function helperPrograms(t: TestContext | SuiteContext): Promise<HelperPrograms> {
@@ -39,7 +39,7 @@ export async function helperPrograms(t: TestContext | SuiteContext): Promise<Hel
         `ASKED=$(cat; echo .)\necho "$1 \${ASKED%.}" >> ${log}\ncat <<'END'\n${answer}\nEND`,
       )
     },
-    asked: async () => {
+    invocations: async () => {
       const text = await readFile(log, 'utf8').catch(() => '')
       return text.split('\n').filter(Boolean)
     },

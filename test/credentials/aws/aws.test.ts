@@ -101,7 +101,7 @@ test("a user's keys in the environment are exchanged for a password that is vali
   await assertPassword(source)
   assert.equal(source.identity(), 'arn:aws:iam::111122223333:user/robot')
   assert.match(source.source(), /^the environment variables AWS_ACCESS_KEY_ID/)
-  assert.equal(aws.asked('ecr:GetAuthorizationToken'), 1)
+  assert.equal(aws.countRequests('ecr:GetAuthorizationToken'), 1)
 })
 
 test("a service account's token assumes its role, and is read again each time (IRSA)", async () => {
@@ -126,7 +126,7 @@ test("an instance's role is requested from version 2 of the metadata service", a
   await assertPassword(source)
   assert.equal(source.identity(), 'arn:aws:sts::111122223333:assumed-role/node-role')
   assert.match(source.source(), /instance metadata/)
-  assert.equal(aws.asked('imds:token'), 1)
+  assert.equal(aws.countRequests('imds:token'), 1)
 })
 
 test('a profile is read from the configuration files, and a change takes effect immediately', async () => {
@@ -202,7 +202,7 @@ test("a profile without keys is an error: the machine's identity is not used (IN
     )
     assert.match(failure, /instance metadata service.*aws sts get-caller-identity --profile/s)
   }
-  assert.equal(aws.asked('ecr:GetAuthorizationToken'), 0)
+  assert.equal(aws.countRequests('ecr:GetAuthorizationToken'), 0)
 })
 
 test('a profile with an expired login: the error says so', async () => {
@@ -216,8 +216,8 @@ test('a profile with an expired login: the error says so', async () => {
 test('ECR Public is called in its only region, and its token is a password as well', async () => {
   const source = open(aws.user(), { host: 'public.ecr.aws' })
   await assertPassword(source)
-  assert.equal(aws.asked('ecr-public:GetAuthorizationToken'), 1)
-  assert.equal(aws.asked('ecr:GetAuthorizationToken'), 0)
+  assert.equal(aws.countRequests('ecr-public:GetAuthorizationToken'), 1)
+  assert.equal(aws.countRequests('ecr:GetAuthorizationToken'), 0)
   assert.match(source.advice?.('x/y') ?? '', /are public: check the name/)
 })
 
@@ -294,7 +294,7 @@ test("a wrong clock is corrected with AWS's time", async () => {
   const source = open(aws.user())
   const { credential } = await source.fetch()
   assert.equal(credential.kind, 'password')
-  assert.equal(aws.asked('ecr:GetAuthorizationToken'), 2)
+  assert.equal(aws.countRequests('ecr:GetAuthorizationToken'), 2)
 })
 
 test('without keys, the error soon lists the sources that were tried', async () => {
@@ -332,7 +332,7 @@ test('services that do not answer time out before the exchange does', async () =
   const begun = performance.now()
   assert.match(await failureOf(open(aws.user())), /GetAuthorizationToken.*: no answer in time/)
   assert.ok(performance.now() - begun < 10_000)
-  assert.equal(aws.asked('ecr:GetAuthorizationToken'), 2)
+  assert.equal(aws.countRequests('ecr:GetAuthorizationToken'), 2)
 })
 
 test('an answer of another server, and a broken connection, are reported as such', async () => {
@@ -492,9 +492,9 @@ test('AWS is reached through the proxy with SSL_CERT_FILE, and its agents on the
       if (name.startsWith('AWS_ENDPOINT')) delete process.env[name]
     // The other AWS does not know the keys, which shows that it was asked.
     assert.match(await failureOf(source), /UnrecognizedClient/)
-    assert.ok(proxy.asked.includes('CONNECT api.ecr.eu-west-1.amazonaws.com:443'))
-    assert.equal(aws.asked('eks-auth:AssumeRoleForPodIdentity'), 1)
-    assert.equal(far.asked('ecr:GetAuthorizationToken'), 1)
+    assert.ok(proxy.requests.includes('CONNECT api.ecr.eu-west-1.amazonaws.com:443'))
+    assert.equal(aws.countRequests('eks-auth:AssumeRoleForPodIdentity'), 1)
+    assert.equal(far.countRequests('ecr:GetAuthorizationToken'), 1)
   } finally {
     await Promise.all([proxy.close(), far.stop(), authority.remove()])
   }
@@ -517,6 +517,6 @@ test('each kind of host uses the endpoint of its partition', async (t) => {
     for (const name of Object.keys(process.env))
       if (name.startsWith('AWS_ENDPOINT')) delete process.env[name]
     await failureOf(source)
-    assert.ok(proxy.asked.includes(`CONNECT ${endpoint}:443`), `${host}: ${proxy.asked}`)
+    assert.ok(proxy.requests.includes(`CONNECT ${endpoint}:443`), `${host}: ${proxy.requests}`)
   }
 })

@@ -228,12 +228,12 @@ describe('ways to log in', () => {
     await assert.rejects(at('http://entra.test').fetch(), /answered without an access token/)
     await assert.rejects(at('https://entra.test').fetch(), /cannot reach https:\/\/entra\.test/)
     const path = `${azure.tenantId}/oauth2/v2.0/token`
-    assert.deepEqual(proxy.asked, [`POST http://entra.test/${path}`, 'CONNECT entra.test:443'])
+    assert.deepEqual(proxy.requests, [`POST http://entra.test/${path}`, 'CONNECT entra.test:443'])
     const excepted = at('http://entra.test', '.test')
     await refuse(excepted, /cannot reach http:\/\/entra\.test: its name/, /set HTTPS_PROXY/)
     // So is this machine, where Entra and the registry are here, always.
     await fetchToken(at(azure.entra.url))
-    assert.equal(proxy.asked.length, 2)
+    assert.equal(proxy.requests.length, 2)
   })
 })
 

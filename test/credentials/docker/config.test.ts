@@ -260,7 +260,7 @@ describe('helpers', () => {
     assert.equal((await read(all)).identity, 'by-all')
     assert.equal((await read({ ...one, credHelpers: { 'quay.io': 'one' } })).identity, 'by-all')
     assert.equal((await read({ auths: all.auths, credsStore: '' })).identity, 'written')
-    assert.deepEqual(await programs.asked(), ['get ghcr.io', 'get ghcr.io', 'get ghcr.io'])
+    assert.deepEqual(await programs.invocations(), ['get ghcr.io', 'get ghcr.io', 'get ghcr.io'])
   })
 
   test('get the name that docker or podman would pass', async (t) => {
@@ -271,7 +271,7 @@ describe('helpers', () => {
     await read({ credHelpers: { 'https://index.docker.io/v1/': 'all' } }, hub)
     await read({ credHelpers: { 'docker.io': 'all' } }, hub)
     const legacy = 'get https://index.docker.io/v1/'
-    assert.deepEqual(await programs.asked(), [legacy, legacy, 'get docker.io'])
+    assert.deepEqual(await programs.invocations(), [legacy, legacy, 'get docker.io'])
   })
 
   test("without a credential fall back to the file's entry, or fail", async (t) => {

@@ -57,7 +57,7 @@ describe('an answer of a helper', () => {
     assert.deepEqual([refreshAfter, lifetime], [300_000, undefined])
     assert.equal(source.identity(), 'robot')
     assert.equal(source.source(), 'docker-credential-mine get, for ghcr.io:5000')
-    assert.deepEqual(await programs.asked(), ['get ghcr.io:5000'])
+    assert.deepEqual(await programs.invocations(), ['get ghcr.io:5000'])
     assert.match(
       source.advice?.('a/b') ?? '',
       /^grant robot read access to a\/b in the registry, or change docker-credential-mine/,
@@ -67,7 +67,7 @@ describe('an answer of a helper', () => {
   test("for Docker Hub uses docker's name for it", async () => {
     await programs.answer('mine', 'u', 'p')
     await createDockerHelperSource({ helper: 'mine', host: 'registry-1.docker.io' }).fetch()
-    assert.deepEqual(await programs.asked(), ['get https://index.docker.io/v1/'])
+    assert.deepEqual(await programs.invocations(), ['get https://index.docker.io/v1/'])
   })
 
   test('with the user name <token> is an identity token', async () => {

@@ -340,7 +340,7 @@ test('a key is exchanged at Google through HTTPS_PROXY', async (t) => {
     source.source(),
     `the service account key in ${join(directory, 'configuration.json')}`,
   )
-  assert.deepEqual(proxy.asked, ['CONNECT oauth2.googleapis.com:443'])
+  assert.deepEqual(proxy.requests, ['CONNECT oauth2.googleapis.com:443'])
   const [assertion] = formsTo('/token').map((form) => form.get('assertion') ?? '')
   assert.equal(parseJwt(assertion ?? '')?.claims.scope, readOnly)
 })
@@ -445,7 +445,7 @@ test("in another universe, a pod uses that universe's security token service", a
   const token_url = undefined
   const file = await google.configure(directory, { token_url, universe_domain: otherUniverse })
   assert.equal((await fetchOf({ file })).holder, principal)
-  assert.deepEqual(proxy.asked, [`CONNECT sts.${otherUniverse}:443`])
+  assert.deepEqual(proxy.requests, [`CONNECT sts.${otherUniverse}:443`])
 })
 
 /** Google by its own names instead of its address. */
@@ -472,7 +472,7 @@ test('STS and impersonation work through a proxy without a scheme and with a pri
     service_account_impersonation_url: impersonationUrl('https://iamcredentials.googleapis.com'),
   })
   assert.equal((await fetchOf({ file, outbound })).holder, account)
-  assert.deepEqual(proxy.asked, [
+  assert.deepEqual(proxy.requests, [
     'CONNECT sts.googleapis.com:443',
     'CONNECT iamcredentials.googleapis.com:443',
   ])
