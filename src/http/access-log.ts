@@ -3,13 +3,14 @@ import { isRegistryError } from '../oci/errors.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 
 /**
- * One line and the metrics for each request, when its connection is done with it, however it ended.
+ * Writes one log line and updates the metrics for each request when its response is closed, complete or
+ * not.
  */
 export function createAccessLog({ log, metrics }: Telemetry) {
   return (request: FastifyRequest, reply: FastifyReply): void => {
     const { record } = request
     const startedAt = performance.now()
-    // A connection that is gone has no address any more.
+    // A closed socket has no address.
     const remote = plainAddress(request.raw.socket.remoteAddress)
     metrics.httpInFlight.inc()
     reply.raw.once('close', () => {
@@ -37,13 +38,13 @@ export function createAccessLog({ log, metrics }: Telemetry) {
   }
 }
 
-/** Of a refusal, what the client was told; other errors of clients speak for themselves. */
+/** The message of a denied access or an unknown name. Other client errors are clear from their status. */
 function reasonOf(error: unknown): string | undefined {
   const hasReason = isRegistryError(error, 'DENIED') || isRegistryError(error, 'NAME_UNKNOWN')
   return hasReason ? error.message.slice(0, maxReasonLength) : undefined
 }
 
-/** A socket that listens on :: shows IPv4 addresses as IPv6 ones (RFC 4291, section 2.5.5.2). */
+/** A socket that listens on `::` reports IPv4 addresses as IPv4-mapped IPv6 (RFC 4291, section 2.5.5.2). */
 function plainAddress(address: string | undefined): string | undefined {
   return address?.replace(/^::ffff:(?=\d+\.)/, '')
 }
@@ -51,5 +52,5 @@ function plainAddress(address: string | undefined): string | undefined {
 /** In characters. */
 const maxUserAgentLength = 100
 const maxReasonLength = 1000
-/** Nothing was answered, since nobody was there any more; nginx's number for it. */
+/** The client closed the connection before the response; nginx's status code for it. */
 const clientClosedRequest = 499

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { ByteRange } from './range.ts'
 import type { Part } from './send.ts'
 
-/** The body of an answer with a blob's bytes, and the headers that describe it. */
+/** Which bytes of a blob a response has, and the headers that describe them. */
 type BlobBody = {
   readonly headers: Readonly<Record<string, string | number>>
   readonly first: number
@@ -12,7 +12,7 @@ type BlobBody = {
 
 export const blobMediaType = 'application/octet-stream'
 
-/** All of a blob of `size` bytes, or the one range, or the several, that were asked for. */
+/** The whole blob of `size` bytes, one range, or several ranges as a multipart body. */
 export function blobBody(ranges: readonly ByteRange[] | undefined, size: number): BlobBody {
   const [range = { first: 0, last: size - 1 }, ...others] = ranges ?? []
   if (others.length > 0) return multipart([range, ...others], size)

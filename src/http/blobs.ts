@@ -13,7 +13,7 @@ import { maxRanges, parseRanges } from './range.ts'
 import { provenanceHeaders } from './replies.ts'
 import { memoryToSend, type Send } from './send.ts'
 
-/** Checking if content exists in the registry (distribution-spec). Downloads nothing. */
+/** distribution-spec, "Checking if content exists in the registry". Downloads nothing. */
 export async function headBlob({
   repository,
   name,
@@ -37,13 +37,13 @@ export async function headBlob({
 type GetBlobOptions = {
   readonly send: Send
   readonly memory: Reservations
-  /** From the request to the answer's headers, in milliseconds; bytes that are later come later. */
+  /** Maximum time from the request to the response headers, in milliseconds. The body may follow later. */
   readonly answerTime: number
   readonly log: Logger
   readonly metrics: Metrics
 }
 
-/** Pulling blobs (distribution-spec), with ranges of bytes (RFC 9110, section 14). */
+/** distribution-spec, "Pulling blobs", with byte ranges (RFC 9110, section 14). */
 export function createGetBlob({ send, memory, answerTime, log, metrics }: GetBlobOptions) {
   return async ({ repository, name, reference, request, reply, record }: RepositoryCall) => {
     const headersDeadline = performance.now() + answerTime
@@ -76,12 +76,12 @@ export function createGetBlob({ send, memory, answerTime, log, metrics }: GetBlo
       reply.header('content-range', `bytes */${size}`)
       throw new RegistryError('SIZE_INVALID', {
         status: 416,
-        message: `the blob has ${size} bytes, and at most ${maxRanges} ranges may be asked for`,
+        message: `cannot send the requested ranges: the blob has ${size} bytes, and a request may have at most ${maxRanges} ranges`,
       })
     }
     const { first, parts, epilogue, headers: bodyHeaders } = blobBody(ranges, size)
-    // Before the headers: a blob that cannot be had is still an answer, and not a connection that
-    // breaks; nor does that answer live for a year, as the blob would.
+    // Before the headers: if the blob is unavailable, the client still gets an error response instead of
+    // a broken connection, and the error has no Cache-Control of a year.
     const piece = content.next(first, parts[0] && parts[0].last + 1)
     if (
       piece instanceof Promise &&
@@ -95,17 +95,21 @@ export function createGetBlob({ send, memory, answerTime, log, metrics }: GetBlo
         record.bytes += bytes
       })
     } catch (err) {
-      // There is no way back: what went wrong can only be told by having hung up.
+      // The headers are sent: closing the connection is the only way to report an error.
       record.error = err
       metrics.httpShortResponses.inc()
-      log.warn({ digest: content.digest, err }, 'answer was cut short')
+      log.warn(
+        { digest: content.digest, err },
+        'closed the connection before the whole blob was sent',
+      )
     }
   }
 }
 
 function tooManyBlobs(): RegistryError {
   return new RegistryError('UNAVAILABLE', {
-    message: 'too many blobs are being sent at once; try again',
+    message: 'cannot send this blob now: the memory for concurrent responses is used up',
+    advice: 'retry',
     retryAfter: 1,
   })
 }
@@ -116,11 +120,11 @@ type SendRange = {
   readonly content: Content
   readonly range: string | undefined
   readonly record: RequestRecord
-  /** On the monotonic clock, in milliseconds. */
+  /** A time of `performance.now()`. */
   readonly headersDeadline: number
 }
 
-/** From here on the response is ours: headers are on their way, and the body goes past fastify. */
+/** Sends the headers, and takes the response from fastify to write the body. */
 function hijack(reply: FastifyReply) {
   const { raw, statusCode } = reply
   for (const [name, value] of Object.entries(reply.getHeaders()))
@@ -131,13 +135,13 @@ function hijack(reply: FastifyReply) {
   return raw
 }
 
-/** A range is of the blob that the client has the beginning of, or none (RFC 9110, "If-Range"). */
+/** The Range header, ignored when If-Range has another ETag (RFC 9110, section 13.1.5). */
 function requestedRange({ headers }: FastifyRequest, etag: string): string | undefined {
   const condition = headers['if-range']
   return condition === undefined || condition === etag ? headers.range : undefined
 }
 
-/** What a digest means never changes. Private: who may read it was decided for this user. */
+/** Immutable: the content of a digest never changes. Private: access was checked for this user only. */
 function blobHeaders(digest: Digest) {
   return {
     'content-type': blobMediaType,

@@ -1,14 +1,15 @@
-/** Bytes of a buffer, and how many free ones are kept. */
+/** In bytes. */
 export const bufferSize = 256 * 1024
+/** Free buffers that are kept. */
 const maxSpare = 32
 
 /**
- * Large buffers to read into again and again: a fresh one is a system call, and a page fault for
- * each 4 KiB.
+ * A pool of large buffers for file reads. A new buffer costs a system call and a page fault for each
+ * 4 KiB.
  */
 export interface Buffers {
   acquire(): Buffer
-  /** Nobody looks at it any more. */
+  /** The caller must not use the buffer afterwards. */
   release(buffer: Buffer): void
 }
 

@@ -3,16 +3,16 @@ import type { Action, Identity } from '../auth/auth.ts'
 import type { CacheResult, Resolved } from '../registry/registry.ts'
 
 /**
- * What the log line and the metrics of a request tell of it. Filled in as it becomes known; nothing
- * unparsed gets in.
+ * What the access log and the metrics record about a request. Handlers fill it in; it contains parsed
+ * values only.
  */
 export type RequestRecord = {
-  /** A line of the route table. */
+  /** A path of the route table. */
   route: string
-  /** Bytes of the body that were sent. */
+  /** Bytes of the response body that were sent. */
   bytes: number
   repository?: string
-  /** `?ns=` as it was sent, cut off. */
+  /** The host in `?ns=`. */
   namespace?: string
   reference?: string
   user?: string
@@ -26,7 +26,7 @@ declare module 'fastify' {
   }
 }
 
-/** One request that came through the guard. */
+/** An authenticated request. */
 export type Call = {
   readonly request: FastifyRequest
   readonly reply: FastifyReply
@@ -35,10 +35,10 @@ export type Call = {
   readonly record: RequestRecord
 }
 
-/** A call that is about a repository, which the caller may use in the way the route says. */
+/** A request for a repository, on which the route's action is authorized. */
 export type RepositoryCall = Call &
   Pick<Resolved, 'name' | 'repository'> & {
-    /** The path's last segment: a tag, a digest. */
+    /** The last path segment: a tag or a digest; not parsed yet. */
     readonly reference: string
   }
 

@@ -1,8 +1,8 @@
 import type { FastifyRequest } from 'fastify'
 
 /**
- * Whether the client has already what `etag` stands for (RFC 9110, "If-None-Match"): one of a list,
- * a proxy may have made it weak, or whatever there is.
+ * Whether If-None-Match matches `etag` (RFC 9110, section 13.1.2): as a member of a list, as a weak tag
+ * (proxies weaken them), or as `*`.
  */
 export function hasAlready({ headers }: FastifyRequest, etag: string): boolean {
   const condition = headers['if-none-match']

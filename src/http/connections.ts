@@ -4,21 +4,21 @@ import type { Duplex } from 'node:stream'
 import type { Release, Reservations } from '../memory/memory.ts'
 
 /**
- * The connections of one service, and which of them wait for an answer. Those that do not, silent ones
- * above all, give way to new ones.
+ * The connections of one service. Idle connections, which wait for no response, are closed to admit new
+ * ones.
  */
 export interface Connections {
-  /** One was accepted; where TLS is in between, another socket will carry its requests. */
+  /** Registers an accepted TCP connection. With TLS, another socket carries its requests. */
   accept(socket: Socket): void
-  /** TLS is set up. */
+  /** Registers the TLS socket of a connection after the handshake. */
   secure(carrier: Socket): void
-  /** Whether it came when all others waited for answers. */
+  /** Whether it was accepted above the limit, when no connection was idle. */
   isSurplus(carrier: Socket): boolean
-  /** An answer begins. */
+  /** Marks the connection as busy until the response is finished. */
   begin(carrier: Socket, answer: ServerResponse): void
-  /** Whether bytes of an answer may still be on their way. */
+  /** Whether a response is not completely sent. */
   isAnswering(carrier: Duplex): boolean
-  /** Closes those whose answers have all been given. */
+  /** Closes the connections that have had a request, and have no response in flight. */
   closeIdle(): void
   destroyAll(): void
 }
@@ -28,25 +28,26 @@ type Connection = {
   readonly peer: string
   carrier: Socket
   readonly isSurplus: boolean
-  /** Of its memory. */
+  /** Releases its memory. */
   readonly release: Release
-  /** The last one, which ends after those before it. */
+  /** The last response of the connection; earlier ones finish before it. */
   answer?: ServerResponse
 }
 
 type ConnectionsOptions = {
   readonly maxConnections: number
-  /** What each takes its memory from, and how many bytes while it is idle. */
+  /** Memory for connections. */
   readonly memory?: Reservations | undefined
+  /** Bytes of memory that an idle connection takes. */
   readonly size: number
-  /** Beyond those, and refused by an answer; yet more are closed at once. */
+  /** Connections above `maxConnections` that get an error response; further ones are closed at once. */
   readonly maxSurplus: number
 }
 
 export function createConnections(options: ConnectionsOptions): Connections {
   const { maxConnections, maxSurplus, memory, size } = options
   const open = new Set<Connection>()
-  /** Regular ones and surplus ones that wait for no answer, the longest idle first. */
+  /** In order of idle time, the longest first. */
   const idle = { regular: new Set<Connection>(), surplus: new Set<Connection>() }
   const byCarrier = new WeakMap<Duplex, Connection>()
   const byPeer = new Map<string, Connection>()
@@ -64,7 +65,7 @@ export function createConnections(options: ConnectionsOptions): Connections {
     if (byPeer.get(connection.peer) === connection) byPeer.delete(connection.peer)
   }
 
-  /** Closes the one that is idle longest; false when none is. */
+  /** Closes the connection that has been idle longest; false when none is idle. */
   const makeRoom = (among: Set<Connection>): boolean => {
     const [connection] = among
     if (connection === undefined) return false
@@ -81,9 +82,9 @@ export function createConnections(options: ConnectionsOptions): Connections {
     return true
   }
 
-  const add = (socket: Socket, of: Pick<Connection, 'isSurplus' | 'release'>): void => {
-    const { isSurplus } = of
-    const connection: Connection = { socket, peer: peerOf(socket), carrier: socket, ...of }
+  const add = (socket: Socket, properties: Pick<Connection, 'isSurplus' | 'release'>): void => {
+    const { isSurplus } = properties
+    const connection: Connection = { socket, peer: peerOf(socket), carrier: socket, ...properties }
     open.add(connection)
     idleOf(connection).add(connection)
     byCarrier.set(socket, connection)
@@ -129,7 +130,7 @@ export function createConnections(options: ConnectionsOptions): Connections {
   }
 }
 
-/** Tells a TLS connection's two sockets from all others. */
+/** Equal for the TCP socket and the TLS socket of one connection only. */
 function peerOf({ remoteAddress, remotePort, localAddress }: Socket): string {
   return `${remoteAddress} ${remotePort} ${localAddress}`
 }

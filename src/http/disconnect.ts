@@ -1,17 +1,18 @@
 import type { ServerResponse } from 'node:http'
 import { ClientDisconnected } from './file-range.ts'
 
-/** Tells one wait at a time that the client has left. */
+/** Ends waits when the client closes the connection; one wait at a time. */
 export interface DisconnectWatch {
-  /** What `work` gives; rejects with ClientGone as soon as the connection is closed. */
+  /** The result of `work`; rejects with ClientDisconnected if the connection closes first. */
   orDisconnected<Value>(work: Value | Promise<Value>): Promise<Value>
   stop(): void
 }
 
 /**
- * The danger: `Promise.race` against one promise for the whole response looks shorter, but a promise
- * keeps the reactions of every race until it settles, and each reaction keeps the value of its race. A
- * blob that is passed through would stay in memory, whole, for each client.
+ * The danger: with `Promise.race` against one promise for the whole response, that promise keeps the
+ * reactions of every race until it settles, and each reaction keeps the value of its race. A blob that
+ * is streamed uncached would stay in memory, whole, for each client. So each wait has a promise of its
+ * own.
  */
 export function watchDisconnect(response: ServerResponse): DisconnectWatch {
   let rejectWait: ((error: ClientDisconnected) => void) | undefined

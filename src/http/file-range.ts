@@ -4,8 +4,8 @@ import type { Socket } from 'node:net'
 import { promisify } from 'node:util'
 
 /**
- * Part of an open file, from `position` to `until` (exclusive). `sent` is told of the bytes as
- * they go.
+ * A range of an open file, from `position` to `until` (exclusive). The sender calls `onSent` with the
+ * number of bytes of each write.
  */
 export type FileRange = {
   readonly file: number
@@ -16,16 +16,16 @@ export type FileRange = {
 
 const readAt = promisify(read)
 
-/** The connection ended before all was sent: the fault of nothing here. */
+/** The client closed the connection before all bytes were sent; not an error of the content. */
 export class ClientDisconnected extends Error {
   override readonly name = 'ClientGone'
 
   constructor(cause?: unknown) {
-    super('the client is gone', { cause })
+    super('the client closed the connection', { cause })
   }
 }
 
-/** Reads from `position` on, by the thread pool; at least one byte. */
+/** Reads at least one byte from `position` on, in the thread pool. */
 export async function readInto(
   buffer: Buffer,
   file: number,
@@ -38,8 +38,8 @@ export async function readInto(
 }
 
 /**
- * Resolves when the kernel has the bytes, so that their buffer is free again; rejects when the
- * connection is gone.
+ * Writes to a stream. Resolves when the kernel has taken the bytes, so that the buffer can be used again;
+ * rejects with ClientDisconnected when the connection is closed.
  */
 export function writeAll(stream: Socket | ServerResponse, bytes: Buffer): Promise<void> {
   const done = Promise.withResolvers<void>()
@@ -50,5 +50,5 @@ export function writeAll(stream: Socket | ServerResponse, bytes: Buffer): Promis
 }
 
 export function fileTooShort(position: number): Error {
-  return new Error(`the file ends at ${position}, before its content does`)
+  return new Error(`the file is shorter than its content: it ends at byte ${position}`)
 }

@@ -7,13 +7,13 @@ import type { Metrics } from '../telemetry/telemetry.ts'
 import type { CheckHost } from './host-check.ts'
 
 /**
- * Decides who asks and whether they may, before anything is looked up that could tell them of
- * content.
+ * Authenticates and authorizes requests, before any lookup: a denied request must not reveal whether
+ * content exists.
  */
 export interface Guard {
-  /** @throws RegistryError UNAUTHORIZED, and DENIED for a Host that is not ours. */
+  /** @throws RegistryError UNAUTHORIZED, and DENIED for anonymous access under an unknown Host. */
   identify(request: FastifyRequest): Promise<Identity>
-  /** @throws RegistryError UNAUTHORIZED when saying who one is could help, else DENIED. */
+  /** @throws RegistryError UNAUTHORIZED when a login could allow the action, else DENIED. */
   authorize(
     identity: Identity,
     action: Action,
@@ -23,7 +23,7 @@ export interface Guard {
 
 type GuardOptions = {
   readonly auth: Auth
-  /** For those who do not log in; undefined where any name will do. */
+  /** Applied to anonymous requests; undefined when any Host is accepted. */
   readonly checkHost: CheckHost | undefined
   readonly metrics: Metrics
 }
@@ -43,7 +43,10 @@ export function createGuard({ auth, checkHost, metrics }: GuardOptions): Guard {
         const outcome = authorization === undefined ? 'challenged' : 'wrong'
         throw counted(
           outcome,
-          new RegistryError('UNAUTHORIZED', { message: 'log in with a user name and a password' }),
+          new RegistryError('UNAUTHORIZED', {
+            message: `access denied: ${authorization === undefined ? 'credentials are required' : 'user name or password is wrong'}`,
+            advice: 'log in with a user name and a password',
+          }),
         )
       }
       if (identity.kind !== 'user') checkHost?.(request.headers.host)
@@ -56,7 +59,10 @@ export function createGuard({ auth, checkHost, metrics }: GuardOptions): Guard {
       if (identity.kind === 'anonymous' && auth.mode !== 'off') {
         throw counted(
           'challenged',
-          new RegistryError('UNAUTHORIZED', { message: `log in to ${action} ${name}` }),
+          new RegistryError('UNAUTHORIZED', {
+            message: `anonymous users may not ${action} ${name}`,
+            advice: 'log in',
+          }),
         )
       }
       throw counted('denied', accessDenied(identity, action, name))
@@ -64,7 +70,7 @@ export function createGuard({ auth, checkHost, metrics }: GuardOptions): Guard {
   }
 }
 
-/** Anonymous users are told of a rule only where one could let them in. */
+/** Without authentication, or for anonymous users, no rule can help, so the message names none. */
 function accessDenied(identity: Identity, action: Action, name: RepositoryName): RegistryError {
   const subject =
     identity.kind === 'user'
@@ -72,11 +78,13 @@ function accessDenied(identity: Identity, action: Action, name: RepositoryName):
       : identity.kind === 'anonymous'
         ? 'anonymous users'
         : 'clients'
-  const advice = identity.kind === 'anonymous' ? '' : ': no rule under auth.access allows it'
-  return new RegistryError('DENIED', { message: `${subject} may not ${action} ${name}${advice}` })
+  const reason = identity.kind === 'anonymous' ? '' : ': no rule under auth.access allows it'
+  return new RegistryError('DENIED', {
+    message: `${subject} may not ${action} ${name}${reason}`,
+  })
 }
 
-/** Node keeps the first of several; which one counts must not be a matter of taste. */
+/** Node keeps the first of several headers, a proxy in front may use another: several are an error. */
 function singleHeader(
   request: FastifyRequest,
   name: 'authorization',

@@ -1,19 +1,20 @@
 import { isIP } from 'node:net'
 import { RegistryError } from '../oci/errors.ts'
 
-/** Throws for a Host header that does not name us. */
+/** Throws for a Host header that is not one of this registry's names. */
 export type CheckHost = (host: string | undefined) => void
 
 /**
- * Names that nobody on the Internet can have: those of one label, of the own machine, of a cluster, and
- * what is reserved for private networks (such as `host.docker.internal`).
+ * Names that no public DNS zone can have: single labels, `localhost`, cluster names, and names reserved
+ * for private networks (such as `host.docker.internal`).
  */
 const privateName = /^[^.]+$|\.(localhost|svc|cluster\.local|internal)$/
 
 /**
- * The danger: a page in a browser has its own name resolve to 127.0.0.1 (DNS rebinding), and from then on
- * reads from us, as the same origin, whatever needs no login. Its name is what gives it away: such
- * requests are answered for addresses, private names, and `configured` ones, `*.domain` among them.
+ * The danger: a web page lets its own host name resolve to 127.0.0.1 (DNS rebinding); for the browser
+ * this registry then has the page's origin, and the page can read whatever anonymous users may read.
+ * The Host header still has the page's name. So anonymous requests are accepted for IP addresses,
+ * private names and `configured` names (`*.domain` too) only.
  * @throws RegistryError DENIED (421) that names the field.
  */
 export function createHostCheck(configured: readonly string[]): CheckHost {
@@ -23,19 +24,20 @@ export function createHostCheck(configured: readonly string[]): CheckHost {
     names.has(name) || names.has(`*${name.slice(name.indexOf('.'))}`)
 
   return (host) => {
-    // HTTP/1.0 needs none, and no browser speaks it.
+    // HTTP/1.0 requires no Host, and no browser uses it.
     if (host === undefined) return
     const name = hostnameOf(host)
     if (name !== undefined && (isIP(name) > 0 || privateName.test(name) || isConfigured(name)))
       return
     throw new RegistryError('DENIED', {
       status: 421,
-      message: `without a login, this registry does not answer as ${JSON.stringify(host.slice(0, 300))}; add the name to "hosts" in its configuration`,
+      message: `anonymous requests to the host ${JSON.stringify(host.slice(0, 300))} are not accepted`,
+      advice: 'log in, or add the host to "hosts" in the configuration of Berth',
     })
   }
 }
 
-/** In lower case, without port, brackets and the root's dot; undefined for what is no host. */
+/** In lower case, without port, brackets and trailing dot; undefined for an invalid host. */
 function hostnameOf(host: string): string | undefined {
   const match = /^(?:\[([^\]]+)\]|([^:[\]/@\s]+))(?::\d*)?$/.exec(host)
   return (match?.[1] ?? match?.[2])?.toLowerCase().replace(/\.$/, '')

@@ -19,20 +19,20 @@ type ApiOptions = {
   readonly registry: Registry
   readonly auth: Auth
   /**
-   * Names under which those are answered who do not log in, beside private ones; undefined for any name,
-   * where TLS proves it.
+   * Host names, besides private ones, under which anonymous requests are answered; undefined for any
+   * host, when TLS authenticates it.
    */
   readonly hosts: readonly string[] | undefined
   readonly telemetry: Telemetry
-  /** Whether the kernel may send files by itself, where it can. */
+  /** Whether to send files with sendfile(2) where the system has it. */
   readonly sendfile: boolean
-  /** What sending takes its buffers from. */
+  /** Memory for send buffers. */
   readonly memory: Reservations
-  /** How long a client waits for headers, in milliseconds. */
+  /** Maximum time until the response headers, in milliseconds. */
   readonly answerTime: number
 }
 
-/** Answers the OCI distribution API. */
+/** Creates the handler of the OCI distribution API. */
 export async function createApi({
   registry,
   auth,
@@ -62,8 +62,8 @@ type AdminOptions = {
 }
 
 /**
- * Serves `/livez`, `/readyz`, `/metrics`, and `/status` where there is one. Whoever holds all its
- * connections, by silence or by taking nothing, keeps nobody from asking whether Berth lives.
+ * Serves `/livez`, `/readyz`, `/metrics` and, if there is a `status`, `/status`. The probes are answered
+ * above the connection limit, so that clients that hold all connections cannot make them fail.
  */
 export async function listenAdmin({ hosts, port, ...options }: AdminOptions): Promise<Listeners> {
   const app = createProbes(options)

@@ -1,12 +1,12 @@
 import { createRequire } from 'node:module'
 import { ClientDisconnected } from './file-range.ts'
 
-/** What the kernel does for us, on a socket and a file by their descriptors. */
+/** System calls on the descriptors of a socket and a file. */
 export interface Kernel {
   /**
-   * Bytes that went from the file to the socket; 0 at the file's end; `would-block` when the socket
-   * takes none now; `refused` when the kernel does not do it, for this file or for this process.
-   * @throws ClientGone when nobody takes any more, Error for all else.
+   * The number of bytes sent from the file to the socket; 0 at the end of the file; `would-block` when
+   * the send buffer is full; `refused` when the kernel does not support it for this file or process.
+   * @throws ClientDisconnected when the connection is closed; Error for other errors.
    */
   sendfile(
     socket: number,
@@ -14,7 +14,7 @@ export interface Kernel {
     position: number,
     count: number,
   ): number | 'would-block' | 'refused'
-  /** Whether the byte at `position` can certainly be read without waiting for a disk. */
+  /** Whether the byte at `position` is in the page cache: reading it does not block on a disk. */
   isResident(file: number, position: number): boolean
 }
 
@@ -22,19 +22,19 @@ const wouldBlock = 11
 /** EPIPE, ECONNRESET, ENOTCONN, ETIMEDOUT. */
 const connectionGone: readonly number[] = [32, 104, 107, 110]
 const notSupported = 95
-/** EPERM, EACCES, EINVAL, ENOSYS, EOPNOTSUPP: of a seccomp profile, or of a file system without it. */
+/** EPERM, EACCES, EINVAL, ENOSYS, EOPNOTSUPP: from a seccomp profile or a file system without support. */
 const refusals: readonly number[] = [1, 13, 22, 38, notSupported]
 /** RWF_NOWAIT */
 const noWait = 8
 /** TMPFS_MAGIC */
 const tmpfs = 0x01021994
-/** More than a `struct statfs` has on any architecture, in bytes. */
+/** In bytes; larger than `struct statfs` on any architecture. */
 const statfsSize = 256
 
 /**
- * sendfile(2) and preadv2(2) by FFI: Node has no call that moves a file to a socket without taking
- * it through its own memory, which costs five times the processor. Undefined where that cannot be
- * had: on other systems, and without the library.
+ * sendfile(2) and preadv2(2) through FFI: Node cannot send a file to a socket without copying it through
+ * its own memory, which takes five times the CPU time. Undefined on systems other than Linux, and
+ * without the FFI library.
  */
 export function loadKernel(): Kernel | undefined {
   if (process.platform !== 'linux') return undefined
@@ -73,12 +73,12 @@ function bind(): Kernel {
       if (error === wouldBlock) return 'would-block'
       if (refusals.includes(error)) return 'refused'
       if (connectionGone.includes(error)) throw new ClientDisconnected()
-      throw Object.assign(new Error(`sendfile failed with error ${error}`), { errno: error })
+      throw Object.assign(new Error(`sendfile failed with errno ${error}`), { errno: error })
     },
     isResident: (file, position) => {
       if (preadv2(file, probe, 1, position, noWait) >= 0) return true
-      // NFS, FUSE and overlays do not know the question either, but have a disk to wait for: of those
-      // that do not (tmpfs on old kernels), tmpfs alone has none.
+      // EOPNOTSUPP: NFS, FUSE, overlays, and tmpfs on old kernels have no RWF_NOWAIT. Only tmpfs never
+      // blocks on a disk.
       if (koffi.errno() !== notSupported) return false
       return fstatfs(file, fileSystem) === 0 && fileSystem.readUInt32LE(0) === tmpfs
     },

@@ -1,11 +1,11 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto'
 
-/** A certificate, with its chain, and its key, as PEM. */
+/** A certificate with its chain, and the private key, as PEM. */
 export type KeyPair = { readonly certificate: string; readonly key: string }
 
 /**
  * Checks the content of a certificate file and a key file. Undefined without files.
- * @throws Error that names the file and the problem, in place of OpenSSL's codes.
+ * @throws Error that names the file and the problem instead of an OpenSSL code.
  */
 export function parseKeyPair(
   files: readonly string[],
@@ -30,7 +30,7 @@ function attempt<Result>(work: () => Result, message: string): Result {
   try {
     return work()
   } catch {
-    // OpenSSL's text has no further detail, and may contain a part of the file.
+    // OpenSSL's message adds nothing, and may contain a part of the file.
     throw new Error(message)
   }
 }

@@ -8,12 +8,12 @@ import type { Registry } from '../registry/registry.ts'
 import type { Call, RepositoryCall } from './call.ts'
 import { provenanceHeaders, sendJson } from './replies.ts'
 
-/** Listing tags (distribution-spec). */
+/** distribution-spec, "Listing Tags". */
 export async function getTags({ repository, name, query, reply }: RepositoryCall) {
   const page = parsePage(query)
   const answer = await repository.tags(page)
   if (answer === undefined)
-    throw new RegistryError('NAME_UNKNOWN', { message: `there is no repository ${name}` })
+    throw new RegistryError('NAME_UNKNOWN', { message: `repository ${name} does not exist` })
   const { tags, next, ...provenance } = answer
   reply.headers(provenanceHeaders(provenance))
   if (next !== undefined) reply.header('link', nextLink(`/v2/${name}/tags/list`, page, next))
@@ -21,8 +21,7 @@ export async function getTags({ repository, name, query, reply }: RepositoryCall
 }
 
 /**
- * The catalogue, which docker's registry had and the specification has not; its shape is
- * Distribution's.
+ * `/v2/_catalog` as Distribution has it; the specification has none.
  */
 export function createGetCatalog(registry: Registry, auth: Auth) {
   return async ({ identity, query, reply }: Call) => {
@@ -37,7 +36,7 @@ export function createGetCatalog(registry: Registry, auth: Auth) {
   }
 }
 
-/** Listing referrers (distribution-spec). */
+/** distribution-spec, "Listing Referrers". */
 export async function getReferrers({ repository, reference, query, reply }: RepositoryCall) {
   const digest = parseDigest(reference)
   const { descriptors, ...provenance } = await repository.referrers(digest)
@@ -64,7 +63,7 @@ function isVisible(
   try {
     return auth.allows(identity, 'pull', name, registry.resolve(name).anonymous)
   } catch {
-    // No longer served, though it is still in the cache.
+    // In the cache, but no longer in the configuration.
     return false
   }
 }
@@ -84,7 +83,7 @@ function parseCount(text: string | null): number | undefined {
   if (!/^\d{1,9}$/.test(text))
     throw new RegistryError('UNSUPPORTED', {
       status: 400,
-      message: 'n must be a number, 0 or more',
+      message: 'the query parameter n must be an integer of at most nine digits, 0 or greater',
     })
   return Number(text)
 }

@@ -1,21 +1,20 @@
 import { RegistryError } from '../oci/errors.ts'
 
-/** A request's target taken apart: path decoded once, and the query. */
+/** The path, decoded once, and the query of a request target. */
 export type Target = { readonly path: string; readonly query: URLSearchParams }
 
 const emptyQuery = new URLSearchParams()
-/** In characters: a name of 255, a digest of 135, a query, percent-encoded. */
+/** In characters: room for a name of 255, a digest of 135 and a query, percent-encoded. */
 const maxTargetLength = 4096
 
 /**
- * Reads a request target in origin form (RFC 9112, section 3.2.1). The absolute form, which makes
- * servers and proxies disagree about where a request goes, is refused, as is what does not decode.
- * Nothing is normalised: a name is matched against its grammar as it stands, so that `..` and `//`
- * are simply no names.
+ * Parses a request target in origin form (RFC 9112, section 3.2.1). Rejects the absolute form, which
+ * servers and proxies may route differently, and invalid percent-encoding. Normalizes nothing: a path
+ * with `..` or `//` is no valid repository name.
  */
 export function parseTarget(target: string): Target {
   if (!target.startsWith('/') || target.length > maxTargetLength)
-    throw invalid('the request target must be a path of at most 4096 characters')
+    throw invalid(`the request target must be a path of at most ${maxTargetLength} characters`)
   const queryStart = target.indexOf('?')
   const path = queryStart < 0 ? target : target.slice(0, queryStart)
   return {
@@ -25,14 +24,14 @@ export function parseTarget(target: string): Target {
 }
 
 /**
- * The text between what `pattern` has around `<name>` and at its end, as
- * `/v2/<name>/blobs/<digest>` has.
+ * The text in the places of `<name>` and of the last placeholder, such as `<digest>`, of a pattern; not
+ * parsed yet.
  */
 export type Captures = { readonly name: string; readonly reference: string }
 
 /**
- * A matcher for paths of one shape. `<name>` takes as much as it can, since a repository may be
- * called `a/blobs/b`; the last placeholder takes one segment.
+ * Creates a matcher for a pattern such as `/v2/<name>/blobs/<digest>`. `<name>` is greedy, since a
+ * repository may be named `a/blobs/b`; the last placeholder matches one segment.
  */
 export function pathMatcher(pattern: string): (path: string) => Captures | undefined {
   const [before = '', after] = pattern.split('<name>')
@@ -55,7 +54,7 @@ function decode(path: string): string {
     return decodeURIComponent(path)
   } catch (cause) {
     throw new RegistryError('NAME_INVALID', {
-      message: 'the path is not properly percent-encoded',
+      message: 'the path has invalid percent-encoding',
       cause,
     })
   }

@@ -2,24 +2,23 @@ import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 
 /**
- * Requests of one connection that may wait for their answers. No client of registries sends more than
- * one ahead.
+ * Requests of one connection that may wait for their responses. Registry clients pipeline one at most.
  */
 const maxPending = 16
-/** One read from the network brings thousands of short requests, before reading can be stopped. */
+/** One read from the socket may contain thousands of short requests, before reading can be paused. */
 const maxPendingOfOneRead = 128
 
-/** Stops reading from connections whose answers wait. */
+/** Limits pipelined requests: pauses reading from connections with many pending responses. */
 export interface Pipeline {
-  /** Counts a request until its answer is done with; false when its connection has to be closed. */
+  /** Counts a request until its response is closed; false when the connection must be closed. */
   admit(socket: Socket, answer: ServerResponse): boolean
 }
 
 /**
- * The danger: Node parses whatever a client sends behind a request that is being answered, and keeps
- * it all. `pause()` alone does not stop it, since the end of each request, and whoever reads its body,
- * resumes the socket; so it is paused again whenever it resumes. What one read has brought is parsed
- * all the same: a client that sends so many requests at once loses the connection.
+ * The danger: Node parses all requests that a client sends behind one that is in progress, and keeps them
+ * in memory. `pause()` alone does not prevent that, since Node resumes the socket at the end of each
+ * request and when a body is read; so the socket is paused again each time it resumes. Requests that
+ * arrived in one read are parsed even so: a client that sends more than that is disconnected.
  */
 export function createPipeline(): Pipeline {
   const pending = new WeakMap<Socket, number>()

@@ -3,8 +3,8 @@ import type { Telemetry } from '../telemetry/telemetry.ts'
 import { sendError } from './replies.ts'
 
 /**
- * What `/readyz` says: one line for each part, with what troubles it. Troubled parts leave Berth
- * ready, since the cache serves.
+ * The answer of `/readyz`: the state or the problem of each part. Berth stays ready when a part has a
+ * problem, since cached content can still be pulled.
  */
 export type Readiness = {
   readonly ready: boolean
@@ -14,11 +14,11 @@ export type Readiness = {
 type ProbesOptions = {
   readonly readiness: () => Readiness
   readonly telemetry: Telemetry
-  /** What `/status` says, where there is more to say than whether it is ready. */
+  /** The JSON of `/status`; without it, there is no such path. */
   readonly status?: (() => object) | undefined
 }
 
-/** Liveness, readiness and metrics, on an address of their own that users do not reach. */
+/** Liveness, readiness and metrics, on an admin address that image clients need not reach. */
 export function createProbes({
   readiness,
   telemetry: { metrics },
@@ -31,7 +31,7 @@ export function createProbes({
     reply.type('text/plain').send(status === undefined ? index : `${index}${statusLine}`),
   )
 
-  // Only whether the process answers: a restart mends neither an upstream nor a disk.
+  // Only whether the process responds: a restart repairs neither an upstream nor a disk.
   app.get('/livez', (_request, reply) => reply.type('text/plain').send('ok\n'))
 
   app.get('/readyz', (_request, reply) => {
@@ -47,10 +47,10 @@ export function createProbes({
   return app
 }
 
-const index = `Berth: probes and metrics. The registry itself listens elsewhere.
+const index = `Berth: probes and metrics. The registry listens on another port.
 
-/livez    whether the process answers
-/readyz   whether it takes requests, and what troubles its parts
+/livez    whether the process responds
+/readyz   whether it accepts requests, and the problems of its parts
 /metrics  metrics for Prometheus
 `
-const statusLine = '/status   what it keeps up to date\n'
+const statusLine = '/status   the state of what it maintains\n'

@@ -1,15 +1,14 @@
 /** Bytes from `first` to `reference`, both included. */
 export type ByteRange = { readonly first: number; readonly last: number }
 
-/** As many as podman asks for at once (containers/storage, `maxNumberMissingChunks`). */
+/** The most that podman requests at once (containers/storage, `maxNumberMissingChunks`). */
 export const maxRanges = 1024
 
 /**
- * The ranges that a request asks for (RFC 9110, section 14): those that lie within `size` bytes, in
- * the order of the request. Ranges that overlap, or that go back, are sorted and joined where they
- * overlap: a content is read forward, and nothing is sent twice. Another unit and what makes no sense
- * are ignored, as the RFC allows: then all is sent. `unsatisfiable` when none lies within the content,
- * or when there are too many.
+ * Parses a Range header (RFC 9110, section 14) for a content of `size` bytes. Sorts the ranges and joins
+ * overlapping ones, since a content is read forward only, and no byte is sent twice. Undefined, for the
+ * whole content, when the header is absent, invalid or has another unit, as the RFC allows.
+ * `unsatisfiable` when no range lies within the content, or when there are too many.
  */
 export function parseRanges(
   header: string | undefined,
@@ -30,8 +29,8 @@ function parseRange(spec: string, size: number): ByteRange | 'unsatisfiable' | u
   if (match === null) return undefined
   const [, first = '', last = ''] = match
   if (first === '') return last === '' ? undefined : parseSuffix(Number(last), size)
-  // The specification's conformance runner wants 416 for a range that ends before it begins, which
-  // the RFC calls invalid.
+  // The conformance tests of distribution-spec expect 416 for a range that ends before it begins; RFC
+  // 9110 calls it invalid.
   if (Number(first) >= size || (last !== '' && Number(last) < Number(first))) return 'unsatisfiable'
   return { first: Number(first), last: last === '' ? size - 1 : Math.min(Number(last), size - 1) }
 }
@@ -42,7 +41,7 @@ function parseSuffix(length: number, size: number): ByteRange | 'unsatisfiable' 
     : { first: Math.max(0, size - length), last: size - 1 }
 }
 
-/** Neighbours stay apart: podman counts the parts that it gets. */
+/** Adjacent ranges stay separate: podman counts the parts of the response. */
 function joinOverlapping(ranges: readonly ByteRange[]): readonly ByteRange[] {
   const joined: ByteRange[] = []
   for (const range of ranges.toSorted((a, b) => a.first - b.first)) {

@@ -3,18 +3,18 @@ import { errorBody, isRegistryError, RegistryError } from '../oci/errors.ts'
 import type { CacheResult } from '../registry/registry.ts'
 
 /**
- * On every answer: what docker asks for before it believes in a registry, and that nothing here is
- * to be guessed at as HTML.
+ * For every response: the header by which docker recognizes a registry, and one that forbids browsers to
+ * guess content types.
  */
 export const commonHeaders = {
   'docker-distribution-api-version': 'registry/2.0',
   'x-content-type-options': 'nosniff',
 } as const
 
-/** Quoted as RFC 9110, section 11.6.1, wants it. */
+/** Quoted as RFC 9110, section 11.6.1, requires. */
 export const challenge = 'Basic realm="Berth", charset="UTF-8"'
 
-/** In bytes for all warnings together (distribution-spec, "Warnings"). */
+/** In bytes, for all warnings of a response (distribution-spec, "Warnings"). */
 const maxWarningLength = 1024
 
 type Provenance = { readonly cache?: CacheResult; readonly warning?: string }
@@ -29,14 +29,14 @@ export function provenanceHeaders({ cache, warning }: Provenance): Record<string
 }
 
 /**
- * A JSON body as bytes: of a string or an object fastify would say that it is UTF-8, in a parameter
- * that clients trip over.
+ * Sends JSON as bytes: for a string or an object fastify adds `; charset=utf-8` to the media type, which
+ * breaks clients that compare it.
  */
 export function sendJson(reply: FastifyReply, value: unknown, mediaType = 'application/json') {
   return reply.header('content-type', mediaType).send(Buffer.from(JSON.stringify(value)))
 }
 
-/** The one place that turns an error into an answer. */
+/** The one place that translates an error to a response. */
 export function sendError(reply: FastifyReply, thrown: unknown) {
   const error = toRegistryError(thrown)
   reply.code(error.status).headers({ ...commonHeaders, 'content-type': 'application/json' })
@@ -47,8 +47,8 @@ export function sendError(reply: FastifyReply, thrown: unknown) {
 }
 
 /**
- * fastify refuses some requests before we see them; anything else that is not ours is a fault of
- * ours, and told in the log only.
+ * Errors with a status are fastify's, for requests that it rejects by itself. Any other error is a bug;
+ * its message goes to the log only.
  */
 function toRegistryError(error: unknown): RegistryError {
   if (isRegistryError(error)) return error
@@ -62,7 +62,7 @@ function toRegistryError(error: unknown): RegistryError {
   if (status >= 400 && status < 500)
     return new RegistryError('UNSUPPORTED', {
       status,
-      message: 'the request is not understood',
+      message: 'the request is not valid HTTP for this server',
       cause: error,
     })
   return new RegistryError('UNKNOWN', { cause: error })

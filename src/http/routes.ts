@@ -33,8 +33,8 @@ type RoutesOptions = {
 }
 
 /**
- * The OCI distribution API: a table that reads like the specification's "Endpoints", with the right
- * that each line takes.
+ * The OCI distribution API: a table like "Endpoints" in the specification, with the action that each
+ * method requires.
  */
 export function createRoutes({
   registry,
@@ -80,7 +80,7 @@ export function createRoutes({
     route('/v2', { GET: version, HEAD: version }),
   ]
 
-  /** Finds the line, learns who asks, and only then, and only if they may, does what it says. */
+  /** Finds the route, authenticates, authorizes, and only then calls the route's handler. */
   return async (request: FastifyRequest, reply: FastifyReply): Promise<unknown> => {
     const { record } = request
     const { path, query } = parseTarget(request.raw.url ?? '')
@@ -89,7 +89,9 @@ export function createRoutes({
     const endpoint = route.methods[request.method]
     if (endpoint === undefined) {
       reply.header('allow', Object.keys(route.methods).join(', '))
-      throw new RegistryError('UNSUPPORTED', { message: `${request.method} is not supported here` })
+      throw new RegistryError('UNSUPPORTED', {
+        message: `method ${request.method} is not supported for ${route.path}`,
+      })
     }
 
     const identity = await guard.identify(request)
@@ -120,13 +122,13 @@ function findRoute(table: readonly Route[], path: string): { route: Route; captu
   }
   throw new RegistryError('UNSUPPORTED', {
     status: 404,
-    message: 'there is nothing here; the API begins at /v2/',
+    message: 'no such path: the registry API is below /v2/',
   })
 }
 
 /**
- * docker and podman ask this first, and podman looks for challenges nowhere else, whatever the
- * status.
+ * docker and podman request `/v2/` first; podman looks for a challenge in this response only, whatever
+ * its status.
  */
 function sendVersion(reply: FastifyReply, auth: Auth) {
   if (auth.mode === 'optional') reply.header('www-authenticate', challenge)
@@ -135,6 +137,6 @@ function sendVersion(reply: FastifyReply, auth: Auth) {
 
 function rejectWrite({ name }: RepositoryCall): never {
   throw new RegistryError('UNSUPPORTED', {
-    message: `${name} cannot be pushed to or deleted from: this version of Berth serves pulls only`,
+    message: `cannot push to or delete from ${name}: this version of Berth supports pulls only`,
   })
 }

@@ -13,16 +13,16 @@ import {
 import type { Kernel } from './kernel.ts'
 
 /**
- * What one call hands to the kernel, and what one client gets before others have a turn, in bytes.
+ * Bytes of one sendfile call, and bytes for one client before other clients have their turn.
  */
 const maxCallBytes = 1024 * 1024
 const maxTurnBytes = 4 * maxCallBytes
-/** What is written through Node to learn when the socket takes bytes again. */
+/** Bytes that are written through Node to wait until the socket is writable. */
 const waitWritableBytes = 16 * 1024
 
 /**
- * A socket's descriptor, if what is written there is what the client reads: TLS has a layer in
- * between.
+ * The descriptor of a socket without TLS: what is written there is what the client reads. Undefined with
+ * TLS.
  */
 export function plainDescriptor(socket: Socket): number | undefined {
   if ('encrypted' in socket || !('_handle' in socket)) return undefined
@@ -39,12 +39,12 @@ type KernelOptions = {
 }
 
 /**
- * The danger: bytes go past Node's stream, so those that it still holds, such as the headers, must
- * have gone before, and it must not be asked to write anything else meanwhile. Both hold: each step
- * begins when the write before it is done, and the response is nobody else's. Node does not tell
- * when a socket can be written to; so, when the kernel takes no more, one ordinary chunk is written
- * through Node, and when that is through, so is the wait. What is not in memory is read by the
- * thread pool instead: sendfile would hold the event loop until the disk answers.
+ * Sends a file range with sendfile(2). The danger: these bytes bypass Node's stream, so the stream must be
+ * flushed before (it may still hold the headers), and must write nothing in between. Both hold: each
+ * step starts when the write before it has finished, and no other code writes to the response. Node has
+ * no event for a writable socket; so, when sendfile would block, one small chunk is written through Node,
+ * and its callback ends the wait. Bytes that are not in the page cache are read in the thread pool:
+ * sendfile would block the event loop until the disk responds.
  */
 export async function sendByKernel(
   { file, position, until, onSent }: FileRange,
@@ -65,7 +65,7 @@ export async function sendByKernel(
   }
 }
 
-/** At once where that goes, so that a client that keeps up costs no turn of the event loop. */
+/** Synchronous where possible: a client that keeps up costs no turn of the event loop. */
 function sendSome(
   options: KernelOptions,
   file: number,

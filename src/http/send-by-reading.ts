@@ -3,8 +3,8 @@ import { type Buffers, bufferSize } from './buffers.ts'
 import { type FileRange, readInto, writeAll } from './file-range.ts'
 
 /**
- * Takes a stretch of a file through our own memory, as TLS needs it: the next part is read while
- * the last is written.
+ * Sends a file range by reading it into memory, as TLS requires: reads the next buffer while the last one
+ * is written.
  */
 export async function sendByReading(
   response: ServerResponse,
@@ -20,7 +20,7 @@ export async function sendByReading(
     const { buffer, length } = await reading
     at += length
     if (at < until) reading = readAt(at)
-    // Should writing fail, nobody waits for it.
+    // If the write fails, the read is not awaited: avoid an unhandled rejection.
     reading.catch(() => {})
     await writeAll(response, buffer.subarray(0, length))
     buffers.release(buffer)

@@ -10,18 +10,18 @@ import { plainDescriptor, sendByKernel } from './send-by-kernel.ts'
 import { sendByReading } from './send-by-reading.ts'
 
 /**
- * A client that takes nothing for so long is given up, in milliseconds; containerd gives up on us
- * after as long.
+ * In milliseconds. A client that reads nothing for so long is disconnected; containerd has the same limit
+ * for registries.
  */
 const defaultIdleTimeout = 300_000
 
-/** Bytes of a content, both included, and what goes in front of them. */
+/** A range of a content, and the bytes to send in front of it. */
 export type Part = ByteRange & { readonly preamble?: Buffer }
 
-/** Parts of a content that are in memory at once: one over TLS is encrypted while the next is read. */
+/** Buffers in memory at once: with TLS, one is encrypted while the next is read. */
 const buffersOf = { plain: 1, tls: 3 } as const
 
-/** Bytes of memory that it takes to send a content of `size` bytes. */
+/** Bytes of memory that sending a content of `size` bytes takes. */
 export function memoryToSend(size: number, socket: Socket): number {
   return buffersOf['encrypted' in socket ? 'tls' : 'plain'] * Math.min(size, bufferSize)
 }
@@ -29,23 +29,23 @@ export function memoryToSend(size: number, socket: Socket): number {
 type SendOptions = {
   readonly response: ServerResponse
   readonly content: Content
-  /** The piece that begins where the first part does. */
+  /** The piece at the start of the first part. */
   readonly piece: Piece | Promise<Piece>
   /** At least one, in ascending order. */
   readonly parts: readonly Part[]
-  /** What follows the last part. */
+  /** Bytes to send after the last part. */
   readonly epilogue?: Buffer | undefined
 }
 
 /**
- * Sends parts of a content as the body of a response whose headers, Content-Length among them,
- * are written, and ends it. False when the client left before the end; rejects when the bytes could
- * not be had. In both cases the connection is destroyed, since its client would take whatever comes
- * next for the rest of the body. `sent` is told of the bytes as they go.
+ * Sends parts of a content as the body of a response, whose headers are written already, and ends the
+ * response. False when the client disconnects before the end; rejects when the content fails. In both
+ * cases it destroys the connection, since the client would read what follows as the rest of the body.
+ * Calls `onSent` with the number of bytes of each write.
  */
 export type Send = (options: SendOptions, onSent: (bytes: number) => void) => Promise<boolean>
 
-/** By the kernel where that can be had and the connection is plain, else by reading. */
+/** Uses sendfile(2) where there is a kernel and no TLS; else reads files into memory. */
 export function createSend(kernel: Kernel | undefined, idleTimeout = defaultIdleTimeout): Send {
   const buffers = createBuffers()
 
@@ -73,7 +73,7 @@ export function createSend(kernel: Kernel | undefined, idleTimeout = defaultIdle
     const count = (bytes: number) => {
       position += bytes
       onSent(bytes)
-      // What goes past Node's stream is no sign of life to it.
+      // Node's idle timeout does not see bytes that bypass its stream.
       response.socket?.setTimeout(idleTimeout)
     }
     const sendPiece = (next: Piece, until: number): Promise<void> =>
@@ -85,7 +85,7 @@ export function createSend(kernel: Kernel | undefined, idleTimeout = defaultIdle
             until: Math.min(next.end, until),
             onSent: count,
           })
-    /** While the content is late, that the client takes nothing says nothing of it. */
+    /** The idle timeout is off while the content is waited for: the client has nothing to read. */
     const waitForPiece = async (work: Piece | Promise<Piece>): Promise<Piece> => {
       if (!(work instanceof Promise)) return work
       response.setTimeout(0)
@@ -103,8 +103,8 @@ export function createSend(kernel: Kernel | undefined, idleTimeout = defaultIdle
       position = first
       for (let pending = begin; position <= last; pending = undefined) {
         const next = await waitForPiece(pending ?? content.next(position, last + 1))
-        // Node does not tell those who wait to write that the connection is gone while the answer to
-        // an earlier request is still being sent.
+        // While the response to an earlier request is in progress, Node does not call back pending writes
+        // when the connection closes.
         await disconnect.orDisconnected(sendPiece(next, last + 1))
       }
     }

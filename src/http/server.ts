@@ -5,20 +5,20 @@ import type { Telemetry } from '../telemetry/telemetry.ts'
 import { createAccessLog } from './access-log.ts'
 import { commonHeaders, sendError } from './replies.ts'
 
-/** In bytes: what is shorter is within what a request takes anyway. */
+/** In bytes. Shorter payloads are covered by the memory that is reserved for each request. */
 const minReservedPayload = 16 * 1024
 
 type ServerOptions = {
   readonly answer: (request: FastifyRequest, reply: FastifyReply) => Promise<unknown>
-  /** What answers that wait for their clients take their memory from. */
+  /** Memory for responses that wait for their clients. */
   readonly memory: Reservations
   readonly telemetry: Telemetry
 }
 
 /**
- * fastify, rid of what breaks a registry: it would refuse bodies of the media types that registries
- * have, answer errors in a shape of its own, and cut off long digests. Every path goes to our own
- * table, which sees the target as it was sent.
+ * Configures fastify for a registry: by default it rejects bodies of the media types of registries, has
+ * its own format for errors, and limits the length of parameters. All paths go to `answer`, which gets
+ * the request target as the client sent it.
  */
 export function createServer({ answer, memory, telemetry }: ServerOptions): FastifyInstance {
   const logRequest = createAccessLog(telemetry)
@@ -46,7 +46,9 @@ export function createServer({ answer, memory, telemetry }: ServerOptions): Fast
     done(
       hasOneHost(request)
         ? undefined
-        : new RegistryError('NAME_INVALID', { message: 'a request has one Host' }),
+        : new RegistryError('NAME_INVALID', {
+            message: 'a request must have exactly one Host header',
+          }),
     )
   })
   app.addHook('onSend', (_request, reply, payload, done) => {
@@ -67,14 +69,15 @@ export function createServer({ answer, memory, telemetry }: ServerOptions): Fast
 
 function tooManyAnswers(): RegistryError {
   return new RegistryError('UNAVAILABLE', {
-    message: 'too many long answers are being sent at once; try again',
+    message: 'cannot send this response now: the memory for concurrent responses is used up',
+    advice: 'retry',
     retryAfter: 1,
   })
 }
 
 /**
- * Two of them are two opinions about whom the request is for, one of a proxy and one of ours. None
- * is right before HTTP/1.1 only (RFC 9112, section 3.2).
+ * With two Host headers, a proxy and this server may choose different ones. HTTP/1.0 allows none (RFC
+ * 9112, section 3.2).
  */
 function hasOneHost({ raw: { rawHeaders, httpVersion } }: FastifyRequest): boolean {
   let hosts = 0

@@ -1,12 +1,12 @@
 import { LRUCache } from 'lru-cache'
 import { sizeOf } from './size-of.ts'
 
-/** One bound in bytes for many caches. */
+/** One limit in bytes for many caches. */
 export interface CacheMemory {
   readonly max: number
-  /** Bytes of all caches, estimated. */
+  /** Estimated bytes of all caches. */
   used(): number
-  /** A cache that shares the bound. */
+  /** Creates a cache that shares the limit. */
   create<Value extends {}, Context = unknown>(
     options?: CacheOptions<Value, Context>,
   ): LRUCache<string, Value, Context>
@@ -17,11 +17,11 @@ type CacheOptions<Value extends {}, Context> = Pick<
   'ttl' | 'fetchMethod' | 'ignoreFetchAbort' | 'noDeleteOnStaleGet'
 > & {
   /**
-   * How much more than the others it may hold when memory is short: the one that holds most for its
-   * weight gives way.
+   * The share of the limit relative to other caches (default: 1). When memory is short, the cache with
+   * the most bytes per weight evicts an entry.
    */
   readonly weight?: number
-  /** Bytes of a value, where an estimate of its fields will not do. */
+  /** Bytes of a value, instead of an estimate by its fields. */
   readonly size?: (value: Value) => number
 }
 
@@ -30,12 +30,12 @@ type Member = {
   readonly cache: { readonly calculatedSize: number; readonly pop: () => unknown }
 }
 
-/** What an entry costs beside key and value: its places in the cache's tables. */
+/** Bytes of an entry besides key and value, in the tables of lru-cache. */
 const entryOverhead = 300
 
 /**
- * Caches that grow as they are used, and together stay below `max` bytes. So a flood that fills one of
- * them takes from that one, and what is quiet costs nothing.
+ * Creates caches that together stay below `max` bytes. A flood of entries in one cache evicts entries of
+ * that cache, and an unused cache takes no memory.
  */
 export function createCacheMemory(max: number): CacheMemory {
   const members: Member[] = []
@@ -66,7 +66,7 @@ export function createCacheMemory(max: number): CacheMemory {
         maxEntrySize: Math.ceil(max / 4),
         sizeCalculation: (value, key) => Math.ceil(entryOverhead + 2 * key.length + size(value)),
         onInsert: evict,
-        // The time is looked at for each entry, and not kept for a millisecond by help of a timer.
+        // Read the clock at each access, instead of caching it with a timer for each millisecond.
         ttlResolution: 0,
       })
       members.push({ weight, cache })

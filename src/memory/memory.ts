@@ -8,27 +8,27 @@ export { limitEntries } from './limit-entries.ts'
 export type { Release, Reservations } from './reservations.ts'
 export { createTurns } from './turns.ts'
 
-/** What the process may use, divided between what is kept and what is in flight. */
+/** The memory of the process, divided between caches and work in flight. */
 export type Memory = {
-  /** Bytes of the process in all. */
+  /** Bytes that the process may use. */
   readonly limit: number
-  /** All caches together. */
+  /** For all caches. */
   readonly caches: CacheMemory
-  /** Open connections, idle or not. Beyond it, idle ones give way. */
+  /** For open connections. When it is used up, idle connections are closed. */
   readonly connections: Reservations
-  /** Requests and buffers. Beyond it, new work gets 503. */
+  /** For requests and buffers. When it is used up, new requests get 503. */
   readonly inFlight: Reservations
 }
 
 const mebibyte = 1024 * 1024
-/** What Node, its libraries and our code take before the first request. */
+/** Bytes of Node, its libraries and our code before the first request. */
 const baseUse = 96 * mebibyte
-/** Of the rest, in hundredths: caches, connections, and what is in flight. What is left is garbage of the collector. */
+/** Percent of the rest. What remains is for garbage that is not collected yet. */
 const shares = { caches: 20, connections: 10, inFlight: 30 } as const
-/** More does not make a hit more likely: only manifests, tags and lists are cached in memory. */
+/** More does not improve the hit rate: only manifests, tags and lists are cached in memory. */
 const maxCaches = 256 * mebibyte
 
-/** `limit` in bytes: what the process may use in all. */
+/** `limit`: bytes that the process may use. */
 export function createMemory(limit: number): Memory {
   const available = Math.max(limit - baseUse, limit / 4)
   const share = (of: keyof typeof shares) => Math.floor((available * shares[of]) / 100)

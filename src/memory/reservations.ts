@@ -1,19 +1,19 @@
-/** Gives back what was reserved; more than once does nothing. */
+/** Releases a reservation; further calls have no effect. */
 export type Release = () => void
 
-/** In bytes: what takes more leaves a part of all memory, as a divisor, to what takes less. */
+/** In bytes. Larger reservations leave a quarter of the memory to smaller ones. */
 const large = 1024 * 1024
 const shareOfSmall = 4
 
 /**
- * Memory that is promised before it is used. A flood of long bodies does not keep out short requests,
+ * Memory that is reserved before it is used. A flood of long bodies leaves room for short requests,
  * which are most of them.
  */
 export interface Reservations {
   readonly max: number
-  /** Bytes that are reserved now. */
+  /** Bytes that are reserved. */
   used(): number
-  /** Undefined when there is not so much left. */
+  /** Undefined when less than `bytes` is free. */
   reserve(bytes: number): Release | undefined
 }
 

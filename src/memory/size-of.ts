@@ -1,9 +1,9 @@
 const objectSize = 64
-/** Its message aside: the object, and the places in the code that it remembers. */
+/** Without its message: the object and its stack trace. */
 const errorSize = 1024
 const maxDepth = 5
 
-/** About how many bytes of memory a value takes. Strings count twice: they may have wide characters. */
+/** Estimated bytes of a value in memory. Characters count as two bytes, since strings may be UTF-16. */
 export function sizeOf(value: unknown, depth = 0): number {
   if (typeof value === 'string') return 2 * value.length
   if (typeof value !== 'object' || value === null || depth > maxDepth) return 8

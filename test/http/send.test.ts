@@ -248,7 +248,7 @@ for (const way of ways) {
       client.ask(...ask('/short'))
       await client.closed
       const { outcome } = await done
-      assert.match(String(outcome), /the file ends at 2000000/)
+      assert.match(String(outcome), /it ends at byte 2000000/)
       assert.ok(client.rest().length < 2_001_000)
     })
 
