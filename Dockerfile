@@ -1,8 +1,8 @@
-# Berth's image: Node, what `npm run build` made, the libraries that it runs with, and a bill of materials. For as many
-# architectures as the base images have: each stage runs as what it is for, and nothing here names one.
+# Berth's image: Node, the output of `npm run build`, the runtime dependencies, and an SBOM. It builds for every architecture of
+# the base images; each stage runs on the target architecture.
 #
-# BUILD_IMAGE has Node 24 and npm. Libraries that it brings in /src/node_modules, newer than package-lock.json, are used
-# as they are, and then nothing is asked of the network. RUNTIME_IMAGE has a glibc and libstdc++; nothing is run in it.
+# BUILD_IMAGE needs Node 24 and npm. If it contains a /src/node_modules newer than package-lock.json, the build uses that and
+# needs no network. RUNTIME_IMAGE needs glibc and libstdc++; the build runs no command in it.
 ARG BUILD_IMAGE=docker.io/library/node:24-bookworm-slim
 ARG RUNTIME_IMAGE=docker.io/library/debian:bookworm-slim
 
@@ -15,7 +15,7 @@ COPY src ./src
 RUN npm run --silent build \
  && npm sbom --sbom-format=spdx --sbom-type=application --omit=dev >/sbom.json \
  && npm prune --silent --omit=dev --ignore-scripts
-# Types, maps, manuals and C++ sources of libraries are for those who build with them; licences stay.
+# Remove types, source maps, manuals and C++ sources of dependencies; keep licences.
 RUN find node_modules -type f '(' -name '*.map' -o -name '*.ts' -o -name '*.mts' -o -name '*.cts' \
       -o -iname '*.md' -not -iname 'licen[cs]e*' ')' -delete \
  && rm -rf node_modules/koffi/src node_modules/koffi/vendor node_modules/koffi/doc node_modules/.bin dist/.tsbuildinfo \
@@ -29,18 +29,18 @@ RUN mkdir -p /image/opt/berth /image/usr/local/bin /image/usr/share/berth /image
  && chmod 755 /image/usr/local/bin/berth
 
 FROM ${RUNTIME_IMAGE}
-# Version, revision and source are labels that `npm run image` and the release add.
+# `npm run image` and the release workflow add labels for version, revision and source.
 LABEL org.opencontainers.image.title="Berth" \
       org.opencontainers.image.description="In-cluster container registry: pulls through, verified, cached" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /image/opt /opt
 COPY --from=build /image/usr /usr
-# Where storage is if nothing else is configured, so that `--read-only` with a volume there is enough.
+# The default storage directory; with `--read-only`, mount a volume here.
 COPY --from=build --chown=65532:65532 /image/var/lib/berth /var/lib/berth
 WORKDIR /var/lib/berth
 ENV NODE_ENV=production
 USER 65532:65532
-# The registry, and metrics and probes: Kubernetes asks /livez and /readyz, so there is no HEALTHCHECK.
+# The registry; metrics and probes. There is no HEALTHCHECK, because Kubernetes probes /livez and /readyz.
 EXPOSE 30026 9026
 ENTRYPOINT ["berth"]
 CMD ["serve"]

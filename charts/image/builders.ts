@@ -1,6 +1,6 @@
 import { ImageError, run, succeeds } from './run.ts'
 
-/** A program that builds images and keeps them. */
+/** A program that builds and stores images. */
 export type Tool = 'docker' | 'podman' | 'buildah'
 
 export const tools: readonly Tool[] = ['docker', 'podman', 'buildah']
@@ -11,16 +11,16 @@ type Build = {
   /** The project's directory. */
   readonly context: string
   readonly labels: Readonly<Record<string, string>>
-  /** In place of those that the Dockerfile names. */
+  /** Override the Dockerfile's defaults. */
   readonly buildArguments: Readonly<Record<string, string | undefined>>
   readonly platform: string | undefined
 }
 
-/** The first that works: docker needs a daemon as well. */
+/** The first tool that works; docker also needs a daemon. */
 export async function findTool(): Promise<Tool> {
   for (const tool of tools) if (await succeeds([tool, 'info'])) return tool
   throw new ImageError(
-    'neither docker (with a daemon), podman nor buildah works here: install one of them, or name it with --tool to see why it fails',
+    'found no working docker (with a daemon), podman or buildah: install one of them, or select one with --tool to see its error',
   )
 }
 
@@ -29,7 +29,7 @@ export async function build(options: Build): Promise<void> {
   const values = Object.entries(buildArguments).flatMap(([key, value]) =>
     value === undefined ? [] : ['--build-arg', `${key}=${value}`],
   )
-  // A base of this machine's own is nowhere to be pulled from.
+  // A local base image cannot be pulled.
   const isLocal = Object.values(buildArguments).some((value) => value?.startsWith('localhost/'))
   await run([
     tool,
@@ -44,14 +44,14 @@ export async function build(options: Build): Promise<void> {
   ])
 }
 
-/** Writes it to a file that `docker load`, `podman load` and `ctr images import` take. */
+/** Writes the image to a file for `docker load`, `podman load` and `ctr images import`. */
 export async function archive(tool: Tool, name: string, file: string): Promise<void> {
   switch (tool) {
     case 'docker':
       return void (await run(['docker', 'save', '--output', file, name]))
     case 'podman':
     case 'buildah':
-      // Both keep images in the same place, and `podman save` wants a new file as well.
+      // Both use the same image store; `podman save` would also need a new file.
       return void (await run([tool, 'push', '--quiet', name, `docker-archive:${file}:${name}`]))
   }
 }

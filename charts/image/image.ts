@@ -27,28 +27,37 @@ const context = fileURLToPath(new URL('../../', import.meta.url))
 
 // What `npm run image` does.
 await new Command('npm run image --')
-  .description("Build Berth's own image, and bring it to where it is run")
+  .description("Build Berth's own image and load it where it will run")
   .addOption(
-    new Option('--tool <tool>', 'what builds it; default: the first that works').choices(tools),
+    new Option('--tool <tool>', 'build tool (default: the first that works)').choices(tools),
   )
-  .option('--name <name:tag>', 'what it is called here; default: localhost/berth:VERSION')
-  .option('--platform <os/arch>', 'default: that of this machine')
-  .option('--build-image <image>', 'with Node 24 and npm; default: see the Dockerfile')
-  .option('--runtime-image <image>', 'with glibc and libstdc++; default: see the Dockerfile')
-  .option('--push <repository[:tag]>', 'push it there as well')
+  .option('--name <name:tag>', 'name of the image (default: localhost/berth:VERSION)')
+  .option('--platform <os/arch>', 'platform (default: that of this machine)')
+  .option(
+    '--build-image <image>',
+    'base image of the build stage, with Node 24 and npm (default: see the Dockerfile)',
+  )
+  .option(
+    '--runtime-image <image>',
+    'base image of the result, with glibc and libstdc++ (default: see the Dockerfile)',
+  )
+  .option('--push <repository[:tag]>', 'also push the image to this repository')
   .addOption(
     new Option(
       '--from <file>',
-      'an archive of it that is there already: nothing is built',
+      'load this existing archive instead of building an image',
     ).conflicts(['tool', 'platform', 'buildImage', 'runtimeImage', 'push', 'archive']),
   )
-  .option('--archive <file>', 'write it to a file as well, for `ctr -n k8s.io images import`')
-  .option('--load <where>', `${places.join(', ')}, or kind:CLUSTER; may be repeated`, collect, [])
-  .option('--context <name>', "kubectl's, for --load nodes")
-  .option('--socket <path>', "containerd's, for --load containerd and nodes, where it is not found")
+  .option('--archive <file>', 'also write the image to a file, for `ctr -n k8s.io images import`')
+  .option('--load <where>', `${places.join(', ')}, or kind:CLUSTER (repeatable)`, collect, [])
+  .option('--context <name>', 'kubectl context for --load nodes (default: the current one)')
+  .option(
+    '--socket <path>',
+    "path of containerd's socket for --load containerd and nodes (default: the usual ones)",
+  )
   .option(
     '--helper-image <image>',
-    'what the pods of --load nodes run: it needs sh, sleep and chroot',
+    'image of the pods of --load nodes; it needs sh, sleep and chroot',
     'docker.io/library/busybox:stable',
   )
   .addHelpText('after', examples())
@@ -80,7 +89,7 @@ async function makeImage(options: Options): Promise<void> {
     process.stdout.write(`pushed ${target}\n`)
   }
   if (options.archive === undefined && options.load.length === 0) return
-  // Where it was built it is already.
+  // The build tool has the image already.
   const elsewhere = options.load.filter((place) => place !== tool)
   await withArchive({ tool, name, file: options.archive }, (file) =>
     loadAll({ name, file }, { ...options, load: elsewhere }),
@@ -94,7 +103,7 @@ async function loadAll(image: Archived, { load: places, ...options }: Options): 
   }
 }
 
-/** Only what is known: an empty label says less than none. */
+/** Labels without a known value are left out. */
 async function labelsOf(
   version: string,
   source: string,
@@ -111,7 +120,7 @@ async function labelsOf(
 
 type Written = { readonly tool: Tool; readonly name: string; readonly file: string | undefined }
 
-/** The file that was asked for stays; another one lives as long as it is used. */
+/** A requested file is kept; a temporary one is removed after use. */
 async function withArchive(
   { tool, name, file }: Written,
   use: (file: string) => Promise<void>,
@@ -134,14 +143,14 @@ function collect(value: string, before: readonly string[]): readonly string[] {
 
 function examples(): string {
   return `
-Nodes cannot pull Berth's own image through Berth. With --load nodes they need no registry: a DaemonSet
-copies it to each of them, by the containerd that it has, and is removed.
+Nodes cannot pull Berth's own image through Berth. With --load nodes they need no registry: a temporary DaemonSet
+copies the image to each node with the node's own containerd.
 
 Examples:
-  npm run image                                           localhost/berth:VERSION, here
-  npm run image -- --load kind                            and in the nodes of the cluster "kind"
-  npm run image -- --load nodes                           and on all nodes of kubectl's cluster
-  npm run image -- --archive berth.tar                    for ctr -n k8s.io images import berth.tar
-  npm run image -- --from berth.tar --load nodes          elsewhere
+  npm run image                                           build localhost/berth:VERSION
+  npm run image -- --load kind                            and load it into the nodes of the cluster "kind"
+  npm run image -- --load nodes                           and copy it to all nodes of kubectl's cluster
+  npm run image -- --archive berth.tar                    and write an archive for ctr -n k8s.io images import
+  npm run image -- --from berth.tar --load nodes          copy an existing archive to all nodes
   npm run image -- --push us-docker.pkg.dev/PROJECT/REPO/berth`
 }

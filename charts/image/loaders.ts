@@ -4,7 +4,7 @@ import { ImageError, run } from './run.ts'
 
 export const places = ['docker', 'podman', 'kind', 'containerd', 'nodes'] as const
 
-/** Brings an image to where pods or containers are started from. `kind:NAME` is that cluster's nodes. */
+/** Loads an image into a container runtime. `kind:NAME` means the nodes of that kind cluster. */
 export async function load(place: string, image: Archived, options: LoadOptions): Promise<void> {
   const [kind, cluster = 'kind'] = place.split(':')
   switch (kind) {
@@ -18,6 +18,8 @@ export async function load(place: string, image: Archived, options: LoadOptions)
     case 'nodes':
       return loadNodes(image, options)
     default:
-      throw new ImageError(`--load ${place}: one of ${places.join(', ')}, or kind:CLUSTER`)
+      throw new ImageError(
+        `--load ${place} is not supported: use ${places.join(', ')} or kind:CLUSTER`,
+      )
   }
 }

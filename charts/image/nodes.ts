@@ -3,14 +3,14 @@ import { ImageError, run } from './run.ts'
 
 const namespace = 'berth-image-load'
 const labels = { app: namespace }
-/** Seconds: the helper's image may have to be pulled first. */
-const patience = 300
+/** In seconds; the helper image may have to be pulled first. */
+const rolloutTimeout = 300
 
 /**
- * Copies an image to all nodes of a cluster, by the containerd that each has:
- * 1. a namespace that admits privileged pods, and a DaemonSet there that sees the node's files;
+ * Copies an image to all nodes of a cluster, with the node's own containerd:
+ * 1. create a namespace that admits privileged pods, and a DaemonSet in it with the node's files mounted;
  * 2. in each of its pods the node's own `ctr` imports the archive from standard input;
- * 3. the namespace is deleted, whatever happened.
+ * 3. delete the namespace, also after a failure.
  */
 export async function loadNodes(image: Archived, options: LoadOptions): Promise<void> {
   const { context, socket, helperImage } = options
@@ -28,7 +28,7 @@ export async function loadNodes(image: Archived, options: LoadOptions): Promise<
       'rollout',
       'status',
       `daemonset/${namespace}`,
-      `--timeout=${patience}s`,
+      `--timeout=${rolloutTimeout}s`,
     ])
     for (const { pod, node } of await podsOf(inNamespace)) {
       const script = importing(image.name, socket)
@@ -55,18 +55,18 @@ async function podsOf(kubectl: readonly string[]) {
 
 const inHost = ['chroot', '/host', 'sh', '-ec']
 
-/** k3s and RKE2 have a `ctr` of their own, which is not on the path. kubelets look in `k8s.io`. */
+/** k3s and RKE2 include a `ctr` that is not on the PATH. kubelets use containerd's namespace `k8s.io`. */
 function importing(name: string, socket: string | undefined): string {
   const addresses = socket === undefined ? sockets : [socket]
   return `
 for socket in ${addresses.join(' ')}; do [ -S "$socket" ] && break; done
-[ -S "$socket" ] || { echo "no containerd is at ${addresses.join(' or ')}: name its --socket" >&2; exit 1; }
+[ -S "$socket" ] || { echo "found no containerd socket at ${addresses.join(' or ')}: set its path with --socket" >&2; exit 1; }
 PATH=$PATH:/usr/local/bin:/var/lib/rancher/k3s/data/current/bin:/var/lib/rancher/rke2/bin
 ctr -a "$socket" -n k8s.io images import - >/dev/null
 ctr -a "$socket" -n k8s.io images label ${name} io.cri-containerd.pinned=pinned >/dev/null`
 }
 
-/** Pod Security refuses the node's files otherwise. */
+/** Otherwise Pod Security refuses hostPath volumes. */
 const admission = {
   apiVersion: 'v1',
   kind: 'Namespace',

@@ -3,27 +3,27 @@ import { once } from 'node:events'
 import { createReadStream } from 'node:fs'
 import { pipeline } from 'node:stream/promises'
 
-/** A command that cannot be run as asked, in a sentence that says what to do. */
+/** A failure of a command, with a message for the user. */
 export class ImageError extends Error {}
 
 type Options = {
-  /** A file that becomes its standard input. */
+  /** A file for its standard input. */
   readonly from?: string
-  /** Written to its standard input. */
+  /** Text for its standard input. */
   readonly input?: string
-  /** What it writes is returned, and not shown. */
+  /** Returns its output instead of showing it. */
   readonly quiet?: boolean
 }
 
-/** Runs a program to its end. What it wrote to standard output, if that is not shown. */
+/** Runs a program and returns its standard output if `quiet` is set. */
 export async function run(command: readonly string[], options: Options = {}): Promise<string> {
   const { status, stdout, stderr } = await attempt(command, options)
   if (status === 0) return stdout
   const why = stderr.trim() === '' ? '' : `: ${stderr.trim()}`
-  throw new ImageError(`${command.join(' ')} ended with ${status}${why}`)
+  throw new ImageError(`${command.join(' ')} failed with exit code ${status}${why}`)
 }
 
-/** Whether a program is there and does this. */
+/** Whether a program exists and the command succeeds. */
 export async function succeeds(command: readonly string[]): Promise<boolean> {
   const { status } = await attempt(command, { quiet: true })
   return status === 0
@@ -49,7 +49,7 @@ async function attempt(
     stderr += error instanceof Error ? error.message : String(error)
     return [127]
   })
-  // A program that ends early closes its input: its status says why.
+  // A program that exits early closes its input; its exit code tells the reason.
   if (from === undefined) stdin.on('error', () => {}).end(input)
   else await pipeline(createReadStream(from), stdin).catch(() => {})
   const [status] = await ended
