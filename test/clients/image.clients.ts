@@ -56,7 +56,7 @@ suite('npm run image', () => {
     assert.equal(nothing.status, 1)
     assert.match(nothing.output, /^npm run image: found no working docker .*, podman or buildah/)
     const elsewhere = await attempt([...imageCommand, '--from', '/x', '--load', 'minikube'])
-    assert.match(elsewhere.output, /^npm run image: --load minikube: one of docker, /)
+    assert.match(elsewhere.output, /^npm run image: --load minikube is not supported: use docker, /)
   })
 })
 

@@ -113,7 +113,7 @@ suite('without config_path', { concurrency: true }, () => {
 })
 
 suite('what cannot be understood', { concurrency: true }, () => {
-  test('is told with its name', async (t) => {
+  test('is reported with its name', async (t) => {
     const broken = await containerdOf(t, { [config]: 'version = = 2' })
     assert.match(broken.problem ?? '', /^\/etc\/containerd\/config\.toml is not valid TOML: /)
     for (const text of ['relative', '$' + '{SNAP_DATA}/certs.d']) {
