@@ -19,7 +19,7 @@ type HitOptions = {
   readonly berth: Peer
   readonly registry: Peer
   readonly nginx: Peer
-  /** Where Berth keeps its copy. */
+  /** The directory of Berth's copy. */
   readonly cache: string
   readonly rounds: number
   readonly seconds: number
@@ -78,7 +78,7 @@ export async function measureHits({
   return rows
 }
 
-/** The same from a disk that nobody has read yet. */
+/** The same with a cold page cache. */
 export async function measureColdPages({
   content,
   berth,
@@ -128,7 +128,7 @@ const advise = koffi
   .func('int posix_fadvise(int fd, int64_t offset, int64_t length, int advice)')
 const dontNeed = 4
 
-/** Takes a file out of the page cache. */
+/** Evicts a file from the page cache. */
 function forgetPages(file: string): void {
   const fd = openSync(file, 'r')
   fdatasyncSync(fd)

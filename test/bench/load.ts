@@ -1,17 +1,17 @@
 import { awaitReadable, close, connect, send, skip, take } from './sockets.ts'
 
-/** What a load process is told to do, as JSON in its first argument. */
+/** The job of a load process, as JSON in its first argument. */
 export type Job = {
   readonly port: number
   readonly path: string
   readonly method: 'GET' | 'HEAD'
   readonly headers: Readonly<Record<string, string>>
   readonly connections: number
-  /** Ask again and again for so long, or once on each connection. */
+  /** How long to repeat requests; or one request on each connection. */
   readonly seconds?: number
 }
 
-/** What came of it. Times in milliseconds since the first request. */
+/** The result. Times in milliseconds since the first request. */
 export type Outcome = {
   readonly requests: number
   readonly bytes: number

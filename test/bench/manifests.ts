@@ -16,7 +16,7 @@ type ManifestOptions = {
   readonly seconds: number
 }
 
-/** What a cluster asks for most: does the tag still mean the same. */
+/** The most frequent request of a cluster: whether a tag still has the same digest. */
 export async function measureManifests(options: ManifestOptions): Promise<readonly Row[]> {
   const { content, berth, registry, distribution, authorization, rounds, seconds } = options
   const rows: Row[] = []

@@ -11,7 +11,7 @@ export type Peer = {
   readonly port: number
   /** Processor time used so far, by it and its children, in seconds. */
   cpu(): number
-  /** The most memory that it ever had, in bytes. */
+  /** Peak memory, in bytes. */
   peakMemory(): number
   memory(): number
   stop(): Promise<void>
@@ -42,7 +42,7 @@ type StartOptions = {
   readonly name: string
   readonly command: readonly string[]
   readonly port: number
-  /** What is asked until it answers. */
+  /** The path that is requested until the server responds. */
   readonly ready?: string
 }
 

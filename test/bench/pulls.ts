@@ -38,7 +38,7 @@ const fastLine = { rate: Number.POSITIVE_INFINITY, delay: 0 }
 
 type Starter = (upstream: string, storage: string) => Promise<Peer>
 
-/** One client and then many, for a blob that nobody has yet. */
+/** One client and then many, for a blob that is not cached. */
 export async function measurePulls(options: PullOptions): Promise<readonly Row[]> {
   const { bench, content, size, clients, programs, rounds } = options
   const berth: Starter = (upstream, storage) => startBerth(bench, { upstream, storage })

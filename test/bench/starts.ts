@@ -13,7 +13,7 @@ type StartOptions = {
   readonly blobs: number
 }
 
-/** From the start of the process until it answers, and what it takes when nobody asks anything. */
+/** Time from the start of the process to its first response, and its memory when idle. */
 export async function measureStarts({
   bench,
   upstream,
@@ -68,7 +68,7 @@ export async function measureStarts({
 
 type PausedOptions = { readonly content: Content; readonly berth: Peer; readonly readers: number }
 
-/** Clients that ask for a large blob and then do not read it. */
+/** Clients that request a large blob and do not read it. */
 export async function measurePausedReaders({
   content,
   berth,

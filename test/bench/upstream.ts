@@ -9,7 +9,7 @@ export type Line = { readonly content: Content; readonly rate: number; readonly 
 
 const block = 64 * 1024
 
-/** Shares the line among all who receive, in order of asking. */
+/** Shares the bandwidth among all receivers, in order of their requests. */
 function createLine(rate: number) {
   let freeAt = performance.now()
   return async (bytes: number): Promise<void> => {

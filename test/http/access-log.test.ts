@@ -10,7 +10,7 @@ const hasIpv6 = Object.values(networkInterfaces()).some((all = []) =>
 )
 
 suite('the line of a request', () => {
-  test('has the `?ns=` that was refused, with the reason', async (t) => {
+  test('records a rejected `?ns=` with the reason', async (t) => {
     const berth = await startBerth({ config: { upstreams } })
     t.after(() => removeBerth(berth))
     const asked = `docker.io/library/busybox/manifests/latest?ns=quay.io`
@@ -23,7 +23,7 @@ suite('the line of a request', () => {
     assert.equal(reason, 'no upstream is configured for quay.io')
   })
 
-  test('has nothing of a `?ns=` that cannot be a host', async (t) => {
+  test('omits a `?ns=` that cannot be a host', async (t) => {
     const berth = await startBerth({ config: { upstreams } })
     t.after(() => removeBerth(berth))
     for (const bait of ['../../bait', `bait.${'x'.repeat(2000)}`, 'bait%0a{}']) {
@@ -35,7 +35,9 @@ suite('the line of a request', () => {
     assert.doesNotMatch(JSON.stringify(lines()), /bait/)
   })
 
-  test('has an IPv4 address as such, on a socket for both', { skip: !hasIpv6 }, async (t) => {
+  test('records an IPv4 address in its own form on a dual-stack socket', {
+    skip: !hasIpv6,
+  }, async (t) => {
     const auth = { anonymous: 'pull' }
     const berth = await startBerth({ config: { upstreams, listen: '[::]:0', auth } })
     t.after(() => removeBerth(berth))

@@ -16,7 +16,7 @@ before(async () => {
 })
 after(() => listeners.close(0))
 
-test('its root lists what can be asked there (point 36)', async () => {
+test('the root of the admin address lists its paths (point 36)', async () => {
   const { status, headers, body } = await get(`${url}/`)
   assert.equal(status, 200)
   assert.match(headers['content-type'] ?? '', /^text\/plain/)
@@ -24,7 +24,7 @@ test('its root lists what can be asked there (point 36)', async () => {
   assert.ok(!body.includes('/status'))
 })
 
-test('hundreds of silent connections do not take the probes (R208)', async () => {
+test('hundreds of silent connections do not block the probes (R208)', async () => {
   const silent: RawConnection[] = []
   for (let at = 0; at < 600; at += 1) silent.push(await connectRaw(url))
   for (const path of ['/livez', '/readyz']) {

@@ -78,7 +78,7 @@ async function serve(t: TestContext, { sendfile, there }: { sendfile: boolean; t
 for (const sendfile of [true, false]) {
   const how = sendfile ? 'by the kernel' : 'by reading'
 
-  test(`a client that leaves is not the fault of the file that is sent ${how}`, async (t) => {
+  test(`a client that disconnects does not mark the file as broken when it is sent ${how}`, async (t) => {
     const { url, metric, closed } = await serve(t, { sendfile, there: size })
     const asking = ask(url, { agent: false }, (response) => {
       response.once('data', () => response.destroy())
@@ -88,7 +88,7 @@ for (const sendfile of [true, false]) {
     assert.equal(await metric('berth_http_short_responses_total'), 0)
   })
 
-  test(`a client that resets its connection is not the fault of the file that is sent ${how}`, async (t) => {
+  test(`a client that resets its connection does not mark the file as broken when it is sent ${how}`, async (t) => {
     const { url, metric, closed } = await serve(t, { sendfile, there: size })
     const asking = ask(url, { agent: false }, (response) => {
       let bytes = 0
@@ -103,7 +103,7 @@ for (const sendfile of [true, false]) {
     assert.equal(await metric('berth_http_short_responses_total'), 0)
   })
 
-  test(`a file that is too short is told of when it is sent ${how}`, async (t) => {
+  test(`a file that is too short is reported as broken when it is sent ${how}`, async (t) => {
     const { url, metric, closed } = await serve(t, { sendfile, there: size / 2 })
     const asking = ask(url, { agent: false }, (response) => {
       response.resume()

@@ -14,7 +14,7 @@ async function opened(t: TestContext, path: string, flags: string): Promise<File
   return file
 }
 
-test('what was just written is resident', options, async (t) => {
+test('bytes that were just written are resident', options, async (t) => {
   const file = await opened(t, join(await ownDirectory(t), 'file'), 'w+')
   await file.write('bytes')
   assert.equal(kernel?.isResident(file.fd, 0), true)
@@ -30,7 +30,7 @@ test(
   },
 )
 
-test('what lies in a tmpfs is resident, whether it can say or not', options, async (t) => {
+test('files of a tmpfs are resident, with or without RWF_NOWAIT', options, async (t) => {
   const file = await opened(t, `/dev/shm/berth-test-${process.pid}`, 'w+')
   t.after(() => rm(`/dev/shm/berth-test-${process.pid}`))
   await file.write('bytes')

@@ -60,7 +60,7 @@ for (const scheme of ['http', 'https'] as const) {
   const tls = () => (scheme === 'https' ? { tls: pair } : {})
 
   suite(`over ${scheme}`, () => {
-    test('connections beyond the limit get 503 while all others wait for answers (L92)', async () => {
+    test('connections above the limit get 503 while all others wait for responses (L92)', async () => {
       const [asked, gate] = [createCounter(), Promise.withResolvers<void>()]
       const handler: RequestListener = async (request, response) => {
         asked.add()
@@ -87,7 +87,7 @@ for (const scheme of ['http', 'https'] as const) {
       for (const { socket } of [...first, next]) socket.destroy()
     })
 
-    test('silent connections give way to new ones, the oldest first (R208)', async () => {
+    test('a new connection closes the oldest silent one (R208)', async () => {
       const { url } = await start(sayOk, { ...tls(), maxConnections: 3 })
       const { port, hostname } = new URL(url)
       const silent: Socket[] = []
@@ -106,7 +106,7 @@ for (const scheme of ['http', 'https'] as const) {
       for (const socket of [...silent, client.socket]) socket.destroy()
     })
 
-    test('idle connections give way where they would take too much memory (R206)', async () => {
+    test('idle connections are closed when they take too much memory (R206)', async () => {
       const connectionMemory = createReservations(3 * 80 * 1024)
       const { url } = await start(sayOk, { ...tls(), connectionMemory })
       const clients = []
@@ -122,7 +122,7 @@ for (const scheme of ['http', 'https'] as const) {
       await eventually('all is given back', () => connectionMemory.used() === 0)
     })
 
-    test('connections that are silent are closed after the time for headers (R208)', async () => {
+    test('silent connections are closed after the headers timeout (R208)', async () => {
       const { url } = await start(sayOk, { ...tls(), timeouts: { headers: 200 } })
       const { port, hostname } = new URL(url)
       const silent = connect(Number(port), hostname).on('error', () => {})
@@ -132,7 +132,7 @@ for (const scheme of ['http', 'https'] as const) {
       assert.ok(performance.now() - began < 20_000)
     })
 
-    test('what is asked of a full service and served beyond its limit is answered (R208)', async () => {
+    test('a request that is served above the limit is answered when the service is full (R208)', async () => {
       const asked = createCounter()
       const handler: RequestListener = (request, response) => {
         if (request.url === '/livez') return sayOk(request, response)
@@ -156,7 +156,7 @@ for (const scheme of ['http', 'https'] as const) {
       for (const { socket } of slow) socket.destroy()
     })
 
-    test('whoever is asked to stop closes at once what is idle, and nothing else (K162)', async () => {
+    test('draining closes idle connections at once, and no others (K162)', async () => {
       const answer = Promise.withResolvers<void>()
       const asked = Promise.withResolvers<void>()
       const { listeners, url } = await start(async (request, response) => {
@@ -184,7 +184,7 @@ for (const scheme of ['http', 'https'] as const) {
       await fresh.closed
     })
 
-    test('an answer that is ended but not yet taken is not cut off by stopping (K161)', async () => {
+    test('draining does not cut off a response that the client has not read yet (K161)', async () => {
       const body = Buffer.alloc(32 * 1024 * 1024, 'x')
       const ended = Promise.withResolvers<void>()
       const { listeners, url } = await start((_request, response) => {
@@ -201,7 +201,7 @@ for (const scheme of ['http', 'https'] as const) {
       await closed
     })
 
-    test('closing ends with the last answer, though its client keeps the connection (K161)', async () => {
+    test('closing ends with the last response, though its client keeps the connection (K161)', async () => {
       const answer = Promise.withResolvers<void>()
       const asked = Promise.withResolvers<void>()
       const { listeners, url } = await start(async (_request, response) => {
@@ -223,7 +223,7 @@ for (const scheme of ['http', 'https'] as const) {
       assert.ok(performance.now() - began < 20_000, 'it did not wait for the deadline')
     })
 
-    test('what is not given at the deadline is cut off (K163)', async () => {
+    test('responses that are not complete after the grace period are cut off (K163)', async () => {
       const asked = Promise.withResolvers<void>()
       const { listeners, url } = await start((_request, response) => {
         response.writeHead(200, { 'content-length': 100 })
@@ -237,13 +237,13 @@ for (const scheme of ['http', 'https'] as const) {
       await client.closed
     })
 
-    test('nothing is accepted any more once it is closed', async () => {
+    test('no connection is accepted after closing', async () => {
       const { listeners, url } = await start(sayOk, tls())
       await listeners.close(1000)
       await assert.rejects(connectRaw(url))
     })
 
-    test('what is no HTTP gets an answer that says so and ends the connection (P19)', async () => {
+    test('input that is not HTTP gets an error response, and the connection is closed (P19)', async () => {
       const { url } = await start(sayOk, tls())
       for (const line of [
         'what is this',
@@ -260,7 +260,7 @@ for (const scheme of ['http', 'https'] as const) {
       }
     })
 
-    test('nonsense behind a request never gets into the answer that is under way', async () => {
+    test('invalid input behind a request does not corrupt the response in progress', async () => {
       const nonsenseIsThere = Promise.withResolvers<void>()
       const { url } = await start(async (_request, response) => {
         response.writeHead(200, { 'content-length': 200 })
@@ -277,7 +277,7 @@ for (const scheme of ['http', 'https'] as const) {
       assert.match(client.rest().toString('latin1'), /\r\n\r\nx{100}$/)
     })
 
-    test('a body that does not come does not get into the answer either (X178)', async () => {
+    test('a request body that does not arrive does not corrupt the response (X178)', async () => {
       const { url } = await start(
         (_request, response) => {
           response.writeHead(200, { 'content-length': 200 })
@@ -291,7 +291,7 @@ for (const scheme of ['http', 'https'] as const) {
       assert.match(client.rest().toString('latin1'), /\r\n\r\nx{100}$/)
     })
 
-    test('slow headers are answered with 408, and the connection is free (X178)', async () => {
+    test('slow headers get 408, and the connection is closed (X178)', async () => {
       const { url } = await start(sayOk, { ...tls(), timeouts: { headers: 200 } })
       const client = await connectRaw(url)
       client.send('GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ')
@@ -299,7 +299,7 @@ for (const scheme of ['http', 'https'] as const) {
       await client.closed
     })
 
-    test('whoever takes nothing of an answer loses the connection (X178)', async () => {
+    test('a client that reads nothing of a response is disconnected (X178)', async () => {
       const body = Buffer.alloc(32 * 1024 * 1024, 'x')
       const closed = Promise.withResolvers<boolean>()
       const { url } = await start(
@@ -315,7 +315,7 @@ for (const scheme of ['http', 'https'] as const) {
       client.reset()
     })
 
-    test('CONNECT is refused, and headers that are too long are (P19, A100)', async () => {
+    test('CONNECT and headers that are too large are rejected (P19, A100)', async () => {
       const { url } = await start(sayOk, tls())
       const tunnel = await connectRaw(url)
       tunnel.ask('CONNECT example.org:443 HTTP/1.1', 'Host: example.org:443')
@@ -327,7 +327,7 @@ for (const scheme of ['http', 'https'] as const) {
       await flood.closed
     })
 
-    test('a length and chunks at once, and two lengths, are refused', async () => {
+    test('Content-Length with chunked encoding, and two Content-Lengths, are rejected', async () => {
       const { url } = await start(sayOk, tls())
       const strange = [
         ['Content-Length: 5', 'Transfer-Encoding: chunked'],
@@ -348,7 +348,7 @@ for (const scheme of ['http', 'https'] as const) {
       }
     })
 
-    test('an unknown transfer coding ends the connection', async () => {
+    test('an unknown transfer coding closes the connection', async () => {
       const seen: unknown[] = []
       const { url } = await start((request, response) => {
         seen.push(request.url)
@@ -361,7 +361,7 @@ for (const scheme of ['http', 'https'] as const) {
       assert.ok(!seen.includes('/smuggled'))
     })
 
-    test('a connection whose answers wait is not read any further (R201)', async () => {
+    test('a connection with many pending responses is not read (R201)', async () => {
       const answers: (() => void)[] = []
       const gate = Promise.withResolvers<void>()
       const { url } = await start(async (request, response) => {
@@ -395,7 +395,7 @@ for (const scheme of ['http', 'https'] as const) {
       assert.ok(asked <= 128, `${asked} requests were handled`)
     })
 
-    test('an expectation that nobody has is no reason to refuse', async () => {
+    test('an unknown Expect header is ignored', async () => {
       const { url } = await start(sayOk, tls())
       const client = await connectRaw(url)
       client.ask('GET / HTTP/1.1', 'Host: x', 'Expect: a-miracle')
@@ -429,7 +429,7 @@ async function recordHello(): Promise<Buffer> {
   }
 }
 
-test('a new key pair holds for the next connection, and the old one for those there are', async () => {
+test('a new key pair is used for new connections, the old one for existing ones', async () => {
   const { listeners, url } = await start(sayOk, { tls: pair })
   const subjectOf = async () => {
     const socket = connectTls({ port: Number(new URL(url).port), rejectUnauthorized: false })

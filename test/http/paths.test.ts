@@ -21,7 +21,7 @@ const patterns = {
   upload: '/v2/<name>/blobs/uploads/<upload>',
 }
 
-test('a name is found in a path whatever words of the API it is made of', () => {
+test('a repository name may consist of words of the API', () => {
   const matcher = pathMatcher(patterns.manifests)
   fc.assert(
     fc.property(name, fc.oneof(tag, digest), (repository, reference) => {
@@ -36,7 +36,7 @@ test('a name is found in a path whatever words of the API it is made of', () => 
   }
 })
 
-test('one line of the table fits a path: a manifest is not taken for a blob, nor for a list', () => {
+test('exactly one pattern matches a path', () => {
   const matchers = Object.values(patterns).map(pathMatcher)
   fc.assert(
     fc.property(name, digest, (repository, reference) => {
@@ -52,7 +52,7 @@ test('one line of the table fits a path: a manifest is not taken for a blob, nor
   )
 })
 
-test('what has no name or no last segment fits nothing', () => {
+test('a path without a name or a last segment matches no pattern', () => {
   const matchers = Object.values(patterns).map(pathMatcher)
   const paths = [
     '',
@@ -75,7 +75,7 @@ test('what has no name or no last segment fits nothing', () => {
     for (const matcher of matchers) assert.equal(matcher(path), undefined, path)
 })
 
-test('a target is decoded once, and nothing of it is normalised (T3)', () => {
+test('a target is decoded once, and not normalized (T3)', () => {
   assert.equal(parseTarget('/v2/a%2Fb/blobs/sha256%3Aabc').path, '/v2/a/b/blobs/sha256:abc')
   assert.equal(parseTarget('/v2/%252e%252e/x').path, '/v2/%2e%2e/x')
   assert.equal(parseTarget('/v2/a/../b/./c//d').path, '/v2/a/../b/./c//d')
@@ -84,7 +84,7 @@ test('a target is decoded once, and nothing of it is normalised (T3)', () => {
   assert.equal(parseTarget('/v2/?ns=a%2Fb&n=1').query.get('ns'), 'a/b')
 })
 
-test('whatever a target is, it is read or refused as NAME_INVALID', () => {
+test('any target is parsed or rejected as NAME_INVALID', () => {
   const target = fc.oneof(
     fc.string(),
     fc.webUrl(),
@@ -117,7 +117,7 @@ test('whatever a target is, it is read or refused as NAME_INVALID', () => {
     )
 })
 
-test('no path makes a name that the grammar does not know', () => {
+test('no path results in a name that is not valid', () => {
   const odd = fc.constantFrom('..', '.', '%2e%2e', '', 'a', '\\', '%00', '%2f', 'A', '_', '%', ';')
   const path = fc.array(odd, { maxLength: 8 }).map((parts) => parts.join('/'))
   const matcher = pathMatcher(patterns.manifests)

@@ -24,7 +24,7 @@ test('a range without an end goes to the end', () => {
   )
 })
 
-test('a range without a beginning is so many bytes of the end, or all', () => {
+test('a suffix range is the last bytes, or the whole content', () => {
   fc.assert(
     fc.property(fc.nat(6000), size, (length, total) => {
       const isWrong = length === 0 || total === 0
@@ -34,7 +34,7 @@ test('a range without a beginning is so many bytes of the end, or all', () => {
   )
 })
 
-test('numbers of any length are numbers', () => {
+test('numbers may have any length', () => {
   const long = '9'.repeat(5000)
   assert.deepEqual(parseRanges(`bytes=3-${long}`, 10), [{ first: 3, last: 9 }])
   assert.deepEqual(parseRanges(`bytes=-${long}`, 10), [{ first: 0, last: 9 }])
@@ -42,7 +42,7 @@ test('numbers of any length are numbers', () => {
   assert.deepEqual(parseRanges('bytes=0003-0004', 10), [{ first: 3, last: 4 }])
 })
 
-test('other units and nonsense are as if nothing was asked (P13)', () => {
+test('other units and invalid ranges are ignored (P13)', () => {
   const strange = [
     undefined,
     '',
@@ -66,7 +66,7 @@ test('other units and nonsense are as if nothing was asked (P13)', () => {
   for (const header of strange) assert.equal(parseRanges(header, 10), undefined, header)
 })
 
-test('several ranges are answered in order, without those that lie elsewhere (P13)', () => {
+test('several ranges are sorted, and unsatisfiable ones omitted (P13)', () => {
   assert.deepEqual(parseRanges('bytes=0-1, 3-4,20-30,-1', 10), [
     { first: 0, last: 1 },
     { first: 3, last: 4 },
@@ -75,7 +75,7 @@ test('several ranges are answered in order, without those that lie elsewhere (P1
   assert.equal(parseRanges('bytes=10-11,20-', 10), 'unsatisfiable')
 })
 
-test('ranges that overlap are joined, and neighbours are not (P13)', () => {
+test('overlapping ranges are joined, adjacent ones are not (P13)', () => {
   assert.deepEqual(parseRanges('bytes=6-,0-2,3-4,4-5', 10), [
     { first: 0, last: 2 },
     { first: 3, last: 5 },
@@ -83,14 +83,14 @@ test('ranges that overlap are joined, and neighbours are not (P13)', () => {
   ])
 })
 
-test('more ranges than podman asks for are refused (P13)', () => {
+test('more ranges than podman requests are rejected (P13)', () => {
   const several = (count: number) =>
     `bytes=${Array.from({ length: count }, (_, at) => `${2 * at}-${2 * at}`).join(',')}`
   assert.equal(parseRanges(several(maxRanges), 10_000)?.length, maxRanges)
   assert.equal(parseRanges(several(maxRanges + 1), 10_000), 'unsatisfiable')
 })
 
-test('whatever is asked for, what is answered lies within the content', () => {
+test('all parsed ranges lie within the content', () => {
   const header = fc.oneof(
     fc.string(),
     fc.stringMatching(/^bytes=[0-9]{0,4}-[0-9]{0,4}(,[0-9]{0,4}-[0-9]{0,4}){0,9}$/),

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { provenanceHeaders } from '../../src/http/replies.ts'
 
-test('a warning is a header that can be sent, whatever it says, and not too long', () => {
+test('any warning becomes a valid header of limited length', () => {
   fc.assert(
     fc.property(
       fc.oneof(fc.string(), fc.string({ unit: 'binary', maxLength: 5000 })),
@@ -16,7 +16,7 @@ test('a warning is a header that can be sent, whatever it says, and not too long
   )
 })
 
-test('what is not known is not said', () => {
+test('unknown provenance adds no headers', () => {
   assert.deepEqual(provenanceHeaders({}), {})
   assert.deepEqual(provenanceHeaders({ cache: 'hit' }), { 'x-cache': 'hit' })
 })

@@ -93,7 +93,7 @@ for (const way of ways) {
     }
     const ask = (path: string) => [`GET ${path} HTTP/1.1`, 'Host: x'] as const
 
-    test('any range of any content, in whatever pieces it comes, arrives as it is', async (t) => {
+    test('any range of any content arrives unchanged, in whatever pieces it comes', async (t) => {
       const directory = await ownDirectory(t)
       const client = await connectRaw(url)
       const stretch = fc.tuple(fc.nat(400_000), fc.constantFrom('file' as const, 'bytes' as const))
@@ -119,7 +119,7 @@ for (const way of ways) {
       client.socket.destroy()
     })
 
-    test('requests that are sent ahead get their answers in order', async (t) => {
+    test('pipelined requests get their responses in order', async (t) => {
       const directory = await ownDirectory(t)
       const bodies = [3_000_000, 1, 700_000].map((size) => randomBytes(size))
       for (const [at, bytes] of bodies.entries())
@@ -132,7 +132,7 @@ for (const way of ways) {
       client.socket.destroy()
     })
 
-    test('a client that takes its time gets everything, and others do not wait for it (L90)', async (t) => {
+    test('a slow client gets everything, and others do not wait for it (L90)', async (t) => {
       const directory = await ownDirectory(t)
       const bytes = randomBytes(24_000_000)
       put('/slow', { content: scriptedContent(bytes, { directory }) })
@@ -147,7 +147,7 @@ for (const way of ways) {
       for (const client of [slow, fast]) client.socket.destroy()
     })
 
-    test('a client that leaves ends the sending, and that is no fault of the content', async (t) => {
+    test('a client that disconnects ends the sending without an error', async (t) => {
       const directory = await ownDirectory(t)
       for (const leave of ['reset', 'close'] as const) {
         const bytes = randomBytes(24_000_000)
@@ -163,7 +163,7 @@ for (const way of ways) {
       }
     })
 
-    test('requests sent ahead by a client that leaves are ended as well', async (t) => {
+    test('pipelined requests of a client that disconnects are ended too', async (t) => {
       const directory = await ownDirectory(t)
       const ends = ['/a', '/b', '/c'].map((path) => {
         const content = scriptedContent(randomBytes(24_000_000), { directory })
@@ -189,7 +189,7 @@ for (const way of ways) {
       assert.equal((await done).outcome, false)
     })
 
-    test('a client that is gone before anything was sent ends the sending', async (t) => {
+    test('a client that disconnects before the first byte ends the sending', async (t) => {
       const directory = await ownDirectory(t)
       const isAsked = Promise.withResolvers<void>()
       const isThere = Promise.withResolvers<void>()
@@ -220,7 +220,7 @@ for (const way of ways) {
       await client.closed
     })
 
-    test('a content that fails half-way cuts the answer off', async (t) => {
+    test('a content that fails half-way cuts the response off', async (t) => {
       const directory = await ownDirectory(t)
       const bytes = randomBytes(300_000)
       const fault = new Error('the bytes are wrong')
@@ -239,7 +239,7 @@ for (const way of ways) {
       assert.ok(client.rest().length < 101_000)
     })
 
-    test('a file that is shorter than its content cuts the answer off (T2)', async (t) => {
+    test('a file that is shorter than its content cuts the response off (T2)', async (t) => {
       const directory = await ownDirectory(t)
       const bytes = randomBytes(3_000_000)
       const onDisk = bytes.subarray(0, 2_000_000)
@@ -252,7 +252,7 @@ for (const way of ways) {
       assert.ok(client.rest().length < 2_001_000)
     })
 
-    test('a slow content does not count as a client that takes nothing', async (t) => {
+    test('a slow content does not disconnect an idle client', async (t) => {
       const directory = await ownDirectory(t)
       const parts: Part[] = Array.from({ length: 10 }, (_, at) => ({
         kind: 'file',
@@ -274,7 +274,7 @@ for (const way of ways) {
       client.socket.destroy()
     })
 
-    test('a client that takes nothing for long is given up (X178)', async (t) => {
+    test('a client that reads nothing until the idle timeout is disconnected (X178)', async (t) => {
       const directory = await ownDirectory(t)
       patience = 300
       t.after(() => {

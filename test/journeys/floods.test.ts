@@ -96,7 +96,7 @@ test('a flood of names that do not exist reaches the upstream at a bounded rate,
   assert.doesNotMatch(lines.join(), /missing/)
 })
 
-test('a tag that everybody pulls is served from memory, by one question to the upstream (L95)', async () => {
+test('a popular tag is served from memory after one request to the upstream (L95)', async () => {
   await get(manifestUrl('v1'))
   const before = upstream.requests.length
   const began = performance.now()
@@ -111,7 +111,7 @@ test('a tag that everybody pulls is served from memory, by one question to the u
   assert.ok(performance.now() - began < 30_000)
 })
 
-test('clients beyond the limit of connections change nothing for those within it (L92)', async () => {
+test('clients above the connection limit do not affect those within it (L92)', async () => {
   await removeBerth(berth)
   berth = await startBerth({ config: { ...config(), limits: { connections: 20 } } })
   const blob = randomBlob(20_000_000)
@@ -138,7 +138,7 @@ test('clients beyond the limit of connections change nothing for those within it
   assert.equal(upstream.count(path), 1)
 })
 
-test('many users log in while a blob flows, and neither waits for the other', async (t) => {
+test('many users log in during a blob download, and neither waits for the other', async (t) => {
   const users = Array.from({ length: 8 }, (_, at) => [`user-${at}`, `password-${at}`] as const)
   const lines = users.map(async ([user, password]) => `${user}:${await hashPassword(password, 11)}`)
   const htpasswd = join(directory, 'htpasswd')
@@ -180,7 +180,7 @@ test('many users log in while a blob flows, and neither waits for the other', as
   assert.ok(performance.now() - again < 5000, 'a login is verified once')
 })
 
-test('a flood beyond the queue is told to come again, and what is cached is served (L93)', async (t) => {
+test('requests above the queue limit get Retry-After, and cached content is served (L93)', async (t) => {
   const missing = upstream.count('manifests/missing-')
   await pullImage(berth, name, image, 'v1')
   const gate = Promise.withResolvers<void>()

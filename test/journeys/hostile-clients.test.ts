@@ -78,7 +78,7 @@ suite('a path that leads elsewhere (X175, P6)', () => {
       assert.deepEqual(await strayFiles(berth.cache), ['bait'])
     })
 
-  test('is refused by each method', async () => {
+  test('is rejected for each method', async () => {
     for (const method of ['HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'TRACE', 'PROPFIND'])
       for (const target of targetsWith('..%2f..%2fbait')) {
         const { status } = await askRaw(`${method} ${target} HTTP/1.1`)
@@ -113,7 +113,7 @@ suite('another name for us (X177)', () => {
     'Cookie: evil=1',
   ]
 
-  test('changes nothing in an answer, nor what the upstream is asked', async () => {
+  test('changes neither a response nor the requests to the upstream', async () => {
     upstream.put(name, 'v2', image)
     const targets = [
       '/v2/',
@@ -138,7 +138,7 @@ suite('another name for us (X177)', () => {
     upstream.untag(name, 'v2')
   })
 
-  test('changes nothing in what a token is asked for', async () => {
+  test('does not change token requests', async () => {
     const registry = await startTokenRegistry(() => 'token')
     await removeBerth(berth)
     berth = await startBerth({
@@ -155,7 +155,7 @@ suite('another name for us (X177)', () => {
     await registry.close()
   })
 
-  test('in front of the path is refused, our own as well', async () => {
+  test('in front of the path is rejected, also our own', async () => {
     const { host } = new URL(berth.url)
     for (const prefix of [
       'http://evil.example',
@@ -169,7 +169,7 @@ suite('another name for us (X177)', () => {
     assert.equal(berth.logs().filter(({ repository }) => repository === name).length, 0)
   })
 
-  test('beside the right one is refused, and so is none', async () => {
+  test('in a second Host header is rejected, and so is a missing Host', async () => {
     for (const headers of [
       ['Host: berth', 'Host: evil.example'],
       ['Host: berth', 'Host: berth'],
@@ -180,7 +180,7 @@ suite('another name for us (X177)', () => {
     assert.equal((await askRaw('GET /v2/ HTTP/1.0', 'Accept: */*')).status, 200)
   })
 
-  test('as a namespace is never asked', async () => {
+  test('as a namespace is never contacted', async () => {
     const asked = upstream.requests.length
     for (const ns of [
       'evil.example',
@@ -208,7 +208,7 @@ suite('a request whose end is a matter of opinion', () => {
   const smuggled = `GET /v2/smuggled/tags/list HTTP/1.1\r\nHost: berth\r\n\r\n`
   const target = `/v2/${name}/manifests/v1`
 
-  test('is refused, and what comes after it is not read', async () => {
+  test('is rejected, and what follows is not read', async () => {
     const heads: readonly (readonly string[])[] = [
       ['Content-Length: 0', `Content-Length: ${smuggled.length}`],
       [`Content-Length: ${smuggled.length}`, 'Transfer-Encoding: chunked'],
@@ -234,7 +234,7 @@ suite('a request whose end is a matter of opinion', () => {
     assert.equal(upstream.count('smuggled'), 0)
   })
 
-  test('may have a body where none is expected, which is passed over', async () => {
+  test('may have an unexpected body, which is ignored', async () => {
     for (const [framing, body] of [
       [`Content-Length: ${smuggled.length}`, smuggled],
       ['Transfer-Encoding: chunked', `${smuggled.length.toString(16)}\r\n${smuggled}\r\n0\r\n\r\n`],
@@ -250,7 +250,7 @@ suite('a request whose end is a matter of opinion', () => {
     assert.equal(upstream.count('smuggled'), 0)
   })
 
-  test('is answered before its body, when that is not wanted', async () => {
+  test('is answered before an unwanted body arrives', async () => {
     for (const [method, path] of [
       ['PUT', target],
       ['POST', `/v2/${name}/blobs/uploads/`],
@@ -269,7 +269,7 @@ suite('a request whose end is a matter of opinion', () => {
           )
   })
 
-  test('is no HTTP, and gets an answer that says so', async () => {
+  test('is not HTTP, and gets an error response', async () => {
     const asked = upstream.requests.length
     for (const line of [
       `GET ${target} HTTP/9.9`,
@@ -291,7 +291,7 @@ suite('a request whose end is a matter of opinion', () => {
 })
 
 suite('more than anybody needs', () => {
-  test('in a target or in headers is refused', async () => {
+  test('in a target or in headers is rejected', async () => {
     assertError(await askRaw(`GET /v2/${'a/'.repeat(2500)}tags/list HTTP/1.1`), 'target of 5 kB')
     assert.equal((await askRaw(`GET /${'a'.repeat(100_000)} HTTP/1.1`)).status, 431)
     assert.equal(
@@ -302,7 +302,7 @@ suite('more than anybody needs', () => {
     assert.equal((await askRaw('GET /v2/ HTTP/1.1', 'Host: b', ...many)).status, 431)
   })
 
-  test('in one header does not get to what it is compared with', async () => {
+  test('in one header does not reach the comparison', async () => {
     const long = 'x'.repeat(20_000)
     const zeros = '0'.repeat(20_000)
     const path = `/v2/${name}/blobs/${image.blobs[0]?.digest}`
@@ -327,7 +327,7 @@ suite('more than anybody needs', () => {
     for (const line of berth.logs()) assert.ok(JSON.stringify(line).length < 2000)
   })
 
-  test('of pages and numbers in a query is refused, or a page', async () => {
+  test('of pages and numbers in a query is rejected, or results in a page', async () => {
     for (const query of ['n=-1', 'n=1e9', 'n=99999999999', 'n=', 'n=1;2', 'n=%00']) {
       const reply = await get(`${berth.url}/v2/${name}/tags/list?${query}`)
       assert.equal(reply.status, 400, query)
@@ -346,7 +346,7 @@ suite('more than anybody needs', () => {
     }
   })
 
-  test('different names and tags leave the metrics as many as they were (X180)', async () => {
+  test('different names and tags do not add metrics (X180)', async () => {
     const series = async () =>
       (await berth.service.telemetry.metrics.text())
         .split('\n')
@@ -376,13 +376,13 @@ suite('more than anybody needs', () => {
     assert.equal(await series(), some)
   })
 
-  test('is not told on the address where images are pulled (X180)', async () => {
+  test('is not shown on the address of the registry (X180)', async () => {
     for (const path of ['/metrics', '/readyz', '/livez', '/v2/metrics', '/debug/pprof', '/'])
       assertError(await askRaw(`GET ${path} HTTP/1.1`), path)
   })
 })
 
-test('nothing of all that is stored', async () => {
+test('none of these requests stores anything', async () => {
   for (const text of traversals)
     await get(`${berth.url}/v2/p/i/manifests/${encodeURIComponent(text)}`)
   assert.deepEqual(await visibleBlobs(berth.cache), [])

@@ -20,7 +20,7 @@ after(async () => {
   await upstream.close()
 })
 
-test('long answers that nobody takes leave 503 to the next, until they are taken (R206)', async () => {
+test('unread long responses cause 503 for further ones until they are read (R206)', async () => {
   const filler = 'x'.repeat(3_500_000)
   const image = makeImage({ layers: [], extra: { annotations: { filler } } })
   upstream.put('p/r', 'v1', image)

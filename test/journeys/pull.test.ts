@@ -22,7 +22,7 @@ afterEach(async () => {
   await removeBerth(berth)
 })
 
-test('an image is pulled through, and a second time from the cache alone', async () => {
+test('an image is pulled from the upstream, and the second time from the cache only', async () => {
   const image = makeImage()
   upstream.put('p/r/i', 'v1', image)
   await pullImage(berth, 'p/r/i', image, 'v1')
@@ -31,7 +31,7 @@ test('an image is pulled through, and a second time from the cache alone', async
   assert.equal(upstream.requests.length, asked)
 })
 
-test('an index and its children are passed on byte by byte', async () => {
+test('an index and its children keep their exact bytes', async () => {
   const index = makeIndex([
     makeImage({ architecture: 'amd64' }),
     makeImage({ architecture: 'arm64' }),
@@ -40,7 +40,7 @@ test('an index and its children are passed on byte by byte', async () => {
   await pullImage(berth, 'p/r/multi', index, 'v1')
 })
 
-test('what is cached is pulled while the upstream is down, after a restart as well', async () => {
+test('cached images are pulled while the upstream is down, also after a restart', async () => {
   const image = makeImage()
   upstream.put('p/r/down', 'v1', image)
   await pullImage(berth, 'p/r/down', image, 'v1')

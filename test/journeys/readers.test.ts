@@ -47,7 +47,7 @@ async function askAndWait(blob: Blob, ...headers: readonly string[]): Promise<Ra
   return client
 }
 
-test('a reader that leaves does not change what another one gets (INV 9)', async () => {
+test('a client that disconnects does not affect another one (INV 9)', async () => {
   await get(urlOf(big))
   const [leaving, staying] = [await askAndWait(big), await askAndWait(big)]
   await eventually('both read', async () => (await berth.metric('berth_http_in_flight')) === 2)
@@ -58,7 +58,7 @@ test('a reader that leaves does not change what another one gets (INV 9)', async
   staying.socket.destroy()
 })
 
-test('a reader that leaves is told in its line of the log, and nowhere else', async () => {
+test('a client that disconnects is recorded in its log line only', async () => {
   await get(urlOf(big))
   const leaving = await askAndWait(big, 'User-Agent: leaver/1')
   leaving.resume()
@@ -79,7 +79,7 @@ test('a reader that leaves is told in its line of the log, and nowhere else', as
   assert.equal(await berth.metric('berth_http_short_responses_total'), 0)
 })
 
-test('a client that leaves before an answer is not logged as if it had got one', async () => {
+test('a client that disconnects before a response is logged with 499', async () => {
   const answer = Promise.withResolvers<void>()
   upstream.on('GET /v2/p/r/i/manifests/v1', async ({ reply }) => {
     await answer.promise
@@ -95,7 +95,7 @@ test('a client that leaves before an answer is not logged as if it had got one',
   answer.resolve()
 })
 
-test('requests sent ahead by a client that leaves hold nothing (L91)', async () => {
+test('pipelined requests of a client that disconnects hold no resources (L91)', async () => {
   await get(urlOf(big))
   const client = await connectRaw(berth.url, { paused: true })
   for (let at = 0; at < 5; at += 1) client.ask(`GET ${pathOf(big)} HTTP/1.1`, 'Host: x')
@@ -103,7 +103,7 @@ test('requests sent ahead by a client that leaves hold nothing (L91)', async () 
   client.reset()
 })
 
-test('a thousand readers that take nothing leave probes and other pulls alone (L91)', async () => {
+test('a thousand clients that read nothing do not affect probes and other pulls (L91)', async () => {
   await get(urlOf(big))
   const small = blobOf(Buffer.from('small'))
   upstream.putBlob('p/r/i', small)
@@ -125,7 +125,7 @@ test('a thousand readers that take nothing leave probes and other pulls alone (L
   for (const reader of readers) reader.reset()
 })
 
-test('after a blob the connection goes on', async () => {
+test('a connection can be used after a blob', async () => {
   const client = await connectRaw(berth.url)
   for (let at = 0; at < 3; at += 1) {
     client.ask(`GET ${pathOf(big)} HTTP/1.1`, 'Host: x')
@@ -180,7 +180,7 @@ test('one range of bytes is answered as RFC 9110 says (P11, P13)', async () => {
   }
 })
 
-test('a range of another version of the blob is all of it (RFC 9110, "If-Range")', async () => {
+test('a range with another ETag in If-Range gets the whole blob (RFC 9110, "If-Range")', async () => {
   const blob = randomBlob(100)
   upstream.putBlob('p/r/i', blob)
   const ask = (condition: string) =>
@@ -189,7 +189,7 @@ test('a range of another version of the blob is all of it (RFC 9110, "If-Range")
   assert.equal((await ask('"another"')).status, 200)
 })
 
-test('an answer that is no blob does not live as long as one', async () => {
+test('an error has no Cache-Control of a blob', async () => {
   const [broken, small] = [randomBlob(200_000), randomBlob(10)]
   upstream.putBlob('p/r/i', small)
   upstream.on(`GET ${pathOf(broken)}`, ({ reply }) => reply(200, {}, randomBlob(10).bytes))

@@ -38,7 +38,7 @@ async function ask(host: string, ...headers: readonly string[]): Promise<RawRepl
   return reply
 }
 
-test('a page that rebinds its name to our address reads nothing without a login (point 29)', async () => {
+test('a web page that rebinds its name to the address of Berth can read nothing without a login (point 29)', async () => {
   await start({ hosts: ['registry.example.com', '*.corp.example'] })
   for (const host of [
     'evil.example',
@@ -58,7 +58,7 @@ test('a page that rebinds its name to our address reads nothing without a login 
   }
 })
 
-test('addresses, private names and configured ones are answered (point 29)', async () => {
+test('anonymous requests are accepted for addresses, private names and configured names (point 29)', async () => {
   await start({ hosts: ['registry.example.com', '*.corp.example'] })
   for (const host of [
     'localhost:30026',
@@ -76,7 +76,7 @@ test('addresses, private names and configured ones are answered (point 29)', asy
     assert.equal((await ask(host)).status, 200, host)
 })
 
-test('whoever logs in may use any name, whoever does not may not (point 29)', async () => {
+test('users who log in may use any host name, anonymous users may not (point 29)', async () => {
   const htpasswd = join(directory, 'htpasswd')
   await writeFile(htpasswd, `alice:${await hashPassword('p', 4)}\n`)
   await start({

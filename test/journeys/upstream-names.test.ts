@@ -29,7 +29,7 @@ afterEach(async () => {
 const tag = () => get(`${berth.url}/v2/p/r/manifests/v1`)
 
 for (const code of ['ENOTFOUND', 'EAI_AGAIN']) {
-  test(`an upstream whose name is ${code} is an error at once, and what is cached is served (U21)`, async (t) => {
+  test(`an upstream whose name is ${code} is an error at once, and cached content is served (U21)`, async (t) => {
     const clock = useForwardClock(t)
     const names = ownNames(t)
     names.set(host, code)
@@ -49,7 +49,7 @@ for (const code of ['ENOTFOUND', 'EAI_AGAIN']) {
   })
 }
 
-test('an upstream that moves to another address is found there by the next connection (U22)', async (t) => {
+test('the next connection finds an upstream at its new address (U22)', async (t) => {
   const clock = useForwardClock(t)
   const names = ownNames(t)
   names.set(host, ['127.0.0.2'])
@@ -65,7 +65,7 @@ test('an upstream that moves to another address is found there by the next conne
   await pullImage(berth, 'p/r', moved, 'v1')
 })
 
-test('of several addresses one that answers is enough, wherever it stands (U23)', async (t) => {
+test('one reachable address of several is enough, in any position (U23)', async (t) => {
   const names = ownNames(t)
   names.set(host, ['::1', '127.0.0.9', '127.0.0.2'])
   await pullImage(berth, 'p/r', image, 'v1')

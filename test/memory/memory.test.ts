@@ -5,7 +5,7 @@ import { RegistryError, withoutCause } from '../../src/oci/errors.ts'
 
 const mebibyte = 1024 * 1024
 
-test('the limit is that of the cgroup, and never more than the machine has', () => {
+test('the limit is that of the cgroup, and at most the memory of the machine', () => {
   const limit = defaultMemoryLimit()
   const constrained = process.constrainedMemory()
   assert.ok(limit > 0 && limit <= 2 ** 31)
@@ -13,7 +13,7 @@ test('the limit is that of the cgroup, and never more than the machine has', () 
 })
 
 suite('caches', () => {
-  test('of all kinds stay together below one bound in bytes (R206)', () => {
+  test('together stay below one limit in bytes (R206)', () => {
     const { caches } = createMemory(256 * mebibyte)
     const all = Array.from({ length: 50 }, () => caches.create<string>())
     for (let at = 0; at < 40_000; at += 1) all[at % 50]?.set(`key ${at}`, 'x'.repeat(1000))
@@ -22,7 +22,7 @@ suite('caches', () => {
     assert.ok(caches.max < 64 * mebibyte)
   })
 
-  test('that are flooded give way before those that are not', () => {
+  test('that are flooded evict their own entries first', () => {
     const { caches } = createMemory(128 * mebibyte)
     const [quiet, flooded] = [caches.create<string>(), caches.create<string>()]
     for (let at = 0; at < 100; at += 1) quiet.set(`key ${at}`, 'x'.repeat(1000))
@@ -31,7 +31,7 @@ suite('caches', () => {
     assert.ok(flooded.size < 20_000)
   })
 
-  test('that weigh more hold more when memory is short', () => {
+  test('with a greater weight keep more when memory is short', () => {
     const { caches } = createMemory(128 * mebibyte)
     const [heavy, light] = [caches.create<string>({ weight: 3 }), caches.create<string>()]
     for (let at = 0; at < 20_000; at += 1)
@@ -40,7 +40,7 @@ suite('caches', () => {
     assert.ok(ratio > 2.5 && ratio < 3.5, `${ratio}`)
   })
 
-  test('do not keep what would take all others away, and who asked for it gets it', async () => {
+  test('do not keep a value that would evict all others, but return it', async () => {
     const { caches } = createMemory(128 * mebibyte)
     const huge = 'x'.repeat(caches.max)
     const cache = caches.create<string>({ fetchMethod: async () => huge })
@@ -48,7 +48,7 @@ suite('caches', () => {
     assert.equal(cache.get('key'), undefined)
   })
 
-  test('count an error with its causes, and none of them is kept', () => {
+  test('count an error with its causes, and keep none of them', () => {
     const { caches } = createMemory(128 * mebibyte)
     const cache = caches.create<RegistryError>()
     const cause = new Error('x'.repeat(100_000))
@@ -67,8 +67,8 @@ suite('caches', () => {
   })
 })
 
-suite('what is in flight', () => {
-  test('is promised up to a bound, and again once it is given back', () => {
+suite('memory for work in flight', () => {
+  test('can be reserved up to a limit, and again after its release', () => {
     const { inFlight } = createMemory(256 * mebibyte)
     const release = inFlight.reserve(mebibyte)
     assert.ok(release)
