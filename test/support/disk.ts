@@ -76,7 +76,8 @@ export function flipBlob(root: string, digest: Digest, position: number): Promis
 /** Bytes that a directory and all below it use, as du(1) counts them, but for some files. */
 export async function diskUseOf(root: string, except: readonly string[] = []): Promise<number> {
   const all = await readdir(root, { recursive: true }).catch(() => [])
-  const paths = all.filter((path) => !except.includes(path))
+  // ext4 makes a directory of its own at the root of each file system.
+  const paths = all.filter((path) => path !== 'lost+found' && !except.includes(path))
   const blocks = await Promise.all(
     [root, ...paths.map((path) => join(root, path))].map((path) =>
       lstat(path).then(
