@@ -46,12 +46,14 @@ export function createTagsList(caches: CacheMemory): TagsList {
   let accepted = 0
 
   const readInTurn = async (body: Buffer, context: ListContext) => {
-    if (body.length <= longPage) return readPage(body, schema, context)
+    if (body.length <= longPage) return tagsIn(readPage(body, schema, context))
     const release = context.memory.reserve(body.length * parsedCopies)
     if (release === undefined) throw outOfMemory()
     try {
       await takeTurn()
-      return readPage(body, schema, context)
+      const page = readPage(body, schema, context)
+      await takeTurn()
+      return tagsIn(page)
     } finally {
       release()
     }
@@ -80,8 +82,7 @@ export function createTagsList(caches: CacheMemory): TagsList {
     if (!(await isFound(answer, context))) return undefined
     const link = nextPage(answer.header('link'), `${path}/tags/list`, origin)
     const body = await readBody(answer, maxPage, { memory: context.memory })
-    const { tags } = await readInTurn(body, context)
-    return { tags: [...new Set((tags ?? []).filter(isTag))].sort(), link }
+    return { tags: await readInTurn(body, context), link }
   }
 
   return {
@@ -108,6 +109,10 @@ export function createTagsList(caches: CacheMemory): TagsList {
       throw brokenList(context.origin, `${context.path}/tags/list has nothing but empty pages`)
     },
   }
+}
+
+function tagsIn({ tags }: z.infer<typeof schema>): readonly Tag[] {
+  return [...new Set((tags ?? []).filter(isTag))].sort()
 }
 
 function pathOf({ path }: ListContext, n: number | undefined, last: string | undefined): string {
