@@ -1,5 +1,5 @@
 import type { Metrics } from '../telemetry/telemetry.ts'
-import type { CacheResult } from './registry.ts'
+import type { CacheResult } from './repository.ts'
 
 type Kind = 'blob' | 'manifest' | 'tag'
 

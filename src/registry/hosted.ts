@@ -7,7 +7,7 @@ import { cutPage } from '../oci/page.ts'
 import { joinName, type Reference, type RepositoryName, referrersTag } from '../oci/reference.ts'
 import type { BlobSource, LinkSource } from '../store/store.ts'
 import { createManifests, type KnownManifest, type ManifestMemory } from './manifests.ts'
-import type { Repository } from './registry.ts'
+import type { Repository } from './repository.ts'
 
 /** How long the list of repositories is believed, in milliseconds; others may write to the volume. */
 const catalogLife = 10_000

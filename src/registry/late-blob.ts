@@ -1,7 +1,7 @@
 import type { Content } from '../oci/content.ts'
 import type { Digest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
-import type { BlobAnswer } from './registry.ts'
+import type { BlobAnswer } from './repository.ts'
 
 type LateBlobOptions = {
   readonly digest: Digest

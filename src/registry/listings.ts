@@ -4,7 +4,7 @@ import type { PageRequest } from '../oci/page.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import type { Remote, RemoteReferrers, RemoteTags } from '../remote/remote.ts'
 import { createLists } from './lists.ts'
-import type { ReferrersAnswer, TagsAnswer } from './registry.ts'
+import type { ReferrersAnswer, TagsAnswer } from './repository.ts'
 
 /** How long a page of tags is kept at most, in milliseconds: while clients page through it. */
 const maxTagsLife = 10_000

@@ -1,6 +1,6 @@
 import type { CacheMemory } from '../memory/memory.ts'
 import { isRegistryError, type RegistryError, withoutCause } from '../oci/errors.ts'
-import type { Provenance } from './registry.ts'
+import type { Provenance } from './repository.ts'
 
 /** How long an absence and a refusal are believed, in milliseconds. */
 const absenceLife = 5000

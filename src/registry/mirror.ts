@@ -1,6 +1,6 @@
 import { RegistryError } from '../oci/errors.ts'
 import { joinName, nameBelow } from '../oci/reference.ts'
-import type { Registry } from './registry.ts'
+import type { Registry } from './repository.ts'
 
 /**
  * The registry as the mirror of one upstream, for clients that say neither which registry they mean

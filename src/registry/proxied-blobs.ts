@@ -6,7 +6,7 @@ import type { Counters } from './counters.ts'
 import type { Fill } from './fill.ts'
 import type { Fills } from './fills.ts'
 import type { Permissions } from './permissions.ts'
-import type { BlobAnswer, CacheResult } from './registry.ts'
+import type { BlobAnswer, CacheResult } from './repository.ts'
 
 type OpenedBlob = BlobAnswer & { readonly cache: CacheResult }
 

@@ -8,7 +8,7 @@ import type { BlobCache, LinkStore } from '../store/store.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import type { Counters } from './counters.ts'
 import { createManifests, type KnownManifest, type ManifestMemory } from './manifests.ts'
-import type { CacheResult } from './registry.ts'
+import type { CacheResult } from './repository.ts'
 import { createTags, type ResolvedTag, type TagPolicy } from './tags.ts'
 
 /** How long an answer that is no manifest is believed, in milliseconds. */

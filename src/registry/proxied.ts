@@ -13,7 +13,7 @@ import { createPermissions } from './permissions.ts'
 import { createPrefetch } from './prefetch.ts'
 import { createProxiedBlobs } from './proxied-blobs.ts'
 import { createProxiedManifests, type FoundManifest } from './proxied-manifests.ts'
-import type { BlobAnswer, ManifestAnswer, Repository, UpstreamOptions } from './registry.ts'
+import type { BlobAnswer, ManifestAnswer, Repository, UpstreamOptions } from './repository.ts'
 import { isSettledWithin } from './settled-within.ts'
 
 type ProxiedOptions = UpstreamOptions & {

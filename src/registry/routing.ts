@@ -3,7 +3,7 @@ import { RegistryError } from '../oci/errors.ts'
 import { createMatcher } from '../oci/globs.ts'
 import { isRepositoryName, joinName, nameBelow, type RepositoryName } from '../oci/reference.ts'
 import { isRegistryHost } from '../oci/registry-host.ts'
-import type { Registry, Repository } from './registry.ts'
+import type { Registry, Repository } from './repository.ts'
 
 /** One prefix of names, and who answers for it. */
 export type Route = {

@@ -8,7 +8,7 @@ import type { LastRefusal } from './last-refusal.ts'
 import { readHeldBody } from './read-body.ts'
 import { readReason } from './refusal.ts'
 import { isFromRegistry } from './registry-answer.ts'
-import type { RemoteBlob, RemoteManifest } from './remote.ts'
+import type { RemoteBlob, RemoteManifest } from './remote-registry.ts'
 import { type Answer, lengthIn } from './transport.ts'
 
 /** Who was asked, about what, and who has to know of an answer that is not the registry's. */

@@ -4,7 +4,7 @@ import type { RepositoryName } from '../oci/reference.ts'
 import { isFound, lengthOf, remoteBlob, remoteRange } from './answers.ts'
 import { UnconfirmedAnswer, UpstreamFailure } from './faults.ts'
 import { createHeadSupport } from './head-support.ts'
-import type { BlobOptions, Remote } from './remote.ts'
+import type { BlobOptions, Remote } from './remote-registry.ts'
 import type { RequestContext } from './request-context.ts'
 
 /** A fill has a deadline of its own, which it tells by its signal. In milliseconds. */

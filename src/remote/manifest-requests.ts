@@ -5,7 +5,7 @@ import { formatReference, type RepositoryName, type Tag } from '../oci/reference
 import { isFound, verifiedManifest, wrongDigest } from './answers.ts'
 import { UnconfirmedAnswer } from './faults.ts'
 import { createHeadSupport } from './head-support.ts'
-import type { Remote } from './remote.ts'
+import type { Remote } from './remote-registry.ts'
 import type { RequestContext } from './request-context.ts'
 
 /**

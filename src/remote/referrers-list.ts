@@ -3,7 +3,7 @@ import type { Digest } from '../oci/digest.ts'
 import { childrenOf, mediaTypes } from '../oci/manifest.ts'
 import { brokenList, type ListContext, nextPage, readPage } from './list-pages.ts'
 import { readBody } from './read-body.ts'
-import type { RemoteReferrers } from './remote.ts'
+import type { RemoteReferrers } from './remote-registry.ts'
 
 const maxPages = 200
 /** In bytes, for all pages together. */

@@ -5,7 +5,7 @@ import { isTag, type Tag } from '../oci/reference.ts'
 import { isFound } from './answers.ts'
 import { brokenList, type ListContext, nextPage, readPage } from './list-pages.ts'
 import { outOfMemory, readBody } from './read-body.ts'
-import type { RemoteTags } from './remote.ts'
+import type { RemoteTags } from './remote-registry.ts'
 
 /** In bytes; pages of upstreams that know no `n` may be as long as their list. */
 const longPage = 256 * 1024

@@ -1,8 +1,8 @@
 import { type Digest, isDigest } from '../oci/digest.ts'
 import { isRepositoryName, isTag, type RepositoryName, type Tag } from '../oci/reference.ts'
 import { type DurableMap, openDurableMap } from './durable-map.ts'
+import type { LinkStore } from './link-store.ts'
 import { linksPath } from './paths.ts'
-import type { LinkStore } from './store.ts'
 import type { Temporary } from './temporary.ts'
 
 /** Bytes of links that are kept: this part of the cache, within these bounds. */

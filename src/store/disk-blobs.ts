@@ -1,6 +1,6 @@
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import { createBlobReader } from './blob-reader.ts'
-import type { BlobSource } from './store.ts'
+import type { BlobSource } from './blob-store.ts'
 
 type DiskBlobsOptions = { readonly root: string; readonly telemetry: Telemetry }
 

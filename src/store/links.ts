@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path'
 import { type Digest, isDigest } from '../oci/digest.ts'
 import { isRepositoryName, isTag, type RepositoryName, type Tag } from '../oci/reference.ts'
 import { openRegular, removeDirectory, writeWhole } from './files.ts'
+import type { LinkStore, TagLink } from './link-store.ts'
 import {
   layerLinkPath,
   repositoriesDirectory,
@@ -10,7 +11,6 @@ import {
   tagLinkPath,
   tagsDirectory,
 } from './paths.ts'
-import type { LinkStore, TagLink } from './store.ts'
 import { createTemporary } from './temporary.ts'
 
 /** `sha512:` and its digits. */

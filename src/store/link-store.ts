@@ -1,0 +1,30 @@
+import type { Digest } from '../oci/digest.ts'
+import type { RepositoryName, Tag } from '../oci/reference.ts'
+
+/** A tag as it was last seen. */
+export type TagLink = {
+  readonly digest: Digest
+  /** Milliseconds since it was last known to be right; never negative. */
+  readonly age: number
+}
+
+/**
+ * Which repository has which content: links to digests, by name. A link may outlive the bytes it
+ * points to.
+ */
+export interface LinkSource {
+  hasBlob(name: RepositoryName, digest: Digest): Promise<boolean>
+  hasManifest(name: RepositoryName, digest: Digest): Promise<boolean>
+  tag(name: RepositoryName, tag: Tag): Promise<TagLink | undefined>
+  /** Sorted; undefined when there is no such repository. */
+  tags(name: RepositoryName): Promise<readonly Tag[] | undefined>
+  /** Names of repositories that have a manifest, sorted. */
+  repositories(): Promise<readonly RepositoryName[]>
+}
+
+export interface LinkStore extends LinkSource {
+  addBlob(name: RepositoryName, digest: Digest): Promise<void>
+  addManifest(name: RepositoryName, digest: Digest): Promise<void>
+  setTag(name: RepositoryName, tag: Tag, digest: Digest): Promise<void>
+  removeTag(name: RepositoryName, tag: Tag): Promise<void>
+}
