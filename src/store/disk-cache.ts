@@ -5,8 +5,10 @@ import type { Digest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import { createBlobReader } from './blob-reader.ts'
+import type { BlobCache } from './blob-store.ts'
 import { createBlobWriter } from './blob-writer.ts'
 import { createBudget } from './budget.ts'
+import type { DiskCache } from './cache.ts'
 import { openCachedLinks } from './cached-links.ts'
 import { diskUse, errnoOf, isMissing, makeDirectory } from './files.ts'
 import { acquireLock, type Lock } from './lock.ts'
@@ -25,7 +27,6 @@ import {
 import { byRecency, writeRecency } from './recency.ts'
 import { type Found, scanBlobs } from './scan.ts'
 import { scrub } from './scrub.ts'
-import type { BlobCache, DiskCache } from './store.ts'
 import { createTemporary, type Temporary } from './temporary.ts'
 
 /** After a write failed the disk is left alone for so long, in milliseconds. */
@@ -95,6 +96,29 @@ export async function createDiskCache(options: DiskCacheOptions): Promise<DiskCa
     () => blockSize,
   )
 
+  /** What fails once must not end what has to go on for as long as we do. */
+  const attempt = async (work: Promise<void>): Promise<void> => {
+    try {
+      await work
+    } catch (error) {
+      if (stopping.signal.aborted) throw error
+      log.error({ err: error }, 'background work on the cache failed')
+    }
+  }
+
+  const running = new Set<Promise<void>>()
+  const background = (work: Promise<void>): void => {
+    const registered = attempt(work).catch(() => {})
+    running.add(registered)
+    void registered.finally(() => running.delete(registered))
+  }
+
+  /** Links and measured blobs may turn out larger than the room that was made for them. */
+  const trim = oneAtATime(() => budget.relieve())
+  const trimExcess = (): void => {
+    if (budget.usage().bytes > maxSize) background(trim())
+  }
+
   const budget = createBudget({
     directory: root,
     limit: maxSize,
@@ -111,7 +135,10 @@ export async function createDiskCache(options: DiskCacheOptions): Promise<DiskCa
     },
   })
 
-  const overhead = createOverhead(budget.setOverhead)
+  const overhead = createOverhead((bytes) => {
+    budget.setOverhead(bytes)
+    trimExcess()
+  })
   const links = await openCachedLinks({
     root,
     temporary,
@@ -173,13 +200,6 @@ export async function createDiskCache(options: DiskCacheOptions): Promise<DiskCa
     pin: budget.pin,
   })
 
-  const running = new Set<Promise<void>>()
-  const background = (work: Promise<void>): void => {
-    const registered = attempt(work).catch(() => {})
-    running.add(registered)
-    void registered.finally(() => running.delete(registered))
-  }
-
   const scan = async (): Promise<void> => {
     const found: Found[] = []
     for await (const batch of scanBlobs(root)) {
@@ -213,16 +233,6 @@ export async function createDiskCache(options: DiskCacheOptions): Promise<DiskCa
       await measureFrame()
       await budget.relieve()
       if (looks % recencyEvery === 0) await writeOrder()
-    }
-  }
-
-  /** What fails once must not end what has to go on for as long as we do. */
-  const attempt = async (work: Promise<void>): Promise<void> => {
-    try {
-      await work
-    } catch (error) {
-      if (stopping.signal.aborted) throw error
-      log.error({ err: error }, 'background work on the cache failed')
     }
   }
 
