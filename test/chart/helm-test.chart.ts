@@ -7,7 +7,7 @@ import { chart, find, render, threeValues } from '../support/chart.ts'
 import { ownDirectory } from '../support/directory.ts'
 import { htpasswdLine } from '../support/docker-registry.ts'
 import { attempt } from '../support/programs.ts'
-import { startScriptedUpstream } from '../support/scripted-upstream.ts'
+import { noRegistry, startScriptedUpstream } from '../support/scripted-upstream.ts'
 
 const login = { user: 'kubelet', password: 'secret' }
 
@@ -61,6 +61,7 @@ suite('what `helm test` runs', () => {
   test('fails for who is no registry, for who is not ready, and for nobody', async (t) => {
     const other = await startScriptedUpstream()
     t.after(() => other.close())
+    other.on('/v2/', ({ reply }) => reply(200, noRegistry))
     const stranger = await runWith(other.url, berth.admin)
     assert.equal(stranger.status, 1)
     assert.match(stranger.output, /no registry answers at/)
