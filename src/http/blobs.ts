@@ -50,7 +50,8 @@ export function createGetBlob({ send, memory, answerTime, log, metrics }: GetBlo
     const digest = parseDigest(reference)
     record.reference = digest
     const range = requestedRange(request, `"${digest}"`)
-    const found = await repository.blob(digest, { ranged: range !== undefined })
+    const client = request.raw.socket.remoteAddress ?? ''
+    const found = await repository.blob(digest, { ranged: range !== undefined, client })
     if (found === undefined) throw blobUnknown(name, digest)
     if (found.cache !== undefined) record.cache = found.cache
     const { content, onSent: served } = found

@@ -22,7 +22,13 @@ export interface Fills {
   find(digest: Digest): RunningFill | undefined
   /** What became of a download just now: the error, or `absent`. */
   recall(name: RepositoryName, digest: Digest): RegistryError | 'absent' | undefined
-  start(name: RepositoryName, digest: Digest, expectedSize: number | undefined): Fill
+  /** `client`: the address of the one that it begins for; none for a prefetch. */
+  start(
+    name: RepositoryName,
+    digest: Digest,
+    expectedSize: number | undefined,
+    client?: string,
+  ): Fill
   running(): number
   close(): Promise<void>
 }
@@ -80,7 +86,7 @@ export function createFills({
     find: (digest) => running.get(digest),
     recall: (name, digest) => failures.get(keyOf(name, digest)),
 
-    start: (name, digest, expectedSize) => {
+    start: (name, digest, expectedSize, client) => {
       const controller = new AbortController()
       const timer = setTimeout(() => controller.abort(tooLong), deadline)
       const { signal } = controller
@@ -105,7 +111,7 @@ export function createFills({
         farRanges,
         expectedSize,
         blobs,
-        open: (from, options) => remote.blob(name, digest, from, options),
+        open: (from, options) => remote.blob(name, digest, from, { ...options, client }),
         maxStall,
         signal,
         abandon: () => controller.abort(gaveWay),

@@ -6,16 +6,13 @@ import type { Counters } from './counters.ts'
 import type { Fill } from './fill.ts'
 import type { Fills } from './fills.ts'
 import type { Permissions } from './permissions.ts'
-import type { BlobAnswer, CacheResult } from './repository.ts'
+import type { BlobAnswer, BlobRequest, CacheResult } from './repository.ts'
 
 type OpenedBlob = BlobAnswer & { readonly cache: CacheResult }
 
-/** `ranged`: only parts of the blob will be read. */
-type How = { readonly ranged?: boolean }
-
 /** Blobs of one upstream's repositories, from the disk or from a fill. */
 export interface ProxiedBlobs {
-  open(name: RepositoryName, digest: Digest, how?: How): Promise<OpenedBlob | undefined>
+  open(name: RepositoryName, digest: Digest, how?: BlobRequest): Promise<OpenedBlob | undefined>
   stat(
     name: RepositoryName,
     digest: Digest,
@@ -46,7 +43,7 @@ export function createProxiedBlobs({
   sizeOf,
   counters,
 }: ProxiedBlobsOptions): ProxiedBlobs {
-  const stored = async (digest: Digest, how?: How): Promise<OpenedBlob | undefined> => {
+  const stored = async (digest: Digest, how?: BlobRequest): Promise<OpenedBlob | undefined> => {
     const content = await cache.open(digest, how)
     return content && { content, cache: 'hit', onSent: (bytes) => counters.sent('blob', bytes) }
   }
@@ -73,11 +70,11 @@ export function createProxiedBlobs({
   const fill = async (
     name: RepositoryName,
     digest: Digest,
-    how?: How,
+    how?: BlobRequest,
   ): Promise<OpenedBlob | undefined> => {
     const running = fills.find(digest)
     if (running === undefined) {
-      const own = fills.start(name, digest, sizeOf(name, digest))
+      const own = fills.start(name, digest, sizeOf(name, digest), how?.client)
       return join(name, digest, { fill: own, cache: 'miss' })
     }
     const coalesced = { fill: running.fill, cache: 'coalesced' } as const
@@ -93,7 +90,7 @@ export function createProxiedBlobs({
   const open = async (
     name: RepositoryName,
     digest: Digest,
-    how?: How,
+    how?: BlobRequest,
   ): Promise<OpenedBlob | undefined> => {
     if (await permissions.known(name, digest)) {
       const hit = await stored(digest, how)

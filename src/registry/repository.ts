@@ -34,6 +34,13 @@ export type BlobAnswer = Provenance & {
   readonly onSent: (bytes: number) => void
 }
 
+export type BlobRequest = {
+  /** Only parts of the blob will be read. */
+  readonly ranged?: boolean
+  /** Address of the client: downloads are shared out between clients. */
+  readonly client?: string
+}
+
 export type TagsAnswer = Provenance & {
   /** A page, sorted, none twice. */
   readonly tags: readonly Tag[]
@@ -52,8 +59,8 @@ export type ReferrersAnswer = Provenance & {
  */
 export interface Repository {
   manifest(reference: Reference): Promise<ManifestAnswer | undefined>
-  /** The caller closes the content. `ranged`: only parts of it will be read. */
-  blob(digest: Digest, how?: { readonly ranged?: boolean }): Promise<BlobAnswer | undefined>
+  /** The caller closes the content. */
+  blob(digest: Digest, how?: BlobRequest): Promise<BlobAnswer | undefined>
   /** Whether the repository has the blob, without downloading it. Size in bytes, if it is known. */
   statBlob(
     digest: Digest,

@@ -70,7 +70,8 @@ export function createAdmission({ origin, breaker }: AdmissionOptions): Admissio
 
   const takeSlot = ({ kind, repository, client, until, signal, giveWay }: Entry) =>
     partsOf(kind).slots.take({
-      owners: [`repository ${repository}`, ...(client === undefined ? [] : [`client ${client}`])],
+      repository,
+      client,
       maxWait: until - performance.now(),
       signal,
       giveWay,

@@ -46,6 +46,8 @@ export type RemoteReferrers = {
 }
 
 export type BlobOptions = {
+  /** Address of the client that the download began for: slots are shared out between clients. */
+  readonly client?: string | undefined
   readonly signal?: AbortSignal
   /** See {@link Claim}. */
   readonly giveWay?: () => boolean

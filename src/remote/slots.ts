@@ -8,8 +8,9 @@ export type Release = (use?: 'unused') => void
 
 /** Who asks for a slot, and on what terms. */
 export type Claim = {
-  /** Repository and client: slots and turns are shared out between them. */
-  readonly owners?: readonly string[]
+  /** Slots and turns are shared out between repositories, and between clients. */
+  readonly repository?: string
+  readonly client?: string | undefined
   /** Milliseconds, if less than for others. */
   readonly maxWait?: number
   readonly signal?: AbortSignal | undefined
@@ -21,9 +22,10 @@ export type Claim = {
 }
 
 /**
- * A bounded number of slots, given at a bounded rate, and a bounded queue before them. An owner may
- * hold as many as it leaves free, so there is nearly always one for somebody new; in the queue the
- * one whose owners hold fewest is next, and of those whose turn was longest ago.
+ * A bounded number of slots, given at a bounded rate, and a bounded queue before them. A repository may
+ * hold as many as it leaves free, and a client three times as many, since all pods of a node may be one
+ * client: so there is nearly always one for somebody new. In the queue the one whose owners hold the
+ * smallest share is next, and of those whose turn was longest ago.
  */
 export interface Slots {
   /** @throws RegistryError UNAVAILABLE when the queue is full, or the wait is over. */
@@ -45,7 +47,8 @@ export type SlotsOptions = {
 /** How often holders are asked to give way, in milliseconds. */
 const giveWayInterval = 1000
 
-type Owner = { held: number; waiting: number; lastTurn: number }
+/** A repository or a client. It may hold `weight` slots for each that is free. */
+type Owner = { readonly weight: number; held: number; waiting: number; lastTurn: number }
 type Waiter = { readonly owners: readonly Owner[]; readonly enter: () => void }
 
 export function createSlots(options: SlotsOptions): Slots {
@@ -59,7 +62,8 @@ export function createSlots(options: SlotsOptions): Slots {
   let nextTurn: NodeJS.Timeout | undefined
   let asking: NodeJS.Timeout | undefined
 
-  const mayEnter = ({ owners }: Waiter): boolean => owners.every(({ held }) => held < limit - taken)
+  const mayEnter = ({ owners }: Waiter): boolean =>
+    owners.every(({ held, weight }) => held < (limit - taken) * weight)
 
   /** The one whose turn it is, of those that may enter. */
   const next = (): Waiter | undefined => {
@@ -123,7 +127,7 @@ export function createSlots(options: SlotsOptions): Slots {
       if (claim.giveWay !== undefined) yielding.delete(claim.giveWay)
       taken -= 1
       for (const owner of held) owner.held -= 1
-      owners.tidy(claim.owners)
+      owners.tidy()
       if (use === 'unused') {
         rate.back()
         clearTimeout(nextTurn)
@@ -143,7 +147,7 @@ export function createSlots(options: SlotsOptions): Slots {
     take: (claim = {}) => {
       const { signal } = claim
       const turn = Promise.withResolvers<Release>()
-      const held = owners.of(claim.owners)
+      const held = owners.of(claim)
       const waiter: Waiter = {
         owners: held,
         enter: () => {
@@ -159,7 +163,7 @@ export function createSlots(options: SlotsOptions): Slots {
       }
       const leave = (reason: () => unknown) => {
         stopWaiting()
-        owners.tidy(claim.owners)
+        owners.tidy()
         turn.reject(reason())
       }
       const abort = () => leave(() => signal?.reason)
@@ -179,32 +183,40 @@ export function createSlots(options: SlotsOptions): Slots {
   }
 }
 
+const weights = { repository: 1, client: 3 } as const
+
 /** Owners that hold or wait; no others are remembered. */
 function createOwners() {
   const known = new Map<string, Owner>()
+  const find = (kind: keyof typeof weights, name: string): Owner => {
+    const key = `${kind} ${name}`
+    const owner = known.get(key) ?? { weight: weights[kind], held: 0, waiting: 0, lastTurn: 0 }
+    known.set(key, owner)
+    return owner
+  }
   return {
-    of: (names: readonly string[] = []): readonly Owner[] =>
-      names.map((name) => {
-        const owner = known.get(name) ?? { held: 0, waiting: 0, lastTurn: 0 }
-        known.set(name, owner)
-        return owner
-      }),
-    tidy: (names: readonly string[] = []): void => {
-      for (const name of names) {
-        const owner = known.get(name)
-        if (owner?.held === 0 && owner.waiting === 0) known.delete(name)
-      }
+    of: ({ repository, client }: Claim): readonly Owner[] => [
+      ...(repository === undefined ? [] : [find('repository', repository)]),
+      ...(client === undefined ? [] : [find('client', client)]),
+    ],
+    tidy: (): void => {
+      for (const [key, owner] of known)
+        if (owner.held === 0 && owner.waiting === 0) known.delete(key)
     },
   }
 }
 
 function isBefore(one: Waiter, other: Waiter): boolean {
-  const held = most(one, 'held') - most(other, 'held')
-  return held < 0 || (held === 0 && most(one, 'lastTurn') < most(other, 'lastTurn'))
+  const share = shareOf(one) - shareOf(other)
+  return share < 0 || (share === 0 && lastTurnOf(one) < lastTurnOf(other))
 }
 
-function most({ owners }: Waiter, what: 'held' | 'lastTurn'): number {
-  return owners.reduce((largest, owner) => Math.max(largest, owner[what]), 0)
+function shareOf({ owners }: Waiter): number {
+  return Math.max(0, ...owners.map(({ held, weight }) => held / weight))
+}
+
+function lastTurnOf({ owners }: Waiter): number {
+  return Math.max(0, ...owners.map(({ lastTurn }) => lastTurn))
 }
 
 /**

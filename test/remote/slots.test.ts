@@ -240,19 +240,29 @@ test('whatever the order of taking and giving back, never more than the limit ha
   )
 })
 
-test("an owner holds at most as many as it leaves free, and its queue is nobody else's (C209)", async () => {
+test('a repository holds at most as many slots as it leaves free, and only its own requests wait (C209)', async () => {
   const slots = createSlots({ ...few, limit: 8, maxQueue: 100 })
-  const greedy = Array.from({ length: 20 }, () => slots.take({ owners: ['a'] }))
+  const greedy = Array.from({ length: 20 }, () => slots.take({ repository: 'a' }))
   const states = await Promise.all(greedy.map(stateOf))
   assert.equal(states.filter((state) => state === 'taken').length, 4)
-  assert.equal(await stateOf(slots.take({ owners: ['b'] })), 'taken')
+  assert.equal(await stateOf(slots.take({ repository: 'b' })), 'taken')
 })
 
-test('turns go round between owners, whoever asked first (C209)', async () => {
+test('a client holds at most three times as many slots as it leaves free, over all repositories (C209)', async () => {
+  const slots = createSlots({ ...few, limit: 20, maxQueue: 100 })
+  const greedy = Array.from({ length: 40 }, (_, at) =>
+    slots.take({ repository: `r${at}`, client: '10.0.0.1' }),
+  )
+  const states = await Promise.all(greedy.map(stateOf))
+  assert.equal(states.filter((state) => state === 'taken').length, 15)
+  assert.equal(await stateOf(slots.take({ repository: 'r0', client: '10.0.0.2' })), 'taken')
+})
+
+test('turns rotate between repositories, regardless of who asked first (C209)', async () => {
   const slots = createSlots({ ...few, limit: 1, maxQueue: 100 })
   const order: string[] = []
   const use = async (owner: string) => {
-    const release = await slots.take({ owners: [owner] })
+    const release = await slots.take({ repository: owner })
     order.push(owner)
     await turn()
     release()
