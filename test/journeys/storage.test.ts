@@ -36,7 +36,7 @@ for (const [what, cache, hosted] of [
     const at = (path: string) => ({ directory: join(root, path) })
     await assert.rejects(
       start(t, { cache: at(cache), hosted: at(hosted) }),
-      /storage\.hosted\.directory: .* are one, or one is below the other/,
+      /storage\.hosted\.directory: .* is the same as .*, or one contains the other/,
     )
     assert.deepEqual(await readdir(join(root, 'data')), [])
   })
