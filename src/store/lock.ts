@@ -49,7 +49,7 @@ export async function acquireLock(directory: string): Promise<Lock | undefined> 
     await close(server)
     await handle.close()
     if (unsupported.includes(errnoOf(error))) return undefined
-    throw error
+    throw named(error, directory)
   }
   await removeLeftovers(directory)
   return {
@@ -59,6 +59,15 @@ export async function acquireLock(directory: string): Promise<Lock | undefined> 
       await handle.close()
     },
   }
+}
+
+/** A system error names the socket by its descriptor, which tells users nothing. */
+function named(cause: unknown, directory: string): unknown {
+  const code = errnoOf(cause)
+  if (code === '') return cause
+  return Object.assign(new Error(`${code}: cannot create a lock in ${directory}`, { cause }), {
+    code,
+  })
 }
 
 export function lockPath(directory: string): string {
