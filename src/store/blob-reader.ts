@@ -18,39 +18,35 @@ const wrongBytes = 'its bytes have another digest'
 const wrongBlock = 'a block has another checksum'
 const wrongSize = 'its size has changed'
 
-/** Reads blobs from their files, and knows which of them were found right since the start. */
+/** Reads blobs from their files, and records which files were verified since the start. */
 export interface BlobReader extends BlobSource {
-  /** The file was just found right. */
+  /** The file was just verified. */
   trust(digest: Digest, stamp: Stamp): void
-  /** Something may be wrong with the file: it is verified before anybody gets any of it. */
+  /** The file may be corrupt: it is verified before the next reader gets any bytes. */
   doubt(digest: Digest): void
-  /** Reads all of a file that nobody asked for; `pace` is awaited with the bytes read so far. */
+  /** Reads and verifies a whole file without a reader; awaits `pace` with the bytes read so far. */
   verify(digest: Digest, pace: (bytes: number) => Promise<void>): Promise<void>
-  /** Waits for what is being verified. */
+  /** Waits for verifications in flight. */
   close(): Promise<void>
 }
 
 type BlobReaderOptions = {
   readonly root: string
   /**
-   * A file has the size of its blob, whoever verified it: files were durable before they got their
-   * names.
+   * The size of a file is the size of its blob even before verification: files were durable before
+   * they were renamed into place.
    */
   readonly trustsSizes: boolean
-  /** A file that is not what its name says. What becomes of it is its owner's decision. */
+  /** Reports a corrupt file. The owner decides whether to remove it. */
   readonly onRot: (digest: Digest, reason: string) => Promise<void>
-  /** A blob of so many bytes is read. */
+  /** A blob of `size` bytes was read. */
   readonly onUse: (digest: Digest, size: number) => void
-  /**
-   * Keeps a blob from being removed while it is read; called once for all who read it at the same
-   * time.
-   */
+  /** Prevents eviction of a blob while it is read; called once for all its concurrent readers. */
   readonly pin: (digest: Digest) => () => void
 }
 
 /**
- * `stamp`: with which it was found right. `settled` tells whether the verification that is under way
- * found it right.
+ * `stamp`: the stamp of the verified file. `settled`: whether the verification in flight succeeded.
  */
 type Opened = {
   readonly content: SharedContent
@@ -61,13 +57,13 @@ type Opened = {
 }
 
 /**
- * 1. A file whose stamp is the one with which it was last found right is handed out at once.
- * 2. Any other is hashed first: a small one, or one whose readers were cut off, before it is handed
- *    out, a large one while it is read, its end held back. One open file, and one hash, serve all
- *    who read at the same time.
- * 3. Parts of one that has checksums are compared with these instead; without, it is hashed whole
- *    before any part of it is handed out.
- * 4. What does not match is reported, and not here any more.
+ * 1. A file with the stamp of its last verification is returned at once.
+ * 2. Any other file is hashed first: a small one, or one whose readers failed, before it is
+ *    returned; a large one while it is read, with its end held back. Concurrent readers share one
+ *    open file and one hash.
+ * 3. Ranges of a blob with checksums are compared with the checksums instead. A blob without
+ *    checksums is hashed whole before any range of it is returned.
+ * 4. A corrupt file is reported, and is a miss from then on.
  */
 export function createBlobReader(options: BlobReaderOptions): BlobReader {
   const { root, trustsSizes, onRot, onUse, pin } = options
@@ -88,13 +84,13 @@ export function createBlobReader(options: BlobReaderOptions): BlobReader {
     doubted.set(digest, true)
   }
 
-  /** What has been removed meanwhile must not be counted as there again. */
+  /** A blob that was removed meanwhile must not be counted as stored again. */
   const use = (digest: Digest, file: FileHandle, size: number): void => {
     if (hasName(file.fd)) onUse(digest, size)
   }
 
   const share = (digest: Digest, file: FileHandle, size: number): Opened => {
-    // Only what is counted can be pinned.
+    // Only a counted blob can be pinned.
     use(digest, file, size)
     const unpin = pin(digest)
     const prove = () => {
@@ -131,7 +127,7 @@ export function createBlobReader(options: BlobReaderOptions): BlobReader {
         content.finish(size)
         return true
       }
-      // Who is told to ask again must not meet the same file.
+      // A client that retries must not read the same corrupt file.
       await sound.report(digest, wrongBytes, file)
       content.fail(corrupt(digest))
     } catch (error) {
@@ -140,7 +136,9 @@ export function createBlobReader(options: BlobReaderOptions): BlobReader {
     return false
   }
 
-  /** The shared file of those who read the blob now, or one newly opened, held for the caller. */
+  /**
+   * The file that current readers of the blob share, or a newly opened one; the caller holds it.
+   */
   const openShared = async (digest: Digest): Promise<Opened | undefined> => {
     const shared = () => {
       const opened = inUse.get(digest)
@@ -179,7 +177,7 @@ export function createBlobReader(options: BlobReaderOptions): BlobReader {
     return opened
   }
 
-  /** Undefined where checksums do not help: the blob is verified already, or has none. */
+  /** Undefined when checksums do not help: the blob is verified already, or has none. */
   const openChecked = async (digest: Digest): Promise<Content | undefined> => {
     const file = await sound.open(digest)
     if (file === undefined) return undefined
@@ -206,7 +204,7 @@ export function createBlobReader(options: BlobReaderOptions): BlobReader {
     })
   }
 
-  /** The size that is known without reading the blob; `findUnknownVariables` where that takes a verification. */
+  /** The size that is known without reading the blob; `unknown` when it takes a verification. */
   const knownSize = async (digest: Digest): Promise<number | 'unknown' | undefined> => {
     const file = await sound.open(digest)
     if (file === undefined) return undefined

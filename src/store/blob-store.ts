@@ -2,67 +2,63 @@ import type { Chunks } from '../memory/memory.ts'
 import type { Content } from '../oci/content.ts'
 import type { Digest, Digester } from '../oci/digest.ts'
 
-/**
- * Bytes by digest, read. What is handed out was verified, or is being verified while it is read.
- */
+/** Reads blobs by digest. The bytes were verified, or are verified while they are read. */
 export interface BlobSource {
   /**
-   * Undefined: not here, or not any more because its bytes were corrupt. `ranged`: the reader wants
-   * parts that end before the blob does, so that no held-back end would stop wrong ones: its size and
-   * each piece are proved before they are handed out.
+   * Undefined: the blob is not stored, or was removed because it was corrupt. `ranged`: the reader
+   * wants ranges that end before the blob does, so that holding back the end would not stop corrupt
+   * bytes: the size and each piece are verified before they are returned.
    */
   open(digest: Digest, how?: { readonly ranged?: boolean }): Promise<Content | undefined>
   /**
-   * Size in bytes, without reading the blob if that can be avoided. Undefined as above; that it is
-   * here does not mean that it will be found right.
+   * Size in bytes, without reading the blob if possible. Undefined as above. A size does not mean
+   * that the blob is not corrupt.
    */
   stat(digest: Digest): Promise<{ readonly size: number } | undefined>
-  /** All of a small blob. Undefined as above, and for one of more than `limit` bytes. */
+  /** All bytes of a small blob. Undefined as above, and for a blob of more than `limit` bytes. */
   read(digest: Digest, limit: number): Promise<Buffer | undefined>
 }
 
-/**
- * A blob on its way into the store. It ends with exactly one of `commit`, `abort` and `handOver`.
- */
+/** Writes a blob to the store. It ends with exactly one of `commit`, `abort` and `handOver`. */
 export interface BlobWriter {
-  /** Bytes written and hashed so far; no more of them than those can be read. */
+  /** Bytes written and hashed so far. Readers can read at most these. */
   readonly written: number
   /**
-   * Rejects with DIGEST_INVALID when the blob gets longer than it was said to be, and with a system
-   * error when the disk fails: then it is broken.
+   * Rejects with DIGEST_INVALID when the blob exceeds its announced size, and with a system error
+   * when the disk fails: then the writer is broken.
    */
   write(chunks: Chunks): Promise<void>
-  /** The disk took no more; the bytes up to `written` are right, as far as they go. */
+  /** The disk failed. The first `written` bytes are still correct. */
   isBroken(): boolean
   /**
-   * Rejects with DIGEST_INVALID when digest or size is wrong. A disk that fails now costs the blob
-   * its place, not its readers.
+   * Rejects with DIGEST_INVALID when digest or size is wrong. If the disk fails now, the blob is
+   * not stored, but its readers get all bytes.
    */
   commit(): Promise<void>
-  /** Readers get `error`. */
+  /** Readers fail with `error`. */
   abort(error: unknown): Promise<void>
   /**
-   * No more can be written: readers that come to the end of it go on with `rest`, which hashes on
-   * from there.
+   * Writing has stopped: readers that reach the last written byte continue with `rest`, which
+   * continues the hash from there.
    */
   handOver(rest: (digester: Digester) => Content): Promise<void>
-  /** A reader of the blob while it grows. */
+  /** A reader of the blob while it is written. */
   read(): Content
 }
 
-/** A bounded store, which forgets what was not used for longest. */
+/** A bounded store, which evicts the least recently used blobs. */
 export interface BlobCache extends BlobSource {
   /**
-   * Undefined: no room, or the disk does not work; the bytes have to go without. Size in bytes, if
-   * known. Nothing is evicted before bytes are written.
+   * Undefined: there is no room, or the disk fails; the caller must continue without the store.
+   * Size in bytes, if known. Blobs are evicted only when bytes are written.
    */
   create(digest: Digest, size: number | undefined): Promise<BlobWriter | undefined>
   /**
-   * A blob was used without being read here, as when its bytes are in memory. False: it is not
-   * there, as far as is known.
+   * Marks a blob as used that was not read here, for example because its bytes are in memory.
+   * False: no such blob is known.
    */
   use(digest: Digest): boolean
-  /** Stores a small blob whole, if it can be stored at all. */
+  /** Stores a small blob whole, if possible. */
   put(digest: Digest, bytes: Buffer): Promise<void>
   /** Why nothing can be stored at the moment, if so. */
   trouble(): string | undefined

@@ -13,7 +13,7 @@ import { createSharedContent } from './shared-content.ts'
 import { hasName, isUnchanged, type Stamp, stampOf } from './stamp.ts'
 import type { Temporary } from './temporary.ts'
 
-/** What a blob may use on the disk beside its bytes: parts of blocks, checksums, two directories. */
+/** Disk use of a blob in addition to its bytes: partial blocks, checksums, two directories. */
 const frame = 16 * 1024
 const mostAttempts = 10
 
@@ -26,26 +26,26 @@ type WriterOptions = {
   readonly budget: Budget
   /** Bytes that the directory of a blob uses. */
   readonly directorySize: number
-  /** The blob is in its place, with this stamp. */
+  /** The blob was committed, with this stamp. */
   readonly onCommit: (stamp: Stamp) => void
-  /** The disk failed: what is written cannot go on, or what is right cannot be put in its place. */
+  /** The disk failed: bytes cannot be written, or a correct blob cannot be committed. */
   readonly onFailure: (error: unknown) => void
-  /** A reader could not read it, or it was changed after it was put in its place. */
+  /** A reader failed to read the blob, or the blob changed after it was committed. */
   readonly onDoubt: () => void
 }
 
 /**
- * The way of a blob onto the disk, so that what is visible is verified:
+ * Writes a blob to disk, so that only verified blobs are visible:
  *
- * 1. The blob is admitted, and a file of our own created in the temporary directory.
- * 2. Room is made for the bytes that came; they are written, then hashed; readers may have what is
- *    both, but for the end.
- * 3. Size and digest are compared; only then the file gets its name, by rename, its checksums are put
- *    beside it, and readers get the end.
+ * 1. Reserve room, and create an own file in the temporary directory.
+ * 2. Make room for bytes that arrived; write them, then hash them. Readers may read bytes that are
+ *    written and hashed, except the end.
+ * 3. Compare size and digest. Only then rename the file into place, write its checksums beside it,
+ *    and release the end to readers.
  *
- * Whatever fails removes the temporary file and nothing else. There is no fsync: what a power loss
- * leaves is found out when it is read for the first time after a start. Undefined when there can
- * be no room; rejects when the disk does not work.
+ * A failure removes the temporary file and nothing else. There is no fsync: the first read after a
+ * start finds the damage of a power loss. Undefined when there is no room; rejects when the disk
+ * fails.
  */
 export async function createBlobWriter(options: WriterOptions): Promise<BlobWriter | undefined> {
   const { root, digest, size, temporary, budget, directorySize, onCommit, onFailure, onDoubt } =
@@ -82,7 +82,7 @@ export async function createBlobWriter(options: WriterOptions): Promise<BlobWrit
     },
   })
 
-  /** The eviction of an older copy may take the directory away between the two steps. */
+  /** The eviction of an older copy may remove the directory between the two steps. */
   const moveIn = async (attempts = mostAttempts): Promise<void> => {
     try {
       await makeDirectory(blobDirectory(root, digest))
@@ -94,8 +94,8 @@ export async function createBlobWriter(options: WriterOptions): Promise<BlobWrit
   }
 
   /**
-   * Without them the blob is hashed whole after the next start, before a part of it is read. How much
-   * of the disk they use, in bytes.
+   * Returns the bytes that the checksums use on the disk. A blob without checksums is hashed whole
+   * after the next start, before a range of it is read.
    */
   const addChecksums = async (): Promise<number> => {
     if (checksummer === undefined || digester.size < minChecksummed) return 0
@@ -111,8 +111,9 @@ export async function createBlobWriter(options: WriterOptions): Promise<BlobWrit
     await moveIn()
     const used = (await addChecksums()) + diskUse(fstatSync(handle.fd)) + directorySize
     stamp = stampOf(fstatSync(handle.fd, { bigint: true }))
-    // An older copy's eviction may have hit this one. Nothing is awaited between this look and the
-    // books: an eviction that has not hit it yet will find it there.
+    // The danger: the eviction of an older copy may have removed this one. There is no await
+    // between this check and the commit to the budget: an eviction that has not removed it yet sees
+    // the commit.
     if (hasName(handle.fd)) {
       reservation.keep(digest, used)
       unpin = budget.pin(digest)
@@ -124,7 +125,7 @@ export async function createBlobWriter(options: WriterOptions): Promise<BlobWrit
     const added = digester.size === 0 ? bytes + frame : bytes
     if (!(await reservation.arrive(added))) throw new Error('no room is left in the cache')
     await writeAll(handle, chunks, digester.size).catch((error: unknown) => {
-      // The file is closed under a write that comes late: that is no failure of the disk.
+      // A late write finds the file closed: this is not a disk failure.
       if (!ended) onFailure(error)
       throw error
     })

@@ -6,9 +6,10 @@ import type { Digest } from '../oci/digest.ts'
 export const blockSize = 64 * 1024
 
 /**
- * A CRC-32 for each block of a blob, as file systems keep it. It is made while the blob is written and
- * kept once the blob's digest is right, and proves later that the disk gives back a block as it was
- * written. It finds accidents, not attackers: those are kept out by the digest of the whole.
+ * A CRC-32 for each block of a blob, as in file systems. It is computed while the blob is written,
+ * kept once the digest of the blob is verified, and later proves that a block on the disk is
+ * unchanged. It detects accidents, not attackers: against those, the digest of the whole blob
+ * protects.
  */
 export type BlockChecksums = {
   /** Bytes of the blob. */
@@ -16,7 +17,7 @@ export type BlockChecksums = {
   readonly blocks: readonly number[]
 }
 
-/** Computes checksums of bytes that come in pieces of any size. */
+/** Computes checksums of bytes that arrive in pieces of any size. */
 export interface BlockChecksummer {
   update(bytes: Buffer): void
   finish(): BlockChecksums
@@ -42,7 +43,10 @@ export function createBlockChecksummer(): BlockChecksummer {
   }
 }
 
-/** Whether `bytes`, which begin where block `first` does and end where a block does, are right. */
+/**
+ * Whether `bytes`, which start at block `first` and end at the end of a block, match their
+ * checksums.
+ */
 export function areIntact(bytes: Buffer, { blocks }: BlockChecksums, first: number): boolean {
   for (let at = 0; at < bytes.length; at += blockSize)
     if (crc32(bytes.subarray(at, at + blockSize)) !== blocks[first + at / blockSize]) return false
@@ -53,12 +57,12 @@ const magic = Buffer.from('berthcrc')
 const headSize = magic.length + 8
 const sealSize = 32
 
-/** What `formatChecksums` makes for a blob of so many bytes has so many itself. */
+/** Length in bytes of the result of `formatChecksums` for a blob of `size` bytes. */
 export function formattedSize(size: number): number {
   return headSize + 4 * Math.ceil(size / blockSize) + sealSize
 }
 
-/** As a file: magic, size, checksums, and a SHA-256 over these and the blob's digest. */
+/** The file format: magic, size, checksums, and a SHA-256 over these and the digest of the blob. */
 export function formatChecksums(digest: Digest, { size, blocks }: BlockChecksums): Buffer {
   const bytes = Buffer.alloc(formattedSize(size))
   magic.copy(bytes)
@@ -68,7 +72,7 @@ export function formatChecksums(digest: Digest, { size, blocks }: BlockChecksums
   return bytes
 }
 
-/** Undefined for what is damaged, or belongs to another digest. */
+/** Undefined when the bytes are damaged or belongs to another digest. */
 export function parseChecksums(digest: Digest, bytes: Buffer): BlockChecksums | undefined {
   if (bytes.length < headSize + sealSize || !bytes.subarray(0, magic.length).equals(magic))
     return undefined

@@ -2,70 +2,70 @@ import { statfs } from 'node:fs/promises'
 import type { Digest } from '../oci/digest.ts'
 
 /**
- * Once something has to be evicted, so much more is, in bytes, or this part of the limit if that is
- * less: not every write has to evict.
+ * Minimum bytes of one eviction, or this part of the limit if that is less, so that not every write
+ * has to evict.
  */
 const maxMargin = 16 * 1024 * 1024
 const marginPart = 1 / 100
-/** The file system is asked for its free space again after so many bytes at the latest. */
+/** The free space of the file system is read again at the latest after so many bytes. */
 const maxCredit = 16 * 1024 * 1024
 
 /**
- * A blob on its way in. It ends as a blob (`keep`) or not (`release`); whichever comes first
- * counts.
+ * A blob in flight. It ends as a committed blob (`keep`) or not (`release`); only the first of
+ * these calls has an effect.
  */
 export interface Reservation {
   /**
-   * Makes room for bytes that are there and about to be written, and counts them. False: there is
-   * no room, whatever is evicted.
+   * Makes room for bytes that arrived and are about to be written, and counts them. False: there is
+   * no room, even after all evictions.
    */
   arrive(bytes: number): Promise<boolean>
-  /** So many of them are on the disk now, where the file system counts them too. */
+  /** These bytes are on the disk now, and the file system counts them too. */
   markWritten(bytes: number): void
-  /** `size` is what the blob uses on the disk, in bytes. */
+  /** `size`: the disk use of the blob in bytes. */
   keep(digest: Digest, size: number): void
   release(): void
 }
 
 /**
- * A blob in use: it is not evicted, and its bytes count until it is let go of even if it was
- * removed.
+ * Ends the use of a blob. A blob in use is not evicted, and its bytes count until the use ends,
+ * even if the blob was removed.
  */
 export type Unpin = () => void
 
 /**
- * Accounts for all that the cache uses on the disk, and decides what goes when more must come. Its
- * order is the order of use: a Map remembers in which order its keys were set. Sizes are disk use in
- * bytes, blocks and directories included.
+ * Counts all disk use of the cache, and selects the blobs to evict when more bytes arrive. The
+ * order is the order of use: a Map keeps the order in which its keys were set. Sizes are disk use
+ * in bytes, including partial blocks and directories.
  */
 export interface Budget {
   /**
-   * Admits a blob that was announced with so many bytes; undefined when they cannot get room,
-   * whatever is evicted. Nothing is evicted for an announcement, only when bytes arrive.
+   * Admits a blob with an announced size in bytes; undefined when there is no room for it, even
+   * after all evictions. An announcement evicts nothing; arriving bytes do.
    */
   reserve(announced: number): Promise<Reservation | undefined>
   /**
-   * Found on disk, from an earlier run, oldest first. What was used meanwhile is newer. Called at
+   * Restores blobs of an earlier run, oldest first. Blobs used since the start are newer. Called at
    * most once.
    */
   adopt(entries: Iterable<readonly [Digest, number]>): void
-  /** A blob is used just now. False: it is not there, as far as is known. */
+  /** Marks a blob as used now. False: no such blob is known. */
   use(digest: Digest): boolean
-  /** A blob of so many bytes is there, and used just now. */
+  /** Counts a blob of `size` bytes, and marks it as used now. */
   touch(digest: Digest, size: number): void
   pin(digest: Digest): Unpin
-  /** It is gone from the disk. */
+  /** The blob was removed from the disk. */
   remove(digest: Digest): void
-  /** What everything beside blobs uses. */
+  /** Sets the disk use of everything except blobs. */
   setOverhead(bytes: number): void
   /** Digests, least recently used first. */
   digests(): readonly Digest[]
   usage(): { readonly bytes: number; readonly blobs: number }
-  /** Whether something is being stored. */
+  /** Whether a blob is being stored. */
   isFilling(): boolean
   /**
-   * Evicts `bytes`, or more if the disk has become too full for other reasons than ours, as far as
-   * what is not in use goes.
+   * Evicts at least `bytes`, and more if other programs have filled the disk, as far as blobs not
+   * in use suffice.
    */
   relieve(bytes?: number): Promise<void>
 }
@@ -76,7 +76,7 @@ type BudgetOptions = {
   readonly directory: string
   /** Bytes. */
   readonly limit: number
-  /** Bytes that stay free on the file system, whoever fills it. */
+  /** Bytes that stay free on the file system, regardless of which program fills it. */
   readonly minimumFree: number
   /** Removes a blob from the disk; rejects when that fails. */
   readonly evict: (digest: Digest) => Promise<void>
@@ -84,26 +84,29 @@ type BudgetOptions = {
 
 export function createBudget({ directory, limit, minimumFree, evict }: BudgetOptions): Budget {
   let entries = new Map<Digest, Entry>()
-  /** What is being removed from the disk: as good as gone, but for who opened it just in time. */
+  /** Blobs that are being removed from the disk. A reader may have opened one just before. */
   const evicting = new Map<Digest, Entry>()
-  /** Bytes of blobs that are there; of blobs that are on their way out; of all but blobs. */
+  /** Bytes of stored blobs; of blobs that are being removed; of everything except blobs. */
   let stored = 0
   let leaving = 0
   let overhead = 0
-  /** Bytes on their way in: those that came, and those that were announced and did not come yet. */
+  /**
+   * Bytes of blobs in flight: those that arrived, and those that were announced and did not arrive
+   * yet.
+   */
   let arrived = 0
   let outstanding = 0
   let reservations = 0
-  /** Of the bytes that came, those that the file system does not know of yet. */
+  /** Arrived bytes that the file system does not count yet. */
   let unwritten = 0
-  /** What was written ever. */
+  /** Total bytes written since the start. */
   let written = 0
-  /** Bytes that may come before the file system is asked for its free space again. */
+  /** Bytes that may arrive before the free space of the file system is read again. */
   let credit = 0
   const margin = Math.min(limit * marginPart, maxMargin)
-  /** Whoever evicts does so in turn: what one frees, another must not count on. */
+  /** Evictions run one after another: two of them must not count the same freed bytes. */
   let turn: Promise<unknown> = Promise.resolve()
-  /** What went before `adopt` came with what a walk had seen, perhaps while it was still there. */
+  /** Blobs removed before `adopt` was called. The scan may have seen them before their removal. */
   let gone: Set<Digest> | undefined = new Set()
 
   const inTurn = <Result>(work: () => Promise<Result>): Promise<Result> => {
@@ -113,8 +116,8 @@ export function createBudget({ directory, limit, minimumFree, evict }: BudgetOpt
   }
 
   /**
-   * What the file system is short of when `bytes` more come. What is written while it is asked may
-   * be in its answer or not, and is taken for not.
+   * Bytes that the file system lacks for `bytes` more. Bytes written during the `statfs` may or may
+   * not be in its result; they are counted as not in it.
    */
   const shortage = async (bytes: number): Promise<number> => {
     const before = written
@@ -129,7 +132,7 @@ export function createBudget({ directory, limit, minimumFree, evict }: BudgetOpt
 
   const excess = (bytes: number): number => stored + arrived + overhead + bytes - limit
 
-  /** The least recently used that free `bytes`, or as much of that as they can. */
+  /** The least recently used blobs that free `bytes`, or as much of that as possible. */
   const oldest = (bytes: number) => {
     const chosen: Digest[] = []
     let freed = 0
@@ -142,7 +145,7 @@ export function createBudget({ directory, limit, minimumFree, evict }: BudgetOpt
     return { chosen, freed }
   }
 
-  /** Undefined when all together do not free `bytes`. */
+  /** Undefined when all blobs together do not free `bytes`. */
   const victims = (bytes: number): readonly Digest[] | undefined => {
     const { chosen, freed } = oldest(bytes)
     return freed >= bytes ? chosen : undefined
@@ -159,7 +162,7 @@ export function createBudget({ directory, limit, minimumFree, evict }: BudgetOpt
     return entry
   }
 
-  /** Its bytes are gone when it is off the disk, and nobody reads it any more. */
+  /** The bytes are freed when the blob is removed from the disk and has no readers any more. */
   const settle = (entry: Entry): void => {
     if (entry.removed && entry.pins === 0) leaving -= entry.size
   }
@@ -169,7 +172,7 @@ export function createBudget({ directory, limit, minimumFree, evict }: BudgetOpt
     settle(entry)
   }
 
-  /** The danger: the file may be opened, or stored anew, while it is being removed. */
+  /** The danger: the file may be opened, or stored again, while it is being removed. */
   const evictOne = async (digest: Digest): Promise<void> => {
     const entry = forget(digest)
     if (entry === undefined) return
@@ -181,9 +184,9 @@ export function createBudget({ directory, limit, minimumFree, evict }: BudgetOpt
     )
     if (evicting.get(digest) === entry) evicting.delete(digest)
     unpin(entry)
-    // Still on the disk, so still counted.
+    // The blob is still on the disk, so it still counts.
     if (!isGone) add(digest, entry.size)
-    // Stored anew, and nobody knows whether before its file was removed or after.
+    // The blob was stored again, and it is unknown whether before its file was removed or after.
     else if (entries.has(digest)) await evictOne(digest)
   }
 
@@ -212,7 +215,7 @@ export function createBudget({ directory, limit, minimumFree, evict }: BudgetOpt
     count(bytes)
     await evictAll(chosen)
     if (excess(0) <= 0) return true
-    // What should have gone could not be removed.
+    // A blob that should have been evicted could not be removed.
     count(-bytes)
     return false
   }
@@ -259,7 +262,7 @@ export function createBudget({ directory, limit, minimumFree, evict }: BudgetOpt
       release,
       keep: (digest, size) => {
         release()
-        // Another file than the one that may have been there, and may still be read.
+        // A new file: an older file of the blob may still have readers.
         remove(digest)
         add(digest, size)
       },
@@ -280,7 +283,7 @@ export function createBudget({ directory, limit, minimumFree, evict }: BudgetOpt
       for (const [digest, size] of found) {
         const known = used.get(digest)
         if (gone?.has(digest)) continue
-        // The walk has measured it; who used it may have estimated.
+        // The scan measured the size; the use may have estimated it.
         if (known !== undefined) known.size = size
         else add(digest, size)
       }

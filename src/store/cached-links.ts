@@ -5,7 +5,7 @@ import type { LinkStore } from './link-store.ts'
 import { linksPath } from './paths.ts'
 import type { Temporary } from './temporary.ts'
 
-/** Bytes of links that are kept: this part of the cache, within these bounds. */
+/** Maximum bytes of links: this part of the cache, within these bounds. */
 const minLinks = 64 * 1024
 const maxLinks = 8 * 1024 * 1024
 const linksPart = 1 / 50
@@ -19,24 +19,24 @@ type CachedLinksOptions = {
   readonly onWritten: () => void
 }
 
-/** The links of a cache: those of all upstreams, in memory and in one file. */
+/** The links of all upstreams of a cache, in memory and in one file. */
 export interface CachedLinks {
   /**
-   * Links of one upstream, as one identity: a `scope` without white space keeps them apart from
-   * those of others.
+   * Links of one upstream for one identity. `scope`, without white space, separates them from the
+   * links of others.
    */
   of(scope: string): LinkStore
   close(): Promise<void>
 }
 
 /**
- * What upstreams said of their repositories is small, comes in great number, and can be asked for
- * again: what was not used for longest is forgotten, whether its blob is there or not. A link
- * outlives its blob's eviction, so that the blob comes back under the same name.
+ * Links are small and numerous, and can be requested from the upstream again: the least recently
+ * used are evicted, whether their blobs are stored or not. A link outlives the eviction of its
+ * blob, so that the blob returns under the same name.
  */
 export async function openCachedLinks(options: CachedLinksOptions): Promise<CachedLinks> {
   const { root, temporary, maxSize, onWritten } = options
-  /** How many manifests each repository has, by scope and name. */
+  /** The number of manifests of each repository, by scope and name. */
   const manifests = new Map<string, number>()
   const count = (key: string, change: number): void => {
     const [kind, scope, name] = key.split(' ')
@@ -83,7 +83,7 @@ function createLinks(
     setTag: (name, tag, digest) => map.set(keyOf('tag', name, tag), `${digest} ${Date.now()}`),
     removeTag: (name, tag) => map.delete(keyOf('tag', name, tag)),
 
-    // Looks at all links: no request to a cache is answered from this.
+    // Iterates over all links: no request to a cache needs this.
     tags: async (name) => {
       const start = `tag ${scope} ${name} `
       const found = [...map.keys()].filter((key) => key.startsWith(start))

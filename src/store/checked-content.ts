@@ -11,14 +11,14 @@ type CheckedContentOptions = {
   readonly digest: Digest
   readonly file: FileHandle
   readonly checksums: BlockChecksums
-  /** A block is not what was written: the error for the reader. */
+  /** A block is corrupt: returns the error for the reader. */
   readonly onCorrupt: () => Promise<Error>
   readonly onClosed: () => void
 }
 
 /**
- * A stored blob that nobody has verified since the start, for a reader who wants parts of it: each
- * block is compared with its checksum before any of it is handed out, as the very bytes that were
+ * Reads ranges of a stored blob that was not verified since the start: each block is compared with
+ * its checksum before any of it is returned. The returned bytes are the same buffer that was
  * compared.
  */
 export function createCheckedContent(options: CheckedContentOptions): Content {
@@ -46,7 +46,7 @@ export function createCheckedContent(options: CheckedContentOptions): Content {
   }
 }
 
-/** Bytes that were read; fewer than the buffer has only at the file's end. */
+/** Returns the number of bytes read; less than the buffer only at the end of the file. */
 async function readFully(file: FileHandle, buffer: Buffer, position: number): Promise<number> {
   let length = 0
   while (length < buffer.length) {

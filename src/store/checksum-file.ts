@@ -9,12 +9,12 @@ import {
 import { openRegular } from './files.ts'
 import { checksumsPath } from './paths.ts'
 
-/** Smaller blobs, in bytes, are hashed whole as quickly as their checksums could be read. */
+/** Smaller blobs, in bytes, are hashed whole as fast as their checksums could be read. */
 export const minChecksummed = 1024 * 1024
-/** Of a terabyte: what is larger was not written by us, in bytes. */
+/** Checksums of a terabyte, in bytes: a larger file was not written by Berth. */
 const maxFileSize = formattedSize(2 ** 40)
 
-/** Undefined where there are none, or they are damaged: the blob has to be hashed whole then. */
+/** Undefined when there are no checksums, or damaged ones: then the blob must be hashed whole. */
 export async function readChecksums(
   root: string,
   digest: Digest,
@@ -35,11 +35,11 @@ type WriteOptions = {
   readonly root: string
   readonly digest: Digest
   readonly checksums: BlockChecksums
-  /** Where they are written first, on the same file system. */
+  /** Directory for the temporary file, on the same file system. */
   readonly temporary: string
 }
 
-/** Beside the blob, whose directory is there. */
+/** Writes the checksums beside the blob. Its directory must exist. */
 export async function writeChecksums(options: WriteOptions): Promise<void> {
   const { root, digest, checksums, temporary } = options
   try {

@@ -5,8 +5,8 @@ import type { BlobSource } from './blob-store.ts'
 type DiskBlobsOptions = { readonly root: string; readonly telemetry: Telemetry }
 
 /**
- * Blobs on a disk that is not ours to tidy: a Distribution volume, or hosted data. What has rotted
- * is told, and left.
+ * Blobs on a disk that Berth must not modify: a Distribution volume, or hosted data. A corrupt blob
+ * is reported, and not removed.
  */
 export function createDiskBlobs({ root, telemetry }: DiskBlobsOptions): BlobSource {
   return createBlobReader({

@@ -29,18 +29,15 @@ import { type Found, scanBlobs } from './scan.ts'
 import { scrub } from './scrub.ts'
 import { createTemporary, type Temporary } from './temporary.ts'
 
-/** After a write failed the disk is left alone for so long, in milliseconds. */
+/** After a failed write, nothing is written for this time, in milliseconds. */
 const pauseAfterFailure = 5000
-/** Between looks at the disk's free space, in milliseconds. */
+/** Interval between checks of the free disk space, in milliseconds. */
 const tendEvery = 15_000
-/** Between writes of the order of use, in such looks. */
+/** Interval between writes of the order of use, in such checks. */
 const recencyEvery = 4
-/** Bytes of which most file systems make their blocks. */
+/** Block size of most file systems, in bytes. */
 const blockSize = 4096
-/**
- * How much is evicted at once when the disk turns out to be full, in bytes, and at most this part of
- * the limit.
- */
+/** Bytes to evict at once when the disk is full, and at most this part of the limit. */
 const relief = 256 * 1024 * 1024
 const reliefPart = 1 / 10
 const fullCodes = ['ENOSPC', 'EDQUOT']
@@ -51,7 +48,9 @@ type DiskCacheOptions = {
   readonly maxSize: number
   /** Bytes that stay free on the file system. */
   readonly minimumFree: number
-  /** Bytes a second at which unread blobs are verified in the background; 0: not at all. */
+  /**
+   * Rate at which unread blobs are verified in the background, in bytes per second; 0 disables it.
+   */
   readonly scrubRate: number
   /** Milliseconds from the start of one such verification of all blobs to the next. */
   readonly scrubInterval: number
@@ -59,9 +58,9 @@ type DiskCacheOptions = {
 }
 
 /**
- * A pull-through cache on a disk of its own.
- * @throws a system error when the directory cannot be made or written, an Error when it is used by
- * another process or is no cache. A disk that is full is no error.
+ * A pull-through cache on its own disk.
+ * @throws a system error when the directory cannot be created or written, an Error when another
+ * process uses it or when it is not a cache. A full disk is not an error.
  */
 export async function createDiskCache(options: DiskCacheOptions): Promise<DiskCache> {
   const { root, maxSize, minimumFree, scrubRate, scrubInterval, telemetry } = options
@@ -90,13 +89,13 @@ export async function createDiskCache(options: DiskCacheOptions): Promise<DiskCa
     await rmdir(blobDirectory(root, digest)).catch(() => {})
   }
 
-  // One that holds one directory only, as a blob's does one file.
+  // Disk use of a directory with one entry, such as the directory of a blob.
   const directorySize = await lstat(dirname(dirname(blobsDirectory(root)))).then(
     diskUse,
     () => blockSize,
   )
 
-  /** What fails once must not end what has to go on for as long as we do. */
+  /** A single failure must not end a task that has to run as long as the process. */
   const attempt = async (work: Promise<void>): Promise<void> => {
     try {
       await work
@@ -113,7 +112,7 @@ export async function createDiskCache(options: DiskCacheOptions): Promise<DiskCa
     void registered.finally(() => running.delete(registered))
   }
 
-  /** Links and measured blobs may turn out larger than the room that was made for them. */
+  /** Links and measured blobs may use more than the room that was made for them. */
   const trim = oneAtATime(() => budget.relieve())
   const trimExcess = (): void => {
     if (budget.usage().bytes > maxSize) background(trim())
@@ -156,8 +155,8 @@ export async function createDiskCache(options: DiskCacheOptions): Promise<DiskCa
   await measureFrame()
 
   /**
-   * Whatever stands there, a directory or a FIFO too, is moved away in one step before it is taken
-   * apart.
+   * The path may also be a directory or a FIFO. It is renamed away in one step before it is
+   * deleted.
    */
   const discard = async (digest: Digest, reason: string): Promise<void> => {
     metrics.cacheCorruptions.inc()
@@ -184,10 +183,10 @@ export async function createDiskCache(options: DiskCacheOptions): Promise<DiskCa
     if (fullCodes.includes(errnoOf(error))) background(relieve())
   }
 
-  /** Our accounting says that there is room, the disk says that there is not: the disk is right. */
+  /** The budget has room, but the disk is full: the disk is right. */
   const relieve = oneAtATime(() => budget.relieve(Math.min(relief, maxSize * reliefPart)))
 
-  /** Disk use of a blob that the scan has not measured yet. */
+  /** Estimated disk use of a blob that the scan has not measured yet. */
   const estimate = (size: number) => Math.ceil(size / blockSize) * blockSize + directorySize
 
   const reader = createBlobReader({
@@ -225,7 +224,8 @@ export async function createDiskCache(options: DiskCacheOptions): Promise<DiskCa
     await attempt(temporary.clean(lock !== undefined))
     await attempt(removeOldLinks(root))
     await scan()
-    // A neighbour has filled the disk: what is here is served, and some of it makes room.
+    // Another program has filled the disk: stored blobs are still served, and some of them are
+    // evicted.
     if (full !== undefined) storageFailed(full, 'start')
     for (let looks = 1; ; looks += 1) {
       await pause(tendEvery)
@@ -260,8 +260,8 @@ export async function createDiskCache(options: DiskCacheOptions): Promise<DiskCa
   if (scrubRate > 0) background(scrubAll())
 
   /**
-   * A blob that cannot be read is no blob: it comes from the upstream. But that we are out of
-   * descriptors says nothing of it.
+   * A blob that cannot be read is a miss: it is fetched from the upstream. Running out of file
+   * descriptors is not a read failure of the blob.
    */
   const readable = async <Result>(
     digest: Digest,
@@ -277,7 +277,8 @@ export async function createDiskCache(options: DiskCacheOptions): Promise<DiskCa
           cause: error,
         })
       }
-      // What is stored next goes to its place; and one file says nothing of the disk.
+      // The next fill replaces this file; and one unreadable file does not mean that the disk
+      // fails.
       metrics.cacheFailures.inc()
       log.error({ digest, err: error }, 'a blob cannot be read, and is fetched instead')
       return undefined
@@ -352,12 +353,15 @@ export async function createDiskCache(options: DiskCacheOptions): Promise<DiskCa
   }
 }
 
-/** Those of a cache of an earlier version: a file and directories each. They are asked for again. */
+/**
+ * Removes links of a cache of an earlier version: one file and its directories each. They are
+ * requested again.
+ */
 function removeOldLinks(root: string): Promise<void> {
   return rm(repositoriesDirectory(root), { recursive: true, force: true })
 }
 
-/** Who calls while the work is under way joins it. */
+/** A call while the work is in flight joins it. */
 function oneAtATime(work: () => Promise<void>): () => Promise<void> {
   let running: Promise<void> | undefined
   return () => {
@@ -378,7 +382,7 @@ async function claim(root: string): Promise<Lock | undefined> {
   }
 }
 
-/** Does once what every fill will do: a directory where that fails is no cache. */
+/** Performs the operations of a fill once: a directory where they fail cannot be a cache. */
 async function probe(root: string, temporary: Temporary): Promise<void> {
   await makeDirectory(blobsDirectory(root))
   const { path, handle } = await temporary.create()

@@ -3,35 +3,37 @@ import { open, rename, rm, stat } from 'node:fs/promises'
 import { LRUCache } from 'lru-cache'
 import type { Temporary } from './temporary.ts'
 
-/** The file is written anew when more of it is outdated than is not, and than this, in bytes. */
+/** The file is rewritten when more than half of it is outdated, and more than this, in bytes. */
 const slack = 64 * 1024
-/** A file longer than this times what may be in it is not ours. */
+/** A file longer than this times its maximum was not written by Berth. */
 const maxBloat = 4
 /** Characters of a line. */
 const maxLine = 4096
-/** Lines that are put together to be written at once. */
+/** Lines that are written at once. */
 const batch = 1000
-/** After a write failed, none is attempted for so long, in milliseconds. */
+/** After a failed write, nothing is written for this time, in milliseconds. */
 const pauseAfterFailure = 5000
 
 /**
- * Keys and values in memory, which forgets those that were not used for longest, with a file from
- * which it begins after the next start. Neither keys nor values may contain tabs or newlines.
+ * Keys and values in memory, which evicts the least recently used, with a file from which they are
+ * restored after the next start. Neither keys nor values may contain tabs or newlines.
  */
 export interface DurableMap {
   get(key: string): string | undefined
-  /** It holds at once; the promise is for the file, and rejects when that could not be written. */
+  /**
+   * The entry is set at once; the promise is for the file, and rejects when it cannot be written.
+   */
   set(key: string, value: string): Promise<void>
   delete(key: string): Promise<void>
   keys(): Iterable<string>
-  /** Writes all of it, in the order of use. */
+  /** Writes all entries, in the order of use. */
   close(): Promise<void>
 }
 
 type DurableMapOptions = {
   readonly path: string
   readonly temporary: Temporary
-  /** Bytes that its lines may have in all; the file may have twice as many. */
+  /** Maximum bytes of all lines; the file may have twice as many. */
   readonly maxSize: number
   readonly onAdd?: (key: string) => void
   readonly onRemove?: (key: string) => void
@@ -40,10 +42,10 @@ type DurableMapOptions = {
 }
 
 /**
- * The file is a log: a line for each change, `KEY<tab>VALUE` or `KEY` alone for what was deleted.
- * What a kill or a full disk cut off is passed over. It is written anew, by a temporary file and a
- * rename, when most of it is outdated or it is not what was written. There is no fsync: what is lost
- * by a power failure has to be found out again.
+ * The file is a log: a line for each change, `KEY<tab>VALUE`, or `KEY` alone for a deletion. A line
+ * truncated by a kill or a full disk is ignored. The file is rewritten, by a temporary file and a
+ * rename, when most of it is outdated or when it is not what was written. There is no fsync:
+ * entries lost in a power failure have to be requested again.
  */
 export async function openDurableMap(options: DurableMapOptions): Promise<DurableMap> {
   const { path, temporary, maxSize, onAdd, onRemove, onWritten } = options
@@ -56,7 +58,7 @@ export async function openDurableMap(options: DurableMapOptions): Promise<Durabl
   })
   let pending: string[] = []
   let writing: Promise<void> | undefined
-  /** Bytes of the file; undefined when it has to be written anew. */
+  /** Bytes of the file; undefined when it has to be rewritten. */
   let length: number | undefined
   let pausedUntil = 0
 
@@ -77,7 +79,7 @@ export async function openDurableMap(options: DurableMapOptions): Promise<Durabl
     try {
       await file.write(text)
       const { size } = await file.stat()
-      // Removed or changed behind our back, it lacks what we have.
+      // Another program removed or changed the file, so it lacks entries.
       length = size === expected ? size : undefined
     } finally {
       await file.close()
@@ -122,7 +124,7 @@ export async function openDurableMap(options: DurableMapOptions): Promise<Durabl
     }
   }
 
-  /** Who comes while a write is under way is written with the next one. */
+  /** Changes during a write in flight are written by the next one. */
   const write = async (): Promise<void> => {
     while (writing !== undefined) await writing.catch(() => {})
     if (pending.length === 0) return
@@ -169,11 +171,11 @@ async function* linesOf(path: string, maxSize: number): AsyncGenerator<string, v
     for await (const chunk of createReadStream(path, 'utf8')) {
       const lines = `${rest}${chunk}`.split('\n')
       rest = lines.pop() ?? ''
-      // Garbage; and the last line, if it has no end, was cut off.
+      // An invalid line; or the last line without a newline, which was truncated.
       if (rest.length > maxLine) return
       yield* lines
     }
   } catch {
-    // What cannot be read has to be found out again.
+    // An unreadable file is ignored: its entries have to be requested again.
   }
 }

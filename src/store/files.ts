@@ -3,7 +3,7 @@ import { type FileHandle, mkdir, open, rename, rm, stat, writeFile } from 'node:
 import { dirname } from 'node:path'
 import { type Chunks, withoutFirst } from '../memory/memory.ts'
 
-/** The code of a system call's failure, such as ENOENT. */
+/** The error code of a failed system call, such as ENOENT. */
 export function errnoOf(error: unknown): string {
   return error instanceof Error && 'code' in error ? String(error.code) : ''
 }
@@ -13,16 +13,16 @@ export function isMissing(error: unknown): boolean {
 }
 
 /**
- * Bytes that a file or directory uses, as du(1) counts them: in blocks. A file system that has not
- * placed a file's bytes yet (ZFS) does not know; then its length counts.
+ * Disk use of a file or directory in bytes, as du(1) counts it: in blocks. When the file system has
+ * not allocated blocks yet (ZFS), the length of the file counts.
  */
 export function diskUse(stat: Pick<Stats, 'blocks' | 'size' | 'isDirectory'>): number {
   return Math.max(stat.blocks * 512, stat.isDirectory() ? 0 : stat.size)
 }
 
 /**
- * Makes a directory and those above it. Node's own `recursive` goes on for ever where the system
- * says ENOENT though the directory above is there, as in /proc.
+ * Creates a directory and its parents. The `recursive` option of Node loops forever where the
+ * system returns ENOENT although the parent exists, as in /proc.
  */
 export async function makeDirectory(path: string): Promise<void> {
   try {
@@ -34,7 +34,7 @@ export async function makeDirectory(path: string): Promise<void> {
   await makeOne(path)
 }
 
-/** It may be there already, made by somebody else, who may remove it again at once. */
+/** Another process may have created the directory already, and may remove it again at once. */
 async function makeOne(path: string): Promise<void> {
   try {
     await mkdir(path)
@@ -51,8 +51,8 @@ async function isNoDirectory(path: string): Promise<boolean> {
 }
 
 /**
- * Opens a regular file to read. A FIFO does not block, a symbolic link is not followed (someone
- * else's file could be behind it), and whatever is no regular file is `strange`.
+ * Opens a regular file for reading. A FIFO does not block, a symbolic link is not followed (it
+ * could point to a file of another owner), and anything but a regular file is `strange`.
  */
 export async function openRegular(path: string): Promise<FileHandle | 'missing' | 'strange'> {
   let handle: FileHandle
@@ -69,8 +69,8 @@ export async function openRegular(path: string): Promise<FileHandle | 'missing' 
 }
 
 /**
- * Bytes that were read at a position; 0 at the end. A part of the disk that cannot be read any more
- * (EIO) ends a file as if it were cut off there: its digest is wrong.
+ * Returns the number of bytes read at a position; 0 at the end. A part of the disk that cannot be
+ * read any more (EIO) ends the file as if it were truncated there: its digest does not match.
  */
 export async function readOrEnd(
   file: FileHandle,
@@ -81,20 +81,20 @@ export async function readOrEnd(
   return read?.bytesRead ?? 0
 }
 
-/** Undefined for EIO, which says that a file is damaged. */
+/** Undefined for EIO, which means that the file is damaged. */
 export function nothingIfBroken(error: unknown): undefined {
   if (errnoOf(error) !== 'EIO') throw error
   return undefined
 }
 
 type WriteOptions = {
-  /** Where it is written first: on the same file system, and tidied up after a kill. */
+  /** Directory for the temporary file: on the same file system, and cleaned up after a kill. */
   readonly temporary: string
   readonly path: string
   readonly text: string
 }
 
-/** Replaces a small file in one step: readers see the old text or the new, never a part. */
+/** Replaces a small file in one step: readers see the old text or the new text, never a part. */
 export async function writeWhole({ temporary, path, text }: WriteOptions): Promise<void> {
   try {
     await writeFile(temporary, text, { flag: 'wx' })
@@ -108,7 +108,7 @@ export async function writeWhole({ temporary, path, text }: WriteOptions): Promi
 /** IOV_MAX of Linux. */
 const mostVectors = 1024
 
-/** Writes all of `chunks` at `position`; the system may take less than it is given. */
+/** Writes all of `chunks` at `position`; one system call may write fewer bytes than requested. */
 export async function writeAll(
   handle: FileHandle,
   chunks: Chunks,
@@ -122,7 +122,7 @@ export async function writeAll(
   }
 }
 
-/** With all that is in it; but what is put there meanwhile may stay. */
+/** Removes a directory and its contents; entries that are created meanwhile may remain. */
 export async function removeDirectory(path: string): Promise<void> {
   await rm(path, { recursive: true, force: true }).catch((error: unknown) => {
     if (errnoOf(error) !== 'ENOTEMPTY') throw error

@@ -1,22 +1,22 @@
 import type { Digest } from '../oci/digest.ts'
 import type { RepositoryName, Tag } from '../oci/reference.ts'
 
-/** A tag as it was last seen. */
+/** A tag and the digest that it pointed to when it was last validated. */
 export type TagLink = {
   readonly digest: Digest
-  /** Milliseconds since it was last known to be right; never negative. */
+  /** Milliseconds since the tag was last validated; never negative. */
   readonly age: number
 }
 
 /**
- * Which repository has which content: links to digests, by name. A link may outlive the bytes it
- * points to.
+ * Which repository has which content: links to digests, by name. A link may outlive the blob that
+ * it points to.
  */
 export interface LinkSource {
   hasBlob(name: RepositoryName, digest: Digest): Promise<boolean>
   hasManifest(name: RepositoryName, digest: Digest): Promise<boolean>
   tag(name: RepositoryName, tag: Tag): Promise<TagLink | undefined>
-  /** Sorted; undefined when there is no such repository. */
+  /** Sorted; undefined when the repository does not exist. */
   tags(name: RepositoryName): Promise<readonly Tag[] | undefined>
   /** Names of repositories that have a manifest, sorted. */
   repositories(): Promise<readonly RepositoryName[]>

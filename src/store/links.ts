@@ -13,12 +13,12 @@ import {
 } from './paths.ts'
 import { createTemporary } from './temporary.ts'
 
-/** `sha512:` and its digits. */
+/** The length of `sha512:` and its digits. */
 const longestDigest = 7 + 128
 
 /**
- * Links as files, in Distribution's layout. A tag's file was last written when the tag was last
- * known to be right.
+ * Links as files, in the layout of Distribution. The modification time of a tag's file is the time
+ * at which the tag was last validated.
  */
 export function createDiskLinks({ root }: { readonly root: string }): LinkStore {
   const repositories = repositoriesDirectory(root)
@@ -49,7 +49,7 @@ export function createDiskLinks({ root }: { readonly root: string }): LinkStore 
     removeTag: (name, tag) => removeTag(repositories, name, tag),
 
     tags: async (name) => {
-      // The directory alone may be that of repositories below.
+      // The directory alone may belong to nested repositories.
       if (!(await exists(join(repositories, name, '_manifests')))) return undefined
       return (await list(tagsDirectory(repositories, name))).filter(isTag).toSorted()
     },
@@ -64,8 +64,8 @@ export function createDiskLinks({ root }: { readonly root: string }): LinkStore 
 }
 
 /**
- * The digest and age that a tag's file tells; undefined when it is not there, or damaged, which is
- * as good as not.
+ * The digest and age in the file of a tag; undefined when it does not exist or is damaged, which is
+ * equivalent.
  */
 async function readTag(path: string): Promise<TagLink | undefined> {
   const file = await openRegular(path)

@@ -6,11 +6,11 @@ import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { errnoOf } from './files.ts'
 
-/** How long a holder may take to say who it is, in milliseconds. */
+/** How long a holder may take to identify itself, in milliseconds. */
 const patience = 2000
-/** A file system that has no sockets, or none that can be linked; one that is full. */
+/** The file system has no sockets, or cannot link them; or it is full. */
 const unsupported = ['EPERM', 'EOPNOTSUPP', 'ENOTSUP', 'ENOSYS', 'EINVAL', 'ENOSPC', 'EDQUOT']
-/** What connecting to a socket says on which nobody listens, or to what is none. */
+/** Connection errors of a socket without a listener, or of a path that is not a socket. */
 const free = ['ECONNREFUSED', 'ENOENT', 'ENOTSOCK']
 const maxAttempts = 5
 
@@ -19,17 +19,18 @@ export interface Lock {
 }
 
 /**
- * Keeps a second process from a directory. The lock is a Unix socket in it on which the holder
- * listens and says who it is: the kernel refuses connections to the socket of a process that was
- * killed, whatever number or host name the next one has, so that no lock is left behind. Processes
- * on other machines are not seen.
+ * Keeps a second process from using a directory. The lock is a Unix socket in the directory, on
+ * which the holder listens and identifies itself: the kernel refuses connections to the socket of a
+ * killed process, whatever process id or host name the next one has, so that a kill leaves no stale
+ * lock. Processes on other machines are not detected.
  *
- * 1. Listen on a socket with a name of our own.
- * 2. Link it to the name of the lock, which fails when there is one.
- * 3. Its holder answers: refused. Nobody does: move it away, and try again.
+ * 1. Listen on a socket with a unique name.
+ * 2. Link it to the name of the lock, which fails when the lock exists.
+ * 3. If the holder of the lock answers, fail. If there is no answer, rename the lock away and
+ *    retry.
  *
- * Undefined where the file system has no sockets, or no room for one.
- * @throws Error that says who holds the directory.
+ * Undefined when the file system has no sockets, or no space for one.
+ * @throws Error that names the holder of the directory.
  */
 export async function acquireLock(directory: string): Promise<Lock | undefined> {
   const handle = await open(directory)
@@ -74,7 +75,10 @@ export function lockPath(directory: string): string {
   return join(directory, 'lock')
 }
 
-/** Our own socket's first name, and those of processes that were killed before they got so far. */
+/**
+ * Removes the unique socket name of this process, and those of processes that were killed before
+ * they had the lock.
+ */
 async function removeLeftovers(directory: string): Promise<void> {
   for (const name of await readdir(directory))
     if (name.startsWith('lock-')) await rm(join(directory, name), { force: true })
@@ -89,11 +93,12 @@ async function take(
   try {
     return await link(join(directory, own), lockPath(directory))
   } catch (error) {
-    // ENOENT: whoever has got the lock has removed our socket.
+    // ENOENT: the process that acquired the lock has removed the socket of this one.
     if (!['EEXIST', 'ENOENT'].includes(errnoOf(error)) || attempts === 1) throw error
   }
   await assertFree(directory, at('lock'))
-  // Somebody else may have taken it just now: what was moved away is looked at again.
+  // The danger: another process may have acquired the lock just now. The renamed socket is checked
+  // again.
   const away = `${own}-away`
   await rename(lockPath(directory), join(directory, away)).catch(() => {})
   try {
@@ -115,7 +120,7 @@ async function assertFree(directory: string, path: string): Promise<void> {
   )
 }
 
-/** Who listens on a socket; undefined when nobody does. */
+/** The process that listens on a socket; undefined when there is no listener. */
 async function holderOf(path: string): Promise<string | undefined> {
   const socket = connect({ path })
   socket.setEncoding('utf8').setTimeout(patience, () => socket.destroy())

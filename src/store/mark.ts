@@ -3,23 +3,28 @@ import { join } from 'node:path'
 import { errnoOf } from './files.ts'
 import { repositoriesDirectory } from './paths.ts'
 
-/** Backup programs and others pass over a directory with this file (bford.info/cachedir). */
+/** Backup and other programs skip a directory with this file (bford.info/cachedir). */
 const name = 'CACHEDIR.TAG'
 const text = `Signature: 8a477f597d28d172789f06886806bc55
 # This directory is a cache of Berth, a container registry. All in it may be deleted at any time.
 `
 
-/** What a file system or a volume's driver puts into an empty directory; what a killed start left. */
+/**
+ * Entries that a file system or volume driver creates in an empty directory, or that a killed start
+ * left.
+ */
 const foreign = /^(?:lost\+found|\.snapshot|lock(?:-.*)?)$/
-/** What a cache consists of. */
+/** The entries of a cache. */
 const known = ['docker', 'links', 'lock', 'recency', 'tmp']
-/** Links of one upstream, in such caches: hosted repositories have other names. */
+/**
+ * Links of one upstream, in a cache of an earlier version: hosted repositories have other names.
+ */
 const scope = /^[a-z0-9.-]+_[0-9a-f]{12}$/
 
 /**
- * What is in a cache is deleted to make room, so a directory is only taken for one when it is empty,
- * marked as ours, or an unmarked one of an earlier version.
- * @throws Error for any other.
+ * Berth deletes the contents of a cache to make room, so it accepts only a directory that is empty,
+ * has the mark of Berth, or is an unmarked cache of an earlier version.
+ * @throws Error for any other directory.
  */
 export async function assertCache(root: string): Promise<void> {
   const entries = (await listing(root)).filter((entry) => !foreign.test(entry))
@@ -31,7 +36,7 @@ export async function assertCache(root: string): Promise<void> {
   )
 }
 
-/** Marks a directory as a cache; for good, also if the power fails. */
+/** Marks a directory as a cache. The mark survives a power failure. */
 export async function markCache(root: string): Promise<void> {
   if (await isMarked(root)) return
   const file = await open(markPath(root), 'w', 0o644)
@@ -54,7 +59,7 @@ async function isMarked(root: string): Promise<boolean> {
   )
 }
 
-/** Distribution's volumes have neither of those files, and repositories of other names. */
+/** A Distribution volume has neither of those files, and its repositories have other names. */
 async function isEarlierCache(root: string, entries: readonly string[]): Promise<boolean> {
   const isLikely = entries.includes('tmp') || entries.includes('recency')
   if (!isLikely || entries.some((entry) => !known.includes(entry) && entry !== name)) return false

@@ -1,9 +1,9 @@
 import { lstat } from 'node:fs/promises'
 import { diskUse } from './files.ts'
 
-/** What the cache uses on the disk beside blobs: directories that they share, and files of ours. */
+/** Disk use of the cache besides blobs: shared directories, and files of the cache itself. */
 export interface Overhead {
-  /** Looks at paths again, which may be gone. */
+  /** Measures paths again; they may be missing. */
   measure(...paths: readonly string[]): Promise<void>
 }
 
@@ -24,7 +24,7 @@ export function createOverhead(onChange: (bytes: number) => void): Overhead {
   }
 
   return {
-    // In turn: of two looks at the same time the older one could be the last to tell.
+    // One after another: of two concurrent measurements, the older one could report last.
     measure: (...paths) => {
       turn = turn.then(() => look(paths))
       return turn

@@ -2,11 +2,12 @@ import { join } from 'node:path'
 import { algorithmOf, type Digest, encodedOf, isDigest } from '../oci/digest.ts'
 import type { RepositoryName, Tag } from '../oci/reference.ts'
 
-// Distribution's layout, so that its volumes can be adopted and everyone's tools can read ours.
+// The layout of Distribution, so that Berth can read its volumes and existing tools can read those
+// of Berth.
 
 const version = join('docker', 'registry', 'v2')
 
-/** Below it: `ALGORITHM/ab/abcdef…/data`. */
+/** Contains `ALGORITHM/ab/abcdef…/data`. */
 export function blobsDirectory(root: string): string {
   return join(root, version, 'blobs')
 }
@@ -20,17 +21,17 @@ export function blobPath(root: string, digest: Digest): string {
   return join(blobDirectory(root, digest), 'data')
 }
 
-/** Checksums of the blob's blocks, beside it. Distribution passes over what it does not know. */
+/** Checksums of the blocks of a blob, beside it. Distribution ignores unknown files. */
 export function checksumsPath(root: string, digest: Digest): string {
   return join(blobDirectory(root, digest), 'checksums')
 }
 
-/** Unfinished files, on the same file system as what they become. */
+/** Unfinished files, on the same file system as their final paths. */
 export function temporaryDirectory(root: string): string {
   return join(root, 'tmp')
 }
 
-/** The few directories that all of a cache's blobs share. */
+/** The few directories that all blobs of a cache share. */
 export function frameDirectories(root: string): readonly string[] {
   const docker = join(root, 'docker')
   const blobs = blobsDirectory(root)
@@ -46,17 +47,17 @@ export function frameDirectories(root: string): readonly string[] {
   ]
 }
 
-/** The order in which blobs were used, from the last run. */
+/** The order in which the last run used blobs. */
 export function recencyPath(root: string): string {
   return join(root, 'recency')
 }
 
-/** What upstreams said of their repositories. */
+/** The links of upstream repositories. */
 export function linksPath(root: string): string {
   return join(root, 'links')
 }
 
-/** Below it, repositories by name. */
+/** Contains repositories by name. */
 export function repositoriesDirectory(root: string): string {
   return join(root, version, 'repositories')
 }
@@ -89,7 +90,10 @@ export function tagLinkPath(repositories: string, name: RepositoryName, tag: Tag
   return join(tagsDirectory(repositories, name), tag, 'current', 'link')
 }
 
-/** The digest that a directory below `blobs/` or `_layers/` stands for, if its names make one. */
+/**
+ * The digest of a directory below `blobs/` or `_layers/`; undefined when the names are not those of
+ * a digest.
+ */
 export function digestFromPath(algorithm: string, encoded: string): Digest | undefined {
   const digest = `${algorithm}:${encoded}`
   return isDigest(digest) ? digest : undefined

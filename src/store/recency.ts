@@ -5,8 +5,8 @@ import type { Found } from './scan.ts'
 import type { Temporary } from './temporary.ts'
 
 /**
- * Writes the order of use, oldest first, one digest a line, so that the next run evicts in the same
- * order.
+ * Writes the order of use, oldest first, one digest per line, so that the next run evicts in the
+ * same order.
  */
 export async function writeRecency(
   root: string,
@@ -23,8 +23,9 @@ export async function writeRecency(
 }
 
 /**
- * What was found, oldest first: in the order that the last run wrote down, then what it had no time
- * to write, by the time it was stored. A time in the future only makes a blob the newest.
+ * Sorts the blobs that a scan found, oldest first: those in the file of the last run in its order,
+ * then the others by the time at which they were stored. A time in the future only makes a blob the
+ * newest.
  */
 export async function byRecency(root: string, found: readonly Found[]): Promise<readonly Found[]> {
   const text = await readFile(recencyPath(root), 'utf8').catch(() => '')

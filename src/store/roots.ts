@@ -3,15 +3,15 @@ import { dirname, join, resolve, sep } from 'node:path'
 import { isMissing } from './files.ts'
 
 /**
- * Whether two directories are the same one, or one is below the other, by whatever symbolic links
- * they are named. They need not exist yet.
+ * Whether two directories are the same, or one is inside the other, after symbolic links are
+ * resolved. They need not exist yet.
  */
 export async function overlap(one: string, other: string): Promise<boolean> {
   const [a, b] = [await realPath(resolve(one)), await realPath(resolve(other))]
   return isWithin(a, b) || isWithin(b, a) || (await isSame(a, b))
 }
 
-/** Where a path leads, or would lead when it were made. */
+/** Resolves a path, which need not exist yet. */
 async function realPath(path: string): Promise<string> {
   try {
     return await realpath(path)
@@ -25,7 +25,7 @@ function isWithin(path: string, directory: string): boolean {
   return `${path}${sep}`.startsWith(directory === sep ? sep : `${directory}${sep}`)
 }
 
-/** One directory may be mounted at two places. */
+/** One directory may be mounted at two paths. */
 async function isSame(a: string, b: string): Promise<boolean> {
   const [first, second] = await Promise.all([a, b].map((path) => stat(path).catch(() => undefined)))
   return first !== undefined && first.dev === second?.dev && first.ino === second.ino

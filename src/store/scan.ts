@@ -6,16 +6,16 @@ import { diskUse } from './files.ts'
 import { blobDirectory, blobPath, blobsDirectory, checksumsPath, digestFromPath } from './paths.ts'
 
 /**
- * A blob's file as a walk found it. `size` is its disk use in bytes; times in milliseconds since the
- * epoch.
+ * The file of a blob as a scan found it. `size`: disk use in bytes; times are in milliseconds since
+ * the epoch.
  */
 export type Found = { readonly digest: Digest; readonly size: number; readonly modified: number }
 
 type Batch = { readonly directory: string; readonly found: readonly Found[] }
 
 /**
- * Walks all blobs of a cache, a directory at a time. What is no blob is passed over; the directory
- * that a kill left without its blob is removed.
+ * Scans all blobs of a cache, one directory at a time. Other files are ignored; a directory that a
+ * kill left without its blob is removed.
  */
 export async function* scanBlobs(root: string): AsyncGenerator<Batch, void, undefined> {
   for (const algorithm of ['sha256', 'sha512']) {

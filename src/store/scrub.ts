@@ -1,28 +1,31 @@
 import type { Digest } from '../oci/digest.ts'
 
-/** Between the start of the process, or the end of a scrub, and the next one at least, in milliseconds. */
+/**
+ * Minimum time from the start of the process, or the end of a scrub, to the next scrub, in
+ * milliseconds.
+ */
 const minDelay = 15_000
-/** Between blobs, and between looks at whether a fill is in flight, in milliseconds. */
+/** Interval between blobs, and between checks whether a fill is in flight, in milliseconds. */
 const breath = 10
 const fillPause = 1000
 
 type ScrubOptions = {
-  /** What is there. */
+  /** The stored blobs. */
   readonly digests: () => readonly Digest[]
-  /** Reads all of a blob; `pace` is awaited with the bytes read so far. Does not reject. */
+  /** Reads and verifies a whole blob; awaits `pace` with the bytes read so far. Does not reject. */
   readonly verify: (digest: Digest, pace: (bytes: number) => Promise<void>) => Promise<void>
-  /** Whether blobs are being stored, which comes first. */
+  /** Whether blobs are being stored. The scrub waits for that. */
   readonly isFilling: () => boolean
-  /** Bytes a second. */
+  /** Bytes per second. */
   readonly rate: number
-  /** Milliseconds from the start of one scrub to that of the next. */
+  /** Milliseconds from the start of one scrub to the start of the next. */
   readonly interval: number
-  /** Waits so many milliseconds; rejects when the scrub is to end. */
+  /** Waits for the given milliseconds; rejects when the scrub must end. */
   readonly pause: (milliseconds: number) => Promise<void>
   readonly now: () => number
 }
 
-/** Verifies all blobs, slowly, and again after an interval. Ends when `pause` rejects. */
+/** Verifies all blobs at a limited rate, and again after an interval. Ends when `pause` rejects. */
 export async function scrub(options: ScrubOptions): Promise<never> {
   const { digests, verify, isFilling, rate, interval, pause, now } = options
 

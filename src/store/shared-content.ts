@@ -2,44 +2,42 @@ import type { FileHandle } from 'node:fs/promises'
 import type { Content, Piece } from '../oci/content.ts'
 import type { Digest } from '../oci/digest.ts'
 
-/** How much of a blob's end is kept from readers until the whole is known to be right, in bytes. */
+/** Bytes at the end of a blob that are held back from readers until the whole blob is verified. */
 export const heldBack = 64 * 1024
 
 /**
- * One open file that any number of readers read at their own pace, while it is still being written
- * or verified.
+ * One open file with any number of readers, each at its own pace, while the file is still being
+ * written or verified.
  */
 export interface SharedContent {
-  /** The first `end` bytes are there, and hashed. */
+  /** The first `end` bytes are written and hashed. */
   advance(end: number): void
-  /** Digest and size, in bytes, are right. */
+  /** Digest and size, in bytes, are verified. */
   finish(size: number): void
-  /** They are wrong, or cannot be had: every reader is told. */
+  /** The blob is corrupt, or its bytes are not available: all readers fail. */
   fail(error: unknown): void
-  /**
-   * No more comes from this file: a reader that reaches `end` goes on with a content of its own.
-   */
+  /** This file gets no more bytes: a reader that reaches `end` continues with its own content. */
   handOver(rest: () => Content): void
   read(): Content
-  /** One more who needs the file open. Its maker is the first. */
+  /** Adds a holder that needs the file open. The creator is the first. */
   hold(): void
-  /** One of them lets go. When all have, and all readers are gone, the file is closed. */
+  /** Ends one hold. The file is closed when there are no holders and no readers any more. */
   release(): void
 }
 
 type SharedContentOptions = {
   readonly digest: Digest
-  /** Unknown until `finish` where an upstream does not say; nothing is handed out before. */
+  /** Unknown until `finish` when the upstream sends no size; no bytes are returned before. */
   readonly size: number | undefined
   readonly file: FileHandle
   /**
-   * Called before the last stretch is handed out: throws if the file has changed since it was found
-   * right.
+   * Called before the last bytes are returned: throws if the file has changed since it was
+   * verified.
    */
   readonly prove?: () => void
-  /** A reader could not read where it was told to. */
+  /** A reader failed to read a range of the file. */
   readonly onBroken?: () => void
-  /** All have let go: nobody may begin to read any more. */
+  /** All holds have ended: no new reader may start. */
   readonly onIdle?: () => void
   /** The file is closed. */
   readonly onClosed?: () => void
@@ -61,9 +59,9 @@ export function createSharedContent(options: SharedContentOptions): SharedConten
     woken.resolve()
   }
 
-  /** The end of what may be read now. */
+  /** The end of the bytes that may be read now. */
   const readable = (position: number): number => {
-    // All of what is here: the rest begins where it ends, and holds back an end of its own.
+    // All bytes of this file: the rest starts at their end, and holds back its own end.
     if (handedOver !== undefined) return end
     const tail = Math.max(0, size - heldBack)
     if (!finished) return Math.min(end, tail)

@@ -7,32 +7,34 @@ import { openRegular } from './files.ts'
 import { blobPath } from './paths.ts'
 import { hasName, isUnchanged, type Stamp, stampOf } from './stamp.ts'
 
-/** Blobs whose stamps are remembered; one that was forgotten is verified once more. */
+/** Maximum number of blobs whose stamps are kept; a blob without a stamp is verified again. */
 const maxTrusted = 200_000
 const maxCondemned = 10_000
 
-/** Which blobs' files were found right since the start, and which were found corrupt. */
+/** Which blobs' files were verified since the start, and which were found corrupt. */
 export interface Soundness {
   /** Opens a regular file that is not known to be corrupt. */
   open(digest: Digest): Promise<FileHandle | undefined>
-  /** The file with this stamp was found right; `file`: unless it has been removed meanwhile. */
+  /** The file with this stamp was verified; `file`: unless it has been removed meanwhile. */
   trust(digest: Digest, stamp: Stamp, file?: FileHandle): void
-  /** The stamp with which this very file was found right, if it has it still. */
+  /** The stamp with which this file was verified, if it is unchanged. */
   trusted(digest: Digest, file: FileHandle): Stamp | undefined
   forget(digest: Digest): void
-  /** Reports a file as corrupt, once, however many come upon it at the same time. */
+  /** Reports a file as corrupt, once for all concurrent readers. */
   report(digest: Digest, reason: string, file?: FileHandle): Promise<undefined>
 }
 
 type SoundnessOptions = {
   readonly root: string
-  /** What becomes of a corrupt file is its owner's decision. */
+  /** Reports a corrupt file. The owner decides whether to remove it. */
   readonly onCorrupt: (digest: Digest, reason: string) => Promise<void>
 }
 
 export function createSoundness({ root, onCorrupt }: SoundnessOptions): Soundness {
   const stamps = new LRUCache<Digest, Stamp>({ ...limitEntries(maxTrusted) })
-  /** Those left where they are: on a disk that became read-only, or that is not ours to tidy. */
+  /**
+   * Corrupt files that were not removed: the disk became read-only, or Berth must not modify it.
+   */
   const condemned = new LRUCache<Digest, Stamp>({ max: maxCondemned })
   const reports = new Map<Digest, Promise<void>>()
 
@@ -42,7 +44,7 @@ export function createSoundness({ root, onCorrupt }: SoundnessOptions): Soundnes
   }
 
   const report: Soundness['report'] = async (digest, reason, file) => {
-    // It was removed or replaced while it was looked at: what is there now is another file.
+    // The file was removed or replaced during verification: the current file is another one.
     if (file !== undefined && !hasName(file.fd)) return undefined
     if (file !== undefined) condemned.set(digest, stampOf(fstatSync(file.fd, { bigint: true })))
     stamps.delete(digest)

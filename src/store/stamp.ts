@@ -1,9 +1,9 @@
 import { type BigIntStats, fstatSync } from 'node:fs'
 
 /**
- * What tells whether a file was touched since its bytes were found right: inode, size, time of the
- * last write, time of the last change of any kind. It costs a system call where hashing again would
- * cost a core.
+ * Detects changes of a file since its bytes were verified: inode, size, time of the last write,
+ * time of the last change of any kind. It costs one system call; hashing again would use a whole
+ * core.
  */
 export type Stamp = { readonly file: string; readonly changed: bigint }
 
@@ -12,8 +12,8 @@ export function stampOf(stat: BigIntStats): Stamp {
 }
 
 /**
- * An open file that was unlinked meanwhile (evicted) is still what it was: only its link count, and
- * so its change time, moved.
+ * An open file that was unlinked meanwhile (evicted) is unchanged: only its link count, and so its
+ * change time, differ.
  */
 export function isUnchanged(fd: number, stamp: Stamp): boolean {
   const stat = fstatSync(fd, { bigint: true })
@@ -21,7 +21,7 @@ export function isUnchanged(fd: number, stamp: Stamp): boolean {
   return now.file === stamp.file && (now.changed === stamp.changed || stat.nlink === 0n)
 }
 
-/** Whether an open file is still there for others: one that was removed has no name any more. */
+/** Whether an open file still has a name: a removed file has none. */
 export function hasName(fd: number): boolean {
   return fstatSync(fd).nlink > 0
 }

@@ -7,26 +7,29 @@ import { errnoOf, isMissing, makeDirectory } from './files.ts'
 import { temporaryDirectory } from './paths.ts'
 
 /**
- * A directory of an owner that cannot be asked (another host's) is somebody's garbage after this,
- * in milliseconds.
+ * Age in milliseconds after which the directory of an owner on another host, which cannot be
+ * checked, is removed.
  */
 const abandonedAfter = 24 * 60 * 60 * 1000
 
 type TemporaryFile = { readonly path: string; readonly handle: FileHandle }
 
 /**
- * Unfinished files. Each process has a directory of its own, named after host, process id and start
- * time, so that a start can tell what a dead process left behind from what a living one, on a
- * shared volume, is writing.
+ * Unfinished files. Each process has its own directory, named after host, process id and start
+ * time. So a start can distinguish files of a dead process from those that a live process on a
+ * shared volume is writing.
  */
 export interface Temporary {
-  /** That of this process. */
+  /** The directory of this process. */
   readonly directory: string
-  /** A new, empty file, readable and writable by us alone. */
+  /** Creates a new, empty file that only the user of this process can read and write. */
   create(): Promise<TemporaryFile>
-  /** A path that nobody uses, to move something out of the way to. */
+  /** Returns an unused path, for example to rename a file away. */
   path(): Promise<string>
-  /** Removes what dead processes left: all but our own where no other can be alive. */
+  /**
+   * Removes the files of dead processes, or those of all other processes when no other can be
+   * alive.
+   */
   clean(isAlone?: boolean): Promise<void>
   close(): Promise<void>
 }
@@ -72,8 +75,8 @@ function ownerName(pid: number): string {
 }
 
 /**
- * Clock ticks after boot at which the process started (proc_pid_stat(5), field 22); undefined
- * without such a process.
+ * Clock ticks after boot at which the process started (proc_pid_stat(5), field 22); undefined when
+ * the process does not exist.
  */
 function startOf(pid: number): string | undefined {
   try {

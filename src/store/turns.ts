@@ -1,4 +1,4 @@
-/** Lets so many pieces of work run at once; the others wait in order. */
+/** Limits the number of tasks that run at once; the others wait in order. */
 export type Turns = <Result>(work: () => Promise<Result>) => Promise<Result>
 
 export function createTurns(maxAtOnce: number): Turns {

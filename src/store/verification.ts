@@ -6,12 +6,13 @@ import { createTurns } from './turns.ts'
 
 /** Bytes that are read at once. */
 const readSize = 256 * 1024
-/** Files of which a part is read and hashed at the same time: there are four threads for files. */
+/** Files of which a part is read and hashed at the same time: Node has four threads for files. */
 const maxAtOnce = 2
 
 /**
- * Hashes all of a file; its stamp if it is right. However many files are verified, few are read at the
- * same time, each a part in turn: none waits for the whole of another.
+ * Hashes a whole file; returns its stamp if it matches. Few files are read at the same time,
+ * whatever the number of verifications, and each reads one part per turn: none waits for the whole
+ * of another.
  */
 export type Verify = (
   digest: Digest,
