@@ -84,7 +84,7 @@ export function testBlobCache(name: string, make: MakeCache): void {
   })
 
   testCleanly(
-    'wrong bytes are refused, by readers too, and never there (C57)',
+    'wrong bytes are rejected, also for readers, and never stored (C57)',
     async ({ cache }) => {
       const blob = randomBlob(size)
       const writer = await create(cache, blob)
@@ -170,7 +170,7 @@ export function testBlobCache(name: string, make: MakeCache): void {
 
   for (const position of [0, size >> 1, size - 1]) {
     testCleanly(
-      `rot at ${position} is never read whole, and mended by storing anew (C57)`,
+      `a blob corrupt at ${position} is never read whole, and storing it again repairs it (C57)`,
       async (under) => {
         const { cache, damage } = under
         const blob = randomBlob(size)
@@ -185,7 +185,7 @@ export function testBlobCache(name: string, make: MakeCache): void {
   }
 
   testCleanly(
-    'what is larger than the cache is not taken, and costs nothing else its place (C74)',
+    'a blob larger than the cache is not stored, and evicts nothing (C74)',
     async ({ cache }) => {
       const kept = randomBlob(size)
       await cache.put(kept.digest, kept.bytes)
@@ -197,7 +197,7 @@ export function testBlobCache(name: string, make: MakeCache): void {
   )
 
   testCleanly(
-    'what was not used for longest makes room',
+    'the least recently used blob is evicted',
     async ({ cache }) => {
       const [first, second, third] = [randomBlob(size), randomBlob(size), randomBlob(size)]
       await cache.put(first.digest, first.bytes)
@@ -212,7 +212,7 @@ export function testBlobCache(name: string, make: MakeCache): void {
   )
 
   testCleanly(
-    'what is being read does not make room, and is read to its end (C71)',
+    'a blob in use is not evicted, and is read to its end (C71)',
     async ({ cache }) => {
       const [read, other] = [randomBlob(size), randomBlob(size)]
       await cache.put(read.digest, read.bytes)

@@ -71,7 +71,7 @@ testBlobSource('a blob reader', async (t, blobs) => {
   return reader
 })
 
-test('the first read verifies, and what was found right is handed out at once', async (t) => {
+test('the first read verifies a blob, and a verified blob is returned at once', async (t) => {
   const { root, reader } = await readerOf(t)
   const blob = randomBlob(large)
   await placeBlob(root, blob)
@@ -79,7 +79,7 @@ test('the first read verifies, and what was found right is handed out at once', 
   assert.equal(await isTrusted(reader, blob), true)
 })
 
-test('all who read at the same time share one file, and one verification', async (t) => {
+test('concurrent readers share one file and one verification', async (t) => {
   const { root, reader } = await readerOf(t)
   const blob = randomBlob(large)
   await placeBlob(root, blob)
@@ -102,7 +102,7 @@ test('a blob is counted as used before it is pinned, and pinned once for all its
   assert.deepEqual(told.slice(3), ['unpin'])
 })
 
-test('a file that was written to since is verified again, and found to be rotten', async (t) => {
+test('a file that was written to after its verification is verified again, and is corrupt', async (t) => {
   const { root, reader, rotten } = await readerOf(t)
   const blob = randomBlob(small)
   const path = await placeBlob(root, blob)
@@ -124,7 +124,7 @@ test('a file whose times were put back after it was written to is verified again
   assert.deepEqual(rotten, [blob.digest])
 })
 
-test('a file that was only touched is verified again, and still right', async (t) => {
+test('a file that was only touched is verified again, and is not corrupt', async (t) => {
   const { root, reader, rotten } = await readerOf(t)
   const blob = randomBlob(large)
   const path = await placeBlob(root, blob)
@@ -135,7 +135,7 @@ test('a file that was only touched is verified again, and still right', async (t
   assert.deepEqual(rotten, [])
 })
 
-test('a file that is written to while it is read does not get its end handed out', async (t) => {
+test('the end of a file that is written to while it is read is not returned', async (t) => {
   const { root, reader } = await readerOf(t)
   const blob = randomBlob(large)
   const path = await placeBlob(root, blob)
@@ -146,7 +146,7 @@ test('a file that is written to while it is read does not get its end handed out
   await assert.rejects(readAll(content), changed)
 })
 
-test('a file that is written to while it is verified does not get its end handed out', async (t) => {
+test('the end of a file that is written to while it is verified is not returned', async (t) => {
   const { root, reader } = await readerOf(t)
   const blob = randomBlob(large)
   const path = await placeBlob(root, blob)
@@ -181,7 +181,7 @@ test('a blob that is stored a second time while it is read is read to its end', 
   assert.equal(await isTrusted(reader, blob), true)
 })
 
-test('one reader that could not read does not take the end from the others (INV-9)', async (t) => {
+test('the failure of one reader does not keep the end from the others (INV-9)', async (t) => {
   const { root, reader } = await readerOf(t)
   const blob = randomBlob(large)
   await placeBlob(root, blob)
@@ -192,7 +192,7 @@ test('one reader that could not read does not take the end from the others (INV-
   assert.ok((await readAll(staying)).equals(blob.bytes))
 })
 
-test('after one could not read it, a blob is verified before anybody gets any of it', async (t) => {
+test('after a failed read, a blob is verified before any of it is returned', async (t) => {
   const { root, reader, rotten } = await readerOf(t)
   const blob = randomBlob(large)
   const path = await placeBlob(root, blob)
@@ -220,7 +220,7 @@ async function readPart(reader: BlobReader, { digest }: Blob, from: number, to: 
   }
 }
 
-test('a part of a blob is proved by its checksums, and the rest is not read (C203)', async (t) => {
+test('a range of a blob is verified by its checksums, and the rest is not read (C203)', async (t) => {
   const { root, reader, rotten } = await readerOf(t)
   const blob = randomBlob(large)
   const path = await placeBlob(root, blob)
@@ -232,7 +232,7 @@ test('a part of a blob is proved by its checksums, and the rest is not read (C20
   assert.deepEqual(rotten, [])
 })
 
-test('a part of a blob that is not what was written is not handed out, and reported (C57, C203)', async (t) => {
+test('a corrupt range of a blob is reported and not returned (C57, C203)', async (t) => {
   const { root, reader, rotten } = await readerOf(t)
   const blob = randomBlob(large)
   const path = await placeBlob(root, blob)
@@ -243,7 +243,7 @@ test('a part of a blob that is not what was written is not handed out, and repor
   assert.equal(await readPart(reader, blob, 0, 10), undefined)
 })
 
-test('a part of a blob without checksums, or with damaged ones, waits until the whole is verified (C203)', async (t) => {
+test('a range of a blob without checksums, or with damaged ones, waits until the whole blob is verified (C203)', async (t) => {
   const { root, reader, rotten } = await readerOf(t)
   for (const hasChecksums of [false, true]) {
     const blob = randomBlob(large)
@@ -259,7 +259,7 @@ test('a part of a blob without checksums, or with damaged ones, waits until the 
 
 for (const hasChecksums of [true, false]) {
   const beside = hasChecksums ? 'with' : 'without'
-  test(`a file ${beside} checksums that was cut short is not here, and has no size (C58, C203)`, async (t) => {
+  test(`a file ${beside} checksums that was truncated is a miss, and has no size (C58, C203)`, async (t) => {
     for (const look of ['stat', 'part'] as const) {
       const { root, reader, rotten } = await readerOf(t)
       const blob = randomBlob(large)
@@ -274,7 +274,7 @@ for (const hasChecksums of [true, false]) {
   })
 }
 
-test('to ask for the size of a blob with checksums does not read it (issue 10, point 4)', async (t) => {
+test('the size of a blob with checksums is known without reading it (issue 10, point 4)', async (t) => {
   const { root, reader } = await readerOf(t)
   const blob = randomBlob(large)
   await placeBlob(root, blob)
@@ -319,7 +319,7 @@ for (const [damage, inflict] of Object.entries(damages)) {
   })
 }
 
-test('rot that its owner leaves where it is, is not read a second time', async (t) => {
+test('a corrupt blob that its owner does not remove is not read a second time', async (t) => {
   const root = await ownDirectory(t)
   const rotten: Digest[] = []
   const reader = createBlobReader({
@@ -340,7 +340,7 @@ test('rot that its owner leaves where it is, is not read a second time', async (
   assert.ok((await readAll(await opened(reader, blob))).equals(blob.bytes))
 })
 
-test('the scrub goes at the pace that it is given, and what it found right is trusted (C83)', async (t) => {
+test('the scrub keeps its rate limit, and its verified blobs are trusted (C83)', async (t) => {
   const { root, reader, told } = await readerOf(t)
   const blob = randomBlob(large)
   await placeBlob(root, blob)
@@ -352,13 +352,13 @@ test('the scrub goes at the pace that it is given, and what it found right is tr
   assert.equal(await isTrusted(reader, blob), true)
 })
 
-test('the scrub passes over what is not there', async (t) => {
+test('the scrub ignores missing blobs', async (t) => {
   const { reader, rotten } = await readerOf(t)
   await reader.verify(randomBlob(small).digest, async () => {})
   assert.deepEqual(rotten, [])
 })
 
-test('rot in a file that was replaced meanwhile is not told of the new one', async (t) => {
+test('corruption of a file that was replaced meanwhile is not reported for the new one', async (t) => {
   const { root, reader, rotten } = await readerOf(t)
   const blob = randomBlob(large)
   const path = await placeBlob(root, blob)
@@ -370,7 +370,7 @@ test('rot in a file that was replaced meanwhile is not told of the new one', asy
   assert.ok((await readAll(await opened(reader, blob))).equals(blob.bytes))
 })
 
-test('a verification of a file that was replaced meanwhile says nothing of the new one', async (t) => {
+test('the verification of a file that was replaced meanwhile does not apply to the new one', async (t) => {
   const { root, reader } = await readerOf(t)
   const blob = randomBlob(large)
   await placeBlob(root, blob)
@@ -384,7 +384,7 @@ test('a verification of a file that was replaced meanwhile says nothing of the n
   await assert.rejects(readAll(await opened(reader, blob)), changed)
 })
 
-test('a blob that is removed while it is opened is not counted as there', async (t) => {
+test('a blob that is removed while it is opened is not counted as stored', async (t) => {
   const { root, reader, told } = await readerOf(t)
   for (let attempt = 0; attempt < 200; attempt += 1) {
     const blob = blobOf(Buffer.from(`${attempt}`))
@@ -396,7 +396,7 @@ test('a blob that is removed while it is opened is not counted as there', async 
   }
 })
 
-test('to close waits for what is being verified', async (t) => {
+test('closing waits for verifications in flight', async (t) => {
   const { root, reader } = await readerOf(t)
   const blob = randomBlob(large)
   await placeBlob(root, blob)

@@ -14,7 +14,7 @@ export function testBlobSource(name: string, make: MakeSource): void {
     return content && readAll(content, { from })
   }
 
-  test(`${name}: what is not there is undefined`, async (t) => {
+  test(`${name}: a missing blob is undefined`, async (t) => {
     const source = await make(t, [])
     const { digest } = randomBlob(10)
     assert.equal(await source.open(digest), undefined)
@@ -43,7 +43,7 @@ export function testBlobSource(name: string, make: MakeSource): void {
     })
   }
 
-  test(`${name}: an empty blob is there, and empty (P9)`, async (t) => {
+  test(`${name}: an empty blob is stored, and is empty (P9)`, async (t) => {
     const blob = blobOf(Buffer.alloc(0))
     const source = await make(t, [blob])
     assert.deepEqual(await read(source, blob), blob.bytes)
@@ -51,20 +51,20 @@ export function testBlobSource(name: string, make: MakeSource): void {
     assert.deepEqual(await source.stat(blob.digest), { size: 0 })
   })
 
-  test(`${name}: a blob may go by its sha512 (P8)`, async (t) => {
+  test(`${name}: a blob may have a sha512 digest (P8)`, async (t) => {
     const blob = blobOf(Buffer.from('long'), 'sha512')
     const source = await make(t, [blob])
     assert.deepEqual(await read(source, blob), blob.bytes)
     assert.deepEqual(await source.read(blob.digest, 1000), blob.bytes)
   })
 
-  test(`${name}: what is longer than the limit is not read into memory`, async (t) => {
+  test(`${name}: a blob larger than the limit is not read into memory`, async (t) => {
     const blob = randomBlob(1000)
     const source = await make(t, [blob])
     assert.equal(await source.read(blob.digest, 999), undefined)
   })
 
-  test(`${name}: many read one blob at the same time, each at its own pace`, async (t) => {
+  test(`${name}: many readers read one blob at the same time, each at its own pace`, async (t) => {
     const blob = randomBlob(1_000_000)
     const source = await make(t, [blob])
     const bodies = await Promise.all(

@@ -62,7 +62,7 @@ async function commit(writer: BlobWriter | undefined, { bytes }: Blob): Promise<
   await writer.commit()
 }
 
-test('bytes count when they come, and what the blob uses on the disk at the end', async (t) => {
+test('bytes count when they arrive, and the disk use of the blob after the commit', async (t) => {
   const { root, budget, create, nothingOpen } = await writersOf(t)
   const blob = randomBlob(size)
   const writer = await create(blob)
@@ -76,7 +76,7 @@ test('bytes count when they come, and what the blob uses on the disk at the end'
   await nothingOpen()
 })
 
-test('a blob of unknown size gets room as it comes, as long as there is some', async (t) => {
+test('a blob of unknown size gets room as it arrives, while there is some', async (t) => {
   const { budget, told, create } = await writersOf(t, 2 * size)
   const blob = randomBlob(size)
   const writer = await create(blob, { size: undefined })
@@ -88,14 +88,14 @@ test('a blob of unknown size gets room as it comes, as long as there is some', a
   assert.deepEqual(told.failures, [])
 })
 
-test('a stored file can be read by all and written by none', async (t) => {
+test('all users can read a stored file, and none can write it', async (t) => {
   const { root, create } = await writersOf(t)
   const blob = randomBlob(size)
   await commit(await create(blob), blob)
   assert.equal((await stat(blobPath(root, blob.digest))).mode & 0o777, 0o444)
 })
 
-test('the stamp that is told is that of the file in its place', async (t) => {
+test('the reported stamp is that of the committed file', async (t) => {
   const { root, told, create } = await writersOf(t)
   const blob = randomBlob(size)
   await commit(await create(blob), blob)
@@ -106,7 +106,7 @@ test('the stamp that is told is that of the file in its place', async (t) => {
   )
 })
 
-test('what was given up counts until its last reader is gone (C71, C78)', async (t) => {
+test('an aborted blob counts until its last reader ends (C71, C78)', async (t) => {
   const { root, budget, create } = await writersOf(t)
   const blob = randomBlob(size)
   const writer = await create(blob)
@@ -119,7 +119,7 @@ test('what was given up counts until its last reader is gone (C71, C78)', async 
   await eventually('nothing is counted', () => budget.usage().bytes === 0)
 })
 
-test('what was handed over counts until its last reader is gone', async (t) => {
+test('a blob that was handed over counts until its last reader ends', async (t) => {
   const { root, budget, create } = await writersOf(t)
   const blob = randomBlob(size)
   const writer = await create(blob)
@@ -132,7 +132,7 @@ test('what was handed over counts until its last reader is gone', async (t) => {
   await eventually('nothing is counted', () => budget.usage().bytes === 0)
 })
 
-test('a blob is not evicted while one who came for its fill still reads it', async (t) => {
+test('a blob is not evicted while a reader of its fill still reads it', async (t) => {
   const { budget, create, nothingOpen } = await writersOf(t, 1.5 * size)
   const blob = randomBlob(size)
   const writer = await create(blob)
@@ -147,7 +147,7 @@ test('a blob is not evicted while one who came for its fill still reads it', asy
   assert.deepEqual(budget.digests(), [other.digest])
 })
 
-test('a blob that is changed after it was stored does not get its end handed out', async (t) => {
+test('the end of a blob that is changed after its commit is not returned', async (t) => {
   const { root, told, create } = await writersOf(t)
   const blob = randomBlob(size)
   const writer = await create(blob)
@@ -159,7 +159,7 @@ test('a blob that is changed after it was stored does not get its end handed out
   assert.equal(told.doubts, 1)
 })
 
-test('a disk that fails while bytes are written is told of', async (t) => {
+test('a disk failure while bytes are written is reported', async (t) => {
   const { told, create } = await writersOf(t)
   const blob = randomBlob(size)
   // /dev/full takes no byte.
@@ -174,7 +174,7 @@ test('a disk that fails while bytes are written is told of', async (t) => {
   assert.equal(told.failures.length, 1)
 })
 
-test('bytes that come after a blob was given up are no failure of the disk', async (t) => {
+test('bytes that arrive after an abort are not a disk failure', async (t) => {
   const { told, create } = await writersOf(t)
   const blob = randomBlob(size)
   const writer = await create(blob)
@@ -185,7 +185,7 @@ test('bytes that come after a blob was given up are no failure of the disk', asy
   assert.deepEqual(told.failures, [])
 })
 
-test('there is no writer when there is no room, and no file', async (t) => {
+test('without room there is no writer and no file', async (t) => {
   const { root, create } = await writersOf(t, size)
   assert.equal(await create(randomBlob(size + 1)), undefined)
   assert.deepEqual(await temporaryFiles(root), [])

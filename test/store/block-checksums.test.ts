@@ -19,7 +19,7 @@ function checksumsOf(...pieces: readonly Buffer[]): BlockChecksums {
   return checksummer.finish()
 }
 
-test('checksums do not depend on the pieces in which the bytes came', () => {
+test('checksums do not depend on the pieces in which the bytes arrive', () => {
   const bytes = randomBytes(4 * blockSize + 1)
   fc.assert(
     fc.property(fc.nat(bytes.length), fc.array(fc.nat(bytes.length)), (end, cuts) => {
@@ -30,7 +30,7 @@ test('checksums do not depend on the pieces in which the bytes came', () => {
   )
 })
 
-test('what was formatted is parsed again, for the same digest only', () => {
+test('formatted checksums are parsed again, for the same digest only', () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 200_000 }), (array) => {
       const { digest, bytes } = blobOf(Buffer.from(array))
@@ -44,7 +44,7 @@ test('what was formatted is parsed again, for the same digest only', () => {
   )
 })
 
-test('a file of checksums with a flipped bit, or cut off, is none', () => {
+test('a file of checksums with a flipped bit, or truncated, is invalid', () => {
   const { digest, bytes } = randomBlob(3 * blockSize)
   const formatted = formatChecksums(digest, checksumsOf(bytes))
   for (let at = 0; at < formatted.length; at += 1) {
@@ -55,7 +55,7 @@ test('a file of checksums with a flipped bit, or cut off, is none', () => {
   }
 })
 
-test('a flipped bit in a block is found, and says nothing of other blocks', () => {
+test('a flipped bit in a block is found, and does not affect other blocks', () => {
   const bytes = randomBytes(3 * blockSize - 100)
   const checksums = checksumsOf(bytes)
   assert.ok(areIntact(bytes, checksums, 0))

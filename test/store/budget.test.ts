@@ -45,7 +45,7 @@ async function fill(budget: Budget, size: number): Promise<Reservation | undefin
   return undefined
 }
 
-test('bytes on their way in count when they come, until they are released or become a blob', async () => {
+test('bytes in flight count when they arrive, until they are released or committed', async () => {
   const { budget } = budgetOf()
   const first = await budget.reserve(30)
   const second = await budget.reserve(20)
@@ -76,7 +76,7 @@ test('nothing is evicted for bytes that were announced and did not come (C202)',
   assert.equal(budget.usage().blobs, 19)
 })
 
-test('what was announced is promised to no other, but what came is not promised any more', async () => {
+test('announced bytes are reserved until they arrive', async () => {
   const { budget } = budgetOf()
   const first = await budget.reserve(60)
   assert.equal(await budget.reserve(50), undefined)
@@ -86,7 +86,7 @@ test('what was announced is promised to no other, but what came is not promised 
   assert.ok(await budget.reserve(90))
 })
 
-test('a blob of unknown size gets room as it comes, as long as there is some', async () => {
+test('a blob of unknown size gets room as it arrives, while there is some', async () => {
   const { budget, evicted } = budgetOf()
   await store(budget, 'a', 50)
   const reservation = await budget.reserve(0)
@@ -98,7 +98,7 @@ test('a blob of unknown size gets room as it comes, as long as there is some', a
   assert.equal(budget.usage().bytes, 100)
 })
 
-test('the least recently used go first', async () => {
+test('the least recently used blobs are evicted first', async () => {
   const { budget, evicted } = budgetOf()
   for (const name of ['a', 'b', 'c', 'd']) await store(budget, name, 25)
   assert.ok(budget.use(d('a')))
@@ -108,7 +108,7 @@ test('the least recently used go first', async () => {
   assert.deepEqual(budget.digests(), [d('c'), d('d'), d('a')])
 })
 
-test('eviction goes a little below what is needed, so that not every write has to evict', async () => {
+test('eviction frees a little more than is needed, so that not every write has to evict', async () => {
   const { budget, evicted } = budgetOf({ limit: 1000 })
   for (let at = 0; at < 200; at += 1) await store(budget, `${at}`, 5)
   await store(budget, 'more', 1)
@@ -116,7 +116,7 @@ test('eviction goes a little below what is needed, so that not every write has t
   assert.equal(budget.usage().bytes, 986)
 })
 
-test('what the cache uses beside blobs leaves less room for them', async () => {
+test('disk use besides blobs leaves less room for blobs', async () => {
   const { budget, evicted } = budgetOf()
   await store(budget, 'a', 50)
   budget.setOverhead(40)
@@ -127,7 +127,7 @@ test('what the cache uses beside blobs leaves less room for them', async () => {
   assert.deepEqual(budget.usage(), { bytes: 60, blobs: 1 })
 })
 
-test('what is in use is not evicted, whatever its age', async () => {
+test('a blob in use is not evicted, whatever its age', async () => {
   const { budget, evicted } = budgetOf()
   for (const name of ['a', 'b', 'c', 'd']) await store(budget, name, 25)
   const unpin = budget.pin(d('a'))
@@ -138,7 +138,7 @@ test('what is in use is not evicted, whatever its age', async () => {
   assert.deepEqual(evicted, [d('b'), d('a')])
 })
 
-test('there is no room when all that could go is in use, and then nothing goes', async () => {
+test('there is no room when all blobs are in use, and nothing is evicted', async () => {
   const { budget, evicted } = budgetOf()
   for (const name of ['a', 'b', 'c']) await store(budget, name, 25)
   budget.pin(d('b'))
@@ -271,14 +271,14 @@ test('a blob of another size than before is another file', () => {
   assert.deepEqual(budget.usage(), { bytes: 10, blobs: 1 })
 })
 
-test('to let go of a blob that is not there does nothing', () => {
+test('unpinning a missing blob has no effect', () => {
   const { budget } = budgetOf()
   budget.pin(d('a'))()
   budget.remove(d('a'))
   assert.deepEqual(budget.usage(), { bytes: 0, blobs: 0 })
 })
 
-test('what an earlier run left is older than what was used meanwhile', async () => {
+test('blobs of an earlier run are older than blobs used since the start', async () => {
   const { budget, evicted } = budgetOf()
   await store(budget, 'new', 25)
   budget.touch(d('b'), 25)
@@ -293,7 +293,7 @@ test('what an earlier run left is older than what was used meanwhile', async () 
   assert.deepEqual(evicted, [d('a'), d('c')])
 })
 
-test('what went while the disk was searched is not found again', async () => {
+test('a blob removed during the scan is not restored', async () => {
   const { budget } = budgetOf()
   await store(budget, 'evicted', 60)
   const reservation = await fill(budget, 90)
@@ -307,7 +307,7 @@ test('what went while the disk was searched is not found again', async () => {
   assert.deepEqual(budget.usage(), { bytes: 5, blobs: 1 })
 })
 
-test('a blob that is read while the disk is searched stays in use', async () => {
+test('a blob that is read during the scan stays in use', async () => {
   const { budget, evicted } = budgetOf()
   budget.touch(d('a'), 60)
   const unpin = budget.pin(d('a'))
@@ -318,14 +318,14 @@ test('a blob that is read while the disk is searched stays in use', async () => 
   assert.deepEqual(evicted, [d('a')])
 })
 
-test('relief evicts what it is asked for, the oldest first', async () => {
+test('relieve evicts the requested bytes, the oldest first', async () => {
   const { budget, evicted } = budgetOf()
   for (const name of ['a', 'b', 'c']) await store(budget, name, 10)
   await budget.relieve(15)
   assert.deepEqual(evicted, [d('a'), d('b')])
 })
 
-test('relief evicts all that it may when that is not enough (C76)', async () => {
+test('relieve evicts all unused blobs when that is not enough (C76)', async () => {
   const { budget, evicted } = budgetOf()
   for (const name of ['a', 'b', 'c']) await store(budget, name, 10)
   budget.pin(d('b'))
@@ -365,7 +365,7 @@ const steps: fc.Arbitrary<readonly Step[]> = fc.array(
   { maxLength: 60 },
 )
 
-test('whatever happens in whatever order, the sum is what is there, and within the limit', async () => {
+test('after any sequence of calls, the sum is that of the stored bytes, and within the limit', async () => {
   await fc.assert(
     fc.asyncProperty(steps, async (history) => {
       const disk = new Map<Digest, number>()

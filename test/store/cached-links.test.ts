@@ -39,7 +39,7 @@ testLinkStore('links of a cache that were opened again', async (t) => {
   return { links: one, leftovers: () => temporaryFiles(root) }
 })
 
-test('what is linked for one upstream is not for another', async (t) => {
+test('a link of one upstream is not a link of another', async (t) => {
   const { links, one } = await linksOf(t)
   const other = links.of('other')
   await one.addBlob(name('a'), d('x'))
@@ -52,7 +52,7 @@ test('what is linked for one upstream is not for another', async (t) => {
 })
 
 for (const end of ['stopped', 'killed'] as const) {
-  test(`links outlive a start after Berth was ${end}, and what was removed does not come back`, async (t) => {
+  test(`links outlive a start after Berth was ${end}, and removed links do not return`, async (t) => {
     const { root, links, one } = await linksOf(t)
     await one.addBlob(name('a'), d('x'))
     await one.addManifest(name('a'), d('m'))
@@ -94,7 +94,7 @@ test('the same tag that is right again and again does not let the file grow', as
   assert.ok((await stat(linksPath(root))).size < 100_000)
 })
 
-test('a repository without manifests any more is not listed', async (t) => {
+test('a repository whose manifests were all removed is not listed', async (t) => {
   const { one } = await linksOf(t, { maxSize: mebibyte })
   await one.addManifest(name('old'), d('m'))
   for (let at = 0; at < 2000; at += 1) await one.addManifest(name('new'), d(`${at}`))
@@ -111,7 +111,7 @@ test('a tag that was last right in the future has no age (C80)', async (t) => {
   assert.deepEqual(await again.tag(name('a'), tag('v1')), { digest: d('m'), age: 0 })
 })
 
-test('a line that a kill cut off is passed over, and the next one is not glued to it (C66)', async (t) => {
+test('a line that a kill truncated is ignored, and the next one is separate (C66)', async (t) => {
   const { root, one } = await linksOf(t)
   await one.addBlob(name('a'), d('x'))
   await one.addBlob(name('a'), d('y'))
@@ -125,7 +125,7 @@ test('a line that a kill cut off is passed over, and the next one is not glued t
   assert.ok(await third.hasBlob(name('a'), d('z')))
 })
 
-test('a file that was removed or written to by others is written anew with the next link', async (t) => {
+test('a file that another program removed or changed is rewritten with the next link', async (t) => {
   const { root, one } = await linksOf(t)
   await one.addBlob(name('a'), d('w'))
   await one.addBlob(name('a'), d('x'))

@@ -20,7 +20,7 @@ testBlobSource('blobs of a volume', async (t, all) => {
   return blobs
 })
 
-test('rot on a volume that is not ours is told once and not served, until the file is another (C57)', async (t) => {
+test('a corrupt blob on a volume of another owner is reported once and not served, until its file is replaced (C57)', async (t) => {
   const { root, blobs, logs } = await blobsOf(t)
   const blob = randomBlob(1000)
   const path = await placeBlob(root, blob)

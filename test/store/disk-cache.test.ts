@@ -97,13 +97,13 @@ test('a directory that does not exist is made', async (t) => {
   assert.ok(await isThere(cache, blob))
 })
 
-test('a directory that cannot be used is told at the start', async (t) => {
+test('an unusable directory is an error at the start', async (t) => {
   const root = join(await ownDirectory(t), 'file')
   await writeFile(root, '')
   await assert.rejects(cacheOf(t, { root }), { code: 'ENOTDIR' })
 })
 
-test('a directory whose parts lie on different file systems is told at the start (C79)', async (t) => {
+test('a directory that spans several file systems is an error at the start (C79)', async (t) => {
   const root = await ownDirectory(t)
   const elsewhere = await ownDirectory(t, '/dev/shm')
   assert.notEqual((await stat(root)).dev, (await stat(elsewhere)).dev)
@@ -112,7 +112,7 @@ test('a directory whose parts lie on different file systems is told at the start
   assert.deepEqual(await temporaryFiles(root), [])
 })
 
-test('what an earlier run left is counted, without being read', async (t) => {
+test('blobs of an earlier run are counted without being read', async (t) => {
   const root = await earlierCache(t)
   const blobs = [randomBlob(1000), randomBlob(2000), blobOf(Buffer.alloc(0))]
   for (const blob of blobs) await placeBlob(root, blob)
@@ -122,7 +122,7 @@ test('what an earlier run left is counted, without being read', async (t) => {
   await checkAccounting(cached)
 })
 
-test('what is no blob is neither counted nor touched', async (t) => {
+test('other files are neither counted nor changed', async (t) => {
   const root = await earlierCache(t)
   const path = await placeBlob(root, randomBlob(1000))
   await writeFile(join(dirname(path), 'other'), 'x')
@@ -153,7 +153,7 @@ for (const [what, text] of [
   ['garbage', '\0\0\0 sha256:\n\nsha256:zz'],
   ['cut off', 'sha256:0123'],
 ] as const) {
-  test(`without an order of use (${what}) the oldest by time go first (C67)`, async (t) => {
+  test(`without an order of use (${what}) the oldest by time are evicted first (C67)`, async (t) => {
     const root = await earlierCache(t)
     const oldest = randomBlob(mebibyte)
     for (const [at, blob] of [randomBlob(mebibyte), randomBlob(mebibyte), oldest].entries()) {
@@ -184,7 +184,7 @@ test('a blob from the future is the newest, and evicted like others (C81)', asyn
   await checkAccounting(cached)
 })
 
-test('rot is counted, told, and removed at once (C57)', async (t) => {
+test('a corrupt blob is counted, reported, and removed at once (C57)', async (t) => {
   const cached = await cacheOf(t)
   const { root, cache, metric, logs } = cached
   const blob = randomBlob(1000)
@@ -196,7 +196,7 @@ test('rot is counted, told, and removed at once (C57)', async (t) => {
   await checkAccounting(cached)
 })
 
-test('rot that cannot be removed is still counted as there', async (t) => {
+test('a corrupt blob that cannot be removed is still counted', async (t) => {
   const { root, cache, metric } = await cacheOf(t)
   const blob = randomBlob(1000)
   await cache.put(blob.digest, blob.bytes)
@@ -207,7 +207,7 @@ test('rot that cannot be removed is still counted as there', async (t) => {
   assert.equal(await metric('berth_cache_storage_failures_total'), 1)
 })
 
-test('a disk that fails is left alone for a moment, and says so (C63)', async (t) => {
+test('writes are paused after a disk failure, and this is reported (C63)', async (t) => {
   const { root, cache, metric } = await cacheOf(t)
   const blob = randomBlob(1000)
   await replaceTemporary(root)
@@ -219,7 +219,7 @@ test('a disk that fails is left alone for a moment, and says so (C63)', async (t
   assert.equal(await metric('berth_cache_blobs'), 0)
 })
 
-test('a blob that cannot be put in its place is read all the same, and leaves nothing (C62)', async (t) => {
+test('a blob that cannot be committed is still read, and leaves no file (C62)', async (t) => {
   const cached = await cacheOf(t)
   const { root, cache, metric } = cached
   const blob = randomBlob(300_000)
@@ -265,7 +265,7 @@ test('thousands of small links and blobs stay within the limit, as du counts (44
   assert.ok((await diskUseOf(root)) > limit / 2)
 })
 
-test('the order of use leaves nothing beside it', async (t) => {
+test('writing the order of use leaves no temporary file', async (t) => {
   const { root, cache, close } = await cacheOf(t)
   const blob = randomBlob(10)
   await cache.put(blob.digest, blob.bytes)
@@ -280,7 +280,7 @@ test('the order of use leaves nothing beside it', async (t) => {
   assert.equal(await readFile(recencyPath(root), 'utf8'), `${blob.digest}\n`)
 })
 
-test('whatever is pulled through a small cache at the same time, its books are right (C75)', async (t) => {
+test('concurrent pulls through a small cache keep its disk use accounted exactly (C75)', async (t) => {
   const limit = 400_000
   const cached = await cacheOf(t, { maxSize: limit })
   const { cache, metric } = cached

@@ -31,7 +31,7 @@ test('only a regular file is opened, and nothing blocks (T13)', async (t) => {
   assert.equal(await openRegular('/dev/null'), 'strange')
 })
 
-test('a small file is replaced in one step, whoever reads and writes at the same time', async (t) => {
+test('a small file is replaced in one step, with concurrent readers and writers', async (t) => {
   const directory = await ownDirectory(t)
   const path = join(directory, 'below', 'file')
   const texts = Array.from({ length: 20 }, (_, at) => `${at}`.repeat(1000))
@@ -45,7 +45,7 @@ test('a small file is replaced in one step, whoever reads and writes at the same
   assert.deepEqual(await readdir(directory), ['below'])
 })
 
-test('a small file that cannot be put in its place leaves nothing', async (t) => {
+test('a small file that cannot be renamed into place leaves no file', async (t) => {
   const directory = await ownDirectory(t)
   await mkdir(join(directory, 'file', 'x'), { recursive: true })
   const temporary = join(directory, 'temporary')
@@ -53,7 +53,7 @@ test('a small file that cannot be put in its place leaves nothing', async (t) =>
   assert.deepEqual(await readdir(directory), ['file'])
 })
 
-test('all of the chunks are written where they belong, however they are cut', async (t) => {
+test('all chunks are written at their positions, whatever their sizes', async (t) => {
   const path = join(await ownDirectory(t), 'file')
   const chunk = fc.uint8Array({ maxLength: 40 }).map((bytes) => Buffer.from(bytes))
   await fc.assert(
@@ -80,12 +80,12 @@ test('more chunks than the system takes at once are written too', async (t) => {
   assert.equal(await readFile(path, 'utf8'), chunks.join(''))
 })
 
-test('a directory that the system does not let be made is an error, and no wait for ever (36)', async () => {
+test('a directory that the system cannot create is an error, not an endless loop (36)', async () => {
   await assert.rejects(makeDirectory('/proc/berth/cache'), { code: 'ENOENT' })
   await assert.rejects(makeDirectory('/dev/null/cache'), { code: 'ENOTDIR' })
 })
 
-test('directories are made by many at the same time, and while they are removed', async (t) => {
+test('directories can be created concurrently, and while they are removed', async (t) => {
   const root = await ownDirectory(t)
   const path = join(root, 'a', 'b', 'c')
   await Promise.all(Array.from({ length: 20 }, () => makeDirectory(path)))

@@ -19,7 +19,7 @@ testLinkStore('links on a disk', async (t) => {
   }
 })
 
-test('links lie where Distribution has them, with what it writes into them', async (t) => {
+test('links have the paths and contents of Distribution', async (t) => {
   const root = await ownDirectory(t)
   const links = createDiskLinks({ root })
   await links.addBlob(name('team/app'), d('x'))
@@ -75,7 +75,7 @@ for (const [damage, inflict] of Object.entries(damages)) {
   })
 }
 
-test('to make a link that is there already does not write it again', async (t) => {
+test('creating an existing link does not write it again', async (t) => {
   const root = await ownDirectory(t)
   const links = createDiskLinks({ root })
   await links.addBlob(name('a'), d('x'))

@@ -22,7 +22,7 @@ async function holder(directory: string) {
   return child
 }
 
-test('a directory has one holder, who is named, and is free when it lets go (53)', async (t) => {
+test('a directory has one holder, whose name is reported, and is free after its release (53)', async (t) => {
   const directory = await ownDirectory(t)
   const lock = await acquireLock(directory)
   assert.ok(lock)
@@ -48,7 +48,7 @@ test('a holder that was killed leaves no lock behind (53)', async (t) => {
   assert.deepEqual(await readdir(directory), [])
 })
 
-test('what a process left that was killed before it had the lock is removed (C66)', async (t) => {
+test('sockets of a process that was killed before it had the lock are removed (C66)', async (t) => {
   const directory = await ownDirectory(t)
   await writeFile(join(directory, 'lock-0123'), '')
   const lock = await acquireLock(directory)
@@ -56,7 +56,7 @@ test('what a process left that was killed before it had the lock is removed (C66
   await lock?.release()
 })
 
-test('of many who come at once one gets it, also where a dead one had it (53)', async (t) => {
+test('one of many concurrent processes gets the lock, also after a dead holder (53)', async (t) => {
   const directory = await ownDirectory(t)
   const child = await holder(directory)
   child.kill('SIGKILL')
@@ -67,7 +67,7 @@ test('of many who come at once one gets it, also where a dead one had it (53)', 
   await locks[0]?.release()
 })
 
-test('what is no lock is no holder, and a long path is no obstacle', async (t) => {
+test('a file that is not a lock has no holder, and a long path works', async (t) => {
   const directory = join(await ownDirectory(t), 'd'.repeat(100), 'd'.repeat(100))
   await mkdir(directory, { recursive: true })
   await writeFile(lockPath(directory), 'x')

@@ -12,7 +12,7 @@ import { temporaryFiles } from '../support/disk.ts'
 const d = (name: string): Digest => digestOf(Buffer.from(name))
 const found = (name: string, modified: number) => ({ digest: d(name), size: 1, modified })
 
-test('the order that was written is the order that is read, whatever was found first', async (t) => {
+test('the order that was written is the order that is read, whatever the order of the scan', async (t) => {
   const root = await ownDirectory(t)
   await fc.assert(
     fc.asyncProperty(fc.uniqueArray(fc.string(), { maxLength: 20 }), async (names) => {
@@ -31,7 +31,7 @@ test('the order that was written is the order that is read, whatever was found f
   assert.deepEqual(await temporaryFiles(root), [])
 })
 
-test('what was stored after the order was written is newer, by time', async (t) => {
+test('blobs stored after the order was written are newer, by time', async (t) => {
   const root = await ownDirectory(t)
   await writeRecency(root, createTemporary(root), [d('b'), d('a'), d('gone')])
   const ordered = await byRecency(root, [
@@ -43,7 +43,7 @@ test('what was stored after the order was written is newer, by time', async (t) 
   assert.deepEqual(ordered, [found('b', 1), found('a', 99), found('c', 8), found('d', 9)])
 })
 
-test('a clock that was put back does not change the order of what was written (C80)', async (t) => {
+test('a clock that was set back does not change the written order (C80)', async (t) => {
   const root = await ownDirectory(t)
   await writeRecency(root, createTemporary(root), [d('old'), d('new')])
   const ordered = await byRecency(root, [found('new', -1e12), found('old', 4e12)])
@@ -53,7 +53,7 @@ test('a clock that was put back does not change the order of what was written (C
   )
 })
 
-test('whatever stands in the file, everything that was found is ordered (C60)', async (t) => {
+test('all blobs of a scan are ordered, whatever the file contains (C60)', async (t) => {
   const root = await ownDirectory(t)
   await fc.assert(
     fc.asyncProperty(fc.uint8Array({ maxLength: 300 }), async (bytes) => {

@@ -8,7 +8,7 @@ import { ownDirectory } from '../support/directory.ts'
 import { makeImage } from '../support/images.ts'
 import { writeVolume } from '../support/volume.ts'
 
-test('directories that are one or nested overlap, whatever leads there, made or not (C198)', async (t) => {
+test('identical or nested directories overlap, also by links, existing or not (C198)', async (t) => {
   const root = await ownDirectory(t)
   const at = (path: string) => join(root, path)
   await mkdir(at('a/b'), { recursive: true })
@@ -37,7 +37,7 @@ test('directories that are one or nested overlap, whatever leads there, made or 
     assert.ok(!(await overlap(at(one), at(other))), `${one} ${other}`)
 })
 
-test('an empty directory may become a cache, and a marked one is one', async (t) => {
+test('an empty directory may become a cache, and a marked directory is a cache', async (t) => {
   const root = await ownDirectory(t)
   await assertCache(join(root, 'new'))
   await assertCache(root)
@@ -52,7 +52,7 @@ test('an empty directory may become a cache, and a marked one is one', async (t)
   )
 })
 
-test('a cache of an earlier version, without a mark, is one', async (t) => {
+test('an unmarked cache of an earlier version is a cache', async (t) => {
   const root = await ownDirectory(t)
   await mkdir(join(root, 'docker/registry/v2/repositories/europe-docker.pkg.dev_0123456789ab/p'), {
     recursive: true,
@@ -64,7 +64,7 @@ test('a cache of an earlier version, without a mark, is one', async (t) => {
   await assertCache(root)
 })
 
-test("somebody's files, and a volume of Distribution, are no cache, and are left as they are (3, C198)", async (t) => {
+test('a directory with other files, or a Distribution volume, is not a cache and is not changed (3, C198)', async (t) => {
   const files = await ownDirectory(t)
   await writeFile(join(files, 'thesis.tex'), 'x')
   await assert.rejects(

@@ -14,7 +14,7 @@ async function scan(root: string): Promise<readonly Found[]> {
   return found
 }
 
-test('all blobs are found, with what they use on the disk and their time', async (t) => {
+test('all blobs are found, with their disk use and time', async (t) => {
   const root = await ownDirectory(t)
   const blobs = [
     randomBlob(1),
@@ -31,11 +31,11 @@ test('all blobs are found, with what they use on the disk and their time', async
   assert.deepEqual(new Set(await scan(root)), new Set(expected))
 })
 
-test('nothing is found where there is nothing', async (t) => {
+test('an empty directory has no blobs', async (t) => {
   assert.deepEqual(await scan(join(await ownDirectory(t), 'none')), [])
 })
 
-test('what is no blob is passed over', async (t) => {
+test('other files are ignored', async (t) => {
   const root = await ownDirectory(t)
   const emptied = async (): Promise<string> => {
     const path = await placeBlob(root, randomBlob(1))

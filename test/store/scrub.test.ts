@@ -33,7 +33,7 @@ async function timesOf(options: { readonly interval: number; readonly rate: numb
   return times
 }
 
-test('all is verified at the rate, and again an interval after the start (issue 10, point 4)', async () => {
+test('all blobs are verified at the rate, and again an interval after the start (issue 10, point 4)', async () => {
   const times = await timesOf({ rate: mebibyte, interval: hour })
   assert.deepEqual(times, [15_000, 16_010, 15_000 + hour, 16_010 + hour])
 })

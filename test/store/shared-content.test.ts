@@ -55,7 +55,7 @@ function end(content: SharedContent): void {
   content.release()
 }
 
-test('bytes are handed out as soon as they are there', async (t) => {
+test('bytes are returned as soon as they are written', async (t) => {
   const { file, content } = await contentOf(t)
   const reader = content.read()
   const first = reader.next(0)
@@ -70,7 +70,7 @@ test('bytes are handed out as soon as they are there', async (t) => {
   end(content)
 })
 
-test('the last stretch is kept until all is known to be right (INV-1)', async (t) => {
+test('the last bytes are held back until the whole blob is verified (INV-1)', async (t) => {
   const { file, content } = await contentOf(t)
   const reader = content.read()
   content.advance(size)
@@ -83,7 +83,7 @@ test('the last stretch is kept until all is known to be right (INV-1)', async (t
   content.release()
 })
 
-test('of a blob no longer than the last stretch, nothing comes before the end', async (t) => {
+test('a blob no longer than the held-back end is not returned before it is verified', async (t) => {
   const { file, content } = await contentOf(t, { size: heldBack })
   const reader = content.read()
   content.advance(heldBack)
@@ -95,7 +95,7 @@ test('of a blob no longer than the last stretch, nothing comes before the end', 
   content.release()
 })
 
-test('of a blob of unknown size nothing comes before the end, and then it has a size', async (t) => {
+test('a blob of unknown size is not returned before its end, and then has a size', async (t) => {
   const { blob, content } = await contentOf(t, { size: undefined })
   const early = content.read()
   content.advance(size)
@@ -108,7 +108,7 @@ test('of a blob of unknown size nothing comes before the end, and then it has a 
   content.release()
 })
 
-test('every reader is told of a failure, those who wait and those who come', async (t) => {
+test('a failure reaches all readers, waiting and new', async (t) => {
   const { content } = await contentOf(t)
   const [waiting, coming] = [content.read(), content.read()]
   const next = waiting.next(0)
@@ -122,7 +122,7 @@ test('every reader is told of a failure, those who wait and those who come', asy
   content.release()
 })
 
-test('each reader goes at its own pace', async (t) => {
+test('each reader reads at its own pace', async (t) => {
   const { blob, content } = await contentOf(t)
   const slow = content.read()
   const fast = content.read()
@@ -133,7 +133,7 @@ test('each reader goes at its own pace', async (t) => {
   content.release()
 })
 
-test('the file is proven before the last stretch, and not before the others', async (t) => {
+test('the file is checked before the last bytes, and not before the others', async (t) => {
   const proofs: number[] = []
   const { content } = await contentOf(t, { prove: () => void proofs.push(1) })
   const reader = content.read()
@@ -146,7 +146,7 @@ test('the file is proven before the last stretch, and not before the others', as
   content.release()
 })
 
-test('a file that cannot be proven does not get its end handed out', async (t) => {
+test('the end of a file that fails its check is not returned', async (t) => {
   const { content } = await contentOf(t, {
     prove: () => {
       throw new Error('changed')
@@ -158,7 +158,7 @@ test('a file that cannot be proven does not get its end handed out', async (t) =
 })
 
 for (const written of [0, 1000, tail - 1, tail, tail + 1, size - 1]) {
-  test(`readers go on with the rest after ${written} bytes, wherever they are (C61)`, async (t) => {
+  test(`readers continue with the rest after ${written} bytes, wherever they are (C61)`, async (t) => {
     const { blob, content } = await contentOf(t)
     content.advance(written)
     const waiting = content.read()
@@ -178,7 +178,7 @@ for (const written of [0, 1000, tail - 1, tail, tail + 1, size - 1]) {
   })
 }
 
-test('each reader has a rest of its own, closed with it', async (t) => {
+test('each reader has its own rest, and closes it', async (t) => {
   const { blob, content } = await contentOf(t)
   let closed = 0
   const count = () => {
@@ -198,7 +198,7 @@ test('each reader has a rest of its own, closed with it', async (t) => {
   content.release()
 })
 
-test('the file is closed when the last one lets go, and nobody is called twice', async (t) => {
+test('the file is closed after the last release, and each callback is called once', async (t) => {
   const told: string[] = []
   const closed = Promise.withResolvers<void>()
   const { file, content } = await contentOf(t, {
@@ -223,13 +223,13 @@ test('the file is closed when the last one lets go, and nobody is called twice',
   assert.equal(file.fd, -1)
 })
 
-test('nobody begins to read a file that all have let go of', async (t) => {
+test('a file whose holders have all released it cannot be read', async (t) => {
   const { content } = await contentOf(t)
   end(content)
   assert.throws(() => content.read())
 })
 
-test('who could not read says so, once', async (t) => {
+test('a failed read is reported once', async (t) => {
   let broken = 0
   const onBroken = () => {
     broken += 1

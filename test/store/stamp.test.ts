@@ -26,7 +26,7 @@ async function stamped(
   return { path, file, stamp: stampOf(await file.stat({ bigint: true })) }
 }
 
-test('a file that nobody touched is unchanged', async (t) => {
+test('an untouched file is unchanged', async (t) => {
   const { file, stamp } = await stamped(t)
   await file.read(Buffer.alloc(10), 0, 10, 0)
   assert.ok(isUnchanged(file.fd, stamp))

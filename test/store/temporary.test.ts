@@ -35,7 +35,7 @@ async function leave(root: string, owner: string): Promise<string> {
   return directory
 }
 
-test('a new file is empty, ours alone, and has a name that nobody has', async (t) => {
+test('a new file is empty, private, and has a unique name', async (t) => {
   const root = await ownDirectory(t)
   const temporary = createTemporary(root)
   const files = await Promise.all(Array.from({ length: 20 }, () => temporary.create()))
@@ -47,7 +47,7 @@ test('a new file is empty, ours alone, and has a name that nobody has', async (t
   }
 })
 
-test('what a dead process left is removed, and what a living one writes is not (C70)', async (t) => {
+test('files of a dead process are removed, and files of a live one are not (C70)', async (t) => {
   const root = await ownDirectory(t)
   const { path, child } = await fileOfAnother(root)
   const temporary = createTemporary(root)
@@ -64,14 +64,14 @@ test('what a dead process left is removed, and what a living one writes is not (
   assert.deepEqual(await temporaryFiles(root), [basename(own.path)])
 })
 
-test('a process that only has the number of a dead one does not keep its files', async (t) => {
+test('a new process with the process id of a dead one does not keep its files', async (t) => {
   const root = await ownDirectory(t)
   await leave(root, `${hostname()}+${process.pid}+1`)
   await createTemporary(root).clean()
   assert.deepEqual(await temporaryFiles(root), [])
 })
 
-test('what no process can have made is removed', async (t) => {
+test('entries that no process can have created are removed', async (t) => {
   const root = await ownDirectory(t)
   const { pid } = spawnSync('true')
   for (const number of [`${pid}`, '', 'x', '-1', '0', '4194305'])
@@ -80,7 +80,7 @@ test('what no process can have made is removed', async (t) => {
   assert.deepEqual(await temporaryFiles(root), [])
 })
 
-test('files of another host stay for a day, and then they are garbage (C70)', async (t) => {
+test('files of another host are removed after a day (C70)', async (t) => {
   const root = await ownDirectory(t)
   await leave(root, 'another-host+1+100')
   const old = await leave(root, 'another-host+1+200')
@@ -90,7 +90,7 @@ test('files of another host stay for a day, and then they are garbage (C70)', as
   assert.deepEqual(await readdir(temporaryDirectory(root)), ['another-host+1+100'])
 })
 
-test('whoever is alone in the directory removes what any other left, as a pod on a volume of another one (44)', async (t) => {
+test('the only process in a directory removes all other files, as a pod on the volume of another pod (44)', async (t) => {
   const root = await ownDirectory(t)
   await leave(root, 'another-host+1+100')
   const temporary = createTemporary(root)
@@ -100,11 +100,11 @@ test('whoever is alone in the directory removes what any other left, as a pod on
   assert.deepEqual(await temporaryFiles(root), [basename(own.path)])
 })
 
-test('to clean does nothing where there is nothing', async (t) => {
+test('cleaning an empty directory has no effect', async (t) => {
   await createTemporary(await ownDirectory(t)).clean()
 })
 
-test('at the end our own directory is gone, and no other', async (t) => {
+test('at the end only the directory of this process is removed', async (t) => {
   const root = await ownDirectory(t)
   const other = await leave(root, 'another-host+1+100')
   const temporary = createTemporary(root)
