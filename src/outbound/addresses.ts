@@ -11,7 +11,7 @@ type AddressKind = 'public' | 'private' | 'internal'
 
 const privateRanges = new Set(['private', 'uniqueLocal', 'carrierGradeNat'])
 
-/** Metadata services and node agents of clouds, at addresses that look like others. */
+/** Metadata services and node agents of clouds, at addresses that look like ordinary ones. */
 const metadataServices = new Set([
   'fd00:ec2::254',
   'fd00:ec2::23',
@@ -49,8 +49,8 @@ function worst(kinds: readonly AddressKind[]): AddressKind {
 
 /**
  * The IPv4 addresses that a NAT64 may reach by an IPv6 address (RFC 6052, section 2.2). In the
- * well-known prefix, and where only the last four bytes are used, there is one. Below
- * 64:ff9b:1::/48 (RFC 8215) only the operator knows how long the prefix is, so that all count.
+ * well-known prefix, where only the last four bytes are used, there is one. Below 64:ff9b:1::/48
+ * (RFC 8215) only the operator knows the length of the prefix, so all candidates count.
  */
 function embeddedIn(bytes: readonly number[]): readonly string[] {
   const isWellKnown = bytes.slice(4, 12).every((byte) => byte === 0)
@@ -66,14 +66,14 @@ function embeddedIn(bytes: readonly number[]): readonly string[] {
   return layouts.map((layout) => layout.map((at) => bytes[at]).join('.'))
 }
 
-/** Which addresses may be connected to. */
+/** Which addresses Berth may connect to. */
 export type AddressPolicy =
   | 'any'
   | 'public'
-  /** Private ones too, where this host has one. */
+  /** Private addresses too, if this host has one. */
   | { readonly privateLike: string }
 
-/** A name or an address that leads where the policy does not allow it. */
+/** A name or an address that resolves to an address that the policy forbids. */
 export class ForbiddenAddress extends Error {
   override readonly name = 'ForbiddenAddress'
   readonly host: string
@@ -89,9 +89,9 @@ type Resolve = (host: string, options: LookupAllOptions) => Promise<LookupAddres
 const resolveBySystem: Resolve = promisify(lookup)
 
 /**
- * A name lookup that knows allowed addresses only. The check stands here, on what will be connected
- * to, because a name that was public a moment ago may point inwards now (DNS rebinding). Literal
- * addresses are not looked up: `remote/origins` judges them.
+ * A name lookup that returns allowed addresses only. The check is here, on the address of the
+ * connection, because a name that was public a moment ago may resolve to an internal address now
+ * (DNS rebinding). Literal addresses are not looked up: `remote/origins` checks them.
  */
 export function lookupAllowed(
   policy: Exclude<AddressPolicy, 'any'>,

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createSecureContext, getCACertificates, type SecureContext } from 'node:tls'
 
-/** What SSL_CERT_FILE and SSL_CERT_DIR say: a file, and directories separated by colons. */
+/** The values of SSL_CERT_FILE and SSL_CERT_DIR: a file, and directories separated by colons. */
 export type AuthoritySources = {
   readonly file?: string | undefined
   readonly directories?: string | undefined
@@ -10,10 +10,10 @@ export type AuthoritySources = {
 
 export interface Authorities {
   /**
-   * Who may sign: Node's own list, NODE_EXTRA_CA_CERTS, the system's store, SSL_CERT_FILE and
-   * SSL_CERT_DIR, and `file` on top. The file is read now; the rest by the first TLS connection, as
-   * it takes a tenth of a second.
-   * @throws the file system's error where `file` cannot be read.
+   * The trusted authorities: Node's own list, NODE_EXTRA_CA_CERTS, the system's store,
+   * SSL_CERT_FILE and SSL_CERT_DIR, and `file` in addition. The file is read immediately; the rest
+   * at the first TLS connection, because reading takes a tenth of a second.
+   * @throws the file system's error if `file` cannot be read.
    */
   open(trust: {
     readonly file: string | undefined
@@ -21,7 +21,7 @@ export interface Authorities {
   }): () => SecureContext | undefined
 }
 
-/** What a server that asks for it is shown: PEM. */
+/** The client certificate for a server that requests one: PEM. */
 export type ClientCertificate = { readonly cert: string; readonly key: string }
 
 const certificate = /-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g
@@ -49,7 +49,7 @@ function readShared({ file, directories = '' }: AuthoritySources): readonly stri
   ].map(normalized)
 }
 
-/** Undefined where Node's own list has all of them: that one costs nothing. */
+/** Undefined if Node's own list contains all of them: that list costs nothing. */
 function contextOf(added: readonly string[], shown?: ClientCertificate): SecureContext | undefined {
   const standard = new Set(getCACertificates('default').map(normalized))
   const all = new Set([...standard, ...added])
@@ -57,7 +57,7 @@ function contextOf(added: readonly string[], shown?: ClientCertificate): SecureC
   return createSecureContext({ ca: [...all], ...shown })
 }
 
-/** As Go does, what cannot be read in the system's places is passed over. */
+/** Unreadable files in the system's locations are skipped, as Go does. */
 function readQuietly(file: string): readonly string[] {
   try {
     return certificatesIn(readFileSync(file, 'utf8'))

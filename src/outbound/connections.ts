@@ -2,11 +2,11 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import type { Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
 
-/** A connection that came about: to an upstream, or to the forward proxy in front of it. */
+/** An established connection: to an upstream, or to the forward proxy in front of it. */
 export type Connected = {
-  /** `host:port`, as it was asked for. */
+  /** `host:port`, as requested. */
   readonly to: string
-  /** Of the peer. */
+  /** The peer's address. */
   readonly address: string
   readonly tls:
     | {
@@ -21,9 +21,9 @@ export type Connected = {
 const channel = 'undici:client:connected'
 
 /**
- * Tells of every connection that this process's HTTP client opens, until the returned function is
- * called. For the doctor, which is alone in its process: the same connections as the server's, instead
- * of others that may fare differently.
+ * Reports every connection that this process's HTTP client opens, until the returned function is
+ * called. For the doctor, which is alone in its process: it sees the connections that the server
+ * would use, not separate ones that may behave differently.
  */
 export function watchConnections(seen: (connected: Connected) => void): () => void {
   const listener = (message: unknown) => {

@@ -1,4 +1,7 @@
-/** Rejects when `work` does not settle within so many milliseconds. `work` itself is not cancelled. */
+/**
+ * Rejects when `work` does not settle within this many milliseconds. `work` itself is not
+ * cancelled.
+ */
 export function withDeadline<Value>(work: Promise<Value>, milliseconds: number): Promise<Value> {
   const late = Promise.withResolvers<never>()
   const timer = setTimeout(

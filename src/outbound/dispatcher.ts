@@ -5,15 +5,15 @@ import type { Authorities, ClientCertificate } from './authorities.ts'
 import type { Proxies } from './proxies.ts'
 
 export type ConnectOptions = {
-  /** Name lookup, TCP, the proxy's tunnel and TLS, each, in milliseconds. */
+  /** Limit for name lookup, TCP, the proxy's tunnel and TLS, each, in milliseconds. */
   readonly timeout: number
-  /** File of PEM certificates that are trusted beside the others. */
+  /** File of PEM certificates that are trusted in addition to the others. */
   readonly certificateAuthorities?: string | undefined
   readonly clientCertificate?: ClientCertificate | undefined
   readonly addresses?: AddressPolicy
-  /** Past any forward proxy: for what is on this machine or in this cluster. */
+  /** Bypasses any forward proxy: for services on this machine or in this cluster. */
   readonly direct?: boolean
-  /** The only authority, as PEM, in place of all others. */
+  /** The only trusted authority, as PEM, instead of all others. */
   readonly onlyAuthority?: string | undefined
 }
 
@@ -29,7 +29,7 @@ export interface Connections {
  */
 const maxHeaderSize = 64 * 1024
 /**
- * A kept connection is not used again after this, in milliseconds: servers end theirs after some
+ * An idle connection is not reused after this, in milliseconds: servers close theirs after some
  * seconds.
  */
 const keepAliveTimeout = 10_000
@@ -58,7 +58,7 @@ export function openConnections(
       ...(context && { secureContext: context }),
     }),
   )
-  // HTTP/1.1: a blob has a connection, and its flow control, of its own.
+  // HTTP/1.1: each blob has its own connection, with its own flow control.
   const shared = {
     allowH2: false,
     maxHeaderSize,
@@ -81,7 +81,7 @@ export function openConnections(
       requestTls: own,
       proxyTls: own,
       connectTimeout: timeout,
-      // A tunnel is a part of the connection, and has its time limit.
+      // A tunnel is part of the connection, and has the same time limit.
       clientFactory: (origin, client) => new Pool(origin, { ...client, headersTimeout: timeout }),
     })
     behind.set(proxy.href, agent)
@@ -103,7 +103,7 @@ export function openConnections(
 
 type Connector = ReturnType<typeof buildConnector>
 
-/** Plain connections need no authorities: they are not read for them. */
+/** Plain connections need no authorities, so they are not read. */
 function lazily(
   contextOf: () => SecureContext | undefined,
   build: (context: SecureContext | undefined) => Connector,

@@ -3,22 +3,22 @@ import { redact } from '../telemetry/telemetry.ts'
 
 /**
  * How a request failed on the network. `unreachable`: no connection. `broken`: the connection ended
- * before the answer did, as one does that was kept alive too long. `slow`: no answer in time.
- * `untrusted`: TLS. `garbled`: what came was no HTTP.
+ * before the answer did, as an expired kept-alive connection does. `slow`: no answer in time.
+ * `untrusted`: TLS. `garbled`: the answer is not valid HTTP.
  */
 export type Fault = 'unreachable' | 'broken' | 'slow' | 'untrusted' | 'garbled'
 
 export type NetworkFault = {
   readonly fault: Fault
-  /** Node's or undici's; empty when there is none. */
+  /** The code of Node or undici; empty when there is none. */
   readonly code: string
   /** For people, without secrets. */
   readonly why: string
-  /** What to change, where that can be known. */
+  /** What to change, if that is known. */
   readonly advice: string | undefined
 }
 
-/** A fault, why, and what to change. */
+/** A fault, its reason, and what to change. */
 type Diagnosis = readonly [Fault, string, string?]
 
 const blocked = 'see whether a firewall or a NetworkPolicy keeps us from it, or set HTTPS_PROXY'
@@ -57,7 +57,7 @@ const socketCodes = new Set([
 const tlsCode =
   /^(ERR_TLS|ERR_SSL|CERT_|UNABLE_TO|SELF_SIGNED|DEPTH_ZERO|HOSTNAME_MISMATCH|EPROTO|ERR_OSSL)/
 
-/** What the HTTP client threw, classified. The one place that knows its codes. */
+/** Classifies an error of the HTTP client. Only this function knows the client's codes. */
 export function describeFault(error: unknown): NetworkFault {
   const { code, message } = firstWithCode(error)
   const [fault, why, advice] = byCode[code] ?? classify(code, message)
@@ -87,11 +87,11 @@ function tlsAdvice(code: string): string {
   return "set the upstream's certificateAuthorities to a PEM file of the authority that signed it, if that is the company's own"
 }
 
-/** Several addresses fail as one AggregateError without a code of its own. */
+/** Failures of several addresses arrive as one AggregateError without its own code. */
 function firstWithCode(error: unknown): { code: string; message: string } {
   if (error instanceof AggregateError && !('code' in error)) return firstWithCode(error.errors[0])
   if (!(error instanceof Error)) return { code: '', message: inspect(error, { depth: 0 }) }
-  // The client's parser has a code for few of the things that it refuses.
+  // The client's parser has codes for only some of the errors that it detects.
   if (error.name === 'HTTPParserError') return { code: 'HPE_INVALID', message: error.message }
   if ('code' in error && typeof error.code === 'string') {
     const inner =

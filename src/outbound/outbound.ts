@@ -11,13 +11,13 @@ export type { ForwardProxy } from './proxies.ts'
 export { requestWhole } from './request.ts'
 
 /**
- * How this process reaches others: by which forward proxy, trusting which authorities, at which
- * addresses. Every outgoing HTTP request goes through connections opened here.
+ * How this process connects to other hosts: through which forward proxy, with which trusted
+ * authorities, at which addresses. Every outgoing HTTP request uses connections opened here.
  */
 export interface Outbound {
-  /** Connections with limits and trust of their own; whoever opens them destroys them. */
+  /** Connections with their own limits and trust; the caller that opens them destroys them. */
   open(options: ConnectOptions): Connections
-  /** `host:port` of the forward proxy between us and `url`, without user and password. */
+  /** `host:port` of the forward proxy for `url`, without user and password. */
   proxyFor(url: URL): string | undefined
 }
 
@@ -26,7 +26,7 @@ export type OutboundOptions = {
   readonly certificates?: AuthoritySources | undefined
 }
 
-/** @throws ProxyError naming the variable that is not the address of a proxy. */
+/** @throws ProxyError naming the variable whose value is not a proxy address. */
 export function createOutbound({ proxy = {}, certificates = {} }: OutboundOptions = {}): Outbound {
   const proxies = createProxies(proxy)
   const authorities: Authorities = createAuthorities(certificates)

@@ -1,7 +1,7 @@
 import { BlockList, isIP } from 'node:net'
 import ipaddr from 'ipaddr.js'
 
-/** A company's forward proxy, as HTTPS_PROXY, HTTP_PROXY and NO_PROXY name it. */
+/** The forward proxies from HTTPS_PROXY, HTTP_PROXY and NO_PROXY. */
 export type ForwardProxy = {
   readonly http?: string | undefined
   readonly https?: string | undefined
@@ -11,7 +11,7 @@ export type ForwardProxy = {
 export interface Proxies {
   readonly http: URL | undefined
   readonly https: URL | undefined
-  /** The proxy for `url`; undefined where it is reached directly. */
+  /** The proxy for `url`; undefined if it is reached directly. */
   for(url: URL): URL | undefined
 }
 
@@ -21,9 +21,9 @@ export class ProxyError extends Error {
 }
 
 /**
- * The rules are those of Go's net/http (golang.org/x/net/http/httpproxy), because the container
- * runtimes and Kubernetes follow them: one environment configures all of them alike. NO_PROXY may
- * be separated by spaces as well.
+ * Follows the rules of Go's net/http (golang.org/x/net/http/httpproxy), as the container runtimes
+ * and Kubernetes do: one environment configures all of them alike. NO_PROXY may also use spaces as
+ * separators.
  */
 export function createProxies({ http, https, no = '' }: ForwardProxy): Proxies {
   const proxies = {
@@ -47,7 +47,7 @@ export function createProxies({ http, https, no = '' }: ForwardProxy): Proxies {
   }
 }
 
-/** With or without a scheme: `proxy.example.com:3128` is what most people write. */
+/** With or without a scheme: `proxy.example.com:3128` is the most common form. */
 function parseProxy(variable: string, text: string | undefined): URL | undefined {
   if (text === undefined || text.trim() === '') return undefined
   const hasScheme = /^[a-z][a-z0-9+.-]*:\/\//i.test(text.trim())
@@ -94,7 +94,7 @@ function parseNetwork(text: string): Exception | undefined {
   }
 }
 
-/** IPv4 that is written as IPv6 is IPv4. */
+/** IPv4-mapped IPv6 addresses are treated as IPv4. */
 function canonical(address: string): string {
   return isIP(address) === 0 ? address : ipaddr.process(address).toString()
 }

@@ -17,8 +17,8 @@ export type WholeAnswer = {
 }
 
 /**
- * One request, and its answer as a whole. No redirect is followed and nothing is tried again: what
- * is sent is meant for this origin alone.
+ * Sends one request and returns its entire answer. Redirects are not followed and nothing is
+ * retried: the request is meant for this origin alone.
  * @throws what undici throws; see describeFault.
  */
 export async function requestWhole(

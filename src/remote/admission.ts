@@ -6,37 +6,37 @@ import { type Kind, kinds } from './kinds.ts'
 import { type Claim, createSlots, type Release } from './slots.ts'
 import { createThrottle } from './throttle.ts'
 
-/** One request that wants to go to the upstream. */
+/** One request that waits to be sent to the upstream. */
 export type Entry = {
   readonly kind: Kind
   readonly repository: string
-  /** Who asks for it, where that is known. */
+  /** The client that made the request, if known. */
   readonly client?: string | undefined
-  /** When waiting ends, on the monotonic clock in milliseconds. */
+  /** Deadline of the wait, on the monotonic clock in milliseconds. */
   readonly until: number
-  /** When waiting for the end of a throttle ends. */
+  /** Deadline of the wait for the end of a throttle. */
   readonly throttledUntil: number
   readonly signal?: AbortSignal | undefined
   readonly giveWay?: Claim['giveWay']
 }
 
-/** A place at the upstream. It ends with one of `answered`, `failed` and `abandoned`. */
+/** Permission to send one request. It ends with one of `answered`, `failed` and `abandoned`. */
 interface Permit {
-  /** The slot is released when the body is done with. */
+  /** The slot is released when the body has been read or dropped. */
   answered(settled: Promise<void>): void
   failed(error: unknown): void
-  /** Nobody wants the answer any more. */
+  /** No client needs the answer any more. */
   abandoned(): void
 }
 
 /**
- * Who may ask the upstream, and when: slots, rates and 429 by kind, and the breaker of the upstream's own
- * host before all.
+ * Decides which requests may be sent to the upstream, and when: slots, rates and 429 by kind, after
+ * the breaker of the upstream's own host.
  */
 export interface Admission {
-  /** @throws RegistryError UNAVAILABLE, TOOMANYREQUESTS when it would take longer than may be waited. */
+  /** @throws RegistryError UNAVAILABLE; TOOMANYREQUESTS when the wait would exceed its deadline. */
   admit(entry: Entry): Promise<Permit>
-  /** What is not asked at the moment, and why. */
+  /** Which requests are not sent at the moment, and why. */
   problem(): string | undefined
 }
 
@@ -58,7 +58,7 @@ export function createAdmission({ origin, breaker }: AdmissionOptions): Admissio
     return parts
   }
 
-  /** Waits while the kind is throttled, if that ends in time. */
+  /** Waits while the kind is throttled, if the throttle ends before the deadline. */
   const untilUnthrottled = async ({ kind, throttledUntil, signal }: Entry): Promise<void> => {
     const { throttle } = partsOf(kind)
     for (let wait = throttle.wait(); wait > 0; wait = throttle.wait()) {
@@ -105,7 +105,8 @@ export function createAdmission({ origin, breaker }: AdmissionOptions): Admissio
         await untilUnthrottled(entry)
         breaker.check()
         const release = await takeSlot(entry)
-        // Another request may have been throttled meanwhile: whoever waits for that holds no slot.
+        // Another request may have been throttled meanwhile: a request that waits for that holds no
+        // slot.
         if (throttle.wait() === 0) {
           throttle.enter()
           return permitOf(entry, release)

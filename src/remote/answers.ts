@@ -11,7 +11,10 @@ import { isFromRegistry } from './registry-answer.ts'
 import type { RemoteBlob, RemoteManifest } from './remote-registry.ts'
 import { type Answer, lengthIn } from './transport.ts'
 
-/** Who was asked, about what, and who has to know of an answer that is not the registry's. */
+/**
+ * The origin and subject of a request, and the callbacks for an answer that the registry did not
+ * write.
+ */
 type Asked = {
   readonly origin: string
   readonly repository: string
@@ -19,8 +22,8 @@ type Asked = {
 }
 
 /**
- * False for a true miss: a 404 that the registry itself wrote. An answer that is neither is dropped,
- * and thrown.
+ * False for a true miss: a 404 that the registry itself wrote. Any answer that is neither a success
+ * nor a true miss is dropped, and an error is thrown.
  */
 export async function isFound(answer: Answer, asked: Asked): Promise<boolean> {
   const { origin, repository, lastRefusal } = asked
@@ -40,7 +43,10 @@ export async function isFound(answer: Answer, asked: Asked): Promise<boolean> {
   throw new RegistryError('UNAVAILABLE', { message: `${origin} answered ${status}`, status: 502 })
 }
 
-/** Computes the digest; an upstream that announces or is asked for another one is broken. */
+/**
+ * Computes the digest. An upstream that announces a different digest, or returns other content than
+ * requested, is broken.
+ */
 export async function verifiedManifest(
   answer: Answer,
   reference: Reference,
@@ -65,7 +71,7 @@ export function wrongDigest(origin: string, reference: string): RegistryError {
   })
 }
 
-/** A part of a blob is taken only if it is exactly the part that was asked for. */
+/** Accepts a part of a blob only if it is exactly the requested range. */
 export function remoteBlob(answer: Answer, asked: number, origin: string): RemoteBlob {
   const { body, drop } = answer
   if (answer.status === 200) return { size: lengthOf(answer), from: 0, body, drop }
@@ -81,7 +87,7 @@ export function remoteBlob(answer: Answer, asked: number, origin: string): Remot
   return { size: Number(total), from: asked, body, drop }
 }
 
-/** Undefined from an upstream that did not send exactly the part that was asked for. */
+/** Undefined if the upstream did not send exactly the requested range. */
 export function remoteRange(
   answer: Answer,
   { first, last }: { readonly first: number; readonly last: number },

@@ -9,44 +9,48 @@ import { type Bearer, createTokenEndpoint, forbiddenRealm, sentTo } from './toke
 import { challengedScope, scopeOf } from './token-scope.ts'
 import type { Transport } from './transport.ts'
 
-/** What one request has tried so far, and what that was made from, so that nothing is tried twice. */
+/**
+ * The state of one request: credentials already tried and their source, so that no attempt is
+ * repeated.
+ */
 export type Attempt = {
   sent?: string | undefined
   credential?: Credential
   scheme?: Scheme | undefined
-  /** What the token that was sent is for. */
+  /** The scope of the token that was sent. */
   scope?: string
   learned?: boolean
   renewed?: boolean
 }
 
 /**
- * The `Authorization` header towards one upstream. The only place that makes one.
- *
- * 1. An access token is sent as it is: Artifact Registry takes it, and its token endpoint counts
- *    against quota. A password waits for a challenge, since only that tells whether it goes to the
- *    registry or to a token endpoint.
- * 2. A 401 with a Bearer challenge sends the credential to the realm, if that may see it, for a
- *    token of this scope. Tokens are kept until shortly before they expire, and no longer than the
- *    credential they were made from.
- * 3. A 401 to what used to be right renews the credential, once, and asks once more. Then it is a
- *    refusal. The same for a 400 or 403 which says that what was sent has expired, as Amazon ECR's do.
- * 4. A 401 for `insufficient_scope` (RFC 6750, section 3.1) says nothing against the credential: only
- *    this token is dropped, and asked for again if the challenge names another scope.
+ * Makes the `Authorization` header for one upstream. No other code makes one.
+ * 1. An access token is sent directly: Artifact Registry accepts it, and its token endpoint counts
+ *    against quota. A password waits for a challenge, because only the challenge shows whether the
+ *    password goes to the registry or to a token endpoint.
+ * 2. After a 401 with a Bearer challenge, the credential is sent to the realm, if the realm may
+ *    receive it, to get a token of this scope. Tokens are cached until shortly before they expire,
+ *    and no longer than the credential that they were made from.
+ * 3. A 401 to a credential that worked before renews the credential once and retries once. A second
+ *    401 is a refusal. The same applies to a 400 or 403 which says that the credential has expired,
+ *    as Amazon ECR's do.
+ * 4. A 401 for `insufficient_scope` (RFC 6750, section 3.1) does not invalidate the credential:
+ *    only this token is dropped, and a new one is requested if the challenge names another scope.
  */
 export interface Authorization {
-  /** `repository` as the upstream names it; empty for the registry as a whole. */
+  /** `repository` is the upstream's name for it; empty for the registry as a whole. */
   header(attempt: Attempt, repository: string): Promise<string | undefined>
-  /** After a 401 to `attempt`: true when asking once more may help. */
+  /** Handles a 401 to `attempt`. True when a retry may succeed. */
   challenged(attempt: Attempt, repository: string, challenge: string | undefined): Promise<boolean>
   /**
-   * After a 400 or 403 to `attempt`, with the upstream's own words: true when asking once more may
-   * help.
+   * Handles a 400 or 403 to `attempt`, with the upstream's message. True when a retry may succeed.
    */
   expired(attempt: Attempt, reason: string): Promise<boolean>
-  /** After any other answer: what was sent is right. */
+  /** Handles any other answer: the credential that was sent is valid. */
   accepted(attempt: Attempt): void
-  /** A text that the upstream wrote, without what we sent to it, or what looks like that. */
+  /**
+   * Removes our credentials, and anything that looks like one, from a text that the upstream wrote.
+   */
   scrub(text: string): string
 }
 
@@ -60,7 +64,10 @@ type AuthorizationOptions = {
 
 type Scheme = { readonly kind: 'basic' } | Bearer
 
-/** Amazon ECR's words for a password, with status 403, and ECR Public's for a token, with 400. */
+/**
+ * Amazon ECR's message for an expired password, with status 403, and ECR Public's for a token, with
+ * 400.
+ */
 const expiry = /authorization token (has expired|is invalid)/i
 
 export function createAuthorization({
@@ -81,7 +88,7 @@ export function createAuthorization({
 
   const endpoint = createTokenEndpoint({ origin, credentials, origins, transport, scrub })
 
-  /** Of repositories for which a challenge named another scope than ours. */
+  /** Scopes by repository, where a challenge named another scope than ours. */
   const scopes = caches.create<string>()
   const scopeFor = (repository: string) => scopes.get(repository) ?? scopeOf(repository)
 
@@ -93,7 +100,7 @@ export function createAuthorization({
       const credential = await credentials.current()
       const asked = { bearer: scheme, repository, scope, credential }
       const { token, life } = await endpoint.request(asked)
-      // A tenth early, so that it does not expire on its way.
+      // Expires after nine tenths of its life, so that it does not expire in flight.
       options.ttl = Math.max(life * 900, 1)
       return token
     },
@@ -109,8 +116,8 @@ export function createAuthorization({
   }
 
   /**
-   * Changes scheme and scope if the challenge tells something new. A realm that may not see the
-   * credential is not remembered.
+   * Updates scheme and scope if the challenge differs from the cached one. A realm that may not
+   * receive the credential is not cached.
    */
   const learn = (
     challenges: readonly Challenge[],
@@ -132,21 +139,25 @@ export function createAuthorization({
     }
   }
 
-  /** Undefined where the upstream denies us another one as well: its first words say of what. */
+  /**
+   * Undefined if the upstream also denies the renewed credential: its first message names the
+   * reason.
+   */
   const renew = async (refused: Credential, used?: Scheme): Promise<Credential | undefined> => {
     try {
       return await credentials.renew(refused)
     } catch (error) {
       if (isRegistryError(error, 'DENIED')) return undefined
-      // It was a token that was refused: with its source away, the credential is good for another.
+      // The upstream refused a token: while the credential source is unavailable, the cached
+      // credential can make another token.
       if (used?.kind === 'bearer') return refused
       throw error
     }
   }
 
   /**
-   * A credential that the token endpoint refuses is renewed once; an endpoint that fails may have
-   * moved, so it is learned anew.
+   * If the token endpoint refuses a credential, the credential is renewed once. If the endpoint
+   * fails, it may have moved, so it is discovered again from the next challenge.
    */
   const tokenFor = async (
     repository: string,
@@ -179,7 +190,7 @@ export function createAuthorization({
     return credential.kind === 'access-token' ? `Bearer ${credential.token}` : undefined
   }
 
-  /** Whoever was refused before may have brought a new one. */
+  /** The credential source may have a new credential since the last refusal. */
   const dropToken = ({ sent, scope = '' }: Attempt): void => {
     if (sent === `Bearer ${tokens.peek(scope)}`) tokens.delete(scope)
   }
@@ -207,7 +218,7 @@ export function createAuthorization({
       if (attempt.learned || challenges.length === 0) return false
       attempt.learned = true
       learn(challenges, { repository, credential })
-      // Others may have learned it while this one was on its way.
+      // Other requests may have discovered it while this one was in flight.
       return scheme !== attempt.scheme || scopeFor(repository) !== attempt.scope
     },
 
@@ -217,7 +228,7 @@ export function createAuthorization({
       attempt.renewed = true
       dropToken(attempt)
       const next = await renew(credential, used)
-      // Another token can be made from the same credential.
+      // The same credential can make another token.
       return next !== undefined && (next !== credential || used?.kind === 'bearer')
     },
 

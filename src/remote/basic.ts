@@ -1,6 +1,6 @@
 import type { Credential } from '../credentials/credentials.ts'
 
-/** A credential as Basic (RFC 7617); undefined for one that cannot be. */
+/** Encodes a credential as Basic (RFC 7617); undefined for a credential that cannot be encoded. */
 export function basicOf(credential: Credential): string | undefined {
   if (credential.kind === 'anonymous') return undefined
   if (credential.kind === 'identity-token' && credential.username === '') return undefined
@@ -8,7 +8,7 @@ export function basicOf(credential: Credential): string | undefined {
   return `Basic ${Buffer.from(`${credential.username}:${secret}`).toString('base64')}`
 }
 
-/** All the forms in which a credential leaves us. */
+/** All encodings in which a credential is sent. */
 export function secretsOf(credential: Credential): readonly string[] {
   if (credential.kind === 'anonymous') return []
   const secret = credential.kind === 'password' ? credential.password : credential.token

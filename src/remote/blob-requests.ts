@@ -7,7 +7,7 @@ import { createHeadSupport } from './head-support.ts'
 import type { BlobOptions, Remote } from './remote-registry.ts'
 import type { RequestContext } from './request-context.ts'
 
-/** A fill has a deadline of its own, which it tells by its signal. In milliseconds. */
+/** A fill has its own deadline, which its signal enforces. In milliseconds. */
 const maxFillWait = 24 * 3_600_000
 
 type Get = BlobOptions & {
@@ -17,8 +17,9 @@ type Get = BlobOptions & {
 }
 
 /**
- * HEAD tells whether a blob is there; GET decides where it does not: public.ecr.aws answers it with
- * 401, or hangs up, and Harbor's proxy projects answer 404 until the blob was fetched by GET once.
+ * HEAD checks whether a blob exists; GET decides when HEAD does not find it: public.ecr.aws answers
+ * HEAD with 401, or closes the connection, and Harbor's proxy projects answer 404 until a GET has
+ * fetched the blob once.
  */
 export function createBlobRequests(
   context: RequestContext,
@@ -26,7 +27,7 @@ export function createBlobRequests(
   const { exchange, origin, pathOf, repositoryOf } = context
   const headSupport = createHeadSupport()
 
-  /** Undefined when it is not there. */
+  /** Undefined when the blob does not exist. */
   const get = async (name: RepositoryName, digest: Digest, { range, ...options }: Get) => {
     const answer = await exchange.ask({
       ...options,
@@ -39,7 +40,7 @@ export function createBlobRequests(
     return isThere ? answer : undefined
   }
 
-  /** Undefined when it does not tell. */
+  /** Undefined when the HEAD answer does not say. */
   const headBlob = async (
     name: RepositoryName,
     digest: Digest,

@@ -2,42 +2,42 @@ import type { Dispatcher } from 'undici'
 import type { Chunks } from '../memory/memory.ts'
 import { toUpstreamFailure } from './faults.ts'
 
-/** Bytes that may wait to be read before the upstream has to wait. */
+/** Unread bytes that are buffered before the upstream has to wait. */
 const maxQueued = 1024 * 1024
-/** How long a body may trickle before its rate is judged, in milliseconds of waiting for it. */
+/** How long a body may be slow before its rate is checked, in milliseconds of waiting for it. */
 const rateWindow = 10_000
 /**
- * A small rest is read, so that the connection can be used again: in bytes, and for so many
- * milliseconds.
+ * A small remainder is read, so that the connection can be reused: max bytes, and max milliseconds.
  */
 const maxRest = 64 * 1024
 const maxRestTime = 1000
 
 /**
- * The body of one answer, read by one reader: each step gives all that has come since the last, so
- * that a reader who is slower than the upstream takes more at a time and not more steps. It rejects
- * with a RegistryError when the body breaks, stalls or trickles, after what came before that.
+ * The body of one answer, for one reader. Each step returns all bytes that arrived since the
+ * previous step, so that a reader slower than the upstream takes larger steps, not more steps. It
+ * rejects with a RegistryError when the body breaks, stalls or is too slow, after it has returned
+ * all bytes that arrived before.
  */
 export type Body = AsyncIterable<Chunks, void, undefined>
 
-/** Where the HTTP client puts a body. */
+/** The side that the HTTP client writes to. */
 export interface BodySink {
   readonly body: Body
-  /** Resolves when the client is done with it, read or not. */
+  /** Resolves when the client has finished with the body, read or not. */
   readonly settled: Promise<void>
   push(chunk: Buffer): void
   end(): void
   fail(error: unknown): void
-  /** Lets go of what has not been read. */
+  /** Discards the unread remainder. */
   drop(): void
 }
 
 type BodySinkOptions = {
   readonly controller: Pick<Dispatcher.DispatchController, 'pause' | 'resume' | 'abort'>
   readonly origin: string
-  /** What is still to come, in bytes; undefined when that is not known. */
+  /** The remaining length in bytes; undefined when it is not known. */
   readonly length: number | undefined
-  /** Bytes a second. */
+  /** Bytes per second. */
   readonly minimumRate: number
 }
 
@@ -63,7 +63,7 @@ export function createBodySink(options: BodySinkOptions): BodySink {
     const wasFull = queued > maxQueued
     queue = []
     queued = 0
-    // Last: what was held up arrives before this returns, and may fill the queue again.
+    // Last: resuming delivers the held-back bytes before it returns, and may fill the queue again.
     if (wasFull) controller.resume()
     return taken
   }
@@ -127,8 +127,8 @@ export function createBodySink(options: BodySinkOptions): BodySink {
 }
 
 /**
- * The client's own limit is for silence only: a byte a second satisfies it for ever. Only time
- * spent waiting counts, not what the reader takes.
+ * The HTTP client's own timeout detects silence only: one byte per second satisfies it
+ * indefinitely. Only the time spent waiting for the upstream counts, not the reader's time.
  */
 function createPace(minimumRate: number) {
   let waited = 0

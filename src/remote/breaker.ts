@@ -2,32 +2,32 @@ import { RegistryError } from '../oci/errors.ts'
 
 /** Failed connections in a row that open the breaker. */
 const maxFailures = 5
-/** How long it stays open, doubling while probes fail, in milliseconds. */
+/** How long the breaker stays open, in milliseconds. Doubles while probes fail. */
 const firstPause = 2000
-/** A host that is back is noticed within this; downloads wait for it. */
+/** The longest pause: a host that recovers is detected within it, and downloads wait for it. */
 const maxPause = 10_000
-/** A probe that has not come back is followed by another after this, in milliseconds. */
+/** A probe without an answer is followed by another after this, in milliseconds. */
 const maxProbe = 20_000
 
 /**
- * Keeps requests from a host that cannot be connected to, so that clients are answered at once.
- * After the pause one request goes through as a probe. An answer, whatever it says, is no failure:
- * what it is about may be broken, the host is up.
+ * Stops requests to a host that refuses connections, so that clients get an immediate answer. After
+ * the pause one request is sent as a probe. Any answer, whatever its status, counts as a success:
+ * the content may be broken, but the host is up.
  */
 export interface Breaker {
   /**
-   * A request is about to go; after a pause it is the probe.
+   * Announces that a request is about to be sent; after a pause it is the probe.
    * @throws RegistryError UNAVAILABLE while open.
    */
   enter(): void
-  /** As `acquireSlot`, for those who have something else to wait for before. */
+  /** Like `acquireSlot`, for callers that have to wait for something else first. */
   check(): void
   succeeded(): void
-  /** `why` goes into the error of those who are turned away. */
+  /** `why` goes into the error of rejected requests. */
   failed(why: string): void
-  /** Nothing was learned: if this was the probe, the next request is. */
+  /** The request ended without a result: if it was the probe, the next request is. */
   abandoned(): void
-  /** Why it is open. */
+  /** Why the breaker is open. */
   problem(): string | undefined
 }
 
@@ -69,7 +69,7 @@ export function createBreaker({ origin, onChange }: BreakerOptions): Breaker {
       onChange(false)
     },
     failed: (why) => {
-      // Requests that were on their way when it opened say nothing new.
+      // Requests in flight when the breaker opened give no new information.
       if (performance.now() < openUntil) return
       failures += 1
       if (failures < maxFailures && openUntil === 0) return

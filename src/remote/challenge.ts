@@ -7,7 +7,7 @@ export type Challenge = {
   readonly parameters: Readonly<Record<string, string>>
 }
 
-/** A header beyond this is nobody's honest challenge, in characters. */
+/** Longer headers are ignored: no genuine challenge is this long, in characters. */
 const maxHeaderLength = 8192
 
 const token = /[!#$%&'*+\-.^_`|~0-9A-Za-z]+/y
@@ -18,7 +18,7 @@ const token68 = /[A-Za-z0-9\-._~+/]+=*(?=\s*(?:,|$))/y
 
 /**
  * All challenges of one header, which may hold several, each with parameters separated by the same
- * commas. What cannot be read ends the list: a broken challenge is none.
+ * commas. Parsing stops at the first syntax error: a broken challenge is ignored.
  */
 export function parseChallenges(header: string): readonly Challenge[] {
   if (header.length > maxHeaderLength) return []

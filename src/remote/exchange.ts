@@ -9,21 +9,23 @@ import { asUnavailable, pauseBeforeRetry } from './retry.ts'
 import type { Outgoing, Sending } from './sending.ts'
 import type { Answer } from './transport.ts'
 
-/** One idempotent question to the upstream. */
+/** One idempotent request to the upstream. */
 type Question = Omit<Outgoing, 'firstByte'> &
   Pick<Entry, 'kind' | 'client' | 'giveWay'> & {
-    /** Goes on with what had begun: whoever resumes it decides how often, whatever failed before. */
+    /**
+     * Resumes a transfer: the caller that resumes it counts the attempts, whatever failed before.
+     */
     readonly isResume?: boolean
     /**
-     * Milliseconds to the answer's headers, in all: slots, 429 and retries included. A client may have
-     * been answered before: the registry says how long those wait.
+     * Milliseconds until the answer's headers, in total: slots, 429 and retries included. A client
+     * may get its answer earlier: the registry sets how long clients wait.
      */
     readonly maxWait?: number | undefined
   }
 
 /**
- * Asks the upstream: 200, 206 and 404 come back, as do other 4XX that are no refusal; everything
- * else throws.
+ * Sends a request to the upstream: 200, 206 and 404 are returned, as are other 4XX that are not
+ * refusals; everything else throws.
  */
 export interface Exchange {
   ask(question: Question): Promise<Answer>
@@ -41,7 +43,7 @@ type ExchangeOptions = {
 
 /** In milliseconds. */
 const defaultMaxWait = 60_000
-/** A throttle that lasts for longer is an answer, and not waited for; in milliseconds. */
+/** A longer throttle is returned as an error, without waiting; in milliseconds. */
 const maxThrottleWait = 20_000
 
 /**
@@ -56,7 +58,7 @@ export function createExchange(options: ExchangeOptions): Exchange {
   const { credentials, admission, sending, failures, lastRefusal } = options
 
   const record = (error: unknown, { repository }: Question): void => {
-    // What our own source of credentials was refused is reported by it, for as long as that is so.
+    // The credential source reports its own failures while they last.
     if (isRegistryError(error, 'DENIED') && error.message !== credentials.problem())
       lastRefusal.refused(repository, error.message)
     if (error instanceof UnconfirmedAnswer) lastRefusal.refused(repository, error.message)
@@ -111,7 +113,7 @@ export function createExchange(options: ExchangeOptions): Exchange {
         failures.answered(what)
         return answer
       } catch (error) {
-        // A host that is down has a breaker.
+        // A host that is down is handled by its breaker.
         if (error instanceof UpstreamFailure && !isConnectFailure(error))
           failures.failed(what, error)
         throw error

@@ -2,25 +2,28 @@ import { LRUCache } from 'lru-cache'
 import { limitEntries } from '../memory/memory.ts'
 import { UpstreamFailure } from './faults.ts'
 
-/** After the second failure in a row, doubling, in milliseconds: one may have been bad luck. */
+/**
+ * Back-off after the second failure in a row, doubling, in milliseconds: a single failure may be
+ * transient.
+ */
 const firstPause = 2000
 const maxPause = 16_000
-/** A question that nobody asks any more is forgotten, in milliseconds. */
+/** Requests that no client repeats are forgotten after this, in milliseconds. */
 const life = 60_000
 const maxQuestions = 10_000
-/** Failures in a row, whatever the question, that are worth telling who asks for the state. */
+/** Failures in a row, over all requests, that the reported state includes. */
 const maxUnnoticed = 5
 
 /**
- * Questions that failed although the host is up: a broken image, a blob that does not come. Each is
- * left alone for a while, longer each time, and costs no other question anything.
+ * Tracks requests that failed although the host is up: a broken image, a blob that does not arrive.
+ * Each has its own back-off, which grows, and does not affect other requests.
  */
 export interface Failures {
-  /** @throws UpstreamFailure as the last one, while the question is not asked again. */
+  /** @throws UpstreamFailure, the last one, during the back-off of this request. */
   check(question: string): void
   failed(question: string, failure: UpstreamFailure): void
   answered(question: string): void
-  /** The last failure, when nothing but failures came lately. */
+  /** The last failure, if all recent requests failed. */
   problem(): string | undefined
 }
 
@@ -47,7 +50,7 @@ export function createFailures(): Failures {
     },
     failed: (question, { fault, message }) => {
       const now = performance.now()
-      // Those that were on their way together count once.
+      // Failures of requests in flight at the same time count once.
       if (now < (failed.get(question)?.until ?? 0)) return
       const times = (failed.get(question)?.times ?? 0) + 1
       const pause = times < 2 ? 0 : Math.min(firstPause * 2 ** (times - 2), maxPause)

@@ -7,18 +7,18 @@ import {
 import type { ListField } from './origins.ts'
 
 /**
- * How an upstream failed: on the network; `failing`: 5XX; or `redirected`: where the registry redirects
- * to refuses what the registry allowed, as it does when a signed URL has expired.
+ * How an upstream failed: on the network; `failing`: 5XX; or `redirected`: a redirect target
+ * refuses what the registry allowed, for example because a signed URL has expired.
  */
 type Fault = NetworkFault | 'failing' | 'redirected'
 
 /**
- * The upstream's fault, not ours and not the client's. Its message is for clients; the cause, a
- * foreign error, for the log.
+ * A failure of the upstream, not of Berth or the client. Its message is for clients; its cause, an
+ * error from another library, is for the log.
  */
 export class UpstreamFailure extends RegistryError {
   readonly fault: Fault
-  /** Seconds that the upstream itself asked to be left alone for. */
+  /** Retry-After of the upstream, in seconds. */
   readonly quiet: number
 
   constructor(
@@ -42,7 +42,7 @@ export class UpstreamFailure extends RegistryError {
   }
 }
 
-/** The upstream answered 429 to the kind of question that was asked. */
+/** The upstream answered 429 to this kind of request. */
 export class Throttled extends RegistryError {
   constructor(message: string, retryAfter: number | undefined) {
     super('TOOMANYREQUESTS', { message, ...(retryAfter !== undefined && { retryAfter }) })
@@ -50,7 +50,7 @@ export class Throttled extends RegistryError {
 }
 
 /**
- * A 401, 403 or 404 that no registry wrote, and that therefore says nothing of what the registry has
+ * A 401, 403 or 404 that no registry wrote, and that therefore does not show what the registry has
  * or allows.
  */
 export class UnconfirmedAnswer extends RegistryError {
@@ -64,7 +64,7 @@ export class UnconfirmedAnswer extends RegistryError {
   }
 }
 
-/** Whether there was no connection, for a reason that is not ours: the host is down. */
+/** Whether the connection failed for a reason outside Berth: the host is down. */
 export function isConnectFailure(error: unknown): error is UpstreamFailure {
   if (!(error instanceof UpstreamFailure)) return false
   if (error.fault === 'untrusted') return true
@@ -73,7 +73,7 @@ export function isConnectFailure(error: unknown): error is UpstreamFailure {
 
 const localCodes = new Set(['EADDRNOTAVAIL', 'EMFILE', 'ENFILE'])
 
-/** What clients are told when the upstream does not say, in seconds. */
+/** The Retry-After for clients when the upstream sends none, in seconds. */
 const defaultRetryAfter = 5
 
 const statuses = {
@@ -87,8 +87,8 @@ const statuses = {
 } as const satisfies Record<Fault, number>
 
 /**
- * Translates whatever the HTTP client threw while talking to `origin`, which the upstream's field
- * `listedUnder` would allow at any address.
+ * Translates an error that the HTTP client threw for `origin`. The upstream's field `listedUnder`
+ * would allow this origin at any address.
  */
 export function toUpstreamFailure(
   error: unknown,
@@ -107,7 +107,7 @@ export function toUpstreamFailure(
   return new UpstreamFailure(fault, `cannot use ${origin}: ${why}`, { advice, cause: error })
 }
 
-/** What to write where, so that `url` is allowed. */
+/** The configuration field and value that would allow `url`. */
 export function adviceToList(url: URL, field: ListField): string {
   const entry = url.protocol === 'https:' ? url.host : url.origin
   return `if that is right, list ${entry} under upstreams[].${field}`

@@ -1,16 +1,16 @@
-/** Blobs in a row that HEAD refused and GET had, until HEAD is no longer tried. */
+/** Blobs in a row that HEAD refused and GET returned, after which HEAD is not used. */
 const maxRefusals = 3
-/** After this it is tried again, in milliseconds: one broken proxy in front may be mended. */
+/** HEAD is retried after this, in milliseconds: a broken proxy may have been repaired. */
 const pause = 600_000
 
 /**
- * Whether an upstream answers HEAD of blobs. public.ecr.aws answers it with 401, or hangs up; so may
- * any upstream do once.
+ * Whether an upstream answers HEAD requests for blobs. public.ecr.aws answers them with 401, or
+ * closes the connection; any upstream may do so once.
  */
 export interface HeadSupport {
   shouldTry(): boolean
   answered(): void
-  /** It was refused where GET had the blob. */
+  /** HEAD was refused where GET returned the blob. */
   refused(): void
 }
 

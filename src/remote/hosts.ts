@@ -4,10 +4,10 @@ import { type Breaker, createBreaker } from './breaker.ts'
 import { isConnectFailure } from './faults.ts'
 import type { Transport } from './transport.ts'
 
-/** Hosts to which redirects and token realms lead. */
+/** Hosts that redirects and token realms name. */
 const maxHosts = 1000
 
-/** A breaker for each host, so that a redirect target that is down does not stop its registry. */
+/** One breaker per host, so that a redirect target that is down does not block its registry. */
 export interface Hosts {
   breaker(origin: string): Breaker
 }

@@ -1,19 +1,20 @@
 import type { SlotsOptions } from './slots.ts'
 
 /**
- * What a question is about. Upstreams count their quotas by kind, and a kind that is slow or
- * throttled says nothing about the others.
+ * The kind of a request. Upstreams count their quotas by kind, and a slow or throttled kind does
+ * not affect the others.
  */
 export type Kind = 'manifest' | 'blob' | 'stat' | 'tags' | 'referrers' | 'ping'
 
-/** For how long a question waits for a slot at most, in milliseconds. */
+/** The longest wait of a request for a slot, in milliseconds. */
 const maxWait = 20_000
-/** A fill belongs to no client, so it may wait for longer than one does. */
+/** A fill belongs to no client, so it may wait longer than a client. */
 const maxFillWait = 300_000
 
 /**
- * More in a second than a cluster that starts will ask, and less than a flood of names that do not
- * exist. A download costs a connection for as long as the blob takes; a list costs the upstream most.
+ * More per second than a starting cluster requests, and less than a flood of names that do not
+ * exist. A download holds a connection as long as the blob takes; a list is the most expensive
+ * request for the upstream.
  */
 export const kinds: Readonly<Record<Kind, SlotsOptions>> = {
   manifest: slots('manifests', 32, 200),

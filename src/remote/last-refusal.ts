@@ -1,7 +1,9 @@
-/** In milliseconds: who is refused and never comes again was mended, or given up. */
+/** In milliseconds: a refusal that does not recur was fixed, or the client gave up. */
 const memory = 300_000
 
-/** What an upstream last refused us, until it gives us the same repository, or nobody asks. */
+/**
+ * The last refusal of an upstream, until the upstream allows the same repository, or it expires.
+ */
 export interface LastRefusal {
   refused(repository: string, message: string): void
   allowed(repository: string): void

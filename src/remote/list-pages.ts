@@ -2,15 +2,15 @@ import type { z } from 'zod'
 import { RegistryError } from '../oci/errors.ts'
 import type { RequestContext } from './request-context.ts'
 
-/** Where lists of one repository are, and who answers for them. */
+/** Where the lists of one repository are, and which upstream serves them. */
 export type ListContext = Pick<RequestContext, 'exchange' | 'origin' | 'lastRefusal' | 'memory'> & {
   /** `/v2/NAME` on the upstream. */
   readonly path: string
-  /** As the upstream names it. */
+  /** The upstream's name for it. */
   readonly repository: string
 }
 
-/** Parses one page. Another document than a list is a fault of the upstream's. */
+/** Parses one page. A document that is not a list is a failure of the upstream. */
 export function readPage<Page>(
   body: Buffer,
   schema: z.ZodType<Page>,
@@ -25,8 +25,8 @@ export function readPage<Page>(
 
 /**
  * Path and query of the target of `rel="next"` (RFC 8288), which must be another page of the same
- * list: one that was cut off there would look whole. Scheme and host in it are not used, since a
- * registry behind a proxy often does not know its own: the upstream's own origin is asked.
+ * list; otherwise a truncated list would look complete. Its scheme and host are ignored, because a
+ * registry behind a proxy often does not know its own: the request goes to the upstream's origin.
  */
 export function nextPage(
   link: string | undefined,
@@ -37,13 +37,13 @@ export function nextPage(
   if (target === undefined) return undefined
   const url = URL.parse(target, origin + first)
   const path = new URL(first, origin).pathname
-  // An upstream below a path of its host writes that in front; asking puts it there again.
+  // An upstream below a path of its host includes that path; the request adds it again.
   if (url === null || !url.pathname.endsWith(path))
     throw brokenList(origin, `the next page of ${path} is said to be elsewhere`)
   return path + url.search
 }
 
-/** Reads each character once, however the header is made. */
+/** Reads each character once, whatever the header contains. */
 function nextTarget(link: string): string | undefined {
   for (const [, target, parameters = ''] of link.matchAll(/<([^<>]*)>([^<]*)/g))
     if (/;\s*rel="?next\b/i.test(parameters)) return target

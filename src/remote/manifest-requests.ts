@@ -9,14 +9,15 @@ import type { Remote } from './remote-registry.ts'
 import type { RequestContext } from './request-context.ts'
 
 /**
- * Every type that is known, so that what is cached does not depend on who asked first; then
- * whatever there is.
+ * All known types, so that the cached content does not depend on the first client's Accept; then
+ * any type.
  */
 const accept = [...Object.values(mediaTypes), '*/*;q=0.5'].join(', ')
 
 /**
- * HEAD tells the digest of a tag; GET decides where it tells nothing (some registries refuse HEAD, or
- * leave out the digest) or 404 (Harbor's proxy projects know a manifest only after a GET of it).
+ * HEAD returns the digest of a tag; GET decides when HEAD does not return one (some registries
+ * refuse HEAD, or omit the digest) or answers 404 (Harbor's proxy projects find a manifest only
+ * after a GET of it).
  */
 export function createManifestRequests(
   context: RequestContext,
@@ -36,7 +37,7 @@ export function createManifestRequests(
     return isThere ? verifiedManifest(answer, reference, context) : undefined
   }
 
-  /** Undefined when it does not tell. */
+  /** Undefined when the HEAD answer does not say. */
   const headTag = async (name: RepositoryName, tag: Tag): Promise<Digest | undefined> => {
     try {
       const answer = await exchange.ask({

@@ -1,15 +1,15 @@
 import type { Request, Transport } from './transport.ts'
 
-/** One request as it went out, and what came back. Nothing in it is a secret. */
+/** One request as sent, and its result. It contains no secrets. */
 export type Observed = {
   readonly method: string
-  /** Without what may be a key: the query of a signed URL, or a path that is one. */
+  /** Without possible keys: the query of a signed URL, or a path that is a key. */
   readonly url: string
   /** Undefined when no answer came. */
   readonly status: number | undefined
 }
 
-/** The same transport, with every request told to `observe` once its answer has begun. */
+/** The same transport, which reports each request to `observe` once its answer has begun. */
 export function observed(transport: Transport, observe: (seen: Observed) => void): Transport {
   return {
     ...transport,
@@ -27,7 +27,7 @@ export function observed(transport: Transport, observe: (seen: Observed) => void
   }
 }
 
-/** What token endpoints are asked, and lists. */
+/** Query parameters of token endpoints and lists. */
 const harmless = new Set(['scope', 'service', 'n', 'last', 'artifactType'])
 /** Longer than any path of a token endpoint, shorter than any key, in characters. */
 const maxPathLength = 100

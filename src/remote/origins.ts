@@ -3,23 +3,27 @@ import { getDomain } from 'tldts'
 import { isPrivateAddress, isPublicAddress } from '../outbound/outbound.ts'
 
 /**
- * How far another origin is trusted, and so at which addresses it is reached: `listed` by the
- * operator at any, `foreign` at public ones. A `sibling` of the upstream (same registrable domain, or
- * same host with another port) may be at a private address if the upstream is.
+ * How far another origin is trusted, and therefore at which addresses it may be reached: `listed`
+ * by the operator at any address, `foreign` at public ones. A `sibling` of the upstream (same
+ * registrable domain, or same host with another port) may have a private address if the upstream
+ * has one.
  */
 export type Trust = 'own' | 'listed' | 'sibling' | 'foreign'
 
 /** The upstream's fields that allow other origins. */
 export type ListField = 'redirects' | 'tokenRealms'
 
-/** Which other origins an upstream may name. A refusal is undefined. */
+/** Decides which other origins an upstream may name. Undefined means refused. */
 export interface Origins {
-  /** Where a challenge's realm may be asked for a token: with our credential, or anonymously. */
+  /**
+   * Whether the realm of a challenge may receive a token request: with our credential, or
+   * anonymously.
+   */
   realm(url: URL, as?: 'credential' | 'anonymous'): Trust | undefined
   /**
    * Where a redirect may send a request, without credential unless the origin is the upstream's
-   * own. `content` is asked for by the digest that verifies it; what a `name` means (a tag, a list) is
-   * only as right as the host that says it.
+   * own. `content` is verified by its digest; a `name` (a tag, a list) can only be trusted as far
+   * as the host that answers.
    */
   redirect(url: URL, of?: 'content' | 'name'): Trust | undefined
 }
@@ -41,7 +45,7 @@ export function createOrigins({ own, realms, redirects }: OriginsOptions): Origi
     url.hostname === hostname ||
     (domain !== null && getDomain(url.hostname, { allowPrivateDomains: true }) === domain)
 
-  /** No list is needed where nothing secret is sent and, for `any`, nothing unverified comes back. */
+  /** No list is needed if no secret is sent and, for `any`, all returned content is verified. */
   const trust = (url: URL, listed: readonly string[], any: boolean): Trust | undefined => {
     if (url.username !== '' || url.password !== '') return undefined
     if (url.origin === own) return 'own'
@@ -60,7 +64,7 @@ export function createOrigins({ own, realms, redirects }: OriginsOptions): Origi
   }
 }
 
-/** Registries whose tags another registry answers for, on redirects of theirs. */
+/** Registries whose redirects lead to another registry that answers for their tags. */
 const behind: Readonly<Record<string, string>> = { 'registry.k8s.io': '*.pkg.dev' }
 
 function isBehind(hostname: string, url: URL): boolean {
@@ -68,13 +72,13 @@ function isBehind(hostname: string, url: URL): boolean {
   return pattern !== undefined && matches(pattern, url)
 }
 
-/** A literal address needs no lookup, so it is judged here. */
+/** A literal address needs no lookup, so it is checked here. */
 function addressIn({ hostname }: URL): string | undefined {
   const bare = hostname.replace(/^\[|\]$/g, '')
   return isIP(bare) === 0 ? undefined : bare
 }
 
-/** Of a sibling's literal address, which is the upstream's own with another port. */
+/** Checks a sibling's literal address, which is the upstream's own with another port. */
 function isReachable(address: string): boolean {
   return isPublicAddress(address) || isPrivateAddress(address)
 }

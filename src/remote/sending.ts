@@ -9,12 +9,12 @@ import { readReason, reasonIn, refusalOf } from './refusal.ts'
 import { statusLabel } from './status-label.ts'
 import type { Answer, Transport } from './transport.ts'
 
-/** One request to the upstream, as it is sent. */
+/** One request to the upstream. */
 export type Outgoing = {
   readonly method: 'GET' | 'HEAD'
   /** Path and query below the upstream's origin, built from parsed names only. */
   readonly path: string
-  /** What is asked about, as the upstream names it; empty: the registry as a whole. */
+  /** The upstream's name of the requested repository; empty: the registry as a whole. */
   readonly repository: string
   readonly headers?: Record<string, string>
   readonly signal?: AbortSignal
@@ -23,14 +23,14 @@ export type Outgoing = {
    * answers, to be dropped.
    */
   readonly isOptional?: boolean
-  /** Milliseconds to the headers of each answer, if less than for others. */
+  /** Milliseconds until the headers of each answer, if less than the default. */
   readonly firstByte?: number
 }
 
 /**
- * Sends one request, with the credential, through redirects, to the answer. 200, 206 and 404 come
- * back, as do other 4XX that are no refusal; everything else throws. Nothing is tried again but what a
- * new credential may mend.
+ * Sends one request with its credential, follows redirects and returns the answer. 200, 206 and 404
+ * are returned, as are other 4XX that are not refusals; everything else throws. The only retry is
+ * with a new credential.
  */
 export interface Sending {
   send(request: Outgoing): Promise<Answer>
@@ -53,10 +53,10 @@ const refusing = new Set([401, 403, 429])
 const lacking = new Set([401, 403, 501])
 
 /**
- * 1. Send, with the credential; on 401, and on what ECR says instead, let authorization decide whether
- *    to ask once more.
- * 2. Follow redirects by hand, without the credential once the origin is another.
- * 3. Tell what the answer means: a refusal, a failure, or something to read.
+ * 1. Send with the credential; on 401, and on ECR's equivalents, authorization decides whether to
+ *    retry once.
+ * 2. Follow redirects here, without the credential once the origin differs.
+ * 3. Classify the answer: a refusal, a failure, or a body to read.
  */
 export function createSending(options: SendingOptions): Sending {
   const { base, upstream, credentials, transport, authorization, origins, metrics } = options
@@ -119,7 +119,7 @@ export function createSending(options: SendingOptions): Sending {
     }
   }
 
-  /** The answer where redirects end, and where that is. */
+  /** The last answer of the redirects, and its URL. */
   const follow = async (request: Outgoing, asked: URL, first: Answer) => {
     let answer = first
     let url = asked
@@ -140,7 +140,7 @@ export function createSending(options: SendingOptions): Sending {
     return { answer, from: url }
   }
 
-  /** An object store that has lost what the registry has is broken: its 404 is not the registry's. */
+  /** An object store that lost content of the registry is broken: its 404 is not the registry's. */
   const speaksForRegistry = ({ origin, pathname }: URL): boolean =>
     origin === base.origin || pathname.startsWith('/v2/')
 
@@ -170,12 +170,12 @@ export function createSending(options: SendingOptions): Sending {
   }
 }
 
-/** A body that was read, to be read once more. */
+/** A body that was read, replayed for a second reader. */
 async function* again(body: Buffer): AsyncGenerator<Chunks, void, undefined> {
   yield [body]
 }
 
-/** Built from validated parts, and looked at once more: nothing may have changed where it goes. */
+/** Built from validated parts, and checked again: no part may have changed the destination. */
 function urlOf(base: URL, path: string): URL {
   const full = base.pathname.replace(/\/$/, '') + path
   const url = new URL(full, base.origin)
@@ -187,7 +187,7 @@ function urlOf(base: URL, path: string): URL {
   return url
 }
 
-/** A path that ends with a digest asks for what can be verified by it; no tag has a colon. */
+/** Content at a path that ends with a digest can be verified by it; no tag has a colon. */
 function kindOf({ path }: Outgoing): 'content' | 'name' {
   return /\/(?:blobs|manifests)\/[^/]+:[^/]+$/.test(path) ? 'content' : 'name'
 }

@@ -1,53 +1,53 @@
 import { RegistryError } from '../oci/errors.ts'
 
 /**
- * Gives back what it stands for; more than once does nothing. What was not used after all does not
- * count in the rate.
+ * Releases the slot; further calls do nothing. A slot that was not used does not count in the rate.
  */
 export type Release = (use?: 'unused') => void
 
-/** Who asks for a slot, and on what terms. */
+/** Who requests a slot, and with which limits. */
 export type Claim = {
-  /** Slots and turns are shared out between repositories, and between clients. */
+  /** Slots are shared fairly between repositories, and between clients. */
   readonly repository?: string
   readonly client?: string | undefined
-  /** Milliseconds, if less than for others. */
+  /** Milliseconds, if less than the default. */
   readonly maxWait?: number
   readonly signal?: AbortSignal | undefined
   /**
-   * Called while others wait. True when nobody needs what the slot is used for: then it ends, and the
-   * slot is released soon.
+   * Called while others wait. True when no client needs the transfer that uses the slot: the
+   * transfer then ends, and the slot is released soon.
    */
   readonly giveWay?: (() => boolean) | undefined
 }
 
 /**
- * A bounded number of slots, given at a bounded rate, and a bounded queue before them. A repository may
- * hold as many as it leaves free, and a client three times as many, since all pods of a node may be one
- * client: so there is nearly always one for somebody new. In the queue the one whose owners hold the
- * smallest share is next, and of those whose turn was longest ago.
+ * A bounded number of slots, granted at a bounded rate, with a bounded queue. A repository may hold
+ * as many as it leaves free, and a client three times as many, because all pods of a node may be
+ * one client: therefore a slot is nearly always free for a new owner. The queue serves the request
+ * whose owners hold the smallest share first, and among those the one whose owners waited longest
+ * since their last slot.
  */
 export interface Slots {
-  /** @throws RegistryError UNAVAILABLE when the queue is full, or the wait is over. */
+  /** @throws RegistryError UNAVAILABLE when the queue is full, or the wait times out. */
   take(claim?: Claim): Promise<Release>
 }
 
 export type SlotsOptions = {
   readonly limit: number
-  /** How many slots are given in a second, once as many have been given at once. */
+  /** Slots granted per second, after an initial burst of as many. */
   readonly perSecond: number
-  /** How many may wait. */
+  /** Maximum length of the queue. */
   readonly maxQueue: number
-  /** How long one may wait, in milliseconds. */
+  /** Maximum wait, in milliseconds. */
   readonly maxWait: number
-  /** What the slots are for, in the error's words. */
+  /** What the slots are for, in error messages. */
   readonly purpose: string
 }
 
-/** How often holders are asked to give way, in milliseconds. */
+/** How often holders are checked for slots to release, in milliseconds. */
 const giveWayInterval = 1000
 
-/** A repository or a client. It may hold `weight` slots for each that is free. */
+/** A repository or a client. It may hold `weight` slots for each free one. */
 type Owner = { readonly weight: number; held: number; waiting: number; lastTurn: number }
 type Waiter = { readonly owners: readonly Owner[]; readonly enter: () => void }
 
@@ -65,7 +65,7 @@ export function createSlots(options: SlotsOptions): Slots {
   const mayEnter = ({ owners }: Waiter): boolean =>
     owners.every(({ held, weight }) => held < (limit - taken) * weight)
 
-  /** The one whose turn it is, of those that may enter. */
+  /** The next request to serve, of those that may hold a slot. */
   const next = (): Waiter | undefined => {
     let best: Waiter | undefined
     for (const waiter of waiting) {
@@ -101,7 +101,7 @@ export function createSlots(options: SlotsOptions): Slots {
     admit()
   }
 
-  /** As many give way as wait; those that hold for longest first. */
+  /** Releases as many slots as there are waiting requests; longest held first. */
   const askToGiveWay = (): void => {
     clearTimeout(asking)
     asking = undefined
@@ -185,7 +185,7 @@ export function createSlots(options: SlotsOptions): Slots {
 
 const weights = { repository: 1, client: 3 } as const
 
-/** Owners that hold or wait; no others are remembered. */
+/** Owners that hold or wait for slots; others are forgotten. */
 function createOwners() {
   const known = new Map<string, Owner>()
   const find = (kind: keyof typeof weights, name: string): Owner => {
@@ -220,15 +220,15 @@ function lastTurnOf({ owners }: Waiter): number {
 }
 
 /**
- * GCRA: `next` is when the next one would be due if all came evenly; they may come ahead of that by
- * a second's worth.
+ * GCRA: `next` is when the next slot would be due at an even rate; slots may be granted up to one
+ * second's worth earlier.
  */
 function createRate(perSecond: number) {
   const interval = 1000 / perSecond
   const ahead = 1000 - interval
   let next = 0
   return {
-    /** Milliseconds until there may be one more. */
+    /** Milliseconds until the next slot may be granted. */
     wait: (): number => Math.floor(next - ahead - performance.now()),
     step: (): void => {
       next = Math.max(next, performance.now()) + interval

@@ -7,25 +7,25 @@ import { brokenList, type ListContext, nextPage, readPage } from './list-pages.t
 import { outOfMemory, readBody } from './read-body.ts'
 import type { RemoteTags } from './remote-registry.ts'
 
-/** In bytes; pages of upstreams that know no `n` may be as long as their list. */
+/** In bytes; an upstream that ignores `n` may return its entire list as one page. */
 const longPage = 256 * 1024
-/** How many times its text a page takes while it waits and is read. */
+/** Memory of a page while it waits and is read, as a multiple of its text. */
 const parsedCopies = 3
 /**
  * As many tags as are asked for where a client does not say, and at most: Amazon ECR refuses more.
  * What an upstream refuses is asked for again with the next, and at last without `n`.
  */
 const pageSizes = [1000, 100]
-/** What upstreams answer to an `n` that they do not like. */
+/** Statuses with which upstreams refuse an `n`. */
 const refusals = new Set([400, 405, 413, 414, 416, 422])
 /** In bytes: an upstream that ignores `n` sends 200,000 tags. */
 const maxPage = 8 * 1024 * 1024
-/** Empty pages that are followed before a list is given up. */
+/** Empty pages that are followed before the list fails. */
 const maxEmptyPages = 10
-/** An upstream's own link to a next page: for how long it is remembered in ms, and its length. */
+/** An upstream's own link to the next page: how long it is cached in ms, and its maximum length. */
 const linkLife = 600_000
 const maxLink = 2048
-/** What a tag costs in memory beside its text, in bytes. */
+/** Memory of a tag besides its text, in bytes. */
 const tagOverhead = 32
 
 const schema = z.looseObject({ tags: z.array(z.string()).nullish() })
@@ -36,9 +36,9 @@ export interface TagsList {
 }
 
 /**
- * One page of ours is one of the upstream's: `n` and `last` are passed on. Where the upstream's link to
- * the next page says more than `last` (an opaque token), it is remembered by the tag that our page
- * ended with.
+ * One page of ours is one page of the upstream: `n` and `last` are passed on. If the upstream's
+ * link to the next page contains more than `last` (an opaque token), the link is cached under the
+ * last tag of our page.
  */
 export function createTagsList(caches: CacheMemory): TagsList {
   const links = caches.create<string>({ ttl: linkLife })
@@ -62,7 +62,7 @@ export function createTagsList(caches: CacheMemory): TagsList {
   const ask = async (context: ListContext, path: string) =>
     context.exchange.ask({ method: 'GET', kind: 'tags', path, repository: context.repository })
 
-  /** The first page of a request, with the largest `n` that the upstream takes. */
+  /** The first page of a request, with the largest `n` that the upstream accepts. */
   const askFirst = async (context: ListContext, { n, last }: PageRequest) => {
     for (;;) {
       const size = pageSizes[accepted]
@@ -92,7 +92,8 @@ export function createTagsList(caches: CacheMemory): TagsList {
         const found = await fetchPage(context, page, known)
         if (found === undefined) return undefined
         const { tags, link } = found
-        // Some upstreams ignore `last`; where the page is by their own link, it is theirs to begin.
+        // Some upstreams ignore `last`; a page from the upstream's own link starts where the
+        // upstream chooses.
         const last = known === undefined ? page.last : undefined
         const { entries, next } = cutPage(tags, { n: page.n, last })
         const end = entries.at(-1)

@@ -1,33 +1,33 @@
 import { RegistryError } from '../oci/errors.ts'
 
-/** The longest pause that a Retry-After gets, in milliseconds. */
+/** The longest pause that a Retry-After can cause, in milliseconds. */
 export const maxThrottle = 60_000
 /**
- * The pause after a 429 that names none, in milliseconds: what is left of Artifact Registry's minute
- * is not known.
+ * The pause after a 429 without Retry-After, in milliseconds: the remainder of Artifact Registry's
+ * one-minute window is unknown.
  */
 const defaultThrottle = 5000
-/** A probe that has not come back is followed by another after this, in milliseconds. */
+/** A probe without an answer is followed by another after this, in milliseconds. */
 const maxProbe = 20_000
-/** How often those who wait for a probe look at its outcome, in milliseconds. */
+/** How often requests that wait for a probe check its outcome, in milliseconds. */
 const probeInterval = 100
 
 /**
- * Holds requests back after a 429. When its time is over one request goes through as a probe, the
- * others wait for the outcome.
+ * Holds requests back after a 429. When the pause ends, one request is sent as a probe, and the
+ * others wait for its outcome.
  */
 export interface Throttle {
-  /** Milliseconds after which it is worth looking again; 0: a request may go. */
+  /** Milliseconds until the next check; 0: a request may be sent. */
   wait(): number
-  /** A request goes: while others may not know whether the time is over, it is the probe. */
+  /** Announces a request: while it is unknown whether the throttle has ended, it is the probe. */
   enter(): void
   /** @throws RegistryError TOOMANYREQUESTS while requests are held back. */
   check(): void
-  /** The upstream said 429; `seconds` from its Retry-After. */
+  /** The upstream answered 429; `seconds` from its Retry-After. */
   throttled(seconds: number | undefined): void
-  /** The upstream answered anything else. */
+  /** The upstream sent any other answer. */
   answered(): void
-  /** Nothing was learned: if this was the probe, the next request is. */
+  /** The request ended without a result: if it was the probe, the next request is. */
   abandoned(): void
 }
 

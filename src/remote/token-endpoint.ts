@@ -9,7 +9,7 @@ import { reasonIn } from './refusal.ts'
 import { createThrottle, parseRetryAfter } from './throttle.ts'
 import type { Answer, Request, Transport } from './transport.ts'
 
-/** What a Bearer challenge says. */
+/** The contents of a Bearer challenge. */
 export type Bearer = {
   readonly kind: 'bearer'
   readonly realm: URL
@@ -18,21 +18,21 @@ export type Bearer = {
 
 type Asked = {
   readonly bearer: Bearer
-  /** As the upstream names it; empty for the registry as a whole. */
+  /** The upstream's name for it; empty for the registry as a whole. */
   readonly repository: string
-  /** What the token is for; see scopeOf. */
+  /** The scope of the token; see scopeOf. */
   readonly scope: string
   readonly credential: Credential
 }
 
-/** An anonymous request shows a realm nothing that is secret. */
+/** An anonymous request sends no secret to a realm. */
 export function sentTo(credential: Credential): 'credential' | 'anonymous' {
   return credential.kind === 'anonymous' ? 'anonymous' : 'credential'
 }
 
-/** Where a credential becomes a token that is good for one repository. `life` in seconds. */
+/** Exchanges a credential for a token for one repository. `life` in seconds. */
 export interface TokenEndpoint {
-  /** @throws RegistryError DENIED when it refuses the credential, else UNAVAILABLE. */
+  /** @throws RegistryError DENIED when the endpoint refuses the credential, else UNAVAILABLE. */
   request(asked: Asked): Promise<{ readonly token: string; readonly life: number }>
 }
 
@@ -42,13 +42,13 @@ type TokenEndpointOptions = {
   readonly credentials: Pick<Credentials, 'identity' | 'advice'>
   readonly origins: Origins
   readonly transport: Transport
-  /** Takes what we sent out of what the endpoint wrote. */
+  /** Removes our credentials from a text that the endpoint wrote. */
   readonly scrub: (text: string) => string
 }
 
 /**
- * What is empty or of another type is as good as missing: endpoints write null, or text. So is what no
- * header can hold, which would be kept for its life, and fail each request.
+ * An empty value or one of another type counts as missing: endpoints write null, or text. So does a
+ * value that no header can hold: it would stay cached for its life and fail each request.
  */
 const filled = z
   .string()
@@ -60,13 +60,11 @@ const tokenSchema = z.looseObject({
   access_token: filled,
   expires_in: z.coerce.number().positive().optional().catch(undefined),
 })
-/** Of a token that is a JWT. Both are the issuer's clock. */
+/** Claims of a token that is a JWT. Both use the issuer's clock. */
 const claimsSchema = z.looseObject({ exp: z.number(), iat: z.number() })
 
 const maxTokenAnswer = 64 * 1024
-/**
- * What a token lives whose answer does not say, in seconds (distribution, "Token Authentication").
- */
+/** Default life of a token, in seconds (distribution, "Token Authentication"). */
 const defaultLifetime = 60
 
 export function createTokenEndpoint({
@@ -76,7 +74,7 @@ export function createTokenEndpoint({
   transport,
   scrub,
 }: TokenEndpointOptions): TokenEndpoint {
-  // Of its own: who has a token is not held back by it.
+  // Slots of its own: requests that have a token do not wait for it.
   const throttle = createThrottle(`not asking for tokens for ${origin}`)
 
   const tokenRefused = (
@@ -90,7 +88,8 @@ export function createTokenEndpoint({
       throttle.throttled(retryAfter)
       return new RegistryError('TOOMANYREQUESTS', { message, retryAfter })
     }
-    // A token service writes JSON or plain text; a page is that of a proxy or a login in front of it.
+    // A token service writes JSON or plain text; an HTML page comes from a proxy or a login in
+    // front of it.
     if (status !== 429 && status < 500 && header('content-type')?.startsWith('text/html'))
       return new UnconfirmedAnswer(realm, status)
     if (status === 400 || status === 401 || status === 403)
@@ -116,7 +115,7 @@ export function createTokenEndpoint({
 }
 
 /**
- * GET with the credential as Basic; of an identity token, which has to be posted, the OAuth 2 form
+ * GET with the credential as Basic; an identity token has to be posted in the OAuth 2 form
  * (distribution, "Token Authentication" and "Token Authentication: OAuth2").
  */
 function tokenRequest({
@@ -160,7 +159,9 @@ function readToken(body: Buffer, realm: string): { token: string; life: number }
   return { token, life: parsed.data?.expires_in ?? lifeIn(token) ?? defaultLifetime }
 }
 
-/** In seconds: Azure's registries say it in the token alone, and give one for each repository. */
+/**
+ * In seconds: Azure's registries write the expiry only in the token, and issue one per repository.
+ */
 function lifeIn(token: string): number | undefined {
   const payload = Buffer.from(token.split('.')[1] ?? '', 'base64url')
   const claims = claimsSchema.safeParse(parseJson(payload))
@@ -177,7 +178,7 @@ function parseJson(body: Buffer): unknown {
   }
 }
 
-/** A realm that may not see our credential. */
+/** A realm that may not receive our credential. */
 export function forbiddenRealm(origin: string, realm: URL): RegistryError {
   return new RegistryError('UNAVAILABLE', {
     message: `${origin} wants its credential sent to ${realm.origin}, which is neither its own nor of its domain`,

@@ -1,24 +1,25 @@
-/** What is done with a repository. Pushing to an upstream will add another. */
+/** The action on a repository. Pushing to an upstream will add another. */
 type Action = 'pull'
 
-/** Actions that an upstream may ask us to have a token for: none of them writes. */
+/** Actions that a challenge may add to a token's scope: none of them writes. */
 const readActions = new Set(['pull', 'metadata_read'])
 
-/** A challenge asks for one repository, or two; more is not a scope that we have use for. */
+/** A challenge names one repository, or two; Berth ignores longer scopes. */
 const maxEntries = 4
 
 /**
- * What a token is for, as token endpoints take it: entries separated by spaces (distribution, "Token
- * Scope Documentation"). Empty for the registry as a whole.
+ * The scope of a token, as token endpoints accept it: entries separated by spaces (distribution,
+ * "Token Scope Documentation"). Empty for the registry as a whole.
  */
 export function scopeOf(repository: string, action: Action = 'pull'): string {
   return repository === '' ? '' : `repository:${repository}:${action}`
 }
 
 /**
- * The scope that a challenge asks for, as far as it only reads; `own` where it asks for nothing that
- * we would. A front for another registry asks for what the repository is called there. Where it asks
- * for more of the same repository, such as Azure's `metadata_read`, what we do with it stays included.
+ * The scope that a challenge requests, limited to read actions; `own` where it requests none that
+ * Berth accepts. A front for another registry uses that registry's name of the repository. Where a
+ * challenge requests more of the same repository, such as Azure's `metadata_read`, our own action
+ * stays included.
  */
 export function challengedScope(own: string, challenged: string | undefined): string {
   const asked = (challenged ?? '').split(' ').flatMap(readEntry)

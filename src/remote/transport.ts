@@ -4,7 +4,7 @@ import { type Body, type BodySink, createBodySink } from './body.ts'
 import { toUpstreamFailure } from './faults.ts'
 import type { ListField, Trust } from './origins.ts'
 
-/** In milliseconds, but for the rate. */
+/** In milliseconds, except the rate. */
 export type Timeouts = {
   /** Name lookup, TCP and TLS together. */
   readonly connect: number
@@ -12,7 +12,7 @@ export type Timeouts = {
   readonly firstByte: number
   /** Between two pieces of a body. */
   readonly idle: number
-  /** Bytes a second below which a body counts as stuck. */
+  /** Minimum rate in bytes per second; a slower body counts as stalled. */
   readonly minimumRate: number
 }
 
@@ -21,9 +21,9 @@ export type Answer = {
   readonly status: number
   readonly header: (name: string) => string | undefined
   readonly body: Body
-  /** Lets go of the body unread. */
+  /** Discards the unread body. */
   readonly drop: () => void
-  /** Resolves when the connection is done with it. */
+  /** Resolves when the connection has finished with the body. */
   readonly settled: Promise<void>
 }
 
@@ -31,11 +31,11 @@ export type Request = {
   readonly method: 'GET' | 'HEAD' | 'POST'
   readonly url: URL
   readonly trust: Trust
-  /** The upstream's field that would allow where this goes, for the message of a refusal. */
+  /** The upstream's field that would allow this origin, for the message of a refusal. */
   readonly listedUnder?: ListField | undefined
   readonly headers: Record<string, string>
   readonly body?: string | undefined
-  /** Milliseconds to the answer's headers, if less than for others. */
+  /** Milliseconds until the answer's headers, if less than the default. */
   readonly firstByte?: number | undefined
   readonly signal?: AbortSignal | undefined
 }
@@ -53,7 +53,7 @@ type TransportOptions = {
   readonly outbound: Outbound
   /** The upstream's own host. */
   readonly host: string
-  /** File of PEM certificates that are trusted beside the system's. */
+  /** File of PEM certificates that are trusted in addition to the system's. */
   readonly certificateAuthorities?: string | undefined
   readonly userAgent: string
 }
@@ -91,7 +91,7 @@ export function createTransport({
         method,
         headers: { 'user-agent': userAgent, 'accept-encoding': 'identity', ...headers },
         ...(body !== undefined && { body }),
-        // Only silence counts for the client's own limit: 1XX answers begin it anew.
+        // The client's own timeout detects silence only: 1XX answers restart it.
         headersTimeout: Math.min(firstByte, timeouts.firstByte),
         bodyTimeout: timeouts.idle,
       }
@@ -116,7 +116,7 @@ type DispatchOptions = {
   readonly minimumRate: number
 }
 
-/** Resolves with the answer's headers; its body comes as it comes. */
+/** Resolves with the answer's headers; its body follows as a stream. */
 function dispatch({
   dispatcher,
   request,
@@ -139,7 +139,7 @@ function dispatch({
       stopListening = () => signal?.removeEventListener('abort', abort)
     },
     onResponseStart: (controller, status, headers) => {
-      // 1XX announces another answer.
+      // 1XX precedes the final answer.
       if (status < 200) return
       clearTimeout(firstByteTimer)
       const header = (name: string) => joined(headers[name])
@@ -166,12 +166,12 @@ function late(): Error {
   return Object.assign(new Error('no final answer'), { code: 'UND_ERR_HEADERS_TIMEOUT' })
 }
 
-/** A header that comes several times, as one list of what it says (RFC 9110, section 5.3). */
+/** Joins a header that occurs several times into one list (RFC 9110, section 5.3). */
 function joined(value: string | string[] | undefined): string | undefined {
   return Array.isArray(value) ? value.join(', ') : value
 }
 
-/** Content-Length in bytes; undefined when there is none, or none that makes sense. */
+/** Content-Length in bytes; undefined when it is missing or invalid. */
 export function lengthIn(value: string | undefined): number | undefined {
   return value !== undefined && /^\d{1,15}$/.test(value) ? Number(value) : undefined
 }
