@@ -2,13 +2,13 @@ import { bytesIn, type Chunks, withoutFirst } from '../memory/memory.ts'
 import { RegistryError } from '../oci/errors.ts'
 import { type RemoteBlob, retryPause } from '../remote/remote.ts'
 
-/** Asks the upstream for a blob's bytes from a position on; undefined when it has no such blob. */
+/** Requests a blob's bytes from a position; undefined when the upstream does not have the blob. */
 export type OpenBlob = (
   from: number,
   options: {
     readonly signal: AbortSignal
     readonly isResume?: boolean
-    /** Called while others wait for a slot: whether this one is given up. */
+    /** Called while others wait for a slot. Returns true if this request gives its slot up. */
     readonly giveWay?: () => boolean
   },
 ) => Promise<RemoteBlob | undefined>
@@ -18,26 +18,29 @@ export type DownloadOptions = {
   /** The first connection, if it is open already. */
   readonly first?: RemoteBlob
   readonly from: number
-  /** Bytes of the whole blob, if known: then a body that ends cleanly before is broken as well. */
+  /**
+   * Size of the whole blob in bytes, if known: a body that ends cleanly before it is broken as
+   * well.
+   */
   readonly size: number | undefined
-  /** How long it goes on without progress, in milliseconds. */
+  /** Maximum time without progress, in milliseconds. */
   readonly maxStall: number
   readonly signal: AbortSignal
   readonly onBytes: (bytes: number) => void
   readonly onResume: (position: number, error: unknown) => void
 }
 
-/** What counts as progress, in bytes: those who send a byte each time are no better than those who do not. */
+/** Minimum progress, in bytes: an upstream that sends one byte per attempt makes no progress. */
 const progress = 64 * 1024
 /** Before attempts that follow one without progress, doubling, in milliseconds. */
 const firstPause = 200
 const maxPause = 5000
 
 /**
- * A blob's bytes from a position to the end, over as many connections as that takes: a body that
- * breaks is asked for again from the byte reached, for as long as there is progress. An upstream without
- * ranges begins anew, and what came already is passed over: the digest, which covers all that was
- * yielded, decides in the end whether the pieces fit together. Nothing here is verified.
+ * Yields a blob's bytes from a position to the end. When a body breaks, it requests the rest from
+ * the byte reached, as long as there is progress. An upstream without ranges starts again from the
+ * first byte, and bytes that have already arrived are skipped. The bytes are not verified here: the
+ * caller checks the digest of everything yielded.
  */
 export async function* download(options: DownloadOptions): AsyncGenerator<Chunks, void, undefined> {
   const { open, first, from, size, maxStall, signal, onBytes, onResume } = options
@@ -62,9 +65,9 @@ export async function* download(options: DownloadOptions): AsyncGenerator<Chunks
         status: 502,
       })
     } catch (error) {
-      // It broke after the last byte: whether they are right, the digest tells.
+      // The body broke after the last byte: the digest decides whether the bytes are correct.
       if (size !== undefined && position >= size) return
-      // That it cannot be opened was found out by as many attempts as that is worth.
+      // The remote has already retried the first request.
       if (!isResume && answer === undefined) throw error
       const wait = stall.pauseAfter(position, error)
       if (signal.aborted || wait === undefined || !mayPass(error)) throw error
@@ -81,7 +84,7 @@ function createStall(from: number, maxStall: number) {
   let since = performance.now()
   let failures = 0
   return {
-    /** Milliseconds; undefined when there was no progress for too long. */
+    /** Milliseconds; undefined after too long without progress. */
     pauseAfter: (position: number, error: unknown): number | undefined => {
       const now = performance.now()
       if (position - reached >= progress) {
@@ -98,7 +101,7 @@ function createStall(from: number, maxStall: number) {
   }
 }
 
-/** Ends early with the reason that the signal gives: it is what readers get. */
+/** Ends early with the signal's reason, which readers receive. */
 async function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
   const over = Promise.withResolvers<void>()
   const abort = () => over.reject(signal.reason)
@@ -132,7 +135,7 @@ async function reopen(
   return answer
 }
 
-/** What is broken below HTTP, or a server that fails, may pass; a refusal does not. */
+/** Connection faults and 5xx responses may be temporary; a denial is not. */
 function mayPass(error: unknown): boolean {
   return error instanceof RegistryError && error.code === 'UNAVAILABLE'
 }

@@ -12,9 +12,11 @@ type OpenRange = (
   signal: AbortSignal,
 ) => Promise<RemoteBlob | undefined>
 
-/** A range that begins so far beyond what has come does not wait for it, in bytes. */
+/** Minimum distance, in bytes, from the bytes that have arrived to a far range. */
 const minDistance = 8 * 1024 * 1024
-/** What is wanted at most, in bytes: the index of a layer, not the rest of a broken download. */
+/**
+ * Maximum size of a far range, in bytes: the index of a layer, not the rest of a broken download.
+ */
 const maxWanted = 4 * 1024 * 1024
 /** Bytes of one request, and requests beside one fill. */
 const maxLength = 1024 * 1024
@@ -34,7 +36,7 @@ type FarRangesOptions = {
   readonly slots: RangeSlots
   readonly signal: AbortSignal
   readonly onBytes: (bytes: number) => void
-  /** What went out is not what the blob has there, as its digest proves. */
+  /** The bytes sent to a client differ from the verified blob. */
   readonly onMismatch: (position: number) => void
 }
 
@@ -42,16 +44,16 @@ type FarRangesOptions = {
 export interface FarRanges {
   /** A reader that does not wait for `arrived` bytes to reach a far range. */
   reader(content: Content, arrived: () => number): Content
-  /** Compares what went out with the blob, once that is right. */
+  /** Compares the bytes sent to clients with the verified blob. */
   compare(content: Content): Promise<void>
 }
 
 /**
- * Clients that read a layer lazily (eStargz, zstd:chunked) begin with its footer. While a fill has not
- * come there, such a range is asked for at the upstream by a request of its own: it goes out before the
- * blob's digest can be known, so its client has to verify it, as it does by the table of contents; what
- * went out is compared with the finished blob. Bounded in distance, size and number; whatever is beyond
- * that, or fails, waits for the fill.
+ * Clients that read a layer lazily (eStargz, zstd:chunked) begin with its footer. Until the fill
+ * reaches such a range, a separate request fetches it from the upstream. Its bytes reach the client
+ * before the blob's digest is verified, so the client must verify them, as it does with the table
+ * of contents; the bytes sent are compared with the finished blob. Distance, size and number are
+ * limited; a range beyond the limits, or one that fails, waits for the fill.
  */
 export function createFarRanges(options: FarRangesOptions): FarRanges {
   const { openRange, slots, signal, onBytes, onMismatch } = options

@@ -10,8 +10,8 @@ import { createPassThrough } from './pass-through.ts'
 import { createReaders } from './readers.ts'
 
 /**
- * One download of one blob. It belongs to the process: readers come and go, it goes on to its end or to
- * its deadline, unless nobody reads it while others wait for its slot.
+ * One download of one blob. It belongs to the process, not to a client: it continues to its end or
+ * its deadline when readers leave, unless it has no readers while others wait for its slot.
  */
 export interface Fill {
   /**
@@ -19,11 +19,11 @@ export interface Fill {
    * upstream has no such blob.
    */
   join(): Promise<Joined | undefined>
-  /** Settles when nothing is under way any more, never rejects. */
+  /** Resolves when the fill has ended; never rejects. */
   readonly done: Promise<void>
 }
 
-/** `bypassed`: the bytes go by without being stored. */
+/** `bypassed`: the bytes are passed through without being stored. */
 type Joined = { readonly content: Content; readonly bypassed: boolean }
 
 type FillOptions = {
@@ -35,7 +35,7 @@ type FillOptions = {
   readonly farRanges: FarRanges
   readonly blobs: BlobCache
   readonly signal: AbortSignal
-  /** Ends the fill: nobody reads it, and others wait for its slot. */
+  /** Ends the fill: it has no readers, and others wait for its slot. */
   readonly abandon: () => void
   readonly onBytes: (bytes: number) => void
   readonly onResume: (position: number, error: unknown) => void
@@ -45,15 +45,15 @@ type FillOptions = {
 }
 
 /**
- * 1. Ask the upstream. Its answer tells the size, and that this repository may have the blob.
- * 2. Make room and a file. Readers read the file as it grows, each at its own pace, but for the
- *    end.
- * 3. Write what comes, while more comes; `download` resumes what breaks.
- * 4. Size and digest right: the blob gets its place and readers the end. Wrong: they all get the
- *    same error, once.
- * 5. Ranges that lie far beyond what has come are asked for beside it.
- * 6. No room, or a disk that fails: the bytes go by. What was written is read to its end, and each
- *    reader goes on with a download of its own, which hashes on from there.
+ * 1. Request the blob. The response gives the size, and proves that this repository has the blob.
+ * 2. Reserve space and create a file. Readers read the file as it grows, each at its own pace,
+ *    except for the end.
+ * 3. Write bytes as they arrive; `download` resumes broken connections.
+ * 4. If size and digest are correct, commit the blob and release its end to readers. If not, all
+ *    readers get the same error, once.
+ * 5. Fetch ranges far beyond the bytes that have arrived by separate requests.
+ * 6. If there is no space, or the disk fails, pass the bytes through. Readers read what was written
+ *    to its end, and each continues with its own download, which continues the hash from there.
  */
 export function startFill(options: FillOptions): Fill {
   const {
@@ -88,7 +88,8 @@ export function startFill(options: FillOptions): Fill {
       onAbsent()
       return opened.resolve(undefined)
     }
-    // A manifest may lie about a layer that it shares with right ones: the upstream's size counts.
+    // A manifest may give a wrong size for a layer that it shares with correct ones: the upstream's
+    // size wins.
     const size = answer.size ?? expectedSize
     const writer = await blobs.create(digest, size)
     if (writer === undefined) return passThrough(answer, size)
@@ -130,13 +131,15 @@ export function startFill(options: FillOptions): Fill {
     }
   }
 
-  /** The first reader takes the answer that is open already; the others ask for their own. */
+  /**
+   * The first reader takes the response that is already open; the others send their own request.
+   */
   const passThrough = (answer: RemoteBlob, size: number | undefined): void => {
     if (size === undefined) {
       answer.drop()
       throw noRoom(digest)
     }
-    // Nothing of it is read, so nothing else would find out.
+    // No body is read, so no other check verifies the digest.
     if (size === 0 && createDigester(algorithmOf(digest)).digest() !== digest) {
       answer.drop()
       throw new RegistryError('DIGEST_INVALID', {
@@ -183,7 +186,7 @@ function openGivingWay(open: OpenBlob, giveWay: () => boolean): OpenBlob {
   return (from, options) => open(from, { giveWay, ...options })
 }
 
-/** What cannot be announced cannot go by. */
+/** A blob of unknown size has no Content-Length and cannot be passed through. */
 function noRoom(digest: Digest, cause?: unknown): RegistryError {
   return new RegistryError('UNAVAILABLE', {
     message: `the upstream does not say how long ${digest} is, and the cache has no room`,

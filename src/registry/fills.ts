@@ -10,7 +10,7 @@ import { createFarRanges, createRangeSlots } from './far-ranges.ts'
 import { type Fill, startFill } from './fill.ts'
 
 /**
- * How long a failed download is not tried again, and how long "no such blob" is believed, in
+ * How long a failed download is not retried, and how long "no such blob" is cached, in
  * milliseconds.
  */
 const failureLife = 2000
@@ -74,7 +74,7 @@ export function createFills({
       { upstream, origin: remote.origin, repository: name, digest, err: error },
       'fill failed',
     )
-    // Whoever wants it again may have it.
+    // A fill that gave up its slot may be started again at once.
     if (error === gaveWay) return
     failures.set(
       keyOf(name, digest),

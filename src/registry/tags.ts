@@ -14,8 +14,8 @@ const failureLife = 1000
 /** How long a stale tag is served before the upstream is asked again, in milliseconds. */
 const staleLife = 5000
 /**
- * How long clients wait for an upstream's answer where a stale one can be served, in milliseconds; not
- * at all for a repository whose last answer took longer. A kubelet waits behind them.
+ * How long clients wait for an upstream's response if a stale one can be served, in milliseconds;
+ * zero for a repository whose last response took longer. A kubelet waits behind them.
  */
 const maxWait = 1500
 /** How long a repository is remembered to be slow, in milliseconds. */
@@ -41,15 +41,15 @@ export type ResolvedTag = {
 }
 
 export type TagPolicy = {
-  /** Milliseconds for which a tag is believed without asking. */
+  /** Milliseconds for which a tag is fresh. */
   readonly ttl: number
   /**
    * Milliseconds since it was last right for which it serves while the upstream cannot be asked.
    */
   readonly staleIfError: number
-  /** Globs of tags that never move. */
+  /** Globs of tags that never change. */
   readonly immutable: readonly string[]
-  /** Globs of tags that move, though `immutable` has them. */
+  /** Globs of tags that change, although `immutable` matches them. */
   readonly except?: readonly string[]
 }
 
@@ -76,15 +76,16 @@ type TagsOptions = {
 type Context = { readonly name: RepositoryName; readonly tag: Tag; fetched: boolean }
 
 /**
- * 1. Fresh within the time to live.
- * 2. Then the upstream is asked, by one request for all who want the tag, for the digest if it is
- *    known and for the manifest if it is not. It says the same: fresh again. Another: the manifest is
- *    taken in before the tag moves, so that a tag that is served can be pulled.
- * 3. An upstream that is slow is waited for as long as it may take; clients get the old digest
- *    meanwhile, as long as that may serve.
- * 4. It cannot be asked: the old one serves as long as it may, with a warning.
- * 5. 404 and 403 are the newest knowledge of a tag: the old digest is forgotten, on disk too, so that
- *    an upstream that goes down later does not bring it back.
+ * 1. A tag is fresh within its time to live.
+ * 2. Then one request for all clients revalidates it: for the digest if one is known, else for the
+ *    manifest. If the digest is the same, the tag is fresh again. If it differs, the manifest is
+ *    stored before the tag changes, so that a served tag can be pulled.
+ * 3. If the upstream is slow, the request continues; meanwhile clients get the stale digest, as
+ *    long as it may be served.
+ * 4. If the upstream is unavailable, the stale digest is served with a warning, as long as it may
+ *    be.
+ * 5. 404 and 403 replace the digest: it is removed, on disk too, so that a later outage of the
+ *    upstream does not bring it back.
  */
 export function createTags({
   policy,
