@@ -4,13 +4,13 @@ import type { Origins } from './origins.ts'
 import { sentTo } from './token-endpoint.ts'
 import type { Transport } from './transport.ts'
 
-/** What a registry says at `/v2/` to whoever shows no credential. */
+/** The answer of a registry at `/v2/` to a request without a credential. */
 export type PingResult = {
   readonly status: number
-  /** It answered as registries do. */
+  /** The answer is that of a registry. */
   readonly isRegistry: boolean
   readonly challenges: readonly (Challenge & {
-    /** Whether its realm may be asked, with our credential; true where it names none. */
+    /** Whether the realm may receive our credential; true if the challenge names no realm. */
     readonly allowed: boolean
   })[]
 }

@@ -9,24 +9,27 @@ const defaultMaxTime = 20_000
 
 type ReadOptions = {
   readonly maxTime?: number
-  /** What a body that may be long takes its memory from. */
+  /** The memory budget for bodies that may be long. */
   readonly memory?: Reservations
 }
 
-/** A body is there twice, while its pieces become one; a manifest later, while it is parsed. */
+/**
+ * A body needs twice its size while its pieces are joined; a manifest again later, while it is
+ * parsed.
+ */
 const copies = 2
 
-/** A whole body, and the memory that was reserved for it. */
+/** A whole body, and the memory that is reserved for it. */
 export type HeldBody = {
   readonly bytes: Buffer
-  /** To be called when nobody works with the bytes any more. */
+  /** The caller calls it when no code uses the bytes any more. */
   readonly release: Release
 }
 
 /**
- * The whole body of an answer that must be short, in bytes, and there in time, in milliseconds.
- * @throws RegistryError SIZE_INVALID (502) when it is longer, UNAVAILABLE when it takes longer (504) or
- * there is no memory for it (503): reading stops there.
+ * Reads the whole body of a short answer, limited in bytes and in milliseconds.
+ * @throws RegistryError SIZE_INVALID (502) when it is longer, UNAVAILABLE when it takes longer
+ * (504) or there is no memory for it (503): reading stops there.
  */
 export async function readBody(
   answer: Answer,
@@ -38,7 +41,7 @@ export async function readBody(
   return bytes
 }
 
-/** As `readBody`, for what is long and worked with afterwards. */
+/** Like `readBody`, for long bodies that are processed afterwards. */
 export async function readHeldBody(
   answer: Answer,
   limit: number,
@@ -75,7 +78,7 @@ export function outOfMemory(): RegistryError {
 }
 
 type Hold = {
-  /** Reserves memory for a body of so many bytes, or throws. */
+  /** Reserves memory for a body of this many bytes, or throws. */
   readonly grow: (bytes: number) => void
   readonly release: Release
 }
@@ -86,7 +89,8 @@ function createHold(memory: Reservations | undefined): Hold {
   return {
     grow: (bytes) => {
       if (memory === undefined || bytes <= held) return
-      // At least doubled: bodies of unknown length must not all stop a little before their ends.
+      // At least doubled, so that bodies of unknown length do not all stop shortly before their
+      // ends.
       const size = Math.max(bytes, 2 * held)
       const release = memory.reserve(copies * (size - held))
       if (release === undefined) throw outOfMemory()
@@ -101,7 +105,8 @@ function createHold(memory: Reservations | undefined): Hold {
 
 async function collect(answer: Answer, limit: number, hold: Hold): Promise<Buffer> {
   try {
-    // All at once if possible: of many that grow side by side none would get to its end.
+    // Reserve everything at once if possible: if many reservations grow in parallel, none
+    // completes.
     hold.grow(Math.min(lengthIn(answer.header('content-length')) ?? 0, limit))
     return await collectChunks(answer, limit, hold)
   } catch (error) {

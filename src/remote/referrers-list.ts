@@ -8,15 +8,16 @@ import type { RemoteReferrers } from './remote-registry.ts'
 const maxPages = 200
 /** In bytes, for all pages together. */
 const maxList = 8 * 1024 * 1024
-/** How many times its text a descriptor takes in memory. */
+/** Memory of a descriptor, as a multiple of its text. */
 const parsedFactor = 4
 
 const schema = z.looseObject({ manifests: z.array(z.unknown()).nullish() })
 
 /**
- * What the referrers API says, over all pages. Undefined when the upstream has no such API: it says so
- * in many ways (404, 405, 501; a redirect to its web pages, as ghcr.io's; 401 without a challenge, as
- * Harbor 2.7's; 403), and a refusal that is meant comes again for the tag that is asked for instead.
+ * The list of the referrers API, over all pages. Undefined when the upstream has no such API.
+ * Upstreams report that in many ways (404, 405, 501; a redirect to web pages, as ghcr.io does; 401
+ * without a challenge, as Harbor 2.7 does; 403). A genuine refusal recurs when the referrers tag is
+ * requested instead.
  */
 export async function fetchReferrers(
   context: ListContext,
@@ -51,9 +52,9 @@ export async function fetchReferrers(
 }
 
 /**
- * What the referrers tag has instead (distribution-spec, "Referrers Tag Schema"): an index, or the
- * upstream is broken. GitLab takes the tag `sha256-HEX` for the digest and answers with the subject
- * itself, whose children are no referrers.
+ * The list of the referrers tag (distribution-spec, "Referrers Tag Schema"): an index, otherwise
+ * the upstream is broken. GitLab treats the tag `sha256-HEX` as the digest and answers with the
+ * subject itself, whose children are not referrers.
  */
 export function readReferrers(
   { digest, bytes }: { readonly digest: Digest; readonly bytes: Buffer },

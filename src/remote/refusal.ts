@@ -7,13 +7,13 @@ import { isFromRegistry } from './registry-answer.ts'
 import { parseRetryAfter } from './throttle.ts'
 import type { Answer } from './transport.ts'
 
-/** How much of an upstream's own words is read, in bytes, and for how long, in milliseconds. */
+/** How much of an upstream's message is read, in bytes, and for how long, in milliseconds. */
 const maxReasonLength = 16 * 1024
 const maxReasonTime = 2000
-/** Nobody may keep clients away for a year, in seconds. */
+/** The longest Retry-After, in seconds: an upstream must not block clients for a year. */
 const maxRetryAfter = 3600
 
-/** How much of an upstream's own words is passed on, in characters. */
+/** How much of an upstream's message is passed on, in characters. */
 const shownReason = 300
 
 const errorSchema = z.looseObject({
@@ -21,20 +21,20 @@ const errorSchema = z.looseObject({
 })
 
 type Refused = {
-  /** The upstream's own. */
+  /** The upstream's own origin. */
   readonly origin: string
-  /** Where its redirects led to. */
+  /** The origin at the end of the redirects. */
   readonly from: string
-  /** As the upstream names it; empty: the registry as a whole. */
+  /** The upstream's name for it; empty: the registry as a whole. */
   readonly repository: string
   readonly credentials: Pick<Credentials, 'identity' | 'advice'>
-  /** Takes what we sent out of what the upstream wrote. */
+  /** Removes our credentials from a text that the upstream wrote. */
   readonly scrub: (text: string) => string
 }
 
 /**
- * What a 401, 403, 429 or 5XX means: DENIED, TOOMANYREQUESTS, or a failure of the upstream's. Where a
- * redirect leads to has no say in who is allowed what. Reads the answer to its end, or drops it.
+ * Translates a 401, 403, 429 or 5XX: DENIED, TOOMANYREQUESTS, or a failure of the upstream. A
+ * redirect target does not decide about access. Reads the answer to its end, or drops it.
  */
 export async function refusalOf(answer: Answer, refused: Refused): Promise<RegistryError> {
   const { origin, from, repository, credentials } = refused
@@ -56,8 +56,8 @@ export async function refusalOf(answer: Answer, refused: Refused): Promise<Regis
 }
 
 /**
- * `body` is undefined for an object store's answer: its words are not told, as they may repeat the
- * URL, whose query is a key.
+ * `body` is undefined for an object store's answer: its message is not passed on, because it may
+ * repeat the URL, whose query is a key.
  */
 function reasonOf(answer: Answer, body: Buffer | undefined, refused: Refused): string {
   const { origin, from, scrub } = refused
@@ -69,7 +69,7 @@ function reasonOf(answer: Answer, body: Buffer | undefined, refused: Refused): s
   return `${origin} answered ${answer.status}${reason && `: ${reason}`}`
 }
 
-/** An upstream's own words, if they are short. */
+/** An upstream's message, if it is short. */
 export function readReason(answer: Answer): Promise<Buffer> {
   return readBody(answer, maxReasonLength, { maxTime: maxReasonTime }).catch(() => Buffer.alloc(0))
 }

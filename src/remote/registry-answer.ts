@@ -3,14 +3,17 @@ import type { Answer } from './transport.ts'
 
 const schema = z.looseObject({ errors: z.array(z.looseObject({ code: z.string() })).min(1) })
 
-/** Codes that registries give to an absence or a refusal, those beside the specification's included. */
+/**
+ * Codes that registries use for a missing object or a refusal, including codes outside the
+ * specification.
+ */
 const registryCodes =
   /^(?:[A-Z_]*UNKNOWN|[A-Z_]*NOT_?FOUND|DENIED|FORBIDDEN|UNAUTHORIZED|UNSUPPORTED|NAME_INVALID|TAG_INVALID)$/
 
 /**
- * Whether a registry wrote a 401, 403 or 404, and not what stands in front of it: an ingress without a
- * backend, a proxy, a login page. Registries say so by a header of their own, or by an error body of
- * the specification's.
+ * Whether a registry wrote a 401, 403 or 404, and not something in front of it: an ingress without
+ * a backend, a proxy, a login page. Registries are recognised by a header of their own, or by an
+ * error body as in the specification.
  */
 export function isFromRegistry(
   { status, header }: Pick<Answer, 'status' | 'header'>,

@@ -7,32 +7,32 @@ import type { PingResult } from './ping.ts'
 import type { Claim } from './slots.ts'
 
 /**
- * A manifest as it came, its digest computed from its bytes and equal to whatever was asked for or
- * announced.
+ * A manifest with its original bytes. Its digest is computed from the bytes and equals the
+ * requested or announced digest.
  */
 export type RemoteManifest = {
   readonly digest: Digest
   readonly bytes: Buffer
-  /** What the upstream's Content-Type says, for bytes that do not say what they are. */
+  /** The upstream's Content-Type, for manifests that do not contain their media type. */
   readonly contentType?: string
-  /** Gives the memory back that is reserved for it: to be called by whoever asked, at last. */
+  /** Releases the memory that is reserved for the manifest: the caller must call it when done. */
   readonly release: Release
 }
 
-/** A blob under way. Nothing of it is verified. */
+/** A blob in flight. No part of it is verified. */
 export type RemoteBlob = {
   /** Bytes of the whole blob; undefined when the upstream does not say. */
   readonly size: number | undefined
-  /** Where the body begins: what was asked for, or 0 from an upstream that knows no ranges. */
+  /** Offset of the body: as requested, or 0 from an upstream that does not support ranges. */
   readonly from: number
   readonly body: Body
   readonly drop: () => void
 }
 
-/** One page of tags, sorted, none twice. */
+/** One page of tags, sorted, without duplicates. */
 export type RemoteTags = {
   readonly tags: readonly Tag[]
-  /** The `last` that asks for the next page; undefined at the end. */
+  /** The `last` parameter for the next page; undefined at the end. */
   readonly next?: string
   /** Bytes in memory. */
   readonly size: number
@@ -46,34 +46,34 @@ export type RemoteReferrers = {
 }
 
 export type BlobOptions = {
-  /** Address of the client that the download began for: slots are shared out between clients. */
+  /** Address of the client that started the download: slots are shared fairly between clients. */
   readonly client?: string | undefined
   readonly signal?: AbortSignal
   /** See {@link Claim}. */
   readonly giveWay?: () => boolean
-  /** Goes on with a download that broke: asked once, since whoever goes on counts the attempts. */
+  /**
+   * Resumes a broken download: sent once, because the caller that resumes it counts the attempts.
+   */
   readonly isResume?: boolean
 }
 
 /**
- * One upstream registry, read. `undefined` is a true miss: it said 404. Everything else that is no
- * answer throws a RegistryError: DENIED (403) when it refuses us, UNAVAILABLE (502, 503, 504) when
- * it is broken, away or asks for quiet.
+ * Reads from one upstream registry. `undefined` is a true miss: the upstream answered 404. All
+ * other failures throw a RegistryError: DENIED (403) when the upstream refuses access, UNAVAILABLE
+ * (502, 503, 504) when it is broken, unreachable or requests a pause.
  */
 export interface Remote {
   /** Scheme, host and port. */
   readonly origin: string
   readonly identity: () => string
-  /** What it says to whoever shows no credential. For diagnosis. */
+  /** The answer to a request without a credential. For diagnosis. */
   ping(): Promise<PingResult>
-  /** Whether it lets us in at all, without saying where to. Throws when it does not. */
+  /** Checks access to the registry as a whole, not to a repository. Throws when it is denied. */
   checkAccess(): Promise<void>
-  /** Why it is not usable right now, if it is not. */
+  /** Why the upstream is not usable at the moment, if so. */
   problem(): string | undefined
   manifest(name: RepositoryName, reference: Reference): Promise<RemoteManifest | undefined>
-  /**
-   * The digest of a tag, without its manifest if the upstream can do that.
-   */
+  /** The digest of a tag, without its manifest if the upstream supports that. */
   resolve(name: RepositoryName, tag: Tag): Promise<Digest | RemoteManifest | undefined>
   blob(
     name: RepositoryName,
@@ -96,9 +96,9 @@ export interface Remote {
     name: RepositoryName,
     digest: Digest,
   ): Promise<{ readonly size: number | undefined } | undefined>
-  /** Without a page: the first one, of a size that the upstream takes. */
+  /** Without a page: the first one, of a size that the upstream accepts. */
   tags(name: RepositoryName, page?: PageRequest): Promise<RemoteTags | undefined>
-  /** What refers to `digest`; empty when nothing does. */
+  /** The referrers of `digest`; empty when there are none. */
   referrers(name: RepositoryName, digest: Digest): Promise<RemoteReferrers>
   close(): Promise<void>
 }

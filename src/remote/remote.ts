@@ -33,9 +33,9 @@ export type {
 export { retryPause } from './retry.ts'
 
 export type RemoteOptions = {
-  /** Its name in metrics and logs. */
+  /** The upstream's name in metrics and logs. */
   readonly upstream: string
-  /** Where it is: origin, and a path in front of `/v2/` if it has one. */
+  /** The upstream's URL: origin, and a path in front of `/v2/` if it has one. */
   readonly url: string
   readonly credentials: Credentials
   readonly tokenRealms: readonly string[]
@@ -47,7 +47,7 @@ export type RemoteOptions = {
   readonly caches: CacheMemory
   readonly inFlight: Reservations
   readonly telemetry: Telemetry
-  /** Is told of every request. */
+  /** Is called for every request. */
   readonly observe?: ((seen: Observed) => void) | undefined
 }
 
@@ -75,7 +75,7 @@ export function createRemote(options: RemoteOptions): Remote {
     transport,
     caches: options.caches,
   })
-  // There from the start: Prometheus takes no first value for an increase.
+  // Created at the start: Prometheus does not count the first value of a series as an increase.
   telemetry.metrics.breakerOpen.set({ upstream }, 0)
   telemetry.metrics.digestMismatches.inc({ upstream }, 0)
   telemetry.metrics.fillResumes.inc({ upstream }, 0)

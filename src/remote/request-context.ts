@@ -4,20 +4,20 @@ import type { RepositoryName } from '../oci/reference.ts'
 import type { Exchange } from './exchange.ts'
 import type { LastRefusal } from './last-refusal.ts'
 
-/** What requests about one upstream's repositories have in common. */
+/** The common context of requests about one upstream's repositories. */
 export type RequestContext = {
   readonly exchange: Exchange
   readonly origin: string
   readonly lastRefusal: LastRefusal
-  /** What bodies take their memory from while they are read. */
+  /** The memory budget for bodies that are being read. */
   readonly memory: Reservations
-  /** As the upstream names it. */
+  /** The upstream's name for it. */
   readonly repositoryOf: (name: RepositoryName) => string
   /** `/v2/NAME` on the upstream. */
   readonly pathOf: (name: RepositoryName) => string
 }
 
-/** Docker Hub's official images live below `library/`, which its users never write. */
+/** Docker Hub's official images are below `library/`, which its users omit. */
 export function repositoryNames(host: string): Pick<RequestContext, 'repositoryOf' | 'pathOf'> {
   const isHub = dockerHubHosts.includes(host)
   const repositoryOf = (name: RepositoryName) =>

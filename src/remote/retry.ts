@@ -3,20 +3,17 @@ import { Throttled, UpstreamFailure } from './faults.ts'
 import { maxThrottle } from './throttle.ts'
 
 const maxRetries = 2
-/** Before a retry, in milliseconds; doubled for the second, spread by half. */
+/** Back-off before a retry, in milliseconds; doubled for the second, with a jitter of half. */
 const retryDelay = 150
 /**
- * An upstream that asks for a longer pause than this, in seconds, is not asked again; one that asks
- * for a shorter one, not before.
+ * A pause that an upstream requests, in seconds. A longer one prevents retries; a shorter one is
+ * waited out.
  */
 const maxPause = 5
 
-/**
- * How long to wait, in milliseconds, before a question that failed is asked once more; undefined for
- * what is not.
- */
+/** Back-off in milliseconds before a failed request is retried; undefined if it is not retried. */
 export function pauseBeforeRetry(error: unknown, retries: number): number | undefined {
-  // Admission waits for the end of a throttle, for all who ask for the same kind together.
+  // Admission waits for the end of a throttle, for all requests of the same kind together.
   if (error instanceof Throttled) return 0
   if (isRegistryError(error, 'TOOMANYREQUESTS')) return (error.retryAfter ?? 1) * 1000
   if (!(error instanceof UpstreamFailure) || retries >= maxRetries) return undefined
@@ -29,7 +26,7 @@ export function pauseBeforeRetry(error: unknown, retries: number): number | unde
   return Math.max(retryDelay * 2 ** retries * (0.5 + Math.random()), quiet * 1000)
 }
 
-/** Clients retry a 429 at once and without reading Retry-After (containerd), so it ends here. */
+/** Clients retry a 429 immediately and ignore Retry-After (containerd), so retries end here. */
 export function asUnavailable(error: unknown): unknown {
   if (!isRegistryError(error, 'TOOMANYREQUESTS')) return error
   const { message, retryAfter = 5 } = error
@@ -40,7 +37,10 @@ export function asUnavailable(error: unknown): unknown {
   })
 }
 
-/** Milliseconds that an error asks to wait for: an open breaker, a throttle, the upstream itself. */
+/**
+ * Milliseconds to wait according to an error: an open breaker, a throttle, the upstream's
+ * Retry-After.
+ */
 export function retryPause(error: unknown): number {
   if (error instanceof UpstreamFailure) return error.quiet * 1000
   return isRegistryError(error) ? (error.retryAfter ?? 0) * 1000 : 0

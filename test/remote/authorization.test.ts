@@ -347,7 +347,7 @@ test('a token whose life is told in itself alone, as by Azure, lives as long as 
   }
 })
 
-test('a token whose life is not told lives for a minute', async (t) => {
+test('a token without an expiry is valid for a minute', async (t) => {
   const clock = useClock(t)
   registry.life = {}
   const remote = open(changingSource(anonymous))
@@ -422,7 +422,7 @@ test('a token that was asked for with the credential before is not kept when it 
   )
 })
 
-test('a page in front of a token endpoint is no refusal of the registry (C192)', async () => {
+test('a page in front of a token endpoint is not a refusal of the registry (C192)', async () => {
   const credential = password()
   registry.user = [credential.username, credential.password]
   registry.giveToken = (_seen, response) =>
@@ -539,7 +539,7 @@ test('a token endpoint that refuses is a refusal that names it', async () => {
   )
 })
 
-test('a token endpoint that has too many requests is left alone (U46)', async () => {
+test('a token endpoint that answers 429 is throttled (U46)', async () => {
   registry.giveToken = (_seen, response) => {
     response.setHeader('retry-after', '45')
     sendJson(response, {}, 429)

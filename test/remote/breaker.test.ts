@@ -86,7 +86,7 @@ test('a probe that never comes back is followed by another', () => {
   assert.equal(turnedAway(), undefined)
 })
 
-test('a probe of which nothing was learned is followed by another at once', () => {
+test('a probe without a result is followed by another at once', () => {
   fail(5)
   clock.advance(2000)
   assert.equal(turnedAway(), undefined)

@@ -90,7 +90,7 @@ test('a broken challenge ends the list, and what was read before it counts', () 
   assert.deepEqual(parseChallenges(''), [])
 })
 
-test('64 kB of challenge is none (U52)', () => {
+test('a challenge of 64 kB is ignored (U52)', () => {
   assert.deepEqual(parseChallenges(`Bearer realm="https://a/${'a'.repeat(64 * 1024)}"`), [])
 })
 

@@ -62,7 +62,7 @@ const failing =
   ({ reply }) =>
     reply(status, headers, '{"errors":[{"code":"X","message":"not my day"}]}')
 
-test('5XX is tried twice more, and then told with what the upstream said (U47)', async () => {
+test("5XX is retried twice, and then reported with the upstream's message (U47)", async () => {
   for (const status of [500, 502, 503, 504]) {
     upstream.behave()
     upstream.on(line, failing(status))
@@ -77,7 +77,7 @@ test('5XX is tried twice more, and then told with what the upstream said (U47)',
   }
 })
 
-test('5XX that passes is not noticed (U47)', async () => {
+test('a transient 5XX is hidden from the client (U47)', async () => {
   upstream.on(line, failing(503), 2)
   const manifest = await remote.manifest(name, { tag })
   assert.equal(manifest?.digest, image.digest)
@@ -110,7 +110,7 @@ test('what does not answer in time is tried once more, and no third time (U27)',
   assert.notEqual(first?.socket, second?.socket, 'on a new connection')
 })
 
-test('an upstream that wants to be left alone for long is not tried again', async () => {
+test('an upstream with a long Retry-After is not retried', async () => {
   for (const [asked, told] of [
     ['120', 120],
     ['31536000', 3600],
@@ -127,7 +127,7 @@ test('an upstream that wants to be left alone for long is not tried again', asyn
   }
 })
 
-test('401 and 403 are refusals, told with who was refused and why, and not tried again (U43)', async () => {
+test('401 and 403 are refusals that name the account and the reason, without a retry (U43)', async () => {
   for (const status of [401, 403]) {
     upstream.behave()
     upstream.on(line, failing(status))
@@ -167,7 +167,7 @@ test('a 429 is waited out, and then one asks after the other (U46)', async () =>
   assert.equal(remote.problem(), undefined)
 })
 
-test('429 for longer is not tried again, and leaves the upstream alone for as long as it asks (U46)', async () => {
+test('a longer 429 is not retried, and throttles the upstream for its Retry-After (U46)', async () => {
   upstream.on(line, failing(429, { 'retry-after': '45' }))
   const count = await counting(async () => {
     for (let times = 0; times < 10; times += 1)
@@ -177,7 +177,7 @@ test('429 for longer is not tried again, and leaves the upstream alone for as lo
   assert.match(remote.problem() ?? '', /throttled \(429\) for: manifest/)
 })
 
-test('after five failures the upstream is left alone, and clients are answered at once (U25)', async () => {
+test('five failures open the breaker, and clients get an immediate answer (U25)', async () => {
   await upstream.stop()
   try {
     for (let times = 0; times < 5; times += 1)
@@ -191,7 +191,7 @@ test('after five failures the upstream is left alone, and clients are answered a
   }
 })
 
-test('a flood on an upstream that is left alone does not wait for its turn (U25, L93)', async (t) => {
+test('requests to an upstream with an open breaker fail without waiting for a slot (U25, L93)', async (t) => {
   await upstream.stop()
   try {
     for (let times = 0; times < 5; times += 1)
@@ -265,7 +265,7 @@ test('whatever becomes of a download, its place is given back (L96)', async () =
     for (let times = 0; times < 60; times += 1) await end(await remote.blob(name, blob.digest, 0))
 })
 
-test('downloads do not wait for questions, nor questions for downloads', async () => {
+test('downloads do not wait for other requests, nor other requests for downloads', async () => {
   const blob = randomBlob(500_000)
   upstream.putBlob(name, blob)
   upstream.on('/blobs/', ({ head }) => head(200, { 'content-length': '500000' }))
@@ -276,7 +276,7 @@ test('downloads do not wait for questions, nor questions for downloads', async (
   for (const download of downloads) download?.drop()
 })
 
-test('an upstream that wants to be left alone for a moment is tried again after it (U47)', async () => {
+test('an upstream with a short Retry-After is retried after it (U47)', async () => {
   const asked: number[] = []
   upstream.on(
     line,

@@ -24,7 +24,7 @@ const isHeldBack = (question: string): boolean => {
   }
 }
 
-test('a question that fails again and again is asked less and less often, and no other one (C205)', () => {
+test('the back-off of a request that keeps failing grows, and affects no other request (C205)', () => {
   const pauses: number[] = []
   for (let times = 0; times < 7; times += 1) {
     failures.failed('GET a', failure)
@@ -46,7 +46,7 @@ test('failures that were on their way together count once, and an answer ends it
   assert.equal(isHeldBack('GET a'), false)
 })
 
-test('an upstream that does nothing but fail is in trouble, one that answers some questions is not', () => {
+test('an upstream is reported as failing only if all requests fail', () => {
   for (const question of ['a', 'b', 'c', 'd']) failures.failed(question, failure)
   assert.equal(failures.problem(), undefined)
   failures.failed('e', failure)

@@ -162,7 +162,7 @@ test('a next page is found however its Link is written', async () => {
   }
 })
 
-test('a Link that is no next page ends the list', async () => {
+test('a Link to anything but a next page ends the list', async () => {
   for (const link of ['</x>; rel="prev"', 'nonsense', '', '<>', 'rel="next"']) {
     pages({ '': [['one'], link] })
     assert.deepEqual(await tagsOf(), ['one'], link)
@@ -182,7 +182,7 @@ test('of a Link to another scheme or host only path and query count: nobody else
   assert.equal(stranger.requests.length, 0)
 })
 
-test('a list that goes on in another list is not passed off as whole', async () => {
+test('a list that continues in another list is not returned as complete', async () => {
   const links = [
     '</v2/team/other/tags/list?last=x>; rel="next"',
     '</v2/_catalog?last=x>; rel="next"',
@@ -203,7 +203,7 @@ test('what is no tag is left out, and null is an empty list', async () => {
   assert.deepEqual(await tagsOf(), [])
 })
 
-test('a repository that is not there has no tags', async () => {
+test('a missing repository has no tags', async () => {
   server.answer((_seen, response) => sendJson(response, {}, 404))
   assert.equal(await remote.tags(name), undefined)
 })

@@ -6,7 +6,7 @@ import { createTransport } from '../../src/remote/transport.ts'
 import { shortTimeouts } from '../support/remotes.ts'
 import { sendJson, startWebServer } from '../support/web-server.ts'
 
-test('a request is told with its status, and without what may be a key', async () => {
+test('a request is reported with its status, and without possible keys', async () => {
   const server = await startWebServer((_seen, response) => sendJson(response, {}, 202))
   const plain = createTransport({
     timeouts: shortTimeouts,

@@ -81,7 +81,7 @@ test('a tag whose answer has no digest gets the one of its bytes, a wrong or mad
   }
 })
 
-test('a manifest that is cut off is no manifest, with and without its length (U31, U32)', async () => {
+test('a truncated manifest is rejected, with and without its length (U31, U32)', async () => {
   const half = image.bytes.subarray(0, 100)
   upstream.on('/manifests/', async ({ head, write, end }) => {
     head(200, { 'content-length': String(image.bytes.length) })
@@ -131,7 +131,7 @@ test('where HEAD is refused, or tells no digest, the manifest is fetched', async
   }
 })
 
-test('a HEAD that tells nonsense for a digest is refused (U37)', async () => {
+test('a HEAD with an invalid digest is refused (U37)', async () => {
   const headers = { 'docker-content-digest': 'sha256:nonsense', 'content-length': '3' }
   upstream.on('HEAD', ({ head }) => head(200, headers))
   await assert.rejects(remote.resolve(name, tag), refused('DIGEST_INVALID', 502))
@@ -142,7 +142,7 @@ async function contentOf(found: RemoteBlob | undefined): Promise<Buffer> {
   return readAll(found.body)
 }
 
-test('a blob comes whole, or from where it was asked for', async () => {
+test('a blob is returned whole, or from the requested offset', async () => {
   const whole = await remote.blob(name, blob.digest, 0)
   assert.deepEqual([whole?.size, whole?.from], [1000, 0])
   assert.deepEqual(await contentOf(whole), blob.bytes)
@@ -160,7 +160,7 @@ test('an upstream that knows no ranges sends from the beginning, and that is tol
   assert.deepEqual(await contentOf(found), blob.bytes)
 })
 
-test('another part than the one that was asked for is refused (T18)', async () => {
+test('a part other than the requested one is refused (T18)', async () => {
   const ranges: [from: number, range: string | undefined][] = [
     [400, 'bytes 0-999/1000'],
     [400, 'bytes 401-999/1000'],
@@ -192,7 +192,7 @@ test('a blob that is sent in chunks has no size yet', async () => {
   assert.equal((await contentOf(found)).toString(), 'four')
 })
 
-test('a blob that is not there is a miss', async () => {
+test('a missing blob is a miss', async () => {
   assert.equal(await remote.blob(name, digest, 0), undefined)
   assert.equal(await remote.statBlob(name, digest), undefined)
 })

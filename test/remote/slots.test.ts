@@ -59,7 +59,7 @@ test('who has waited too long is refused, and leaves the queue (L96)', async (t)
   await patient
 })
 
-test('a place given back twice is one place', async () => {
+test('a slot that is released twice counts once', async () => {
   const slots = createSlots({ ...few, limit: 1 })
   const release = await slots.take()
   const second = slots.take()

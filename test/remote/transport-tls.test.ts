@@ -127,7 +127,7 @@ test("https goes through HTTPS_PROXY's tunnel, and the certificate is still the 
   )
 })
 
-test('a port of the upstream is told to the proxy', async () => {
+test('the proxy receives the port of the upstream', async () => {
   await ask(through({ https: proxy.url }), 'https://registry.example.com:8443/v2/')
   assert.equal(proxy.requests.at(-1), 'CONNECT registry.example.com:8443')
 })

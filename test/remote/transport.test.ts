@@ -82,7 +82,7 @@ test('no answer in time is slow (U27)', async () => {
   await impatient.close()
 })
 
-test('1XX answers without end are no answer (C209, issue 46)', async () => {
+test('endless 1XX answers time out (C209, issue 46)', async () => {
   upstream.on('GET /early', async ({ write, socket }) => {
     for (; !socket.destroyed; await sleep(20)) await write('HTTP/1.1 103 Early Hints\r\n\r\n')
   })
@@ -276,7 +276,7 @@ test('nobody listening is unreachable, and told as that (U25)', async () => {
   await assert.rejects(ask('/x', { url }), failure('unreachable', 503, /connection refused/))
 })
 
-test('a name that does not resolve is unreachable, and told as that (U21)', async () => {
+test('a name that does not resolve is reported as unreachable (U21)', async () => {
   const url = new URL('http://nowhere.invalid/x')
   await assert.rejects(
     ask('/x', { url }),
