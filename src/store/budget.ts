@@ -89,6 +89,8 @@ export function createBudget({ directory, limit, minimumFree, evict }: BudgetOpt
   /** Bytes of stored blobs; of blobs that are being removed; of everything except blobs. */
   let stored = 0
   let leaving = 0
+  /** Bytes of files that are being removed: they are on the disk until that is done. */
+  let removing = 0
   let overhead = 0
   /**
    * Bytes of blobs in flight: those that arrived, and those that were announced and did not arrive
@@ -130,7 +132,7 @@ export function createBudget({ directory, limit, minimumFree, evict }: BudgetOpt
     return lacking + bytes
   }
 
-  const excess = (bytes: number): number => stored + arrived + overhead + bytes - limit
+  const excess = (bytes: number): number => stored + removing + arrived + overhead + bytes - limit
 
   /** The least recently used blobs that free `bytes`, or as much of that as possible. */
   const oldest = (bytes: number) => {
@@ -177,11 +179,13 @@ export function createBudget({ directory, limit, minimumFree, evict }: BudgetOpt
     const entry = forget(digest)
     if (entry === undefined) return
     entry.pins += 1
+    removing += entry.size
     evicting.set(digest, entry)
     const isGone = await evict(digest).then(
       () => true,
       () => false,
     )
+    removing -= entry.size
     if (evicting.get(digest) === entry) evicting.delete(digest)
     unpin(entry)
     // The blob is still on the disk, so it still counts.
