@@ -269,8 +269,7 @@ const impossible = [
     then: valueIs(['exposure', 'mode'], { const: 'service' }),
   },
   {
-    $comment:
-      'API servers give out NodePorts of this range only, unless they are told of another one',
+    $comment: 'The default range of NodePorts of API servers',
     if: valueIs(['exposure', 'mode'], { enum: ['nodePort', 'mirror'] }),
     // biome-ignore lint/suspicious/noThenProperty: it is a keyword of JSON Schema
     then: valueIs(['exposure', 'port'], { minimum: 30_000, maximum: 32_767 }),
