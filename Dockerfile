@@ -24,7 +24,7 @@ RUN mkdir -p /image/opt/berth /image/usr/local/bin /image/usr/share/berth /image
  && cp /sbom.json /image/usr/share/berth/sbom.json \
  && cp -a package.json dist node_modules /image/opt/berth/ \
  && cp "$(node --print process.execPath)" /image/usr/local/bin/node \
- && printf '#!/usr/local/bin/node --max-semi-space-size=2 --max-old-space-size-percentage=40\nimport("/opt/berth/dist/main.js")\n' \
+ && printf '#!/usr/local/bin/node --max-semi-space-size=2\nimport("/opt/berth/dist/main.js")\n' \
       >/image/usr/local/bin/berth \
  && chmod 755 /image/usr/local/bin/berth
 
@@ -38,7 +38,9 @@ COPY --from=build /image/usr /usr
 # The default storage directory; with `--read-only`, mount a volume here.
 COPY --from=build --chown=65532:65532 /image/var/lib/berth /var/lib/berth
 WORKDIR /var/lib/berth
-ENV NODE_ENV=production
+# The kernel passes all that follows the program in a `#!` line as one argument, so the second flag is here.
+ENV NODE_ENV=production \
+    NODE_OPTIONS=--max-old-space-size-percentage=40
 USER 65532:65532
 # The registry; metrics and probes. There is no HEALTHCHECK, because Kubernetes probes /livez and /readyz.
 EXPOSE 30026 9026
