@@ -181,7 +181,7 @@ export function startFill(options: FillOptions): Fill {
   }
 }
 
-/** The same, whose slot is given up when whoever reads has no need of it. */
+/** The same, with a slot that is released when its readers do not need it. */
 function openGivingWay(open: OpenBlob, giveWay: () => boolean): OpenBlob {
   return (from, options) => open(from, { giveWay, ...options })
 }

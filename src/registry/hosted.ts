@@ -36,7 +36,7 @@ export function createHosted({ prefixes, ...options }: HostedOptions) {
     const digest =
       'digest' in reference ? reference.digest : (await links.tag(name, reference.tag))?.digest
     if (digest === undefined) return undefined
-    // Whoever unlinks it is not always us: what is in memory proves nothing.
+    // Other processes may unlink it: an entry in memory proves nothing.
     const isLinked = await links.hasManifest(name, digest)
     if (!isLinked && 'digest' in reference) return undefined
     const known = await manifests.stored(name, digest).catch((cause: unknown) => {

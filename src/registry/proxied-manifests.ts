@@ -95,7 +95,7 @@ export function createProxiedManifests(options: ProxiedManifestsOptions): Proxie
     }
   }
 
-  /** What only its Content-Type once told the type of is asked for again: the disk has no types. */
+  /** A manifest typed by its Content-Type alone is fetched again: the disk stores no types. */
   const stored = async (
     name: RepositoryName,
     digest: Digest,

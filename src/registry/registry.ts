@@ -29,7 +29,7 @@ type RegistryOptions = {
   readonly fillDeadline: number
   /** How long a download goes on without progress, in milliseconds. */
   readonly fillStall: number
-  /** How long a client waits for an answer, in milliseconds; what was asked goes on. */
+  /** How long a client waits for an answer, in milliseconds. The request continues. */
   readonly answerTime: number
   /** What all that is cached in memory is bounded by. */
   readonly caches: CacheMemory
