@@ -29,6 +29,19 @@ export type Manifest = {
   readonly isIndex: boolean
 }
 
+/** What a push and the index need to know besides {@link Manifest}. */
+export type ManifestDetails = Manifest & {
+  readonly config?: Descriptor
+  /** The manifest that this one refers to, such as the image of a signature. */
+  readonly subject?: Descriptor
+  /** The type of an artifact; of an image without the field, its config's media type. */
+  readonly artifactType?: string
+  /** String values only. */
+  readonly annotations: Readonly<Record<string, string>>
+  /** Layers that are distributed elsewhere (`urls`). A registry may have them, and need not. */
+  readonly foreign: readonly Descriptor[]
+}
+
 /**
  * The danger: users who can push choose the media type, which becomes a Content-Type. It must be a kind of
  * JSON, which browsers do not render.
@@ -57,7 +70,29 @@ type Document = Readonly<Record<string, unknown>>
  * (GHSA-77vh-xpmg-72qh).
  */
 export function parseManifest(bytes: Buffer, contentType?: string): Manifest {
+  return readManifest(parseDocument(bytes), contentType)
+}
+
+/**
+ * Parses a manifest with its details.
+ * @throws RegistryError MANIFEST_INVALID as `parseManifest`, and for an invalid `subject`.
+ */
+export function parseManifestDetails(bytes: Buffer, contentType?: string): ManifestDetails {
   const document = parseDocument(bytes)
+  const config = descriptorOf(document['config'])
+  const subject = subjectIn(document)
+  const artifactType = artifactTypeIn(document) ?? config?.mediaType
+  return {
+    ...readManifest(document, contentType),
+    ...(config !== undefined && { config }),
+    ...(subject !== undefined && { subject }),
+    ...(artifactType !== undefined && { artifactType }),
+    annotations: annotationsIn(document),
+    foreign: listIn(document, 'layers').filter(isForeign).map(readDescriptor).filter(isDescriptor),
+  }
+}
+
+function readManifest(document: Document, contentType: string | undefined): Manifest {
   const manifests = listIn(document, 'manifests')
   const layers = listIn(document, 'layers')
   const hasConfig = (document['config'] ?? undefined) !== undefined
@@ -80,14 +115,44 @@ export function childrenOf(bytes: Buffer): readonly unknown[] {
   return listIn(parseDocument(bytes), 'manifests')
 }
 
-/** Undefined for invalid descriptors and unknown digest algorithms, which a proxy ignores. */
+/** Also undefined for foreign layers. */
 function descriptorOf(value: unknown): Descriptor | undefined {
+  return isForeign(value) ? undefined : readDescriptor(value)
+}
+
+function isForeign(value: unknown): boolean {
+  return isObject(value) && Array.isArray(value['urls']) && value['urls'].length > 0
+}
+
+/** Undefined for invalid descriptors and unknown digest algorithms, which a proxy ignores. */
+function readDescriptor(value: unknown): Descriptor | undefined {
   if (!isObject(value)) return undefined
-  const { mediaType = '', digest, size, urls } = value
+  const { mediaType = '', digest, size } = value
   if (typeof digest !== 'string' || !isDigest(digest)) return undefined
   if (typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0) return undefined
   if (typeof mediaType !== 'string' || mediaType.length > maxMediaType) return undefined
-  return Array.isArray(urls) && urls.length > 0 ? undefined : { mediaType, digest, size }
+  return { mediaType, digest, size }
+}
+
+function subjectIn(document: Document): Descriptor | undefined {
+  const value = document['subject'] ?? undefined
+  if (value === undefined) return undefined
+  const subject = readDescriptor(value)
+  if (subject === undefined) throw invalid('subject: expected a descriptor of a manifest')
+  return subject
+}
+
+function artifactTypeIn({ artifactType }: Document): string | undefined {
+  return typeof artifactType === 'string' && artifactType !== '' ? artifactType : undefined
+}
+
+function annotationsIn({ annotations }: Document): Readonly<Record<string, string>> {
+  if (!isObject(annotations)) return {}
+  return Object.fromEntries(
+    Object.entries(annotations).filter(
+      (entry): entry is [string, string] => typeof entry[1] === 'string',
+    ),
+  )
 }
 
 function isDescriptor(value: Descriptor | undefined): value is Descriptor {

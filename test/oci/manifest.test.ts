@@ -2,7 +2,13 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { isRegistryError } from '../../src/oci/errors.ts'
-import { childrenOf, mediaTypes, parseManifest } from '../../src/oci/manifest.ts'
+import {
+  childrenOf,
+  mediaTypes,
+  parseManifest,
+  parseManifestDetails,
+} from '../../src/oci/manifest.ts'
+import { createUploadId, parseUploadId } from '../../src/oci/upload-id.ts'
 import { blobOf, makeImage, makeIndex, randomBlob } from '../support/images.ts'
 
 const parse = (document: unknown) => parseManifest(Buffer.from(JSON.stringify(document)))
@@ -217,4 +223,41 @@ test('very deep and very wide documents are parsed or rejected in time', () => {
     }
   }
   assert.ok(performance.now() - began < 5000)
+})
+
+test('the details of a manifest are its config, subject, artifact type, annotations and foreign layers', () => {
+  const layer = { ...descriptor, mediaType: 'application/vnd.oci.image.layer.v1.tar' }
+  const foreign = { ...layer, urls: ['https://example.com/layer'] }
+  const image = {
+    mediaType: mediaTypes.ociManifest,
+    config: { ...descriptor, mediaType: 'application/vnd.example.config' },
+    layers: [layer, foreign],
+    subject: { ...descriptor, mediaType: mediaTypes.ociIndex },
+    annotations: { title: 'a', odd: 1 },
+  }
+  const details = (document: unknown) => parseManifestDetails(Buffer.from(JSON.stringify(document)))
+  const found = details(image)
+  assert.deepEqual(found.config, image.config)
+  assert.deepEqual(found.subject, image.subject)
+  assert.equal(found.artifactType, 'application/vnd.example.config')
+  assert.deepEqual(found.annotations, { title: 'a' })
+  assert.deepEqual(found.foreign, [layer])
+  assert.equal(found.references.length, 2)
+  assert.equal(details({ ...image, artifactType: 'a/b' }).artifactType, 'a/b')
+  const index = details({ manifests: [], artifactType: 'application/x' })
+  assert.equal(index.artifactType, 'application/x')
+  assert.equal(index.subject, undefined)
+  assert.throws(
+    () => details({ ...image, subject: { digest: 'sha256:short' } }),
+    (error) => isRegistryError(error, 'MANIFEST_INVALID'),
+  )
+})
+
+test('an upload id is a UUID', () => {
+  assert.equal(parseUploadId(createUploadId()).length, 36)
+  for (const text of ['', '..', 'A'.repeat(36), `${createUploadId()}/x`])
+    assert.throws(
+      () => parseUploadId(text),
+      (error) => isRegistryError(error, 'BLOB_UPLOAD_UNKNOWN'),
+    )
 })
