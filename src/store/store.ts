@@ -1,7 +1,6 @@
 export type { BlobCache, BlobSource, BlobWriter } from './blob-store.ts'
-export type { DiskCache } from './cache.ts'
+export { createDiskCache, type DiskCache } from './cache/cache.ts'
 export { createDiskBlobs } from './disk-blobs.ts'
-export { createDiskCache } from './disk-cache.ts'
 export type { LinkSource, LinkStore } from './link-store.ts'
 export { createDiskLinks } from './links.ts'
 export { overlap } from './roots.ts'

@@ -3,7 +3,7 @@ import { appendFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, afterEach, before, beforeEach, type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { createBudget } from '../../src/store/budget.ts'
+import { createBudget } from '../../src/store/cache/budget.ts'
 import {
   type Berth,
   checkInvariants,

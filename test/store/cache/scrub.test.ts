@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Digest } from '../../src/oci/digest.ts'
-import { scrub } from '../../src/store/scrub.ts'
-import { randomBlob } from '../support/images.ts'
+import type { Digest } from '../../../src/oci/digest.ts'
+import { scrub } from '../../../src/store/cache/scrub.ts'
+import { randomBlob } from '../../support/images.ts'
 
 const hour = 3_600_000
 const mebibyte = 1024 * 1024

@@ -2,22 +2,22 @@ import assert from 'node:assert/strict'
 import { mkdir, readdir, readFile, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { type TestContext, test } from 'node:test'
-import { isTag, parseRepositoryName } from '../../src/oci/reference.ts'
-import { createDiskCache } from '../../src/store/disk-cache.ts'
-import { createDiskLinks, exists } from '../../src/store/links.ts'
+import { isTag, parseRepositoryName } from '../../../src/oci/reference.ts'
+import { createDiskCache } from '../../../src/store/cache/disk-cache.ts'
+import { createDiskLinks, exists } from '../../../src/store/links.ts'
 import {
   blobDirectory,
   blobPath,
   recencyPath,
   repositoriesDirectory,
-} from '../../src/store/paths.ts'
-import type { BlobCache } from '../../src/store/store.ts'
-import { eventually } from '../support/berth.ts'
-import { openFiles, readAll } from '../support/content.ts'
-import { ownDirectory } from '../support/directory.ts'
-import { diskUseOf, flipBlob, placeBlob, temporaryFiles } from '../support/disk.ts'
-import { type Blob, blobOf, randomBlob } from '../support/images.ts'
-import { watchedTelemetry } from '../support/telemetry.ts'
+} from '../../../src/store/paths.ts'
+import type { BlobCache } from '../../../src/store/store.ts'
+import { eventually } from '../../support/berth.ts'
+import { openFiles, readAll } from '../../support/content.ts'
+import { ownDirectory } from '../../support/directory.ts'
+import { diskUseOf, flipBlob, placeBlob, temporaryFiles } from '../../support/disk.ts'
+import { type Blob, blobOf, randomBlob } from '../../support/images.ts'
+import { watchedTelemetry } from '../../support/telemetry.ts'
 import { testBlobCache } from './blob-cache.conformance.ts'
 
 const mebibyte = 1024 * 1024

@@ -1,7 +1,7 @@
 import { createReadStream } from 'node:fs'
 import { open, rename, rm, stat } from 'node:fs/promises'
 import { LRUCache } from 'lru-cache'
-import type { Temporary } from './temporary.ts'
+import type { Temporary } from '../temporary.ts'
 
 /** The file is rewritten when more than half of it is outdated, and more than this, in bytes. */
 const slack = 64 * 1024

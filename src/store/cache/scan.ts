@@ -1,9 +1,9 @@
 import { lstat, readdir, rmdir, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Digest } from '../oci/digest.ts'
-import { minChecksummed } from './checksum-file.ts'
-import { diskUse } from './files.ts'
-import { blobDirectory, blobPath, blobsDirectory, checksumsPath, digestFromPath } from './paths.ts'
+import type { Digest } from '../../oci/digest.ts'
+import { minChecksummed } from '../checksum-file.ts'
+import { diskUse } from '../files.ts'
+import { blobDirectory, blobPath, blobsDirectory, checksumsPath, digestFromPath } from '../paths.ts'
 
 /**
  * The file of a blob as a scan found it. `size`: disk use in bytes; times are in milliseconds since

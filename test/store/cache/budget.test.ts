@@ -2,9 +2,9 @@ import assert from 'node:assert/strict'
 import { tmpdir } from 'node:os'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { type Digest, digestOf } from '../../src/oci/digest.ts'
-import { type Budget, createBudget, type Reservation } from '../../src/store/budget.ts'
-import { eventually } from '../support/berth.ts'
+import { type Digest, digestOf } from '../../../src/oci/digest.ts'
+import { type Budget, createBudget, type Reservation } from '../../../src/store/cache/budget.ts'
+import { eventually } from '../../support/berth.ts'
 
 /** Digests with names: `d('a')`. */
 const d = (name: string): Digest => digestOf(Buffer.from(name))

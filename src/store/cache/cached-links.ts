@@ -1,9 +1,9 @@
-import { type Digest, isDigest } from '../oci/digest.ts'
-import { isRepositoryName, isTag, type RepositoryName, type Tag } from '../oci/reference.ts'
+import { type Digest, isDigest } from '../../oci/digest.ts'
+import { isRepositoryName, isTag, type RepositoryName, type Tag } from '../../oci/reference.ts'
+import type { LinkStore } from '../link-store.ts'
+import { linksPath } from '../paths.ts'
+import type { Temporary } from '../temporary.ts'
 import { type DurableMap, openDurableMap } from './durable-map.ts'
-import type { LinkStore } from './link-store.ts'
-import { linksPath } from './paths.ts'
-import type { Temporary } from './temporary.ts'
 
 /** Maximum bytes of links: this part of the cache, within these bounds. */
 const minLinks = 64 * 1024

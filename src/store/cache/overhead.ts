@@ -1,5 +1,5 @@
 import { lstat } from 'node:fs/promises'
-import { diskUse } from './files.ts'
+import { diskUse } from '../files.ts'
 
 /** Disk use of the cache besides blobs: shared directories, and files of the cache itself. */
 export interface Overhead {

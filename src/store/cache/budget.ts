@@ -1,5 +1,5 @@
 import { statfs } from 'node:fs/promises'
-import type { Digest } from '../oci/digest.ts'
+import type { Digest } from '../../oci/digest.ts'
 
 /**
  * Minimum bytes of one eviction, or this part of the limit if that is less, so that not every write

@@ -1,8 +1,8 @@
 import { readFile, rename, rm, writeFile } from 'node:fs/promises'
-import { type Digest, isDigest } from '../oci/digest.ts'
-import { recencyPath } from './paths.ts'
+import { type Digest, isDigest } from '../../oci/digest.ts'
+import { recencyPath } from '../paths.ts'
+import type { Temporary } from '../temporary.ts'
 import type { Found } from './scan.ts'
-import type { Temporary } from './temporary.ts'
 
 /**
  * Writes the order of use, oldest first, one digest per line, so that the next run evicts in the

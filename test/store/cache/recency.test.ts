@@ -2,12 +2,12 @@ import assert from 'node:assert/strict'
 import { mkdir, readdir, writeFile } from 'node:fs/promises'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { type Digest, digestOf } from '../../src/oci/digest.ts'
-import { recencyPath } from '../../src/store/paths.ts'
-import { byRecency, writeRecency } from '../../src/store/recency.ts'
-import { createTemporary } from '../../src/store/temporary.ts'
-import { ownDirectory } from '../support/directory.ts'
-import { temporaryFiles } from '../support/disk.ts'
+import { type Digest, digestOf } from '../../../src/oci/digest.ts'
+import { byRecency, writeRecency } from '../../../src/store/cache/recency.ts'
+import { recencyPath } from '../../../src/store/paths.ts'
+import { createTemporary } from '../../../src/store/temporary.ts'
+import { ownDirectory } from '../../support/directory.ts'
+import { temporaryFiles } from '../../support/disk.ts'
 
 const d = (name: string): Digest => digestOf(Buffer.from(name))
 const found = (name: string, modified: number) => ({ digest: d(name), size: 1, modified })

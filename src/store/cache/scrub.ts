@@ -1,4 +1,4 @@
-import type { Digest } from '../oci/digest.ts'
+import type { Digest } from '../../oci/digest.ts'
 
 /**
  * Minimum time from the start of the process, or the end of a scrub, to the next scrub, in

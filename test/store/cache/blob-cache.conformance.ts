@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
-import type { Content } from '../../src/oci/content.ts'
-import { algorithmOf, createDigester, type Digest, type Digester } from '../../src/oci/digest.ts'
-import { isRegistryError } from '../../src/oci/errors.ts'
-import type { BlobCache, BlobWriter } from '../../src/store/store.ts'
-import { readAll } from '../support/content.ts'
-import { type Blob, blobOf, randomBlob } from '../support/images.ts'
-import { testBlobSource } from './blob-source.conformance.ts'
+import type { Content } from '../../../src/oci/content.ts'
+import { algorithmOf, createDigester, type Digest, type Digester } from '../../../src/oci/digest.ts'
+import { isRegistryError } from '../../../src/oci/errors.ts'
+import type { BlobCache, BlobWriter } from '../../../src/store/store.ts'
+import { readAll } from '../../support/content.ts'
+import { type Blob, blobOf, randomBlob } from '../../support/images.ts'
+import { testBlobSource } from '../blob-source.conformance.ts'
 
 export type CacheUnderTest = {
   readonly cache: BlobCache

@@ -2,12 +2,12 @@ import assert from 'node:assert/strict'
 import { appendFile, mkdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises'
 import { type TestContext, test } from 'node:test'
 import fc from 'fast-check'
-import { openCachedLinks } from '../../src/store/cached-links.ts'
-import { linksPath } from '../../src/store/paths.ts'
-import { createTemporary } from '../../src/store/temporary.ts'
-import { ownDirectory } from '../support/directory.ts'
-import { temporaryFiles } from '../support/disk.ts'
-import { d, name, tag, testLinkStore } from './link-store.conformance.ts'
+import { openCachedLinks } from '../../../src/store/cache/cached-links.ts'
+import { linksPath } from '../../../src/store/paths.ts'
+import { createTemporary } from '../../../src/store/temporary.ts'
+import { ownDirectory } from '../../support/directory.ts'
+import { temporaryFiles } from '../../support/disk.ts'
+import { d, name, tag, testLinkStore } from '../link-store.conformance.ts'
 
 const mebibyte = 1024 * 1024
 

@@ -2,11 +2,11 @@ import assert from 'node:assert/strict'
 import { mkdir, readdir, rm, symlink, utimes, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { test } from 'node:test'
-import { blobsDirectory } from '../../src/store/paths.ts'
-import { type Found, scanBlobs } from '../../src/store/scan.ts'
-import { ownDirectory } from '../support/directory.ts'
-import { placeBlob } from '../support/disk.ts'
-import { blobOf, randomBlob } from '../support/images.ts'
+import { type Found, scanBlobs } from '../../../src/store/cache/scan.ts'
+import { blobsDirectory } from '../../../src/store/paths.ts'
+import { ownDirectory } from '../../support/directory.ts'
+import { placeBlob } from '../../support/disk.ts'
+import { blobOf, randomBlob } from '../../support/images.ts'
 
 async function scan(root: string): Promise<readonly Found[]> {
   const found: Found[] = []

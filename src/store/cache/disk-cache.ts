@@ -1,19 +1,14 @@
 import { lstat, rename, rm, rmdir, unlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Digest } from '../oci/digest.ts'
-import { RegistryError } from '../oci/errors.ts'
-import type { Telemetry } from '../telemetry/telemetry.ts'
-import { createBlobReader } from './blob-reader.ts'
-import type { BlobCache } from './blob-store.ts'
-import { createBlobWriter } from './blob-writer.ts'
-import { createBudget } from './budget.ts'
-import type { DiskCache } from './cache.ts'
-import { openCachedLinks } from './cached-links.ts'
-import { diskUse, errnoOf, isMissing, makeDirectory } from './files.ts'
-import { acquireLock, type Lock } from './lock.ts'
-import { assertCache, markCache, markPath } from './mark.ts'
-import { createOverhead } from './overhead.ts'
+import type { Digest } from '../../oci/digest.ts'
+import { RegistryError } from '../../oci/errors.ts'
+import type { Telemetry } from '../../telemetry/telemetry.ts'
+import { createBlobReader } from '../blob-reader.ts'
+import type { BlobCache } from '../blob-store.ts'
+import { diskUse, errnoOf, isMissing, makeDirectory } from '../files.ts'
+import type { LinkStore } from '../link-store.ts'
+import { acquireLock, type Lock } from '../lock.ts'
 import {
   blobDirectory,
   blobPath,
@@ -23,11 +18,16 @@ import {
   linksPath,
   recencyPath,
   repositoriesDirectory,
-} from './paths.ts'
+} from '../paths.ts'
+import { createTemporary, type Temporary } from '../temporary.ts'
+import { createBlobWriter } from './blob-writer.ts'
+import { createBudget } from './budget.ts'
+import { openCachedLinks } from './cached-links.ts'
+import { assertCache, markCache, markPath } from './mark.ts'
+import { createOverhead } from './overhead.ts'
 import { byRecency, writeRecency } from './recency.ts'
 import { type Found, scanBlobs } from './scan.ts'
 import { scrub } from './scrub.ts'
-import { createTemporary, type Temporary } from './temporary.ts'
 
 /** After a failed write, nothing is written for this time, in milliseconds. */
 const pauseAfterFailure = 5000
@@ -55,6 +55,12 @@ type DiskCacheOptions = {
   /** Milliseconds from the start of one such verification of all blobs to the next. */
   readonly scrubInterval: number
   readonly telemetry: Telemetry
+}
+
+/** What a pull-through cache stores: blobs, and the links of its upstreams. */
+export interface DiskCache extends BlobCache {
+  /** Links of one upstream for one identity: `scope` separates them from the links of others. */
+  links(scope: string): LinkStore
 }
 
 /**

@@ -1,7 +1,7 @@
 import { open, readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { errnoOf } from './files.ts'
-import { repositoriesDirectory } from './paths.ts'
+import { errnoOf } from '../files.ts'
+import { repositoriesDirectory } from '../paths.ts'
 
 /** Backup and other programs skip a directory with this file (bford.info/cachedir). */
 const name = 'CACHEDIR.TAG'
