@@ -155,7 +155,7 @@ suite('every file that is pointed at exists', () => {
     const rooms = readdirSync(new URL('src/', root), { withFileTypes: true }).flatMap((entry) =>
       entry.isDirectory() ? [entry.name] : [],
     )
-    const table = [...codemap.matchAll(/^\| `([a-z]+)\/` /gm)].map(([, room]) => room)
+    const table = [...codemap.matchAll(/^\| `([a-z-]+)\/` /gm)].map(([, room]) => room)
     assert.deepEqual(table.toSorted(), rooms.toSorted())
     const named = new RegExp(`\\b(?:${rooms.join('|')})/[a-z][a-z/-]*(?:\\.ts)?`, 'g')
     const files = [...codemap.matchAll(named)].map(([file]) => file.replace(/\.ts$/, ''))

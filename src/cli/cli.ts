@@ -17,6 +17,7 @@ const commands: Readonly<Record<string, (context: Context) => Promise<Command>>>
   config: async () => (await import('./config-command.ts')).configCommand(),
   doctor: async (context) => (await import('./doctor-command.ts')).doctorCommand(context),
   htpasswd: async () => (await import('./htpasswd-command.ts')).htpasswdCommand(),
+  'in-use': async (context) => (await import('./in-use-command.ts')).inUseCommand(context),
   trust: async (context) => (await import('./trust-command.ts')).trustCommand(context),
   'pull-secret': async () => (await import('./pull-secret-command.ts')).pullSecretCommand(),
   'docker-credential': async (context) =>

@@ -1,4 +1,5 @@
 import type { Readiness } from '../http/http.ts'
+import type { InUse } from '../in-use/in-use.ts'
 import type { FollowedFiles } from '../input/input.ts'
 import type { UpstreamOptions } from '../registry/registry.ts'
 import type { BlobCache } from '../store/store.ts'
@@ -10,6 +11,7 @@ type Options = {
   readonly cache: BlobCache
   readonly upstreams: readonly UpstreamOptions[]
   readonly followed: Readonly<Record<string, FollowedFiles>>
+  readonly inUse: InUse
 }
 
 /**
@@ -17,7 +19,7 @@ type Options = {
  * upstreams still do.
  */
 export function readinessOf(options: Options): Readiness {
-  const { stopping, isListening, cache, upstreams, followed } = options
+  const { stopping, isListening, cache, upstreams, followed, inUse } = options
   const files = Object.entries(followed).map(([name, { isFresh }]) => [
     name,
     isFresh() ? 'ok' : 'the changed file cannot be used: its previous content is in force',
@@ -27,10 +29,16 @@ export function readinessOf(options: Options): Readiness {
     parts: {
       server: stopping ? 'shutting down' : isListening ? 'ok' : 'the registry is not listening',
       cache: cache.trouble() ?? 'ok',
+      ...inUsePart(inUse.problem()),
       ...Object.fromEntries(files),
       ...Object.fromEntries(
         upstreams.map(({ upstream, remote }) => [`upstream ${upstream}`, remote.problem() ?? 'ok']),
       ),
     },
   }
+}
+
+function inUsePart(problem: string | undefined) {
+  if (problem === undefined) return {}
+  return { 'images in use': `not known, so nothing is deleted: ${problem}` }
 }

@@ -8,6 +8,8 @@ import { createOutbound } from '../outbound/outbound.ts'
 import { createRegistry } from '../registry/registry.ts'
 import { createDiskBlobs, createDiskCache, createDiskLinks, overlap } from '../store/store.ts'
 import { createTelemetry, type Telemetry } from '../telemetry/telemetry.ts'
+import { hostedRootOf } from './hosted-root.ts'
+import { maintainInUse, openInUse } from './in-use.ts'
 import { openMirrors } from './mirrors.ts'
 import { readinessOf } from './readiness.ts'
 import { readReloadableFiles } from './reloadable-files.ts'
@@ -67,12 +69,17 @@ export async function serve(
     telemetry,
   })
 
+  const inUse = await attempt('inUse', () =>
+    openInUse({ config, ambient, hostedRoot: hostedRootOf(config), telemetry }),
+  )
+  const maintained = maintainInUse({ config, inUse, registry, cache, upstreams, telemetry })
+
   let followed: Readonly<Record<string, FollowedFiles>> = {}
   let stopping = false
   const open: Listeners[] = []
   const readiness = () => {
     const isListening = open.length > 0 && open.every((listeners) => listeners.isListening())
-    return readinessOf({ stopping, isListening, cache, upstreams, followed })
+    return readinessOf({ stopping, isListening, cache, upstreams, followed, inUse })
   }
   const admin = await attempt('admin', async () =>
     listenAdmin({ ...binding(config.admin), readiness, telemetry }),
@@ -114,6 +121,7 @@ export async function serve(
         for (const listeners of open) listeners.drain()
         await sleep(now ? 0 : shutdown.delay)
         await Promise.all(open.map((listeners) => listeners.close(shutdown.deadline)))
+        await maintained.close()
         await registry.close()
         await cache.close()
         const remotes = upstreams.map(({ remote }) => remote)
@@ -123,6 +131,7 @@ export async function serve(
     }
   } catch (error) {
     await Promise.all([...open, admin].map((listeners) => listeners.close(0)))
+    await maintained.close()
     throw error
   }
 }
@@ -140,7 +149,7 @@ function reportMemory({ caches, connections, inFlight }: Memory, { metrics }: Te
 
 async function openStores({ storage, hosted }: Config, telemetry: Telemetry) {
   const cacheRoot = storage.cache.directory ?? join(storage.directory, 'cache')
-  const hostedRoot = storage.hosted.directory ?? join(storage.directory, 'hosted')
+  const hostedRoot = hostedRootOf({ storage })
   if (hosted.length > 0 || storage.hosted.directory !== undefined)
     await attempt('storage.hosted.directory', () => assertApart(hostedRoot, cacheRoot))
   const cache = await attempt('storage.directory', () =>

@@ -1,4 +1,5 @@
 import { Command } from 'commander'
+import { apiServerAddress } from '../config/config.ts'
 import { serviceAccountDirectory } from '../kubernetes/kubernetes.ts'
 import { createTelemetry } from '../telemetry/telemetry.ts'
 import {
@@ -157,11 +158,9 @@ function daemonSetOf(
   environment: Context['environment'],
 ) {
   if (daemonset === undefined || namespace === undefined) return undefined
-  const host = environment['KUBERNETES_SERVICE_HOST']
-  if (host === undefined)
+  const server = apiServerAddress(environment)
+  if (server === undefined)
     throw new UsageError('--daemonset works only in a pod: $KUBERNETES_SERVICE_HOST is not set')
-  const port = environment['KUBERNETES_SERVICE_PORT'] ?? '443'
-  const server = `${host.includes(':') ? `[${host}]` : host}:${port}`
   return { namespace, name: daemonset, server, serviceAccount }
 }
 

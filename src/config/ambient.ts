@@ -32,6 +32,8 @@ export type Ambient = {
     readonly identityHeader: string | undefined
     readonly metadataHost: string | undefined
   }
+  /** `HOST:PORT` of the API server of the cluster that Berth runs in. */
+  readonly kubernetesServer: string | undefined
   readonly proxy: {
     readonly http: string | undefined
     readonly https: string | undefined
@@ -78,7 +80,19 @@ export function readAmbient(environment: Environment): Ambient {
       identityHeader: set('IDENTITY_HEADER'),
       metadataHost: set('AZURE_POD_IDENTITY_AUTHORITY_HOST'),
     },
+    kubernetesServer: apiServerAddress(environment),
     proxy: { http: anyCase('HTTP_PROXY'), https: anyCase('HTTPS_PROXY'), no: anyCase('NO_PROXY') },
     certificates: { file: set('SSL_CERT_FILE'), directories: set('SSL_CERT_DIR') },
   }
+}
+
+/**
+ * `HOST:PORT` of the API server, from the variables that Kubernetes sets in each container;
+ * undefined outside a cluster.
+ */
+export function apiServerAddress(environment: Environment): string | undefined {
+  const host = environment['KUBERNETES_SERVICE_HOST']
+  if (host === undefined || host === '') return undefined
+  const port = environment['KUBERNETES_SERVICE_PORT'] ?? '443'
+  return `${host.includes(':') ? `[${host}]` : host}:${port}`
 }

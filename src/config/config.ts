@@ -17,7 +17,7 @@ import {
   unknownVariables,
 } from './sources.ts'
 
-export type { Ambient } from './ambient.ts'
+export { type Ambient, apiServerAddress } from './ambient.ts'
 export { dockerKeyOf, findUpstream, imagePatterns } from './find-upstream.ts'
 export { listenHosts } from './rules.ts'
 export type { Config } from './schema.ts'

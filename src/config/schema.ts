@@ -144,6 +144,32 @@ export const schema = z.strictObject({
     .describe(
       'Prefixes of the repositories that Berth stores itself; this version does not accept pushes',
     ),
+  inUse: z
+    .strictObject({
+      kubernetes: z
+        .boolean()
+        .prefault(false)
+        .describe(
+          'Watch the workloads of the cluster that Berth runs in, and keep every image that they name; needs list and watch permissions. While it is not known what is in use, nothing is deleted',
+        ),
+      hosts: z
+        .array(z.string().min(1))
+        .prefault([])
+        .describe(
+          'Names of Berth in image references, besides localhost with the port of listen; for the report of images that are gone from their registry',
+        ),
+      interval: timeout()
+        .prefault('10m')
+        .describe(
+          'Time between two runs that mark cached images in use as used, and check that images in use still exist',
+        ),
+      listExpiry: timeout()
+        .prefault('1h')
+        .describe(
+          'Age from which the list of another cluster (`berth in-use put`) is too old: nothing is deleted until it is renewed or removed',
+        ),
+    })
+    .prefault({}),
   mirrors: z
     .array(mirror)
     .prefault([])

@@ -9,6 +9,7 @@ const sections = [
   'upstreams[]',
   'hosted[]',
   'mirrors[]',
+  'inUse',
   'limits',
   'shutdown',
 ]

@@ -1,7 +1,5 @@
-import { readFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import { z } from 'zod'
-import { createOutbound, requestWhole } from '../outbound/outbound.ts'
+import { type ApiServer, createApiClient } from './api-client.ts'
 
 /** What the API server answers about an object. `gone` includes an object that is being deleted. */
 export type ObjectState = 'exists' | 'gone' | 'forbidden'
@@ -12,33 +10,16 @@ export interface Cluster {
   daemonSet(namespace: string, name: string): Promise<ObjectState>
 }
 
-type ClusterOptions = {
-  /** `HOST:PORT` of the API server. */
-  readonly server: string
-  /** Directory with the service account's `token` and `ca.crt`; both are read for each request. */
-  readonly directory: string
-}
-
 /** Where kubelets mount the service account's token and CA. */
 export const serviceAccountDirectory = '/var/run/secrets/kubernetes.io/serviceaccount'
-/** Milliseconds. */
-const timeout = 5000
 /** Bytes. A DaemonSet is much smaller. */
 const maxAnswer = 4 * 1024 * 1024
 
-export function createCluster({ server, directory }: ClusterOptions): Cluster {
-  const get = async (path: string): Promise<{ status: number; text: string }> => {
-    const [token, ca] = await Promise.all(
-      ['token', 'ca.crt'].map((file) => readFile(join(directory, file), 'utf8')),
-    )
-    const headers = { authorization: `Bearer ${token?.trim()}`, accept: 'application/json' }
-    return request(`https://${server}${path}`, { headers, ca })
-  }
-
+export function createCluster(options: ApiServer): Cluster {
   return {
     daemonSet: async (namespace, name) => {
       const path = `/apis/apps/v1/namespaces/${encodeURIComponent(namespace)}/daemonsets/${encodeURIComponent(name)}`
-      const { status, text } = await get(path)
+      const { status, text } = await getOnce(options, path)
       if (status === 200) return isBeingDeleted(text) ? 'gone' : 'exists'
       if (status === 404) return 'gone'
       if (status === 401 || status === 403) return 'forbidden'
@@ -47,24 +28,13 @@ export function createCluster({ server, directory }: ClusterOptions): Cluster {
   }
 }
 
-type RequestOptions = {
-  readonly headers: Readonly<Record<string, string>>
-  readonly ca: string | undefined
-}
-
-/** Without a forward proxy: the API server is inside the cluster. */
-async function request(
-  url: string,
-  { headers, ca }: RequestOptions,
-): Promise<{ status: number; text: string }> {
-  const connections = createOutbound().open({ timeout, direct: true, onlyAuthority: ca })
+/** Requests are rare, so no connection is kept. */
+async function getOnce(options: ApiServer, path: string) {
+  const client = createApiClient(options)
   try {
-    const signal = AbortSignal.timeout(timeout)
-    const options = { url: new URL(url), headers, signal, maxBytes: maxAnswer }
-    const { status, body } = await requestWhole(connections, options)
-    return { status, text: body.toString('utf8') }
+    return await client.get(path, { maxBytes: maxAnswer })
   } finally {
-    await connections.destroy()
+    await client.close()
   }
 }
 

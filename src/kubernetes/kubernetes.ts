@@ -1,3 +1,4 @@
+export { createApiClient } from './api-client.ts'
 export { createCluster, serviceAccountDirectory } from './cluster.ts'
 export { credentialProviderRequest, formatResponse } from './credential-provider.ts'
 export {
@@ -6,3 +7,4 @@ export {
   credentialProviderConfig,
 } from './credential-provider-config.ts'
 export { watchDaemonSet } from './daemonset.ts'
+export { watchWorkloadImages } from './workload-images.ts'

@@ -56,6 +56,15 @@ export function createMetrics() {
     ),
     cacheLimit: gauge('berth_cache_limit_bytes', 'Maximum size of the cache.'),
     cacheBlobs: gauge('berth_cache_blobs', 'Number of blobs and manifests in the cache.'),
+    inUseImages: gauge('berth_in_use_images', 'Number of image references that workloads name.'),
+    inUseMissing: gauge(
+      'berth_in_use_missing_images',
+      'Number of images in use that are gone from their registry.',
+    ),
+    inUseKnown: gauge(
+      'berth_in_use_known',
+      'Whether it is known which images are in use (1) or not (0). While it is not known, nothing is deleted.',
+    ),
     cacheEvictions: counter(
       'berth_cache_evictions_total',
       'Blobs evicted from the cache to free space.',

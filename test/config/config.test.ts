@@ -374,6 +374,9 @@ test('every flag sets the field of its name', async (t) => {
     ['limits-answer-time', '10ms', ({ limits }) => `${limits.answerTime}ms`],
     ['limits-fill-stall', '10ms', ({ limits }) => `${limits.fillStall}ms`],
     ['limits-fill-deadline', '10ms', ({ limits }) => `${limits.fillDeadline}ms`],
+    ['in-use-kubernetes', 'true', ({ inUse }) => `${inUse.kubernetes}`],
+    ['in-use-interval', '13ms', ({ inUse }) => `${inUse.interval}ms`],
+    ['in-use-list-expiry', '14ms', ({ inUse }) => `${inUse.listExpiry}ms`],
     ['shutdown-delay', '11ms', ({ shutdown }) => `${shutdown.delay}ms`],
     ['shutdown-deadline', '12ms', ({ shutdown }) => `${shutdown.deadline}ms`],
     ['sendfile', 'false', ({ sendfile }) => `${sendfile}`],
@@ -474,7 +477,9 @@ test('the documented file is valid, also for the JSON Schema', async (t) => {
 test('the table has a section for each group of fields, and names the kinds of credentials', () => {
   const headings = [...fieldsTable().matchAll(/^### (.*)$/gm)].map(([, heading]) => heading)
   const groups = ['storage', 'auth', 'upstreams[]', 'upstreams[].credentials', 'hosted[]']
-  const sections = [...groups, 'mirrors[]', 'limits', 'shutdown'].map((name) => `\`${name}\``)
+  const sections = [...groups, 'inUse', 'mirrors[]', 'limits', 'shutdown'].map(
+    (name) => `\`${name}\``,
+  )
   assert.deepEqual(headings, ['Server', ...sections])
   assert.match(fieldsTable(), /`static` \(a user name and a password\)/)
   assert.match(

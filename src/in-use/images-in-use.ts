@@ -1,0 +1,49 @@
+import type { Digest } from '../oci/digest.ts'
+import type { ImageReference } from '../oci/image-reference.ts'
+import type { RepositoryName, Tag } from '../oci/reference.ts'
+import type { ImageSource } from './image-source.ts'
+import { createProtection, type Protection } from './protection.ts'
+
+/** What must not be deleted, because something runs it or can be rolled back to it. */
+export interface InUse {
+  /** Why it is not known what is in use; undefined: it is known. While unknown, delete nothing. */
+  problem(): string | undefined
+  /**
+   * Whether a workload names the digest, in whatever repository, or the tag. The host of a reference
+   * does not count: nodes reach Berth under several names.
+   */
+  has(entry: {
+    readonly name: RepositoryName
+    readonly tag?: Tag | undefined
+    readonly digest: Digest
+  }): boolean
+  /** What workloads name, without duplicates. */
+  references(): readonly ImageReference[]
+  close(): Promise<void>
+}
+
+/** Without sources nothing is in use, and that is known: no cluster is configured. */
+export function createInUse(sources: readonly ImageSource[]): InUse {
+  let protection: Protection = createProtection([])
+  let seen = -1
+
+  /** Rebuilt when a source has changed: lookups come in runs, changes one by one. */
+  const current = (): Protection => {
+    const version = sources.reduce((sum, source) => sum + source.version(), 0)
+    if (version !== seen) {
+      seen = version
+      protection = createProtection(sources.flatMap((source) => [...source.images()]))
+    }
+    return protection
+  }
+
+  return {
+    problem: () => sources.map((source) => source.problem()).find((text) => text !== undefined),
+    has: ({ name, tag, digest }) =>
+      current().hasDigest(digest) || (tag !== undefined && current().hasTag(name, tag)),
+    references: () => current().references,
+    close: async () => {
+      await Promise.all(sources.map((source) => source.close()))
+    },
+  }
+}

@@ -1,0 +1,5 @@
+export type { ImageSource } from './image-source.ts'
+export { createInUse, type InUse } from './images-in-use.ts'
+export { keepCached } from './keep-cached.ts'
+export { createMissingImages } from './missing-images.ts'
+export { createPushedLists, putList } from './pushed-lists.ts'

@@ -1,0 +1,120 @@
+import assert from 'node:assert/strict'
+import { mkdir, mkdtemp, rm, utimes, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { createInUse, createPushedLists, putList } from '../../src/in-use/in-use.ts'
+import { digestOf } from '../../src/oci/digest.ts'
+import { parseImageReference } from '../../src/oci/image-reference.ts'
+import { parseReference, parseRepositoryName } from '../../src/oci/reference.ts'
+import { eventually } from '../support/berth.ts'
+
+const digest = digestOf(Buffer.from('x'))
+const other = digestOf(Buffer.from('y'))
+const name = parseRepositoryName('local/app')
+
+function tag(text: string) {
+  const reference = parseReference(text)
+  assert.ok('tag' in reference)
+  return reference.tag
+}
+
+function sourceOf(references: string[]) {
+  let version = 0
+  return {
+    images: () => references,
+    version: () => version,
+    problem: () => undefined,
+    close: async () => {},
+    add: (text: string) => {
+      references.push(text)
+      version += 1
+    },
+  }
+}
+
+test('an image reference is read as runtimes read it', () => {
+  const cases: readonly [string, object][] = [
+    ['localhost:30026/local/app:1.2', { host: 'localhost:30026', name: 'local/app', tag: '1.2' }],
+    ['localhost:30026/local/app', { host: 'localhost:30026', name: 'local/app', tag: 'latest' }],
+    [
+      `registry.example.com/local/app@${digest}`,
+      { host: 'registry.example.com', name: 'local/app', digest },
+    ],
+    [`localhost/local/app:1@${digest}`, { host: 'localhost', name: 'local/app', tag: '1', digest }],
+    [`docker-pullable://h:1/local/app@${digest}`, { host: 'h:1', name: 'local/app', digest }],
+    [digest, { digest }],
+    ['busybox', { name: 'busybox', tag: 'latest' }],
+    ['[::1]:30026/local/app:1', { host: '[::1]:30026', name: 'local/app', tag: '1' }],
+    ['', { tag: 'latest' }],
+    ['h:1/UPPER:!', { host: 'h:1' }],
+  ]
+  for (const [text, parts] of cases) assert.deepEqual(parseImageReference(text), parts, text)
+})
+
+test('a digest is protected in every repository, a tag under every host', () => {
+  const inUse = createInUse([sourceOf([`h:1/some/where@${digest}`, 'localhost:30026/local/app:1'])])
+  assert.ok(inUse.has({ name, digest }))
+  assert.ok(inUse.has({ name, tag: tag('1'), digest: other }))
+  assert.ok(!inUse.has({ name, tag: tag('2'), digest: other }))
+  assert.ok(!inUse.has({ name: parseRepositoryName('app'), tag: tag('1'), digest: other }))
+  assert.equal(inUse.references().length, 2)
+})
+
+test('a change of a source is seen by the next question', () => {
+  const source = sourceOf([])
+  const inUse = createInUse([source])
+  assert.ok(!inUse.has({ name, digest }))
+  source.add(`h:1/a@${digest}`)
+  assert.ok(inUse.has({ name, digest }))
+})
+
+test('one source that does not know makes the whole unknown', () => {
+  const unknown = { ...sourceOf([]), problem: () => 'pods: no news' }
+  assert.equal(createInUse([sourceOf([]), unknown]).problem(), 'pods: no news')
+  assert.equal(createInUse([]).problem(), undefined)
+})
+
+async function listsIn(t: TestContext, expiry = 60_000) {
+  const parent = await mkdtemp(join(tmpdir(), 'berth-test-'))
+  const directory = join(parent, 'in-use')
+  const lists = createPushedLists({ directory, expiry, interval: 10, log: { warn: () => {} } })
+  t.after(async () => {
+    await lists.close()
+    await rm(parent, { recursive: true })
+  })
+  return { directory, lists }
+}
+
+test('lists of other clusters count as soon as they are stored', async (t) => {
+  const { directory, lists } = await listsIn(t)
+  await eventually('no list is known', () => lists.problem() === undefined)
+  assert.equal(await putList(directory, 'edge-1', 'h/a:1 h/b:1\nh/a:1\n'), 2)
+  await eventually('it is read', () => [...lists.images()].length === 2)
+  await putList(directory, 'edge-1', 'h/c:1')
+  await eventually('it is replaced', () => [...lists.images()].join() === 'h/c:1')
+})
+
+test('a list that is too old means that it is not known what is in use', async (t) => {
+  const { directory, lists } = await listsIn(t)
+  await putList(directory, 'edge-1', 'h/a:1')
+  await utimes(join(directory, 'edge-1'), new Date(0), new Date(0))
+  await eventually('it is too old', () => /edge-1 is \d+ min old/.test(lists.problem() ?? ''))
+  assert.deepEqual([...lists.images()], ['h/a:1'])
+})
+
+test('an empty list, or a name that is a path, is refused', async (t) => {
+  const { directory } = await listsIn(t)
+  await assert.rejects(putList(directory, 'edge-1', ' \n'), /has no image/)
+  for (const cluster of ['', '..', '../x', 'A', '.hidden', 'a/b'])
+    await assert.rejects(putList(directory, cluster, 'h/a:1'), /invalid name/)
+})
+
+test('something that is not a list makes it unknown rather than empty', async (t) => {
+  const { directory, lists } = await listsIn(t)
+  await mkdir(join(directory, 'edge-1'), { recursive: true })
+  await eventually('it is not known', () => /edge-1/.test(lists.problem() ?? ''))
+  await rm(join(directory, 'edge-1'), { recursive: true })
+  await writeFile(join(directory, 'edge-1'), 'h/a:1')
+  await eventually('it is known', () => lists.problem() === undefined)
+})
