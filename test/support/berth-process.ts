@@ -1,6 +1,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { compileCache } from './compile-cache.ts'
 import { configFile } from './config-file.ts'
 import { start } from './programs.ts'
 import { sumIn } from './telemetry.ts'
@@ -40,7 +41,7 @@ export async function startBerthProcess(
   )
   const program = start([process.execPath, main, 'serve', '--config', file], {
     directory,
-    environment: { HOME: directory, ...environment },
+    environment: { HOME: directory, ...compileCache, ...environment },
   })
   const [line] = await program.wrote(/^\{.*"msg":"listening".*\}$/m)
   const listening = JSON.parse(line) as {

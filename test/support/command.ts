@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { compileCache } from './compile-cache.ts'
 
 /** How a command ended. */
 export type Finished = {
@@ -21,7 +22,7 @@ export interface Command {
 }
 
 export type CommandOptions = {
-  /** Nothing of our own environment is passed on. */
+  /** Nothing else of our own environment is passed on but the directory of compiled modules. */
   readonly environment?: Readonly<Record<string, string>>
   readonly directory?: string
   /** For standard input, which then ends. */
@@ -42,7 +43,7 @@ export function startCommand(args: readonly string[], options: CommandOptions = 
   const { environment = {}, directory, input, preload, file = main } = options
   const preloading = preload === undefined ? [] : ['--import', preload]
   const child = spawn(process.execPath, [...preloading, file, ...args], {
-    env: { PATH: '/usr/bin:/bin', ...environment },
+    env: { PATH: '/usr/bin:/bin', ...compileCache, ...environment },
     ...(directory !== undefined && { cwd: directory }),
   })
   const timer = setTimeout(() => child.kill('SIGKILL'), patience)
