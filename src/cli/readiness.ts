@@ -28,7 +28,7 @@ export function readinessOf(options: Options): Readiness {
     ready: isListening && !stopping,
     parts: {
       server: stopping ? 'shutting down' : isListening ? 'ok' : 'the registry is not listening',
-      cache: cache.trouble() ?? 'ok',
+      cache: cache.problem() ?? 'ok',
       ...inUsePart(inUse.problem()),
       ...Object.fromEntries(files),
       ...Object.fromEntries(

@@ -6,13 +6,13 @@ import { RegistryError } from '../oci/errors.ts'
 import type { BlobSource } from './blob-store.ts'
 import { createCheckedContent } from './checked-content.ts'
 import { readChecksums } from './checksum-file.ts'
-import { nothingIfBroken } from './files.ts'
-import { createSharedContent, heldBack, type SharedContent } from './shared-content.ts'
-import { createSoundness } from './soundness.ts'
+import { undefinedIfUnreadable } from './files.ts'
+import { createSharedContent, type SharedContent, tailSize } from './shared-content.ts'
 import { hasName, isUnchanged, type Stamp } from './stamp.ts'
 import { createVerify } from './verification.ts'
+import { createVerifiedFiles } from './verified-files.ts'
 
-const mostDoubted = 10_000
+const maxSuspects = 10_000
 
 const wrongBytes = 'its bytes have another digest'
 const wrongBlock = 'a block has another checksum'
@@ -23,7 +23,7 @@ export interface BlobReader extends BlobSource {
   /** The file was just verified. */
   trust(digest: Digest, stamp: Stamp): void
   /** The file may be corrupt: it is verified before the next reader gets any bytes. */
-  doubt(digest: Digest): void
+  suspect(digest: Digest): void
   /** Reads and verifies a whole file without a reader; awaits `pace` with the bytes read so far. */
   verify(digest: Digest, pace: (bytes: number) => Promise<void>): Promise<void>
   /** Waits for verifications in flight. */
@@ -38,7 +38,7 @@ type BlobReaderOptions = {
    */
   readonly trustsSizes: boolean
   /** Reports a corrupt file. The owner decides whether to remove it. */
-  readonly onRot: (digest: Digest, reason: string) => Promise<void>
+  readonly onCorrupt: (digest: Digest, reason: string) => Promise<void>
   /** A blob of `size` bytes was read. */
   readonly onUse: (digest: Digest, size: number) => void
   /** Prevents eviction of a blob while it is read; called once for all its concurrent readers. */
@@ -46,14 +46,15 @@ type BlobReaderOptions = {
 }
 
 /**
- * `stamp`: the stamp of the verified file. `settled`: whether the verification in flight succeeded.
+ * `stamp`: the stamp of the verified file. `verification`: resolves to whether the verification in
+ * flight succeeded.
  */
-type Opened = {
+type OpenBlob = {
   readonly content: SharedContent
   readonly file: FileHandle
   readonly size: number
   stamp?: Stamp
-  settled?: Promise<boolean>
+  verification?: Promise<boolean>
 }
 
 /**
@@ -66,22 +67,22 @@ type Opened = {
  * 4. A corrupt file is reported, and is a miss from then on.
  */
 export function createBlobReader(options: BlobReaderOptions): BlobReader {
-  const { root, trustsSizes, onRot, onUse, pin } = options
-  const inUse = new Map<Digest, Opened>()
+  const { root, trustsSizes, onCorrupt, onUse, pin } = options
+  const inUse = new Map<Digest, OpenBlob>()
   const hash = createVerify()
-  const doubted = new LRUCache<Digest, true>({ max: mostDoubted })
+  const suspects = new LRUCache<Digest, true>({ max: maxSuspects })
 
-  const sound = createSoundness({
+  const verified = createVerifiedFiles({
     root,
     onCorrupt: (digest, reason) => {
       inUse.delete(digest)
-      return onRot(digest, reason)
+      return onCorrupt(digest, reason)
     },
   })
 
-  const doubt = (digest: Digest): void => {
-    sound.forget(digest)
-    doubted.set(digest, true)
+  const suspect = (digest: Digest): void => {
+    verified.forget(digest)
+    suspects.set(digest, true)
   }
 
   /** A blob that was removed meanwhile must not be counted as stored again. */
@@ -89,13 +90,13 @@ export function createBlobReader(options: BlobReaderOptions): BlobReader {
     if (hasName(file.fd)) onUse(digest, size)
   }
 
-  const share = (digest: Digest, file: FileHandle, size: number): Opened => {
+  const share = (digest: Digest, file: FileHandle, size: number): OpenBlob => {
     // Only a counted blob can be pinned.
     use(digest, file, size)
     const unpin = pin(digest)
-    const prove = () => {
+    const assertUnchanged = () => {
       if (opened.stamp !== undefined && isUnchanged(file.fd, opened.stamp)) return
-      doubt(digest)
+      suspect(digest)
       throw new RegistryError('UNKNOWN', {
         message: `${digest} was changed on disk while it was read`,
       })
@@ -107,28 +108,28 @@ export function createBlobReader(options: BlobReaderOptions): BlobReader {
       digest,
       size,
       file,
-      prove,
-      onBroken: () => doubt(digest),
+      assertUnchanged,
+      onReadFailure: () => suspect(digest),
       onIdle,
       onClosed: unpin,
     })
-    const opened: Opened = { content, file, size }
+    const opened: OpenBlob = { content, file, size }
     inUse.set(digest, opened)
     return opened
   }
 
-  const verifyWhileRead = async (digest: Digest, opened: Opened): Promise<boolean> => {
+  const verifyWhileRead = async (digest: Digest, opened: OpenBlob): Promise<boolean> => {
     const { content, file, size } = opened
     try {
       const stamp = await hash(digest, file, content.advance)
       if (stamp !== undefined) {
         opened.stamp = stamp
-        sound.trust(digest, stamp, file)
+        verified.trust(digest, stamp, file)
         content.finish(size)
         return true
       }
       // A client that retries must not read the same corrupt file.
-      await sound.report(digest, wrongBytes, file)
+      await verified.report(digest, wrongBytes, file)
       content.fail(corrupt(digest))
     } catch (error) {
       content.fail(error)
@@ -139,12 +140,12 @@ export function createBlobReader(options: BlobReaderOptions): BlobReader {
   /**
    * The file that current readers of the blob share, or a newly opened one; the caller holds it.
    */
-  const openShared = async (digest: Digest): Promise<Opened | undefined> => {
+  const openShared = async (digest: Digest): Promise<OpenBlob | undefined> => {
     const shared = () => {
       const opened = inUse.get(digest)
       if (
         opened === undefined ||
-        (opened.settled === undefined && !sound.trusted(digest, opened.file))
+        (opened.verification === undefined && !verified.stampOfVerified(digest, opened.file))
       )
         return undefined
       use(digest, opened.file, opened.size)
@@ -153,7 +154,7 @@ export function createBlobReader(options: BlobReaderOptions): BlobReader {
     }
     const before = shared()
     if (before !== undefined) return before
-    const file = await sound.open(digest)
+    const file = await verified.open(digest)
     if (file === undefined) return undefined
     const { size } = await file.stat()
     const meanwhile = shared()
@@ -162,15 +163,15 @@ export function createBlobReader(options: BlobReaderOptions): BlobReader {
       return meanwhile
     }
     const opened = share(digest, file, size)
-    const stamp = sound.trusted(digest, file)
+    const stamp = verified.stampOfVerified(digest, file)
     if (stamp !== undefined) {
       opened.stamp = stamp
       opened.content.finish(size)
     } else {
       opened.content.hold()
-      opened.settled = verifyWhileRead(digest, opened).finally(() => {
-        delete opened.settled
-        doubted.delete(digest)
+      opened.verification = verifyWhileRead(digest, opened).finally(() => {
+        delete opened.verification
+        suspects.delete(digest)
         opened.content.release()
       })
     }
@@ -179,7 +180,7 @@ export function createBlobReader(options: BlobReaderOptions): BlobReader {
 
   /** Undefined when checksums do not help: the blob is verified already, or has none. */
   const openChecked = async (digest: Digest): Promise<Content | undefined> => {
-    const file = await sound.open(digest)
+    const file = await verified.open(digest)
     if (file === undefined) return undefined
     const content = await checked(digest, file)
     if (content === undefined) await file.close()
@@ -188,16 +189,18 @@ export function createBlobReader(options: BlobReaderOptions): BlobReader {
 
   const checked = async (digest: Digest, file: FileHandle): Promise<Content | undefined> => {
     const { size } = await file.stat()
-    const checksums = sound.trusted(digest, file) ? undefined : await readChecksums(root, digest)
+    const checksums = verified.stampOfVerified(digest, file)
+      ? undefined
+      : await readChecksums(root, digest)
     if (checksums === undefined) return undefined
-    if (checksums.size !== size) return sound.report(digest, wrongSize, file)
+    if (checksums.size !== size) return verified.report(digest, wrongSize, file)
     use(digest, file, size)
     return createCheckedContent({
       digest,
       file,
       checksums,
       onCorrupt: async () => {
-        await sound.report(digest, wrongBlock, file)
+        await verified.report(digest, wrongBlock, file)
         return corrupt(digest)
       },
       onClosed: pin(digest),
@@ -206,14 +209,14 @@ export function createBlobReader(options: BlobReaderOptions): BlobReader {
 
   /** The size that is known without reading the blob; `unknown` when it takes a verification. */
   const knownSize = async (digest: Digest): Promise<number | 'unknown' | undefined> => {
-    const file = await sound.open(digest)
+    const file = await verified.open(digest)
     if (file === undefined) return undefined
     try {
       const { size } = await file.stat()
-      if (trustsSizes || sound.trusted(digest, file)) return size
+      if (trustsSizes || verified.stampOfVerified(digest, file)) return size
       const checksums = await readChecksums(root, digest)
       if (checksums === undefined) return 'unknown'
-      return checksums.size === size ? size : await sound.report(digest, wrongSize, file)
+      return checksums.size === size ? size : await verified.report(digest, wrongSize, file)
     } finally {
       await file.close()
     }
@@ -225,7 +228,7 @@ export function createBlobReader(options: BlobReaderOptions): BlobReader {
       if (size !== 'unknown') return size === undefined ? undefined : { size }
       const opened = await openShared(digest)
       if (opened === undefined) return undefined
-      const isRight = await (opened.settled ?? true)
+      const isRight = await (opened.verification ?? true)
       opened.content.release()
       return isRight ? { size: opened.size } : undefined
     },
@@ -237,22 +240,22 @@ export function createBlobReader(options: BlobReaderOptions): BlobReader {
       if (opened === undefined) return undefined
       const reader = opened.content.read()
       opened.content.release()
-      const { settled } = opened
-      const mayWait = !ranged && opened.size > heldBack && !doubted.has(digest)
-      if (settled === undefined || mayWait || (await settled)) return reader
+      const { verification } = opened
+      const canStreamUnverified = !ranged && opened.size > tailSize && !suspects.has(digest)
+      if (verification === undefined || canStreamUnverified || (await verification)) return reader
       reader.close()
       return undefined
     },
 
     read: async (digest, limit) => {
-      const file = await sound.open(digest)
+      const file = await verified.open(digest)
       if (file === undefined) return undefined
       try {
         const { size } = await file.stat()
         if (size > limit) return undefined
-        const bytes = await file.readFile().catch(nothingIfBroken)
+        const bytes = await file.readFile().catch(undefinedIfUnreadable)
         if (bytes === undefined || digestOf(bytes, algorithmOf(digest)) !== digest)
-          return await sound.report(digest, wrongBytes, file)
+          return await verified.report(digest, wrongBytes, file)
         use(digest, file, size)
         return bytes
       } finally {
@@ -260,17 +263,17 @@ export function createBlobReader(options: BlobReaderOptions): BlobReader {
       }
     },
 
-    trust: sound.trust,
-    doubt,
+    trust: verified.trust,
+    suspect,
 
     verify: async (digest, pace) => {
-      const file = await sound.open(digest)
+      const file = await verified.open(digest)
       if (file === undefined) return
       const unpin = pin(digest)
       try {
         const stamp = await hash(digest, file, pace)
-        if (stamp === undefined) await sound.report(digest, wrongBytes, file)
-        else sound.trust(digest, stamp, file)
+        if (stamp === undefined) await verified.report(digest, wrongBytes, file)
+        else verified.trust(digest, stamp, file)
       } finally {
         await file.close()
         unpin()
@@ -278,7 +281,7 @@ export function createBlobReader(options: BlobReaderOptions): BlobReader {
     },
 
     close: async () => {
-      await Promise.all([...inUse.values()].map(({ settled }) => settled))
+      await Promise.all([...inUse.values()].map(({ verification }) => verification))
     },
   }
 }

@@ -61,6 +61,6 @@ export interface BlobCache extends BlobSource {
   /** Stores a small blob whole, if possible. */
   put(digest: Digest, bytes: Buffer): Promise<void>
   /** Why nothing can be stored at the moment, if so. */
-  trouble(): string | undefined
+  problem(): string | undefined
   close(): Promise<void>
 }

@@ -72,7 +72,7 @@ export function formatChecksums(digest: Digest, { size, blocks }: BlockChecksums
   return bytes
 }
 
-/** Undefined when the bytes are damaged or belongs to another digest. */
+/** Undefined when the bytes are damaged or belong to another digest. */
 export function parseChecksums(digest: Digest, bytes: Buffer): BlockChecksums | undefined {
   if (bytes.length < headSize + sealSize || !bytes.subarray(0, magic.length).equals(magic))
     return undefined

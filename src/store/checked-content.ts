@@ -32,11 +32,11 @@ export function createCheckedContent(options: CheckedContentOptions): Content {
     size,
     next: async (position) => {
       const start = position - (position % blockSize)
-      const wanted = buffer.subarray(0, Math.min(pieceSize, size - start))
-      const length = await readFully(file, wanted, start)
-      if (length < wanted.length || !areIntact(wanted, checksums, start / blockSize))
+      const piece = buffer.subarray(0, Math.min(pieceSize, size - start))
+      const length = await readFully(file, piece, start)
+      if (length < piece.length || !areIntact(piece, checksums, start / blockSize))
         throw await onCorrupt()
-      return { kind: 'bytes', bytes: wanted.subarray(position - start) }
+      return { kind: 'bytes', bytes: piece.subarray(position - start) }
     },
     close: () => {
       if (!isOpen) return

@@ -20,7 +20,7 @@ export async function readChecksums(
   digest: Digest,
 ): Promise<BlockChecksums | undefined> {
   const file = await openRegular(checksumsPath(root, digest))
-  if (file === 'missing' || file === 'strange') return undefined
+  if (file === 'missing' || file === 'not-regular') return undefined
   try {
     const { size } = await file.stat()
     return size > maxFileSize ? undefined : parseChecksums(digest, await file.readFile())

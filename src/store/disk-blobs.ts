@@ -12,7 +12,7 @@ export function createDiskBlobs({ root, telemetry }: DiskBlobsOptions): BlobSour
   return createBlobReader({
     root,
     trustsSizes: true,
-    onRot: async (digest, reason) => {
+    onCorrupt: async (digest, reason) => {
       telemetry.log.error({ digest, reason, directory: root }, 'hosted blob is corrupt')
     },
     onUse: () => {},

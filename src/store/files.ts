@@ -8,6 +8,11 @@ export function errnoOf(error: unknown): string {
   return error instanceof Error && 'code' in error ? String(error.code) : ''
 }
 
+/** The file system, or the quota of the user, is full. */
+export function isDiskFull(error: unknown): boolean {
+  return ['ENOSPC', 'EDQUOT'].includes(errnoOf(error))
+}
+
 export function isMissing(error: unknown): boolean {
   return ['ENOENT', 'ENOTDIR'].includes(errnoOf(error))
 }
@@ -39,11 +44,11 @@ async function makeOne(path: string): Promise<void> {
   try {
     await mkdir(path)
   } catch (error) {
-    if (errnoOf(error) !== 'EEXIST' || (await isNoDirectory(path))) throw error
+    if (errnoOf(error) !== 'EEXIST' || (await isNotDirectory(path))) throw error
   }
 }
 
-async function isNoDirectory(path: string): Promise<boolean> {
+async function isNotDirectory(path: string): Promise<boolean> {
   return stat(path).then(
     (found) => !found.isDirectory(),
     () => false,
@@ -52,20 +57,20 @@ async function isNoDirectory(path: string): Promise<boolean> {
 
 /**
  * Opens a regular file for reading. A FIFO does not block, a symbolic link is not followed (it
- * could point to a file of another owner), and anything but a regular file is `strange`.
+ * could point to a file of another owner), and anything but a regular file is `not-regular`.
  */
-export async function openRegular(path: string): Promise<FileHandle | 'missing' | 'strange'> {
+export async function openRegular(path: string): Promise<FileHandle | 'missing' | 'not-regular'> {
   let handle: FileHandle
   try {
     handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
   } catch (error) {
     if (isMissing(error)) return 'missing'
-    if (['ELOOP', 'ENXIO', 'EISDIR'].includes(errnoOf(error))) return 'strange'
+    if (['ELOOP', 'ENXIO', 'EISDIR'].includes(errnoOf(error))) return 'not-regular'
     throw error
   }
   if ((await handle.stat()).isFile()) return handle
   await handle.close()
-  return 'strange'
+  return 'not-regular'
 }
 
 /**
@@ -77,12 +82,12 @@ export async function readOrEnd(
   buffer: Buffer,
   position: number,
 ): Promise<number> {
-  const read = await file.read(buffer, 0, buffer.length, position).catch(nothingIfBroken)
+  const read = await file.read(buffer, 0, buffer.length, position).catch(undefinedIfUnreadable)
   return read?.bytesRead ?? 0
 }
 
-/** Undefined for EIO, which means that the file is damaged. */
-export function nothingIfBroken(error: unknown): undefined {
+/** Undefined for EIO, which means that a part of the file cannot be read any more. */
+export function undefinedIfUnreadable(error: unknown): undefined {
   if (errnoOf(error) !== 'EIO') throw error
   return undefined
 }
@@ -105,8 +110,8 @@ export async function writeWhole({ temporary, path, text }: WriteOptions): Promi
   }
 }
 
-/** IOV_MAX of Linux. */
-const mostVectors = 1024
+/** Buffers of one system call: IOV_MAX of Linux. */
+const maxVectors = 1024
 
 /** Writes all of `chunks` at `position`; one system call may write fewer bytes than requested. */
 export async function writeAll(
@@ -116,7 +121,7 @@ export async function writeAll(
 ): Promise<void> {
   let rest = withoutFirst(chunks, 0)
   for (let at = position; rest.length > 0; ) {
-    const { bytesWritten } = await handle.writev(rest.slice(0, mostVectors), at)
+    const { bytesWritten } = await handle.writev(rest.slice(0, maxVectors), at)
     at += bytesWritten
     rest = withoutFirst(rest, bytesWritten)
   }

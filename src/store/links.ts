@@ -14,7 +14,7 @@ import {
 import { createTemporary } from './temporary.ts'
 
 /** The length of `sha512:` and its digits. */
-const longestDigest = 7 + 128
+const maxDigestLength = 7 + 128
 
 /**
  * Links as files, in the layout of Distribution. The modification time of a tag's file is the time
@@ -69,10 +69,10 @@ export function createDiskLinks({ root }: { readonly root: string }): LinkStore 
  */
 async function readTag(path: string): Promise<TagLink | undefined> {
   const file = await openRegular(path)
-  if (file === 'missing' || file === 'strange') return undefined
+  if (file === 'missing' || file === 'not-regular') return undefined
   try {
     const { size, mtimeMs } = await file.stat()
-    const digest = size > longestDigest ? '' : await file.readFile('utf8')
+    const digest = size > maxDigestLength ? '' : await file.readFile('utf8')
     return isDigest(digest) ? { digest, age: Math.max(0, Date.now() - mtimeMs) } : undefined
   } finally {
     await file.close()

@@ -7,11 +7,11 @@ import { join } from 'node:path'
 import { errnoOf } from './files.ts'
 
 /** How long a holder may take to identify itself, in milliseconds. */
-const patience = 2000
+const answerTimeout = 2000
 /** The file system has no sockets, or cannot link them; or it is full. */
-const unsupported = ['EPERM', 'EOPNOTSUPP', 'ENOTSUP', 'ENOSYS', 'EINVAL', 'ENOSPC', 'EDQUOT']
+const noSocketCodes = ['EPERM', 'EOPNOTSUPP', 'ENOTSUP', 'ENOSYS', 'EINVAL', 'ENOSPC', 'EDQUOT']
 /** Connection errors of a socket without a listener, or of a path that is not a socket. */
-const free = ['ECONNREFUSED', 'ENOENT', 'ENOTSOCK']
+const noListenerCodes = ['ECONNREFUSED', 'ENOENT', 'ENOTSOCK']
 const maxAttempts = 5
 
 export interface Lock {
@@ -49,8 +49,8 @@ export async function acquireLock(directory: string): Promise<Lock | undefined> 
     await rm(join(directory, own), { force: true })
     await close(server)
     await handle.close()
-    if (unsupported.includes(errnoOf(error))) return undefined
-    throw named(error, directory)
+    if (noSocketCodes.includes(errnoOf(error))) return undefined
+    throw withDirectory(error, directory)
   }
   await removeLeftovers(directory)
   return {
@@ -62,8 +62,8 @@ export async function acquireLock(directory: string): Promise<Lock | undefined> 
   }
 }
 
-/** A system error names the socket by its descriptor, which tells users nothing. */
-function named(cause: unknown, directory: string): unknown {
+/** A system error names the socket by its descriptor, which means nothing to users. */
+function withDirectory(cause: unknown, directory: string): unknown {
   const code = errnoOf(cause)
   if (code === '') return cause
   return Object.assign(new Error(`${code}: cannot create a lock in ${directory}`, { cause }), {
@@ -123,7 +123,7 @@ async function assertFree(directory: string, path: string): Promise<void> {
 /** The process that listens on a socket; undefined when there is no listener. */
 async function holderOf(path: string): Promise<string | undefined> {
   const socket = connect({ path })
-  socket.setEncoding('utf8').setTimeout(patience, () => socket.destroy())
+  socket.setEncoding('utf8').setTimeout(answerTimeout, () => socket.destroy())
   let text = ''
   socket.on('data', (part: string) => {
     text = `${text}${part}`.slice(0, 200)
@@ -131,9 +131,9 @@ async function holderOf(path: string): Promise<string | undefined> {
   try {
     await once(socket, 'connect')
     await once(socket, 'close')
-    return text || 'which does not say who it is'
+    return text || 'an unknown process'
   } catch (error) {
-    return free.includes(errnoOf(error)) ? undefined : errnoOf(error)
+    return noListenerCodes.includes(errnoOf(error)) ? undefined : errnoOf(error)
   } finally {
     socket.destroy()
   }

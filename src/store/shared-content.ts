@@ -2,8 +2,8 @@ import type { FileHandle } from 'node:fs/promises'
 import type { Content, Piece } from '../oci/content.ts'
 import type { Digest } from '../oci/digest.ts'
 
-/** Bytes at the end of a blob that are held back from readers until the whole blob is verified. */
-export const heldBack = 64 * 1024
+/** Bytes at the end of a blob that readers do not get before the whole blob is verified. */
+export const tailSize = 64 * 1024
 
 /**
  * One open file with any number of readers, each at its own pace, while the file is still being
@@ -34,9 +34,9 @@ type SharedContentOptions = {
    * Called before the last bytes are returned: throws if the file has changed since it was
    * verified.
    */
-  readonly prove?: () => void
+  readonly assertUnchanged?: () => void
   /** A reader failed to read a range of the file. */
-  readonly onBroken?: () => void
+  readonly onReadFailure?: () => void
   /** All holds have ended: no new reader may start. */
   readonly onIdle?: () => void
   /** The file is closed. */
@@ -44,7 +44,7 @@ type SharedContentOptions = {
 }
 
 export function createSharedContent(options: SharedContentOptions): SharedContent {
-  const { digest, file, prove, onBroken, onIdle, onClosed } = options
+  const { digest, file, assertUnchanged, onReadFailure, onIdle, onClosed } = options
   let size = options.size ?? 0
   let end = 0
   let finished = false
@@ -63,10 +63,10 @@ export function createSharedContent(options: SharedContentOptions): SharedConten
   const readable = (position: number): number => {
     // All bytes of this file: the rest starts at their end, and holds back its own end.
     if (handedOver !== undefined) return end
-    const tail = Math.max(0, size - heldBack)
+    const tail = Math.max(0, size - tailSize)
     if (!finished) return Math.min(end, tail)
     if (position < tail) return tail
-    prove?.()
+    assertUnchanged?.()
     return size
   }
 
@@ -92,19 +92,19 @@ export function createSharedContent(options: SharedContentOptions): SharedConten
     holders += 1
     let open = true
     let rest: Content | undefined
-    const goOn = () => {
+    const continuation = () => {
       rest ??= handedOver?.()
-      if (rest === undefined) throw new Error('handed over to nobody')
+      if (rest === undefined) throw new Error('no content continues this file')
       return rest
     }
     return {
       digest,
       size,
-      next: (position) => next(position, goOn),
+      next: (position) => next(position, continuation),
       close: (broken) => {
         if (!open) return
         open = false
-        if (broken) onBroken?.()
+        if (broken) onReadFailure?.()
         rest?.close(broken)
         release()
       },

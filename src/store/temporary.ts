@@ -48,8 +48,8 @@ export function createTemporary(root: string): Temporary {
     directory: ownDirectory,
     path,
     create: async () => {
-      const free = await path()
-      return { path: free, handle: await open(free, 'wx+', 0o600) }
+      const noListenerCodes = await path()
+      return { path: noListenerCodes, handle: await open(noListenerCodes, 'wx+', 0o600) }
     },
     clean: async (isAlone = false) => {
       const owners = await readdir(directory).catch(() => [])

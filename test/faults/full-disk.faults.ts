@@ -251,7 +251,7 @@ test('room that one blob frees is not counted on by two who come at the same tim
     directory,
     limit: 1024 * mebibyte,
     minimumFree: 8 * mebibyte,
-    evict: async (digest) => {
+    removeFromDisk: async (digest) => {
       await rm(join(directory, digest))
       evicted.push(digest)
       await gate.promise
@@ -259,7 +259,7 @@ test('room that one blob frees is not counted on by two who come at the same tim
   })
   const stored = [randomBlob(4 * mebibyte), randomBlob(4 * mebibyte)]
   for (const { digest, bytes } of stored) await writeFile(join(directory, digest), bytes)
-  budget.adopt(stored.map(({ digest, bytes }) => [digest, bytes.length]))
+  budget.restore(stored.map(({ digest, bytes }) => [digest, bytes.length]))
   const fill = async () => (await budget.reserve(0))?.arrive(4 * mebibyte)
   const first = fill()
   await eventually('the first is removed', () => evicted.length === 1)
@@ -291,7 +291,7 @@ test('a Berth that starts on a disk that a neighbour has filled serves what is t
   try {
     await eventually('it says so', () =>
       second.logs().some(({ msg, err }) => {
-        return /storage failed/.test(String(msg)) && /ENOSPC/.test(JSON.stringify(err))
+        return /not stored for 5 s/.test(String(msg)) && /ENOSPC/.test(JSON.stringify(err))
       }),
     )
     await pullImage(second, 'p/i', image, 'v1')

@@ -6,7 +6,7 @@ import type { Digest } from '../../src/oci/digest.ts'
 import { isRegistryError } from '../../src/oci/errors.ts'
 import { type BlobReader, createBlobReader } from '../../src/store/blob-reader.ts'
 import { blobDirectory, checksumsPath } from '../../src/store/paths.ts'
-import { heldBack } from '../../src/store/shared-content.ts'
+import { tailSize } from '../../src/store/shared-content.ts'
 import { stampOf } from '../../src/store/stamp.ts'
 import { openFiles, readAll } from '../support/content.ts'
 import { ownDirectory } from '../support/directory.ts'
@@ -25,7 +25,7 @@ async function readerOf(t: TestContext) {
   const reader = createBlobReader({
     root,
     trustsSizes: false,
-    onRot: async (digest) => {
+    onCorrupt: async (digest) => {
       rotten.push(digest)
       await rm(blobDirectory(root, digest), { recursive: true })
     },
@@ -60,7 +60,7 @@ async function isTrusted(reader: BlobReader, blob: Blob): Promise<boolean> {
   const content = await opened(reader, blob)
   const piece = await content.next(0)
   await readAll(content)
-  return piece.kind === 'file' && piece.end === blob.bytes.length - heldBack
+  return piece.kind === 'file' && piece.end === blob.bytes.length - tailSize
 }
 
 const changed = (error: unknown) => isRegistryError(error, 'UNKNOWN')
@@ -199,7 +199,7 @@ test('after a failed read, a blob is verified before any of it is returned', asy
   await readAll(await opened(reader, blob))
   ;(await opened(reader, blob)).close(true)
   assert.deepEqual(await readAll(await opened(reader, blob)), blob.bytes)
-  reader.doubt(blob.digest)
+  reader.suspect(blob.digest)
   await flip(path, 0)
   assert.equal(await reader.open(blob.digest), undefined)
   assert.deepEqual(rotten, [blob.digest])
@@ -325,7 +325,7 @@ test('a corrupt blob that its owner does not remove is not read a second time', 
   const reader = createBlobReader({
     root,
     trustsSizes: false,
-    onRot: async (digest) => void rotten.push(digest),
+    onCorrupt: async (digest) => void rotten.push(digest),
     onUse: () => {},
     pin: () => () => {},
   })

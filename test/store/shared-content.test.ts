@@ -5,15 +5,15 @@ import { type TestContext, test } from 'node:test'
 import type { Content, Piece } from '../../src/oci/content.ts'
 import {
   createSharedContent,
-  heldBack,
   type SharedContent,
+  tailSize,
 } from '../../src/store/shared-content.ts'
 import { readAll } from '../support/content.ts'
 import { ownDirectory } from '../support/directory.ts'
 import { type Blob, randomBlob } from '../support/images.ts'
 
 const size = 200_000
-const tail = size - heldBack
+const tail = size - tailSize
 
 type Options = Partial<Parameters<typeof createSharedContent>[0]>
 
@@ -84,13 +84,13 @@ test('the last bytes are held back until the whole blob is verified (INV-1)', as
 })
 
 test('a blob no longer than the held-back end is not returned before it is verified', async (t) => {
-  const { file, content } = await contentOf(t, { size: heldBack })
+  const { file, content } = await contentOf(t, { size: tailSize })
   const reader = content.read()
-  content.advance(heldBack)
+  content.advance(tailSize)
   const all = reader.next(0)
   assert.equal(await soon(all), 'waiting')
-  content.finish(heldBack)
-  assert.deepEqual(await all, fileUntil(file, heldBack))
+  content.finish(tailSize)
+  assert.deepEqual(await all, fileUntil(file, tailSize))
   reader.close()
   content.release()
 })
@@ -135,7 +135,7 @@ test('each reader reads at its own pace', async (t) => {
 
 test('the file is checked before the last bytes, and not before the others', async (t) => {
   const proofs: number[] = []
-  const { content } = await contentOf(t, { prove: () => void proofs.push(1) })
+  const { content } = await contentOf(t, { assertUnchanged: () => void proofs.push(1) })
   const reader = content.read()
   content.finish(size)
   await reader.next(0)
@@ -148,7 +148,7 @@ test('the file is checked before the last bytes, and not before the others', asy
 
 test('the end of a file that fails its check is not returned', async (t) => {
   const { content } = await contentOf(t, {
-    prove: () => {
+    assertUnchanged: () => {
       throw new Error('changed')
     },
   })
@@ -231,10 +231,10 @@ test('a file whose holders have all released it cannot be read', async (t) => {
 
 test('a failed read is reported once', async (t) => {
   let broken = 0
-  const onBroken = () => {
+  const onReadFailure = () => {
     broken += 1
   }
-  const { content } = await contentOf(t, { onBroken })
+  const { content } = await contentOf(t, { onReadFailure })
   const [first, second] = [content.read(), content.read()]
   first.close(true)
   first.close(true)

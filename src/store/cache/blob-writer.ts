@@ -11,11 +11,12 @@ import { blobDirectory, blobPath, checksumsPath } from '../paths.ts'
 import { createSharedContent } from '../shared-content.ts'
 import { hasName, isUnchanged, type Stamp, stampOf } from '../stamp.ts'
 import type { Temporary } from '../temporary.ts'
-import type { Budget, Unpin } from './budget.ts'
+import type { Budget } from './budget.ts'
+import type { Unpin } from './stored-blobs.ts'
 
 /** Disk use of a blob in addition to its bytes: partial blocks, checksums, two directories. */
-const frame = 16 * 1024
-const mostAttempts = 10
+const blobOverhead = 16 * 1024
+const maxAttempts = 10
 
 type WriterOptions = {
   readonly root: string
@@ -31,7 +32,7 @@ type WriterOptions = {
   /** The disk failed: bytes cannot be written, or a correct blob cannot be committed. */
   readonly onFailure: (error: unknown) => void
   /** A reader failed to read the blob, or the blob changed after it was committed. */
-  readonly onDoubt: () => void
+  readonly onSuspect: () => void
 }
 
 /**
@@ -48,9 +49,9 @@ type WriterOptions = {
  * fails.
  */
 export async function createBlobWriter(options: WriterOptions): Promise<BlobWriter | undefined> {
-  const { root, digest, size, temporary, budget, directorySize, onCommit, onFailure, onDoubt } =
+  const { root, digest, size, temporary, budget, directorySize, onCommit, onFailure, onSuspect } =
     options
-  const reservation = await budget.reserve((size ?? 0) + frame)
+  const reservation = await budget.reserve((size ?? 0) + blobOverhead)
   if (reservation === undefined) return undefined
   const { path, handle } = await temporary.create().catch((error: unknown) => {
     reservation.release()
@@ -68,14 +69,14 @@ export async function createBlobWriter(options: WriterOptions): Promise<BlobWrit
     digest,
     size,
     file: handle,
-    prove: () => {
+    assertUnchanged: () => {
       if (stamp === undefined || isUnchanged(handle.fd, stamp)) return
-      onDoubt()
+      onSuspect()
       throw new RegistryError('UNKNOWN', {
         message: `${digest} was changed on disk while it was read`,
       })
     },
-    onBroken: onDoubt,
+    onReadFailure: onSuspect,
     onClosed: () => {
       reservation.release()
       unpin()
@@ -83,13 +84,13 @@ export async function createBlobWriter(options: WriterOptions): Promise<BlobWrit
   })
 
   /** The eviction of an older copy may remove the directory between the two steps. */
-  const moveIn = async (attempts = mostAttempts): Promise<void> => {
+  const renameIntoPlace = async (attempts = maxAttempts): Promise<void> => {
     try {
       await makeDirectory(blobDirectory(root, digest))
       await rename(path, blobPath(root, digest))
     } catch (error) {
       if (errnoOf(error) !== 'ENOENT' || attempts === 1) throw error
-      await moveIn(attempts - 1)
+      await renameIntoPlace(attempts - 1)
     }
   }
 
@@ -108,21 +109,21 @@ export async function createBlobWriter(options: WriterOptions): Promise<BlobWrit
 
   const publish = async (): Promise<void> => {
     await handle.chmod(0o444)
-    await moveIn()
+    await renameIntoPlace()
     const used = (await addChecksums()) + diskUse(fstatSync(handle.fd)) + directorySize
     stamp = stampOf(fstatSync(handle.fd, { bigint: true }))
     // The danger: the eviction of an older copy may have removed this one. There is no await
     // between this check and the commit to the budget: an eviction that has not removed it yet sees
     // the commit.
     if (hasName(handle.fd)) {
-      reservation.keep(digest, used)
+      reservation.commit(digest, used)
       unpin = budget.pin(digest)
     }
     onCommit(stamp)
   }
 
   const put = async (chunks: Chunks, bytes: number): Promise<void> => {
-    const added = digester.size === 0 ? bytes + frame : bytes
+    const added = digester.size === 0 ? bytes + blobOverhead : bytes
     if (!(await reservation.arrive(added))) throw new Error('no room is left in the cache')
     await writeAll(handle, chunks, digester.size).catch((error: unknown) => {
       // A late write finds the file closed: this is not a disk failure.

@@ -4,15 +4,15 @@ import { LRUCache } from 'lru-cache'
 import type { Temporary } from '../temporary.ts'
 
 /** The file is rewritten when more than half of it is outdated, and more than this, in bytes. */
-const slack = 64 * 1024
+const maxOutdated = 64 * 1024
 /** A file longer than this times its maximum was not written by Berth. */
-const maxBloat = 4
+const maxFileFactor = 4
 /** Characters of a line. */
 const maxLine = 4096
 /** Lines that are written at once. */
-const batch = 1000
+const linesPerWrite = 1000
 /** After a failed write, nothing is written for this time, in milliseconds. */
-const pauseAfterFailure = 5000
+const failurePause = 5000
 
 /**
  * Keys and values in memory, which evicts the least recently used, with a file from which they are
@@ -68,7 +68,7 @@ export async function openDurableMap(options: DurableMapOptions): Promise<Durabl
     if (isNew && entries.has(key)) onAdd?.(key)
   }
 
-  for await (const line of linesOf(path, maxBloat * maxSize)) {
+  for await (const line of linesOf(path, maxFileFactor * maxSize)) {
     const [key = '', value] = line.split('\t')
     if (value === undefined) entries.delete(key)
     else put(key, value)
@@ -90,8 +90,8 @@ export async function openDurableMap(options: DurableMapOptions): Promise<Durabl
     const { path: draft, handle } = await temporary.create()
     try {
       const keys = [...entries.rkeys()]
-      for (let at = 0; at < keys.length; at += batch) {
-        const lines = keys.slice(at, at + batch).map((key) => {
+      for (let at = 0; at < keys.length; at += linesPerWrite) {
+        const lines = keys.slice(at, at + linesPerWrite).map((key) => {
           const value = entries.peek(key)
           return value === undefined ? '' : lineOf(key, value)
         })
@@ -113,13 +113,14 @@ export async function openDurableMap(options: DurableMapOptions): Promise<Durabl
     pending = []
     if (performance.now() < pausedUntil) return
     try {
-      if (length === undefined || expected > 2 * entries.calculatedSize + slack) await rewrite()
+      if (length === undefined || expected > 2 * entries.calculatedSize + maxOutdated)
+        await rewrite()
       else await append(text, expected)
       if (length === undefined) await rewrite()
       onWritten?.()
     } catch (error) {
       length = undefined
-      pausedUntil = performance.now() + pauseAfterFailure
+      pausedUntil = performance.now() + failurePause
       throw error
     }
   }

@@ -13,7 +13,7 @@ const text = `Signature: 8a477f597d28d172789f06886806bc55
  * Entries that a file system or volume driver creates in an empty directory, or that a killed start
  * left.
  */
-const foreign = /^(?:lost\+found|\.snapshot|lock(?:-.*)?)$/
+const ignoredEntries = /^(?:lost\+found|\.snapshot|lock(?:-.*)?)$/
 /** The entries of a cache. */
 const known = ['docker', 'links', 'lock', 'recency', 'tmp']
 /**
@@ -27,7 +27,7 @@ const scope = /^[a-z0-9.-]+_[0-9a-f]{12}$/
  * @throws Error for any other directory.
  */
 export async function assertCache(root: string): Promise<void> {
-  const entries = (await listing(root)).filter((entry) => !foreign.test(entry))
+  const entries = (await listing(root)).filter((entry) => !ignoredEntries.test(entry))
   if (entries.length === 0 || (await isMarked(root)) || (await isEarlierCache(root, entries)))
     return
   const some = entries.slice(0, 3).join(', ')

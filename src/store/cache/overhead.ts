@@ -11,9 +11,9 @@ export function createOverhead(onChange: (bytes: number) => void): Overhead {
   const sizes = new Map<string, number>()
   let total = 0
 
-  let turn = Promise.resolve()
+  let lastMeasurement = Promise.resolve()
 
-  const look = async (paths: readonly string[]): Promise<void> => {
+  const measureNow = async (paths: readonly string[]): Promise<void> => {
     for (const path of paths) {
       const size = await lstat(path).then(diskUse, () => 0)
       total += size - (sizes.get(path) ?? 0)
@@ -26,8 +26,8 @@ export function createOverhead(onChange: (bytes: number) => void): Overhead {
   return {
     // One after another: of two concurrent measurements, the older one could report last.
     measure: (...paths) => {
-      turn = turn.then(() => look(paths))
-      return turn
+      lastMeasurement = lastMeasurement.then(() => measureNow(paths))
+      return lastMeasurement
     },
   }
 }

@@ -9,9 +9,13 @@ import { blobDirectory, blobPath, blobsDirectory, checksumsPath, digestFromPath 
  * The file of a blob as a scan found it. `size`: disk use in bytes; times are in milliseconds since
  * the epoch.
  */
-export type Found = { readonly digest: Digest; readonly size: number; readonly modified: number }
+export type FoundBlob = {
+  readonly digest: Digest
+  readonly size: number
+  readonly modified: number
+}
 
-type Batch = { readonly directory: string; readonly found: readonly Found[] }
+type Batch = { readonly directory: string; readonly found: readonly FoundBlob[] }
 
 /**
  * Scans all blobs of a cache, one directory at a time. Other files are ignored; a directory that a
@@ -30,7 +34,7 @@ export async function* scanBlobs(root: string): AsyncGenerator<Batch, void, unde
   }
 }
 
-async function inspect(root: string, digest: Digest | undefined): Promise<Found | undefined> {
+async function inspect(root: string, digest: Digest | undefined): Promise<FoundBlob | undefined> {
   if (digest === undefined) return undefined
   try {
     const file = await lstat(blobPath(root, digest))

@@ -6,7 +6,7 @@ import type { Digest } from '../../oci/digest.ts'
  */
 const minDelay = 15_000
 /** Interval between blobs, and between checks whether a fill is in flight, in milliseconds. */
-const breath = 10
+const blobPause = 10
 const fillPause = 1000
 
 type ScrubOptions = {
@@ -37,7 +37,7 @@ export async function scrub(options: ScrubOptions): Promise<never> {
         before = bytes
         while (isFilling()) await pause(fillPause)
       })
-      await pause(breath)
+      await pause(blobPause)
     }
   }
 

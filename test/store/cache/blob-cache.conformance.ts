@@ -226,7 +226,7 @@ export function testBlobCache(name: string, make: MakeCache): void {
   )
 
   testCleanly('it has no trouble', async ({ cache }) => {
-    assert.equal(cache.trouble(), undefined)
+    assert.equal(cache.problem(), undefined)
   })
 }
 

@@ -33,7 +33,7 @@ async function writersOf(t: TestContext, limit = 64 * 1024 * 1024) {
     directory: root,
     limit,
     minimumFree: 0,
-    evict: (digest) => unlink(blobPath(root, digest)),
+    removeFromDisk: (digest) => unlink(blobPath(root, digest)),
   })
   const temporary = createTemporary(root)
   const create = async (blob: Blob, options: Options = {}) =>
@@ -46,7 +46,7 @@ async function writersOf(t: TestContext, limit = 64 * 1024 * 1024) {
       directorySize,
       onCommit: (stamp) => void told.stamps.push(stamp),
       onFailure: (error) => void told.failures.push(error),
-      onDoubt: () => {
+      onSuspect: () => {
         told.doubts += 1
       },
       ...options,

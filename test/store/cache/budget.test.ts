@@ -22,7 +22,7 @@ function budgetOf({ limit = 100, minimumFree = 0, evict = async () => {} }: Opti
     directory: tmpdir(),
     limit,
     minimumFree,
-    evict: async (digest) => {
+    removeFromDisk: async (digest) => {
       evicted.push(digest)
       await evict(digest)
     },
@@ -34,7 +34,7 @@ function budgetOf({ limit = 100, minimumFree = 0, evict = async () => {} }: Opti
 async function store(budget: Budget, name: string, size: number): Promise<void> {
   const reservation = await fill(budget, size)
   assert.ok(reservation, `no room for ${name}`)
-  reservation.keep(d(name), size)
+  reservation.commit(d(name), size)
 }
 
 /** A blob on its way in whose bytes have all come; undefined when there is no room. */
@@ -57,7 +57,7 @@ test('bytes in flight count when they arrive, until they are released or committ
   assert.equal(budget.usage().bytes, 35)
   first?.release()
   first?.release()
-  second?.keep(d('b'), 15)
+  second?.commit(d('b'), 15)
   second?.release()
   assert.deepEqual(budget.usage(), { bytes: 15, blobs: 1 })
   assert.ok(!budget.isFilling())
@@ -82,7 +82,7 @@ test('announced bytes are reserved until they arrive', async () => {
   assert.equal(await budget.reserve(50), undefined)
   await first?.arrive(60)
   assert.equal(await budget.reserve(50), undefined)
-  first?.keep(d('first'), 10)
+  first?.commit(d('first'), 10)
   assert.ok(await budget.reserve(90))
 })
 
@@ -245,7 +245,7 @@ test('a blob that is stored again while it is evicted is evicted again: its file
   const another = await fill(budget, 40)
   const reserving = fill(budget, 50)
   await eventually('it is being evicted', () => evicted.length === 1)
-  another?.keep(d('a'), 60)
+  another?.commit(d('a'), 60)
   gone[0]?.resolve()
   gone[1]?.resolve()
   const reservation = await reserving
@@ -282,7 +282,7 @@ test('blobs of an earlier run are older than blobs used since the start', async 
   const { budget, evicted } = budgetOf()
   await store(budget, 'new', 25)
   budget.touch(d('b'), 25)
-  budget.adopt([
+  budget.restore([
     [d('a'), 25],
     [d('b'), 25],
     [d('c'), 25],
@@ -299,7 +299,7 @@ test('a blob removed during the scan is not restored', async () => {
   const reservation = await fill(budget, 90)
   reservation?.release()
   budget.remove(d('rotten'))
-  budget.adopt([
+  budget.restore([
     [d('evicted'), 60],
     [d('rotten'), 10],
     [d('a'), 5],
@@ -311,7 +311,7 @@ test('a blob that is read during the scan stays in use', async () => {
   const { budget, evicted } = budgetOf()
   budget.touch(d('a'), 60)
   const unpin = budget.pin(d('a'))
-  budget.adopt([[d('a'), 60]])
+  budget.restore([[d('a'), 60]])
   assert.equal(await budget.reserve(50), undefined)
   unpin()
   assert.ok(await fill(budget, 50))
@@ -321,7 +321,7 @@ test('a blob that is read during the scan stays in use', async () => {
 test('relieve evicts the requested bytes, the oldest first', async () => {
   const { budget, evicted } = budgetOf()
   for (const name of ['a', 'b', 'c']) await store(budget, name, 10)
-  await budget.relieve(15)
+  await budget.evict(15)
   assert.deepEqual(evicted, [d('a'), d('b')])
 })
 
@@ -329,27 +329,27 @@ test('relieve evicts all unused blobs when that is not enough (C76)', async () =
   const { budget, evicted } = budgetOf()
   for (const name of ['a', 'b', 'c']) await store(budget, name, 10)
   budget.pin(d('b'))
-  await budget.relieve(1000)
+  await budget.evict(1000)
   assert.deepEqual(evicted, [d('a'), d('c')])
 })
 
 test('a disk that others filled is relieved of all that may go, and gets no more (C76)', async () => {
   const { budget, evicted } = budgetOf({ minimumFree: Number.MAX_SAFE_INTEGER })
-  budget.adopt([
+  budget.restore([
     [d('a'), 10],
     [d('b'), 10],
   ])
   budget.pin(d('a'))
   assert.equal(await budget.reserve(1), undefined)
   assert.deepEqual(evicted, [])
-  await budget.relieve()
+  await budget.evict()
   assert.deepEqual(evicted, [d('b')])
 })
 
 test('a cache that is larger than its limit was lowered to is relieved down to it', async () => {
   const { budget, evicted } = budgetOf()
-  budget.adopt(Array.from({ length: 15 }, (_, at) => [d(`${at}`), 10] as const))
-  await budget.relieve()
+  budget.restore(Array.from({ length: 15 }, (_, at) => [d(`${at}`), 10] as const))
+  await budget.evict()
   assert.equal(evicted.length, 6)
   assert.equal(budget.usage().bytes, 90)
 })
@@ -378,7 +378,7 @@ test('after any sequence of calls, the sum is that of the stored bytes, and with
         if (what === 'store') {
           const reservation = await fill(budget, size)
           if (reservation !== undefined) disk.set(digest, size)
-          reservation?.keep(digest, size)
+          reservation?.commit(digest, size)
         } else if (what === 'hold') {
           const reservation = await fill(budget, size)
           if (reservation !== undefined) held.push(reservation)
@@ -389,7 +389,7 @@ test('after any sequence of calls, the sum is that of the stored bytes, and with
         else if (what === 'remove') {
           budget.remove(digest)
           disk.delete(digest)
-        } else if (what === 'relieve') await budget.relieve(size)
+        } else if (what === 'relieve') await budget.evict(size)
         assert.deepEqual(new Set(budget.digests()), new Set(disk.keys()))
       }
       for (const unpin of unpins) unpin()

@@ -212,7 +212,7 @@ test('writes are paused after a disk failure, and this is reported (C63)', async
   const blob = randomBlob(1000)
   await replaceTemporary(root)
   assert.equal(await cache.create(blob.digest, 1000), undefined)
-  assert.match(cache.trouble() ?? '', /ENOTDIR|EEXIST/)
+  assert.match(cache.problem() ?? '', /ENOTDIR|EEXIST/)
   assert.equal(await cache.create(blob.digest, 1000), undefined)
   await cache.put(blob.digest, blob.bytes)
   assert.equal(await metric('berth_cache_storage_failures_total'), 1)

@@ -2,14 +2,14 @@ import assert from 'node:assert/strict'
 import { mkdir, readdir, rm, symlink, utimes, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { test } from 'node:test'
-import { type Found, scanBlobs } from '../../../src/store/cache/scan.ts'
+import { type FoundBlob, scanBlobs } from '../../../src/store/cache/scan.ts'
 import { blobsDirectory } from '../../../src/store/paths.ts'
 import { ownDirectory } from '../../support/directory.ts'
 import { placeBlob } from '../../support/disk.ts'
 import { blobOf, randomBlob } from '../../support/images.ts'
 
-async function scan(root: string): Promise<readonly Found[]> {
-  const found: Found[] = []
+async function scan(root: string): Promise<readonly FoundBlob[]> {
+  const found: FoundBlob[] = []
   for await (const batch of scanBlobs(root)) found.push(...batch.found)
   return found
 }

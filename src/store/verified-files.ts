@@ -9,44 +9,44 @@ import { hasName, isUnchanged, type Stamp, stampOf } from './stamp.ts'
 
 /** Maximum number of blobs whose stamps are kept; a blob without a stamp is verified again. */
 const maxTrusted = 200_000
-const maxCondemned = 10_000
+const maxKnownCorrupt = 10_000
 
 /** Which blobs' files were verified since the start, and which were found corrupt. */
-export interface Soundness {
+export interface VerifiedFiles {
   /** Opens a regular file that is not known to be corrupt. */
   open(digest: Digest): Promise<FileHandle | undefined>
   /** The file with this stamp was verified; `file`: unless it has been removed meanwhile. */
   trust(digest: Digest, stamp: Stamp, file?: FileHandle): void
   /** The stamp with which this file was verified, if it is unchanged. */
-  trusted(digest: Digest, file: FileHandle): Stamp | undefined
+  stampOfVerified(digest: Digest, file: FileHandle): Stamp | undefined
   forget(digest: Digest): void
   /** Reports a file as corrupt, once for all concurrent readers. */
   report(digest: Digest, reason: string, file?: FileHandle): Promise<undefined>
 }
 
-type SoundnessOptions = {
+type VerifiedFilesOptions = {
   readonly root: string
   /** Reports a corrupt file. The owner decides whether to remove it. */
   readonly onCorrupt: (digest: Digest, reason: string) => Promise<void>
 }
 
-export function createSoundness({ root, onCorrupt }: SoundnessOptions): Soundness {
+export function createVerifiedFiles({ root, onCorrupt }: VerifiedFilesOptions): VerifiedFiles {
   const stamps = new LRUCache<Digest, Stamp>({ ...limitEntries(maxTrusted) })
   /**
    * Corrupt files that were not removed: the disk became read-only, or Berth must not modify it.
    */
-  const condemned = new LRUCache<Digest, Stamp>({ max: maxCondemned })
+  const knownCorrupt = new LRUCache<Digest, Stamp>({ max: maxKnownCorrupt })
   const reports = new Map<Digest, Promise<void>>()
 
-  const isCondemned = (digest: Digest, file: FileHandle): boolean => {
-    const stamp = condemned.get(digest)
+  const isKnownCorrupt = (digest: Digest, file: FileHandle): boolean => {
+    const stamp = knownCorrupt.get(digest)
     return stamp !== undefined && isUnchanged(file.fd, stamp)
   }
 
-  const report: Soundness['report'] = async (digest, reason, file) => {
+  const report: VerifiedFiles['report'] = async (digest, reason, file) => {
     // The file was removed or replaced during verification: the current file is another one.
     if (file !== undefined && !hasName(file.fd)) return undefined
-    if (file !== undefined) condemned.set(digest, stampOf(fstatSync(file.fd, { bigint: true })))
+    if (file !== undefined) knownCorrupt.set(digest, stampOf(fstatSync(file.fd, { bigint: true })))
     stamps.delete(digest)
     const running = reports.get(digest) ?? onCorrupt(digest, reason)
     reports.set(digest, running)
@@ -59,15 +59,15 @@ export function createSoundness({ root, onCorrupt }: SoundnessOptions): Soundnes
       await reports.get(digest)
       const file = await openRegular(blobPath(root, digest))
       if (file === 'missing') return undefined
-      if (file === 'strange') return report(digest, 'it is no regular file')
-      if (!isCondemned(digest, file)) return file
+      if (file === 'not-regular') return report(digest, 'it is no regular file')
+      if (!isKnownCorrupt(digest, file)) return file
       await file.close()
       return undefined
     },
     trust: (digest, stamp, file) => {
       if (file === undefined || hasName(file.fd)) stamps.set(digest, stamp)
     },
-    trusted: (digest, file) => {
+    stampOfVerified: (digest, file) => {
       const stamp = stamps.get(digest)
       return stamp !== undefined && isUnchanged(file.fd, stamp) ? stamp : undefined
     },
