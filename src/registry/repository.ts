@@ -1,7 +1,9 @@
+import type { Chunks } from '../memory/memory.ts'
 import type { Content } from '../oci/content.ts'
-import type { Digest } from '../oci/digest.ts'
+import type { Algorithm, Digest } from '../oci/digest.ts'
 import type { PageRequest } from '../oci/page.ts'
 import type { Reference, RepositoryName, Tag } from '../oci/reference.ts'
+import type { UploadId } from '../oci/upload-id.ts'
 import type { Remote } from '../remote/remote.ts'
 import type { LinkStore } from '../store/store.ts'
 
@@ -69,11 +71,88 @@ export interface Repository {
   referrers(digest: Digest): Promise<ReferrersAnswer>
 }
 
+/** Whom an upload session belongs to: `user alice`, `anonymous`, `auth-off`. */
+type Writer = string
+
+/** An upload session of one writer. Any other writer gets BLOB_UPLOAD_UNKNOWN. */
+type UploadRef = { readonly id: UploadId; readonly writer: Writer }
+
+/** `size`: bytes that the session has. */
+type UploadStatus = { readonly id: UploadId; readonly size: number }
+
+/** The bytes of one request as they arrive. Throws, or ends early, when the client goes away. */
+type Body = AsyncIterable<Chunks>
+
+/** Where the bytes of a request belong in the blob, in bytes; `size` as the request announces it. */
+type UploadRange = { readonly first: number; readonly size?: number | undefined }
+
+/**
+ * The write side of a repository. What is resolved is durable. All reject with UNAVAILABLE while
+ * nothing can be written.
+ */
+interface WritableRepository {
+  /**
+   * Starts an upload session. `size`: bytes of the blob, if announced.
+   * @throws RegistryError DENIED: a quota leaves no room for `size`; TOOMANYREQUESTS: too many sessions.
+   */
+  startUpload(request: {
+    readonly writer: Writer
+    readonly algorithm: Algorithm
+    readonly size?: number | undefined
+  }): Promise<UploadStatus>
+  /** @throws RegistryError BLOB_UPLOAD_UNKNOWN, as all that take an {@link UploadRef} do. */
+  uploadStatus(upload: UploadRef): Promise<UploadStatus>
+  /**
+   * Appends the bytes of a body. When the body breaks off, the session keeps what arrived. Without a
+   * range the bytes are appended where the session ends.
+   * @throws RegistryError BLOB_UPLOAD_INVALID, status 416: the range does not begin where the session
+   * ends, or another request writes to the session, which stays valid; DENIED: a quota is used up.
+   */
+  append(upload: UploadRef, body: Body, range?: UploadRange): Promise<UploadStatus>
+  /**
+   * Appends the body, if any, verifies the digest, and links the blob.
+   * @throws RegistryError DIGEST_INVALID: the bytes have another digest; and as `append`.
+   */
+  finishUpload(upload: UploadRef, digest: Digest, body?: Body, range?: UploadRange): Promise<void>
+  cancelUpload(upload: UploadRef): Promise<void>
+  /**
+   * Links a blob of another repository: of `from`, or of any that has it, and only of those that the
+   * client may pull from. False: it has to be uploaded.
+   */
+  mount(request: {
+    readonly digest: Digest
+    readonly from?: RepositoryName | undefined
+    readonly mayPull: (name: RepositoryName) => boolean
+  }): Promise<boolean>
+  /**
+   * Stores a manifest, and points the tags to it: `tags`, and that of the reference.
+   * @throws RegistryError MANIFEST_INVALID; DIGEST_INVALID: the reference is another digest;
+   * MANIFEST_BLOB_UNKNOWN: the repository lacks what it references.
+   */
+  putManifest(request: {
+    readonly reference: Reference
+    readonly tags: readonly Tag[]
+    readonly bytes: Buffer
+    readonly contentType?: string | undefined
+    readonly writer: Writer
+  }): Promise<{ readonly digest: Digest; readonly subject?: Digest }>
+  /** Removes the tag, and no manifest. False: there is no such tag, as below. */
+  deleteTag(tag: Tag): Promise<boolean>
+  /** Removes the manifest, and all tags that point to it. */
+  deleteManifest(digest: Digest): Promise<boolean>
+  /** Removes the blob from this repository. */
+  deleteBlob(digest: Digest): Promise<boolean>
+}
+
 /** Where a name leads. */
 export type Resolved = {
   /** The one name of the repository here, however it was asked for: what access is decided by. */
   readonly name: RepositoryName
   readonly repository: Repository
+  /** Undefined: it can only be read, for the reason in `readOnly`. */
+  readonly writable?: WritableRepository | undefined
+  /** Why nothing can be pushed or deleted, for an error message. */
+  readonly readOnly?: string | undefined
   /** Whether users who did not say who they are may read it, where such users are let in at all. */
   readonly anonymous: boolean
   /** The `?ns=` that decided, for `OCI-Namespace`. */
