@@ -1,21 +1,16 @@
 import assert from 'node:assert/strict'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { after, afterEach, before, beforeEach, suite, test } from 'node:test'
+import { beforeEach, suite, test } from 'node:test'
 import { hashPassword } from '../../src/auth/auth.ts'
-import {
-  type Berth,
-  checkInvariants,
-  eventually,
-  removeBerth,
-  startBerth,
-} from '../support/berth.ts'
+import { eventually } from '../support/berth.ts'
 import { basicOf } from '../support/canaries.ts'
 import { codeOf, get, type Reply } from '../support/client.ts'
+import { useDirectory } from '../support/directory.ts'
 import { makeImage } from '../support/images.ts'
 import { connectRaw } from '../support/raw.ts'
-import { type ScriptedUpstream, startScriptedUpstream } from '../support/scripted-upstream.ts'
+import { useBerth } from '../support/use-berth.ts'
+import { useUpstream } from '../support/use-upstream.ts'
 
 const image = makeImage()
 const blob = image.blobs[1]?.digest
@@ -27,38 +22,23 @@ const access = [
 ]
 const users = ['alice', 'bob', 'carol']
 
-let upstream: ScriptedUpstream
-let directory: string
-let htpasswd: string
-let lines: readonly string[]
-let berth: Berth
+const upstream = await useUpstream()
+const htpasswd = join(await useDirectory(), 'htpasswd')
+const lines = await Promise.all(
+  users.map(async (user) => `${user}:${await hashPassword(`password of ${user}`, 4)}`),
+)
+const berth = useBerth()
 
-before(async () => {
-  directory = await mkdtemp(join(tmpdir(), 'berth-access-'))
-  htpasswd = join(directory, 'htpasswd')
-  lines = await Promise.all(
-    users.map(async (user) => `${user}:${await hashPassword(`password of ${user}`, 4)}`),
-  )
-  upstream = await startScriptedUpstream()
-  for (const name of ['team/app', 'other/app']) upstream.put(name, 'v1', image)
-})
-after(async () => {
-  await upstream.close()
-  await rm(directory, { recursive: true, force: true })
-})
+for (const name of ['team/app', 'other/app']) upstream.put(name, 'v1', image)
+
 beforeEach(async () => {
-  upstream.behave()
   await writeFile(htpasswd, lines.join('\n'))
-  berth = await start()
-})
-afterEach(async () => {
-  await checkInvariants(berth)
-  await removeBerth(berth)
+  await start()
 })
 
-function start(auth: object = {}, of?: Berth): Promise<Berth> {
-  return startBerth({
-    ...(of && { directory: of.directory }),
+function start(auth: object = {}, directory?: string): Promise<void> {
+  return berth.start({
+    ...(directory !== undefined && { directory }),
     config: { upstreams: [{ url: upstream.url }], auth: { htpasswd, access, ...auth } },
   })
 }
@@ -193,7 +173,7 @@ suite('access that was removed', () => {
   test('is denied for cached content, too (A110)', async () => {
     for (const path of pathsOf('team/app')) assert.equal((await request(path, 'alice')).status, 200)
     await berth.stop()
-    berth = await start({ access: access.slice(1) }, berth)
+    await start({ access: access.slice(1) }, berth.directory)
     for (const path of pathsOf('team/app')) {
       assert.equal((await request(path, 'alice')).status, 403, path)
       assert.equal((await request(path, 'carol')).status, 200, path)

@@ -1,13 +1,6 @@
 import assert from 'node:assert/strict'
-import { after, afterEach, before, beforeEach, test } from 'node:test'
-import {
-  type Berth,
-  checkInvariants,
-  eventually,
-  removeBerth,
-  startBerth,
-  visibleBlobs,
-} from '../support/berth.ts'
+import { beforeEach, test } from 'node:test'
+import { eventually, visibleBlobs } from '../support/berth.ts'
 import { codeOf, get } from '../support/client.ts'
 import { useForwardClock } from '../support/clock.ts'
 import { type Blob, makeImage, randomBlob } from '../support/images.ts'
@@ -18,9 +11,9 @@ import {
   answerInTwo,
   answerUpTo,
   type Exchange,
-  type ScriptedUpstream,
-  startScriptedUpstream,
 } from '../support/scripted-upstream.ts'
+import { useBerth } from '../support/use-berth.ts'
+import { useUpstream } from '../support/use-upstream.ts'
 
 const name = 'p/r'
 const size = 300_000
@@ -29,22 +22,12 @@ const failureLife = 2000
 /** What always breaks is given up soon, and after few attempts. */
 const limits = { fillStall: '500ms' }
 const maxAttempts = 6
-let upstream: ScriptedUpstream
-let berth: Berth
+const upstream = await useUpstream()
+const berth = useBerth({ config: { upstreams: [{ url: upstream.url }], limits } })
 let blob: Blob
 
-before(async () => {
-  upstream = await startScriptedUpstream()
-})
-after(() => upstream.close())
-beforeEach(async () => {
-  upstream.behave()
+beforeEach(() => {
   blob = served()
-  berth = await startBerth({ config: { upstreams: [{ url: upstream.url }], limits } })
-})
-afterEach(async () => {
-  await checkInvariants(berth)
-  await removeBerth(berth)
 })
 
 function served(): Blob {
@@ -106,8 +89,7 @@ test('a body that always stands still is an answer that is cut off, and not cach
 })
 
 test('a body that trickles is gone on with on another connection (U28)', async (t) => {
-  await removeBerth(berth)
-  berth = await startBerth({ config: { upstreams: [{ url: upstream.url }] } })
+  await berth.start({ config: { upstreams: [{ url: upstream.url }] } })
   const clock = useForwardClock(t)
   const begun = Promise.withResolvers<Exchange>()
   upstream.on(lineOf(blob), begun.resolve, 1)
@@ -124,9 +106,8 @@ test('a body that trickles is gone on with on another connection (U28)', async (
 })
 
 async function restartImpatient(): Promise<void> {
-  await removeBerth(berth)
   const timeouts = { idle: '500ms' }
-  berth = await startBerth({ config: { upstreams: [{ url: upstream.url, timeouts }], limits } })
+  await berth.start({ config: { upstreams: [{ url: upstream.url, timeouts }], limits } })
 }
 
 function standStill({ head, write }: Exchange): void {
@@ -275,9 +256,8 @@ for (const [what, answer] of Object.entries(faults)) {
 }
 
 async function restartWithoutRoom(): Promise<void> {
-  await removeBerth(berth)
   const storage = { cache: { maxSize: '100KB' } }
-  berth = await startBerth({ config: { upstreams: [{ url: upstream.url }], storage, limits } })
+  await berth.start({ config: { upstreams: [{ url: upstream.url }], storage, limits } })
 }
 
 test('a manifest of wrong bytes is an error, is not cached, and is fetched when it is right (P4, U35)', async (t) => {

@@ -1,44 +1,23 @@
 import assert from 'node:assert/strict'
 import { mkdir, mkdtemp, readdir, rm, symlink, unlink, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { after, afterEach, before, beforeEach, test } from 'node:test'
+import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { blobDirectory } from '../../src/store/paths.ts'
-import {
-  type Berth,
-  checkInvariants,
-  eventually,
-  removeBerth,
-  startBerth,
-} from '../support/berth.ts'
+import { eventually } from '../support/berth.ts'
 import { get } from '../support/client.ts'
 import { temporaryFiles } from '../support/disk.ts'
 import { type Blob, makeImage, randomBlob } from '../support/images.ts'
 import { getBlob, pullBlob, pullImage } from '../support/pull.ts'
-import {
-  answerInTwo,
-  type ScriptedUpstream,
-  startScriptedUpstream,
-} from '../support/scripted-upstream.ts'
+import { answerInTwo } from '../support/scripted-upstream.ts'
+import { useBerth } from '../support/use-berth.ts'
+import { useUpstream } from '../support/use-upstream.ts'
 
 /** How long Berth leaves a disk alone that failed, and a little more. */
 const pause = 5200
 
-let upstream: ScriptedUpstream
-let berth: Berth
-
-before(async () => {
-  upstream = await startScriptedUpstream()
-})
-after(() => upstream.close())
-beforeEach(async () => {
-  upstream.behave()
-  berth = await startBerth({ config: { upstreams: [{ url: upstream.url }] } })
-})
-afterEach(async () => {
-  await checkInvariants(berth)
-  await removeBerth(berth)
-})
+const upstream = await useUpstream()
+const berth = useBerth({ config: { upstreams: [{ url: upstream.url }] } })
 
 function newBlob(size = 300_000): Blob {
   const blob = randomBlob(size)
@@ -84,7 +63,7 @@ test('a cache that is deleted under it is filled anew', async () => {
   await rm(berth.cache, { recursive: true })
   await pullImage(berth, 'p/i', image, 'v1')
   for (const blob of image.blobs) assert.equal(await pullBlob(berth, 'p/i', blob), 'hit')
-  berth = await berth.restart()
+  await berth.restart()
   await pullImage(berth, 'p/i', image, 'v1')
 })
 

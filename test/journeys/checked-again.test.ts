@@ -1,16 +1,16 @@
 import assert from 'node:assert/strict'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { after, afterEach, before, beforeEach, test } from 'node:test'
+import { beforeEach, test } from 'node:test'
 import { hashPassword } from '../../src/auth/auth.ts'
-import { type Berth, checkInvariants, removeBerth, startBerth } from '../support/berth.ts'
 import { basicOf } from '../support/canaries.ts'
 import { get } from '../support/client.ts'
 import { useForwardClock } from '../support/clock.ts'
+import { useDirectory } from '../support/directory.ts'
 import { makeImage } from '../support/images.ts'
 import { settle } from '../support/remotes.ts'
-import { type ScriptedUpstream, startScriptedUpstream } from '../support/scripted-upstream.ts'
+import { useBerth } from '../support/use-berth.ts'
+import { useUpstream } from '../support/use-upstream.ts'
 
 /**
  * KEP-2535: for a pod with other credentials the kubelet has the image checked again though the node
@@ -22,35 +22,20 @@ const access = [
   { users: ['first', 'second'], repositories: ['team/**'], actions: ['pull'] },
   { users: ['stranger'], repositories: ['other/**'], actions: ['pull'] },
 ]
-let upstream: ScriptedUpstream
-let directory: string
-let berth: Berth
-
-before(async () => {
-  directory = await mkdtemp(join(tmpdir(), 'berth-checked-'))
-  const lines = ['first', 'second', 'stranger'].map(
-    async (user) => `${user}:${await hashPassword(`password of ${user}`, 4)}`,
-  )
-  await writeFile(join(directory, 'htpasswd'), (await Promise.all(lines)).join('\n'))
-  upstream = await startScriptedUpstream()
-  upstream.put(name, 'v1', image)
-})
-after(async () => {
-  await upstream.close()
-  await rm(directory, { recursive: true, force: true })
+const upstream = await useUpstream()
+upstream.put(name, 'v1', image)
+const htpasswd = join(await useDirectory(), 'htpasswd')
+const lines = ['first', 'second', 'stranger'].map(
+  async (user) => `${user}:${await hashPassword(`password of ${user}`, 4)}`,
+)
+await writeFile(htpasswd, (await Promise.all(lines)).join('\n'))
+const tags = { ttl: '60s', staleIfError: '24h' }
+const berth = useBerth({
+  config: { upstreams: [{ url: upstream.url, tags }], auth: { htpasswd, access } },
 })
 beforeEach(async () => {
-  const htpasswd = join(directory, 'htpasswd')
-  const tags = { ttl: '60s', staleIfError: '24h' }
-  berth = await startBerth({
-    config: { upstreams: [{ url: upstream.url, tags }], auth: { htpasswd, access } },
-  })
   for (const reference of ['v1', image.digest])
     assert.equal((await check('first', reference, 'GET')).status, 200)
-})
-afterEach(async () => {
-  await checkInvariants(berth)
-  await removeBerth(berth)
 })
 
 function check(user: string, reference: string, method = 'HEAD') {
@@ -91,7 +76,7 @@ test('an image that is checked again while the upstream is down is theirs who ma
     clock.advance(3_600_000)
     await settle()
     await assertChecks('stale')
-    berth = await berth.restart()
+    await berth.restart()
     await assertChecks('stale')
   } finally {
     await upstream.start()

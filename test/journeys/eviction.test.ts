@@ -1,29 +1,19 @@
 import assert from 'node:assert/strict'
-import { after, afterEach, before, beforeEach, test } from 'node:test'
-import { type Berth, checkInvariants, removeBerth, startBerth } from '../support/berth.ts'
+import { test } from 'node:test'
 import { get } from '../support/client.ts'
 import { diskUseOf } from '../support/disk.ts'
 import { type Blob, type Image, makeImage, makeIndex, randomBlob } from '../support/images.ts'
 import { getBlob, pullBlob, pullImage } from '../support/pull.ts'
-import { type ScriptedUpstream, startScriptedUpstream } from '../support/scripted-upstream.ts'
+import { useBerth } from '../support/use-berth.ts'
+import { useUpstream } from '../support/use-upstream.ts'
 
 const mebibyte = 1024 * 1024
 
-let upstream: ScriptedUpstream
-let berth: Berth
+const upstream = await useUpstream()
+const berth = useBerth()
 
-before(async () => {
-  upstream = await startScriptedUpstream()
-})
-after(() => upstream.close())
-beforeEach(() => upstream.behave())
-afterEach(async () => {
-  await checkInvariants(berth)
-  await removeBerth(berth)
-})
-
-async function start(maxSize: number, ttl = '1h'): Promise<void> {
-  berth = await startBerth({
+function start(maxSize: number, ttl = '1h'): Promise<void> {
+  return berth.start({
     config: {
       upstreams: [{ url: upstream.url, tags: { ttl, staleIfError: '24h' } }],
       storage: { cache: { maxSize, minimumFree: 0, scrubRate: 0 } },
@@ -62,7 +52,7 @@ for (const [how, ttl] of [
     assert.ok((await berth.metric('berth_cache_evictions_total')) > 20)
     await upstream.stop()
     try {
-      berth = await berth.restart()
+      await berth.restart()
       await pullImage(berth, 'p/hot', hot, 'v1')
       await pullImage(berth, 'p/hot', hot)
     } finally {
@@ -82,7 +72,7 @@ test('an index that is pulled keeps what its images name, as far as it is there 
   }
   await upstream.stop()
   try {
-    berth = await berth.restart()
+    await berth.restart()
     await pullImage(berth, 'p/hot', index, 'v1')
   } finally {
     await upstream.start()
@@ -93,7 +83,7 @@ test('a cached image is pulled by tag after a restart in an outage (48)', async 
   await start(8 * mebibyte)
   const image = newImage('p/hot')
   await pullImage(berth, 'p/hot', image, 'v1')
-  berth = await berth.restart()
+  await berth.restart()
   await upstream.stop()
   try {
     await pullImage(berth, 'p/hot', image, 'v1')

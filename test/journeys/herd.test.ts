@@ -1,42 +1,23 @@
 import assert from 'node:assert/strict'
-import { after, afterEach, before, beforeEach, test } from 'node:test'
-import {
-  type Berth,
-  checkInvariants,
-  eventually,
-  removeBerth,
-  startBerth,
-} from '../support/berth.ts'
+import { beforeEach, test } from 'node:test'
+import { eventually } from '../support/berth.ts'
 import { type Compared, getCompared } from '../support/client.ts'
 import { useForwardClock } from '../support/clock.ts'
 import { type Blob, randomBlob } from '../support/images.ts'
 import { pullBlob } from '../support/pull.ts'
 import { connectRaw } from '../support/raw.ts'
 import { createBarrier, settle } from '../support/remotes.ts'
-import {
-  answerInTwo,
-  answerUpTo,
-  type ScriptedUpstream,
-  startScriptedUpstream,
-} from '../support/scripted-upstream.ts'
+import { answerInTwo, answerUpTo } from '../support/scripted-upstream.ts'
+import { useBerth } from '../support/use-berth.ts'
+import { useUpstream } from '../support/use-upstream.ts'
 
-let upstream: ScriptedUpstream
-let berth: Berth
+const upstream = await useUpstream()
+const limits = { fillStall: '1s' }
+const berth = useBerth({ config: { upstreams: [{ url: upstream.url }], limits } })
 let blob: Blob
 
-before(async () => {
-  upstream = await startScriptedUpstream()
-})
-after(() => upstream.close())
-beforeEach(async () => {
-  upstream.behave()
+beforeEach(() => {
   blob = served(4_000_000)
-  const limits = { fillStall: '1s' }
-  berth = await startBerth({ config: { upstreams: [{ url: upstream.url }], limits } })
-})
-afterEach(async () => {
-  await checkInvariants(berth)
-  await removeBerth(berth)
 })
 
 /** More than what the kernel keeps for a client that does not read. */
@@ -158,9 +139,8 @@ test('all clients leave, and the blob is there for the next one (L87)', async ()
 })
 
 test('where there is no room in the cache, a download ends with its client (L87)', async () => {
-  await removeBerth(berth)
   const storage = { cache: { maxSize: '100KB' } }
-  berth = await startBerth({ config: { upstreams: [{ url: upstream.url }], storage } })
+  await berth.start({ config: { upstreams: [{ url: upstream.url }], storage } })
   holdHalf()
   const [reply] = await Promise.all(ask(1, () => ({ hangUpAfter: 1 })))
   assert.equal(reply?.headers['x-cache'], 'bypass')
@@ -220,9 +200,8 @@ test('a slow reader of a blob on its way does not hold up the fast ones (L90)', 
 
 test('a download that does not end is ended, its clients with it, and the next one is another (L96, INV-8)', async (t) => {
   const clock = useForwardClock(t)
-  await removeBerth(berth)
   const limits = { fillDeadline: '1s' }
-  berth = await startBerth({ config: { upstreams: [{ url: upstream.url }], limits } })
+  await berth.start({ config: { upstreams: [{ url: upstream.url }], limits } })
   holdHalf()
   for (const { status, complete } of await Promise.all(ask(10)))
     assert.deepEqual([status, complete], [200, false])
@@ -237,8 +216,7 @@ for (const sendfile of [true, false]) {
   const how = sendfile ? 'by the kernel' : 'by reading'
   test(`fifty readers who take nothing of a blob do not have a copy of it each, sent ${how} (L90, L99)`, async () => {
     blob = served(large)
-    await removeBerth(berth)
-    berth = await startBerth({ config: { upstreams: [{ url: upstream.url }], sendfile } })
+    await berth.start({ config: { upstreams: [{ url: upstream.url }], sendfile } })
     // What a first pull makes is there before anything is measured.
     await pullBlob(berth, 'p/r', served(1_000_000))
     const before = held()

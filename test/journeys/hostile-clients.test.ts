@@ -1,44 +1,28 @@
 import assert from 'node:assert/strict'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { after, afterEach, before, beforeEach, suite, test } from 'node:test'
-import {
-  type Berth,
-  checkInvariants,
-  removeBerth,
-  startBerth,
-  strayFiles,
-  visibleBlobs,
-} from '../support/berth.ts'
+import { suite, test } from 'node:test'
+import { strayFiles, visibleBlobs } from '../support/berth.ts'
 import { codeOf, get } from '../support/client.ts'
 import { makeImage } from '../support/images.ts'
 import { pullImage } from '../support/pull.ts'
 import { connectRaw, type RawReply } from '../support/raw.ts'
-import { type ScriptedUpstream, startScriptedUpstream } from '../support/scripted-upstream.ts'
+import type { ScriptedUpstream } from '../support/scripted-upstream.ts'
 import { startTokenRegistry } from '../support/token-registry.ts'
 import { targetsWith, traversals } from '../support/traversals.ts'
+import { useBerth } from '../support/use-berth.ts'
+import { useUpstream } from '../support/use-upstream.ts'
 
 const name = 'project/repository/app'
 const image = makeImage()
-let upstream: ScriptedUpstream
-let berth: Berth
-
-before(async () => {
-  upstream = await startScriptedUpstream()
-  upstream.put(name, 'v1', image)
-})
-after(() => upstream.close())
-beforeEach(async () => {
-  upstream.behave()
-  berth = await startBerth({
-    config: { hosts: ['evil.example'], upstreams: [{ url: upstream.url }] },
-  })
-})
-afterEach(async () => {
-  const { status } = await get(`${berth.admin}/livez`)
-  assert.equal(status, 200, 'the process lives')
-  await checkInvariants(berth)
-  await removeBerth(berth)
+const upstream = await useUpstream()
+upstream.put(name, 'v1', image)
+const berth = useBerth({
+  config: { hosts: ['evil.example'], upstreams: [{ url: upstream.url }] },
+  check: async ({ admin }) => {
+    const { status } = await get(`${admin}/livez`)
+    assert.equal(status, 200, 'the process lives')
+  },
 })
 
 /** The first answer on a connection of its own to a request line and headers as they are. */
@@ -140,8 +124,7 @@ suite('another name for us (X177)', () => {
 
   test('does not change token requests', async () => {
     const registry = await startTokenRegistry(() => 'token')
-    await removeBerth(berth)
-    berth = await startBerth({
+    await berth.start({
       config: { hosts: ['evil.example'], upstreams: [{ url: registry.url }] },
     })
     await askRaw(`GET /v2/${name}/tags/list HTTP/1.1`, ...poison)

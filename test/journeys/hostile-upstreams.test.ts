@@ -12,32 +12,21 @@ import {
 import { codeOf, get, type Reply } from '../support/client.ts'
 import { makeImage, manifestOf, randomBlob } from '../support/images.ts'
 import { pullImage } from '../support/pull.ts'
-import {
-  type Answering,
-  type ScriptedUpstream,
-  startScriptedUpstream,
-} from '../support/scripted-upstream.ts'
-import { startWebServer, type WebServer } from '../support/web-server.ts'
+import type { Answering } from '../support/scripted-upstream.ts'
+import { useUpstream } from '../support/use-upstream.ts'
+import { startWebServer } from '../support/web-server.ts'
 
 const name = 'project/repository/app'
 const image = makeImage()
 const longestManifest = 4 * 1024 * 1024
-let upstream: ScriptedUpstream
+const upstream = await useUpstream()
 /** Whom nobody has listed: it gives whatever it is asked for. */
-let stranger: WebServer
-
-before(async () => {
-  upstream = await startScriptedUpstream()
-  upstream.put(name, 'v1', image)
-  stranger = await startWebServer((_seen, response) => {
-    response.setHeader('content-type', image.mediaType)
-    response.end(image.bytes)
-  })
+const stranger = await startWebServer((_seen, response) => {
+  response.setHeader('content-type', image.mediaType)
+  response.end(image.bytes)
 })
-after(async () => {
-  await upstream.close()
-  await stranger.close()
-})
+after(stranger.close)
+upstream.put(name, 'v1', image)
 
 type Misbehaviour = { readonly what: string; readonly answer: Answering }
 

@@ -1,50 +1,27 @@
 import assert from 'node:assert/strict'
-import { after, afterEach, before, beforeEach, test } from 'node:test'
+import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import {
-  type Berth,
-  checkInvariants,
-  eventually,
-  removeBerth,
-  startBerth,
-} from '../support/berth.ts'
+import { eventually } from '../support/berth.ts'
 import { get, getPaused } from '../support/client.ts'
 import { useForwardClock } from '../support/clock.ts'
 import { type Blob, type Image, makeImage, randomBlob } from '../support/images.ts'
 import { getBlob, pullBlob, pullImage } from '../support/pull.ts'
-import {
-  type Answering,
-  answerInTwo,
-  type ScriptedUpstream,
-  startScriptedUpstream,
-} from '../support/scripted-upstream.ts'
+import { type Answering, answerInTwo } from '../support/scripted-upstream.ts'
+import { useBerth } from '../support/use-berth.ts'
+import { useUpstream } from '../support/use-upstream.ts'
 
 const name = 'p/r'
 const mebibyte = 1024 * 1024
 /** Downloads that one repository may have at once. */
 const share = 24
 
-let upstream: ScriptedUpstream
-let storage: ScriptedUpstream
-let berth: Berth
+const upstream = await useUpstream()
+const storage = await useUpstream()
+const berth = useBerth()
 
-before(async () => {
-  upstream = await startScriptedUpstream()
-  storage = await startScriptedUpstream()
-})
-after(() => Promise.all([upstream.close(), storage.close()]))
-beforeEach(() => {
-  upstream.behave()
-  storage.behave()
-})
-afterEach(async () => {
-  await checkInvariants(berth)
-  await removeBerth(berth)
-})
-
-async function start(config: Readonly<Record<string, unknown>> = {}): Promise<void> {
+function start(config: Readonly<Record<string, unknown>> = {}): Promise<void> {
   const upstreams = [{ url: upstream.url, redirects: [storage.url] }]
-  berth = await startBerth({ config: { upstreams, limits: { answerTime: '400ms' }, ...config } })
+  return berth.start({ config: { upstreams, limits: { answerTime: '400ms' }, ...config } })
 }
 
 function imageAt(repository: string, layers?: readonly Blob[]): Image {

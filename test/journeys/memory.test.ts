@@ -1,23 +1,15 @@
 import assert from 'node:assert/strict'
-import { after, before, test } from 'node:test'
-import { type Berth, eventually, removeBerth, startBerth } from '../support/berth.ts'
+import { test } from 'node:test'
+import { eventually } from '../support/berth.ts'
 import { codeOf, get } from '../support/client.ts'
 import { makeImage } from '../support/images.ts'
 import { connectRaw, type RawConnection } from '../support/raw.ts'
-import { type ScriptedUpstream, startScriptedUpstream } from '../support/scripted-upstream.ts'
+import { useBerth } from '../support/use-berth.ts'
+import { useUpstream } from '../support/use-upstream.ts'
 
-let upstream: ScriptedUpstream
-let berth: Berth
-
-before(async () => {
-  upstream = await startScriptedUpstream()
-  berth = await startBerth({
-    config: { upstreams: [{ url: upstream.url }], limits: { memory: '256MiB' } },
-  })
-})
-after(async () => {
-  await removeBerth(berth)
-  await upstream.close()
+const upstream = await useUpstream()
+const berth = useBerth({
+  config: { upstreams: [{ url: upstream.url }], limits: { memory: '256MiB' } },
 })
 
 test('unread long responses cause 503 for further ones until they are read (R206)', async () => {

@@ -1,16 +1,11 @@
 import assert from 'node:assert/strict'
-import { after, before, test } from 'node:test'
-import { type Berth, removeBerth, startBerth } from '../support/berth.ts'
+import { test } from 'node:test'
 import { get } from '../support/client.ts'
+import { useBerth } from '../support/use-berth.ts'
 
-let berth: Berth
-
-before(async () => {
-  const credentials = { type: 'static', username: 'us', password: 'secret' }
-  const upstreams = [{ prefix: 'team', url: 'http://127.0.0.1:1', credentials }]
-  berth = await startBerth({ config: { upstreams } })
-})
-after(() => removeBerth(berth))
+const credentials = { type: 'static', username: 'us', password: 'secret' }
+const upstreams = [{ prefix: 'team', url: 'http://127.0.0.1:1', credentials }]
+const berth = useBerth({ config: { upstreams } })
 
 test('counters of an upstream begin at zero, so that the first event is an increase', async () => {
   const { body } = await get(`${berth.admin}/metrics`)

@@ -1,28 +1,15 @@
 import assert from 'node:assert/strict'
-import { after, afterEach, before, beforeEach, test } from 'node:test'
+import { test } from 'node:test'
 import { mediaTypes } from '../../src/oci/manifest.ts'
-import { type Berth, checkInvariants, removeBerth, startBerth } from '../support/berth.ts'
 import { get } from '../support/client.ts'
 import { blobOf, type Image, makeImage, manifestOf, randomBlob } from '../support/images.ts'
 import { pullBlob } from '../support/pull.ts'
-import { type ScriptedUpstream, startScriptedUpstream } from '../support/scripted-upstream.ts'
+import { useBerth } from '../support/use-berth.ts'
+import { useUpstream } from '../support/use-upstream.ts'
 
 const name = 'p/r'
-let upstream: ScriptedUpstream
-let berth: Berth
-
-before(async () => {
-  upstream = await startScriptedUpstream()
-})
-after(() => upstream.close())
-beforeEach(async () => {
-  upstream.behave()
-  berth = await startBerth({ config: { upstreams: [{ url: upstream.url }] } })
-})
-afterEach(async () => {
-  await checkInvariants(berth)
-  await removeBerth(berth)
-})
+const upstream = await useUpstream()
+const berth = useBerth({ config: { upstreams: [{ url: upstream.url }] } })
 
 const pull = (reference: string) => get(`${berth.url}/v2/${name}/manifests/${reference}`)
 
@@ -57,7 +44,7 @@ test('a type that only Content-Type tells is passed on, after a restart too (iss
   const thing = put('thing', '{"thing":1}', type)
   for (const reference of ['thing', thing.digest])
     assert.equal((await pull(reference)).headers['content-type'], type)
-  berth = await berth.restart()
+  await berth.restart()
   assert.equal((await pull(thing.digest)).headers['content-type'], type)
 })
 

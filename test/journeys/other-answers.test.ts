@@ -1,39 +1,26 @@
 import assert from 'node:assert/strict'
-import { after, afterEach, before, beforeEach, type TestContext, test } from 'node:test'
-import { type Berth, checkInvariants, removeBerth, startBerth } from '../support/berth.ts'
+import { beforeEach, type TestContext, test } from 'node:test'
 import { codeOf, get } from '../support/client.ts'
 import { useForwardClock } from '../support/clock.ts'
 import { type Image, makeImage, randomBlob } from '../support/images.ts'
 import { pullImage } from '../support/pull.ts'
 import { settle } from '../support/remotes.ts'
-import {
-  noRegistry,
-  type ScriptedUpstream,
-  startScriptedUpstream,
-} from '../support/scripted-upstream.ts'
+import { noRegistry } from '../support/scripted-upstream.ts'
+import { useBerth } from '../support/use-berth.ts'
+import { useUpstream } from '../support/use-upstream.ts'
 
 /** What answers for an upstream, and is not its registry; and a registry whose HEAD knows less than its GET. */
 const name = 'p/r'
 const other = 'p/other'
 const minute = 60_000
-let upstream: ScriptedUpstream
-let berth: Berth
+const upstream = await useUpstream()
+const tags = { ttl: '60s', staleIfError: '1h' }
+const berth = useBerth({ config: { upstreams: [{ url: upstream.url, tags }] } })
 let image: Image
 
-before(async () => {
-  upstream = await startScriptedUpstream()
-})
-after(() => upstream.close())
-beforeEach(async () => {
-  upstream.behave()
+beforeEach(() => {
   image = makeImage()
   upstream.put(name, 'v1', image)
-  const tags = { ttl: '60s', staleIfError: '1h' }
-  berth = await startBerth({ config: { upstreams: [{ url: upstream.url, tags }] } })
-})
-afterEach(async () => {
-  await checkInvariants(berth)
-  await removeBerth(berth)
 })
 
 const tag = (reference = 'v1') => get(`${berth.url}/v2/${name}/manifests/${reference}`)

@@ -1,23 +1,16 @@
 import assert from 'node:assert/strict'
-import { after, before, test } from 'node:test'
-import { type Berth, checkInvariants, removeBerth, startBerth } from '../support/berth.ts'
+import { test } from 'node:test'
 import { get } from '../support/client.ts'
 import { makeImage } from '../support/images.ts'
-import { type ScriptedUpstream, startScriptedUpstream } from '../support/scripted-upstream.ts'
+import { useBerth } from '../support/use-berth.ts'
+import { useUpstream } from '../support/use-upstream.ts'
 
 const image = makeImage()
-let upstream: ScriptedUpstream
-let berth: Berth
-
-before(async () => {
-  upstream = await startScriptedUpstream()
-  upstream.put('team/app', 'v1', image)
-  berth = await startBerth({ config: { upstreams: [{ prefix: 'ghcr.io', url: upstream.url }] } })
-})
-after(async () => {
-  await checkInvariants(berth)
-  await removeBerth(berth)
-  await upstream.close()
+const upstream = await useUpstream()
+upstream.put('team/app', 'v1', image)
+const berth = useBerth({
+  shared: true,
+  config: { upstreams: [{ prefix: 'ghcr.io', url: upstream.url }] },
 })
 
 const clients = {

@@ -1,41 +1,20 @@
 import assert from 'node:assert/strict'
-import { after, afterEach, before, beforeEach, test } from 'node:test'
-import {
-  type Berth,
-  checkInvariants,
-  eventually,
-  removeBerth,
-  startBerth,
-} from '../support/berth.ts'
+import { test } from 'node:test'
+import { eventually } from '../support/berth.ts'
 import { codeOf, get, type Reply } from '../support/client.ts'
 import { type Image, makeImage, makeIndex, randomBlob } from '../support/images.ts'
 import { getBlob, pullBlob, pullImage } from '../support/pull.ts'
 import { connectRaw } from '../support/raw.ts'
-import {
-  answerInTwo,
-  type ScriptedUpstream,
-  startScriptedUpstream,
-} from '../support/scripted-upstream.ts'
+import { answerInTwo } from '../support/scripted-upstream.ts'
+import { useBerth } from '../support/use-berth.ts'
+import { useUpstream } from '../support/use-upstream.ts'
 
 const name = 'project/repository/app'
-let upstream: ScriptedUpstream
-let berth: Berth
+const upstream = await useUpstream()
+const berth = useBerth({ config: config() })
 
-before(async () => {
-  upstream = await startScriptedUpstream()
-})
-after(() => upstream.close())
-beforeEach(async () => {
-  upstream.behave()
-  berth = await start()
-})
-afterEach(async () => {
-  await checkInvariants(berth)
-  await removeBerth(berth)
-})
-
-function start(tags: object = {}): Promise<Berth> {
-  return startBerth({ config: { upstreams: [{ url: upstream.url, tags }] } })
+function config(tags: object = {}) {
+  return { upstreams: [{ url: upstream.url, tags }] }
 }
 
 function getManifest(
@@ -114,15 +93,13 @@ test('an index is returned unchanged for any Accept header (P3)', async () => {
 
 test('a changed tag returns the old image until its ttl ends, then the new one (P5)', async () => {
   const [older, newer] = [makeImage(), makeImage()]
-  await removeBerth(berth)
-  berth = await start({ ttl: '1h' })
+  await berth.start({ config: config({ ttl: '1h' }) })
   upstream.put(name, 'moving', older)
   await pullImage(berth, name, older, 'moving')
   upstream.put(name, 'moving', newer)
   await pullImage(berth, name, older, 'moving')
 
-  await removeBerth(berth)
-  berth = await start({ ttl: 0 })
+  await berth.start({ config: config({ ttl: 0 }) })
   await pullImage(berth, name, newer, 'moving')
   upstream.put(name, 'moving', older)
   await eventually('the tag has moved', async () => {

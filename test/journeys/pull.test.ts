@@ -1,26 +1,13 @@
 import assert from 'node:assert/strict'
-import { after, afterEach, before, beforeEach, test } from 'node:test'
-import { type Berth, checkInvariants, removeBerth, startBerth } from '../support/berth.ts'
+import { test } from 'node:test'
 import { get } from '../support/client.ts'
 import { makeImage, makeIndex } from '../support/images.ts'
 import { pullImage } from '../support/pull.ts'
-import { type ScriptedUpstream, startScriptedUpstream } from '../support/scripted-upstream.ts'
+import { useBerth } from '../support/use-berth.ts'
+import { useUpstream } from '../support/use-upstream.ts'
 
-let upstream: ScriptedUpstream
-let berth: Berth
-
-before(async () => {
-  upstream = await startScriptedUpstream()
-})
-after(() => upstream.close())
-beforeEach(async () => {
-  upstream.behave()
-  berth = await startBerth({ config: { upstreams: [{ url: upstream.url }] } })
-})
-afterEach(async () => {
-  await checkInvariants(berth)
-  await removeBerth(berth)
-})
+const upstream = await useUpstream()
+const berth = useBerth({ config: { upstreams: [{ url: upstream.url }] } })
 
 test('an image is pulled from the upstream, and the second time from the cache only', async () => {
   const image = makeImage()
@@ -47,7 +34,7 @@ test('cached images are pulled while the upstream is down, also after a restart'
   await upstream.stop()
   try {
     await pullImage(berth, 'p/r/down', image, 'v1')
-    berth = await berth.restart()
+    await berth.restart()
     await pullImage(berth, 'p/r/down', image, image.digest)
     await pullImage(berth, 'p/r/down', image, 'v1')
     const stale = await get(`${berth.url}/v2/p/r/down/manifests/v1`)

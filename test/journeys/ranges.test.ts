@@ -1,44 +1,22 @@
 import assert from 'node:assert/strict'
-import { after, afterEach, before, beforeEach, suite, test } from 'node:test'
-import {
-  type Berth,
-  checkInvariants,
-  eventually,
-  removeBerth,
-  startBerth,
-} from '../support/berth.ts'
+import { suite, test } from 'node:test'
+import { eventually } from '../support/berth.ts'
 import { partsOf } from '../support/byteranges.ts'
 import { get, type Reply } from '../support/client.ts'
 import { type Blob, randomBlob } from '../support/images.ts'
 import { pullBlob } from '../support/pull.ts'
-import {
-  type Answering,
-  answerInTwo,
-  type ScriptedUpstream,
-  startScriptedUpstream,
-} from '../support/scripted-upstream.ts'
+import { type Answering, answerInTwo } from '../support/scripted-upstream.ts'
+import { useBerth } from '../support/use-berth.ts'
+import { useUpstream } from '../support/use-upstream.ts'
 
 const mebibyte = 1024 * 1024
 
-let upstream: ScriptedUpstream
-let berth: Berth
+const upstream = await useUpstream()
+const berth = useBerth({ config: config() })
 
-before(async () => {
-  upstream = await startScriptedUpstream()
-})
-after(() => upstream.close())
-beforeEach(async () => {
-  upstream.behave()
-  berth = await start()
-})
-afterEach(async () => {
-  await checkInvariants(berth)
-  await removeBerth(berth)
-})
-
-function start(cache: Readonly<Record<string, unknown>> = {}): Promise<Berth> {
+function config(cache: Readonly<Record<string, unknown>> = {}) {
   const storage = { cache: { minimumFree: 0, scrubRate: 0, ...cache } }
-  return startBerth({ config: { upstreams: [{ url: upstream.url }], storage } })
+  return { upstreams: [{ url: upstream.url }], storage }
 }
 
 function newBlob(size: number): Blob {
@@ -88,8 +66,7 @@ test('several ranges of a cold blob come as it is downloaded, from one request (
 })
 
 test('several ranges of a blob that is passed through uncached come in order (P13)', async () => {
-  await removeBerth(berth)
-  berth = await start({ maxSize: mebibyte })
+  await berth.start({ config: config({ maxSize: mebibyte }) })
   const blob = newBlob(3 * mebibyte)
   const reply = await ask(blob, '2000000-2000999,0-9,5-1000')
   assertParts(reply, blob, ['0-1000', '2000000-2000999'])

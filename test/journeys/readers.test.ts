@@ -1,36 +1,20 @@
 import assert from 'node:assert/strict'
-import { after, afterEach, before, beforeEach, test } from 'node:test'
-import {
-  type Berth,
-  checkInvariants,
-  eventually,
-  removeBerth,
-  startBerth,
-} from '../support/berth.ts'
+import { test } from 'node:test'
+import { eventually } from '../support/berth.ts'
 import { codeOf, get } from '../support/client.ts'
 import { openFiles } from '../support/content.ts'
 import { type Blob, blobOf, makeImage, randomBlob } from '../support/images.ts'
 import { connectRaw, type RawConnection } from '../support/raw.ts'
-import { type ScriptedUpstream, startScriptedUpstream } from '../support/scripted-upstream.ts'
+import { useBerth } from '../support/use-berth.ts'
+import { useUpstream } from '../support/use-upstream.ts'
 
-let upstream: ScriptedUpstream
-let berth: Berth
+const upstream = await useUpstream()
+const berth = useBerth({
+  config: { upstreams: [{ url: upstream.url }] },
+  check: () => eventually('no blob is held open', async () => (await heldOpen()).length === 0),
+})
 const big = randomBlob(20_000_000)
-
-before(async () => {
-  upstream = await startScriptedUpstream()
-})
-after(() => upstream.close())
-beforeEach(async () => {
-  upstream.behave()
-  upstream.put('p/r/i', 'v1', makeImage({ layers: [big] }))
-  berth = await startBerth({ config: { upstreams: [{ url: upstream.url }] } })
-})
-afterEach(async () => {
-  await checkInvariants(berth)
-  await eventually('no blob is held open', async () => (await heldOpen()).length === 0)
-  await removeBerth(berth)
-})
+upstream.put('p/r/i', 'v1', makeImage({ layers: [big] }))
 
 /** Blobs that somebody still reads. */
 async function heldOpen(): Promise<readonly string[]> {

@@ -1,33 +1,23 @@
 import assert from 'node:assert/strict'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { after, afterEach, before, test } from 'node:test'
+import { test } from 'node:test'
 import { hashPassword } from '../../src/auth/auth.ts'
-import { type Berth, removeBerth, startBerth } from '../support/berth.ts'
 import { basicOf } from '../support/canaries.ts'
+import { useDirectory } from '../support/directory.ts'
 import { makeImage } from '../support/images.ts'
 import { connectRaw, type RawReply } from '../support/raw.ts'
-import { type ScriptedUpstream, startScriptedUpstream } from '../support/scripted-upstream.ts'
+import { useBerth } from '../support/use-berth.ts'
+import { useUpstream } from '../support/use-upstream.ts'
 
 const path = '/v2/p/r/manifests/v1'
-let directory: string
-let upstream: ScriptedUpstream
-let berth: Berth
+const directory = await useDirectory()
+const upstream = await useUpstream()
+upstream.put('p/r', 'v1', makeImage())
+const berth = useBerth()
 
-before(async () => {
-  directory = await mkdtemp(join(tmpdir(), 'berth-rebinding-'))
-  upstream = await startScriptedUpstream()
-  upstream.put('p/r', 'v1', makeImage())
-})
-after(async () => {
-  await upstream.close()
-  await rm(directory, { recursive: true, force: true })
-})
-afterEach(() => removeBerth(berth))
-
-async function start(config: Readonly<Record<string, unknown>> = {}): Promise<void> {
-  berth = await startBerth({ config: { upstreams: [{ url: upstream.url }], ...config } })
+function start(config: Readonly<Record<string, unknown>> = {}): Promise<void> {
+  return berth.start({ config: { upstreams: [{ url: upstream.url }], ...config } })
 }
 
 async function ask(host: string, ...headers: readonly string[]): Promise<RawReply> {

@@ -1,59 +1,46 @@
 import assert from 'node:assert/strict'
-import { after, afterEach, before, beforeEach, test } from 'node:test'
-import {
-  type Berth,
-  checkInvariants,
-  eventually,
-  removeBerth,
-  startBerth,
-} from '../support/berth.ts'
+import { after, beforeEach, test } from 'node:test'
+import { eventually } from '../support/berth.ts'
 import { basicOf, createCanaries } from '../support/canaries.ts'
 import { get } from '../support/client.ts'
 import { makeImage } from '../support/images.ts'
-import { sendJson, startWebServer, type WebServer } from '../support/web-server.ts'
+import { useBerth } from '../support/use-berth.ts'
+import { sendJson, startWebServer } from '../support/web-server.ts'
 
 const canaries = createCanaries()
 const password = canaries.password('robot')
 const image = makeImage()
 const permission = 'Permission "repositories.download" denied on resource'
 
-let registry: WebServer
-let berth: Berth
 /** Repositories that the robot may read. */
 let granted: Set<string>
 
-before(async () => {
-  registry = await startWebServer(({ method, path, headers }, response) => {
-    const [, name = '', reference = ''] = /^\/v2\/(.+)\/manifests\/(.+)$/.exec(path) ?? []
-    if (headers['authorization'] !== `Basic ${basicOf('robot', password)}`) {
-      response.setHeader('www-authenticate', 'Basic realm="registry"')
-      return sendJson(response, {}, 401)
-    }
-    if (!granted.has(name))
-      return sendJson(response, { errors: [{ code: 'DENIED', message: permission }] }, 403)
-    if (reference !== 'v1' && reference !== image.digest) return sendJson(response, {}, 404)
-    const { mediaType, digest, bytes } = image
-    const length = String(bytes.length)
-    response.writeHead(200, {
-      'content-type': mediaType,
-      'docker-content-digest': digest,
-      'content-length': length,
-    })
-    response.end(method === 'HEAD' ? undefined : bytes)
+const registry = await startWebServer(({ method, path, headers }, response) => {
+  const [, name = '', reference = ''] = /^\/v2\/(.+)\/manifests\/(.+)$/.exec(path) ?? []
+  if (headers['authorization'] !== `Basic ${basicOf('robot', password)}`) {
+    response.setHeader('www-authenticate', 'Basic realm="registry"')
+    return sendJson(response, {}, 401)
+  }
+  if (!granted.has(name))
+    return sendJson(response, { errors: [{ code: 'DENIED', message: permission }] }, 403)
+  if (reference !== 'v1' && reference !== image.digest) return sendJson(response, {}, 404)
+  const { mediaType, digest, bytes } = image
+  const length = String(bytes.length)
+  response.writeHead(200, {
+    'content-type': mediaType,
+    'docker-content-digest': digest,
+    'content-length': length,
   })
+  response.end(method === 'HEAD' ? undefined : bytes)
 })
-after(() => registry.close())
-beforeEach(async () => {
+after(registry.close)
+const credentials = { type: 'static', username: 'robot', password }
+const berth = useBerth({
+  config: { upstreams: [{ url: registry.url, credentials, tags: { ttl: 0 } }] },
+  check: (berth) => canaries.assertUnseen({ berths: [berth] }),
+})
+beforeEach(() => {
   granted = new Set(['p/seen'])
-  const credentials = { type: 'static', username: 'robot', password }
-  berth = await startBerth({
-    config: { upstreams: [{ url: registry.url, credentials, tags: { ttl: 0 } }] },
-  })
-})
-afterEach(async () => {
-  await checkInvariants(berth)
-  await canaries.assertUnseen({ berths: [berth] })
-  await removeBerth(berth)
 })
 
 async function readiness(): Promise<{ ready: boolean; parts: Record<string, string> }> {

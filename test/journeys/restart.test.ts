@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { rm, utimes, writeFile } from 'node:fs/promises'
-import { after, afterEach, before, beforeEach, mock, test } from 'node:test'
+import { afterEach, beforeEach, mock, test } from 'node:test'
 import { blobPath, recencyPath } from '../../src/store/paths.ts'
 import {
   type Berth,
@@ -14,25 +14,17 @@ import { get } from '../support/client.ts'
 import { temporaryFiles } from '../support/disk.ts'
 import { type Blob, makeImage, randomBlob } from '../support/images.ts'
 import { getBlob, pullBlob, pullImage } from '../support/pull.ts'
-import {
-  answerInTwo,
-  type ScriptedUpstream,
-  startScriptedUpstream,
-} from '../support/scripted-upstream.ts'
+import { answerInTwo } from '../support/scripted-upstream.ts'
+import { useUpstream } from '../support/use-upstream.ts'
 
 const mebibyte = 1024 * 1024
 const limit = 4 * mebibyte
 
-let upstream: ScriptedUpstream
+const upstream = await useUpstream()
 let berth: Berth | undefined
 let child: Child | undefined
 
-before(async () => {
-  upstream = await startScriptedUpstream()
-})
-after(() => upstream.close())
 beforeEach(() => {
-  upstream.behave()
   berth = undefined
   child = undefined
 })

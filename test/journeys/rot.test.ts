@@ -1,39 +1,21 @@
 import assert from 'node:assert/strict'
 import { mkdir, rm, truncate, writeFile } from 'node:fs/promises'
-import { after, afterEach, before, beforeEach, test } from 'node:test'
+import { test } from 'node:test'
 import { blobPath, linksPath } from '../../src/store/paths.ts'
-import {
-  type Berth,
-  checkInvariants,
-  eventually,
-  removeBerth,
-  startBerth,
-} from '../support/berth.ts'
+import { eventually } from '../support/berth.ts'
 import { partsOf } from '../support/byteranges.ts'
 import { get } from '../support/client.ts'
 import { damages, flipBlob } from '../support/disk.ts'
 import { type Blob, makeImage, randomBlob } from '../support/images.ts'
 import { getBlob, pullBlob, pullImage } from '../support/pull.ts'
-import { type ScriptedUpstream, startScriptedUpstream } from '../support/scripted-upstream.ts'
+import { useBerth } from '../support/use-berth.ts'
+import { useUpstream } from '../support/use-upstream.ts'
 
 const small = 10_000
 const large = 3_000_000
 
-let upstream: ScriptedUpstream
-let berth: Berth
-
-before(async () => {
-  upstream = await startScriptedUpstream()
-})
-after(() => upstream.close())
-beforeEach(async () => {
-  upstream.behave()
-  berth = await startBerth({ config: { upstreams: [{ url: upstream.url }] } })
-})
-afterEach(async () => {
-  await checkInvariants(berth)
-  await removeBerth(berth)
-})
+const upstream = await useUpstream()
+const berth = useBerth({ config: { upstreams: [{ url: upstream.url }] } })
 
 /** A blob that Berth has stored. */
 async function cached(size: number): Promise<Blob> {
@@ -70,7 +52,7 @@ for (const [damage, inflict] of Object.entries(damages)) {
     const blob = await cached(large)
     await berth.stop()
     await inflict(blobPath(berth.cache, blob.digest), large)
-    berth = await berth.restart()
+    await berth.restart()
     const first = await getBlob(berth, 'p/r', blob)
     assert.ok(!first.complete || first.body.equals(blob.bytes))
     await pullBlob(berth, 'p/r', blob)
@@ -83,7 +65,7 @@ for (const [damage, inflict] of Object.entries(damages)) {
     await pullImage(berth, 'p/r', image, 'v1')
     await berth.stop()
     await inflict(blobPath(berth.cache, image.digest), image.bytes.length)
-    berth = await berth.restart()
+    await berth.restart()
     await pullImage(berth, 'p/r', image)
     assert.equal(upstream.count(`GET /v2/p/r/manifests/${image.digest}`), 1)
     assert.equal(await berth.metric('berth_cache_corruptions_total'), 1)
@@ -111,7 +93,7 @@ for (const restarts of [false, true]) {
   test(`a range over a byte that was flipped ${when} is right or cut, never wrong (C57, C203)`, async () => {
     const blob = await cached(large)
     await flipBlob(berth.cache, blob.digest, 70_000)
-    if (restarts) berth = await berth.restart()
+    if (restarts) await berth.restart()
     const ranges = ['0-65535', '65536-80000', '60000-80000', '0-9,70000-70009']
     for (const range of ranges) {
       const { status, complete, body, headers } = await ask(blob, range)
@@ -134,7 +116,7 @@ for (const restarts of [false, true]) {
     for (const question of ['HEAD', '2000000-2000099', '-100'] as const) {
       const blob = await cached(large)
       await truncate(blobPath(berth.cache, blob.digest), 1_000_000)
-      if (restarts) berth = await berth.restart()
+      if (restarts) await berth.restart()
       if (question === 'HEAD') {
         assert.equal((await ask(blob, undefined, 'HEAD')).headers['content-length'], `${large}`)
         await pullBlob(berth, 'p/r', blob)
@@ -173,7 +155,7 @@ for (const [damage, inflict] of Object.entries(linkDamages)) {
     await pullImage(berth, 'p/r', image, 'v1')
     await berth.stop()
     await inflict(linksPath(berth.cache))
-    berth = await berth.restart()
+    await berth.restart()
     const asked = upstream.requests.length
     await pullImage(berth, 'p/r', image, 'v1')
     assert.ok(upstream.requests.length > asked)

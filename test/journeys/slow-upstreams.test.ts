@@ -1,45 +1,27 @@
 import assert from 'node:assert/strict'
-import { after, afterEach, before, beforeEach, type TestContext, test } from 'node:test'
-import {
-  type Berth,
-  checkInvariants,
-  eventually,
-  removeBerth,
-  startBerth,
-} from '../support/berth.ts'
+import { beforeEach, type TestContext, test } from 'node:test'
+import { eventually } from '../support/berth.ts'
 import { codeOf, get } from '../support/client.ts'
 import { useForwardClock } from '../support/clock.ts'
 import { type Image, makeImage } from '../support/images.ts'
 import { pullImage } from '../support/pull.ts'
 import { settle } from '../support/remotes.ts'
-import {
-  type Answering,
-  type ScriptedUpstream,
-  startScriptedUpstream,
-} from '../support/scripted-upstream.ts'
+import type { Answering } from '../support/scripted-upstream.ts'
+import { useBerth } from '../support/use-berth.ts'
+import { useUpstream } from '../support/use-upstream.ts'
 
 const name = 'p/r'
 const other = 'p/other'
 const minute = 60_000
-let upstream: ScriptedUpstream
-let berth: Berth
+const upstream = await useUpstream()
+const tags = { ttl: '60s', staleIfError: '1h' }
+const berth = useBerth({ config: { upstreams: [{ url: upstream.url, tags }] } })
 let image: Image
 
-before(async () => {
-  upstream = await startScriptedUpstream()
-})
-after(() => upstream.close())
-beforeEach(async () => {
-  upstream.behave()
+beforeEach(() => {
   image = makeImage()
   upstream.put(name, 'v1', image)
   upstream.put(other, 'v1', image)
-  const tags = { ttl: '60s', staleIfError: '1h' }
-  berth = await startBerth({ config: { upstreams: [{ url: upstream.url, tags }] } })
-})
-afterEach(async () => {
-  await checkInvariants(berth)
-  await removeBerth(berth)
 })
 
 const tag = (of = name) => get(`${berth.url}/v2/${of}/manifests/v1`)
@@ -103,7 +85,7 @@ test('a tag that may not be stale any more waits for its slow upstream, and is n
 test('after a restart a slow upstream does not keep clients from the tag on the disk (C204)', async (t) => {
   const pass = timeOf(t)
   await pullImage(berth, name, image, 'v1')
-  berth = await berth.restart()
+  await berth.restart()
   const answer = holdBack(() => image)
   await pass(minute + 1)
   assert.equal((await tag()).headers['x-cache'], 'stale')
@@ -131,7 +113,7 @@ for (const [what, status, code] of [
         await pass(minute)
         assert.equal((await tag()).status, 503)
       }
-      berth = await berth.restart()
+      await berth.restart()
       assert.equal((await tag()).status, 503)
       // What the digest means was never in doubt.
       await pullImage(berth, name, image)

@@ -1,56 +1,30 @@
 import assert from 'node:assert/strict'
 import { rm, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
-import { after, afterEach, before, beforeEach, test } from 'node:test'
+import { test } from 'node:test'
 import { blobPath } from '../../src/store/paths.ts'
-import {
-  type Berth,
-  checkInvariants,
-  eventually,
-  removeBerth,
-  startBerth,
-  visibleBlobs,
-} from '../support/berth.ts'
+import { eventually, visibleBlobs } from '../support/berth.ts'
 import { getPaused } from '../support/client.ts'
 import { openFiles } from '../support/content.ts'
 import { diskUseOf } from '../support/disk.ts'
 import { type Blob, makeImage, randomBlob } from '../support/images.ts'
 import { getBlob, pullBlob, pullImage } from '../support/pull.ts'
-import {
-  answerInTwo,
-  type ScriptedUpstream,
-  startScriptedUpstream,
-} from '../support/scripted-upstream.ts'
+import { answerInTwo, type ScriptedUpstream } from '../support/scripted-upstream.ts'
+import { useBerth } from '../support/use-berth.ts'
+import { useUpstream } from '../support/use-upstream.ts'
 
 const mebibyte = 1024 * 1024
 /** Longer than what sockets take from a sender whose reader does not read. */
 const long = 24 * mebibyte
 
-let upstream: ScriptedUpstream
-let other: ScriptedUpstream
-let berth: Berth
+const upstream = await useUpstream()
+const other = await useUpstream()
+const berth = useBerth()
 
-before(async () => {
-  upstream = await startScriptedUpstream()
-  other = await startScriptedUpstream()
-})
-after(async () => {
-  await upstream.close()
-  await other.close()
-})
-beforeEach(async () => {
-  upstream.behave()
-  other.behave()
-})
-afterEach(async () => {
-  await checkInvariants(berth)
-  await removeBerth(berth)
-})
-
-async function start(maxSize: number, scrubRate = 0): Promise<void> {
+function start(maxSize: number, scrubRate = 0): Promise<void> {
   const upstreams = [{ url: upstream.url }, { prefix: 'other', url: other.url }]
   const storage = { cache: { maxSize, minimumFree: 0, scrubRate } }
-  berth = await startBerth({ config: { upstreams, storage } })
+  return berth.start({ config: { upstreams, storage } })
 }
 
 function blobAt(where: ScriptedUpstream, name: string, size: number): Blob {
@@ -79,7 +53,7 @@ test('a blob that is read before the first scan has found it is not evicted eith
   await start(long + mebibyte)
   const read = blobAt(upstream, 'p/r', long)
   await pullBlob(berth, 'p/r', read)
-  berth = await berth.restart()
+  await berth.restart()
   const paused = await getPaused(`${berth.url}/v2/p/r/blobs/${read.digest}`)
   const another = blobAt(upstream, 'p/r', 2 * mebibyte)
   assert.equal(await pullBlob(berth, 'p/r', another), 'bypass')
@@ -153,7 +127,7 @@ test('a blob that two repositories share outlives one of them (C73)', async () =
 
   upstream.untag('p/one', 'v1')
   upstream.on('/p/one/', ({ reply }) => reply(404))
-  berth = await berth.restart()
+  await berth.restart()
   assert.equal(await pullBlob(berth, 'p/two', shared), 'hit')
   await pullImage(berth, 'p/two', two)
 })
@@ -187,7 +161,7 @@ test('a manifest larger than the whole cache is passed on', async () => {
   const image = makeImage({ layers: [randomBlob(200)] })
   upstream.put('p/r', 'v1', image)
   await pullImage(berth, 'p/r', image, 'v1')
-  berth = await berth.restart()
+  await berth.restart()
   await pullImage(berth, 'p/r', image, 'v1')
 })
 
@@ -241,7 +215,7 @@ test('a blob from the future is evicted like others (C81)', async () => {
   await berth.stop()
   await rm(join(berth.cache, 'recency'))
   await utimes(blobPath(berth.cache, future.digest), 4e9, 4e9)
-  berth = await berth.restart()
+  await berth.restart()
   assert.equal(await pullBlob(berth, 'p/r', future), 'hit')
   for (let turn = 0; turn < 3; turn += 1)
     await pullBlob(berth, 'p/r', blobAt(upstream, 'p/r', mebibyte))

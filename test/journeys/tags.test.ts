@@ -1,18 +1,13 @@
 import assert from 'node:assert/strict'
-import { after, afterEach, before, beforeEach, type TestContext, test } from 'node:test'
-import {
-  type Berth,
-  checkInvariants,
-  eventually,
-  removeBerth,
-  startBerth,
-} from '../support/berth.ts'
+import { beforeEach, type TestContext, test } from 'node:test'
+import { eventually } from '../support/berth.ts'
 import { codeOf, get, type Reply } from '../support/client.ts'
 import { useForwardClock } from '../support/clock.ts'
 import { type Image, makeImage, randomBlob } from '../support/images.ts'
 import { getBlob, pullBlob, pullImage } from '../support/pull.ts'
 import { settle } from '../support/remotes.ts'
-import { type ScriptedUpstream, startScriptedUpstream } from '../support/scripted-upstream.ts'
+import { useBerth } from '../support/use-berth.ts'
+import { useUpstream } from '../support/use-upstream.ts'
 
 const name = 'p/r'
 const second = 1000
@@ -20,24 +15,14 @@ const ttl = 60 * second
 const staleIfError = 3600 * second
 /** How long "there is none" is believed. */
 const absenceLife = 5 * second
-let upstream: ScriptedUpstream
-let berth: Berth
+const upstream = await useUpstream()
+const tags = { ttl: '60s', staleIfError: '1h', immutable: ['release-*'] }
+const berth = useBerth({ config: { upstreams: [{ url: upstream.url, tags }] } })
 let image: Image
 
-before(async () => {
-  upstream = await startScriptedUpstream()
-})
-after(() => upstream.close())
-beforeEach(async () => {
-  upstream.behave()
+beforeEach(() => {
   image = makeImage()
   upstream.put(name, 'v1', image)
-  const tags = { ttl: '60s', staleIfError: '1h', immutable: ['release-*'] }
-  berth = await startBerth({ config: { upstreams: [{ url: upstream.url, tags }] } })
-})
-afterEach(async () => {
-  await checkInvariants(berth)
-  await removeBerth(berth)
 })
 
 const urlOf = (reference: string) => `${berth.url}/v2/${name}/manifests/${reference}`
@@ -126,7 +111,7 @@ test('a tag that is gone at the upstream is gone here, and its image stays (U44)
     await pass(absenceLife + 1)
     // It is not brought back by an upstream that can no longer say so.
     assert.equal((await tag()).status, 503)
-    berth = await berth.restart()
+    await berth.restart()
     assert.equal((await tag()).status, 503)
   } finally {
     await upstream.start()
@@ -137,7 +122,7 @@ test('a manifest that is gone at the upstream is served by its digest (U44)', as
   await pullImage(berth, name, image, 'v1')
   upstream.on('/v2/', ({ reply }) => reply(404))
   await pullImage(berth, name, image)
-  berth = await berth.restart()
+  await berth.restart()
   await pullImage(berth, name, image)
 })
 
@@ -277,7 +262,7 @@ test('a tag that never moves is asked for once, and never again, restarts includ
   upstream.put(name, 'release-1', makeImage())
   await pass(24 * staleIfError)
   await pullImage(berth, name, image, 'release-1')
-  berth = await berth.restart()
+  await berth.restart()
   await pullImage(berth, name, image, 'release-1')
   assert.deepEqual(asked(before), [])
 })

@@ -1,44 +1,29 @@
 import assert from 'node:assert/strict'
-import { after, afterEach, before, beforeEach, suite, test } from 'node:test'
-import {
-  type Berth,
-  checkInvariants,
-  eventually,
-  removeBerth,
-  startBerth,
-} from '../support/berth.ts'
+import { beforeEach, suite, test } from 'node:test'
+import { eventually } from '../support/berth.ts'
 import { createAuthority } from '../support/certificates.ts'
 import { codeOf, get, type Reply } from '../support/client.ts'
 import { useForwardClock } from '../support/clock.ts'
 import { type Image, makeImage } from '../support/images.ts'
 import { pullBlob, pullImage } from '../support/pull.ts'
 import { settle } from '../support/remotes.ts'
-import { type ScriptedUpstream, startScriptedUpstream } from '../support/scripted-upstream.ts'
+import { useBerth } from '../support/use-berth.ts'
+import { useUpstream } from '../support/use-upstream.ts'
 import { startWebServer } from '../support/web-server.ts'
 
 const name = 'p/r'
 const minute = 60_000
-let upstream: ScriptedUpstream
-let berth: Berth
+const upstream = await useUpstream()
+const berth = useBerth({ config: config() })
 let image: Image
 
-before(async () => {
-  upstream = await startScriptedUpstream()
-})
-after(() => upstream.close())
-beforeEach(async () => {
-  upstream.behave()
+beforeEach(() => {
   image = makeImage()
   upstream.put(name, 'v1', image)
-  berth = await start()
-})
-afterEach(async () => {
-  await checkInvariants(berth)
-  await removeBerth(berth)
 })
 
-function start(options: object = {}): Promise<Berth> {
-  return startBerth({ config: { upstreams: [{ url: upstream.url, ...options }] } })
+function config(options: object = {}) {
+  return { upstreams: [{ url: upstream.url, ...options }] }
 }
 
 const manifestUrl = (reference: string) => `${berth.url}/v2/${name}/manifests/${reference}`
@@ -153,8 +138,7 @@ for (const [what, { begin, end, cold, tag, most, timeouts }] of Object.entries(t
   suite(`while the upstream ${what}`, () => {
     beforeEach(async () => {
       if (timeouts === undefined) return
-      await removeBerth(berth)
-      berth = await start({ timeouts })
+      await berth.start({ config: config({ timeouts }) })
     })
 
     test('what is not cached is an error that says so, after few requests (INV-22)', async () => {
@@ -185,7 +169,7 @@ for (const [what, { begin, end, cold, tag, most, timeouts }] of Object.entries(t
       try {
         await assertServed()
         await assertTag(tag)
-        berth = await berth.restart()
+        await berth.restart()
         await assertServed()
         await assertTag(tag)
       } finally {
@@ -256,8 +240,7 @@ test('a redirect to a listed host that is dead is an error, and one of the next 
   const clock = useForwardClock(t)
   const storage = await startWebServer(() => {})
   await storage.close()
-  await removeBerth(berth)
-  berth = await start({ redirects: [storage.url] })
+  await berth.start({ config: config({ redirects: [storage.url] }) })
   const [, layer] = image.blobs
   assert.ok(layer !== undefined)
   upstream.on(`blobs/${layer.digest}`, ({ reply }) =>
@@ -293,8 +276,7 @@ test('a certificate that nobody vouches for is an error that says so, and nothin
     await server.close()
     await authority.remove()
   })
-  await removeBerth(berth)
-  berth = await start({ url: server.url })
+  await berth.start({ config: config({ url: server.url }) })
   const reply = await get(manifestUrl('v1'))
   assertError(reply, [502, 'UNAVAILABLE'])
   assert.match(reply.body.toString(), /certificateAuthorities to a PEM file/)

@@ -28,7 +28,7 @@ export type Berth = {
   stop(): Promise<void>
 }
 
-type StartOptions = {
+export type StartOptions = {
   /** What the file says beside addresses and storage. */
   readonly config: Readonly<Record<string, unknown>>
   readonly environment?: Readonly<Record<string, string>>

@@ -2,7 +2,7 @@ import { rmSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { TestContext } from 'node:test'
+import { after, type TestContext } from 'node:test'
 
 const directories: string[] = []
 
@@ -16,5 +16,13 @@ export async function ownDirectory(t: TestContext, below = tmpdir()): Promise<st
   const directory = await mkdtemp(join(below, 'berth-test-'))
   directories.push(directory)
   t.after(() => rm(directory, { recursive: true, force: true }))
+  return directory
+}
+
+/** A directory for all tests of a file, removed after the last. */
+export async function useDirectory(): Promise<string> {
+  const directory = await mkdtemp(join(tmpdir(), 'berth-test-'))
+  directories.push(directory)
+  after(() => rm(directory, { recursive: true, force: true }))
   return directory
 }
