@@ -4,16 +4,16 @@ import type { CacheResult } from './repository.ts'
 type Kind = 'blob' | 'manifest' | 'tag'
 
 /**
- * Counts how the cache of one upstream did: under our names, and under Distribution's for what
- * those know.
+ * Counts requests and bytes of one upstream's cache: in Berth's metrics, and in those of
+ * Distribution that exist for the same events.
  */
 export interface Counters {
   answered(kind: Kind, result: CacheResult): void
-  /** Passes a failure on, counted. */
-  failing<Result>(kind: Kind, answer: Promise<Result>): Promise<Result>
-  /** Bytes that went to a client. */
+  /** Counts a failure, and rejects with it. */
+  countFailure<Result>(kind: Kind, answer: Promise<Result>): Promise<Result>
+  /** Bytes sent to a client. */
   sent(kind: 'blob' | 'manifest', bytes: number): void
-  /** Bytes that came from the upstream. */
+  /** Bytes received from the upstream. */
   fetched(kind: 'blob' | 'manifest', bytes: number): void
 }
 
@@ -26,7 +26,7 @@ export function createCounters(upstream: string, metrics: Metrics): Counters {
       if (result === 'miss' || result === 'bypass') metrics.proxyMisses.inc({ type: kind })
       else metrics.proxyHits.inc({ type: kind })
     },
-    failing: async (kind, answer) => {
+    countFailure: async (kind, answer) => {
       try {
         return await answer
       } catch (error) {

@@ -8,8 +8,8 @@ export type OpenBlob = (
   options: {
     readonly signal: AbortSignal
     readonly isResume?: boolean
-    /** Called while others wait for a slot. Returns true if this request gives its slot up. */
-    readonly giveWay?: () => boolean
+    /** Called while others wait for a slot. Returns true if this request releases its slot. */
+    readonly releaseSlot?: () => boolean
   },
 ) => Promise<RemoteBlob | undefined>
 
@@ -31,7 +31,7 @@ export type DownloadOptions = {
 }
 
 /** Minimum progress, in bytes: an upstream that sends one byte per attempt makes no progress. */
-const progress = 64 * 1024
+const minProgress = 64 * 1024
 /** Before attempts that follow one without progress, doubling, in milliseconds. */
 const firstPause = 200
 const maxPause = 5000
@@ -61,7 +61,7 @@ export async function* download(options: DownloadOptions): AsyncGenerator<Chunks
       }
       if (size === undefined || position >= size) return
       throw new RegistryError('UNAVAILABLE', {
-        message: 'the upstream ended a blob early',
+        message: 'the upstream closed the connection before the end of a blob',
         status: 502,
       })
     } catch (error) {
@@ -70,7 +70,7 @@ export async function* download(options: DownloadOptions): AsyncGenerator<Chunks
       // The remote has already retried the first request.
       if (!isResume && answer === undefined) throw error
       const wait = stall.pauseAfter(position, error)
-      if (signal.aborted || wait === undefined || !mayPass(error)) throw error
+      if (signal.aborted || wait === undefined || !isTemporary(error)) throw error
       onResume(position, error)
       await pause(wait, signal)
       answer = undefined
@@ -87,7 +87,7 @@ function createStall(from: number, maxStall: number) {
     /** Milliseconds; undefined after too long without progress. */
     pauseAfter: (position: number, error: unknown): number | undefined => {
       const now = performance.now()
-      if (position - reached >= progress) {
+      if (position - reached >= minProgress) {
         reached = position
         since = now
         failures = 0
@@ -128,7 +128,7 @@ async function reopen(
   if (size !== undefined && answer.size !== undefined && answer.size !== size) {
     answer.drop()
     throw new RegistryError('SIZE_INVALID', {
-      message: `the upstream says ${answer.size} bytes, and said ${size} before`,
+      message: `the upstream announced a size of ${answer.size} bytes, and ${size} bytes before`,
       status: 502,
     })
   }
@@ -136,6 +136,6 @@ async function reopen(
 }
 
 /** Connection faults and 5xx responses may be temporary; a denial is not. */
-function mayPass(error: unknown): boolean {
+function isTemporary(error: unknown): boolean {
   return error instanceof RegistryError && error.code === 'UNAVAILABLE'
 }

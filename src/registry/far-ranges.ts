@@ -17,11 +17,11 @@ const minDistance = 8 * 1024 * 1024
 /**
  * Maximum size of a far range, in bytes: the index of a layer, not the rest of a broken download.
  */
-const maxWanted = 4 * 1024 * 1024
+const maxRangeSize = 4 * 1024 * 1024
 /** Bytes of one request, and requests beside one fill. */
-const maxLength = 1024 * 1024
+const maxRequestSize = 1024 * 1024
 const maxRequests = 16
-/** In milliseconds; the fill is waited for then. */
+/** Of one request, in milliseconds; the reader waits for the fill after that. */
 const timeout = 10_000
 
 /** Ranges that are in memory at the same time, over all fills of an upstream. */
@@ -86,7 +86,7 @@ export function createFarRanges(options: FarRangesOptions): FarRanges {
     requests < maxRequests &&
     slots.free > 0 &&
     position - arrived >= minDistance &&
-    until - position <= maxWanted
+    until - position <= maxRangeSize
 
   const reader: FarRanges['reader'] = (content, arrived) => {
     let held = 0
@@ -110,7 +110,7 @@ export function createFarRanges(options: FarRangesOptions): FarRanges {
       next: async (position, until = content.size) => {
         release()
         const piece = isFarEnough(position, until, arrived())
-          ? await fetchHeld(position, Math.min(until, position + maxLength))
+          ? await fetchHeld(position, Math.min(until, position + maxRequestSize))
           : undefined
         return piece ?? content.next(position, until)
       },
@@ -134,7 +134,7 @@ export function createFarRanges(options: FarRangesOptions): FarRanges {
 
 const readInto = promisify(readFile)
 
-/** Undefined where the content is not, or not whole, in a file any more. */
+/** Undefined when the range is not completely in a file any more. */
 async function readAt(
   content: Content,
   position: number,

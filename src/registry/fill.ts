@@ -28,7 +28,7 @@ type Joined = { readonly content: Content; readonly bypassed: boolean }
 
 type FillOptions = {
   readonly digest: Digest
-  /** What a manifest says, if one was seen: for an upstream that does not. */
+  /** The size in the manifest, if known, for an upstream that sends none. */
   readonly expectedSize: number | undefined
   readonly open: OpenBlob
   readonly maxStall: number
@@ -72,14 +72,14 @@ export function startFill(options: FillOptions): Fill {
   const readers = createReaders()
   let bypassed = false
 
-  let giveWay = (): boolean => {
-    const isUnread = readers.areGone()
+  let releaseSlot = (): boolean => {
+    const isUnread = readers.haveLeft()
     if (isUnread) abandon()
     return isUnread
   }
   const source = {
     ...others,
-    open: openGivingWay(others.open, () => giveWay()),
+    open: withSlotRelease(others.open, () => releaseSlot()),
   }
 
   const run = async (): Promise<void> => {
@@ -93,11 +93,11 @@ export function startFill(options: FillOptions): Fill {
     const size = answer.size ?? expectedSize
     const writer = await blobs.create(digest, size)
     if (writer === undefined) return passThrough(answer, size)
-    // Those who wait for `opened` get a reader each before the file, which nobody else may hold any
-    // more, is closed.
+    // Keeps the file open until each caller of `join` has its own reader, also when the writer has
+    // released the file.
     const keeper = writer.read()
-    // An empty blob has no end to hold back, and one of unknown size cannot be announced: they are
-    // answered when they are right.
+    // An empty blob has no end to hold back, and the size of one of unknown size cannot be
+    // announced: their readers start when the blob is verified.
     if (size) opened.resolve(() => farRanges.reader(writer.read(), () => writer.written))
     try {
       await store(writer, answer, size)
@@ -143,7 +143,7 @@ export function startFill(options: FillOptions): Fill {
     if (size === 0 && createDigester(algorithmOf(digest)).digest() !== digest) {
       answer.drop()
       throw new RegistryError('DIGEST_INVALID', {
-        message: `the upstream says that ${digest} is empty`,
+        message: `the upstream sent an empty body for ${digest}`,
         status: 502,
       })
     }
@@ -153,7 +153,7 @@ export function startFill(options: FillOptions): Fill {
       const first = unused
       unused = undefined
       const digester = createDigester(algorithmOf(digest))
-      const { content, giveWay: readerGivesWay } = createPassThrough({
+      const { content, releaseSlot: readerReleasesSlot } = createPassThrough({
         ...source,
         digest,
         size,
@@ -161,7 +161,7 @@ export function startFill(options: FillOptions): Fill {
         onFailure,
         ...(first && { first }),
       })
-      if (first !== undefined) giveWay = readerGivesWay
+      if (first !== undefined) releaseSlot = readerReleasesSlot
       return content
     }
     opened.resolve(read)
@@ -181,15 +181,15 @@ export function startFill(options: FillOptions): Fill {
   }
 }
 
-/** The same, with a slot that is released when its readers do not need it. */
-function openGivingWay(open: OpenBlob, giveWay: () => boolean): OpenBlob {
-  return (from, options) => open(from, { giveWay, ...options })
+/** Requests with a slot that is released on demand when the readers do not need it. */
+function withSlotRelease(open: OpenBlob, releaseSlot: () => boolean): OpenBlob {
+  return (from, options) => open(from, { releaseSlot, ...options })
 }
 
 /** A blob of unknown size has no Content-Length and cannot be passed through. */
 function noRoom(digest: Digest, cause?: unknown): RegistryError {
   return new RegistryError('UNAVAILABLE', {
-    message: `the upstream does not say how long ${digest} is, and the cache has no room`,
+    message: `cannot download ${digest}: the upstream sends no size, and the cache cannot store it; retry`,
     retryAfter: 5,
     cause,
   })

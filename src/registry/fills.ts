@@ -13,16 +13,16 @@ import { type Fill, startFill } from './fill.ts'
  * How long a failed download is not retried, and how long "no such blob" is cached, in
  * milliseconds.
  */
-const failureLife = 2000
-const absenceLife = 5000
+const failureTtl = 2000
+const absenceTtl = 5000
 
-/** The running downloads of one upstream, as one identity, by digest: never two of the same. */
+/** Downloads in flight from one upstream, by digest: at most one for each. */
 export interface Fills {
-  /** The running download of a blob, and the repository whose it is: that one was asked for. */
+  /** The download of a blob in flight, and the repository that it was requested from. */
   find(digest: Digest): RunningFill | undefined
-  /** What became of a download just now: the error, or `absent`. */
-  recall(name: RepositoryName, digest: Digest): RegistryError | 'absent' | undefined
-  /** `client`: the address of the one that it begins for; none for a prefetch. */
+  /** The failure of a recent download: the error, or `absent`. */
+  recentFailure(name: RepositoryName, digest: Digest): RegistryError | 'absent' | undefined
+  /** `client`: the address of the client that requested the blob; undefined for a prefetch. */
   start(
     name: RepositoryName,
     digest: Digest,
@@ -62,7 +62,7 @@ export function createFills({
     Digest,
     RunningFill & { readonly stop: (reason: RegistryError) => void }
   >()
-  const failures = caches.create<RegistryError | 'absent'>({ ttl: failureLife })
+  const failures = caches.create<RegistryError | 'absent'>({ ttl: failureTtl })
   const rangeSlots = createRangeSlots()
   let closed = false
   const keyOf = (name: RepositoryName, digest: Digest) => `${name}@${digest}`
@@ -75,7 +75,7 @@ export function createFills({
       'fill failed',
     )
     // A fill that gave up its slot may be started again at once.
-    if (error === gaveWay) return
+    if (error === slotReleased) return
     failures.set(
       keyOf(name, digest),
       isRegistryError(error) ? withoutCause(error) : new RegistryError('UNKNOWN'),
@@ -84,7 +84,7 @@ export function createFills({
 
   return {
     find: (digest) => running.get(digest),
-    recall: (name, digest) => failures.get(keyOf(name, digest)),
+    recentFailure: (name, digest) => failures.get(keyOf(name, digest)),
 
     start: (name, digest, expectedSize, client) => {
       const controller = new AbortController()
@@ -102,7 +102,7 @@ export function createFills({
           metrics.digestMismatches.inc({ upstream })
           log.error(
             { upstream, origin: remote.origin, repository: name, digest, position },
-            'the upstream answered a range of a blob with other bytes than the blob has there',
+            'the upstream sent wrong bytes for a range of a blob; clients have received them',
           )
         },
       })
@@ -114,16 +114,16 @@ export function createFills({
         open: (from, options) => remote.blob(name, digest, from, { ...options, client }),
         maxStall,
         signal,
-        abandon: () => controller.abort(gaveWay),
+        abandon: () => controller.abort(slotReleased),
         onBytes: (bytes) => counters.fetched('blob', bytes),
         onResume: (position, error) => {
           metrics.fillResumes.inc({ upstream })
           log.warn(
             { upstream, repository: name, digest, position, err: error },
-            'fill broke and is resumed',
+            'the connection of a fill broke; resuming it',
           )
         },
-        onAbsent: () => failures.set(keyOf(name, digest), 'absent', { ttl: absenceLife }),
+        onAbsent: () => failures.set(keyOf(name, digest), 'absent', { ttl: absenceTtl }),
         onFailure: (error) => failed(name, digest, error),
       })
       if (closed) controller.abort(closing)
@@ -146,11 +146,11 @@ export function createFills({
 }
 
 const tooLong = new RegistryError('UNAVAILABLE', {
-  message: 'the download took too long in all',
+  message: 'the download exceeded limits.fillDeadline',
   status: 504,
 })
-const gaveWay = new RegistryError('UNAVAILABLE', {
-  message: 'nobody read the download, and others waited for its slot',
+const slotReleased = new RegistryError('UNAVAILABLE', {
+  message: 'the download had no readers, and other requests waited for its slot; retry',
   retryAfter: 1,
 })
 const closing = new RegistryError('UNAVAILABLE', {

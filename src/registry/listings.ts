@@ -6,18 +6,18 @@ import type { Remote, RemoteReferrers, RemoteTags } from '../remote/remote.ts'
 import { createLists } from './lists.ts'
 import type { ReferrersAnswer, TagsAnswer } from './repository.ts'
 
-/** How long a page of tags is kept at most, in milliseconds: while clients page through it. */
-const maxTagsLife = 10_000
+/** Maximum time for which a page of tags is cached, in milliseconds: while clients page through it. */
+const maxTagsTtl = 10_000
 
 type ListingsOptions = {
   readonly remote: Remote
   readonly caches: CacheMemory
-  /** Of a list of referrers, as of a tag: milliseconds. */
+  /** Time to live of a list of referrers, as of a tag, in milliseconds. */
   readonly ttl: number
   readonly staleIfError: number
 }
 
-/** What lists of an upstream say; while it cannot be asked, what they said last. */
+/** Lists of an upstream; its last response while it is unavailable. */
 export interface Listings {
   tags(name: RepositoryName, page: PageRequest): Promise<TagsAnswer | undefined>
   referrers(name: RepositoryName, digest: Digest): Promise<ReferrersAnswer>
@@ -26,7 +26,7 @@ export interface Listings {
 export function createListings({ remote, caches, ttl, staleIfError }: ListingsOptions): Listings {
   const pages = createLists<RemoteTags>({
     caches,
-    ttl: Math.min(ttl, maxTagsLife),
+    ttl: Math.min(ttl, maxTagsTtl),
     staleIfError,
   })
   const referrers = createLists<RemoteReferrers>({ caches, ttl, staleIfError })

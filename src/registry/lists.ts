@@ -2,36 +2,37 @@ import type { CacheMemory } from '../memory/memory.ts'
 import { isRegistryError, type RegistryError, withoutCause } from '../oci/errors.ts'
 import type { Provenance } from './repository.ts'
 
-/** How long an absence and a refusal are believed, in milliseconds. */
-const absenceLife = 5000
-const refusalLife = 2000
-/** What is remembered of a refusal, in bytes. */
+/** How long an absence and a denial are cached, in milliseconds. */
+const absenceTtl = 5000
+const denialTtl = 2000
+/** Memory for a cached error, in bytes. */
 const errorSize = 1024
 
-/** A list as an upstream gave it, with its bytes in memory. */
+/** A list, and the bytes that it uses in memory. */
 type Sized = { readonly size: number }
 
 type State<List> =
   | {
       readonly kind: 'list'
       readonly list: List
-      readonly rightAt: number
+      readonly validatedAt: number
       readonly warning?: string
     }
   | { readonly kind: 'absent' }
-  | { readonly kind: 'refused'; readonly error: RegistryError }
+  | { readonly kind: 'denied'; readonly error: RegistryError }
 
 /** Undefined when the upstream has no such list. */
-type Ask<List> = () => Promise<List | undefined>
+type RequestList<List> = () => Promise<List | undefined>
 
 /**
- * Lists that an upstream gave, one request for all who want the same, bounded by bytes. While the
- * upstream cannot be asked they are what it said last: a list, that there is none, or a refusal.
+ * Lists of an upstream, limited by bytes. Concurrent requests for one list share one request to the
+ * upstream. While the upstream is unavailable, the last response is used: a list, an absence, or a
+ * denial.
  */
 export interface Lists<List> {
   find(
     key: string,
-    ask: Ask<List>,
+    request: RequestList<List>,
   ): Promise<{ readonly list: List; readonly provenance: Provenance } | undefined>
 }
 
@@ -47,43 +48,46 @@ export function createLists<List extends Sized>({
   ttl,
   staleIfError,
 }: ListsOptions): Lists<List> {
-  const states = caches.create<State<List>, Ask<List>>({
+  const states = caches.create<State<List>, RequestList<List>>({
     size: (state) => (state.kind === 'list' ? state.list.size : errorSize),
     ttl: Math.max(ttl, 1),
     noDeleteOnStaleGet: true,
     ignoreFetchAbort: true,
     fetchMethod: async (_key, last, { options, context }) => {
       const state = await next(last, context)
-      options.ttl = lifeOf(state)
+      options.ttl = ttlOf(state)
       return state
     },
   })
 
-  const next = async (last: State<List> | undefined, ask: Ask<List>): Promise<State<List>> => {
+  const next = async (
+    last: State<List> | undefined,
+    request: RequestList<List>,
+  ): Promise<State<List>> => {
     try {
-      const list = await ask()
+      const list = await request()
       return list === undefined
         ? { kind: 'absent' }
-        : { kind: 'list', list, rightAt: performance.now() }
+        : { kind: 'list', list, validatedAt: performance.now() }
     } catch (error) {
-      if (isRegistryError(error, 'DENIED')) return { kind: 'refused', error: withoutCause(error) }
-      const mayServe = last?.kind === 'list' && performance.now() - last.rightAt < staleIfError
+      if (isRegistryError(error, 'DENIED')) return { kind: 'denied', error: withoutCause(error) }
+      const mayServe = last?.kind === 'list' && performance.now() - last.validatedAt < staleIfError
       if (!mayServe || !isRegistryError(error, 'UNAVAILABLE')) throw error
-      return { ...last, warning: `this list may have changed: ${error.message}` }
+      return { ...last, warning: `this list may be outdated: ${error.message}` }
     }
   }
 
-  const lifeOf = ({ kind }: State<List>): number => {
-    if (kind === 'absent') return Math.min(absenceLife, Math.max(ttl, 1))
-    return kind === 'refused' ? refusalLife : Math.max(ttl, 1)
+  const ttlOf = ({ kind }: State<List>): number => {
+    if (kind === 'absent') return Math.min(absenceTtl, Math.max(ttl, 1))
+    return kind === 'denied' ? denialTtl : Math.max(ttl, 1)
   }
 
   return {
-    find: async (key, ask) => {
+    find: async (key, request) => {
       const fresh = states.get(key)
-      const state = fresh ?? (await states.fetch(key, { context: ask }))
+      const state = fresh ?? (await states.fetch(key, { context: request }))
       if (state === undefined || state.kind === 'absent') return undefined
-      if (state.kind === 'refused') throw state.error
+      if (state.kind === 'denied') throw state.error
       const { list, warning } = state
       const cache = fresh === undefined ? 'miss' : 'hit'
       return { list, provenance: warning === undefined ? { cache } : { warning, cache: 'stale' } }

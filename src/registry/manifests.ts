@@ -6,22 +6,21 @@ import { type Manifest, maxManifestSize, parseManifest } from '../oci/manifest.t
 import type { RepositoryName } from '../oci/reference.ts'
 import type { BlobSource, LinkSource } from '../store/store.ts'
 
-/** A manifest that is known to be in a repository: its bytes, and the view of them. */
+/** A manifest that is known to be in a repository: its bytes, and their parsed form. */
 export type KnownManifest = Manifest & { readonly digest: Digest; readonly bytes: Buffer }
 
-/** Bytes that a manifest in memory, and each of its references, costs beside its own. */
+/** Bytes that a manifest in memory, and each of its references, uses besides the manifest itself. */
 const overhead = 2048
 const referenceOverhead = 200
-/** In bytes: parsing more holds the event loop. */
-const long = 256 * 1024
-/** How many times its bytes one takes while it is read and parsed. */
-const readCopies = 2
-/** What is pulled most lies here: it gives way after all other caches. */
+/** Longer manifests, in bytes, are parsed one per turn of the event loop, which they block. */
+const maxParsedAtOnce = 256 * 1024
+/** Memory that reading and parsing a manifest needs, as a multiple of its size. */
+const memoryPerByte = 2
+/** Manifests are requested most often: this cache shrinks after all others. */
 const weight = 20
 
 /**
- * Manifests by repository and digest, for all upstreams together: what is asked for most is
- * answered without the disk.
+ * Manifests by repository and digest, of all upstreams, so that frequent requests need no disk.
  */
 export type ManifestMemory = LRUCache<string, KnownManifest>
 
@@ -36,23 +35,23 @@ export function createManifestMemory(caches: CacheMemory): ManifestMemory {
 type ManifestsOptions = {
   readonly memory: ManifestMemory
   readonly caches: CacheMemory
-  /** What those that are read from the disk take their memory from. */
+  /** Memory for manifests that are being read from the disk. */
   readonly inFlight: Reservations
-  /** Keeps the entries of one store apart from those of another. */
+  /** Separates the entries of one store from those of others. */
   readonly scope: string
   readonly blobs: BlobSource
   readonly links: LinkSource
 }
 
-/** What a store knows of manifests, memory first. */
+/** The manifests of a store, from memory or its disk. */
 export interface Manifests {
   inMemory(name: RepositoryName, digest: Digest): KnownManifest | undefined
   /**
-   * Undefined unless the repository links it and its bytes are there. Rejects with UNAVAILABLE when
-   * there is no memory for it.
+   * Undefined unless the repository has a link to it and the store has its bytes. Rejects with
+   * UNAVAILABLE when there is no memory for it.
    */
   stored(name: RepositoryName, digest: Digest): Promise<KnownManifest | undefined>
-  /** `contentType` counts only where the bytes do not say what they are. */
+  /** Parses a manifest and keeps it in memory. `contentType` is for bytes without a media type. */
   remember(
     name: RepositoryName,
     digest: Digest,
@@ -69,7 +68,7 @@ export function createManifests(options: ManifestsOptions): Manifests {
   const takeTurn = createTurns()
 
   const remember: Manifests['remember'] = async (name, digest, bytes, contentType) => {
-    if (bytes.length > long) await takeTurn()
+    if (bytes.length > maxParsedAtOnce) await takeTurn()
     const known = { ...parseManifest(bytes, contentType), digest, bytes }
     memory.set(keyOf(name, digest), known)
     return known
@@ -78,7 +77,7 @@ export function createManifests(options: ManifestsOptions): Manifests {
   const read = async ({ name, digest }: Context): Promise<KnownManifest | undefined> => {
     const { size } = (await blobs.stat(digest)) ?? {}
     if (size === undefined || size > maxManifestSize) return undefined
-    const release = inFlight.reserve(readCopies * size)
+    const release = inFlight.reserve(memoryPerByte * size)
     if (release === undefined) throw outOfMemory()
     try {
       const bytes = await blobs.read(digest, maxManifestSize)
@@ -88,7 +87,7 @@ export function createManifests(options: ManifestsOptions): Manifests {
     }
   }
 
-  /** One for all who want the same. */
+  /** Concurrent requests for one manifest share one read. */
   const reads = caches.create<KnownManifest, Context>({
     ttl: 1,
     ignoreFetchAbort: true,
@@ -104,7 +103,7 @@ export function createManifests(options: ManifestsOptions): Manifests {
       if (known !== undefined) return known
       if (!(await links.hasManifest(name, digest))) return undefined
       const stored = await reads.fetch(key, { context: { name, digest } })
-      // It has its place in the other cache.
+      // The other cache has it now.
       reads.delete(key)
       return stored
     },
@@ -113,7 +112,8 @@ export function createManifests(options: ManifestsOptions): Manifests {
 
 function outOfMemory(): RegistryError {
   return new RegistryError('UNAVAILABLE', {
-    message: 'too many long manifests are being read at once; try again',
+    message:
+      'not enough memory to read the manifest: too many large manifests are being read; retry',
     retryAfter: 1,
   })
 }

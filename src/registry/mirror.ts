@@ -3,9 +3,9 @@ import { joinName, nameBelow } from '../oci/reference.ts'
 import type { Registry } from './repository.ts'
 
 /**
- * The registry as the mirror of one upstream, for clients that say neither which registry they mean
- * (`?ns=`) nor its prefix: dockerd asks a mirror of Docker Hub for `library/busybox`. Names are those
- * below the prefix; nothing else can be reached.
+ * The registry as the mirror of one upstream, for clients that send neither the registry (`?ns=`) nor
+ * its prefix: dockerd requests `library/busybox` from a mirror of Docker Hub. Names are relative to
+ * the prefix; other repositories are not accessible.
  */
 export function createMirror(registry: Registry, prefix: string): Registry {
   return {
@@ -17,7 +17,7 @@ export function createMirror(registry: Registry, prefix: string): Registry {
           : registry.resolve(name, namespace)
       if (nameBelow(prefix, resolved.name) !== undefined) return resolved
       throw new RegistryError('NAME_UNKNOWN', {
-        message: `${resolved.name} is not in ${prefix}, which is all that this address mirrors`,
+        message: `${resolved.name} is not in ${prefix}, the only registry that this address mirrors`,
       })
     },
     catalog: async () =>

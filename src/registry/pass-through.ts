@@ -6,26 +6,26 @@ import { type DownloadOptions, download } from './download.ts'
 
 type PassThroughOptions = Omit<DownloadOptions, 'from' | 'signal'> & {
   readonly digest: Digest
-  /** Bytes in all. */
+  /** Bytes of the whole blob. */
   readonly size: number
-  /** Has hashed what lies before the download. */
+  /** Has hashed the bytes before the start of the download. */
   readonly digester: Digester
   readonly onFailure: (error: unknown) => void
 }
 
-/** A reader that takes nothing for so long keeps its slot from nobody else, in milliseconds. */
+/** A reader that reads nothing for this time loses its slot to waiting requests, in milliseconds. */
 const maxIdle = 5000
 
 type PassThrough = {
   readonly content: Content
-  /** Others wait for a slot: ends the download if its reader does not read. */
-  readonly giveWay: () => boolean
+  /** Other requests wait for a slot: ends the download if its reader does not read. */
+  readonly releaseSlot: () => boolean
 }
 
 /**
- * A blob that goes by without being stored, for one reader, whose download ends with it. Everything
- * is hashed, also what the reader does not want, and each chunk waits for the next one: the last is
- * handed out when size and digest are right.
+ * A blob that is passed to one reader without being stored; its download ends with the reader. All
+ * bytes are hashed, also those that the reader skips. Each chunk is held back until the next one
+ * arrives, and the last one until size and digest are verified.
  */
 export function createPassThrough({
   digest,
@@ -35,31 +35,31 @@ export function createPassThrough({
   open,
   ...source
 }: PassThroughOptions): PassThrough {
-  const leaving = new AbortController()
+  const stopping = new AbortController()
   let chunks: AsyncGenerator<Buffer, void, undefined> | undefined
   let held: Buffer | undefined
-  let handedOut: Buffer | undefined
+  let current: Buffer | undefined
   /** When the reader got its last bytes; undefined while it waits for more. */
   let idleSince: number | undefined = performance.now()
 
-  const giveWay = (): boolean => {
+  const releaseSlot = (): boolean => {
     if (idleSince === undefined || performance.now() - idleSince < maxIdle) return false
-    leaving.abort(readTooSlowly(digest))
+    stopping.abort(readerTooSlow(digest))
     source.first?.drop()
     return true
   }
 
-  /** The next chunk that may be handed out, and where it ends. The one before has been sent. */
+  /** The next chunk that may be sent, and the position of its end. The previous one was sent. */
   const advance = async (): Promise<{ bytes: Buffer; end: number }> => {
-    if (handedOut !== undefined) freeChunks([handedOut])
-    handedOut = undefined
-    leaving.signal.throwIfAborted()
-    chunks ??= oneByOne({
+    if (current !== undefined) freeChunks([current])
+    current = undefined
+    stopping.signal.throwIfAborted()
+    chunks ??= chunksOf({
       ...source,
-      open: (from, options) => open(from, { ...options, giveWay }),
+      open: (from, options) => open(from, { ...options, releaseSlot }),
       size,
       from: digester.size,
-      signal: leaving.signal,
+      signal: stopping.signal,
     })
     for (;;) {
       const next = await chunks.next()
@@ -67,15 +67,15 @@ export function createPassThrough({
       const end = digester.size
       held = next.done ? undefined : next.value
       if (held !== undefined) digester.update(held)
-      if (next.done ? ready === undefined || !isRight() : digester.size > size)
+      if (next.done ? ready === undefined || !isVerified() : digester.size > size)
         throw mismatch(digest)
       if (ready === undefined) continue
-      handedOut = ready
+      current = ready
       return { bytes: ready, end }
     }
   }
 
-  const isRight = () => digester.size === size && digester.copy().digest() === digest
+  const isVerified = () => digester.size === size && digester.copy().digest() === digest
 
   const find = async (position: number): Promise<Piece> => {
     for (;;) {
@@ -91,7 +91,7 @@ export function createPassThrough({
     try {
       return await find(position)
     } catch (error) {
-      if (!leaving.signal.aborted) onFailure(error)
+      if (!stopping.signal.aborted) onFailure(error)
       throw error
     } finally {
       idleSince = performance.now()
@@ -99,17 +99,17 @@ export function createPassThrough({
   }
 
   const close = (): void => {
-    leaving.abort()
+    stopping.abort()
     if (chunks === undefined) source.first?.drop()
     else chunks.return().catch(() => {})
   }
 
-  return { content: { digest, size, next, close }, giveWay }
+  return { content: { digest, size, next, close }, releaseSlot }
 }
 
-function readTooSlowly(digest: Digest): RegistryError {
+function readerTooSlow(digest: Digest): RegistryError {
   return new RegistryError('UNAVAILABLE', {
-    message: `${digest} goes by uncached, its client does not read, and others wait for its slot`,
+    message: `aborted an uncached transfer of ${digest}: the client did not read for ${maxIdle / 1000} s, and other requests waited; retry`,
     retryAfter: 5,
   })
 }
@@ -121,6 +121,6 @@ function mismatch(digest: Digest): RegistryError {
   })
 }
 
-async function* oneByOne(options: DownloadOptions): AsyncGenerator<Buffer, void, undefined> {
+async function* chunksOf(options: DownloadOptions): AsyncGenerator<Buffer, void, undefined> {
   for await (const batch of download(options)) yield* batch
 }

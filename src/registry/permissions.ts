@@ -5,21 +5,21 @@ import type { RepositoryName } from '../oci/reference.ts'
 import type { Remote } from '../remote/remote.ts'
 import type { LinkStore } from '../store/store.ts'
 
-/** How long "not in this repository" is believed, and how long a failure to ask, in milliseconds. */
-const absenceLife = 5000
-const failureLife = 2000
+/** How long an absence and a failed request are cached, in milliseconds. */
+const absenceTtl = 5000
+const failureTtl = 2000
 
 type Context = { readonly name: RepositoryName; readonly digest: Digest }
 type Stat = { readonly size: number | undefined }
 
 /**
- * Which blobs an upstream's repositories are known to have. Bytes are shared by digest, the right
- * to them is not: a blob is served under a name only when the upstream has said, once, that this
+ * Which blobs an upstream's repositories are known to have. Repositories share stored bytes, but not
+ * access: a blob is served under a name only after the upstream has confirmed once that this
  * repository has it.
  */
 export interface Permissions {
   known(name: RepositoryName, digest: Digest): Promise<boolean>
-  /** Asks the upstream, and remembers its yes. */
+  /** Requests the size from the upstream, and grants the permission if the blob exists. */
   stat(name: RepositoryName, digest: Digest): Promise<Stat | undefined>
   grant(name: RepositoryName, digest: Digest): Promise<void>
 }
@@ -31,15 +31,15 @@ type PermissionsOptions = {
 }
 
 export function createPermissions({ links, remote, caches }: PermissionsOptions): Permissions {
-  const asked = caches.create<Stat | 'absent' | RegistryError, Context>({
-    ttl: absenceLife,
+  const requests = caches.create<Stat | 'absent' | RegistryError, Context>({
+    ttl: absenceTtl,
     ignoreFetchAbort: true,
     fetchMethod: async (_key, _stale, { options, context: { name, digest } }) => {
       try {
         return (await remote.statBlob(name, digest)) ?? 'absent'
       } catch (error) {
         if (!isRegistryError(error)) throw error
-        options.ttl = failureLife
+        options.ttl = failureTtl
         return withoutCause(error)
       }
     },
@@ -47,7 +47,7 @@ export function createPermissions({ links, remote, caches }: PermissionsOptions)
   const keyOf = (name: RepositoryName, digest: Digest) => `${name}@${digest}`
 
   const grant = async (name: RepositoryName, digest: Digest): Promise<void> => {
-    // A disk that fails costs the memory of it after the next start, and nothing now.
+    // When the disk fails, the permission lasts until the next start.
     await links.addBlob(name, digest).catch(() => {})
   }
 
@@ -55,7 +55,7 @@ export function createPermissions({ links, remote, caches }: PermissionsOptions)
     grant,
     known: links.hasBlob,
     stat: async (name, digest) => {
-      const stat = await asked.fetch(keyOf(name, digest), { context: { name, digest } })
+      const stat = await requests.fetch(keyOf(name, digest), { context: { name, digest } })
       if (stat === undefined || stat === 'absent') return undefined
       if (stat instanceof RegistryError) throw stat
       await grant(name, digest)

@@ -3,15 +3,15 @@ import type { Fills } from './fills.ts'
 import type { KnownManifest } from './manifests.ts'
 import type { ProxiedBlobs } from './proxied-blobs.ts'
 
-/** Images whose layers are fetched ahead at the same time, each one layer after the other. */
+/** Images whose layers are prefetched at the same time, one layer after another for each. */
 const maxImages = 4
 
 /**
- * Who pulled an image's manifest is likely to want its layers next. An index tells nothing of what
- * will be wanted.
+ * Downloads the layers of an image whose manifest was pulled, before the client requests them. The
+ * manifest that a client selects from an index is not known in advance.
  */
 export interface Prefetch {
-  layersOf(name: RepositoryName, manifest: KnownManifest): void
+  fetchLayers(name: RepositoryName, manifest: KnownManifest): void
   close(): Promise<void>
 }
 
@@ -27,7 +27,7 @@ export function createPrefetch({ blobs, fills }: PrefetchOptions): Prefetch {
   ): Promise<void> => {
     for (const { digest } of references) {
       if (closed) return
-      // A failure is the fill's to tell; the client will meet it as well.
+      // The fill logs failures, and the client gets the error.
       const found = await blobs.open(name, digest).catch(() => undefined)
       found?.content.close()
       await fills.find(digest)?.fill.done
@@ -35,7 +35,7 @@ export function createPrefetch({ blobs, fills }: PrefetchOptions): Prefetch {
   }
 
   return {
-    layersOf: (name, manifest) => {
+    fetchLayers: (name, manifest) => {
       if (manifest.isIndex || running.size >= maxImages) return
       const work = fetchLayers(name, manifest)
       running.add(work)

@@ -23,18 +23,19 @@ type ProxiedBlobsOptions = {
   readonly cache: BlobCache
   readonly fills: Fills
   readonly permissions: Permissions
-  /** What a manifest said of a blob's size, in bytes. */
+  /** The size of a blob in a manifest, in bytes. */
   readonly sizeOf: (name: RepositoryName, digest: Digest) => number | undefined
   readonly counters: Counters
 }
 
 /**
- * 1. A blob that this repository is known to have, and that is here, is a hit.
- * 2. What failed a moment ago is not tried again.
- * 3. A blob that is here, or on its way, for another repository only is asked for at the upstream:
- *    whoever may read this repository may not therefore read that one.
- * 4. Whoever comes while a blob is on its way joins; else a fill begins, and its answer is the
- *    permission. What the upstream refuses to another repository's fill, it may give to one for this.
+ * 1. A stored blob that this repository is known to have is a hit.
+ * 2. A blob that is stored, or being downloaded, for other repositories only: the upstream is asked
+ *    whether this repository has it, because access to one repository is no access to another.
+ * 3. A download that failed within the last seconds is not retried.
+ * 4. If a fill is in flight, the request joins it. Otherwise it starts a fill, and a successful
+ *    response grants the permission. When the fill of another repository fails, this repository
+ *    starts its own: the upstream may deny access to the other one only.
  */
 export function createProxiedBlobs({
   cache,
@@ -48,7 +49,7 @@ export function createProxiedBlobs({
     return content && { content, cache: 'hit', onSent: (bytes) => counters.sent('blob', bytes) }
   }
 
-  const isWithOthers = async (name: RepositoryName, digest: Digest): Promise<boolean> => {
+  const isElsewhere = async (name: RepositoryName, digest: Digest): Promise<boolean> => {
     const running = fills.find(digest)
     if (running !== undefined) return running.name !== name
     return (await cache.stat(digest)) !== undefined
@@ -79,7 +80,7 @@ export function createProxiedBlobs({
     }
     const coalesced = { fill: running.fill, cache: 'coalesced' } as const
     if (running.name === name) return join(name, digest, coalesced)
-    // It began after we had looked for one.
+    // The fill started after the check of the permission.
     if (!(await permissions.known(name, digest))) return open(name, digest, how)
     const joined = await join(name, digest, coalesced).catch(() => undefined)
     if (joined !== undefined) return joined
@@ -95,11 +96,11 @@ export function createProxiedBlobs({
     if (await permissions.known(name, digest)) {
       const hit = await stored(digest, how)
       if (hit !== undefined) return hit
-    } else if (await isWithOthers(name, digest)) {
+    } else if (await isElsewhere(name, digest)) {
       const isAllowed = (await permissions.stat(name, digest)) !== undefined
       return isAllowed ? open(name, digest, how) : undefined
     }
-    const recent = fills.recall(name, digest)
+    const recent = fills.recentFailure(name, digest)
     if (recent instanceof RegistryError) throw recent
     return recent === 'absent' ? undefined : fill(name, digest, how)
   }

@@ -11,12 +11,12 @@ import { createManifests, type KnownManifest, type ManifestMemory } from './mani
 import type { CacheResult } from './repository.ts'
 import { createTags, type ResolvedTag, type TagPolicy } from './tags.ts'
 
-/** How long an answer that is no manifest is believed, in milliseconds. */
-const absenceLife = 5000
-const failureLife = 1000
-/** Of what a manifest names, so much counts as used when it is. */
+/** How long an absence and a failure are cached, in milliseconds. */
+const absenceTtl = 5000
+const failureTtl = 1000
+/** Maximum number of a manifest's references that a pull marks as used. */
 const maxUsed = 200
-/** How long a manifest that found no room on the disk is not stored again, in milliseconds. */
+/** Minimum time between attempts to store a manifest again, in milliseconds. */
 const restoreInterval = 5000
 
 export type FoundManifest = {
@@ -27,7 +27,7 @@ export type FoundManifest = {
 
 /** Manifests of one upstream's repositories, from memory, disk or the upstream. */
 export interface ProxiedManifests {
-  /** At once, or not at all. */
+  /** Undefined when the answer is not in memory. */
   fromMemory(name: RepositoryName, reference: Reference): FoundManifest | undefined
   find(name: RepositoryName, reference: Reference): Promise<FoundManifest | undefined>
 }
@@ -44,7 +44,7 @@ type ProxiedManifestsOptions = {
   readonly policy: TagPolicy
   readonly counters: Counters
   readonly telemetry: Telemetry
-  /** A manifest was taken in, or read from the disk. */
+  /** A manifest was fetched, or read from the disk. */
   readonly onManifest: (name: RepositoryName, known: KnownManifest) => void
 }
 
@@ -67,26 +67,29 @@ export function createProxiedManifests(options: ProxiedManifestsOptions): Proxie
   } = options
   const manifests = createManifests({ memory, caches, inFlight, scope, blobs: cache, links })
 
-  /** Puts it onto the disk, if that works. */
+  /** Writes a manifest to the disk, if possible. */
   const store = async (
     name: RepositoryName,
     { digest, bytes }: Pick<KnownManifest, 'digest' | 'bytes'>,
   ): Promise<void> => {
     await cache.put(digest, bytes)
     await links.addManifest(name, digest).catch((err: unknown) => {
-      telemetry.log.warn({ upstream, repository: name, digest, err }, 'manifest was not stored')
+      telemetry.log.warn(
+        { upstream, repository: name, digest, err },
+        'cannot store a link to a manifest',
+      )
     })
   }
 
-  /** Takes in what the upstream sent. */
-  const take = async (
+  /** Parses and stores a manifest from the upstream. */
+  const add = async (
     name: RepositoryName,
     { digest, bytes, contentType, release }: RemoteManifest,
   ): Promise<KnownManifest> => {
     try {
       counters.fetched('manifest', bytes.length)
       const remembering = manifests.remember(name, digest, bytes, contentType)
-      const known = await asUpstreams(remote.origin, remembering)
+      const known = await asUpstreamError(remote.origin, remembering)
       onManifest(name, known)
       await store(name, known)
       return known
@@ -111,8 +114,8 @@ export function createProxiedManifests(options: ProxiedManifestsOptions): Proxie
   }
 
   /**
-   * Who pulls a manifest, from memory too, uses what it names, though the node may have all of it:
-   * evicted by age, it would be missing on the next node. False: the manifest is not on the disk.
+   * A pull of a manifest, also from memory, marks its references as used. A node that has the
+   * layers does not request them, but the next node will. False: the manifest is not on the disk.
    */
   const use = (name: RepositoryName, known: KnownManifest): boolean => {
     for (const { digest } of known.references.slice(0, maxUsed)) {
@@ -125,7 +128,7 @@ export function createProxiedManifests(options: ProxiedManifestsOptions): Proxie
 
   const restored = caches.create<true>({ ttl: restoreInterval })
 
-  /** What was evicted, or whose link was forgotten, is used again: it must outlive a restart. */
+  /** Stores a manifest or link that was evicted and is used again, so that it survives a restart. */
   const restore = async (name: RepositoryName, known: KnownManifest): Promise<void> => {
     if (use(name, known)) {
       await links.addManifest(name, known.digest).catch(() => {})
@@ -141,23 +144,23 @@ export function createProxiedManifests(options: ProxiedManifestsOptions): Proxie
     links,
     caches,
     has: async (name, digest) => (await stored(name, digest)) !== undefined,
-    take: async (name, manifest) => void (await take(name, manifest)),
+    add: async (name, manifest) => void (await add(name, manifest)),
     onStale: (repository, tag, err) =>
       telemetry.log.warn(
         { upstream, repository, tag, err },
-        'tag is served stale: its upstream cannot be asked',
+        'serving a stale tag: its upstream is unavailable',
       ),
   })
 
-  /** One request for all who want the same; what is no manifest is believed for a moment. */
+  /** Concurrent requests share one request to the upstream; failures are cached for a short time. */
   const requests = caches.create<KnownManifest | RegistryError | 'absent', Context>({
-    ttl: failureLife,
+    ttl: failureTtl,
     ignoreFetchAbort: true,
     fetchMethod: async (_key, _stale, { options: entry, context: { name, digest } }) => {
       try {
         const answer = await remote.manifest(name, { digest })
-        if (answer !== undefined) return await take(name, answer)
-        entry.ttl = absenceLife
+        if (answer !== undefined) return await add(name, answer)
+        entry.ttl = absenceTtl
         return 'absent'
       } catch (error) {
         if (isRegistryError(error)) return withoutCause(error)
@@ -175,7 +178,7 @@ export function createProxiedManifests(options: ProxiedManifestsOptions): Proxie
     const answer = await requests.fetch(key, { context: { name, digest }, status })
     if (answer === undefined || answer === 'absent') return undefined
     if (answer instanceof RegistryError) throw answer
-    // The manifest has its place; a second one would only cost memory.
+    // The manifest is in the other cache.
     requests.delete(key)
     return { known: answer, cache: status.fetch === 'inflight' ? 'coalesced' : 'miss' }
   }
@@ -195,7 +198,7 @@ export function createProxiedManifests(options: ProxiedManifestsOptions): Proxie
     const found = await byDigest(name, resolved.digest)
     if (found === undefined) {
       throw new RegistryError('UNAVAILABLE', {
-        message: `${remote.origin} has the tag but not its manifest`,
+        message: `${remote.origin} has the tag but not the manifest that it points to`,
         status: 502,
       })
     }
@@ -220,29 +223,29 @@ export function createProxiedManifests(options: ProxiedManifestsOptions): Proxie
     },
     find: async (name, reference) => {
       if ('digest' in reference)
-        return counters.failing('manifest', byDigest(name, reference.digest))
-      const resolved = await counters.failing('tag', tags.resolve(name, reference.tag))
-      return resolved && counters.failing('manifest', byTag(name, resolved))
+        return counters.countFailure('manifest', byDigest(name, reference.digest))
+      const resolved = await counters.countFailure('tag', tags.resolve(name, reference.tag))
+      return resolved && counters.countFailure('manifest', byTag(name, resolved))
     },
   }
 }
 
 const tagResults = {
   fresh: 'hit',
-  joined: 'coalesced',
-  asked: 'miss',
+  coalesced: 'coalesced',
+  validated: 'miss',
   fetched: 'miss',
   stale: 'stale',
 } as const satisfies Record<ResolvedTag['how'], CacheResult>
 
-/** What is the client's fault when a client sends it is the upstream's when the upstream does. */
-async function asUpstreams<Result>(origin: string, parsing: Promise<Result>): Promise<Result> {
+/** An invalid manifest is the client's error in a push (400), and the upstream's in a pull (502). */
+async function asUpstreamError<Result>(origin: string, parsing: Promise<Result>): Promise<Result> {
   try {
     return await parsing
   } catch (error) {
     if (!isRegistryError(error, 'MANIFEST_INVALID')) throw error
     throw new RegistryError('MANIFEST_INVALID', {
-      message: `${origin} sent what is ${error.message}`,
+      message: `${origin} sent an invalid manifest: ${error.message}`,
       status: 502,
       cause: error,
     })

@@ -3,12 +3,12 @@ import type { Digest } from '../oci/digest.ts'
 import { joinName, type RepositoryName } from '../oci/reference.ts'
 import type { BlobCache } from '../store/store.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
+import { createWithAnswerTime, tooSlow } from './answer-time.ts'
 import { createCounters } from './counters.ts'
 import { createFills } from './fills.ts'
-import { createInTime, tooSlow } from './in-time.ts'
-import { createLateBlob } from './late-blob.ts'
 import { createListings } from './listings.ts'
 import type { KnownManifest, ManifestMemory } from './manifests.ts'
+import { createPendingBlob } from './pending-blob.ts'
 import { createPermissions } from './permissions.ts'
 import { createPrefetch } from './prefetch.ts'
 import { createProxiedBlobs } from './proxied-blobs.ts'
@@ -27,20 +27,20 @@ type ProxiedOptions = UpstreamOptions & {
   readonly telemetry: Telemetry
 }
 
-/** Digests whose size one manifest gives. */
+/** Maximum number of sizes that are recorded from one manifest. */
 const maxSizesOfOne = 2000
 
 /**
- * Repositories of one upstream, answered from the cache as far as it goes. Names are those below
- * the prefix.
+ * Repositories of one upstream, answered from the cache where possible. Names are relative to the
+ * prefix.
  */
 export function createProxied(options: ProxiedOptions) {
   const { prefix, upstream, remote, links, cache, caches, telemetry } = options
   const { ttl, staleIfError } = options.tags
-  // What one repository's manifest says of a blob, another's need not believe.
+  // By repository: the manifest of one must not give a wrong size to another.
   const sizes = caches.create<number>()
-  const learnSizes = (name: RepositoryName, { references, isIndex }: KnownManifest): void => {
-    // Children of an index are manifests, which nobody asks for as blobs.
+  const recordSizes = (name: RepositoryName, { references, isIndex }: KnownManifest): void => {
+    // Children of an index are manifests, which clients do not request as blobs.
     if (isIndex) return
     for (const { digest, size } of references.slice(0, maxSizesOfOne))
       sizes.set(`${name}@${digest}`, size)
@@ -49,7 +49,7 @@ export function createProxied(options: ProxiedOptions) {
   const sizeOf = (name: RepositoryName, digest: Digest) => sizes.get(`${name}@${digest}`)
 
   const { answerTime } = options
-  const inTime = createInTime(answerTime)
+  const withAnswerTime = createWithAnswerTime(answerTime)
   const counters = createCounters(upstream, telemetry.metrics)
   const fills = createFills({
     upstream,
@@ -76,7 +76,7 @@ export function createProxied(options: ProxiedOptions) {
     scope,
     policy: options.tags,
     counters,
-    onManifest: learnSizes,
+    onManifest: recordSizes,
   })
   const prefetch = options.prefetch ? createPrefetch({ blobs, fills }) : undefined
 
@@ -87,7 +87,7 @@ export function createProxied(options: ProxiedOptions) {
     counters.answered('manifest', cached)
     const onSent = (bytes: number) => {
       counters.sent('manifest', bytes)
-      if (bytes > 0) prefetch?.layersOf(name, known)
+      if (bytes > 0) prefetch?.fetchLayers(name, known)
     }
     const { digest, mediaType, bytes } = known
     return {
@@ -101,17 +101,17 @@ export function createProxied(options: ProxiedOptions) {
   }
 
   /**
-   * An error is still an answer while the client waits; then one whose size is known begins without
-   * its bytes.
+   * Until the answer time is over, an error can be reported. After that, a response with a known
+   * size starts without its bytes.
    */
-  const blobInTime = async <Opened extends BlobAnswer>(
+  const blobWithinTime = async <Opened extends BlobAnswer>(
     name: RepositoryName,
     digest: Digest,
     opening: Promise<Opened | undefined>,
   ): Promise<BlobAnswer | undefined> => {
     if (await isSettledWithin(opening, answerTime)) return opening
     const size = sizeOf(name, digest)
-    if (size !== undefined) return createLateBlob({ digest, size, opening })
+    if (size !== undefined) return createPendingBlob({ digest, size, opening })
     opening.then(
       (found) => found?.content.close(),
       () => {},
@@ -123,18 +123,19 @@ export function createProxied(options: ProxiedOptions) {
     manifest: async (reference) => {
       const found =
         manifests.fromMemory(name, reference) ??
-        (await inTime('the manifest', manifests.find(name, reference)))
+        (await withAnswerTime('the manifest', manifests.find(name, reference)))
       return found && answer(name, found)
     },
     blob: async (digest, how) => {
-      const opening = counters.failing('blob', blobs.open(name, digest, how))
-      const found = await blobInTime(name, digest, opening)
+      const opening = counters.countFailure('blob', blobs.open(name, digest, how))
+      const found = await blobWithinTime(name, digest, opening)
       if (found?.cache !== undefined) counters.answered('blob', found.cache)
       return found
     },
-    statBlob: (digest) => inTime('what the upstream knows of the blob', blobs.stat(name, digest)),
-    tags: (page) => inTime('the list of tags', listings.tags(name, page)),
-    referrers: (digest) => inTime('the list of referrers', listings.referrers(name, digest)),
+    statBlob: (digest) => withAnswerTime('the size of the blob', blobs.stat(name, digest)),
+    tags: (page) => withAnswerTime('the list of tags', listings.tags(name, page)),
+    referrers: (digest) =>
+      withAnswerTime('the list of referrers', listings.referrers(name, digest)),
   })
 
   return {
@@ -142,7 +143,7 @@ export function createProxied(options: ProxiedOptions) {
     running: fills.running,
     catalog: async () => (await links.repositories()).map((name) => joinName(prefix, name)),
     close: async () => {
-      // At the same time: the one must not begin what the other has just ended.
+      // At the same time: a prefetch must not start a fill after `fills` has closed.
       await Promise.all([prefetch?.close(), fills.close()])
     },
   }

@@ -1,14 +1,14 @@
 import type { Content } from '../oci/content.ts'
 
-/** A reader who comes back within this, in milliseconds, had only lost its connection. */
-const grace = 1000
+/** Time for a client to reconnect, in milliseconds. */
+const reconnectTime = 1000
 
-/** Who waits for a fill or reads it. */
+/** The clients that wait for a fill or read it. */
 export interface Readers {
-  /** Counts from now on until the content, if one comes, is closed. */
+  /** Counts a client from now until its content is closed or `opening` fails. */
   reading(opening: Promise<(() => Content) | undefined>): Promise<Content | undefined>
-  /** Whether there has been nobody for a while. */
-  areGone(): boolean
+  /** There are no clients, and the last one has had time to reconnect. */
+  haveLeft(): boolean
 }
 
 export function createReaders(): Readers {
@@ -32,7 +32,7 @@ export function createReaders(): Readers {
       leave()
       return undefined
     },
-    areGone: () => count === 0 && performance.now() - lastLeft >= grace,
+    haveLeft: () => count === 0 && performance.now() - lastLeft >= reconnectTime,
   }
 }
 

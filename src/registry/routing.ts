@@ -5,14 +5,14 @@ import { isRepositoryName, joinName, nameBelow, type RepositoryName } from '../o
 import { isRegistryHost } from '../oci/registry-host.ts'
 import type { Registry, Repository } from './repository.ts'
 
-/** One prefix of names, and who answers for it. */
+/** A prefix of names, and the repositories below it. */
 export type Route = {
   readonly prefix: string
-  /** What `?ns=` may call it; Docker Hub's other names come by themselves. */
+  /** Values of `?ns=` for this upstream. Docker Hub's other host names are added automatically. */
   readonly hosts: readonly string[]
   /** Globs of names below the prefix that are served. */
   readonly repositories: readonly string[]
-  /** Globs of names below the prefix that are not served, though `repositories` has them. */
+  /** Globs of names below the prefix that are not served, although `repositories` matches them. */
   readonly except?: readonly string[]
   readonly anonymous: boolean
   /** `name` is below the prefix. */
@@ -22,13 +22,13 @@ export type Route = {
 type Compiled = Route & { readonly serves: (name: string) => boolean; readonly isHub: boolean }
 
 /**
- * The longest prefix wins, whole segments only; there is no second try elsewhere, so that nobody
- * can shadow a name by publishing it at another registry.
+ * The longest prefix of whole segments decides. No other upstream is tried after a miss, so that a
+ * name cannot be shadowed by publishing it at another registry.
  *
- * With `?ns=HOST`, the upstream whose prefix is HOST wins, else the one whose host is HOST. The path
- * is the upstream's own name, as containerd's mirrors send it, unless it carries HOST or the prefix
- * in front (containerd's `override_path`, k3s' `rewrite`, BuildKit's mirrors with a path): then that
- * is taken off first.
+ * With `?ns=HOST`, the upstream with the prefix HOST decides, else the one with the host HOST. The
+ * path is the name at the upstream, as containerd's mirrors send it. If the path begins with HOST or
+ * the prefix (containerd's `override_path`, k3s's `rewrite`, BuildKit's mirrors with a path), that
+ * is removed first.
  */
 export function createRouting(routes: readonly Route[]): Registry['resolve'] {
   const byLength: readonly Compiled[] = routes
@@ -51,27 +51,29 @@ export function createRouting(routes: readonly Route[]): Registry['resolve'] {
   }
 
   return (name, namespace) => {
-    if (namespace !== undefined && !isOurs(namespace)) {
+    if (namespace !== undefined && !isOwnAddress(namespace)) {
       const route = namespace === '' ? undefined : named(namespace)
-      if (route === undefined) throw unknown(`no upstream is configured for ${shown(namespace)}`)
+      if (route === undefined)
+        throw unknown(`no upstream is configured for ${displayed(namespace)}`)
       const below = nameAt(route, name, namespace)
       const full = joinName(route.prefix, below)
       // Access is decided by the name: one name must not be two repositories.
-      if (ownerOf(full) !== route) throw unknown(`${full} is the name of another repository here`)
+      if (ownerOf(full) !== route)
+        throw unknown(`${full} is the name of another repository of this registry`)
       return { ...open(route, below), namespace }
     }
     for (const route of byLength) {
       const below = nameBelow(route.prefix, name)
       if (below !== undefined) return open(route, below)
     }
-    throw unknown('no upstream is configured for this name, and there is no default one')
+    throw unknown('no upstream is configured for this name, and there is no default upstream')
   }
 }
 
 /**
- * The upstream's own name for what a path with `?ns=` asks for. A prefix without a dot may also begin
- * names at the upstream (`acme/app` at registry.acme.example): it is taken off only where it cannot,
- * at Docker Hub, whose names have two segments.
+ * The name at the upstream for a path with `?ns=`. A prefix without a dot may also be the start of a
+ * name at the upstream (`acme/app` at registry.acme.example). So it is removed at Docker Hub only,
+ * and only from names of more than two segments, which Docker Hub does not have.
  */
 function nameAt({ prefix, isHub }: Compiled, name: RepositoryName, namespace: string) {
   const [first = ''] = prefix.split('/')
@@ -80,26 +82,26 @@ function nameAt({ prefix, isHub }: Compiled, name: RepositoryName, namespace: st
   return below ?? (isRepositoryName(namespace) ? nameBelow(namespace, name) : undefined) ?? name
 }
 
-function open(route: Compiled, asked: RepositoryName) {
-  // One name for one repository, or what is denied under one would be had under the other.
-  const below = route.isHub && !asked.includes('/') ? joinName('library', asked) : asked
+function open(route: Compiled, requests: RepositoryName) {
+  // A repository has one name: access that is denied under it must not be granted under another.
+  const below = route.isHub && !requests.includes('/') ? joinName('library', requests) : requests
   const name = joinName(route.prefix, below)
   if (!route.serves(below)) {
     throw new RegistryError('DENIED', {
-      message: `${name} is not served here: upstreams[].repositories and upstreams[].except of its upstream leave it out`,
+      message: `${name} is not served: upstreams[].repositories and upstreams[].except of its upstream exclude it`,
     })
   }
   return { name, repository: route.open(below), anonymous: route.anonymous }
 }
 
-/** A node whose mirror leads to another address of ours says which name the image bore: our own. */
-function isOurs(namespace: string): boolean {
+/** A client that mirrors one address of Berth at another one sends the first as `?ns=`. */
+function isOwnAddress(namespace: string): boolean {
   return /^(localhost|127(\.\d+){3}|\[::1\])(:\d+)?$/.test(namespace)
 }
 
-/** What a client sent goes into a message only if it can be a host. */
-function shown(namespace: string): string {
-  return isRegistryHost(namespace) ? namespace : 'what ?ns= names, which is not a host'
+/** A value from a client becomes part of a message only if it can be a host. */
+function displayed(namespace: string): string {
+  return isRegistryHost(namespace) ? namespace : 'the value of ?ns=, which is not a host'
 }
 
 function unknown(message: string): RegistryError {

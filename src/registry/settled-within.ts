@@ -1,4 +1,4 @@
-/** Whether `work` settles within so many milliseconds. `work` itself is not cancelled. */
+/** Whether `work` settles within a time. `work` itself continues. */
 export async function isSettledWithin(
   work: Promise<unknown>,
   milliseconds: number,

@@ -7,36 +7,39 @@ import type { RepositoryName, Tag } from '../oci/reference.ts'
 import type { Remote, RemoteManifest } from '../remote/remote.ts'
 import type { LinkStore } from '../store/store.ts'
 
-/** How long the answers that are no digest are believed, in milliseconds. */
-const absenceLife = 5000
-const refusalLife = 2000
-const failureLife = 1000
+/** How long responses without a digest are cached, in milliseconds. */
+const absenceTtl = 5000
+const denialTtl = 2000
+const failureTtl = 1000
 /** How long a stale tag is served before the upstream is asked again, in milliseconds. */
-const staleLife = 5000
+const staleTtl = 5000
 /**
  * How long clients wait for an upstream's response if a stale one can be served, in milliseconds;
  * zero for a repository whose last response took longer. A kubelet waits behind them.
  */
 const maxWait = 1500
 /** How long a repository is remembered to be slow, in milliseconds. */
-const slowLife = 60_000
+const slowTtl = 60_000
 
-/** What is known of a tag. Times in milliseconds on the monotonic clock. */
+/** The last valid digest of a tag. Times in milliseconds on the monotonic clock. */
 type Known = {
   readonly kind: 'digest'
   readonly digest: Digest
-  readonly rightAt: number
+  readonly validatedAt: number
   readonly warning?: string
 }
 type State =
   | Known
   | { readonly kind: 'absent' }
-  | { readonly kind: 'refused'; readonly error: RegistryError }
+  | { readonly kind: 'denied'; readonly error: RegistryError }
 
-/** `asked`: the upstream was asked for this answer. `fetched`: and the manifest came with it. */
+/**
+ * `coalesced`: by a request of another client. `validated`: by a request to the upstream.
+ * `fetched`: the response also had the manifest.
+ */
 export type ResolvedTag = {
   readonly digest: Digest
-  readonly how: 'fresh' | 'joined' | 'asked' | 'fetched' | 'stale'
+  readonly how: 'fresh' | 'coalesced' | 'validated' | 'fetched' | 'stale'
   readonly warning?: string
 }
 
@@ -44,7 +47,8 @@ export type TagPolicy = {
   /** Milliseconds for which a tag is fresh. */
   readonly ttl: number
   /**
-   * Milliseconds since it was last right for which it serves while the upstream cannot be asked.
+   * Milliseconds since its last validation for which a tag is served while the upstream is
+   * unavailable.
    */
   readonly staleIfError: number
   /** Globs of tags that never change. */
@@ -55,7 +59,7 @@ export type TagPolicy = {
 
 /** Which digest a tag means. */
 export interface Tags {
-  /** What the tag means if that need not be asked, by anybody. */
+  /** The digest of a tag that is fresh, from memory. */
   fresh(name: RepositoryName, tag: Tag): Digest | undefined
   /** Undefined when the upstream says that there is no such tag. */
   resolve(name: RepositoryName, tag: Tag): Promise<ResolvedTag | undefined>
@@ -66,10 +70,10 @@ type TagsOptions = {
   readonly remote: Remote
   readonly links: LinkStore
   readonly caches: CacheMemory
-  /** Whether the manifest of a digest is at hand. */
+  /** Whether the manifest of a digest is in memory or on the disk. */
   readonly has: (name: RepositoryName, digest: Digest) => Promise<boolean>
-  /** Takes a manifest in. Rejects when it is none. */
-  readonly take: (name: RepositoryName, manifest: RemoteManifest) => Promise<void>
+  /** Stores a manifest. Rejects when it is invalid. */
+  readonly add: (name: RepositoryName, manifest: RemoteManifest) => Promise<void>
   readonly onStale: (name: RepositoryName, tag: Tag, error: RegistryError) => void
 }
 
@@ -93,11 +97,11 @@ export function createTags({
   links,
   caches,
   has,
-  take,
+  add,
   onStale,
 }: TagsOptions): Tags {
   const isImmutable = createMatcher({ include: policy.immutable, except: policy.except })
-  const slow = caches.create<true>({ ttl: slowLife })
+  const slow = caches.create<true>({ ttl: slowTtl })
 
   const states = caches.create<State, Context>({
     ttl: Math.max(policy.ttl, 1),
@@ -105,21 +109,23 @@ export function createTags({
     ignoreFetchAbort: true,
     fetchMethod: async (_key, stale, { options, context }) => {
       const began = performance.now()
-      const state = await next(context, await lastOf(stale, context))
+      const state = await next(context, await lastKnown(stale, context))
       if (performance.now() - began < maxWait) slow.delete(context.name)
-      options.ttl = lifeOf(state, context.tag)
+      options.ttl = ttlOf(state, context.tag)
       return state
     },
   })
 
-  /** The disk is asked only where memory knows nothing: it may not know of an absence or a refusal. */
-  const lastOf = async (
+  /** The disk counts only without an entry in memory: it records no absences and no denials. */
+  const lastKnown = async (
     state: State | undefined,
     { name, tag }: Context,
   ): Promise<Known | undefined> => {
     if (state !== undefined) return state.kind === 'digest' ? state : undefined
     const link = await links.tag(name, tag).catch(() => undefined)
-    return link && { kind: 'digest', digest: link.digest, rightAt: performance.now() - link.age }
+    return (
+      link && { kind: 'digest', digest: link.digest, validatedAt: performance.now() - link.age }
+    )
   }
 
   const forget = ({ name, tag }: Context): Promise<void> =>
@@ -135,27 +141,27 @@ export function createTags({
         await forget(context)
         return { kind: 'absent' }
       }
-      const digest = await takeIn(context, answer, last?.digest)
+      const digest = await storeAnswer(context, answer, last?.digest)
       await links.setTag(name, tag, digest).catch(() => {})
-      return { kind: 'digest', digest, rightAt: performance.now() }
+      return { kind: 'digest', digest, validatedAt: performance.now() }
     } catch (error) {
       if (!isRegistryError(error)) throw error
       if (error.code === 'DENIED') await forget(context)
       const stale = error.code === 'DENIED' ? undefined : staleOf(last, error)
-      if (stale === undefined) return { kind: 'refused', error: withoutCause(error) }
+      if (stale === undefined) return { kind: 'denied', error: withoutCause(error) }
       onStale(name, tag, error)
       return stale
     }
   }
 
-  const takeIn = async (
+  const storeAnswer = async (
     context: Context,
     answer: Digest | RemoteManifest,
     known: Digest | undefined,
   ): Promise<Digest> => {
     const { name } = context
     if (typeof answer !== 'string') {
-      await take(name, answer)
+      await add(name, answer)
       context.fetched = true
       return answer.digest
     }
@@ -163,40 +169,40 @@ export function createTags({
     const manifest = await remote.manifest(name, { digest: answer })
     if (manifest === undefined)
       throw new RegistryError('UNAVAILABLE', {
-        message: `${remote.origin} has the tag but not its manifest`,
+        message: `${remote.origin} has the tag but not the manifest that it points to`,
         status: 502,
       })
-    await take(name, manifest)
+    await add(name, manifest)
     context.fetched = true
     return answer
   }
 
-  /** What serves instead of an answer, if anything may. */
+  /** The stale digest for a failed request, if it may be served. */
   const staleOf = (last: Known | undefined, { message }: RegistryError): Known | undefined => {
     if (last === undefined) return undefined
-    const age = performance.now() - last.rightAt
+    const age = performance.now() - last.validatedAt
     if (age > policy.staleIfError) return undefined
-    const warning = `this tag was last checked ${Math.round(age / 1000)} s ago: ${message}`
+    const warning = `this tag was last validated ${Math.round(age / 1000)} s ago: ${message}`
     return { ...last, warning }
   }
 
-  /** What serves while the upstream takes its time, if anything may. */
-  const meanwhile = async (context: Context, isFirst: boolean): Promise<Known | undefined> => {
+  /** The stale digest while the upstream is slow, if it may be served. */
+  const staleWhileSlow = async (context: Context, isFirst: boolean): Promise<Known | undefined> => {
     const { name, tag } = context
     slow.set(name, true)
-    const last = await lastOf(states.peek(keyOf(name, tag), { allowStale: true }), context)
+    const last = await lastKnown(states.peek(keyOf(name, tag), { allowStale: true }), context)
     const error = new RegistryError('UNAVAILABLE', {
-      message: `${remote.origin} has not answered yet`,
+      message: `${remote.origin} has not responded yet`,
     })
     const stale = staleOf(last, error)
     if (stale !== undefined && isFirst) onStale(name, tag, error)
     return stale
   }
 
-  const lifeOf = (state: State, tag: Tag): number => {
-    if (state.kind === 'absent') return absenceLife
-    if (state.kind === 'refused') return state.error.code === 'DENIED' ? refusalLife : failureLife
-    if (state.warning !== undefined) return Math.min(staleLife, Math.max(policy.ttl, 1))
+  const ttlOf = (state: State, tag: Tag): number => {
+    if (state.kind === 'absent') return absenceTtl
+    if (state.kind === 'denied') return state.error.code === 'DENIED' ? denialTtl : failureTtl
+    if (state.warning !== undefined) return Math.min(staleTtl, Math.max(policy.ttl, 1))
     return isImmutable(tag) ? Number.MAX_SAFE_INTEGER : Math.max(policy.ttl, 1)
   }
 
@@ -213,24 +219,24 @@ export function createTags({
       if (fresh !== undefined) return resolved(fresh, 'fresh')
       const context: Context = { name, tag, fetched: false }
       const status: LRUCache.Status<string, State, Context> = {}
-      const asking = states.fetch(key, { context, status })
+      const request = states.fetch(key, { context, status })
       const isFirst = status.fetch !== 'inflight'
-      const answered = await within(slow.has(name) ? 0 : maxWait, asking)
-      const state = answered ?? (await meanwhile(context, isFirst)) ?? (await asking)
-      if (!isFirst) return resolved(state, 'joined')
-      return resolved(state, context.fetched ? 'fetched' : 'asked')
+      const answered = await within(slow.has(name) ? 0 : maxWait, request)
+      const state = answered ?? (await staleWhileSlow(context, isFirst)) ?? (await request)
+      if (!isFirst) return resolved(state, 'coalesced')
+      return resolved(state, context.fetched ? 'fetched' : 'validated')
     },
   }
 }
 
 function resolved(state: State | undefined, how: ResolvedTag['how']): ResolvedTag | undefined {
   if (state === undefined || state.kind === 'absent') return undefined
-  if (state.kind === 'refused') throw state.error
+  if (state.kind === 'denied') throw state.error
   const { digest, warning } = state
   return warning === undefined ? { digest, how } : { digest, warning, how: 'stale' }
 }
 
-/** Undefined when it takes longer, in milliseconds; it goes on then. */
+/** Undefined after so many milliseconds; the work continues. */
 async function within<Result>(
   milliseconds: number,
   work: Promise<Result>,

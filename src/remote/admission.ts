@@ -17,7 +17,7 @@ export type Entry = {
   /** Deadline of the wait for the end of a throttle. */
   readonly throttledUntil: number
   readonly signal?: AbortSignal | undefined
-  readonly giveWay?: Claim['giveWay']
+  readonly releaseSlot?: Claim['releaseSlot']
 }
 
 /** Permission to send one request. It ends with one of `answered`, `failed` and `abandoned`. */
@@ -68,13 +68,13 @@ export function createAdmission({ origin, breaker }: AdmissionOptions): Admissio
     }
   }
 
-  const takeSlot = ({ kind, repository, client, until, signal, giveWay }: Entry) =>
+  const takeSlot = ({ kind, repository, client, until, signal, releaseSlot }: Entry) =>
     partsOf(kind).slots.take({
       repository,
       client,
       maxWait: until - performance.now(),
       signal,
-      giveWay,
+      releaseSlot,
     })
 
   const permitOf = ({ kind }: Entry, release: Release): Permit => {

@@ -11,7 +11,7 @@ import type { Answer } from './transport.ts'
 
 /** One idempotent request to the upstream. */
 type Question = Omit<Outgoing, 'firstByte'> &
-  Pick<Entry, 'kind' | 'client' | 'giveWay'> & {
+  Pick<Entry, 'kind' | 'client' | 'releaseSlot'> & {
     /**
      * Resumes a transfer: the caller that resumes it counts the attempts, whatever failed before.
      */

@@ -7,7 +7,7 @@ import {
 import type { ListField } from './origins.ts'
 
 /**
- * How an upstream failed: on the network; `failing`: 5XX; or `redirected`: a redirect target
+ * How an upstream failed: on the network; `countFailure`: 5XX; or `redirected`: a redirect target
  * refuses what the registry allowed, for example because a signed URL has expired.
  */
 type Fault = NetworkFault | 'failing' | 'redirected'

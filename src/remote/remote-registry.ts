@@ -50,7 +50,7 @@ export type BlobOptions = {
   readonly client?: string | undefined
   readonly signal?: AbortSignal
   /** See {@link Claim}. */
-  readonly giveWay?: () => boolean
+  readonly releaseSlot?: () => boolean
   /**
    * Resumes a broken download: sent once, because the caller that resumes it counts the attempts.
    */

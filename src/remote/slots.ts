@@ -17,7 +17,7 @@ export type Claim = {
    * Called while others wait. True when no client needs the transfer that uses the slot: the
    * transfer then ends, and the slot is released soon.
    */
-  readonly giveWay?: (() => boolean) | undefined
+  readonly releaseSlot?: (() => boolean) | undefined
 }
 
 /**
@@ -45,7 +45,7 @@ export type SlotsOptions = {
 }
 
 /** How often holders are checked for slots to release, in milliseconds. */
-const giveWayInterval = 1000
+const releaseInterval = 1000
 
 /** A repository or a client. It may hold `weight` slots for each free one. */
 type Owner = { readonly weight: number; held: number; waiting: number; lastTurn: number }
@@ -102,29 +102,29 @@ export function createSlots(options: SlotsOptions): Slots {
   }
 
   /** Releases as many slots as there are waiting requests; longest held first. */
-  const askToGiveWay = (): void => {
+  const askForRelease = (): void => {
     clearTimeout(asking)
     asking = undefined
     if (waiting.size === 0) return
     if (nextTurn === undefined) {
       let wanted = waiting.size
-      for (const giveWay of yielding) {
+      for (const releaseSlot of yielding) {
         if (wanted === 0) break
-        if (!giveWay()) continue
-        yielding.delete(giveWay)
+        if (!releaseSlot()) continue
+        yielding.delete(releaseSlot)
         wanted -= 1
       }
     }
-    if (yielding.size > 0) asking = setTimeout(askToGiveWay, giveWayInterval)
+    if (yielding.size > 0) asking = setTimeout(askForRelease, releaseInterval)
   }
 
   const releaseOf = (claim: Claim, held: readonly Owner[]): Release => {
     let released = false
-    if (claim.giveWay !== undefined) yielding.add(claim.giveWay)
+    if (claim.releaseSlot !== undefined) yielding.add(claim.releaseSlot)
     return (use) => {
       if (released) return
       released = true
-      if (claim.giveWay !== undefined) yielding.delete(claim.giveWay)
+      if (claim.releaseSlot !== undefined) yielding.delete(claim.releaseSlot)
       taken -= 1
       for (const owner of held) owner.held -= 1
       owners.tidy()
@@ -177,7 +177,7 @@ export function createSlots(options: SlotsOptions): Slots {
       if (signal?.aborted) abort()
       admit()
       if (waiting.size > maxQueue && waiting.has(waiter)) leave(refusal)
-      if (waiting.size > 0 && asking === undefined) askToGiveWay()
+      if (waiting.size > 0 && asking === undefined) askForRelease()
       return turn.promise
     },
   }

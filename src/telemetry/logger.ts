@@ -17,7 +17,7 @@ const maxCauses = 5
 type LoggerOptions = { readonly level: string; readonly output?: DestinationStream | undefined }
 
 /**
- * Lines are written in batches, by bytes and milliseconds. Without a reader, lines beyond `maxLength`
+ * Lines are written in batches, by bytes and milliseconds. Without a reader, lines beyond `maxRequestSize`
  * bytes are dropped.
  */
 const batch = {

@@ -59,7 +59,7 @@ test('while a slow upstream is asked, by one request, clients get the stale tag,
   for (let times = 0; times < 5; times += 1) {
     const stale = await tag()
     assert.deepEqual([stale.status, stale.headers['x-cache']], [200, 'stale'])
-    assert.match(String(stale.headers['warning']), /has not answered yet/)
+    assert.match(String(stale.headers['warning']), /has not responded yet/)
     assert.deepEqual(stale.body, image.bytes)
   }
   assert.equal(upstream.requests.length - before, 1)

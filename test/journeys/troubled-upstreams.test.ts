@@ -217,7 +217,7 @@ async function assertTag(state: Trouble['tag']): Promise<void> {
   assert.equal(reply.status, 200)
   assert.deepEqual(reply.body, image.bytes)
   assert.equal(reply.headers['x-cache'], 'stale')
-  assert.match(String(reply.headers['warning']), /^299 - "this tag was last checked \d+ s ago/)
+  assert.match(String(reply.headers['warning']), /^299 - "this tag was last validated \d+ s ago/)
 }
 
 test('a refusal for one repository is none for another, and soon forgotten (U43)', async (t) => {

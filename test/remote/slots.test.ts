@@ -276,7 +276,7 @@ test('who holds a slot that nobody needs is asked to give way while others wait 
   const slots = createSlots({ ...few, limit: 1, maxWait: 10_000 })
   let isUnread = false
   const release = await slots.take({
-    giveWay: () => {
+    releaseSlot: () => {
       if (isUnread) queueMicrotask(release)
       return isUnread
     },

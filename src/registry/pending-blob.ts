@@ -3,18 +3,18 @@ import type { Digest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
 import type { BlobAnswer } from './repository.ts'
 
-type LateBlobOptions = {
+type PendingBlobOptions = {
   readonly digest: Digest
-  /** What the repository's manifest says, in bytes. */
+  /** The size in the repository's manifest, in bytes. */
   readonly size: number
   readonly opening: Promise<BlobAnswer | undefined>
 }
 
 /**
- * A blob of known size that is not there yet: its headers can be sent, its bytes come when they come,
- * or the connection breaks.
+ * A blob of known size that the upstream has not sent yet: the headers can be sent now. The bytes
+ * follow, or the content fails.
  */
-export function createLateBlob({ digest, size, opening }: LateBlobOptions): BlobAnswer {
+export function createPendingBlob({ digest, size, opening }: PendingBlobOptions): BlobAnswer {
   let found: BlobAnswer | undefined
   let isClosed = false
 
@@ -25,7 +25,7 @@ export function createLateBlob({ digest, size, opening }: LateBlobOptions): Blob
       throw new RegistryError('BLOB_UNKNOWN', { message: `the upstream does not have ${digest}` })
     if (found.content.size !== size)
       throw new RegistryError('SIZE_INVALID', {
-        message: `the upstream says that ${digest} has ${found.content.size} bytes, the manifest says ${size}`,
+        message: `${digest} has ${found.content.size} bytes at the upstream, and ${size} bytes in the manifest`,
         status: 502,
       })
     return found.content
