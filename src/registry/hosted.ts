@@ -9,8 +9,8 @@ import type { BlobSource, LinkSource } from '../store/store.ts'
 import { createManifests, type KnownManifest, type ManifestMemory } from './manifests.ts'
 import type { Repository } from './repository.ts'
 
-/** How long the list of repositories is believed, in milliseconds; others may write to the volume. */
-const catalogLife = 10_000
+/** How long the list of repositories is cached, in milliseconds; others may write to the volume. */
+const catalogTtl = 10_000
 
 type HostedOptions = {
   readonly prefixes: readonly string[]
@@ -40,7 +40,7 @@ export function createHosted({ prefixes, ...options }: HostedOptions) {
     const isLinked = await links.hasManifest(name, digest)
     if (!isLinked && 'digest' in reference) return undefined
     const known = await manifests.stored(name, digest).catch((cause: unknown) => {
-      // Whoever put it there, it is not the one who asks who made the mistake.
+      // The client that pulls is not the one that stored the invalid manifest.
       if (isRegistryError(cause, 'MANIFEST_INVALID')) throw unreadable(digest, cause)
       throw cause
     })
@@ -89,10 +89,10 @@ export function createHosted({ prefixes, ...options }: HostedOptions) {
       }
     }
 
-  /** The whole tree is walked for it: once for all who ask in that time. */
+  /** Reads the whole directory tree, so concurrent requests share one list. */
   const catalogs = new LRUCache<'all', readonly RepositoryName[]>({
     max: 1,
-    ttl: catalogLife,
+    ttl: catalogTtl,
     ttlResolution: 0,
     fetchMethod: () => links.repositories(),
   })
@@ -109,13 +109,13 @@ export function createHosted({ prefixes, ...options }: HostedOptions) {
 }
 
 function unreadable(digest: Digest, cause: RegistryError): RegistryError {
-  const message = `${digest} is on disk, and ${cause.message}`
+  const message = `${digest} on disk is invalid: ${cause.message}`
   return new RegistryError('UNKNOWN', { message, cause })
 }
 
-/** Linked, so it was here: to say that it is unknown would be a lie about what happened. */
+/** The repository has a link to it, so it is not unknown: its file was lost or is corrupt. */
 function lost(digest: Digest): RegistryError {
   return new RegistryError('UNKNOWN', {
-    message: `${digest} is missing or corrupt on disk though the repository has it`,
+    message: `${digest} is in the repository, but missing or corrupt on disk`,
   })
 }

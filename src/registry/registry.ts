@@ -25,15 +25,15 @@ type RegistryOptions = {
     readonly blobs: BlobSource
     readonly links: LinkSource
   }
-  /** How long a download may take in all, in milliseconds. */
+  /** Maximum time for a whole download, in milliseconds. */
   readonly fillDeadline: number
-  /** How long a download goes on without progress, in milliseconds. */
+  /** Maximum time without progress of a download, in milliseconds. */
   readonly fillStall: number
-  /** How long a client waits for an answer, in milliseconds. The request continues. */
+  /** Maximum time that a client waits for a response, in milliseconds. The request continues. */
   readonly answerTime: number
-  /** What all that is cached in memory is bounded by. */
+  /** Limits the memory of all caches together. */
   readonly caches: CacheMemory
-  /** What is worked with takes its memory from it. */
+  /** Memory for work in flight. */
   readonly inFlight: Reservations
   readonly telemetry: Telemetry
 }

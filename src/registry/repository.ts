@@ -8,15 +8,13 @@ import type { Remote } from '../remote/remote.ts'
 import type { LinkStore } from '../store/store.ts'
 
 /**
- * How the cache answered: from itself; by asking the upstream; by joining a download under way;
- * from itself though the upstream could not be asked; from the upstream without storing, for want
- * of room or of a working disk.
+ * Where a response comes from. `hit`: the cache. `miss`: the upstream. `coalesced`: a request to the
+ * upstream that was already in flight. `stale`: the cache, while the upstream is unavailable.
+ * `bypass`: the upstream, without storing, because there is no room or the disk fails.
  */
 export type CacheResult = 'hit' | 'miss' | 'coalesced' | 'stale' | 'bypass'
 
-/**
- * What every answer of a proxied repository tells beside the content; a hosted one's has neither.
- */
+/** Properties of every answer of a proxied repository; a hosted one has neither. */
 export type Provenance = {
   readonly cache?: CacheResult
   /** For a `Warning` header. */
@@ -39,25 +37,25 @@ export type BlobAnswer = Provenance & {
 export type BlobRequest = {
   /** Only parts of the blob will be read. */
   readonly ranged?: boolean
-  /** Address of the client: downloads are shared out between clients. */
+  /** Address of the client: requests of different clients get slots in turn. */
   readonly client?: string
 }
 
 export type TagsAnswer = Provenance & {
-  /** A page, sorted, none twice. */
+  /** A page, sorted, without duplicates. */
   readonly tags: readonly Tag[]
-  /** The `last` that asks for the next page; undefined at the end. */
+  /** `last` of the request for the next page; undefined on the last page. */
   readonly next?: string
 }
 
 export type ReferrersAnswer = Provenance & {
-  /** Descriptors as they were written, fields that we do not know included. */
+  /** Descriptors as they were written, with all their fields. */
   readonly descriptors: readonly unknown[]
 }
 
 /**
- * A repository that can be read. Undefined is a true miss; what is broken, refused or away throws a
- * RegistryError.
+ * A repository that can be read. Undefined means that it does not have the content. All reject with
+ * a RegistryError when the content is corrupt, denied or unavailable.
  */
 export interface Repository {
   manifest(reference: Reference): Promise<ManifestAnswer | undefined>
@@ -144,18 +142,18 @@ interface WritableRepository {
   deleteBlob(digest: Digest): Promise<boolean>
 }
 
-/** Where a name leads. */
+/** The repository of a name, and its access. */
 export type Resolved = {
-  /** The one name of the repository here, however it was asked for: what access is decided by. */
+  /** The one name of the repository in this registry, by which access is decided. */
   readonly name: RepositoryName
   readonly repository: Repository
   /** Undefined: it can only be read, for the reason in `readOnly`. */
   readonly writable?: WritableRepository | undefined
   /** Why nothing can be pushed or deleted, for an error message. */
   readonly readOnly?: string | undefined
-  /** Whether users who did not say who they are may read it, where such users are let in at all. */
+  /** Whether anonymous users may pull, if the configuration allows anonymous users. */
   readonly anonymous: boolean
-  /** The `?ns=` that decided, for `OCI-Namespace`. */
+  /** The `?ns=` that selected the upstream, for `OCI-Namespace`. */
   readonly namespace?: string
 }
 
@@ -167,7 +165,7 @@ export interface Registry {
   resolve(name: RepositoryName, namespace?: string): Resolved
   /** Hosted and cached repositories, sorted. */
   catalog(): Promise<readonly RepositoryName[]>
-  /** Downloads that are running. */
+  /** Number of downloads in flight. */
   fillsInFlight(): number
   /** Ends downloads, and waits for them. */
   close(): Promise<void>
@@ -187,7 +185,7 @@ export type UpstreamOptions = {
   }
   /** Globs of names below the prefix. */
   readonly repositories: readonly string[]
-  /** Globs of names below the prefix that are not served, though `repositories` has them. */
+  /** Globs of names below the prefix that are not served, although `repositories` matches them. */
   readonly except?: readonly string[]
   readonly anonymous: boolean
   readonly prefetch: boolean

@@ -151,7 +151,8 @@ test('an upstream that refuses connections for a second in the middle of a blob 
     'it was asked again in vain',
     async () =>
       (await berth.metric('berth_fill_resumes_total{upstream="127.0.0.1"}')) > 2 ||
-      berth.logs().filter(({ msg }) => msg === 'the connection of a fill broke; resuming it').length > 2,
+      berth.logs().filter(({ msg }) => msg === 'the connection of a fill broke; resuming it')
+        .length > 2,
   )
   await upstream.start()
   const reply = await client.finish()
