@@ -27,6 +27,19 @@ const labels = { type: 'object', additionalProperties: text }
 const list = { type: 'array' }
 const maps = { type: 'array', items: map }
 
+const claim = {
+  existingClaim: maybeName,
+  storageClass: text,
+  size: quantity,
+  accessModes: {
+    type: 'array',
+    minItems: 1,
+    items: { enum: ['ReadWriteOnce', 'ReadWriteOncePod', 'ReadWriteMany'] },
+  },
+  annotations: labels,
+  keep: yesOrNo,
+}
+
 const monitor = object({
   enabled: yesOrNo,
   interval,
@@ -114,24 +127,14 @@ export function valuesSchema(): Schema {
       kind: { enum: ['', 'Deployment', 'DaemonSet'] },
       replicas: count,
       config: configuration(),
+      hosted: object({ enabled: yesOrNo, ...claim }),
+      inUse: object({ enabled: yesOrNo }),
       storage: object({
         sizeLimit: quantity,
         medium: { enum: ['', 'Memory'] },
         cacheLimit: maybeQuantity,
       }),
-      persistence: object({
-        enabled: yesOrNo,
-        existingClaim: maybeName,
-        storageClass: text,
-        size: quantity,
-        accessModes: {
-          type: 'array',
-          minItems: 1,
-          items: { enum: ['ReadWriteOnce', 'ReadWriteOncePod', 'ReadWriteMany'] },
-        },
-        annotations: labels,
-        keep: yesOrNo,
-      }),
+      persistence: object({ enabled: yesOrNo, ...claim }),
       tls: object({
         enabled: yesOrNo,
         existingSecret: maybeName,

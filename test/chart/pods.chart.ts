@@ -69,6 +69,43 @@ suite('berth.yaml', { concurrency: 2 }, () => {
   })
 })
 
+suite('hosted repositories', { concurrency: 2 }, () => {
+  test('have a volume of their own, which an uninstallation keeps, and one pod that is replaced', async () => {
+    const manifests = await render(matrix['hosted repositories on a volume'] ?? {})
+    const claim = find(manifests, 'PersistentVolumeClaim')
+    assert.equal(claim.metadata.annotations?.['helm.sh/resource-policy'], 'keep')
+    assert.equal(claim.spec.resources.requests.storage, '200Gi')
+    assert.deepEqual(find(manifests, 'Deployment').spec.strategy, { type: 'Recreate' })
+    assert.equal(volumeOf(manifests, 'hosted').persistentVolumeClaim.claimName, claim.metadata.name)
+    assert.equal(configOf(manifests).storage.hosted.directory, '/var/lib/berth-hosted')
+    assert.equal(configOf(manifests).inUse.kubernetes, true)
+    assert.equal(
+      find(manifests, 'Deployment').spec.template.spec.automountServiceAccountToken,
+      true,
+    )
+  })
+
+  test('on a volume that several nodes can mount are written by a StatefulSet', async () => {
+    const name = 'hosted repositories on a shared volume, with a cache on a volume'
+    const { spec } = find(await render(matrix[name] ?? {}), 'StatefulSet')
+    assert.equal(spec.replicas, 1)
+    assert.equal(spec.template.spec.volumes.length, 3)
+  })
+
+  test('do not exist without a volume', async () => {
+    assert.deepEqual(configOf(await render(threeValues)).hosted, [])
+  })
+
+  test('and the cache alone: no token and no role, unless workloads are watched', async () => {
+    const manifests = await render(threeValues)
+    assert.ok(!manifests.some(({ kind }) => kind.startsWith('ClusterRole')))
+    assert.equal(
+      find(manifests, 'Deployment').spec.template.spec.automountServiceAccountToken,
+      false,
+    )
+  })
+})
+
 suite('who Berth is to upstreams', { concurrency: 2 }, () => {
   test('Google: a token for the provider, and a file that says where to exchange it', async () => {
     for (const workloadIdentityProvider of [
@@ -160,18 +197,28 @@ suite('who Berth is to upstreams', { concurrency: 2 }, () => {
     })
   })
 
-  test('no pod has a token for the API server, but the agent that asks it', async () => {
+  test('a pod has a token for the API server only if it is an agent, or watches workloads', async () => {
     for (const [name, values] of Object.entries(matrix))
       for (const { kind, metadata, spec } of await render(values)) {
-        if (!['Deployment', 'DaemonSet', 'Pod'].includes(kind)) continue
+        if (!['Deployment', 'StatefulSet', 'DaemonSet', 'Pod'].includes(kind)) continue
         const pod = kind === 'Pod' ? spec : spec.template.spec
         const isAgent = metadata.name.endsWith('-trust')
-        assert.equal(pod.automountServiceAccountToken, isAgent, `${name}: ${metadata.name}`)
+        const watches = Boolean(enabledIn(values, 'hosted') || enabledIn(values, 'inUse'))
+        assert.equal(
+          pod.automountServiceAccountToken,
+          isAgent || (watches && kind !== 'Pod'),
+          `${name}: ${metadata.name}`,
+        )
         // BERTH_PORT=tcp://… would be taken for configuration.
         assert.equal(pod.enableServiceLinks, false, `${name}: ${metadata.name}`)
       }
   })
 })
+
+function enabledIn(values: Values, section: string): unknown {
+  const { [section]: found } = values as Readonly<Record<string, { enabled?: boolean } | undefined>>
+  return found?.enabled
+}
 
 suite('users', () => {
   test('of a Secret that is there', async () => {
@@ -320,6 +367,8 @@ test('all of it is in another namespace, if that is asked for', async () => {
     const elsewhere = ['kube-public', 'monitoring', 'default']
     for (const { kind, metadata } of manifests) {
       if (metadata.name === 'berth-more' || metadata.name === 'berth-text') continue
+      // Of the whole cluster.
+      if (kind.startsWith('ClusterRole')) continue
       const { namespace = '' } = metadata
       assert.ok(
         namespace === 'elsewhere' || elsewhere.includes(namespace),

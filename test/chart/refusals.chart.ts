@@ -181,6 +181,11 @@ const bySentence: readonly (readonly [string, Values, RegExp])[] = [
     /storage\.medium has no effect with persistence\.enabled/,
   ],
   [
+    'hosted prefixes without a volume',
+    { config: { hosted: [{ prefix: 'team' }] } },
+    /config\.hosted has no effect without hosted\.enabled/,
+  ],
+  [
     'a registry without users that does not allow anonymous pulls explicitly',
     { htpasswd: { existingSecret: '' } },
     /set htpasswd\.existingSecret or htpasswd\.lines, or set config\.auth\.anonymous: pull/,
@@ -234,6 +239,25 @@ const bySentence: readonly (readonly [string, Values, RegExp])[] = [
     'a ServiceMonitor together with a PodMonitor',
     { metrics: { podMonitor: { enabled: true }, serviceMonitor: { enabled: true } } },
     /both scrape the same pods/,
+  ],
+  [
+    'hosted repositories with two replicas',
+    { hosted: { enabled: true } },
+    /hosted\.enabled: only one pod can write.*set replicas: 1/,
+  ],
+  [
+    'hosted repositories in a DaemonSet',
+    { hosted: { enabled: true }, replicas: 1, exposure: { mode: 'hostPort' } },
+    /hosted\.enabled: only one pod can write.*use another exposure\.mode/,
+  ],
+  [
+    'a Deployment on a hosted volume that two nodes can mount',
+    {
+      kind: 'Deployment',
+      replicas: 1,
+      hosted: { enabled: true, accessModes: ['ReadWriteMany'] },
+    },
+    /hosted\.accessModes: with ReadWriteMany.*leave kind empty/,
   ],
   ['a cache volume with two replicas', { persistence: { enabled: true } }, /set replicas: 1/],
   [

@@ -53,6 +53,28 @@ export const user = `alice:$2y$10$${'abcdefghij.ABCDEFGHIJ/0123456789'.repeat(2)
 /** One of each choice that the chart gives. */
 export const matrix: Readonly<Record<string, Values>> = {
   'three values': threeValues,
+  'hosted repositories on a volume': {
+    ...threeValues,
+    replicas: 1,
+    hosted: { enabled: true, storageClass: 'fast', size: '200Gi' },
+    config: {
+      hosted: [{ prefix: 'local' }, { prefix: 'team' }],
+      auth: {
+        access: [
+          { users: ['*'], repositories: ['**'], actions: ['pull'] },
+          { users: ['ci'], repositories: ['local/**'], actions: ['push', 'delete'] },
+        ],
+      },
+    },
+  },
+  'hosted repositories on a shared volume, with a cache on a volume': {
+    ...threeValues,
+    replicas: 1,
+    hosted: { enabled: true, existingClaim: 'shared', accessModes: ['ReadWriteMany'] },
+    persistence: { enabled: true },
+    networkPolicy: { egress: { enabled: true } },
+  },
+  'images in use are evicted last': { ...threeValues, inUse: { enabled: true } },
   'everybody may pull': {
     image,
     upstream: 'https://registry-1.docker.io',

@@ -99,9 +99,15 @@ nodes are not tested, as the namespace {{ include "berth.namespace" . }} enforce
 
 {{/* What follows from several values at once. Yes is "true", no is nothing. */}}
 
+{{/*
+A StatefulSet, where several nodes could mount the hosted volume at once: Kubernetes starts its pod only after the old
+one is gone. A volume of one node ensures that by itself.
+*/}}
 {{- define "berth.kind" -}}
 {{- if .Values.kind -}}
 {{ .Values.kind }}
+{{- else if and .Values.hosted.enabled (has "ReadWriteMany" .Values.hosted.accessModes) -}}
+StatefulSet
 {{- else if has .Values.exposure.mode (list "hostPort" "hostNetwork") -}}
 DaemonSet
 {{- else -}}
@@ -128,6 +134,14 @@ empties no cache, and pods listen where the Service looks, also after an upgrade
 
 {{- define "berth.hasTrust" -}}
 {{- if or .Values.trust.enabled (eq .Values.exposure.mode "mirror") }}true{{ end -}}
+{{- end }}
+
+{{- define "berth.hostedClaim" -}}
+{{ default (printf "%s-hosted" (include "berth.fullname" .)) .Values.hosted.existingClaim }}
+{{- end }}
+
+{{- define "berth.watchesWorkloads" -}}
+{{- if or .Values.inUse.enabled .Values.hosted.enabled }}true{{ end -}}
 {{- end }}
 
 {{- define "berth.hasUsers" -}}
@@ -287,6 +301,15 @@ are two.
 {{- $storage := default dict $config.storage -}}
 {{- $_ := set $storage "directory" "/var/lib/berth" -}}
 {{- $_ := set $storage "cache" (merge (dict "maxSize" (include "berth.cacheLimit" .)) (default dict $storage.cache)) -}}
+{{- if .Values.hosted.enabled -}}
+{{- $_ := set $storage "hosted" (merge (dict "directory" "/var/lib/berth-hosted") (default dict $storage.hosted)) -}}
+{{- else if not (default dict $storage.hosted).directory -}}
+{{- /* On an emptyDir, a pushed image would be lost with its pod. */ -}}
+{{- $_ := set $config "hosted" list -}}
+{{- end -}}
+{{- if include "berth.watchesWorkloads" . -}}
+{{- $_ := set $config "inUse" (merge (dict "kubernetes" true) (default dict $config.inUse)) -}}
+{{- end -}}
 {{- $shutdown := default dict $config.shutdown -}}
 {{- /* Not by `merge`, which takes 0 for nothing. */ -}}
 {{- range $key, $value := dict "delay" "10s" "deadline" "2m" -}}

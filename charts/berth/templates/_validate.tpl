@@ -92,6 +92,17 @@ to set instead.
 {{- fail "persistence.enabled: only one pod can use a cache volume: set replicas: 1 and autoscaling.enabled: false" -}}
 {{- end -}}
 {{- end -}}
+{{- if $v.hosted.enabled -}}
+{{- if eq $kind "DaemonSet" -}}
+{{- fail "hosted.enabled: only one pod can write to the volume of hosted repositories, and a DaemonSet has one pod on each node: use another exposure.mode, or leave kind empty" -}}
+{{- end -}}
+{{- if or $v.autoscaling.enabled (gt (int $v.replicas) 1) -}}
+{{- fail "hosted.enabled: only one pod can write to the volume of hosted repositories: set replicas: 1 and autoscaling.enabled: false; to keep several replicas for pulls, install a second release that has this one as an upstream with push: true" -}}
+{{- end -}}
+{{- if and (eq $kind "Deployment") (has "ReadWriteMany" $v.hosted.accessModes) -}}
+{{- fail "hosted.accessModes: with ReadWriteMany, the pods of a Deployment could write to the volume from two nodes at once: leave kind empty, which creates a StatefulSet" -}}
+{{- end -}}
+{{- end -}}
 {{- if and $v.autoscaling.enabled (eq $kind "DaemonSet") -}}
 {{- fail "autoscaling.enabled: a DaemonSet has one pod on each node and cannot be scaled: set kind: Deployment, or autoscaling.enabled: false" -}}
 {{- end -}}

@@ -51,6 +51,10 @@ Refuses values that have no effect in combination with the others, because their
 {{- if and (ne $v.service.externalTrafficPolicy "Cluster") (not (has $mode (list "nodePort" "mirror"))) (ne $v.service.type "LoadBalancer") -}}
 {{- fail (printf "service.externalTrafficPolicy has no effect with exposure.mode: %s, which opens no NodePort" $mode) -}}
 {{- end -}}
+{{- $hosted := default dict (default dict $v.config.storage).hosted -}}
+{{- if and $v.config.hosted (not $v.hosted.enabled) (not $hosted.directory) -}}
+{{- fail "config.hosted has no effect without hosted.enabled: repositories on an emptyDir would be lost with the pod" -}}
+{{- end -}}
 {{- if and $v.storage.medium $v.persistence.enabled -}}
 {{- fail "storage.medium has no effect with persistence.enabled: the cache is on the PersistentVolume" -}}
 {{- end -}}
