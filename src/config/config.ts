@@ -4,7 +4,7 @@ import { z } from 'zod'
 import { describeIssue } from '../input/input.ts'
 import { type Ambient, type Environment, readAmbient } from './ambient.ts'
 import { embeddedDefault } from './defaults.ts'
-import { formatPath, jsonSchema, listFields } from './fields.ts'
+import { type Field, formatPath, jsonSchema, listFields } from './fields.ts'
 import { findGaps, findProblems, type Problem } from './rules.ts'
 import { type Config, schema } from './schema.ts'
 import {
@@ -54,9 +54,10 @@ type LoadOptions = {
 export function loadConfig({ file: given, flags, set, environment }: LoadOptions): Loaded {
   const file = given ?? (environment['BERTH_CONFIG'] || undefined)
   const base = file === undefined ? embeddedDefault : readYaml(file)
-  const assignments = [...fromEnvironment(environment, listFields()), ...fromFlags(flags, set)]
+  const fields = listFields()
+  const assignments = [...fromEnvironment(environment, fields), ...fromFlags(flags, set, fields)]
   const tree = assign(base, assignments)
-  const earlyProblems = [...findUnknownVariables(environment), ...findGaps(tree)]
+  const earlyProblems = [...findUnknownVariables(environment, fields), ...findGaps(tree)]
   if (earlyProblems.length > 0) throw configError(earlyProblems, file, assignments)
   const parsed = schema.safeParse(tree, { error: describeIssue })
   if (!parsed.success) throw configError(parsed.error.issues.flatMap(toProblems), file, assignments)
@@ -92,8 +93,8 @@ export function listFlags(): readonly {
 function fromFlags(
   flags: Readonly<Record<string, string>>,
   set: readonly string[],
+  fields: readonly Field[],
 ): readonly Assignment[] {
-  const fields = listFields()
   try {
     const single = fields.flatMap((field) => {
       const name = flagName(field)
@@ -127,8 +128,11 @@ function toProblems(issue: z.core.$ZodIssue): readonly Problem[] {
   }))
 }
 
-function findUnknownVariables(environment: Environment): readonly Problem[] {
-  return unknownVariables(environment, listFields()).map((name) => ({
+function findUnknownVariables(
+  environment: Environment,
+  fields: readonly Field[],
+): readonly Problem[] {
+  return unknownVariables(environment, fields).map((name) => ({
     path: [`$${name}`],
     message: 'unknown variable; `berth config table` lists all variables',
   }))
