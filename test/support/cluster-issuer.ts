@@ -1,4 +1,10 @@
-import { createPublicKey, createSign, generateKeyPairSync, verify } from 'node:crypto'
+import {
+  createPublicKey,
+  createSign,
+  generateKeyPairSync,
+  type KeyPairKeyObjectResult,
+  verify,
+} from 'node:crypto'
 import { answerJson, type FakeServer, startFakeServer } from './fake-server.ts'
 
 /** The claims of a service account token that tests may want otherwise. */
@@ -19,10 +25,11 @@ export interface ClusterIssuer extends Pick<FakeServer, 'url' | 'requests' | 'st
 }
 
 type Algorithm = 'RS256' | 'ES256'
-type Key = ReturnType<typeof createKey>
+type Pair = KeyPairKeyObjectResult
+type Key = ReturnType<typeof keyOf>
 
 export async function startClusterIssuer(algorithm: Algorithm = 'RS256'): Promise<ClusterIssuer> {
-  let key = createKey(algorithm, 'first')
+  let key = keyOf(pairOfProcess(algorithm), algorithm, 'first')
   let shown = key
   const server = await startFakeServer(({ path }, response) => {
     if (path === '/.well-known/openid-configuration')
@@ -46,17 +53,28 @@ export async function startClusterIssuer(algorithm: Algorithm = 'RS256'): Promis
       return `${signed}.${key.sign(signed)}`
     },
     rotate: ({ announce } = { announce: true }) => {
-      key = createKey(algorithm, `after ${key.jwk.kid}`)
+      key = keyOf(createPair(algorithm), algorithm, `after ${key.jwk.kid}`)
       if (announce) shown = key
     },
   }
 }
 
-function createKey(algorithm: Algorithm, kid: string) {
-  const { publicKey, privateKey } =
-    algorithm === 'RS256'
-      ? generateKeyPairSync('rsa', { modulusLength: 2048 })
-      : generateKeyPairSync('ec', { namedCurve: 'P-256' })
+const pairs = new Map<Algorithm, Pair>()
+
+/** The first key of every issuer of a process: an RSA key takes a tenth of a second to make. */
+export function pairOfProcess(algorithm: Algorithm): Pair {
+  const pair = pairs.get(algorithm) ?? createPair(algorithm)
+  pairs.set(algorithm, pair)
+  return pair
+}
+
+function createPair(algorithm: Algorithm): Pair {
+  return algorithm === 'RS256'
+    ? generateKeyPairSync('rsa', { modulusLength: 2048 })
+    : generateKeyPairSync('ec', { namedCurve: 'P-256' })
+}
+
+function keyOf({ publicKey, privateKey }: Pair, algorithm: Algorithm, kid: string) {
   return {
     jwk: { ...publicKey.export({ format: 'jwk' }), kid, alg: algorithm, use: 'sig' },
     sign: (text: string): string =>

@@ -1,5 +1,5 @@
-import { createPublicKey, generateKeyPairSync, randomBytes } from 'node:crypto'
-import { isSignedBy, parseJwt } from './cluster-issuer.ts'
+import { randomBytes } from 'node:crypto'
+import { isSignedBy, pairOfProcess, parseJwt } from './cluster-issuer.ts'
 
 export const account = 'berth@my-project.iam.gserviceaccount.com'
 export const cloudPlatform = 'https://www.googleapis.com/auth/cloud-platform'
@@ -46,18 +46,14 @@ export function createAccounts() {
       form.get('grant_type') === 'refresh_token' ? wrongLogin(form) : wrongAssertion(form),
 
     createKey: () => {
-      const { publicKey, privateKey } = generateKeyPairSync('rsa', {
-        modulusLength: 2048,
-        privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
-        publicKeyEncoding: { type: 'spki', format: 'pem' },
-      })
-      const jwk = createPublicKey(publicKey).export({ format: 'jwk' })
+      const { publicKey, privateKey } = pairOfProcess('RS256')
+      const jwk = publicKey.export({ format: 'jwk' })
       keys.push({ ...jwk, kid: 'key', alg: 'RS256', use: 'sig' })
       return {
         type: 'service_account',
         project_id: 'my-project',
         private_key_id: 'key',
-        private_key: privateKey,
+        private_key: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
         client_email: account,
         client_id: '1',
         token_uri: oauthUrl,
