@@ -71,7 +71,7 @@ export const matrix: Readonly<Record<string, Values>> = {
     ...threeValues,
     replicas: 1,
     hosted: { enabled: true, existingClaim: 'shared', accessModes: ['ReadWriteMany'] },
-    persistence: { enabled: true },
+    persistence: { enabled: true, existingClaim: 'images', size: '100Gi' },
     networkPolicy: { egress: { enabled: true } },
   },
   'images in use are evicted last': { ...threeValues, inUse: { enabled: true } },
