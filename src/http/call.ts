@@ -43,7 +43,7 @@ export type RepositoryCall = Call &
   }
 
 /**
- * What a method of a route does, and the right that it takes; `acquireSlot` is for what concerns no
+ * What a method of a route does, and the right that it takes; `authenticated` is for what concerns no
  * repository.
  */
 export type Endpoint =

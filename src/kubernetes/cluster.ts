@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { type ApiServer, createApiClient } from './api-client.ts'
 
-/** What the API server answers about an object. `removedEarly` includes an object that is being deleted. */
+/** What the API server answers about an object. `gone` includes an object that is being deleted. */
 export type ObjectState = 'exists' | 'gone' | 'forbidden'
 
 /** The API server, with the permissions of a pod's service account. */

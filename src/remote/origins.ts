@@ -4,7 +4,7 @@ import { isPrivateAddress, isPublicAddress } from '../outbound/outbound.ts'
 
 /**
  * How far another origin is trusted, and therefore at which addresses it may be reached: `listed`
- * by the operator at any address, `ignoredEntries` at public ones. A `sibling` of the upstream (same
+ * by the operator at any address, `foreign` at public ones. A `sibling` of the upstream (same
  * registrable domain, or same host with another port) may have a private address if the upstream
  * has one.
  */
