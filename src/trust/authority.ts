@@ -28,20 +28,20 @@ export interface FollowedAuthority {
 }
 
 export function followAuthority(file: string): FollowedAuthority {
-  let good: Authority | undefined
+  let lastValid: Authority | undefined
   let problem: string | undefined
   return {
     current: async () => {
       try {
         const text = await readFile(file, 'utf8')
-        good = parseAuthority(text)
+        lastValid = parseAuthority(text)
         problem = undefined
       } catch (error) {
         const why = error instanceof Error ? error.message : String(error)
-        const consequence = good === undefined ? '' : '; its last valid content remains in use'
+        const consequence = lastValid === undefined ? '' : '; its last valid content remains in use'
         problem = `${file}: ${why}${consequence}`
       }
-      return good
+      return lastValid
     },
     problem: () => problem,
   }

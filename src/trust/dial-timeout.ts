@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { isLocalhost, parseServer, type Server } from './addresses.ts'
 import type { Rooted } from './rooted.ts'
 import type { Runtime } from './runtimes.ts'
-import { searchedIn } from './search-path.ts'
+import { searchedDirectories } from './search-path.ts'
 import { parseTable, tableOf } from './toml.ts'
 
 /**
@@ -26,7 +26,7 @@ export async function findSlowHosts(
   if (runtime.kind !== 'containerd' || runtime.path === undefined) return []
   const { path, version, config } = runtime
   const found: SlowHost[] = []
-  for (const directory of searchedIn({ path, version, pullsByCri: config.pullsByCri }))
+  for (const directory of searchedDirectories({ path, version, pullsByCri: config.pullsByCri }))
     for (const name of await rooted.list(directory)) {
       const file = join(directory, name, 'hosts.toml')
       const { host } = parseTable((await rooted.text(file)) ?? '') ?? {}

@@ -4,7 +4,7 @@ import { isLocalhost, originOf, parseServer, type RegistryHost } from './address
 import { hostDirectories } from './containerd.ts'
 import type { Rooted } from './rooted.ts'
 import { directories, type Runtime } from './runtimes.ts'
-import { searchedIn } from './search-path.ts'
+import { searchedDirectories } from './search-path.ts'
 import { parseTable, tableOf } from './toml.ts'
 
 /** An address from which a runtime pulls an image. */
@@ -57,14 +57,14 @@ async function containerdEndpoints(
 ): Promise<RegistryEndpoints> {
   const none = { endpoints: [defaultEndpoint(registry, [])], file: undefined }
   if (path === undefined) return none
-  const searched = searchedIn({ path, version, pullsByCri })
+  const searched = searchedDirectories({ path, version, pullsByCri })
   for (const below of searched.flatMap((each) => hostDirectories(each, registry))) {
     if (!(await rooted.exists(below))) continue
     const file = join(below, 'hosts.toml')
     const text = await rooted.text(file)
     const table = text === undefined ? undefined : parseTable(text)
     if (table !== undefined)
-      return { endpoints: await inHosts(rooted, below, table, registry), file }
+      return { endpoints: await endpointsInHosts(rooted, below, table, registry), file }
     const authorities = await authoritiesIn(rooted, below)
     return { endpoints: [defaultEndpoint(registry, authorities)], file: below }
   }
@@ -72,7 +72,7 @@ async function containerdEndpoints(
 }
 
 /** Each `[host]`, and then the server. */
-async function inHosts(
+async function endpointsInHosts(
   rooted: Rooted,
   directory: string,
   table: TomlTable,
@@ -93,9 +93,14 @@ async function inHosts(
       paths.map((path) => rooted.text(path.startsWith('/') ? path : join(directory, path))),
     )
     const authorities = texts.filter((text) => text !== undefined)
-    const skips = settings['skip_verify'] === true
+    const skipsVerification = settings['skip_verify'] === true
     endpoints.push(
-      endpointAt(url, { registry, authorities, skips, hasTls: paths.length > 0 || skips }),
+      endpointAt(url, {
+        registry,
+        authorities,
+        skipsVerification,
+        hasTls: paths.length > 0 || skipsVerification,
+      }),
     )
   }
   return endpoints
@@ -104,13 +109,13 @@ async function inHosts(
 type Settings = {
   readonly registry: RegistryHost
   readonly authorities: readonly string[]
-  readonly skips: boolean
+  readonly skipsVerification: boolean
   readonly hasTls: boolean
 }
 
 function endpointAt(
   url: string | undefined,
-  { registry, authorities, skips, hasTls }: Settings,
+  { registry, authorities, skipsVerification, hasTls }: Settings,
 ): Endpoint {
   if (url === undefined && isLocalhost(registry)) return defaultEndpoint(registry, authorities)
   const text = url ?? originOf(registry)
@@ -118,7 +123,7 @@ function endpointAt(
   const server = URL.canParse(origin) ? parseServer(new URL(origin).origin) : undefined
   if (server === undefined) return defaultEndpoint(registry, authorities)
   const scheme = server.isTls ? 'https' : hasTls ? 'either' : 'http'
-  return { host: server.host, scheme, verified: !skips, authorities }
+  return { host: server.host, scheme, verified: !skipsVerification, authorities }
 }
 
 async function dockerEndpoints(rooted: Rooted, registry: RegistryHost): Promise<RegistryEndpoints> {
@@ -127,10 +132,10 @@ async function dockerEndpoints(rooted: Rooted, registry: RegistryHost): Promise<
   const file = '/etc/docker/daemon.json'
   const insecure = /"insecure-registries"\s*:\s*\[([^\]]*)\]/.exec((await rooted.text(file)) ?? '')
   const isInsecure = insecure?.[1]?.includes(`"${registry}"`) === true
-  const byDefault = defaultEndpoint(registry, authorities)
+  const defaults = defaultEndpoint(registry, authorities)
   const endpoint = isInsecure
-    ? { ...byDefault, scheme: 'either' as const, verified: false }
-    : byDefault
+    ? { ...defaults, scheme: 'either' as const, verified: false }
+    : defaults
   const said = authorities.length > 0 ? directory : undefined
   return { endpoints: [endpoint], file: isInsecure ? file : said }
 }

@@ -5,7 +5,7 @@ export type Mark = {
   /** The writer, as NAMESPACE/NAME of a DaemonSet: two of them on a node do not touch each other's files. */
   readonly owner: string
   /** Number of parent directories that were created for it and are removed with it. */
-  readonly made: number
+  readonly created: number
 }
 
 export type Marked = Mark & {
@@ -17,17 +17,17 @@ export type Marked = Mark & {
 const line =
   /^# Written by berth trust, which also removes it\. owner=(\S{1,320}) made=(\d{1,2}) sha256=([0-9a-f]{64})\n/
 
-export function withMark(body: string, { owner, made }: Mark): string {
-  return `# Written by berth trust, which also removes it. owner=${owner} made=${made} sha256=${hash(body)}\n${body}`
+export function withMark(body: string, { owner, created }: Mark): string {
+  return `# Written by berth trust, which also removes it. owner=${owner} made=${created} sha256=${hash(body)}\n${body}`
 }
 
 /** Undefined for a text without such a line. */
 export function parseMark(text: string): Marked | undefined {
   const match = line.exec(text)
   if (match === null) return undefined
-  const [first, owner = '', made = '', sha256] = match
+  const [first, owner = '', created = '', sha256] = match
   const body = text.slice(first.length)
-  return { owner, made: Number(made), body, intact: hash(body) === sha256 }
+  return { owner, created: Number(created), body, intact: hash(body) === sha256 }
 }
 
 function hash(body: string): string {

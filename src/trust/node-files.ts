@@ -8,27 +8,32 @@ import { errnoOf, isMissing, lstatIfAny, readText } from './rooted.ts'
 export const originalSuffix = '.before-berth-trust'
 const temporarySuffix = '.berth-trust-new'
 
-/** It belongs to somebody else now and is not touched. */
-type Left = { readonly kind: 'left'; readonly reason: string }
+/** The file has another owner, or was edited, and is not changed. */
+type Untouched = { readonly kind: 'untouched'; readonly reason: string }
 /** The result of writing a file, and how many directories were created for it. */
-export type Placement =
-  | { readonly kind: 'unchanged' | 'written' | 'renewed' | 'replaced'; readonly made: number }
-  | Left
+export type WriteResult =
+  | { readonly kind: 'unchanged' | 'written' | 'renewed' | 'replaced'; readonly created: number }
+  | Untouched
 /** The result of removing a file. */
-type Removal = { readonly kind: 'unchanged' | 'restored' | 'removed' } | Left
-export type Outcome = Placement | Removal
+type Removal = { readonly kind: 'unchanged' | 'restored' | 'removed' } | Untouched
+export type Outcome = WriteResult | Removal
 
-type Placed = {
+type WriteRequest = {
   readonly path: string
   readonly body: string
   readonly owner: string
   /** Number of directories created for it if this process wrote it before; else undefined. */
-  readonly madeBefore: number | undefined
+  readonly createdBefore: number | undefined
 }
 
 type Found =
   | { readonly kind: 'absent' }
-  | { readonly kind: 'ours'; readonly owner: string; readonly made: number; readonly body: string }
+  | {
+      readonly kind: 'owned'
+      readonly owner: string
+      readonly created: number
+      readonly body: string
+    }
   | { readonly kind: 'edited'; readonly owner: string }
   | { readonly kind: 'foreign' }
 
@@ -38,52 +43,60 @@ export async function inspect(path: string): Promise<Found> {
   const text = await readText(path)
   const marked = text === undefined ? undefined : parseMark(text)
   if (marked === undefined) return { kind: 'foreign' }
-  return marked.intact ? { kind: 'ours', ...marked } : { kind: 'edited', ...marked }
+  return marked.intact ? { kind: 'owned', ...marked } : { kind: 'edited', ...marked }
 }
 
 /**
  * Writes a file atomically, so that a runtime reads the old content or the new one:
  *
  * 1. There is no file: link(2) gives the temporary file its name, and fails if another process was faster.
- * 2. There is a file of ours: it is replaced, unless somebody edited it.
- * 3. There is another file: it gets a second name beside it and is replaced. If a file without our
- *    first line appears there later, somebody chose it deliberately, and it stays.
+ * 2. There is a file that Berth wrote: it is replaced, unless it was edited.
+ * 3. There is another file: it is kept beside it under a second name, and replaced. If another
+ *    program replaces Berth's file later, that is deliberate, and its file stays.
  */
-export async function placeFile(placed: Placed): Promise<Placement> {
-  const { path, body, owner, madeBefore } = placed
+export async function writeFile(placed: WriteRequest): Promise<WriteResult> {
+  const { path, body, owner, createdBefore } = placed
   const found = await inspect(path)
   switch (found.kind) {
-    case 'ours':
-      if (found.owner !== owner) return left(`another berth trust (${found.owner}) wrote this file`)
-      if (found.body === body) return { kind: 'unchanged', made: found.made }
-      await write(path, withMark(body, { owner, made: found.made }), rename)
-      return { kind: 'renewed', made: found.made }
+    case 'owned':
+      if (found.owner !== owner)
+        return untouched(`another berth trust (${found.owner}) wrote this file`)
+      if (found.body === body) return { kind: 'unchanged', created: found.created }
+      await write(path, withMark(body, { owner, created: found.created }), rename)
+      return { kind: 'renewed', created: found.created }
     case 'edited':
-      return left('it was edited; remove it to have it written again')
+      return untouched('the file was edited and is not changed; remove it to have it written again')
     case 'absent':
       return createFile(placed)
     case 'foreign': {
-      const begun = await sameFile(path, path + originalSuffix)
-      if (begun === false || (begun === undefined && madeBefore !== undefined))
-        return left('it was replaced by another file; remove that file to have it written again')
-      await setAside(path, begun === true)
-      await write(path, withMark(body, { owner, made: 0 }), rename)
-      return { kind: 'replaced', made: 0 }
+      const hasBackup = await sameFile(path, path + originalSuffix)
+      if (hasBackup === false || (hasBackup === undefined && createdBefore !== undefined))
+        return untouched(
+          'the file was replaced by another program and is not changed; remove it to have it written again',
+        )
+      await backUp(path, hasBackup === true)
+      await write(path, withMark(body, { owner, created: 0 }), rename)
+      return { kind: 'replaced', created: 0 }
     }
   }
 }
 
-async function createFile({ path, body, owner, madeBefore = 0 }: Placed): Promise<Placement> {
-  const made = await makeDirectories(dirname(path))
+async function createFile({
+  path,
+  body,
+  owner,
+  createdBefore = 0,
+}: WriteRequest): Promise<WriteResult> {
+  const created = await makeDirectories(dirname(path))
   // If only the file was removed, the directory created for it still counts.
-  const mark = { owner, made: Math.max(made, madeBefore) }
+  const mark = { owner, created: Math.max(created, createdBefore) }
   try {
     await write(path, withMark(body, mark), link)
-    return { kind: 'written', made: mark.made }
+    return { kind: 'written', created: mark.created }
   } catch (error) {
-    await removeDirectories(ancestors(path, made))
+    await removeDirectories(ancestors(path, created))
     if (errnoOf(error) !== 'EEXIST') throw error
-    return left('another process wrote it at the same time')
+    return untouched('another process created the file at the same time')
   }
 }
 
@@ -96,26 +109,31 @@ export type Undone = { readonly outcome: Removal; readonly directories: readonly
  */
 export async function undoFile(path: string, owner: string | undefined): Promise<Undone> {
   const before = path + originalSuffix
-  const wasThere = (await lstatIfAny(before)) !== undefined
+  const hadOriginal = (await lstatIfAny(before)) !== undefined
   const found = await inspect(path)
   switch (found.kind) {
-    case 'ours':
+    case 'owned':
       if (owner !== undefined && found.owner !== owner) return restored({ kind: 'unchanged' })
-      await (wasThere ? restore(before, path) : unlink(path))
+      await (hadOriginal ? restore(before, path) : unlink(path))
       await syncDirectory(dirname(path))
-      return restored({ kind: wasThere ? 'restored' : 'removed' }, ancestors(path, found.made))
+      return restored(
+        { kind: hadOriginal ? 'restored' : 'removed' },
+        ancestors(path, found.created),
+      )
     case 'absent':
-      if (!wasThere) return restored({ kind: 'unchanged' })
+      if (!hadOriginal) return restored({ kind: 'unchanged' })
       await restore(before, path)
       return restored({ kind: 'restored' })
     case 'edited':
       return owner !== undefined && found.owner !== owner
         ? restored({ kind: 'unchanged' })
-        : restored(left('it was edited'))
+        : restored(untouched('the file was edited'))
     case 'foreign':
-      if (!wasThere) return restored({ kind: 'unchanged' })
+      if (!hadOriginal) return restored({ kind: 'unchanged' })
       if ((await sameFile(path, before)) !== true)
-        return restored(left(`it was replaced by another file; the original is kept as ${before}`))
+        return restored(
+          untouched(`the file was replaced by another program; the original is kept as ${before}`),
+        )
       await unlink(before)
       return restored({ kind: 'restored' })
   }
@@ -139,14 +157,17 @@ export async function removeDirectories(
 }
 
 /** Directories that were created for another file are removed with this one if it is inside them. */
-export async function inherit(path: string, directories: readonly string[]): Promise<void> {
+export async function inheritDirectories(
+  path: string,
+  directories: readonly string[],
+): Promise<void> {
   const above = directories.filter((directory) => path.startsWith(`${directory}/`))
   const found = await inspect(path)
-  if (found.kind !== 'ours' || above.length === 0) return
+  if (found.kind !== 'owned' || above.length === 0) return
   const { owner, body } = found
   const depths = above.map((directory) => path.slice(directory.length).split('/').length - 1)
-  const made = Math.max(found.made, ...depths)
-  if (made > found.made) await write(path, withMark(body, { owner, made }), rename)
+  const created = Math.max(found.created, ...depths)
+  if (created > found.created) await write(path, withMark(body, { owner, created }), rename)
 }
 
 /** Removes temporary files that a killed process left in a directory. */
@@ -156,8 +177,8 @@ export async function removeTemporary(directory: string): Promise<void> {
     await rm(join(directory, name), { force: true })
 }
 
-function left(reason: string): Left {
-  return { kind: 'left', reason }
+function untouched(reason: string): Untouched {
+  return { kind: 'untouched', reason }
 }
 
 function restored(outcome: Removal, directories: readonly string[] = []): Undone {
@@ -170,15 +191,15 @@ function ancestors(path: string, count: number): readonly string[] {
   return all
 }
 
-/** Undefined when there is no `other`. */
+/** Undefined when `other` does not exist. */
 async function sameFile(path: string, other: string): Promise<boolean | undefined> {
   const [one, two] = [await lstatIfAny(path), await lstatIfAny(other)]
   if (two === undefined) return undefined
   return one?.ino === two.ino && one.dev === two.dev
 }
 
-/** Gives it a second name where possible, so that the path always exists. */
-async function setAside(path: string, isDone: boolean): Promise<void> {
+/** Links the file to a second name where possible, so that the path always exists. */
+async function backUp(path: string, isDone: boolean): Promise<void> {
   if (isDone) return
   const before = path + originalSuffix
   try {
@@ -196,7 +217,7 @@ async function restore(before: string, path: string): Promise<void> {
   await rename(before, path)
 }
 
-/** Returns how many it created. */
+/** Returns the number of created directories. */
 async function makeDirectories(directory: string): Promise<number> {
   const first = await mkdir(directory, { recursive: true, mode: 0o755 })
   if (first === undefined) return 0

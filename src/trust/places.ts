@@ -2,14 +2,14 @@ import { join } from 'node:path'
 import { originalSuffix } from './node-files.ts'
 import type { Rooted } from './rooted.ts'
 import { directories, type Runtime } from './runtimes.ts'
-import { writtenIn } from './search-path.ts'
+import { writeDirectories } from './search-path.ts'
 import { authorityFile } from './texts.ts'
 
 /** The directories on the node in which files for a runtime are written. */
-export function placesOf(runtime: Runtime): readonly string[] {
+export function directoriesOf(runtime: Runtime): readonly string[] {
   switch (runtime.kind) {
     case 'containerd':
-      return runtime.path === undefined ? [] : writtenIn({ ...runtime, path: runtime.path })
+      return runtime.path === undefined ? [] : writeDirectories({ ...runtime, path: runtime.path })
     case 'docker':
       return [directories.docker]
     case 'containers':
@@ -18,16 +18,16 @@ export function placesOf(runtime: Runtime): readonly string[] {
 }
 
 /** All directories in which `berth trust` may have written files. */
-export function allPlaces(runtimes: readonly Runtime[]): readonly string[] {
-  const byDefault = writtenIn({ path: directories.containerd, version: undefined })
+export function allDirectories(runtimes: readonly Runtime[]): readonly string[] {
+  const defaults = writeDirectories({ path: directories.containerd, version: undefined })
   const others = [directories.docker, directories.containers, directories.dropIns]
   const ranchers = ['k3s', 'rke2'].map(
     (name) => `/var/lib/rancher/${name}/agent/etc/containerd/certs.d`,
   )
-  return [...byDefault, ...others, ...ranchers, ...runtimes.flatMap(placesOf)]
+  return [...defaults, ...others, ...ranchers, ...runtimes.flatMap(directoriesOf)]
 }
 
-/** Located paths of files that `berth trust` wrote, or that were removed while their original is kept beside them. */
+/** Located paths of files that `berth trust` wrote, also of removed ones whose original is kept beside them. */
 export async function findWritten(
   rooted: Rooted,
   roots: readonly string[],
@@ -35,18 +35,22 @@ export async function findWritten(
   const found = new Set<string>()
   for (const root of new Set(roots)) {
     for (const name of await rooted.list(root)) {
-      if (isOurs(name)) found.add(await rooted.locate(join(root, bare(name))))
+      if (isBerthFile(name)) found.add(await rooted.locate(join(root, withoutSuffix(name))))
       for (const below of await rooted.list(join(root, name)))
-        if (isOurs(below)) found.add(await rooted.locate(join(root, name, bare(below))))
+        if (isBerthFile(below))
+          found.add(await rooted.locate(join(root, name, withoutSuffix(below))))
     }
   }
   return [...found]
 }
 
-function bare(name: string): string {
+function withoutSuffix(name: string): string {
   return name.endsWith(originalSuffix) ? name.slice(0, -originalSuffix.length) : name
 }
 
-function isOurs(name: string): boolean {
-  return ['hosts.toml', authorityFile].includes(bare(name)) || /^berth-.*\.conf$/.test(bare(name))
+function isBerthFile(name: string): boolean {
+  return (
+    ['hosts.toml', authorityFile].includes(withoutSuffix(name)) ||
+    /^berth-.*\.conf$/.test(withoutSuffix(name))
+  )
 }

@@ -4,7 +4,7 @@ import { hostDirectory, linesToAdd } from './containerd.ts'
 import { dialTimeoutFor } from './dial-timeout.ts'
 import type { Rooted } from './rooted.ts'
 import { directories, type Runtime } from './runtimes.ts'
-import { writtenIn } from './search-path.ts'
+import { writeDirectories } from './search-path.ts'
 import { authorityFile, mirrorHosts, mirrorRegistry, ownHosts, ownRegistry } from './texts.ts'
 
 /** What the runtimes of a node must be configured for. */
@@ -55,12 +55,12 @@ async function planContainerd(
 ): Promise<Plan> {
   const { path, version } = runtime
   if (runtime.config.isCriDisabled)
-    return { ...nothing, notes: ['its CRI plugin is disabled, so kubelets do not use it'] }
-  if (runtime.problem !== undefined) return { ...nothing, problems: [runtime.problem] }
+    return { ...emptyPlan, notes: ['its CRI plugin is disabled, so kubelets do not use it'] }
+  if (runtime.problem !== undefined) return { ...emptyPlan, problems: [runtime.problem] }
   if (path === undefined) return withoutPath(rooted, runtime, request)
-  const files = await filesBelow(rooted, writtenIn({ path, version }), request)
+  const files = await filesBelow(rooted, writeDirectories({ path, version }), request)
   const notes =
-    writtenIn({ path, version }).length > 1
+    writeDirectories({ path, version }).length > 1
       ? [
           'config_path is a list, which containerd 2.1 and later may read as the name of one directory (containerd#12808); the files are in both places',
         ]
@@ -78,23 +78,23 @@ async function filesBelow(
     for (const each of below) {
       const directory = await hostDirectory(rooted, each, registry)
       // The lines of the other file come first.
-      if (isSigned(server, request))
+      if (usesAuthority(server, request))
         files.push({ path: join(directory, authorityFile), body: authorityOf(request) })
       files.push({ path: join(directory, 'hosts.toml'), body })
     }
   }
   for (const { registry, server } of request.registries)
-    await add(registry, server, () => ownHosts(oursAt(server, request)))
+    await add(registry, server, () => ownHosts(berthAt(server, request)))
   const server = request.registries[0]?.server
   if (server !== undefined)
     for (const mirror of request.mirrors)
-      await add(mirror, server, (prior) => mirrorHosts(mirror, oursAt(server, request), prior))
+      await add(mirror, server, (prior) => mirrorHosts(mirror, berthAt(server, request), prior))
   return files
 }
 
-function oursAt(server: Server, request: TrustRequest) {
+function berthAt(server: Server, request: TrustRequest) {
   const dialTimeout = dialTimeoutFor(server, request.nodeAddresses)
-  return { server, hasAuthority: isSigned(server, request), dialTimeout }
+  return { server, hasAuthority: usesAuthority(server, request), dialTimeout }
 }
 
 /**
@@ -109,16 +109,16 @@ async function withoutPath(
   const { name, version, config } = runtime
   const what = `${name}${version === undefined ? '' : ` ${version}`}`
   const mayUseDefault = version === undefined && !config.hasMirrors
-  const byDefault = mayUseDefault ? writtenIn({ path: directories.containerd, version }) : []
-  const files = await filesBelow(rooted, byDefault, request)
+  const defaults = mayUseDefault ? writeDirectories({ path: directories.containerd, version }) : []
+  const files = await filesBelow(rooted, defaults, request)
   const needsNoFile =
     request.mirrors.length === 0 &&
-    request.registries.every((each) => isDirect(each) && !each.server.isTls)
+    request.registries.every((each) => isLocalByName(each) && !each.server.isTls)
   if (needsNoFile) {
     const notes = [`${what} has no config_path and uses plain HTTP for localhost`]
     return { files, canPull: true, notes, problems: [] }
   }
-  return { ...nothing, files, problems: [linesFor(what, runtime)] }
+  return { ...emptyPlan, files, problems: [linesFor(what, runtime)] }
 }
 
 function linesFor(what: string, { version, config }: Containerd): string {
@@ -139,7 +139,7 @@ function linesFor(what: string, { version, config }: Containerd): string {
 
 function planDocker(request: TrustRequest): Plan {
   const files = request.registries
-    .filter(({ server }) => isSigned(server, request))
+    .filter(({ server }) => usesAuthority(server, request))
     .map(({ registry }) => authorityIn(directories.docker, registry, request))
   const problems = request.registries.flatMap((each) => {
     const { registry, server } = each
@@ -160,16 +160,17 @@ function planDocker(request: TrustRequest): Plan {
 function planContainers(name: 'cri-o' | 'podman', request: TrustRequest): Plan {
   const files: PlannedFile[] = []
   for (const { registry, server } of request.registries) {
-    if (isSigned(server, request))
+    if (usesAuthority(server, request))
       files.push(authorityIn(directories.containers, server.host, request))
-    if (!server.isTls || !isNamed({ registry, server }))
+    if (!server.isTls || !isOwnName({ registry, server }))
       files.push(dropIn(registry, ownRegistry(registry, server)))
   }
   const server = request.registries[0]?.server
   if (server !== undefined)
     for (const mirror of request.mirrors) files.push(dropIn(mirror, mirrorRegistry(mirror, server)))
   const isReloaded = name === 'cri-o' && files.some(({ path }) => path.endsWith('.conf'))
-  const isLed = request.mirrors.length > 0 || request.registries.some((each) => !isNamed(each))
+  const isRedirected =
+    request.mirrors.length > 0 || request.registries.some((each) => !isOwnName(each))
   const notes = [
     ...(isReloaded
       ? [
@@ -177,7 +178,7 @@ function planContainers(name: 'cri-o' | 'podman', request: TrustRequest): Plan {
         ]
       : []),
     // containers/image drops a pull's credentials at any other host (docker_image_src.go).
-    ...(isLed
+    ...(isRedirected
       ? [
           `${name} sends a pod's imagePullSecret only to the host in the image name: pulls through this mirror are anonymous or use the node's own auth file`,
         ]
@@ -186,17 +187,17 @@ function planContainers(name: 'cri-o' | 'podman', request: TrustRequest): Plan {
   return { files, canPull: true, problems: [], notes }
 }
 
-const nothing: Plan = { files: [], canPull: false, problems: [], notes: [] }
+const emptyPlan: Plan = { files: [], canPull: false, problems: [], notes: [] }
 
-function isDirect(each: TrustRequest['registries'][number]): boolean {
-  return isNamed(each) && isLocalhost(each.registry)
+function isLocalByName(each: TrustRequest['registries'][number]): boolean {
+  return isOwnName(each) && isLocalhost(each.registry)
 }
 
-function isNamed({ registry, server }: TrustRequest['registries'][number]): boolean {
+function isOwnName({ registry, server }: TrustRequest['registries'][number]): boolean {
   return registry === server.host
 }
 
-function isSigned(server: Server, { authority }: TrustRequest): boolean {
+function usesAuthority(server: Server, { authority }: TrustRequest): boolean {
   return server.isTls && authority !== undefined
 }
 

@@ -17,7 +17,7 @@ export type Runtime =
   | { readonly kind: 'docker'; readonly name: 'docker' }
   | { readonly kind: 'containers'; readonly name: 'cri-o' | 'podman' }
 
-type Place = {
+type Installation = {
   readonly name: 'containerd' | 'k3s' | 'rke2'
   readonly config: string
   readonly socket: string
@@ -25,14 +25,14 @@ type Place = {
   readonly traces: readonly string[]
 }
 
-const rancher = (name: 'k3s' | 'rke2'): Place => ({
+const rancher = (name: 'k3s' | 'rke2'): Installation => ({
   name,
   config: `/var/lib/rancher/${name}/agent/etc/containerd/config.toml`,
   socket: '/run/k3s/containerd/containerd.sock',
   traces: [`/var/lib/rancher/${name}/agent/etc/containerd`],
 })
 
-const places: readonly Place[] = [
+const places: readonly Installation[] = [
   {
     name: 'containerd',
     config: '/etc/containerd/config.toml',
@@ -89,7 +89,7 @@ export async function findRuntimes(
 
 async function readContainerd(
   rooted: Rooted,
-  { name, config: file, socket }: Place,
+  { name, config: file, socket }: Installation,
   versionOf: VersionOf,
 ): Promise<Runtime> {
   // Checked first: `follow` fails in a directory that may not be read.

@@ -5,7 +5,7 @@ import { parseTable } from './toml.ts'
 /** The file name of Berth's certificate authority, which no other program uses. */
 export const authorityFile = 'berth-ca.crt'
 
-type Ours = {
+type BerthServer = {
   readonly server: Server
   /** Whether `authorityFile` is in the same directory. */
   readonly hasAuthority: boolean
@@ -18,7 +18,7 @@ type Ours = {
  * default localhost over unverified TLS; so Berth is the server as well, with the push capability only, to avoid
  * that every request is sent twice. containerd 1.6 does not accept a file without a `[host]`.
  */
-export function ownHosts(written: Ours): string {
+export function ownHosts(written: BerthServer): string {
   const { origin } = written.server
   return stringify({
     server: origin,
@@ -31,10 +31,10 @@ export function ownHosts(written: Ours): string {
  * `hosts.toml` for images of another registry: Berth first, then the hosts in `prior`, the file that was
  * there before, or the registry itself.
  */
-export function mirrorHosts(registry: RegistryHost, written: Ours, prior = ''): string {
+export function mirrorHosts(registry: RegistryHost, written: BerthServer, prior = ''): string {
   const { host, ...rest } = parseTable(prior) ?? {}
-  const theirs = typeof host === 'object' && !Array.isArray(host) ? Object.entries(host) : []
-  const others = theirs.filter(([name]) => name !== written.server.origin)
+  const existing = typeof host === 'object' && !Array.isArray(host) ? Object.entries(host) : []
+  const others = existing.filter(([name]) => name !== written.server.origin)
   return stringify({
     server: originOf(registry),
     ...rest,
@@ -61,7 +61,10 @@ export function mirrorRegistry(registry: RegistryHost, { host, isTls }: Server):
   return stringify({ registry: [{ prefix: registry, location: registry, mirror: [mirror] }] })
 }
 
-function hostFor(capabilities: readonly string[], { hasAuthority, dialTimeout }: Ours): TomlTable {
+function hostFor(
+  capabilities: readonly string[],
+  { hasAuthority, dialTimeout }: BerthServer,
+): TomlTable {
   return {
     capabilities: [...capabilities],
     ...(hasAuthority && { ca: authorityFile }),

@@ -66,7 +66,7 @@ async function addresses(command: Command) {
   }
 }
 
-/** A pull that has received a part of the blob, and waits for `continuation`. */
+/** A pull that has received a part of the blob, and waits for `goOn`. */
 async function beginTransfer(berth: Running) {
   const blob = randomBlob(2_000_000)
   const gate = Promise.withResolvers<void>()

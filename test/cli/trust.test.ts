@@ -43,7 +43,7 @@ suite('berth trust --once and --remove', { concurrency: true }, () => {
     await writeFile(join(root, file), `${await readFile(join(root, file), 'utf8')}# mine\n`)
     const { status, stderr } = await runCommand(['trust', '--root', root, '--remove'])
     assert.equal(status, 1)
-    assert.equal(stderr, `Not restored: /${file}: it was edited\n`)
+    assert.equal(stderr, `Not restored: /${file}: the file was edited\n`)
   })
 
   test('rejects invalid options with a one-line error', async () => {

@@ -15,9 +15,9 @@ import {
 
 test('a mark says what was put into it, and whether the text is still the same', () => {
   fc.assert(
-    fc.property(fc.string(), fc.nat(99), fc.string({ minLength: 1 }), (body, made, more) => {
-      const text = withMark(body, { owner: 'a/b', made })
-      assert.deepEqual(parseMark(text), { owner: 'a/b', made, body, intact: true })
+    fc.property(fc.string(), fc.nat(99), fc.string({ minLength: 1 }), (body, created, more) => {
+      const text = withMark(body, { owner: 'a/b', created: created })
+      assert.deepEqual(parseMark(text), { owner: 'a/b', created, body, intact: true })
       assert.equal(parseMark(text + more)?.intact, false)
       assert.equal(parseMark(body), undefined)
     }),

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { suite, type TestContext, test } from 'node:test'
-import { searchedIn, writtenIn } from '../../src/trust/search-path.ts'
+import { searchedDirectories, writeDirectories } from '../../src/trust/search-path.ts'
 import { createRooted, findRuntimes, type Runtime } from '../../src/trust/trust.ts'
 import { type Entries, makeRoot } from '../support/node-root.ts'
 
@@ -45,14 +45,14 @@ suite('config_path is found', { concurrency: true }, () => {
     const { path = '' } = await containerdOf(t, { [config]: toml })
     assert.equal(path, '/a:/b')
     for (const version of ['1.7.0', '2.0.5']) {
-      assert.deepEqual(writtenIn({ path, version }), ['/a'])
-      assert.deepEqual(searchedIn({ path, version, pullsByCri: false }), ['/a', '/b'])
+      assert.deepEqual(writeDirectories({ path, version }), ['/a'])
+      assert.deepEqual(searchedDirectories({ path, version, pullsByCri: false }), ['/a', '/b'])
     }
     for (const version of ['2.1.0', '2.4.2', undefined])
-      assert.deepEqual(writtenIn({ path, version }), ['/a', '/a:/b'])
+      assert.deepEqual(writeDirectories({ path, version }), ['/a', '/a:/b'])
     const version = '2.2.0'
-    assert.deepEqual(searchedIn({ path, version, pullsByCri: false }), ['/a:/b'])
-    assert.deepEqual(searchedIn({ path, version, pullsByCri: true }), ['/a', '/b'])
+    assert.deepEqual(searchedDirectories({ path, version, pullsByCri: false }), ['/a:/b'])
+    assert.deepEqual(searchedDirectories({ path, version, pullsByCri: true }), ['/a', '/b'])
   })
 
   test('in what is imported, by pattern and relative path, the last one wins', async (t) => {

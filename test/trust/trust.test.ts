@@ -221,11 +221,11 @@ suite('what changes on the node', () => {
     for (let times = 0; times < 3; times += 1) {
       const { ready, runtimes } = await trust.apply()
       assert.equal(ready, false)
-      assert.match(runtimes[0]?.problems[0] ?? '', /hosts\.toml: it was edited/)
+      assert.match(runtimes[0]?.problems[0] ?? '', /hosts\.toml: the file was edited/)
     }
     assert.equal(await textOf(root, ours), edited)
     assert.equal(watched.logs().filter(({ msg }) => msg === 'problem').length, 1)
-    assert.match((await trust.undo())[0] ?? '', /it was edited/)
+    assert.match((await trust.undo())[0] ?? '', /the file was edited/)
     assert.equal(await textOf(root, ours), edited)
   })
 
@@ -235,7 +235,7 @@ suite('what changes on the node', () => {
     await trust.apply()
     await writeFile(join(root, ours), 'server = "http://elsewhere"\n')
     const { runtimes } = await trust.apply()
-    assert.match(runtimes[0]?.problems[0] ?? '', /it was replaced by another file/)
+    assert.match(runtimes[0]?.problems[0] ?? '', /the file was replaced by another program/)
     assert.equal(await textOf(root, ours), 'server = "http://elsewhere"\n')
     await rm(join(root, ours))
     assert.equal((await trust.apply()).ready, true)
@@ -247,7 +247,7 @@ suite('what changes on the node', () => {
     await writeFile(join(root, 'new'), 'server = "http://second"\n')
     await rename(join(root, 'new'), join(root, ours))
     const { runtimes } = await trustFor(root).trust.apply()
-    assert.match(runtimes[0]?.problems[0] ?? '', /it was replaced by another file/)
+    assert.match(runtimes[0]?.problems[0] ?? '', /the file was replaced by another program/)
     assert.equal(await textOf(root, ours), 'server = "http://second"\n')
   })
 
