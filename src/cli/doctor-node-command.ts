@@ -1,5 +1,6 @@
 import { Command } from 'commander'
 import { checkNode, type Finding, type NodeVerdict } from '../doctor/doctor.ts'
+import { createOutbound } from '../outbound/outbound.ts'
 import { createRooted, parseRegistryHost, readNodeAddresses } from '../trust/trust.ts'
 import { UsageError } from './errors.ts'
 import { formatFinding } from './findings.ts'
@@ -28,7 +29,12 @@ export function nodeCommand(): Command {
       if (registry === undefined)
         throw new UsageError(`--registry ${name} is invalid: expected HOST or HOST:PORT`)
       const addresses = nodeIp === undefined ? readNodeAddresses() : [nodeIp]
-      const checks = checkNode({ rooted: createRooted(root), registry, addresses })
+      const checks = checkNode({
+        rooted: createRooted(root),
+        registry,
+        addresses,
+        outbound: createOutbound(),
+      })
       const findings: Finding[] = []
       if (output === 'text') process.stdout.write(`\nimages named ${registry}/…\n`)
       const verdict = await forEachFinding(checks, (finding) => {

@@ -46,12 +46,12 @@ export function findImage<Kind extends Upstream>(
     const name = parseRepositoryName(path)
     return { upstream: byHost, image: { requested, name, reference } }
   }
-  const isOurs = host === undefined || host === 'localhost' || host.includes(':')
-  if (!isOurs && !isPrefix)
+  const isBerthName = host === undefined || host === 'localhost' || host.includes(':')
+  if (!isBerthName && !isPrefix)
     throw notServed(
       `no upstream is configured for ${host}; if that is Berth's own host, leave it out`,
     )
-  const name = isOurs ? parseRepositoryName(path) : joinName(host, path)
+  const name = isBerthName ? parseRepositoryName(path) : joinName(host, path)
   const owners = [
     ...upstreams.map((upstream) => ({ prefix: upstream.prefix, upstream })),
     ...hosted.map(({ prefix }) => ({ prefix, upstream: undefined })),

@@ -1,3 +1,4 @@
+import type { Outbound } from '../outbound/outbound.ts'
 import {
   defaultEndpoint,
   endpointsOf,
@@ -22,6 +23,7 @@ import { createReadableRoot } from './readable-root.ts'
 type NodeOptions = {
   readonly rooted: Rooted
   readonly registry: RegistryHost
+  readonly outbound: Outbound
   /** Addresses of the node. */
   readonly addresses: readonly string[]
 }
@@ -55,7 +57,7 @@ export async function* checkNode(options: NodeOptions): AsyncGenerator<Finding, 
     yield { ...ok('address', message), outcome: answers ? 'ok' : 'skipped' }
   }
 
-  const { mode, source } = await findProxyMode(rooted)
+  const { mode, source } = await findProxyMode(rooted, options.outbound)
   const routeLocalnet = await readRouteLocalnet(rooted)
   const onOrOff = routeLocalnet ? 'on' : 'off'
   yield ok('services', `${mode}: ${source}; route_localnet is ${onOrOff}`)
@@ -122,7 +124,7 @@ function runtimeFinding(runtime: Runtime, { file }: RegistryEndpoints): Finding 
   return { ...ok('runtime', `${versioned}; ${problem}`), outcome: 'failed' }
 }
 
-function slowHostFinding({ file, url, wanted }: SlowHost): Finding {
+function slowHostFinding({ file, url, recommended: wanted }: SlowHost): Finding {
   const message = `${file} has no dial_timeout for ${url}: while nothing answers there, each request waits 30 s before containerd tries the next host`
   const advice = `run berth trust on this node, or add dial_timeout = "${wanted}" to [host."${url}"] (containerd 2.1 or newer)`
   return { step: 'runtime', outcome: 'skipped', message, advice, requests: [] }

@@ -22,7 +22,12 @@ export type ProbeOptions = {
   readonly authorities?: readonly string[] | undefined
 }
 
-/** Sends the request that a runtime sends. Never rejects. */
+/**
+ * Sends the request that a runtime sends. Never rejects. It uses Node's own client instead of
+ * `outbound`, because it does what no other request may: it connects to one address of a name, with
+ * the Host header and the TLS name of another, trusts only the node's authorities, or none as
+ * containerd does for localhost, and uses no forward proxy.
+ */
 export function probe(options: ProbeOptions): Promise<ProbeAnswer> {
   const { address, port, scheme, host, authorities } = options
   const answered = Promise.withResolvers<ProbeAnswer>()

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process'
-import { request } from 'node:http'
 import { promisify } from 'node:util'
+import { type Outbound, requestWhole } from '../outbound/outbound.ts'
 import type { Rooted } from '../trust/trust.ts'
 
 /** What forwards connections to Services on a node: a mode of kube-proxy, or Cilium. */
@@ -8,16 +8,19 @@ export type ProxyMode = 'iptables' | 'nftables' | 'ipvs' | 'cilium' | 'unknown'
 
 /** Where kube-proxy reports its mode. */
 const proxyModeUrl = 'http://127.0.0.1:10249/proxyMode'
-/** Milliseconds. */
+/** Of a request and of a program, in milliseconds. */
 const timeout = 5000
+/** Of an answer, in bytes. */
+const maxBytes = 1000
 const run = promisify(execFile)
 
 /** Requests the mode from kube-proxy; without an answer, looks for the interfaces and rules of each mode. */
 export async function findProxyMode(
   rooted: Rooted,
+  outbound: Outbound,
   url = proxyModeUrl,
 ): Promise<{ readonly mode: ProxyMode; readonly source: string }> {
-  const answer = await getText(url)
+  const answer = await getText(outbound, url)
   const mode = modes.find((each) => each === answer?.trim())
   if (mode !== undefined) return { mode, source: `kube-proxy reports it at ${url}` }
   const interfaces = await rooted.list('/sys/class/net')
@@ -37,21 +40,18 @@ export async function findProxyMode(
 
 const modes = ['iptables', 'nftables', 'ipvs'] as const
 
-function getText(url: string): Promise<string | undefined> {
-  const got = Promise.withResolvers<string | undefined>()
-  const sent = request(url, { agent: false, signal: AbortSignal.timeout(timeout) }, (response) => {
-    let text = ''
-    response.setEncoding('utf8')
-    response.on('data', (part: string) => {
-      text += part
-      if (text.length > 1000) response.destroy()
-    })
-    response.on('error', () => got.resolve(undefined))
-    response.on('close', () => got.resolve(response.statusCode === 200 ? text : undefined))
-  })
-  sent.on('error', () => got.resolve(undefined))
-  sent.end()
-  return got.promise
+/** Undefined without an answer of 200. kube-proxy listens on this node, which no proxy reaches. */
+async function getText(outbound: Outbound, url: string): Promise<string | undefined> {
+  const connections = outbound.open({ timeout, direct: true })
+  try {
+    const signal = AbortSignal.timeout(timeout)
+    const answer = await requestWhole(connections, { url: new URL(url), signal, maxBytes })
+    return answer.status === 200 ? answer.body.toString() : undefined
+  } catch {
+    return undefined
+  } finally {
+    await connections.destroy()
+  }
 }
 
 /** Empty if the program does not exist or lacks permission. */

@@ -14,7 +14,7 @@ export function createReadableRoot(rooted: Rooted): {
   readonly finding: () => Finding | undefined
 } {
   const denied = new Set<string>()
-  const or =
+  const orIfDenied =
     <Value>(read: (path: string) => Promise<Value>, fallback: Value) =>
     (path: string): Promise<Value> =>
       read(path).catch((error: unknown) => {
@@ -25,9 +25,9 @@ export function createReadableRoot(rooted: Rooted): {
   return {
     rooted: {
       ...rooted,
-      text: or(rooted.text, undefined),
-      exists: or(rooted.exists, false),
-      list: or(rooted.list, []),
+      text: orIfDenied(rooted.text, undefined),
+      exists: orIfDenied(rooted.exists, false),
+      list: orIfDenied(rooted.list, []),
     },
     finding: () => (denied.size === 0 ? undefined : denialOf([...denied])),
   }

@@ -95,8 +95,8 @@ async function readAll(rooted: Rooted, file: string): Promise<readonly TomlTable
     if (text === undefined) continue
     const table = parseFile(next, text)
     found.push(table)
-    for (const wanted of arrayOf(table['imports']))
-      pending.push(...(await expand(rooted, String(wanted), dirname(next))))
+    for (const pattern of arrayOf(table['imports']))
+      pending.push(...(await expand(rooted, String(pattern), dirname(next))))
   }
   return found
 }
@@ -110,8 +110,8 @@ function parseFile(file: string, text: string): TomlTable {
   }
 }
 
-async function expand(rooted: Rooted, wanted: string, from: string): Promise<readonly string[]> {
-  const path = wanted.startsWith('/') ? wanted : join(from, wanted)
+async function expand(rooted: Rooted, pattern: string, from: string): Promise<readonly string[]> {
+  const path = pattern.startsWith('/') ? pattern : join(from, pattern)
   if (!path.includes('*')) return [path]
   const directory = dirname(path)
   const paths = (await rooted.list(directory)).map((name) => join(directory, name))

@@ -15,7 +15,7 @@ export function dialTimeoutFor({ host }: Server, nodeAddresses: readonly string[
 }
 
 /** A host in a `hosts.toml` that has no `dial_timeout`. */
-export type SlowHost = { readonly file: string; readonly url: string; readonly wanted: string }
+export type SlowHost = { readonly file: string; readonly url: string; readonly recommended: string }
 
 /** Hosts at addresses of the node: they are down whenever the pod that listens there is. */
 export async function findSlowHosts(
@@ -34,7 +34,7 @@ export async function findSlowHosts(
         const server = parseServer(url)
         if (server === undefined || !isOfNode(server.host, nodeAddresses)) continue
         if (tableOf(settings)['dial_timeout'] !== undefined) continue
-        found.push({ file, url, wanted: dialTimeoutFor(server, nodeAddresses) })
+        found.push({ file, url, recommended: dialTimeoutFor(server, nodeAddresses) })
       }
     }
   return found

@@ -4,6 +4,7 @@ import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { suite, type TestContext, test } from 'node:test'
 import { findProxyMode } from '../../src/doctor/proxy-mode.ts'
+import { createOutbound } from '../../src/outbound/outbound.ts'
 import { createRooted } from '../../src/trust/trust.ts'
 import { createAuthority } from '../support/certificates.ts'
 import { runCommand } from '../support/command.ts'
@@ -243,21 +244,23 @@ suite('berth doctor node', { concurrency: true }, () => {
   })
 })
 
+const outbound = createOutbound()
+
 suite('findProxyMode', { concurrency: true }, () => {
   test('returns the mode that kube-proxy reports', async (t) => {
     const root = createRooted(await makeRoot(t, { 'sys/class/net/kube-ipvs0': null }))
     for (const mode of ['iptables', 'nftables', 'ipvs']) {
       const { url } = await listenAt(t, '127.0.0.1', (_, response) => void response.end(mode))
-      assert.equal((await findProxyMode(root, `${url}/proxyMode`)).mode, mode)
+      assert.equal((await findProxyMode(root, outbound, `${url}/proxyMode`)).mode, mode)
     }
   })
 
   test('detects the mode by interfaces and rules if kube-proxy does not answer', async (t) => {
     const { url } = await listenAt(t, '127.0.0.1', notRegistry)
     const root = await makeRoot(t, { 'sys/class/net/kube-ipvs0': null })
-    assert.equal((await findProxyMode(createRooted(root), url)).mode, 'ipvs')
+    assert.equal((await findProxyMode(createRooted(root), outbound, url)).mode, 'ipvs')
     const cilium = await makeRoot(t, { 'sys/class/net/cilium_host': null })
-    const { mode } = await findProxyMode(createRooted(cilium), url)
+    const { mode } = await findProxyMode(createRooted(cilium), outbound, url)
     assert.ok(['cilium', 'iptables', 'nftables'].includes(mode), 'this machine may have rules')
   })
 

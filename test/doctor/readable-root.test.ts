@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { suite, type TestContext, test } from 'node:test'
 import { checkNode, type Finding } from '../../src/doctor/doctor.ts'
+import { createOutbound } from '../../src/outbound/outbound.ts'
 import { createRooted, parseRegistryHost, type Rooted } from '../../src/trust/trust.ts'
 import { containerdConfig, makeRoot } from '../support/node-root.ts'
 import { sendJson, startWebServer } from '../support/web-server.ts'
@@ -33,7 +34,7 @@ async function guardedNode(t: TestContext, guarded: readonly string[]): Promise<
 async function check(rooted: Rooted, host: string) {
   const registry = parseRegistryHost(host)
   assert.ok(registry)
-  const checks = checkNode({ rooted, registry, addresses: [] })
+  const checks = checkNode({ rooted, registry, addresses: [], outbound: createOutbound() })
   const findings: Finding[] = []
   for (;;) {
     const { done, value } = await checks.next()
