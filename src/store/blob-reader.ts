@@ -1,5 +1,6 @@
 import type { FileHandle } from 'node:fs/promises'
 import { LRUCache } from 'lru-cache'
+import { limitEntries } from '../memory/memory.ts'
 import type { Content } from '../oci/content.ts'
 import { algorithmOf, type Digest, digestOf } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
@@ -70,7 +71,7 @@ export function createBlobReader(options: BlobReaderOptions): BlobReader {
   const { root, trustsSizes, onCorrupt, onUse, pin } = options
   const inUse = new Map<Digest, OpenBlob>()
   const hash = createVerify()
-  const suspects = new LRUCache<Digest, true>({ max: maxSuspects })
+  const suspects = new LRUCache<Digest, true>({ ...limitEntries(maxSuspects) })
 
   const verified = createVerifiedFiles({
     root,

@@ -35,7 +35,7 @@ export function createVerifiedFiles({ root, onCorrupt }: VerifiedFilesOptions): 
   /**
    * Corrupt files that were not removed: the disk became read-only, or Berth must not modify it.
    */
-  const knownCorrupt = new LRUCache<Digest, Stamp>({ max: maxKnownCorrupt })
+  const knownCorrupt = new LRUCache<Digest, Stamp>({ ...limitEntries(maxKnownCorrupt) })
   const reports = new Map<Digest, Promise<void>>()
 
   const isKnownCorrupt = (digest: Digest, file: FileHandle): boolean => {
