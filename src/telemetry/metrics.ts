@@ -35,9 +35,12 @@ export function createMetrics() {
     onScrape: (listener: () => void) => void scrapeListeners.push(listener),
     /** Content type of the exposition format. */
     contentType: registry.contentType,
-    text: (): Promise<string> => {
+    /** All metrics, or one of them. */
+    text: (name?: string): Promise<string> => {
       for (const listener of scrapeListeners) listener()
-      return registry.metrics()
+      return name !== undefined && registry.getSingleMetric(name) !== undefined
+        ? registry.getSingleMetricAsString(name)
+        : registry.metrics()
     },
 
     cacheRequests: counter(

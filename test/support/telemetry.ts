@@ -15,7 +15,7 @@ export function watchedTelemetry(level = 'debug'): Watched {
   return {
     telemetry,
     logs: () => lines.map((line) => JSON.parse(line) as Readonly<Record<string, unknown>>),
-    metric: async (line) => metricIn(await telemetry.metrics.text(), line),
+    metric: async (line) => metricIn(await telemetry.metrics.text(/^\w+/.exec(line)?.[0]), line),
   }
 }
 
