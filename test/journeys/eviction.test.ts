@@ -137,13 +137,13 @@ test('small blobs of unknown size evict no more than they need, and all are stor
   assert.equal(await berth.metric('berth_cache_evictions_total'), 0)
 })
 
-test('thousands of tags that are only asked for stay within the limit (44, C207)', async () => {
+test('hundreds of tags that are only asked for stay within the limit (44, C207)', async () => {
   const limit = 8 * mebibyte
   await start(limit)
   const image = newImage('p/r')
-  for (let at = 0; at < 1000; at += 1) upstream.put('p/r', `t${at}`, image)
+  for (let at = 0; at < 400; at += 1) upstream.put('p/r', `t${at}`, image)
   const ask = async (from: number) => {
-    for (let at = from; at < 1000; at += 8) {
+    for (let at = from; at < 400; at += 8) {
       const { status } = await get(`${berth.url}/v2/p/r/manifests/t${at}`, { method: 'HEAD' })
       assert.equal(status, 200)
     }

@@ -21,7 +21,7 @@ beforeEach(() => {
 })
 
 /** More than what the kernel keeps for a client that does not read. */
-const large = 20_000_000
+const large = 12_000_000
 
 function served(size: number): Blob {
   const blob = randomBlob(size)

@@ -95,7 +95,7 @@ test('whatever was there is there again, after any wishes one after the other', 
         await rm(root, { recursive: true })
       },
     ),
-    { numRuns: 60 },
+    { numRuns: 40 },
   )
 })
 

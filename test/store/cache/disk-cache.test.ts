@@ -246,20 +246,20 @@ test('links of an earlier version, a file and directories each, are removed', as
   await checkAccounting(cached)
 })
 
-test('thousands of small links and blobs stay within the limit, as du counts (44, C207)', async (t) => {
-  const limit = 8 * mebibyte
+test('many small links and blobs stay within the limit, as du counts (44, C207)', async (t) => {
+  const limit = 3 * mebibyte
   const cached = await cacheOf(t, { maxSize: limit })
   const { root, cache } = cached
   const links = cache.links('one')
   const name = parseRepositoryName('team/app')
-  for (let at = 0; at < 3000; at += 1) {
+  for (let at = 0; at < 1000; at += 1) {
     const blob = randomBlob(500)
     await cache.put(blob.digest, blob.bytes)
     await links.addManifest(name, blob.digest)
     const tag = `v${at}`
     assert.ok(isTag(tag))
     await links.setTag(name, tag, blob.digest)
-    if (at % 500 === 499) assert.ok((await diskUseOf(root)) <= limit)
+    if (at % 200 === 199) assert.ok((await diskUseOf(root)) <= limit)
   }
   await checkAccounting(cached)
   assert.ok((await diskUseOf(root)) > limit / 2)
@@ -292,7 +292,7 @@ test('concurrent pulls through a small cache keep its disk use accounted exactly
   }
   const inFlight = 16
   const work = async () => {
-    for (let turn = 0; turn < 150; turn += 1) {
+    for (let turn = 0; turn < 80; turn += 1) {
       const blob = blobs[random(blobs.length)]
       assert.ok(blob)
       const content = await cache.open(blob.digest)
@@ -305,7 +305,7 @@ test('concurrent pulls through a small cache keep its disk use accounted exactly
   }
   await Promise.all(Array.from({ length: inFlight }, work))
   assert.ok((await diskUseOf(cached.root)) <= limit)
-  assert.ok((await metric('berth_cache_evictions_total')) > 100)
+  assert.ok((await metric('berth_cache_evictions_total')) > 50)
   assert.equal(await metric('berth_cache_storage_failures_total'), 0)
   assert.equal(await metric('berth_cache_corruptions_total'), 0)
   await checkAccounting(cached)
