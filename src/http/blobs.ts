@@ -12,6 +12,7 @@ import { hasAlready } from './conditions.ts'
 import { maxRanges, parseRanges } from './range.ts'
 import { provenanceHeaders } from './replies.ts'
 import { memoryToSend, type Send } from './send.ts'
+import { createCountSent } from './sent-bytes.ts'
 
 /** distribution-spec, "Checking if content exists in the registry". Downloads nothing. */
 export async function headBlob({
@@ -45,6 +46,7 @@ type GetBlobOptions = {
 
 /** distribution-spec, "Pulling blobs", with byte ranges (RFC 9110, section 14). */
 export function createGetBlob({ send, memory, answerTime, log, metrics }: GetBlobOptions) {
+  const countSent = createCountSent(metrics)
   return async ({ repository, name, reference, request, reply, record }: RepositoryCall) => {
     const headersDeadline = performance.now() + answerTime
     const digest = parseDigest(reference)
@@ -54,7 +56,7 @@ export function createGetBlob({ send, memory, answerTime, log, metrics }: GetBlo
     const found = await repository.blob(digest, { ranged: range !== undefined, client })
     if (found === undefined) throw blobUnknown(name, digest)
     if (found.cache !== undefined) record.cache = found.cache
-    const { content, onSent: served } = found
+    const { content, upstream } = found
     const headers = { ...provenanceHeaders(found), ...blobHeaders(digest) }
     const release = memory.reserve(memoryToSend(content.size, request.raw.socket))
     try {
@@ -65,7 +67,7 @@ export function createGetBlob({ send, memory, answerTime, log, metrics }: GetBlo
     } finally {
       release?.()
       content.close(record.error !== undefined)
-      served(record.bytes)
+      countSent('blob', upstream, record.bytes)
     }
   }
 

@@ -11,10 +11,11 @@ import type { Call, Endpoint, RepositoryCall } from './call.ts'
 import { createGuard } from './guard.ts'
 import type { CheckHost } from './host-check.ts'
 import { createGetCatalog, getReferrers, getTags } from './listings.ts'
-import { getManifest } from './manifests.ts'
+import { createGetManifest } from './manifests.ts'
 import { type Captures, parseTarget, pathMatcher } from './paths.ts'
 import { challenge, sendJson } from './replies.ts'
 import type { Send } from './send.ts'
+import { createCountSent } from './sent-bytes.ts'
 
 type Route = {
   readonly path: string
@@ -47,7 +48,10 @@ export function createRoutes({
 }: RoutesOptions) {
   const guard = createGuard({ auth, checkHost, metrics: telemetry.metrics })
 
-  const manifest = { action: 'pull', handle: getManifest } as const
+  const manifest = {
+    action: 'pull',
+    handle: createGetManifest(createCountSent(telemetry.metrics)),
+  } as const
   const tags = { action: 'pull', handle: getTags } as const
   const referrers = { action: 'pull', handle: getReferrers } as const
   const blob = {

@@ -4,15 +4,13 @@ import type { CacheResult } from './repository.ts'
 type Kind = 'blob' | 'manifest' | 'tag'
 
 /**
- * Counts requests and bytes of one upstream's cache: in Berth's metrics, and in those of
+ * Counts requests to one upstream's cache, and bytes from the upstream: in Berth's metrics, and in those of
  * Distribution that exist for the same events.
  */
 export interface Counters {
   answered(kind: Kind, result: CacheResult): void
   /** Counts a failure, and rejects with it. */
   countFailure<Result>(kind: Kind, answer: Promise<Result>): Promise<Result>
-  /** Bytes sent to a client. */
-  sent(kind: 'blob' | 'manifest', bytes: number): void
   /** Bytes received from the upstream. */
   fetched(kind: 'blob' | 'manifest', bytes: number): void
 }
@@ -33,10 +31,6 @@ export function createCounters(upstream: string, metrics: Metrics): Counters {
         metrics.cacheRequests.inc({ upstream, kind, result: 'error' })
         throw error
       }
-    },
-    sent: (kind, bytes) => {
-      metrics.cacheBytes.inc({ upstream, kind, source: 'cache' }, bytes)
-      metrics.proxyPushedBytes.inc({ type: kind }, bytes)
     },
     fetched: (kind, bytes) => {
       metrics.cacheBytes.inc({ upstream, kind, source: 'upstream' }, bytes)

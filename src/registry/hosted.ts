@@ -60,7 +60,6 @@ export function createHosted({ prefixes, ...options }: HostedOptions) {
               digest: found.digest,
               mediaType: found.mediaType,
               bytes: found.bytes,
-              onSent: () => {},
             }
           )
         },
@@ -68,7 +67,7 @@ export function createHosted({ prefixes, ...options }: HostedOptions) {
           if (!(await links.hasBlob(name, digest))) return undefined
           const content = await blobs.open(digest, how)
           if (content === undefined) throw lost(digest)
-          return { content, onSent: () => {} }
+          return { content }
         },
         statBlob: async (digest) => {
           if (!(await links.hasBlob(name, digest))) return undefined

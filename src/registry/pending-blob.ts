@@ -5,6 +5,7 @@ import type { BlobAnswer } from './repository.ts'
 
 type PendingBlobOptions = {
   readonly digest: Digest
+  readonly upstream: string
   /** The size in the repository's manifest, in bytes. */
   readonly size: number
   readonly opening: Promise<BlobAnswer | undefined>
@@ -14,7 +15,12 @@ type PendingBlobOptions = {
  * A blob of known size that the upstream has not sent yet: the headers can be sent now. The bytes
  * follow, or the content fails.
  */
-export function createPendingBlob({ digest, size, opening }: PendingBlobOptions): BlobAnswer {
+export function createPendingBlob({
+  digest,
+  upstream,
+  size,
+  opening,
+}: PendingBlobOptions): BlobAnswer {
   let found: BlobAnswer | undefined
   let isClosed = false
 
@@ -35,7 +41,7 @@ export function createPendingBlob({ digest, size, opening }: PendingBlobOptions)
 
   return {
     cache: 'miss',
-    onSent: (bytes) => found?.onSent(bytes),
+    upstream,
     content: {
       digest,
       size,

@@ -2,7 +2,6 @@ import type { Digest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import type { BlobCache } from '../store/store.ts'
-import type { Counters } from './counters.ts'
 import type { Fill } from './fill.ts'
 import type { Fills } from './fills.ts'
 import type { Permissions } from './permissions.ts'
@@ -20,12 +19,13 @@ export interface ProxiedBlobs {
 }
 
 type ProxiedBlobsOptions = {
+  /** Its name in metrics. */
+  readonly upstream: string
   readonly cache: BlobCache
   readonly fills: Fills
   readonly permissions: Permissions
   /** The size of a blob in a manifest, in bytes. */
   readonly sizeOf: (name: RepositoryName, digest: Digest) => number | undefined
-  readonly counters: Counters
 }
 
 /**
@@ -42,11 +42,11 @@ export function createProxiedBlobs({
   fills,
   permissions,
   sizeOf,
-  counters,
+  upstream,
 }: ProxiedBlobsOptions): ProxiedBlobs {
   const stored = async (digest: Digest, how?: BlobRequest): Promise<OpenedBlob | undefined> => {
     const content = await cache.open(digest, how)
-    return content && { content, cache: 'hit', onSent: (bytes) => counters.sent('blob', bytes) }
+    return content && { content, upstream, cache: 'hit' }
   }
 
   const isElsewhere = async (name: RepositoryName, digest: Digest): Promise<boolean> => {
@@ -64,8 +64,7 @@ export function createProxiedBlobs({
     if (joined === undefined) return undefined
     await permissions.grant(name, digest)
     const { content, bypassed } = joined
-    const onSent = (bytes: number) => counters.sent('blob', bytes)
-    return { content, onSent, cache: bypassed ? 'bypass' : cache }
+    return { content, upstream, cache: bypassed ? 'bypass' : cache }
   }
 
   const fill = async (

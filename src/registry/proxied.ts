@@ -68,7 +68,7 @@ export function createProxied(options: ProxiedOptions) {
     fills,
     permissions,
     sizeOf,
-    counters,
+    upstream,
   })
   const scope = `${upstream} ${prefix}`
   const manifests = createProxiedManifests({
@@ -80,21 +80,14 @@ export function createProxied(options: ProxiedOptions) {
   })
   const prefetch = options.prefetch ? createPrefetch({ blobs, fills }) : undefined
 
-  const answer = (
-    name: RepositoryName,
-    { known, cache: cached, warning }: FoundManifest,
-  ): ManifestAnswer => {
+  const answer = ({ known, cache: cached, warning }: FoundManifest): ManifestAnswer => {
     counters.answered('manifest', cached)
-    const onSent = (bytes: number) => {
-      counters.sent('manifest', bytes)
-      if (bytes > 0) prefetch?.fetchLayers(name, known)
-    }
     const { digest, mediaType, bytes } = known
     return {
       digest,
       mediaType,
       bytes,
-      onSent,
+      upstream,
       cache: cached,
       ...(warning !== undefined && { warning }),
     }
@@ -111,7 +104,7 @@ export function createProxied(options: ProxiedOptions) {
   ): Promise<BlobAnswer | undefined> => {
     if (await isSettledWithin(opening, answerTime)) return opening
     const size = sizeOf(name, digest)
-    if (size !== undefined) return createPendingBlob({ digest, size, opening })
+    if (size !== undefined) return createPendingBlob({ digest, upstream, size, opening })
     opening.then(
       (found) => found?.content.close(),
       () => {},
@@ -120,11 +113,13 @@ export function createProxied(options: ProxiedOptions) {
   }
 
   const open = (name: RepositoryName): Repository => ({
-    manifest: async (reference) => {
+    manifest: async (reference, { isCheck = false } = {}) => {
       const found =
         manifests.fromMemory(name, reference) ??
         (await withAnswerTime('the manifest', manifests.find(name, reference)))
-      return found && answer(name, found)
+      if (found === undefined) return undefined
+      if (!isCheck) prefetch?.fetchLayers(name, found.known)
+      return answer(found)
     },
     blob: async (digest, how) => {
       const opening = counters.countFailure('blob', blobs.open(name, digest, how))

@@ -25,13 +25,19 @@ export type ManifestAnswer = Provenance & {
   readonly digest: Digest
   readonly mediaType: string
   readonly bytes: Buffer
-  /** Called with the number of bytes that were sent to the client. */
-  readonly onSent: (bytes: number) => void
+  /** Name of the upstream in metrics; a hosted repository has none. */
+  readonly upstream?: string
 }
 
 export type BlobAnswer = Provenance & {
   readonly content: Content
-  readonly onSent: (bytes: number) => void
+  /** As in ManifestAnswer. */
+  readonly upstream?: string
+}
+
+type ManifestRequest = {
+  /** The client asks only whether it has the current manifest, so it will not pull layers next. */
+  readonly isCheck?: boolean
 }
 
 export type BlobRequest = {
@@ -58,7 +64,7 @@ export type ReferrersAnswer = Provenance & {
  * a RegistryError when the content is corrupt, denied or unavailable.
  */
 export interface Repository {
-  manifest(reference: Reference): Promise<ManifestAnswer | undefined>
+  manifest(reference: Reference, how?: ManifestRequest): Promise<ManifestAnswer | undefined>
   /** The caller closes the content. */
   blob(digest: Digest, how?: BlobRequest): Promise<BlobAnswer | undefined>
   /** Whether the repository has the blob, without downloading it. Size in bytes, if it is known. */

@@ -24,7 +24,7 @@ function notAsked(): never {
 function registryOf(content: Content): Registry {
   const repository: Repository = {
     manifest: notAsked,
-    blob: async () => ({ content, onSent: () => {} }),
+    blob: async () => ({ content }),
     statBlob: notAsked,
     tags: notAsked,
     referrers: notAsked,
