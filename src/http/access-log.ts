@@ -26,7 +26,7 @@ export function createAccessLog({ log, metrics }: Telemetry) {
         ...record,
         error: undefined,
         status,
-        reason: status >= 400 && status < 500 ? reasonOf(record.error) : undefined,
+        reason: status >= 400 && status < 500 ? reasonOf(method, record.error) : undefined,
         ms: Math.round(milliseconds * 10) / 10,
         remote,
         agent: request.headers['user-agent']?.slice(0, maxUserAgentLength),
@@ -38,9 +38,14 @@ export function createAccessLog({ log, metrics }: Telemetry) {
   }
 }
 
-/** The message of a denied access or an unknown name. Other client errors are clear from their status. */
-function reasonOf(error: unknown): string | undefined {
-  const hasReason = isRegistryError(error, 'DENIED') || isRegistryError(error, 'NAME_UNKNOWN')
+/**
+ * The message of a denied access, an unknown name or a push that failed. Other client errors are clear
+ * from their status.
+ */
+function reasonOf(method: string, error: unknown): string | undefined {
+  if (!isRegistryError(error)) return undefined
+  const isWrite = method !== 'GET' && method !== 'HEAD' && error.code !== 'UNAUTHORIZED'
+  const hasReason = isWrite || error.code === 'DENIED' || error.code === 'NAME_UNKNOWN'
   return hasReason ? error.message.slice(0, maxReasonLength) : undefined
 }
 

@@ -11,6 +11,8 @@ export type RequestRecord = {
   route: string
   /** Bytes of the response body that were sent. */
   bytes: number
+  /** Bytes of the request body that arrived, if a handler read it. */
+  received?: number
   repository?: string
   /** The host in `?ns=`. */
   namespace?: string
@@ -37,7 +39,7 @@ export type Call = {
 
 /** A request for a repository, on which the route's action is authorized. */
 export type RepositoryCall = Call &
-  Pick<Resolved, 'name' | 'repository'> & {
+  Pick<Resolved, 'name' | 'repository' | 'writable' | 'readOnly'> & {
     /** The last path segment: a tag or a digest; not parsed yet. */
     readonly reference: string
   }

@@ -7,6 +7,7 @@ import { createHostCheck } from './host-check.ts'
 import { loadKernel } from './kernel.ts'
 import { type Listeners, listen } from './listeners.ts'
 import { createProbes, type Readiness } from './probes.ts'
+import type { BodyPaces } from './request-bodies.ts'
 import { createRoutes } from './routes.ts'
 import { createSend } from './send.ts'
 import { createServer } from './server.ts'
@@ -30,6 +31,8 @@ type ApiOptions = {
   readonly memory: Reservations
   /** Maximum time until the response headers, in milliseconds. */
   readonly answerTime: number
+  /** How fast request bodies must arrive; replaces the default. */
+  readonly paces?: BodyPaces
 }
 
 /** Creates the handler of the OCI distribution API. */
@@ -41,11 +44,14 @@ export async function createApi({
   sendfile,
   memory,
   answerTime,
+  paces,
 }: ApiOptions): Promise<RequestListener> {
   const checkHost = hosts && createHostCheck(hosts)
   const send = createSend(sendfile ? loadKernel() : undefined)
   const app = createServer({
-    answer: createRoutes({ registry, auth, checkHost, send, memory, answerTime, telemetry }),
+    answer: createRoutes({
+      ...{ registry, auth, checkHost, send, memory, answerTime, telemetry, paces },
+    }),
     memory,
     telemetry,
   })

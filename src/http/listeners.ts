@@ -1,20 +1,23 @@
-import type { IncomingMessage, RequestListener } from 'node:http'
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { Reservations } from '../memory/memory.ts'
 import { RegistryError } from '../oci/errors.ts'
 import { type Connections, createConnections } from './connections.ts'
+import { expectContinue } from './continue.ts'
 import { answerClientError, answerRaw, sendUnavailable } from './early-errors.ts'
 import type { KeyPair } from './key-pair.ts'
 import {
   closeServer,
   createListeningServer,
+  defaultTimeouts,
   type ListeningServer,
   openServer,
   type Timeouts,
   tlsOptions,
 } from './listening-server.ts'
 import { createPipeline } from './pipeline.ts'
+import { limitUnreadBody } from './unread-body.ts'
 
 /** One service that listens on one or more addresses. */
 export interface Listeners {
@@ -97,17 +100,19 @@ export async function listen(options: ListenersOptions): Promise<Listeners> {
 
 /** Applies the limits of the service to each request before it reaches the handler. */
 function createHandler(
-  { handler, isServedAboveLimit = () => false, memory }: ListenersOptions,
+  { handler, isServedAboveLimit = () => false, memory, timeouts }: ListenersOptions,
   connections: Connections,
   isDraining: () => boolean,
 ): RequestListener {
   const pipeline = createPipeline()
+  const { request: timeout } = { ...defaultTimeouts, ...timeouts }
   return (request, response) => {
     const { socket } = request
     // Node parses requests that follow in the same read, though the socket is destroyed.
     if (socket.destroyed) return
     if (!pipeline.admit(socket, response)) return void socket.destroy()
     connections.begin(socket, response)
+    limitUnreadBody(request, response, { timeout })
     if (isDraining()) response.setHeader('connection', 'close')
     // A response that began before draining has no `Connection: close`.
     response.once('close', () => {
@@ -131,6 +136,10 @@ function connect(server: ListeningServer, connections: Connections, handler: Req
     else answerClientError(error, socket)
   })
   server.on('checkExpectation', handler)
+  server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => {
+    expectContinue(response)
+    handler(request, response)
+  })
   server.on('connect', (_request: IncomingMessage, socket: Duplex) =>
     answerRaw(socket, new RegistryError('UNSUPPORTED', { message: 'CONNECT is not supported' })),
   )

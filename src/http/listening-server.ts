@@ -10,7 +10,7 @@ export type Timeouts = {
    * handshake.
    */
   readonly headers: number
-  /** To the end of the request body, which no route reads. */
+  /** To the end of a request body that no handler reads. */
   readonly request: number
   /** Between two requests of a connection. */
   readonly keepAlive: number
@@ -18,7 +18,7 @@ export type Timeouts = {
   readonly idle: number
 }
 
-const defaultTimeouts = {
+export const defaultTimeouts = {
   headers: 10_000,
   request: 60_000,
   keepAlive: 75_000,
@@ -44,10 +44,11 @@ export function createListeningServer(
   handler: RequestListener,
   { tls, timeouts }: ServerOptions,
 ): ListeningServer {
-  const { headers, request, keepAlive, idle } = { ...defaultTimeouts, ...timeouts }
+  const { headers, keepAlive, idle } = { ...defaultTimeouts, ...timeouts }
   const limits = {
     headersTimeout: headers,
-    requestTimeout: request,
+    // It has no exceptions, and an upload may take hours (`limitUnreadBody`, `createRequestBodies`).
+    requestTimeout: 0,
     keepAliveTimeout: keepAlive,
     maxHeaderSize,
     connectionsCheckingInterval: Math.min(5000, headers),

@@ -4,8 +4,8 @@ import { RegistryError } from '../oci/errors.ts'
 export type Target = { readonly path: string; readonly query: URLSearchParams }
 
 const emptyQuery = new URLSearchParams()
-/** In characters: room for a name of 255, a digest of 135 and a query, percent-encoded. */
-const maxTargetLength = 4096
+/** In characters: room for a name of 255, a digest of 135 and thirty tags of 128, percent-encoded. */
+const maxTargetLength = 8192
 
 /**
  * Parses a request target in origin form (RFC 9112, section 3.2.1). Rejects the absolute form, which
@@ -13,8 +13,9 @@ const maxTargetLength = 4096
  * with `..` or `//` is no valid repository name.
  */
 export function parseTarget(target: string): Target {
-  if (!target.startsWith('/') || target.length > maxTargetLength)
-    throw invalid(`the request target must be a path of at most ${maxTargetLength} characters`)
+  if (target.length > maxTargetLength)
+    throw invalid(`the request target is longer than ${maxTargetLength} characters`, 414)
+  if (!target.startsWith('/')) throw invalid('the request target must be a path')
   const queryStart = target.indexOf('?')
   const path = queryStart < 0 ? target : target.slice(0, queryStart)
   return {
@@ -60,6 +61,6 @@ function decode(path: string): string {
   }
 }
 
-function invalid(message: string): RegistryError {
-  return new RegistryError('NAME_INVALID', { message })
+function invalid(message: string, status = 400): RegistryError {
+  return new RegistryError('NAME_INVALID', { status, message })
 }

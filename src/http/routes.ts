@@ -7,15 +7,21 @@ import { isRegistryHost } from '../oci/registry-host.ts'
 import type { Registry } from '../registry/registry.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import { createGetBlob, headBlob } from './blobs.ts'
-import type { Call, Endpoint, RepositoryCall } from './call.ts'
+import type { Call, Endpoint } from './call.ts'
 import { createGuard } from './guard.ts'
 import type { CheckHost } from './host-check.ts'
-import { createGetCatalog, getReferrers, getTags } from './listings.ts'
+import { createGetCatalog, getTags } from './listings.ts'
+import { createPutManifest, deleteBlob, deleteManifest } from './manifest-push.ts'
 import { createGetManifest } from './manifests.ts'
 import { type Captures, parseTarget, pathMatcher } from './paths.ts'
+import { getReferrers } from './referrers.ts'
 import { challenge, sendJson } from './replies.ts'
+import { type BodyPaces, createRequestBodies } from './request-bodies.ts'
 import type { Send } from './send.ts'
 import { createCountSent } from './sent-bytes.ts'
+import { createUploads } from './uploads.ts'
+import { createVisibility } from './visibility.ts'
+import { writing } from './writing.ts'
 
 type Route = {
   readonly path: string
@@ -31,6 +37,7 @@ type RoutesOptions = {
   readonly memory: Reservations
   readonly answerTime: number
   readonly telemetry: Telemetry
+  readonly paces?: BodyPaces | undefined
 }
 
 /**
@@ -45,12 +52,17 @@ export function createRoutes({
   memory,
   answerTime,
   telemetry,
+  paces,
 }: RoutesOptions) {
-  const guard = createGuard({ auth, checkHost, metrics: telemetry.metrics })
+  const { metrics } = telemetry
+  const guard = createGuard({ auth, checkHost, metrics })
+  const isVisible = createVisibility(registry, auth)
+  const bodies = createRequestBodies({ memory, metrics, paces })
+  const uploads = createUploads({ bodies, isVisible, metrics })
 
   const manifest = {
     action: 'pull',
-    handle: createGetManifest(createCountSent(telemetry.metrics)),
+    handle: createGetManifest(createCountSent(metrics)),
   } as const
   const tags = { action: 'pull', handle: getTags } as const
   const referrers = { action: 'pull', handle: getReferrers } as const
@@ -59,26 +71,39 @@ export function createRoutes({
     handle: createGetBlob({ send, memory, answerTime, ...telemetry }),
   } as const
   const blobStat = { action: 'pull', handle: headBlob } as const
-  const push = { action: 'push', handle: rejectWrite } as const
-  const remove = { action: 'delete', handle: rejectWrite } as const
-  const catalog = { action: 'authenticated', handle: createGetCatalog(registry, auth) } as const
+  const catalog = {
+    action: 'authenticated',
+    handle: createGetCatalog(registry, isVisible),
+  } as const
   const version = {
     action: 'authenticated',
     handle: ({ reply }: Call) => sendVersion(reply, auth),
   } as const
 
+  const uploadStatus = writing('push', uploads.status)
+
   const table = [
     route('/v2/<name>/manifests/<reference>', {
       GET: manifest,
       HEAD: manifest,
-      PUT: push,
-      DELETE: remove,
+      PUT: writing('push', createPutManifest({ bodies, metrics })),
+      DELETE: writing('delete', deleteManifest),
     }),
-    route('/v2/<name>/blobs/<digest>', { GET: blob, HEAD: blobStat, DELETE: remove }),
+    route('/v2/<name>/blobs/<digest>', {
+      GET: blob,
+      HEAD: blobStat,
+      DELETE: writing('delete', deleteBlob),
+    }),
     route('/v2/<name>/tags/list', { GET: tags, HEAD: tags }),
     route('/v2/<name>/referrers/<digest>', { GET: referrers, HEAD: referrers }),
-    route('/v2/<name>/blobs/uploads/', { POST: push }),
-    route('/v2/<name>/blobs/uploads/<upload>', { GET: push, PATCH: push, PUT: push, DELETE: push }),
+    route('/v2/<name>/blobs/uploads/', { POST: writing('push', uploads.start) }),
+    route('/v2/<name>/blobs/uploads/<upload>', {
+      GET: uploadStatus,
+      HEAD: uploadStatus,
+      PATCH: writing('push', uploads.append),
+      PUT: writing('push', uploads.finish),
+      DELETE: writing('push', uploads.cancel),
+    }),
     route('/v2/_catalog', { GET: catalog, HEAD: catalog }),
     route('/v2/', { GET: version, HEAD: version }),
     route('/v2', { GET: version, HEAD: version }),
@@ -107,11 +132,12 @@ export function createRoutes({
     const host = query.get('ns') ?? undefined
     record.repository = requested
     if (host !== undefined && isRegistryHost(host)) record.namespace = host
-    const { name, repository, anonymous, namespace } = registry.resolve(requested, host)
+    const { anonymous, namespace, ...resolved } = registry.resolve(requested, host)
+    const { name } = resolved
     record.repository = name
     guard.authorize(identity, endpoint.action, { name, anonymous })
     if (namespace !== undefined) reply.header('oci-namespace', namespace)
-    return endpoint.handle({ ...call, name, repository, reference: captures.reference })
+    return endpoint.handle({ ...call, ...resolved, reference: captures.reference })
   }
 }
 
@@ -137,10 +163,4 @@ function findRoute(table: readonly Route[], path: string): { route: Route; captu
 function sendVersion(reply: FastifyReply, auth: Auth) {
   if (auth.mode === 'optional') reply.header('www-authenticate', challenge)
   return sendJson(reply, {})
-}
-
-function rejectWrite({ name }: RepositoryCall): never {
-  throw new RegistryError('UNSUPPORTED', {
-    message: `cannot push to or delete from ${name}: this version of Berth supports pulls only`,
-  })
 }

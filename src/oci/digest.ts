@@ -29,6 +29,10 @@ export function isDigest(text: string): text is Digest {
   return grammar.test(text)
 }
 
+export function isAlgorithm(text: string): text is Algorithm {
+  return algorithms.some((algorithm) => algorithm === text)
+}
+
 export function algorithmOf(digest: Digest): Algorithm {
   return digest.startsWith('sha512:') ? 'sha512' : 'sha256'
 }

@@ -34,7 +34,7 @@ export function isTag(text: string): text is Tag {
 }
 
 /** @throws RegistryError MANIFEST_INVALID */
-function parseTag(text: string): Tag {
+export function parseTag(text: string): Tag {
   if (!isTag(text)) {
     throw new RegistryError('MANIFEST_INVALID', {
       message:

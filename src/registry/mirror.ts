@@ -15,7 +15,9 @@ export function createMirror(registry: Registry, prefix: string): Registry {
         namespace === undefined
           ? registry.resolve(joinName(prefix, name))
           : registry.resolve(name, namespace)
-      if (nameBelow(prefix, resolved.name) !== undefined) return resolved
+      if (nameBelow(prefix, resolved.name) !== undefined)
+        // An upload's location would have to be a name of the mirror.
+        return { ...resolved, writable: undefined, readOnly: 'this address is a mirror' }
       throw new RegistryError('NAME_UNKNOWN', {
         message: `${resolved.name} is not in ${prefix}, the only registry that this address mirrors`,
       })

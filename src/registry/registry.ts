@@ -9,11 +9,17 @@ import { createRouting, type Route } from './routing.ts'
 
 export { createMirror } from './mirror.ts'
 export type {
+  Body,
   CacheResult,
   Registry,
   Repository,
   Resolved,
+  UploadRange,
+  UploadRef,
+  UploadStatus,
   UpstreamOptions,
+  WritableRepository,
+  Writer,
 } from './repository.ts'
 export { isSettledWithin } from './settled-within.ts'
 

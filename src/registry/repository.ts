@@ -76,25 +76,25 @@ export interface Repository {
 }
 
 /** Whom an upload session belongs to: `user alice`, `anonymous`, `auth-off`. */
-type Writer = string
+export type Writer = string
 
 /** An upload session of one writer. Any other writer gets BLOB_UPLOAD_UNKNOWN. */
-type UploadRef = { readonly id: UploadId; readonly writer: Writer }
+export type UploadRef = { readonly id: UploadId; readonly writer: Writer }
 
 /** `size`: bytes that the session has. */
-type UploadStatus = { readonly id: UploadId; readonly size: number }
+export type UploadStatus = { readonly id: UploadId; readonly size: number }
 
 /** The bytes of one request as they arrive. Throws, or ends early, when the client goes away. */
-type Body = AsyncIterable<Chunks>
+export type Body = AsyncIterable<Chunks>
 
 /** Where the bytes of a request belong in the blob, in bytes; `size` as the request announces it. */
-type UploadRange = { readonly first: number; readonly size?: number | undefined }
+export type UploadRange = { readonly first: number; readonly size?: number | undefined }
 
 /**
  * The write side of a repository. What is resolved is durable. All reject with UNAVAILABLE while
  * nothing can be written.
  */
-interface WritableRepository {
+export interface WritableRepository {
   /**
    * Starts an upload session. `size`: bytes of the blob, if announced.
    * @throws RegistryError DENIED: a quota leaves no room for `size`; TOOMANYREQUESTS: too many sessions.

@@ -136,6 +136,17 @@ export function createMetrics() {
       'berth_http_short_responses_total',
       'Responses that were cut off because their bytes were unavailable or wrong.',
     ),
+    uploads: counter(
+      'berth_uploads_total',
+      'Pushes of blobs, by outcome: "stored", "mounted" from another repository, "canceled" or "failed".',
+      ['outcome'],
+    ),
+    uploadBytes: counter(
+      'berth_upload_bytes_total',
+      'Bytes of blobs and manifests that clients pushed.',
+    ),
+    uploadBodies: gauge('berth_uploads_in_flight', 'Request bodies that are being received.'),
+    manifestsPushed: counter('berth_manifests_pushed_total', 'Manifests that clients pushed.'),
     memory: gauge(
       'berth_memory_bytes',
       'Memory by use: estimated for "caches", reserved for "connections" and "in_flight".',

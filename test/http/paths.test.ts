@@ -106,7 +106,7 @@ test('any target is parsed or rejected as NAME_INVALID', () => {
     '*',
     '',
     'v2/',
-    `/${'a'.repeat(4096)}`,
+    `/${'a'.repeat(8192)}`,
     '/%',
     '/%ff',
     '/%c0%af',
