@@ -1,7 +1,6 @@
 import type { Credentials } from '../credentials/credentials.ts'
 import type { CacheMemory, Reservations } from '../memory/memory.ts'
 import { type RepositoryName, referrersTag } from '../oci/reference.ts'
-import type { Outbound } from '../outbound/outbound.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import { createAdmission } from './admission.ts'
 import { isFound } from './answers.ts'
@@ -20,7 +19,7 @@ import type { Remote } from './remote-registry.ts'
 import { type RequestContext, repositoryNames } from './request-context.ts'
 import { createSending } from './sending.ts'
 import { createTagsList } from './tags-list.ts'
-import { createTransport, type Timeouts } from './transport.ts'
+import type { Transport } from './transport.ts'
 
 export type { PingResult } from './ping.ts'
 export type {
@@ -31,6 +30,7 @@ export type {
   RemoteTags,
 } from './remote-registry.ts'
 export { retryPause } from './retry.ts'
+export { createTransport } from './transport.ts'
 
 export type RemoteOptions = {
   /** The upstream's name in metrics and logs. */
@@ -40,10 +40,8 @@ export type RemoteOptions = {
   readonly credentials: Credentials
   readonly tokenRealms: readonly string[]
   readonly redirects: readonly string[]
-  readonly timeouts: Timeouts
-  readonly certificateAuthorities?: string | undefined
-  readonly outbound: Outbound
-  readonly userAgent: string
+  /** Sends the requests; closed with the remote. */
+  readonly transport: Transport
   readonly caches: CacheMemory
   readonly inFlight: Reservations
   readonly telemetry: Telemetry
@@ -58,9 +56,10 @@ export function createRemote(options: RemoteOptions): Remote {
     if (host === base.origin) telemetry.metrics.breakerOpen.set({ upstream }, open ? 1 : 0)
     telemetry.log.warn({ upstream, host, open }, 'breaker changed')
   })
-  const plain = createTransport({ ...options, host: base.hostname })
   const transport = withBreakers(
-    options.observe === undefined ? plain : observed(plain, options.observe),
+    options.observe === undefined
+      ? options.transport
+      : observed(options.transport, options.observe),
     hosts,
   )
   const origins = createOrigins({

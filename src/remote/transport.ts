@@ -5,7 +5,7 @@ import { toUpstreamFailure } from './faults.ts'
 import type { ListField, Trust } from './origins.ts'
 
 /** In milliseconds, except the rate. */
-export type Timeouts = {
+type Timeouts = {
   /** Name lookup, TCP and TLS together. */
   readonly connect: number
   /** From the request to the answer's headers. */

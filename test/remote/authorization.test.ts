@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { CredentialError } from '../../src/credentials/credential-error.ts'
 import { isRegistryError } from '../../src/oci/errors.ts'
 import { parseRepositoryName } from '../../src/oci/reference.ts'
-import type { Remote, RemoteOptions } from '../../src/remote/remote.ts'
+import type { Remote } from '../../src/remote/remote.ts'
 import { eventually } from '../support/berth.ts'
 import { basicOf, createCanaries } from '../support/canaries.ts'
 import { useClock } from '../support/clock.ts'
@@ -13,6 +13,7 @@ import {
   type ChangingSource,
   changingSource,
   createBarrier,
+  type OpenRemote,
   openRemote,
   settle,
   shortTimeouts,
@@ -48,7 +49,7 @@ after(async () => {
   await canaries.assertUnseen({ texts: [...lines, ...told, metrics] })
 })
 
-function open(source: ChangingSource, options: Partial<RemoteOptions> = {}): Remote {
+function open(source: ChangingSource, options: Partial<OpenRemote> = {}): Remote {
   const remote = openRemote({ url: registry.url, source, telemetry, ...options })
   opened.push(remote)
   return remote
