@@ -1,6 +1,7 @@
 import type { Chunks } from '../memory/memory.ts'
 import type { Content } from '../oci/content.ts'
-import type { Digest, Digester } from '../oci/digest.ts'
+import type { Algorithm, Digest, Digester } from '../oci/digest.ts'
+import type { RegistryError } from '../oci/errors.ts'
 
 /** Reads blobs by digest. The bytes were verified, or are verified while they are read. */
 export interface BlobSource {
@@ -46,6 +47,30 @@ export interface BlobWriter {
   read(): Content
 }
 
+/**
+ * An upload whose bytes wait in the cache. Its client says only at the end which digest they have. It
+ * ends with `commit` or `discard`.
+ */
+export interface CachedUpload {
+  /** Bytes that are written and hashed. */
+  readonly size: number
+  /** Rejects with UNAVAILABLE (507) when there is no room, and with a system error when the disk fails. */
+  append(chunks: Chunks): Promise<void>
+  /** Drops the bytes after `size`. */
+  truncate(size: number): Promise<void>
+  /**
+   * Opens a reader of the bytes, present and future, of an upload that is to have this digest and size. It
+   * gets the end of them only after `verify`.
+   */
+  read(expected: { readonly digest: Digest; readonly size: number }): Promise<Content>
+  /** @throws RegistryError DIGEST_INVALID, which readers get as well. */
+  verify(digest: Digest): void
+  /** Stores it as a blob, after `verify`. If the disk fails now, it is not stored. */
+  commit(digest: Digest): Promise<void>
+  /** Readers fail with `error`. */
+  discard(error: RegistryError): Promise<void>
+}
+
 /** A bounded store, which evicts the least recently used blobs. */
 export interface BlobCache extends BlobSource {
   /**
@@ -53,6 +78,8 @@ export interface BlobCache extends BlobSource {
    * Size in bytes, if known. Blobs are evicted only when bytes are written.
    */
   create(digest: Digest, size: number | undefined): Promise<BlobWriter | undefined>
+  /** Undefined as above. */
+  createUpload(algorithm: Algorithm): Promise<CachedUpload | undefined>
   /**
    * Marks a blob as used that was not read here, for example because its bytes are in memory.
    * False: no such blob is known.

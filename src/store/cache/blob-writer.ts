@@ -1,36 +1,22 @@
-import { fstatSync } from 'node:fs'
-import { lstat, rename, rm } from 'node:fs/promises'
+import { rm } from 'node:fs/promises'
 import { bytesIn, type Chunks } from '../../memory/memory.ts'
 import { algorithmOf, createDigester, type Digest } from '../../oci/digest.ts'
 import { RegistryError } from '../../oci/errors.ts'
 import type { BlobWriter } from '../blob-store.ts'
 import { createBlockChecksummer } from '../block-checksums.ts'
-import { minChecksummed, writeChecksums } from '../checksum-file.ts'
-import { diskUse, errnoOf, makeDirectory, writeAll } from '../files.ts'
-import { blobDirectory, blobPath, checksumsPath } from '../paths.ts'
+import { minChecksummed } from '../checksum-file.ts'
+import { writeAll } from '../files.ts'
 import { createSharedContent } from '../shared-content.ts'
-import { hasName, isUnchanged, type Stamp, stampOf } from '../stamp.ts'
-import type { Temporary } from '../temporary.ts'
-import type { Budget } from './budget.ts'
+import { isUnchanged, type Stamp } from '../stamp.ts'
+import { blobOverhead, type Place, placeBlob } from './place-blob.ts'
 import type { Unpin } from './stored-blobs.ts'
 
-/** Disk use of a blob in addition to its bytes: partial blocks, checksums, two directories. */
-const blobOverhead = 16 * 1024
-const maxAttempts = 10
-
-type WriterOptions = {
-  readonly root: string
+type WriterOptions = Place & {
   readonly digest: Digest
   /** Bytes, if known. */
   readonly size: number | undefined
-  readonly temporary: Temporary
-  readonly budget: Budget
-  /** Bytes that the directory of a blob uses. */
-  readonly directorySize: number
   /** The blob was committed, with this stamp. */
   readonly onCommit: (stamp: Stamp) => void
-  /** The disk failed: bytes cannot be written, or a correct blob cannot be committed. */
-  readonly onFailure: (error: unknown) => void
   /** A reader failed to read the blob, or the blob changed after it was committed. */
   readonly onSuspect: () => void
 }
@@ -49,8 +35,7 @@ type WriterOptions = {
  * fails.
  */
 export async function createBlobWriter(options: WriterOptions): Promise<BlobWriter | undefined> {
-  const { root, digest, size, temporary, budget, directorySize, onCommit, onFailure, onSuspect } =
-    options
+  const { digest, size, temporary, budget, onCommit, onFailure, onSuspect } = options
   const reservation = await budget.reserve((size ?? 0) + blobOverhead)
   if (reservation === undefined) return undefined
   const { path, handle } = await temporary.create().catch((error: unknown) => {
@@ -83,42 +68,11 @@ export async function createBlobWriter(options: WriterOptions): Promise<BlobWrit
     },
   })
 
-  /** The eviction of an older copy may remove the directory between the two steps. */
-  const renameIntoPlace = async (attempts = maxAttempts): Promise<void> => {
-    try {
-      await makeDirectory(blobDirectory(root, digest))
-      await rename(path, blobPath(root, digest))
-    } catch (error) {
-      if (errnoOf(error) !== 'ENOENT' || attempts === 1) throw error
-      await renameIntoPlace(attempts - 1)
-    }
-  }
-
-  /**
-   * Returns the bytes that the checksums use on the disk. A blob without checksums is hashed whole
-   * after the next start, before a range of it is read.
-   */
-  const addChecksums = async (): Promise<number> => {
-    if (checksummer === undefined || digester.size < minChecksummed) return 0
-    const checksums = checksummer.finish()
-    await writeChecksums({ root, digest, checksums, temporary: await temporary.path() }).catch(
-      onFailure,
-    )
-    return lstat(checksumsPath(root, digest)).then(diskUse, () => 0)
-  }
-
   const publish = async (): Promise<void> => {
-    await handle.chmod(0o444)
-    await renameIntoPlace()
-    const used = (await addChecksums()) + diskUse(fstatSync(handle.fd)) + directorySize
-    stamp = stampOf(fstatSync(handle.fd, { bigint: true }))
-    // The danger: the eviction of an older copy may have removed this one. There is no await
-    // between this check and the commit to the budget: an eviction that has not removed it yet sees
-    // the commit.
-    if (hasName(handle.fd)) {
-      reservation.commit(digest, used)
-      unpin = budget.pin(digest)
-    }
+    const verified = { digest, size: digester.size, path, handle, checksummer, reservation }
+    const placed = await placeBlob(options, verified)
+    stamp = placed.stamp
+    unpin = placed.unpin
     onCommit(stamp)
   }
 

@@ -16,9 +16,11 @@ import {
 } from '../paths.ts'
 import { createTemporary } from '../temporary.ts'
 import { createBackground, oneAtATime } from './background.ts'
+import { createBlobFiles } from './blob-files.ts'
 import { createBlobWriter } from './blob-writer.ts'
 import { createBudget } from './budget.ts'
 import { openCachedLinks } from './cached-links.ts'
+import { createCachedUpload } from './cached-upload.ts'
 import { claimDirectory } from './claim.ts'
 import { markCache, markPath } from './mark.ts'
 import { createOverhead } from './overhead.ts'
@@ -213,36 +215,42 @@ export async function createDiskCache(options: DiskCacheOptions): Promise<DiskCa
 
   const missIfUnreadable = createMissIfUnreadable(telemetry)
 
-  const create: BlobCache['create'] = async (digest, size) => {
+  const createFile = createBlobFiles({ root, temporary, budget, directorySize }, failures)
+
+  const measure = (digest: Digest) => {
     const prefix = dirname(blobDirectory(root, digest))
-    const measure = () =>
-      background.start(overhead.measure(prefix, dirname(prefix), temporary.directory))
-    if (failures.isPaused()) return undefined
-    try {
-      const writer = await createBlobWriter({
-        root,
+    background.start(overhead.measure(prefix, dirname(prefix), temporary.directory))
+  }
+
+  const create: BlobCache['create'] = (digest, size) =>
+    createFile(digest, (place) =>
+      createBlobWriter({
+        ...place,
         digest,
         size,
-        temporary,
-        budget,
-        directorySize,
         onCommit: (stamp) => {
           reader.trust(digest, stamp)
-          measure()
+          measure(digest)
         },
         onFailure: (error) => {
-          failures.report(error, `store ${digest}`)
-          measure()
+          place.onFailure(error)
+          measure(digest)
         },
         onSuspect: () => reader.suspect(digest),
-      })
-      failures.clear()
-      return writer
-    } catch (error) {
-      failures.report(error, `create a file for ${digest}`)
-      return undefined
-    }
-  }
+      }),
+    )
+
+  const createUpload: BlobCache['createUpload'] = (algorithm) =>
+    createFile('an upload', (place) =>
+      createCachedUpload({
+        ...place,
+        algorithm,
+        onCommit: (digest, stamp) => {
+          reader.trust(digest, stamp)
+          measure(digest)
+        },
+      }),
+    )
 
   return {
     open: (digest, how) => missIfUnreadable(digest, reader.open(digest, how)),
@@ -250,6 +258,7 @@ export async function createDiskCache(options: DiskCacheOptions): Promise<DiskCa
     read: (digest, limit) => missIfUnreadable(digest, reader.read(digest, limit)),
 
     create,
+    createUpload,
     use: budget.use,
     links: links.of,
 
