@@ -14,6 +14,9 @@ export type Credential =
    */
   | { readonly kind: 'identity-token'; readonly username: string; readonly token: string }
 
+/** What a request does with a repository. Pushing includes pulling, and deleting includes both. */
+export type Access = 'pull' | 'push' | 'delete'
+
 /** A credential from its source; times are in milliseconds from now. */
 export type Fetched = {
   readonly credential: Credential
@@ -40,10 +43,10 @@ export interface CredentialSource {
    */
   readonly fetch: () => Promise<Fetched>
   /**
-   * What to change when the upstream denies read access to `repository` (as the upstream names it;
-   * empty: the whole registry). Undefined where that is unknown.
+   * What to change when the upstream denies `access` (default: pull) to `repository` (as the upstream
+   * names it; empty: the whole registry). Undefined where that is unknown.
    */
-  readonly advice?: (repository: string) => string | undefined
+  readonly advice?: (repository: string, access?: Access) => string | undefined
 }
 
 /** A credential that is renewed before it expires. */
@@ -52,7 +55,7 @@ export interface Credentials {
   /** See CredentialSource. */
   source(): string
   /** See CredentialSource. */
-  advice(repository: string): string | undefined
+  advice(repository: string, access?: Access): string | undefined
   /** Milliseconds until the current credential expires; undefined: there is none, or it never expires. */
   validFor(): number | undefined
   /**

@@ -9,7 +9,7 @@ import { createGoogleSource } from './google/google.ts'
 import { keepFresh } from './keep-fresh.ts'
 import { createStaticSource } from './static.ts'
 
-export type { Credential, Credentials } from './credential.ts'
+export type { Access, Credential, Credentials } from './credential.ts'
 export type { CredentialsOptions, WorkloadToken } from './credentials-options.ts'
 export { type Login, loginOf } from './login.ts'
 export { workloadAnnotations } from './workload-annotations.ts'

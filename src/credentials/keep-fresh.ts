@@ -125,7 +125,7 @@ export function keepFresh(source: CredentialSource, { upstream, telemetry }: Con
   return {
     identity: source.identity,
     source: source.source,
-    advice: (repository) => source.advice?.(repository),
+    advice: (repository, access) => source.advice?.(repository, access),
     validFor: () => {
       const remaining = (current?.validUntil ?? Number.POSITIVE_INFINITY) - performance.now()
       return Number.isFinite(remaining) ? Math.max(remaining, 0) : undefined

@@ -1,7 +1,7 @@
 import { readRegularFile } from '../input/input.ts'
+import { accessAdvice } from './access-advice.ts'
 import type { CredentialSource } from './credential.ts'
 import { CredentialError } from './credential-error.ts'
-import { pullAdvice } from './pull-advice.ts'
 
 /** A changed password file takes effect within this time, in milliseconds. */
 const rereadInterval = 30_000
@@ -35,7 +35,8 @@ export function createStaticSource({
       } as const
       return { credential, refreshAfter: rereadInterval }
     },
-    advice: (repository) => pullAdvice({ identity: username, source: source, repository }),
+    advice: (repository, access) =>
+      accessAdvice({ identity: username, source, repository, access }),
   }
 }
 

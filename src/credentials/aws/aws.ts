@@ -1,5 +1,5 @@
 import { createOutbound, type Outbound } from '../../outbound/outbound.ts'
-import type { CredentialSource, Fetched } from '../credential.ts'
+import type { Access, CredentialSource, Fetched } from '../credential.ts'
 import { CredentialError } from '../credential-error.ts'
 import type { CredentialsOptions, WorkloadToken } from '../credentials-options.ts'
 import { callerArn } from './caller-identity.ts'
@@ -68,7 +68,8 @@ export function createAwsSource(options: AwsOptions): CredentialSource {
         },
       )
     },
-    advice: (repository) => registry && pullAdvice(registry, { repository, identity }),
+    advice: (repository, access) =>
+      registry && accessAdvice(registry, { repository, identity, access }),
   }
 }
 
@@ -100,15 +101,41 @@ function fetchedFrom(answer: Awaited<ReturnType<EcrToken>>): Fetched {
 
 type EcrToken = Awaited<ReturnType<typeof createEcrClient>>['getToken']
 
-type Denied = { readonly repository: string; readonly identity: string }
+type Denied = {
+  readonly repository: string
+  readonly identity: string
+  readonly access?: Access | undefined
+}
 
-function pullAdvice(registry: EcrRegistry, { repository, identity }: Denied): string {
+/** IAM actions, and the managed policies that contain them. */
+const permissions = {
+  pull: [
+    'ecr:BatchGetImage, ecr:GetDownloadUrlForLayer and ecr:BatchCheckLayerAvailability',
+    'the managed policies AmazonEC2ContainerRegistryPullOnly and AmazonEC2ContainerRegistryReadOnly contain them',
+  ],
+  push: [
+    'ecr:BatchCheckLayerAvailability, ecr:InitiateLayerUpload, ecr:UploadLayerPart, ecr:CompleteLayerUpload, ecr:PutImage, ecr:BatchGetImage and ecr:GetDownloadUrlForLayer',
+    'the managed policy AmazonEC2ContainerRegistryPowerUser contains them',
+  ],
+  delete: [
+    'ecr:BatchDeleteImage, ecr:BatchGetImage and ecr:BatchCheckLayerAvailability',
+    'the managed policy AmazonEC2ContainerRegistryFullAccess contains them',
+  ],
+} as const satisfies Record<Access, readonly [actions: string, policies: string]>
+
+function accessAdvice(
+  registry: EcrRegistry,
+  { repository, identity, access = 'pull' }: Denied,
+): string {
+  if (registry.kind === 'public' && access !== 'pull')
+    return `grant ${identity} the actions of the managed policy AmazonElasticContainerRegistryPublicPowerUser, in the account that owns the repository`
   if (registry.kind === 'public')
     return 'repositories of ECR Public are public: check the name (ALIAS/REPOSITORY)'
   const { region, account = 'ACCOUNT' } = registry
   const [, caller] = /^arn:[^:]*:[^:]*:[^:]*:(\d*):/.exec(identity) ?? []
   const arn = `arn:${partitionOf(region).name}:ecr:${region}:${account}:repository/${repository || '*'}`
-  const own = `grant ${identity} the actions ecr:BatchGetImage, ecr:GetDownloadUrlForLayer and ecr:BatchCheckLayerAvailability on ${arn} (the managed policies AmazonEC2ContainerRegistryPullOnly and AmazonEC2ContainerRegistryReadOnly contain them)`
+  const [actions, policies] = permissions[access]
+  const own = `grant ${identity} the actions ${actions} on ${arn} (${policies})`
   if (caller === account) return own
   const policy = `the repository policy must also grant them to this identity: aws ecr set-repository-policy --region ${region} --registry-id ${account} --repository-name ${repository || 'NAME'} --policy-text file://policy.json`
   return caller === undefined || account === 'ACCOUNT'

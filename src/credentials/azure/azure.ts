@@ -1,11 +1,11 @@
-import type { CredentialSource } from '../credential.ts'
+import type { Access, CredentialSource } from '../credential.ts'
 import { type Claims, readClaims } from '../jwt.ts'
 import { cloudOf } from './clouds.ts'
 import { byFederation, bySecret } from './entra.ts'
 import { EntraError } from './entra-error.ts'
 import type { AzureLogin, AzureOptions } from './login.ts'
 import { byManagedIdentity } from './managed-identity.ts'
-import { exchangeToken, pullAdvice } from './registry.ts'
+import { accessAdvice, exchangeToken } from './registry.ts'
 
 /** The user name for a refresh token as password. */
 const username = '00000000-0000-0000-0000-000000000000'
@@ -31,7 +31,8 @@ export function createAzureSource(given: AzureOptions): CredentialSource {
   const login = chooseLogin(options)
   let claims: Claims = {}
   const principal = () => claims.oid ?? claims.appid ?? claims.azp ?? clientId
-  const advice = (repository: string) => pullAdvice({ origin, principal: principal(), repository })
+  const advice = (repository: string, access?: Access) =>
+    accessAdvice({ origin, principal: principal(), repository, access })
   return {
     identity: () => {
       const known = claims.appid ?? claims.azp

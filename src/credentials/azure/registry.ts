@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { type AdviceRow, advise } from '../advise.ts'
+import type { Access } from '../credential.ts'
 import { CredentialError } from '../credential-error.ts'
 import { parseJson } from '../parse-json.ts'
 import { quote } from '../quote.ts'
@@ -92,24 +93,38 @@ const rows: readonly AdviceRow<Failure>[] = [
   },
 ]
 
-type PullAdviceOptions = {
+type AccessAdviceOptions = {
   readonly origin: string
   /** The object or application ID that needs the role. */
   readonly principal: string | undefined
   readonly repository: string
+  readonly access?: Access | undefined
 }
 
-/** The commands of `az`. AcrPull has no effect in registries with attribute-based access control. */
-export function pullAdvice({
+/**
+ * Roles for a whole registry, and for one with attribute-based access control, where the former have
+ * no effect.
+ */
+const roles = {
+  pull: ['AcrPull', 'Container Registry Repository Reader'],
+  push: ['AcrPush', 'Container Registry Repository Writer'],
+  delete: ['AcrDelete', 'Container Registry Repository Contributor'],
+} as const satisfies Record<Access, readonly [role: string, abacRole: string]>
+
+/** The commands of `az`. */
+export function accessAdvice({
   origin,
   principal = 'PRINCIPAL',
   repository,
-}: PullAdviceOptions): string {
+  access = 'pull',
+}: AccessAdviceOptions): string {
   const name = registryName(origin)
-  const purpose = repository === '' ? '' : ` to pull ${repository}`
+  const [role, abacRole] = roles[access]
+  const verb = access === 'delete' ? 'delete from' : access
+  const purpose = repository === '' ? '' : ` to ${verb} ${repository}`
   const assign = (role: string) =>
     `az role assignment create --assignee ${principal} --role ${role} --scope $(az acr show -n ${name} --query id -o tsv)`
-  return `grant ${principal} the role AcrPull on registry ${name}${purpose}: ${assign('AcrPull')}; in a registry in mode "RBAC Registry + ABAC Repository Permissions", where AcrPull has no effect: ${assign('"Container Registry Repository Reader"')}; it takes effect after some minutes`
+  return `grant ${principal} the role ${role} on registry ${name}${purpose}: ${assign(role)}; in a registry in mode "RBAC Registry + ABAC Repository Permissions", where ${role} has no effect: ${assign(`"${abacRole}"`)}; it takes effect after some minutes`
 }
 
 /** The name for `az acr -n`: the first label of the host name, without the hash after a hyphen. */

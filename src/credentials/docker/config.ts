@@ -1,8 +1,8 @@
 import { z } from 'zod'
+import { accessAdvice } from '../access-advice.ts'
 import type { Credential, CredentialSource, Fetched } from '../credential.ts'
 import { CredentialError } from '../credential-error.ts'
 import { readJsonFile } from '../json-file.ts'
-import { pullAdvice } from '../pull-advice.ts'
 import { fetchedFrom, nameOf } from './helper.ts'
 import { runHelper } from './helper-program.ts'
 import { exactKeyFor, keyFor, namespacesOf, serverOf } from './hosts.ts'
@@ -77,7 +77,7 @@ export function createDockerConfigSource({ file, host }: DockerConfigOptions): C
         where,
       )
     },
-    advice: (repository) => pullAdvice({ identity, source: file, repository }),
+    advice: (repository, access) => accessAdvice({ identity, source: file, repository, access }),
   }
 }
 

@@ -1,7 +1,7 @@
+import { accessAdvice } from '../access-advice.ts'
 import type { Credential, CredentialSource, Fetched } from '../credential.ts'
 import { CredentialError } from '../credential-error.ts'
 import { readClaims } from '../jwt.ts'
-import { pullAdvice } from '../pull-advice.ts'
 import { type HelperCredential, runHelper } from './helper-program.ts'
 import { serverOf } from './hosts.ts'
 
@@ -28,7 +28,7 @@ export function createDockerHelperSource({ helper, host }: DockerHelperOptions):
       identity = nameOf(fetched.credential) ?? identity
       return fetched
     },
-    advice: (repository) => pullAdvice({ identity, source: program, repository }),
+    advice: (repository, access) => accessAdvice({ identity, source: program, repository, access }),
   }
 }
 

@@ -3,6 +3,7 @@ import type { Credential, CredentialSource, Fetched } from '../credential.ts'
 import { CredentialError } from '../credential-error.ts'
 import type { WorkloadToken } from '../credentials-options.ts'
 import { type Claims, readClaims } from '../jwt.ts'
+import { accessAdvice } from './access-advice.ts'
 import type { Token } from './access-token.ts'
 import { readConfiguration, secretsIn } from './configuration.ts'
 import { exchange } from './exchange.ts'
@@ -16,7 +17,6 @@ import {
   requestEmail,
   requestToken,
 } from './metadata-server.ts'
-import { pullAdvice } from './pull-advice.ts'
 import { defaultDeadline, withTransport } from './transport.ts'
 import { withWorkloadToken } from './workload-token.ts'
 
@@ -81,11 +81,11 @@ export function createGoogleSource(options: GoogleOptions): CredentialSource {
       update({ identity: 'anonymous', source: 'no credential file and no metadata server' })
       return { credential: { kind: 'anonymous' } }
     },
-    advice: (repository) => {
+    advice: (repository, denied = access) => {
       const { identity } = known
       if (identity === 'anonymous')
         return `no Google credentials were found: ${configurationAdvice}`
-      const advice = pullAdvice({ host, repository, identity, access })
+      const advice = accessAdvice({ host, repository, identity, access: denied })
       return file === undefined
         ? `${advice}; on a machine without GKE, its access scopes must also allow it`
         : advice

@@ -510,11 +510,11 @@ describe('the registry rejects', () => {
 })
 
 describe('pull advice', () => {
-  const pullAdvice = (origin: string, repository: string) =>
+  const accessAdvice = (origin: string, repository: string) =>
     createAzureSource({ origin, clientId: 'the-client' }).advice?.(repository) ?? ''
 
   test('contains the command for this registry, repository and identity', () => {
-    const advice = pullAdvice('https://contoso.azurecr.io', 'team/app')
+    const advice = accessAdvice('https://contoso.azurecr.io', 'team/app')
     assert.match(
       advice,
       /^grant the-client the role AcrPull on registry contoso to pull team\/app: /,
@@ -528,8 +528,8 @@ describe('pull advice', () => {
   })
 
   test('contains the name of the registry for az', () => {
-    assert.match(pullAdvice('https://contoso-a1b2c3.azurecr.cn', ''), /on registry contoso: /)
-    assert.match(pullAdvice('https://registry.contoso.com', ''), /on registry NAME: /)
+    assert.match(accessAdvice('https://contoso-a1b2c3.azurecr.cn', ''), /on registry contoso: /)
+    assert.match(accessAdvice('https://registry.contoso.com', ''), /on registry NAME: /)
   })
 })
 

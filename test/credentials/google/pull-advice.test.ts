@@ -1,18 +1,18 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import { accessAdvice } from '../../../src/credentials/google/access-advice.ts'
 import { createGoogleSource } from '../../../src/credentials/google/google.ts'
 import { memberOf, principalOf, quoteForShell } from '../../../src/credentials/google/iam-member.ts'
-import { pullAdvice } from '../../../src/credentials/google/pull-advice.ts'
 
 const identity = 'puller@my-project.iam.gserviceaccount.com'
 
 function advice(
   host: string,
   repository: string,
-  options: Partial<Parameters<typeof pullAdvice>[0]> = {},
+  options: Partial<Parameters<typeof accessAdvice>[0]> = {},
 ) {
-  return pullAdvice({ host, repository, identity, access: 'pull', ...options })
+  return accessAdvice({ host, repository, identity, access: 'pull', ...options })
 }
 
 test('the advice names the role, the repository and the command', () => {
@@ -128,7 +128,7 @@ test('a shell reads a quoted name as one word, and runs none of it', () => {
 test('there is advice for any repository and identity', () => {
   fc.assert(
     fc.property(fc.string(), fc.string(), fc.string(), (host, repository, who) => {
-      assert.ok(pullAdvice({ host, repository, identity: who, access: 'pull' }).length > 0)
+      assert.ok(accessAdvice({ host, repository, identity: who, access: 'pull' }).length > 0)
       memberOf(who)
     }),
   )

@@ -1,13 +1,20 @@
+import type { Access } from '../credential.ts'
 import { memberOf, quoteForShell } from './iam-member.ts'
 
-type PullAdviceOptions = {
+type AccessAdviceOptions = {
   /** Of the registry. */
   readonly host: string
   /** As the registry names it: project, repository, image; empty: the whole registry. */
   readonly repository: string
   readonly identity: string
-  readonly access: 'pull' | 'push'
+  readonly access: Access
 }
+
+const roles = {
+  pull: 'roles/artifactregistry.reader',
+  push: 'roles/artifactregistry.writer',
+  delete: 'roles/artifactregistry.repoAdmin',
+} as const satisfies Record<Access, string>
 
 /** A repository of Artifact Registry: it contains images, and permissions are granted on it. */
 type Place = { readonly project: string; readonly name: string; readonly location: string }
@@ -24,11 +31,11 @@ const gcrLocations: Readonly<Record<string, string>> = {
  * The role that `identity` needs to read, or write, `repository`. Google answers the same for a missing
  * repository as for one that denies access.
  */
-export function pullAdvice({ host, repository, identity, access }: PullAdviceOptions): string {
-  const role = access === 'push' ? 'roles/artifactregistry.writer' : 'roles/artifactregistry.reader'
+export function accessAdvice({ host, repository, identity, access }: AccessAdviceOptions): string {
+  const role = roles[access]
   const place = placeOf(host, repository)
   if (repository === '')
-    return `${identity} lacks ${role} in this registry; grant it on each repository that Berth pulls from`
+    return `${identity} lacks ${role} in this registry; grant it on each repository that Berth ${access === 'pull' ? 'pulls from' : 'pushes to'}`
   const { project, name } = place ?? partsOf(repository)
   const lacks = `${identity} lacks ${role} on ${project}/${name}, or that repository does not exist`
   const member = memberOf(identity) ?? podsOf(identity)
