@@ -6,7 +6,7 @@ import { basicOf, secretsOf } from './basic.ts'
 import { type Challenge, parseChallenges } from './challenge.ts'
 import type { Origins } from './origins.ts'
 import { type Bearer, createTokenEndpoint, forbiddenRealm, sentTo } from './token-endpoint.ts'
-import { challengedScope, scopeOf } from './token-scope.ts'
+import { challengedScope, scopeOf, type Target } from './token-scope.ts'
 import type { Transport } from './transport.ts'
 
 /**
@@ -38,10 +38,9 @@ export type Attempt = {
  *    only this token is dropped, and a new one is requested if the challenge names another scope.
  */
 export interface Authorization {
-  /** `repository` is the upstream's name for it; empty for the registry as a whole. */
-  header(attempt: Attempt, repository: string): Promise<string | undefined>
+  header(attempt: Attempt, target: Target): Promise<string | undefined>
   /** Handles a 401 to `attempt`. True when a retry may succeed. */
-  challenged(attempt: Attempt, repository: string, challenge: string | undefined): Promise<boolean>
+  challenged(attempt: Attempt, target: Target, challenge: string | undefined): Promise<boolean>
   /**
    * Handles a 400 or 403 to `attempt`, with the upstream's message. True when a retry may succeed.
    */
@@ -88,25 +87,27 @@ export function createAuthorization({
 
   const endpoint = createTokenEndpoint({ origin, credentials, origins, transport, scrub })
 
-  /** Scopes by repository, where a challenge named another scope than ours. */
+  /** Where a challenge named another scope than ours: its scope, by ours. */
   const scopes = caches.create<string>()
-  const scopeFor = (repository: string) => scopes.get(repository) ?? scopeOf(repository)
+  const scopeFor = (target: Target) => {
+    const own = scopeOf(target)
+    return scopes.get(own) ?? own
+  }
 
-  /** By scope. The context is the repository. */
-  const tokens = caches.create<string, string>({
+  /** By scope, which contains the actions. */
+  const tokens = caches.create<string, Target>({
     ignoreFetchAbort: true,
-    fetchMethod: async (scope, _stale, { options, context: repository }) => {
+    fetchMethod: async (scope, _stale, { options, context: target }) => {
       if (scheme?.kind !== 'bearer') return undefined
       const credential = await credentials.current()
-      const asked = { bearer: scheme, repository, scope, credential }
+      const asked = { bearer: scheme, target, scope, credential }
       const { token, life } = await endpoint.request(asked)
       // Expires after nine tenths of its life, so that it does not expire in flight.
       options.ttl = Math.max(life * 900, 1)
       return token
     },
   })
-  const fetchToken = (repository: string) =>
-    tokens.fetch(scopeFor(repository), { context: repository })
+  const fetchToken = (target: Target) => tokens.fetch(scopeFor(target), { context: target })
 
   const current = async (): Promise<Credential> => {
     const credential = await credentials.current()
@@ -121,7 +122,7 @@ export function createAuthorization({
    */
   const learn = (
     challenges: readonly Challenge[],
-    { repository, credential }: { repository: string; credential: Credential | undefined },
+    { target, credential }: { target: Target; credential: Credential | undefined },
   ): void => {
     const bearer = bearerIn(challenges)
     const realm = URL.parse(bearer?.parameters['realm'] ?? '')
@@ -132,8 +133,8 @@ export function createAuthorization({
       const isKnown =
         scheme?.kind === 'bearer' && scheme.realm.href === realm.href && scheme.service === service
       if (!isKnown) scheme = { kind: 'bearer', realm, service }
-      const scope = challengedScope(scopeFor(repository), bearer?.parameters['scope'])
-      if (scope !== scopeFor(repository)) scopes.set(repository, scope)
+      const scope = challengedScope(scopeFor(target), bearer?.parameters['scope'])
+      if (scope !== scopeFor(target)) scopes.set(scopeOf(target), scope)
     } else if (challenges.some((challenge) => challenge.scheme === 'basic')) {
       if (scheme?.kind !== 'basic') scheme = { kind: 'basic' }
     }
@@ -159,12 +160,9 @@ export function createAuthorization({
    * If the token endpoint refuses a credential, the credential is renewed once. If the endpoint
    * fails, it may have moved, so it is discovered again from the next challenge.
    */
-  const tokenFor = async (
-    repository: string,
-    credential: Credential,
-  ): Promise<string | undefined> => {
+  const tokenFor = async (target: Target, credential: Credential): Promise<string | undefined> => {
     try {
-      return await fetchToken(repository)
+      return await fetchToken(target)
     } catch (error) {
       if (!isRegistryError(error, 'DENIED')) {
         scheme = undefined
@@ -173,17 +171,17 @@ export function createAuthorization({
       const renewed = await renew(credential)
       if (renewed === undefined || renewed === credential) throw error
       await current()
-      return fetchToken(repository)
+      return fetchToken(target)
     }
   }
 
   const headerFor = async (
-    repository: string,
+    target: Target,
     credential: Credential,
     known: Scheme | undefined,
   ): Promise<string | undefined> => {
     if (known?.kind === 'bearer') {
-      const token = await tokenFor(repository, credential)
+      const token = await tokenFor(target, credential)
       return token === undefined ? undefined : `Bearer ${token}`
     }
     if (known?.kind === 'basic') return basicOf(credential)
@@ -196,16 +194,16 @@ export function createAuthorization({
   }
 
   return {
-    header: async (attempt, repository) => {
+    header: async (attempt, target) => {
       const credential = await current()
       attempt.credential = credential
       attempt.scheme = scheme
-      attempt.scope = scopeFor(repository)
-      attempt.sent = await headerFor(repository, credential, scheme)
+      attempt.scope = scopeFor(target)
+      attempt.sent = await headerFor(target, credential, scheme)
       return attempt.sent
     },
 
-    challenged: async (attempt, repository, header = '') => {
+    challenged: async (attempt, target, header = '') => {
       const { sent, credential } = attempt
       const challenges = parseChallenges(header)
       const lacksScope = bearerIn(challenges)?.parameters['error'] === 'insufficient_scope'
@@ -217,9 +215,9 @@ export function createAuthorization({
       }
       if (attempt.learned || challenges.length === 0) return false
       attempt.learned = true
-      learn(challenges, { repository, credential })
+      learn(challenges, { target, credential })
       // Other requests may have discovered it while this one was in flight.
-      return scheme !== attempt.scheme || scopeFor(repository) !== attempt.scope
+      return scheme !== attempt.scheme || scopeFor(target) !== attempt.scope
     },
 
     expired: async (attempt, reason) => {

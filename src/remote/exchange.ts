@@ -9,7 +9,7 @@ import { asUnavailable, pauseBeforeRetry } from './retry.ts'
 import type { Outgoing, Sending } from './sending.ts'
 import type { Answer } from './transport.ts'
 
-/** One idempotent request to the upstream. */
+/** One request to the upstream. Those that write are sent once: whoever writes counts the attempts. */
 type Question = Omit<Outgoing, 'firstByte'> &
   Pick<Entry, 'kind' | 'client' | 'releaseSlot'> & {
     /**
@@ -50,14 +50,16 @@ const maxThrottleWait = 20_000
  * 1. What failed lately is not asked again for a while; `admission` says when all else may go.
  * 2. `sending` asks once.
  * 3. What broke before an answer came, and 5XX, is asked again, twice at most; what timed out, once. A
- *    429 is waited out, by all together. A question that resumes something is asked once: whoever
- *    resumes it counts. Nothing else is asked again, and nobody above does.
+ *    429 is waited out, by all together. A question that resumes or writes something is asked once:
+ *    whoever does that counts. Nothing else is asked again, and nobody above does.
  * 4. The slot is released when the body has been read or dropped, and between attempts.
  */
 export function createExchange(options: ExchangeOptions): Exchange {
   const { credentials, admission, sending, failures, lastRefusal } = options
 
-  const record = (error: unknown, { repository }: Question): void => {
+  const record = (error: unknown, { repository, access = 'pull' }: Question): void => {
+    // Who may not write may still read.
+    if (access !== 'pull') return
     // The credential source reports its own failures while they last.
     if (isRegistryError(error, 'DENIED') && error.message !== credentials.problem())
       lastRefusal.refused(repository, error.message)
@@ -83,7 +85,7 @@ export function createExchange(options: ExchangeOptions): Exchange {
   }
 
   const askInTime = async (question: Question): Promise<Answer> => {
-    const { maxWait = defaultMaxWait, signal, isResume } = question
+    const { maxWait = defaultMaxWait, signal } = question
     const now = performance.now()
     const limits = {
       until: now + maxWait,
@@ -96,7 +98,7 @@ export function createExchange(options: ExchangeOptions): Exchange {
         if (signal?.aborted) throw signal.reason
         const isThrottled = isRegistryError(error, 'TOOMANYREQUESTS')
         const left = limits[isThrottled ? 'throttledUntil' : 'until'] - performance.now()
-        const pause = isResume ? undefined : pauseBeforeRetry(error, retries)
+        const pause = isSentOnce(question) ? undefined : pauseBeforeRetry(error, retries)
         if (pause === undefined || pause > left) throw asUnavailable(error)
         await sleep(pause)
         if (!isThrottled) retries += 1
@@ -107,7 +109,7 @@ export function createExchange(options: ExchangeOptions): Exchange {
   return {
     ask: async (question) => {
       const what = `${question.method} ${question.path}`
-      if (!question.isResume) failures.check(what)
+      if (!isSentOnce(question)) failures.check(what)
       try {
         const answer = await askInTime(question)
         failures.answered(what)
@@ -120,4 +122,8 @@ export function createExchange(options: ExchangeOptions): Exchange {
       }
     },
   }
+}
+
+function isSentOnce({ method, isResume = false }: Question): boolean {
+  return isResume || (method !== 'GET' && method !== 'HEAD')
 }

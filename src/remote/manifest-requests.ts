@@ -12,7 +12,7 @@ import type { RequestContext } from './request-context.ts'
  * All known types, so that the cached content does not depend on the first client's Accept; then
  * any type.
  */
-const accept = [...Object.values(mediaTypes), '*/*;q=0.5'].join(', ')
+export const accept = [...Object.values(mediaTypes), '*/*;q=0.5'].join(', ')
 
 /**
  * HEAD returns the digest of a tag; GET decides when HEAD does not return one (some registries

@@ -5,6 +5,7 @@ import { Throttled, UnconfirmedAnswer, UpstreamFailure } from './faults.ts'
 import { readBody } from './read-body.ts'
 import { isFromRegistry } from './registry-answer.ts'
 import { parseRetryAfter } from './throttle.ts'
+import type { Target } from './token-scope.ts'
 import type { Answer } from './transport.ts'
 
 /** How much of an upstream's message is read, in bytes, and for how long, in milliseconds. */
@@ -25,8 +26,7 @@ type Refused = {
   readonly origin: string
   /** The origin at the end of the redirects. */
   readonly from: string
-  /** The upstream's name for it; empty: the registry as a whole. */
-  readonly repository: string
+  readonly target: Target
   readonly credentials: Pick<Credentials, 'identity' | 'advice'>
   /** Removes our credentials from a text that the upstream wrote. */
   readonly scrub: (text: string) => string
@@ -37,7 +37,8 @@ type Refused = {
  * redirect target does not decide about access. Reads the answer to its end, or drops it.
  */
 export async function refusalOf(answer: Answer, refused: Refused): Promise<RegistryError> {
-  const { origin, from, repository, credentials } = refused
+  const { origin, from, target, credentials } = refused
+  const { repository, access } = target
   const isOwn = from === origin
   const body = isOwn ? await readReason(answer) : undefined
   const said = reasonOf(answer, body, refused)
@@ -50,9 +51,14 @@ export async function refusalOf(answer: Answer, refused: Refused): Promise<Regis
   if (body === undefined) return new UpstreamFailure('redirected', said, {})
   if (!isFromRegistry(answer, body)) return new UnconfirmedAnswer(origin, answer.status)
   return new RegistryError('DENIED', {
-    message: `${repository || 'access'} refused to ${credentials.identity()}: ${said}`,
-    advice: credentials.advice(repository),
+    message: `${deniedTo(credentials.identity(), target)}: ${said}`,
+    advice: credentials.advice(repository, access),
   })
+}
+
+function deniedTo(identity: string, { repository, access }: Target): string {
+  if (access === 'pull') return `${repository || 'access'} refused to ${identity}`
+  return `cannot ${access === 'push' ? 'push to' : 'delete from'} ${repository} as ${identity}`
 }
 
 /**

@@ -24,7 +24,8 @@ export function isFromRegistry(
   return codesIn(body).some((code) => registryCodes.test(code))
 }
 
-function codesIn(body: Buffer): readonly string[] {
+/** The error codes in a body (distribution-spec, "Error Codes"), or none. */
+export function codesIn(body: Buffer): readonly string[] {
   try {
     return schema.parse(JSON.parse(body.toString('utf8'))).errors.map(({ code }) => code)
   } catch {

@@ -4,6 +4,7 @@ import type { PageRequest } from '../oci/page.ts'
 import type { Reference, RepositoryName, Tag } from '../oci/reference.ts'
 import type { Body } from './body.ts'
 import type { PingResult } from './ping.ts'
+import type { RemoteWriter } from './remote-writer.ts'
 import type { Claim } from './slots.ts'
 
 /**
@@ -100,5 +101,7 @@ export interface Remote {
   tags(name: RepositoryName, page?: PageRequest): Promise<RemoteTags | undefined>
   /** The referrers of `digest`; empty when there are none. */
   referrers(name: RepositoryName, digest: Digest): Promise<RemoteReferrers>
+  /** Requests that write, with a token that may. */
+  readonly writer: RemoteWriter
   close(): Promise<void>
 }

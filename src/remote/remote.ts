@@ -1,16 +1,19 @@
 import type { Credentials } from '../credentials/credentials.ts'
 import type { CacheMemory, Reservations } from '../memory/memory.ts'
 import { type RepositoryName, referrersTag } from '../oci/reference.ts'
+import type { Outbound } from '../outbound/outbound.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import { createAdmission } from './admission.ts'
 import { isFound } from './answers.ts'
 import { createAuthorization } from './authorization.ts'
 import { createBlobRequests } from './blob-requests.ts'
+import { createBlobUploads } from './blob-uploads.ts'
 import { createExchange } from './exchange.ts'
 import { createFailures } from './failures.ts'
 import { createHosts, withBreakers } from './hosts.ts'
 import { createLastRefusal } from './last-refusal.ts'
 import { createManifestRequests } from './manifest-requests.ts'
+import { createManifestWrites } from './manifest-writes.ts'
 import { type Observed, observed } from './observed.ts'
 import { createOrigins } from './origins.ts'
 import { ping } from './ping.ts'
@@ -19,7 +22,7 @@ import type { Remote } from './remote-registry.ts'
 import { type RequestContext, repositoryNames } from './request-context.ts'
 import { createSending } from './sending.ts'
 import { createTagsList } from './tags-list.ts'
-import type { Transport } from './transport.ts'
+import { createTransport, type Timeouts } from './transport.ts'
 
 export type { PingResult } from './ping.ts'
 export type {
@@ -29,8 +32,8 @@ export type {
   RemoteReferrers,
   RemoteTags,
 } from './remote-registry.ts'
+export type { BlobToUpload } from './remote-writer.ts'
 export { retryPause } from './retry.ts'
-export { createTransport } from './transport.ts'
 
 export type RemoteOptions = {
   /** The upstream's name in metrics and logs. */
@@ -40,8 +43,10 @@ export type RemoteOptions = {
   readonly credentials: Credentials
   readonly tokenRealms: readonly string[]
   readonly redirects: readonly string[]
-  /** Sends the requests; closed with the remote. */
-  readonly transport: Transport
+  readonly timeouts: Timeouts
+  readonly certificateAuthorities?: string | undefined
+  readonly outbound: Outbound
+  readonly userAgent: string
   readonly caches: CacheMemory
   readonly inFlight: Reservations
   readonly telemetry: Telemetry
@@ -56,10 +61,9 @@ export function createRemote(options: RemoteOptions): Remote {
     if (host === base.origin) telemetry.metrics.breakerOpen.set({ upstream }, open ? 1 : 0)
     telemetry.log.warn({ upstream, host, open }, 'breaker changed')
   })
+  const plain = createTransport({ ...options, host: base.hostname })
   const transport = withBreakers(
-    options.observe === undefined
-      ? options.transport
-      : observed(options.transport, options.observe),
+    options.observe === undefined ? plain : observed(plain, options.observe),
     hosts,
   )
   const origins = createOrigins({
@@ -105,6 +109,7 @@ export function createRemote(options: RemoteOptions): Remote {
     memory: options.inFlight,
     ...repositoryNames(base.host),
   }
+  const writing = { ...context, scrub: authorization.scrub }
   const manifests = createManifestRequests(context)
   const tagsList = createTagsList(options.caches)
   const listsOf = (name: RepositoryName) => ({
@@ -136,6 +141,7 @@ export function createRemote(options: RemoteOptions): Remote {
       lastRefusal.problem(),
     ...manifests,
     ...createBlobRequests(context),
+    writer: { ...createBlobUploads(writing), ...createManifestWrites(writing) },
 
     tags: (name, page = {}) => tagsList.fetch(listsOf(name), page),
 

@@ -17,6 +17,12 @@ export type RequestContext = {
   readonly pathOf: (name: RepositoryName) => string
 }
 
+/** Of requests that write, whose answers are passed on to clients. */
+export type WriteContext = RequestContext & {
+  /** Removes our credentials from a text that the upstream wrote. */
+  readonly scrub: (text: string) => string
+}
+
 /** Docker Hub's official images are below `library/`, which its users omit. */
 export function repositoryNames(host: string): Pick<RequestContext, 'repositoryOf' | 'pathOf'> {
   const isHub = dockerHubHosts.includes(host)

@@ -1,4 +1,4 @@
-import type { Credentials } from '../credentials/credentials.ts'
+import type { Access, Credentials } from '../credentials/credentials.ts'
 import type { Chunks } from '../memory/memory.ts'
 import { RegistryError } from '../oci/errors.ts'
 import type { Metrics } from '../telemetry/telemetry.ts'
@@ -7,13 +7,23 @@ import { adviceToList, UpstreamFailure } from './faults.ts'
 import type { Origins, Trust } from './origins.ts'
 import { readReason, reasonIn, refusalOf } from './refusal.ts'
 import { statusLabel } from './status-label.ts'
-import type { Answer, Transport } from './transport.ts'
+import type { Target } from './token-scope.ts'
+import type { Answer, Request, Transport } from './transport.ts'
+import type { UploadBody } from './upload-body.ts'
 
 /** One request to the upstream. */
 export type Outgoing = {
-  readonly method: 'GET' | 'HEAD'
+  readonly method: Request['method']
   /** Path and query below the upstream's origin, built from parsed names only. */
   readonly path: string
+  /** Instead of `path`: where the upstream, on its own origin, told us to send this request. */
+  readonly location?: URL
+  /** What the request does in the repository (default: pull). */
+  readonly access?: Access
+  /** The upstream's name of the repository that a blob is mounted from. */
+  readonly mountFrom?: string
+  /** Opens the body, once for each time that the request is sent. */
+  readonly body?: () => Buffer | UploadBody
   /** The upstream's name of the requested repository; empty: the registry as a whole. */
   readonly repository: string
   readonly headers?: Record<string, string>
@@ -49,6 +59,8 @@ type SendingOptions = {
 
 const maxRedirects = 3
 const redirects = new Set([301, 302, 303, 307, 308])
+/** Redirects that keep method and body (RFC 9110, section 15.4). */
+const redirectsOfWrites = new Set([307, 308])
 const refusing = new Set([401, 403, 429])
 const lacking = new Set([401, 403, 501])
 
@@ -68,13 +80,15 @@ export function createSending(options: SendingOptions): Sending {
     authorize: string | undefined,
   ): Promise<Answer> => {
     const { method, signal, firstByte } = request
+    const body = request.body?.()
     const headers = {
       ...request.headers,
+      ...(body !== undefined && { 'content-length': String(sizeOf(body)) }),
       ...(authorize !== undefined && { authorization: authorize }),
     }
     const stop = metrics.upstreamDuration.startTimer({ upstream })
     try {
-      const answer = await transport.send({ method, url, trust, headers, signal, firstByte })
+      const answer = await transport.send({ method, url, trust, headers, body, signal, firstByte })
       metrics.upstreamRequests.inc({ upstream, status: statusLabel(answer.status) })
       return answer
     } catch (error) {
@@ -87,8 +101,9 @@ export function createSending(options: SendingOptions): Sending {
 
   const sendAuthorized = async (request: Outgoing, url: URL): Promise<Answer> => {
     const attempt: Attempt = {}
+    const target = targetOf(request)
     for (;;) {
-      const authorize = await authorization.header(attempt, request.repository)
+      const authorize = await authorization.header(attempt, target)
       const answer = await sendOnce(request, url, 'own', authorize)
       if (answer.status === 400 || answer.status === 403) {
         const body = await readReason(answer)
@@ -101,22 +116,29 @@ export function createSending(options: SendingOptions): Sending {
         authorization.accepted(attempt)
         return answer
       }
-      if (!(await mayRetryAuthorized(attempt, request.repository, answer))) return answer
+      if (!(await mayRetryAuthorized(attempt, target, answer))) return answer
       answer.drop()
     }
   }
 
   const mayRetryAuthorized = async (
     attempt: Attempt,
-    repository: string,
+    target: Target,
     answer: Answer,
   ): Promise<boolean> => {
     try {
-      return await authorization.challenged(attempt, repository, answer.header('www-authenticate'))
+      return await authorization.challenged(attempt, target, answer.header('www-authenticate'))
     } catch (error) {
       answer.drop()
       throw error
     }
+  }
+
+  /** The danger: what is written elsewhere is not where readers look for it. */
+  const trustIn = (target: URL, request: Outgoing, status: number): Trust | undefined => {
+    const trust = origins.redirect(target, kindOf(request))
+    if (targetOf(request).access === 'pull') return trust
+    return trust === 'own' && redirectsOfWrites.has(status) ? trust : undefined
   }
 
   /** The last answer of the redirects, and its URL. */
@@ -125,10 +147,11 @@ export function createSending(options: SendingOptions): Sending {
     let url = asked
     for (let hops = 0; redirects.has(answer.status); hops += 1) {
       const target = URL.parse(answer.header('location') ?? '', url.href)
-      const trust = target === null ? undefined : origins.redirect(target, kindOf(request))
+      const trust = target === null ? undefined : trustIn(target, request, answer.status)
       if (request.isOptional && trust !== 'own') break
       answer.drop()
-      if (target === null || trust === undefined) throw forbiddenRedirect(base.origin, target)
+      if (target === null || trust === undefined)
+        throw forbiddenRedirect(base.origin, target, targetOf(request).access !== 'pull')
       if (hops === maxRedirects)
         throw new UpstreamFailure('garbled', `${base.origin} redirects in circles`, {})
       url = target
@@ -146,7 +169,7 @@ export function createSending(options: SendingOptions): Sending {
 
   return {
     send: async (request) => {
-      const url = urlOf(base, request.path)
+      const url = request.location ?? urlOf(base, request.path)
       const { answer, from } = await follow(request, url, await sendAuthorized(request, url))
       if (request.isOptional && lacking.has(answer.status)) return answer
       if (refusing.has(answer.status) || answer.status >= 500)
@@ -155,7 +178,7 @@ export function createSending(options: SendingOptions): Sending {
           credentials,
           scrub: authorization.scrub,
           from: from.origin,
-          repository: request.repository,
+          target: targetOf(request),
         })
       if (answer.status >= 400 && answer.status !== 416 && !speaksForRegistry(from)) {
         answer.drop()
@@ -168,6 +191,14 @@ export function createSending(options: SendingOptions): Sending {
       return answer
     },
   }
+}
+
+function targetOf({ repository, access = 'pull', mountFrom }: Outgoing): Target {
+  return { repository, access, mountFrom }
+}
+
+function sizeOf(body: Buffer | UploadBody): number {
+  return Buffer.isBuffer(body) ? body.length : body.size
 }
 
 /** A body that was read, replayed for a second reader. */
@@ -192,11 +223,11 @@ function kindOf({ path }: Outgoing): 'content' | 'name' {
   return /\/(?:blobs|manifests)\/[^/]+:[^/]+$/.test(path) ? 'content' : 'name'
 }
 
-function forbiddenRedirect(origin: string, target: URL | null): RegistryError {
+function forbiddenRedirect(origin: string, target: URL | null, isWrite: boolean): RegistryError {
   const where = target === null ? 'nowhere' : target.origin
   return new RegistryError('UNAVAILABLE', {
-    message: `${origin} redirects to ${where}, which is not allowed`,
-    advice: target === null ? undefined : adviceToList(target, 'redirects'),
+    message: `${origin} redirects ${isWrite ? 'a write ' : ''}to ${where}, which is not allowed`,
+    advice: target === null || isWrite ? undefined : adviceToList(target, 'redirects'),
     status: 502,
   })
 }

@@ -7,6 +7,7 @@ import type { Origins } from './origins.ts'
 import { readBody } from './read-body.ts'
 import { reasonIn } from './refusal.ts'
 import { createThrottle, parseRetryAfter } from './throttle.ts'
+import type { Target } from './token-scope.ts'
 import type { Answer, Request, Transport } from './transport.ts'
 
 /** The contents of a Bearer challenge. */
@@ -18,8 +19,7 @@ export type Bearer = {
 
 type Asked = {
   readonly bearer: Bearer
-  /** The upstream's name for it; empty for the registry as a whole. */
-  readonly repository: string
+  readonly target: Target
   /** The scope of the token; see scopeOf. */
   readonly scope: string
   readonly credential: Credential
@@ -79,7 +79,7 @@ export function createTokenEndpoint({
 
   const tokenRefused = (
     { status, header }: Answer,
-    { realm, repository, body }: { realm: string; repository: string; body: Buffer },
+    { realm, target, body }: { realm: string; target: Target; body: Buffer },
   ): RegistryError => {
     const reason = scrub(reasonIn(body))
     const message = `${realm} answered ${status} when asked for a token for ${origin} as ${credentials.identity()}${reason && `: ${reason}`}`
@@ -93,12 +93,15 @@ export function createTokenEndpoint({
     if (status !== 429 && status < 500 && header('content-type')?.startsWith('text/html'))
       return new UnconfirmedAnswer(realm, status)
     if (status === 400 || status === 401 || status === 403)
-      return new RegistryError('DENIED', { message, advice: credentials.advice(repository) })
+      return new RegistryError('DENIED', {
+        message,
+        advice: credentials.advice(target.repository, target.access),
+      })
     return new RegistryError('UNAVAILABLE', { message, retryAfter: 5 })
   }
 
   return {
-    request: async ({ bearer, repository, scope, credential }) => {
+    request: async ({ bearer, target, scope, credential }) => {
       throttle.check()
       throttle.enter()
       const trust = origins.realm(bearer.realm, sentTo(credential))
@@ -108,7 +111,7 @@ export function createTokenEndpoint({
       const body = await readBody(answer, maxTokenAnswer)
       const { origin: realm } = bearer.realm
       if (answer.status !== 429) throttle.answered()
-      if (answer.status !== 200) throw tokenRefused(answer, { realm, repository, body })
+      if (answer.status !== 200) throw tokenRefused(answer, { realm, target, body })
       return readToken(body, realm)
     },
   }
@@ -122,7 +125,7 @@ function tokenRequest({
   bearer,
   scope,
   credential,
-}: Omit<Asked, 'repository'>): Pick<Request, 'method' | 'url' | 'headers' | 'body'> {
+}: Omit<Asked, 'target'>): Pick<Request, 'method' | 'url' | 'headers' | 'body'> {
   const { service } = bearer
   const asked = new URLSearchParams({ ...(service !== undefined && { service }) })
   const url = new URL(bearer.realm)

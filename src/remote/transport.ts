@@ -3,9 +3,10 @@ import type { Outbound } from '../outbound/outbound.ts'
 import { type Body, type BodySink, createBodySink } from './body.ts'
 import { toUpstreamFailure } from './faults.ts'
 import type { ListField, Trust } from './origins.ts'
+import { createUploadStream, type UploadBody } from './upload-body.ts'
 
 /** In milliseconds, except the rate. */
-type Timeouts = {
+export type Timeouts = {
   /** Name lookup, TCP and TLS together. */
   readonly connect: number
   /** From the request to the answer's headers. */
@@ -28,17 +29,22 @@ export type Answer = {
 }
 
 export type Request = {
-  readonly method: 'GET' | 'HEAD' | 'POST'
+  readonly method: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'DELETE'
   readonly url: URL
   readonly trust: Trust
   /** The upstream's field that would allow this origin, for the message of a refusal. */
   readonly listedUnder?: ListField | undefined
   readonly headers: Record<string, string>
-  readonly body?: string | undefined
-  /** Milliseconds until the answer's headers, if less than the default. */
+  readonly body?: string | Buffer | UploadBody | undefined
+  /**
+   * Milliseconds until the answer's headers, if less than the default. An upload has limits of its own.
+   */
   readonly firstByte?: number | undefined
   readonly signal?: AbortSignal | undefined
 }
+
+/** Minimum time from the end of an upload to the answer's headers, in milliseconds. */
+const minUploadAnswer = 300_000
 
 /**
  * One HTTP exchange with one origin: no redirect, no retry, no credential of its own, no decoding.
@@ -90,14 +96,11 @@ export function createTransport({
         path: url.pathname + url.search,
         method,
         headers: { 'user-agent': userAgent, 'accept-encoding': 'identity', ...headers },
-        ...(body !== undefined && { body }),
-        // The client's own timeout detects silence only: 1XX answers restart it.
-        headersTimeout: Math.min(firstByte, timeouts.firstByte),
         bodyTimeout: timeouts.idle,
       }
       const { dispatcher } = connections[trust]
-      const { minimumRate } = timeouts
-      return dispatch({ dispatcher, request, listedUnder, signal, minimumRate })
+      const headersTimeout = Math.min(firstByte, timeouts.firstByte)
+      return dispatch({ dispatcher, request, body, headersTimeout, listedUnder, signal, timeouts })
     },
     close: async () => {
       await Promise.all(Object.values(connections).map((each) => each.destroy()))
@@ -107,59 +110,82 @@ export function createTransport({
 
 type DispatchOptions = {
   readonly dispatcher: Dispatcher
-  readonly request: Dispatcher.DispatchOptions & {
-    readonly origin: string
-    readonly headersTimeout: number
-  }
+  readonly request: Dispatcher.DispatchOptions & { readonly origin: string }
+  readonly body: Request['body']
+  /** Milliseconds; not of an upload. */
+  readonly headersTimeout: number
   readonly listedUnder: ListField | undefined
   readonly signal: AbortSignal | undefined
-  readonly minimumRate: number
+  readonly timeouts: Timeouts
 }
 
 /** Resolves with the answer's headers; its body follows as a stream. */
 function dispatch({
   dispatcher,
   request,
+  body,
+  headersTimeout,
   listedUnder,
   signal,
-  minimumRate,
+  timeouts,
 }: DispatchOptions): Promise<Answer> {
   const { origin } = request
   const answer = Promise.withResolvers<Answer>()
   let sink: BodySink | undefined
   let stopListening = () => {}
   let firstByteTimer: NodeJS.Timeout | undefined
+  let abortLate = () => {}
+  const sent = openBody(body, timeouts, () => abortLate())
+  const stopTimers = () => {
+    clearTimeout(firstByteTimer)
+    sent.answered()
+  }
+  // The client's own timeout detects silence only: 1XX answers restart it.
+  const limits = { headersTimeout: sent.isUpload ? 0 : headersTimeout }
 
-  dispatcher.dispatch(request, {
-    onRequestStart: (controller) => {
-      firstByteTimer = setTimeout(() => controller.abort(late()), request.headersTimeout)
-      const abort = () => controller.abort(asError(signal?.reason))
-      if (signal?.aborted) return abort()
-      signal?.addEventListener('abort', abort, { once: true })
-      stopListening = () => signal?.removeEventListener('abort', abort)
+  dispatcher.dispatch(
+    { ...request, ...limits, ...sent.part },
+    {
+      onRequestStart: (controller) => {
+        abortLate = () => controller.abort(late())
+        if (!sent.isUpload) firstByteTimer = setTimeout(abortLate, headersTimeout)
+        const abort = () => controller.abort(asError(signal?.reason))
+        if (signal?.aborted) return abort()
+        signal?.addEventListener('abort', abort, { once: true })
+        stopListening = () => signal?.removeEventListener('abort', abort)
+      },
+      onResponseStart: (controller, status, headers) => {
+        // 1XX precedes the final answer.
+        if (status < 200) return
+        stopTimers()
+        const header = (name: string) => joined(headers[name])
+        const length = request.method === 'HEAD' ? 0 : lengthIn(header('content-length'))
+        sink = createBodySink({ controller, origin, length, minimumRate: timeouts.minimumRate })
+        answer.resolve({ status, header, body: sink.body, drop: sink.drop, settled: sink.settled })
+      },
+      onResponseData: (_controller, chunk) => sink?.push(chunk),
+      onResponseEnd: () => {
+        stopListening()
+        sink?.end()
+      },
+      onResponseError: (_controller, error) => {
+        stopTimers()
+        stopListening()
+        answer.reject(toUpstreamFailure(error, origin, listedUnder))
+        sink?.fail(error)
+      },
     },
-    onResponseStart: (controller, status, headers) => {
-      // 1XX precedes the final answer.
-      if (status < 200) return
-      clearTimeout(firstByteTimer)
-      const header = (name: string) => joined(headers[name])
-      const length = request.method === 'HEAD' ? 0 : lengthIn(header('content-length'))
-      sink = createBodySink({ controller, origin, length, minimumRate })
-      answer.resolve({ status, header, body: sink.body, drop: sink.drop, settled: sink.settled })
-    },
-    onResponseData: (_controller, chunk) => sink?.push(chunk),
-    onResponseEnd: () => {
-      stopListening()
-      sink?.end()
-    },
-    onResponseError: (_controller, error) => {
-      clearTimeout(firstByteTimer)
-      stopListening()
-      answer.reject(toUpstreamFailure(error, origin, listedUnder))
-      sink?.fail(error)
-    },
-  })
+  )
   return answer.promise
+}
+
+/** What the HTTP client sends, and the limits of an upload. */
+function openBody(body: Request['body'], { idle, firstByte }: Timeouts, onLate: () => void) {
+  if (body === undefined || typeof body === 'string' || Buffer.isBuffer(body))
+    return { part: body === undefined ? {} : { body }, isUpload: false, answered: () => {} }
+  const answer = Math.max(firstByte, minUploadAnswer)
+  const { stream, answered } = createUploadStream(body, { idle, answer, onLate })
+  return { part: { body: stream }, isUpload: true, answered }
 }
 
 function late(): Error {

@@ -1,18 +1,18 @@
 import assert from 'node:assert/strict'
 import { after, afterEach, beforeEach, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { CredentialError } from '../../src/credentials/credential-error.ts'
 import { isRegistryError } from '../../src/oci/errors.ts'
 import { parseRepositoryName } from '../../src/oci/reference.ts'
-import type { Remote } from '../../src/remote/remote.ts'
+import type { Remote, RemoteOptions } from '../../src/remote/remote.ts'
 import { eventually } from '../support/berth.ts'
 import { basicOf, createCanaries } from '../support/canaries.ts'
-import { useClock, useForwardClock } from '../support/clock.ts'
+import { useClock } from '../support/clock.ts'
 import {
   anonymous,
   type ChangingSource,
   changingSource,
   createBarrier,
-  type OpenRemote,
   openRemote,
   settle,
   shortTimeouts,
@@ -48,7 +48,7 @@ after(async () => {
   await canaries.assertUnseen({ texts: [...lines, ...told, metrics] })
 })
 
-function open(source: ChangingSource, options: Partial<OpenRemote> = {}): Remote {
+function open(source: ChangingSource, options: Partial<RemoteOptions> = {}): Remote {
   const remote = openRemote({ url: registry.url, source, telemetry, ...options })
   opened.push(remote)
   return remote
@@ -276,8 +276,7 @@ test('an upstream that denies us another credential as well has refused, in its 
   await assert.rejects(remote.tags(name), refused('UNAVAILABLE', 503, /the exchange is down/))
 })
 
-test('the first 401 to a credential that was right fetches another one, and the second is a refusal', async (t) => {
-  const clock = useForwardClock(t)
+test('the first 401 to a credential that was right fetches another one, and the second is a refusal', async () => {
   const source = changingSource(accessToken())
   let right = source.credential.kind === 'access-token' ? source.credential.token : ''
   registry.server.answer((seen, response) => {
@@ -291,7 +290,7 @@ test('the first 401 to a credential that was right fetches another one, and the 
   source.credential = next
   right = next.token
   // A source that was asked a moment ago is not asked again: what it gave is newer than the refusal.
-  clock.advance(1100)
+  await new Promise((resolve) => setTimeout(resolve, 1100))
   assert.deepEqual((await remote.tags(name))?.tags, ['v1'])
   assert.equal(source.fetches, 2)
   right = 'nobody has it'
@@ -679,8 +678,7 @@ function wantsBasic(isRight: (header: unknown) => boolean, words: string): void 
   })
 }
 
-test('a 403 that says that the credential has expired renews it, once for all (U41)', async (t) => {
-  const clock = useForwardClock(t)
+test('a 403 that says that the credential has expired renews it, once for all (U41)', async () => {
   const words = [
     '{"errors":[{"code":"DENIED","message":"Your authorization token has expired. Reauthenticate and try again."}]}',
     "Your Authorization Token has expired. Please run 'aws ecr get-login' to fetch a new one.",
@@ -693,32 +691,28 @@ test('a 403 that says that the credential has expired renews it, once for all (U
     await remote.tags(name)
     wantsBasic((header) => header === `Basic ${basicOf('AWS', next.password)}`, each)
     source.credential = next
-    clock.advance(1100)
+    await sleep(1100)
     const before = source.fetches
     await Promise.all(Array.from({ length: 10 }, () => remote.tags(name)))
     assert.equal(source.fetches - before, 1)
   }
 })
 
-test('a credential that is still expired when it is new is refused, and not renewed again', async (t) => {
-  const clock = useForwardClock(t)
+test('a credential that is still expired when it is new is refused, and not renewed again', async () => {
   const source = changingSource(password('AWS'))
   const remote = open(source)
   wantsBasic(() => false, 'Your authorization token has expired. Reauthenticate and try again.')
-  await settle()
-  clock.advance(1100)
+  await sleep(1100)
   await assert.rejects(remote.tags(name), refused('DENIED', 403, /token has expired/))
   assert.ok(source.fetches <= 2)
   assert.ok(registry.server.requests.length <= 3)
 })
 
-test('a 403 for another reason renews nothing, and its words are told (U43)', async (t) => {
-  const clock = useForwardClock(t)
+test('a 403 for another reason renews nothing, and its words are told (U43)', async () => {
   const source = changingSource(password('AWS'))
   const remote = open(source)
   wantsBasic(() => false, 'not authorized to perform: ecr:BatchGetImage')
-  await settle()
-  clock.advance(1100)
+  await sleep(1100)
   const before = source.fetches
   await assert.rejects(remote.tags(name), refused('DENIED', 403, /ecr:BatchGetImage/))
   assert.equal(source.fetches, before)

@@ -2,11 +2,11 @@ import assert from 'node:assert/strict'
 import { after, afterEach, before, beforeEach, test } from 'node:test'
 import { isRegistryError, type RegistryError } from '../../src/oci/errors.ts'
 import { parseRepositoryName, type Tag } from '../../src/oci/reference.ts'
-import type { Remote } from '../../src/remote/remote.ts'
+import type { Remote, RemoteOptions } from '../../src/remote/remote.ts'
 import { eventually } from '../support/berth.ts'
 import { useClock } from '../support/clock.ts'
 import { type Image, makeImage, randomBlob } from '../support/images.ts'
-import { type OpenRemote, openRemote, readAll, shortTimeouts } from '../support/remotes.ts'
+import { openRemote, readAll, shortTimeouts } from '../support/remotes.ts'
 import {
   type Answering,
   type ScriptedUpstream,
@@ -35,7 +35,7 @@ beforeEach(() => {
 })
 afterEach(() => Promise.all(opened.map((each) => each.close())))
 
-function open(options: Partial<OpenRemote> = {}): Remote {
+function open(options: Partial<RemoteOptions> = {}): Remote {
   const each = openRemote({ url: upstream.url, ...options })
   opened.push(each)
   return each

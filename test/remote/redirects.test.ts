@@ -3,18 +3,12 @@ import { after, afterEach, before, beforeEach, test } from 'node:test'
 import { isRegistryError } from '../../src/oci/errors.ts'
 import { parseRepositoryName, type Tag } from '../../src/oci/reference.ts'
 import { createOutbound } from '../../src/outbound/outbound.ts'
-import type { Remote } from '../../src/remote/remote.ts'
+import type { Remote, RemoteOptions } from '../../src/remote/remote.ts'
 import { createCanaries } from '../support/canaries.ts'
 import { createAuthority } from '../support/certificates.ts'
 import { startConnectProxy } from '../support/connect-proxy.ts'
 import { makeImage, randomBlob } from '../support/images.ts'
-import {
-  changingSource,
-  type OpenRemote,
-  openRemote,
-  readAll,
-  tellingTelemetry,
-} from '../support/remotes.ts'
+import { changingSource, openRemote, readAll, tellingTelemetry } from '../support/remotes.ts'
 import { sendJson, startWebServer, type WebServer } from '../support/web-server.ts'
 
 const canaries = createCanaries()
@@ -48,7 +42,7 @@ beforeEach(() => {
 })
 afterEach(() => Promise.all(opened.map((remote) => remote.close())))
 
-function open(options: Partial<OpenRemote> = {}): Remote {
+function open(options: Partial<RemoteOptions> = {}): Remote {
   const remote = openRemote({
     url: registry.url,
     redirects: [storage.url],

@@ -3,11 +3,19 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { challengedScope, scopeOf } from '../../src/remote/token-scope.ts'
 
-const own = scopeOf('team/app')
+const repository = 'team/app'
+const own = scopeOf({ repository, access: 'pull' })
+const pushing = scopeOf({ repository, access: 'push' })
 
-test('a scope names repository and action; the registry as a whole has none', () => {
+test('a scope names repository and actions; the registry as a whole has none', () => {
   assert.equal(own, 'repository:team/app:pull')
-  assert.equal(scopeOf(''), '')
+  assert.equal(scopeOf({ repository: '', access: 'pull' }), '')
+  assert.equal(pushing, 'repository:team/app:pull,push')
+  assert.equal(scopeOf({ repository, access: 'delete' }), 'repository:team/app:pull,push,delete')
+  assert.equal(
+    scopeOf({ repository, access: 'push', mountFrom: 'base' }),
+    'repository:team/app:pull,push repository:base:pull',
+  )
 })
 
 test('a challenge that names no scope of use leaves ours', () => {
@@ -34,6 +42,33 @@ test("another registry's name for the repository takes the place of ours", () =>
   const challenged = 'repository:linkerd/app:pull,push'
   assert.equal(challengedScope(own, challenged), 'repository:linkerd/app:pull')
   assert.equal(challengedScope('', 'repository:a:pull'), 'repository:a:pull')
+})
+
+test('a challenge to a push may add what reads elsewhere, and what writes to the same repository', () => {
+  assert.equal(challengedScope(pushing, undefined), pushing)
+  assert.equal(
+    challengedScope(pushing, 'repository:team/app:metadata_write,delete,*'),
+    'repository:team/app:pull,push,metadata_write',
+  )
+  assert.equal(
+    challengedScope(pushing, 'repository:team/app:pull,push repository:base:pull,push'),
+    'repository:team/app:pull,push repository:base:pull',
+  )
+})
+
+test('whatever a challenge to a push asks for, no other repository can be written to', () => {
+  const action = fc.constantFrom('pull', 'push', 'delete', '*', 'metadata_write', 'metadata_read')
+  const entry = fc
+    .tuple(fc.constantFrom('a', 'b/c', repository), fc.array(action, { minLength: 1 }))
+    .map(([name, actions]) => `repository:${name}:${actions.join(',')}`)
+  fc.assert(
+    fc.property(fc.array(entry), (entries) => {
+      const scope = challengedScope(pushing, entries.join(' ')).split(' ')
+      assert.match(scope[0] ?? '', /^repository:team\/app:pull,push/)
+      assert.doesNotMatch(scope[0] ?? '', /delete|\*/)
+      for (const each of scope.slice(1)) assert.match(each, /:(pull|metadata_read|,)+$/)
+    }),
+  )
 })
 
 test('whatever a challenge asks for, nothing that writes is asked for', () => {

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { ServerResponse } from 'node:http'
 import { mediaTypes } from '../../src/oci/manifest.ts'
+import { createArtifactUploads } from './artifact-uploads.ts'
 import type { KeyPair } from './certificates.ts'
 import {
   answer,
@@ -11,13 +12,16 @@ import {
   startFakeServer,
 } from './fake-server.ts'
 import { createTokens, type TokenLife, type Tokens } from './google.ts'
-import { family, type Image } from './images.ts'
+import type { Image } from './images.ts'
 import type { ObjectStore } from './object-store.ts'
+import { createContent } from './registry-content.ts'
 
 /** What may be switched, while it runs. */
 export type Manners = {
   /** Where an access token is taken: as Bearer in each request, at the token endpoint, or at both. */
   readonly accessTokens: 'direct' | 'endpoint' | 'both'
+  /** Who may write to which repository, `PROJECT/REPOSITORY`; undefined: whoever may read it. */
+  readonly writers: ((holder: string, repository: string) => boolean) | undefined
   /** Who may read which repository, `PROJECT/REPOSITORY`; undefined: whoever has a token. */
   readonly readers: ((holder: string, repository: string) => boolean) | undefined
   /** Of the tokens that the endpoint gives. */
@@ -49,6 +53,10 @@ export interface ArtifactRegistry extends FakeServer {
   behave(manners: Partial<Manners>): void
   /** Names have a project, a repository and one part more, at least. */
   put(name: string, tag: string | undefined, image: Image): void
+  manifest(name: string, reference: string): Image | undefined
+  blob(name: string, digest: string): Buffer | undefined
+  /** Upload sessions that are neither finished nor cancelled. */
+  openUploads(): number
   /** Answers of 429 so far. */
   throttled(): number
 }
@@ -71,6 +79,7 @@ type Request = Recorded & {
 const polite: Manners = {
   accessTokens: 'both',
   readers: undefined,
+  writers: undefined,
   tokenLife: { seconds: 3600 },
   headOfManifests: true,
   storage: undefined,
@@ -89,6 +98,7 @@ export async function startArtifactRegistry({
   const holders = new Map<string, string>()
   const content = createContent()
   const downloads = createDownloads()
+  const uploads = createArtifactUploads({ content, fail })
   const quota = createQuota()
 
   const server = await startFakeServer(
@@ -115,9 +125,9 @@ export async function startArtifactRegistry({
   }
 
   const deny = (request: Request): void => {
-    const [project, repository] = nameIn(request.pathname)?.split('/') ?? []
+    const [project, repository] = nameOf(request.pathname)?.split('/') ?? []
     const resource = `projects/${project}/locations/us/repositories/${repository}`
-    const permission = 'artifactregistry.repositories.downloadArtifacts'
+    const permission = `artifactregistry.repositories.${isWrite(request) ? 'uploadArtifacts' : 'downloadArtifacts'}`
     const message = `Permission "${permission}" denied on resource "${resource}" (or it may not exist)`
     fail(request, 403, 'DENIED', message)
   }
@@ -156,16 +166,21 @@ export async function startArtifactRegistry({
     return accessTokens.spend(password) ?? 'refused'
   }
 
-  const permitted = ({ headers, pathname }: Request): 'yes' | 'refused' | 'unknown' => {
+  const nameOf = (pathname: string) => nameIn(pathname) ?? uploads.nameOf(pathname)
+
+  const permitted = (request: Request): 'yes' | 'refused' | 'unknown' => {
+    const { headers, pathname } = request
     const [, token] = /^Bearer (.+)$/.exec(headers.authorization ?? '') ?? []
     if (token === undefined) return 'unknown'
     const direct = manners.accessTokens === 'endpoint' ? undefined : accessTokens.spend(token)
-    const name = nameIn(pathname)
-    if (direct !== undefined) return mayRead(direct, name) ? 'yes' : 'refused'
+    const name = nameOf(pathname)
+    const may = isWrite(request) ? mayWrite : mayRead
+    if (direct !== undefined) return may(direct, name) ? 'yes' : 'refused'
     const scope = registryTokens.spend(token)
     if (scope === undefined) return 'unknown'
-    const isMeant = name === undefined || scope === `repository:${name}:pull`
-    return isMeant && mayRead(holders.get(token) ?? '', name) ? 'yes' : 'refused'
+    const needed = isWrite(request) ? ['pull', 'push'] : ['pull']
+    const isMeant = name === undefined || allows(scope, name, needed)
+    return isMeant && may(holders.get(token) ?? '', name) ? 'yes' : 'refused'
   }
 
   const mayRead = (holder: string, name: string | undefined): boolean => {
@@ -173,13 +188,25 @@ export async function startArtifactRegistry({
     return repository === undefined || (manners.readers?.(holder, repository) ?? true)
   }
 
+  const mayWrite = (holder: string, name: string | undefined): boolean => {
+    const repository = name?.split('/').slice(0, 2).join('/') ?? ''
+    return mayRead(holder, name) && (manners.writers?.(holder, repository) ?? true)
+  }
+
   const serve = (request: Request): void => {
-    const { pathname, response } = request
+    const { pathname, response, method } = request
     if (pathname === '/v2/') return answerJson(response, 200, {})
+    if (pathname.startsWith('/artifacts-uploads/')) return uploads.serve(request)
     const name = nameIn(pathname)
     const [, kind, last = ''] = /\/(manifests|blobs|tags|referrers)\/([^/]+)$/.exec(pathname) ?? []
     if (name === undefined || name.split('/').length < 3)
       return fail(request, 404, 'NAME_UNKNOWN', 'expected PROJECT/REPOSITORY/IMAGE')
+    if (pathname.endsWith('/blobs/uploads/')) return uploads.start(request, name)
+    if (method === 'DELETE')
+      return content.remove(name, last)
+        ? answer(response, 202)
+        : fail(request, 404, 'MANIFEST_UNKNOWN', 'not found')
+    if (method === 'PUT') return uploads.putManifest(request, name, last)
     if (kind === 'manifests') return serveManifest(request, content.manifest(name, last))
     if (kind === 'blobs') return serveBlob(request, name, content.blob(name, last))
     if (kind === 'tags') return answerJson(response, 200, listTags(name, content.tagged(name)))
@@ -223,6 +250,9 @@ export async function startArtifactRegistry({
       manners = { ...manners, ...changed }
     },
     put: content.put,
+    manifest: content.manifest,
+    blob: content.blob,
+    openUploads: uploads.open,
     throttled: () => server.requests.filter(({ status }) => status === 429).length,
   }
 }
@@ -232,34 +262,18 @@ function fail({ response }: Request, status: number, code: string, message: stri
 }
 
 export function nameIn(pathname: string): string | undefined {
-  return /^\/v2\/(.+)\/(?:manifests|blobs|tags|referrers)\/[^/]+$/.exec(pathname)?.[1]
+  return /^\/v2\/(.+)\/(?:blobs\/uploads\/|(?:manifests|blobs|tags|referrers)\/[^/]+)$/.exec(
+    pathname,
+  )?.[1]
 }
 
-/** What a fake registry holds, by name. */
-export function createContent() {
-  const manifests = new Map<string, Image>()
-  const blobs = new Map<string, Buffer>()
-  const below = (name: string) =>
-    [...manifests].flatMap(([key, image]) => {
-      const [owner, reference = ''] = key.split('@')
-      return owner === name ? [{ reference, image }] : []
-    })
+function isWrite({ method }: Request): boolean {
+  return method !== 'GET' && method !== 'HEAD'
+}
 
-  return {
-    put: (name: string, tag: string | undefined, image: Image): void => {
-      for (const member of family(image)) {
-        manifests.set(`${name}@${member.digest}`, member)
-        for (const { digest, bytes } of member.blobs) blobs.set(`${name}@${digest}`, bytes)
-      }
-      if (tag !== undefined) manifests.set(`${name}@${tag}`, image)
-    },
-    manifest: (name: string, reference: string) => manifests.get(`${name}@${reference}`),
-    blob: (name: string, digest: string) => blobs.get(`${name}@${digest}`),
-    manifests: (name: string): readonly Image[] =>
-      below(name).flatMap(({ reference, image }) => (reference === image.digest ? [image] : [])),
-    tagged: (name: string) =>
-      below(name).filter(({ reference, image }) => reference !== image.digest),
-  }
+function allows(scope: string, name: string, needed: readonly string[]): boolean {
+  const [, actions = ''] = scope.split(`repository:${name}:`)
+  return needed.every((action) => actions.split(',').includes(action))
 }
 
 /** Google's own fields stand beside the specification's. */

@@ -1,6 +1,6 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import type { ServerResponse } from 'node:http'
-import { createContent, nameIn } from './artifact-registry.ts'
+import { nameIn } from './artifact-registry.ts'
 import type { KeyPair } from './certificates.ts'
 import {
   answer,
@@ -12,6 +12,7 @@ import {
 import type { Image } from './images.ts'
 import { createSigner, decode, isSignedBy, type Signer } from './jwt.ts'
 import type { ObjectStore } from './object-store.ts'
+import { createContent } from './registry-content.ts'
 import { serveContent } from './serve-content.ts'
 
 /** What an endpoint does instead of what it should: nothing at all, or answer this. */

@@ -2,7 +2,7 @@ import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'nod
 import { createServer as createTlsServer } from 'node:https'
 import type { Socket } from 'node:net'
 import { Readable } from 'node:stream'
-import { text } from 'node:stream/consumers'
+import { buffer } from 'node:stream/consumers'
 import { pipeline } from 'node:stream/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { KeyPair } from './certificates.ts'
@@ -14,6 +14,8 @@ export type Recorded = {
   readonly path: string
   readonly headers: IncomingHttpHeaders
   readonly body: string
+  /** The body as it came. */
+  readonly bytes: Buffer
   /** Undefined until it was answered. */
   status?: number
 }
@@ -54,7 +56,8 @@ export async function startFakeServer(
 
   server.on('request', async (incoming, response) => {
     const { method = '', url: path = '', headers } = incoming
-    const request: Recorded = { method, path, headers, body: await text(incoming).catch(() => '') }
+    const bytes = await buffer(incoming).catch(() => Buffer.alloc(0))
+    const request: Recorded = { method, path, headers, bytes, body: bytes.toString() }
     requests.push(request)
     response.on('error', () => {})
     await sleep(latency)

@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http'
-import type { createContent } from './artifact-registry.ts'
 import { answer, answerBytes, answerJson, type Recorded } from './fake-server.ts'
+import type { createContent } from './registry-content.ts'
 
 type Content = ReturnType<typeof createContent>
 

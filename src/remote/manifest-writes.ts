@@ -1,0 +1,91 @@
+import type { Digest } from '../oci/digest.ts'
+import { formatReference, type Reference, type RepositoryName } from '../oci/reference.ts'
+import { isFound } from './answers.ts'
+import { assertSame } from './blob-uploads.ts'
+import { accept } from './manifest-requests.ts'
+import { rejectionOf } from './rejection.ts'
+import type { RemoteWriter } from './remote-writer.ts'
+import type { WriteContext } from './request-context.ts'
+import { retryWrite } from './retry-write.ts'
+
+const done = [200, 201, 202, 204]
+
+/**
+ * Puts and deletes manifests. A PUT whose answer is lost is not repeated blindly: HEAD shows whether the
+ * reference leads to the manifest already.
+ */
+export function createManifestWrites(
+  context: WriteContext,
+): Pick<RemoteWriter, 'putManifest' | 'deleteManifest' | 'deleteBlob'> {
+  const { exchange, origin, pathOf, repositoryOf } = context
+  const manifestPath = (name: RepositoryName, reference: Reference) =>
+    `${pathOf(name)}/manifests/${formatReference(reference)}`
+
+  const isThere = async (
+    name: RepositoryName,
+    reference: Reference,
+    digest: Digest,
+  ): Promise<boolean> => {
+    const answer = await exchange.ask({
+      method: 'HEAD',
+      kind: 'manifest',
+      path: manifestPath(name, reference),
+      repository: repositoryOf(name),
+      access: 'push',
+      headers: { accept },
+    })
+    answer.drop()
+    return answer.status === 200 && answer.header('docker-content-digest') === digest
+  }
+
+  const remove = (name: RepositoryName, path: string) =>
+    retryWrite(async (mayBeDone) => {
+      const repository = repositoryOf(name)
+      const answer = await exchange.ask({
+        method: 'DELETE',
+        kind: 'write',
+        path,
+        repository,
+        access: 'delete',
+      })
+      if (done.includes(answer.status)) {
+        answer.drop()
+        return true
+      }
+      if (answer.status !== 404)
+        throw await rejectionOf(answer, {
+          ...context,
+          repository,
+          attempt: `delete from ${repository}`,
+        })
+      return (await isFound(answer, { ...context, repository })) || mayBeDone
+    })
+
+  return {
+    putManifest: (name, reference, { digest, bytes, mediaType }) =>
+      retryWrite(async (mayBeDone) => {
+        if (mayBeDone && (await isThere(name, reference, digest))) return { isListed: false }
+        const repository = repositoryOf(name)
+        const answer = await exchange.ask({
+          method: 'PUT',
+          kind: 'write',
+          path: manifestPath(name, reference),
+          repository,
+          access: 'push',
+          headers: { 'content-type': mediaType },
+          body: () => bytes,
+        })
+        if (!done.includes(answer.status))
+          throw await rejectionOf(answer, {
+            ...context,
+            repository,
+            attempt: `push ${repository}:${formatReference(reference)}`,
+          })
+        answer.drop()
+        assertSame(origin, answer, digest)
+        return { isListed: answer.header('oci-subject') !== undefined }
+      }),
+    deleteManifest: (name, reference) => remove(name, manifestPath(name, reference)),
+    deleteBlob: (name, digest) => remove(name, `${pathOf(name)}/blobs/${digest}`),
+  }
+}

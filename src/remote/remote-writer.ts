@@ -1,0 +1,49 @@
+import type { Chunks } from '../memory/memory.ts'
+import type { Digest } from '../oci/digest.ts'
+import type { Reference, RepositoryName } from '../oci/reference.ts'
+
+/** A blob to upload. Its bytes are read from the first on, once for each attempt. */
+export type BlobToUpload = {
+  readonly digest: Digest
+  /** Bytes. */
+  readonly size: number
+  readonly open: () => OpenedBlob
+}
+
+type OpenedBlob = {
+  readonly chunks: AsyncIterable<Chunks>
+  /** No more bytes are needed. */
+  readonly close: () => void
+}
+
+type ManifestToPut = {
+  readonly digest: Digest
+  readonly bytes: Buffer
+  readonly mediaType: string
+}
+
+/**
+ * Writes to one upstream registry. Steps that can be repeated are repeated after failures of the
+ * upstream, a few times. Throws a RegistryError: DENIED (403) when the upstream refuses access,
+ * UNAVAILABLE (502, 503, 504) when it is broken or unreachable, or what it says against the request.
+ */
+export interface RemoteWriter {
+  /** False also where the upstream does not say: an upload then shows it. */
+  hasBlob(name: RepositoryName, digest: Digest): Promise<boolean>
+  /** Resolves when the upstream has acknowledged the whole blob. `signal` ends the upload. */
+  uploadBlob(name: RepositoryName, blob: BlobToUpload, signal: AbortSignal): Promise<void>
+  /** False: the upstream did not mount it, and it must be uploaded. */
+  mountBlob(
+    name: RepositoryName,
+    mount: { readonly digest: Digest; readonly from: RepositoryName },
+  ): Promise<boolean>
+  /** `isListed`: the upstream lists it among the referrers of its subject (`OCI-Subject`). */
+  putManifest(
+    name: RepositoryName,
+    reference: Reference,
+    manifest: ManifestToPut,
+  ): Promise<{ readonly isListed: boolean }>
+  /** A tag, or a manifest with its tags. False: there is none. */
+  deleteManifest(name: RepositoryName, reference: Reference): Promise<boolean>
+  deleteBlob(name: RepositoryName, digest: Digest): Promise<boolean>
+}

@@ -1,0 +1,67 @@
+import { Readable } from 'node:stream'
+import type { Chunks } from '../memory/memory.ts'
+
+/** A request body that is too long for the memory. It is sent once, as fast as the upstream reads. */
+export type UploadBody = {
+  /** Bytes. */
+  readonly size: number
+  readonly chunks: AsyncIterable<Chunks>
+}
+
+/** Of a piece that is handed to the connection, in bytes: the smaller, the slower an upstream may be. */
+const maxPiece = 64 * 1024
+
+type UploadLimits = {
+  /** Milliseconds in which the upstream must read a piece. */
+  readonly idle: number
+  /** Milliseconds from the end of the body to the headers of the answer: it verifies and stores the blob. */
+  readonly answer: number
+  readonly onLate: () => void
+}
+
+/**
+ * The stream of an upload. Only the time that the upstream takes counts against its limits, not the time
+ * that the source of the bytes takes. `answered` ends the limits.
+ */
+export function createUploadStream(
+  { chunks }: UploadBody,
+  { idle, answer, onLate }: UploadLimits,
+): { readonly stream: Readable; readonly answered: () => void } {
+  let timer: NodeJS.Timeout | undefined
+  let isAnswered = false
+  const stop = () => clearTimeout(timer)
+  const limit = (milliseconds: number) => {
+    stop()
+    if (!isAnswered) timer = setTimeout(onLate, milliseconds)
+  }
+
+  async function* pieces(): AsyncGenerator<Buffer, void, undefined> {
+    try {
+      for await (const batch of chunks)
+        for (const piece of batch.flatMap(cut)) {
+          limit(idle)
+          yield piece
+          stop()
+        }
+      limit(answer)
+    } catch (error) {
+      stop()
+      throw error
+    }
+  }
+
+  return {
+    stream: Readable.from(pieces(), { objectMode: false, highWaterMark: maxPiece }),
+    answered: () => {
+      isAnswered = true
+      stop()
+    },
+  }
+}
+
+function cut(chunk: Buffer): readonly Buffer[] {
+  const pieces = Math.ceil(chunk.length / maxPiece)
+  return Array.from({ length: pieces }, (_, at) =>
+    chunk.subarray(at * maxPiece, (at + 1) * maxPiece),
+  )
+}

@@ -1,0 +1,145 @@
+import { createHash } from 'node:crypto'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import { buffer } from 'node:stream/consumers'
+import { digestOf } from '../../src/oci/digest.ts'
+
+/** What happens to one PUT of a blob instead of what should. */
+export type UploadFault =
+  /** Ends the connection after so many bytes of the body. */
+  | { readonly kind: 'reset'; readonly after: number }
+  /** Takes the whole body, and answers this. */
+  | { readonly kind: 'answer'; readonly status: number; readonly body?: string }
+  /** Answers this before the body, and ends the connection. */
+  | { readonly kind: 'early'; readonly status: number; readonly body: string }
+  /** Stores the blob, and ends the connection instead of answering. */
+  | { readonly kind: 'lost answer' }
+  /** Reads nothing of the body until `gate` resolves. */
+  | { readonly kind: 'wait'; readonly gate: Promise<void> }
+
+/** One request as it came; of a body, only the length. */
+export type Seen = { readonly method: string; readonly path: string; readonly type: string }
+
+/** A registry that takes pushes, on a real socket, and fails as told. */
+export interface FaultyRegistry {
+  readonly url: string
+  readonly requests: readonly Seen[]
+  readonly blobs: Map<string, Buffer>
+  readonly manifests: Map<string, Buffer>
+  /** Of the bodies of blobs, how many bytes arrived so far. */
+  received(): number
+  /** For the next PUTs of blobs, one each. */
+  fail(...faults: readonly UploadFault[]): void
+  /** Answers the next requests whose line matches. */
+  on(line: RegExp, answer: (response: ServerResponse) => void, times?: number): void
+  count(line: RegExp): number
+  close(): Promise<void>
+}
+
+export async function startFaultyRegistry(): Promise<FaultyRegistry> {
+  const requests: Seen[] = []
+  const blobs = new Map<string, Buffer>()
+  const manifests = new Map<string, Buffer>()
+  const faults: UploadFault[] = []
+  const rules: { line: RegExp; answer: (response: ServerResponse) => void; times: number }[] = []
+  const sockets = new Set<Socket>()
+  let received = 0
+  let sessions = 0
+
+  const putBlob = async (incoming: IncomingMessage, response: ServerResponse, digest: string) => {
+    const fault = faults.shift()
+    if (fault?.kind === 'early') {
+      response.writeHead(fault.status, { connection: 'close' }).end(fault.body)
+      return
+    }
+    if (fault?.kind === 'wait') await fault.gate
+    let size = 0
+    incoming.on('data', (chunk: Buffer) => {
+      size += chunk.length
+      received += chunk.length
+      if (fault?.kind === 'reset' && size >= fault.after) incoming.socket.resetAndDestroy()
+    })
+    const bytes = await buffer(incoming)
+    if (fault?.kind === 'answer') return end(response, fault.status, fault.body)
+    if (digestOf(bytes, digest.startsWith('sha512') ? 'sha512' : 'sha256') !== digest)
+      return end(response, 400, '{"errors":[{"code":"DIGEST_INVALID"}]}')
+    blobs.set(digest, bytes)
+    if (fault?.kind === 'lost answer') return void incoming.socket.resetAndDestroy()
+    response.setHeader('docker-content-digest', digest)
+    end(response, 201)
+  }
+
+  const answerOther = async (incoming: IncomingMessage, response: ServerResponse) => {
+    const { method = '', url = '' } = incoming
+    const last = url.split('?')[0]?.split('/').at(-1) ?? ''
+    const bytes = await buffer(incoming)
+    if (method === 'POST') {
+      sessions += 1
+      response.setHeader('location', `${url.split('?')[0]}session-${sessions}?state=s%2Bt`)
+      return end(response, 202)
+    }
+    if (method === 'DELETE') return end(response, url.includes('/uploads/') ? 204 : 202)
+    if (method === 'PUT') {
+      manifests.set(last, bytes)
+      return end(response, 201)
+    }
+    const found = url.includes('/manifests/') ? manifests.get(last) : blobs.get(last)
+    if (found === undefined) return end(response, 404, '{"errors":[{"code":"BLOB_UNKNOWN"}]}')
+    const hash = createHash('sha256').update(found).digest('hex')
+    response.writeHead(200, {
+      'content-length': found.length,
+      'docker-content-digest': `sha256:${hash}`,
+    })
+    response.end(method === 'HEAD' ? undefined : found)
+  }
+
+  const server = createServer(async (incoming, response) => {
+    const { method = '', url: path = '', headers } = incoming
+    requests.push({ method, path, type: headers['content-type'] ?? '' })
+    response.setHeader('docker-distribution-api-version', 'registry/2.0')
+    const rule = rules.find(({ line, times }) => times > 0 && line.test(`${method} ${path}`))
+    if (rule !== undefined) {
+      rule.times -= 1
+      await buffer(incoming).catch(() => {})
+      return rule.answer(response)
+    }
+    const digest = new URL(path, 'http://any').searchParams.get('digest')
+    const answering =
+      method === 'PUT' && digest !== null
+        ? putBlob(incoming, response, digest)
+        : answerOther(incoming, response)
+    await answering.catch(() => {})
+  })
+  server.on('connection', (socket) => {
+    sockets.add(socket)
+    socket.on('error', () => {})
+    socket.on('close', () => sockets.delete(socket))
+  })
+  const listening = Promise.withResolvers<void>()
+  server.listen(0, '127.0.0.1', listening.resolve)
+  await listening.promise
+  const address = server.address()
+  const port = typeof address === 'object' && address !== null ? address.port : 0
+
+  return {
+    url: `http://127.0.0.1:${port}`,
+    requests,
+    blobs,
+    manifests,
+    received: () => received,
+    fail: (...next) => void faults.push(...next),
+    on: (line, answer, times = Number.POSITIVE_INFINITY) =>
+      void rules.push({ line, answer, times }),
+    count: (line) => requests.filter(({ method, path }) => line.test(`${method} ${path}`)).length,
+    close: async () => {
+      const closed = Promise.withResolvers<void>()
+      server.close(() => closed.resolve())
+      for (const socket of sockets) socket.destroy()
+      await closed.promise
+    },
+  }
+}
+
+function end(response: ServerResponse, status: number, body = ''): void {
+  response.writeHead(status, { 'content-length': Buffer.byteLength(body) }).end(body)
+}
