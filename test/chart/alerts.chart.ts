@@ -157,6 +157,7 @@ suite('an alert fires when it should, and was quiet before', { concurrency: 2 },
 
 suite('each alert', () => {
   test('says what it is, how bad, and where to read what to do', async () => {
+    assert.ok(rules.length > 5)
     const readme = await readFile(join(chart, 'README.md'), 'utf8')
     for (const { alert, annotations, labels } of rules) {
       assert.ok(['critical', 'warning'].includes(labels.severity), alert)
@@ -191,7 +192,9 @@ suite('the dashboard', async () => {
   const text = await readFile(join(chart, 'files/dashboard.json'), 'utf8')
 
   test('asks for metrics that there are', () => {
-    for (const { title, targets = [] } of JSON.parse(text).panels)
+    const { panels } = JSON.parse(text)
+    assert.ok(panels.length > 5)
+    for (const { title, targets = [] } of panels)
       for (const { expr } of targets) assertMetrics(expr, title)
   })
 

@@ -18,6 +18,7 @@ test('no workflow has more rights than its jobs ask for, or runs without end', a
   for (const file of files) {
     const { permissions, jobs } = parse(await readFile(file, 'utf8'))
     assert.deepEqual(permissions, { contents: 'read' }, file)
+    assert.ok(Object.keys(jobs).length > 0, file)
     for (const [name, job] of Object.entries<Record<string, unknown>>(jobs))
       assert.ok(Number(job['timeout-minutes']) <= 90, `${file}: ${name}`)
   }

@@ -248,21 +248,26 @@ test('whatever becomes of a question, its place is given back (L96)', async () =
 test('whatever becomes of a download, its place is given back (L96)', async () => {
   const blob = randomBlob(500_000)
   upstream.putBlob(name, blob)
-  const endings: ((found: Awaited<ReturnType<Remote['blob']>>) => Promise<unknown>)[] = [
-    async (found) => found?.drop(),
-    async (found) => found && readAll(found.body),
+  type Found = NonNullable<Awaited<ReturnType<Remote['blob']>>>
+  const endings: ((found: Found) => Promise<unknown>)[] = [
+    async (found) => found.drop(),
+    async (found) => assert.ok((await readAll(found.body)).equals(blob.bytes)),
     async (found) => {
-      for await (const _ of found?.body ?? []) break
+      for await (const _ of found.body) break
     },
     async (found) => {
-      const pieces = found?.body[Symbol.asyncIterator]()
-      await pieces?.next()
-      found?.drop()
-      await pieces?.return?.()
+      const pieces = found.body[Symbol.asyncIterator]()
+      await pieces.next()
+      found.drop()
+      await pieces.return?.()
     },
   ]
   for (const end of endings)
-    for (let times = 0; times < 60; times += 1) await end(await remote.blob(name, blob.digest, 0))
+    for (let times = 0; times < 60; times += 1) {
+      const found = await remote.blob(name, blob.digest, 0)
+      assert.ok(found !== undefined)
+      await end(found)
+    }
 })
 
 test('downloads do not wait for other requests, nor other requests for downloads', async () => {
@@ -310,7 +315,9 @@ test('downloads that are not wanted any more are no failures of the upstream (IN
   for (let times = 0; times < 8; times += 1) {
     const leaving = new AbortController()
     upstream.on('/blobs/', () => leaving.abort(), 1)
-    await assert.rejects(remote.blob(name, blob.digest, 0, { signal: leaving.signal }))
+    await assert.rejects(remote.blob(name, blob.digest, 0, { signal: leaving.signal }), {
+      name: 'AbortError',
+    })
   }
   assert.equal(remote.problem(), undefined)
   assert.equal((await remote.manifest(name, { tag }))?.digest, image.digest)

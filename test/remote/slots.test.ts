@@ -54,7 +54,7 @@ test('who has waited too long is refused, and leaves the queue (L96)', async (t)
   clock.advance(999)
   const patient = slots.take()
   clock.advance(1)
-  await assert.rejects(impatient)
+  await assert.rejects(impatient, (error) => isRegistryError(error, 'UNAVAILABLE'))
   release()
   await patient
 })
@@ -176,7 +176,7 @@ test('who waits for the rate waits no longer than its patience (L93, L96)', asyn
   await turn()
   assert.equal(given(), 11)
   clock.advance(50)
-  await assert.rejects(late)
+  await assert.rejects(late, (error) => isRegistryError(error, 'UNAVAILABLE'))
 })
 
 test('whatever the rate and the times of asking, no second has more than two of its worth (L93)', async (t) => {

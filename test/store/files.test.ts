@@ -49,7 +49,9 @@ test('a small file that cannot be renamed into place leaves no file', async (t) 
   const directory = await ownDirectory(t)
   await mkdir(join(directory, 'file', 'x'), { recursive: true })
   const temporary = join(directory, 'temporary')
-  await assert.rejects(writeWhole({ temporary, path: join(directory, 'file'), text: 'text' }))
+  await assert.rejects(writeWhole({ temporary, path: join(directory, 'file'), text: 'text' }), {
+    code: 'EISDIR',
+  })
   assert.deepEqual(await readdir(directory), ['file'])
 })
 

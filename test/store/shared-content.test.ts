@@ -226,7 +226,7 @@ test('the file is closed after the last release, and each callback is called onc
 test('a file whose holders have all released it cannot be read', async (t) => {
   const { content } = await contentOf(t)
   end(content)
-  assert.throws(() => content.read())
+  assert.throws(() => content.read(), /the file is closed/)
 })
 
 test('a failed read is reported once', async (t) => {

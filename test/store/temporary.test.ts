@@ -101,7 +101,9 @@ test('the only process in a directory removes all other files, as a pod on the v
 })
 
 test('cleaning an empty directory has no effect', async (t) => {
-  await createTemporary(await ownDirectory(t)).clean()
+  const root = await ownDirectory(t)
+  await createTemporary(root).clean()
+  assert.deepEqual(await readdir(root), [])
 })
 
 test('at the end only the directory of this process is removed', async (t) => {

@@ -73,7 +73,7 @@ test('without the file, or with something else in its place, time decides', asyn
   assert.deepEqual(await byRecency(root, byTime.toReversed()), byTime)
   await mkdir(recencyPath(root))
   assert.deepEqual(await byRecency(root, byTime.toReversed()), byTime)
-  await assert.rejects(writeRecency(root, createTemporary(root), []))
+  await assert.rejects(writeRecency(root, createTemporary(root), []), { code: 'EISDIR' })
   assert.deepEqual(await temporaryFiles(root), [])
   assert.deepEqual((await readdir(root)).sort(), ['recency', 'tmp'])
 })
