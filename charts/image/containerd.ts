@@ -31,5 +31,5 @@ export async function loadContainerd(
     )
   const images = ['ctr', '--address', socket, '--namespace', 'k8s.io', 'images']
   await run([...images, 'import', file])
-  await run([...images, 'label', name, 'io.cri-containerd.pinned=pinned'], { quiet: true })
+  await run([...images, 'label', name, 'io.cri-containerd.pinned=pinned'], { throttledFor: true })
 }

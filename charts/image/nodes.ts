@@ -16,12 +16,12 @@ export async function loadNodes(image: Archived, options: LoadOptions): Promise<
   const { context, socket, helperImage } = options
   const kubectl = ['kubectl', ...(context === undefined ? [] : ['--context', context])]
   const inNamespace = [...kubectl, '--namespace', namespace]
-  await run([...kubectl, 'create', 'namespace', namespace], { quiet: true })
+  await run([...kubectl, 'create', 'namespace', namespace], { throttledFor: true })
   try {
     const objects = { apiVersion: 'v1', kind: 'List', items: [admission, daemonSet(helperImage)] }
     await run([...kubectl, 'apply', '--filename=-'], {
       input: JSON.stringify(objects),
-      quiet: true,
+      throttledFor: true,
     })
     await run([
       ...inNamespace,
@@ -33,17 +33,17 @@ export async function loadNodes(image: Archived, options: LoadOptions): Promise<
     for (const { pod, node } of await podsOf(inNamespace)) {
       const script = importing(image.name, socket)
       const command = ['exec', '--stdin', pod, '--', ...inHost, script]
-      await run([...inNamespace, ...command], { from: image.file, quiet: true })
+      await run([...inNamespace, ...command], { from: image.file, throttledFor: true })
       process.stdout.write(`${image.name} is on ${node}\n`)
     }
   } finally {
-    await run([...kubectl, 'delete', 'namespace', namespace], { quiet: true })
+    await run([...kubectl, 'delete', 'namespace', namespace], { throttledFor: true })
   }
 }
 
 async function podsOf(kubectl: readonly string[]) {
   const path = 'jsonpath={range .items[*]}{.metadata.name} {.spec.nodeName}{"\\n"}{end}'
-  const text = await run([...kubectl, 'get', 'pods', `--output=${path}`], { quiet: true })
+  const text = await run([...kubectl, 'get', 'pods', `--output=${path}`], { throttledFor: true })
   const pods = text
     .trim()
     .split('\n')

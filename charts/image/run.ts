@@ -12,10 +12,10 @@ type Options = {
   /** Text for its standard input. */
   readonly input?: string
   /** Returns its output instead of showing it. */
-  readonly quiet?: boolean
+  readonly throttledFor?: boolean
 }
 
-/** Runs a program and returns its standard output if `quiet` is set. */
+/** Runs a program and returns its standard output if `throttledFor` is set. */
 export async function run(command: readonly string[], options: Options = {}): Promise<string> {
   const { status, stdout, stderr } = await attempt(command, options)
   if (status === 0) return stdout
@@ -25,15 +25,15 @@ export async function run(command: readonly string[], options: Options = {}): Pr
 
 /** Whether a program exists and the command succeeds. */
 export async function succeeds(command: readonly string[]): Promise<boolean> {
-  const { status } = await attempt(command, { quiet: true })
+  const { status } = await attempt(command, { throttledFor: true })
   return status === 0
 }
 
 async function attempt(
   [program = '', ...args]: readonly string[],
-  { from, input = '', quiet = false }: Options,
+  { from, input = '', throttledFor = false }: Options,
 ): Promise<{ readonly status: number; readonly stdout: string; readonly stderr: string }> {
-  const shown = quiet ? 'pipe' : 'inherit'
+  const shown = throttledFor ? 'pipe' : 'inherit'
   const child = spawn(program, args, { stdio: ['pipe', shown, shown] })
   const { stdin } = child
   if (stdin === null) throw new Error(`${program} has no standard input`)

@@ -48,7 +48,7 @@ export function createAdmission({ origin, breaker }: AdmissionOptions): Admissio
       kind,
       {
         slots: createSlots(options),
-        throttle: createThrottle(`not asking ${origin} for ${options.purpose}`),
+        throttle: createThrottle(`not requesting ${options.purpose} from ${origin}`),
       },
     ]),
   )

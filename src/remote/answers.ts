@@ -5,7 +5,7 @@ import { maxManifestSize } from '../oci/manifest.ts'
 import { formatReference, type Reference } from '../oci/reference.ts'
 import { UnconfirmedAnswer } from './faults.ts'
 import type { LastRefusal } from './last-refusal.ts'
-import { readHeldBody } from './read-body.ts'
+import { readReservedBody } from './read-body.ts'
 import { readReason } from './refusal.ts'
 import { isFromRegistry } from './registry-answer.ts'
 import type { RemoteBlob, RemoteManifest } from './remote-registry.ts'
@@ -38,7 +38,7 @@ export async function isFound(answer: Answer, asked: Asked): Promise<boolean> {
   answer.drop()
   if (status === 400)
     throw new RegistryError('NAME_INVALID', {
-      message: `${origin} refuses the name as invalid (400)`,
+      message: `${origin} rejected the name as invalid (400)`,
     })
   throw new RegistryError('UNAVAILABLE', { message: `${origin} answered ${status}`, status: 502 })
 }
@@ -54,7 +54,7 @@ export async function verifiedManifest(
 ): Promise<RemoteManifest> {
   const announced = answer.header('docker-content-digest')
   const contentType = answer.header('content-type')
-  const { bytes, release } = await readHeldBody(answer, maxManifestSize, { memory })
+  const { bytes, release } = await readReservedBody(answer, maxManifestSize, { memory })
   const came = { bytes, release, ...(contentType !== undefined && { contentType }) }
   const wanted = 'digest' in reference ? reference.digest : announced
   if (wanted === undefined) return { digest: digestOf(bytes), ...came }
@@ -66,7 +66,7 @@ export async function verifiedManifest(
 
 export function wrongDigest(origin: string, reference: string): RegistryError {
   return new RegistryError('DIGEST_INVALID', {
-    message: `what ${origin} sent for ${reference} does not have its digest`,
+    message: `${origin} sent content with another digest for ${reference}`,
     status: 502,
   })
 }
@@ -80,7 +80,7 @@ export function remoteBlob(answer: Answer, asked: number, origin: string): Remot
   if (asked === 0 || Number(first) !== asked || Number(last) !== Number(total) - 1) {
     drop()
     throw new RegistryError('UNAVAILABLE', {
-      message: `${origin} sent another range than it was asked for`,
+      message: `${origin} sent another range than requested`,
       status: 502,
     })
   }

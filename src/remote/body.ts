@@ -9,8 +9,8 @@ const rateWindow = 10_000
 /**
  * A small remainder is read, so that the connection can be reused: max bytes, and max milliseconds.
  */
-const maxRest = 64 * 1024
-const maxRestTime = 1000
+const maxDrained = 64 * 1024
+const maxDrainTime = 1000
 
 /**
  * The body of one answer, for one reader. Each step returns all bytes that arrived since the
@@ -51,7 +51,7 @@ export function createBodySink(options: BodySinkOptions): BodySink {
   let isDropped = false
   let failure: { readonly error: unknown } | undefined
   let arrival: PromiseWithResolvers<void> | undefined
-  const pace = createPace(minimumRate)
+  const rateCheck = createRateCheck(minimumRate)
 
   const wake = (): void => {
     arrival?.resolve()
@@ -75,7 +75,7 @@ export function createBodySink(options: BodySinkOptions): BodySink {
       arrival = Promise.withResolvers()
       const since = performance.now()
       await arrival.promise
-      if (!pace.isEnough(performance.now() - since, received)) controller.abort(trickle())
+      if (!rateCheck.isEnough(performance.now() - since, received)) controller.abort(tooSlow())
     }
     return { done: false, value: take() }
   }
@@ -87,9 +87,9 @@ export function createBodySink(options: BodySinkOptions): BodySink {
     wake()
     const rest = length === undefined ? Number.POSITIVE_INFINITY : length - received
     if (isEnded || failure !== undefined) return
-    const abort = () => controller.abort(new Error('not needed'))
-    if (rest > maxRest) return abort()
-    const timer = setTimeout(abort, maxRestTime)
+    const abort = () => controller.abort(new Error('the rest of the body is not needed'))
+    if (rest > maxDrained) return abort()
+    const timer = setTimeout(abort, maxDrainTime)
     void settled.promise.then(() => clearTimeout(timer))
   }
 
@@ -130,7 +130,7 @@ export function createBodySink(options: BodySinkOptions): BodySink {
  * The HTTP client's own timeout detects silence only: one byte per second satisfies it
  * indefinitely. Only the time spent waiting for the upstream counts, not the reader's time.
  */
-function createPace(minimumRate: number) {
+function createRateCheck(minimumRate: number) {
   let waited = 0
   let before = 0
   return {
@@ -145,6 +145,6 @@ function createPace(minimumRate: number) {
   }
 }
 
-function trickle(): Error {
-  return Object.assign(new Error('the body trickles'), { code: 'UND_ERR_BODY_TIMEOUT' })
+function tooSlow(): Error {
+  return Object.assign(new Error('the body arrives too slowly'), { code: 'UND_ERR_BODY_TIMEOUT' })
 }

@@ -20,7 +20,7 @@ export interface Breaker {
    * @throws RegistryError UNAVAILABLE while open.
    */
   enter(): void
-  /** Like `enter`, for callers that have to wait for something else first. */
+  /** As `enter`, for callers that have to wait for something else first. */
   check(): void
   succeeded(): void
   /** `why` goes into the error of rejected requests. */

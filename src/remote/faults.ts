@@ -7,7 +7,7 @@ import {
 import type { ListField } from './origins.ts'
 
 /**
- * How an upstream failed: on the network; `countFailure`: 5XX; or `redirected`: a redirect target
+ * How an upstream failed: on the network; `failing`: 5XX; or `redirected`: a redirect target
  * refuses what the registry allowed, for example because a signed URL has expired.
  */
 type Fault = NetworkFault | 'failing' | 'redirected'
@@ -18,8 +18,8 @@ type Fault = NetworkFault | 'failing' | 'redirected'
  */
 export class UpstreamFailure extends RegistryError {
   readonly fault: Fault
-  /** Retry-After of the upstream, in seconds. */
-  readonly quiet: number
+  /** Seconds for which the upstream accepts no requests: its Retry-After, or 0. */
+  readonly throttledFor: number
 
   constructor(
     fault: Fault,
@@ -38,7 +38,7 @@ export class UpstreamFailure extends RegistryError {
       cause,
     })
     this.fault = fault
-    this.quiet = retryAfter ?? 0
+    this.throttledFor = retryAfter ?? 0
   }
 }
 

@@ -1,5 +1,5 @@
 /** In milliseconds: a refusal that does not recur was fixed, or the client gave up. */
-const memory = 300_000
+const maxAge = 300_000
 
 /**
  * The last refusal of an upstream, until the upstream allows the same repository, or it expires.
@@ -20,6 +20,6 @@ export function createLastRefusal(): LastRefusal {
       if (last?.repository === repository) last = undefined
     },
     problem: () =>
-      last !== undefined && performance.now() - last.at < memory ? last.message : undefined,
+      last !== undefined && performance.now() - last.at < maxAge ? last.message : undefined,
   }
 }

@@ -19,7 +19,7 @@ export function readPage<Page>(
   try {
     return schema.parse(JSON.parse(body.toString('utf8')))
   } catch (cause) {
-    throw brokenList(origin, `${path} is no list`, cause)
+    throw brokenList(origin, `${path} is not a valid list`, cause)
   }
 }
 
@@ -39,7 +39,7 @@ export function nextPage(
   const path = new URL(first, origin).pathname
   // An upstream below a path of its host includes that path; the request adds it again.
   if (url === null || !url.pathname.endsWith(path))
-    throw brokenList(origin, `the next page of ${path} is said to be elsewhere`)
+    throw brokenList(origin, `the link to the next page of ${path} has another path`)
   return path + url.search
 }
 

@@ -17,10 +17,10 @@ type ReadOptions = {
  * A body needs twice its size while its pieces are joined; a manifest again later, while it is
  * parsed.
  */
-const copies = 2
+const memoryPerByte = 2
 
 /** A whole body, and the memory that is reserved for it. */
-export type HeldBody = {
+export type ReservedBody = {
   readonly bytes: Buffer
   /** The caller calls it when no code uses the bytes any more. */
   readonly release: Release
@@ -36,54 +36,54 @@ export async function readBody(
   limit: number,
   options: ReadOptions = {},
 ): Promise<Buffer> {
-  const { bytes, release } = await readHeldBody(answer, limit, options)
+  const { bytes, release } = await readReservedBody(answer, limit, options)
   release()
   return bytes
 }
 
 /** Like `readBody`, for long bodies that are processed afterwards. */
-export async function readHeldBody(
+export async function readReservedBody(
   answer: Answer,
   limit: number,
   { maxTime = defaultMaxTime, memory }: ReadOptions = {},
-): Promise<HeldBody> {
+): Promise<ReservedBody> {
   let isLate = false
   const timer = setTimeout(() => {
     isLate = true
     answer.drop()
   }, maxTime)
-  const hold = createHold(memory)
+  const reservation = createReservation(memory)
   try {
-    const bytes = await collect(answer, limit, hold)
-    if (!isLate) return { bytes, release: hold.release }
+    const bytes = await collect(answer, limit, reservation)
+    if (!isLate) return { bytes, release: reservation.release }
   } catch (error) {
-    hold.release()
+    reservation.release()
     if (!isLate) throw error
   } finally {
     clearTimeout(timer)
   }
-  hold.release()
+  reservation.release()
   throw new UpstreamFailure(
     'slow',
-    `the upstream's answer did not arrive within ${maxTime / 1000} s`,
+    `the upstream did not send its whole response within ${maxTime / 1000} s`,
     {},
   )
 }
 
-export function outOfMemory(): RegistryError {
+export function notEnoughMemory(): RegistryError {
   return new RegistryError('UNAVAILABLE', {
-    message: 'too many answers of upstreams are being read at once; try again',
+    message: 'not enough memory: too many responses of upstreams are being read; retry',
     retryAfter: 1,
   })
 }
 
-type Hold = {
+type Reservation = {
   /** Reserves memory for a body of this many bytes, or throws. */
   readonly grow: (bytes: number) => void
   readonly release: Release
 }
 
-function createHold(memory: Reservations | undefined): Hold {
+function createReservation(memory: Reservations | undefined): Reservation {
   const releases: Release[] = []
   let held = 0
   return {
@@ -92,8 +92,8 @@ function createHold(memory: Reservations | undefined): Hold {
       // At least doubled, so that bodies of unknown length do not all stop shortly before their
       // ends.
       const size = Math.max(bytes, 2 * held)
-      const release = memory.reserve(copies * (size - held))
-      if (release === undefined) throw outOfMemory()
+      const release = memory.reserve(memoryPerByte * (size - held))
+      if (release === undefined) throw notEnoughMemory()
       releases.push(release)
       held = size
     },
@@ -103,30 +103,34 @@ function createHold(memory: Reservations | undefined): Hold {
   }
 }
 
-async function collect(answer: Answer, limit: number, hold: Hold): Promise<Buffer> {
+async function collect(answer: Answer, limit: number, reservation: Reservation): Promise<Buffer> {
   try {
     // Reserve everything at once if possible: if many reservations grow in parallel, none
     // completes.
-    hold.grow(Math.min(lengthIn(answer.header('content-length')) ?? 0, limit))
-    return await collectChunks(answer, limit, hold)
+    reservation.grow(Math.min(lengthIn(answer.header('content-length')) ?? 0, limit))
+    return await collectChunks(answer, limit, reservation)
   } catch (error) {
     answer.drop()
     throw error
   }
 }
 
-async function collectChunks(answer: Answer, limit: number, hold: Hold): Promise<Buffer> {
+async function collectChunks(
+  answer: Answer,
+  limit: number,
+  reservation: Reservation,
+): Promise<Buffer> {
   const chunks: Buffer[] = []
   let size = 0
   for await (const batch of answer.body) {
     size += bytesIn(batch)
     if (size > limit) {
       throw new RegistryError('SIZE_INVALID', {
-        message: `the upstream's answer is longer than ${limit} bytes`,
+        message: `the upstream's response is longer than ${limit} bytes`,
         status: 502,
       })
     }
-    hold.grow(size)
+    reservation.grow(size)
     chunks.push(...batch)
   }
   const bytes = Buffer.concat(chunks, size)

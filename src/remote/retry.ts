@@ -17,13 +17,13 @@ export function pauseBeforeRetry(error: unknown, retries: number): number | unde
   if (error instanceof Throttled) return 0
   if (isRegistryError(error, 'TOOMANYREQUESTS')) return (error.retryAfter ?? 1) * 1000
   if (!(error instanceof UpstreamFailure) || retries >= maxRetries) return undefined
-  const { fault, quiet } = error
+  const { fault, throttledFor } = error
   const isRetryable =
     fault === 'broken' ||
     ((fault === 'slow' || fault === 'redirected') && retries === 0) ||
-    (fault === 'failing' && quiet <= maxPause)
+    (fault === 'failing' && throttledFor <= maxPause)
   if (!isRetryable) return undefined
-  return Math.max(retryDelay * 2 ** retries * (0.5 + Math.random()), quiet * 1000)
+  return Math.max(retryDelay * 2 ** retries * (0.5 + Math.random()), throttledFor * 1000)
 }
 
 /** Clients retry a 429 immediately and ignore Retry-After (containerd), so retries end here. */
@@ -42,6 +42,6 @@ export function asUnavailable(error: unknown): unknown {
  * Retry-After.
  */
 export function retryPause(error: unknown): number {
-  if (error instanceof UpstreamFailure) return error.quiet * 1000
+  if (error instanceof UpstreamFailure) return error.throttledFor * 1000
   return isRegistryError(error) ? (error.retryAfter ?? 0) * 1000 : 0
 }

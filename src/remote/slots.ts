@@ -49,20 +49,20 @@ const releaseInterval = 1000
 
 /** A repository or a client. It may hold `weight` slots for each free one. */
 type Owner = { readonly weight: number; held: number; waiting: number; lastTurn: number }
-type Waiter = { readonly owners: readonly Owner[]; readonly enter: () => void }
+type Waiter = { readonly owners: readonly Owner[]; readonly grant: () => void }
 
 export function createSlots(options: SlotsOptions): Slots {
   const { limit, perSecond, maxQueue, maxWait, purpose } = options
   const owners = createOwners()
   const waiting = new Set<Waiter>()
-  const yielding = new Set<() => boolean>()
+  const releasable = new Set<() => boolean>()
   const rate = createRate(perSecond)
   let taken = 0
   let turns = 0
   let nextTurn: NodeJS.Timeout | undefined
-  let asking: NodeJS.Timeout | undefined
+  let releaseTimer: NodeJS.Timeout | undefined
 
-  const mayEnter = ({ owners }: Waiter): boolean =>
+  const mayTake = ({ owners }: Waiter): boolean =>
     owners.every(({ held, weight }) => held < (limit - taken) * weight)
 
   /** The next request to serve, of those that may hold a slot. */
@@ -70,7 +70,7 @@ export function createSlots(options: SlotsOptions): Slots {
     let best: Waiter | undefined
     for (const waiter of waiting) {
       if (best !== undefined && !isBefore(waiter, best)) continue
-      if (mayEnter(waiter)) best = waiter
+      if (mayTake(waiter)) best = waiter
     }
     return best
   }
@@ -81,19 +81,19 @@ export function createSlots(options: SlotsOptions): Slots {
       if (waiter === undefined) return
       const pause = rate.wait()
       if (pause > 0) nextTurn = setTimeout(takeTurn, pause)
-      else enter(waiter)
+      else grant(waiter)
     }
   }
 
-  const enter = (waiter: Waiter): void => {
-    rate.step()
+  const grant = (waiter: Waiter): void => {
+    rate.use()
     taken += 1
     turns += 1
     for (const owner of waiter.owners) {
       owner.held += 1
       owner.lastTurn = turns
     }
-    waiter.enter()
+    waiter.grant()
   }
 
   const takeTurn = (): void => {
@@ -103,33 +103,33 @@ export function createSlots(options: SlotsOptions): Slots {
 
   /** Releases as many slots as there are waiting requests; longest held first. */
   const askForRelease = (): void => {
-    clearTimeout(asking)
-    asking = undefined
+    clearTimeout(releaseTimer)
+    releaseTimer = undefined
     if (waiting.size === 0) return
     if (nextTurn === undefined) {
-      let wanted = waiting.size
-      for (const releaseSlot of yielding) {
-        if (wanted === 0) break
+      let needed = waiting.size
+      for (const releaseSlot of releasable) {
+        if (needed === 0) break
         if (!releaseSlot()) continue
-        yielding.delete(releaseSlot)
-        wanted -= 1
+        releasable.delete(releaseSlot)
+        needed -= 1
       }
     }
-    if (yielding.size > 0) asking = setTimeout(askForRelease, releaseInterval)
+    if (releasable.size > 0) releaseTimer = setTimeout(askForRelease, releaseInterval)
   }
 
   const releaseOf = (claim: Claim, held: readonly Owner[]): Release => {
     let released = false
-    if (claim.releaseSlot !== undefined) yielding.add(claim.releaseSlot)
+    if (claim.releaseSlot !== undefined) releasable.add(claim.releaseSlot)
     return (use) => {
       if (released) return
       released = true
-      if (claim.releaseSlot !== undefined) yielding.delete(claim.releaseSlot)
+      if (claim.releaseSlot !== undefined) releasable.delete(claim.releaseSlot)
       taken -= 1
       for (const owner of held) owner.held -= 1
-      owners.tidy()
+      owners.removeUnused()
       if (use === 'unused') {
-        rate.back()
+        rate.refund()
         clearTimeout(nextTurn)
         nextTurn = undefined
       }
@@ -137,9 +137,9 @@ export function createSlots(options: SlotsOptions): Slots {
     }
   }
 
-  const refusal = (): RegistryError =>
+  const rejection = (): RegistryError =>
     new RegistryError('UNAVAILABLE', {
-      message: `too many ${purpose} at once: ${taken} are running and ${waiting.size} are waiting`,
+      message: `too many ${purpose} at once: ${taken} in flight and ${waiting.size} waiting; retry`,
       retryAfter: 2,
     })
 
@@ -150,7 +150,7 @@ export function createSlots(options: SlotsOptions): Slots {
       const held = owners.of(claim)
       const waiter: Waiter = {
         owners: held,
-        enter: () => {
+        grant: () => {
           stopWaiting()
           turn.resolve(releaseOf(claim, held))
         },
@@ -161,14 +161,14 @@ export function createSlots(options: SlotsOptions): Slots {
         waiting.delete(waiter)
         for (const owner of held) owner.waiting -= 1
       }
-      const leave = (reason: () => unknown) => {
+      const stopWith = (reason: () => unknown) => {
         stopWaiting()
-        owners.tidy()
+        owners.removeUnused()
         turn.reject(reason())
       }
-      const abort = () => leave(() => signal?.reason)
+      const abort = () => stopWith(() => signal?.reason)
       const timer = setTimeout(
-        () => leave(refusal),
+        () => stopWith(rejection),
         Math.max(0, Math.min(maxWait, claim.maxWait ?? maxWait)),
       )
       for (const owner of held) owner.waiting += 1
@@ -176,8 +176,8 @@ export function createSlots(options: SlotsOptions): Slots {
       signal?.addEventListener('abort', abort, { once: true })
       if (signal?.aborted) abort()
       admit()
-      if (waiting.size > maxQueue && waiting.has(waiter)) leave(refusal)
-      if (waiting.size > 0 && asking === undefined) askForRelease()
+      if (waiting.size > maxQueue && waiting.has(waiter)) stopWith(rejection)
+      if (waiting.size > 0 && releaseTimer === undefined) askForRelease()
       return turn.promise
     },
   }
@@ -187,11 +187,11 @@ const weights = { repository: 1, client: 3 } as const
 
 /** Owners that hold or wait for slots; others are forgotten. */
 function createOwners() {
-  const known = new Map<string, Owner>()
+  const byKey = new Map<string, Owner>()
   const find = (kind: keyof typeof weights, name: string): Owner => {
     const key = `${kind} ${name}`
-    const owner = known.get(key) ?? { weight: weights[kind], held: 0, waiting: 0, lastTurn: 0 }
-    known.set(key, owner)
+    const owner = byKey.get(key) ?? { weight: weights[kind], held: 0, waiting: 0, lastTurn: 0 }
+    byKey.set(key, owner)
     return owner
   }
   return {
@@ -199,9 +199,9 @@ function createOwners() {
       ...(repository === undefined ? [] : [find('repository', repository)]),
       ...(client === undefined ? [] : [find('client', client)]),
     ],
-    tidy: (): void => {
-      for (const [key, owner] of known)
-        if (owner.held === 0 && owner.waiting === 0) known.delete(key)
+    removeUnused: (): void => {
+      for (const [key, owner] of byKey)
+        if (owner.held === 0 && owner.waiting === 0) byKey.delete(key)
     },
   }
 }
@@ -230,10 +230,10 @@ function createRate(perSecond: number) {
   return {
     /** Milliseconds until the next slot may be granted. */
     wait: (): number => Math.floor(next - ahead - performance.now()),
-    step: (): void => {
+    use: (): void => {
       next = Math.max(next, performance.now()) + interval
     },
-    back: (): void => {
+    refund: (): void => {
       next -= interval
     },
   }

@@ -4,26 +4,26 @@ import { cutPage, type PageRequest } from '../oci/page.ts'
 import { isTag, type Tag } from '../oci/reference.ts'
 import { isFound } from './answers.ts'
 import { brokenList, type ListContext, nextPage, readPage } from './list-pages.ts'
-import { outOfMemory, readBody } from './read-body.ts'
+import { notEnoughMemory, readBody } from './read-body.ts'
 import type { RemoteTags } from './remote-registry.ts'
 
-/** In bytes; an upstream that ignores `n` may return its entire list as one page. */
-const longPage = 256 * 1024
+/** Longer pages, in bytes, are parsed one per turn: an upstream that ignores `n` sends its whole list. */
+const maxParsedAtOnce = 256 * 1024
 /** Memory of a page while it waits and is read, as a multiple of its text. */
 const parsedCopies = 3
 /**
- * As many tags as are asked for where a client does not say, and at most: Amazon ECR refuses more.
- * What an upstream refuses is asked for again with the next, and at last without `n`.
+ * The default and maximum number of tags in a page: Amazon ECR rejects more than 1000. When an
+ * upstream rejects a size, the next one is tried, and at last a request without `n`.
  */
 const pageSizes = [1000, 100]
-/** Statuses with which upstreams refuse an `n`. */
-const refusals = new Set([400, 405, 413, 414, 416, 422])
+/** Statuses with which upstreams reject an `n`. */
+const rejections = new Set([400, 405, 413, 414, 416, 422])
 /** In bytes: an upstream that ignores `n` sends 200,000 tags. */
 const maxPage = 8 * 1024 * 1024
 /** Empty pages that are followed before the list fails. */
 const maxEmptyPages = 10
 /** An upstream's own link to the next page: how long it is cached in ms, and its maximum length. */
-const linkLife = 600_000
+const linkTtl = 600_000
 const maxLink = 2048
 /** Memory of a tag besides its text, in bytes. */
 const tagOverhead = 32
@@ -36,19 +36,19 @@ export interface TagsList {
 }
 
 /**
- * One page of ours is one page of the upstream: `n` and `last` are passed on. If the upstream's
+ * A page of Berth is a page of the upstream: `n` and `last` are passed on. If the upstream's
  * link to the next page contains more than `last` (an opaque token), the link is cached under the
- * last tag of our page.
+ * last tag of the page.
  */
 export function createTagsList(caches: CacheMemory): TagsList {
-  const links = caches.create<string>({ ttl: linkLife })
+  const links = caches.create<string>({ ttl: linkTtl })
   const takeTurn = createTurns()
   let accepted = 0
 
   const readInTurn = async (body: Buffer, context: ListContext) => {
-    if (body.length <= longPage) return tagsIn(readPage(body, schema, context))
+    if (body.length <= maxParsedAtOnce) return tagsIn(readPage(body, schema, context))
     const release = context.memory.reserve(body.length * parsedCopies)
-    if (release === undefined) throw outOfMemory()
+    if (release === undefined) throw notEnoughMemory()
     try {
       await takeTurn()
       const page = readPage(body, schema, context)
@@ -68,7 +68,7 @@ export function createTagsList(caches: CacheMemory): TagsList {
       const size = pageSizes[accepted]
       const path = pathOf(context, size && Math.min(Math.max(n ?? size, 1), size), last)
       const answer = await ask(context, path)
-      if (size === undefined || !refusals.has(answer.status)) return answer
+      if (size === undefined || !rejections.has(answer.status)) return answer
       answer.drop()
       accepted += 1
     }
@@ -107,7 +107,7 @@ export function createTagsList(caches: CacheMemory): TagsList {
         }
         return tagsOf(entries, next)
       }
-      throw brokenList(context.origin, `${context.path}/tags/list has nothing but empty pages`)
+      throw brokenList(context.origin, `${context.path}/tags/list returned only empty pages`)
     },
   }
 }

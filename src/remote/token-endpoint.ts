@@ -30,7 +30,7 @@ export function sentTo(credential: Credential): 'credential' | 'anonymous' {
   return credential.kind === 'anonymous' ? 'anonymous' : 'credential'
 }
 
-/** Exchanges a credential for a token for one repository. `life` in seconds. */
+/** Exchanges a credential for a token for one repository. `maxAge` in seconds. */
 export interface TokenEndpoint {
   /** @throws RegistryError DENIED when the endpoint refuses the credential, else UNAVAILABLE. */
   request(asked: Asked): Promise<{ readonly token: string; readonly life: number }>

@@ -25,7 +25,7 @@ export interface BlobReader extends BlobSource {
   trust(digest: Digest, stamp: Stamp): void
   /** The file may be corrupt: it is verified before the next reader gets any bytes. */
   suspect(digest: Digest): void
-  /** Reads and verifies a whole file without a reader; awaits `pace` with the bytes read so far. */
+  /** Reads and verifies a whole file without a reader; awaits `rateCheck` with the bytes read so far. */
   verify(digest: Digest, pace: (bytes: number) => Promise<void>): Promise<void>
   /** Waits for verifications in flight. */
   close(): Promise<void>

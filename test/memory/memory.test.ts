@@ -24,10 +24,10 @@ suite('caches', () => {
 
   test('that are flooded evict their own entries first', () => {
     const { caches } = createMemory(128 * mebibyte)
-    const [quiet, flooded] = [caches.create<string>(), caches.create<string>()]
-    for (let at = 0; at < 100; at += 1) quiet.set(`key ${at}`, 'x'.repeat(1000))
+    const [throttledFor, flooded] = [caches.create<string>(), caches.create<string>()]
+    for (let at = 0; at < 100; at += 1) throttledFor.set(`key ${at}`, 'x'.repeat(1000))
     for (let at = 0; at < 20_000; at += 1) flooded.set(`key ${at}`, 'x'.repeat(1000))
-    assert.equal(quiet.size, 100)
+    assert.equal(throttledFor.size, 100)
     assert.ok(flooded.size < 20_000)
   })
 

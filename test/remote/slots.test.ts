@@ -40,7 +40,7 @@ test('a full queue refuses at once, and says what is too much', async () => {
   slots.take().catch(() => {})
   await assert.rejects(slots.take(), (error) => {
     assert.ok(isRegistryError(error, 'UNAVAILABLE'))
-    assert.match(error.message, /too many tests at once: 2 are running and 2 are waiting/)
+    assert.match(error.message, /too many tests at once: 2 in flight and 2 waiting/)
     return error.retryAfter === 2
   })
 })
@@ -161,7 +161,7 @@ test('a rate delays, and refuses nobody until the queue is full (L93)', async (t
   askFor(slots, 30)
   await assert.rejects(slots.take(), (error) => {
     assert.ok(isRegistryError(error, 'UNAVAILABLE'))
-    assert.match(error.message, /too many tests at once: 10 are running and 20 are waiting/)
+    assert.match(error.message, /too many tests at once: 10 in flight and 20 waiting/)
     return true
   })
 })

@@ -10,7 +10,7 @@ let throttle: Throttle
 
 beforeEach((t) => {
   clock = useClock(t)
-  throttle = createThrottle('not asking https://up for manifests')
+  throttle = createThrottle('not requesting manifests from https://up')
 })
 
 test('a 429 holds requests back for as long as it says, and then lets one probe through (U46)', () => {
@@ -38,7 +38,10 @@ test('the pause of a 429 is five seconds when it is not told, a minute when it i
       () => throttle.check(),
       (error) => {
         assert.ok(isRegistryError(error, 'TOOMANYREQUESTS'))
-        assert.match(error.message, /^not asking https:\/\/up for manifests: throttled for \d+ s/)
+        assert.match(
+          error.message,
+          /^not requesting manifests from https:\/\/up: throttled for \d+ s/,
+        )
         return error.retryAfter === seconds
       },
     )

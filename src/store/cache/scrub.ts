@@ -12,7 +12,7 @@ const fillPause = 1000
 type ScrubOptions = {
   /** The stored blobs. */
   readonly digests: () => readonly Digest[]
-  /** Reads and verifies a whole blob; awaits `pace` with the bytes read so far. Does not reject. */
+  /** Reads and verifies a whole blob; awaits `rateCheck` with the bytes read so far. Does not reject. */
   readonly verify: (digest: Digest, pace: (bytes: number) => Promise<void>) => Promise<void>
   /** Whether blobs are being stored. The scrub waits for that. */
   readonly isFilling: () => boolean
