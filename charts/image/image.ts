@@ -109,7 +109,9 @@ async function labelsOf(
   source: string,
 ): Promise<Readonly<Record<string, string>>> {
   const git = ['git', '-C', context, 'rev-parse', 'HEAD']
-  const revision = (await succeeds(git)) ? (await run(git, { throttledFor: true })).trim() : undefined
+  const revision = (await succeeds(git))
+    ? (await run(git, { throttledFor: true })).trim()
+    : undefined
   const prefix = 'org.opencontainers.image'
   return {
     [`${prefix}.version`]: version,

@@ -64,7 +64,11 @@ test('other bytes than those of the digest are refused (P4)', async () => {
   upstream.on(`/manifests/${digest}`, ({ reply }) => reply(200, {}, makeImage().bytes))
   await assert.rejects(
     remote.manifest(name, { digest }),
-    refused('DIGEST_INVALID', 502, new RegExp(`what ${upstream.url} sent for ${digest}`)),
+    refused(
+      'DIGEST_INVALID',
+      502,
+      new RegExp(`${upstream.url} sent content with another digest for ${digest}`),
+    ),
   )
 })
 
