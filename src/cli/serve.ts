@@ -6,7 +6,7 @@ import type { FollowedFiles } from '../input/input.ts'
 import { createMemory, defaultMemoryLimit, type Memory } from '../memory/memory.ts'
 import { createOutbound } from '../outbound/outbound.ts'
 import { createRegistry } from '../registry/registry.ts'
-import { createDiskBlobs, createDiskCache, createDiskLinks, overlap } from '../store/store.ts'
+import { createDiskCache, createHostedStore, overlap } from '../store/store.ts'
 import { createTelemetry, type Telemetry } from '../telemetry/telemetry.ts'
 import { hostedRootOf } from './hosted-root.ts'
 import { maintainInUse, openInUse } from './in-use.ts'
@@ -49,7 +49,7 @@ export async function serve(
   const { caches, inFlight } = memory
   reportMemory(memory, telemetry)
   const files = await readReloadableFiles(config)
-  const { cache, hosted } = await openStores(config, telemetry)
+  const { cache, store, hosted } = await openStores(config, telemetry)
   const outbound = await attempt('environment', () => createOutbound(ambient))
   const upstreams = await attempt('upstreams', () =>
     config.upstreams.map((upstream) =>
@@ -123,7 +123,7 @@ export async function serve(
         await Promise.all(open.map((listeners) => listeners.close(shutdown.deadline)))
         await maintained.close()
         await registry.close()
-        await cache.close()
+        await Promise.all([cache.close(), store.close()])
         const remotes = upstreams.map(({ remote }) => remote)
         await Promise.all([...Object.values(followed), ...remotes].map((part) => part.close()))
         await admin.close(0)
@@ -159,8 +159,8 @@ async function openStores({ storage, hosted }: Config, telemetry: Telemetry) {
     prefix,
     anonymous: anonymous === 'pull',
   }))
-  const blobs = createDiskBlobs({ root: hostedRoot, telemetry })
-  return { cache, hosted: { prefixes, blobs, links: createDiskLinks({ root: hostedRoot }) } }
+  const store = await createHostedStore({ root: hostedRoot, telemetry })
+  return { cache, store, hosted: { prefixes, blobs: store.blobs, links: store.links } }
 }
 
 /** Otherwise eviction would delete hosted blobs, and the next start would take them for cached ones. */

@@ -12,7 +12,7 @@ export function createUploadId(): UploadId {
   return parseUploadId(randomUUID())
 }
 
-function isUploadId(text: string): text is UploadId {
+export function isUploadId(text: string): text is UploadId {
   return grammar.test(text)
 }
 

@@ -126,10 +126,3 @@ export async function writeAll(
     rest = withoutFirst(rest, bytesWritten)
   }
 }
-
-/** Removes a directory and its contents; entries that are created meanwhile may remain. */
-export async function removeDirectory(path: string): Promise<void> {
-  await rm(path, { recursive: true, force: true }).catch((error: unknown) => {
-    if (errnoOf(error) !== 'ENOTEMPTY') throw error
-  })
-}

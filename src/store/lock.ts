@@ -4,7 +4,7 @@ import { link, open, readdir, rename, rm } from 'node:fs/promises'
 import { connect, createServer, type Server } from 'node:net'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
-import { errnoOf } from './files.ts'
+import { errnoOf, isMissing } from './files.ts'
 
 /** How long a holder may take to identify itself, in milliseconds. */
 const answerTimeout = 2000
@@ -59,6 +59,19 @@ export async function acquireLock(directory: string): Promise<Lock | undefined> 
       await close(server)
       await handle.close()
     },
+  }
+}
+
+/** The process that has the lock of a directory. Writes nothing. */
+export async function lockHolder(directory: string): Promise<string | undefined> {
+  const handle = await open(directory).catch((error: unknown) => {
+    if (!isMissing(error)) throw error
+  })
+  if (handle === undefined) return undefined
+  try {
+    return await holderOf(`/proc/self/fd/${handle.fd}/lock`)
+  } finally {
+    await handle.close()
   }
 }
 

@@ -1,6 +1,11 @@
 export type { BlobCache, BlobSource, BlobWriter } from './blob-store.ts'
 export { createDiskCache, type DiskCache } from './cache/cache.ts'
-export { createDiskBlobs } from './disk-blobs.ts'
+export {
+  createHostedStore,
+  createRunId,
+  type HostedStore,
+  parseRunId,
+  type Upload,
+} from './hosted/hosted.ts'
 export type { LinkSource, LinkStore } from './link-store.ts'
-export { createDiskLinks } from './links.ts'
 export { overlap } from './roots.ts'

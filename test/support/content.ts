@@ -24,7 +24,9 @@ export async function readAll(
       await before?.(position)
       const piece = await content.next(position)
       const bytes =
-        piece.kind === 'bytes' ? piece.bytes : await readFrom(piece.fd, position, piece.end)
+        piece.kind === 'bytes'
+          ? Buffer.from(piece.bytes)
+          : await readFrom(piece.fd, position, piece.end)
       parts.push(bytes)
       position += bytes.length
     }

@@ -4,10 +4,11 @@ import { dirname, join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { isTag, parseRepositoryName } from '../../../src/oci/reference.ts'
 import { createDiskCache } from '../../../src/store/cache/disk-cache.ts'
-import { createDiskLinks, exists } from '../../../src/store/links.ts'
+import { exists } from '../../../src/store/hosted/directories.ts'
 import {
   blobDirectory,
   blobPath,
+  layerLinkPath,
   recencyPath,
   repositoriesDirectory,
 } from '../../../src/store/paths.ts'
@@ -238,8 +239,11 @@ test('a blob that cannot be committed is still read, and leaves no file (C62)', 
 
 test('links of an earlier version, a file and directories each, are removed', async (t) => {
   const root = await earlierCache(t)
-  const links = createDiskLinks({ root })
-  await links.addBlob(parseRepositoryName('host_0123456789ab/p/r'), randomBlob(10).digest)
+  const { digest } = randomBlob(10)
+  const name = parseRepositoryName('host_0123456789ab/p/r')
+  const link = layerLinkPath(repositoriesDirectory(root), name, digest)
+  await mkdir(dirname(link), { recursive: true })
+  await writeFile(link, digest)
   const cached = await cacheOf(t, { root })
   await cached.scanned()
   assert.ok(!(await exists(repositoriesDirectory(root))))

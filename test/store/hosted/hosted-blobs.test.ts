@@ -1,27 +1,20 @@
 import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
-import { type TestContext, test } from 'node:test'
-import { createDiskBlobs } from '../../src/store/disk-blobs.ts'
-import { ownDirectory } from '../support/directory.ts'
-import { flip, placeBlob } from '../support/disk.ts'
-import { randomBlob } from '../support/images.ts'
-import { watchedTelemetry } from '../support/telemetry.ts'
-import { testBlobSource } from './blob-source.conformance.ts'
+import { test } from 'node:test'
+import { flip, placeBlob } from '../../support/disk.ts'
+import { hostedStore } from '../../support/hosted-store.ts'
+import { randomBlob } from '../../support/images.ts'
+import { testBlobSource } from '../blob-source.conformance.ts'
 
-async function blobsOf(t: TestContext) {
-  const root = await ownDirectory(t)
-  const { telemetry, logs } = watchedTelemetry()
-  return { root, logs, blobs: createDiskBlobs({ root, telemetry }) }
-}
-
-testBlobSource('blobs of a volume', async (t, all) => {
-  const { root, blobs } = await blobsOf(t)
+testBlobSource('blobs of an adopted volume', async (t, all) => {
+  const { root, store } = await hostedStore(t)
   for (const blob of all) await placeBlob(root, blob)
-  return blobs
+  return store.blobs
 })
 
 test('a corrupt blob on a volume of another owner is reported once and not served, until its file is replaced (C57)', async (t) => {
-  const { root, blobs, logs } = await blobsOf(t)
+  const { root, store, logs } = await hostedStore(t)
+  const { blobs } = store
   const blob = randomBlob(1000)
   const path = await placeBlob(root, blob)
   await flip(path, 500)

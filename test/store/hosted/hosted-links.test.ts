@@ -3,25 +3,13 @@ import { execFileSync } from 'node:child_process'
 import { mkdir, readdir, readFile, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { test } from 'node:test'
-import { createDiskLinks } from '../../src/store/links.ts'
-import { repositoriesDirectory, tagLinkPath } from '../../src/store/paths.ts'
-import { ownDirectory } from '../support/directory.ts'
-import { d, name, tag, testLinkStore } from './link-store.conformance.ts'
-
-testLinkStore('links on a disk', async (t) => {
-  const root = await ownDirectory(t)
-  return {
-    links: createDiskLinks({ root }),
-    leftovers: async () => {
-      const entries = await readdir(root, { recursive: true })
-      return entries.filter((path) => /(^|\/)\./.test(path))
-    },
-  }
-})
+import { repositoriesDirectory, tagLinkPath } from '../../../src/store/paths.ts'
+import { hostedStore } from '../../support/hosted-store.ts'
+import { d, name, tag } from '../link-store.conformance.ts'
 
 test('links have the paths and contents of Distribution', async (t) => {
-  const root = await ownDirectory(t)
-  const links = createDiskLinks({ root })
+  const { root, store } = await hostedStore(t)
+  const { links } = store
   await links.addBlob(name('team/app'), d('x'))
   await links.addManifest(name('team/app'), d('m'))
   await links.setTag(name('team/app'), tag('v1'), d('m'))
@@ -36,8 +24,8 @@ test('links have the paths and contents of Distribution', async (t) => {
 })
 
 test('a tag that was last right in the future has no age (C80)', async (t) => {
-  const root = await ownDirectory(t)
-  const links = createDiskLinks({ root })
+  const { root, store } = await hostedStore(t)
+  const { links } = store
   await links.setTag(name('a'), tag('v1'), d('m'))
   const path = tagLinkPath(repositoriesDirectory(root), name('a'), tag('v1'))
   await utimes(path, 4e9, 4e9)
@@ -63,8 +51,8 @@ const damages: Readonly<Record<string, (path: string) => Promise<unknown>>> = {
 
 for (const [damage, inflict] of Object.entries(damages)) {
   test(`a tag's link that is ${damage} is a miss (C60, T13)`, async (t) => {
-    const root = await ownDirectory(t)
-    const links = createDiskLinks({ root })
+    const { root, store } = await hostedStore(t)
+    const { links } = store
     await links.setTag(name('a'), tag('v1'), d('m'))
     const path = tagLinkPath(repositoriesDirectory(root), name('a'), tag('v1'))
     await inflict(path)
@@ -76,8 +64,8 @@ for (const [damage, inflict] of Object.entries(damages)) {
 }
 
 test('creating an existing link does not write it again', async (t) => {
-  const root = await ownDirectory(t)
-  const links = createDiskLinks({ root })
+  const { root, store } = await hostedStore(t)
+  const { links } = store
   await links.addBlob(name('a'), d('x'))
   const [path = ''] = (await readdir(root, { recursive: true })).filter((at) => at.endsWith('link'))
   const before = await stat(join(root, path))

@@ -1,0 +1,76 @@
+import type { Digest } from '../../oci/digest.ts'
+import { isRegistryError } from '../../oci/errors.ts'
+import { maxManifestSize, parseManifestDetails } from '../../oci/manifest.ts'
+import type { Telemetry } from '../../telemetry/telemetry.ts'
+import { type BlobReader, createBlobReader } from '../blob-reader.ts'
+import { createTemporary } from '../temporary.ts'
+import { createBlobPlace } from './blob-place.ts'
+import { createDurableFiles } from './durable-files.ts'
+import { createHostedBlobs } from './hosted-blobs.ts'
+import { createHostedLinks } from './hosted-links.ts'
+import type { HostedStore } from './hosted-store.ts'
+import { createTrash } from './trash.ts'
+import { createUploads } from './uploads.ts'
+import { createWriteAccess } from './write-access.ts'
+
+type HostedStoreOptions = {
+  /** Need not exist. */
+  readonly root: string
+  readonly telemetry: Telemetry
+  /** A blob came back from the trash because it was read. `size` in bytes. */
+  readonly onRestored?: (digest: Digest, size: number) => void
+}
+
+/**
+ * A volume in the layout of Distribution. Nothing is written to it before the first change.
+ */
+export async function createHostedStore(options: HostedStoreOptions): Promise<HostedStore> {
+  const { root, telemetry, onRestored = () => {} } = options
+  const temporary = createTemporary(root)
+  const files = createDurableFiles({ root, temporary })
+  const access = await createWriteAccess({
+    root,
+    temporary,
+    createRoot: () => files.directory(root),
+    telemetry,
+  })
+  const trash = createTrash({ root, files, temporary, access, onRestored })
+  const reader = createBlobReader({
+    root,
+    trustsSizes: true,
+    // It is left for whoever can repair it: the next push of the blob does.
+    onCorrupt: async (digest, reason) => {
+      telemetry.log.error({ digest, reason, directory: root }, 'hosted blob is corrupt')
+    },
+    onUse: () => {},
+    pin: () => () => {},
+  })
+  const place = createBlobPlace({ root, files, temporary, access, onTrust: reader.trust })
+  const blobs = createHostedBlobs({ root, reader, files, place, trash })
+  const subjectOf = (manifest: Digest) => readSubject(reader, manifest)
+  const uploads = createUploads({ root, files, place })
+
+  return {
+    blobs,
+    links: createHostedLinks({ root, files, trash, access, subjectOf }),
+    uploads,
+    trash,
+    problem: access.problem,
+    close: async () => {
+      await uploads.close()
+      await reader.close()
+      await access.close()
+    },
+  }
+}
+
+async function readSubject(reader: BlobReader, manifest: Digest): Promise<Digest | undefined> {
+  const bytes = await reader.read(manifest, maxManifestSize)
+  if (bytes === undefined) return undefined
+  try {
+    return parseManifestDetails(bytes).subject?.digest
+  } catch (error) {
+    if (isRegistryError(error, 'MANIFEST_INVALID')) return undefined
+    throw error
+  }
+}

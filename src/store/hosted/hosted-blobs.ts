@@ -1,0 +1,57 @@
+import { rm } from 'node:fs/promises'
+import { algorithmOf, type Digest, digestOf } from '../../oci/digest.ts'
+import { RegistryError } from '../../oci/errors.ts'
+import type { BlobReader } from '../blob-reader.ts'
+import { blobPath } from '../paths.ts'
+import type { BlobPlace } from './blob-place.ts'
+import { blobsIn, exists } from './directories.ts'
+import type { DurableFiles } from './durable-files.ts'
+import type { HostedBlobs } from './hosted-store.ts'
+import type { TrashBin } from './trash.ts'
+
+type HostedBlobsOptions = {
+  readonly root: string
+  readonly reader: BlobReader
+  readonly files: DurableFiles
+  readonly trash: TrashBin
+  readonly place: BlobPlace
+}
+
+/** Blobs in Distribution's layout. */
+export function createHostedBlobs(options: HostedBlobsOptions): HostedBlobs {
+  const { root, reader, files, place, trash } = options
+
+  /** Looks again if the blob was in the trash. */
+  const orRestored = async <Found>(
+    digest: Digest,
+    look: () => Promise<Found | undefined>,
+  ): Promise<Found | undefined> =>
+    (await look()) ?? ((await isRestored(digest)) ? await look() : undefined)
+
+  const isRestored = async (digest: Digest): Promise<boolean> =>
+    !(await exists(blobPath(root, digest))) && (await trash.restoreBlob(digest))
+
+  return {
+    open: (digest, how) => orRestored(digest, () => reader.open(digest, how)),
+    stat: (digest) => orRestored(digest, () => reader.stat(digest)),
+    read: (digest, limit) => orRestored(digest, () => reader.read(digest, limit)),
+
+    put: (digest, bytes) =>
+      place.change(async () => {
+        if (digestOf(bytes, algorithmOf(digest)) !== digest)
+          throw new RegistryError('DIGEST_INVALID', { message: `the bytes are not ${digest}` })
+        const path = await files.stage(bytes, 0o444)
+        try {
+          await place.install({ digest, path })
+        } finally {
+          await rm(path, { force: true })
+        }
+      }),
+
+    list: () => blobsIn(root),
+
+    remove: async (digest, run) =>
+      (await exists(blobPath(root, digest))) &&
+      (await trash.take({ kind: 'blob', digest, size: 0 }, run, false)),
+  }
+}

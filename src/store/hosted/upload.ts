@@ -1,0 +1,100 @@
+import { fstatSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { algorithmOf, type Digest } from '../../oci/digest.ts'
+import { RegistryError } from '../../oci/errors.ts'
+import type { UploadId } from '../../oci/upload-id.ts'
+import { type Stamp, stampOf } from '../stamp.ts'
+import { createTurns } from '../turns.ts'
+import type { BlobPlace } from './blob-place.ts'
+import type { GrowingFile } from './growing-file.ts'
+import type { Upload } from './hosted-store.ts'
+import { dataName, type Session } from './session-files.ts'
+
+/** {@link Upload}, for the store that keeps it. */
+export interface OpenUpload extends Upload {
+  /** Releases the open file and the hash until they are used again. */
+  rest(): Promise<void>
+  /** The process ends; the session does not. */
+  close(): Promise<void>
+}
+
+type UploadOptions = {
+  readonly id: UploadId
+  readonly directory: string
+  readonly session: Session
+  readonly file: GrowingFile
+  readonly place: BlobPlace
+  readonly onUse: () => void
+  readonly onEnd: () => void
+}
+
+/**
+ * A session, from its first byte to a blob:
+ *
+ * 1. Append to `data` in the directory of the session, and hash.
+ * 2. Compare the digest.
+ * 3. fsync the file, then rename it into place, then fsync the directories.
+ * 4. Remove the session.
+ *
+ * A failure in 3 ends the session: an fsync that failed once proves nothing when it succeeds later.
+ */
+export function createUpload(options: UploadOptions): OpenUpload {
+  const { id, directory, session, file, place, onUse, onEnd } = options
+  const inTurn = createTurns(1)
+  let hasEnded = false
+
+  const end = async (): Promise<void> => {
+    hasEnded = true
+    await file.close()
+    // What remains is removed when sessions expire.
+    await rm(directory, { recursive: true, force: true }).catch(() => {})
+    onEnd()
+  }
+
+  const change = <Result>(work: () => Promise<Result>): Promise<Result> =>
+    inTurn(() => {
+      if (hasEnded) throw new RegistryError('BLOB_UPLOAD_UNKNOWN')
+      onUse()
+      return place.change(work)
+    })
+
+  const store = async (digest: Digest): Promise<{ readonly size: number }> => {
+    const { digester, checksums } = await file.hash(algorithmOf(digest))
+    const { size } = digester
+    if (digester.digest() !== digest)
+      throw new RegistryError('DIGEST_INVALID', {
+        message: `the ${size} bytes of the upload are not those of ${digest}`,
+      })
+    try {
+      if (!(await place.isDurable(digest))) {
+        const handle = await file.handle()
+        await handle.chmod(0o444)
+        await file.sync()
+        await place.install({ digest, path: join(directory, dataName), checksums: checksums() })
+        place.trust(digest, stamp(handle.fd))
+      }
+    } finally {
+      await end()
+    }
+    return { size }
+  }
+
+  return {
+    id,
+    ...session,
+    get size() {
+      return file.size
+    },
+    append: (chunks) => change(() => file.append(chunks)),
+    truncate: (size) => change(() => file.truncate(size)),
+    commit: (digest) => change(() => store(digest)),
+    cancel: () => change(end),
+    rest: () => inTurn(file.rest),
+    close: () => inTurn(file.close),
+  }
+}
+
+function stamp(fd: number): Stamp {
+  return stampOf(fstatSync(fd, { bigint: true }))
+}
