@@ -19,6 +19,8 @@ type Descriptor = {
   readonly mediaType: string
   readonly digest: Digest
   readonly size: number
+  /** Of a child of an index: `OS/ARCHITECTURE` or `OS/ARCHITECTURE/VARIANT`. */
+  readonly platform?: string
 }
 
 /** A view of a manifest. Its bytes are stored, sent and hashed unchanged. */
@@ -48,6 +50,7 @@ export type ManifestDetails = Manifest & {
  */
 const mediaTypeGrammar = /^application\/(?:[\w!#$&.+^-]+\+)?(?:json|prettyjws)$/
 const maxMediaType = 255
+const platformGrammar = /^[\w.-]{1,32}(?:\/[\w.-]{1,32}){1,2}$/
 /** A Content-Type that identifies a manifest, unlike `application/json`, which error pages have too. */
 const specificTypeGrammar = /^application\/(?:vnd|x)\.[\w!#$&.+^-]+$/
 
@@ -131,7 +134,18 @@ function readDescriptor(value: unknown): Descriptor | undefined {
   if (typeof digest !== 'string' || !isDigest(digest)) return undefined
   if (typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0) return undefined
   if (typeof mediaType !== 'string' || mediaType.length > maxMediaType) return undefined
-  return { mediaType, digest, size }
+  const platform = formatPlatform(value['platform'])
+  return { mediaType, digest, size, ...(platform !== undefined && { platform }) }
+}
+
+/** Such as `linux/arm64/v8`; undefined if there is none. */
+export function formatPlatform(value: unknown): string | undefined {
+  if (!isObject(value)) return undefined
+  const { os, architecture, variant } = value
+  if (typeof os !== 'string' || typeof architecture !== 'string') return undefined
+  const parts = typeof variant === 'string' && variant !== '' ? [variant] : []
+  const platform = [os, architecture, ...parts].join('/')
+  return platformGrammar.test(platform) ? platform : undefined
 }
 
 function subjectIn(document: Document): Descriptor | undefined {

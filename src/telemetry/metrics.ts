@@ -68,6 +68,26 @@ export function createMetrics() {
       'berth_in_use_known',
       'Whether it is known which images are in use (1) or not (0). While it is not known, nothing is deleted.',
     ),
+    hostedObjects: gauge(
+      'berth_hosted_objects',
+      'Number of blobs (manifests included), manifests, tags and repositories on the hosted volume.',
+      ['kind'],
+    ),
+    hostedBytes: gauge('berth_hosted_bytes', 'Bytes of all blobs on the hosted volume.'),
+    indexComplete: gauge(
+      'berth_index_complete',
+      'Whether the index of hosted repositories is complete (1) or not (0). While it is not, nothing is collected.',
+    ),
+    indexSize: gauge('berth_index_size_bytes', 'Size of the database of the index.'),
+    indexVerification: gauge(
+      'berth_index_verification_seconds',
+      'Time that the last comparison of the index with the hosted volume took.',
+    ),
+    indexFailures: counter(
+      'berth_index_failures_total',
+      'Failures of the database of the index, after each of which it is opened or made again.',
+      ['kind'],
+    ),
     cacheEvictions: counter(
       'berth_cache_evictions_total',
       'Blobs evicted from the cache to free space.',

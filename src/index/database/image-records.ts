@@ -1,0 +1,165 @@
+import type { RepositoryName } from '../../oci/reference.ts'
+import type { ImageRecord, ImageTag, TagRecord, TagRecords, TagsPart } from '../queries.ts'
+import type { DatabaseFile } from './database-file.ts'
+import {
+  digestIn,
+  numberIn,
+  optionalDigestIn,
+  optionalNumberIn,
+  optionalTextIn,
+  type Row,
+  tagIn,
+  textIn,
+} from './rows.ts'
+
+/** Bytes of a manifest and of all that it references, of an index's children as well. */
+const imageSize = `(
+  ifnull(manifests.size, 0)
+  + (SELECT ifnull(sum(contents.size), 0) FROM contents WHERE contents.manifest = manifests.manifest)
+  + (SELECT ifnull(sum(below.size), 0) FROM contents
+      JOIN contents AS below ON below.manifest = contents.digest
+      WHERE contents.manifest = manifests.manifest AND contents.role = 'child'))`
+
+/** Platforms of an index's children, or of an image's config. */
+const platforms = `(
+  SELECT group_concat(DISTINCT platform ORDER BY platform) FROM (
+    SELECT platform FROM contents WHERE contents.manifest = manifests.manifest
+    UNION SELECT platform FROM configs WHERE configs.digest = manifests.config)
+  WHERE platform <> 'unknown/unknown')`
+
+/** Records of manifests and tags. `since`: everything of before counts as pulled then. */
+export function createImageRecords({ prepare }: DatabaseFile, since: number) {
+  const tagsByDigest = (name: RepositoryName): ReadonlyMap<string, readonly ImageTag[]> => {
+    const rows = prepare(`
+      SELECT tags.tag AS tag, digests.digest AS digest, at, pulled_at
+      FROM repositories
+      JOIN tags ON tags.repository = repositories.id
+      JOIN digests ON digests.id = tags.digest
+      LEFT JOIN tag_activity
+        ON tag_activity.repository = tags.repository AND tag_activity.tag = tags.tag
+      WHERE name = ? ORDER BY tags.tag`).all(name)
+    return groupBy(rows, (row) => {
+      const at = numberIn(row, 'at')
+      return { tag: tagIn(row), at, pulledAt: pulledAt(row, at) }
+    })
+  }
+
+  const related = (name: RepositoryName, of: 'manifest' | 'digest') => {
+    const other = of === 'manifest' ? 'digest' : 'manifest'
+    const rows = prepare(`
+      SELECT own.digest AS digest, other.digest AS other
+      FROM repositories
+      JOIN revisions ON revisions.repository = repositories.id
+      JOIN contents ON contents.manifest = revisions.digest AND contents.role = 'child'
+      JOIN digests AS own ON own.id = contents.${of}
+      JOIN digests AS other ON other.id = contents.${other}
+      WHERE name = ? ORDER BY other.digest`).all(name)
+    return groupBy(rows, (row) => digestIn(row, 'other'))
+  }
+
+  const pulledAt = (row: Row, existsSince: number): number | undefined => {
+    const recorded = optionalNumberIn(row, 'pulled_at')
+    return existsSince < since ? Math.max(since, recorded ?? since) : recorded
+  }
+
+  const images = (name: RepositoryName): readonly ImageRecord[] => {
+    const tags = tagsByDigest(name)
+    const [children, parents] = [related(name, 'manifest'), related(name, 'digest')]
+    return prepare(`
+      SELECT own.digest AS digest, own.modified AS modified, media_type, artifact_type,
+        subject.digest AS subject, ${imageSize} AS size, expires_after,
+        pulled_at, pushed_at, pushed_by, pinned_at
+      FROM repositories
+      JOIN revisions ON revisions.repository = repositories.id
+      JOIN digests AS own ON own.id = revisions.digest
+      LEFT JOIN manifests ON manifests.manifest = revisions.digest
+      LEFT JOIN digests AS subject ON subject.id = manifests.subject
+      LEFT JOIN configs ON configs.digest = manifests.config
+      LEFT JOIN activity ON activity.repository = revisions.repository
+        AND activity.digest = revisions.digest
+      WHERE name = ? ORDER BY own.digest`)
+      .all(name)
+      .map((row) => {
+        const digest = digestIn(row, 'digest')
+        const pushedAt =
+          optionalNumberIn(row, 'pushed_at') ?? optionalNumberIn(row, 'modified') ?? since
+        return {
+          digest,
+          tags: tags.get(digest) ?? [],
+          mediaType: optionalTextIn(row, 'media_type') ?? '',
+          artifactType: optionalTextIn(row, 'artifact_type'),
+          subject: optionalDigestIn(row, 'subject'),
+          parents: parents.get(digest) ?? [],
+          children: children.get(digest) ?? [],
+          size: numberIn(row, 'size'),
+          pushedAt,
+          pushedBy: optionalTextIn(row, 'pushed_by'),
+          pulledAt: pulledAt(row, pushedAt),
+          pinned: optionalNumberIn(row, 'pinned_at') !== undefined,
+          expiresAfter: optionalTextIn(row, 'expires_after'),
+        }
+      })
+  }
+
+  const tagRecords = (name: RepositoryName, part: TagsPart): TagRecords => {
+    const { order, descending, search, offset, limit } = part
+    const rows = prepare(`
+      SELECT tags.tag AS tag, own.digest AS digest, at, media_type, artifact_type,
+        ${imageSize} AS size, ${platforms} AS platforms,
+        tag_activity.pulled_at AS pulled_at, pushed_by, count(*) OVER () AS total
+      FROM repositories
+      JOIN tags ON tags.repository = repositories.id
+      JOIN digests AS own ON own.id = tags.digest
+      LEFT JOIN manifests ON manifests.manifest = tags.digest
+      LEFT JOIN activity ON activity.repository = tags.repository
+        AND activity.digest = tags.digest
+      LEFT JOIN tag_activity ON tag_activity.repository = tags.repository
+        AND tag_activity.tag = tags.tag
+      WHERE name = :name AND instr(lower(tags.tag), lower(:search)) > 0
+      ORDER BY ${orders[order][descending ? 'descending' : 'ascending']}
+      LIMIT :limit OFFSET :offset`).all({ name, search, offset, limit })
+    const [first] = rows
+    const total = first === undefined ? 0 : numberIn(first, 'total')
+    return { total, records: rows.map((row) => tagRecord(row)) }
+  }
+
+  const tagRecord = (row: Row): TagRecord => {
+    const at = numberIn(row, 'at')
+    return {
+      tag: tagIn(row),
+      digest: digestIn(row, 'digest'),
+      at,
+      size: numberIn(row, 'size'),
+      mediaType: optionalTextIn(row, 'media_type') ?? '',
+      artifactType: optionalTextIn(row, 'artifact_type'),
+      platforms: optionalTextIn(row, 'platforms')?.split(',') ?? [],
+      pulledAt: pulledAt(row, at),
+      pushedBy: optionalTextIn(row, 'pushed_by'),
+    }
+  }
+
+  return { images, tagRecords }
+}
+
+const orders = {
+  name: {
+    ascending: 'natural, tags.tag',
+    descending: 'natural DESC, tags.tag DESC',
+  },
+  date: { ascending: 'at, natural, tags.tag', descending: 'at DESC, natural, tags.tag' },
+  size: { ascending: 'size, natural, tags.tag', descending: 'size DESC, natural, tags.tag' },
+} as const
+
+function groupBy<Value>(
+  rows: readonly Row[],
+  toValue: (row: Row) => Value,
+): ReadonlyMap<string, readonly Value[]> {
+  const groups = new Map<string, Value[]>()
+  for (const row of rows) {
+    const key = textIn(row, 'digest')
+    const group = groups.get(key)
+    if (group === undefined) groups.set(key, [toValue(row)])
+    else group.push(toValue(row))
+  }
+  return groups
+}

@@ -1,0 +1,34 @@
+import type { Digest } from '../oci/digest.ts'
+import type { RepositoryName, Tag } from '../oci/reference.ts'
+
+/** The hosted volume as the index reads it. All lists in any order; times in milliseconds. */
+export interface IndexSource {
+  readonly blobs: {
+    list(): AsyncIterable<SourceBlob>
+    stat(digest: Digest): Promise<{ readonly size: number } | undefined>
+    read(digest: Digest, limit: number): Promise<Buffer | undefined>
+  }
+  readonly links: {
+    /** Repositories with links of any kind. */
+    names(): AsyncIterable<RepositoryName>
+    blobsOf(name: RepositoryName): AsyncIterable<Digest>
+    manifestsOf(name: RepositoryName): AsyncIterable<Digest>
+    tags(name: RepositoryName): Promise<readonly Tag[] | undefined>
+    tag(
+      name: RepositoryName,
+      tag: Tag,
+    ): Promise<{ readonly digest: Digest; readonly age: number } | undefined>
+  }
+  /**
+   * A text that differs when another program has added or removed blobs. Equal texts do not exclude
+   * other changes.
+   */
+  fingerprint(): Promise<string>
+}
+
+/** `modified`: milliseconds since the epoch; size in bytes. */
+export type SourceBlob = {
+  readonly digest: Digest
+  readonly size: number
+  readonly modified: number
+}

@@ -1,0 +1,71 @@
+import { createHash } from 'node:crypto'
+import { access, constants, mkdir, statfs } from 'node:fs/promises'
+import { join } from 'node:path'
+import { inMemory, type Places } from './database/database.ts'
+
+/**
+ * Numbers of file systems in statfs(2) that are shared with other machines, or that a program
+ * implements: their locks and their memory maps cannot be relied on (sqlite.org/howtocorrupt.html).
+ */
+const networkFileSystems: readonly number[] = [
+  0x6969, // NFS
+  0xff534d42, // CIFS
+  0xfe534d42, // SMB2
+  0x517b, // SMB
+  0x65735546, // FUSE, virtiofs
+  0x01021997, // 9p
+  0x00c36400, // Ceph
+  0x5346414f, // AFS
+  0x73757245, // Coda
+  0x0bd00bd0, // Lustre
+  0x01161970, // GFS2
+  0x7461636f, // OCFS2
+  0x47504653, // GPFS
+  0x19830326, // BeeGFS
+  0x786f4256, // VirtualBox
+  0xbacbacbc, // VMware
+]
+
+export type PlacesOptions = {
+  /** On the hosted volume; created. */
+  readonly directory: string
+  /** For the database, in this order, if the volume cannot have it; created. */
+  readonly fallbacks: readonly string[]
+  /** The number of a file system in statfs(2). */
+  readonly fileSystemOf?: (directory: string) => Promise<number>
+}
+
+/** Where database and journal are: in memory, if nothing else is possible. */
+export async function choosePlaces(options: PlacesOptions): Promise<Places> {
+  const { directory, fallbacks, fileSystemOf = fileSystemIn } = options
+  const isWritable = await canWrite(directory)
+  const kept = isWritable
+    ? { journal: join(directory, 'journal'), cleanMark: join(directory, 'clean') }
+    : { journal: undefined, cleanMark: undefined }
+  const isSuitable = async (place: string): Promise<boolean> =>
+    (await canWrite(place)) && !networkFileSystems.includes((await fileSystemOf(place)) >>> 0)
+
+  if (await isSuitable(directory)) return { ...kept, database: join(directory, 'index.db') }
+  for (const place of fallbacks)
+    if (await isSuitable(place)) return { ...kept, database: join(place, nameFor(directory)) }
+  return { ...kept, database: inMemory }
+}
+
+/** Several volumes may have the same fallback. */
+function nameFor(directory: string): string {
+  return `index-${createHash('sha256').update(directory).digest('hex').slice(0, 12)}.db`
+}
+
+async function canWrite(directory: string): Promise<boolean> {
+  try {
+    await mkdir(directory, { recursive: true, mode: 0o700 })
+    await access(directory, constants.W_OK)
+    return true
+  } catch {
+    return false
+  }
+}
+
+async function fileSystemIn(directory: string): Promise<number> {
+  return (await statfs(directory)).type
+}
