@@ -16,6 +16,7 @@ import {
   startRegistry,
 } from './peers.ts'
 import { measurePulls, type Programs } from './pulls.ts'
+import { measurePushes } from './pushes.ts'
 import { isMet, toPicture, toTable } from './report.ts'
 import { measurePausedReaders, measureStarts } from './starts.ts'
 
@@ -25,7 +26,7 @@ Measures Berth beside Debian's docker-registry, nginx and, where there is one, D
 this machine and in turns. Prints ratios; writes bench.json and bench.svg.
 
   --quick          less of everything: a minute instead of ten, and rougher
-  --only <part>    hits, manifests, pulls or starts; may be repeated
+  --only <part>    hits, manifests, pulls, pushes or starts; may be repeated
   --output <dir>   where the files go (default test/bench/results)
 `
 
@@ -47,8 +48,8 @@ async function main(): Promise<void> {
   const programs = requirePrograms()
   const { quick } = options
   const scale = quick
-    ? { rounds: 1, seconds: 1, pull: 64, clients: 10, blobs: 10_000 }
-    : { rounds: 3, seconds: 3, pull: 256, clients: 50, blobs: 100_000 }
+    ? { rounds: 1, seconds: 1, pull: 64, clients: 10, blobs: 10_000, layer: 100, images: 100 }
+    : { rounds: 3, seconds: 3, pull: 256, clients: 50, blobs: 100_000, layer: 1000, images: 500 }
   const directory = mkdtempSync(join(tmpdir(), 'berth-bench-'))
   let port = 31_000
   const bench: Bench = { directory, nextPort: () => (port += 1) }
@@ -129,6 +130,11 @@ async function main(): Promise<void> {
     if (wanted('pulls')) {
       progress(`pulls; docker-registry takes minutes for its ${scale.clients} clients`)
       report(await measurePulls({ ...scale, bench, content, size: `${scale.pull}MB`, programs }))
+    }
+
+    if (wanted('pushes')) {
+      progress('pushes')
+      report(await measurePushes({ ...scale, bench, programs }))
     }
 
     if (wanted('starts')) {

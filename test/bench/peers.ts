@@ -30,7 +30,7 @@ const ticks = 100
 export function findProgram(...names: readonly string[]): string | undefined {
   const folders = [
     ...(process.env['PATH'] ?? '').split(delimiter),
-    '.ci/tools/bin',
+    '.ci/tools',
     join(homedir(), 'go/bin'),
   ]
   return names
@@ -88,6 +88,8 @@ type BerthOptions = {
   readonly htpasswd?: string
 }
 
+const everything = { users: ['*'], repositories: ['**'], actions: ['pull', 'push', 'delete'] }
+
 export function startBerth(
   bench: Bench,
   { name = 'berth', upstream, storage, htpasswd }: BerthOptions,
@@ -101,7 +103,7 @@ export function startBerth(
         ? { directory: `${storage}-own`, hosted: { directory: storage } }
         : { directory: storage },
     upstreams: upstream === undefined ? [] : [{ url: upstream, tags: { ttl: '1h' } }],
-    ...(htpasswd !== undefined && { auth: { htpasswd } }),
+    auth: { ...(htpasswd !== undefined && { htpasswd }), access: [everything] },
   }
   const file = write(bench, `berth-${port}.json`, JSON.stringify(config))
   return startPeer({
