@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { after, before, suite, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parse } from 'yaml'
+import { putList } from '../../src/in-use/in-use.ts'
 import { type Berth, removeBerth, startBerth } from '../support/berth.ts'
 import { chart } from '../support/chart.ts'
 import { type Child, startChild } from '../support/child.ts'
@@ -90,6 +91,14 @@ async function pullWrongBytes(berth: Berth, scripted: ScriptedUpstream): Promise
   const begun = Promise.withResolvers<void>()
   scripted.on(digest, answerInTwo(randomBlob(2_000_000).bytes, 1_000_000, begun.promise), 1)
   await get(`${berth.url}/v2/${name}/blobs/${digest}`, { onData: () => begun.resolve() })
+}
+
+/** A Berth for which another cluster has stored a list of images. */
+async function withList(list: string, config: Readonly<Record<string, unknown>>) {
+  const hosted = await mkdtemp(join(directory, 'hosted-'))
+  await putList(join(hosted, '_berth', 'in-use'), 'edge', list)
+  const berth = await start({ storage: { hosted: { directory: hosted } }, ...config })
+  return { admin: berth.admin, trouble: async () => {} }
 }
 
 /** Each makes the alert of its name fire; each watched as a job of that name. */
@@ -207,6 +216,12 @@ const patients: Readonly<Record<string, () => Promise<Patient>>> = {
       )
       await Promise.all(attempts)
     }),
+  BerthInUseUnknown: () => withList('h/local/app:1', { inUse: { listExpiry: '1ms' } }),
+  BerthImageInUseMissing: async () => {
+    const { url } = await upstream()
+    const inUse = { hosts: ['berth.test'], interval: '1s' }
+    return withList(`berth.test/${name}:gone`, { upstreams: [{ url }], inUse })
+  },
 }
 
 suite('a real Prometheus', () => {
