@@ -9,6 +9,7 @@ type Options = {
   /** Whether the registry's own ports are open: the admin address answers earlier. */
   readonly isListening: boolean
   readonly cache: BlobCache
+  readonly hosted: { problem(): string | undefined }
   readonly upstreams: readonly UpstreamOptions[]
   readonly followed: Readonly<Record<string, FollowedFiles>>
   readonly inUse: InUse
@@ -19,7 +20,7 @@ type Options = {
  * upstreams still do.
  */
 export function readinessOf(options: Options): Readiness {
-  const { stopping, isListening, cache, upstreams, followed, inUse } = options
+  const { stopping, isListening, cache, hosted, upstreams, followed, inUse } = options
   const files = Object.entries(followed).map(([name, { isFresh }]) => [
     name,
     isFresh() ? 'ok' : 'the changed file cannot be used: its previous content is in force',
@@ -29,6 +30,7 @@ export function readinessOf(options: Options): Readiness {
     parts: {
       server: stopping ? 'shutting down' : isListening ? 'ok' : 'the registry is not listening',
       cache: cache.problem() ?? 'ok',
+      ...hostedPart(hosted.problem()),
       ...inUsePart(inUse.problem()),
       ...Object.fromEntries(files),
       ...Object.fromEntries(
@@ -36,6 +38,10 @@ export function readinessOf(options: Options): Readiness {
       ),
     },
   }
+}
+
+function hostedPart(problem: string | undefined) {
+  return problem === undefined ? {} : { 'hosted repositories': `read-only: ${problem}` }
 }
 
 function inUsePart(problem: string | undefined) {

@@ -6,8 +6,9 @@ import type { FollowedFiles } from '../input/input.ts'
 import { createMemory, defaultMemoryLimit, type Memory } from '../memory/memory.ts'
 import { createOutbound } from '../outbound/outbound.ts'
 import { createRegistry } from '../registry/registry.ts'
-import { createDiskCache, createHostedStore, overlap } from '../store/store.ts'
+import { createDiskCache, overlap } from '../store/store.ts'
 import { createTelemetry, type Telemetry } from '../telemetry/telemetry.ts'
+import { openHosted } from './hosted.ts'
 import { hostedRootOf } from './hosted-root.ts'
 import { maintainInUse, openInUse } from './in-use.ts'
 import { openMirrors } from './mirrors.ts'
@@ -49,7 +50,13 @@ export async function serve(
   const { caches, inFlight } = memory
   reportMemory(memory, telemetry)
   const files = await readReloadableFiles(config)
-  const { cache, store, hosted } = await openStores(config, telemetry)
+  const cache = await openCache(config, telemetry)
+  const inUse = await attempt('inUse', () =>
+    openInUse({ config, ambient, hostedRoot: hostedRootOf(config), telemetry }),
+  )
+  const hosted = await attempt('storage.hosted.directory', () =>
+    openHosted({ config, inUse, telemetry }),
+  )
   const outbound = await attempt('environment', () => createOutbound(ambient))
   const upstreams = await attempt('upstreams', () =>
     config.upstreams.map((upstream) =>
@@ -60,7 +67,7 @@ export async function serve(
   const registry = createRegistry({
     upstreams,
     cache,
-    hosted,
+    hosted: hosted.registry,
     fillDeadline,
     fillStall,
     answerTime,
@@ -69,9 +76,6 @@ export async function serve(
     telemetry,
   })
 
-  const inUse = await attempt('inUse', () =>
-    openInUse({ config, ambient, hostedRoot: hostedRootOf(config), telemetry }),
-  )
   const maintained = maintainInUse({ config, inUse, registry, cache, upstreams, telemetry })
 
   let followed: Readonly<Record<string, FollowedFiles>> = {}
@@ -79,7 +83,7 @@ export async function serve(
   const open: Listeners[] = []
   const readiness = () => {
     const isListening = open.length > 0 && open.every((listeners) => listeners.isListening())
-    return readinessOf({ stopping, isListening, cache, upstreams, followed, inUse })
+    return readinessOf({ stopping, isListening, cache, hosted, upstreams, followed, inUse })
   }
   const admin = await attempt('admin', async () =>
     listenAdmin({ ...binding(config.admin), readiness, telemetry }),
@@ -123,7 +127,7 @@ export async function serve(
         await Promise.all(open.map((listeners) => listeners.close(shutdown.deadline)))
         await maintained.close()
         await registry.close()
-        await Promise.all([cache.close(), store.close()])
+        await Promise.all([cache.close(), hosted.close()])
         const remotes = upstreams.map(({ remote }) => remote)
         await Promise.all([...Object.values(followed), ...remotes].map((part) => part.close()))
         await admin.close(0)
@@ -147,20 +151,14 @@ function reportMemory({ caches, connections, inFlight }: Memory, { metrics }: Te
   })
 }
 
-async function openStores({ storage, hosted }: Config, telemetry: Telemetry) {
+async function openCache({ storage, hosted }: Config, telemetry: Telemetry) {
   const cacheRoot = storage.cache.directory ?? join(storage.directory, 'cache')
   const hostedRoot = hostedRootOf({ storage })
   if (hosted.length > 0 || storage.hosted.directory !== undefined)
     await attempt('storage.hosted.directory', () => assertApart(hostedRoot, cacheRoot))
-  const cache = await attempt('storage.directory', () =>
+  return attempt('storage.directory', () =>
     createDiskCache({ root: cacheRoot, ...storage.cache, telemetry }),
   )
-  const prefixes = hosted.map(({ prefix, anonymous }) => ({
-    prefix,
-    anonymous: anonymous === 'pull',
-  }))
-  const store = await createHostedStore({ root: hostedRoot, telemetry })
-  return { cache, store, hosted: { prefixes, blobs: store.blobs, links: store.links } }
 }
 
 /** Otherwise eviction would delete hosted blobs, and the next start would take them for cached ones. */

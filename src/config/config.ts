@@ -3,7 +3,7 @@ import { parse, stringify, YAMLParseError } from 'yaml'
 import { z } from 'zod'
 import { describeIssue } from '../input/input.ts'
 import { type Ambient, type Environment, readAmbient } from './ambient.ts'
-import { embeddedDefault } from './defaults.ts'
+import { embeddedDefault, withLocalAccess } from './defaults.ts'
 import { type Field, formatPath, jsonSchema, listFields } from './fields.ts'
 import { findGaps, findProblems, type Problem } from './rules.ts'
 import { type Config, schema } from './schema.ts'
@@ -61,7 +61,8 @@ export function loadConfig({ file: given, flags, set, environment }: LoadOptions
   if (earlyProblems.length > 0) throw configError(earlyProblems, file, assignments)
   const parsed = schema.safeParse(tree, { error: describeIssue })
   if (!parsed.success) throw configError(parsed.error.issues.flatMap(toProblems), file, assignments)
-  const config = withoutUpstreamsAllHosted(parsed.data)
+  const complete = withoutUpstreamsAllHosted(parsed.data)
+  const config = file === undefined ? withLocalAccess(complete) : complete
   const problems = findProblems(config)
   if (problems.length > 0) throw configError(problems, file, assignments)
   return { config: freeze(config), ambient: readAmbient(environment), file }
@@ -160,7 +161,7 @@ function configError(
 function withoutUpstreamsAllHosted(config: Config): Config {
   const isAll = config.hosted.some(({ prefix }) => prefix === '')
   if (config.upstreams.length > 0 || isAll) return config
-  return { ...config, hosted: [...config.hosted, { prefix: '', anonymous: 'none' }] }
+  return { ...config, hosted: [...config.hosted, { prefix: '', anonymous: 'none', sparse: false }] }
 }
 
 function hideSecret(node: unknown, [part, ...rest]: readonly string[]): void {

@@ -1,4 +1,5 @@
-import type { ConfigInput } from './schema.ts'
+import { isLoopback } from './rules.ts'
+import type { Config, ConfigInput } from './schema.ts'
 
 const wellKnown = {
   'docker.io': 'https://registry-1.docker.io',
@@ -35,3 +36,19 @@ export const embeddedDefault: ConfigInput = {
     ...Object.entries(wellKnown).map(([prefix, url]) => ({ prefix, url })),
   ],
 }
+
+/**
+ * Without a file and without users, everyone on this machine may push below `local/`. The danger: with
+ * users, or reachable by other machines, pushing needs a rule that somebody has written.
+ */
+export function withLocalAccess(config: Config): Config {
+  const { auth, listen } = config
+  const isOpen = auth.htpasswd === undefined && auth.anonymous === 'none'
+  if (!isOpen || auth.access.length > 0 || !isLoopback(listen.host)) return config
+  return { ...config, auth: { ...auth, access: localAccess } }
+}
+
+const localAccess: Config['auth']['access'] = [
+  { users: ['*'], repositories: ['**'], except: [], actions: ['pull'] },
+  { users: ['*'], repositories: ['local/**'], except: [], actions: ['push', 'delete'] },
+]

@@ -37,7 +37,7 @@ export function listenHosts({ host }: Address): readonly string[] {
   return host === 'localhost' ? ['127.0.0.1', '::1'] : [host]
 }
 
-function isLoopback(host: string): boolean {
+export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'))
 }
 

@@ -11,6 +11,17 @@ const hosted = z.strictObject({
     .enum(['none', 'pull'])
     .prefault('none')
     .describe('Access for anonymous users; also requires auth.anonymous: pull'),
+  quota: size()
+    .optional()
+    .describe(
+      'Maximum size of the blobs and manifests below the prefix, each counted once; pushes beyond it are denied (default: no limit)',
+    ),
+  sparse: z
+    .boolean()
+    .prefault(false)
+    .describe(
+      'Accept images although some of their blobs were not pushed; indexes may always lack images',
+    ),
 })
 
 const mirror = z.strictObject({
@@ -109,6 +120,13 @@ export const schema = z.strictObject({
             .describe(
               'Directory of hosted repositories, such as a volume of Distribution (default: below storage.directory)',
             ),
+          readOnly: z
+            .boolean()
+            .prefault(false)
+            .describe('Deny pushes to and deletions from hosted repositories'),
+          uploadExpiry: timeout()
+            .prefault('1d')
+            .describe('Time after its last write until an abandoned upload is canceled'),
         })
         .prefault({}),
     })
@@ -141,9 +159,7 @@ export const schema = z.strictObject({
   hosted: z
     .array(hosted)
     .prefault([{ prefix: 'local' }])
-    .describe(
-      'Prefixes of the repositories that Berth stores itself; this version does not accept pushes',
-    ),
+    .describe('Prefixes of the repositories that Berth stores itself'),
   inUse: z
     .strictObject({
       kubernetes: z

@@ -69,8 +69,8 @@ export function createUploads({ bodies, isVisible, metrics }: UploadsOptions) {
       )
       isStored = true
     } finally {
-      // No client knows this session.
-      if (!isStored) await writable.cancelUpload({ id, writer })
+      // No client knows this session, which may have ended: it must not hide the error.
+      if (!isStored) await writable.cancelUpload({ id, writer }).catch(() => {})
     }
     return replyStored(call, digest)
   }

@@ -15,7 +15,7 @@ export const mediaTypes = {
 } as const
 
 /** image-spec, "Content Descriptors". Size in bytes. */
-type Descriptor = {
+export type Descriptor = {
   readonly mediaType: string
   readonly digest: Digest
   readonly size: number
@@ -42,6 +42,8 @@ export type ManifestDetails = Manifest & {
   readonly annotations: Readonly<Record<string, string>>
   /** Layers that are distributed elsewhere (`urls`). A registry may have them, and need not. */
   readonly foreign: readonly Descriptor[]
+  /** The first field that should be a descriptor and is none, such as `layers[1]`. */
+  readonly invalid?: string
 }
 
 /**
@@ -85,6 +87,7 @@ export function parseManifestDetails(bytes: Buffer, contentType?: string): Manif
   const config = descriptorOf(document['config'])
   const subject = subjectIn(document)
   const artifactType = artifactTypeIn(document) ?? config?.mediaType
+  const invalid = invalidDescriptorIn(document)
   return {
     ...readManifest(document, contentType),
     ...(config !== undefined && { config }),
@@ -92,6 +95,7 @@ export function parseManifestDetails(bytes: Buffer, contentType?: string): Manif
     ...(artifactType !== undefined && { artifactType }),
     annotations: annotationsIn(document),
     foreign: listIn(document, 'layers').filter(isForeign).map(readDescriptor).filter(isDescriptor),
+    ...(invalid !== undefined && { invalid }),
   }
 }
 
@@ -146,6 +150,16 @@ export function formatPlatform(value: unknown): string | undefined {
   const parts = typeof variant === 'string' && variant !== '' ? [variant] : []
   const platform = [os, architecture, ...parts].join('/')
   return platformGrammar.test(platform) ? platform : undefined
+}
+
+function invalidDescriptorIn(document: Document): string | undefined {
+  const config = document['config'] ?? undefined
+  if (config !== undefined && readDescriptor(config) === undefined) return 'config'
+  for (const field of ['layers', 'blobs', 'manifests']) {
+    const at = listIn(document, field).findIndex((value) => readDescriptor(value) === undefined)
+    if (at !== -1) return `${field}[${at}]`
+  }
+  return undefined
 }
 
 function subjectIn(document: Document): Descriptor | undefined {

@@ -58,6 +58,8 @@ export interface Manifests {
     bytes: Buffer,
     contentType?: string,
   ): Promise<KnownManifest>
+  /** Drops it from memory, because it was deleted. */
+  forget(name: RepositoryName, digest: Digest): void
 }
 
 type Context = { readonly name: RepositoryName; readonly digest: Digest }
@@ -97,6 +99,9 @@ export function createManifests(options: ManifestsOptions): Manifests {
   return {
     inMemory: (name, digest) => memory.get(keyOf(name, digest)),
     remember,
+    forget: (name, digest) => {
+      memory.delete(keyOf(name, digest))
+    },
     stored: async (name, digest) => {
       const key = keyOf(name, digest)
       const known = memory.get(key)

@@ -1,12 +1,14 @@
 import type { CacheMemory, Reservations } from '../memory/memory.ts'
-import type { BlobCache, BlobSource, LinkSource } from '../store/store.ts'
+import { nameBelow, type RepositoryName } from '../oci/reference.ts'
+import type { BlobCache, HostedStore } from '../store/store.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
-import { createHosted } from './hosted.ts'
+import { createHosted, type HostedIndex, type Leases, type TagsInUse } from './hosted/hosted.ts'
 import { createManifestMemory } from './manifests.ts'
 import { createProxied } from './proxied.ts'
-import type { Registry, UpstreamOptions } from './repository.ts'
+import type { HostedPrefix, Registry, UpstreamOptions } from './repository.ts'
 import { createRouting, type Route } from './routing.ts'
 
+export { createLeases } from './hosted/hosted.ts'
 export { createMirror } from './mirror.ts'
 export type {
   Body,
@@ -27,9 +29,15 @@ type RegistryOptions = {
   readonly upstreams: readonly UpstreamOptions[]
   readonly cache: BlobCache
   readonly hosted: {
-    readonly prefixes: readonly { readonly prefix: string; readonly anonymous: boolean }[]
-    readonly blobs: BlobSource
-    readonly links: LinkSource
+    readonly prefixes: readonly HostedPrefix[]
+    readonly store: HostedStore
+    readonly index: HostedIndex | undefined
+    readonly leases: Leases
+    readonly inUse: TagsInUse
+    /** Nothing can be pushed or deleted. */
+    readonly readOnly: boolean
+    /** How long an upload session lasts after its last write, in milliseconds. */
+    readonly uploadExpiry: number
   }
   /** Maximum time for a whole download, in milliseconds. */
   readonly fillDeadline: number
@@ -70,17 +78,24 @@ export function createRegistry({
       telemetry,
     }),
   }))
+  const isHosted = (name: RepositoryName): boolean =>
+    longestPrefix(hosted.prefixes, name) > longestPrefix(upstreams, name)
   const own = createHosted({
     ...hosted,
-    prefixes: hosted.prefixes.map(({ prefix }) => prefix),
+    isHosted,
     memory,
     caches,
     inFlight,
+    log: telemetry.log,
   })
 
   const routes: Route[] = [
     ...proxied.map((upstream) => ({
       ...upstream,
+      open: (name: RepositoryName) => ({
+        repository: upstream.open(name),
+        readOnly: 'it belongs to an upstream',
+      }),
       hosts: [new URL(upstream.remote.origin).host, upstream.prefix].filter(Boolean),
     })),
     ...hosted.prefixes.map(({ prefix, anonymous }) => ({
@@ -103,7 +118,16 @@ export function createRegistry({
     },
     fillsInFlight,
     close: async () => {
-      await Promise.all(proxied.map(({ close }) => close()))
+      await Promise.all([own, ...proxied].map(({ close }) => close()))
     },
   }
+}
+
+/** Length of the longest prefix that covers the name; -1: none does. */
+function longestPrefix(
+  owners: readonly { readonly prefix: string }[],
+  name: RepositoryName,
+): number {
+  const covering = owners.filter(({ prefix }) => nameBelow(prefix, name) !== undefined)
+  return Math.max(-1, ...covering.map(({ prefix }) => prefix.length))
 }

@@ -148,15 +148,19 @@ export interface WritableRepository {
   deleteBlob(digest: Digest): Promise<boolean>
 }
 
-/** The repository of a name, and its access. */
-export type Resolved = {
-  /** The one name of the repository in this registry, by which access is decided. */
-  readonly name: RepositoryName
+/** What can be done with a repository. */
+export type Opened = {
   readonly repository: Repository
   /** Undefined: it can only be read, for the reason in `readOnly`. */
   readonly writable?: WritableRepository | undefined
   /** Why nothing can be pushed or deleted, for an error message. */
   readonly readOnly?: string | undefined
+}
+
+/** The repository of a name, and its access. */
+export type Resolved = Opened & {
+  /** The one name of the repository in this registry, by which access is decided. */
+  readonly name: RepositoryName
   /** Whether anonymous users may pull, if the configuration allows anonymous users. */
   readonly anonymous: boolean
   /** The `?ns=` that selected the upstream, for `OCI-Namespace`. */
@@ -195,4 +199,14 @@ export type UpstreamOptions = {
   readonly except?: readonly string[]
   readonly anonymous: boolean
   readonly prefetch: boolean
+}
+
+/** Hosted repositories with a common prefix. */
+export type HostedPrefix = {
+  readonly prefix: string
+  readonly anonymous: boolean
+  /** Maximum bytes of different blobs; undefined: no limit. */
+  readonly quota?: number | undefined
+  /** Whether images are accepted whose blobs were not pushed. */
+  readonly sparse?: boolean | undefined
 }

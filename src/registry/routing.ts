@@ -3,7 +3,7 @@ import { RegistryError } from '../oci/errors.ts'
 import { createMatcher } from '../oci/globs.ts'
 import { isRepositoryName, joinName, nameBelow, type RepositoryName } from '../oci/reference.ts'
 import { isRegistryHost } from '../oci/registry-host.ts'
-import type { Registry, Repository } from './repository.ts'
+import type { Opened, Registry } from './repository.ts'
 
 /** A prefix of names, and the repositories below it. */
 export type Route = {
@@ -16,7 +16,7 @@ export type Route = {
   readonly except?: readonly string[]
   readonly anonymous: boolean
   /** `name` is below the prefix. */
-  readonly open: (name: RepositoryName) => Repository
+  readonly open: (name: RepositoryName) => Opened
 }
 
 type Compiled = Route & { readonly serves: (name: string) => boolean; readonly isHub: boolean }
@@ -91,7 +91,7 @@ function open(route: Compiled, requests: RepositoryName) {
       message: `${name} is not served: upstreams[].repositories and upstreams[].except of its upstream exclude it`,
     })
   }
-  return { name, repository: route.open(below), anonymous: route.anonymous }
+  return { name, ...route.open(below), anonymous: route.anonymous }
 }
 
 /** A client that mirrors one address of Berth at another one sends the first as `?ns=`. */

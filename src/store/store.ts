@@ -3,9 +3,13 @@ export { createDiskCache, type DiskCache } from './cache/cache.ts'
 export {
   createHostedStore,
   createRunId,
+  type HostedBlobs,
+  type HostedLinks,
   type HostedStore,
   parseRunId,
+  type RunId,
   type Upload,
+  type UploadStore,
 } from './hosted/hosted.ts'
 export type { LinkSource, LinkStore } from './link-store.ts'
 export { overlap } from './roots.ts'

@@ -81,17 +81,38 @@ test('without a file, well-known registries are upstreams and local/ is hosted',
   const prefixes = config.upstreams.map(({ prefix }) => prefix)
   for (const prefix of ['', 'docker.io', 'ghcr.io', 'quay.io', 'registry.k8s.io', 'gcr.io'])
     assert.ok(prefixes.includes(prefix), prefix)
-  assert.deepEqual(config.hosted, [{ prefix: 'local', anonymous: 'none' }])
+  assert.deepEqual(config.hosted, [{ prefix: 'local', anonymous: 'none', sparse: false }])
   assert.deepEqual(config.listen, { host: 'localhost', port: 30026 })
 })
 
+test('without a file, everyone on this machine may push below local/, and to no upstream', async (t) => {
+  const { auth } = await load(t)
+  assert.deepEqual(auth.access, [
+    { users: ['*'], repositories: ['**'], except: [], actions: ['pull'] },
+    { users: ['*'], repositories: ['local/**'], except: [], actions: ['push', 'delete'] },
+  ])
+})
+
+test('pushing needs a rule of the configuration with users, on other addresses, and with a file', async (t) => {
+  for (const options of [
+    { flags: { 'auth-htpasswd': '/f' } },
+    { flags: { listen: '0.0.0.0:30026', 'auth-htpasswd': '/f' } },
+    { flags: { 'auth-htpasswd': '/f', 'auth-anonymous': 'pull' } },
+    { file: {} },
+  ])
+    assert.deepEqual((await load(t, options)).auth.access, [])
+  const set = ['auth.access[0].users=ci', 'auth.access[0].repositories=a/**']
+  const own = await load(t, { set: [...set, 'auth.access[0].actions=push'] })
+  assert.equal(own.auth.access.length, 1)
+})
+
 test('without upstreams all repositories are hosted', async (t) => {
-  const own = { prefix: 'own', anonymous: 'pull' } as const
+  const own = { prefix: 'own', anonymous: 'pull', sparse: false } as const
   assert.deepEqual((await load(t, { file: { hosted: [own] } })).hosted, [
     own,
-    { prefix: '', anonymous: 'none' },
+    { prefix: '', anonymous: 'none', sparse: false },
   ])
-  const all = { prefix: '', anonymous: 'pull' } as const
+  const all = { prefix: '', anonymous: 'pull', sparse: false } as const
   assert.deepEqual((await load(t, { file: { hosted: [all] } })).hosted, [all])
 })
 
@@ -368,6 +389,8 @@ test('every flag sets the field of its name', async (t) => {
     ['storage-cache-scrub-rate', '0', ({ storage }) => `${storage.cache.scrubRate}`],
     ['storage-cache-scrub-interval', '7ms', ({ storage }) => `${storage.cache.scrubInterval}ms`],
     ['storage-hosted-directory', '/h', ({ storage }) => storage.hosted.directory],
+    ['storage-hosted-read-only', 'true', ({ storage }) => `${storage.hosted.readOnly}`],
+    ['storage-hosted-upload-expiry', '9ms', ({ storage }) => `${storage.hosted.uploadExpiry}ms`],
     ['auth-htpasswd', '/f', ({ auth }) => auth.htpasswd],
     ['limits-connections', '9', ({ limits }) => `${limits.connections}`],
     ['limits-memory', '256MiB', ({ limits }) => `${Number(limits.memory) / 2 ** 20}MiB`],

@@ -10,6 +10,7 @@ import { basicOf } from '../support/canaries.ts'
 import { codeOf, get } from '../support/client.ts'
 import { ownDirectory } from '../support/directory.ts'
 import { type Image, makeImage, makeIndex, manifestOf, randomBlob } from '../support/images.ts'
+import { createPushClient } from '../support/push-client.ts'
 import { volumePath, writeVolume } from '../support/volume.ts'
 
 const name = 'local/team/app'
@@ -137,15 +138,18 @@ test('what it has lost, or what has rotted, is a fault of ours and no 404', asyn
   }
 })
 
-test('nothing of it can be written or deleted in this version', async () => {
-  const ask = (method: string, path: string) => get(`${berth.url}/v2/${path}`, { method })
-  for (const [method, path] of [
-    ['POST', `${name}/blobs/uploads/`],
-    ['PUT', `${name}/manifests/v1`],
-    ['DELETE', `${name}/manifests/${image.digest}`],
+test('an adopted volume is pushed to, and what was on it stays as it was', async () => {
+  const client = createPushClient(berth.url)
+  const pushed = makeImage()
+  await client.push(name, pushed, 'new')
+  for (const [reference, { bytes }] of [
+    ['new', pushed],
+    ['v1', image],
+    ['multi', index],
   ] as const)
-    assert.equal((await ask(method, path)).status, 405, `${method} ${path}`)
-  assert.equal((await get(`${berth.url}/v2/${name}/manifests/v1`)).status, 200)
+    assert.deepEqual((await get(`${berth.url}/v2/${name}/manifests/${reference}`)).body, bytes)
+  assert.equal((await client.send('DELETE', `${name}/manifests/new`)).status, 202)
+  assert.equal((await client.send('DELETE', `${name}/manifests/${pushed.digest}`)).status, 202)
 })
 
 test('without a rule nobody may push or delete, not even where there are no users', async (t) => {

@@ -24,7 +24,7 @@ function routing(...routes: readonly (Partial<Route> & { readonly prefix: string
       ...route,
       open: (below) => {
         led = `${route.prefix}|${below}`
-        return repository
+        return { repository }
       },
     })),
   )

@@ -1,3 +1,3 @@
 export { createHostedStore } from './create-hosted-store.ts'
-export type { HostedStore, Upload } from './hosted-store.ts'
-export { createRunId, parseRunId } from './run-id.ts'
+export type { HostedBlobs, HostedLinks, HostedStore, Upload, UploadStore } from './hosted-store.ts'
+export { createRunId, parseRunId, type RunId } from './run-id.ts'

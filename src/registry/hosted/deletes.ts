@@ -1,0 +1,92 @@
+import type { Digest } from '../../oci/digest.ts'
+import { RegistryError } from '../../oci/errors.ts'
+import { parseManifestDetails } from '../../oci/manifest.ts'
+import type { RepositoryName, Tag } from '../../oci/reference.ts'
+import { createRunId, type RunId } from '../../store/store.ts'
+import { inParallel } from './in-parallel.ts'
+import type { HostedParts } from './parts.ts'
+import type { References } from './references.ts'
+
+/** Removes on request. Everything goes to the trash. False: it was not there. */
+export interface Deletes {
+  tag(name: RepositoryName, tag: Tag): Promise<boolean>
+  /**
+   * With the tags that point to it.
+   * @throws RegistryError UNSUPPORTED: an index references it, and it has no subject. Clients delete a
+   * signature first, and then the line in the index of the fallback tag (distribution-spec, "Deleting
+   * Manifests").
+   */
+  manifest(name: RepositoryName, digest: Digest): Promise<boolean>
+  /** Only from this repository. @throws RegistryError UNSUPPORTED: a manifest of it references the blob. */
+  blob(name: RepositoryName, digest: Digest): Promise<boolean>
+}
+
+type DeletesOptions = HostedParts & {
+  readonly references: References
+  /** The repository has one manifest less. */
+  readonly onRemoved: () => void
+}
+
+export function createDeletes(options: DeletesOptions): Deletes {
+  const { store, index, manifests, quotas, locks, references, now } = options
+  const { links } = store
+
+  const assertUnreferenced = async (name: RepositoryName, digest: Digest): Promise<void> => {
+    const by = await references.find(name, digest)
+    if (by === undefined) return
+    throw new RegistryError('UNSUPPORTED', {
+      message: `cannot delete ${digest} from ${name}: its manifest ${by} references it`,
+      advice: 'delete that manifest first',
+    })
+  }
+
+  /** A manifest that cannot be read can be deleted. */
+  const hasSubject = async (name: RepositoryName, digest: Digest): Promise<boolean> => {
+    const known = await manifests.stored(name, digest).catch(() => undefined)
+    return known !== undefined && parseManifestDetails(known.bytes).subject !== undefined
+  }
+
+  /** `onlyIf`: the digest that the tag must point to. */
+  const untag = (name: RepositoryName, tag: Tag, run: RunId, onlyIf?: Digest) =>
+    locks.exclusive(`${name}:${tag}`, async () => {
+      if (onlyIf !== undefined && (await links.tag(name, tag))?.digest !== onlyIf) return false
+      if (!(await links.untag(name, tag, run))) return false
+      index?.apply([{ kind: 'tag-removed', name, tag }])
+      return true
+    })
+
+  const untagAll = async (name: RepositoryName, digest: Digest, run: RunId): Promise<void> => {
+    const tags = (await links.tags(name)) ?? []
+    await inParallel(tags, async (tag) => {
+      if ((await links.tag(name, tag))?.digest === digest) await untag(name, tag, run, digest)
+    })
+  }
+
+  return {
+    tag: (name, tag) => untag(name, tag, createRunId(now())),
+    manifest: (name, digest) =>
+      locks.exclusive(name, async () => {
+        if (!(await links.hasManifest(name, digest))) return false
+        if (!(await hasSubject(name, digest))) await assertUnreferenced(name, digest)
+        const run = createRunId(now())
+        await untagAll(name, digest, run)
+        manifests.forget(name, digest)
+        await links.removeManifest(name, digest, run)
+        // Read again by a request in between.
+        manifests.forget(name, digest)
+        index?.apply([{ kind: 'manifest-removed', name, digest }])
+        quotas.freed(name)
+        options.onRemoved()
+        return true
+      }),
+    blob: (name, digest) =>
+      locks.exclusive(name, async () => {
+        if (!(await links.hasBlob(name, digest))) return false
+        await assertUnreferenced(name, digest)
+        await links.removeBlob(name, digest, createRunId(now()))
+        index?.apply([{ kind: 'unlink', name, digest }])
+        quotas.freed(name)
+        return true
+      }),
+  }
+}

@@ -1,0 +1,92 @@
+import type { CacheMemory, Reservations } from '../../memory/memory.ts'
+import { joinName, nameBelow, type RepositoryName } from '../../oci/reference.ts'
+import type { HostedStore } from '../../store/store.ts'
+import type { Logger } from '../../telemetry/telemetry.ts'
+import { createManifests, type ManifestMemory } from '../manifests.ts'
+import type { HostedPrefix, Opened } from '../repository.ts'
+import { createCatalog } from './catalog.ts'
+import type { HostedIndex } from './hosted-index.ts'
+import type { Leases } from './leases.ts'
+import { createLocks } from './locks.ts'
+import { createPulls } from './pulls.ts'
+import { createQuotas } from './quotas.ts'
+import { createReading, type TagsInUse } from './reading.ts'
+import { createReferences } from './references.ts'
+import { createUploadExpiry } from './upload-expiry.ts'
+import { createUploads } from './uploads.ts'
+import { createWriting } from './writing.ts'
+
+export type { HostedIndex } from './hosted-index.ts'
+export { createLeases, type Leases } from './leases.ts'
+export type { TagsInUse } from './reading.ts'
+
+type HostedOptions = {
+  readonly prefixes: readonly HostedPrefix[]
+  readonly store: HostedStore
+  readonly index: HostedIndex | undefined
+  readonly leases: Leases
+  readonly inUse: TagsInUse
+  /** Nothing can be pushed or deleted. */
+  readonly readOnly: boolean
+  /** How long an upload session lasts after its last write, in milliseconds. */
+  readonly uploadExpiry: number
+  /** Whether a name leads to a hosted repository, and not to an upstream. */
+  readonly isHosted: (name: RepositoryName) => boolean
+  readonly memory: ManifestMemory
+  readonly caches: CacheMemory
+  readonly inFlight: Reservations
+  readonly log: Logger
+}
+
+/**
+ * Repositories whose content is on our own disk, such as an adopted Distribution volume. Names are
+ * those on disk, prefix included.
+ */
+export function createHosted({ prefixes, store, index, leases, ...options }: HostedOptions) {
+  const { readOnly, isHosted, log } = options
+  const { links } = store
+  const now = Date.now
+  const manifests = createManifests({ ...options, ...store, scope: 'hosted' })
+  const catalog = createCatalog({ links, index })
+  const quotas = createQuotas({ prefixes, index })
+  const uploads = createUploads({ store: store.uploads, quotas, now })
+  const expiry = readOnly
+    ? undefined
+    : createUploadExpiry({ store, uploads, expiry: options.uploadExpiry, now, log })
+  const references = createReferences({ links, manifests, index })
+  const onPull = createPulls(index, now)
+  const read = createReading({ ...options, store, manifests, leases, references, onPull })
+  const write = createWriting({
+    store,
+    index,
+    manifests,
+    leases,
+    quotas,
+    locks: createLocks(),
+    now,
+    uploads,
+    references,
+    catalog,
+    isHosted,
+    acceptsSparse: (name) => prefixes.some((one) => one.sparse && nameBelow(one.prefix, name)),
+  })
+
+  const open =
+    (prefix: string) =>
+    (below: RepositoryName): Opened => {
+      const name = joinName(prefix, below)
+      const repository = read(name)
+      return readOnly
+        ? { repository, readOnly: 'storage.hosted.readOnly is set' }
+        : { repository, writable: write(name) }
+    }
+
+  return {
+    open,
+    /** Sorted. */
+    catalog: async () => (await catalog.list()).filter(isHosted),
+    close: async () => {
+      await expiry?.close()
+    },
+  }
+}

@@ -1,0 +1,219 @@
+import { bytesIn } from '../../memory/memory.ts'
+import type { Digest } from '../../oci/digest.ts'
+import { isRegistryError, RegistryError } from '../../oci/errors.ts'
+import type { RepositoryName } from '../../oci/reference.ts'
+import type { UploadId } from '../../oci/upload-id.ts'
+import type { UploadStore } from '../../store/store.ts'
+import type {
+  Body,
+  UploadRange,
+  UploadRef,
+  UploadStatus,
+  WritableRepository,
+} from '../repository.ts'
+import { isDiskError } from './disk-errors.ts'
+import { createLocks } from './locks.ts'
+import type { Quotas } from './quotas.ts'
+import { createUploadSessions, type Session, unknownUpload } from './upload-sessions.ts'
+
+const maxSessions = 4000
+const maxSessionsPerWriter = 1000
+
+type UploadsOptions = {
+  readonly store: UploadStore
+  readonly quotas: Quotas
+  readonly now: () => number
+  readonly maxSessions?: number
+  readonly maxSessionsPerWriter?: number
+}
+
+type StartRequest = Parameters<WritableRepository['startUpload']>[0]
+
+/**
+ * Upload sessions. They outlive the process: what is not in memory is looked for on the disk.
+ *
+ * 1. `start` creates a session, which belongs to a repository and a writer.
+ * 2. `append` adds the bytes of one request after another. If one breaks off, what arrived stays.
+ * 3. `finish` verifies the digest. With a wrong one the session is gone, and its bytes.
+ */
+export interface Uploads {
+  start(name: RepositoryName, request: StartRequest): Promise<UploadStatus>
+  status(name: RepositoryName, ref: UploadRef): Promise<UploadStatus>
+  append(
+    name: RepositoryName,
+    ref: UploadRef,
+    body: Body,
+    range: UploadRange | undefined,
+  ): Promise<UploadStatus>
+  /** `onStored` is awaited before the session ends. */
+  finish(
+    name: RepositoryName,
+    ref: UploadRef,
+    how: {
+      readonly digest: Digest
+      readonly body: Body | undefined
+      readonly range: UploadRange | undefined
+      readonly onStored: (size: number) => Promise<void>
+    },
+  ): Promise<void>
+  cancel(name: RepositoryName, ref: UploadRef): Promise<void>
+  /**
+   * Cancels sessions without a write since `before`, in milliseconds since the epoch, and returns how
+   * many. Those of Distribution are left alone until something is pushed here.
+   */
+  purge(before: number): Promise<number>
+}
+
+export function createUploads({ store, quotas, now, ...limits }: UploadsOptions): Uploads {
+  const sessions = createUploadSessions({
+    max: limits.maxSessions ?? maxSessions,
+    maxPerWriter: limits.maxSessionsPerWriter ?? maxSessionsPerWriter,
+    now,
+  })
+  const opening = createLocks()
+  let isInUse = false
+
+  const openFromDisk = async (name: RepositoryName, { id, writer }: UploadRef) => {
+    const upload = await store.open(name, id)
+    if (upload === undefined || upload.writer !== writer) throw unknownUpload()
+    return sessions.add(writer, async () => ({
+      name,
+      upload,
+      reservation: await quotas.reserve(name, upload.size),
+    }))
+  }
+
+  const find = async (name: RepositoryName, ref: UploadRef): Promise<Session> =>
+    sessions.find(name, ref) ??
+    opening.exclusive(
+      ref.id,
+      async () => sessions.find(name, ref) ?? (await openFromDisk(name, ref)),
+    )
+
+  /** For one request that writes. */
+  const use = async <Result>(
+    name: RepositoryName,
+    ref: UploadRef,
+    action: (session: Session) => Promise<Result>,
+  ): Promise<Result> => {
+    const session = await find(name, ref)
+    return sessions.use(session, () => action(session))
+  }
+
+  const drop = async (session: Session): Promise<void> => {
+    try {
+      await session.upload.cancel()
+    } finally {
+      sessions.end(session, 0)
+    }
+  }
+
+  /** What lacks space must not keep any, and wrong bytes never become right. */
+  const dropIfHopeless = async (session: Session, error: unknown): Promise<void> => {
+    if (!isDiskError(error) && !isRegistryError(error, 'DENIED', 'DIGEST_INVALID')) return
+    await drop(session).catch(() => {})
+  }
+
+  const write = async (
+    { upload, reservation }: Session,
+    body: Body,
+    range: UploadRange | undefined,
+  ): Promise<void> => {
+    const first = upload.size
+    assertContinues(first, range)
+    for await (const chunks of body) {
+      const end = upload.size + bytesIn(chunks)
+      if (range?.size !== undefined && end > first + range.size) {
+        await upload.truncate(first)
+        throw wrongSize(range.size, 'more')
+      }
+      await reservation.growTo(end)
+      await upload.append(chunks)
+    }
+    if (range?.size !== undefined && upload.size < first + range.size)
+      throw wrongSize(range.size, `only ${upload.size - first}`)
+  }
+
+  const dropped = async <Result>(session: Session, action: () => Promise<Result>) => {
+    try {
+      return await action()
+    } catch (error) {
+      await dropIfHopeless(session, error)
+      throw error
+    }
+  }
+
+  const purgeOne = (name: RepositoryName, id: UploadId): Promise<boolean> =>
+    opening.exclusive(id, async () => {
+      const upload = sessions.get(id) === undefined ? await store.open(name, id) : undefined
+      if (upload === undefined || (upload.writer === '' && !isInUse)) return false
+      await upload.cancel()
+      return true
+    })
+
+  return {
+    start: async (name, { writer, algorithm, size = 0 }) => {
+      isInUse = true
+      const session = await sessions.add(writer, async () => {
+        const reservation = await quotas.reserve(name, size)
+        try {
+          return { name, reservation, upload: await store.create(name, { writer, algorithm }) }
+        } catch (error) {
+          reservation.end(0)
+          throw error
+        }
+      })
+      return statusOf(session)
+    },
+    status: async (name, ref) => statusOf(await find(name, ref)),
+    append: (name, ref, body, range) =>
+      use(name, ref, async (session) => {
+        await dropped(session, () => write(session, body, range))
+        return statusOf(session)
+      }),
+    finish: (name, ref, { digest, body, range, onStored }) =>
+      use(name, ref, async (session) => {
+        const { size } = await dropped(session, async () => {
+          if (body === undefined) assertContinues(session.upload.size, range)
+          else await write(session, body, range)
+          return session.upload.commit(digest)
+        })
+        try {
+          await onStored(size)
+        } finally {
+          sessions.end(session, size)
+        }
+      }),
+    cancel: (name, ref) => use(name, ref, drop),
+    purge: async (before) => {
+      let purged = 0
+      for await (const { name, id, lastWriteAt } of store.list()) {
+        if (lastWriteAt < before && (await purgeOne(name, id))) purged += 1
+      }
+      for (const session of sessions.idleSince(before)) {
+        if (session.isBusy) continue
+        await sessions.use(session, () => drop(session))
+        purged += 1
+      }
+      return purged
+    },
+  }
+}
+
+function statusOf({ upload: { id, size } }: Session): UploadStatus {
+  return { id, size }
+}
+
+function assertContinues(size: number, range: UploadRange | undefined): void {
+  if (range === undefined || range.first === size) return
+  throw new RegistryError('BLOB_UPLOAD_INVALID', {
+    status: 416,
+    message: `the range begins at byte ${range.first}, and the upload session has ${size} bytes`,
+  })
+}
+
+function wrongSize(announced: number, sent: string): RegistryError {
+  return new RegistryError('SIZE_INVALID', {
+    message: `the request announced ${announced} bytes, and sent ${sent}`,
+  })
+}

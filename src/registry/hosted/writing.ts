@@ -1,0 +1,58 @@
+import type { RepositoryName } from '../../oci/reference.ts'
+import type { WritableRepository } from '../repository.ts'
+import type { createCatalog } from './catalog.ts'
+import { createClosures } from './closure.ts'
+import { createDeletes } from './deletes.ts'
+import { writing } from './disk-errors.ts'
+import { createMount } from './mounts.ts'
+import type { HostedParts } from './parts.ts'
+import { createPutManifest } from './put-manifest.ts'
+import type { References } from './references.ts'
+import type { Uploads } from './uploads.ts'
+
+type WritingOptions = HostedParts & {
+  readonly uploads: Uploads
+  readonly references: References
+  readonly catalog: ReturnType<typeof createCatalog>
+  readonly acceptsSparse: (name: RepositoryName) => boolean
+  readonly isHosted: (name: RepositoryName) => boolean
+}
+
+/** The write side of hosted repositories. */
+export function createWriting({ uploads, references, catalog, ...parts }: WritingOptions) {
+  const { store, index, manifests, leases, now } = parts
+  const { blobs, links } = store
+  const closures = createClosures({ blobs, links, manifests, leases })
+  const putManifest = createPutManifest({ ...parts, closures, onAdded: catalog.changed })
+  const deletes = createDeletes({ ...parts, references, onRemoved: catalog.changed })
+  const mount = createMount(parts)
+
+  return (name: RepositoryName): WritableRepository => {
+    const write = <Result>(action: () => Promise<Result>) => writing(store, name, action)
+
+    return {
+      startUpload: (request) => write(() => uploads.start(name, request)),
+      uploadStatus: (upload) => write(() => uploads.status(name, upload)),
+      append: (upload, body, range) => write(() => uploads.append(name, upload, body, range)),
+      finishUpload: (upload, digest, body, range) =>
+        write(() => {
+          leases.renew(digest)
+          const onStored = async (size: number): Promise<void> => {
+            await links.addBlob(name, digest)
+            index?.apply([
+              { kind: 'blob', digest, size, at: now() },
+              { kind: 'link', name, digest },
+            ])
+            leases.renew(digest)
+          }
+          return uploads.finish(name, upload, { digest, body, range, onStored })
+        }),
+      cancelUpload: (upload) => write(() => uploads.cancel(name, upload)),
+      mount: (request) => write(() => mount(name, request)),
+      putManifest: (request) => write(() => putManifest(name, request)),
+      deleteTag: (tag) => write(() => deletes.tag(name, tag)),
+      deleteManifest: (digest) => write(() => deletes.manifest(name, digest)),
+      deleteBlob: (digest) => write(() => deletes.blob(name, digest)),
+    }
+  }
+}
