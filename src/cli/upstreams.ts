@@ -4,7 +4,7 @@ import type { Credentials } from '../credentials/credentials.ts'
 import type { CacheMemory, Reservations } from '../memory/memory.ts'
 import type { Outbound } from '../outbound/outbound.ts'
 import type { UpstreamOptions } from '../registry/registry.ts'
-import { createRemote, type Remote, type RemoteOptions } from '../remote/remote.ts'
+import { createRemote, createTransport, type Remote, type RemoteOptions } from '../remote/remote.ts'
 import type { DiskCache } from '../store/store.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import { nameOf, openCredentials, type Upstream } from './upstream-credentials.ts'
@@ -47,12 +47,20 @@ type RemoteContext = Omit<UpstreamContext, 'cache' | 'ambient'> & {
 }
 
 /** Opens the connection pool of one configured upstream. */
-export function openRemote(config: Upstream, { version, ...context }: RemoteContext): Remote {
+export function openRemote(
+  config: Upstream,
+  { version, outbound, ...context }: RemoteContext,
+): Remote {
   return createRemote({
     ...config,
     ...context,
     upstream: nameOf(config),
-    userAgent: `berth/${version}`,
+    transport: createTransport({
+      ...config,
+      outbound,
+      host: new URL(config.url).hostname,
+      userAgent: `berth/${version}`,
+    }),
   })
 }
 

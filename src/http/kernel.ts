@@ -5,7 +5,7 @@ import { ClientDisconnected } from './file-range.ts'
 export interface Kernel {
   /**
    * The number of bytes sent from the file to the socket; 0 at the end of the file; `would-block` when
-   * the send buffer is full; `refused` when the kernel does not support it for this file or process.
+   * the send buffer is full; `unsupported` when the kernel does not support it for this file or process.
    * @throws ClientDisconnected when the connection is closed; Error for other errors.
    */
   sendfile(

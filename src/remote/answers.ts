@@ -4,11 +4,11 @@ import { RegistryError } from '../oci/errors.ts'
 import { maxManifestSize } from '../oci/manifest.ts'
 import { formatReference, type Reference } from '../oci/reference.ts'
 import { UnconfirmedAnswer } from './faults.ts'
-import type { LastRefusal } from './last-refusal.ts'
+import type { LastDenial } from './last-denial.ts'
 import { readReservedBody } from './read-body.ts'
-import { readReason } from './refusal.ts'
 import { isFromRegistry } from './registry-answer.ts'
 import type { RemoteBlob, RemoteManifest } from './remote-registry.ts'
+import { readReason } from './response-error.ts'
 import { type Answer, lengthIn } from './transport.ts'
 
 /**
@@ -18,21 +18,21 @@ import { type Answer, lengthIn } from './transport.ts'
 type Asked = {
   readonly origin: string
   readonly repository: string
-  readonly lastRefusal: LastRefusal
+  readonly lastDenial: LastDenial
 }
 
 /**
  * False for a true miss: a 404 that the registry itself wrote. Any answer that is neither a success
  * nor a true miss is dropped, and an error is thrown.
  */
-export async function isFound(answer: Answer, asked: Asked): Promise<boolean> {
-  const { origin, repository, lastRefusal } = asked
+export async function isFound(answer: Answer, requested: Asked): Promise<boolean> {
+  const { origin, repository, lastDenial } = requested
   const { status } = answer
   if (status === 200 || status === 206) return true
   if (status === 404) {
     if (isFromRegistry(answer, await readReason(answer))) return false
     const error = new UnconfirmedAnswer(origin, status)
-    lastRefusal.refused(repository, error.message)
+    lastDenial.denied(repository, error.message)
     throw error
   }
   answer.drop()
@@ -72,19 +72,19 @@ export function wrongDigest(origin: string, reference: string): RegistryError {
 }
 
 /** Accepts a part of a blob only if it is exactly the requested range. */
-export function remoteBlob(answer: Answer, asked: number, origin: string): RemoteBlob {
+export function remoteBlob(answer: Answer, requested: number, origin: string): RemoteBlob {
   const { body, drop } = answer
   if (answer.status === 200) return { size: lengthOf(answer), from: 0, body, drop }
   const [, first, last, total] =
     /^bytes (\d+)-(\d+)\/(\d+)$/.exec(answer.header('content-range') ?? '') ?? []
-  if (asked === 0 || Number(first) !== asked || Number(last) !== Number(total) - 1) {
+  if (requested === 0 || Number(first) !== requested || Number(last) !== Number(total) - 1) {
     drop()
     throw new RegistryError('UNAVAILABLE', {
       message: `${origin} sent another range than requested`,
       status: 502,
     })
   }
-  return { size: Number(total), from: asked, body, drop }
+  return { size: Number(total), from: requested, body, drop }
 }
 
 /** Undefined if the upstream did not send exactly the requested range. */

@@ -5,7 +5,7 @@ import { redact } from '../telemetry/telemetry.ts'
 import { basicOf, secretsOf } from './basic.ts'
 import { type Challenge, parseChallenges } from './challenge.ts'
 import type { Origins } from './origins.ts'
-import { type Bearer, createTokenEndpoint, forbiddenRealm, sentTo } from './token-endpoint.ts'
+import { accessMode, type Bearer, createTokenEndpoint, forbiddenRealm } from './token-endpoint.ts'
 import { challengedScope, scopeOf, type Target } from './token-scope.ts'
 import type { Transport } from './transport.ts'
 
@@ -19,7 +19,7 @@ export type Attempt = {
   scheme?: Scheme | undefined
   /** The scope of the token that was sent. */
   scope?: string
-  learned?: boolean
+  hasRemembered?: boolean
   renewed?: boolean
 }
 
@@ -67,7 +67,7 @@ type Scheme = { readonly kind: 'basic' } | Bearer
  * Amazon ECR's message for an expired password, with status 403, and ECR Public's for a token, with
  * 400.
  */
-const expiry = /authorization token (has expired|is invalid)/i
+const expiredMessage = /authorization token (has expired|is invalid)/i
 
 export function createAuthorization({
   origin,
@@ -77,11 +77,14 @@ export function createAuthorization({
   caches,
 }: AuthorizationOptions): Authorization {
   let scheme: Scheme | undefined
-  let directWorked = false
-  let madeFrom: Credential | undefined
+  let isDirectAccepted = false
+  let tokenSource: Credential | undefined
 
   const scrub = (text: string): string => {
-    const secrets = [...tokens.values(), ...(madeFrom === undefined ? [] : secretsOf(madeFrom))]
+    const secrets = [
+      ...tokens.values(),
+      ...(tokenSource === undefined ? [] : secretsOf(tokenSource)),
+    ]
     return redact(secrets.reduce((rest, secret) => rest.replaceAll(secret, '[redacted]'), text))
   }
 
@@ -100,8 +103,8 @@ export function createAuthorization({
     fetchMethod: async (scope, _stale, { options, context: target }) => {
       if (scheme?.kind !== 'bearer') return undefined
       const credential = await credentials.current()
-      const asked = { bearer: scheme, target, scope, credential }
-      const { token, life } = await endpoint.request(asked)
+      const requested = { bearer: scheme, target, scope, credential }
+      const { token, life } = await endpoint.request(requested)
       // Expires after nine tenths of its life, so that it does not expire in flight.
       options.ttl = Math.max(life * 900, 1)
       return token
@@ -111,8 +114,8 @@ export function createAuthorization({
 
   const current = async (): Promise<Credential> => {
     const credential = await credentials.current()
-    if (credential !== madeFrom) tokens.clear()
-    madeFrom = credential
+    if (credential !== tokenSource) tokens.clear()
+    tokenSource = credential
     return credential
   }
 
@@ -120,14 +123,14 @@ export function createAuthorization({
    * Updates scheme and scope if the challenge differs from the cached one. A realm that may not
    * receive the credential is not cached.
    */
-  const learn = (
+  const rememberChallenge = (
     challenges: readonly Challenge[],
     { target, credential }: { target: Target; credential: Credential | undefined },
   ): void => {
     const bearer = bearerIn(challenges)
     const realm = URL.parse(bearer?.parameters['realm'] ?? '')
     if (realm !== null) {
-      const sent = credential === undefined ? 'credential' : sentTo(credential)
+      const sent = credential === undefined ? 'credential' : accessMode(credential)
       if (origins.realm(realm, sent) === undefined) throw forbiddenRealm(origin, realm)
       const service = bearer?.parameters['service']
       const isKnown =
@@ -144,14 +147,14 @@ export function createAuthorization({
    * Undefined if the upstream also denies the renewed credential: its first message names the
    * reason.
    */
-  const renew = async (refused: Credential, used?: Scheme): Promise<Credential | undefined> => {
+  const renew = async (denied: Credential, used?: Scheme): Promise<Credential | undefined> => {
     try {
-      return await credentials.renew(refused)
+      return await credentials.renew(denied)
     } catch (error) {
       if (isRegistryError(error, 'DENIED')) return undefined
       // The upstream refused a token: while the credential source is unavailable, the cached
       // credential can make another token.
-      if (used?.kind === 'bearer') return refused
+      if (used?.kind === 'bearer') return denied
       throw error
     }
   }
@@ -207,22 +210,22 @@ export function createAuthorization({
       const { sent, credential } = attempt
       const challenges = parseChallenges(header)
       const lacksScope = bearerIn(challenges)?.parameters['error'] === 'insufficient_scope'
-      const wasRight = sent !== undefined && (attempt.scheme !== undefined || directWorked)
-      if (wasRight) dropToken(attempt)
-      if (wasRight && !attempt.renewed && !lacksScope) {
+      const wasAccepted = sent !== undefined && (attempt.scheme !== undefined || isDirectAccepted)
+      if (wasAccepted) dropToken(attempt)
+      if (wasAccepted && !attempt.renewed && !lacksScope) {
         attempt.renewed = true
         return credential === undefined || (await renew(credential, attempt.scheme)) !== undefined
       }
-      if (attempt.learned || challenges.length === 0) return false
-      attempt.learned = true
-      learn(challenges, { target, credential })
+      if (attempt.hasRemembered || challenges.length === 0) return false
+      attempt.hasRemembered = true
+      rememberChallenge(challenges, { target, credential })
       // Other requests may have discovered it while this one was in flight.
       return scheme !== attempt.scheme || scopeFor(target) !== attempt.scope
     },
 
     expired: async (attempt, reason) => {
       const { credential, renewed, scheme: used } = attempt
-      if (renewed || credential === undefined || !expiry.test(reason)) return false
+      if (renewed || credential === undefined || !expiredMessage.test(reason)) return false
       attempt.renewed = true
       dropToken(attempt)
       const next = await renew(credential, used)
@@ -231,7 +234,7 @@ export function createAuthorization({
     },
 
     accepted: (attempt) => {
-      if (scheme === undefined && attempt.sent !== undefined) directWorked = true
+      if (scheme === undefined && attempt.sent !== undefined) isDirectAccepted = true
     },
 
     scrub,

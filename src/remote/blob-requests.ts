@@ -29,7 +29,7 @@ export function createBlobRequests(
 
   /** Undefined when the blob does not exist. */
   const get = async (name: RepositoryName, digest: Digest, { range, ...options }: Get) => {
-    const answer = await exchange.ask({
+    const answer = await exchange.request({
       ...options,
       method: 'GET',
       path: `${pathOf(name)}/blobs/${digest}`,
@@ -46,7 +46,7 @@ export function createBlobRequests(
     digest: Digest,
   ): Promise<{ readonly size: number | undefined } | undefined> => {
     try {
-      const answer = await exchange.ask({
+      const answer = await exchange.request({
         method: 'HEAD',
         kind: 'stat',
         path: `${pathOf(name)}/blobs/${digest}`,
@@ -89,7 +89,7 @@ export function createBlobRequests(
         return stat
       }
       const answer = await get(name, digest, { kind: 'stat' })
-      if (triesHead && answer !== undefined) headSupport.refused()
+      if (triesHead && answer !== undefined) headSupport.unsupported()
       answer?.drop()
       return answer && { size: lengthOf(answer) }
     },

@@ -19,7 +19,7 @@ const maxCancelWait = 5000
  * Uploads blobs:
  * 1. POST opens a session; 202 with a Location.
  * 2. One PUT to the Location has all bytes, with their length: Artifact Registry refuses several PATCHes.
- * 3. What fails begins again at 1, with the first byte, after a HEAD that shows whether the blob arrived.
+ * 3. After a failure, HEAD shows whether the blob arrived. If not, the upload starts again at 1.
  *
  * A mount is a POST that is answered by 201. 202 opens a session instead, which is cancelled.
  */
@@ -38,7 +38,7 @@ export function createBlobUploads(
 
   const hasBlob: RemoteWriter['hasBlob'] = async (name, digest) => {
     try {
-      const answer = await exchange.ask({
+      const answer = await exchange.request({
         method: 'HEAD',
         kind: 'stat',
         path: `${pathOf(name)}/blobs/${digest}`,
@@ -63,7 +63,7 @@ export function createBlobUploads(
       .toString()
       .replaceAll('%3A', ':')
       .replaceAll('%2F', '/')
-    return exchange.ask({
+    return exchange.request({
       method: 'POST',
       kind: 'write',
       path: uploadsOf(name) + (search && `?${search}`),
@@ -91,7 +91,7 @@ export function createBlobUploads(
 
   /** The session would expire by itself, but may count against a quota until then. */
   const cancel = async (name: RepositoryName, location: URL): Promise<void> => {
-    const cancelled = exchange.ask({
+    const cancelled = exchange.request({
       method: 'DELETE',
       kind: 'write',
       path: uploadsOf(name),
@@ -116,7 +116,7 @@ export function createBlobUploads(
       return { size, chunks: blob.chunks }
     }
     try {
-      const answer = await exchange.ask({
+      const answer = await exchange.request({
         method: 'PUT',
         kind: 'upload',
         path: uploadsOf(name),

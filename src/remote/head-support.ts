@@ -1,5 +1,5 @@
 /** Blobs in a row that HEAD refused and GET returned, after which HEAD is not used. */
-const maxRefusals = 3
+const maxFailures = 3
 /** HEAD is retried after this, in milliseconds: a broken proxy may have been repaired. */
 const pause = 600_000
 
@@ -11,20 +11,20 @@ export interface HeadSupport {
   shouldTry(): boolean
   answered(): void
   /** HEAD was refused where GET returned the blob. */
-  refused(): void
+  unsupported(): void
 }
 
 export function createHeadSupport(): HeadSupport {
-  let refusals = 0
+  let failures = 0
   let until = 0
   return {
     shouldTry: () => performance.now() >= until,
     answered: () => {
-      refusals = 0
+      failures = 0
     },
-    refused: () => {
-      refusals += 1
-      if (refusals >= maxRefusals) until = performance.now() + pause
+    unsupported: () => {
+      failures += 1
+      if (failures >= maxFailures) until = performance.now() + pause
     },
   }
 }

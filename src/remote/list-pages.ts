@@ -3,7 +3,7 @@ import { RegistryError } from '../oci/errors.ts'
 import type { RequestContext } from './request-context.ts'
 
 /** Where the lists of one repository are, and which upstream serves them. */
-export type ListContext = Pick<RequestContext, 'exchange' | 'origin' | 'lastRefusal' | 'memory'> & {
+export type ListContext = Pick<RequestContext, 'exchange' | 'origin' | 'lastDenial' | 'memory'> & {
   /** `/v2/NAME` on the upstream. */
   readonly path: string
   /** The upstream's name for it. */

@@ -26,7 +26,7 @@ export function createManifestRequests(
   const headSupport = createHeadSupport()
 
   const manifest: Remote['manifest'] = async (name, reference) => {
-    const answer = await exchange.ask({
+    const answer = await exchange.request({
       method: 'GET',
       kind: 'manifest',
       path: `${pathOf(name)}/manifests/${formatReference(reference)}`,
@@ -40,7 +40,7 @@ export function createManifestRequests(
   /** Undefined when the HEAD answer does not say. */
   const headTag = async (name: RepositoryName, tag: Tag): Promise<Digest | undefined> => {
     try {
-      const answer = await exchange.ask({
+      const answer = await exchange.request({
         method: 'HEAD',
         kind: 'manifest',
         path: `${pathOf(name)}/manifests/${tag}`,
@@ -68,7 +68,7 @@ export function createManifestRequests(
         return digest
       }
       const found = await manifest(name, { tag })
-      if (triesHead && found !== undefined) headSupport.refused()
+      if (triesHead && found !== undefined) headSupport.unsupported()
       return found
     },
   }

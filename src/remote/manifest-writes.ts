@@ -26,7 +26,7 @@ export function createManifestWrites(
     reference: Reference,
     digest: Digest,
   ): Promise<boolean> => {
-    const answer = await exchange.ask({
+    const answer = await exchange.request({
       method: 'HEAD',
       kind: 'manifest',
       path: manifestPath(name, reference),
@@ -41,7 +41,7 @@ export function createManifestWrites(
   const remove = (name: RepositoryName, path: string) =>
     retryWrite(async (mayBeDone) => {
       const repository = repositoryOf(name)
-      const answer = await exchange.ask({
+      const answer = await exchange.request({
         method: 'DELETE',
         kind: 'write',
         path,
@@ -66,7 +66,7 @@ export function createManifestWrites(
       retryWrite(async (mayBeDone) => {
         if (mayBeDone && (await isThere(name, reference, digest))) return { isListed: false }
         const repository = repositoryOf(name)
-        const answer = await exchange.ask({
+        const answer = await exchange.request({
           method: 'PUT',
           kind: 'write',
           path: manifestPath(name, reference),

@@ -1,5 +1,5 @@
 /**
- * What to do when a repository does not exist: many registries create one with the first push, those of
+ * Advice when a repository does not exist: many registries create one with the first push, those of
  * the clouds do not.
  */
 export function missingRepositoryAdvice(host: string, repository: string): string {

@@ -1,7 +1,7 @@
 import type { Credentials } from '../credentials/credentials.ts'
 import { type Challenge, parseChallenges } from './challenge.ts'
 import type { Origins } from './origins.ts'
-import { sentTo } from './token-endpoint.ts'
+import { accessMode } from './token-endpoint.ts'
 import type { Transport } from './transport.ts'
 
 /** The answer of a registry at `/v2/` to a request without a credential. */
@@ -32,7 +32,7 @@ export async function ping({
   const url = new URL(`${base.pathname.replace(/\/$/, '')}/v2/`, base)
   const answer = await transport.send({ method: 'GET', url, trust: 'own', headers: {} })
   answer.drop()
-  const sent = await credentials.current().then(sentTo, () => 'credential' as const)
+  const sent = await credentials.current().then(accessMode, () => 'credential' as const)
   const challenges = parseChallenges(answer.header('www-authenticate') ?? '').map((challenge) => {
     const realm = URL.parse(challenge.parameters['realm'] ?? '')
     const allowed = challenge.scheme !== 'bearer' || realm === null || origins.realm(realm, sent)

@@ -30,7 +30,7 @@ export async function fetchReferrers(
   let next: string | undefined = first
   for (let pages = 0; next !== undefined; pages += 1) {
     if (pages === maxPages) throw brokenList(origin, `${first} has more than ${maxPages} pages`)
-    const answer = await exchange.ask({
+    const answer = await exchange.request({
       method: 'GET',
       kind: 'referrers',
       path: next,

@@ -1,11 +1,11 @@
 import { type ErrorCode, RegistryError } from '../oci/errors.ts'
 import { UnconfirmedAnswer } from './faults.ts'
 import { missingRepositoryAdvice } from './missing-repository.ts'
-import { readReason, reasonIn } from './refusal.ts'
 import { codesIn, isFromRegistry } from './registry-answer.ts'
+import { readReason, reasonIn } from './response-error.ts'
 import type { Answer } from './transport.ts'
 
-/** What an upstream may say against a write, and clients may be told with its code. */
+/** Errors with which an upstream may reject a write, and which clients get with the same code. */
 const passedOn = [
   'BLOB_UNKNOWN',
   'BLOB_UPLOAD_INVALID',
@@ -44,7 +44,7 @@ export async function rejectionOf(answer: Answer, rejected: Rejected): Promise<R
     return new UnconfirmedAnswer(origin, status)
   const reason = scrub(reasonIn(body))
   const message = `cannot ${attempt}: ${origin} answered ${status}${reason && `: ${reason}`}`
-  // Berth has verified the digest before: what the client sent is not at fault.
+  // Berth has verified the digest before, so this is not the client's error.
   if (status < 400 || codes.includes('DIGEST_INVALID'))
     return new RegistryError('UNAVAILABLE', { message, status: 502 })
   const code = passedOn.find((known) => codes.includes(known)) ?? codeOf(status)

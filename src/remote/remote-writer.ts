@@ -28,7 +28,7 @@ type ManifestToPut = {
  * UNAVAILABLE (502, 503, 504) when it is broken or unreachable, or what it says against the request.
  */
 export interface RemoteWriter {
-  /** False also where the upstream does not say: an upload then shows it. */
+  /** False also when it is unknown: an upload then shows it. */
   hasBlob(name: RepositoryName, digest: Digest): Promise<boolean>
   /** Resolves when the upstream has acknowledged the whole blob. `signal` ends the upload. */
   uploadBlob(name: RepositoryName, blob: BlobToUpload, signal: AbortSignal): Promise<void>

@@ -1,7 +1,6 @@
 import type { Credentials } from '../credentials/credentials.ts'
 import type { CacheMemory, Reservations } from '../memory/memory.ts'
 import { type RepositoryName, referrersTag } from '../oci/reference.ts'
-import type { Outbound } from '../outbound/outbound.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import { createAdmission } from './admission.ts'
 import { isFound } from './answers.ts'
@@ -11,7 +10,7 @@ import { createBlobUploads } from './blob-uploads.ts'
 import { createExchange } from './exchange.ts'
 import { createFailures } from './failures.ts'
 import { createHosts, withBreakers } from './hosts.ts'
-import { createLastRefusal } from './last-refusal.ts'
+import { createLastDenial } from './last-denial.ts'
 import { createManifestRequests } from './manifest-requests.ts'
 import { createManifestWrites } from './manifest-writes.ts'
 import { type Observed, observed } from './observed.ts'
@@ -20,9 +19,10 @@ import { ping } from './ping.ts'
 import { fetchReferrers, readReferrers } from './referrers-list.ts'
 import type { Remote } from './remote-registry.ts'
 import { type RequestContext, repositoryNames } from './request-context.ts'
+import { createSendOnce } from './send-once.ts'
 import { createSending } from './sending.ts'
 import { createTagsList } from './tags-list.ts'
-import { createTransport, type Timeouts } from './transport.ts'
+import type { Transport } from './transport.ts'
 
 export type { PingResult } from './ping.ts'
 export type {
@@ -34,6 +34,7 @@ export type {
 } from './remote-registry.ts'
 export type { BlobToUpload } from './remote-writer.ts'
 export { retryPause } from './retry.ts'
+export { createTransport } from './transport.ts'
 
 export type RemoteOptions = {
   /** The upstream's name in metrics and logs. */
@@ -43,10 +44,8 @@ export type RemoteOptions = {
   readonly credentials: Credentials
   readonly tokenRealms: readonly string[]
   readonly redirects: readonly string[]
-  readonly timeouts: Timeouts
-  readonly certificateAuthorities?: string | undefined
-  readonly outbound: Outbound
-  readonly userAgent: string
+  /** Sends the requests; closed with the remote. */
+  readonly transport: Transport
   readonly caches: CacheMemory
   readonly inFlight: Reservations
   readonly telemetry: Telemetry
@@ -61,9 +60,10 @@ export function createRemote(options: RemoteOptions): Remote {
     if (host === base.origin) telemetry.metrics.breakerOpen.set({ upstream }, open ? 1 : 0)
     telemetry.log.warn({ upstream, host, open }, 'breaker changed')
   })
-  const plain = createTransport({ ...options, host: base.hostname })
   const transport = withBreakers(
-    options.observe === undefined ? plain : observed(plain, options.observe),
+    options.observe === undefined
+      ? options.transport
+      : observed(options.transport, options.observe),
     hosts,
   )
   const origins = createOrigins({
@@ -82,30 +82,26 @@ export function createRemote(options: RemoteOptions): Remote {
   telemetry.metrics.breakerOpen.set({ upstream }, 0)
   telemetry.metrics.digestMismatches.inc({ upstream }, 0)
   telemetry.metrics.fillResumes.inc({ upstream }, 0)
-  const lastRefusal = createLastRefusal()
+  const lastDenial = createLastDenial()
   const breaker = hosts.breaker(base.origin)
   const admission = createAdmission({ origin: base.origin, breaker })
   const failures = createFailures()
-  const exchange = createExchange({
+  const sending = createSending({
+    base,
+    upstream,
     credentials,
-    failures,
-    admission,
-    sending: createSending({
-      base,
-      upstream,
-      credentials,
-      transport,
-      authorization,
-      origins,
-      metrics: telemetry.metrics,
-    }),
-    lastRefusal,
+    transport,
+    authorization,
+    origins,
+    metrics: telemetry.metrics,
   })
+  const sendOnce = createSendOnce({ credentials, admission, sending, lastDenial })
+  const exchange = createExchange({ sendOnce, failures })
 
   const context: RequestContext = {
     exchange,
     origin: base.origin,
-    lastRefusal,
+    lastDenial,
     memory: options.inFlight,
     ...repositoryNames(base.host),
   }
@@ -124,7 +120,7 @@ export function createRemote(options: RemoteOptions): Remote {
     ping: () => ping({ base, transport, origins, credentials }),
 
     checkAccess: async () => {
-      const answer = await exchange.ask({
+      const answer = await exchange.request({
         method: 'GET',
         kind: 'ping',
         path: '/v2/',
@@ -138,7 +134,7 @@ export function createRemote(options: RemoteOptions): Remote {
       admission.problem() ??
       failures.problem() ??
       credentials.problem() ??
-      lastRefusal.problem(),
+      lastDenial.problem(),
     ...manifests,
     ...createBlobRequests(context),
     writer: { ...createBlobUploads(writing), ...createManifestWrites(writing) },

@@ -2,13 +2,13 @@ import type { Reservations } from '../memory/memory.ts'
 import { dockerHubHosts } from '../oci/docker-hub.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import type { Exchange } from './exchange.ts'
-import type { LastRefusal } from './last-refusal.ts'
+import type { LastDenial } from './last-denial.ts'
 
 /** The common context of requests about one upstream's repositories. */
 export type RequestContext = {
   readonly exchange: Exchange
   readonly origin: string
-  readonly lastRefusal: LastRefusal
+  readonly lastDenial: LastDenial
   /** The memory budget for bodies that are being read. */
   readonly memory: Reservations
   /** The upstream's name for it. */

@@ -5,18 +5,18 @@ import type { Metrics } from '../telemetry/telemetry.ts'
 import type { Attempt, Authorization } from './authorization.ts'
 import { adviceToList, UpstreamFailure } from './faults.ts'
 import type { Origins, Trust } from './origins.ts'
-import { readReason, reasonIn, refusalOf } from './refusal.ts'
+import { errorOf, readReason, reasonIn } from './response-error.ts'
 import { statusLabel } from './status-label.ts'
 import type { Target } from './token-scope.ts'
 import type { Answer, Request, Transport } from './transport.ts'
 import type { UploadBody } from './upload-body.ts'
 
 /** One request to the upstream. */
-export type Outgoing = {
+export type OutgoingRequest = {
   readonly method: Request['method']
   /** Path and query below the upstream's origin, built from parsed names only. */
   readonly path: string
-  /** Instead of `path`: where the upstream, on its own origin, told us to send this request. */
+  /** Instead of `path`: the URL, on its own origin, to which the upstream directed this request. */
   readonly location?: URL
   /** What the request does in the repository (default: pull). */
   readonly access?: Access
@@ -29,8 +29,8 @@ export type Outgoing = {
   readonly headers?: Record<string, string>
   readonly signal?: AbortSignal
   /**
-   * For an API that an upstream may lack: a refusal, 501 and a redirect to elsewhere come back as
-   * answers, to be dropped.
+   * For an API that an upstream may not support: a denial, 501 and a redirect to another origin are
+   * returned as answers, to be dropped.
    */
   readonly isOptional?: boolean
   /** Milliseconds until the headers of each answer, if less than the default. */
@@ -43,7 +43,7 @@ export type Outgoing = {
  * with a new credential.
  */
 export interface Sending {
-  send(request: Outgoing): Promise<Answer>
+  send(request: OutgoingRequest): Promise<Answer>
 }
 
 type SendingOptions = {
@@ -61,8 +61,8 @@ const maxRedirects = 3
 const redirects = new Set([301, 302, 303, 307, 308])
 /** Redirects that keep method and body (RFC 9110, section 15.4). */
 const redirectsOfWrites = new Set([307, 308])
-const refusing = new Set([401, 403, 429])
-const lacking = new Set([401, 403, 501])
+const denialStatuses = new Set([401, 403, 429])
+const unsupportedStatuses = new Set([401, 403, 501])
 
 /**
  * 1. Send with the credential; on 401, and on ECR's equivalents, authorization decides whether to
@@ -74,7 +74,7 @@ export function createSending(options: SendingOptions): Sending {
   const { base, upstream, credentials, transport, authorization, origins, metrics } = options
 
   const sendOnce = async (
-    request: Outgoing,
+    request: OutgoingRequest,
     url: URL,
     trust: Trust,
     authorize: string | undefined,
@@ -99,7 +99,7 @@ export function createSending(options: SendingOptions): Sending {
     }
   }
 
-  const sendAuthorized = async (request: Outgoing, url: URL): Promise<Answer> => {
+  const sendAuthorized = async (request: OutgoingRequest, url: URL): Promise<Answer> => {
     const attempt: Attempt = {}
     const target = targetOf(request)
     for (;;) {
@@ -110,7 +110,7 @@ export function createSending(options: SendingOptions): Sending {
         const reason = reasonIn(body)
         if (await authorization.expired(attempt, reason)) continue
         authorization.accepted(attempt)
-        return { ...answer, body: again(body) }
+        return { ...answer, body: replay(body) }
       }
       if (answer.status !== 401) {
         authorization.accepted(attempt)
@@ -134,17 +134,17 @@ export function createSending(options: SendingOptions): Sending {
     }
   }
 
-  /** The danger: what is written elsewhere is not where readers look for it. */
-  const trustIn = (target: URL, request: Outgoing, status: number): Trust | undefined => {
+  /** The danger: content that is written to another origin is missing from this one. */
+  const trustIn = (target: URL, request: OutgoingRequest, status: number): Trust | undefined => {
     const trust = origins.redirect(target, kindOf(request))
     if (targetOf(request).access === 'pull') return trust
     return trust === 'own' && redirectsOfWrites.has(status) ? trust : undefined
   }
 
   /** The last answer of the redirects, and its URL. */
-  const follow = async (request: Outgoing, asked: URL, first: Answer) => {
+  const follow = async (request: OutgoingRequest, requested: URL, first: Answer) => {
     let answer = first
-    let url = asked
+    let url = requested
     for (let hops = 0; redirects.has(answer.status); hops += 1) {
       const target = URL.parse(answer.header('location') ?? '', url.href)
       const trust = target === null ? undefined : trustIn(target, request, answer.status)
@@ -153,7 +153,11 @@ export function createSending(options: SendingOptions): Sending {
       if (target === null || trust === undefined)
         throw forbiddenRedirect(base.origin, target, targetOf(request).access !== 'pull')
       if (hops === maxRedirects)
-        throw new UpstreamFailure('garbled', `${base.origin} redirects in circles`, {})
+        throw new UpstreamFailure(
+          'garbled',
+          `${base.origin} redirected more than ${maxRedirects} times`,
+          {},
+        )
       url = target
       answer =
         trust === 'own'
@@ -164,27 +168,27 @@ export function createSending(options: SendingOptions): Sending {
   }
 
   /** An object store that lost content of the registry is broken: its 404 is not the registry's. */
-  const speaksForRegistry = ({ origin, pathname }: URL): boolean =>
+  const isRegistryUrl = ({ origin, pathname }: URL): boolean =>
     origin === base.origin || pathname.startsWith('/v2/')
 
   return {
     send: async (request) => {
       const url = request.location ?? urlOf(base, request.path)
       const { answer, from } = await follow(request, url, await sendAuthorized(request, url))
-      if (request.isOptional && lacking.has(answer.status)) return answer
-      if (refusing.has(answer.status) || answer.status >= 500)
-        throw await refusalOf(answer, {
+      if (request.isOptional && unsupportedStatuses.has(answer.status)) return answer
+      if (denialStatuses.has(answer.status) || answer.status >= 500)
+        throw await errorOf(answer, {
           origin: base.origin,
           credentials,
           scrub: authorization.scrub,
           from: from.origin,
           target: targetOf(request),
         })
-      if (answer.status >= 400 && answer.status !== 416 && !speaksForRegistry(from)) {
+      if (answer.status >= 400 && answer.status !== 416 && !isRegistryUrl(from)) {
         answer.drop()
         throw new UpstreamFailure(
           'redirected',
-          `${from.origin}, where ${base.origin} leads to, answered ${answer.status}`,
+          `${base.origin} redirects to ${from.origin}, which answered ${answer.status}`,
           {},
         )
       }
@@ -193,7 +197,7 @@ export function createSending(options: SendingOptions): Sending {
   }
 }
 
-function targetOf({ repository, access = 'pull', mountFrom }: Outgoing): Target {
+function targetOf({ repository, access = 'pull', mountFrom }: OutgoingRequest): Target {
   return { repository, access, mountFrom }
 }
 
@@ -202,7 +206,7 @@ function sizeOf(body: Buffer | UploadBody): number {
 }
 
 /** A body that was read, replayed for a second reader. */
-async function* again(body: Buffer): AsyncGenerator<Chunks, void, undefined> {
+async function* replay(body: Buffer): AsyncGenerator<Chunks, void, undefined> {
   yield [body]
 }
 
@@ -212,19 +216,19 @@ function urlOf(base: URL, path: string): URL {
   const url = new URL(full, base.origin)
   if (url.origin !== base.origin || url.pathname + url.search !== full) {
     throw new RegistryError('NAME_INVALID', {
-      message: 'the name does not survive as part of a URL',
+      message: 'the name cannot be part of a URL',
     })
   }
   return url
 }
 
 /** Content at a path that ends with a digest can be verified by it; no tag has a colon. */
-function kindOf({ path }: Outgoing): 'content' | 'name' {
+function kindOf({ path }: OutgoingRequest): 'content' | 'name' {
   return /\/(?:blobs|manifests)\/[^/]+:[^/]+$/.test(path) ? 'content' : 'name'
 }
 
 function forbiddenRedirect(origin: string, target: URL | null, isWrite: boolean): RegistryError {
-  const where = target === null ? 'nowhere' : target.origin
+  const where = target === null ? 'an invalid URL' : target.origin
   return new RegistryError('UNAVAILABLE', {
     message: `${origin} redirects ${isWrite ? 'a write ' : ''}to ${where}, which is not allowed`,
     advice: target === null || isWrite ? undefined : adviceToList(target, 'redirects'),

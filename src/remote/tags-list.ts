@@ -59,15 +59,15 @@ export function createTagsList(caches: CacheMemory): TagsList {
     }
   }
 
-  const ask = async (context: ListContext, path: string) =>
-    context.exchange.ask({ method: 'GET', kind: 'tags', path, repository: context.repository })
+  const request = async (context: ListContext, path: string) =>
+    context.exchange.request({ method: 'GET', kind: 'tags', path, repository: context.repository })
 
   /** The first page of a request, with the largest `n` that the upstream accepts. */
-  const askFirst = async (context: ListContext, { n, last }: PageRequest) => {
+  const requestFirst = async (context: ListContext, { n, last }: PageRequest) => {
     for (;;) {
       const size = pageSizes[accepted]
       const path = pathOf(context, size && Math.min(Math.max(n ?? size, 1), size), last)
-      const answer = await ask(context, path)
+      const answer = await request(context, path)
       if (size === undefined || !rejections.has(answer.status)) return answer
       answer.drop()
       accepted += 1
@@ -78,7 +78,9 @@ export function createTagsList(caches: CacheMemory): TagsList {
 
   const fetchPage = async (context: ListContext, page: PageRequest, known: string | undefined) => {
     const { origin, path } = context
-    const answer = await (known === undefined ? askFirst(context, page) : ask(context, known))
+    const answer = await (known === undefined
+      ? requestFirst(context, page)
+      : request(context, known))
     if (!(await isFound(answer, context))) return undefined
     const link = nextPage(answer.header('link'), `${path}/tags/list`, origin)
     const body = await readBody(answer, maxPage, { memory: context.memory })

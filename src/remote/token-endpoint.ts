@@ -5,7 +5,7 @@ import { basicOf } from './basic.ts'
 import { adviceToList, UnconfirmedAnswer } from './faults.ts'
 import type { Origins } from './origins.ts'
 import { readBody } from './read-body.ts'
-import { reasonIn } from './refusal.ts'
+import { reasonIn } from './response-error.ts'
 import { createThrottle, parseRetryAfter } from './throttle.ts'
 import type { Target } from './token-scope.ts'
 import type { Answer, Request, Transport } from './transport.ts'
@@ -26,14 +26,14 @@ type Asked = {
 }
 
 /** An anonymous request sends no secret to a realm. */
-export function sentTo(credential: Credential): 'credential' | 'anonymous' {
+export function accessMode(credential: Credential): 'credential' | 'anonymous' {
   return credential.kind === 'anonymous' ? 'anonymous' : 'credential'
 }
 
 /** Exchanges a credential for a token for one repository. `maxAge` in seconds. */
 export interface TokenEndpoint {
   /** @throws RegistryError DENIED when the endpoint refuses the credential, else UNAVAILABLE. */
-  request(asked: Asked): Promise<{ readonly token: string; readonly life: number }>
+  request(requested: Asked): Promise<{ readonly token: string; readonly life: number }>
 }
 
 type TokenEndpointOptions = {
@@ -50,14 +50,14 @@ type TokenEndpointOptions = {
  * An empty value or one of another type counts as missing: endpoints write null, or text. So does a
  * value that no header can hold: it would stay cached for its life and fail each request.
  */
-const filled = z
+const headerText = z
   .string()
   .regex(/^[\x21-\x7e]+$/)
   .optional()
   .catch(undefined)
 const tokenSchema = z.looseObject({
-  token: filled,
-  access_token: filled,
+  token: headerText,
+  access_token: headerText,
   expires_in: z.coerce.number().positive().optional().catch(undefined),
 })
 /** Claims of a token that is a JWT. Both use the issuer's clock. */
@@ -75,14 +75,14 @@ export function createTokenEndpoint({
   scrub,
 }: TokenEndpointOptions): TokenEndpoint {
   // Slots of its own: requests that have a token do not wait for it.
-  const throttle = createThrottle(`not asking for tokens for ${origin}`)
+  const throttle = createThrottle(`not requesting tokens for ${origin}`)
 
-  const tokenRefused = (
+  const tokenError = (
     { status, header }: Answer,
     { realm, target, body }: { realm: string; target: Target; body: Buffer },
   ): RegistryError => {
     const reason = scrub(reasonIn(body))
-    const message = `${realm} answered ${status} when asked for a token for ${origin} as ${credentials.identity()}${reason && `: ${reason}`}`
+    const message = `${realm} answered ${status} to a token request for ${origin} as ${credentials.identity()}${reason && `: ${reason}`}`
     if (status === 429) {
       const retryAfter = parseRetryAfter(header('retry-after')) ?? 5
       throttle.throttled(retryAfter)
@@ -104,14 +104,14 @@ export function createTokenEndpoint({
     request: async ({ bearer, target, scope, credential }) => {
       throttle.check()
       throttle.enter()
-      const trust = origins.realm(bearer.realm, sentTo(credential))
+      const trust = origins.realm(bearer.realm, accessMode(credential))
       if (trust === undefined) throw forbiddenRealm(origin, bearer.realm)
-      const asked = tokenRequest({ bearer, scope, credential })
-      const answer = await transport.send({ ...asked, trust, listedUnder: 'tokenRealms' })
+      const requested = tokenRequest({ bearer, scope, credential })
+      const answer = await transport.send({ ...requested, trust, listedUnder: 'tokenRealms' })
       const body = await readBody(answer, maxTokenAnswer)
       const { origin: realm } = bearer.realm
       if (answer.status !== 429) throttle.answered()
-      if (answer.status !== 200) throw tokenRefused(answer, { realm, target, body })
+      if (answer.status !== 200) throw tokenError(answer, { realm, target, body })
       return readToken(body, realm)
     },
   }
@@ -127,7 +127,7 @@ function tokenRequest({
   credential,
 }: Omit<Asked, 'target'>): Pick<Request, 'method' | 'url' | 'headers' | 'body'> {
   const { service } = bearer
-  const asked = new URLSearchParams({ ...(service !== undefined && { service }) })
+  const requested = new URLSearchParams({ ...(service !== undefined && { service }) })
   const url = new URL(bearer.realm)
   if (credential.kind === 'identity-token') {
     const grant = {
@@ -135,17 +135,17 @@ function tokenRequest({
       client_id: 'berth',
       refresh_token: credential.token,
     }
-    for (const [name, value] of Object.entries(grant)) asked.set(name, value)
-    if (scope !== '') asked.set('scope', scope)
+    for (const [name, value] of Object.entries(grant)) requested.set(name, value)
+    if (scope !== '') requested.set('scope', scope)
     return {
       method: 'POST',
       url,
       headers: { 'content-type': 'application/x-www-form-urlencoded' },
-      body: asked.toString(),
+      body: requested.toString(),
     }
   }
-  for (const entry of scope.split(' ').filter(Boolean)) asked.append('scope', entry)
-  for (const [name, value] of asked) url.searchParams.append(name, value)
+  for (const entry of scope.split(' ').filter(Boolean)) requested.append('scope', entry)
+  for (const [name, value] of requested) url.searchParams.append(name, value)
   const basic = basicOf(credential)
   return { method: 'GET', url, headers: basic === undefined ? {} : { authorization: basic } }
 }
@@ -184,7 +184,7 @@ function parseJson(body: Buffer): unknown {
 /** A realm that may not receive our credential. */
 export function forbiddenRealm(origin: string, realm: URL): RegistryError {
   return new RegistryError('UNAVAILABLE', {
-    message: `${origin} wants its credential sent to ${realm.origin}, which is neither its own nor of its domain`,
+    message: `${origin} requests that its credential is sent to ${realm.origin}, which is in another domain`,
     advice: adviceToList(realm, 'tokenRealms'),
     status: 502,
   })

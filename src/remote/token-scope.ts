@@ -46,14 +46,14 @@ export function challengedScope(own: string, challenged: string | undefined): st
   const ours = own.split(' ').flatMap((entry) => readEntry(entry, () => deleteActions))
   const mayAdd = (resource: string) =>
     mostOf(ours.find((entry) => entry.resource === resource)?.actions ?? [])
-  const asked = (challenged ?? '').split(' ').flatMap((entry) => readEntry(entry, mayAdd))
-  if (asked.length === 0 || asked.length > maxEntries) return own
+  const requested = (challenged ?? '').split(' ').flatMap((entry) => readEntry(entry, mayAdd))
+  if (requested.length === 0 || requested.length > maxEntries) return own
   const writes = ours.some(({ actions }) => actions.includes('push'))
   const kept = writes ? ours : []
-  const resources = new Set([...kept, ...asked].map(({ resource }) => resource))
+  const resources = new Set([...kept, ...requested].map(({ resource }) => resource))
   return [...resources]
     .map((resource) => {
-      const all = [...ours, ...asked].filter((entry) => entry.resource === resource)
+      const all = [...ours, ...requested].filter((entry) => entry.resource === resource)
       return `${resource}:${[...new Set(all.flatMap(({ actions }) => actions))].join(',')}`
     })
     .join(' ')

@@ -6,7 +6,7 @@ import type { ListField, Trust } from './origins.ts'
 import { createUploadStream, type UploadBody } from './upload-body.ts'
 
 /** In milliseconds, except the rate. */
-export type Timeouts = {
+type Timeouts = {
   /** Name lookup, TCP and TLS together. */
   readonly connect: number
   /** From the request to the answer's headers. */

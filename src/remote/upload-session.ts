@@ -3,7 +3,7 @@ import { RegistryError } from '../oci/errors.ts'
 import type { Answer } from './transport.ts'
 
 /**
- * Where an upstream wants the bytes of an upload. Artifact Registry's location is outside `/v2/`. The
+ * The URL to which an upload's bytes are sent. Artifact Registry's location is outside `/v2/`. The
  * danger: the credential is sent there, so it must be the upstream's own origin.
  */
 export function locationOf(

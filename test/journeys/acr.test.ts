@@ -235,7 +235,7 @@ test('a revoked role is a 403 that names identity and repository, and no stale t
   assert.match(
     reply.body.toString(),
     new RegExp(
-      `refused to application ${clientId} \\(object ${objectId}\\): .* answered 401: .*role AcrPull on registry NAME to pull ${name}: `,
+      `application ${clientId} \\(object ${objectId}\\) was denied access to [^ ]+: .* answered 401: .*role AcrPull on registry NAME to pull ${name}: `,
     ),
   )
   assert.ok(registry.count(/exchange/) - exchanges <= 2)
@@ -255,6 +255,6 @@ test("a rejection by the registry's token endpoint has the same advice", async (
   assert.deepEqual([reply.status, codeOf(reply)], [403, 'DENIED'])
   assert.match(
     reply.body.toString(),
-    /answered 401 when asked for a token .*: authentication required; grant .* to pull team\/app/,
+    /answered 401 to a token request .*: authentication required; grant .* to pull team\/app/,
   )
 })

@@ -210,6 +210,6 @@ test('denied access is an error that names the user and the fix', async () => {
   assert.deepEqual([reply.status, codeOf(reply)], [403, 'DENIED'])
   assert.match(
     reply.body.toString(),
-    /refused to robot: .* answered 401: who are you; grant robot read access to team\/app in the registry, or change .*config\.json/,
+    /robot was denied access to [^ ]+: .* answered 401: who are you; grant robot read access to team\/app in the registry, or change .*config\.json/,
   )
 })

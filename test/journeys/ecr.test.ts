@@ -179,7 +179,7 @@ test('revoked access to a repository is a 403 that names identity, repository an
   const reply = await ask(`/v2/${name}/manifests/v1`)
   assert.deepEqual([reply.status, codeOf(reply)], [403, 'DENIED'])
   const text = reply.body.toString()
-  assert.ok(text.includes(`refused to ${assumed}`), text)
+  assert.ok(text.includes(`${assumed} was denied access to `), text)
   assert.match(text, /not authorized to perform: ecr:BatchGetImage on resource: .*team\/app/)
   assert.match(text, /grant arn:aws:sts::.*ecr:BatchGetImage.*:444455556666:repository\/team\/app/)
   assert.match(text, /aws ecr set-repository-policy/)

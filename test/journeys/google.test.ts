@@ -28,7 +28,7 @@ let berth: Berth
 let image: Image
 let otherImage: Image
 let canaries: Canaries
-/** All responses to `ask`. */
+/** All responses to `request`. */
 let replies: Reply[]
 
 beforeEach(async () => {
@@ -180,7 +180,7 @@ test('a revoked role is an error that names identity and role, and affects no ot
   await assertRefused(
     `${name}/manifests/v1`,
     new RegExp(
-      `refused to ${account}: .*artifactregistry\\.repositories\\.downloadArtifacts.* denied on resource .*; ${account} lacks roles/artifactregistry\\.reader on my-project/my-repository, or that repository does not exist; grant the role`,
+      `${account} was denied access to [^ ]+: .*artifactregistry\\.repositories\\.downloadArtifacts.* denied on resource .*; ${account} lacks roles/artifactregistry\\.reader on my-project/my-repository, or that repository does not exist; grant the role`,
     ),
   )
   assert.match(
@@ -217,7 +217,9 @@ test('without impersonation, the error names the principal', async () => {
   await startFederated()
   await assertRefused(
     `${name}/manifests/v1`,
-    new RegExp(`refused to ${principal}: .*; ${principal} lacks roles/artifactregistry\\.reader`),
+    new RegExp(
+      `${principal} was denied access to [^ ]+: .*; ${principal} lacks roles/artifactregistry\\.reader`,
+    ),
   )
 })
 

@@ -53,7 +53,9 @@ test('a refusal says who was refused what, alike in the 403, in the log and in /
   assert.equal(refused.status, 403)
   const [error] = JSON.parse(refused.body.toString()).errors
   assert.equal(error.code, 'DENIED')
-  assert.ok(error.message.startsWith(`p/hidden refused to robot: ${registry.url} answered 403: `))
+  assert.ok(
+    error.message.startsWith(`robot was denied access to p/hidden: ${registry.url} answered 403: `),
+  )
   assert.ok(error.message.includes(permission))
   await eventually('the log says so', () =>
     berth.logs().some(({ status, reason }) => status === 403 && reason === error.message),
@@ -68,7 +70,11 @@ test('who is refused one repository is served the others, cached or not', async 
     const { status } = await get(`${berth.url}/v2/p/seen/manifests/${reference}`)
     assert.equal(status, 200)
   }
-  assert.match((await trouble()) ?? '', /p\/hidden refused/, 'and the refusal is not forgotten')
+  assert.match(
+    (await trouble()) ?? '',
+    /denied access to p\/hidden/,
+    'and the refusal is not forgotten',
+  )
 })
 
 test('what is granted is served without a restart, and no trouble any more', async () => {

@@ -3,7 +3,12 @@ import type { Credential, CredentialSource } from '../../src/credentials/credent
 import { keepFresh } from '../../src/credentials/keep-fresh.ts'
 import { createMemory } from '../../src/memory/memory.ts'
 import { createOutbound } from '../../src/outbound/outbound.ts'
-import { createRemote, type Remote, type RemoteOptions } from '../../src/remote/remote.ts'
+import {
+  createRemote,
+  createTransport,
+  type Remote,
+  type RemoteOptions,
+} from '../../src/remote/remote.ts'
 import { createTelemetry, type Telemetry } from '../../src/telemetry/telemetry.ts'
 
 /** Time limits that a test can wait for, and a loaded machine can keep. */
@@ -52,7 +57,7 @@ export function tellingTelemetry(): { readonly telemetry: Telemetry; readonly li
   return { telemetry: createTelemetry({ level: 'debug', output }), lines }
 }
 
-type OpenRemote = Partial<RemoteOptions> & {
+export type OpenRemote = Partial<RemoteOptions & Parameters<typeof createTransport>[0]> & {
   readonly url: string
   readonly source?: CredentialSource
 }
@@ -64,10 +69,14 @@ export function openRemote({ source = changingSource(anonymous), ...options }: O
     credentials: keepFresh(source, { upstream, telemetry }),
     tokenRealms: [],
     redirects: [],
-    timeouts: shortTimeouts,
-    userAgent: 'berth/test',
+    transport: createTransport({
+      timeouts: shortTimeouts,
+      userAgent: 'berth/test',
+      outbound: createOutbound(),
+      host: new URL(options.url).hostname,
+      ...options,
+    }),
     ...createMemory(2 ** 29),
-    outbound: createOutbound(),
     ...options,
     upstream,
     telemetry,

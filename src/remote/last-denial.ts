@@ -4,16 +4,16 @@ const maxAge = 300_000
 /**
  * The last refusal of an upstream, until the upstream allows the same repository, or it expires.
  */
-export interface LastRefusal {
-  refused(repository: string, message: string): void
+export interface LastDenial {
+  denied(repository: string, message: string): void
   allowed(repository: string): void
   problem(): string | undefined
 }
 
-export function createLastRefusal(): LastRefusal {
+export function createLastDenial(): LastDenial {
   let last: { repository: string; message: string; at: number } | undefined
   return {
-    refused: (repository, message) => {
+    denied: (repository, message) => {
       last = { repository, message, at: performance.now() }
     },
     allowed: (repository) => {

@@ -21,7 +21,7 @@ const errorSchema = z.looseObject({
   errors: z.array(z.looseObject({ message: z.string().optional() })),
 })
 
-type Refused = {
+type DenialContext = {
   /** The upstream's own origin. */
   readonly origin: string
   /** The origin at the end of the redirects. */
@@ -36,28 +36,28 @@ type Refused = {
  * Translates a 401, 403, 429 or 5XX: DENIED, TOOMANYREQUESTS, or a failure of the upstream. A
  * redirect target does not decide about access. Reads the answer to its end, or drops it.
  */
-export async function refusalOf(answer: Answer, refused: Refused): Promise<RegistryError> {
-  const { origin, from, target, credentials } = refused
+export async function errorOf(answer: Answer, context: DenialContext): Promise<RegistryError> {
+  const { origin, from, target, credentials } = context
   const { repository, access } = target
   const isOwn = from === origin
   const body = isOwn ? await readReason(answer) : undefined
-  const said = reasonOf(answer, body, refused)
-  const asked = parseRetryAfter(answer.header('retry-after'))
-  const retryAfter = asked && Math.min(asked, maxRetryAfter)
+  const description = reasonOf(answer, body, context)
+  const requested = parseRetryAfter(answer.header('retry-after'))
+  const retryAfter = requested && Math.min(requested, maxRetryAfter)
   const wait = retryAfter === undefined ? {} : { retryAfter }
   if (answer.status >= 500 || (answer.status === 429 && !isOwn))
-    return new UpstreamFailure('failing', said, wait)
-  if (answer.status === 429) return new Throttled(said, retryAfter)
-  if (body === undefined) return new UpstreamFailure('redirected', said, {})
+    return new UpstreamFailure('failing', description, wait)
+  if (answer.status === 429) return new Throttled(description, retryAfter)
+  if (body === undefined) return new UpstreamFailure('redirected', description, {})
   if (!isFromRegistry(answer, body)) return new UnconfirmedAnswer(origin, answer.status)
   return new RegistryError('DENIED', {
-    message: `${deniedTo(credentials.identity(), target)}: ${said}`,
+    message: `${denialOf(credentials.identity(), target)}: ${description}`,
     advice: credentials.advice(repository, access),
   })
 }
 
-function deniedTo(identity: string, { repository, access }: Target): string {
-  if (access === 'pull') return `${repository || 'access'} refused to ${identity}`
+function denialOf(identity: string, { repository, access }: Target): string {
+  if (access === 'pull') return `${identity} was denied access${repository && ` to ${repository}`}`
   return `cannot ${access === 'push' ? 'push to' : 'delete from'} ${repository} as ${identity}`
 }
 
@@ -65,8 +65,8 @@ function deniedTo(identity: string, { repository, access }: Target): string {
  * `body` is undefined for an object store's answer: its message is not passed on, because it may
  * repeat the URL, whose query is a key.
  */
-function reasonOf(answer: Answer, body: Buffer | undefined, refused: Refused): string {
-  const { origin, from, scrub } = refused
+function reasonOf(answer: Answer, body: Buffer | undefined, context: DenialContext): string {
+  const { origin, from, scrub } = context
   if (body === undefined) {
     answer.drop()
     return `${origin} redirects to ${from}, which answered ${answer.status}`
