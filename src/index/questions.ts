@@ -12,6 +12,7 @@ export function createQuestions({ ask, readConfigs }: Options): Questions {
   return {
     repositories: (page) => ask('repositories', page),
     tags: (name, page) => ask('tags', name, page),
+    tagsOf: (name, digest) => ask('tagsOf', name, digest),
     referencedBy: (digest) => ask('referencedBy', digest),
     linkedIn: (digest) => ask('linkedIn', digest),
     unreferenced: (after, limit) => ask('unreferenced', after, limit),
