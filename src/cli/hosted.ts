@@ -1,7 +1,16 @@
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import type { Config } from '../config/config.ts'
 import type { InUse } from '../in-use/in-use.ts'
+import { createIndex } from '../index/index.ts'
 import { createLeases } from '../registry/registry.ts'
-import { createHostedStore } from '../store/store.ts'
+import {
+  createHostedStore,
+  fingerprintOf,
+  type HostedStore,
+  hasContent,
+  isBerths,
+} from '../store/store.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import { hostedRootOf } from './hosted-root.ts'
 
@@ -17,15 +26,46 @@ type HostedOptions = {
 /** Opens all parts of hosted repositories, except what speaks to clients. */
 export async function openHosted({ config, inUse, telemetry }: HostedOptions) {
   const { readOnly, uploadExpiry } = config.storage.hosted
-  const store = await createHostedStore({ root: hostedRootOf(config), telemetry })
+  const root = hostedRootOf(config)
+  const store = await createHostedStore({ root, telemetry })
+  const index = await openIndex({ config, root, store, telemetry })
   const leases = createLeases({ life: leaseLife, now: Date.now })
   const prefixes = config.hosted.map(({ anonymous, ...hosted }) => ({
     ...hosted,
     anonymous: anonymous === 'pull',
   }))
   return {
-    registry: { prefixes, store, index: undefined, leases, inUse, readOnly, uploadExpiry },
+    registry: { prefixes, store, index, leases, inUse, readOnly, uploadExpiry },
+    index,
     problem: store.problem,
-    close: store.close,
+    close: async () => {
+      await index.close()
+      await store.close()
+    },
   }
+}
+
+type IndexOptions = {
+  readonly config: Config
+  readonly root: string
+  readonly store: HostedStore
+  readonly telemetry: Telemetry
+}
+
+/** Without anything hosted, it costs nothing. Quotas need it before the first push. */
+async function openIndex({ config, root, store, telemetry }: IndexOptions) {
+  const { blobs, links } = store
+  const hasQuotas = config.hosted.some(({ quota }) => quota !== undefined)
+  return createIndex({
+    directory: join(root, '_berth'),
+    fallbacks: [join(config.storage.directory, 'index'), join(tmpdir(), 'berth-index')],
+    // A volume of another registry that is only read remains as it is.
+    ownsVolume: async () => (await isBerths(root)) || !(await hasContent(root)),
+    source: { blobs, links, fingerprint: () => fingerprintOf(root) },
+    onSubject: async (name, subject, manifest) => {
+      if (await isBerths(root)) await links.addReferrer(name, subject, manifest)
+    },
+    lazy: !hasQuotas && !(await hasContent(root)),
+    telemetry,
+  })
 }

@@ -1,5 +1,6 @@
 import type { Readiness } from '../http/http.ts'
 import type { InUse } from '../in-use/in-use.ts'
+import type { Index } from '../index/index.ts'
 import type { FollowedFiles } from '../input/input.ts'
 import type { UpstreamOptions } from '../registry/registry.ts'
 import type { BlobCache } from '../store/store.ts'
@@ -9,7 +10,7 @@ type Options = {
   /** Whether the registry's own ports are open: the admin address answers earlier. */
   readonly isListening: boolean
   readonly cache: BlobCache
-  readonly hosted: { problem(): string | undefined }
+  readonly hosted: { problem(): string | undefined; readonly index: Index }
   readonly upstreams: readonly UpstreamOptions[]
   readonly followed: Readonly<Record<string, FollowedFiles>>
   readonly inUse: InUse
@@ -31,6 +32,7 @@ export function readinessOf(options: Options): Readiness {
       server: stopping ? 'shutting down' : isListening ? 'ok' : 'the registry is not listening',
       cache: cache.problem() ?? 'ok',
       ...hostedPart(hosted.problem()),
+      ...indexPart(hosted.index),
       ...inUsePart(inUse.problem()),
       ...Object.fromEntries(files),
       ...Object.fromEntries(
@@ -42,6 +44,13 @@ export function readinessOf(options: Options): Readiness {
 
 function hostedPart(problem: string | undefined) {
   return problem === undefined ? {} : { 'hosted repositories': `read-only: ${problem}` }
+}
+
+/** Its answers are missing, and pulls and pushes work. */
+function indexPart(index: Index) {
+  const problem = index.isWaiting() ? undefined : index.problem()
+  if (problem === undefined) return {}
+  return { 'index of hosted repositories': `behind, so nothing is collected: ${problem}` }
 }
 
 function inUsePart(problem: string | undefined) {

@@ -13,8 +13,10 @@ import { createSession, type Session } from './session.ts'
 import { createVerifications } from './verifications.ts'
 import type { OnSubject } from './verify-volume.ts'
 
-export type IndexOptions = PlacesOptions & {
+type IndexOptions = PlacesOptions & {
   readonly source: IndexSource
+  /** Do not start before the first change: there is nothing on the volume. */
+  readonly lazy?: boolean
   /**
    * Told about manifests with a subject while the database is made, because another registry may
    * have stored them. A rejection is logged.
@@ -23,6 +25,7 @@ export type IndexOptions = PlacesOptions & {
   readonly telemetry: Telemetry
 }
 
+const notStarted = 'it starts with the first push'
 /** Changes that wait for the database, which applies tens of thousands per second. */
 const maxPending = 50_000
 /** Milliseconds until the next attempt after a failure; doubled with each. */
@@ -47,7 +50,9 @@ export function createIndex(options: IndexOptions): Index {
   const stop = new AbortController()
   const { signal } = stop
   let session: Session | undefined
-  let problem = 'it is being opened'
+  let problem = notStarted
+  const started = Promise.withResolvers<void>()
+  if (!options.lazy) started.resolve()
   const pending = createPendingChanges({
     max: maxPending,
     onLoss: () => session?.fail(new DatabaseFailure('unavailable', 'too many changes at once')),
@@ -78,6 +83,8 @@ export function createIndex(options: IndexOptions): Index {
   }
 
   const run = async (): Promise<void> => {
+    await started.promise
+    if (!signal.aborted) problem = 'it is being opened'
     let discard = false
     let delay = firstDelay
     while (!signal.aborted) {
@@ -126,12 +133,20 @@ export function createIndex(options: IndexOptions): Index {
     }),
     problem: currentProblem,
     unverified: () => currentProblem() ?? session?.unverified(),
-    apply: (changes) => pending.add(changes),
-    verify: () => verifications.request(),
+    isWaiting: () => session === undefined && problem === notStarted,
+    apply: (changes) => {
+      if (changes.length > 0) started.resolve()
+      pending.add(changes)
+    },
+    verify: () => {
+      started.resolve()
+      return verifications.request()
+    },
     close: async () => {
       report.close()
       problem = 'it is being closed'
       stop.abort()
+      started.resolve()
       await running
       verifications.fail(unavailable(problem))
     },

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { access, constants, mkdir, statfs } from 'node:fs/promises'
-import { join } from 'node:path'
-import { inMemory, type Places } from './database/database.ts'
+import { dirname, join } from 'node:path'
+import { deleteDatabaseFile, inMemory, type Places } from './database/database.ts'
 
 /**
  * Numbers of file systems in statfs(2) that are shared with other machines, or that a program
@@ -31,23 +31,30 @@ export type PlacesOptions = {
   readonly directory: string
   /** For the database, in this order, if the volume cannot have it; created. */
   readonly fallbacks: readonly string[]
+  /** Default: true. False: nothing may be written to the volume, although it is possible. */
+  readonly ownsVolume?: () => Promise<boolean>
   /** The number of a file system in statfs(2). */
   readonly fileSystemOf?: (directory: string) => Promise<number>
 }
 
 /** Where database and journal are: in memory, if nothing else is possible. */
 export async function choosePlaces(options: PlacesOptions): Promise<Places> {
-  const { directory, fallbacks, fileSystemOf = fileSystemIn } = options
-  const isWritable = await canWrite(directory)
+  const { directory, fallbacks, ownsVolume = async () => true } = options
+  const { fileSystemOf = fileSystemIn } = options
+  const isWritable = (await ownsVolume()) && (await canWrite(directory))
   const kept = isWritable
     ? { journal: join(directory, 'journal'), cleanMark: join(directory, 'clean') }
     : { journal: undefined, cleanMark: undefined }
   const isSuitable = async (place: string): Promise<boolean> =>
     (await canWrite(place)) && !networkFileSystems.includes((await fileSystemOf(place)) >>> 0)
 
-  if (await isSuitable(directory)) return { ...kept, database: join(directory, 'index.db') }
-  for (const place of fallbacks)
-    if (await isSuitable(place)) return { ...kept, database: join(place, nameFor(directory)) }
+  const others = fallbacks.map((place) => join(place, nameFor(directory)))
+  if (isWritable && (await isSuitable(directory))) {
+    for (const database of others) deleteDatabaseFile(database)
+    return { ...kept, database: join(directory, 'index.db') }
+  }
+  for (const database of others)
+    if (await isSuitable(dirname(database))) return { ...kept, database }
   return { ...kept, database: inMemory }
 }
 

@@ -12,6 +12,8 @@ import type { Change } from './change.ts'
 export interface Index extends Questions {
   /** Why its answers may be incomplete, such as "rebuilding: 12,000 of about 100,000 blobs". */
   problem(): string | undefined
+  /** There was nothing on the volume, and nothing was pushed yet. */
+  isWaiting(): boolean
   /**
    * Why nothing may be deleted because of an answer; undefined: this process has compared the whole
    * volume with the index. Before that, another registry may have written to the volume unnoticed.
@@ -37,10 +39,10 @@ export interface Questions {
   ): Promise<Page<RepositoryName>>
   /** Sorted by bytes; empty for an unknown repository. */
   tags(name: RepositoryName, page: PageRequest): Promise<Page<Tag>>
-  /** Tags of a repository that point to a manifest, sorted by bytes. */
-  tagsOf(name: RepositoryName, digest: Digest): Promise<readonly Tag[]>
   /** Manifests of any repository that reference the digest, except as their subject. */
   referencedBy(digest: Digest): Promise<readonly Reference[]>
+  /** Manifests of a repository that have the subject, sorted. */
+  referrers(name: RepositoryName, subject: Digest): Promise<readonly Digest[]>
   /** Repositories that have the blob as config or layer, sorted. */
   linkedIn(digest: Digest): Promise<readonly RepositoryName[]>
   /**

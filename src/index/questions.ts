@@ -12,8 +12,8 @@ export function createQuestions({ ask, readConfigs }: Options): Questions {
   return {
     repositories: (page) => ask('repositories', page),
     tags: (name, page) => ask('tags', name, page),
-    tagsOf: (name, digest) => ask('tagsOf', name, digest),
     referencedBy: (digest) => ask('referencedBy', digest),
+    referrers: (name, subject) => ask('referrers', name, subject),
     linkedIn: (digest) => ask('linkedIn', digest),
     unreferenced: (after, limit) => ask('unreferenced', after, limit),
     unreferencedLinks: (after, limit) => ask('unreferencedLinks', after, limit),

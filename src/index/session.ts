@@ -1,4 +1,5 @@
 import { setInterval } from 'node:timers'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import type { Ask, Database, DatabaseFailure } from './database/database.ts'
 import type { IndexSource } from './index-source.ts'
@@ -44,6 +45,8 @@ type SessionOptions = {
 const questionTimeout = 30_000
 const maintenanceTimeout = 600_000
 const keepAliveInterval = 1000
+/** Another program may write to the volume, although it should not. A day. */
+const verifyInterval = 24 * 3_600_000
 
 /** Rest after each millisecond of work, in milliseconds: while the index answers, and until then. */
 const quietRest = 2
@@ -122,6 +125,13 @@ export function createSession(options: SessionOptions): Session {
     )
   }
 
+  const nextVerification = async (): Promise<void> => {
+    const timer = new AbortController()
+    const { signal } = timer
+    const pause = sleep(verifyInterval, undefined, { signal, ref: false })
+    await Promise.race([verifications.next(), pause]).finally(() => timer.abort())
+  }
+
   return {
     ask,
     problem: () => {
@@ -143,7 +153,7 @@ export function createSession(options: SessionOptions): Session {
         await open(request)
         for (;;) {
           await verifications.serve(() => verify(signal))
-          await verifications.next()
+          await nextVerification()
         }
       }
       const timer = setInterval(() => {

@@ -3,9 +3,12 @@ export { createDiskCache, type DiskCache } from './cache/cache.ts'
 export {
   createHostedStore,
   createRunId,
+  fingerprintOf,
   type HostedBlobs,
   type HostedLinks,
   type HostedStore,
+  hasContent,
+  isBerths,
   parseRunId,
   type RunId,
   type Upload,

@@ -4,7 +4,7 @@ import type { Call, Reply } from './messages.ts'
 import type { Places } from './opening.ts'
 import type { Operations } from './operations.ts'
 
-export { inMemory } from './database-file.ts'
+export { deleteDatabaseFile, inMemory } from './database-file.ts'
 export { DatabaseFailure } from './failure.ts'
 export type { Places } from './opening.ts'
 

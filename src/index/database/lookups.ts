@@ -60,15 +60,6 @@ export function createLookups({ prepare }: DatabaseFile) {
         n,
       ),
 
-    tagsOf: (name: RepositoryName, digest: Digest): readonly Tag[] =>
-      prepare(`
-        SELECT tag FROM tags
-        WHERE repository = (SELECT id FROM repositories WHERE name = ?)
-          AND digest = (SELECT id FROM digests WHERE digest = ?)
-        ORDER BY tag`)
-        .all(name, digest)
-        .map((row) => tagIn(row)),
-
     referencedBy: (digest: Digest): readonly Reference[] =>
       prepare(`
         SELECT name, manifest.digest AS manifest
@@ -80,6 +71,17 @@ export function createLookups({ prepare }: DatabaseFile) {
         ORDER BY name, manifest.digest`)
         .all(digest)
         .map((row) => ({ name: nameIn(row), manifest: digestIn(row, 'manifest') })),
+
+    referrers: (name: RepositoryName, subject: Digest): readonly Digest[] =>
+      prepare(`
+        SELECT own.digest AS digest FROM manifests
+        JOIN revisions ON revisions.digest = manifests.manifest
+        JOIN digests AS own ON own.id = manifests.manifest
+        WHERE manifests.subject = (SELECT id FROM digests WHERE digest = ?)
+          AND revisions.repository = (SELECT id FROM repositories WHERE name = ?)
+        ORDER BY own.digest`)
+        .all(subject, name)
+        .map((row) => digestIn(row, 'digest')),
 
     linkedIn: (digest: Digest): readonly RepositoryName[] =>
       prepare(`

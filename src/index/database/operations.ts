@@ -110,8 +110,8 @@ export function createOperations(places: Places) {
 
     repositories: on(({ lookups }) => lookups.repositories),
     tags: on(({ lookups }) => lookups.tags),
-    tagsOf: on(({ lookups }) => lookups.tagsOf),
     referencedBy: on(({ lookups }) => lookups.referencedBy),
+    referrers: on(({ lookups }) => lookups.referrers),
     linkedIn: on(({ lookups }) => lookups.linkedIn),
     unreferenced: on(({ lookups }) => lookups.unreferenced),
     unreferencedLinks: on(({ lookups }) => lookups.unreferencedLinks),

@@ -34,6 +34,7 @@ CREATE TABLE manifests (
   size INTEGER NOT NULL
 );
 CREATE INDEX manifests_by_config ON manifests (config) WHERE config IS NOT NULL;
+CREATE INDEX manifests_by_subject ON manifests (subject) WHERE subject IS NOT NULL;
 CREATE TABLE contents (
   manifest INTEGER NOT NULL,
   digest INTEGER NOT NULL,

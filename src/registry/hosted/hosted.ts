@@ -55,7 +55,7 @@ export function createHosted({ prefixes, store, index, leases, ...options }: Hos
     : createUploadExpiry({ store, uploads, expiry: options.uploadExpiry, now, log })
   const references = createReferences({ links, manifests, index })
   const onPull = createPulls(index, now)
-  const read = createReading({ ...options, store, manifests, leases, references, onPull })
+  const read = createReading({ ...options, store, index, manifests, leases, references, onPull })
   const write = createWriting({
     store,
     index,

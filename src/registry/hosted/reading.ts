@@ -5,6 +5,7 @@ import type { Reference, RepositoryName, Tag } from '../../oci/reference.ts'
 import type { HostedStore } from '../../store/store.ts'
 import type { KnownManifest, Manifests } from '../manifests.ts'
 import type { Repository } from '../repository.ts'
+import type { HostedIndex } from './hosted-index.ts'
 import type { Leases } from './leases.ts'
 import type { createPulls } from './pulls.ts'
 import type { References } from './references.ts'
@@ -19,6 +20,7 @@ type Found = { readonly known: KnownManifest; readonly warning?: string }
 
 type ReadingOptions = {
   readonly store: Pick<HostedStore, 'blobs' | 'links'>
+  readonly index: HostedIndex | undefined
   readonly manifests: Manifests
   readonly leases: Leases
   readonly references: References
@@ -28,9 +30,9 @@ type ReadingOptions = {
 
 /** The read side of hosted repositories: what the directories have, whoever has written it. */
 export function createReading(options: ReadingOptions) {
-  const { store, manifests, leases, references, inUse, onPull } = options
+  const { store, index, manifests, leases, references, inUse, onPull } = options
   const { blobs, links } = store
-  const referrers = createReferrers({ links, manifests })
+  const referrers = createReferrers({ links, manifests, index })
 
   const byDigest = async (
     name: RepositoryName,

@@ -3,11 +3,13 @@ import { childrenOf, parseManifestDetails } from '../../oci/manifest.ts'
 import { type RepositoryName, referrersTag } from '../../oci/reference.ts'
 import type { HostedLinks } from '../../store/store.ts'
 import type { KnownManifest, Manifests } from '../manifests.ts'
+import type { HostedIndex } from './hosted-index.ts'
 import { inParallel } from './in-parallel.ts'
 
 type ReferrersOptions = {
   readonly links: HostedLinks
   readonly manifests: Manifests
+  readonly index: HostedIndex | undefined
 }
 
 /**
@@ -15,16 +17,27 @@ type ReferrersOptions = {
  * were pushed with the field, and those that clients listed in the index of the fallback tag
  * (distribution-spec, "Referrers Tag Schema").
  */
-export function createReferrers({ links, manifests }: ReferrersOptions) {
+export function createReferrers({ links, manifests, index }: ReferrersOptions) {
   const describe = async (name: RepositoryName, digest: Digest) => {
     // One that cannot be read must not hide the others.
     const known = await manifests.stored(name, digest).catch(() => undefined)
     return known && descriptorOf(known)
   }
 
+  /** On a volume of Distribution, only the index knows the subjects of manifests. */
+  const byOthers = async (name: RepositoryName, subject: Digest): Promise<readonly Digest[]> => {
+    if (index === undefined || index.problem() !== undefined) return []
+    return index.referrers(name, subject).catch(() => [])
+  }
+
   const byField = async (name: RepositoryName, subject: Digest): Promise<readonly unknown[]> => {
-    const digests = await links.referrers(name, subject)
-    const found = await inParallel(digests, (digest: Digest) => describe(name, digest))
+    const digests = new Set([
+      ...(await links.referrers(name, subject)),
+      ...(await byOthers(name, subject)),
+    ])
+    const found = await inParallel([...digests].toSorted(), (digest: Digest) =>
+      describe(name, digest),
+    )
     return found.filter((descriptor) => descriptor !== undefined)
   }
 

@@ -1,13 +1,13 @@
 import { constants } from 'node:fs'
 import { access } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { dirname } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { RegistryError } from '../../oci/errors.ts'
 import type { Telemetry } from '../../telemetry/telemetry.ts'
 import { errnoOf, isMissing } from '../files.ts'
 import { acquireLock, type Lock, lockHolder } from '../lock.ts'
-import { temporaryDirectory } from '../paths.ts'
 import type { Temporary } from '../temporary.ts'
+import { isBerths } from './volume-owner.ts'
 
 /** Between attempts to obtain the lock, or to write again, in milliseconds. */
 const retryInterval = 1000
@@ -134,20 +134,6 @@ async function assertWritable(path: string): Promise<void> {
     if (!isMissing(error) || dirname(path) === path) throw error
     await assertWritable(dirname(path))
   }
-}
-
-/** Berth has written to the volume. */
-async function isBerths(root: string): Promise<boolean> {
-  const marks = [temporaryDirectory(root), join(root, '_berth'), join(root, '_trash')]
-  const found = await Promise.all(
-    marks.map((path) =>
-      access(path).then(
-        () => true,
-        () => false,
-      ),
-    ),
-  )
-  return found.includes(true)
 }
 
 function describe(error: unknown, root: string): string {
