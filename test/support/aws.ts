@@ -40,7 +40,7 @@ export type Password = { readonly holder: string; readonly until: number }
  */
 export interface Aws
   extends Pick<FakeServer, 'url' | 'host' | 'port' | 'requests' | 'stop' | 'start'> {
-  /** How often something was asked for. */
+  /** Number of requests by operation. */
   countRequests(action: Action): number
   /** The services are found by these, and no real one. */
   readonly endpoints: Environment
@@ -54,7 +54,7 @@ export interface Aws
   serviceAccountToken(claims?: Readonly<Record<string, unknown>>): string
   /** This is how the call ends from now on; undefined: well again. */
   fail(action: Action, failure: Refusal | Fault | undefined): void
-  /** AWS's clock goes wrong by so many milliseconds. */
+  /** Error of AWS's clock, in milliseconds. */
   skew(milliseconds: number): void
   /** How long new passwords are good for, in seconds. */
   passwordLife(seconds: number): void
@@ -85,7 +85,7 @@ export async function startAws(tls?: KeyPair): Promise<Aws> {
     secrets.push(text)
     return text
   }
-  /** No secret, but nothing to be told either. */
+  /** Not a secret, but not to be logged either. */
   const keyId = (prefix: string) => {
     const id = prefix + randomBytes(8).toString('hex').toUpperCase()
     secrets.push(id)
@@ -360,8 +360,8 @@ const contentTypes: Partial<Readonly<Record<Action, string>>> = {
 }
 
 /**
- * AWS's library reads the environment by itself, so it is changed for a while; all of its own variables
- * that are not given are gone. Call what is returned to have it back.
+ * The AWS SDK reads the environment itself, so it is changed temporarily; all of its own variables
+ * that are not given are removed. The returned function restores it.
  */
 export function setAwsEnvironment(variables: Environment): () => void {
   const before = { ...process.env }

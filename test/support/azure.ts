@@ -15,7 +15,7 @@ import type { ObjectStore } from './object-store.ts'
 import { createContent } from './registry-content.ts'
 import { serveContent } from './serve-content.ts'
 
-/** What an endpoint does instead of what it should: nothing at all, or answer this. */
+/** A fault of an endpoint: no answer, or this one. */
 export type Failure =
   | 'hang'
   | {
@@ -38,7 +38,7 @@ export type Principal = {
 export interface Issuer extends Pick<FakeServer, 'url' | 'stop' | 'requests'> {
   /** A pod's projected token. */
   issue(claims?: Readonly<Record<string, unknown>>, seconds?: number): string
-  /** The same claims, signed by somebody else. */
+  /** The same claims, signed with another key. */
   forge(): string
 }
 
@@ -401,7 +401,7 @@ async function getJson<Value>(url: string): Promise<Value> {
  */
 export interface ContainerRegistry extends FakeServer {
   put(name: string, tag: string | undefined, image: Image): void
-  /** Object ids of those who may read everything; at first, all whom Azure knows. */
+  /** Object ids with access to everything (default: all identities). */
   readonly readers: Set<string>
   /** Of refresh tokens and of access tokens, in seconds. */
   lives: { refresh: number; access: number }

@@ -7,7 +7,7 @@ import { pipeline } from 'node:stream/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { KeyPair } from './certificates.ts'
 
-/** One request as it came. Kept by the fake, so that tests can ask what was sent to it. */
+/** A received request, kept for tests. */
 export type Recorded = {
   readonly method: string
   /** Path and query. */
@@ -22,7 +22,7 @@ export type Recorded = {
 
 export type Handler = (request: Recorded, response: ServerResponse) => void | Promise<void>
 
-/** A real HTTP or HTTPS server that stands for somebody's service. */
+/** A real HTTP or HTTPS server that represents a cloud service. */
 export interface FakeServer {
   readonly url: string
   readonly port: number
@@ -116,10 +116,10 @@ export function answerJson(response: ServerResponse, status: number, value: unkn
   answer(response, status, { 'content-type': 'application/json' }, JSON.stringify(value))
 }
 
-/** `rate`: so many bytes a second of a body; as fast as it goes without. */
+/** `rate`: bytes per second of a body; unlimited without it. */
 type Pace = { readonly rate?: number | undefined }
 
-/** Bytes, or what of them was asked for by `Range: bytes=N-` or `bytes=N-M`. */
+/** Bytes, or the part that `Range: bytes=N-` or `bytes=N-M` requests. */
 export function answerBytes(
   request: Recorded,
   response: ServerResponse,

@@ -30,7 +30,7 @@ export type TokenLife = { readonly seconds: number; readonly requests?: number }
 
 /** The tokens that one issuer has given out. */
 export interface Tokens {
-  /** `most`: seconds that it lives at most. */
+  /** `most`: maximum lifetime in seconds. */
   issue(holder: string, most?: number): { readonly token: string; readonly seconds: number }
   /** Who holds it, if it is good for one more use. */
   spend(token: string): string | undefined
@@ -70,7 +70,7 @@ export type GoogleOptions = {
    */
   readonly grant: 'direct' | 'impersonation'
   readonly life?: TokenLife
-  /** Of the names of Google's that it stands for, where it is reached by those. */
+  /** For the Google host names under which it is reached. */
   readonly tls?: KeyPair
   /** Whose role's signatures the provider takes instead of the cluster's tokens. */
   readonly aws?: AwsMachine
@@ -111,9 +111,9 @@ export interface Google extends Pick<FakeServer, 'url' | 'port' | 'requests' | '
   /** All logins so far are revoked. */
   revokeLogins(): void
   set(policy: Partial<Policy>): void
-  /** Instead of what it does, until it is told otherwise. */
+  /** Replaces the default answer until it is reset. */
   fail(endpoint: Endpoint, failure: Failure | undefined): void
-  /** Nobody answers any more; the cluster goes on. */
+  /** The server stops; the cluster continues. */
   die(): Promise<void>
   revive(): Promise<void>
   stop(): Promise<void>

@@ -13,7 +13,7 @@ export type Seen = {
 /** Answers one request. */
 export type Answering = (seen: Seen, response: ServerResponse) => void | Promise<void>
 
-/** A small real server, for whatever stands around a registry: token endpoints, clouds, storage. */
+/** A small real server for the environment of a registry: token endpoints, clouds, storage. */
 export interface WebServer {
   readonly url: string
   /** `host:port`. */
