@@ -29,6 +29,8 @@ export interface FakeServer {
   /** `host:port`. */
   readonly host: string
   readonly requests: readonly Recorded[]
+  /** Numbers of connections. */
+  readonly connections: { readonly opened: number; readonly open: number }
   /** Requests whose line, `GET /v2/…`, matches. */
   count(line: RegExp): number
   /** Milliseconds before each answer begins, from now on. */
@@ -42,14 +44,17 @@ type FakeServerOptions = {
   readonly tls?: KeyPair | undefined
   /** Where it listens. */
   readonly address?: string | undefined
+  /** Default: any free port. */
+  readonly port?: number | undefined
 }
 
 export async function startFakeServer(
   handler: Handler,
-  { tls, address: at = '127.0.0.1' }: FakeServerOptions = {},
+  { tls, address: at = '127.0.0.1', port: wanted = 0 }: FakeServerOptions = {},
 ): Promise<FakeServer> {
   const requests: Recorded[] = []
   const sockets = new Set<Socket>()
+  const connections = { opened: 0, open: 0 }
   let latency = 0
   const server =
     tls === undefined ? createServer() : createTlsServer({ cert: tls.certificate, key: tls.key })
@@ -60,13 +65,18 @@ export async function startFakeServer(
     const request: Recorded = { method, path, headers, bytes, body: bytes.toString() }
     requests.push(request)
     response.on('error', () => {})
-    await sleep(latency)
+    if (latency > 0) await sleep(latency)
     await handler(request, response)
     request.status = response.statusCode
   })
   server.on('connection', (socket: Socket) => {
     sockets.add(socket)
-    socket.on('close', () => sockets.delete(socket))
+    connections.opened += 1
+    connections.open += 1
+    socket.on('close', () => {
+      sockets.delete(socket)
+      connections.open -= 1
+    })
     socket.on('error', () => {})
   })
 
@@ -76,7 +86,7 @@ export async function startFakeServer(
     server.listen(port, at, listening.resolve)
     return listening.promise
   }
-  await listen(0)
+  await listen(wanted)
   const address = server.address()
   const port = typeof address === 'object' && address !== null ? address.port : 0
   const host = `${at}:${port}`
@@ -86,6 +96,7 @@ export async function startFakeServer(
     port,
     host,
     requests,
+    connections,
     count: (line) => requests.filter(({ method, path }) => line.test(`${method} ${path}`)).length,
     delay: (milliseconds) => {
       latency = milliseconds
