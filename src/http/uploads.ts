@@ -62,15 +62,14 @@ export function createUploads({ bodies, isVisible, metrics }: UploadsOptions) {
     const size = lengthOf(request.raw)
     const body = bodies.stream(call)
     const { id } = await writable.startUpload({ writer, algorithm, size })
-    let isStored = false
     try {
       await counted('stored', () =>
         writable.finishUpload({ id, writer }, digest, body, { first: 0, size }),
       )
-      isStored = true
-    } finally {
-      // No client knows this session, which may have ended: it must not hide the error.
-      if (!isStored) await writable.cancelUpload({ id, writer }).catch(() => {})
+    } catch (error) {
+      // No client knows this session. If canceling fails, or if it has ended already, it is not what failed.
+      await writable.cancelUpload({ id, writer }).catch(() => {})
+      throw error
     }
     return replyStored(call, digest)
   }

@@ -19,7 +19,7 @@ export function containersStorageClient(name: 'podman' | 'buildah'): ClientKind 
       const registries = join(directory, 'registries.conf')
       await writeFile(policy, JSON.stringify({ default: [{ type: 'insecureAcceptAnything' }] }))
       await writeFile(registries, 'unqualified-search-registries = []\n')
-      await mkdir(join(directory, 'tmp'))
+      await mkdir(join(directory, 'tmp'), { recursive: true })
       const trust = await trustFlags(directory, authority)
       const environment = {
         HOME: directory,

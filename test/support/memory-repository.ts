@@ -72,7 +72,7 @@ export function createMemoryRepository(readOnly?: string): MemoryRepository {
       blobs.set(digest, bytes)
     },
     cancelUpload: async (upload) => {
-      if (sessions.has(upload.id)) find(upload)
+      find(upload)
       sessions.delete(upload.id)
     },
     mount: async ({ digest, from, mayPull }) =>

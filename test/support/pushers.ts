@@ -183,11 +183,11 @@ function containersPusher(program: 'podman' | 'buildah'): Pusher {
       await call('push', ...policy, ...flags, id.trim(), image)
     },
     pushIndex: async (push) => {
-      const { policy, call } = await prepare(push)
+      const { call } = await prepare(push)
       const { flags, image } = target(push)
       await call('manifest', 'create', 'localhost/list')
       await call('manifest', 'add', '--all', 'localhost/list', `oci:${push.layout}:${push.tag}`)
-      await call('manifest', 'push', ...policy, '--all', ...flags, 'localhost/list', image)
+      await call('manifest', 'push', '--all', ...flags, 'localhost/list', image)
     },
   }
 }

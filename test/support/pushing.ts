@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
 import { mkdir, mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -45,7 +46,8 @@ export function describePusher({ client, keepsBytes, push, pushIndex }: Pusher):
     let images: { readonly image: Image; readonly index: Image }
     before(async () => {
       scene = await setPushScene()
-      source = await mkdtemp(join(tmpdir(), 'berth-source-'))
+      // In lower case: podman makes a name of it.
+      source = join(tmpdir(), `berth-source-${randomUUID()}`)
       images = await makeImages()
       await writeLayout(join(source, 'image'), 'image', images.image)
       await writeLayout(join(source, 'index'), 'index', images.index)
@@ -91,21 +93,23 @@ export function describePusher({ client, keepsBytes, push, pushIndex }: Pusher):
       await pullBack('local/team/app:image', [image])
     })
 
-    test('the same image is pushed again without its bytes', async () => {
-      const before = await scene.berth.metric('berth_upload_bytes_total')
-      await pushAs('image', 'local/team/app:again', pusher)
-      const sent = (await scene.berth.metric('berth_upload_bytes_total')) - before
-      const [image, again] = [
-        await served('local/team/app', 'image'),
-        await served('local/team/app', 'again'),
-      ]
-      // Without its layers: the config is small, and some push it each time.
-      assert.ok(sent < 20_000, `${sent} bytes were sent`)
-      assert.deepEqual(
-        again.blobs.map(({ digest }) => digest),
-        image.blobs.map(({ digest }) => digest),
-      )
-    })
+    // Others have to compress a layer before they know its digest.
+    if (keepsBytes)
+      test('the same image is pushed again without its bytes', async () => {
+        const before = await scene.berth.metric('berth_upload_bytes_total')
+        await pushAs('image', 'local/team/app:again', pusher)
+        const sent = (await scene.berth.metric('berth_upload_bytes_total')) - before
+        const [image, again] = [
+          await served('local/team/app', 'image'),
+          await served('local/team/app', 'again'),
+        ]
+        // Without its layers: the config is small, and some push it each time.
+        assert.ok(sent < 20_000, `${sent} bytes were sent`)
+        assert.deepEqual(
+          again.blobs.map(({ digest }) => digest),
+          image.blobs.map(({ digest }) => digest),
+        )
+      })
 
     if (pushIndex !== undefined)
       test('an index is pushed with all its images, and pulled', async () => {
