@@ -20,16 +20,24 @@ export interface DockerRegistry {
   close(): Promise<void>
 }
 
-export async function startDockerRegistry(): Promise<DockerRegistry> {
+type RegistryOptions = {
+  /** Another Distribution than Debian's 2.8. */
+  readonly program?: string
+  /** A volume that there is already. */
+  readonly volume?: string
+}
+
+export async function startDockerRegistry(options: RegistryOptions = {}): Promise<DockerRegistry> {
   const directory = await mkdtemp(join(tmpdir(), 'berth-docker-registry-'))
+  const { program: command = 'docker-registry', volume = join(directory, 'data') } = options
   const login = { user: 'upstream-user', password: 'upstream-canary-7c1f' }
-  const program = await launch(directory, login)
+  const program = await launch({ directory, volume, command, login })
   const [, host] = await program.wrote(/listening on (127\.0\.0\.1:\d+)/)
   const url = `http://${host}`
   return {
     url,
     login,
-    volume: join(directory, 'data'),
+    volume,
     put: (name, tag, image) => push({ url, login, name, tag, image }),
     stop: program.kill,
     close: async () => {
@@ -44,17 +52,44 @@ export function htpasswdLine({ user, password }: Login): Promise<string> {
   return run(['htpasswd', '-niBC', '5', user], { input: `${password}\n` })
 }
 
-async function launch(directory: string, login: Login): Promise<Program> {
+type Launch = {
+  readonly directory: string
+  readonly volume: string
+  readonly command: string
+  readonly login: Login
+}
+
+async function launch({ directory, volume, command, login }: Launch): Promise<Program> {
   const htpasswd = join(directory, 'htpasswd')
   const config = {
-    version: '0.1',
-    storage: { filesystem: { rootdirectory: join(directory, 'data') } },
+    ...storageOf(volume),
     http: { addr: '127.0.0.1:0' },
     auth: { htpasswd: { realm: 'upstream', path: htpasswd } },
   }
   await writeFile(htpasswd, await htpasswdLine(login))
   await writeFile(join(directory, 'config.yml'), stringify(config))
-  return start(['docker-registry', 'serve', join(directory, 'config.yml')], { directory })
+  const environment = { OTEL_TRACES_EXPORTER: 'none' }
+  return start([command, 'serve', join(directory, 'config.yml')], { directory, environment })
+}
+
+/** Runs a Distribution's garbage collection on a volume that nobody serves. What it said. */
+export async function collectByDistribution(command: string, volume: string): Promise<string> {
+  const directory = await mkdtemp(join(tmpdir(), 'berth-collect-'))
+  const file = join(directory, 'config.yml')
+  try {
+    await writeFile(file, stringify(storageOf(volume)))
+    const environment = { OTEL_TRACES_EXPORTER: 'none' }
+    return await run([command, 'garbage-collect', file], { environment })
+  } finally {
+    await rm(directory, { recursive: true, force: true })
+  }
+}
+
+function storageOf(volume: string) {
+  return {
+    version: '0.1',
+    storage: { filesystem: { rootdirectory: volume }, delete: { enabled: true } },
+  }
 }
 
 type Push = {
