@@ -106,6 +106,7 @@ for (const { version, program } of distributions)
       const place = { host: last.host, name, login: pusher }
       assert.equal((await servedImage(place, tag)).digest, digest, reference)
     }
+    await last.close()
   })
 
 test('what Berth deleted is deleted for Distribution, whose collection frees it', async (t) => {

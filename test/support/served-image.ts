@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { digestOf, parseDigest } from '../../src/oci/digest.ts'
+import { mediaTypes } from '../../src/oci/manifest.ts'
 import type { Login } from './docker-registry.ts'
 import type { Image } from './images.ts'
 
@@ -39,7 +40,7 @@ export async function servedImage(place: Place, reference: string): Promise<Imag
 
 async function fetchFrom({ host, name, login }: Place, path: string) {
   const basic = Buffer.from(`${login.user}:${login.password}`).toString('base64')
-  const headers = { authorization: `Basic ${basic}` }
+  const headers = { authorization: `Basic ${basic}`, accept: Object.values(mediaTypes).join(', ') }
   const response = await fetch(`http://${host}/v2/${name}/${path}`, { headers })
   assert.equal(response.status, 200, path)
   const bytes = Buffer.from(await response.arrayBuffer())
