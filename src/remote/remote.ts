@@ -19,6 +19,7 @@ import { ping } from './ping.ts'
 import { fetchReferrers, readReferrers } from './referrers-list.ts'
 import type { Remote } from './remote-registry.ts'
 import { type RequestContext, repositoryNames } from './request-context.ts'
+import { waitForThrottles } from './retry-write.ts'
 import { createSendOnce } from './send-once.ts'
 import { createSending } from './sending.ts'
 import { createTagsList } from './tags-list.ts'
@@ -32,7 +33,7 @@ export type {
   RemoteReferrers,
   RemoteTags,
 } from './remote-registry.ts'
-export type { BlobToUpload } from './remote-writer.ts'
+export type { BlobToUpload, RemoteWriter } from './remote-writer.ts'
 export { retryPause } from './retry.ts'
 export { createTransport } from './transport.ts'
 
@@ -105,7 +106,11 @@ export function createRemote(options: RemoteOptions): Remote {
     memory: options.inFlight,
     ...repositoryNames(base.host),
   }
-  const writing = { ...context, scrub: authorization.scrub }
+  const writing = {
+    ...context,
+    exchange: waitForThrottles(exchange),
+    scrub: authorization.scrub,
+  }
   const manifests = createManifestRequests(context)
   const tagsList = createTagsList(options.caches)
   const listsOf = (name: RepositoryName) => ({
