@@ -54,7 +54,9 @@ export interface BlobWriter {
 export interface CachedUpload {
   /** Bytes that are written and hashed. */
   readonly size: number
-  /** Rejects with UNAVAILABLE (507) when there is no room, and with a system error when the disk fails. */
+  /** Of the hash that is computed while bytes arrive. */
+  readonly algorithm: Algorithm
+  /** Rejects with UNAVAILABLE when there is no room (507), or the disk fails. */
   append(chunks: Chunks): Promise<void>
   /** Drops the bytes after `size`. */
   truncate(size: number): Promise<void>
@@ -63,8 +65,11 @@ export interface CachedUpload {
    * gets the end of them only after `verify`.
    */
   read(expected: { readonly digest: Digest; readonly size: number }): Promise<Content>
-  /** @throws RegistryError DIGEST_INVALID, which readers get as well. */
-  verify(digest: Digest): void
+  /**
+   * Reads the file again if the digest has another algorithm. Rejects with DIGEST_INVALID, which readers
+   * get as well.
+   */
+  verify(digest: Digest): Promise<void>
   /** Stores it as a blob, after `verify`. If the disk fails now, it is not stored. */
   commit(digest: Digest): Promise<void>
   /** Readers fail with `error`. */

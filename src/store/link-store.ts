@@ -28,3 +28,9 @@ export interface LinkStore extends LinkSource {
   setTag(name: RepositoryName, tag: Tag, digest: Digest): Promise<void>
   removeTag(name: RepositoryName, tag: Tag): Promise<void>
 }
+
+/** Links that may be forgotten at any time: their upstream has the content. */
+export interface CachedLinkStore extends LinkStore {
+  removeBlob(name: RepositoryName, digest: Digest): Promise<void>
+  removeManifest(name: RepositoryName, digest: Digest): Promise<void>
+}

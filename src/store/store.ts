@@ -1,4 +1,4 @@
-export type { BlobCache, BlobSource, BlobWriter } from './blob-store.ts'
+export type { BlobCache, BlobSource, BlobWriter, CachedUpload } from './blob-store.ts'
 export { createDiskCache, type DiskCache } from './cache/cache.ts'
 export {
   createHostedStore,
@@ -12,7 +12,6 @@ export {
   parseRunId,
   type RunId,
   type Upload,
-  type UploadStore,
 } from './hosted/hosted.ts'
-export type { LinkSource, LinkStore } from './link-store.ts'
+export type { CachedLinkStore, LinkSource, LinkStore } from './link-store.ts'
 export { overlap } from './roots.ts'

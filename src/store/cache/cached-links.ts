@@ -1,6 +1,6 @@
 import { type Digest, isDigest } from '../../oci/digest.ts'
 import { isRepositoryName, isTag, type RepositoryName, type Tag } from '../../oci/reference.ts'
-import type { LinkStore } from '../link-store.ts'
+import type { CachedLinkStore } from '../link-store.ts'
 import { linksPath } from '../paths.ts'
 import type { Temporary } from '../temporary.ts'
 import { type DurableMap, openDurableMap } from './durable-map.ts'
@@ -25,7 +25,7 @@ export interface CachedLinks {
    * Links of one upstream for one identity. `scope`, without white space, separates them from the
    * links of others.
    */
-  of(scope: string): LinkStore
+  of(scope: string): CachedLinkStore
   close(): Promise<void>
 }
 
@@ -60,7 +60,7 @@ function createLinks(
   map: DurableMap,
   scope: string,
   manifests: ReadonlyMap<string, number>,
-): LinkStore {
+): CachedLinkStore {
   const keyOf = (kind: 'blob' | 'manifest' | 'tag', name: RepositoryName, of: Digest | Tag) =>
     `${kind} ${scope} ${name} ${of}`
 
@@ -74,6 +74,8 @@ function createLinks(
     hasManifest: async (name, digest) => has(keyOf('manifest', name, digest)),
     addBlob: (name, digest) => add(keyOf('blob', name, digest)),
     addManifest: (name, digest) => add(keyOf('manifest', name, digest)),
+    removeBlob: (name, digest) => map.delete(keyOf('blob', name, digest)),
+    removeManifest: (name, digest) => map.delete(keyOf('manifest', name, digest)),
 
     tag: async (name, tag) => {
       const [digest = '', time] = map.get(keyOf('tag', name, tag))?.split(' ') ?? []

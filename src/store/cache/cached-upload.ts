@@ -1,10 +1,16 @@
 import { rm } from 'node:fs/promises'
 import { bytesIn } from '../../memory/memory.ts'
-import { type Algorithm, createDigester, type Digest, type Digester } from '../../oci/digest.ts'
+import {
+  type Algorithm,
+  algorithmOf,
+  createDigester,
+  type Digest,
+  type Digester,
+} from '../../oci/digest.ts'
 import { RegistryError } from '../../oci/errors.ts'
 import type { CachedUpload } from '../blob-store.ts'
 import { type BlockChecksummer, createBlockChecksummer } from '../block-checksums.ts'
-import { openRegular, readOrEnd, writeAll } from '../files.ts'
+import { errnoOf, isDiskFull, openRegular, readOrEnd, writeAll } from '../files.ts'
 import { createSharedContent, type SharedContent } from '../shared-content.ts'
 import type { Stamp } from '../stamp.ts'
 import { blobOverhead, type Place, placeBlob } from './place-blob.ts'
@@ -31,6 +37,8 @@ export async function createCachedUpload(
     throw error
   })
   const readers = new Set<SharedContent>()
+  let current = algorithm
+  let verified: Digest | undefined
   let digester: Digester = createDigester(algorithm)
   let checksummer: BlockChecksummer = createBlockChecksummer()
 
@@ -52,9 +60,10 @@ export async function createCachedUpload(
     await handle.close().catch(() => {})
   }
 
-  /** A hash cannot go back: the rest is hashed again. */
-  const hashAgain = async (size: number): Promise<void> => {
-    digester = createDigester(algorithm)
+  /** A hash cannot go back: what remains is hashed again. */
+  const hashAgain = async (size: number, as: Algorithm): Promise<void> => {
+    current = as
+    digester = createDigester(as)
     checksummer = createBlockChecksummer()
     const buffer = Buffer.allocUnsafe(bufferSize)
     while (digester.size < size) {
@@ -64,18 +73,27 @@ export async function createCachedUpload(
     }
   }
 
+  const digestAs = async (wanted: Algorithm): Promise<Digest> => {
+    if (wanted !== current) await hashAgain(digester.size, wanted)
+    return digester.copy().digest()
+  }
+
   return {
+    get algorithm() {
+      return current
+    },
     get size() {
       return digester.size
     },
 
     append: async (chunks) => {
+      verified = undefined
       const bytes = bytesIn(chunks)
       const added = digester.size === 0 ? bytes + blobOverhead : bytes
       if (!(await reservation.arrive(added))) throw noRoom(digester.size + bytes)
       await writeAll(handle, chunks, digester.size).catch((error: unknown) => {
         onFailure(error)
-        throw error
+        throw diskFailed(error)
       })
       reservation.markWritten(bytes)
       for (const chunk of chunks) hash(chunk)
@@ -84,9 +102,10 @@ export async function createCachedUpload(
 
     truncate: async (size) => {
       if (size >= digester.size) return
+      verified = undefined
       endReaders((content) => content.fail(new RegistryError('BLOB_UPLOAD_INVALID')))
       await handle.truncate(size)
-      await hashAgain(size)
+      await hashAgain(size, current)
     },
 
     read: async ({ digest, size }) => {
@@ -95,15 +114,17 @@ export async function createCachedUpload(
       const content = createSharedContent({ digest, size, file })
       readers.add(content)
       content.advance(digester.size)
+      if (verified === digest) content.finish(digester.size)
       return content.read()
     },
 
-    verify: (digest) => {
-      if (digester.copy().digest() !== digest) {
+    verify: async (digest) => {
+      if ((await digestAs(algorithmOf(digest))) !== digest) {
         const error = mismatch(digest)
         endReaders((content) => content.fail(error))
         throw error
       }
+      verified = digest
       for (const content of readers) content.finish(digester.size)
     },
 
@@ -132,6 +153,15 @@ export async function createCachedUpload(
 function mismatch(digest: Digest): RegistryError {
   return new RegistryError('DIGEST_INVALID', {
     message: `the uploaded bytes are not those of ${digest}`,
+  })
+}
+
+function diskFailed(cause: unknown): RegistryError {
+  return new RegistryError('UNAVAILABLE', {
+    message: `cannot write an upload to the cache (${errnoOf(cause)})`,
+    status: isDiskFull(cause) ? 507 : 503,
+    retryAfter: 5,
+    cause,
   })
 }
 

@@ -5,7 +5,7 @@ import type { Telemetry } from '../../telemetry/telemetry.ts'
 import { createBlobReader } from '../blob-reader.ts'
 import type { BlobCache } from '../blob-store.ts'
 import { diskUse } from '../files.ts'
-import type { LinkStore } from '../link-store.ts'
+import type { CachedLinkStore } from '../link-store.ts'
 import {
   blobDirectory,
   blobsDirectory,
@@ -59,7 +59,7 @@ type DiskCacheOptions = {
 /** What a pull-through cache stores: blobs, and the links of its upstreams. */
 export interface DiskCache extends BlobCache {
   /** Links of one upstream for one identity: `scope` separates them from the links of others. */
-  links(scope: string): LinkStore
+  links(scope: string): CachedLinkStore
 }
 
 /**
