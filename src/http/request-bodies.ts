@@ -79,7 +79,8 @@ export function createRequestBodies({
     stream: (call) => {
       if (!hasBody(call.request.raw)) return undefined
       reserve(call, Math.min(lengthOf(call.request.raw) ?? maxBodyMemory, maxBodyMemory))
-      return arriving(call, paces.upload)
+      const size = lengthOf(call.request.raw)
+      return { size, [Symbol.asyncIterator]: () => arriving(call, paces.upload) }
     },
     read: async (call, max) => {
       const length = lengthOf(call.request.raw)

@@ -2,18 +2,18 @@ import type { CacheMemory, Reservations } from '../../memory/memory.ts'
 import { joinName, nameBelow, type RepositoryName } from '../../oci/reference.ts'
 import type { HostedStore } from '../../store/store.ts'
 import type { Logger } from '../../telemetry/telemetry.ts'
+import { createLocks } from '../locks.ts'
 import { createManifests, type ManifestMemory } from '../manifests.ts'
 import type { HostedPrefix, Opened } from '../repository.ts'
+import { createUploadExpiry } from '../uploads/upload-expiry.ts'
+import { createUploads } from '../uploads/uploads.ts'
 import { createCatalog } from './catalog.ts'
 import type { HostedIndex } from './hosted-index.ts'
 import type { Leases } from './leases.ts'
-import { createLocks } from './locks.ts'
 import { createPulls } from './pulls.ts'
 import { createQuotas } from './quotas.ts'
 import { createReading, type TagsInUse } from './reading.ts'
 import { createReferences } from './references.ts'
-import { createUploadExpiry } from './upload-expiry.ts'
-import { createUploads } from './uploads.ts'
 import { createWriting } from './writing.ts'
 
 export type { HostedIndex } from './hosted-index.ts'
@@ -52,7 +52,13 @@ export function createHosted({ prefixes, store, index, leases, ...options }: Hos
   const uploads = createUploads({ store: store.uploads, quotas, now })
   const expiry = readOnly
     ? undefined
-    : createUploadExpiry({ store, uploads, expiry: options.uploadExpiry, now, log })
+    : createUploadExpiry({
+        problem: store.problem,
+        uploads,
+        expiry: options.uploadExpiry,
+        now,
+        log,
+      })
   const references = createReferences({ links, manifests, index })
   const onPull = createPulls(index, now)
   const read = createReading({ ...options, store, index, manifests, leases, references, onPull })

@@ -1,8 +1,8 @@
 import type { HostedStore } from '../../store/store.ts'
+import type { Locks } from '../locks.ts'
 import type { Manifests } from '../manifests.ts'
 import type { HostedIndex } from './hosted-index.ts'
 import type { Leases } from './leases.ts'
-import type { Locks } from './locks.ts'
 import type { Quotas } from './quotas.ts'
 
 /** What everything that writes to hosted repositories works with. */

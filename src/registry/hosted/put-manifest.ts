@@ -3,10 +3,10 @@ import { RegistryError } from '../../oci/errors.ts'
 import type { ManifestDetails } from '../../oci/manifest.ts'
 import type { RepositoryName, Tag } from '../../oci/reference.ts'
 import { createRunId } from '../../store/store.ts'
+import { parsePushedManifest } from '../pushed-manifest.ts'
 import type { WritableRepository } from '../repository.ts'
 import type { Closure, Closures } from './closure.ts'
 import type { HostedParts } from './parts.ts'
-import { parsePushedManifest } from './pushed-manifest.ts'
 
 type PutRequest = Parameters<WritableRepository['putManifest']>[0]
 type PutResult = Awaited<ReturnType<WritableRepository['putManifest']>>
@@ -16,7 +16,7 @@ type PutManifestOptions = HostedParts & {
   /** Whether images are accepted whose blobs were not pushed. */
   readonly acceptsSparse: (name: RepositoryName) => boolean
   /** The repository has one manifest more. */
-  readonly onAdded: (name: RepositoryName) => void
+  readonly onAdded: () => void
 }
 
 /** A manifest on its way into a repository. */
@@ -59,7 +59,7 @@ export function createPutManifest(options: PutManifestOptions) {
     try {
       await write(incoming)
       stored = bytes.length
-      options.onAdded(name)
+      options.onAdded()
     } finally {
       reservation.end(stored)
     }

@@ -4,7 +4,7 @@ import type { HostedIndex } from './hosted-index.ts'
 import { createQuota, type Quota } from './quota.ts'
 
 /** Bytes that one push may use, counted against every quota that covers its repository. */
-export interface Reservation {
+interface Reservation {
   /** The push needs so many bytes in all. @throws RegistryError DENIED: a quota leaves no room for them. */
   growTo(bytes: number): Promise<void>
   /** The push is over, and `stored` bytes of it are on the disk. */

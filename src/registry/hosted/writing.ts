@@ -1,14 +1,14 @@
 import type { RepositoryName } from '../../oci/reference.ts'
+import { writing } from '../disk-errors.ts'
 import type { WritableRepository } from '../repository.ts'
+import type { Uploads } from '../uploads/uploads.ts'
 import type { createCatalog } from './catalog.ts'
 import { createClosures } from './closure.ts'
 import { createDeletes } from './deletes.ts'
-import { writing } from './disk-errors.ts'
 import { createMount } from './mounts.ts'
 import type { HostedParts } from './parts.ts'
 import { createPutManifest } from './put-manifest.ts'
 import type { References } from './references.ts'
-import type { Uploads } from './uploads.ts'
 
 type WritingOptions = HostedParts & {
   readonly uploads: Uploads
@@ -23,8 +23,8 @@ export function createWriting({ uploads, references, catalog, ...parts }: Writin
   const { store, index, manifests, leases, now } = parts
   const { blobs, links } = store
   const closures = createClosures({ blobs, links, manifests, leases })
-  const putManifest = createPutManifest({ ...parts, closures, onAdded: catalog.added })
-  const deletes = createDeletes({ ...parts, references, onRemoved: catalog.removed })
+  const putManifest = createPutManifest({ ...parts, closures, onAdded: catalog.changed })
+  const deletes = createDeletes({ ...parts, references, onRemoved: catalog.changed })
   const mount = createMount(parts)
 
   return (name: RepositoryName): WritableRepository => {

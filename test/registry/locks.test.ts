@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { createLocks } from '../../../src/registry/hosted/locks.ts'
+import { createLocks } from '../../src/registry/locks.ts'
 
 /** Runs actions on one key that end when they are told to, and records who began and ended. */
 function scene() {

@@ -1,4 +1,3 @@
-import type { HostedStore } from '../../store/store.ts'
 import type { Logger } from '../../telemetry/telemetry.ts'
 import type { Uploads } from './uploads.ts'
 
@@ -7,7 +6,8 @@ const maxInterval = 60 * 60 * 1000
 const minInterval = 1000
 
 type UploadExpiryOptions = {
-  readonly store: Pick<HostedStore, 'problem'>
+  /** Why nothing can be written now. */
+  readonly problem: () => string | undefined
   readonly uploads: Uploads
   /** Milliseconds since the last write. */
   readonly expiry: number
@@ -16,12 +16,12 @@ type UploadExpiryOptions = {
 }
 
 /** Cancels abandoned upload sessions: soon after the start, and then from time to time. */
-export function createUploadExpiry({ store, uploads, expiry, now, log }: UploadExpiryOptions) {
+export function createUploadExpiry({ problem, uploads, expiry, now, log }: UploadExpiryOptions) {
   const interval = Math.max(minInterval, Math.min(expiry / 4, maxInterval))
   let running: Promise<void> | undefined
 
   const purge = async (): Promise<void> => {
-    if (store.problem() !== undefined) return
+    if (problem() !== undefined) return
     try {
       const purged = await uploads.purge(now() - expiry)
       if (purged > 0) log.info({ purged }, 'canceled expired upload sessions')

@@ -1,7 +1,7 @@
-import { algorithmOf, type Digest, digestOf } from '../../oci/digest.ts'
-import { RegistryError } from '../../oci/errors.ts'
-import { type ManifestDetails, mediaTypes, parseManifestDetails } from '../../oci/manifest.ts'
-import type { Reference } from '../../oci/reference.ts'
+import { algorithmOf, type Digest, digestOf } from '../oci/digest.ts'
+import { RegistryError } from '../oci/errors.ts'
+import { type ManifestDetails, mediaTypes, parseManifestDetails } from '../oci/manifest.ts'
+import type { Reference } from '../oci/reference.ts'
 
 type Pushed = {
   readonly reference: Reference

@@ -1,15 +1,14 @@
 import { RegistryError } from '../../oci/errors.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
 import type { UploadId } from '../../oci/upload-id.ts'
-import type { Upload } from '../../store/store.ts'
 import type { UploadRef } from '../repository.ts'
-import type { Reservation } from './quotas.ts'
+import type { SessionUpload, UploadReservation } from './session-store.ts'
 
 /** One upload under way. */
 export type Session = {
   readonly name: RepositoryName
-  readonly upload: Upload
-  readonly reservation: Reservation
+  readonly upload: SessionUpload
+  readonly reservation: UploadReservation
   /** A request writes to it. */
   isBusy: boolean
   /** A time of `now()`. */

@@ -1,5 +1,5 @@
-import { RegistryError } from '../../oci/errors.ts'
-import type { RepositoryName } from '../../oci/reference.ts'
+import { RegistryError } from '../oci/errors.ts'
+import type { RepositoryName } from '../oci/reference.ts'
 
 /** Insufficient Storage (RFC 4918). */
 const insufficientStorage = 507

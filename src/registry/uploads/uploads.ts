@@ -3,7 +3,8 @@ import type { Digest } from '../../oci/digest.ts'
 import { isRegistryError, RegistryError } from '../../oci/errors.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
 import type { UploadId } from '../../oci/upload-id.ts'
-import type { UploadStore } from '../../store/store.ts'
+import { isDiskError } from '../disk-errors.ts'
+import { createLocks } from '../locks.ts'
 import type {
   Body,
   UploadRange,
@@ -11,17 +12,15 @@ import type {
   UploadStatus,
   WritableRepository,
 } from '../repository.ts'
-import { isDiskError } from './disk-errors.ts'
-import { createLocks } from './locks.ts'
-import type { Quotas } from './quotas.ts'
+import type { SessionStore, SessionUpload, UploadQuotas } from './session-store.ts'
 import { createUploadSessions, type Session, unknownUpload } from './upload-sessions.ts'
 
 const maxSessions = 4000
 const maxSessionsPerWriter = 1000
 
 type UploadsOptions = {
-  readonly store: UploadStore
-  readonly quotas: Quotas
+  readonly store: SessionStore
+  readonly quotas: UploadQuotas
   readonly now: () => number
   readonly maxSessions?: number
   readonly maxSessionsPerWriter?: number
@@ -110,7 +109,9 @@ export function createUploads({ store, quotas, now, ...limits }: UploadsOptions)
 
   /** What lacks space must not keep any, and wrong bytes never become right. */
   const dropIfHopeless = async (session: Session, error: unknown): Promise<void> => {
-    if (!isDiskError(error) && !isRegistryError(error, 'DENIED', 'DIGEST_INVALID')) return
+    const isFull = isRegistryError(error) && error.status === 507
+    const isOver = isFull || isRegistryError(error, 'DENIED', 'DIGEST_INVALID')
+    if (!isOver && !isDiskError(error)) return
     await drop(session).catch(() => {})
   }
 
@@ -132,6 +133,37 @@ export function createUploads({ store, quotas, now, ...limits }: UploadsOptions)
     }
     if (range?.size !== undefined && upload.size < first + range.size)
       throw wrongSize(range.size, `only ${upload.size - first}`)
+  }
+
+  /** The last bytes of a blob whose digest is known. */
+  const writeLast = async (
+    session: Session,
+    body: Body,
+    { digest, range }: { digest: Digest; range: UploadRange | undefined },
+  ): Promise<void> => {
+    const { upload } = session
+    const size = range?.size ?? body.size
+    const expected =
+      size === undefined ? undefined : upload.expect?.({ digest, size: upload.size + size })
+    try {
+      await write(session, body, range)
+    } catch (error) {
+      await expected?.stop()
+      throw error
+    }
+  }
+
+  /**
+   * The danger: a client that repeats its last request would append its bytes twice. So they are dropped
+   * if the blob cannot be stored now.
+   */
+  const commit = async (upload: SessionUpload, digest: Digest, first: number) => {
+    try {
+      return await upload.commit(digest)
+    } catch (error) {
+      if (isRegistryError(error, 'UNAVAILABLE')) await upload.truncate(first)
+      throw error
+    }
   }
 
   const dropped = async <Result>(session: Session, action: () => Promise<Result>) => {
@@ -174,9 +206,10 @@ export function createUploads({ store, quotas, now, ...limits }: UploadsOptions)
     finish: (name, ref, { digest, body, range, onStored }) =>
       use(name, ref, async (session) => {
         const { size } = await dropped(session, async () => {
-          if (body === undefined) assertContinues(session.upload.size, range)
-          else await write(session, body, range)
-          return session.upload.commit(digest)
+          const first = session.upload.size
+          if (body === undefined) assertContinues(first, range)
+          else await writeLast(session, body, { digest, range })
+          return commit(session.upload, digest, first)
         })
         try {
           await onStored(size)
