@@ -33,11 +33,18 @@ export function createUpstream(
       caches,
       inFlight,
       telemetry,
-      credentials: openCredentials(config, { ambient, outbound, telemetry }),
+      credentials: openCredentials(withPushAccess(config), { ambient, outbound, telemetry }),
     }),
     links: cache.links(scopeOf(config)),
     anonymous: config.anonymous === 'pull' || config.credentials.type === 'anonymous',
   }
+}
+
+/** Google's tokens for pulls cannot push. */
+function withPushAccess(config: Upstream): Upstream {
+  const { credentials, push } = config
+  if (!push || credentials.type !== 'google') return config
+  return { ...config, credentials: { ...credentials, access: 'push' } }
 }
 
 type RemoteContext = Omit<UpstreamContext, 'cache' | 'ambient'> & {

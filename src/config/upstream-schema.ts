@@ -39,7 +39,7 @@ const credentials = z.discriminatedUnion('type', [
       .enum(['pull', 'push'])
       .prefault('pull')
       .describe(
-        'Access of the requested tokens; Berth requests the narrowest scope that grants it',
+        'Access of the requested tokens (push: true of the upstream requests push); Berth requests the narrowest scope that grants it',
       ),
   }),
   z.strictObject({
@@ -186,9 +186,11 @@ export const upstream = z.strictObject({
     .prefault(false)
     .describe("Download an image's layers as soon as a client pulls its manifest"),
   push: z
-    .literal(false, { error: 'pushing through to an upstream is not supported in this version' })
+    .boolean()
     .prefault(false)
-    .describe('Pushing through to the upstream; not supported in this version'),
+    .describe(
+      'Send what clients push and delete to the upstream, as the identity of its credentials; clients also need a rule in auth.access',
+    ),
   redirects: z
     .array(z.string())
     .prefault([])

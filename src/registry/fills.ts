@@ -22,6 +22,8 @@ export interface Fills {
   find(digest: Digest): RunningFill | undefined
   /** The failure of a recent download: the error, or `absent`. */
   recentFailure(name: RepositoryName, digest: Digest): RegistryError | 'absent' | undefined
+  /** The blob was pushed: a recent failure does not count any more. */
+  forgetFailure(name: RepositoryName, digest: Digest): void
   /** `client`: the address of the client that requested the blob; undefined for a prefetch. */
   start(
     name: RepositoryName,
@@ -85,6 +87,7 @@ export function createFills({
   return {
     find: (digest) => running.get(digest),
     recentFailure: (name, digest) => failures.get(keyOf(name, digest)),
+    forgetFailure: (name, digest) => void failures.delete(keyOf(name, digest)),
 
     start: (name, digest, expectedSize, client) => {
       const controller = new AbortController()

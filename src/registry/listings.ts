@@ -21,6 +21,8 @@ type ListingsOptions = {
 export interface Listings {
   tags(name: RepositoryName, page: PageRequest): Promise<TagsAnswer | undefined>
   referrers(name: RepositoryName, digest: Digest): Promise<ReferrersAnswer>
+  /** The repository was written to. */
+  forget(name: RepositoryName): void
 }
 
 export function createListings({ remote, caches, ttl, staleIfError }: ListingsOptions): Listings {
@@ -41,6 +43,10 @@ export function createListings({ remote, caches, ttl, staleIfError }: ListingsOp
     referrers: async (name, digest) => {
       const found = await referrers.find(`${name}@${digest}`, () => remote.referrers(name, digest))
       return { ...found?.provenance, descriptors: found?.list.descriptors ?? [] }
+    },
+    forget: (name) => {
+      pages.forget(`${name} `)
+      referrers.forget(`${name}@`)
     },
   }
 }

@@ -34,6 +34,8 @@ export interface Lists<List> {
     key: string,
     request: RequestList<List>,
   ): Promise<{ readonly list: List; readonly provenance: Provenance } | undefined>
+  /** Lists whose keys begin so have changed. */
+  forget(start: string): void
 }
 
 type ListsOptions = {
@@ -83,6 +85,9 @@ export function createLists<List extends Sized>({
   }
 
   return {
+    forget: (start) => {
+      for (const key of states.keys()) if (key.startsWith(start)) states.delete(key)
+    },
     find: async (key, request) => {
       const fresh = states.get(key)
       const state = fresh ?? (await states.fetch(key, { context: request }))

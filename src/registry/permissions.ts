@@ -3,7 +3,7 @@ import type { Digest } from '../oci/digest.ts'
 import { isRegistryError, RegistryError, withoutCause } from '../oci/errors.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import type { Remote } from '../remote/remote.ts'
-import type { LinkStore } from '../store/store.ts'
+import type { CachedLinkStore } from '../store/store.ts'
 
 /** How long an absence and a failed request are cached, in milliseconds. */
 const absenceTtl = 5000
@@ -22,10 +22,12 @@ export interface Permissions {
   /** Requests the size from the upstream, and grants the permission if the blob exists. */
   stat(name: RepositoryName, digest: Digest): Promise<Stat | undefined>
   grant(name: RepositoryName, digest: Digest): Promise<void>
+  /** The blob was deleted from the repository. */
+  revoke(name: RepositoryName, digest: Digest): Promise<void>
 }
 
 type PermissionsOptions = {
-  readonly links: LinkStore
+  readonly links: CachedLinkStore
   readonly remote: Remote
   readonly caches: CacheMemory
 }
@@ -47,12 +49,18 @@ export function createPermissions({ links, remote, caches }: PermissionsOptions)
   const keyOf = (name: RepositoryName, digest: Digest) => `${name}@${digest}`
 
   const grant = async (name: RepositoryName, digest: Digest): Promise<void> => {
+    // What was absent may have been pushed.
+    requests.delete(keyOf(name, digest))
     // When the disk fails, the permission lasts until the next start.
     await links.addBlob(name, digest).catch(() => {})
   }
 
   return {
     grant,
+    revoke: async (name, digest) => {
+      requests.delete(keyOf(name, digest))
+      await links.removeBlob(name, digest)
+    },
     known: links.hasBlob,
     stat: async (name, digest) => {
       const stat = await requests.fetch(keyOf(name, digest), { context: { name, digest } })

@@ -2,9 +2,9 @@ import type { LRUCache } from 'lru-cache'
 import type { CacheMemory, Reservations } from '../memory/memory.ts'
 import type { Digest } from '../oci/digest.ts'
 import { isRegistryError, RegistryError, withoutCause } from '../oci/errors.ts'
-import type { Reference, RepositoryName } from '../oci/reference.ts'
+import type { Reference, RepositoryName, Tag } from '../oci/reference.ts'
 import type { Remote, RemoteManifest } from '../remote/remote.ts'
-import type { BlobCache, LinkStore } from '../store/store.ts'
+import type { BlobCache, CachedLinkStore } from '../store/store.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import type { Counters } from './counters.ts'
 import { createManifests, type KnownManifest, type ManifestMemory } from './manifests.ts'
@@ -30,13 +30,24 @@ export interface ProxiedManifests {
   /** Undefined when the answer is not in memory. */
   fromMemory(name: RepositoryName, reference: Reference): FoundManifest | undefined
   find(name: RepositoryName, reference: Reference): Promise<FoundManifest | undefined>
+  /** Stores what was pushed to the upstream just now, with the tags that point to it. */
+  addPushed(name: RepositoryName, pushed: PushedManifest): Promise<void>
+  /** The manifest, and its tags, were deleted from the upstream. */
+  remove(name: RepositoryName, digest: Digest): Promise<void>
+  removeTag(name: RepositoryName, tag: Tag): Promise<void>
+}
+
+type PushedManifest = {
+  readonly digest: Digest
+  readonly bytes: Buffer
+  readonly tags: readonly Tag[]
 }
 
 type ProxiedManifestsOptions = {
   readonly upstream: string
   readonly scope: string
   readonly remote: Remote
-  readonly links: LinkStore
+  readonly links: CachedLinkStore
   readonly cache: BlobCache
   readonly memory: ManifestMemory
   readonly caches: CacheMemory
@@ -227,6 +238,20 @@ export function createProxiedManifests(options: ProxiedManifestsOptions): Proxie
       const resolved = await counters.countFailure('tag', tags.resolve(name, reference.tag))
       return resolved && counters.countFailure('manifest', byTag(name, resolved))
     },
+    addPushed: async (name, { digest, bytes, tags: pushedTags }) => {
+      const known = await manifests.remember(name, digest, bytes)
+      requests.delete(`${name}@${digest}`)
+      onManifest(name, known)
+      await store(name, known)
+      for (const tag of pushedTags) await tags.set(name, tag, digest)
+    },
+    remove: async (name, digest) => {
+      manifests.forget(name, digest)
+      requests.delete(`${name}@${digest}`)
+      await links.removeManifest(name, digest)
+      await tags.removeAllOf(name, digest)
+    },
+    removeTag: tags.remove,
   }
 }
 

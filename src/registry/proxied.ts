@@ -13,11 +13,20 @@ import { createPermissions } from './permissions.ts'
 import { createPrefetch } from './prefetch.ts'
 import { createProxiedBlobs } from './proxied-blobs.ts'
 import { createProxiedManifests, type FoundManifest } from './proxied-manifests.ts'
-import type { BlobAnswer, ManifestAnswer, Repository, UpstreamOptions } from './repository.ts'
+import { createPushThrough } from './push/push-through.ts'
+import type {
+  BlobAnswer,
+  ManifestAnswer,
+  Opened,
+  Repository,
+  UpstreamOptions,
+} from './repository.ts'
 import { isSettledWithin } from './settled-within.ts'
 
 type ProxiedOptions = UpstreamOptions & {
   readonly cache: BlobCache
+  /** The name below the prefix; undefined: another upstream, or a hosted prefix, has the name. */
+  readonly nameBelow: (name: RepositoryName) => RepositoryName | undefined
   readonly memory: ManifestMemory
   readonly caches: CacheMemory
   readonly inFlight: Reservations
@@ -26,6 +35,9 @@ type ProxiedOptions = UpstreamOptions & {
   readonly answerTime: number
   readonly telemetry: Telemetry
 }
+
+const notPushed =
+  'it belongs to an upstream, for which push: true is not configured (upstreams[].push)'
 
 /** Maximum number of sizes that are recorded from one manifest. */
 const maxSizesOfOne = 2000
@@ -112,7 +124,19 @@ export function createProxied(options: ProxiedOptions) {
     throw tooSlow('the blob', answerTime)
   }
 
-  const open = (name: RepositoryName): Repository => ({
+  const pushThrough = options.push
+    ? createPushThrough({
+        ...options,
+        remote: remote.writer,
+        permissions,
+        manifests,
+        fills,
+        listings,
+        log: telemetry.log,
+      })
+    : undefined
+
+  const read = (name: RepositoryName): Repository => ({
     manifest: async (reference, { isCheck = false } = {}) => {
       const found =
         manifests.fromMemory(name, reference) ??
@@ -134,12 +158,15 @@ export function createProxied(options: ProxiedOptions) {
   })
 
   return {
-    open,
+    open: (name: RepositoryName): Opened =>
+      pushThrough === undefined
+        ? { repository: read(name), readOnly: notPushed }
+        : { repository: read(name), writable: pushThrough.open(name) },
     running: fills.running,
     catalog: async () => (await links.repositories()).map((name) => joinName(prefix, name)),
     close: async () => {
       // At the same time: a prefetch must not start a fill after `fills` has closed.
-      await Promise.all([prefetch?.close(), fills.close()])
+      await Promise.all([prefetch?.close(), fills.close(), pushThrough?.close()])
     },
   }
 }

@@ -64,10 +64,14 @@ export function createRegistry({
   telemetry,
 }: RegistryOptions): Registry {
   const memory = createManifestMemory(caches)
+  const ownerLength = (name: RepositoryName): number =>
+    Math.max(longestPrefix(hosted.prefixes, name), longestPrefix(upstreams, name))
   const proxied = upstreams.map((options) => ({
     ...options,
     ...createProxied({
       ...options,
+      nameBelow: (name) =>
+        ownerLength(name) === options.prefix.length ? nameBelow(options.prefix, name) : undefined,
       cache,
       memory,
       caches,
@@ -92,10 +96,6 @@ export function createRegistry({
   const routes: Route[] = [
     ...proxied.map((upstream) => ({
       ...upstream,
-      open: (name: RepositoryName) => ({
-        repository: upstream.open(name),
-        readOnly: 'it belongs to an upstream',
-      }),
       hosts: [new URL(upstream.remote.origin).host, upstream.prefix].filter(Boolean),
     })),
     ...hosted.prefixes.map(({ prefix, anonymous }) => ({

@@ -5,7 +5,7 @@ import type { PageRequest } from '../oci/page.ts'
 import type { Reference, RepositoryName, Tag } from '../oci/reference.ts'
 import type { UploadId } from '../oci/upload-id.ts'
 import type { Remote } from '../remote/remote.ts'
-import type { LinkStore } from '../store/store.ts'
+import type { CachedLinkStore } from '../store/store.ts'
 
 /**
  * Where a response comes from. `hit`: the cache. `miss`: the upstream. `coalesced`: a request to the
@@ -85,7 +85,10 @@ export type UploadRef = { readonly id: UploadId; readonly writer: Writer }
 export type UploadStatus = { readonly id: UploadId; readonly size: number }
 
 /** The bytes of one request as they arrive. Throws, or ends early, when the client goes away. */
-export type Body = AsyncIterable<Chunks>
+export type Body = AsyncIterable<Chunks> & {
+  /** Bytes, if the request announces them. */
+  readonly size?: number | undefined
+}
 
 /** Where the bytes of a request belong in the blob, in bytes; `size` as the request announces it. */
 export type UploadRange = { readonly first: number; readonly size?: number | undefined }
@@ -186,7 +189,7 @@ export type UpstreamOptions = {
   /** Its name in metrics. */
   readonly upstream: string
   readonly remote: Remote
-  readonly links: LinkStore
+  readonly links: CachedLinkStore
   readonly tags: {
     readonly ttl: number
     readonly staleIfError: number
@@ -199,6 +202,8 @@ export type UpstreamOptions = {
   readonly except?: readonly string[]
   readonly anonymous: boolean
   readonly prefetch: boolean
+  /** Pushes and deletions are sent to the upstream. */
+  readonly push: boolean
 }
 
 /** Hosted repositories with a common prefix. */

@@ -63,6 +63,12 @@ export interface Tags {
   fresh(name: RepositoryName, tag: Tag): Digest | undefined
   /** Undefined when the upstream says that there is no such tag. */
   resolve(name: RepositoryName, tag: Tag): Promise<ResolvedTag | undefined>
+  /** The upstream has just acknowledged a push: the tag is fresh. */
+  set(name: RepositoryName, tag: Tag, digest: Digest): Promise<void>
+  /** The tag was deleted. */
+  remove(name: RepositoryName, tag: Tag): Promise<void>
+  /** The manifest was deleted, and with it all tags that pointed to it. */
+  removeAllOf(name: RepositoryName, digest: Digest): Promise<void>
 }
 
 type TagsOptions = {
@@ -133,6 +139,7 @@ export function createTags({
 
   const next = async (context: Context, last: Known | undefined): Promise<State> => {
     const { name, tag } = context
+    const began = performance.now()
     if (last !== undefined && isImmutable(tag) && (await has(name, last.digest))) return last
     try {
       const answer =
@@ -142,6 +149,8 @@ export function createTags({
         return { kind: 'absent' }
       }
       const digest = await storeAnswer(context, answer, last?.digest)
+      const pushed = states.peek(keyOf(name, tag))
+      if (pushed?.kind === 'digest' && pushed.validatedAt > began) return pushed
       await links.setTag(name, tag, digest).catch(() => {})
       return { kind: 'digest', digest, validatedAt: performance.now() }
     } catch (error) {
@@ -208,7 +217,26 @@ export function createTags({
 
   const keyOf = (name: RepositoryName, tag: Tag) => `${name}:${tag}`
 
+  const remove = async (name: RepositoryName, tag: Tag): Promise<void> => {
+    states.delete(keyOf(name, tag))
+    await links.removeTag(name, tag)
+  }
+
   return {
+    set: async (name, tag, digest) => {
+      const state: State = { kind: 'digest', digest, validatedAt: performance.now() }
+      // A request that is in flight was sent before the push: its answer must not replace this.
+      states.set(keyOf(name, tag), state, { ttl: ttlOf(state, tag) })
+      await links.setTag(name, tag, digest).catch(() => {})
+    },
+    remove,
+    removeAllOf: async (name, digest) => {
+      for (const [key, state] of states.entries())
+        if (key.startsWith(`${name}:`) && state.kind === 'digest' && state.digest === digest)
+          states.delete(key)
+      for (const tag of (await links.tags(name)) ?? [])
+        if ((await links.tag(name, tag))?.digest === digest) await remove(name, tag)
+    },
     fresh: (name, tag) => {
       const state = states.get(keyOf(name, tag))
       return state?.kind === 'digest' && state.warning === undefined ? state.digest : undefined

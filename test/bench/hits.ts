@@ -19,13 +19,13 @@ type HitOptions = {
   readonly berth: Peer
   readonly registry: Peer
   readonly nginx: Peer
-  /** The directory of Berth's copy of the content. */
+  /** The directory of Berth's copy. */
   readonly cache: string
   readonly rounds: number
   readonly seconds: number
 }
 
-/** Pulls of blobs that are in the cache and in the page cache. */
+/** Blobs that are in the cache, and in memory. */
 export async function measureHits({
   content,
   berth,
@@ -136,7 +136,7 @@ function forgetPages(file: string): void {
   closeSync(fd)
 }
 
-/** The maximum since the previous call, in milliseconds. */
+/** The longest since the last look, in milliseconds. */
 async function eventLoopLag(berth: Peer): Promise<number> {
   const answer = await fetch(`http://127.0.0.1:${adminPort(berth)}/metrics`)
   const text = await answer.text()

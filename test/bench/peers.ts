@@ -9,7 +9,7 @@ import type { Line } from './upstream.ts'
 export type Peer = {
   readonly name: string
   readonly port: number
-  /** CPU time used so far by it and its children, in seconds. */
+  /** Processor time used so far, by it and its children, in seconds. */
   cpu(): number
   /** Peak memory, in bytes. */
   peakMemory(): number
@@ -17,7 +17,7 @@ export type Peer = {
   stop(): Promise<void>
 }
 
-/** The environment of a peer. */
+/** What a peer needs to run here. */
 export type Bench = {
   /** A directory for this run. */
   readonly directory: string
@@ -26,7 +26,7 @@ export type Bench = {
 
 const ticks = 100
 
-/** A program in PATH, in Go's directory or in `.ci/tools`. */
+/** A program on the path, or where Go and the CI of this project put theirs. */
 export function findProgram(...names: readonly string[]): string | undefined {
   const folders = [
     ...(process.env['PATH'] ?? '').split(delimiter),
@@ -53,7 +53,7 @@ export async function startPeer({
   ready = '/v2/',
 }: StartOptions): Promise<Peer> {
   const [program = '', ...args] = command
-  // A process group of its own is killed as a whole: nginx restarts a worker that ends.
+  // In a group of its own, which ends as one: nginx starts another worker when it loses one.
   const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'], detached: true })
   const kill = () => void (child.pid && process.kill(-child.pid, 'SIGKILL'))
   process.on('exit', kill)
@@ -82,7 +82,7 @@ export async function startPeer({
 
 type BerthOptions = {
   readonly name?: string
-  /** The upstream; without it, the content of `storage` is served. */
+  /** Where to pull from; without it, what `storage` holds is served. */
   readonly upstream?: string
   readonly storage: string
   readonly htpasswd?: string
@@ -132,7 +132,7 @@ type RegistryOptions = {
   readonly htpasswd?: string
 }
 
-/** Distribution 2 or 3. */
+/** Distribution, of either version. */
 export function startRegistry(
   bench: Bench,
   { program, name, storage, upstream, htpasswd }: RegistryOptions,
@@ -153,7 +153,7 @@ export function startRegistry(
 
 type NginxOptions = { readonly program: string; readonly root?: string; readonly upstream?: string }
 
-/** nginx with one worker: a file server that uses sendfile, or a cache with proxy_cache_lock. */
+/** nginx with one worker: a file server that uses sendfile, or a cache that locks what it fetches. */
 export function startNginx(bench: Bench, { program, root, upstream }: NginxOptions): Promise<Peer> {
   const port = bench.nextPort()
   const cache = join(bench.directory, `nginx-${port}`)
@@ -161,7 +161,7 @@ export function startNginx(bench: Bench, { program, root, upstream }: NginxOptio
   const files = `location ~ ^/v2/.+/blobs/sha256:(..)(.*)$ { alias ${root}/docker/registry/v2/blobs/sha256/$1/$1$2/data; }`
   const proxy = `location / { proxy_pass ${upstream}; proxy_cache c; proxy_cache_lock on; proxy_cache_lock_timeout 300s;
     proxy_cache_lock_age 300s; proxy_cache_valid 200 1h; proxy_http_version 1.1; proxy_max_temp_file_size 0; }`
-  // A worker of another user could not read the files.
+  // As root it would give its rights away, and with them the files.
   const user = process.getuid?.() === 0 ? 'user root;' : ''
   const config = `daemon off; ${user} worker_processes 1; pid ${cache}/pid; error_log /dev/null;
     events { worker_connections 4096; }

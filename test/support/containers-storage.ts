@@ -7,7 +7,7 @@ import type { ClientKind } from './pulling.ts'
 
 /**
  * podman or buildah, which share their storage and most of their flags. Nothing is known of localhost
- * to them, configured for plain HTTP.
+ * to them: they are told that it speaks plain HTTP.
  */
 export function containersStorageClient(name: 'podman' | 'buildah'): ClientKind {
   return {
@@ -57,7 +57,7 @@ export function containersStorageClient(name: 'podman' | 'buildah'): ClientKind 
           await run(
             [
               ...[...program, 'push', '--signature-policy', policy],
-              // podman compresses into a directory only with this option.
+              // podman does not compress into a directory unless it is told to.
               ...(name === 'buildah' ? ['--disable-compression'] : []),
               ...[`${host}/${image}`, `dir:${exported}`],
             ],

@@ -26,7 +26,7 @@ type Options = {
   readonly nodes: readonly string[]
 }
 
-/** Starts them, without waiting: they find each other. */
+/** Starts them. They find each other by themselves; nobody waits for them here. */
 export async function startControlPlane(options: Options): Promise<ControlPlane> {
   const { node, network, directory, logs, nodes } = options
   await mkdir(directory, { recursive: true })

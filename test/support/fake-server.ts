@@ -7,7 +7,7 @@ import { pipeline } from 'node:stream/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { KeyPair } from './certificates.ts'
 
-/** A received request, kept for tests. */
+/** One request as it came. Kept by the fake, so that tests can ask what was sent to it. */
 export type Recorded = {
   readonly method: string
   /** Path and query. */
@@ -22,15 +22,13 @@ export type Recorded = {
 
 export type Handler = (request: Recorded, response: ServerResponse) => void | Promise<void>
 
-/** A real HTTP or HTTPS server that represents a cloud service. */
+/** A real HTTP or HTTPS server that stands for somebody's service. */
 export interface FakeServer {
   readonly url: string
   readonly port: number
   /** `host:port`. */
   readonly host: string
   readonly requests: readonly Recorded[]
-  /** Numbers of connections. */
-  readonly connections: { readonly opened: number; readonly open: number }
   /** Requests whose line, `GET /v2/…`, matches. */
   count(line: RegExp): number
   /** Milliseconds before each answer begins, from now on. */
@@ -44,17 +42,14 @@ type FakeServerOptions = {
   readonly tls?: KeyPair | undefined
   /** Where it listens. */
   readonly address?: string | undefined
-  /** Default: any free port. */
-  readonly port?: number | undefined
 }
 
 export async function startFakeServer(
   handler: Handler,
-  { tls, address: at = '127.0.0.1', port: wanted = 0 }: FakeServerOptions = {},
+  { tls, address: at = '127.0.0.1' }: FakeServerOptions = {},
 ): Promise<FakeServer> {
   const requests: Recorded[] = []
   const sockets = new Set<Socket>()
-  const connections = { opened: 0, open: 0 }
   let latency = 0
   const server =
     tls === undefined ? createServer() : createTlsServer({ cert: tls.certificate, key: tls.key })
@@ -65,18 +60,13 @@ export async function startFakeServer(
     const request: Recorded = { method, path, headers, bytes, body: bytes.toString() }
     requests.push(request)
     response.on('error', () => {})
-    if (latency > 0) await sleep(latency)
+    await sleep(latency)
     await handler(request, response)
     request.status = response.statusCode
   })
   server.on('connection', (socket: Socket) => {
     sockets.add(socket)
-    connections.opened += 1
-    connections.open += 1
-    socket.on('close', () => {
-      sockets.delete(socket)
-      connections.open -= 1
-    })
+    socket.on('close', () => sockets.delete(socket))
     socket.on('error', () => {})
   })
 
@@ -86,7 +76,7 @@ export async function startFakeServer(
     server.listen(port, at, listening.resolve)
     return listening.promise
   }
-  await listen(wanted)
+  await listen(0)
   const address = server.address()
   const port = typeof address === 'object' && address !== null ? address.port : 0
   const host = `${at}:${port}`
@@ -96,7 +86,6 @@ export async function startFakeServer(
     port,
     host,
     requests,
-    connections,
     count: (line) => requests.filter(({ method, path }) => line.test(`${method} ${path}`)).length,
     delay: (milliseconds) => {
       latency = milliseconds
@@ -127,10 +116,10 @@ export function answerJson(response: ServerResponse, status: number, value: unkn
   answer(response, status, { 'content-type': 'application/json' }, JSON.stringify(value))
 }
 
-/** `rate`: bytes per second of a body; unlimited without it. */
+/** `rate`: so many bytes a second of a body; as fast as it goes without. */
 type Pace = { readonly rate?: number | undefined }
 
-/** Bytes, or the part that `Range: bytes=N-` or `bytes=N-M` requests. */
+/** Bytes, or what of them was asked for by `Range: bytes=N-` or `bytes=N-M`. */
 export function answerBytes(
   request: Recorded,
   response: ServerResponse,

@@ -1,7 +1,7 @@
 import { createHash, createHmac } from 'node:crypto'
 import type { Recorded } from './fake-server.ts'
 
-/** An access key at AWS. */
+/** What AWS knows of one access key. */
 export type KnownKey = {
   readonly secret: string
   /** Of a session; long-lived keys have none. */

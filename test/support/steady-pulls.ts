@@ -11,7 +11,7 @@ export interface SteadyPulls {
 }
 
 type Options = {
-  /** URLs of the registry. */
+  /** Of the registry, as it is reached in several places. */
   readonly urls: readonly string[]
   readonly login: Login
   readonly repository: string

@@ -6,7 +6,7 @@ export type Streamed = {
   readonly status: number
   /** Bytes of the body. */
   readonly received: number
-  /** Whether the announced number of bytes arrived. */
+  /** Whether all that was announced came. */
   readonly complete: boolean
   /** Whether each byte was that of the blob. */
   readonly right: boolean
@@ -15,12 +15,12 @@ export type Streamed = {
 type StreamOptions = {
   /** Only these bytes, both included; to the end without `last`. */
   readonly range?: { readonly first: number; readonly last?: number }
-  /** Closes the connection after this many bytes. */
+  /** Hang up after so many bytes. */
   readonly hangUpAfter?: number
   readonly onFirstByte?: () => void
 }
 
-/** The receive buffer of all clients: its content is checked before the next one receives. */
+/** Where all of them receive: what is in it is looked at before the next one does. */
 const shared = Buffer.allocUnsafe(512 * 1024)
 
 /** Gets a blob, comparing each byte; hundreds of these cost less than the one who sends. */

@@ -8,7 +8,7 @@ export interface TokenRegistry {
   readonly server: WebServer
   /** Tokens given so far, newest last. */
   readonly tokens: readonly string[]
-  /** Users that get tokens, with passwords. Empty: anonymous users. */
+  /** Who may have tokens: user name and password. Nobody: whoever does not say who they are. */
   user: readonly [username: string, password: string] | undefined
   /** What the token endpoint says beside the token. */
   life: Readonly<Record<string, unknown>>
@@ -16,7 +16,7 @@ export interface TokenRegistry {
   challenge: string
   /** No token given so far is right any more. */
   expire(): void
-  /** Replaces the registry's answer to an authorized request. */
+  /** Stands in for the registry's answer to what is authorized. */
   registry: (seen: Seen, response: ServerResponse) => void
   /** Stands in for the token endpoint. */
   giveToken: (seen: Seen, response: ServerResponse) => void | Promise<void>

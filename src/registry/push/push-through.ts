@@ -1,0 +1,140 @@
+import { type Digest, digestOf } from '../../oci/digest.ts'
+import { createMatcher } from '../../oci/globs.ts'
+import type { Reference, RepositoryName, Tag } from '../../oci/reference.ts'
+import type { RemoteWriter } from '../../remote/remote.ts'
+import type { BlobCache } from '../../store/store.ts'
+import type { Logger } from '../../telemetry/telemetry.ts'
+import type { Fills } from '../fills.ts'
+import type { Listings } from '../listings.ts'
+import type { Permissions } from '../permissions.ts'
+import type { ProxiedManifests } from '../proxied-manifests.ts'
+import { parsePushedManifest } from '../pushed-manifest.ts'
+import type { WritableRepository } from '../repository.ts'
+import { createUploadExpiry } from '../uploads/upload-expiry.ts'
+import { createUploads } from '../uploads/uploads.ts'
+import { createCachedSessions } from './cached-sessions.ts'
+
+/** Milliseconds after its last request: abandoned sessions use room in the cache. */
+const uploadExpiry = 3_600_000
+/** Sessions of one upstream; each has an open file. */
+const maxSessions = 1000
+const maxSessionsPerWriter = 500
+
+type PushThroughOptions = {
+  readonly remote: RemoteWriter
+  readonly cache: BlobCache
+  readonly permissions: Permissions
+  readonly manifests: ProxiedManifests
+  readonly fills: Fills
+  readonly listings: Listings
+  /** The name below the upstream's prefix; undefined: the name is not below it. */
+  readonly nameBelow: (name: RepositoryName) => RepositoryName | undefined
+  /** Globs of names below the prefix that are served, and of those that are not. */
+  readonly repositories: readonly string[]
+  readonly except?: readonly string[]
+  readonly log: Logger
+}
+
+/**
+ * The write side of an upstream's repositories. Everything is sent to the upstream first. What it has
+ * acknowledged is put into the cache, so that the next pull is a hit; what it refused is not.
+ */
+export function createPushThrough(options: PushThroughOptions) {
+  const { remote, cache, permissions, manifests, fills, listings, nameBelow, log } = options
+  const serves = createMatcher({ include: options.repositories, except: options.except })
+  const sessions = createCachedSessions({ cache, remote })
+  const uploads = createUploads({
+    store: sessions,
+    quotas: { reserve: async () => ({ growTo: async () => {}, end: () => {} }) },
+    now: Date.now,
+    maxSessions,
+    maxSessionsPerWriter,
+  })
+  const expiry = createUploadExpiry({
+    problem: () => undefined,
+    uploads,
+    expiry: uploadExpiry,
+    now: Date.now,
+    log,
+  })
+
+  const onStored = async (name: RepositoryName, digest: Digest): Promise<void> => {
+    fills.forgetFailure(name, digest)
+    await permissions.grant(name, digest)
+  }
+
+  /**
+   * 1. Put it by its reference, and by each further tag: upstreams need not know the parameter `tag`.
+   * 2. Store it, and set the tags: the next pull gets it.
+   *
+   * The subject is returned if the upstream lists the manifest among its referrers. If not, the client
+   * maintains the referrers tag (distribution-spec, "Pushing Manifests with Subject").
+   */
+  const putManifest = async (
+    name: RepositoryName,
+    request: Parameters<WritableRepository['putManifest']>[0],
+  ) => {
+    const { reference, tags, bytes } = request
+    const { digest, manifest } = parsePushedManifest(request)
+    const { mediaType, subject } = manifest
+    const references: readonly Reference[] = [reference, ...tags.map((tag) => ({ tag }))]
+    let isListed = false
+    for (const each of references) {
+      const answer = await remote.putManifest(name, each, { digest, bytes, mediaType })
+      isListed ||= answer.isListed
+    }
+    const all: readonly Tag[] = references.flatMap((each) => ('tag' in each ? [each.tag] : []))
+    // Upstreams resolve tags to a SHA-256, whatever the client pushed by.
+    await manifests.addPushed(name, { digest: digestOf(bytes), bytes, tags: all })
+    if (digest !== digestOf(bytes)) await manifests.addPushed(name, { digest, bytes, tags: [] })
+    listings.forget(name)
+    return { digest, ...(isListed && subject && { subject: subject.digest }) }
+  }
+
+  const open = (name: RepositoryName): WritableRepository => ({
+    startUpload: (request) => uploads.start(name, request),
+    uploadStatus: (upload) => uploads.status(name, upload),
+    append: (upload, body, range) => uploads.append(name, upload, body, range),
+    finishUpload: (upload, digest, body, range) =>
+      uploads.finish(name, upload, {
+        digest,
+        body,
+        range,
+        onStored: () => onStored(name, digest),
+      }),
+    cancelUpload: (upload) => uploads.cancel(name, upload),
+    mount: async ({ digest, from, mayPull }) => {
+      const source = from !== undefined && mayPull(from) ? nameBelow(from) : undefined
+      if (source === undefined || !serves(source)) return false
+      const isMounted = await remote.mountBlob(name, { digest, from: source })
+      if (isMounted) await onStored(name, digest)
+      return isMounted
+    },
+    putManifest: (request) => putManifest(name, request),
+    deleteTag: async (tag) => {
+      const isDeleted = await remote.deleteManifest(name, { tag })
+      await manifests.removeTag(name, tag)
+      listings.forget(name)
+      return isDeleted
+    },
+    deleteManifest: async (digest) => {
+      const isDeleted = await remote.deleteManifest(name, { digest })
+      await manifests.remove(name, digest)
+      listings.forget(name)
+      return isDeleted
+    },
+    deleteBlob: async (digest) => {
+      const isDeleted = await remote.deleteBlob(name, digest)
+      await permissions.revoke(name, digest)
+      return isDeleted
+    },
+  })
+
+  return {
+    open,
+    close: async () => {
+      await expiry.close()
+      await sessions.close()
+    },
+  }
+}

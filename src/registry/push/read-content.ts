@@ -1,0 +1,36 @@
+import { read } from 'node:fs'
+import { promisify } from 'node:util'
+import type { Chunks } from '../../memory/memory.ts'
+import type { Content, Piece } from '../../oci/content.ts'
+import { RegistryError } from '../../oci/errors.ts'
+
+const readFd = promisify(read)
+
+/** Bytes of one chunk. */
+const chunkSize = 256 * 1024
+
+/**
+ * All bytes of a content, in chunks, each in a buffer of its own: the HTTP client sends them after the
+ * next one is requested. Closes the content.
+ */
+export async function* chunksOf(content: Content): AsyncGenerator<Chunks, void, undefined> {
+  try {
+    for (let position = 0; position < content.size; ) {
+      const chunk = await nextOf(await content.next(position), position)
+      position += chunk.length
+      yield [chunk]
+    }
+  } finally {
+    content.close()
+  }
+}
+
+async function nextOf(piece: Piece, position: number): Promise<Buffer> {
+  if (piece.kind === 'bytes') return Buffer.from(piece.bytes)
+  const buffer = Buffer.allocUnsafeSlow(Math.min(chunkSize, piece.end - position))
+  const { bytesRead } = await readFd(piece.fd, buffer, 0, buffer.length, position)
+  if (bytesRead > 0) return buffer.subarray(0, bytesRead)
+  throw new RegistryError('UNKNOWN', {
+    message: 'the bytes of an upload cannot be read from the cache any more',
+  })
+}
