@@ -115,10 +115,10 @@ async function findAllowed(
   { policy, resolve }: { policy: Exclude<AddressPolicy, 'any'>; resolve: Resolve },
 ): Promise<LookupAddress[]> {
   const found = await resolve(hostname, { ...options, all: true })
-  const mayBePrivate = policy !== 'public' && (await isPrivate(policy.privateLike, resolve))
+  const isPrivateAllowed = policy !== 'public' && (await isPrivate(policy.privateLike, resolve))
   const allowed = found.filter(({ address }) => {
     const kind = kindOf(address)
-    return kind === 'public' || (kind === 'private' && mayBePrivate)
+    return kind === 'public' || (kind === 'private' && isPrivateAllowed)
   })
   if (allowed.length > 0) return allowed
   throw new ForbiddenAddress(
@@ -128,8 +128,8 @@ async function findAllowed(
 }
 
 async function isPrivate(host: string, resolve: Resolve): Promise<boolean> {
-  const bare = host.replace(/^\[|\]$/g, '')
-  if (isIP(bare) !== 0) return isPrivateAddress(bare)
-  const found = await resolve(bare, { all: true }).catch(() => [])
+  const withoutBrackets = host.replace(/^\[|\]$/g, '')
+  if (isIP(withoutBrackets) !== 0) return isPrivateAddress(withoutBrackets)
+  const found = await resolve(withoutBrackets, { all: true }).catch(() => [])
   return found.some(({ address }) => isPrivateAddress(address))
 }

@@ -17,7 +17,7 @@ export interface Authorities {
    */
   open(trust: {
     readonly file: string | undefined
-    readonly shown: ClientCertificate | undefined
+    readonly clientCertificate: ClientCertificate | undefined
   }): () => SecureContext | undefined
 }
 
@@ -30,10 +30,10 @@ export function createAuthorities(sources: AuthoritySources): Authorities {
   const shared = once(() => readShared(sources))
   const common = once(() => contextOf(shared()))
   return {
-    open: ({ file, shown }) => {
-      if (file === undefined && shown === undefined) return common
+    open: ({ file, clientCertificate }) => {
+      if (file === undefined && clientCertificate === undefined) return common
       const own = file === undefined ? [] : certificatesIn(readFileSync(file, 'utf8'))
-      return once(() => contextOf([...shared(), ...own], shown))
+      return once(() => contextOf([...shared(), ...own], clientCertificate))
     },
   }
 }
@@ -50,11 +50,14 @@ function readShared({ file, directories = '' }: AuthoritySources): readonly stri
 }
 
 /** Undefined if Node's own list contains all of them: that list costs nothing. */
-function contextOf(added: readonly string[], shown?: ClientCertificate): SecureContext | undefined {
+function contextOf(
+  added: readonly string[],
+  clientCertificate?: ClientCertificate,
+): SecureContext | undefined {
   const standard = new Set(getCACertificates('default').map(normalized))
   const all = new Set([...standard, ...added])
-  if (all.size === standard.size && shown === undefined) return undefined
-  return createSecureContext({ ca: [...all], ...shown })
+  if (all.size === standard.size && clientCertificate === undefined) return undefined
+  return createSecureContext({ ca: [...all], ...clientCertificate })
 }
 
 /** Unreadable files in the system's locations are skipped, as Go does. */

@@ -48,9 +48,9 @@ export function openConnections(
     addresses = 'any',
   } = options
   const tls = { timeout, ...(onlyAuthority !== undefined && { ca: onlyAuthority }) }
-  const shown = { file: certificateAuthorities, shown: clientCertificate }
-  const contextOf = onlyAuthority === undefined ? authorities.open(shown) : () => undefined
-  const connect = lazily(contextOf, (context) =>
+  const certificates = { file: certificateAuthorities, clientCertificate }
+  const contextOf = onlyAuthority === undefined ? authorities.open(certificates) : () => undefined
+  const connect = withLazyAuthorities(contextOf, (context) =>
     buildConnector({
       ...tls,
       autoSelectFamily: true,
@@ -69,9 +69,9 @@ export function openConnections(
   if (options.direct || (proxies.http === undefined && proxies.https === undefined))
     return { dispatcher: direct, destroy: () => direct.destroy() }
 
-  const behind = new Map<string, ProxyAgent>()
-  const behindProxy = (proxy: URL): ProxyAgent => {
-    const known = behind.get(proxy.href)
+  const agents = new Map<string, ProxyAgent>()
+  const agentFor = (proxy: URL): ProxyAgent => {
+    const known = agents.get(proxy.href)
     if (known !== undefined) return known
     const context = contextOf()
     const own = { ...tls, autoSelectFamily: true, ...(context && { secureContext: context }) }
@@ -84,19 +84,19 @@ export function openConnections(
       // A tunnel is part of the connection, and has the same time limit.
       clientFactory: (origin, client) => new Pool(origin, { ...client, headersTimeout: timeout }),
     })
-    behind.set(proxy.href, agent)
+    agents.set(proxy.href, agent)
     return agent
   }
   const dispatcher = direct.compose((dispatch) => (request, handler) => {
     const proxy = proxies.for(new URL(String(request.origin)))
     return proxy === undefined
       ? dispatch(request, handler)
-      : behindProxy(proxy).dispatch(request, handler)
+      : agentFor(proxy).dispatch(request, handler)
   })
   return {
     dispatcher,
     destroy: async () => {
-      await Promise.all([direct, ...behind.values()].map((agent) => agent.destroy()))
+      await Promise.all([direct, ...agents.values()].map((agent) => agent.destroy()))
     },
   }
 }
@@ -104,7 +104,7 @@ export function openConnections(
 type Connector = ReturnType<typeof buildConnector>
 
 /** Plain connections need no authorities, so they are not read. */
-function lazily(
+function withLazyAuthorities(
   contextOf: () => SecureContext | undefined,
   build: (context: SecureContext | undefined) => Connector,
 ): Connector {

@@ -65,11 +65,11 @@ export function describeFault(error: unknown): NetworkFault {
 }
 
 function classify(code: string, message: string): Diagnosis {
-  const byProxy = /^Proxy (?:response|Authentication Required) \((\d+)\)/.exec(message)?.[1]
-  if (byProxy !== undefined)
+  const proxyStatus = /^Proxy (?:response|Authentication Required) \((\d+)\)/.exec(message)?.[1]
+  if (proxyStatus !== undefined)
     return [
       'unreachable',
-      `the forward proxy answered ${byProxy}`,
+      `the forward proxy answered ${proxyStatus}`,
       'check HTTPS_PROXY and what the proxy allows, or add the host to NO_PROXY',
     ]
   if (socketCodes.has(code)) return ['broken', 'the connection broke']
@@ -94,11 +94,11 @@ function firstWithCode(error: unknown): { code: string; message: string } {
   // The client's parser has codes for only some of the errors that it detects.
   if (error.name === 'HTTPParserError') return { code: 'HPE_INVALID', message: error.message }
   if ('code' in error && typeof error.code === 'string') {
-    const inner =
+    const innermost =
       error.cause instanceof Error && error.code === 'UND_ERR_SOCKET'
         ? firstWithCode(error.cause)
         : undefined
-    return inner?.code ? inner : { code: error.code, message: error.message }
+    return innermost?.code ? innermost : { code: error.code, message: error.message }
   }
   return error.cause === undefined
     ? { code: '', message: error.message }

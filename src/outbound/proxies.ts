@@ -67,16 +67,17 @@ function parseException(text: string): Exception {
   if (network !== undefined) return network
   const [, host = '', only] =
     isIP(text) === 0 ? (/^(.*?)(?::(\d+))?$/.exec(text.toLowerCase()) ?? []) : [text, text]
-  const bare = host.replace(/^\[|\]$/g, '')
+  const withoutBrackets = host.replace(/^\[|\]$/g, '')
   const isPort = (port: string) => only === undefined || port === only
-  if (isIP(bare) !== 0) {
-    const wanted = canonical(bare)
-    return (asked, port) => isPort(port) && canonical(asked) === wanted
+  if (isIP(withoutBrackets) !== 0) {
+    const exception = canonical(withoutBrackets)
+    return (requested, port) => isPort(port) && canonical(requested) === exception
   }
-  const domain = bare.replace(/^\*\./, '.')
+  const domain = withoutBrackets.replace(/^\*\./, '.')
   if (domain === '') return () => false
-  if (domain.startsWith('.')) return (asked, port) => isPort(port) && asked.endsWith(domain)
-  return (asked, port) => isPort(port) && (asked === domain || asked.endsWith(`.${domain}`))
+  if (domain.startsWith('.')) return (requested, port) => isPort(port) && requested.endsWith(domain)
+  return (requested, port) =>
+    isPort(port) && (requested === domain || requested.endsWith(`.${domain}`))
 }
 
 /** A CIDR range, such as 10.0.0.0/8. */
@@ -89,8 +90,8 @@ function parseNetwork(text: string): Exception | undefined {
   range.addSubnet(address, Number(bits), family)
   return (host) => {
     if (isIP(host) === 0) return false
-    const asked = canonical(host)
-    return isIP(asked) === version && range.check(asked, family)
+    const requested = canonical(host)
+    return isIP(requested) === version && range.check(requested, family)
   }
 }
 

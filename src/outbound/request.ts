@@ -1,6 +1,6 @@
 import type { Connections } from './dispatcher.ts'
 
-type Question = {
+type WholeRequest = {
   readonly url: URL
   readonly method?: string
   readonly headers?: Readonly<Record<string, string>>
@@ -10,7 +10,7 @@ type Question = {
   readonly maxBytes: number
 }
 
-export type WholeAnswer = {
+export type WholeResponse = {
   readonly status: number
   readonly headers: Readonly<Record<string, string>>
   readonly body: Buffer
@@ -23,8 +23,8 @@ export type WholeAnswer = {
  */
 export async function requestWhole(
   { dispatcher }: Connections,
-  { url, method = 'GET', headers = {}, body, signal, maxBytes }: Question,
-): Promise<WholeAnswer> {
+  { url, method = 'GET', headers = {}, body, signal, maxBytes }: WholeRequest,
+): Promise<WholeResponse> {
   const answer = await dispatcher.request({
     origin: url.origin,
     path: url.pathname + url.search,

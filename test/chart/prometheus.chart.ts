@@ -23,19 +23,19 @@ import {
 } from '../support/scripted-upstream.ts'
 import { type ArtifactRegistryUpstream, artifactRegistryUpstream } from '../support/upstreams.ts'
 
-/** A Berth to watch, and what troubles it; that is done again and again, until somebody notices. */
-type Patient = { readonly admin: string; readonly trouble: () => Promise<unknown> }
+/** A Berth that Prometheus scrapes, and a fault of it, which is caused again until its alert fires. */
+type Faulty = { readonly admin: string; readonly cause: () => Promise<unknown> }
 
 const login = { user: 'kubelet', password: 'secret' }
 const name = 'project/repository/image'
 /** Milliseconds: each alert waits for several scrapes, on a machine that may be busy. */
-const patience = 120_000
+const maxWait = 120_000
 
 const cleanups: (() => Promise<unknown>)[] = []
 let directory: string
 let prometheus: Prometheus
 
-/** As they are, but at once. */
+/** The rules without their waiting times. */
 async function readRules() {
   const rules = parse(await readFile(join(chart, 'files/alerts.yaml'), 'utf8'))
   for (const rule of rules.groups[0].rules) delete rule.for
@@ -54,38 +54,38 @@ async function upstream(): Promise<ScriptedUpstream> {
   return scripted
 }
 
-/** A Berth before a scripted upstream, and the way in which they get into trouble. */
+/** A Berth with a scripted upstream, and a fault. */
 async function withUpstream(
-  trouble: (berth: Berth, scripted: ScriptedUpstream) => Promise<unknown>,
+  cause: (berth: Berth, scripted: ScriptedUpstream) => Promise<unknown>,
   config: Readonly<Record<string, unknown>> = {},
-): Promise<Patient> {
+): Promise<Faulty> {
   const scripted = await upstream()
   const image = makeImage()
   scripted.put(name, 'v1', image)
   const berth = await start({ upstreams: [{ url: scripted.url, tags: { ttl: 0 } }], ...config })
-  return { admin: berth.admin, trouble: () => trouble(berth, scripted) }
+  return { admin: berth.admin, cause: () => cause(berth, scripted) }
 }
 
 async function withUsers(
-  trouble: (berth: Berth, htpasswd: string) => Promise<unknown>,
-): Promise<Patient> {
+  cause: (berth: Berth, htpasswd: string) => Promise<unknown>,
+): Promise<Faulty> {
   const htpasswd = join(await mkdtemp(join(directory, 'users-')), 'htpasswd')
   await writeFile(htpasswd, await htpasswdLine(login))
   const berth = await start({ auth: { htpasswd } })
-  return { admin: berth.admin, trouble: () => trouble(berth, htpasswd) }
+  return { admin: berth.admin, cause: () => cause(berth, htpasswd) }
 }
 
-async function withGoogle(file: string): Promise<Patient> {
+async function withGoogle(file: string): Promise<Faulty> {
   const { url } = await upstream()
   const berth = await start({ upstreams: [{ url, credentials: { type: 'google', file } }] })
-  return { admin: berth.admin, trouble: async () => {} }
+  return { admin: berth.admin, cause: async () => {} }
 }
 
 async function pullTag(berth: Berth, tag = 'v1'): Promise<void> {
   await get(`${berth.url}/v2/${name}/manifests/${tag}`)
 }
 
-/** The second half comes when the first one has reached the client, whose answer then has to end. */
+/** The second half of the body is sent when the client has the first, so that its response must break. */
 async function pullWrongBytes(berth: Berth, scripted: ScriptedUpstream): Promise<void> {
   const { digest } = randomBlob(1000)
   const begun = Promise.withResolvers<void>()
@@ -98,11 +98,11 @@ async function withList(list: string, config: Readonly<Record<string, unknown>>)
   const hosted = await mkdtemp(join(directory, 'hosted-'))
   await putList(join(hosted, '_berth', 'in-use'), 'edge', list)
   const berth = await start({ storage: { hosted: { directory: hosted } }, ...config })
-  return { admin: berth.admin, trouble: async () => {} }
+  return { admin: berth.admin, cause: async () => {} }
 }
 
-/** Each makes the alert of its name fire; each watched as a job of that name. */
-const patients: Readonly<Record<string, () => Promise<Patient>>> = {
+/** Each causes the alert of its name, and is scraped as a job of that name. */
+const faults: Readonly<Record<string, () => Promise<Faulty>>> = {
   BerthDown: () => withUpstream((berth) => berth.stop()),
   BerthRestarting: async () => {
     let child: Child = await startChild({ config: { log: { level: 'silent' } } })
@@ -112,13 +112,13 @@ const patients: Readonly<Record<string, () => Promise<Patient>>> = {
       await child.kill('SIGKILL')
       await rm(own, { recursive: true, force: true })
     })
-    const trouble = async () => {
+    const cause = async () => {
       // It has to be seen in between.
       await sleep(2000)
       await child.kill('SIGKILL')
       child = await startChild({ config: { log: { level: 'silent' } }, address, directory: own })
     }
-    return { admin, trouble }
+    return { admin, cause }
   },
   BerthUpstreamUnreachable: () =>
     withUpstream(async (berth, scripted) => {
@@ -225,7 +225,7 @@ const patients: Readonly<Record<string, () => Promise<Patient>>> = {
 }
 
 suite('a real Prometheus', () => {
-  const watched = new Map<string, Patient>()
+  const watched = new Map<string, Faulty>()
   let registry: ArtifactRegistryUpstream
   let well: Berth
 
@@ -236,7 +236,7 @@ suite('a real Prometheus', () => {
     const htpasswd = join(directory, 'htpasswd')
     await writeFile(htpasswd, await htpasswdLine(login))
     well = await start({ upstreams: [registry.config], auth: { htpasswd } })
-    for (const [alert, begin] of Object.entries(patients)) watched.set(alert, await begin())
+    for (const [alert, begin] of Object.entries(faults)) watched.set(alert, await begin())
 
     const targets = Object.fromEntries(
       [...watched].map(([alert, { admin }]) => [alert, new URL(admin).host]),
@@ -258,7 +258,7 @@ suite('a real Prometheus', () => {
     await rm(directory, { recursive: true, force: true })
   })
 
-  test('has data for each query of the dashboard', { timeout: patience }, async () => {
+  test('has data for each query of the dashboard', { timeout: maxWait }, async () => {
     const dashboard = JSON.parse(await readFile(join(chart, 'files/dashboard.json'), 'utf8'))
     const missing = new Map<string, string>()
     for (const { title, targets = [] } of dashboard.panels)
@@ -281,12 +281,12 @@ suite('a real Prometheus', () => {
   })
 
   suite('fires', { concurrency: true }, () => {
-    for (const alert of Object.keys(patients))
-      test(alert, { timeout: patience }, async () => {
-        const patient = watched.get(alert)
-        assert.ok(patient)
+    for (const alert of Object.keys(faults))
+      test(alert, { timeout: maxWait }, async () => {
+        const faulty = watched.get(alert)
+        assert.ok(faulty)
         await until(`${alert} fires`, async () => {
-          await patient.trouble()
+          await faulty.cause()
           return (await firing(alert, alert)).length > 0
         })
       })
@@ -298,7 +298,7 @@ suite('a real Prometheus', () => {
     assert.deepEqual(await prometheus.query(`last_over_time(${others}[5m])`), [])
   })
 
-  test('fires BerthAbsent when there is none left', { timeout: patience }, async () => {
+  test('fires BerthAbsent when there is none left', { timeout: maxWait }, async () => {
     assert.deepEqual(await prometheus.query('ALERTS{alertname="BerthAbsent"}'), [])
     for (const clean of cleanups.toReversed()) await clean()
     cleanups.splice(0)
@@ -334,7 +334,7 @@ function inForce(expression: string): string {
 }
 
 async function until(what: string | (() => string), isSo: () => Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + patience - 5000
+  const deadline = performance.now() + maxWait - 5000
   while (!(await isSo())) {
     if (performance.now() > deadline)
       throw new Error(`not in time: ${typeof what === 'string' ? what : what()}`)

@@ -17,7 +17,7 @@ import type { ObjectStore } from './object-store.ts'
 import { createContent } from './registry-content.ts'
 
 /** What may be switched, while it runs. */
-export type Manners = {
+export type Behavior = {
   /** Where an access token is taken: as Bearer in each request, at the token endpoint, or at both. */
   readonly accessTokens: 'direct' | 'endpoint' | 'both'
   /** Who may write to which repository, `PROJECT/REPOSITORY`; undefined: whoever may read it. */
@@ -50,7 +50,7 @@ export type Manners = {
  * private to whoever holds one of `accessTokens`.
  */
 export interface ArtifactRegistry extends FakeServer {
-  behave(manners: Partial<Manners>): void
+  behave(behavior: Partial<Behavior>): void
   /** Names have a project, a repository and one part more, at least. */
   put(name: string, tag: string | undefined, image: Image): void
   manifest(name: string, reference: string): Image | undefined
@@ -76,7 +76,7 @@ type Request = Recorded & {
   readonly response: ServerResponse
 }
 
-const polite: Manners = {
+const defaultBehavior: Behavior = {
   accessTokens: 'both',
   readers: undefined,
   writers: undefined,
@@ -92,8 +92,8 @@ export async function startArtifactRegistry({
   tls,
   address,
 }: Options): Promise<ArtifactRegistry> {
-  let manners = polite
-  const registryTokens = createTokens('AAC', manners.tokenLife)
+  let behavior = defaultBehavior
+  const registryTokens = createTokens('AAC', behavior.tokenLife)
   /** Of the registry's own tokens. */
   const holders = new Map<string, string>()
   const content = createContent()
@@ -107,7 +107,7 @@ export async function startArtifactRegistry({
       const request = { ...recorded, response, pathname: url.pathname, query: url.searchParams }
       response.setHeader('docker-distribution-api-version', 'registry/2.0')
       response.setHeader('x-frame-options', 'SAMEORIGIN')
-      const throttled = quota.take(manners.quota)
+      const throttled = quota.take(behavior.quota)
       if (throttled !== undefined) return tooMany(request, throttled)
       if (request.pathname === '/v2/token') return giveToken(request)
       if (request.pathname.startsWith('/artifacts-downloads/')) return download(request)
@@ -147,7 +147,7 @@ export async function startArtifactRegistry({
     const scope = query.get('scope') ?? ''
     const holder = basicHolder(headers.authorization)
     if (holder === 'refused') return fail(request, 401, 'UNAUTHORIZED', 'authentication failed')
-    registryTokens.live(manners.tokenLife)
+    registryTokens.live(behavior.tokenLife)
     const { token, seconds } = registryTokens.issue(holder === undefined ? '' : scope)
     if (holder !== undefined) holders.set(token, holder)
     answerJson(response, 200, {
@@ -162,7 +162,7 @@ export async function startArtifactRegistry({
     const [, encoded = ''] = /^Basic (.+)$/.exec(authorization) ?? []
     const [, user, password = ''] =
       /^([^:]*):(.*)$/s.exec(Buffer.from(encoded, 'base64').toString()) ?? []
-    if (user !== 'oauth2accesstoken' || manners.accessTokens === 'direct') return 'refused'
+    if (user !== 'oauth2accesstoken' || behavior.accessTokens === 'direct') return 'refused'
     return accessTokens.spend(password) ?? 'refused'
   }
 
@@ -172,7 +172,7 @@ export async function startArtifactRegistry({
     const { headers, pathname } = request
     const [, token] = /^Bearer (.+)$/.exec(headers.authorization ?? '') ?? []
     if (token === undefined) return 'unknown'
-    const direct = manners.accessTokens === 'endpoint' ? undefined : accessTokens.spend(token)
+    const direct = behavior.accessTokens === 'endpoint' ? undefined : accessTokens.spend(token)
     const name = nameOf(pathname)
     const may = isWrite(request) ? mayWrite : mayRead
     if (direct !== undefined) return may(direct, name) ? 'yes' : 'refused'
@@ -185,12 +185,12 @@ export async function startArtifactRegistry({
 
   const mayRead = (holder: string, name: string | undefined): boolean => {
     const repository = name?.split('/').slice(0, 2).join('/')
-    return repository === undefined || (manners.readers?.(holder, repository) ?? true)
+    return repository === undefined || (behavior.readers?.(holder, repository) ?? true)
   }
 
   const mayWrite = (holder: string, name: string | undefined): boolean => {
     const repository = name?.split('/').slice(0, 2).join('/') ?? ''
-    return mayRead(holder, name) && (manners.writers?.(holder, repository) ?? true)
+    return mayRead(holder, name) && (behavior.writers?.(holder, repository) ?? true)
   }
 
   const serve = (request: Request): void => {
@@ -215,7 +215,7 @@ export async function startArtifactRegistry({
 
   const serveManifest = (request: Request, image: Image | undefined): void => {
     const { method, response } = request
-    if (method === 'HEAD' && !manners.headOfManifests) return answer(response, 405)
+    if (method === 'HEAD' && !behavior.headOfManifests) return answer(response, 405)
     if (image === undefined)
       return fail(request, 404, 'MANIFEST_UNKNOWN', 'Failed to fetch the manifest')
     answer(
@@ -234,20 +234,20 @@ export async function startArtifactRegistry({
     const { method, response } = request
     if (bytes === undefined) return fail(request, 404, 'BLOB_UNKNOWN', 'blob unknown to registry')
     if (method === 'HEAD') return answer(response, 200, { 'content-length': String(bytes.length) })
-    const location = manners.storage?.sign(bytes) ?? downloads.sign(name, bytes)
+    const location = behavior.storage?.sign(bytes) ?? downloads.sign(name, bytes)
     answer(response, 302, { location, 'content-type': 'text/html; charset=utf-8' }, 'Found.\n')
   }
 
   const download = (request: Request): void | Promise<void> => {
     const bytes = downloads.find(request.pathname)
     if (bytes === undefined) return fail(request, 403, 'DENIED', 'the link is not valid')
-    return answerBytes(request, request.response, bytes, { rate: manners.rate })
+    return answerBytes(request, request.response, bytes, { rate: behavior.rate })
   }
 
   return {
     ...server,
     behave: (changed) => {
-      manners = { ...manners, ...changed }
+      behavior = { ...behavior, ...changed }
     },
     put: content.put,
     manifest: content.manifest,
@@ -337,7 +337,7 @@ function createQuota() {
   let until = 0
   let exceeded = 0
   return {
-    take: (quota: Manners['quota']): Throttled | undefined => {
+    take: (quota: Behavior['quota']): Throttled | undefined => {
       if (quota === undefined) return undefined
       const now = Date.now()
       if (now >= until && answered >= quota.requests) {
