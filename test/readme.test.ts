@@ -100,7 +100,7 @@ suite('the metrics in src/telemetry/README.md', () => {
   }
 })
 
-suite('every command that the manuals show exists, with its flags', { concurrency: true }, () => {
+suite('every command that the manuals show exists, with its flags', { concurrency: 4 }, () => {
   const commands = new Map<string, Set<string>>()
   const lines = [...codeIn(manuals), ...shellIn(manuals)].flatMap((code) => {
     if (/^--\w/.test(code)) return [`berth serve ${code}`]

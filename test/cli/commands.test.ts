@@ -7,7 +7,7 @@ import { main, runCommand } from '../support/command.ts'
 
 const header = (user: string, password: string) => `Basic ${basicOf(user, password)}`
 
-suite('berth', { concurrency: true }, () => {
+suite('berth', { concurrency: 4 }, () => {
   test('prints its version, and mentions --help after an unknown command', async () => {
     const version = await runCommand(['--version'])
     assert.match(version.stdout, /^\d+\.\d+\.\d+\n$/)
@@ -43,7 +43,7 @@ test('the help of repeatable options shows no internal default', async () => {
   }
 })
 
-suite('a credential helper', { concurrency: true }, () => {
+suite('a credential helper', { concurrency: 4 }, () => {
   /** Prints on exit whether the server's framework was loaded. */
   const preload = `data:text/javascript,${encodeURIComponent(`
     import { createRequire } from 'node:module'
@@ -60,7 +60,7 @@ suite('a credential helper', { concurrency: true }, () => {
   })
 })
 
-suite('berth config', { concurrency: true }, () => {
+suite('berth config', { concurrency: 4 }, () => {
   test('schema prints a JSON Schema', async () => {
     const { status, stdout, stderr } = await runCommand(['config', 'schema'])
     assert.equal(status, 0)
@@ -84,7 +84,7 @@ suite('berth config', { concurrency: true }, () => {
   })
 })
 
-suite('berth serve --print-config', { concurrency: true }, () => {
+suite('berth serve --print-config', { concurrency: 4 }, () => {
   test('prints the effective configuration, and does not start the server', async () => {
     const { status, stdout, stderr } = await runCommand(
       ['serve', '--print-config', '--storage-cache-max-size', '50GiB', '--set', 'log.level=warn'],
@@ -129,7 +129,7 @@ suite('berth serve --print-config', { concurrency: true }, () => {
   })
 })
 
-suite('berth htpasswd', { concurrency: true }, () => {
+suite('berth htpasswd', { concurrency: 4 }, () => {
   test('prints a line with which the user can log in', async () => {
     for (const input of ['päss:word', 'päss:word\r\n']) {
       const { status, stdout, stderr } = await runCommand(['htpasswd', 'alice'], { input })
@@ -177,7 +177,7 @@ suite('berth htpasswd', { concurrency: true }, () => {
   })
 })
 
-suite('berth pull-secret', { concurrency: true }, () => {
+suite('berth pull-secret', { concurrency: 4 }, () => {
   /** What kubelets read: the entry of one server. */
   const entryOf = (config: string, server: string) => {
     const { auths } = JSON.parse(config) as { auths: Record<string, { auth: string }> }

@@ -65,7 +65,7 @@ test('a signal also ends the helper that it runs', async (t) => {
   })
 })
 
-suite('docker-credential-berth get', { concurrency: true }, () => {
+suite('docker-credential-berth get', { concurrency: 4 }, () => {
   test('prints the credentials of an upstream for each form of its server URL, as the protocol demands', async (t) => {
     const secret = canaries.secret('static')
     const config = { upstreams: [{ url: 'https://one.example', credentials: login('me', secret) }] }
@@ -194,7 +194,7 @@ suite('docker-credential-berth get', { concurrency: true }, () => {
   })
 })
 
-suite('docker-credential-berth list', { concurrency: true }, () => {
+suite('docker-credential-berth list', { concurrency: 4 }, () => {
   test('prints the servers that have credentials, with their user names, without secrets', async (t) => {
     const directory = await ownDirectory(t)
     const secret = canaries.secret('listed')
@@ -239,7 +239,7 @@ suite('docker-credential-berth list', { concurrency: true }, () => {
   })
 })
 
-suite('docker-credential-berth', { concurrency: true }, () => {
+suite('docker-credential-berth', { concurrency: 4 }, () => {
   test('rejects store and erase with a reason', async (t) => {
     const { ask } = await helper(t)
     const Secret = canaries.secret('stored')

@@ -43,7 +43,7 @@ async function googleUpstream(t: TestContext, seconds: number) {
   return { url: 'https://us-docker.pkg.dev', credentials: { type: 'google', file } }
 }
 
-suite('berth kubelet-credential-provider', { concurrency: true }, () => {
+suite('berth kubelet-credential-provider', { concurrency: 4 }, () => {
   test("prints the login of the image's registry, which may be Berth", async (t) => {
     const secret = canaries.secret('kubelet')
     const url = 'http://localhost:30026'
@@ -186,7 +186,7 @@ suite('the cache duration of a response', () => {
   })
 })
 
-suite('berth kubelet-credential-provider --print-config', { concurrency: true }, () => {
+suite('berth kubelet-credential-provider --print-config', { concurrency: 4 }, () => {
   const print = async (t: TestContext, upstreams: readonly object[], ...args: string[]) => {
     const { ask, file } = await provider(t, upstreams)
     const { status, stdout, stderr } = await ask('', ['--print-config', ...args])
@@ -248,7 +248,7 @@ suite('berth kubelet-credential-provider --print-config', { concurrency: true },
   })
 })
 
-suite('a request with a service account token', { concurrency: true }, () => {
+suite('a request with a service account token', { concurrency: 4 }, () => {
   /** The node has no token: the file that the configuration names does not exist. */
   const bare = async (t: TestContext) => {
     const upstream = await googleUpstream(t, 3600)

@@ -87,7 +87,7 @@ function isReady(berth: Running): Promise<boolean> {
 }
 
 suite('berth serve that cannot start prints the reason and exits with 1', {
-  concurrency: true,
+  concurrency: 4,
 }, () => {
   test('an unreadable or invalid configuration', async (t) => {
     const directory = await ownDirectory(t)

@@ -26,7 +26,7 @@ async function usedPort(t: TestContext): Promise<string> {
   return typeof address === 'object' ? `127.0.0.1:${address?.port}` : ''
 }
 
-suite('berth serve prints one line and exits', { concurrency: true }, () => {
+suite('berth serve prints one line and exits', { concurrency: 4 }, () => {
   for (const field of ['listen', 'admin'])
     test(`when the port of ${field} is in use`, async (t) => {
       const port = await usedPort(t)

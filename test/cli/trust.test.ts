@@ -15,7 +15,7 @@ const config = 'etc/containerd/config.toml'
 const configured = { [config]: containerdConfig.set }
 const file = 'etc/containerd/certs.d/localhost_30026_/hosts.toml'
 
-suite('berth trust --once and --remove', { concurrency: true }, () => {
+suite('berth trust --once and --remove', { concurrency: 4 }, () => {
   test('writes files, lists them, and removes them again', async (t) => {
     const root = await makeRoot(t, configured)
     const before = await picture(root)
@@ -69,7 +69,7 @@ suite('berth trust --once and --remove', { concurrency: true }, () => {
   })
 })
 
-suite('berth trust', { concurrency: true }, () => {
+suite('berth trust', { concurrency: 4 }, () => {
   test('reports its state, and is ready once a runtime can pull', async (t) => {
     const root = await makeRoot(t, {})
     const trust = await startTrust(['--root', root])
@@ -116,7 +116,7 @@ suite('berth trust', { concurrency: true }, () => {
   })
 })
 
-suite('berth trust with --daemonset, on exit', { concurrency: true }, () => {
+suite('berth trust with --daemonset, on exit', { concurrency: 4 }, () => {
   const existing = { status: 200, body: { metadata: { name: 'trust' } } }
   const deleted = {
     status: 200,

@@ -29,10 +29,10 @@ export type Berth = {
 }
 
 export type StartOptions = {
-  /** What the file says beside addresses and storage. */
+  /** The configuration file, without addresses and storage. */
   readonly config: Readonly<Record<string, unknown>>
   readonly environment?: Readonly<Record<string, string>>
-  /** Of an earlier one. */
+  /** The directory of an earlier Berth. */
   readonly directory?: string
   readonly admin?: string
 }
@@ -78,31 +78,31 @@ export async function startBerth(options: StartOptions): Promise<Berth> {
   }
 }
 
-/** What an ended test leaves behind: nothing. */
+/** Stops it, and removes its directory. */
 export async function removeBerth(berth: Berth): Promise<void> {
   await berth.stop()
   await rm(berth.directory, { recursive: true, force: true })
 }
 
-/** Waits until something is so, for a few seconds. */
+/** Polls until the condition holds. Rejects after ten seconds, with its name. */
 export async function eventually(
   what: string,
-  isSo: () => boolean | Promise<boolean>,
+  holds: () => boolean | Promise<boolean>,
 ): Promise<void> {
   const deadline = performance.now() + 10_000
-  while (!(await isSo())) {
+  while (!(await holds())) {
     if (performance.now() > deadline) throw new Error(`not within 10 seconds: ${what}`)
     await sleep(10)
   }
 }
 
 /**
- * What must hold whenever nothing is under way (the INV of each check is that of the list of cases): no
- * wrong body was completed (1); every visible blob is what its name says, and read-only (2); no fill is
- * left over (8); the accounting is what is on disk, and no temporary file is (10).
+ * What must hold when no request is in flight (numbers: the invariants of the list of cases): no complete
+ * response had wrong bytes (1); every visible blob has its digest, and is read-only (2); no fill is in
+ * flight (8); the cache counts what is on disk, and has no temporary files (10).
  */
 export async function checkInvariants(berth: Pick<Berth, 'metric' | 'cache'>): Promise<void> {
-  assert.deepEqual(wrongBodies, [], 'complete answers with wrong bytes')
+  assert.deepEqual(wrongBodies, [], 'complete responses with wrong bytes')
   await eventually(
     'no fill is in flight',
     async () => (await berth.metric('berth_fills_in_flight')) === 0,
@@ -117,7 +117,7 @@ export async function checkInvariants(berth: Pick<Berth, 'metric' | 'cache'>): P
     assert.equal((await stat(path)).mode & 0o222, 0, `${path} is writable`)
   }
   assert.deepEqual(await temporaryFiles(berth.cache), [], 'temporary files')
-  await eventually('the accounting is what is on disk', async () => {
+  await eventually('the cache counts what is on disk', async () => {
     const stray = await strayFiles(berth.cache).catch(() => [])
     const used = await diskUseOf(berth.cache, stray)
     return (await berth.metric('berth_cache_size_bytes')) === used
@@ -136,7 +136,7 @@ export async function visibleBlobs(
   })
 }
 
-/** Files of a cache that are neither blobs nor those that say of them. */
+/** Files in the directory of a cache that are neither blobs nor metadata. */
 export async function strayFiles(cache: string): Promise<readonly string[]> {
   const entries = await readdir(cache, { recursive: true, withFileTypes: true })
   const files = entries.filter((entry) => !entry.isDirectory())

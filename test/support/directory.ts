@@ -11,7 +11,7 @@ process.once('exit', () => {
   for (const directory of directories) rmSync(directory, { recursive: true, force: true })
 })
 
-/** A directory of the test's own, removed at its end. */
+/** A directory for one test, removed after it. */
 export async function ownDirectory(t: TestContext, below = tmpdir()): Promise<string> {
   const directory = await mkdtemp(join(below, 'berth-test-'))
   directories.push(directory)
