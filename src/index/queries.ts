@@ -39,6 +39,8 @@ export interface Questions {
   ): Promise<Page<RepositoryName>>
   /** Sorted by bytes; empty for an unknown repository. */
   tags(name: RepositoryName, page: PageRequest): Promise<Page<Tag>>
+  /** Tags of a repository that point to a manifest, sorted by bytes. */
+  tagsOf(name: RepositoryName, digest: Digest): Promise<readonly Tag[]>
   /** Manifests of any repository that reference the digest, except as their subject. */
   referencedBy(digest: Digest): Promise<readonly Reference[]>
   /** Manifests of a repository that have the subject, sorted. */

@@ -12,6 +12,7 @@ export function createQuestions({ ask, readConfigs }: Options): Questions {
   return {
     repositories: (page) => ask('repositories', page),
     tags: (name, page) => ask('tags', name, page),
+    tagsOf: (name, digest) => ask('tagsOf', name, digest),
     referencedBy: (digest) => ask('referencedBy', digest),
     referrers: (name, subject) => ask('referrers', name, subject),
     linkedIn: (digest) => ask('linkedIn', digest),

@@ -41,7 +41,7 @@ const { values: options } = parseArgs({
 
 const peers: Peer[] = []
 
-// They would go on.
+// Child processes would continue.
 for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(1))
 
 async function main(): Promise<void> {

@@ -3,18 +3,18 @@ import { closeSync, mkdirSync, openSync, renameSync, writeFileSync, writeSync } 
 import { dirname, join } from 'node:path'
 import { mediaTypes } from '../../src/oci/manifest.ts'
 
-/** A repository in Distribution's layout, which every peer can serve as it stands. */
+/** A repository in Distribution's layout, which every peer can serve unchanged. */
 export type Content = {
   readonly root: string
   readonly name: string
-  /** Digests by what they are, such as `200MB`. */
+  /** Digests by description, such as `200MB`. */
   readonly blobs: Readonly<Record<string, string>>
   readonly manifest: string
 }
 
 const megabyte = 1_000_000
 
-/** Random blobs of so many megabytes, and an image's manifest that names them, tagged `latest`. */
+/** Random blobs of the given sizes in megabytes, and the manifest of an image with them, tagged `latest`. */
 export function createContent(root: string, sizes: readonly number[]): Content {
   const name = 'bench/image/app'
   const blobs = sizes.map((size) => [`${size}MB`, createBlob(root, size), size] as const)
@@ -54,7 +54,7 @@ export function blobFile(root: string, digest: string): string {
   return join(root, 'docker/registry/v2/blobs/sha256', encoded.slice(0, 2), encoded, 'data')
 }
 
-/** So many tiny blobs, as a cache has them that was in use for long. */
+/** Many tiny blobs, as in a cache that was in use for a long time. */
 export function createManyBlobs(root: string, count: number): void {
   for (let at = 0; at < count; at += 1) putBytes(root, Buffer.from(`blob ${at}`))
 }

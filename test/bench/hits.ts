@@ -19,13 +19,13 @@ type HitOptions = {
   readonly berth: Peer
   readonly registry: Peer
   readonly nginx: Peer
-  /** The directory of Berth's copy. */
+  /** The directory of Berth's copy of the content. */
   readonly cache: string
   readonly rounds: number
   readonly seconds: number
 }
 
-/** Blobs that are in the cache, and in memory. */
+/** Pulls of blobs that are in the cache and in the page cache. */
 export async function measureHits({
   content,
   berth,
@@ -136,7 +136,7 @@ function forgetPages(file: string): void {
   closeSync(fd)
 }
 
-/** The longest since the last look, in milliseconds. */
+/** The maximum since the previous call, in milliseconds. */
 async function eventLoopLag(berth: Peer): Promise<number> {
   const answer = await fetch(`http://127.0.0.1:${adminPort(berth)}/metrics`)
   const text = await answer.text()

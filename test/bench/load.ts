@@ -7,7 +7,7 @@ export type Job = {
   readonly method: 'GET' | 'HEAD'
   readonly headers: Readonly<Record<string, string>>
   readonly connections: number
-  /** How long to repeat requests; or one request on each connection. */
+  /** Time for which requests are repeated; without it, one request on each connection. */
   readonly seconds?: number
 }
 

@@ -16,7 +16,7 @@ type ManifestOptions = {
   readonly seconds: number
 }
 
-/** The most frequent request of a cluster: whether a tag still has the same digest. */
+/** HEAD of a tag, the most frequent request of a cluster. */
 export async function measureManifests(options: ManifestOptions): Promise<readonly Row[]> {
   const { content, berth, registry, distribution, authorization, rounds, seconds } = options
   const rows: Row[] = []

@@ -5,7 +5,7 @@ import type { Peer } from './peers.ts'
 
 const execute = promisify(execFile)
 
-/** One line of the result: a ratio, or a plain figure, against what it should be. */
+/** One line of the result: a ratio or a figure, and its target. */
 export type Row = {
   readonly what: string
   readonly value: number
@@ -18,13 +18,13 @@ export type Row = {
 }
 
 export type Measured = Outcome & {
-  /** Processor seconds that the server took. */
+  /** CPU seconds of the server. */
   readonly cpu: number
 }
 
 type LoadOptions = Partial<Omit<Job, 'port'>> & { readonly path: string }
 
-/** Puts load on a peer, from a process of its own. */
+/** Runs load on a peer in a separate process. */
 export async function load(peer: Peer, options: LoadOptions): Promise<Measured> {
   const job: Job = { method: 'GET', headers: {}, connections: 1, ...options, port: peer.port }
   const before = peer.cpu()
@@ -46,8 +46,8 @@ export function median(values: readonly number[]): number {
 }
 
 /**
- * Runs all in turn, several rounds, so that a machine whose speed drifts drifts for all of them; gives
- * the outcomes of each by round.
+ * Runs all of them in turn, in several rounds, so that changes in the machine's speed affect all of them.
+ * Returns the results of each by round.
  */
 export async function inTurns<Result>(
   rounds: number,
@@ -60,7 +60,7 @@ export async function inTurns<Result>(
   return results
 }
 
-/** The median of the ratios, round by round. */
+/** The median of the ratios of all rounds. */
 export function ratioOf<Result>(
   ours: readonly Result[],
   theirs: readonly Result[],

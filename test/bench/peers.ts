@@ -9,7 +9,7 @@ import type { Line } from './upstream.ts'
 export type Peer = {
   readonly name: string
   readonly port: number
-  /** Processor time used so far, by it and its children, in seconds. */
+  /** CPU time used so far by it and its children, in seconds. */
   cpu(): number
   /** Peak memory, in bytes. */
   peakMemory(): number
@@ -17,7 +17,7 @@ export type Peer = {
   stop(): Promise<void>
 }
 
-/** What a peer needs to run here. */
+/** The environment of a peer. */
 export type Bench = {
   /** A directory for this run. */
   readonly directory: string
@@ -26,7 +26,7 @@ export type Bench = {
 
 const ticks = 100
 
-/** A program on the path, or where Go and the CI of this project put theirs. */
+/** A program in PATH, in Go's directory or in `.ci/tools`. */
 export function findProgram(...names: readonly string[]): string | undefined {
   const folders = [
     ...(process.env['PATH'] ?? '').split(delimiter),
@@ -53,7 +53,7 @@ export async function startPeer({
   ready = '/v2/',
 }: StartOptions): Promise<Peer> {
   const [program = '', ...args] = command
-  // In a group of its own, which ends as one: nginx starts another worker when it loses one.
+  // A process group of its own is killed as a whole: nginx restarts a worker that ends.
   const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'], detached: true })
   const kill = () => void (child.pid && process.kill(-child.pid, 'SIGKILL'))
   process.on('exit', kill)
@@ -82,7 +82,7 @@ export async function startPeer({
 
 type BerthOptions = {
   readonly name?: string
-  /** Where to pull from; without it, what `storage` holds is served. */
+  /** The upstream; without it, the content of `storage` is served. */
   readonly upstream?: string
   readonly storage: string
   readonly htpasswd?: string
@@ -132,7 +132,7 @@ type RegistryOptions = {
   readonly htpasswd?: string
 }
 
-/** Distribution, of either version. */
+/** Distribution 2 or 3. */
 export function startRegistry(
   bench: Bench,
   { program, name, storage, upstream, htpasswd }: RegistryOptions,
@@ -153,7 +153,7 @@ export function startRegistry(
 
 type NginxOptions = { readonly program: string; readonly root?: string; readonly upstream?: string }
 
-/** nginx with one worker: a file server that uses sendfile, or a cache that locks what it fetches. */
+/** nginx with one worker: a file server that uses sendfile, or a cache with proxy_cache_lock. */
 export function startNginx(bench: Bench, { program, root, upstream }: NginxOptions): Promise<Peer> {
   const port = bench.nextPort()
   const cache = join(bench.directory, `nginx-${port}`)
@@ -161,7 +161,7 @@ export function startNginx(bench: Bench, { program, root, upstream }: NginxOptio
   const files = `location ~ ^/v2/.+/blobs/sha256:(..)(.*)$ { alias ${root}/docker/registry/v2/blobs/sha256/$1/$1$2/data; }`
   const proxy = `location / { proxy_pass ${upstream}; proxy_cache c; proxy_cache_lock on; proxy_cache_lock_timeout 300s;
     proxy_cache_lock_age 300s; proxy_cache_valid 200 1h; proxy_http_version 1.1; proxy_max_temp_file_size 0; }`
-  // As root it would give its rights away, and with them the files.
+  // A worker of another user could not read the files.
   const user = process.getuid?.() === 0 ? 'user root;' : ''
   const config = `daemon off; ${user} worker_processes 1; pid ${cache}/pid; error_log /dev/null;
     events { worker_connections 4096; }

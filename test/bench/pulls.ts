@@ -25,20 +25,20 @@ type PullOptions = {
 export type Programs = {
   readonly registry: string
   readonly nginx: string
-  /** Distribution 3, where there is one. */
+  /** Distribution 3, if it is installed. */
   readonly distribution: string | undefined
 }
 
 type Pulled = Measured & { readonly upstreamGets: number; readonly peakMemory: number }
 
-/** The line of the targets, in bytes a second and milliseconds. */
+/** Rate and delay of the upstream in the targets, in bytes per second and milliseconds. */
 const slowLine = { rate: 110e6, delay: 5 }
-/** As fast as the machine. */
+/** Without limits. */
 const fastLine = { rate: Number.POSITIVE_INFINITY, delay: 0 }
 
 type Starter = (upstream: string, storage: string) => Promise<Peer>
 
-/** One client and then many, for a blob that is not cached. */
+/** Pulls of a blob that is not cached, by one client and then by many. */
 export async function measurePulls(options: PullOptions): Promise<readonly Row[]> {
   const { bench, content, size, clients, programs, rounds } = options
   const berth: Starter = (upstream, storage) => startBerth(bench, { upstream, storage })
@@ -53,8 +53,8 @@ export async function measurePulls(options: PullOptions): Promise<readonly Row[]
   }
 
   /**
-   * A peer that is new each time, before an upstream of its own. It has had one small pull: what a
-   * program does for the first time costs what it will not again.
+   * A new peer with its own upstream, after one small pull, so that the cost of the first request is not
+   * measured.
    */
   const pull =
     (start: Starter | undefined, line: typeof slowLine, connections: number) =>

@@ -3,7 +3,7 @@ import { Agent, type IncomingMessage, type RequestOptions, request } from 'node:
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 
-/** What a process of this file pushes, as JSON in its first argument. */
+/** The job of a process of this file, as JSON in its first argument. */
 export type PushJob = {
   readonly port: number
   readonly connections: number
@@ -18,7 +18,7 @@ export type PushJob = {
   | { readonly kind: 'images'; readonly images: number }
 )
 
-/** Milliseconds from the first request to the last 201, and what was pushed in them. */
+/** Milliseconds from the first request to the last 201, and the pushed content. */
 export type Pushed = {
   readonly elapsed: number
   readonly bytes: number

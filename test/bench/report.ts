@@ -21,8 +21,8 @@ const labels = 560
 const bar = 300
 
 /**
- * The rows as bars: how far each is on the good side of its target, on a logarithmic scale with the
- * target in the middle.
+ * The rows as bars: how far each is better than its target, on a logarithmic scale with the target in
+ * the middle.
  */
 export function toPicture(rows: readonly Row[], subtitle: string): string {
   const height = 70 + rows.length * rowHeight

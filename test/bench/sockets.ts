@@ -1,7 +1,7 @@
 import koffi from 'koffi'
 
-// A client that costs next to nothing, so that the server is what is measured: system calls by FFI,
-// and bodies that the kernel throws away instead of handing them over (MSG_TRUNC, tcp(7)).
+// A client with minimal cost, so that the server is measured: system calls by FFI, and bodies that the
+// kernel discards instead of copying them (MSG_TRUNC, tcp(7)).
 
 const libc = koffi.load(null)
 const socket = libc.func('int socket(int domain, int type, int protocol)')
@@ -39,17 +39,17 @@ export function send(fd: number, bytes: Buffer): void {
   }
 }
 
-/** Bytes taken into `buffer`; 0 at the end; undefined when there is nothing now. */
+/** Number of bytes read into `buffer`; 0 at the end; undefined if none are available. */
 export function take(fd: number, buffer: Buffer): number | undefined {
   return result(Number(receive(fd, buffer, buffer.length, doNotWait)))
 }
 
-/** Bytes thrown away, as many as there are; 0 at the end; undefined when there is nothing now. */
+/** Number of bytes discarded, all that are available; 0 at the end; undefined if none are available. */
 export function skip(fd: number): number | undefined {
   return result(Number(receive(fd, null, largest, doNotWait | discard)))
 }
 
-/** Those of `fds` that can be read; waits for one of them. */
+/** The readable ones of `fds`; waits until there is one. */
 export function awaitReadable(fds: readonly number[], milliseconds: number): readonly number[] {
   const entries = Buffer.alloc(fds.length * entrySize)
   for (const [at, fd] of fds.entries()) {

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { mediaTypes } from '../../src/oci/manifest.ts'
 import { blobFile, type Content } from './content.ts'
 
-/** A registry behind a line of so many bytes a second in all, and with so much delay, in milliseconds. */
+/** A registry with a limited total rate, in bytes per second, and a delay, in milliseconds. */
 export type Line = { readonly content: Content; readonly rate: number; readonly delay: number }
 
 const block = 64 * 1024
@@ -15,7 +15,7 @@ function createLine(rate: number) {
   return async (bytes: number): Promise<void> => {
     const now = performance.now()
     freeAt = Math.max(freeAt, now) + (bytes / rate) * 1000
-    // Timers are coarse: a little ahead of the line is made up for by the next wait.
+    // Timers are coarse: the next wait compensates for what was sent too early.
     if (freeAt - now > 2) await sleep(freeAt - now)
   }
 }

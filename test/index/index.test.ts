@@ -19,6 +19,8 @@ test('a change is in the answers to all later questions', async (t) => {
   const [layer] = image.blobs
   assert.ok(layer)
   assert.deepEqual(await index.referencedBy(layer.digest), [{ name: app, manifest: image.digest }])
+  assert.deepEqual(await index.tagsOf(app, image.digest), ['1.0'])
+  assert.deepEqual(await index.tagsOf(parseRepositoryName('p/other'), image.digest), [])
   assert.deepEqual(await index.linkedIn(layer.digest), [app])
   assert.deepEqual(await index.unreferenced(undefined, 10), [])
 })

@@ -10,7 +10,6 @@ import {
   startAzure,
   startContainerRegistry,
 } from '../support/azure.ts'
-import { type Berth, checkInvariants, removeBerth, startBerth } from '../support/berth.ts'
 import { createCanaries } from '../support/canaries.ts'
 import { codeOf, get } from '../support/client.ts'
 import { useForwardClock } from '../support/clock.ts'
@@ -18,13 +17,14 @@ import { type Image, makeImage, randomBlob } from '../support/images.ts'
 import { type ObjectStore, startObjectStore } from '../support/object-store.ts'
 import { pullBlob, pullImage } from '../support/pull.ts'
 import { settle } from '../support/remotes.ts'
+import { useBerth } from '../support/use-berth.ts'
 
 const name = 'team/app'
 let directory: string
 let azure: Azure
 let storage: ObjectStore
 let registry: ContainerRegistry
-let berth: Berth
+const berth = useBerth({ check: assertNoSecretSeen })
 let image: Image
 /** Bodies of error responses. */
 let told: string[]
@@ -43,10 +43,14 @@ beforeEach(async () => {
   registry = await startContainerRegistry({ azure, storage })
   image = makeImage()
   registry.put(name, 'v1', image)
-  berth = await start()
+  await start()
 })
 afterEach(async () => {
-  await checkInvariants(berth)
+  await Promise.all([registry.stop(), azure.stop()])
+})
+
+/** Secrets are in no log and no metric, and reach nobody but the services that issued them. */
+async function assertNoSecretSeen(): Promise<void> {
   const { secret } = azure.application
   const canaries = createCanaries()
   for (const text of [secret, ...azure.tokens(), ...registry.tokens()]) canaries.add(text)
@@ -59,12 +63,10 @@ afterEach(async () => {
   ]
   await canaries.assertUnseen({ berths: [berth], strangers, texts: told })
   for (const { headers } of storage.requests) assert.equal(headers.authorization, undefined)
-  await removeBerth(berth)
-  await Promise.all([registry.stop(), azure.stop()])
-})
+}
 
 /** By default with workload identity, as the webhook of AKS configures it. */
-async function start(environment?: Record<string, string>): Promise<Berth> {
+async function start(environment?: Record<string, string>): Promise<void> {
   const file = join(directory, 'token')
   await writeFile(file, azure.issuer.issue())
   const workload = {
@@ -79,7 +81,7 @@ async function start(environment?: Record<string, string>): Promise<Berth> {
     redirects: [storage.url],
     tags: { ttl: 0 },
   }
-  return startBerth({ config: { upstreams: [upstream] }, environment: environment ?? workload })
+  return berth.start({ config: { upstreams: [upstream] }, environment: environment ?? workload })
 }
 
 async function refused(reference: string) {
@@ -110,8 +112,7 @@ test('a client secret in the environment, and a managed identity, work as well',
     { AZURE_POD_IDENTITY_AUTHORITY_HOST: machine.url },
     { IDENTITY_ENDPOINT: `${machine.url}/msi/token`, IDENTITY_HEADER: azure.identityHeader },
   ]) {
-    await removeBerth(berth)
-    berth = await start(environment)
+    await start(environment)
     await pullImage(berth, name, image, 'v1')
   }
   assert.equal(entra.requests.filter(({ body }) => body.includes('client_secret=')).length, 1)
@@ -129,13 +130,12 @@ test("a repository token is used for the lifetime in its claims, which the regis
 })
 
 test('a pull succeeds while tokens of all kinds expire several times (U41)', async () => {
-  await removeBerth(berth)
   azure.life = 3
   registry.lives = { refresh: 3, access: 2 }
   const layers = Array.from({ length: 8 }, (_, at) => randomBlob(10_000 + at))
   const large = makeImage({ layers })
   registry.put(name, 'large', large)
-  berth = await start()
+  await start()
   for (const blob of large.blobs) {
     await pullBlob(berth, name, blob)
     await sleep(800)
@@ -155,10 +155,9 @@ test('tokens that are revoked between two layers are replaced, and the pull succ
 
 test('fifty concurrent first pulls cause one exchange', async () => {
   await get(`${berth.url}/v2/${name}/manifests/v1`)
-  await removeBerth(berth)
   const [asked, exchanged] = [azure.entra.requests.length, registry.count(/exchange/)]
   azure.entra.delay(200)
-  berth = await start()
+  await start()
   const replies = await Promise.all(
     Array.from({ length: 50 }, (_, at) =>
       get(`${berth.url}/v2/${name}/manifests/${at % 2 === 0 ? 'v1' : image.digest}`),
@@ -196,9 +195,8 @@ test('while Entra ID is down, the current token is used until it expires, then t
 
 test('a start without a role succeeds, reports the missing role, and serves once it is assigned (A112)', async (t) => {
   const clock = useForwardClock(t)
-  await removeBerth(berth)
   registry.readers.clear()
-  berth = await start()
+  await start()
   const cold = await refused('v1')
   assert.deepEqual([cold.status, codeOf(cold)], [403, 'DENIED'])
   assert.match(cold.body.toString(), /exchange answered 401: .*az role assignment create/)
@@ -209,9 +207,8 @@ test('a start without a role succeeds, reports the missing role, and serves once
 
 test('a rejected exchange is reported as a problem until it succeeds, for any request', async (t) => {
   const clock = useForwardClock(t)
-  await removeBerth(berth)
   registry.readers.clear()
-  berth = await start()
+  await start()
   const ready = async () => (await get(`${berth.admin}/readyz`)).body.toString()
   assert.equal((await refused('v1')).status, 403)
   assert.match(await ready(), /exchange answered 401/)

@@ -5,7 +5,6 @@ import { join } from 'node:path'
 import { after, afterEach, before, beforeEach, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type ArtifactRegistry, startArtifactRegistry } from '../support/artifact-registry.ts'
-import { type Berth, checkInvariants, removeBerth, startBerth } from '../support/berth.ts'
 import { codeOf, get } from '../support/client.ts'
 import { useForwardClock } from '../support/clock.ts'
 import { type Google, startGoogle } from '../support/google.ts'
@@ -13,13 +12,14 @@ import { type Image, makeImage, makeIndex, manifestOf } from '../support/images.
 import { type ObjectStore, startObjectStore } from '../support/object-store.ts'
 import { pullBlob } from '../support/pull.ts'
 import { settle } from '../support/remotes.ts'
+import { useBerth } from '../support/use-berth.ts'
 
 const name = 'my-project/my-repository/team/app'
 let directory: string
 let google: Google
 let registry: ArtifactRegistry
 let storage: ObjectStore
-let berth: Berth
+const berth = useBerth({ check: assertNoSecretSeen })
 let image: Image
 
 before(async () => {
@@ -35,23 +35,25 @@ beforeEach(async () => {
   registry = await startArtifactRegistry({ accessTokens: google.accessTokens })
   image = makeImage()
   registry.put(name, 'v1', image)
-  berth = await start()
+  await start()
 })
 afterEach(async () => {
-  await checkInvariants(berth)
-  for (const token of google.accessTokens.all())
-    assert.ok(!JSON.stringify(berth.logs()).includes(token), 'an access token is in the log')
-  for (const { headers } of storage.requests) assert.equal(headers.authorization, undefined)
-  await removeBerth(berth)
   await registry.stop()
   await google.stop()
 })
 
-async function start(tags: object = {}): Promise<Berth> {
+/** Secrets are in no log and no metric, and reach nobody but the services that issued them. */
+async function assertNoSecretSeen(): Promise<void> {
+  for (const token of google.accessTokens.all())
+    assert.ok(!JSON.stringify(berth.logs()).includes(token), 'an access token is in the log')
+  for (const { headers } of storage.requests) assert.equal(headers.authorization, undefined)
+}
+
+async function start(tags: object = {}): Promise<void> {
   const file = await google.configure(directory)
   const credentials = { type: 'google', file }
   const redirects = [storage.url]
-  return startBerth({
+  return berth.start({
     config: { upstreams: [{ url: registry.url, credentials, redirects, tags }] },
   })
 }
@@ -84,25 +86,23 @@ test('if access tokens are accepted at the token endpoint only, a pull needs one
 })
 
 test('a service account is impersonated, and only its tokens are sent to the registry', async () => {
-  await removeBerth(berth)
   await google.stop()
   google = await startGoogle({ grant: 'impersonation' })
   await registry.stop()
   registry = await startArtifactRegistry({ accessTokens: google.accessTokens })
   registry.put(name, 'v1', image)
-  berth = await start()
+  await start()
   await pull(image, 'v1')
   assert.equal(google.count(/:generateAccessToken/), 1)
 })
 
 test('the metadata server returns the token if no file is configured', async (t) => {
-  await removeBerth(berth)
   // Google's library reads this variable.
   const environment = { GCE_METADATA_HOST: google.metadataHost }
   Object.assign(process.env, environment)
   t.after(() => delete process.env['GCE_METADATA_HOST'])
   const credentials = { type: 'google' }
-  berth = await startBerth({
+  await berth.start({
     config: { upstreams: [{ url: registry.url, credentials }] },
     environment,
   })
@@ -118,8 +118,7 @@ test('blobs on another host are fetched without a credential (U49)', async () =>
 })
 
 test('if HEAD of a manifest is rejected, a moved tag is found with GET', async () => {
-  await removeBerth(berth)
-  berth = await start({ ttl: 0 })
+  await start({ ttl: 0 })
   registry.behave({ headOfManifests: false })
   await pull(image, 'v1')
   const moved = makeImage()
@@ -153,8 +152,7 @@ test('an access token that is revoked between two layers is exchanged once (U41)
   const clock = useForwardClock(t)
   registry.behave({ accessTokens: 'direct' })
   google.accessTokens.live({ seconds: 3600, requests: 3 })
-  await removeBerth(berth)
-  berth = await start()
+  await start()
   const before = google.count(/POST \/v1\/token/)
   const [config, ...layers] = image.blobs
   assert.ok(config !== undefined)
@@ -168,8 +166,7 @@ test('an access token that is revoked between two layers is exchanged once (U41)
 test('an identity without access is denied after one renewal, without tokens in the message (U41)', async () => {
   registry.behave({ accessTokens: 'direct' })
   google.accessTokens.live({ seconds: 3600, requests: 0 })
-  await removeBerth(berth)
-  berth = await start()
+  await start()
   const [exchanged, asked] = [google.requests.length, registry.requests.length]
   const reply = await get(`${berth.url}/v2/${name}/manifests/v1`)
   assert.deepEqual([reply.status, codeOf(reply)], [403, 'DENIED'])
@@ -227,8 +224,7 @@ test('many clients of a throttled upstream cause one request after the wait (U46
 })
 
 test('a cached tag is served stale immediately while the upstream throttles (U46)', async () => {
-  await removeBerth(berth)
-  berth = await start({ ttl: 0 })
+  await start({ ttl: 0 })
   await pull(image, 'v1')
   registry.behave({ quota: { requests: 0, milliseconds: 60_000, retryAfter: true } })
   const stale = await get(`${berth.url}/v2/${name}/manifests/v1`)

@@ -3,7 +3,6 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, beforeEach, test } from 'node:test'
 import { nameIn } from '../support/artifact-registry.ts'
-import { type Berth, checkInvariants, removeBerth, startBerth } from '../support/berth.ts'
 import { basicOf, type Canaries, createCanaries } from '../support/canaries.ts'
 import { codeOf, get, type Reply } from '../support/client.ts'
 import { useForwardClock } from '../support/clock.ts'
@@ -20,6 +19,7 @@ import { type Image, makeImage } from '../support/images.ts'
 import { pullImage } from '../support/pull.ts'
 import { createContent } from '../support/registry-content.ts'
 import { serveContent } from '../support/serve-content.ts'
+import { useBerth } from '../support/use-berth.ts'
 
 const name = 'team/app'
 let canaries: Canaries
@@ -34,7 +34,9 @@ let challenge: string
 /** It issues tokens for this identity token only, in a POST. */
 let identityToken: string
 let image: Image
-let berth: Berth
+const berth = useBerth({
+  check: () => canaries.assertUnseen({ berths: [berth], replies }),
+})
 let replies: Reply[]
 
 beforeEach(async (t) => {
@@ -57,12 +59,7 @@ beforeEach(async (t) => {
   })
 })
 
-afterEach(async () => {
-  await checkInvariants(berth)
-  await canaries.assertUnseen({ berths: [berth], replies })
-  await removeBerth(berth)
-  await registry.stop()
-})
+afterEach(() => registry.stop())
 
 /** docker's identity tokens are accepted in a POST only, not in a GET or as Basic. */
 function giveToken({ method, body, headers }: Recorded, response: Parameters<typeof answer>[0]) {
@@ -82,7 +79,7 @@ function giveToken({ method, body, headers }: Recorded, response: Parameters<typ
 
 async function start(credentials: object, environment: Record<string, string> = {}): Promise<void> {
   const upstream = { url: registry.url, credentials, tags: { ttl: 0 } }
-  berth = await startBerth({ config: { upstreams: [upstream] }, environment })
+  await berth.start({ config: { upstreams: [upstream] }, environment })
 }
 
 async function configure(configuration: unknown): Promise<string> {

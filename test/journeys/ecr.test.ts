@@ -4,13 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, afterEach, before, beforeEach, type TestContext, test } from 'node:test'
 import { type Aws, assumed, refusal, setAwsEnvironment, startAws } from '../support/aws.ts'
-import {
-  type Berth,
-  checkInvariants,
-  eventually,
-  removeBerth,
-  startBerth,
-} from '../support/berth.ts'
+import { eventually } from '../support/berth.ts'
 import { createCanaries } from '../support/canaries.ts'
 import { codeOf, get, type Reply } from '../support/client.ts'
 import { useForwardClock } from '../support/clock.ts'
@@ -19,6 +13,7 @@ import { type Image, makeImage, makeIndex, randomBlob } from '../support/images.
 import { ownNames } from '../support/names.ts'
 import { type ObjectStore, startObjectStore } from '../support/object-store.ts'
 import { getBlob, pullBlob, pullImage } from '../support/pull.ts'
+import { useBerth } from '../support/use-berth.ts'
 
 const name = 'team/app'
 const replies: Reply[] = []
@@ -27,7 +22,7 @@ let directory: string
 let aws: Aws
 let storage: ObjectStore
 let ecr: Ecr
-let berth: Berth
+const berth = useBerth({ check: assertNoSecretSeen })
 let image: Image
 let environment: Readonly<Record<string, string>>
 let restore: () => void
@@ -50,7 +45,11 @@ beforeEach(async () => {
 })
 afterEach(async () => {
   restore()
-  await checkInvariants(berth)
+  await Promise.all([ecr.stop(), aws.stop()])
+})
+
+/** Secrets are in no log and no metric, and reach nobody but the services that issued them. */
+async function assertNoSecretSeen(): Promise<void> {
   const canaries = createCanaries()
   for (const secret of aws.secrets()) canaries.add(secret)
   const probes = await Promise.all(['/metrics', '/readyz'].map((path) => get(berth.admin + path)))
@@ -60,19 +59,16 @@ afterEach(async () => {
     replies: [...replies.splice(0), ...probes],
   })
   for (const { headers } of storage.requests) assert.equal(headers.authorization, undefined)
-  await removeBerth(berth)
-  await Promise.all([ecr.stop(), aws.stop()])
-})
+}
 
 /** Uses the registry's real name, which resolves to the fake one until the end of the test. */
-async function start(t: TestContext, { host = registryHost, tags = {} } = {}): Promise<Berth> {
+async function start(t: TestContext, { host = registryHost, tags = {} } = {}): Promise<void> {
   ownNames(t).set(host, ['127.0.0.1'])
   const url = `http://${host}:${ecr.port}`
   const redirects = [storage.url]
   const credentials = { type: 'aws' }
   const upstreams = [{ url, credentials, redirects, tags, tokenRealms: [url] }]
-  berth = await startBerth({ environment, config: { upstreams } })
-  return berth
+  await berth.start({ environment, config: { upstreams } })
 }
 
 async function ask(path: string): Promise<Reply> {

@@ -4,19 +4,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, test } from 'node:test'
 import { type ArtifactRegistry, startArtifactRegistry } from '../support/artifact-registry.ts'
-import {
-  type Berth,
-  checkInvariants,
-  eventually,
-  removeBerth,
-  startBerth,
-} from '../support/berth.ts'
+import { eventually } from '../support/berth.ts'
 import { type Canaries, createCanaries } from '../support/canaries.ts'
 import { codeOf, get, type Reply } from '../support/client.ts'
 import { type Google, type GoogleOptions, principal, startGoogle } from '../support/google.ts'
 import { account } from '../support/google-accounts.ts'
 import { type Image, makeImage, randomBlob } from '../support/images.ts'
 import { pullImage } from '../support/pull.ts'
+import { useBerth } from '../support/use-berth.ts'
 
 const name = 'my-project/my-repository/team/app'
 const other = 'my-project/other-repository/app'
@@ -24,7 +19,7 @@ const other = 'my-project/other-repository/app'
 let directory: string
 let google: Google
 let registry: ArtifactRegistry
-let berth: Berth
+const berth = useBerth({ check: assertNoSecretSeen })
 let image: Image
 let otherImage: Image
 let canaries: Canaries
@@ -40,9 +35,6 @@ beforeEach(async () => {
   await startClouds({ grant: 'impersonation' })
 })
 afterEach(async () => {
-  await checkInvariants(berth)
-  await assertNoSecretSeen()
-  await removeBerth(berth)
   await registry.stop()
   await google.stop()
   await rm(directory, { recursive: true, force: true })
@@ -65,7 +57,7 @@ type Start = {
 
 async function start({ credentials = {}, environment = {}, tags = {} }: Start = {}): Promise<void> {
   const upstream = { url: registry.url, credentials: { type: 'google', ...credentials }, tags }
-  berth = await startBerth({ config: { upstreams: [upstream] }, environment })
+  await berth.start({ config: { upstreams: [upstream] }, environment })
 }
 
 /** A Berth with a credential configuration for the pod's token. */
@@ -133,7 +125,7 @@ test('a Berth that starts while Google is down serves its cache, and recovers wi
   await startFederated()
   await pullImage(berth, name, image, 'v1')
   await google.die()
-  berth = await berth.restart()
+  await berth.restart()
   await assertWithoutCredential(
     /no credential for .* as berth@my-project\.iam\.gserviceaccount\.com: cannot exchange the subject token: cannot reach 127\.0\.0\.1:\d+: ECONNREFUSED.*; allow connections from Berth to 127/,
   )
@@ -227,7 +219,7 @@ test('a mounted token for another audience is an error, and the right one takes 
   await startFederated()
   const token = join(directory, 'token')
   await writeFile(token, google.projectedToken({ aud: ['https://kubernetes.default.svc'] }))
-  berth = await berth.restart()
+  await berth.restart()
   await assertWithoutCredential(
     /the audience of the subject token is https:\/\/kubernetes\.default\.svc, but the provider expects https:\/\/iam\.googleapis\.com\/projects\/123456789\//,
   )
@@ -264,7 +256,6 @@ test('a program prints the subject token if the environment allows it, and is an
   await assertWithoutCredential(
     /runs .*, but executables are not allowed; set GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES=1 if/,
   )
-  await removeBerth(berth)
   const environment = { GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES: '1', PATH: '/usr/bin:/bin' }
   await start({ credentials: { file }, environment })
   await pullImage(berth, name, image, 'v1')

@@ -1,18 +1,11 @@
 import assert from 'node:assert/strict'
-import { after, before, suite, test } from 'node:test'
-import {
-  type Berth,
-  checkInvariants,
-  eventually,
-  removeBerth,
-  startBerth,
-  strayFiles,
-  visibleBlobs,
-} from '../support/berth.ts'
+import { after, suite, test } from 'node:test'
+import { eventually, strayFiles, visibleBlobs } from '../support/berth.ts'
 import { codeOf, get, type Reply } from '../support/client.ts'
 import { makeImage, manifestOf, randomBlob } from '../support/images.ts'
 import { pullImage } from '../support/pull.ts'
 import type { Answering } from '../support/scripted-upstream.ts'
+import { useBerth } from '../support/use-berth.ts'
 import { useUpstream } from '../support/use-upstream.ts'
 import { startWebServer } from '../support/web-server.ts'
 
@@ -26,6 +19,7 @@ const stranger = await startWebServer((_seen, response) => {
   response.end(image.bytes)
 })
 after(stranger.close)
+const berth = useBerth()
 upstream.put(name, 'v1', image)
 
 type Misbehaviour = { readonly what: string; readonly answer: Answering }
@@ -166,8 +160,8 @@ function assertHarmlessHead({ status, headers, body }: Reply, what: string): voi
 }
 
 /** A Berth whose upstream misbehaves, and then behaves again. */
-async function withBerth(answer: Answering, use: (berth: Berth) => Promise<void>): Promise<void> {
-  const berth = await startBerth({
+async function withBerth(answer: Answering, use: () => Promise<void>): Promise<void> {
+  await berth.start({
     config: {
       limits: { fillStall: '500ms' },
       storage: { cache: { maxSize: '32MiB' } },
@@ -182,17 +176,15 @@ async function withBerth(answer: Answering, use: (berth: Berth) => Promise<void>
   upstream.on('/v2/', answer)
   const contacts = stranger.requests.length
   try {
-    await use(berth)
+    await use()
     assert.equal(stranger.requests.length, contacts, 'nobody else was asked')
     assert.deepEqual(await visibleBlobs(berth.cache), [], 'nothing is cached')
     assert.deepEqual(await strayFiles(berth.cache), [])
     const log = JSON.stringify(berth.logs())
     assert.doesNotMatch(log, /upstream-canary|<script|TypeError|user:password/)
     assert.equal((await get(`${berth.admin}/livez`)).status, 200)
-    await checkInvariants(berth)
   } finally {
     upstream.behave()
-    await removeBerth(berth)
   }
 }
 
@@ -202,7 +194,7 @@ for (const [kind, misbehaviours] of Object.entries(kinds))
   suite(`an upstream's ${kind}`, () => {
     for (const { what, answer } of misbehaviours)
       test(`which ${what}`, async () => {
-        await withBerth(answer, async (berth) => {
+        await withBerth(answer, async () => {
           for (const question of questions)
             for (const method of ['GET', 'HEAD']) {
               const reply = await get(`${berth.url}/v2/${name}/${question}`, { method })
@@ -215,7 +207,7 @@ for (const [kind, misbehaviours] of Object.entries(kinds))
   })
 
 test('an upstream that was hostile and is not any more is pulled from', async () => {
-  const berth = await startBerth({ config: { upstreams: [{ url: upstream.url }] } })
+  await berth.start({ config: { upstreams: [{ url: upstream.url }] } })
   for (const { answer } of [...redirects, ...challenges].slice(0, 15)) {
     upstream.on('/v2/', answer)
     await get(`${berth.url}/v2/${name}/manifests/v1`)
@@ -226,16 +218,10 @@ test('an upstream that was hostile and is not any more is pulled from', async ()
     return status === 200
   })
   await pullImage(berth, name, image, 'v1')
-  await checkInvariants(berth)
-  await removeBerth(berth)
 })
 
 suite('a manifest that says of itself', () => {
-  let berth: Berth
-  before(async () => {
-    berth = await startBerth({ config: { upstreams: [{ url: upstream.url }] } })
-  })
-  after(() => removeBerth(berth))
+  const berth = useBerth({ shared: true, config: { upstreams: [{ url: upstream.url }] } })
 
   for (const [at, mediaType] of [
     'text/html',
@@ -277,12 +263,11 @@ suite('a manifest that says of itself', () => {
       assertFault(reply, reference)
       assert.equal(codeOf(reply), 'SIZE_INVALID')
     }
-    await checkInvariants(berth)
   })
 })
 
 test('a blob is bytes to a browser, whatever it is and whatever the upstream says of it (X182)', async () => {
-  const berth = await startBerth({ config: { upstreams: [{ url: upstream.url }] } })
+  await berth.start({ config: { upstreams: [{ url: upstream.url }] } })
   const page = randomBlob(100)
   upstream.on(page.digest, ({ reply }) =>
     reply(200, { 'content-type': 'text/html', 'set-cookie': 'evil=1', refresh: '0' }, page.bytes),
@@ -297,6 +282,4 @@ test('a blob is bytes to a browser, whatever it is and whatever the upstream say
     assert.equal(headers['refresh'], undefined)
   }
   upstream.behave()
-  await checkInvariants(berth)
-  await removeBerth(berth)
 })

@@ -4,18 +4,18 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, suite, test } from 'node:test'
 import { hashPassword } from '../../src/auth/auth.ts'
-import { type Berth, checkInvariants, removeBerth, startBerth } from '../support/berth.ts'
 import { basicOf } from '../support/canaries.ts'
 import { codeOf, get } from '../support/client.ts'
 import { makeImage } from '../support/images.ts'
 import { type ScriptedUpstream, startScriptedUpstream } from '../support/scripted-upstream.ts'
+import { useBerth } from '../support/use-berth.ts'
 
 /** dockerd sends no `?ns=`, no prefix and no password to `registry-mirrors`, and skips one that requires a password. */
 suite('a mirror listener for dockerd, with users and another default upstream', () => {
   const image = makeImage()
   let hub: ScriptedUpstream
   let project: ScriptedUpstream
-  let berth: Berth
+  const berth = useBerth({ shared: true })
   let directory: string
   let mirror: string
 
@@ -28,7 +28,7 @@ suite('a mirror listener for dockerd, with users and another default upstream', 
     const htpasswd = join(directory, 'htpasswd')
     await writeFile(htpasswd, `alice:${await hashPassword('p', 4)}`)
     const password = { type: 'static', username: 'u', password: 'p' }
-    berth = await startBerth({
+    await berth.start({
       config: {
         auth: { htpasswd },
         upstreams: [
@@ -41,8 +41,6 @@ suite('a mirror listener for dockerd, with users and another default upstream', 
     mirror = `http://127.0.0.1:${berth.service.mirrors[0]?.addresses[0]?.port}/v2/`
   })
   after(async () => {
-    await checkInvariants(berth)
-    await removeBerth(berth)
     await hub.close()
     await project.close()
     await rm(directory, { recursive: true, force: true })

@@ -238,7 +238,8 @@ const blobOf = ({ digest }: { readonly digest: string }) => blobUrl(digest)
 
 test('a redirect to a listed host that is dead is an error, and one of the next pulls succeeds', async (t) => {
   const clock = useForwardClock(t)
-  const storage = await startWebServer(() => {})
+  // On an address of its own, so that nobody else gets its port.
+  const storage = await startWebServer(() => {}, { host: '127.0.0.77' })
   await storage.close()
   await berth.start({ config: config({ redirects: [storage.url] }) })
   const [, layer] = image.blobs

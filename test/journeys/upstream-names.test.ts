@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict'
 import { afterEach, beforeEach, test } from 'node:test'
-import { type Berth, checkInvariants, removeBerth, startBerth } from '../support/berth.ts'
 import { codeOf, get } from '../support/client.ts'
 import { useForwardClock } from '../support/clock.ts'
 import { type Image, makeImage } from '../support/images.ts'
@@ -8,23 +7,20 @@ import { ownNames } from '../support/names.ts'
 import { pullImage } from '../support/pull.ts'
 import { settle } from '../support/remotes.ts'
 import { type ScriptedUpstream, startScriptedUpstream } from '../support/scripted-upstream.ts'
+import { useBerth } from '../support/use-berth.ts'
 
 const host = 'registry.example'
 let upstream: ScriptedUpstream
-let berth: Berth
+const berth = useBerth()
 let image: Image
 
 beforeEach(async () => {
   upstream = await startScriptedUpstream({ host: '127.0.0.2' })
   image = makeImage()
   upstream.put('p/r', 'v1', image)
-  berth = await startBerth({ config: { upstreams: [{ url: `http://${host}:${upstream.port}` }] } })
+  await berth.start({ config: { upstreams: [{ url: `http://${host}:${upstream.port}` }] } })
 })
-afterEach(async () => {
-  await checkInvariants(berth)
-  await removeBerth(berth)
-  await upstream.close()
-})
+afterEach(() => upstream.close())
 
 const tag = () => get(`${berth.url}/v2/p/r/manifests/v1`)
 

@@ -95,14 +95,14 @@ async function runUntil(clock: Clock, promise: Promise<unknown>): Promise<void> 
 
 const unavailable = (error: unknown) => isRegistryError(error, 'UNAVAILABLE')
 
-test('a body that comes whole is asked for once', async () => {
+test('a body that arrives whole is requested once', async () => {
   const { all, asked, fetched } = over([{}])
   assert.deepEqual(await all(), bytes)
   assert.deepEqual(asked, [0])
   assert.equal(fetched(), size)
 })
 
-test('a body that breaks is asked for again from the byte reached (U29)', async () => {
+test('the rest of a broken body is requested from the byte reached (U29)', async () => {
   const legs = [{ sends: 2 * megabyte, breaks: broke() }, { sends: megabyte, breaks: broke() }, {}]
   const { all, asked, resumes, fetched } = over(legs)
   assert.deepEqual(await all(), bytes)
@@ -111,20 +111,20 @@ test('a body that breaks is asked for again from the byte reached (U29)', async 
   assert.equal(fetched(), size)
 })
 
-test('a body that ends early without breaking is asked for again (U31, U32)', async () => {
+test('the rest of a body that ends early is requested (U31, U32)', async () => {
   const { all, asked } = over([{ sends: 3 * megabyte }, {}])
   assert.deepEqual(await all(), bytes)
   assert.deepEqual(asked, [0, 3 * megabyte])
 })
 
-test('an upstream without ranges begins anew, and what came already is passed over (U29)', async () => {
+test('an upstream without ranges starts again, and bytes that have arrived are skipped (U29)', async () => {
   const legs = [{ sends: 2 * megabyte + 17, breaks: broke() }, { knowsNoRanges: true }]
   const { all, asked } = over(legs)
   assert.deepEqual(await all(), bytes)
   assert.deepEqual(asked, [0, 2 * megabyte + 17])
 })
 
-test('whatever the upstream does with ranges, and wherever it breaks, the bytes are in order', async () => {
+test('the bytes are in order for any treatment of ranges and any position of a break', async () => {
   const leg = fc.record({
     sends: fc.integer({ min: megabyte, max: 2 * megabyte }),
     knowsNoRanges: fc.boolean(),
@@ -140,13 +140,13 @@ test('whatever the upstream does with ranges, and wherever it breaks, the bytes 
   )
 })
 
-test('a download that begins in the middle asks for that', async () => {
+test('a download from a position requests that range', async () => {
   const { all, asked } = over([{}], { from: megabyte })
   assert.deepEqual(await all(), bytes.subarray(megabyte))
   assert.deepEqual(asked, [megabyte])
 })
 
-test('a minute without progress ends it, and each attempt is later than the one before (issue 7)', async (t) => {
+test('a minute without progress ends a download, and its back-off grows (issue 7)', async (t) => {
   const clock = useClock(t, ['setTimeout'])
   const started = performance.now()
   const { all, asked } = over([{ sends: 1000, breaks: broke() }])
@@ -158,7 +158,7 @@ test('a minute without progress ends it, and each attempt is later than the one 
   assert.ok(asked.length >= 12 && asked.length <= 20, `${asked.length} attempts`)
 })
 
-test('an outage of twenty seconds in the middle is waited out, as the open breaker asks for (C200)', async (t) => {
+test('a download survives an outage of twenty seconds, and waits for the open breaker (C200)', async (t) => {
   const clock = useClock(t, ['setTimeout'])
   const back = performance.now() + 20_000
   const open = new RegistryError('UNAVAILABLE', { message: 'not contacting it', retryAfter: 10 })
@@ -179,27 +179,27 @@ test('an outage of twenty seconds in the middle is waited out, as the open break
   ])
 })
 
-test('an upstream that breaks off after every 500 kB is asked for the next, for as long as it goes on (issue 51)', async () => {
+test('a download from an upstream that breaks after every 500 kB continues to its end (issue 51)', async () => {
   const { all, asked } = over([{ sends: 500_000, breaks: broke() }])
   assert.deepEqual(await all(), bytes)
   assert.equal(asked.length, Math.ceil(size / 500_000))
 })
 
-test('attempts that bring something worthwhile do not end it', async () => {
+test('attempts with progress do not end a download', async () => {
   const leg = { sends: megabyte, breaks: broke() }
   const { all, asked } = over([leg, leg, leg, leg, {}])
   assert.deepEqual(await all(), bytes)
   assert.equal(asked.length, 5)
 })
 
-test('a body that breaks when all of it has come is whole: there is nothing left to ask for', async () => {
+test('a body that breaks after its last byte is complete', async () => {
   const { all, asked, resumes } = over([{ breaks: broke() }])
   assert.deepEqual(await all(), bytes)
   assert.deepEqual(asked, [0])
   assert.deepEqual(resumes, [])
 })
 
-test('another size than the first one is an error, and not tried again (T18)', async () => {
+test('another size than announced before is an error without a retry (T18)', async () => {
   const legs = [{ sends: megabyte, breaks: broke() }, { says: size + 1 }]
   const { all, asked, dropped } = over(legs)
   await assert.rejects(all(), (error) => isRegistryError(error, 'SIZE_INVALID'))
@@ -207,12 +207,12 @@ test('another size than the first one is an error, and not tried again (T18)', a
   assert.equal(dropped(), 1)
 })
 
-test('a size that is not said any more is no other size', async () => {
+test('a response without a size is not a response with another size', async () => {
   const { all } = over([{ sends: megabyte, breaks: broke() }, { says: undefined }])
   assert.deepEqual(await all(), bytes)
 })
 
-test('a refusal or a miss in the middle ends it', async () => {
+test('a denial or a miss during a download ends it', async () => {
   const denied = new RegistryError('DENIED')
   const refusal = over([{ sends: megabyte, breaks: broke() }, { refuses: denied }])
   await assert.rejects(refusal.all(), (error) => error === denied)
@@ -220,14 +220,14 @@ test('a refusal or a miss in the middle ends it', async () => {
   await assert.rejects(miss.all(), (error) => isRegistryError(error, 'BLOB_UNKNOWN'))
 })
 
-test('an upstream that is away when it is asked again may be back for the next attempt', async () => {
+test('an upstream that is unavailable for one retry may be available for the next', async () => {
   const legs = [{ sends: megabyte, breaks: broke() }, { refuses: broke() }, {}]
   const { all, asked } = over(legs)
   assert.deepEqual(await all(), bytes)
   assert.deepEqual(asked, [0, megabyte, megabyte])
 })
 
-test('a body of unknown size ends where it ends, and one that breaks is not taken for whole', async () => {
+test('a body of unknown size ends with its framing, and a broken one is not complete', async () => {
   const unknown = { size: undefined, says: undefined }
   const whole = over([{ ...unknown }], { size: undefined })
   assert.deepEqual(await whole.all(), bytes)
@@ -237,7 +237,7 @@ test('a body of unknown size ends where it ends, and one that breaks is not take
   assert.deepEqual(await broken.all(), bytes)
 })
 
-test('a connection that is open already is used first', async () => {
+test('an open connection is used first', async () => {
   const first = {
     size,
     from: 0,
@@ -252,7 +252,7 @@ test('a connection that is open already is used first', async () => {
   assert.deepEqual(asked, [megabyte])
 })
 
-test('who ends it while it waits for the next attempt is told why it was ended (L96)', async () => {
+test('a download that is aborted during its back-off rejects with the reason (L96)', async () => {
   const stop = new AbortController()
   const reason = new RegistryError('UNAVAILABLE', { message: 'it took too long', status: 504 })
   const { all } = over([{ sends: 10, breaks: broke() }], {

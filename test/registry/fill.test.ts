@@ -34,7 +34,7 @@ function fillOfNothing(digest: ReturnType<typeof blobOf>['digest']) {
   return { fill, failures, dropped: () => dropped }
 }
 
-test('a blob that is said to be empty, and is not, is wrong, also where nothing is stored (INV 1)', async () => {
+test('an empty body for the digest of another blob is an error, also without storing (INV 1)', async () => {
   const { fill, failures, dropped } = fillOfNothing(randomBlob(10).digest)
   await assert.rejects(fill.join(), (error) => isRegistryError(error, 'DIGEST_INVALID'))
   await fill.done
@@ -42,7 +42,7 @@ test('a blob that is said to be empty, and is not, is wrong, also where nothing 
   assert.equal(dropped(), 1)
 })
 
-test('the empty blob goes by where nothing is stored', async () => {
+test('the empty blob is passed through if it cannot be stored', async () => {
   const { fill, failures } = fillOfNothing(blobOf(Buffer.alloc(0)).digest)
   const joined = await fill.join()
   assert.deepEqual([joined?.content.size, joined?.bypassed], [0, true])

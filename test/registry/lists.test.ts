@@ -10,7 +10,7 @@ type Named = { readonly name: string; readonly size: number }
 const life = { ttl: 60_000, staleIfError: 3_600_000 }
 const down = () => Promise.reject(new RegistryError('UNAVAILABLE', { message: 'down' }))
 
-test('lists are bounded by their bytes, whatever their number (issue 10, points 5 and 43)', async () => {
+test('lists are limited by their bytes, not by their number (issue 10, points 5 and 43)', async () => {
   const lists = createLists<Named>({ ...life, caches: createCacheMemory(8 * mebibyte) })
   let asked = 0
   const find = (key: string, size: number) =>
@@ -27,7 +27,7 @@ test('lists are bounded by their bytes, whatever their number (issue 10, points 
   assert.equal((await find('huge', 9 * mebibyte))?.provenance.cache, 'miss')
 })
 
-test('one request is for all who want the same list', async () => {
+test('concurrent requests for one list share one request to the upstream', async () => {
   const lists = createLists<Named>({ ...life, caches: createCacheMemory(mebibyte) })
   const gate = Promise.withResolvers<void>()
   let asked = 0

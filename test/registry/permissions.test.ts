@@ -42,14 +42,14 @@ function pull(name: string, of = blob) {
   return get(berth.url + pathOf(name, of))
 }
 
-test('a blob that is cached for one repository is asked for at the upstream before another gets it', async () => {
+test('a cached blob of one repository is requested from the upstream before another repository gets it', async () => {
   assert.equal((await pull(mine)).status, 200)
   const refused = await pull(yours)
   assert.deepEqual([refused.status, codeOf(refused)], [404, 'BLOB_UNKNOWN'])
   assert.equal(upstream.count(`HEAD /v2/${yours}/blobs/${blob.digest}`), 1)
 })
 
-test('what the upstream confirms for another repository is served without a second download', async () => {
+test('a blob that the upstream confirms for another repository is served without a second download', async () => {
   await pull(mine)
   upstream.putBlob(yours, blob)
   const asked = upstream.count('GET /v2/team')
@@ -61,7 +61,7 @@ test('what the upstream confirms for another repository is served without a seco
   assert.equal(upstream.count(`HEAD /v2/${yours}/blobs/${blob.digest}`), 1)
 })
 
-test('a blob on its way to one repository is not given to another that has not got it', async () => {
+test('a download for one repository is not joined by another that does not have the blob', async () => {
   const goOn = Promise.withResolvers<void>()
   upstream.on(`GET /v2/${mine}/blobs/`, async ({ head, write }) => {
     head(200, { 'content-length': String(blob.bytes.length) })
@@ -76,7 +76,7 @@ test('a blob on its way to one repository is not given to another that has not g
   assert.equal((await first).status, 200)
 })
 
-test('a blob that two repositories ask for at the same time is given to the one that has it', async () => {
+test('of two repositories that request a blob at the same time, the one that has it gets it', async () => {
   for (let times = 0; times < 20; times += 1) {
     const fresh = randomBlob(1000)
     upstream.putBlob(mine, fresh)
@@ -85,7 +85,7 @@ test('a blob that two repositories ask for at the same time is given to the one 
   }
 })
 
-test('a blob that is refused to the repository that is first is fetched for the one that has it', async () => {
+test('a blob that the upstream denies to the first repository is fetched for the one that has it', async () => {
   const goOn = Promise.withResolvers<void>()
   upstream.on(`GET /v2/${yours}/blobs/`, async ({ head }) => {
     await goOn.promise
@@ -104,7 +104,7 @@ test('a blob that is refused to the repository that is first is fetched for the 
   assert.equal(upstream.count(`GET ${pathOf(mine)}`), 1)
 })
 
-test('whether a blob is there is told for the repository that was asked about', async () => {
+test('HEAD of a blob answers for the requested repository only', async () => {
   await pull(mine)
   const head = (name: string) =>
     get(`${berth.url}/v2/${name}/blobs/${blob.digest}`, { method: 'HEAD' })
@@ -112,7 +112,7 @@ test('whether a blob is there is told for the repository that was asked about', 
   assert.equal((await head(yours)).status, 404)
 })
 
-test('what one repository has stays its own over a restart, and while the upstream is down', async () => {
+test('access to a blob stays with its repository after a restart, and while the upstream is down', async () => {
   await pull(mine)
   berth = await berth.restart()
   assert.equal((await pull(mine)).headers['x-cache'], 'hit')
@@ -127,7 +127,7 @@ test('what one repository has stays its own over a restart, and while the upstre
   }
 })
 
-test('a refusal for one repository is none for another (U43)', async () => {
+test('a denial for one repository does not apply to another (U43)', async () => {
   await pull(mine)
   upstream.on(`/v2/${yours}/`, ({ head }) => head(403, { 'content-length': '0' }))
   const refused = await pull(yours)
@@ -139,7 +139,7 @@ for (const [status, code] of [
   [403, 'DENIED'],
   [500, 'UNAVAILABLE'],
 ] as const) {
-  test(`an answer of ${status} for a blob that is cached for another repository is believed for a moment (U43)`, async (t) => {
+  test(`an answer of ${status} for a blob that is cached for another repository is cached for a short time (U43)`, async (t) => {
     const clock = useForwardClock(t)
     await pull(mine)
     upstream.on(`/v2/${yours}/`, ({ head }) => head(status, { 'content-length': '0' }))
@@ -155,7 +155,7 @@ for (const [status, code] of [
   })
 }
 
-test('a manifest that is cached for one repository is asked for at the upstream for another', async () => {
+test('a cached manifest of one repository is requested from the upstream for another', async () => {
   const image = makeImage()
   upstream.put(mine, 'v1', image)
   const manifest = (name: string) => get(`${berth.url}/v2/${name}/manifests/${image.digest}`)

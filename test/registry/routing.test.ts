@@ -55,7 +55,7 @@ test('a prefix is whole segments, and needs something below it', () => {
   assert.equal(resolve('my/docker.io/app').led, '|my/docker.io/app')
 })
 
-test('where no prefix fits and there is no default, a name is unknown', () => {
+test('a name without a matching prefix is unknown if there is no default upstream', () => {
   assert.throws(() => routing({ prefix: 'docker.io' })('ghcr.io/app'), refused('NAME_UNKNOWN'))
   assert.throws(() => routing()('app'), refused('NAME_UNKNOWN'))
 })
@@ -71,13 +71,13 @@ test('a name that its upstream does not serve is denied, and no other upstream i
     assert.throws(() => resolve(`docker.io/${name}`), refused('DENIED'), name)
 })
 
-test('the one name of a repository is the same however it was asked for', () => {
+test('a repository has the same name for each way of requesting it', () => {
   const resolve = routing({ prefix: 'hub', hosts: ['registry-1.docker.io', 'hub'] })
   assert.equal(resolve('hub/library/busybox').name, 'hub/library/busybox')
   assert.equal(resolve('library/busybox', 'registry-1.docker.io').name, 'hub/library/busybox')
 })
 
-test('?ns= leads to the upstream of that host, or of that prefix, and is told back (P16)', () => {
+test('?ns= selects the upstream of that host or prefix, and is returned (P16)', () => {
   const resolve = routing(
     { prefix: '', hosts: ['us-docker.pkg.dev', ''] },
     { prefix: 'docker.io', hosts: ['registry-1.docker.io', 'docker.io'] },
@@ -88,18 +88,18 @@ test('?ns= leads to the upstream of that host, or of that prefix, and is told ba
   assert.equal(resolve('p/r/i').namespace, undefined)
 })
 
-test('?ns= is no way around what an upstream serves', () => {
+test('?ns= does not give access to repositories that an upstream does not serve', () => {
   const resolve = routing({ prefix: 'hub', hosts: ['h.io'], repositories: ['library/*'] })
   assert.throws(() => resolve('other/app', 'h.io'), refused('DENIED'))
 })
 
-test('?ns= of a host that is not configured is unknown, however it is written (P16)', () => {
+test('?ns= of a host that is not configured is unknown in every spelling (P16)', () => {
   const resolve = routing({ prefix: '', hosts: ['h.io'] })
   for (const namespace of ['evil.org', 'H.IO', 'h.io:443', 'h.io.', ' h.io', 'https://h.io', '*'])
     assert.throws(() => resolve('app', namespace), refused('NAME_UNKNOWN'), namespace)
 })
 
-test('?ns= that names this machine is no namespace', () => {
+test('?ns= with an address of this machine is ignored', () => {
   const resolve = routing({ prefix: '' })
   for (const namespace of ['localhost:30026', 'localhost', '127.0.0.1:30026', '[::1]:30026']) {
     const found = resolve('app', namespace)
@@ -112,7 +112,7 @@ test('?ns= that names this machine is no namespace', () => {
 const part = fc.stringMatching(/^[a-z0-9]{1,5}$/)
 const name = fc.array(part, { minLength: 1, maxLength: 4 }).map((parts) => parts.join('/'))
 
-test('whatever the prefixes, a name leads to the longest that it is below', () => {
+test('for any prefixes, the longest matching one serves a name', () => {
   fc.assert(
     fc.property(fc.uniqueArray(name, { maxLength: 6 }), name, (prefixes, asked) => {
       const expected = prefixes
@@ -125,7 +125,7 @@ test('whatever the prefixes, a name leads to the longest that it is below', () =
   )
 })
 
-test('a namespace does not give one name to two repositories', () => {
+test('a namespace does not map two repositories to one name', () => {
   const resolve = routing(
     { prefix: '', hosts: ['default.example'] },
     { prefix: 'docker.io', hosts: ['registry-1.docker.io', 'docker.io'] },
@@ -136,7 +136,7 @@ test('a namespace does not give one name to two repositories', () => {
 
 const hub = 'registry-1.docker.io'
 
-test('?ns= with the prefix in the path too is that path, and the prefix is not put in front twice (C187)', () => {
+test('?ns= with the prefix in the path means that path, and the prefix is not added twice (C187)', () => {
   const resolve = routing(
     { prefix: '' },
     { prefix: 'docker.io', hosts: [hub] },
@@ -156,19 +156,19 @@ test('?ns= with the prefix in the path too is that path, and the prefix is not p
   assert.equal(resolve('org/app', 'ghcr.io').led, 'ghcr.io|org/app')
 })
 
-test('a prefix that may begin names at the upstream as well is not taken off them', () => {
+test('a prefix that may also be the start of a name at the upstream is not removed', () => {
   const resolve = routing({ prefix: 'acme', hosts: ['registry.acme.example'] })
   assert.equal(resolve('acme/app', 'registry.acme.example').led, 'acme|acme/app')
   assert.equal(resolve('acme/app').led, 'acme|app')
 })
 
-test('a prefix of any kind is taken off in front of a name of Docker Hub', () => {
+test('any prefix is removed before a name of Docker Hub', () => {
   const resolve = routing({ prefix: 'hub', hosts: [hub] })
   assert.equal(resolve('hub/library/busybox', 'docker.io').led, 'hub|library/busybox')
   assert.equal(resolve('hub/busybox', 'docker.io').led, 'hub|hub/busybox')
 })
 
-test('?ns=docker.io leads to Docker Hub under each of its names, and where it is the default (C187)', () => {
+test('?ns=docker.io selects Docker Hub by each of its host names, also as the default upstream (C187)', () => {
   const resolve = routing({ prefix: '', hosts: [hub] })
   for (const namespace of ['docker.io', 'index.docker.io', hub])
     for (const path of ['library/busybox', 'docker.io/library/busybox', 'busybox'])
@@ -176,7 +176,7 @@ test('?ns=docker.io leads to Docker Hub under each of its names, and where it is
         assert.equal(resolve(path, namespace).led, '|library/busybox', `${path} ${namespace}`)
 })
 
-test('the upstream whose prefix is the namespace comes before others of the same host', () => {
+test('the upstream with the namespace as its prefix precedes others with the same host', () => {
   const resolve = routing(
     { prefix: 'docker.io', hosts: [hub] },
     { prefix: 'private-docker-hub', hosts: [hub] },
@@ -184,7 +184,7 @@ test('the upstream whose prefix is the namespace comes before others of the same
   assert.equal(resolve('team/app', 'docker.io').led, 'docker.io|team/app')
 })
 
-test('official images of Docker Hub have one name, so that access to it is access to both', () => {
+test('an official image of Docker Hub has one name, by which access is decided', () => {
   const resolve = routing({ prefix: 'docker.io', hosts: [hub], repositories: ['library/*'] })
   assert.equal(resolve('docker.io/busybox').name, 'docker.io/library/busybox')
   assert.equal(routing({ prefix: 'x', hosts: ['x.example'] })('x/busybox').name, 'x/busybox')

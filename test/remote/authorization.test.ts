@@ -85,7 +85,7 @@ function refused(code: 'DENIED' | 'UNAVAILABLE', status: number, message = /./) 
   }
 }
 
-test('an access token is sent as it is, and where it is taken no token is asked for', async () => {
+test('an access token is sent directly, and no other token is requested if it is accepted', async () => {
   const credential = accessToken()
   registry.server.answer((_seen, response) => sendJson(response, { tags: ['v1'] }))
   assert.deepEqual((await open(changingSource(credential)).tags(name))?.tags, ['v1'])
@@ -93,7 +93,7 @@ test('an access token is sent as it is, and where it is taken no token is asked 
   assert.equal(tokenRequests().length, 0)
 })
 
-test('an access token that is not taken is exchanged at the token endpoint, once', async () => {
+test('an access token that is rejected is exchanged at the token endpoint, once', async () => {
   const credential = accessToken()
   registry.user = [credential.username, credential.token]
   const remote = open(changingSource(credential))
@@ -104,7 +104,7 @@ test('an access token that is not taken is exchanged at the token endpoint, once
   assert.equal(tokenRequests().length, 1)
 })
 
-test('the token endpoint is told service and scope', async () => {
+test('the token request has service and scope', async () => {
   await open(changingSource(anonymous)).tags(name)
   const [asked] = tokenRequests()
   const { searchParams } = new URL(asked?.path ?? '', registry.url)
@@ -123,7 +123,7 @@ test('a password waits for a challenge, and goes to the token endpoint only', as
   )
 })
 
-test('a password goes to a registry that asks for Basic, and from then on at once', async () => {
+test('a password is sent to a registry with a Basic challenge, and later without waiting for a challenge', async () => {
   const credential = password()
   const right = `Basic ${basicOf(credential.username, credential.password)}`
   registry.server.answer((seen, response) => {
@@ -136,14 +136,14 @@ test('a password goes to a registry that asks for Basic, and from then on at onc
   assert.deepEqual(shown(), [undefined, right, right])
 })
 
-test('of Bearer and Basic challenges Bearer is taken (U52)', async () => {
+test('of Bearer and Basic challenges, Bearer is used (U52)', async () => {
   const credential = password()
   registry.user = [credential.username, credential.password]
   registry.challenge = `Basic realm="x", ${registry.challenge}`
   assert.deepEqual((await open(changingSource(credential)).tags(name))?.tags, ['v1'])
 })
 
-test('anonymity shows nothing to the token endpoint', async () => {
+test('an anonymous token request contains no credential', async () => {
   await open(changingSource(anonymous)).tags(name)
   assert.deepEqual(
     tokenRequests().map(({ headers }) => headers['authorization']),
@@ -159,7 +159,7 @@ test('each repository has a token of its own', async () => {
   assert.equal(registry.tokens.length, 2)
 })
 
-test('all who want the same repository at the same time wait for one token', async () => {
+test('concurrent requests for one repository share one token request', async () => {
   const remote = open(changingSource(anonymous))
   const everybodyWasRefused = createBarrier(8)
   registry.beforeRefusal = everybodyWasRefused
@@ -168,7 +168,7 @@ test('all who want the same repository at the same time wait for one token', asy
   assert.equal(registry.tokens.length, 1)
 })
 
-test('a token that is not right any more is renewed once, and what was asked is answered (U41)', async () => {
+test('a token that has become invalid is renewed once, and the request succeeds (U41)', async () => {
   const source = changingSource(accessToken())
   registry.user = [
     'oauth2accesstoken',
@@ -181,7 +181,7 @@ test('a token that is not right any more is renewed once, and what was asked is 
   assert.equal(registry.tokens.length, 2)
 })
 
-test('of all that are refused with one token, the first brings the new one, for those as well who hear of it later (U41)', async () => {
+test('of all requests that are denied with one token, the first renews it, also for later denials (U41)', async () => {
   const remote = open(changingSource(anonymous))
   await remote.tags(name)
   registry.expire()
@@ -201,7 +201,7 @@ test('of all that are refused with one token, the first brings the new one, for 
   assert.equal(registry.tokens.length, 2)
 })
 
-test('a credential is renewed once for all that were refused with it, however late they hear of it (U41)', async (t) => {
+test('a credential is renewed once for all requests that were denied with it, also for late denials (U41)', async (t) => {
   const clock = useClock(t)
   const source = changingSource(accessToken())
   const bearer = () =>
@@ -232,7 +232,7 @@ test('a credential is renewed once for all that were refused with it, however la
   assert.equal(source.fetches, 2)
 })
 
-test('a token that is not right any more is made anew from the credential while its source is away (U41, U42)', async (t) => {
+test('an invalid token is renewed from the cached credential while its source is unavailable (U41, U42)', async (t) => {
   const clock = useClock(t)
   const credential = password()
   const source = changingSource(credential)
@@ -251,7 +251,7 @@ test('a token that is not right any more is made anew from the credential while 
   await assert.rejects(remote.tags(name), refused('UNAVAILABLE', 503, /the helper died/))
 })
 
-test('a right that is never given is a refusal after one renewal, and no loop (U41)', async () => {
+test('missing access is a denial after one renewal (U41)', async () => {
   const credential = password()
   registry.user = [credential.username, credential.password]
   const remote = open(changingSource(credential))
@@ -262,7 +262,7 @@ test('a right that is never given is a refusal after one renewal, and no loop (U
   assert.ok(registry.server.requests.length - before <= 4)
 })
 
-test('an upstream that denies us another credential as well has refused, in its first words', async (t) => {
+test('a denial of the renewed credential too is reported with the first message', async (t) => {
   const clock = useClock(t)
   const source = changingSource(accessToken())
   const remote = open(source)
@@ -280,7 +280,7 @@ test('an upstream that denies us another credential as well has refused, in its 
   await assert.rejects(remote.tags(name), refused('UNAVAILABLE', 503, /the exchange is down/))
 })
 
-test('the first 401 to a credential that was right fetches another one, and the second is a refusal', async () => {
+test('the first 401 to a credential that was accepted before renews it, and the second is a denial', async () => {
   const source = changingSource(accessToken())
   let right = source.credential.kind === 'access-token' ? source.credential.token : ''
   registry.server.answer((seen, response) => {
@@ -302,7 +302,7 @@ test('the first 401 to a credential that was right fetches another one, and the 
   assert.equal(source.fetches, 2)
 })
 
-test('a token is kept for nine tenths of its life (U53)', async (t) => {
+test('a token is cached for nine tenths of its life (U53)', async (t) => {
   const clock = useClock(t)
   registry.life = { expires_in: 100 }
   const remote = open(changingSource(anonymous))
@@ -317,7 +317,7 @@ test('a token is kept for nine tenths of its life (U53)', async (t) => {
   assert.equal(registry.tokens.length, 2)
 })
 
-test('a token whose life is told in itself alone, as by Azure, lives as long as that says', async (t) => {
+test('the life of a token is read from its claims if the response has none, as with Azure', async (t) => {
   const clock = useClock(t)
   const claims = (text: string) => Buffer.from(text).toString('base64url')
   const payloads = [
@@ -366,7 +366,7 @@ test('a token without an expiry is valid for a minute', async (t) => {
   assert.equal(registry.tokens.length, 2)
 })
 
-test('another credential drops the tokens that were made from the one before', async () => {
+test('a new credential drops the tokens of the previous one', async () => {
   const source = changingSource(password())
   const use = (credential: ReturnType<typeof password>) => {
     source.credential = credential
@@ -384,7 +384,7 @@ test('another credential drops the tokens that were made from the one before', a
   assert.equal(registry.tokens.length, 2)
 })
 
-test('a token that was asked for with the credential before is not kept when it comes', async () => {
+test('a token that was requested with the previous credential is not cached', async () => {
   const [old, next] = [password(), password('next')]
   const source = changingSource(old)
   const allow = ({ username, password: known }: typeof old) => {
@@ -426,7 +426,7 @@ test('a token that was asked for with the credential before is not kept when it 
   )
 })
 
-test('a page in front of a token endpoint is not a refusal of the registry (C192)', async () => {
+test('a page of a proxy in front of a token endpoint is not a denial (C192)', async () => {
   const credential = password()
   registry.user = [credential.username, credential.password]
   registry.giveToken = (_seen, response) =>
@@ -438,7 +438,7 @@ test('a page in front of a token endpoint is not a refusal of the registry (C192
   )
 })
 
-test('a token endpoint that is gone is learned anew from the next challenge', async () => {
+test('a token endpoint that has moved is discovered from the next challenge', async () => {
   const moved = await startTokenRegistry(() => canaries.secret('token'))
   const credential = password()
   registry.user = moved.user = [credential.username, credential.password]
@@ -462,7 +462,7 @@ test('a token endpoint that is gone is learned anew from the next challenge', as
   }
 })
 
-test('a realm elsewhere gets no credential, and the refusal names it and what would allow it (U52)', async () => {
+test('a realm in another domain gets no credential, and the error names it and the field that would allow it (U52)', async () => {
   registry.challenge = `Bearer realm="${stranger.url}/token",service="x"`
   for (const credential of [password(), accessToken(), anonymous]) {
     const remote = open(changingSource(credential))
@@ -474,7 +474,7 @@ test('a realm elsewhere gets no credential, and the refusal names it and what wo
   assert.equal(stranger.requests.length, 0)
 })
 
-test('a realm with userinfo, one that is no URL, and one of another scheme get nothing (U52)', async () => {
+test('a realm with userinfo, an invalid one, and one with another scheme get no request (U52)', async () => {
   const { host } = registry.server
   for (const realm of [`http://user:pass@${host}/token`, `https://${host}/token`]) {
     registry.challenge = `Bearer realm="${realm}"`
@@ -491,7 +491,7 @@ test('a realm with userinfo, one that is no URL, and one of another scheme get n
   assert.deepEqual(new Set(shown()), new Set([undefined]))
 })
 
-test('a challenge that cannot be read, one of 64 kB and none at all are clean refusals (U52)', async () => {
+test('an invalid challenge, one of 64 kB and none are denials (U52)', async () => {
   for (const challenge of [
     'Bearer realm="unterminated',
     `Bearer realm="${registry.url}/token${'a'.repeat(50_000)}"`,
@@ -506,7 +506,7 @@ test('a challenge that cannot be read, one of 64 kB and none at all are clean re
   assert.deepEqual(new Set(shown()), new Set([undefined]))
 })
 
-test('two upstreams on one host with two credentials never see the tokens of each other (U53)', async () => {
+test('two upstreams on one host with two credentials do not share tokens (U53)', async () => {
   const users = [password('one'), password('two')]
   const givenTo = new Map<string, string>()
   registry.giveToken = (seen, response) => {
@@ -540,7 +540,7 @@ test('two upstreams on one host with two credentials never see the tokens of eac
   }
 })
 
-test('a token endpoint that refuses is a refusal that names it', async () => {
+test('a denial by a token endpoint names the endpoint', async () => {
   registry.user = ['somebody', canaries.password('somebody')]
   const remote = open(changingSource(password()))
   await assert.rejects(
@@ -563,7 +563,7 @@ test('a token endpoint that answers 429 is throttled (U46)', async () => {
   assert.equal(tokenRequests().length, 1)
 })
 
-test('what a token endpoint answers instead of a token is told as its fault', async () => {
+test('an answer without a token is reported as a failure of the token endpoint', async () => {
   const answers: [status: number, body: string, wanted: number][] = [
     [200, '<html>log in</html>', 502],
     [200, '{}', 502],
@@ -583,7 +583,7 @@ test('what a token endpoint answers instead of a token is told as its fault', as
   }
 })
 
-test('a token endpoint is understood whatever it leaves empty or writes as text', async () => {
+test('empty fields and numbers as text in a token response are accepted', async () => {
   for (const answer of [
     { token: '', access_token: 'right' },
     { access_token: 'right' },
@@ -609,7 +609,7 @@ test('a token endpoint is understood whatever it leaves empty or writes as text'
   }
 })
 
-test('a source that gives the same credential again leaves its tokens in use', async () => {
+test('a source that returns the same credential keeps its tokens valid', async () => {
   const credential = password()
   registry.user = [credential.username, credential.password]
   const source = changingSource(credential)
@@ -621,7 +621,7 @@ test('a source that gives the same credential again leaves its tokens in use', a
   assert.equal(registry.tokens.length, 1)
 })
 
-test('a refusal that ends with an error of ours leaves no connection behind', async () => {
+test('a denial that ends with an error leaves no open connection', async () => {
   registry.server.answer((_seen, response) => {
     response.writeHead(401, { 'www-authenticate': `Bearer realm="${stranger.url}/token"` })
     response.end(Buffer.alloc(30_000_000))
@@ -643,7 +643,7 @@ test('a token endpoint that redirects is not followed', async () => {
   assert.equal(stranger.requests.length, 0)
 })
 
-test('what the upstream repeats of our credential is not passed on', async () => {
+test('a credential in a message of the upstream is not passed on', async () => {
   const credential = accessToken()
   registry.server.answer((seen, response) => {
     const message = `go away, ${seen.headers['authorization']}`
@@ -653,7 +653,7 @@ test('what the upstream repeats of our credential is not passed on', async () =>
   await assert.rejects(remote.tags(name), refused('DENIED', 403, /go away, Bearer \[redacted\]/))
 })
 
-test('what the upstream repeats of a token that it has just refused is not passed on', async (t) => {
+test('a rejected token in a message of the upstream is not passed on', async (t) => {
   const clock = useClock(t)
   const credential = password()
   const source = changingSource(credential)
@@ -670,7 +670,7 @@ test('what the upstream repeats of a token that it has just refused is not passe
   await assert.rejects(remote.tags(name), refused('DENIED', 403, /: no, Bearer \[redacted\]/))
 })
 
-test('a source that fails is an error, and never anonymity', async () => {
+test('a failing credential source is an error, and not an anonymous request', async () => {
   const source = changingSource(password())
   source.failure = new Error('the helper died')
   await assert.rejects(
@@ -692,7 +692,7 @@ function wantsBasic(isRight: (header: unknown) => boolean, words: string): void 
   })
 }
 
-test('a 403 that says that the credential has expired renews it, once for all (U41)', async () => {
+test('a 403 for an expired credential renews it once for all requests (U41)', async () => {
   const words = [
     '{"errors":[{"code":"DENIED","message":"Your authorization token has expired. Reauthenticate and try again."}]}',
     "Your Authorization Token has expired. Please run 'aws ecr get-login' to fetch a new one.",
@@ -712,7 +712,7 @@ test('a 403 that says that the credential has expired renews it, once for all (U
   }
 })
 
-test('a credential that is still expired when it is new is refused, and not renewed again', async () => {
+test('a renewed credential that is also expired is a denial without another renewal', async () => {
   const source = changingSource(password('AWS'))
   const remote = open(source)
   wantsBasic(() => false, 'Your authorization token has expired. Reauthenticate and try again.')
@@ -722,7 +722,7 @@ test('a credential that is still expired when it is new is refused, and not rene
   assert.ok(registry.server.requests.length <= 3)
 })
 
-test('a 403 for another reason renews nothing, and its words are told (U43)', async () => {
+test('a 403 for another reason renews nothing, and its message is reported (U43)', async () => {
   const source = changingSource(password('AWS'))
   const remote = open(source)
   wantsBasic(() => false, 'not authorized to perform: ecr:BatchGetImage')
@@ -732,7 +732,7 @@ test('a 403 for another reason renews nothing, and its words are told (U43)', as
   assert.equal(source.fetches, before)
 })
 
-test('a 401 for a scope refuses that repository, and leaves the credential and the tokens of others in use', async () => {
+test('a 401 for insufficient scope denies that repository, and keeps the credential and other tokens', async () => {
   const credential = password()
   registry.user = [credential.username, credential.password]
   const source = changingSource(credential)
@@ -757,7 +757,7 @@ test('a 401 for a scope refuses that repository, and leaves the credential and t
   assert.deepEqual(scopes, [mine, others, others])
 })
 
-test('the scope that a challenge names is what its token is for, as far as it reads', async () => {
+test('a token is requested for the read actions in the scope of a challenge', async () => {
   const theirs = 'repository:linuxserver/app:pull,push,delete registry:catalog:*'
   registry.challenge = `Bearer realm="${registry.url}/token",service="s",scope="${theirs}"`
   const asked: (string | null)[] = []
@@ -778,7 +778,7 @@ test('the scope that a challenge names is what its token is for, as far as it re
   assert.deepEqual(asked, ['repository:linuxserver/app:pull'])
 })
 
-test('a token realm of another domain is asked by who is anonymous, and shown nothing', async () => {
+test('a token realm in another domain gets anonymous requests, without a credential', async () => {
   const realm = 'https://tokens.invalid/token'
   registry.challenge = `Bearer realm="${realm}",service="s"`
   const urls: string[] = []

@@ -30,7 +30,7 @@ function turnedAway(): number | undefined {
   }
 }
 
-test('it opens after five failures in a row, and says why and for how long (U25)', () => {
+test('the breaker opens after five failures in a row, and reports the reason and the time (U25)', () => {
   fail(4)
   assert.equal(turnedAway(), undefined)
   fail(1)
@@ -42,14 +42,14 @@ test('it opens after five failures in a row, and says why and for how long (U25)
   assert.deepEqual(changes, [true])
 })
 
-test('a success in between starts the count anew', () => {
+test('a success resets the count', () => {
   fail(4)
   breaker.succeeded()
   fail(4)
   assert.equal(turnedAway(), undefined)
 })
 
-test('after the pause one probe goes through, and the others wait for it', () => {
+test('after the pause one probe is admitted, and other requests are rejected until it ends', () => {
   fail(5)
   clock.advance(1999)
   assert.ok(turnedAway() !== undefined)
@@ -76,7 +76,7 @@ test('each probe that fails doubles the pause, to ten seconds (U56)', () => {
   assert.deepEqual(pauses, [2, 4, 8, 10, 10, 10, 10])
 })
 
-test('a probe that never comes back is followed by another', () => {
+test('a probe without an answer is followed by another', () => {
   fail(5)
   clock.advance(2000)
   assert.equal(turnedAway(), undefined)
@@ -95,7 +95,7 @@ test('a probe without a result is followed by another at once', () => {
   assert.ok(turnedAway() !== undefined, 'one at a time')
 })
 
-test('failures of what was on its way when it opened do not lengthen the pause', () => {
+test('failures of requests in flight when the breaker opened do not lengthen the pause', () => {
   fail(5)
   fail(20)
   clock.advance(2000)

@@ -15,7 +15,7 @@ const challenge = fc.record(
   { noNullPrototype: true },
 )
 
-test('what is written as the RFC says is read as it was meant, quoted pairs included (U52)', () => {
+test('challenges that are valid by RFC 9110 are parsed, quoted pairs included (U52)', () => {
   const quote = (text: string) => `"${text.replace(/["\\]/g, '\\$&')}"`
   fc.assert(
     fc.property(
@@ -35,7 +35,7 @@ test('what is written as the RFC says is read as it was meant, quoted pairs incl
   )
 })
 
-test('a token68 is passed over, wherever it stands', () => {
+test('a token68 is skipped at any position', () => {
   fc.assert(
     fc.property(token68, (text) => {
       const header = `Negotiate ${text}, Bearer realm="https://a/token",service=b, NTLM`
@@ -73,7 +73,7 @@ test("Docker Hub's, Artifact Registry's and Basic challenges are read", () => {
   ])
 })
 
-test('several challenges of several header lines are all read, in their order (U52)', () => {
+test('several challenges of several header lines are all parsed, in their order (U52)', () => {
   const schemes = parseChallenges('Basic realm="a", Bearer realm="https://b/token", Digest x=1')
   assert.deepEqual(
     schemes.map(({ scheme }) => scheme),
@@ -81,7 +81,7 @@ test('several challenges of several header lines are all read, in their order (U
   )
 })
 
-test('a broken challenge ends the list, and what was read before it counts', () => {
+test('an invalid challenge ends the list, and the ones before it count', () => {
   assert.deepEqual(parseChallenges('Basic realm="a", Bearer realm="unterminated'), [
     { scheme: 'basic', parameters: { realm: 'a' } },
     { scheme: 'bearer', parameters: {} },
@@ -94,7 +94,7 @@ test('a challenge of 64 kB is ignored (U52)', () => {
   assert.deepEqual(parseChallenges(`Bearer realm="https://a/${'a'.repeat(64 * 1024)}"`), [])
 })
 
-test('no header throws or takes long to read', () => {
+test('no header throws or takes long to parse', () => {
   const hostile = fc.oneof(
     fc.string({ unit: 'binary', maxLength: 200 }),
     fc.string({ unit: fc.constantFrom(...' ,="\\a/\t~Basic'), maxLength: 400 }),

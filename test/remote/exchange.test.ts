@@ -77,20 +77,20 @@ test("5XX is retried twice, and then reported with the upstream's message (U47)"
   }
 })
 
-test('a transient 5XX is hidden from the client (U47)', async () => {
+test('a transient 5XX is retried, and the client gets a success (U47)', async () => {
   upstream.on(line, failing(503), 2)
   const manifest = await remote.manifest(name, { tag })
   assert.equal(manifest?.digest, image.digest)
 })
 
-test('a connection that breaks before the answer is followed by another, unnoticed (U54)', async () => {
+test('a connection that breaks before the answer is replaced by another (U54)', async () => {
   upstream.on(line, ({ reset }) => reset(), 1)
   upstream.on(line, ({ end }) => end(), 1)
   const manifest = await remote.manifest(name, { tag })
   assert.equal(manifest?.digest, image.digest)
 })
 
-test('a kept connection that the upstream ends while we ask is followed by another, unnoticed (U54)', async () => {
+test('a kept-alive connection that the upstream closes during a request is replaced by another (U54)', async () => {
   for (let times = 0; times < 5; times += 1) {
     await remote.manifest(name, { tag })
     const { socket } = upstream.requests.at(-1) ?? {}
@@ -99,7 +99,7 @@ test('a kept connection that the upstream ends while we ask is followed by anoth
   }
 })
 
-test('what does not answer in time is tried once more, and no third time (U27)', async () => {
+test('a request that times out is retried once (U27)', async () => {
   upstream.on(line, () => {})
   const impatient = open({ timeouts: { ...shortTimeouts, firstByte: 200 } })
   const count = await counting(() =>
@@ -127,7 +127,7 @@ test('an upstream with a long Retry-After is not retried', async () => {
   }
 })
 
-test('401 and 403 are refusals that name the account and the reason, without a retry (U43)', async () => {
+test('401 and 403 are denials that name the account and the reason, without a retry (U43)', async () => {
   for (const status of [401, 403]) {
     upstream.behave()
     upstream.on(line, failing(status))
@@ -149,7 +149,7 @@ test('404 is a miss', async () => {
   assert.equal(await remote.manifest(name, { tag: 'v2' as Tag }), undefined)
 })
 
-test('an answer that is neither is a fault of the upstream', async () => {
+test('any other status is a failure of the upstream', async () => {
   for (const status of [204, 304, 405, 410, 418]) {
     upstream.behave()
     upstream.on(line, ({ reply }) => reply(status))
@@ -160,7 +160,7 @@ test('an answer that is neither is a fault of the upstream', async () => {
   await assert.rejects(remote.manifest(name, { tag }), refused('NAME_INVALID', 400))
 })
 
-test('a 429 is waited out, and then one asks after the other (U46)', async () => {
+test('after a 429, requests wait for the throttle, and then for a probe (U46)', async () => {
   upstream.on(line, failing(429, { 'retry-after': '1' }), 3)
   const count = await counting(async () => {
     const patient = Array.from({ length: 5 }, () => remote.manifest(name, { tag }))
@@ -225,7 +225,7 @@ test('markup, control characters and long texts of the upstream are not passed o
   }
 })
 
-test('whatever becomes of a question, its place is given back (L96)', async () => {
+test('the slot of a request is released after any result (L96)', async () => {
   const endings: Answering[] = [
     ({ reply }) => reply(404),
     ({ reply }) => reply(200, {}, Buffer.alloc(6_000_000)),
@@ -249,7 +249,7 @@ test('whatever becomes of a question, its place is given back (L96)', async () =
   assert.equal((await remote.manifest(name, { tag }))?.digest, image.digest)
 })
 
-test('whatever becomes of a download, its place is given back (L96)', async () => {
+test('the slot of a download is released after any result (L96)', async () => {
   const blob = randomBlob(500_000)
   upstream.putBlob(name, blob)
   type Found = NonNullable<Awaited<ReturnType<Remote['blob']>>>
@@ -274,7 +274,7 @@ test('whatever becomes of a download, its place is given back (L96)', async () =
     }
 })
 
-test('downloads do not wait for other requests, nor other requests for downloads', async () => {
+test('downloads and other requests do not wait for each other', async () => {
   const blob = randomBlob(500_000)
   upstream.putBlob(name, blob)
   upstream.on('/blobs/', ({ head }) => head(200, { 'content-length': '500000' }))
@@ -305,7 +305,7 @@ test('an upstream with a short Retry-After is retried after it (U47)', async () 
   assert.ok(second - first >= 990, `${second - first} ms`)
 })
 
-test('a Retry-After that is absurd is not passed on (U46)', async () => {
+test('an extreme Retry-After is not passed on (U46)', async () => {
   upstream.on(line, failing(429, { 'retry-after': '999999999' }))
   for (let times = 0; times < 2; times += 1)
     await assert.rejects(remote.manifest(name, { tag }), (error) => {
@@ -314,7 +314,7 @@ test('a Retry-After that is absurd is not passed on (U46)', async () => {
     })
 })
 
-test('downloads that are not wanted any more are no failures of the upstream (INV 9)', async () => {
+test('cancelled downloads are not failures of the upstream (INV 9)', async () => {
   const blob = randomBlob(1000)
   for (let times = 0; times < 8; times += 1) {
     const leaving = new AbortController()

@@ -36,7 +36,7 @@ test('the back-off of a request that keeps failing grows, and affects no other r
   assert.deepEqual(pauses, [0, 2, 4, 8, 16, 16, 16])
 })
 
-test('failures that were on their way together count once, and an answer ends it (C205)', () => {
+test('concurrent failures count once, and an answer resets the back-off (C205)', () => {
   for (let times = 0; times < 8; times += 1) failures.failed('GET a', failure)
   clock.advance(2000)
   assert.equal(isHeldBack('GET a'), false)

@@ -47,27 +47,27 @@ for (const [code, [fault, status]] of Object.entries(expected)) {
   })
 }
 
-test('of several addresses that failed, the first one tells why (U23)', () => {
+test('the reason of the first of several failed addresses is reported (U23)', () => {
   const failure = faultOf(new AggregateError([withCode('ECONNREFUSED'), withCode('ENETUNREACH')]))
   assert.match(failure.message, /connection refused/)
 })
 
-test('what a socket error was caused by tells more than that it was one', () => {
+test('the cause of a socket error is reported', () => {
   const failure = faultOf(withCode('UND_ERR_SOCKET', 'other side closed', withCode('ECONNREFUSED')))
   assert.match(failure.message, /connection refused/)
 })
 
-test('an error of ours passes as it is', () => {
+test('a RegistryError is not translated', () => {
   const error = new RegistryError('DENIED')
   assert.equal(toUpstreamFailure(error, origin), error)
 })
 
-test('no foreign text shows a credential', () => {
+test('texts of other libraries do not reveal a credential', () => {
   const message = faultOf(new Error('bad proxy http://user:canary@proxy:1/?sig=canary')).message
   assert.ok(!message.includes('canary'))
 })
 
-test('whatever is thrown becomes an error of ours, with its cause for the log', () => {
+test('any thrown value becomes a RegistryError, with its cause for the log', () => {
   fc.assert(
     fc.property(fc.anything(), (thrown) => {
       const failure = toUpstreamFailure(thrown, origin)

@@ -57,7 +57,7 @@ const tagsOf = async (page: PageRequest = {}) => (await allPages(page)).flat()
 const paths = (from: number) =>
   server.requests.slice(from).map(({ path }) => decodeURIComponent(path.split('/').at(-1) ?? ''))
 
-test('a page of ours is one of the upstream, sorted, and none is there twice (P18)', async () => {
+test('a page is one page of the upstream, sorted, without duplicates (P18)', async () => {
   pages({
     '': [['v2', 'v10'], '</v2/team/app/tags/list?last=v10&n=2>; rel="next"'],
     v10: [['v1', 'v2', 'v1'], '</v2/team/app/tags/list?last=v2>; rel=next'],
@@ -70,7 +70,7 @@ test('a page of ours is one of the upstream, sorted, and none is there twice (P1
   assert.deepEqual(await allPages(), [['v10', 'v2'], ['v1', 'v2'], ['a']])
 })
 
-test('`n` and `last` are passed on, and the first page does not cost the others (C195)', async () => {
+test('`n` and `last` are passed on, and only the requested page is fetched (C195)', async () => {
   const all = Array.from({ length: 200_000 }, (_, at) => `t${String(at).padStart(6, '0')}`)
   server.answer(({ path }, response) => {
     const query = new URL(path, server.url).searchParams
@@ -94,7 +94,7 @@ test('`n` and `last` are passed on, and the first page does not cost the others 
   assert.equal((await tagsOf()).length, all.length)
 })
 
-test('an upstream that refuses n=1000 is asked for fewer, and from then on at once (C195)', async () => {
+test('after an upstream rejects n=1000, fewer tags are requested, also later (C195)', async () => {
   for (const [status, most] of [
     [400, 100],
     [422, 100],
@@ -116,7 +116,7 @@ test('an upstream that refuses n=1000 is asked for fewer, and from then on at on
   }
 })
 
-test('a next page that has a token instead of `last` is found by the tag before it (C195)', async () => {
+test('a next page with a token instead of `last` is found by the last tag of the page before it (C195)', async () => {
   server.answer(({ path }, response) => {
     const token = new URL(path, server.url).searchParams.get('next_page')
     if (token === null)
@@ -129,7 +129,7 @@ test('a next page that has a token instead of `last` is found by the tag before 
   ])
 })
 
-test('a list of an upstream that ignores `n` and `last` is cut here', async () => {
+test('a list of an upstream that ignores `n` and `last` is cut by Berth', async () => {
   server.answer((_seen, response) => sendJson(response, { name, tags: ['c', 'a', 'd', 'b'] }))
   assert.deepEqual(await allPages({ n: 2 }), [
     ['a', 'b'],
@@ -138,14 +138,14 @@ test('a list of an upstream that ignores `n` and `last` is cut here', async () =
   assert.deepEqual(await tagsOf({ n: 0 }), [])
 })
 
-test('empty pages are passed over, and given up when there is nothing else', async () => {
+test('empty pages are skipped, and too many of them are an error', async () => {
   pages({ '': [['..'], '<?last=x>; rel="next"'], x: [['one']] })
   assert.deepEqual(await allPages(), [['one']])
   pages({ '': [[], '<?last=>; rel="next"'] })
   await assert.rejects(remote.tags(name), isBroken)
 })
 
-test('a next page is found however its Link is written', async () => {
+test('a next page is found in every spelling of its Link', async () => {
   const links = [
     '</v2/team/app/tags/list?last=x>; rel="next"',
     '<list?last=x>; rel="next"',
@@ -169,7 +169,7 @@ test('a Link to anything but a next page ends the list', async () => {
   }
 })
 
-test('of a Link to another scheme or host only path and query count: nobody else is asked', async () => {
+test('only path and query of a Link count: no other host gets a request', async () => {
   const links = [
     `<${stranger.url}/v2/team/app/tags/list?last=x>; rel="next"`,
     '<https://evil.example/v2/team/app/tags/list?last=x>; rel="next"',
@@ -194,7 +194,7 @@ test('a list that continues in another list is not returned as complete', async 
   }
 })
 
-test('what is no tag is left out, and null is an empty list', async () => {
+test('invalid tags are omitted, and null is an empty list', async () => {
   pages({ '': [['ok', '', '.bad', 'a/b', 'x'.repeat(129), 'sha256:x', '../..']] })
   assert.deepEqual(await tagsOf(), ['ok'])
   server.answer((_seen, response) => sendJson(response, { name, tags: null }))
@@ -208,7 +208,7 @@ test('a missing repository has no tags', async () => {
   assert.equal(await remote.tags(name), undefined)
 })
 
-test('what is no list is a fault of the upstream (U39)', async () => {
+test('an invalid list is a failure of the upstream (U39)', async () => {
   const bodies = ['<html>log in</html>', '[]', '"x"', '{"tags":[1]}', '{"tags":"x"}', '', '{']
   for (const body of bodies) {
     server.answer((_seen, response) => void response.writeHead(200).end(body))
@@ -221,7 +221,7 @@ test('a page that is too long is not read to its end (U40)', async () => {
   await assert.rejects(remote.tags(name), (error) => isRegistryError(error, 'SIZE_INVALID'))
 })
 
-test('an upstream below a path of its host is followed there, and written there or not', async () => {
+test('an upstream below a path of its host may omit the path in a Link', async () => {
   const below = openRemote({ url: `${server.url}/artifactory/docker` })
   for (const link of ['/artifactory/docker/v2/team/app/tags/list?last=x', '?last=x']) {
     pages({ '': [['one'], `<${link}>; rel="next"`], x: [['two']] })
@@ -232,7 +232,7 @@ test('an upstream below a path of its host is followed there, and written there 
   await below.close()
 })
 
-test('a hostile Link costs no time (U55)', async () => {
+test('a malicious Link is parsed in linear time (U55)', async () => {
   for (const link of [
     '<'.repeat(60_000),
     '<>;'.repeat(20_000),
@@ -266,7 +266,7 @@ function referrers(answer: (seen: Seen) => readonly [body: unknown, type?: strin
 
 const referrersOf = async () => (await remote.referrers(name, digest)).descriptors
 
-test('referrers come as the upstream wrote them, over all pages', async () => {
+test('referrers are returned unchanged, from all pages', async () => {
   referrers(({ path }) =>
     path.includes('last')
       ? [{ manifests: [{ ...descriptor, size: 4 }] }]
@@ -279,7 +279,7 @@ test('referrers come as the upstream wrote them, over all pages', async () => {
   assert.deepEqual(await referrersOf(), [descriptor, { ...descriptor, size: 4 }])
 })
 
-test('where the API is missing, or something else answers for it, the tag tells (C194)', async () => {
+test('without a referrers API, or with another server at its path, the referrers tag is used (C194)', async () => {
   const index = manifestOf(mediaTypes.ociIndex, { manifests: [descriptor] })
   for (const [status, type] of [
     [404, 'application/json'],
@@ -298,12 +298,12 @@ test('where the API is missing, or something else answers for it, the tag tells 
   }
 })
 
-test('where neither API nor tag is, nothing refers to it (P17)', async () => {
+test('without API and tag the list is empty (P17)', async () => {
   server.answer((_seen, response) => sendJson(response, {}, 404))
   assert.deepEqual(await referrersOf(), [])
 })
 
-test('a referrers tag that points to an image is no list of referrers', async () => {
+test('a referrers tag that points to an image is ignored', async () => {
   const image = makeImage()
   server.answer(({ path }, response) => {
     if (path.includes('/referrers/')) return sendJson(response, {}, 404)
@@ -312,7 +312,7 @@ test('a referrers tag that points to an image is no list of referrers', async ()
   assert.deepEqual(await referrersOf(), [])
 })
 
-test('a redirect of the referrers API to another site is not followed: the tag tells (C194)', async () => {
+test('a redirect of the referrers API to another site is not followed: the referrers tag is used (C194)', async () => {
   const index = manifestOf(mediaTypes.ociIndex, { manifests: [descriptor] })
   for (const location of [stranger.url, 'https://github.example/', 'nonsense://x']) {
     server.answer(({ path }, response) => {
@@ -324,7 +324,7 @@ test('a redirect of the referrers API to another site is not followed: the tag t
   assert.equal(stranger.requests.length, 0)
 })
 
-test('what is no answer for want of an API is not taken for a failing upstream (C194)', async () => {
+test('answers of an upstream without the API are not failures (C194)', async () => {
   server.answer(({ path }, response) => {
     if (path.includes('/tags/list')) return sendJson(response, { name, tags: ['a'] })
     sendJson(response, {}, path.includes('/referrers/') ? 501 : 404)
@@ -335,7 +335,7 @@ test('what is no answer for want of an API is not taken for a failing upstream (
   assert.deepEqual(await tagsOf(), ['a'])
 })
 
-test('a referrers tag that resolves to the subject itself lists nothing (C194)', async () => {
+test('a referrers tag that points to the subject itself is an empty list (C194)', async () => {
   const subject = manifestOf(mediaTypes.ociIndex, { manifests: [descriptor] })
   server.answer(({ path }, response) => {
     if (path.includes('/referrers/')) return sendJson(response, {}, 404)

@@ -25,7 +25,7 @@ test("the upstream's own origin is its own, by scheme, host and port", () => {
   assert.equal(redirect('https://registry.example.com/elsewhere?x=1'), 'own')
 })
 
-test('the same host under http is not its own (U49, U52)', () => {
+test('the same host with http is another origin (U49, U52)', () => {
   assert.equal(realm('http://registry.example.com/token'), undefined)
   assert.equal(redirect('http://registry.example.com/blob'), undefined)
 })
@@ -35,7 +35,7 @@ test('another port of the same host is a sibling, over https only', () => {
   assert.equal(realm('http://registry.example.com:8080/token'), undefined)
 })
 
-test('another port of the same private address is a sibling, of a loopback address it is refused (C188)', () => {
+test('another port of the same private address is a sibling, one of a loopback address is rejected (C188)', () => {
   for (const address of ['10.0.0.1', '192.168.1.1', '[fd12::1]']) {
     const own = `https://${address}:5050`
     assert.equal(realm(`https://${address}/jwt/auth`, { own }), 'sibling', address)
@@ -50,7 +50,7 @@ test('another port of the same private address is a sibling, of a loopback addre
   }
 })
 
-test('a realm of the same registrable domain is allowed, one of another is not (U52)', () => {
+test('a realm in the same registrable domain is allowed, one in another is not (U52)', () => {
   assert.equal(realm('https://auth.example.com/token'), 'sibling')
   assert.equal(realm('https://example.com/token'), 'sibling')
   assert.equal(realm('https://example.org/token'), undefined)
@@ -58,7 +58,7 @@ test('a realm of the same registrable domain is allowed, one of another is not (
   assert.equal(realm('https://evilexample.com/token'), undefined)
 })
 
-test('public suffixes, private ones too, are nobody: their tenants are strangers', () => {
+test('hosts below a public suffix, private ones included, are not siblings', () => {
   assert.equal(realm('https://b.github.io/token', { own: 'https://a.github.io' }), undefined)
   assert.equal(realm('https://b.co.uk/token', { own: 'https://a.co.uk' }), undefined)
   const own = 'https://us-central1-docker.pkg.dev'
@@ -74,7 +74,7 @@ test('hosts without a registrable domain have no siblings', () => {
     assert.equal(realm('https://10.0.0.2/token', { own: at }), undefined, at)
 })
 
-test('userinfo is refused everywhere, on the own origin and on listed ones too (U52)', () => {
+test('userinfo is rejected in every URL, also of the own origin and of listed ones (U52)', () => {
   const listed = { realms: ['auth.other.org'], redirects: ['auth.other.org'] }
   for (const url of [
     'https://user@registry.example.com/token',
@@ -86,7 +86,7 @@ test('userinfo is refused everywhere, on the own origin and on listed ones too (
   }
 })
 
-test('literal addresses that lead inwards are refused, however they are written (U50)', () => {
+test('literal private addresses are rejected in every spelling (U50)', () => {
   const inward = [
     'https://127.0.0.1/x',
     'https://2130706433/x',
@@ -104,21 +104,21 @@ test('literal addresses that lead inwards are refused, however they are written 
   }
 })
 
-test('any public host may be redirected to for what a digest verifies, over https only (C185)', () => {
+test('content with a digest may be redirected to any public host, over https only (C185)', () => {
   assert.equal(redirect('https://storage.googleapis.com/b/o?sig=1'), 'foreign')
   assert.equal(redirect('https://production.cloudfront.docker.com/x'), 'foreign')
   assert.equal(redirect('https://nobody.listed.this.example:8443/x'), 'foreign')
   assert.equal(redirect('http://storage.googleapis.com/b/o'), undefined)
 })
 
-test('tags and lists, which no digest verifies, are redirected within the domain and to what is listed', () => {
+test('tags and lists, which no digest verifies, may be redirected within the domain and to listed hosts only', () => {
   const { redirect } = createOrigins({ own, realms: [], redirects: ['cdn.other.org'] })
   assert.equal(redirect(new URL('https://github.com/x'), 'name'), undefined)
   assert.equal(redirect(new URL('https://api.example.com/x'), 'name'), 'sibling')
   assert.equal(redirect(new URL('https://cdn.other.org/x'), 'name'), 'listed')
 })
 
-test('registry.k8s.io leads to Artifact Registry for tags too, and nowhere else', () => {
+test('registry.k8s.io may redirect tags to Artifact Registry, and to no other host', () => {
   const k8s = createOrigins({ own: 'https://registry.k8s.io', realms: [], redirects: [] })
   const other = createOrigins({ own, realms: [], redirects: [] })
   const target = new URL('https://us-west1-docker.pkg.dev/v2/k8s-artifacts-prod/images/pause')
@@ -127,7 +127,7 @@ test('registry.k8s.io leads to Artifact Registry for tags too, and nowhere else'
   assert.equal(k8s.redirect(new URL('https://pkg.dev.example/v2/'), 'name'), undefined)
 })
 
-test('a realm of another domain may be asked anonymously, as nothing secret is sent', () => {
+test('a realm in another domain may get anonymous requests, which contain no secret', () => {
   const { realm } = createOrigins({ own: 'https://lscr.io', realms: [], redirects: [] })
   const ghcr = new URL('https://ghcr.io/token')
   assert.equal(realm(ghcr, 'anonymous'), 'foreign')
@@ -136,11 +136,11 @@ test('a realm of another domain may be asked anonymously, as nothing secret is s
     assert.equal(realm(new URL(url), 'anonymous'), undefined, url)
 })
 
-test('a well-known object store is no token realm', () => {
+test('a well-known object store is not a token realm', () => {
   assert.equal(realm('https://storage.googleapis.com/token'), undefined)
 })
 
-test('what is listed is allowed: a host, a wildcard, a port, plain http', () => {
+test('listed origins are allowed: a host, a wildcard, a port, plain http', () => {
   const redirects = ['cdn.other.org', '*.wild.org', 'port.org:8443', 'http://10.0.0.1:5000']
   const expected = {
     'https://cdn.other.org/x': 'listed',
@@ -162,7 +162,7 @@ test('what is listed is allowed: a host, a wildcard, a port, plain http', () => 
     assert.equal(redirect(url, { redirects }), trust, url)
 })
 
-test('what is listed for realms is not thereby listed for redirects, nor the other way', () => {
+test('the lists of realms and redirects are independent', () => {
   const lists = { realms: ['auth.other.org'], redirects: ['cdn.other.org'] }
   assert.equal(realm('https://auth.other.org/token', lists), 'listed')
   assert.equal(redirect('https://auth.other.org/x', lists), 'foreign')
@@ -170,7 +170,7 @@ test('what is listed for realms is not thereby listed for redirects, nor the oth
   assert.equal(redirect('https://cdn.other.org/x', lists), 'listed')
 })
 
-test('a listed name counts in any case, as names do', () => {
+test('a listed name is not case-sensitive', () => {
   assert.equal(redirect('https://cdn.other.org/x', { redirects: ['CDN.Other.org'] }), 'listed')
 })
 
@@ -181,7 +181,7 @@ test('other schemes are never allowed', () => {
   }
 })
 
-test('whatever the URL, only https and the own origin pass unlisted', () => {
+test('of any URLs that are not listed, only https and the own origin are allowed', () => {
   const { realm, redirect } = createOrigins({ own, realms: [], redirects: [] })
   fc.assert(
     fc.property(fc.webUrl({ withQueryParameters: true }), fc.boolean(), (text, plain) => {

@@ -89,7 +89,7 @@ async function assertRefused(message: RegExp, act: () => Promise<unknown> = pull
 }
 
 for (const status of [301, 302, 303, 307, 308])
-  test(`${status} to a storage that is listed is followed, without a credential (U48, U49)`, async () => {
+  test(`${status} to a listed storage host is followed without a credential (U48, U49)`, async () => {
     redirecting(status, `${storage.url}/bucket/object?signature=abc`)
     assert.deepEqual(await pull(), blob.bytes)
     const { path, method, headers } = storage.requests.at(-1) ?? {}
@@ -98,7 +98,7 @@ for (const status of [301, 302, 303, 307, 308])
     assert.equal(headers?.['cookie'], undefined)
   })
 
-test('a redirect within the upstream takes the credential along, relative ones too (U48)', async () => {
+test('a redirect within the upstream is sent with the credential, relative ones too (U48)', async () => {
   for (const location of ['/artifacts/x?token=1', '../x', '?again=1', `${registry.url}/abs`]) {
     redirecting(302, location)
     assert.deepEqual(await pull(), blob.bytes, location)
@@ -108,13 +108,13 @@ test('a redirect within the upstream takes the credential along, relative ones t
   }
 })
 
-test('the range that was asked for is asked for where it leads', async () => {
+test('the requested range is requested from the target of a redirect', async () => {
   redirecting(307, `${storage.url}/object`)
   await pull(open(), 400)
   assert.equal(storage.requests.at(-1)?.headers['range'], 'bytes=400-')
 })
 
-test('three redirects are followed, a fourth is not, nor a circle (U48)', async () => {
+test('three redirects are followed, and a fourth or a loop is an error (U48)', async () => {
   redirecting(302, '/one', '/two', '/three')
   assert.deepEqual(await pull(), blob.bytes)
   redirecting(302, '/one', '/two', '/three', '/four', '/five')
@@ -125,12 +125,12 @@ test('three redirects are followed, a fourth is not, nor a circle (U48)', async 
   assert.equal(registry.requests.length - before, 4)
 })
 
-test('a redirect elsewhere is refused, and the refusal names where and what would allow it (U49)', async () => {
+test('a redirect to another host is rejected, and the error names the host and the field that would allow it (U49)', async () => {
   redirecting(302, `${stranger.url}/object`)
   await assertRefused(/redirects to http:\/\/127\.0\.0\.1:\d+, which is not allowed; .*redirects/)
 })
 
-test('a redirect that the storage adds is judged like any other (U49)', async (t) => {
+test('a redirect by the storage follows the same rules (U49)', async (t) => {
   t.after(() => storage.answer((_seen, response) => void response.end(blob.bytes)))
   storage.answer(
     (_seen, response) => void response.writeHead(302, { location: `${stranger.url}/object` }).end(),
@@ -139,7 +139,7 @@ test('a redirect that the storage adds is judged like any other (U49)', async (t
   await assertRefused(/not allowed/)
 })
 
-test('back at the upstream the credential is shown again, and not in between (U49)', async (t) => {
+test('the credential is sent again after a redirect back to the upstream, and not in between (U49)', async (t) => {
   t.after(() => storage.answer((_seen, response) => void response.end(blob.bytes)))
   storage.answer(
     (_seen, response) => void response.writeHead(302, { location: `${registry.url}/back` }).end(),
@@ -149,7 +149,7 @@ test('back at the upstream the credential is shown again, and not in between (U4
   assert.equal(registry.requests.at(-1)?.headers['authorization'], `Bearer ${token}`)
 })
 
-test('a redirect inwards, to another scheme or port, or with userinfo is refused (U49, U50)', async () => {
+test('a redirect to a private address, another scheme or port, or with userinfo is rejected (U49, U50)', async () => {
   const { port } = stranger
   for (const location of [
     'http://169.254.169.254/computeMetadata/v1/',
@@ -174,12 +174,12 @@ test('a redirect inwards, to another scheme or port, or with userinfo is refused
   }
 })
 
-test('a redirect without a place to go to ends', async () => {
+test('a redirect without a valid target is an error', async () => {
   registry.answer((_seen, response) => void response.writeHead(302).end())
   await assertRefused(/redirected more than 3 times|an invalid URL/)
 })
 
-test('a refusal by the storage is asked for once more, as its URL may have expired, and is no refusal of the registry (issue 51)', async (t) => {
+test('a denial by the storage is retried once, because its URL may have expired, and is not a denial of the registry (issue 51)', async (t) => {
   t.after(() => storage.answer((_seen, response) => void response.end(blob.bytes)))
   const challenge = { 'www-authenticate': `Bearer realm="${stranger.url}/token"` }
   for (const status of [401, 403]) {
@@ -191,7 +191,7 @@ test('a refusal by the storage is asked for once more, as its URL may have expir
   }
 })
 
-test('an upstream that redirects where it may not is not held to be down', async () => {
+test('a forbidden redirect does not open the breaker', async () => {
   redirecting(302)
   const remote = open()
   registry.answer(
@@ -203,7 +203,7 @@ test('an upstream that redirects where it may not is not held to be down', async
   assert.deepEqual((await remote.tags(name))?.tags, ['v1'])
 })
 
-test('tags, manifests and HEAD are redirected by the same rules', async () => {
+test('redirects of tags, manifests and HEAD follow the same rules', async () => {
   redirecting(302, `${stranger.url}/list`)
   await assertRefused(/not allowed/, () => open().tags(name))
   redirecting(302, `${stranger.url}/manifest`)
@@ -234,7 +234,7 @@ test("a storage that has lost an object is broken, and its words are not the reg
   }
 })
 
-test('a tag whose HEAD is refused is asked for by GET', async () => {
+test('a tag is requested by GET if HEAD is denied', async () => {
   const image = makeImage()
   registry.answer((seen, response) => {
     if (seen.headers['authorization'] !== `Bearer ${token}`) return sendJson(response, {}, 401)
@@ -246,7 +246,7 @@ test('a tag whose HEAD is refused is asked for by GET', async () => {
   assert.equal(found.digest, image.digest)
 })
 
-test('a blob is followed to a public host that nobody listed, without a credential; lists and tags are not (C185)', async (t) => {
+test('a redirect of a blob to an unlisted public host is followed without a credential; those of lists and tags are not (C185)', async (t) => {
   const host = 'production.cloudfront.docker.com'
   const authority = await createAuthority('of the test')
   const tls = await authority.issue([`DNS:${host}`])

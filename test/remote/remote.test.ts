@@ -42,25 +42,25 @@ function refused(code: RegistryError['code'], status: number, message = /./) {
   }
 }
 
-test('a manifest comes with its bytes, and the digest of them', async () => {
+test('a manifest has its bytes and their digest', async () => {
   for (const reference of [{ tag }, { digest }])
     assert.partialDeepStrictEqual(await remote.manifest(name, reference), whole)
 })
 
-test('every known type of manifest is asked for, whoever asks, and then anything', async () => {
+test('all known types of manifests are accepted, and then any type', async () => {
   await remote.manifest(name, { tag })
   const accept = upstream.requests.at(-1)?.headers['accept'] ?? ''
   for (const type of Object.values(mediaTypes)) assert.ok(accept.includes(type), type)
   assert.match(accept, /\*\/\*;q=0\.5$/)
 })
 
-test('a digest is computed in the algorithm that was asked for (P8)', async () => {
+test('a digest is computed with the requested algorithm (P8)', async () => {
   const long = digestOf(image.bytes, 'sha512')
   upstream.on(`/manifests/${long}`, ({ reply }) => reply(200, {}, image.bytes))
   assert.equal((await remote.manifest(name, { digest: long }))?.digest, long)
 })
 
-test('other bytes than those of the digest are refused (P4)', async () => {
+test('content with another digest is rejected (P4)', async () => {
   upstream.on(`/manifests/${digest}`, ({ reply }) => reply(200, {}, makeImage().bytes))
   await assert.rejects(
     remote.manifest(name, { digest }),
@@ -72,7 +72,7 @@ test('other bytes than those of the digest are refused (P4)', async () => {
   )
 })
 
-test('a tag whose answer has no digest gets the one of its bytes, a wrong or mad one is refused (U37)', async () => {
+test('a tag without a digest in its answer gets the digest of its bytes, and a wrong or invalid one is rejected (U37)', async () => {
   const answering = (headers: Record<string, string>) => {
     upstream.behave()
     upstream.on(`GET /v2/${name}/manifests/v1`, ({ reply }) => reply(200, headers, image.bytes))
@@ -102,7 +102,7 @@ test('a truncated manifest is rejected, with and without its length (U31, U32)',
   await assert.rejects(remote.manifest(name, { digest }), refused('DIGEST_INVALID', 502))
 })
 
-test('a manifest beyond 4 MiB, or without an end, is cut and its connection closed (U40)', async () => {
+test('a manifest of more than 4 MiB, or without an end, is rejected and its connection closed (U40)', async () => {
   upstream.on('/manifests/', async ({ head, write, socket }) => {
     head(200, { 'transfer-encoding': 'chunked' })
     const chunk = Buffer.concat([
@@ -127,7 +127,7 @@ test('a tag is resolved without its manifest', async () => {
   assert.equal(await remote.resolve(name, 'none' as Tag), undefined)
 })
 
-test('where HEAD is refused, or tells no digest, the manifest is fetched', async () => {
+test('the manifest is fetched if HEAD is denied or has no digest', async () => {
   for (const status of [405, 200]) {
     upstream.behave()
     upstream.on('HEAD', ({ head }) => head(status, { 'content-length': '0' }))
@@ -135,7 +135,7 @@ test('where HEAD is refused, or tells no digest, the manifest is fetched', async
   }
 })
 
-test('a HEAD with an invalid digest is refused (U37)', async () => {
+test('a HEAD with an invalid digest is rejected (U37)', async () => {
   const headers = { 'docker-content-digest': 'sha256:nonsense', 'content-length': '3' }
   upstream.on('HEAD', ({ head }) => head(200, headers))
   await assert.rejects(remote.resolve(name, tag), refused('DIGEST_INVALID', 502))
@@ -157,14 +157,14 @@ test('a blob is returned whole, or from the requested offset', async () => {
   assert.equal(upstream.requests.at(-2)?.headers['range'], undefined)
 })
 
-test('an upstream that knows no ranges sends from the beginning, and that is told', async () => {
+test('an upstream without ranges sends from the start, which is reported', async () => {
   upstream.on('/blobs/', ({ reply }) => reply(200, {}, blob.bytes))
   const found = await remote.blob(name, blob.digest, 400)
   assert.deepEqual([found?.size, found?.from], [1000, 0])
   assert.deepEqual(await contentOf(found), blob.bytes)
 })
 
-test('a part other than the requested one is refused (T18)', async () => {
+test('a range other than the requested one is rejected (T18)', async () => {
   const ranges: [from: number, range: string | undefined][] = [
     [400, 'bytes 0-999/1000'],
     [400, 'bytes 401-999/1000'],
@@ -201,12 +201,12 @@ test('a missing blob is a miss', async () => {
   assert.equal(await remote.statBlob(name, digest), undefined)
 })
 
-test('whether a blob is there is asked by HEAD', async () => {
+test('HEAD checks whether a blob exists', async () => {
   assert.deepEqual(await remote.statBlob(name, blob.digest), { size: 1000 })
   assert.equal(upstream.requests.at(-1)?.method, 'HEAD')
 })
 
-test('an upstream that refuses HEAD of blobs, or hangs up, is asked by GET, and after three of them at once (issue 53)', async () => {
+test('GET is used for an upstream that denies HEAD of blobs, or closes the connection, and after three of them alone (issue 53)', async () => {
   for (const refusal of [401, 403, 405, 'hang up'] as const) {
     upstream.behave()
     upstream.on('HEAD', ({ head, end }) => {
@@ -226,7 +226,7 @@ test('an upstream that refuses HEAD of blobs, or hangs up, is asked by GET, and 
   }
 })
 
-test('one broken HEAD turns no later check into a GET, and many of them none for ever (issue 53)', async (t) => {
+test('one failed HEAD does not disable HEAD, and many disable it for a limited time (issue 53)', async (t) => {
   const clock = useClock(t)
   upstream.on('HEAD', ({ end }) => end(), 3)
   await remote.statBlob(name, blob.digest)
@@ -241,7 +241,7 @@ test('one broken HEAD turns no later check into a GET, and many of them none for
   assert.equal(upstream.requests.at(-1)?.method, 'HEAD')
 })
 
-test('a blob that GET refuses as well is refused, and HEAD is asked again the next time', async () => {
+test('a blob that GET denies too is denied, and HEAD is used again the next time', async () => {
   upstream.on('/blobs/', ({ head }) => head(403, { 'content-length': '0' }))
   await assert.rejects(remote.statBlob(name, blob.digest), refused('DENIED', 403))
   upstream.behave()
@@ -249,7 +249,7 @@ test('a blob that GET refuses as well is refused, and HEAD is asked again the ne
   assert.equal(upstream.requests.at(-1)?.method, 'HEAD')
 })
 
-test('names go where they were meant to go, below the path of the upstream', async () => {
+test('names are requested below the path of the upstream', async () => {
   const below = openRemote({ url: `${upstream.url}/artifactory/api/docker/repo/` })
   await below.manifest(parseRepositoryName('a/b'), { tag })
   await below.blob(parseRepositoryName('a/b'), digest, 0)

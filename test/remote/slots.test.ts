@@ -19,7 +19,7 @@ async function stateOf(promise: Promise<unknown>): Promise<'taken' | 'refused' |
   return Promise.race([settled, Promise.resolve('waiting' as const)])
 }
 
-test('places are given at once while there are any, and then in the order of asking', async () => {
+test('slots are granted immediately while there are free ones, and then in the order of requests', async () => {
   const slots = createSlots(few)
   const [first] = await Promise.all([slots.take(), slots.take()])
   const third = slots.take()
@@ -33,7 +33,7 @@ test('places are given at once while there are any, and then in the order of ask
   await fourth
 })
 
-test('a full queue refuses at once, and says what is too much', async () => {
+test('a full queue rejects immediately, and reports the numbers', async () => {
   const slots = createSlots(few)
   await Promise.all([slots.take(), slots.take()])
   slots.take().catch(() => {})
@@ -45,7 +45,7 @@ test('a full queue refuses at once, and says what is too much', async () => {
   })
 })
 
-test('who has waited too long is refused, and leaves the queue (L96)', async (t) => {
+test('a request that waits too long is rejected, and leaves the queue (L96)', async (t) => {
   const clock = useClock(t, ['setTimeout'])
   const slots = createSlots(few)
   const [release] = await Promise.all([slots.take(), slots.take()])
@@ -107,7 +107,7 @@ test("a second's worth of places is given at once, and the rest evenly, in the o
   assert.equal(await stateOf(last), 'taken')
 })
 
-test('places that are given back at once are not given faster (L93)', async (t) => {
+test('slots that are released immediately are not granted faster (L93)', async (t) => {
   const clock = useClock(t, ['setTimeout'])
   const slots = createSlots({ ...paced, limit: 1 })
   let given = 0
@@ -129,7 +129,7 @@ test('places that are given back at once are not given faster (L93)', async (t) 
   await Promise.all(used)
 })
 
-test('places that are given back unused do not count, and let the next ones in at once (L93)', async (t) => {
+test('slots that are released unused do not count in the rate (L93)', async (t) => {
   useClock(t, ['setTimeout'])
   const slots = createSlots({ ...paced, maxQueue: 100 })
   let given = 0
@@ -145,7 +145,7 @@ test('places that are given back unused do not count, and let the next ones in a
   assert.equal(used(), 10)
 })
 
-test('what was not asked for in time is not saved up beyond a second (L93)', async (t) => {
+test('unused rate is saved for at most a second (L93)', async (t) => {
   const clock = useClock(t, ['setTimeout'])
   const slots = createSlots(paced)
   askFor(slots, 10)
@@ -155,7 +155,7 @@ test('what was not asked for in time is not saved up beyond a second (L93)', asy
   assert.equal(given(), 10)
 })
 
-test('a rate delays, and refuses nobody until the queue is full (L93)', async (t) => {
+test('a rate delays requests, and rejects none until the queue is full (L93)', async (t) => {
   useClock(t, ['setTimeout'])
   const slots = createSlots(paced)
   askFor(slots, 30)
@@ -166,7 +166,7 @@ test('a rate delays, and refuses nobody until the queue is full (L93)', async (t
   })
 })
 
-test('who waits for the rate waits no longer than its patience (L93, L96)', async (t) => {
+test('a request waits for the rate no longer than its own limit (L93, L96)', async (t) => {
   const clock = useClock(t, ['setTimeout'])
   const slots = createSlots({ ...paced, maxWait: 150 })
   const given = askFor(slots, 11)
@@ -179,7 +179,7 @@ test('who waits for the rate waits no longer than its patience (L93, L96)', asyn
   await assert.rejects(late, (error) => isRegistryError(error, 'UNAVAILABLE'))
 })
 
-test('whatever the rate and the times of asking, no second has more than two of its worth (L93)', async (t) => {
+test('for any rate and times of requests, no second has more than twice the rate (L93)', async (t) => {
   const clock = useClock(t, ['setTimeout'])
   await fc.assert(
     fc.asyncProperty(
@@ -209,7 +209,7 @@ test('whatever the rate and the times of asking, no second has more than two of 
   )
 })
 
-test('whatever the order of taking and giving back, never more than the limit have a place, and none is lost', async () => {
+test('for any order of requests and releases, the limit holds and no slot is lost', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(fc.boolean(), { maxLength: 60 }), async (steps) => {
       const slots = createSlots({ ...few, limit: 3, maxQueue: 100, maxWait: 60_000 })
@@ -258,7 +258,7 @@ test('a client holds at most three times as many slots as it leaves free, over a
   assert.equal(await stateOf(slots.take({ repository: 'r0', client: '10.0.0.2' })), 'taken')
 })
 
-test('turns rotate between repositories, regardless of who asked first (C209)', async () => {
+test('turns rotate between repositories, regardless of the order of requests (C209)', async () => {
   const slots = createSlots({ ...few, limit: 1, maxQueue: 100 })
   const order: string[] = []
   const use = async (owner: string) => {
@@ -271,7 +271,7 @@ test('turns rotate between repositories, regardless of who asked first (C209)', 
   assert.deepEqual(order, ['a', 'b', 'c', 'a', 'b', 'a', 'a'])
 })
 
-test('who holds a slot that nobody needs is asked to give way while others wait (C209)', async (t) => {
+test('a holder that no client needs is asked to release its slot while others wait (C209)', async (t) => {
   const clock = useClock(t, ['setTimeout'])
   const slots = createSlots({ ...few, limit: 1, maxWait: 10_000 })
   let isUnread = false
@@ -288,7 +288,7 @@ test('who holds a slot that nobody needs is asked to give way while others wait 
   assert.equal(await stateOf(waiting), 'taken')
 })
 
-test('who changes his mind leaves the queue (L96)', async () => {
+test('a cancelled request leaves the queue (L96)', async () => {
   const slots = createSlots({ ...few, limit: 1 })
   const release = await slots.take()
   const leaving = new AbortController()

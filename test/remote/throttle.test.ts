@@ -13,7 +13,7 @@ beforeEach((t) => {
   throttle = createThrottle('not requesting manifests from https://up')
 })
 
-test('a 429 holds requests back for as long as it says, and then lets one probe through (U46)', () => {
+test('a 429 delays requests for its Retry-After, and then admits one probe (U46)', () => {
   throttle.throttled(17)
   assert.equal(throttle.wait(), 17_000)
   clock.advance(16_999)
@@ -26,7 +26,7 @@ test('a 429 holds requests back for as long as it says, and then lets one probe 
   assert.equal(throttle.wait(), 0)
 })
 
-test('the pause of a 429 is five seconds when it is not told, a minute when it is absurd, and never none (U46)', () => {
+test('the throttle after a 429 is five seconds without Retry-After, at most a minute, and never zero (U46)', () => {
   for (const [told, seconds] of [
     [undefined, 5],
     [1e9, 60],
@@ -50,13 +50,13 @@ test('the pause of a 429 is five seconds when it is not told, a minute when it i
   }
 })
 
-test('an answer that was on its way when a 429 came does not end the pause (U46)', () => {
+test('an answer that was in flight when a 429 arrived does not end the throttle (U46)', () => {
   throttle.throttled(10)
   throttle.answered()
   assert.equal(throttle.wait(), 10_000)
 })
 
-test('a probe that never comes back, or of which nothing was learned, is followed by another', () => {
+test('a probe without an answer or without a result is followed by another', () => {
   throttle.throttled(1)
   clock.advance(1000)
   throttle.enter()
@@ -69,7 +69,7 @@ test('a probe that never comes back, or of which nothing was learned, is followe
   assert.equal(throttle.wait(), 0)
 })
 
-test('Retry-After is seconds or a date; a date that has passed is now; anything else is nothing (U46)', (t) => {
+test('Retry-After is seconds or a date; a past date is zero; other values are ignored (U46)', (t) => {
   assert.equal(parseRetryAfter(undefined), undefined)
   assert.equal(parseRetryAfter('120'), 120)
   assert.equal(parseRetryAfter(' 0 '), 0)
@@ -79,7 +79,7 @@ test('Retry-After is seconds or a date; a date that has passed is now; anything 
   for (const text of ['', 'soon', '1e400', 'NaN']) assert.equal(parseRetryAfter(text), undefined)
 })
 
-test('whatever Retry-After says, a number of seconds or nothing comes of it', () => {
+test('any Retry-After is parsed to a number of seconds or undefined', () => {
   fc.assert(
     fc.property(fc.oneof(fc.string(), fc.double().map(String), fc.bigInt().map(String)), (text) => {
       const seconds = parseRetryAfter(text)

@@ -18,7 +18,7 @@ test('a scope names repository and actions; the registry as a whole has none', (
   )
 })
 
-test('a challenge that names no scope of use leaves ours', () => {
+test('a challenge without a usable scope keeps the own scope', () => {
   for (const challenged of [
     undefined,
     '',
@@ -33,7 +33,7 @@ test('a challenge that names no scope of use leaves ours', () => {
     assert.equal(challengedScope(own, challenged), own, challenged)
 })
 
-test('more actions of the same repository are added, such as what lists need at Azure', () => {
+test('more read actions of the same repository are added, such as those that lists need at Azure', () => {
   const challenged = 'repository:team/app:metadata_read'
   assert.equal(challengedScope(own, challenged), 'repository:team/app:pull,metadata_read')
 })
@@ -44,7 +44,7 @@ test("another registry's name for the repository takes the place of ours", () =>
   assert.equal(challengedScope('', 'repository:a:pull'), 'repository:a:pull')
 })
 
-test('a challenge to a push may add what reads elsewhere, and what writes to the same repository', () => {
+test('a challenge to a push may add read actions, and write actions of the same repository', () => {
   assert.equal(challengedScope(pushing, undefined), pushing)
   assert.equal(
     challengedScope(pushing, 'repository:team/app:metadata_write,delete,*'),
@@ -56,7 +56,7 @@ test('a challenge to a push may add what reads elsewhere, and what writes to the
   )
 })
 
-test('whatever a challenge to a push asks for, no other repository can be written to', () => {
+test('no challenge to a push adds write actions of another repository', () => {
   const action = fc.constantFrom('pull', 'push', 'delete', '*', 'metadata_write', 'metadata_read')
   const entry = fc
     .tuple(fc.constantFrom('a', 'b/c', repository), fc.array(action, { minLength: 1 }))
@@ -71,7 +71,7 @@ test('whatever a challenge to a push asks for, no other repository can be writte
   )
 })
 
-test('whatever a challenge asks for, nothing that writes is asked for', () => {
+test('no challenge to a pull adds write actions', () => {
   const action = fc.constantFrom('pull', 'push', 'delete', '*', 'metadata_write', 'metadata_read')
   const entry = fc
     .tuple(fc.constantFrom('a', 'b/c', 'host:1/d'), fc.array(action, { minLength: 1 }))

@@ -69,12 +69,12 @@ test("a company's own authority is trusted when it is configured, beside the sys
   assert.equal(await ask(open(), right.url), '{"tags":["tls"]}')
 })
 
-test('an unknown authority is refused, with a hint at what would help (U26)', async () => {
+test('a certificate of an unknown authority is rejected with advice (U26)', async () => {
   const transport = open({ certificateAuthorities: undefined })
   await assert.rejects(ask(transport, right.url), failure('untrusted', /certificateAuthorities/))
 })
 
-test('an expired certificate is refused (U26)', async () => {
+test('an expired certificate is rejected (U26)', async () => {
   const expired = await serve(['IP:127.0.0.1'], { expired: true })
   await assert.rejects(ask(open(), expired.url), failure('untrusted', /expired/))
   assert.equal(expired.requests.length, 0)
@@ -88,7 +88,7 @@ test("another host's certificate is refused (U26)", async () => {
   await other.close()
 })
 
-test('where https was asked for, nothing is ever said in plain text (U26)', async () => {
+test('an https upstream gets no plain text (U26)', async () => {
   const heard: Buffer[] = []
   const plain = createServer((socket) => {
     socket.on('error', () => {})
@@ -108,7 +108,7 @@ test('where https was asked for, nothing is ever said in plain text (U26)', asyn
   await canaries.assertUnseen({ texts: heard.map((bytes) => bytes.toString('latin1')) })
 })
 
-test('a file of authorities that is not there is an error at the start', () => {
+test('a missing file of authorities is an error at the start', () => {
   assert.throws(() => open({ certificateAuthorities: '/nowhere/ca.pem' }), /ENOENT/)
 })
 
@@ -167,7 +167,7 @@ test('NO_PROXY names hosts, domains and their subdomains, with or without a dot'
   }
 })
 
-test('this machine is never asked for through a proxy', async () => {
+test('requests to this machine use no proxy', async () => {
   const before = proxy.requests.length
   const transport = through({ https: proxy.url, http: proxy.url, no: 'other.org' })
   assert.equal(await ask(transport, right.url), '{"tags":["tls"]}')
@@ -195,7 +195,7 @@ test("a proxy's own user and password go to the proxy alone, and into no error",
   assert.ok(right.requests.every(({ headers }) => headers['proxy-authorization'] === undefined))
 })
 
-test('a proxy that is not there is unreachable', async () => {
+test('a missing proxy is unreachable', async () => {
   const gone = await startConnectProxy()
   await gone.close()
   await assert.rejects(
@@ -204,7 +204,7 @@ test('a proxy that is not there is unreachable', async () => {
   )
 })
 
-test('a proxy that hangs up is a failure, and not waited for', async (t) => {
+test('a proxy that closes the connection is a failure without a wait', async (t) => {
   const rude = await startConnectProxy({ onConnect: (socket) => socket.destroy() })
   t.after(() => rude.close())
   await assert.rejects(
@@ -213,7 +213,7 @@ test('a proxy that hangs up is a failure, and not waited for', async (t) => {
   )
 })
 
-test('a proxy that never answers is given up after the connect limit (U24)', async (t) => {
+test('a proxy without an answer times out (U24)', async (t) => {
   const silent = await startConnectProxy({ onConnect: () => {} })
   t.after(() => silent.close())
   const transport = open({
@@ -254,7 +254,7 @@ test('SSL_CERT_FILE and SSL_CERT_DIR name authorities that are trusted, as for G
   await assert.rejects(ask(without, right.url), failure('untrusted'))
 })
 
-test('a proxy that is named without a scheme leads to the upstream (C193)', async () => {
+test('a proxy without a scheme in its URL is used (C193)', async () => {
   const before = proxy.requests.length
   const transport = through({ https: new URL(proxy.url).host })
   assert.equal(await ask(transport, 'https://registry.example.com/v2/'), '{"tags":["tls"]}')

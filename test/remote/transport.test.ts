@@ -58,7 +58,7 @@ function connectionsOf(path: string): readonly Socket[] {
   return upstream.requests.flatMap((request) => (request.path === path ? [request.socket] : []))
 }
 
-test('an answer comes with its status, headers and bytes, as they were sent', async () => {
+test('an answer has the status, headers and bytes that were sent', async () => {
   upstream.on('GET /x', ({ reply }) => reply(203, { 'x-y': '1' }, 'bytes'))
   const answer = await ask()
   assert.equal(answer.status, 203)
@@ -67,7 +67,7 @@ test('an answer comes with its status, headers and bytes, as they were sent', as
   assert.equal((await readAll(answer.body)).toString(), 'bytes')
 })
 
-test('nothing is asked for compressed, and what is compressed all the same is not unpacked (P15, U38)', async () => {
+test('no compression is requested, and a compressed body is not decompressed (P15, U38)', async () => {
   const packed = Buffer.from('1f8b0800', 'hex')
   upstream.on('GET /packed', ({ reply }) => reply(200, { 'content-encoding': 'gzip' }, packed))
   const answer = await ask('/packed')
@@ -75,7 +75,7 @@ test('nothing is asked for compressed, and what is compressed all the same is no
   assert.equal(upstream.requests.at(-1)?.headers['accept-encoding'], 'identity')
 })
 
-test('no answer in time is slow (U27)', async () => {
+test('an answer that does not arrive in time is slow (U27)', async () => {
   upstream.on('GET /silent', () => {})
   const impatient = open({ timeouts: { ...shortTimeouts, firstByte: 200 } })
   await assert.rejects(ask('/silent', {}, impatient), failure('slow', 504, /no answer within/))
@@ -91,7 +91,7 @@ test('endless 1XX answers time out (C209, issue 46)', async () => {
   await impatient.close()
 })
 
-test('what is left of an answer that nobody wants does not hold its connection (C209, issue 46)', async () => {
+test('the rest of an answer that is not needed does not hold its connection (C209, issue 46)', async () => {
   upstream.on('GET /slow-404', ({ head }) => head(404, { 'content-length': '1000' }))
   const answer = await ask('/slow-404')
   answer.drop()
@@ -109,7 +109,7 @@ test('a body that stops arriving is slow (U27)', async () => {
   await impatient.close()
 })
 
-test('a body below the minimum rate is slow, though it never stops (U28)', async (t) => {
+test('a body below the minimum rate is slow, although it does not stop (U28)', async (t) => {
   const clock = useClock(t)
   const more = upstreamThatSendsWhenTold('/trickle')
   const { body } = await ask('/trickle')
@@ -131,7 +131,7 @@ test('a body below the minimum rate is slow, though it never stops (U28)', async
   await eventually('the connection is closed', () => connectionsOf('/trickle')[0]?.closed === true)
 })
 
-test('time that the reader takes is not held against the upstream (U28)', async (t) => {
+test('time that the reader takes does not count against the upstream (U28)', async (t) => {
   const clock = useClock(t)
   const more = upstreamThatSendsWhenTold('/reader')
   const { body } = await ask('/reader')
@@ -167,12 +167,12 @@ test('a body that ends before its length, by FIN or RST, is broken (U29, U31)', 
   }
 })
 
-test('a connection that ends before the headers is broken, one that was kept too long as well (U54)', async () => {
+test('a connection that ends before the headers is broken, also one that was kept alive too long (U54)', async () => {
   upstream.on('GET /gone', ({ end }) => end())
   await assert.rejects(ask('/gone'), failure('broken', 503, /connection broke/))
 })
 
-test('a body that is longer than its length is cut there, and its connection not used again (U33)', async () => {
+test('a body that is longer than its Content-Length is truncated, and its connection not reused (U33)', async () => {
   upstream.on('GET /long', ({ head, write }) => {
     head(200, { 'content-length': '4' })
     return write('fourHTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nstolen')
@@ -186,7 +186,7 @@ test('a body that is longer than its length is cut there, and its connection not
   assert.notEqual(connectionsOf('/next')[0], connectionsOf('/long')[0])
 })
 
-test('headers of 60 kB are taken, those of 200 kB are not, and the process lives (U55)', async () => {
+test('headers of 60 kB are accepted, those of 200 kB are an error (U55)', async () => {
   const long = (length: number) => ({ location: `https://x/?token=${'t'.repeat(length)}` })
   upstream.on('GET /some', ({ reply }) => reply(302, long(60_000)))
   upstream.on('GET /many', ({ reply }) => reply(302, long(200_000)))
@@ -196,7 +196,7 @@ test('headers of 60 kB are taken, those of 200 kB are not, and the process lives
   await assert.rejects(ask('/many'), failure('garbled', 502))
 })
 
-test('two opinions about a length are none: two Content-Lengths, or one beside chunks (U55)', async () => {
+test('contradictory lengths are an error: two Content-Lengths, or one with chunked encoding (U55)', async () => {
   upstream.on('GET /two', ({ head, write }) => {
     head(200, { 'content-length': ['4', '5'] })
     return write('fourx')
@@ -209,7 +209,7 @@ test('two opinions about a length are none: two Content-Lengths, or one beside c
     await assert.rejects(async () => readAll((await ask(path)).body), failure('broken', 503))
 })
 
-test('what is no HTTP is garbled (U55)', async () => {
+test('a response that is not HTTP is garbled (U55)', async () => {
   for (const [path, bytes] of [
     ['/ssh', 'SSH-2.0-OpenSSH_9.6\r\n'],
     ['/negative', 'HTTP/1.1 200 OK\r\ncontent-length: -4\r\n\r\nfour'],
@@ -220,7 +220,7 @@ test('what is no HTTP is garbled (U55)', async () => {
   }
 })
 
-test('an answer that is dropped leaves its connection to the next, if little of it is left', async () => {
+test('a dropped answer leaves its connection reusable if little of it remains', async () => {
   upstream.on('GET /small', ({ reply }) => reply(200, {}, Buffer.alloc(1000)))
   for (let times = 0; times < 3; times += 1) {
     const { drop } = await ask('/small')
@@ -230,7 +230,7 @@ test('an answer that is dropped leaves its connection to the next, if little of 
   assert.equal(new Set(connectionsOf('/small')).size, 1)
 })
 
-test('an answer that is dropped, or not read to its end, ends its connection, if much of it is left', async () => {
+test('an answer that is dropped, or not read to its end, closes its connection if much of it remains', async () => {
   upstream.on('GET /large', ({ head, write }) => {
     head(200, { 'content-length': '100000000' })
     return write(Buffer.alloc(10_000_000))
@@ -242,7 +242,7 @@ test('an answer that is dropped, or not read to its end, ends its connection, if
   await eventually('both are closed', () => connectionsOf('/large').every(({ closed }) => closed))
 })
 
-test('who changed his mind is not answered, before, at or after the headers', async () => {
+test('a request can be cancelled before, at and after the headers', async () => {
   const reason = isRegistryErrorOf('UNAVAILABLE')
   const stop = () => AbortSignal.abort(new Error('not any more'))
   await assert.rejects(ask('/x', { signal: stop() }), reason)
@@ -269,7 +269,7 @@ function isRegistryErrorOf(code: 'UNAVAILABLE') {
   return (error: unknown): boolean => isRegistryError(error, code)
 }
 
-test('nobody listening is unreachable, and told as that (U25)', async () => {
+test('a port without a listener is unreachable (U25)', async () => {
   const closed = await startScriptedUpstream()
   await closed.close()
   const url = new URL('/x', closed.url)
@@ -284,7 +284,7 @@ test('a name that does not resolve is reported as unreachable (U21)', async () =
   )
 })
 
-test('a connection that nobody answers is given up after the connect limit (U24)', async () => {
+test('a connection attempt without an answer times out (U24)', async () => {
   const { port, free } = await blackHole()
   const impatient = open({ timeouts: { ...shortTimeouts, connect: 300, firstByte: 60_000 } })
   try {
@@ -318,7 +318,7 @@ async function blackHole(): Promise<{ readonly port: number; readonly free: () =
   return { port, free }
 }
 
-test('a foreign host that leads inwards is not connected to, and the refusal names the field that would allow it (U50, C188)', async () => {
+test('a foreign host with a private address is not connected to, and the error names the field that would allow it (U50, C188)', async () => {
   const { port } = upstream
   const before = upstream.requests.length
   const url = new URL(`http://localhost:${port}/x`)
@@ -335,7 +335,7 @@ test('a foreign host that leads inwards is not connected to, and the refusal nam
   assert.equal(upstream.requests.length, before)
 })
 
-test('what the upstream is asked with says who we are', async () => {
+test('requests have a User-Agent', async () => {
   upstream.on('GET /agent', ({ reply }) => reply(200))
   const { drop } = await ask('/agent', { headers: { accept: 'a/b' } })
   drop()

@@ -39,7 +39,7 @@ export async function startApiServer(): Promise<ApiServer> {
   const api = start([
     ...[tool('kube-apiserver'), `--etcd-servers=http://${host}:2379`, '--v=0'],
     ...[`--bind-address=${host}`, '--secure-port=6443', `--cert-dir=${path('certificates')}`],
-    // What it tells others of itself, which a loopback address cannot be; there are no others.
+    // The advertised address, which cannot be a loopback address; there are no other API servers.
     ...['--advertise-address=192.0.2.1', '--endpoint-reconciler-type=none'],
     ...['--service-cluster-ip-range=10.96.0.0/16', '--allow-privileged=true'],
     ...['--service-account-issuer=https://kubernetes.default.svc'],

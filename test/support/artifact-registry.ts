@@ -20,9 +20,9 @@ import { createContent } from './registry-content.ts'
 export type Behavior = {
   /** Where an access token is taken: as Bearer in each request, at the token endpoint, or at both. */
   readonly accessTokens: 'direct' | 'endpoint' | 'both'
-  /** Who may write to which repository, `PROJECT/REPOSITORY`; undefined: whoever may read it. */
+  /** Users that may write, by repository (`PROJECT/REPOSITORY`); undefined: those that may read it. */
   readonly writers: ((holder: string, repository: string) => boolean) | undefined
-  /** Who may read which repository, `PROJECT/REPOSITORY`; undefined: whoever has a token. */
+  /** Users that may read, by repository (`PROJECT/REPOSITORY`); undefined: all users with a token. */
   readonly readers: ((holder: string, repository: string) => boolean) | undefined
   /** Of the tokens that the endpoint gives. */
   readonly tokenLife: TokenLife
@@ -47,7 +47,7 @@ export type Behavior = {
 
 /**
  * Google Artifact Registry as its documentation, and those who have met it, describe it. Everything is
- * private to whoever holds one of `accessTokens`.
+ * private to holders of one of `accessTokens`.
  */
 export interface ArtifactRegistry extends FakeServer {
   behave(behavior: Partial<Behavior>): void
@@ -329,7 +329,7 @@ function createDownloads() {
   }
 }
 
-/** Milliseconds until there is room again, and whether that is told. */
+/** Milliseconds until requests are accepted again, and whether Retry-After is sent. */
 type Throttled = { readonly left: number; readonly told: boolean }
 
 function createQuota() {

@@ -1,7 +1,7 @@
 import { createHash, createHmac } from 'node:crypto'
 import { answer, answerJson, type FakeServer, startFakeServer } from './fake-server.ts'
 
-/** A machine of AWS's: its metadata service gives a role's credentials to whoever is on it. */
+/** A machine at AWS, whose metadata service returns the credentials of a role. */
 export interface AwsMachine extends Pick<FakeServer, 'url' | 'requests' | 'count' | 'stop'> {
   /** What `gcloud iam workload-identity-pools create-cred-config --aws` writes. */
   readonly credentialSource: Readonly<Record<string, string>>
@@ -16,7 +16,7 @@ const keys = {
   Token: 'an-AWS-session-token',
 }
 
-/** `version`: 2 answers only to whoever shows a session token, as IMDSv2 does. */
+/** `version`: 2 requires a session token, as IMDSv2 does. */
 export async function startAwsMachine(version: 1 | 2): Promise<AwsMachine> {
   const session = 'an-IMDS-session-token'
   const server = await startFakeServer(({ method, path, headers }, response) => {

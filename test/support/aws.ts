@@ -3,7 +3,8 @@ import { writeFile } from 'node:fs/promises'
 import type { ServerResponse } from 'node:http'
 import { join } from 'node:path'
 import type { KeyPair } from './certificates.ts'
-import { answer, type FakeServer, type Recorded, startFakeServer } from './fake-server.ts'
+import { type Failure, type FakeCloud, startFakeCloud } from './fake-cloud.ts'
+import { answer, type Recorded } from './fake-server.ts'
 import { type Claims, createSigner, decode, isSignedBy } from './jwt.ts'
 import { type KnownKey, type Refusal, verifySignature } from './signature-v4.ts'
 
@@ -39,9 +40,10 @@ export type Password = { readonly holder: string; readonly until: number }
  * agents that give out credentials on a node. Signatures and tokens are verified for real.
  */
 export interface Aws
-  extends Pick<FakeServer, 'url' | 'host' | 'port' | 'requests' | 'stop' | 'start'> {
-  /** How often something was asked for. */
-  countRequests(action: Action): number
+  extends Pick<
+    FakeCloud<Action>,
+    'url' | 'host' | 'port' | 'requests' | 'countRequests' | 'secrets' | 'stop' | 'start'
+  > {
   /** The services are found by these, and no real one. */
   readonly endpoints: Environment
   /** Long-lived keys of a user, as the variables that hold them. */
@@ -54,15 +56,13 @@ export interface Aws
   serviceAccountToken(claims?: Readonly<Record<string, unknown>>): string
   /** This is how the call ends from now on; undefined: well again. */
   fail(action: Action, failure: Refusal | Fault | undefined): void
-  /** AWS's clock goes wrong by so many milliseconds. */
+  /** Error of AWS's clock, in milliseconds. */
   skew(milliseconds: number): void
   /** How long new passwords are good for, in seconds. */
   passwordLife(seconds: number): void
   password(text: string): Password | undefined
   /** All passwords so far have expired. */
   expirePasswords(): void
-  /** All that was ever given out and may not be seen. */
-  secrets(): readonly string[]
 }
 
 export async function startAws(tls?: KeyPair): Promise<Aws> {
@@ -72,25 +72,16 @@ export async function startAws(tls?: KeyPair): Promise<Aws> {
     isSignedBy(token, [cluster.jwk]) ? decode(token) : undefined
   const keys = new Map<string, KnownKey>()
   const passwords = new Map<string, Password>()
-  const failures = new Map<Action, Refusal | Fault>()
-  const countRequests = new Map<Action, number>()
-  const secrets: string[] = []
   const imdsTokens = new Set<string>()
   let clock = 0
   let life = 12 * 3600
   const now = () => Date.now() + clock
 
-  const secret = (bytes: number, prefix = '') => {
-    const text = prefix + randomBytes(bytes).toString('base64')
-    secrets.push(text)
-    return text
-  }
-  /** No secret, but nothing to be told either. */
-  const keyId = (prefix: string) => {
-    const id = prefix + randomBytes(8).toString('hex').toUpperCase()
-    secrets.push(id)
-    return id
-  }
+  const secret = (bytes: number, prefix = '') =>
+    server.keepSecret(prefix + randomBytes(bytes).toString('base64'))
+  /** Not a secret, but not to be logged either. */
+  const keyId = (prefix: string) =>
+    server.keepSecret(prefix + randomBytes(8).toString('hex').toUpperCase())
   const session = (arn: string) => {
     const AccessKeyId = keyId('ASIA')
     const SecretAccessKey = secret(30)
@@ -107,25 +98,24 @@ export async function startAws(tls?: KeyPair): Promise<Aws> {
     return `<${operation}Response xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><${operation}Result>${user}${credentials}</${operation}Result></${operation}Response>`
   }
 
-  const server = await startFakeServer(
-    (request, response) => {
-      const action = actionOf(request)
-      if (action === undefined) return answer(response, 404)
-      countRequests.set(action, (countRequests.get(action) ?? 0) + 1)
-      response.setHeader('date', new Date(now()).toUTCString())
-      const failure = failures.get(action)
-      if (failure === 'hang') return
-      if (failure === 'break') return void response.destroy()
-      if (failure === 'page')
-        return answer(response, 200, { 'content-type': 'text/html' }, '<html>')
-      const style = styles[action]
-      if (failure !== undefined) return style(response, failure)
-      const outcome = serve[action](request)
-      if (typeof outcome !== 'string') return style(response, outcome)
-      answer(response, 200, { 'content-type': contentTypes[action] ?? 'text/plain' }, outcome)
-    },
-    { tls },
-  )
+  const handle = (action: Action, request: Recorded, response: ServerResponse): void => {
+    const outcome = serve[action](request)
+    if (typeof outcome === 'string')
+      return answer(
+        response,
+        200,
+        { 'content-type': contentTypes[action] ?? 'text/plain' },
+        outcome,
+      )
+    const { status, headers, body } = styles[action](outcome)
+    answer(response, status, headers, body)
+  }
+  const server = await startFakeCloud<Action>({
+    endpointOf: actionOf,
+    handle,
+    prepare: (response) => void response.setHeader('date', new Date(now()).toUTCString()),
+    tls,
+  })
 
   const signed = (request: Recorded, service: string) =>
     verifySignature(request, { service, now, find: (id) => keys.get(id) })
@@ -135,7 +125,7 @@ export async function startAws(tls?: KeyPair): Promise<Aws> {
     const until = now() + life * 1000
     passwords.set(password, { holder, until })
     const authorizationToken = Buffer.from(`AWS:${password}`).toString('base64')
-    secrets.push(authorizationToken)
+    server.keepSecret(authorizationToken)
     return { authorizationToken, expiresAt: until / 1000 }
   }
 
@@ -233,13 +223,11 @@ export async function startAws(tls?: KeyPair): Promise<Aws> {
       { iss: issuer, sub: subject, aud: ['sts.amazonaws.com'], ...claims },
       3600,
     )
-    secrets.push(token)
-    return token
+    return server.keepSecret(token)
   }
 
   return {
     ...server,
-    countRequests: (action) => countRequests.get(action) ?? 0,
     endpoints: {
       AWS_ENDPOINT_URL_ECR: server.url,
       AWS_ENDPOINT_URL_ECR_PUBLIC: server.url,
@@ -274,10 +262,8 @@ export async function startAws(tls?: KeyPair): Promise<Aws> {
       AWS_EC2_METADATA_SERVICE_ENDPOINT: server.url,
     },
     serviceAccountToken,
-    fail: (action, failure) => {
-      if (failure === undefined) failures.delete(action)
-      else failures.set(action, failure)
-    },
+    fail: (action, failure) =>
+      server.fail(action, typeof failure === 'object' ? styles[action](failure) : faultOf(failure)),
     skew: (milliseconds) => {
       clock = milliseconds
     },
@@ -288,7 +274,6 @@ export async function startAws(tls?: KeyPair): Promise<Aws> {
     expirePasswords: () => {
       for (const [text, known] of passwords) passwords.set(text, { ...known, until: 0 })
     },
-    secrets: () => secrets,
   }
 }
 
@@ -300,8 +285,8 @@ function actionOf({ method, path, headers, body }: Recorded): Action | undefined
   if (path === '/v1/credentials') return 'eks-auth:AssumeRoleForPodIdentity'
   if (method === 'PUT' && path === '/latest/api/token') return 'imds:token'
   if (path.startsWith('/latest/meta-data/iam/security-credentials/')) return 'imds:credentials'
-  const countRequests = headers['x-amz-target'] ?? new URLSearchParams(body).get('Action')
-  switch (countRequests) {
+  const operation = headers['x-amz-target'] ?? new URLSearchParams(body).get('Action')
+  switch (operation) {
     case 'AmazonEC2ContainerRegistry_V20150921.GetAuthorizationToken':
       return 'ecr:GetAuthorizationToken'
     case 'SpencerFrontendService.GetAuthorizationToken':
@@ -317,27 +302,32 @@ function actionOf({ method, path, headers, body }: Recorded): Action | undefined
   }
 }
 
-type Style = (response: ServerResponse, refusal: Refusal) => void
+function faultOf(fault: Fault | undefined): Failure | undefined {
+  if (fault !== 'page') return fault
+  return { status: 200, headers: { 'content-type': 'text/html' }, body: '<html>' }
+}
+
+type Style = (refusal: Refusal) => {
+  readonly status: number
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: string
+}
 
 /** AWS JSON 1.1. */
-const asJson: Style = (response, { status, code, message }) =>
-  answer(
-    response,
-    status,
-    { 'content-type': 'application/x-amz-json-1.1' },
-    JSON.stringify({ __type: code, Message: message }),
-  )
+const asJson: Style = ({ status, code, message }) => ({
+  status,
+  headers: { 'content-type': 'application/x-amz-json-1.1' },
+  body: JSON.stringify({ __type: code, Message: message }),
+})
 
 /** The query protocol. */
-const asXml: Style = (response, { status, code, message }) =>
-  answer(
-    response,
-    status,
-    { 'content-type': 'text/xml' },
-    `<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Error><Type>Sender</Type><Code>${code}</Code><Message>${message}</Message></Error><RequestId>x</RequestId></ErrorResponse>`,
-  )
+const asXml: Style = ({ status, code, message }) => ({
+  status,
+  headers: { 'content-type': 'text/xml' },
+  body: `<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Error><Type>Sender</Type><Code>${code}</Code><Message>${message}</Message></Error><RequestId>x</RequestId></ErrorResponse>`,
+})
 
-const asText: Style = (response, { status, message }) => answer(response, status, {}, message)
+const asText: Style = ({ status, message }) => ({ status, headers: {}, body: message })
 
 const styles: Readonly<Record<Action, Style>> = {
   'ecr:GetAuthorizationToken': asJson,
@@ -345,8 +335,11 @@ const styles: Readonly<Record<Action, Style>> = {
   'sts:AssumeRole': asXml,
   'sts:AssumeRoleWithWebIdentity': asXml,
   'sts:GetCallerIdentity': asXml,
-  'eks-auth:AssumeRoleForPodIdentity': (response, { status, code, message }) =>
-    answer(response, status, {}, JSON.stringify({ Code: code, Message: message })),
+  'eks-auth:AssumeRoleForPodIdentity': ({ status, code, message }) => ({
+    status,
+    headers: {},
+    body: JSON.stringify({ Code: code, Message: message }),
+  }),
   'imds:token': asText,
   'imds:credentials': asText,
 }
@@ -360,8 +353,8 @@ const contentTypes: Partial<Readonly<Record<Action, string>>> = {
 }
 
 /**
- * AWS's library reads the environment by itself, so it is changed for a while; all of its own variables
- * that are not given are gone. Call what is returned to have it back.
+ * The AWS SDK reads the environment itself, so it is changed temporarily; all of its own variables
+ * that are not given are removed. The returned function restores it.
  */
 export function setAwsEnvironment(variables: Environment): () => void {
   const before = { ...process.env }

@@ -2,6 +2,7 @@ import { randomBytes, randomUUID } from 'node:crypto'
 import type { ServerResponse } from 'node:http'
 import { nameIn } from './artifact-registry.ts'
 import type { KeyPair } from './certificates.ts'
+import { type Failure, type FakeCloud, startFakeCloud } from './fake-cloud.ts'
 import {
   answer,
   answerJson,
@@ -14,15 +15,6 @@ import { createSigner, decode, isSignedBy, type Signer } from './jwt.ts'
 import type { ObjectStore } from './object-store.ts'
 import { createContent } from './registry-content.ts'
 import { serveContent } from './serve-content.ts'
-
-/** What an endpoint does instead of what it should: nothing at all, or answer this. */
-export type Failure =
-  | 'hang'
-  | {
-      readonly status: number
-      readonly body?: unknown
-      readonly headers?: Readonly<Record<string, string>>
-    }
 
 /** An application, or a user-assigned managed identity. */
 export type Principal = {
@@ -38,7 +30,7 @@ export type Principal = {
 export interface Issuer extends Pick<FakeServer, 'url' | 'stop' | 'requests'> {
   /** A pod's projected token. */
   issue(claims?: Readonly<Record<string, unknown>>, seconds?: number): string
-  /** The same claims, signed by somebody else. */
+  /** The same claims, signed with another key. */
   forge(): string
 }
 
@@ -103,7 +95,6 @@ export async function startAzure(): Promise<Azure> {
   const tenantId = randomUUID()
   const identityHeader = `canary-header-${randomUUID()}`
   const application = principal([{ issuer: issuer.url, subject, audience }])
-  const failures = new Map<string, Failure>()
   const given: string[] = []
 
   const give = (who: Principal, resource: string): { token: string; seconds: number } => {
@@ -123,8 +114,9 @@ export async function startAzure(): Promise<Azure> {
     return { token, seconds: azure.life }
   }
 
-  const entra = await startFakeServer(
-    failing('entra', failures, async (request, response) => {
+  const entra = await startFakeCloud<'entra'>({
+    endpointOf: () => 'entra',
+    handle: async (_entra, request, response) => {
       const [, tenant = ''] = /^\/([^/]+)\/oauth2\/v2\.0\/token$/.exec(request.path) ?? []
       if (request.method !== 'POST' || tenant === '') return answer(response, 404)
       const form = new URLSearchParams(request.body)
@@ -138,8 +130,8 @@ export async function startAzure(): Promise<Azure> {
         ext_expires_in: seconds,
         access_token: token,
       })
-    }),
-  )
+    },
+  })
 
   /** In the order in which Entra finds fault. */
   const refusalOf = async (tenant: string, form: URLSearchParams): Promise<Refusal | undefined> => {
@@ -254,8 +246,9 @@ export async function startAzure(): Promise<Azure> {
     return undefined
   }
 
-  const machine = await startFakeServer(
-    failing('machine', failures, (request, response) => {
+  const machine = await startFakeCloud<'machine'>({
+    endpointOf: () => 'machine',
+    handle: (_machine, request, response) => {
       const { pathname, searchParams } = new URL(request.path, 'http://machine')
       const isAppService = pathname === '/msi/token'
       if (
@@ -308,8 +301,8 @@ export async function startAzure(): Promise<Azure> {
         resource,
         token_type: 'Bearer',
       })
-    }),
-  )
+    },
+  })
 
   const azure: Azure = {
     tenantId,
@@ -321,10 +314,8 @@ export async function startAzure(): Promise<Azure> {
     assigned: [principal([])],
     resources: new Set(['https://containerregistry.azure.net', 'https://management.azure.com']),
     life: 86_400,
-    fail: (which, failure) => {
-      if (failure === undefined) failures.delete(which)
-      else failures.set(which, failure)
-    },
+    fail: (which, failure) =>
+      which === 'entra' ? entra.fail(which, failure) : machine.fail(which, failure),
     verify: (token) => {
       const claims = decode(token)
       const isGood =
@@ -346,22 +337,6 @@ function principal(federated: Principal['federated']): Principal {
     secret: `canary~${randomBytes(20).toString('hex')}`,
     secretExpired: false,
     federated,
-  }
-}
-
-function failing(which: string, failures: ReadonlyMap<string, Failure>, handler: Handler): Handler {
-  return (request, response) => {
-    const failure = failures.get(which)
-    if (failure === undefined) return handler(request, response)
-    if (failure === 'hang') return
-    const { status, body = '', headers = {} } = failure
-    if (typeof body === 'string') return answer(response, status, headers, body)
-    answer(
-      response,
-      status,
-      { 'content-type': 'application/json', ...headers },
-      JSON.stringify(body),
-    )
   }
 }
 
@@ -399,14 +374,14 @@ async function getJson<Value>(url: string): Promise<Value> {
 /**
  * Azure Container Registry: everything is private to principals with a role; blobs are somewhere else.
  */
-export interface ContainerRegistry extends FakeServer {
+type RegistryEndpoint = 'exchange' | 'token' | 'registry'
+
+export interface ContainerRegistry extends FakeCloud<RegistryEndpoint> {
   put(name: string, tag: string | undefined, image: Image): void
-  /** Object ids of those who may read everything; at first, all whom Azure knows. */
+  /** Object ids with access to everything (default: all identities). */
   readonly readers: Set<string>
   /** Of refresh tokens and of access tokens, in seconds. */
   lives: { refresh: number; access: number }
-  /** `exchange`, `token` or `registry` fails like this, from now on. */
-  fail(which: 'exchange' | 'token' | 'registry', failure: Failure | undefined): void
   /** No access token given so far is good any more. */
   revoke(): void
   /** All tokens that were ever given. */
@@ -425,7 +400,6 @@ export async function startContainerRegistry({
   tls,
 }: RegistryOptions): Promise<ContainerRegistry> {
   const content = createContent()
-  const failures = new Map<string, Failure>()
   const given: string[] = []
   let generation = 0
 
@@ -447,15 +421,11 @@ export async function startContainerRegistry({
     return isGood ? claims : undefined
   }
 
-  const server = await startFakeServer(
-    (request, response) => {
-      const { pathname } = new URL(request.path, 'http://registry')
-      const which = kinds[pathname] ?? 'registry'
-      const handler = { exchange, token: giveToken, registry: serve }[which]
-      return failing(which, failures, handler)(request, response)
-    },
-    { tls },
-  )
+  const server = await startFakeCloud<RegistryEndpoint>({
+    endpointOf: ({ path }) => kinds[new URL(path, 'http://registry').pathname] ?? 'registry',
+    handle: (endpoint, ...exchanged) => handlers[endpoint](...exchanged),
+    tls,
+  })
 
   const exchange: Handler = ({ method, body }, response) => {
     const form = new URLSearchParams(body)
@@ -516,16 +486,17 @@ export async function startContainerRegistry({
     })
   }
 
+  const handlers: Readonly<Record<RegistryEndpoint, Handler>> = {
+    exchange,
+    token: giveToken,
+    registry: serve,
+  }
   const principals = [azure.application, ...azure.assigned]
   const registry: ContainerRegistry = {
     ...server,
     put: content.put,
     readers: new Set(principals.map(({ objectId }) => objectId)),
     lives: { refresh: 10_800, access: 4500 },
-    fail: (which, failure) => {
-      if (failure === undefined) failures.delete(which)
-      else failures.set(which, failure)
-    },
     revoke: () => {
       generation += 1
     },
@@ -534,7 +505,7 @@ export async function startContainerRegistry({
   return registry
 }
 
-const kinds: Readonly<Record<string, 'exchange' | 'token'>> = {
+const kinds: Readonly<Record<string, RegistryEndpoint>> = {
   '/oauth2/exchange': 'exchange',
   '/oauth2/token': 'token',
 }

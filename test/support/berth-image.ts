@@ -26,7 +26,7 @@ const packages = 'base-files,libc6,libstdc++6,dash,coreutils,findutils,tar'
 
 /**
  * An archive of the image that the Dockerfile makes, built by buildah on a base of Debian's packages.
- * It is kept, and built again when what it is made of has changed. Its path.
+ * It is cached, and rebuilt when its sources have changed. Returns its path.
  */
 export async function buildBerthImage(): Promise<string> {
   const archive = join(archives, `berth-${await inputs()}.tar`)
@@ -44,7 +44,7 @@ export async function buildBerthImage(): Promise<string> {
   return archive
 }
 
-/** By `npm run image`, on bases that are made here: nothing is asked of a registry. */
+/** By `npm run image`, on bases that are built here, without requests to a registry. */
 async function build(directory: string, archive: string): Promise<void> {
   const environment = await buildahIn(directory)
   const options = { environment, patience: 300 }
@@ -78,7 +78,7 @@ export async function buildahIn(directory: string): Promise<Readonly<Record<stri
   }
 }
 
-/** Our Node, the machine's npm, and our libraries, so that nothing is asked of the network. */
+/** The Node, npm and libraries of this machine, so that no network is needed. */
 async function addBuildTools(
   container: string,
   buildah: (...args: readonly string[]) => Promise<string>,
@@ -96,7 +96,7 @@ async function addBuildTools(
   await buildah('run', container, '--', 'sh', '-ec', commands.join('\n'))
 }
 
-/** A digest of all that the image is made of. */
+/** A digest of all sources of the image. */
 async function inputs(): Promise<string> {
   const sources = await Promise.all(
     ['src', 'charts/image'].map((name) =>

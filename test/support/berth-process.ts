@@ -6,7 +6,7 @@ import { configFile } from './config-file.ts'
 import { start } from './programs.ts'
 import { sumIn } from './telemetry.ts'
 
-/** A Berth as it is run: a process of its own, told by a file. */
+/** Berth in a process of its own, with a configuration file. */
 export interface BerthProcess {
   /** `localhost:PORT`, which is 127.0.0.1 and ::1. */
   readonly host: string
@@ -17,7 +17,7 @@ export interface BerthProcess {
   metric(name: string, labels?: readonly string[]): Promise<number>
   /** All that it wrote. */
   output(): string
-  /** The end of it, and whether it still runs, for whoever looks for why something failed. */
+  /** The end of its output, and whether it still runs, for the message of a failed test. */
   lastWords(): string
   close(): Promise<void>
 }

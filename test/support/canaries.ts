@@ -12,7 +12,7 @@ export interface Canaries {
   secret(label: string): string
   /** The same, as the password of a user; its Basic form is a secret as well. */
   password(username: string): string
-  /** Something else that nobody may see. */
+  /** Another secret. */
   add(text: string): void
   /**
    * Searches everything that a Berth shows or keeps, and what other servers received, for any of the
@@ -23,7 +23,7 @@ export interface Canaries {
 
 type Places = {
   readonly berths?: readonly Berth[]
-  /** Servers that no secret may reach, but those that they `know`: all that they were sent. */
+  /** Servers that may receive no secret except those in `knows`. */
   readonly strangers?: readonly {
     readonly requests: readonly Seen[]
     readonly knows?: readonly string[]

@@ -9,10 +9,10 @@ export const chart = new URL('../../charts/berth/', import.meta.url).pathname
 /** What a value is set to; other things than text are left as they are. */
 export type Values = Readonly<Record<string, unknown>>
 
-// biome-ignore lint/suspicious/noExplicitAny: tests look deep into objects of many kinds, and say what they expect there
+// biome-ignore lint/suspicious/noExplicitAny: tests read fields of objects of many kinds
 type Content = any
 
-/** A Kubernetes object, as far as it is looked into. */
+/** The fields of a Kubernetes object that tests read. */
 export type Manifest = {
   readonly kind: string
   readonly metadata: {
@@ -28,10 +28,10 @@ export type Manifest = {
 }
 
 export const helms = ['helm3', 'helm4'] as const
-/** Helm keeps what it was told by API servers. */
+/** Helm caches the responses of API servers. */
 export const helmHome = mkdtempSync(join(tmpdir(), 'berth-helm-'))
 process.once('exit', () => rmSync(helmHome, { recursive: true, force: true }))
-/** Helm that was built by itself takes itself for one of an old Kubernetes. */
+/** A Helm that was built from its module assumes an old version of Kubernetes. */
 const kubeVersion = ['--kube-version', '1.34.0']
 
 /** Where Berth's image is said to be, as there is no default. */

@@ -37,7 +37,7 @@ type StartOptions = {
   readonly address?: string
 }
 
-/** Loopback has many addresses: nobody else has these ports on this one. */
+/** A loopback address of its own, on which no other process uses these ports. */
 export function ownAddress(): string {
   const part = () => 1 + Math.floor(Math.random() * 254)
   return `127.${part()}.${part()}.${part()}`
@@ -103,7 +103,7 @@ export async function startChild(options: StartOptions): Promise<Child> {
       try {
         process.kill(pid, signal)
       } catch (error) {
-        // Gone already, and what ran it has not told us yet.
+        // The process has ended already, and its parent has not reported it yet.
         if (errnoOf(error) !== 'ESRCH') throw error
       }
       await exited

@@ -12,7 +12,7 @@ export type Reply = {
 type GetOptions = {
   readonly method?: string
   readonly headers?: Readonly<Record<string, string>>
-  /** Hang up after so many bytes of the body. */
+  /** Closes the connection after this many bytes of the body. */
   readonly hangUpAfter?: number
   /** Called with each piece of the body. */
   readonly onData?: (bytes: Buffer) => void
@@ -63,12 +63,12 @@ export type Compared = Pick<Reply, 'status' | 'headers' | 'complete'> & {
 type CompareOptions = Pick<GetOptions, 'hangUpAfter' | 'headers'> & {
   /** Asks for the bytes from here on. */
   readonly from?: number
-  /** Called when the first bytes of the body are there. */
+  /** Called when the first bytes of the body have arrived. */
   readonly onFirst?: () => void
 }
 
 /**
- * For many clients on large blobs: what they get is not held in memory. Any byte that is not the
+ * For many clients of large blobs: the bodies are not kept in memory. Any byte that is not the
  * blob's fails the suite, whether or not the answer is complete.
  */
 export function getCompared(

@@ -1,6 +1,6 @@
 import type { SuiteContext, TestContext } from 'node:test'
 
-/** The monotonic clock and timers, stopped: they go on when told to. */
+/** The monotonic clock and timers, stopped until a test advances them. */
 export interface Clock {
   /** In milliseconds. */
   advance(by: number): void
@@ -27,7 +27,7 @@ export function useClock(
   }
 }
 
-/** The monotonic clock, which goes on, and which a test can put forward. Timers know nothing of it. */
+/** The monotonic clock, running, which a test can advance. Timers are not affected. */
 export function useForwardClock(t: TestContext | SuiteContext): Clock {
   if (!('mock' in t)) throw new Error('the clock belongs to one test')
   const now = performance.now.bind(performance)

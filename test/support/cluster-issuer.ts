@@ -114,7 +114,7 @@ export function isSignedBy(token: string, jwk: Key['jwk']): boolean {
   return verify('sha256', signed, how, Buffer.from(signature, 'base64url'))
 }
 
-/** As whoever trusts an issuer does: discovery, then the key that the token names. */
+/** Verifies a token as clients of an issuer do: discovery, then the key of the token. */
 export async function isSignedByIssuer(
   token: string,
   issuer: string,

@@ -65,7 +65,7 @@ export async function startClusterNetwork(): Promise<ClusterNetwork> {
   }
 }
 
-/** The N of a 10.N.0.0/16 that is nobody's yet, the clusters of others who test now included. */
+/** The N of a 10.N.0.0/16 that no other test's cluster uses. */
 function freeNetwork(): number {
   const taken = Object.values(networkInterfaces())
     .flat()

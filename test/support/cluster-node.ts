@@ -24,9 +24,9 @@ export interface ClusterNode extends Pick<Namespaces, 'run' | 'attempt' | 'keep'
   startProxy(mode: ProxyMode): Promise<void>
   /** Starts containerd and kubelet, once there is an API server. */
   startKubelet(kubeconfig: string): Promise<void>
-  /** Starts kubelet anew, with a credential provider: its configuration, and where programs are. */
+  /** Restarts the kubelet with a credential provider: its configuration, and the directory of programs. */
   provideCredentials(configuration: string, programs: string): Promise<void>
-  /** All that runs on it ends at once, and it is switched on again; its disk stays as it is. */
+  /** Kills all its processes and starts it again, with the same disk. */
   reboot(): Promise<void>
   close(): Promise<void>
 }
@@ -240,7 +240,7 @@ function proxyConfig(mode: ProxyMode, { name, network, options }: ProxyOptions):
     hostnameOverride: name,
     clusterCIDR: network.pods,
     clientConnection: { kubeconfig: join(options.directory, 'control-plane', 'admin.conf') },
-    // The limits of connections are the machine's, not ours.
+    // Limits of connection tracking belong to the machine.
     conntrack: { maxPerCore: 0, min: 0, tcpEstablishedTimeout: '0s', tcpCloseWaitTimeout: '0s' },
     healthzBindAddress: '127.0.0.1:10256',
     metricsBindAddress: '127.0.0.1:10249',

@@ -18,7 +18,7 @@ export interface ClusterScene<K extends Kubernetes = Kubernetes> {
   readonly cluster: K
   readonly registry: ArtifactRegistry
   readonly exchange: TokenExchange
-  /** Installs the chart, or changes what is installed, and waits until it is ready. */
+  /** Installs or upgrades the chart, and waits until it is ready. */
   install(helm: 3 | 4, values?: Readonly<Record<string, unknown>>): Promise<void>
   /** Takes it away, if it is installed, and waits until its pods are gone. */
   uninstall(helm: 3 | 4): Promise<void>
@@ -26,7 +26,7 @@ export interface ClusterScene<K extends Kubernetes = Kubernetes> {
   startPod(pod: Pod): Promise<void>
   /** Starts a pod whose image must not be had, and removes it. What kubelet says of the pull. */
   failPod(pod: Pod): Promise<string>
-  /** Runs a test's steps; what the cluster says of itself goes with what they throw. */
+  /** Runs a test's steps; adds the state of the cluster to their errors. */
   explained(steps: () => Promise<void>): Promise<void>
   close(): Promise<void>
 }
@@ -61,7 +61,7 @@ export async function setClusterScene(mode: ProxyMode): Promise<ClusterScene<Clu
   })
 }
 
-/** By `npm run image`, as whoever has no registry does it. */
+/** By `npm run image`, as users without a registry do. */
 async function loadNodes({ kubeconfig }: Cluster, archive: string): Promise<void> {
   const name = `${berthImage.repository}:${berthImage.tag}`
   const load = ['--from', archive, '--name', name, '--load', 'nodes', '--helper-image', pauseImage]
@@ -70,7 +70,7 @@ async function loadNodes({ kubeconfig }: Cluster, archive: string): Promise<void
   await run([...imageCommand, ...load], { environment })
 }
 
-/** In a cluster that runs already, whose users get back what is theirs. */
+/** In an existing cluster, which is restored afterwards. */
 export async function setSceneIn(given: GivenCluster): Promise<ClusterScene> {
   const [, repository = '', tag = ''] = /^(.*):([^:/]+)$/.exec(given.image) ?? []
   const kubernetes = await useCluster(given)

@@ -15,7 +15,7 @@ export interface Command {
   readonly pid: number
   stdout(): string
   stderr(): string
-  /** Waits for what it writes to standard output. Rejects with all that it wrote if it ends before. */
+  /** Waits for a text on standard output. Rejects with the whole output if the program ends before. */
   wrote(pattern: RegExp): Promise<RegExpExecArray>
   signal(name: NodeJS.Signals): void
   readonly finished: Promise<Finished>

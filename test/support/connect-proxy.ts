@@ -6,7 +6,7 @@ import type { Duplex } from 'node:stream'
 export interface ConnectProxy {
   /** `http://127.0.0.1:port`. */
   readonly url: string
-  /** What was asked for: `CONNECT host:port`, or `GET http://…`. */
+  /** The requests: `CONNECT host:port`, or `GET http://…`. */
   readonly requests: readonly string[]
   /** The `Proxy-Authorization` of each. */
   readonly authorizations: readonly (string | undefined)[]
@@ -14,11 +14,11 @@ export interface ConnectProxy {
 }
 
 type ConnectProxyOptions = {
-  /** Where a `host:port` really is; by default where it says. */
+  /** The address to connect to for a `host:port` (default: the same). */
   readonly route?: (target: string) => { readonly host: string; readonly port: number }
-  /** Instead of 200, for whoever does not show this. */
+  /** The required credential; other clients get no 200. */
   readonly wants?: string
-  /** Answers a CONNECT by itself. */
+  /** Answers a CONNECT instead of the proxy. */
   readonly onConnect?: (socket: Duplex) => void
 }
 

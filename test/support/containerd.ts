@@ -22,9 +22,9 @@ type ContainerdOptions = {
   readonly directory: string
   /** The format of its configuration: 2 for containerd 1, 3 for containerd 2. */
   readonly version: 2 | 3
-  /** It is not told where `hosts.toml` files are. */
+  /** Has no config_path. */
   readonly withoutPath?: boolean
-  /** Chunks of so many bytes are fetched at the same time, where it can do so. */
+  /** Size of chunks that are fetched concurrently, in bytes, if it supports that. */
   readonly chunks?: number
 }
 

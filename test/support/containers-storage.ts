@@ -7,7 +7,7 @@ import type { ClientKind } from './pulling.ts'
 
 /**
  * podman or buildah, which share their storage and most of their flags. Nothing is known of localhost
- * to them: they are told that it speaks plain HTTP.
+ * to them, configured for plain HTTP.
  */
 export function containersStorageClient(name: 'podman' | 'buildah'): ClientKind {
   return {
@@ -57,7 +57,7 @@ export function containersStorageClient(name: 'podman' | 'buildah'): ClientKind 
           await run(
             [
               ...[...program, 'push', '--signature-policy', policy],
-              // podman does not compress into a directory unless it is told to.
+              // podman compresses into a directory only with this option.
               ...(name === 'buildah' ? ['--disable-compression'] : []),
               ...[`${host}/${image}`, `dir:${exported}`],
             ],

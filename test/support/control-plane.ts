@@ -26,7 +26,7 @@ type Options = {
   readonly nodes: readonly string[]
 }
 
-/** Starts them. They find each other by themselves; nobody waits for them here. */
+/** Starts them, without waiting: they find each other. */
 export async function startControlPlane(options: Options): Promise<ControlPlane> {
   const { node, network, directory, logs, nodes } = options
   await mkdir(directory, { recursive: true })

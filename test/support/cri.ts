@@ -41,7 +41,7 @@ export function createCri(socket: string): Cri {
     return done.promise
   }
 
-  /** The socket is there before the service is, which a kubelet bears with too. */
+  /** The socket exists before the service is ready, as kubelets also tolerate. */
   const callReady = async (method: string, message: Buffer): Promise<void> => {
     for (let left = 100; ; left -= 1) {
       try {

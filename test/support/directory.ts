@@ -6,7 +6,7 @@ import { after, type TestContext } from 'node:test'
 
 const directories: string[] = []
 
-/** What a test closes after its directory is gone, such as a cache, makes it anew. */
+/** A cache that is closed after its directory was removed creates it again. */
 process.once('exit', () => {
   for (const directory of directories) rmSync(directory, { recursive: true, force: true })
 })

@@ -89,7 +89,7 @@ export async function diskUseOf(root: string, except: readonly string[] = []): P
   return 512 * blocks.reduce((sum, count) => sum + count, 0)
 }
 
-/** Unfinished files, whoever they belong to. */
+/** Unfinished files of all owners. */
 export async function temporaryFiles(root: string): Promise<readonly string[]> {
   const entries = await readdir(join(root, 'tmp'), { recursive: true, withFileTypes: true }).catch(
     () => [],

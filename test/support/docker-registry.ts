@@ -16,7 +16,7 @@ export interface DockerRegistry {
   put(name: string, tag: string, image: Image): Promise<void>
   /** Kills it. */
   stop(): Promise<void>
-  /** Kills it, and removes what it stored. */
+  /** Kills it, and removes its storage. */
   close(): Promise<void>
 }
 

@@ -37,7 +37,7 @@ type EcrOptions = {
 
 type Request = Recorded & { readonly response: ServerResponse; readonly url: URL }
 
-/** More than so many entries may not be asked for at once. */
+/** Maximum number of entries in a page. */
 const longestPage = 1000
 
 export async function startEcr({ aws, storage, kind = 'private' }: EcrOptions): Promise<Ecr> {
@@ -68,7 +68,7 @@ export async function startEcr({ aws, storage, kind = 'private' }: EcrOptions): 
 
   const bearer = (request: Request): boolean => {
     const { headers, method, url, response } = request
-    // Not what the specification demands.
+    // Not as the specification requires.
     const invalid = 'Your Authorization Token is invalid.'
     const isHeadOfBlob = method === 'HEAD' && url.pathname.includes('/blobs/')
     const [, token = ''] = /^Bearer (.+)$/.exec(headers.authorization ?? '') ?? []

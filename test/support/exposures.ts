@@ -11,7 +11,7 @@ import { until } from './until.ts'
 
 const main = new URL('../../src/main.ts', import.meta.url).pathname
 const repository = 'my-project/my-repository/app'
-/** Pods end at once: nobody pulls meanwhile. */
+/** Pods end immediately, because no client pulls meanwhile. */
 const config = { shutdown: { delay: 0, deadline: '1s' } }
 
 /** Seconds: kubelet tries to pull again after ten, twenty, forty and eighty. */
@@ -122,7 +122,7 @@ function testExposures(mode: ProxyMode): void {
     }))
 }
 
-/** What `berth doctor node` says on a node, where it must end with this status. */
+/** The output of `berth doctor node` on a node, which must exit with this status. */
 async function doctorSays(node: ClusterNode, wanted: number): Promise<string> {
   const doctor = [process.execPath, main, 'doctor', 'node', '--node-ip', node.address]
   const { status, output } = await node.attempt(doctor)

@@ -7,7 +7,7 @@ import { pipeline } from 'node:stream/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { KeyPair } from './certificates.ts'
 
-/** One request as it came. Kept by the fake, so that tests can ask what was sent to it. */
+/** A received request, kept for tests. */
 export type Recorded = {
   readonly method: string
   /** Path and query. */
@@ -22,13 +22,15 @@ export type Recorded = {
 
 export type Handler = (request: Recorded, response: ServerResponse) => void | Promise<void>
 
-/** A real HTTP or HTTPS server that stands for somebody's service. */
+/** A real HTTP or HTTPS server that represents a cloud service. */
 export interface FakeServer {
   readonly url: string
   readonly port: number
   /** `host:port`. */
   readonly host: string
   readonly requests: readonly Recorded[]
+  /** Numbers of connections. */
+  readonly connections: { readonly opened: number; readonly open: number }
   /** Requests whose line, `GET /v2/…`, matches. */
   count(line: RegExp): number
   /** Milliseconds before each answer begins, from now on. */
@@ -42,14 +44,17 @@ type FakeServerOptions = {
   readonly tls?: KeyPair | undefined
   /** Where it listens. */
   readonly address?: string | undefined
+  /** Default: any free port. */
+  readonly port?: number | undefined
 }
 
 export async function startFakeServer(
   handler: Handler,
-  { tls, address: at = '127.0.0.1' }: FakeServerOptions = {},
+  { tls, address: at = '127.0.0.1', port: wanted = 0 }: FakeServerOptions = {},
 ): Promise<FakeServer> {
   const requests: Recorded[] = []
   const sockets = new Set<Socket>()
+  const connections = { opened: 0, open: 0 }
   let latency = 0
   const server =
     tls === undefined ? createServer() : createTlsServer({ cert: tls.certificate, key: tls.key })
@@ -60,13 +65,18 @@ export async function startFakeServer(
     const request: Recorded = { method, path, headers, bytes, body: bytes.toString() }
     requests.push(request)
     response.on('error', () => {})
-    await sleep(latency)
+    if (latency > 0) await sleep(latency)
     await handler(request, response)
     request.status = response.statusCode
   })
   server.on('connection', (socket: Socket) => {
     sockets.add(socket)
-    socket.on('close', () => sockets.delete(socket))
+    connections.opened += 1
+    connections.open += 1
+    socket.on('close', () => {
+      sockets.delete(socket)
+      connections.open -= 1
+    })
     socket.on('error', () => {})
   })
 
@@ -76,7 +86,7 @@ export async function startFakeServer(
     server.listen(port, at, listening.resolve)
     return listening.promise
   }
-  await listen(0)
+  await listen(wanted)
   const address = server.address()
   const port = typeof address === 'object' && address !== null ? address.port : 0
   const host = `${at}:${port}`
@@ -86,6 +96,7 @@ export async function startFakeServer(
     port,
     host,
     requests,
+    connections,
     count: (line) => requests.filter(({ method, path }) => line.test(`${method} ${path}`)).length,
     delay: (milliseconds) => {
       latency = milliseconds
@@ -116,10 +127,10 @@ export function answerJson(response: ServerResponse, status: number, value: unkn
   answer(response, status, { 'content-type': 'application/json' }, JSON.stringify(value))
 }
 
-/** `rate`: so many bytes a second of a body; as fast as it goes without. */
+/** `rate`: bytes per second of a body; unlimited without it. */
 type Pace = { readonly rate?: number | undefined }
 
-/** Bytes, or what of them was asked for by `Range: bytes=N-` or `bytes=N-M`. */
+/** Bytes, or the part that `Range: bytes=N-` or `bytes=N-M` requests. */
 export function answerBytes(
   request: Recorded,
   response: ServerResponse,

@@ -6,7 +6,7 @@ import { digestOf } from '../../src/oci/digest.ts'
 
 /** What happens to one PUT of a blob instead of what should. */
 export type UploadFault =
-  /** Ends the connection after so many bytes of the body. */
+  /** Closes the connection after this many bytes of the body. */
   | { readonly kind: 'reset'; readonly after: number }
   /** Takes the whole body, and answers this. */
   | { readonly kind: 'answer'; readonly status: number; readonly body?: string }
@@ -20,7 +20,7 @@ export type UploadFault =
 /** One request as it came; of a body, only the length. */
 export type Seen = { readonly method: string; readonly path: string; readonly type: string }
 
-/** A registry that takes pushes, on a real socket, and fails as told. */
+/** A registry that accepts pushes, on a real socket, with configurable faults. */
 export interface FaultyRegistry {
   readonly url: string
   readonly requests: readonly Seen[]

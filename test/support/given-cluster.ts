@@ -13,7 +13,7 @@ export type GivenCluster = {
 }
 
 /**
- * What the environment says of a cluster to use. $KUBECONFIG alone is not enough: whoever has it set
+ * The cluster to use, from the environment. $KUBECONFIG alone is not enough: a user who has it set
  * for another reason would find tests in that cluster.
  */
 export function givenCluster(): GivenCluster | undefined {
@@ -26,7 +26,7 @@ export function givenCluster(): GivenCluster | undefined {
   return { kubeconfig, machine, image }
 }
 
-/** Its first two nodes are used; nobody gets onto them. */
+/** Its first two nodes are used, without a shell on them. */
 export async function useCluster({ kubeconfig, machine }: GivenCluster): Promise<Kubernetes> {
   const home = await mkdtemp(join(tmpdir(), 'berth-home-'))
   const client = createClient({ kubeconfig, home })

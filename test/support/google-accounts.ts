@@ -41,7 +41,7 @@ export function createAccounts() {
 
   return {
     isLoggedIn,
-    /** What is wrong with what somebody wants an access token for; undefined: nothing. */
+    /** The error of a request for an access token; undefined if it is valid. */
     wrongIn: (form: URLSearchParams): string | undefined =>
       form.get('grant_type') === 'refresh_token' ? wrongLogin(form) : wrongAssertion(form),
 

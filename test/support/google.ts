@@ -6,13 +6,8 @@ import type { AwsMachine } from './aws-machine.ts'
 import { basicOf } from './canaries.ts'
 import type { KeyPair } from './certificates.ts'
 import { type ClusterIssuer, parseJwt, startClusterIssuer } from './cluster-issuer.ts'
-import {
-  answer,
-  answerJson,
-  type FakeServer,
-  type Recorded,
-  startFakeServer,
-} from './fake-server.ts'
+import { type FakeCloud, startFakeCloud } from './fake-cloud.ts'
+import { answer, answerJson, type Handler, type Recorded } from './fake-server.ts'
 import { account, cloudPlatform, createAccounts, scopesKnown } from './google-accounts.ts'
 import {
   accessTokenType,
@@ -30,7 +25,7 @@ export type TokenLife = { readonly seconds: number; readonly requests?: number }
 
 /** The tokens that one issuer has given out. */
 export interface Tokens {
-  /** `most`: seconds that it lives at most. */
+  /** `most`: maximum lifetime in seconds. */
   issue(holder: string, most?: number): { readonly token: string; readonly seconds: number }
   /** Who holds it, if it is good for one more use. */
   spend(token: string): string | undefined
@@ -70,16 +65,11 @@ export type GoogleOptions = {
    */
   readonly grant: 'direct' | 'impersonation'
   readonly life?: TokenLife
-  /** Of the names of Google's that it stands for, where it is reached by those. */
+  /** For the Google host names under which it is reached. */
   readonly tls?: KeyPair
   /** Whose role's signatures the provider takes instead of the cluster's tokens. */
   readonly aws?: AwsMachine
 }
-
-/** What an endpoint answers instead of doing its work: at once, or never. */
-export type Failure =
-  | { readonly status: number; readonly body: unknown; readonly headers?: object }
-  | 'hang'
 
 export type Endpoint = 'sts' | 'impersonation' | 'metadata' | 'oauth'
 
@@ -88,7 +78,8 @@ export type Endpoint = 'sts' | 'impersonation' | 'metadata' | 'oauth'
  * of service accounts, OAuth for keys and users, and the metadata server; and the cluster, which signs
  * the tokens of its pods.
  */
-export interface Google extends Pick<FakeServer, 'url' | 'port' | 'requests' | 'count' | 'delay'> {
+export interface Google
+  extends Pick<FakeCloud<Endpoint>, 'url' | 'port' | 'requests' | 'count' | 'delay' | 'fail'> {
   /** What registries accept. */
   readonly accessTokens: Tokens
   /** For $GCE_METADATA_HOST. */
@@ -111,9 +102,7 @@ export interface Google extends Pick<FakeServer, 'url' | 'port' | 'requests' | '
   /** All logins so far are revoked. */
   revokeLogins(): void
   set(policy: Partial<Policy>): void
-  /** Instead of what it does, until it is told otherwise. */
-  fail(endpoint: Endpoint, failure: Failure | undefined): void
-  /** Nobody answers any more; the cluster goes on. */
+  /** The server stops; the cluster continues. */
   die(): Promise<void>
   revive(): Promise<void>
   stop(): Promise<void>
@@ -135,25 +124,13 @@ export async function startGoogle({
   /** Of tokens that are good for those alone. */
   const scopes = new Map<string, string>()
   const accounts = createAccounts()
-  const failures = new Map<Endpoint, Failure>()
   let policy = openPolicy
 
-  const server = await startFakeServer(
-    async (request, response) => {
-      const path = request.path.split('?')[0] ?? ''
-      const endpoint = endpointOf(request.method, path)
-      const failure = endpoint && failures.get(endpoint)
-      if (failure === 'hang') return
-      if (failure !== undefined) return answerFailure(response, failure)
-      if (endpoint === 'sts' && path === '/v1/token') return exchange(request, response)
-      if (endpoint === 'sts') return refreshFederated(request, response)
-      if (endpoint === 'impersonation') return impersonate(request, response, path)
-      if (endpoint === 'oauth') return giveByOAuth(request, response)
-      if (endpoint === 'metadata') return metadata(request, response)
-      answerJson(response, 404, { error: { code: 404, status: 'NOT_FOUND' } })
-    },
-    { tls },
-  )
+  const server = await startFakeCloud<Endpoint>({
+    endpointOf: ({ method, path }) => endpointOf(method, pathOf(path)),
+    handle: (endpoint, ...exchanged) => handlers[endpoint](...exchanged),
+    tls,
+  })
 
   /** OAuth 2.0 token exchange (RFC 8693). */
   const exchange = async ({ body }: Recorded, response: ServerResponse): Promise<void> => {
@@ -263,6 +240,16 @@ export async function startGoogle({
     )
   }
 
+  const handlers: Readonly<Record<Endpoint, Handler>> = {
+    sts: (request, response) =>
+      pathOf(request.path) === '/v1/token'
+        ? exchange(request, response)
+        : refreshFederated(request, response),
+    impersonation: (request, response) => impersonate(request, response, pathOf(request.path)),
+    oauth: giveByOAuth,
+    metadata,
+  }
+
   const projectedToken: Google['projectedToken'] = (claims = {}) =>
     cluster.sign({ aud: [`https:${audience}`], sub: subject, ...claims })
 
@@ -299,10 +286,6 @@ export async function startGoogle({
     set: (changed) => {
       policy = { ...policy, ...changed }
     },
-    fail: (endpoint, failure) => {
-      if (failure === undefined) failures.delete(endpoint)
-      else failures.set(endpoint, failure)
-    },
     die: server.stop,
     revive: server.start,
     stop: async () => {
@@ -323,13 +306,8 @@ function endpointOf(method: string, path: string): Endpoint | undefined {
   return impersonationPath.test(path) ? 'impersonation' : undefined
 }
 
-function answerFailure(
-  response: ServerResponse,
-  { status, body, headers }: Exclude<Failure, 'hang'>,
-): void {
-  if (typeof body === 'string')
-    return answer(response, status, { 'content-type': 'text/plain', ...headers }, body)
-  answerJson(response, status, body)
+function pathOf(target: string): string {
+  return target.split('?')[0] ?? ''
 }
 
 /** An error as Google's APIs write it (AIP-193). */

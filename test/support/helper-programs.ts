@@ -6,11 +6,11 @@ import { ownDirectory } from './directory.ts'
 /** Small real programs `docker-credential-NAME` on the path, until the end of the test. */
 export interface HelperPrograms {
   readonly directory: string
-  /** The body of a shell script. `$ASKED` is what came on its standard input, once it is read. */
+  /** The body of a shell script. `$ASKED` is its standard input. */
   write(name: string, script: string): Promise<void>
   /** It answers with this. */
   answer(name: string, username: string, secret: string): Promise<void>
-  /** What each was asked for, oldest first: operation and server. */
+  /** The calls, oldest first: operation and server. */
   invocations(): Promise<readonly string[]>
 }
 

@@ -25,7 +25,7 @@ export type HostedRegistry = {
   readonly registry: Registry
   /** Both sides of a repository. @throws Error when it is read-only. */
   open(name: string): Opened
-  /** Closes it, and opens the same volume anew. */
+  /** Closes it, and opens the same volume again. */
   restart(options?: HostedOptions): Promise<HostedRegistry>
   close(): Promise<void>
 }

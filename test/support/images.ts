@@ -75,7 +75,7 @@ export function manifestOf(
   return { digest: digestOf(bytes), mediaType, bytes, blobs, children }
 }
 
-/** The image and all that are below it. */
+/** The image and all images below it. */
 export function family(image: Image): readonly Image[] {
   return [image, ...image.children.flatMap(family)]
 }

@@ -12,7 +12,7 @@ export type Claims = Readonly<Record<string, unknown>>
 export interface Signer {
   /** The public key, as a JWKS lists it. */
   readonly jwk: JsonWebKey & { readonly kid: string }
-  /** A token of these claims, and the time of its making. `seconds`: how long it lives. */
+  /** A token with these claims, issued now. `seconds`: its lifetime. */
   sign(claims: Claims, seconds: number): string
 }
 
@@ -31,7 +31,7 @@ export function createSigner(): Signer {
   }
 }
 
-/** The claims, whoever signed them, and however old they are. */
+/** The claims, without verification of signature and expiry. */
 export function decode(token: string): Claims {
   try {
     return JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString()) as Claims

@@ -24,7 +24,7 @@ type Asking = {
 export interface Node {
   /** As `--print-config` writes it. */
   readonly configuration: string
-  /** The file that it is in, and the directory of providers. */
+  /** The configuration file, and the directory of providers. */
   readonly file: string
   readonly programs: string
   /** Puts another configuration in place. */

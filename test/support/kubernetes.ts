@@ -1,6 +1,6 @@
 import { attempt, type RunOptions, run, tool } from './programs.ts'
 
-/** A Kubernetes of two nodes or more, as whoever may do everything there sees it. */
+/** A Kubernetes cluster of at least two nodes, with the permissions of an administrator. */
 export interface Kubernetes {
   /** Two of its nodes. */
   readonly nodes: readonly [Place, Place]
@@ -10,7 +10,7 @@ export interface Kubernetes {
   /** Applies objects. */
   apply(...objects: readonly unknown[]): Promise<void>
   helm(version: 3 | 4, args: readonly string[], options?: RunOptions): Promise<string>
-  /** What whoever looks for a fault wants to see: pods, events, logs. */
+  /** Pods, events and logs, for the message of a failed test. */
   describe(): Promise<string>
   close(): Promise<void>
 }
@@ -20,7 +20,7 @@ export type Place = { readonly name: string; readonly address: string }
 
 type Options = {
   readonly kubeconfig: string
-  /** Where kubectl and helm keep what they like to keep. */
+  /** The cache directory of kubectl and helm. */
   readonly home: string
 }
 

@@ -27,7 +27,7 @@ export async function makeLayer(name: string, size: number, gzip = true): Promis
   }
 }
 
-/** A layer of what is in `directory` under this name. */
+/** A layer with this entry of `directory`. */
 export async function packLayer(directory: string, name: string, gzip = true): Promise<Layer> {
   const file = join(directory, 'layer.tar')
   await run(['tar', '--create', '--file', file, '--numeric-owner', name], { directory })

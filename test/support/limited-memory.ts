@@ -8,7 +8,7 @@ export type LimitedMemory = {
   readonly wrapper: readonly string[]
   /** Bytes at the highest. */
   peak(): Promise<number>
-  /** Processes that the kernel ended for want of memory. */
+  /** Number of processes that the kernel killed because memory was exhausted. */
   killed(): Promise<number>
   /** Once its processes have ended. */
   remove(): Promise<void>
@@ -39,7 +39,7 @@ export async function limitMemory(bytes: number): Promise<LimitedMemory> {
   }
 }
 
-/** Its last process is gone a moment after we were told that it has ended. */
+/** Its last process disappears shortly after its end is reported. */
 async function removeWhenEmpty(directory: string): Promise<void> {
   for (let tries = 0; tries < 100; tries += 1) {
     try {

@@ -7,7 +7,7 @@ import type { Body, Registry, Resolved, WritableRepository } from '../../src/reg
 
 type Session = { readonly writer: string; readonly chunks: Buffer[]; isBusy: boolean }
 
-/** A repository in memory that shows what the HTTP side does with it. */
+/** A repository in memory that records the calls of the HTTP side. */
 export interface MemoryRepository {
   readonly registry: Registry
   readonly blobs: Map<Digest, Buffer>
@@ -121,7 +121,7 @@ export function createMemoryRepository(readOnly?: string): MemoryRepository {
   }
 }
 
-/** Everybody may do everything, except that nobody may pull from `private/…` or push to `forbidden/…`. */
+/** All users may do everything, except pull from `private/…` or push to `forbidden/…`. */
 export const openAuth: Auth = {
   mode: 'off',
   authenticate: () => ({ kind: 'auth-off' }),

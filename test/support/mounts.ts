@@ -48,7 +48,7 @@ export async function ownDisk(t: TestContext, size: number): Promise<Disk> {
 
 async function mountDisk(t: TestContext, image: string): Promise<Disk> {
   const directory = await mkdtemp(join(tmpdir(), 'berth-test-'))
-  // The journal is not written by itself within five minutes.
+  // The journal is not committed within five minutes without a sync.
   execFileSync('mount', ['-o', 'loop,commit=300', image, directory])
   t.after(async () => {
     execFileSync('umount', ['--lazy', directory])

@@ -3,7 +3,7 @@ import { attempt, type Finished, type Program, type RunOptions, run, start } fro
 
 /** Name spaces of a test's own: a machine's network, mounts and processes, without the machine. */
 export interface Namespaces {
-  /** Of its first process, as it is seen from outside. */
+  /** Process id of its first process, outside of its namespaces. */
   readonly pid: number
   /** Runs a program in it that must succeed. What it wrote to standard output. */
   run(command: readonly string[], options?: RunOptions): Promise<string>

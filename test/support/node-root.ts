@@ -15,7 +15,7 @@ import { type Watched, watchedTelemetry } from './telemetry.ts'
 /** Files by the node's path; `null` is a directory, `{ link }` a symbolic link. */
 export type Entries = Readonly<Record<string, string | null | { readonly link: string }>>
 
-/** Configurations of containerd that say where it looks. */
+/** Configurations of containerd with and without config_path. */
 export const containerdConfig = {
   none: 'version = 2\n',
   set: 'version = 2\n[plugins."io.containerd.grpc.v1.cri".registry]\nconfig_path = "/etc/containerd/certs.d"\n',
@@ -37,7 +37,7 @@ export async function addTo(root: string, entries: Entries): Promise<void> {
   }
 }
 
-/** All that is in it: what it is, its mode, what it holds. */
+/** All its entries: type, mode and content. */
 export async function picture(root: string): Promise<Readonly<Record<string, string>>> {
   const names = (await readdir(root, { recursive: true })).toSorted()
   const entries = names.map(async (name) => {

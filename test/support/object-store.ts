@@ -4,7 +4,7 @@ import { answer, answerBytes, type FakeServer, startFakeServer } from './fake-se
 
 /**
  * Where other registries keep their blobs: another host, which is reached by URLs that are signed for
- * one object, and which refuses whoever also shows a credential, as Amazon S3 and Azure do.
+ * one object, and which rejects requests with a credential, as Amazon S3 and Azure do.
  */
 export interface ObjectStore extends Pick<FakeServer, 'url' | 'requests' | 'count' | 'stop'> {
   /** A URL for these bytes, different each time. */

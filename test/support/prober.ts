@@ -28,7 +28,7 @@ export function startProber(url: string): { stop(): Promise<Probed> } {
   }
 }
 
-/** In milliseconds: a kubelet waits for 1 s, and that is looked at when the answer is there. */
+/** In milliseconds. A kubelet waits for 1 s, which is checked when the answer has arrived. */
 const maxWait = 20_000
 
 async function probe(url: string): Promise<string | undefined> {

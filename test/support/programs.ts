@@ -9,7 +9,7 @@ export interface Program {
   output(): string
   /** Whether it runs, or how it ended. */
   state(): string
-  /** Waits until it has written what matches. Rejects, with all that it wrote, if it ends before. */
+  /** Waits for a match in its output. Rejects with the whole output if it ends before. */
   wrote(pattern: RegExp): Promise<RegExpExecArray>
   /** Ends it without asking, and waits until it is gone. */
   kill(): Promise<void>
@@ -89,7 +89,7 @@ export function start(command: readonly string[], options: RunOptions = {}): Pro
   }
 }
 
-/** Runs a program to its end, whatever that is. */
+/** Runs a program to its end, with any exit status. */
 export async function attempt(
   command: readonly string[],
   options: RunOptions = {},

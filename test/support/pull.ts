@@ -17,7 +17,7 @@ export async function pullBlob(from: Registry, name: string, blob: Blob): Promis
   return String(reply.headers['x-cache'])
 }
 
-/** As a runtime does it: the tag, the manifest, all that it names. */
+/** Pulls as a runtime does: the tag, the manifest, all its blobs. */
 export async function pullImage(
   from: Registry,
   name: string,

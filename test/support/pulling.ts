@@ -15,18 +15,18 @@ import { artifactRegistryUpstream, dockerRegistryUpstream, type Upstream } from 
 export interface Client {
   /** Pulls `name`, as `project/repository/app:v1`, through Berth. Rejects with the client's words. */
   pull(name: string, login: Login): Promise<void>
-  /** Compares all that these manifests stand for with what the client has of `name`. */
+  /** Compares the content of these manifests with the content that the client has of `name`. */
   check(name: string, wanted: readonly Image[]): Promise<void>
   close(): Promise<void>
 }
 
 export type ClientKind = {
   readonly name: string
-  /** Of an index it pulls everything, and not only what is for this machine, its first child. */
+  /** Pulls all images of an index, and not only the first, which is for this machine. */
   readonly pullsAll: boolean
   /**
-   * How it is with TLS: it believes the authority that it is told, or any, as docker does on localhost.
-   * Without it, there is nothing to see: another kind of the same program is asked.
+   * How it uses TLS: it trusts the given authority, or any, as docker does on localhost.
+   * Without it, TLS is not tested with this variant of the program.
    */
   readonly tls?: 'verified' | 'unverified'
   /**

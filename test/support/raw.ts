@@ -9,7 +9,7 @@ export type RawReply = {
   readonly body: Buffer
 }
 
-/** A connection that says what it is told to, however wrong, and keeps what it hears. */
+/** A raw connection that sends any bytes, and keeps the received ones. */
 export interface RawConnection {
   readonly socket: Socket
   send(bytes: Buffer | string): void
@@ -19,7 +19,7 @@ export interface RawConnection {
   reply(options?: { readonly bodiless?: boolean }): Promise<RawReply>
   /** What was heard and is not part of an answer that was taken. */
   rest(): Buffer
-  /** Settles when the other side has hung up, in whatever way. */
+  /** Settles when the peer has closed or reset the connection. */
   readonly closed: Promise<void>
   /** Takes no more bytes from the network until `resume`. */
   pause(): void

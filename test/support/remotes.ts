@@ -83,14 +83,14 @@ export function openRemote({ source = changingSource(anonymous), ...options }: O
   })
 }
 
-/** All of a body, in whatever pieces it comes. */
+/** The whole body. */
 export async function readAll(body: AsyncIterable<Buffer | readonly Buffer[]>): Promise<Buffer> {
   const pieces: Buffer[] = []
   for await (const piece of body) pieces.push(...[piece].flat())
   return Buffer.concat(pieces)
 }
 
-/** A place that a number of parties must reach before any of them goes on. */
+/** A barrier that a number of parties must reach before any of them continues. */
 export function createBarrier(parties: number): () => Promise<void> {
   const open = Promise.withResolvers<void>()
   let arrived = 0
@@ -101,7 +101,7 @@ export function createBarrier(parties: number): () => Promise<void> {
   }
 }
 
-/** Lets whatever is already on its way over loopback arrive. */
+/** Waits until packets in flight on loopback have arrived. */
 export function settle(): Promise<void> {
   return sleep(50)
 }

@@ -10,7 +10,7 @@ import { run } from './programs.ts'
 const busybox = '/bin/busybox'
 const architecture = arch() === 'x64' ? 'amd64' : arch()
 
-/** What a pod's container of such an image does: it is there, until it is told to end. */
+/** The program of the image's container: waits until it is terminated. */
 export const idle = [busybox, 'sh', '-c', 'trap exit TERM; while :; do busybox sleep 1; done']
 
 /** An image with busybox and `size` bytes that no other image has. */

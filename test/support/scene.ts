@@ -21,7 +21,7 @@ export interface Scene {
 
 export const login: Login = { user: 'kubelet', password: 'client-canary-52aa' }
 export const repository = 'my-project/my-repository/team/app'
-/** Another name that Berth knows the same registry by: what a node's mirror is for. */
+/** Another host name of the same registry, which a node's mirror replaces. */
 export const mirrored = 'registry.example'
 
 /** `config`: what else Berth's file says. */
@@ -35,7 +35,7 @@ export async function setScene(
   const images = await makeImages()
   await upstream.put(repository, 'image', images.image)
   await upstream.put(repository, 'index', images.index)
-  // A tag is asked for each time, so that one is stale as soon as the upstream is gone.
+  // A tag is validated for each pull, so that it is stale as soon as the upstream is down.
   const asked = { ...upstream.config, tags: { ttl: 0 } }
   const berth = await startBerthProcess(
     {

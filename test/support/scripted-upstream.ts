@@ -29,8 +29,8 @@ export const noRegistry = { 'docker-distribution-api-version': absent } as const
 export type Answering = (exchange: Exchange) => void | Promise<void>
 
 /**
- * A registry on a raw socket, that answers rightly unless told otherwise: `on` puts another answer in
- * front of the right one. It speaks just enough HTTP to be told how to speak it wrongly.
+ * A registry on a raw socket that answers correctly by default: `on` puts another answer in
+ * front of the correct one. It implements only as much HTTP as the faults need.
  */
 export interface ScriptedUpstream {
   readonly url: string
@@ -44,9 +44,9 @@ export interface ScriptedUpstream {
   untag(name: string, tag: string): void
   /** Answers requests whose line contains `text` instead; for the next `times` of them. */
   on(text: string, answer: Answering, times?: number): void
-  /** Asks before each answer whether to answer in another way instead, whatever the request. */
+  /** Called before each answer, to replace it. */
   misbehave(choose: () => Answering | undefined): void
-  /** Forgets all that `on` and `misbehave` were told. */
+  /** Removes all answers that `on` and `misbehave` have set. */
   behave(): void
   /** Ends all connections, and listens no more until `start`. */
   stop(): Promise<void>
@@ -227,7 +227,7 @@ export function answerInTwo(bytes: Buffer, position: number, gate: Promise<void>
   }
 }
 
-/** A blob, from where it was asked for, whose connection breaks at `end` if that is not all of it. */
+/** A blob from the requested position, whose connection breaks at `end` if that is before its end. */
 export function answerUpTo(bytes: Buffer, end: number): Answering {
   return async ({ head, write, reset, headers }) => {
     const from = Number(/^bytes=(\d+)-$/.exec(headers['range'] ?? '')?.[1] ?? 0)

@@ -5,7 +5,7 @@ import type { Answering, Exchange } from './scripted-upstream.ts'
 /** A blob that is made of a number each time, so that gigabytes of it take no room. */
 export type SeededBlob = { readonly digest: Digest; readonly size: number; readonly seed: number }
 
-/** All blocks are this one, but for a head that tells which block of which blob it is. */
+/** All blocks are this one, except for a header with the seed and the number of the block. */
 const block = randomBytes(1024 * 1024)
 const headSize = 8
 

@@ -10,7 +10,7 @@ type Options = {
   readonly sendBlob?: (bytes: Buffer) => void
 }
 
-/** Manifests, blobs and tags of a repository, to whoever may have them. */
+/** Serves manifests, blobs and tags of a repository to clients with access. */
 export function serveContent(
   content: Content,
   request: Recorded,

@@ -1,7 +1,7 @@
 import { createHash, createHmac } from 'node:crypto'
 import type { Recorded } from './fake-server.ts'
 
-/** What AWS knows of one access key. */
+/** An access key at AWS. */
 export type KnownKey = {
   readonly secret: string
   /** Of a session; long-lived keys have none. */

@@ -11,7 +11,7 @@ export interface SteadyPulls {
 }
 
 type Options = {
-  /** Of the registry, as it is reached in several places. */
+  /** URLs of the registry. */
   readonly urls: readonly string[]
   readonly login: Login
   readonly repository: string

@@ -6,7 +6,7 @@ export type Streamed = {
   readonly status: number
   /** Bytes of the body. */
   readonly received: number
-  /** Whether all that was announced came. */
+  /** Whether the announced number of bytes arrived. */
   readonly complete: boolean
   /** Whether each byte was that of the blob. */
   readonly right: boolean
@@ -15,12 +15,12 @@ export type Streamed = {
 type StreamOptions = {
   /** Only these bytes, both included; to the end without `last`. */
   readonly range?: { readonly first: number; readonly last?: number }
-  /** Hang up after so many bytes. */
+  /** Closes the connection after this many bytes. */
   readonly hangUpAfter?: number
   readonly onFirstByte?: () => void
 }
 
-/** Where all of them receive: what is in it is looked at before the next one does. */
+/** The receive buffer of all clients: its content is checked before the next one receives. */
 const shared = Buffer.allocUnsafe(512 * 1024)
 
 /** Gets a blob, comparing each byte; hundreds of these cost less than the one who sends. */

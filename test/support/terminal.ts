@@ -8,7 +8,7 @@ import { ReadStream } from 'node:tty'
 export interface Terminal {
   /** Presses these keys; a line ends with `\r`. */
   type(keys: string): void
-  /** Waits until the screen shows a match, after what was waited for before. */
+  /** Waits until the screen shows a match after the previous one. */
   shows(pattern: RegExp): Promise<RegExpExecArray>
   /** All that was shown so far. */
   screen(): string
@@ -69,7 +69,7 @@ export function openTerminal({ directory, environment }: TerminalOptions): Termi
   }
 }
 
-/** posix_openpt(3) and its companions by FFI: Node has no call that makes a pseudo-terminal. */
+/** posix_openpt(3) and related functions by FFI: Node cannot create a pseudo-terminal. */
 function openPair(): { readonly master: number; readonly slave: number; readonly name: string } {
   const koffi = createRequire(import.meta.url)('koffi') as typeof import('koffi')
   const libc = koffi.load(null)
@@ -82,6 +82,6 @@ function openPair(): { readonly master: number; readonly slave: number; readonly
     libc.func('int unlockpt(int descriptor)')(master) !== 0
   if (failed) throw new Error('the system has no pseudo-terminal for us')
   const name: string = libc.func('const char *ptsname(int descriptor)')(master)
-  // Reading from the master fails as long as nobody has the slave open.
+  // Reading from the master fails while the slave is not open.
   return { master, slave: openSync(name, constants.O_RDWR | constants.O_NOCTTY), name }
 }

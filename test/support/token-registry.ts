@@ -8,7 +8,7 @@ export interface TokenRegistry {
   readonly server: WebServer
   /** Tokens given so far, newest last. */
   readonly tokens: readonly string[]
-  /** Who may have tokens: user name and password. Nobody: whoever does not say who they are. */
+  /** Users that get tokens, with passwords. Empty: anonymous users. */
   user: readonly [username: string, password: string] | undefined
   /** What the token endpoint says beside the token. */
   life: Readonly<Record<string, unknown>>
@@ -16,7 +16,7 @@ export interface TokenRegistry {
   challenge: string
   /** No token given so far is right any more. */
   expire(): void
-  /** Stands in for the registry's answer to what is authorized. */
+  /** Replaces the registry's answer to an authorized request. */
   registry: (seen: Seen, response: ServerResponse) => void
   /** Stands in for the token endpoint. */
   giveToken: (seen: Seen, response: ServerResponse) => void | Promise<void>

@@ -1,4 +1,4 @@
-/** What leads elsewhere, for whoever takes it for part of a path or of a URL. None of it is a name. */
+/** Strings that would change a path or a URL. None of them is a valid name. */
 export const traversals: readonly string[] = [
   '..',
   '.',
@@ -47,7 +47,7 @@ export const traversals: readonly string[] = [
 
 const digest = `sha256:${'ab'.repeat(32)}`
 
-/** Each in all places of the API's paths where something is taken from the client. */
+/** Each of them in all parts of the API's paths that come from the client. */
 export function targetsWith(text: string): readonly string[] {
   return [
     `/v2/${text}/manifests/latest`,

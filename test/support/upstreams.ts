@@ -21,7 +21,7 @@ export interface Upstream {
   /** What no other server, and no log, may see. */
   secrets(): readonly string[]
   put(name: string, tag: string, image: Image): Promise<void> | void
-  /** It is gone, at once, with all that belongs to it. */
+  /** Kills it at once, with all its parts. */
   stop(): Promise<void>
   close(): Promise<void>
 }
@@ -41,7 +41,7 @@ export async function dockerRegistryUpstream(): Promise<Upstream> {
 export type ArtifactRegistryUpstream = Upstream & {
   readonly registry: ArtifactRegistry
   readonly google: Google
-  /** Where it may be told to redirect to. */
+  /** The target of its redirects. */
   readonly storage: ObjectStore
 }
 

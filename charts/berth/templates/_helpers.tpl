@@ -26,7 +26,7 @@
 {{- end -}}
 {{- end }}
 
-{{/* No default: a name that nobody publishes, or that somebody else does, would be worse than none. */}}
+{{/* No default repository: the image is not published, and another project could use the name. */}}
 {{- define "berth.image" -}}
 {{ .Values.image.repository }}{{ if .Values.image.digest }}@{{ .Values.image.digest }}{{ else }}:{{ default .Chart.AppVersion .Values.image.tag }}{{ end }}
 {{- end }}
@@ -43,7 +43,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: trust
 {{- end }}
 
-{{/* Peers that may read metrics. Prometheus' operator labels its pods so. */}}
+{{/* Peers that may read metrics: pods with the labels of the Prometheus operator, unless configured. */}}
 {{- define "berth.monitoringPeers" -}}
 {{- $metrics := .Values.metrics -}}
 {{- if .Values.networkPolicy.monitoringFrom -}}
@@ -62,7 +62,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: test
 {{- end }}
 
-{{/* Of everything but pods' selectors. */}}
+{{/* Labels of all objects. Selectors of pods have fewer. */}}
 {{- define "berth.labels" -}}
 app.kubernetes.io/name: {{ include "berth.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
@@ -74,7 +74,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- end }}
 
-{{/* Without the chart's version: a new one must not restart pods, whose caches it would empty. */}}
+{{/*
+Labels of pods, without the chart's version: an upgrade of the chart must not restart pods, which would empty their
+caches.
+*/}}
 {{- define "berth.podLabels" -}}
 {{ include "berth.selector" . }}
 {{- with .Values.commonLabels }}
@@ -83,8 +86,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 
 {{/*
-The level of Pod Security that the namespace enforces, where pods that need the node are refused. Nothing where that is
-not known: without a cluster, or without the right to read the namespace.
+The Pod Security level that the namespace enforces, if it rejects pods that need the node. Empty if it is unknown:
+without a cluster, or without permission to read the namespace.
 */}}
 {{- define "berth.podSecurity" -}}
 {{- $namespace := lookup "v1" "Namespace" "" (include "berth.namespace" .) | default dict -}}
@@ -97,11 +100,11 @@ not known: without a cluster, or without the right to read the namespace.
 nodes are not tested, as the namespace {{ include "berth.namespace" . }} enforces pod-security level {{ include "berth.podSecurity" . }} and the doctor's pods read files of nodes: run `kubectl label namespace {{ include "berth.namespace" . }} --overwrite pod-security.kubernetes.io/enforce=privileged` and upgrade the release, or run `berth doctor node` on a node, or set tests.doctor.enabled=false
 {{- end }}
 
-{{/* What follows from several values at once. Yes is "true", no is nothing. */}}
+{{/* Conditions that depend on several values. True is "true", false is empty. */}}
 
 {{/*
-A StatefulSet, where several nodes could mount the hosted volume at once: Kubernetes starts its pod only after the old
-one is gone. A volume of one node ensures that by itself.
+StatefulSet if several nodes could mount the hosted volume at once: Kubernetes starts its pod only after the old one
+has ended. A volume that one node can mount (ReadWriteOnce) ensures that by itself.
 */}}
 {{- define "berth.kind" -}}
 {{- if .Values.kind -}}
@@ -116,8 +119,8 @@ Deployment
 {{- end }}
 
 {{/*
-What Berth listens on. The same in each pod network, whatever nodes call it: another NodePort then restarts no pod and
-empties no cache, and pods listen where the Service looks, also after an upgrade that was refused.
+The port on which Berth listens. In a pod network it does not depend on exposure.port, so that a new NodePort restarts
+no pod and empties no cache, and the Service still matches the pods after a failed upgrade.
 */}}
 {{- define "berth.containerPort" -}}
 {{ ternary .Values.exposure.port 30026 (eq .Values.exposure.mode "hostNetwork") }}
@@ -127,7 +130,7 @@ empties no cache, and pods listen where the Service looks, also after an upgrade
 {{- if eq .Values.exposure.mode "hostNetwork" }}true{{ end -}}
 {{- end }}
 
-{{/* A listener on the node's loopback has no Service: its pods' addresses would refuse. */}}
+{{/* On the host network Berth listens on loopback only, where a Service cannot reach it. */}}
 {{- define "berth.hasService" -}}
 {{- if ne .Values.exposure.mode "hostNetwork" }}true{{ end -}}
 {{- end }}
@@ -156,7 +159,7 @@ empties no cache, and pods listen where the Service looks, also after an upgrade
 {{ default (printf "%s-tls" (include "berth.fullname" .)) .Values.tls.existingSecret }}
 {{- end }}
 
-{{/* `//iam.googleapis.com/projects/…`, however it was given. */}}
+{{/* The provider as `//iam.googleapis.com/projects/…`, from any of its spellings. */}}
 {{- define "berth.googleProvider" -}}
 {{- with .Values.google.workloadIdentityProvider -}}
 {{- $path := . | trimPrefix "https:" | trimPrefix "//" -}}
@@ -164,7 +167,7 @@ empties no cache, and pods listen where the Service looks, also after an upgrade
 {{- end -}}
 {{- end }}
 
-{{/* As images name it. */}}
+{{/* The registry's host in image names. */}}
 {{- define "berth.registry" -}}
 {{- if and (eq .Values.exposure.mode "service") .Values.ingress.enabled -}}
 {{ .Values.ingress.host }}
@@ -179,7 +182,7 @@ localhost:{{ .Values.exposure.port }}
 {{ ternary "https" "http" .Values.tls.enabled }}
 {{- end }}
 
-{{/* Where a node's runtime reaches it; $(NODE_IP) is the pod's environment. */}}
+{{/* The URL at which a node's runtime reaches Berth; $(NODE_IP) is a variable of the pod. */}}
 {{- define "berth.trustServer" -}}
 {{- if .Values.trust.server -}}
 {{ .Values.trust.server }}
@@ -193,8 +196,8 @@ https://{{ .Values.ingress.host }}
 {{- end }}
 
 {{/*
-The Secret with the authority that nodes are to trust: the one made for this release, unless somebody else answers them.
-Others may be public ones, whose Secrets have no ca.crt.
+The Secret with the certificate authority that nodes must trust: the one of this release, unless another server
+terminates TLS. Certificates of other issuers may be from public authorities, whose Secrets have no ca.crt.
 */}}
 {{- define "berth.trustedSecret" -}}
 {{- if .Values.trust.caSecret -}}
@@ -216,7 +219,10 @@ Others may be public ones, whose Secrets have no ca.crt.
 {{- end -}}
 {{- end }}
 
-{{/* The names that imagePullSecrets are for. kubelet looks for the one that the image has, whoever answers for it. */}}
+{{/*
+The registry hosts in image pull secrets. The kubelet selects a credential by the host in the image name, also if a
+mirror serves the image.
+*/}}
 {{- define "berth.pullServers" -}}
 {{- if .Values.pullSecret.servers -}}
 {{ .Values.pullSecret.servers | toJson }}
@@ -234,7 +240,7 @@ Others may be public ones, whose Secrets have no ca.crt.
 {{- mulf (float64 $number) (get $units $unit) | int64 -}}
 {{- end }}
 
-{{/* Milliseconds of a duration as berth.yaml has it: 5s, 1h30m, 0. */}}
+{{/* Milliseconds of a duration in berth.yaml, such as 5s, 1h30m or 0. */}}
 {{- define "berth.milliseconds" -}}
 {{- $units := dict "ms" 1 "s" 1000 "m" 60000 "h" 3600000 "d" 86400000 -}}
 {{- $text := toString . -}}
@@ -255,8 +261,8 @@ Others may be public ones, whose Secrets have no ca.crt.
 {{- end }}
 
 {{/*
-Links, manifests and directories take room that the cache does not count, and kubelet evicts a pod that passes its
-limit: a tenth is left to them.
+A tenth of the volume stays free for links, manifests and directories, which the cache does not count: the kubelet
+evicts a pod that exceeds the limit of its volume.
 */}}
 {{- define "berth.cacheLimit" -}}
 {{- if .Values.storage.cacheLimit -}}
@@ -281,7 +287,7 @@ limit: a tenth is left to them.
 {{- end }}
 
 {{/*
-berth.yaml: `config`, and over it what the chart decides. Empty hosts are all addresses, of both families where there
+berth.yaml: `config`, and the fields that the chart sets. An empty host means all addresses, of both families if there
 are two.
 */}}
 {{- define "berth.config" -}}
@@ -304,14 +310,14 @@ are two.
 {{- if .Values.hosted.enabled -}}
 {{- $_ := set $storage "hosted" (merge (dict "directory" "/var/lib/berth-hosted") (default dict $storage.hosted)) -}}
 {{- else if not (default dict $storage.hosted).directory -}}
-{{- /* On an emptyDir, a pushed image would be lost with its pod. */ -}}
+{{- /* An image that is pushed to an emptyDir would be lost with the pod. */ -}}
 {{- $_ := set $config "hosted" list -}}
 {{- end -}}
 {{- if include "berth.watchesWorkloads" . -}}
 {{- $_ := set $config "inUse" (merge (dict "kubernetes" true) (default dict $config.inUse)) -}}
 {{- end -}}
 {{- $shutdown := default dict $config.shutdown -}}
-{{- /* Not by `merge`, which takes 0 for nothing. */ -}}
+{{- /* `merge` would replace 0, so it is not used here. */ -}}
 {{- range $key, $value := dict "delay" "10s" "deadline" "2m" -}}
 {{- if not (hasKey $shutdown $key) }}{{ $_ := set $shutdown $key $value }}{{ end -}}
 {{- end -}}

@@ -1,6 +1,6 @@
 {{/*
-Refuses values that are valid one by one and contradict each other, which a schema cannot express. Each message says what
-to set instead.
+Rejects values that are valid alone and contradict each other, which a schema cannot express. Each message names the
+value to set instead.
 */}}
 {{- define "berth.validate" -}}
 {{- $v := .Values -}}

@@ -1,6 +1,6 @@
 {{/*
-Refuses values that have no effect in combination with the others, because their author expects one. Sections with an
-`enabled` field may be filled in while they are disabled.
+Rejects values that have no effect in combination with the others. Sections with an `enabled` field may have values
+while they are disabled.
 */}}
 {{- define "berth.refuseWithoutEffect" -}}
 {{- $v := .Values -}}

@@ -60,6 +60,15 @@ export function createLookups({ prepare }: DatabaseFile) {
         n,
       ),
 
+    tagsOf: (name: RepositoryName, digest: Digest): readonly Tag[] =>
+      prepare(`
+        SELECT tag FROM tags
+        WHERE repository = (SELECT id FROM repositories WHERE name = ?)
+          AND digest = (SELECT id FROM digests WHERE digest = ?)
+        ORDER BY tag`)
+        .all(name, digest)
+        .map((row) => tagIn(row)),
+
     referencedBy: (digest: Digest): readonly Reference[] =>
       prepare(`
         SELECT name, manifest.digest AS manifest

@@ -110,6 +110,7 @@ export function createOperations(places: Places) {
 
     repositories: on(({ lookups }) => lookups.repositories),
     tags: on(({ lookups }) => lookups.tags),
+    tagsOf: on(({ lookups }) => lookups.tagsOf),
     referencedBy: on(({ lookups }) => lookups.referencedBy),
     referrers: on(({ lookups }) => lookups.referrers),
     linkedIn: on(({ lookups }) => lookups.linkedIn),

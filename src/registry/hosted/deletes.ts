@@ -56,7 +56,7 @@ export function createDeletes(options: DeletesOptions): Deletes {
     })
 
   const untagAll = async (name: RepositoryName, digest: Digest, run: RunId): Promise<void> => {
-    const tags = (await links.tags(name)) ?? []
+    const tags = await references.tags(name, digest)
     await inParallel(tags, async (tag) => {
       if ((await links.tag(name, tag))?.digest === digest) await untag(name, tag, run, digest)
     })

@@ -1,4 +1,5 @@
 import type { Digest } from '../../oci/digest.ts'
+import { isRegistryError } from '../../oci/errors.ts'
 import type { ManifestDetails } from '../../oci/manifest.ts'
 import type { Page, PageRequest } from '../../oci/page.ts'
 import type { RepositoryName, Tag } from '../../oci/reference.ts'
@@ -49,10 +50,14 @@ type Change =
 export interface HostedIndex {
   /** Why its answers may be incomplete; undefined: they are complete. */
   problem(): string | undefined
+  /** Why it may have missed a change of the volume; undefined: it has compared the whole volume. */
+  unverified(): string | undefined
   /** Changes take effect before any later question. */
   apply(changes: readonly Change[]): void
   /** Repositories with a manifest, sorted. This and the others reject with UNAVAILABLE. */
   repositories(page: PageRequest): Promise<Page<RepositoryName>>
+  /** Tags of a repository that point to a manifest. */
+  tagsOf(name: RepositoryName, digest: Digest): Promise<readonly Tag[]>
   /** Manifests that reference the digest, except as their subject. */
   referencedBy(
     digest: Digest,
@@ -63,4 +68,26 @@ export interface HostedIndex {
   linkedIn(digest: Digest): Promise<readonly RepositoryName[]>
   /** Bytes of different blobs below a prefix that count against its quota. */
   bytes(prefix: string): Promise<{ readonly unique: number }>
+}
+
+type Ask<Answer> = (index: HostedIndex) => Promise<Answer>
+
+/** Undefined while the index cannot answer: then the directories have to. */
+export async function complete<Answer>(
+  index: HostedIndex | undefined,
+  ask: Ask<Answer>,
+): Promise<Answer | undefined> {
+  if (index === undefined || index.problem() !== undefined) return undefined
+  return ask(index).catch((error: unknown) => {
+    if (isRegistryError(error, 'UNAVAILABLE')) return undefined
+    throw error
+  })
+}
+
+/** As `complete`, if the index is compared with the volume: for decisions about deletions. */
+export async function verified<Answer>(
+  index: HostedIndex | undefined,
+  ask: Ask<Answer>,
+): Promise<Answer | undefined> {
+  return index?.unverified() === undefined ? complete(index, ask) : undefined
 }

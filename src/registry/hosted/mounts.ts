@@ -1,6 +1,7 @@
 import type { Digest } from '../../oci/digest.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
 import type { WritableRepository } from '../repository.ts'
+import { complete } from './hosted-index.ts'
 import type { HostedParts } from './parts.ts'
 
 type MountRequest = Parameters<WritableRepository['mount']>[0]
@@ -28,9 +29,9 @@ export function createMount({ store, index, leases, quotas, now, isHosted }: Mou
   ): Promise<RepositoryName | undefined> => {
     if (from !== undefined) return mayPull(from) && (await hasBlob(from, digest)) ? from : undefined
     if (mayPull(name) && (await hasBlob(name, digest))) return name
-    if (index === undefined || index.problem() !== undefined) return undefined
-    const linkedIn = (await index.linkedIn(digest)).filter((other) => mayPull(other))
-    for (const other of linkedIn) if (await hasBlob(other, digest)) return other
+    const others = await complete(index, ({ linkedIn }) => linkedIn(digest))
+    for (const other of others ?? [])
+      if (mayPull(other) && (await hasBlob(other, digest))) return other
     return undefined
   }
 

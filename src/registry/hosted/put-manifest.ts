@@ -16,7 +16,7 @@ type PutManifestOptions = HostedParts & {
   /** Whether images are accepted whose blobs were not pushed. */
   readonly acceptsSparse: (name: RepositoryName) => boolean
   /** The repository has one manifest more. */
-  readonly onAdded: () => void
+  readonly onAdded: (name: RepositoryName) => void
 }
 
 /** A manifest on its way into a repository. */
@@ -59,7 +59,7 @@ export function createPutManifest(options: PutManifestOptions) {
     try {
       await write(incoming)
       stored = bytes.length
-      options.onAdded()
+      options.onAdded(name)
     } finally {
       reservation.end(stored)
     }

@@ -23,8 +23,8 @@ export function createWriting({ uploads, references, catalog, ...parts }: Writin
   const { store, index, manifests, leases, now } = parts
   const { blobs, links } = store
   const closures = createClosures({ blobs, links, manifests, leases })
-  const putManifest = createPutManifest({ ...parts, closures, onAdded: catalog.changed })
-  const deletes = createDeletes({ ...parts, references, onRemoved: catalog.changed })
+  const putManifest = createPutManifest({ ...parts, closures, onAdded: catalog.added })
+  const deletes = createDeletes({ ...parts, references, onRemoved: catalog.removed })
   const mount = createMount(parts)
 
   return (name: RepositoryName): WritableRepository => {

@@ -63,7 +63,7 @@ test('bytes in flight count when they arrive, until they are released or committ
   assert.ok(!budget.isFilling())
 })
 
-test('nothing is evicted for bytes that were announced and did not come (C202)', async () => {
+test('nothing is evicted for announced bytes that do not arrive (C202)', async () => {
   const { budget, evicted } = budgetOf()
   for (let at = 0; at < 20; at += 1) await store(budget, `${at}`, 5)
   const reservation = await budget.reserve(98)
@@ -165,7 +165,7 @@ test('a blob as large as the whole cache gets all of it', async () => {
   assert.deepEqual(budget.usage(), { bytes: 100, blobs: 1 })
 })
 
-test('an empty blob is a blob like others: counted, ordered, evicted (T12)', async () => {
+test('an empty blob is counted, ordered and evicted like others (T12)', async () => {
   const { budget, evicted } = budgetOf()
   await store(budget, 'empty', 0)
   await store(budget, 'a', 100)
@@ -216,7 +216,7 @@ test('a blob that could not be evicted is still counted, and makes no room', asy
   assert.equal(budget.usage().bytes, 60)
 })
 
-test('a blob that is opened while it is evicted is not there afterwards, but counted until it is closed', async () => {
+test('a blob that is opened during its eviction is gone afterwards, and counts until it is closed', async () => {
   const gone = Promise.withResolvers<void>()
   const { budget, evicted } = budgetOf({ evict: () => gone.promise })
   await store(budget, 'a', 60)
@@ -318,14 +318,14 @@ test('a blob that is read during the scan stays in use', async () => {
   assert.deepEqual(evicted, [d('a')])
 })
 
-test('relieve evicts the requested bytes, the oldest first', async () => {
+test('evict evicts the requested bytes, the oldest first', async () => {
   const { budget, evicted } = budgetOf()
   for (const name of ['a', 'b', 'c']) await store(budget, name, 10)
   await budget.evict(15)
   assert.deepEqual(evicted, [d('a'), d('b')])
 })
 
-test('relieve evicts all unused blobs when that is not enough (C76)', async () => {
+test('evict evicts all unused blobs when that is not enough (C76)', async () => {
   const { budget, evicted } = budgetOf()
   for (const name of ['a', 'b', 'c']) await store(budget, name, 10)
   budget.pin(d('b'))
@@ -333,7 +333,7 @@ test('relieve evicts all unused blobs when that is not enough (C76)', async () =
   assert.deepEqual(evicted, [d('a'), d('c')])
 })
 
-test('a disk that others filled is relieved of all that may go, and gets no more (C76)', async () => {
+test('all unused blobs are evicted from a disk that others have filled, and no more are stored (C76)', async () => {
   const { budget, evicted } = budgetOf({ minimumFree: Number.MAX_SAFE_INTEGER })
   budget.restore([
     [d('a'), 10],
@@ -346,7 +346,7 @@ test('a disk that others filled is relieved of all that may go, and gets no more
   assert.deepEqual(evicted, [d('b')])
 })
 
-test('a cache that is larger than its limit was lowered to is relieved down to it', async () => {
+test('a cache above its lowered limit evicts blobs down to it', async () => {
   const { budget, evicted } = budgetOf()
   budget.restore(Array.from({ length: 15 }, (_, at) => [d(`${at}`), 10] as const))
   await budget.evict()

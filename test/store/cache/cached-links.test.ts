@@ -88,7 +88,7 @@ test('thousands of links stay within a part of the cache, and the last used are 
   assert.equal(await again.tag(name('team/app'), tag('v0')), undefined)
 })
 
-test('the same tag that is right again and again does not let the file grow', async (t) => {
+test('repeated validations of a tag do not let the file grow', async (t) => {
   const { root, one } = await linksOf(t)
   for (let at = 0; at < 3000; at += 1) await one.setTag(name('a'), tag('v1'), d('m'))
   assert.ok((await stat(linksPath(root))).size < 100_000)
@@ -101,7 +101,7 @@ test('a repository whose manifests were all removed is not listed', async (t) =>
   assert.deepEqual(await one.repositories(), ['new'])
 })
 
-test('a tag that was last right in the future has no age (C80)', async (t) => {
+test('a tag that was last validated in the future has age zero (C80)', async (t) => {
   const { root, links, one } = await linksOf(t)
   await one.setTag(name('a'), tag('v1'), d('m'))
   await links.close()
@@ -137,7 +137,7 @@ test('a file that another program removed or changed is rewritten with the next 
   for (const text of ['w', 'x', 'y', 'z']) assert.ok(await again.hasBlob(name('a'), d(text)), text)
 })
 
-test('whatever stands in the file, it is a start, and what is linked then is known (C60)', async (t) => {
+test('the cache starts with any content of the file, and keeps later links (C60)', async (t) => {
   const root = await ownDirectory(t)
   await fc.assert(
     fc.asyncProperty(fc.uint8Array({ maxLength: 300 }), async (bytes) => {
@@ -152,7 +152,7 @@ test('whatever stands in the file, it is a start, and what is linked then is kno
   )
 })
 
-test('a file without an end, or something else in its place, is passed over (T13)', async (t) => {
+test('an endless file, or something else in its place, is ignored (T13)', async (t) => {
   const root = await ownDirectory(t)
   await writeFile(linksPath(root), 'x'.repeat(mebibyte))
   assert.deepEqual(await (await linksOf(t, { root })).one.repositories(), [])

@@ -90,7 +90,7 @@ async function earlierCache(t: TestContext): Promise<string> {
   return root
 }
 
-test('a directory that does not exist is made', async (t) => {
+test('a missing directory is created', async (t) => {
   const root = join(await ownDirectory(t), 'a', 'b')
   const { cache } = await cacheOf(t, { root })
   const blob = randomBlob(10)

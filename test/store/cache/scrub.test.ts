@@ -38,7 +38,7 @@ test('all blobs are verified at the rate, and again an interval after the start 
   assert.deepEqual(times, [15_000, 16_010, 15_000 + hour, 16_010 + hour])
 })
 
-test('a scrub that takes longer than the interval is followed by the next after a moment', async () => {
+test('a scrub that takes longer than the interval is followed by the next after the minimum delay', async () => {
   const times = await timesOf({ rate: 1024, interval: 1000 })
   const each = 1024 * 1000 + 10
   assert.deepEqual(times, [15_000, 15_000 + each, 30_000 + 2 * each, 30_000 + 3 * each])

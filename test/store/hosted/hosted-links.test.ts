@@ -23,7 +23,7 @@ test('links have the paths and contents of Distribution', async (t) => {
     assert.equal(await readFile(join(below, path), 'utf8'), digest)
 })
 
-test('a tag that was last right in the future has no age (C80)', async (t) => {
+test('a tag that was last validated in the future has age zero (C80)', async (t) => {
   const { root, store } = await hostedStore(t)
   const { links } = store
   await links.setTag(name('a'), tag('v1'), d('m'))
