@@ -8,6 +8,11 @@ import type { SourceManifest } from './verification.ts'
 
 const imageConfigs = `('application/vnd.oci.image.config.v1+json',
   'application/vnd.docker.container.image.v1+json')`
+const missing = `
+  JOIN digests ON digests.id = manifests.config
+  WHERE artifact_type IN ${imageConfigs} AND digests.size IS NOT NULL
+    AND NOT EXISTS (SELECT 1 FROM configs WHERE configs.digest = manifests.config)
+  LIMIT ?`
 const expiryLabel = 'quay.expires-after'
 
 type Config = {
@@ -22,18 +27,14 @@ export function createConfigs({ prepare, transaction }: DatabaseFile, ids: Ids) 
   return {
     /** Stored configs of images that were not read yet; of one repository, or of all. */
     missingConfigs: (name: RepositoryName | undefined, limit: number): readonly Digest[] =>
-      prepare(`
-        SELECT DISTINCT digests.digest AS digest
-        FROM manifests
-        JOIN digests ON digests.id = manifests.config
-        WHERE artifact_type IN ${imageConfigs} AND digests.size IS NOT NULL
-          AND NOT EXISTS (SELECT 1 FROM configs WHERE configs.digest = manifests.config)
-          AND (:name IS NULL OR EXISTS (SELECT 1 FROM revisions
-            WHERE revisions.digest = manifests.manifest
-              AND repository = (SELECT id FROM repositories WHERE name = :name)))
-        LIMIT :limit`)
-        .all({ name: name ?? null, limit })
-        .map((row) => digestIn(row, 'digest')),
+      (name === undefined
+        ? prepare(`SELECT DISTINCT digests.digest AS digest FROM manifests ${missing}`).all(limit)
+        : prepare(`
+            SELECT DISTINCT digests.digest AS digest
+            FROM repositories
+            JOIN revisions ON revisions.repository = repositories.id AND repositories.name = ?
+            JOIN manifests ON manifests.manifest = revisions.digest ${missing}`).all(name, limit)
+      ).map((row) => digestIn(row, 'digest')),
 
     /** A config that cannot be read has no bytes: it says nothing. */
     addConfigs: (configs: readonly SourceManifest[]): void =>

