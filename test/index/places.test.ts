@@ -1,0 +1,85 @@
+import assert from 'node:assert/strict'
+import { chmod, mkdir, readdir, writeFile } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
+import { test } from 'node:test'
+import { choosePlaces } from '../../src/index/places.ts'
+import { parseRepositoryName } from '../../src/oci/reference.ts'
+import { ownDirectory } from '../support/directory.ts'
+import { makeImage } from '../support/images.ts'
+import { untilVerified, useIndex } from './use-index.ts'
+import { createVolume } from './volume.ts'
+
+const ext4 = 0xef53
+const nfs = 0x6969
+const app = parseRepositoryName('p/app')
+
+test('database and journal are on the volume', async (t) => {
+  const root = await ownDirectory(t)
+  const directory = join(root, '_berth')
+  assert.deepEqual(await choosePlaces({ directory, fallbacks: [join(root, 'other')] }), {
+    database: join(directory, 'index.db'),
+    journal: join(directory, 'journal'),
+    cleanMark: join(directory, 'clean'),
+  })
+  assert.deepEqual(await readdir(root), ['_berth'])
+})
+
+test('on a network file system there is only the journal', async (t) => {
+  const root = await ownDirectory(t)
+  const directory = join(root, '_berth')
+  const other = join(root, 'other')
+  const fileSystemOf = async (path: string) => (path === directory ? nfs : ext4)
+  const places = await choosePlaces({ directory, fallbacks: [other], fileSystemOf })
+  assert.equal(dirname(places.database), other)
+  assert.equal(places.journal, join(directory, 'journal'))
+  const elsewhere = await choosePlaces({
+    directory: join(root, 'second'),
+    fallbacks: [other],
+    fileSystemOf: async (path) => (path === other ? ext4 : 0xff534d42 | 0),
+  })
+  assert.notEqual(basename(elsewhere.database), basename(places.database))
+})
+
+test('without any suitable directory the database is in memory', async (t) => {
+  const root = await ownDirectory(t)
+  const volume = createVolume()
+  const { index, directory } = useIndex(t, {
+    root,
+    source: volume.source,
+    fallbacks: [join(root, 'other')],
+    fileSystemOf: async () => nfs,
+  })
+  await untilVerified(index)
+  index.apply(volume.pushImage('p/app', makeImage(), 1000, 'v1'))
+  assert.deepEqual((await index.tags(app, {})).entries, ['v1'])
+  await index.close()
+  assert.deepEqual((await readdir(directory)).toSorted(), ['clean', 'journal'])
+})
+
+test('nothing is written to a volume that belongs to another registry', async (t) => {
+  const root = await ownDirectory(t)
+  const other = join(root, 'other')
+  const directory = join(root, 'volume', '_berth')
+  const options = { directory, fallbacks: [other], ownsVolume: async () => false }
+  const places = await choosePlaces(options)
+  assert.equal(dirname(places.database), other)
+  assert.deepEqual([places.journal, places.cleanMark], [undefined, undefined])
+  assert.deepEqual(await readdir(root), ['other'])
+
+  await writeFile(places.database, 'x')
+  await choosePlaces({ directory, fallbacks: [other] })
+  assert.deepEqual(await readdir(other), [], 'the database of before is deleted')
+})
+
+test('a directory that cannot be made is no place', async (t) => {
+  const root = await ownDirectory(t)
+  await writeFile(join(root, 'file'), '')
+  const other = join(root, 'other')
+  await mkdir(other)
+  await chmod(other, 0o700)
+  const places = await choosePlaces({
+    directory: join(root, 'file', '_berth'),
+    fallbacks: [join(root, 'file'), other],
+  })
+  assert.equal(dirname(places.database), other)
+})
