@@ -9,8 +9,10 @@ const maxPageSize = 3 * 1024 * 1024
 type Page = { readonly manifests: readonly unknown[]; readonly next?: string }
 
 /** distribution-spec, "Listing Referrers". A long list comes in pages, each with a link to the next one. */
-export async function getReferrers({ repository, name, reference, query, reply }: RepositoryCall) {
+export async function getReferrers(call: RepositoryCall) {
+  const { repository, name, reference, query, reply, record } = call
   const digest = parseDigest(reference)
+  record.reference = digest
   const { descriptors, ...provenance } = await repository.referrers(digest)
   const artifactType = query.get('artifactType')
   const matching =
