@@ -24,15 +24,12 @@ suite('berth', { concurrency: 4 }, () => {
       ...['docker-credential', 'kubelet-credential-provider', 'trust'],
     ]
     for (const command of all) assert.match(help.stdout, new RegExp(`^  ${command} `, 'm'))
-    for (const command of [
-      ...all.filter((name) => name !== 'config'),
-      'config schema',
-      'doctor node',
-    ])
-      assert.match(
-        (await runCommand([...command.split(' '), '--help'])).stdout,
-        /\nExamples?:\n {2}/,
-      )
+    const commands = [...all.filter((name) => name !== 'config'), 'config schema', 'doctor node']
+    const pages = await Promise.all(
+      commands.map((command) => runCommand([...command.split(' '), '--help'])),
+    )
+    for (const [at, { stdout }] of pages.entries())
+      assert.match(stdout, /\nExamples?:\n {2}/, commands[at])
   })
 })
 

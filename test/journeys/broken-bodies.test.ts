@@ -126,7 +126,9 @@ test('a body that goes on as another one is not complete, and not cached (U29, U
   const other = randomBlob(size)
   upstream.on(lineOf(blob), answerUpTo(blob.bytes, size / 2), 1)
   upstream.on(lineOf(blob), answerUpTo(other.bytes, size))
-  assert.equal((await getBlob(berth, name, blob)).complete, false)
+  // The reset may overtake the first half: then nothing was sent, and the client gets an error.
+  const { status, complete } = await getBlob(berth, name, blob)
+  assert.ok(status === 502 || (status === 200 && !complete))
   assert.deepEqual(await visibleBlobs(berth.cache), [])
   await eventually('it is counted', async () => (await mismatches()) === 1)
 })

@@ -1,13 +1,12 @@
 import assert from 'node:assert/strict'
 import { after, afterEach, beforeEach, test } from 'node:test'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { CredentialError } from '../../src/credentials/credential-error.ts'
 import { isRegistryError } from '../../src/oci/errors.ts'
 import { parseRepositoryName } from '../../src/oci/reference.ts'
 import type { Remote } from '../../src/remote/remote.ts'
 import { eventually } from '../support/berth.ts'
 import { basicOf, createCanaries } from '../support/canaries.ts'
-import { useClock } from '../support/clock.ts'
+import { useClock, useForwardClock } from '../support/clock.ts'
 import {
   anonymous,
   type ChangingSource,
@@ -280,7 +279,8 @@ test('a denial of the renewed credential too is reported with the first message'
   await assert.rejects(remote.tags(name), refused('UNAVAILABLE', 503, /the exchange is down/))
 })
 
-test('the first 401 to a credential that was accepted before renews it, and the second is a denial', async () => {
+test('the first 401 to a credential that was accepted before renews it, and the second is a denial', async (t) => {
+  const clock = useForwardClock(t)
   const source = changingSource(accessToken())
   let right = source.credential.kind === 'access-token' ? source.credential.token : ''
   registry.server.answer((seen, response) => {
@@ -294,7 +294,7 @@ test('the first 401 to a credential that was accepted before renews it, and the 
   source.credential = next
   right = next.token
   // A source that was asked a moment ago is not asked again: what it gave is newer than the refusal.
-  await new Promise((resolve) => setTimeout(resolve, 1100))
+  clock.advance(1100)
   assert.deepEqual((await remote.tags(name))?.tags, ['v1'])
   assert.equal(source.fetches, 2)
   right = 'nobody has it'
@@ -692,7 +692,8 @@ function wantsBasic(isRight: (header: unknown) => boolean, words: string): void 
   })
 }
 
-test('a 403 for an expired credential renews it once for all requests (U41)', async () => {
+test('a 403 for an expired credential renews it once for all requests (U41)', async (t) => {
+  const clock = useForwardClock(t)
   const words = [
     '{"errors":[{"code":"DENIED","message":"Your authorization token has expired. Reauthenticate and try again."}]}',
     "Your Authorization Token has expired. Please run 'aws ecr get-login' to fetch a new one.",
@@ -705,28 +706,32 @@ test('a 403 for an expired credential renews it once for all requests (U41)', as
     await remote.tags(name)
     wantsBasic((header) => header === `Basic ${basicOf('AWS', next.password)}`, each)
     source.credential = next
-    await sleep(1100)
+    clock.advance(1100)
     const before = source.fetches
     await Promise.all(Array.from({ length: 10 }, () => remote.tags(name)))
     assert.equal(source.fetches - before, 1)
   }
 })
 
-test('a renewed credential that is also expired is a denial without another renewal', async () => {
+test('a renewed credential that is also expired is a denial without another renewal', async (t) => {
+  const clock = useForwardClock(t)
   const source = changingSource(password('AWS'))
   const remote = open(source)
   wantsBasic(() => false, 'Your authorization token has expired. Reauthenticate and try again.')
-  await sleep(1100)
+  await settle()
+  clock.advance(1100)
   await assert.rejects(remote.tags(name), refused('DENIED', 403, /token has expired/))
   assert.ok(source.fetches <= 2)
   assert.ok(registry.server.requests.length <= 3)
 })
 
-test('a 403 for another reason renews nothing, and its message is reported (U43)', async () => {
+test('a 403 for another reason renews nothing, and its message is reported (U43)', async (t) => {
+  const clock = useForwardClock(t)
   const source = changingSource(password('AWS'))
   const remote = open(source)
   wantsBasic(() => false, 'not authorized to perform: ecr:BatchGetImage')
-  await sleep(1100)
+  await settle()
+  clock.advance(1100)
   const before = source.fetches
   await assert.rejects(remote.tags(name), refused('DENIED', 403, /ecr:BatchGetImage/))
   assert.equal(source.fetches, before)
