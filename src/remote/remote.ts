@@ -2,6 +2,7 @@ import type { Credentials } from '../credentials/credentials.ts'
 import type { CacheMemory, Reservations } from '../memory/memory.ts'
 import { type RepositoryName, referrersTag } from '../oci/reference.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
+import { findAbsentRepositories } from './absent-repository.ts'
 import { createAdmission } from './admission.ts'
 import { isFound } from './answers.ts'
 import { createAuthorization } from './authorization.ts'
@@ -45,6 +46,8 @@ export type RemoteOptions = {
   readonly credentials: Credentials
   readonly tokenRealms: readonly string[]
   readonly redirects: readonly string[]
+  /** Clients may push to it. */
+  readonly push?: boolean | undefined
   /** Sends the requests; closed with the remote. */
   readonly transport: Transport
   readonly caches: CacheMemory
@@ -100,7 +103,7 @@ export function createRemote(options: RemoteOptions): Remote {
   const exchange = createExchange({ sendOnce, failures })
 
   const context: RequestContext = {
-    exchange,
+    exchange: options.push ? findAbsentRepositories(exchange) : exchange,
     origin: base.origin,
     lastDenial,
     memory: options.inFlight,

@@ -32,6 +32,8 @@ test('a password in the configuration is used unchanged and never expires', asyn
     credential: { kind: 'password', username: 'u', password },
   })
   assert.equal(source.identity(), 'u')
+  assert.match(source.advice?.('a/b') ?? '', /^grant u read access to a\/b /)
+  assert.match(source.advice?.('a/b', 'push') ?? '', /^grant u write access to a\/b /)
 })
 
 test('one trailing newline of a password file is not part of the password', async () => {

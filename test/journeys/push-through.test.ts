@@ -236,6 +236,26 @@ test('what the upstream refuses is refused with its reason and the role to grant
   assert.equal((await read(`${name}/manifests/${image.digest}`)).status, 404)
 })
 
+test('a long upload that the upstream refuses ends before it has arrived', async () => {
+  artifacts.behave({ writers: () => false })
+  const { digest } = randomBlob(10)
+  const location = await pusher.session(name)
+  let sent = 0
+  const body = Readable.from(
+    (async function* () {
+      for (; sent < 2000; sent += 1) {
+        yield Buffer.alloc(100_000)
+        await new Promise((resolve) => setTimeout(resolve, 5))
+      }
+    })(),
+  )
+  const path = `${location}?digest=${digest}`
+  const status = await pushOfLength(path, body, 200_000_000).catch(() => 'closed')
+  assert.ok(status === 403 || status === 'closed', String(status))
+  assert.ok(sent < 2000, 'it was not sent to its end')
+  assert.equal((await pusher.send('GET', location)).status, 404)
+})
+
 test('an upstream that breaks in the middle gets the blob again, from its start', async () => {
   const blob = randomBlob(3_000_000)
   faulty.fail({ kind: 'reset', after: 1_000_000 }, { kind: 'answer', status: 502 })

@@ -7,6 +7,7 @@ import type { BlobToUpload, Remote } from '../../src/remote/remote.ts'
 import { type ArtifactRegistry, startArtifactRegistry } from '../support/artifact-registry.ts'
 import { createCanaries } from '../support/canaries.ts'
 import { type DockerRegistry, startDockerRegistry } from '../support/docker-registry.ts'
+import { answer, answerJson, startFakeServer } from '../support/fake-server.ts'
 import { type FaultyRegistry, startFaultyRegistry } from '../support/faulty-uploads.ts'
 import { createTokens } from '../support/google.ts'
 import { type Blob, blobOf, makeImage, manifestOf, randomBlob } from '../support/images.ts'
@@ -118,8 +119,12 @@ test('a wrong password is a refusal that names identity and repository', async (
 })
 
 test('a registry that cannot delete says so', async () => {
-  const { writer } = openDocker()
+  const { writer } = open({ url: faulty.url })
   const { digest } = makeImage()
+  faulty.on(/^DELETE/, (response) => {
+    response.writeHead(405, { 'content-type': 'application/json' })
+    response.end('{"errors":[{"code":"UNSUPPORTED","message":"deletes are disabled"}]}')
+  })
   await assert.rejects(writer.deleteManifest(name, { digest }), refused('UNSUPPORTED', 405))
 })
 
@@ -162,6 +167,26 @@ test('a token for pushing is requested for a push only, and each is kept for its
     ),
     [`repository:${name}:pull,push`, `repository:${name}:pull`],
   )
+})
+
+test('a repository that only a token for pushing shows to be absent is absent, if it may be pushed to', async (context) => {
+  const hub = await startFakeServer(({ path, headers }, response) => {
+    const { pathname, searchParams } = new URL(path, 'http://any')
+    response.setHeader('docker-distribution-api-version', 'registry/2.0')
+    if (pathname === '/token')
+      return answerJson(response, 200, { token: searchParams.get('scope')?.split(':').at(-1) })
+    if (headers.authorization === 'Bearer pull,push') return answer(response, 404)
+    response.setHeader('www-authenticate', `Bearer realm="${hub.url}/token"`)
+    answerJson(response, 401, { errors: [{ code: 'UNAUTHORIZED' }] })
+  })
+  context.after(hub.stop)
+  const { digest } = randomBlob(10)
+  const pushed = open({ url: hub.url, push: true })
+  assert.equal(await pushed.statBlob(name, digest), undefined)
+  assert.equal(await pushed.manifest(name, { tag }), undefined)
+  const readOnly = open({ url: hub.url })
+  await assert.rejects(readOnly.statBlob(name, digest), refused('DENIED', 403))
+  await assert.rejects(readOnly.manifest(name, { tag }), refused('DENIED', 403))
 })
 
 test('a mount that is answered by 202 is cancelled, and is an upload for the caller', async (context) => {

@@ -22,6 +22,8 @@ type Sending = {
   readonly size: number
   /** Does not reject: the error, if any. */
   readonly result: Promise<unknown>
+  /** The upstream rejected the blob: its rest need not arrive. */
+  readonly rejection: () => RegistryError | undefined
   readonly stop: () => Promise<void>
 }
 
@@ -59,15 +61,19 @@ export function createUpstreamUpload(options: UpstreamUploadOptions): SessionUpl
 
   const start = (digest: Digest, size: number): Sending => {
     const controller = new AbortController()
+    let rejection: RegistryError | undefined
     const result = transfer(digest, size, controller.signal).then(
       () => undefined,
-      (error: unknown) => error,
+      (error: unknown) => {
+        if (isRegistryError(error) && error.code !== 'UNAVAILABLE') rejection = error
+        return error
+      },
     )
     const stop = async () => {
       controller.abort(stopped)
       await result
     }
-    return { digest, size, result, stop }
+    return { digest, size, result, stop, rejection: () => rejection }
   }
 
   const stopSending = async (): Promise<void> => {
@@ -97,7 +103,11 @@ export function createUpstreamUpload(options: UpstreamUploadOptions): SessionUpl
     get size() {
       return file.size
     },
-    append: file.append,
+    append: async (chunks) => {
+      const rejection = sending?.rejection()
+      if (rejection !== undefined) throw rejection
+      await file.append(chunks)
+    },
     truncate: async (size) => {
       await stopSending()
       await file.truncate(size)

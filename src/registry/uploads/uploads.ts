@@ -1,6 +1,6 @@
 import { bytesIn } from '../../memory/memory.ts'
 import type { Digest } from '../../oci/digest.ts'
-import { isRegistryError, RegistryError } from '../../oci/errors.ts'
+import { type ErrorCode, isRegistryError, RegistryError } from '../../oci/errors.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
 import type { UploadId } from '../../oci/upload-id.ts'
 import { isDiskError } from '../disk-errors.ts'
@@ -17,6 +17,15 @@ import { createUploadSessions, type Session, unknownUpload } from './upload-sess
 
 const maxSessions = 4000
 const maxSessionsPerWriter = 1000
+
+/** An upstream may say against a blob what it says against its repository. */
+const hopeless = [
+  'DENIED',
+  'DIGEST_INVALID',
+  'NAME_INVALID',
+  'NAME_UNKNOWN',
+  'UNSUPPORTED',
+] as const satisfies readonly ErrorCode[]
 
 type UploadsOptions = {
   readonly store: SessionStore
@@ -110,8 +119,7 @@ export function createUploads({ store, quotas, now, ...limits }: UploadsOptions)
   /** What lacks space must not keep any, and wrong bytes never become right. */
   const dropIfHopeless = async (session: Session, error: unknown): Promise<void> => {
     const isFull = isRegistryError(error) && error.status === 507
-    const isOver = isFull || isRegistryError(error, 'DENIED', 'DIGEST_INVALID')
-    if (!isOver && !isDiskError(error)) return
+    if (!isFull && !isDiskError(error) && !isRegistryError(error, ...hopeless)) return
     await drop(session).catch(() => {})
   }
 

@@ -266,6 +266,11 @@ test('the advice names the actions, the repository, and its other account', asyn
   await source.fetch()
   const advice = source.advice?.('team/app') ?? ''
   assert.match(advice, /ecr:BatchGetImage, ecr:GetDownloadUrlForLayer and ecr:BatchCheckLayer/)
+  assert.match(
+    source.advice?.('team/app', 'push') ?? '',
+    /ecr:PutImage.*ContainerRegistryPowerUser/,
+  )
+  assert.match(source.advice?.('team/app', 'delete') ?? '', /ecr:BatchDeleteImage/)
   assert.match(advice, /arn:aws:ecr:eu-west-1:444455556666:repository\/team\/app/)
   assert.match(advice, /the registry belongs to account 444455556666, not to 111122223333/)
   assert.match(advice, /set-repository-policy --region eu-west-1 --registry-id 444455556666/)

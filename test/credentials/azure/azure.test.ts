@@ -509,7 +509,7 @@ describe('the registry rejects', () => {
   })
 })
 
-describe('pull advice', () => {
+describe('access advice', () => {
   const accessAdvice = (origin: string, repository: string) =>
     createAzureSource({ origin, clientId: 'the-client' }).advice?.(repository) ?? ''
 
@@ -525,6 +525,12 @@ describe('pull advice', () => {
       ),
     )
     assert.ok(advice.includes('--role "Container Registry Repository Reader"'))
+  })
+
+  test('contains another role for pushes and deletions', () => {
+    const { advice } = createAzureSource({ origin: 'https://contoso.azurecr.io', clientId: 'x' })
+    assert.match(advice?.('a', 'push') ?? '', /AcrPush on registry contoso to push a.*Writer/)
+    assert.match(advice?.('a', 'delete') ?? '', /AcrDelete .* to delete from a.*Contributor/)
   })
 
   test('contains the name of the registry for az', () => {

@@ -22,10 +22,14 @@ test('the advice names the role, the repository and the command', () => {
   )
 })
 
-test('pushes need another role', () => {
+test('pushes and deletions need other roles', () => {
   const text = advice('us-docker.pkg.dev', 'p/r/i', { access: 'push' })
   assert.match(text, /lacks roles\/artifactregistry\.writer on p\/r/)
   assert.match(text, /--role=roles\/artifactregistry\.writer$/)
+  assert.match(
+    advice('us-docker.pkg.dev', 'p/r/i', { access: 'delete' }),
+    /--role=roles\/artifactregistry\.repoAdmin$/,
+  )
 })
 
 test('the location comes from the host name, also for hosts of Container Registry', () => {
