@@ -9,15 +9,12 @@ import type { Telemetry } from '../telemetry/telemetry.ts'
 import type { Counters } from './counters.ts'
 import { createManifests, type KnownManifest, type ManifestMemory } from './manifests.ts'
 import type { CacheResult } from './repository.ts'
+import { createStoredManifests } from './stored-manifests.ts'
 import { createTags, type ResolvedTag, type TagPolicy } from './tags.ts'
 
 /** How long an absence and a failure are cached, in milliseconds. */
 const absenceTtl = 5000
 const failureTtl = 1000
-/** Maximum number of a manifest's references that a pull marks as used. */
-const maxUsed = 200
-/** Minimum time between attempts to store a manifest again, in milliseconds. */
-const restoreInterval = 5000
 
 export type FoundManifest = {
   readonly known: KnownManifest
@@ -78,19 +75,15 @@ export function createProxiedManifests(options: ProxiedManifestsOptions): Proxie
   } = options
   const manifests = createManifests({ memory, caches, inFlight, scope, blobs: cache, links })
 
-  /** Writes a manifest to the disk, if possible. */
-  const store = async (
-    name: RepositoryName,
-    { digest, bytes }: Pick<KnownManifest, 'digest' | 'bytes'>,
-  ): Promise<void> => {
-    await cache.put(digest, bytes)
-    await links.addManifest(name, digest).catch((err: unknown) => {
-      telemetry.log.warn(
-        { upstream, repository: name, digest, err },
-        'cannot store a link to a manifest',
-      )
-    })
-  }
+  const stored = createStoredManifests({
+    upstream,
+    manifests,
+    links,
+    cache,
+    caches,
+    log: telemetry.log,
+    onManifest,
+  })
 
   /** Parses and stores a manifest from the upstream. */
   const add = async (
@@ -102,50 +95,10 @@ export function createProxiedManifests(options: ProxiedManifestsOptions): Proxie
       const remembering = manifests.remember(name, digest, bytes, contentType)
       const known = await asUpstreamError(remote.origin, remembering)
       onManifest(name, known)
-      await store(name, known)
+      await stored.store(name, known)
       return known
     } finally {
       release()
-    }
-  }
-
-  /** A manifest typed by its Content-Type alone is fetched again: the disk stores no types. */
-  const stored = async (
-    name: RepositoryName,
-    digest: Digest,
-  ): Promise<KnownManifest | undefined> => {
-    const inMemory = manifests.inMemory(name, digest)
-    if (inMemory !== undefined) return inMemory
-    const known = await manifests.stored(name, digest).catch((error: unknown) => {
-      if (isRegistryError(error, 'MANIFEST_INVALID')) return undefined
-      throw error
-    })
-    if (known !== undefined) onManifest(name, known)
-    return known
-  }
-
-  /**
-   * A pull of a manifest, also from memory, marks its references as used. A node that has the
-   * layers does not request them, but the next node will. False: the manifest is not on the disk.
-   */
-  const use = (name: RepositoryName, known: KnownManifest): boolean => {
-    for (const { digest } of known.references.slice(0, maxUsed)) {
-      const child = known.isIndex ? manifests.inMemory(name, digest) : undefined
-      for (const below of child?.references.slice(0, maxUsed) ?? []) cache.use(below.digest)
-      cache.use(digest)
-    }
-    return cache.use(known.digest)
-  }
-
-  const restored = caches.create<true>({ ttl: restoreInterval })
-
-  /** Stores a manifest or link that was evicted and is used again, so that it survives a restart. */
-  const restore = async (name: RepositoryName, known: KnownManifest): Promise<void> => {
-    if (use(name, known)) {
-      await links.addManifest(name, known.digest).catch(() => {})
-    } else if (!restored.has(known.digest)) {
-      restored.set(known.digest, true)
-      await store(name, known)
     }
   }
 
@@ -154,7 +107,7 @@ export function createProxiedManifests(options: ProxiedManifestsOptions): Proxie
     remote,
     links,
     caches,
-    has: async (name, digest) => (await stored(name, digest)) !== undefined,
+    has: async (name, digest) => (await stored.find(name, digest)) !== undefined,
     add: async (name, manifest) => void (await add(name, manifest)),
     onStale: (repository, tag, err) =>
       telemetry.log.warn(
@@ -198,9 +151,9 @@ export function createProxiedManifests(options: ProxiedManifestsOptions): Proxie
     name: RepositoryName,
     digest: Digest,
   ): Promise<FoundManifest | undefined> => {
-    const known = await stored(name, digest)
+    const known = await stored.find(name, digest)
     if (known === undefined) return request(name, digest)
-    await restore(name, known)
+    await stored.useAndRestore(name, known)
     return { known, cache: 'hit' }
   }
 
@@ -228,7 +181,7 @@ export function createProxiedManifests(options: ProxiedManifestsOptions): Proxie
     fromMemory: (name, reference) => {
       const digest = 'digest' in reference ? reference.digest : tags.fresh(name, reference.tag)
       const known = digest && manifests.inMemory(name, digest)
-      if (known === undefined || !use(name, known)) return undefined
+      if (known === undefined || !stored.use(name, known)) return undefined
       if ('tag' in reference) counters.answered('tag', 'hit')
       return { known, cache: 'hit' }
     },
@@ -242,7 +195,7 @@ export function createProxiedManifests(options: ProxiedManifestsOptions): Proxie
       const known = await manifests.remember(name, digest, bytes)
       requests.delete(`${name}@${digest}`)
       onManifest(name, known)
-      await store(name, known)
+      await stored.store(name, known)
       for (const tag of pushedTags) await tags.set(name, tag, digest)
     },
     remove: async (name, digest) => {

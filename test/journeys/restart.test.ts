@@ -161,7 +161,7 @@ for (const hours of [23, -24]) {
       berth = await berth.restart()
       await pullImage(berth, 'p/clock', image, 'v1')
       const stale = await get(`${berth.url}/v2/p/clock/manifests/v1`)
-      const [, age] = /checked (-?\d+) s ago/.exec(stale.headers['warning'] ?? '') ?? []
+      const [, age] = /validated (-?\d+) s ago/.exec(stale.headers['warning'] ?? '') ?? []
       assert.ok(Number(age) >= 0)
     } finally {
       await upstream.start()
