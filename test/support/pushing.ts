@@ -38,14 +38,22 @@ export type Pusher = {
   readonly pushIndex: ((push: Push) => Promise<void>) | undefined
 }
 
+/** Where `local/` leads. */
+export type PushTarget = { readonly name: string; readonly open: () => Promise<PushScene> }
+
+const hosted: PushTarget = { name: 'a hosted repository', open: setPushScene }
+
 /** What every client that pushes must be able to do. */
-export function describePusher({ client, keepsBytes, push, pushIndex }: Pusher): void {
-  describe(`${client.name}, to a hosted repository`, () => {
+export function describePusher(
+  { client, keepsBytes, push, pushIndex }: Pusher,
+  target: PushTarget = hosted,
+): void {
+  describe(`${client.name}, to ${target.name}`, () => {
     let scene: PushScene
     let source: string
     let images: { readonly image: Image; readonly index: Image }
     before(async () => {
-      scene = await setPushScene()
+      scene = await target.open()
       // In lower case: podman makes a name of it.
       source = join(tmpdir(), `berth-source-${randomUUID()}`)
       images = await makeImages()
