@@ -1,5 +1,5 @@
-import { createHash } from 'node:crypto'
-import { access, constants, mkdir, statfs } from 'node:fs/promises'
+import { createHash, randomUUID } from 'node:crypto'
+import { mkdir, rm, statfs, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { deleteDatabaseFile, inMemory, type Places } from './database/database.ts'
 
@@ -63,10 +63,13 @@ function nameFor(directory: string): string {
   return `index-${createHash('sha256').update(directory).digest('hex').slice(0, 12)}.db`
 }
 
+/** After an error of the disk, access(2) may allow what write(2) does not. */
 async function canWrite(directory: string): Promise<boolean> {
+  const probe = join(directory, `probe-${randomUUID()}`)
   try {
     await mkdir(directory, { recursive: true, mode: 0o700 })
-    await access(directory, constants.W_OK)
+    await writeFile(probe, '', { flag: 'wx' })
+    await rm(probe)
     return true
   } catch {
     return false
