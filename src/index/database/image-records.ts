@@ -13,19 +13,16 @@ import {
 } from './rows.ts'
 
 /** Bytes of a manifest and of all that it references, of an index's children as well. */
-const imageSize = `(
-  ifnull(manifests.size, 0)
-  + (SELECT ifnull(sum(contents.size), 0) FROM contents WHERE contents.manifest = manifests.manifest)
-  + (SELECT ifnull(sum(below.size), 0) FROM contents
-      JOIN contents AS below ON below.manifest = contents.digest
-      WHERE contents.manifest = manifests.manifest AND contents.role = 'child'))`
+const imageSize = `(ifnull(manifests.size, 0) + CASE manifests.is_index WHEN 1 THEN (
+  SELECT ifnull(sum(child.size - contents.size), 0) FROM contents
+  JOIN manifests AS child ON child.manifest = contents.digest
+  WHERE contents.manifest = manifests.manifest) ELSE 0 END)`
 
 /** Platforms of an index's children, or of an image's config. */
-const platforms = `(
-  SELECT group_concat(DISTINCT platform ORDER BY platform) FROM (
-    SELECT platform FROM contents WHERE contents.manifest = manifests.manifest
-    UNION SELECT platform FROM configs WHERE configs.digest = manifests.config)
-  WHERE platform <> 'unknown/unknown')`
+const platforms = `CASE manifests.is_index WHEN 1 THEN (
+  SELECT group_concat(DISTINCT platform ORDER BY platform) FROM contents
+  WHERE contents.manifest = manifests.manifest AND platform <> 'unknown/unknown')
+ELSE (SELECT platform FROM configs WHERE configs.digest = manifests.config) END`
 
 /** Records of manifests and tags. `since`: everything of before counts as pulled then. */
 export function createImageRecords({ prepare }: DatabaseFile, since: number) {
@@ -106,7 +103,7 @@ export function createImageRecords({ prepare }: DatabaseFile, since: number) {
     const rows = prepare(`
       SELECT tags.tag AS tag, own.digest AS digest, at, media_type, artifact_type,
         ${imageSize} AS size, ${platforms} AS platforms,
-        tag_activity.pulled_at AS pulled_at, pushed_by, count(*) OVER () AS total
+        tag_activity.pulled_at AS pulled_at, pushed_by
       FROM repositories
       JOIN tags ON tags.repository = repositories.id
       JOIN digests AS own ON own.id = tags.digest
@@ -118,9 +115,14 @@ export function createImageRecords({ prepare }: DatabaseFile, since: number) {
       WHERE name = :name AND instr(lower(tags.tag), lower(:search)) > 0
       ORDER BY ${orders[order][descending ? 'descending' : 'ascending']}
       LIMIT :limit OFFSET :offset`).all({ name, search, offset, limit })
-    const [first] = rows
-    const total = first === undefined ? 0 : numberIn(first, 'total')
-    return { total, records: rows.map((row) => tagRecord(row)) }
+    return { total: countTags(name, search), records: rows.map((row) => tagRecord(row)) }
+  }
+
+  const countTags = (name: RepositoryName, search: string): number => {
+    const row = prepare(`
+      SELECT count(*) AS total FROM repositories JOIN tags ON tags.repository = repositories.id
+      WHERE name = ? AND instr(lower(tags.tag), lower(?)) > 0`).get(name, search)
+    return row === undefined ? 0 : numberIn(row, 'total')
   }
 
   const tagRecord = (row: Row): TagRecord => {

@@ -183,7 +183,12 @@ export function createLookups({ prepare }: DatabaseFile) {
           ...(textIn(row, 'tag') !== '' && { tag: tagIn(row) }),
         })),
 
-    repositoryRecords: (part: RepositoriesPart): readonly RepositoryRecord[] =>
+    repositoryRecords: ({
+      prefix,
+      search,
+      offset,
+      limit,
+    }: RepositoriesPart): readonly RepositoryRecord[] =>
       prepare(`
         SELECT name,
           (SELECT count(*) FROM tags WHERE tags.repository = repositories.id) AS tags,
@@ -193,7 +198,7 @@ export function createLookups({ prepare }: DatabaseFile) {
         WHERE ${isBelow('name')} AND instr(name, lower(:search)) > 0
           AND EXISTS (SELECT 1 FROM revisions WHERE repository = repositories.id)
         ORDER BY name LIMIT :limit OFFSET :offset`)
-        .all({ ...part })
+        .all({ prefix, search, offset, limit })
         .map((row) => ({
           name: nameIn(row),
           tags: numberIn(row, 'tags'),

@@ -42,7 +42,7 @@ export function createManifestContents({ prepare }: DatabaseFile, ids: Ids) {
         isIndex ? 1 : 0,
         subject === undefined ? null : ids.ofDigest(subject.digest),
         config === undefined ? null : ids.ofDigest(config.digest),
-        size,
+        size + sizeOfParts(manifest),
       )
       if (Number(changes) > 0) addParts(id, stored)
     },
@@ -55,6 +55,12 @@ export function createManifestContents({ prepare }: DatabaseFile, ids: Ids) {
       prepare('DELETE FROM manifests WHERE manifest = ?').run(id)
     },
   }
+}
+
+/** A layer that occurs twice is stored once. */
+function sizeOfParts({ references, foreign }: ManifestDetails): number {
+  const sizes = new Map([...references, ...foreign].map(({ digest, size }) => [digest, size]))
+  return [...sizes.values()].reduce((sum, size) => sum + size, 0)
 }
 
 export type ManifestContents = ReturnType<typeof createManifestContents>

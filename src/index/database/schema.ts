@@ -7,8 +7,8 @@ export const schemaVersion = 1
  * milliseconds since the epoch, sizes in bytes.
  *
  * - `digests`: all that occur anywhere. `size` is NULL if the blob is not stored.
- * - `manifests`, `contents`: what manifests say, as long as a repository has them. `role` is
- *   config, layer, foreign or child.
+ * - `manifests`, `contents`: what manifests say, as long as a repository has them. The size of a
+ *   manifest is with all that it references; `role` is config, layer, foreign or child.
  * - `configs`: what the configs of images say.
  * - `revisions`, `links`, `tags`: the repositories' manifests, blobs and tags. A link is `used`
  *   once a manifest of its repository has referenced the blob.
