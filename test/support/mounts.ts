@@ -33,9 +33,10 @@ export type Disk = {
   settle(): void
   /**
    * What one finds who starts again after the power failed now, on a disk of its own. The file
-   * system's journal has got to the disk, and what is in files that nobody waited for has not.
+   * system's journal has got to the disk, and what is in files that nobody waited for has not; with
+   * `journal: false`, not even that, unless somebody waited for it. Nobody may write meanwhile.
    */
-  afterPowerLoss(): Promise<Disk>
+  afterPowerLoss(how?: { readonly journal?: boolean }): Promise<Disk>
 }
 
 /** An ext4 of the test's own, in a file that is copied while it is in use. Takes root. */
@@ -55,15 +56,19 @@ async function mountDisk(t: TestContext, image: string): Promise<Disk> {
     await rmdir(directory)
     await rm(image)
   })
+  let copies = 0
   return {
     directory,
     settle: () => void execFileSync('sync', ['--file-system', directory]),
-    afterPowerLoss: async () => {
-      const other = await open(join(directory, 'other'), 'w')
-      await other.sync()
-      await other.close()
-      await copyFile(image, `${image}-after`)
-      return mountDisk(t, `${image}-after`)
+    afterPowerLoss: async ({ journal = true } = {}) => {
+      if (journal) {
+        const other = await open(join(directory, 'other'), 'w')
+        await other.sync()
+        await other.close()
+      }
+      copies += 1
+      await copyFile(image, `${image}-${copies}`)
+      return mountDisk(t, `${image}-${copies}`)
     },
   }
 }

@@ -17,7 +17,11 @@ export type Fault = { withdraw(): Promise<void> }
  * name by themselves, and a signal comes before the call takes effect. A call to
  * `write` must not fail in this way: it is also how a thread wakes the others.
  */
-export async function inject(child: Child, thread: Thread, fault: string): Promise<Fault> {
+export async function inject(
+  child: Pick<Child, 'pid'>,
+  thread: Thread,
+  fault: string,
+): Promise<Fault> {
   const task = await taskOf(child, thread)
   const [calls = ''] = fault.split(':')
   const words = ['--quiet=none', '-o', '/dev/null', '-e', `trace=${calls}`, '-e', `inject=${fault}`]
@@ -41,10 +45,11 @@ export async function inject(child: Child, thread: Thread, fault: string): Promi
   }
 }
 
-async function taskOf({ pid }: Child, thread: Thread): Promise<string> {
+async function taskOf({ pid }: Pick<Child, 'pid'>, thread: Thread): Promise<string> {
   const tasks = await readdir(`/proc/${pid}/task`)
   for (const task of tasks) {
-    const name = await readFile(`/proc/${pid}/task/${task}/comm`, 'utf8')
+    // A thread may end meanwhile.
+    const name = await readFile(`/proc/${pid}/task/${task}/comm`, 'utf8').catch(() => '')
     if (name.trim() === threadNames[thread]) return task
   }
   throw new Error(`process ${pid} has no thread ${threadNames[thread]}`)

@@ -9,6 +9,7 @@ import { createDurableFiles } from './durable-files.ts'
 import { createHostedBlobs } from './hosted-blobs.ts'
 import { createHostedLinks } from './hosted-links.ts'
 import type { HostedStore } from './hosted-store.ts'
+import { createSyncing } from './syncing.ts'
 import { createTrash } from './trash.ts'
 import { createUploads } from './uploads.ts'
 import { createWriteAccess } from './write-access.ts'
@@ -27,14 +28,15 @@ type HostedStoreOptions = {
 export async function createHostedStore(options: HostedStoreOptions): Promise<HostedStore> {
   const { root, telemetry, onRestored = () => {} } = options
   const temporary = createTemporary(root)
-  const files = createDurableFiles({ root, temporary })
+  const syncing = createSyncing()
+  const files = createDurableFiles({ root, temporary, syncing })
   const access = await createWriteAccess({
     root,
     temporary,
     createRoot: () => files.directory(root),
     telemetry,
   })
-  const trash = createTrash({ root, files, temporary, access, onRestored })
+  const trash = createTrash({ root, files, syncing, temporary, access, onRestored })
   const reader = createBlobReader({
     root,
     trustsSizes: true,
@@ -46,13 +48,13 @@ export async function createHostedStore(options: HostedStoreOptions): Promise<Ho
     pin: () => () => {},
   })
   const place = createBlobPlace({ root, files, temporary, access, onTrust: reader.trust })
-  const blobs = createHostedBlobs({ root, reader, files, place, trash })
+  const blobs = createHostedBlobs({ root, reader, files, access, trash })
   const subjectOf = (manifest: Digest) => readSubject(reader, manifest)
-  const uploads = createUploads({ root, files, place })
+  const uploads = createUploads({ root, syncing, place })
 
   return {
     blobs,
-    links: createHostedLinks({ root, files, trash, access, subjectOf }),
+    links: createHostedLinks({ root, files, syncing, trash, access, subjectOf }),
     uploads,
     trash,
     problem: access.problem,

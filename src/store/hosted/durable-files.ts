@@ -1,23 +1,19 @@
+import { randomUUID } from 'node:crypto'
 import { type FileHandle, mkdir, open, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join, relative, sep } from 'node:path'
 import { LRUCache } from 'lru-cache'
 import { errnoOf, makeDirectory } from '../files.ts'
 import type { Temporary } from '../temporary.ts'
-import { createTurns } from '../turns.ts'
-import { createDirectorySync } from './directory-sync.ts'
+import type { Syncing } from './syncing.ts'
 
-/** Node has four threads for files, and an fsync occupies one: reads need one as well. */
-const maxSyncs = 3
 const maxKnown = 20_000
 const maxAttempts = 5
 
-type Install = {
-  /** A file or a directory, itself on disk already. */
-  readonly from: string
+type Place = {
   readonly to: string
   /** The last directory of the path that is never removed. Those below it may be. */
   readonly stable: string
-  /** Removes `to` if its directories cannot be synced. Not for what replaces something. */
+  /** Removes `to` again if its directories cannot be synced. Not for what replaces something. */
   readonly isNew?: boolean
 }
 
@@ -25,42 +21,40 @@ type Install = {
 export interface DurableFiles {
   /** Creates a directory and its parents. */
   directory(path: string): Promise<void>
-  /** Writes an unfinished file, and returns its path. */
-  stage(bytes: Buffer | string, mode?: number): Promise<string>
-  /** Writes an unfinished directory with files that all have the same text. */
-  stageTree(paths: readonly string[], text: string): Promise<string>
-  /** Renames into place, and creates directories as needed. */
-  install(install: Install): Promise<void>
-  syncFile(file: FileHandle): Promise<void>
-  /** As fdatasync(2). Undefined at once if too many others are syncing. */
-  tryWriteBack(file: FileHandle): Promise<void> | undefined
-  syncDirectories(paths: readonly string[]): Promise<void>
+  /** Renames a file or directory, which is on disk already, into place. */
+  install(place: Place & { readonly from: string }): Promise<void>
+  /** Creates or replaces a file in one step. */
+  writeFile(
+    place: Place & { readonly bytes: Buffer | string; readonly mode?: number },
+  ): Promise<void>
+  /** Creates a directory, with files that all have the same text, in one step. */
+  writeTree(
+    place: Place & { readonly paths: readonly string[]; readonly text: string },
+  ): Promise<void>
 }
 
-type DurableFilesOptions = { readonly root: string; readonly temporary: Temporary }
+type DurableFilesOptions = {
+  readonly root: string
+  readonly temporary: Temporary
+  readonly syncing: Syncing
+}
 
 /**
  * A new name is durable when its directory, and the entries of all directories above it, are on
  * disk. Directories that are known to be are remembered, so that most changes sync two.
  */
-export function createDurableFiles({ root, temporary }: DurableFilesOptions): DurableFiles {
-  const inTurn = createTurns(maxSyncs)
-  const sync = createDirectorySync(inTurn)
+export function createDurableFiles(options: DurableFilesOptions): DurableFiles {
+  const { root, temporary, syncing } = options
   const known = new LRUCache<string, true>({ max: maxKnown })
-  let writeBacks = 0
-
-  const syncDirectories = async (paths: readonly string[]) => {
-    await Promise.all(paths.map(sync))
-  }
 
   const directory = async (path: string): Promise<void> => {
     if (known.has(path)) return
-    if (path === root) await createRoot(root, sync)
+    if (path === root) await createRoot(root, syncing)
     else {
       await directory(dirname(path))
       await makeOne(path)
       // Another process, or this one before a failed sync, may have created it.
-      await sync(dirname(path))
+      await syncing.directories([dirname(path)])
     }
     known.set(path, true)
   }
@@ -71,7 +65,11 @@ export function createDurableFiles({ root, temporary }: DurableFilesOptions): Du
     if (path !== root) forget(dirname(path))
   }
 
-  const renameInto = async (install: Install, below: readonly string[], attempts = maxAttempts) => {
+  const renameInto = async (
+    install: Place & { readonly from: string },
+    below: readonly string[],
+    attempts = maxAttempts,
+  ): Promise<void> => {
     const { from, to, stable } = install
     await directory(stable)
     try {
@@ -84,67 +82,81 @@ export function createDurableFiles({ root, temporary }: DurableFilesOptions): Du
     }
   }
 
-  const write = async (path: string, bytes: Buffer | string, mode: number): Promise<void> => {
-    const file = await open(path, 'wx', mode)
+  const install: DurableFiles['install'] = async (place) => {
+    const below = directoriesBetween(place.stable, place.to)
+    await renameInto(place, below)
+    try {
+      await syncing.directories([place.stable, ...below])
+    } catch (error) {
+      if (place.isNew) await remove(place.to)
+      throw error
+    }
+  }
+
+  const openTemporary = async (mode: number): Promise<OpenFile> => {
+    const path = join(temporary.directory, randomUUID())
+    try {
+      return { path, file: await open(path, 'wx', mode) }
+    } catch (error) {
+      if (errnoOf(error) !== 'ENOENT') throw error
+    }
+    const created = await temporary.path()
+    return { path: created, file: await open(created, 'wx', mode) }
+  }
+
+  const fill = async (file: FileHandle, bytes: Buffer | string): Promise<void> => {
     try {
       await file.writeFile(bytes)
-      await inTurn(() => file.sync())
+      await syncing.file(file)
     } finally {
       await file.close()
     }
   }
 
+  const stageTree = async (tree: string, paths: readonly string[], text: string): Promise<void> => {
+    const places = paths.map((path) => join(tree, path))
+    for (const place of places) await makeDirectory(dirname(place))
+    await Promise.all(places.map(async (place) => fill(await open(place, 'wx'), text)))
+    const below = places.flatMap((place) => directoriesBetween(tree, place))
+    await syncing.directories(new Set([tree, ...below]))
+  }
+
   return {
     directory,
-    syncDirectories,
-    syncFile: (file) => inTurn(() => file.sync()),
+    install,
 
-    tryWriteBack: (file) => {
-      if (writeBacks > 0) return undefined
-      writeBacks += 1
-      return inTurn(() => file.datasync()).finally(() => {
-        writeBacks -= 1
+    writeFile: async ({ bytes, mode = 0o666, ...place }) => {
+      const { path: from, file } = await openTemporary(mode)
+      await orRemove(from, async () => {
+        await fill(file, bytes)
+        await install({ ...place, from })
       })
     },
 
-    stage: async (bytes, mode = 0o666) => {
-      const path = await temporary.path()
-      await orRemove(path, () => write(path, bytes, mode))
-      return path
-    },
-
-    stageTree: async (paths, text) => {
-      const tree = await temporary.path()
-      await orRemove(tree, async () => {
-        const places = paths.map((path) => join(tree, path))
-        for (const place of places) await makeDirectory(dirname(place))
-        await Promise.all(places.map((place) => write(place, text, 0o666)))
-        const below = places.flatMap((place) => directoriesBetween(tree, place))
-        await syncDirectories([tree, ...new Set(below)])
+    writeTree: async ({ paths, text, ...place }) => {
+      const from = await temporary.path()
+      await orRemove(from, async () => {
+        await stageTree(from, paths, text)
+        await install({ ...place, from })
       })
-      return tree
-    },
-
-    install: async (install) => {
-      const below = directoriesBetween(install.stable, install.to)
-      await renameInto(install, below)
-      try {
-        await syncDirectories([install.stable, ...below])
-      } catch (error) {
-        if (install.isNew) await rm(install.to, { recursive: true, force: true })
-        throw error
-      }
     },
   }
 }
+
+type OpenFile = { readonly path: string; readonly file: FileHandle }
 
 async function orRemove(path: string, work: () => Promise<void>): Promise<void> {
   try {
     await work()
   } catch (error) {
-    await rm(path, { recursive: true, force: true })
+    await remove(path)
     throw error
   }
+}
+
+/** After a failure, which is the error that counts. */
+async function remove(path: string): Promise<void> {
+  await rm(path, { recursive: true, force: true }).catch(() => {})
 }
 
 /** Directories that contain a path, below another one that does; the outermost first. */
@@ -159,11 +171,11 @@ async function makeOne(path: string): Promise<void> {
   })
 }
 
-async function createRoot(root: string, sync: (path: string) => Promise<void>): Promise<void> {
+async function createRoot(root: string, syncing: Syncing): Promise<void> {
   if (dirname(root) === root || (await isThere(root))) return
-  await createRoot(dirname(root), sync)
+  await createRoot(dirname(root), syncing)
   await makeOne(root)
-  await sync(dirname(root))
+  await syncing.directories([dirname(root)])
 }
 
 function isThere(path: string): Promise<boolean> {

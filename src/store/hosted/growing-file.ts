@@ -8,7 +8,7 @@ import {
   createBlockChecksummer,
 } from '../block-checksums.ts'
 import { writeAll } from '../files.ts'
-import type { DurableFiles } from './durable-files.ts'
+import type { Syncing } from './syncing.ts'
 
 /** Bytes that are read at once to hash them again. */
 const readSize = 1024 * 1024
@@ -49,7 +49,7 @@ type GrowingFileOptions = {
   readonly path: string
   readonly size: number
   readonly algorithm: Algorithm
-  readonly files: DurableFiles
+  readonly syncing: Syncing
 }
 
 /**
@@ -58,7 +58,7 @@ type GrowingFileOptions = {
  * sync it fails for ever.
  */
 export function createGrowingFile(options: GrowingFileOptions): GrowingFile {
-  const { path, algorithm, files } = options
+  const { path, algorithm, syncing } = options
   let size = options.size
   let opened: Promise<FileHandle> | undefined
   let hash: Hash | undefined = size === 0 ? newHash(algorithm) : undefined
@@ -86,7 +86,7 @@ export function createGrowingFile(options: GrowingFileOptions): GrowingFile {
 
   const startWriteBack = (file: FileHandle): void => {
     if (writeBack !== undefined || unsynced < writeBackSize) return
-    writeBack = files
+    writeBack = syncing
       .tryWriteBack(file)
       ?.catch(fail)
       .finally(() => {
@@ -118,7 +118,7 @@ export function createGrowingFile(options: GrowingFileOptions): GrowingFile {
   const sync = async (): Promise<void> => {
     await writeBack
     assertSound()
-    await files.syncFile(await handle()).catch((error: unknown) => {
+    await syncing.file(await handle()).catch((error: unknown) => {
       fail(error)
       throw error
     })

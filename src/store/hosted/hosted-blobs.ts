@@ -1,25 +1,25 @@
-import { rm } from 'node:fs/promises'
+import { dirname } from 'node:path'
 import { algorithmOf, type Digest, digestOf } from '../../oci/digest.ts'
 import { RegistryError } from '../../oci/errors.ts'
 import type { BlobReader } from '../blob-reader.ts'
-import { blobPath } from '../paths.ts'
-import type { BlobPlace } from './blob-place.ts'
+import { blobDirectory, blobPath } from '../paths.ts'
 import { blobsIn, exists } from './directories.ts'
 import type { DurableFiles } from './durable-files.ts'
 import type { HostedBlobs } from './hosted-store.ts'
 import type { TrashBin } from './trash.ts'
+import type { WriteAccess } from './write-access.ts'
 
 type HostedBlobsOptions = {
   readonly root: string
   readonly reader: BlobReader
   readonly files: DurableFiles
   readonly trash: TrashBin
-  readonly place: BlobPlace
+  readonly access: WriteAccess
 }
 
 /** Blobs in Distribution's layout. */
 export function createHostedBlobs(options: HostedBlobsOptions): HostedBlobs {
-  const { root, reader, files, place, trash } = options
+  const { root, reader, files, access, trash } = options
 
   /** Looks again if the blob was in the trash. */
   const orRestored = async <Found>(
@@ -37,15 +37,11 @@ export function createHostedBlobs(options: HostedBlobsOptions): HostedBlobs {
     read: (digest, limit) => orRestored(digest, () => reader.read(digest, limit)),
 
     put: (digest, bytes) =>
-      place.change(async () => {
+      access.change(async () => {
         if (digestOf(bytes, algorithmOf(digest)) !== digest)
           throw new RegistryError('DIGEST_INVALID', { message: `the bytes are not ${digest}` })
-        const path = await files.stage(bytes, 0o444)
-        try {
-          await place.install({ digest, path })
-        } finally {
-          await rm(path, { force: true })
-        }
+        const stable = dirname(blobDirectory(root, digest))
+        await files.writeFile({ to: blobPath(root, digest), stable, bytes, mode: 0o444 })
       }),
 
     list: () => blobsIn(root),

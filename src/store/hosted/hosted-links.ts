@@ -1,4 +1,3 @@
-import { rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { Digest } from '../../oci/digest.ts'
 import { isTag, type RepositoryName } from '../../oci/reference.ts'
@@ -17,6 +16,7 @@ import {
   tagsOf,
 } from './layout.ts'
 import { createRunId } from './run-id.ts'
+import type { Syncing } from './syncing.ts'
 import { createTags } from './tags.ts'
 import type { TrashBin } from './trash.ts'
 import type { WriteAccess } from './write-access.ts'
@@ -24,6 +24,7 @@ import type { WriteAccess } from './write-access.ts'
 type HostedLinksOptions = {
   readonly root: string
   readonly files: DurableFiles
+  readonly syncing: Syncing
   readonly trash: TrashBin
   readonly access: WriteAccess
   /** What a stored manifest refers to. */
@@ -32,21 +33,16 @@ type HostedLinksOptions = {
 
 /** Links as files, in the layout of Distribution. */
 export function createHostedLinks(options: HostedLinksOptions): HostedLinks {
-  const { root, files, trash, access, subjectOf } = options
+  const { root, files, syncing, trash, access, subjectOf } = options
   const tags = createTags({ root, files, trash })
 
   const add = async ({ path, stable }: LinkPath, digest: Digest): Promise<void> => {
     if (await exists(path)) {
       // Whoever wrote it may not have synced it yet.
       await files.directory(stable)
-      return files.syncDirectories([stable, dirname(path)])
+      return syncing.directories([stable, dirname(path)])
     }
-    const staged = await files.stage(digest)
-    try {
-      await files.install({ from: staged, to: path, stable, isNew: true })
-    } finally {
-      await rm(staged, { force: true })
-    }
+    await files.writeFile({ to: path, stable, bytes: digest, isNew: true })
   }
 
   const isManifest = (name: RepositoryName, digest: Digest) =>

@@ -1,4 +1,4 @@
-import { readFile, stat, writeFile } from 'node:fs/promises'
+import { readFile, rm, rmdir, stat, unlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Algorithm } from '../../oci/digest.ts'
 import { isMissing, makeDirectory } from '../files.ts'
@@ -14,6 +14,8 @@ export type Session = {
 
 /** The name of the file with the bytes, as in Distribution. */
 export const dataName = 'data'
+const startedAtName = 'startedat'
+const sessionName = 'session'
 
 /**
  * Writes the directory of a session: `startedat` as Distribution does, which removes sessions by
@@ -23,8 +25,11 @@ export async function writeSession(directory: string, session: Session): Promise
   const { writer, algorithm, startedAt } = session
   await makeDirectory(directory)
   const seconds = new Date(startedAt).toISOString().replace(/\.\d+/, '')
-  await writeFile(join(directory, 'startedat'), seconds, { flag: 'wx' })
-  await writeFile(join(directory, 'session'), JSON.stringify({ writer, algorithm }), { flag: 'wx' })
+  const text = JSON.stringify({ writer, algorithm })
+  await Promise.all([
+    writeFile(join(directory, startedAtName), seconds, { flag: 'wx' }),
+    writeFile(join(directory, sessionName), text, { flag: 'wx' }),
+  ])
 }
 
 /** Undefined when there is no such session. */
@@ -32,7 +37,7 @@ export async function readSession(directory: string): Promise<Session | undefine
   const created = await stat(directory).catch(undefinedIfMissing)
   if (!created?.isDirectory()) return undefined
   const [startedAt, session] = await Promise.all(
-    ['startedat', 'session'].map((name) => readText(join(directory, name))),
+    [startedAtName, sessionName].map((name) => readText(join(directory, name))),
   )
   const at = Date.parse(startedAt ?? '')
   return {
@@ -65,6 +70,18 @@ function parseSession(text: string | undefined): Pick<Session, 'writer' | 'algor
 
 async function readText(path: string): Promise<string | undefined> {
   return readFile(path, 'utf8').catch(undefinedIfMissing)
+}
+
+/** What remains after a failure is removed when sessions expire. */
+export async function removeSession(directory: string): Promise<void> {
+  const names = [dataName, startedAtName, sessionName]
+  try {
+    await Promise.all(names.map((name) => unlink(join(directory, name)).catch(undefinedIfMissing)))
+    await rmdir(directory).catch(undefinedIfMissing)
+  } catch {
+    // Distribution keeps states of its hash there.
+    await rm(directory, { recursive: true, force: true }).catch(() => {})
+  }
 }
 
 function undefinedIfMissing(error: unknown): undefined {

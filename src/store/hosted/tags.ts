@@ -1,5 +1,5 @@
-import { rm, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { stat } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { type Digest, isDigest } from '../../oci/digest.ts'
 import type { RepositoryName, Tag } from '../../oci/reference.ts'
 import { errnoOf, isMissing, openRegular } from '../files.ts'
@@ -29,25 +29,14 @@ export function createTags({ root, files, trash }: TagsOptions) {
    * it.
    */
   const create = async (name: RepositoryName, tag: Tag, digest: Digest): Promise<boolean> => {
-    const staged = await files.stageTree(['current/link', historyLink(digest)], digest)
+    const place = { to: tagDirectory(root, name, tag), stable: tagsOf(root, name), isNew: true }
     try {
-      const to = tagDirectory(root, name, tag)
-      await files.install({ from: staged, to, stable: tagsOf(root, name), isNew: true })
+      const paths = ['current/link', historyLink(digest)]
+      await files.writeTree({ ...place, paths, text: digest })
       return true
     } catch (error) {
       if (['ENOTEMPTY', 'EEXIST', 'ENOTDIR'].includes(errnoOf(error))) return false
       throw error
-    } finally {
-      await rm(staged, { recursive: true, force: true })
-    }
-  }
-
-  const install = async (to: string, stable: string, digest: Digest): Promise<void> => {
-    const from = await files.stage(digest)
-    try {
-      await files.install({ from, to, stable })
-    } finally {
-      await rm(from, { force: true })
     }
   }
 
@@ -57,13 +46,18 @@ export function createTags({ root, files, trash }: TagsOptions) {
     const stable = tagsOf(root, name)
     const history = join(tagDirectory(root, name, tag), historyLink(digest))
     try {
-      await Promise.all([install(current, stable, digest), install(history, stable, digest)])
+      await Promise.all(
+        [current, history].map((to) => files.writeFile({ to, stable, bytes: digest })),
+      )
     } catch (error) {
       // Not acknowledged, so it must not be visible.
-      if (before !== undefined) await install(current, stable, before.digest).catch(() => {})
+      if (before !== undefined) await restore(current, before.digest)
       throw error
     }
   }
+
+  const restore = (to: string, digest: Digest): Promise<void> =>
+    files.writeFile({ to, stable: dirname(to), bytes: digest }).catch(() => {})
 
   const read = async (name: RepositoryName, tag: Tag): Promise<TagLink | undefined> => {
     const link = await readLink(currentLink(root, name, tag))

@@ -3,14 +3,20 @@ import { dirname, join } from 'node:path'
 import { errnoOf, isMissing, makeDirectory } from '../files.ts'
 import { entriesOf, exists } from './directories.ts'
 import type { DurableFiles } from './durable-files.ts'
+import type { Syncing } from './syncing.ts'
 
-type Restore = { readonly from: string; readonly to: string; readonly files: DurableFiles }
+type Restore = {
+  readonly from: string
+  readonly to: string
+  readonly files: DurableFiles
+  readonly syncing: Syncing
+}
 
 /**
  * Moves a directory back. If it exists again, only those of its files that are missing there: what
  * is newer stays. False: nothing was missing.
  */
-export async function restoreDirectory({ from, to, files }: Restore): Promise<boolean> {
+export async function restoreDirectory({ from, to, files, syncing }: Restore): Promise<boolean> {
   try {
     await files.install({ from, to, stable: dirname(to) })
     return true
@@ -18,7 +24,7 @@ export async function restoreDirectory({ from, to, files }: Restore): Promise<bo
     if (isMissing(error)) return false
     if (!['ENOTEMPTY', 'EEXIST'].includes(errnoOf(error))) throw error
     const changed = await mergeInto(from, to)
-    await files.syncDirectories(changed)
+    await syncing.directories(new Set(changed))
     return changed.length > 0
   }
 }

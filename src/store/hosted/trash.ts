@@ -9,6 +9,7 @@ import type { DurableFiles } from './durable-files.ts'
 import type { Trash, TrashEntry, TrashRun } from './hosted-store.ts'
 import { trashDirectory } from './layout.ts'
 import { isRunId, parseRunId, type RunId, timeOfRun } from './run-id.ts'
+import type { Syncing } from './syncing.ts'
 import { bytesOf, directoryOf, entriesBelow } from './trash-entries.ts'
 import { createTrashIndex } from './trash-index.ts'
 import { removeEmpty, restoreDirectory } from './trash-restore.ts'
@@ -30,6 +31,7 @@ export interface TrashBin extends Trash {
 type TrashOptions = {
   readonly root: string
   readonly files: DurableFiles
+  readonly syncing: Syncing
   readonly temporary: Temporary
   readonly access: WriteAccess
   /** A blob was restored that was read, or that is needed by what was pushed. */
@@ -41,7 +43,7 @@ type TrashOptions = {
  * whole or not at all, and the way back is the same.
  */
 export function createTrash(options: TrashOptions): TrashBin {
-  const { root, files, temporary, access, onRestored } = options
+  const { root, files, syncing, temporary, access, onRestored } = options
   const rootOf = (run: RunId) => join(trashDirectory(root), run)
 
   const runIds = async (): Promise<readonly RunId[]> =>
@@ -96,7 +98,7 @@ export function createTrash(options: TrashOptions): TrashBin {
   const syncMove = async (entry: TrashEntry, run: RunId): Promise<void> => {
     const [from, to] = [directoryOf(root, entry), directoryOf(rootOf(run), entry)]
     await files.directory(dirname(to))
-    await files.syncDirectories([dirname(to), dirname(from)])
+    await syncing.directories([dirname(to), dirname(from)])
   }
 
   const take: TrashBin['take'] = (entry, run, durable) =>
@@ -127,7 +129,12 @@ export function createTrash(options: TrashOptions): TrashBin {
   }
 
   const restore = (entry: TrashEntry, run: RunId) =>
-    restoreDirectory({ from: directoryOf(rootOf(run), entry), to: directoryOf(root, entry), files })
+    restoreDirectory({
+      from: directoryOf(rootOf(run), entry),
+      to: directoryOf(root, entry),
+      files,
+      syncing,
+    })
 
   return {
     take,

@@ -1,5 +1,4 @@
 import { fstatSync } from 'node:fs'
-import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { algorithmOf, type Digest } from '../../oci/digest.ts'
 import { RegistryError } from '../../oci/errors.ts'
@@ -9,7 +8,7 @@ import { createTurns } from '../turns.ts'
 import type { BlobPlace } from './blob-place.ts'
 import type { GrowingFile } from './growing-file.ts'
 import type { Upload } from './hosted-store.ts'
-import { dataName, type Session } from './session-files.ts'
+import { dataName, removeSession, type Session } from './session-files.ts'
 
 /** {@link Upload}, for the store that keeps it. */
 export interface OpenUpload extends Upload {
@@ -47,8 +46,7 @@ export function createUpload(options: UploadOptions): OpenUpload {
   const end = async (): Promise<void> => {
     hasEnded = true
     await file.close()
-    // What remains is removed when sessions expire.
-    await rm(directory, { recursive: true, force: true }).catch(() => {})
+    await removeSession(directory)
     onEnd()
   }
 

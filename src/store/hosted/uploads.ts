@@ -4,11 +4,11 @@ import type { RepositoryName } from '../../oci/reference.ts'
 import { createUploadId, isUploadId, type UploadId } from '../../oci/upload-id.ts'
 import type { BlobPlace } from './blob-place.ts'
 import { entriesOf, repositoriesIn } from './directories.ts'
-import type { DurableFiles } from './durable-files.ts'
 import { createGrowingFile } from './growing-file.ts'
 import type { UploadStore, UploadSummary } from './hosted-store.ts'
 import { uploadDirectory, uploadsDirectory } from './layout.ts'
 import { dataName, dataOf, readSession, type Session, writeSession } from './session-files.ts'
+import type { Syncing } from './syncing.ts'
 import { createUpload, type OpenUpload } from './upload.ts'
 
 /** Sessions with an open file and a running hash. */
@@ -20,7 +20,7 @@ export interface Uploads extends UploadStore {
 
 type UploadsOptions = {
   readonly root: string
-  readonly files: DurableFiles
+  readonly syncing: Syncing
   readonly place: BlobPlace
 }
 
@@ -28,7 +28,7 @@ type UploadsOptions = {
  * Upload sessions as directories, as in Distribution. Those that this process has used are kept in
  * memory until they end; their number is limited by whoever creates and expires them.
  */
-export function createUploads({ root, files, place }: UploadsOptions): Uploads {
+export function createUploads({ root, syncing, place }: UploadsOptions): Uploads {
   const sessions = new Map<string, OpenUpload>()
   const resting = new Set<Promise<void>>()
   const awake = new LRUCache<string, OpenUpload>({
@@ -55,7 +55,7 @@ export function createUploads({ root, files, place }: UploadsOptions): Uploads {
       id,
       directory,
       session,
-      file: createGrowingFile({ path: join(directory, dataName), size, algorithm, files }),
+      file: createGrowingFile({ path: join(directory, dataName), size, algorithm, syncing }),
       place,
       onUse: () => awake.set(key, upload),
       onEnd: () => {
