@@ -1,5 +1,5 @@
 import type { Digest } from '../oci/digest.ts'
-import { formatReference, type Reference, type RepositoryName } from '../oci/reference.ts'
+import { formatReference, type Reference, type RepositoryName, type Tag } from '../oci/reference.ts'
 import { isFound } from './answers.ts'
 import { assertSame } from './blob-uploads.ts'
 import { accept } from './manifest-requests.ts'
@@ -7,6 +7,7 @@ import { rejectionOf } from './rejection.ts'
 import type { RemoteWriter } from './remote-writer.ts'
 import type { WriteContext } from './request-context.ts'
 import { retryWrite } from './retry-write.ts'
+import type { Answer } from './transport.ts'
 
 const done = [200, 201, 202, 204]
 
@@ -62,14 +63,15 @@ export function createManifestWrites(
     })
 
   return {
-    putManifest: (name, reference, { digest, bytes, mediaType }) =>
+    putManifest: (name, reference, { digest, bytes, mediaType, tags = [] }) =>
       retryWrite(async (mayBeDone) => {
-        if (mayBeDone && (await isThere(name, reference, digest))) return { isListed: false }
+        if (mayBeDone && (await isThere(name, reference, digest)))
+          return { isListed: false, tags: [] }
         const repository = repositoryOf(name)
         const answer = await exchange.request({
           method: 'PUT',
           kind: 'write',
-          path: manifestPath(name, reference),
+          path: manifestPath(name, reference) + tagsQuery(tags),
           repository,
           access: 'push',
           headers: { 'content-type': mediaType },
@@ -79,13 +81,24 @@ export function createManifestWrites(
           throw await rejectionOf(answer, {
             ...context,
             repository,
-            attempt: `push ${repository}:${formatReference(reference)}`,
+            attempt: `push ${repository}${'tag' in reference ? ':' : '@'}${formatReference(reference)}`,
           })
         answer.drop()
         assertSame(origin, answer, digest)
-        return { isListed: answer.header('oci-subject') !== undefined }
+        const isListed = answer.header('oci-subject') !== undefined
+        return { isListed, tags: acknowledged(answer, tags) }
       }),
     deleteManifest: (name, reference) => remove(name, manifestPath(name, reference)),
     deleteBlob: (name, digest) => remove(name, `${pathOf(name)}/blobs/${digest}`),
   }
+}
+
+/** distribution-spec, "Pushing Manifests": the parameter `tag`, since version 1.1.1. */
+function tagsQuery(tags: readonly Tag[]): string {
+  return tags.length === 0 ? '' : `?${tags.map((tag) => `tag=${tag}`).join('&')}`
+}
+
+function acknowledged(answer: Answer, tags: readonly Tag[]): readonly Tag[] {
+  const set = (answer.header('oci-tag') ?? '').split(',').map((tag) => tag.trim())
+  return tags.filter((tag) => set.includes(tag))
 }

@@ -1,6 +1,6 @@
 import type { Chunks } from '../memory/memory.ts'
 import type { Digest } from '../oci/digest.ts'
-import type { Reference, RepositoryName } from '../oci/reference.ts'
+import type { Reference, RepositoryName, Tag } from '../oci/reference.ts'
 
 /** A blob to upload. Its bytes are read from the first on, once for each attempt. */
 export type BlobToUpload = {
@@ -20,6 +20,15 @@ type ManifestToPut = {
   readonly digest: Digest
   readonly bytes: Buffer
   readonly mediaType: string
+  /** More tags that are to point to it: only with a digest as reference. */
+  readonly tags?: readonly Tag[]
+}
+
+type PutManifest = {
+  /** The upstream lists it among the referrers of its subject (`OCI-Subject`). */
+  readonly isListed: boolean
+  /** Those of the further tags that the upstream has set (`OCI-Tag`): old registries set none. */
+  readonly tags: readonly Tag[]
 }
 
 /**
@@ -37,12 +46,11 @@ export interface RemoteWriter {
     name: RepositoryName,
     mount: { readonly digest: Digest; readonly from: RepositoryName },
   ): Promise<boolean>
-  /** `isListed`: the upstream lists it among the referrers of its subject (`OCI-Subject`). */
   putManifest(
     name: RepositoryName,
     reference: Reference,
     manifest: ManifestToPut,
-  ): Promise<{ readonly isListed: boolean }>
+  ): Promise<PutManifest>
   /** A tag, or a manifest with its tags. False: there is none. */
   deleteManifest(name: RepositoryName, reference: Reference): Promise<boolean>
   deleteBlob(name: RepositoryName, digest: Digest): Promise<boolean>

@@ -1,6 +1,6 @@
 import { type Digest, digestOf } from '../../oci/digest.ts'
 import { createMatcher } from '../../oci/globs.ts'
-import type { Reference, RepositoryName, Tag } from '../../oci/reference.ts'
+import type { RepositoryName } from '../../oci/reference.ts'
 import type { RemoteWriter } from '../../remote/remote.ts'
 import type { BlobCache } from '../../store/store.ts'
 import type { Logger } from '../../telemetry/telemetry.ts'
@@ -64,7 +64,8 @@ export function createPushThrough(options: PushThroughOptions) {
   }
 
   /**
-   * 1. Put it by its reference, and by each further tag: upstreams need not know the parameter `tag`.
+   * 1. Put it by its reference, with the further tags, and again by each tag that the upstream did not
+   *    set: it need not know the parameter `tag`. Tags that were put alone point to a SHA-256.
    * 2. Store it, and set the tags: the next pull gets it.
    *
    * The subject is returned if the upstream lists the manifest among its referrers. If not, the client
@@ -77,18 +78,16 @@ export function createPushThrough(options: PushThroughOptions) {
     const { reference, tags, bytes } = request
     const { digest, manifest } = parsePushedManifest(request)
     const { mediaType, subject } = manifest
-    const references: readonly Reference[] = [reference, ...tags.map((tag) => ({ tag }))]
-    let isListed = false
-    for (const each of references) {
-      const answer = await remote.putManifest(name, each, { digest, bytes, mediaType })
-      isListed ||= answer.isListed
-    }
-    const all: readonly Tag[] = references.flatMap((each) => ('tag' in each ? [each.tag] : []))
-    // Upstreams resolve tags to a SHA-256, whatever the client pushed by.
-    await manifests.addPushed(name, { digest: digestOf(bytes), bytes, tags: all })
-    if (digest !== digestOf(bytes)) await manifests.addPushed(name, { digest, bytes, tags: [] })
+    const sha256 = digestOf(bytes)
+    const put = await remote.putManifest(name, reference, { digest, bytes, mediaType, tags })
+    const alone = tags.filter((tag) => !put.tags.includes(tag))
+    for (const tag of alone)
+      await remote.putManifest(name, { tag }, { digest: sha256, bytes, mediaType })
+    const own = 'tag' in reference ? [reference.tag] : []
+    await manifests.addPushed(name, { digest, bytes, tags: [...own, ...put.tags] })
+    if (alone.length > 0) await manifests.addPushed(name, { digest: sha256, bytes, tags: alone })
     listings.forget(name)
-    return { digest, ...(isListed && subject && { subject: subject.digest }) }
+    return { digest, ...(put.isListed && subject && { subject: subject.digest }) }
   }
 
   const open = (name: RepositoryName): WritableRepository => ({
@@ -104,6 +103,7 @@ export function createPushThrough(options: PushThroughOptions) {
       }),
     cancelUpload: (upload) => uploads.cancel(name, upload),
     mount: async ({ digest, from, mayPull }) => {
+      // Without a source the upstream would take any that Berth may read, and the client perhaps not.
       const source = from !== undefined && mayPull(from) ? nameBelow(from) : undefined
       if (source === undefined || !serves(source)) return false
       const isMounted = await remote.mountBlob(name, { digest, from: source })
