@@ -8,7 +8,7 @@ type ReportOptions = {
 }
 
 /** Milliseconds between two counts. */
-const interval = 30_000
+const interval = 5000
 
 /** Sets the metrics of the index. */
 export function reportIndex({ problem, ask, telemetry }: ReportOptions): { close(): void } {
