@@ -4,6 +4,9 @@ import type { WritableRepository } from '../repository.ts'
 import { complete } from './hosted-index.ts'
 import type { HostedParts } from './parts.ts'
 
+/** Repositories in which a blob is looked for; each costs a system call. */
+const maxLooks = 1000
+
 type MountRequest = Parameters<WritableRepository['mount']>[0]
 
 type MountsOptions = HostedParts & {
@@ -30,8 +33,13 @@ export function createMount({ store, index, leases, quotas, now, isHosted }: Mou
     if (from !== undefined) return mayPull(from) && (await hasBlob(from, digest)) ? from : undefined
     if (mayPull(name) && (await hasBlob(name, digest))) return name
     const others = await complete(index, ({ linkedIn }) => linkedIn(digest))
-    for (const other of others ?? [])
+    let looks = 0
+    // The directories answer while the index is read, as after a start.
+    for await (const other of others ?? links.names()) {
       if (mayPull(other) && (await hasBlob(other, digest))) return other
+      looks += 1
+      if (looks === maxLooks) return undefined
+    }
     return undefined
   }
 

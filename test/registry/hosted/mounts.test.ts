@@ -43,8 +43,20 @@ test('access to the source is decided before anything is looked up', async (t) =
   }
   await open('local/target').mount({ digest, from: source, mayPull })
   await open('local/target').mount({ digest, mayPull })
-  assert.deepEqual(asked, [source, 'local/target'])
+  assert.deepEqual(asked, [source, 'local/target', source])
   assert.equal(store.problem(), undefined)
+})
+
+test('a blob is found in any repository while there is no index (H135)', async (t) => {
+  const { open } = await openHostedRegistry(t)
+  const { digest, bytes } = randomBlob(100)
+  await pushBlob(open('local/private'), { digest, bytes })
+  const target = open('local/target')
+  const mayPull = (name: string): boolean => name !== 'local/private'
+  assert.equal(await target.mount({ digest, mayPull }), false)
+  await pushBlob(open(source), { digest, bytes })
+  assert.equal(await target.mount({ digest, mayPull }), true)
+  assert.deepEqual(await target.statBlob(digest), { size: 100 })
 })
 
 test('nothing is mounted from a repository on the volume that is not hosted (H137)', async (t) => {
@@ -53,5 +65,7 @@ test('nothing is mounted from a repository on the volume that is not hosted (H13
   const hidden = parseRepositoryName('elsewhere/app')
   await store.blobs.put(digest, bytes)
   await store.links.addBlob(hidden, digest)
-  assert.equal(await open('local/target').mount({ digest, from: hidden, mayPull: yes }), false)
+  const target = open('local/target')
+  assert.equal(await target.mount({ digest, from: hidden, mayPull: yes }), false)
+  assert.equal(await target.mount({ digest, mayPull: yes }), false)
 })
