@@ -46,7 +46,7 @@ for (const version of versions) {
       const berth = await start(t, { hosted, upstreams: [], auth: { access } })
       const result = await runConformance(berth.host, asked)
       assert.equal(result.disabled, 0)
-      assertConforms(result, 900, berth)
+      assertConforms(result, 1000, berth)
     })
 
     test('pass, all of them, with a login', async (t) => {
@@ -58,7 +58,7 @@ for (const version of versions) {
       const credentials = { OCI_USERNAME: login.user, OCI_PASSWORD: login.password }
       const result = await runConformance(berth.host, { ...asked, ...credentials })
       assert.equal(result.disabled, 0)
-      assertConforms(result, 900, berth)
+      assertConforms(result, 1000, berth)
     })
   })
 }
