@@ -1,3 +1,4 @@
+import { mkdir } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Config } from '../config/config.ts'
@@ -56,6 +57,8 @@ type IndexOptions = {
 async function openIndex({ config, root, store, telemetry }: IndexOptions) {
   const { blobs, links } = store
   const hasQuotas = config.hosted.some(({ quota }) => quota !== undefined)
+  // If it fails, so will the first push, which says why.
+  if (hasQuotas) await mkdir(root, { recursive: true }).catch(() => {})
   return createIndex({
     directory: join(root, '_berth'),
     fallbacks: [join(config.storage.directory, 'index'), join(tmpdir(), 'berth-index')],

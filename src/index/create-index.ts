@@ -114,7 +114,9 @@ export function createIndex(options: IndexOptions): Index {
     session === undefined ? problem : session.problem()
 
   const ask: Ask = async (operation, ...args) => {
-    const why = currentProblem()
+    // An estimate is enough for a quota.
+    const isEstimate = operation === 'bytes' && session?.canEstimate() === true
+    const why = isEstimate ? undefined : currentProblem()
     if (session === undefined || why !== undefined) throw unavailable(why ?? problem)
     try {
       return await session.ask(operation, ...args)
@@ -124,7 +126,8 @@ export function createIndex(options: IndexOptions): Index {
   }
 
   const running = run()
-  const report = reportIndex({ problem: currentProblem, ask, telemetry })
+  const isWaiting = () => session === undefined && problem === notStarted
+  const report = reportIndex({ problem: currentProblem, isWaiting, ask, telemetry })
 
   return {
     ...createQuestions({
@@ -133,7 +136,7 @@ export function createIndex(options: IndexOptions): Index {
     }),
     problem: currentProblem,
     unverified: () => currentProblem() ?? session?.unverified(),
-    isWaiting: () => session === undefined && problem === notStarted,
+    isWaiting,
     apply: (changes) => {
       if (changes.length > 0) started.resolve()
       pending.add(changes)

@@ -27,9 +27,9 @@ const networkFileSystems: readonly number[] = [
 ]
 
 export type PlacesOptions = {
-  /** On the hosted volume; created. */
+  /** On the hosted volume; created in a directory that exists. */
   readonly directory: string
-  /** For the database, in this order, if the volume cannot have it; created. */
+  /** For the database, in this order, if the volume cannot have it; created likewise. */
   readonly fallbacks: readonly string[]
   /** Default: true. False: nothing may be written to the volume, although it is possible. */
   readonly ownsVolume?: () => Promise<boolean>
@@ -67,12 +67,24 @@ function nameFor(directory: string): string {
 async function canWrite(directory: string): Promise<boolean> {
   const probe = join(directory, `probe-${randomUUID()}`)
   try {
-    await mkdir(directory, { recursive: true, mode: 0o700 })
+    await makeDirectory(directory)
     await writeFile(probe, '', { flag: 'wx' })
     await rm(probe)
     return true
   } catch {
     return false
+  }
+}
+
+/**
+ * The directory above must exist: a volume that was unmounted, or that was deleted as a whole, is
+ * not made again.
+ */
+async function makeDirectory(directory: string): Promise<void> {
+  try {
+    await mkdir(directory, { mode: 0o700 })
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error
   }
 }
 

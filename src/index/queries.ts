@@ -7,7 +7,7 @@ import type { Change } from './change.ts'
  * What is on the hosted volume, in a database beside it: sizes, dates, references in both
  * directions. The files decide; the database can be deleted at any time and is made again.
  *
- * All questions reject with UNAVAILABLE while {@link Index.problem} is defined.
+ * All questions but `bytes` reject with UNAVAILABLE while {@link Index.problem} is defined.
  */
 export interface Index extends Questions {
   /** Why its answers may be incomplete, such as "rebuilding: 12,000 of about 100,000 blobs". */
@@ -56,7 +56,7 @@ export interface Questions {
   unreferencedLinks(after: BlobLink | undefined, limit: number): Promise<readonly BlobLink[]>
   /** All manifests of a repository, sorted by digest. */
   images(name: RepositoryName): Promise<readonly ImageRecord[]>
-  /** For quotas. `prefix` as above; all repositories if it is empty. */
+  /** For quotas: after a restart also an estimate, while the volume is compared. `prefix` as above; all repositories if it is empty. */
   bytes(prefix: string): Promise<Bytes>
   totals(): Promise<Totals>
   /** Repositories and tags whose name contains a text, sorted; the case of letters is ignored. */

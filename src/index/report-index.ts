@@ -3,6 +3,8 @@ import type { Ask } from './database/database.ts'
 
 type ReportOptions = {
   readonly problem: () => string | undefined
+  /** It has not been started, because there is nothing to know. */
+  readonly isWaiting: () => boolean
   readonly ask: Ask
   readonly telemetry: Telemetry
 }
@@ -11,7 +13,9 @@ type ReportOptions = {
 const interval = 5000
 
 /** Sets the metrics of the index. */
-export function reportIndex({ problem, ask, telemetry }: ReportOptions): { close(): void } {
+export function reportIndex({ problem, isWaiting, ask, telemetry }: ReportOptions): {
+  close(): void
+} {
   const { metrics } = telemetry
   let countedAt = Number.NEGATIVE_INFINITY
   let counting = false
@@ -26,7 +30,7 @@ export function reportIndex({ problem, ask, telemetry }: ReportOptions): { close
   }
 
   metrics.onScrape(() => {
-    metrics.indexComplete.set(problem() === undefined ? 1 : 0)
+    metrics.indexComplete.set(problem() === undefined || isWaiting() ? 1 : 0)
     const isDue = performance.now() - countedAt > interval
     if (isClosed || counting || !isDue || problem() !== undefined) return
     counting = true

@@ -12,6 +12,8 @@ export interface Session {
   readonly ask: Ask
   problem(): string | undefined
   unverified(): string | undefined
+  /** It was complete before this process, and most of its answers are right. */
+  canEstimate(): boolean
   /** Ends `run`, which rejects with it. */
   fail(failure: DatabaseFailure): void
   /** Opens, and verifies as often as requested. Rejects when the database or the volume fails. */
@@ -145,6 +147,7 @@ export function createSession(options: SessionOptions): Session {
       }
     },
     unverified: () => unverified,
+    canEstimate: () => state.kind !== 'opening' && !isRebuild,
     fail: (failure) => trouble.reject(failure),
 
     run: async (request) => {

@@ -56,6 +56,7 @@ const healthy: Series = {
   [`berth_http_short_responses_total{${labels}}`]: '0x30 2x149',
   [`berth_auth_total{${labels},outcome="wrong"}`]: '0+5x180',
   [`berth_htpasswd_stale{${labels}}`]: '0x60 1x3 0x116',
+  [`berth_index_complete{${labels}}`]: '1x60 0x20 1x99',
   [`berth_in_use_known{${labels}}`]: '1x60 0x20 1x99',
   [`berth_in_use_missing_images{${labels}}`]: '0x60 1x5 0x114',
 }
@@ -91,6 +92,7 @@ const troubles: Readonly<Record<string, Readonly<Record<string, string | undefin
   BerthCacheTooSmall: { [`berth_cache_evictions_total{${labels}}`]: '0+20x180' },
   BerthUsersStale: { [`berth_htpasswd_stale{${labels}}`]: '0x60 1x119' },
   BerthLoginsFailing: { [`berth_auth_total{${labels},outcome="wrong"}`]: '0+40x180' },
+  BerthIndexIncomplete: { [`berth_index_complete{${labels}}`]: '1x60 0x119' },
   BerthInUseUnknown: { [`berth_in_use_known{${labels}}`]: '1x60 0x119' },
   BerthImageInUseMissing: { [`berth_in_use_missing_images{${labels}}`]: '0x60 2x119' },
 }

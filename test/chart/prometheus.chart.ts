@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, suite, test } from 'node:test'
@@ -216,6 +216,13 @@ const faults: Readonly<Record<string, () => Promise<Faulty>>> = {
       )
       await Promise.all(attempts)
     }),
+  BerthIndexIncomplete: async () => {
+    const hosted = await mkdtemp(join(directory, 'hosted-'))
+    await mkdir(join(hosted, 'docker/registry/v2/blobs'), { recursive: true })
+    await mkdir(join(hosted, '_berth/index.db/in the way'), { recursive: true })
+    const { admin } = await start({ storage: { hosted: { directory: hosted } } })
+    return { admin, cause: async () => {} }
+  },
   BerthInUseUnknown: () => withList('h/local/app:1', { inUse: { listExpiry: '1ms' } }),
   BerthImageInUseMissing: async () => {
     const { url } = await upstream()

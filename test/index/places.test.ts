@@ -65,10 +65,18 @@ test('nothing is written to a volume that belongs to another registry', async (t
   assert.equal(dirname(places.database), other)
   assert.deepEqual([places.journal, places.cleanMark], [undefined, undefined])
   assert.deepEqual(await readdir(root), ['other'])
+  await mkdir(dirname(directory))
 
   await writeFile(places.database, 'x')
   await choosePlaces({ directory, fallbacks: [other] })
   assert.deepEqual(await readdir(other), [], 'the database of before is deleted')
+})
+
+test('a volume that is not mounted is not made', async (t) => {
+  const root = await ownDirectory(t)
+  const places = await choosePlaces({ directory: join(root, 'volume', '_berth'), fallbacks: [] })
+  assert.equal(places.database, ':memory:')
+  assert.deepEqual(await readdir(root), [])
 })
 
 test('a directory that cannot be made is no place', async (t) => {

@@ -83,6 +83,8 @@ test('after a kill it does not answer before it was compared', async (t) => {
   const { open, source } = gated(volume)
   const { index } = useIndex(t, { root, source })
   await until('it compares', () => assert.match(index.problem() ?? '', /^comparing/))
+  await assert.rejects(index.totals(), { code: 'UNAVAILABLE' })
+  assert.ok((await index.bytes('p')).unique > 0, 'an estimate for quotas')
   open()
   await untilVerified(index)
   assert.deepEqual((await index.tags(app, {})).entries, ['v1', 'v2'])

@@ -25,6 +25,7 @@ export type Berth = {
   metric(line: string): Promise<number>
   /** Stops it, and starts it again with the same storage. */
   restart(): Promise<Berth>
+  /** And the one that was started in its place. */
   stop(): Promise<void>
 }
 
@@ -57,9 +58,11 @@ export async function startBerth(options: StartOptions): Promise<Berth> {
   const scheme = loaded.config.tls === undefined ? 'http' : 'https'
   const admin = `http://127.0.0.1:${service.admin.addresses[0]?.port}`
   let stopped: Promise<void> | undefined
-  const stop = () => {
+  let next: Berth | undefined
+  const stop = async () => {
     stopped ??= service.stop(true)
-    return stopped
+    await stopped
+    await next?.stop()
   }
 
   return {
@@ -72,7 +75,8 @@ export async function startBerth(options: StartOptions): Promise<Berth> {
     metric,
     restart: async () => {
       await stop()
-      return startBerth({ ...options, directory })
+      next = await startBerth({ ...options, directory })
+      return next
     },
     stop,
   }

@@ -17,10 +17,15 @@ export class DatabaseFailure extends Error {
 /** SQLITE_CORRUPT, SQLITE_NOTADB; SQLITE_ERROR and SQLITE_CONSTRAINT: the schema is not what it should be. */
 const damagedCodes: readonly number[] = [11, 26, 1, 19]
 
+/** SQLITE_BUSY */
+const busyCode = 5
+
 export function failureOf(error: unknown): DatabaseFailure {
   if (error instanceof DatabaseFailure) return error
-  const message = error instanceof Error ? error.message : String(error)
-  const isDamaged = damagedCodes.includes(primaryCodeOf(error))
+  const code = primaryCodeOf(error)
+  const isDamaged = damagedCodes.includes(code)
+  const text = error instanceof Error ? error.message : String(error)
+  const message = code === busyCode ? `another process uses it (${text})` : text
   return new DatabaseFailure(isDamaged ? 'damaged' : 'unavailable', message, { cause: error })
 }
 

@@ -32,13 +32,12 @@ export function createQuotas({ prefixes, index }: QuotasOptions): Quotas {
     quotas.filter(({ prefix }) => nameBelow(prefix, name) !== undefined)
 
   const used = async (prefix: string): Promise<number> => {
-    const problem = index === undefined ? 'there is no index' : index.problem()
-    if (index === undefined || problem !== undefined)
-      throw new RegistryError('UNAVAILABLE', {
-        message: `cannot push to ${prefix} now: its quota cannot be checked: ${problem}`,
-        retryAfter: 5,
-      })
-    return (await index.bytes(prefix)).unique
+    if (index === undefined) throw unknown(prefix, new Error('there is no index'))
+    try {
+      return (await index.bytes(prefix)).unique
+    } catch (cause) {
+      throw unknown(prefix, cause)
+    }
   }
 
   return {
@@ -51,6 +50,15 @@ export function createQuotas({ prefixes, index }: QuotasOptions): Quotas {
       for (const quota of covering(name)) quota.freed()
     },
   }
+}
+
+function unknown(prefix: string, cause: unknown): RegistryError {
+  const why = cause instanceof Error ? cause.message : String(cause)
+  return new RegistryError('UNAVAILABLE', {
+    message: `cannot push to ${prefix} now: its quota cannot be checked: ${why}`,
+    retryAfter: 5,
+    cause,
+  })
 }
 
 function createReservation(quotas: readonly Quota[]): Reservation {
