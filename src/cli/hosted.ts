@@ -28,7 +28,7 @@ type HostedOptions = {
 export async function openHosted({ config, inUse, telemetry }: HostedOptions) {
   const { readOnly, uploadExpiry } = config.storage.hosted
   const root = hostedRootOf(config)
-  const store = await createHostedStore({ root, telemetry })
+  const store = await createHostedStore({ root, readOnly, telemetry })
   const index = await openIndex({ config, root, store, telemetry })
   const leases = createLeases({ life: leaseLife, now: Date.now })
   const prefixes = config.hosted.map(({ anonymous, ...hosted }) => ({
@@ -62,11 +62,13 @@ async function openIndex({ config, root, store, telemetry }: IndexOptions) {
   return createIndex({
     directory: join(root, '_berth'),
     fallbacks: [join(config.storage.directory, 'index'), join(tmpdir(), 'berth-index')],
-    // A volume of another registry that is only read remains as it is.
-    ownsVolume: async () => (await isBerths(root)) || !(await hasContent(root)),
+    // A volume of another registry, or of another Berth, that is only read remains as it is.
+    ownsVolume: async () =>
+      !config.storage.hosted.readOnly && ((await isBerths(root)) || !(await hasContent(root))),
     source: { blobs, links, fingerprint: () => fingerprintOf(root) },
     onSubject: async (name, subject, manifest) => {
-      if (await isBerths(root)) await links.addReferrer(name, subject, manifest)
+      if (store.problem() === undefined && (await isBerths(root)))
+        await links.addReferrer(name, subject, manifest)
     },
     lazy: !hasQuotas && !(await hasContent(root)),
     telemetry,

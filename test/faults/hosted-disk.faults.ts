@@ -54,10 +54,10 @@ test('a push that fills the disk is 507, leaves nothing behind, and pulls go on 
 
 test('a disk without room for a manifest fails its push, and no tag is half set (H136)', async (t) => {
   const { root, client, image, assertPulled } = await start(t)
-  const filler = randomBlob((await freeBytes(root)) - 64 * 1024)
+  const filler = randomBlob((await freeBytes(root)) - mebibyte)
   await client.pushBlob('local/filler', filler)
   const statuses = new Set<number>()
-  for (let at = 0; at < 200 && !statuses.has(507); at += 1)
+  for (let at = 0; at < 500 && !statuses.has(507); at += 1)
     statuses.add((await client.putManifest('local/app', `v${at + 2}`, image)).status)
   assert.deepEqual(
     [...statuses].filter((status) => status !== 201),

@@ -19,11 +19,16 @@ import { codeIn, createPushClient } from '../support/push-client.ts'
 const everything = [{ users: ['*'], repositories: ['**'], actions: ['pull', 'push', 'delete'] }]
 
 async function start(t: TestContext, config: Readonly<Record<string, unknown>> = {}) {
-  const berth = await startBerth({
+  let current = await startBerth({
     config: { upstreams: [], auth: { access: everything }, ...config },
   })
-  t.after(() => removeBerth(berth))
-  return { berth, client: createPushClient(berth.url), root: rootOf(berth) }
+  t.after(() => removeBerth(current))
+  const restart = async (): Promise<Berth> => {
+    current = await current.restart()
+    return current
+  }
+  const berth = current
+  return { berth, restart, client: createPushClient(berth.url), root: rootOf(berth) }
 }
 
 function rootOf({ directory }: Berth): string {
@@ -47,7 +52,7 @@ async function check(berth: Berth, root: string) {
 }
 
 test('what was pushed is pulled, listed, and there after a restart (H114)', async (t) => {
-  const { berth, client, root } = await start(t)
+  const { berth, restart, client, root } = await start(t)
   const [image, index] = [makeImage(), makeIndex([makeImage(), makeImage({ docker: true })])]
   await client.push('local/app', image, 'v1', 'latest')
   await client.push('local/team/multi', index, 'v1')
@@ -61,23 +66,21 @@ test('what was pushed is pulled, listed, and there after a restart (H114)', asyn
   assert.deepEqual(await list(berth.url, '_catalog'), {
     repositories: ['local/app', 'local/team/multi'],
   })
-  const again = await berth.restart()
-  t.after(() => removeBerth(again))
+  const again = await restart()
   await assertPulled(again, 'local/app', 'v1', image)
   await assertPulled(again, 'local/team/multi', 'v1', index)
   assert.equal((await check(again, root)).length, 3)
 })
 
 test('an upload that a restart interrupts goes on where it was', async (t) => {
-  const { berth, client, root } = await start(t)
+  const { restart, client, root } = await start(t)
   const { digest, bytes } = randomBlob(300_000)
   const location = await client.start('local/app')
   const first = await client.send('PATCH', location, {
     body: Uint8Array.from(bytes.subarray(0, 100_000)),
   })
   assert.equal(first.headers.get('range'), '0-99999')
-  const again = await berth.restart()
-  t.after(() => removeBerth(again))
+  const again = await restart()
   const later = createPushClient(again.url)
   assert.equal((await later.send('GET', location)).headers.get('range'), '0-99999')
   const last = await later.send('PUT', `${location}?digest=${digest}`, {
@@ -219,6 +222,20 @@ test('a registry that is read-only denies every write and changes nothing (H129)
   }
   await assertPulled(readOnly, 'local/app', 'v1', image)
   await checkVolume(root)
+})
+
+test('a reader of the volume never keeps its writer from writing', async (t) => {
+  const { berth, restart, client, root } = await start(t)
+  await client.push('local/app', makeImage(), 'v1')
+  await berth.stop()
+  const reader = await startBerth({
+    config: { upstreams: [], storage: { hosted: { directory: root, readOnly: true } } },
+  })
+  t.after(() => removeBerth(reader))
+  const writer = createPushClient((await restart()).url)
+  const image = makeImage()
+  await writer.push('local/app', image, 'v2')
+  await assertPulled(reader, 'local/app', 'v2', image)
 })
 
 test('a second Berth on the volume serves it, and writes nothing until the first one has ended', async (t) => {

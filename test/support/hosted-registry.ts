@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
+import { createIndex, type Index } from '../../src/index/index.ts'
 import { createMemory } from '../../src/memory/memory.ts'
 import { parseRepositoryName, type Tag } from '../../src/oci/reference.ts'
 import {
@@ -10,12 +11,21 @@ import {
   type UploadRef,
   type WritableRepository,
 } from '../../src/registry/registry.ts'
-import { createDiskCache, createHostedStore, type HostedStore } from '../../src/store/store.ts'
+import {
+  createDiskCache,
+  createHostedStore,
+  fingerprintOf,
+  type HostedStore,
+} from '../../src/store/store.ts'
+import { eventually } from './berth.ts'
 import { ownDirectory } from './directory.ts'
 import { type Blob, family, type Image } from './images.ts'
 import { watchedTelemetry } from './telemetry.ts'
 
-type HostedOptions = Partial<Parameters<typeof createRegistry>[0]['hosted']>
+type HostedOptions = Partial<Omit<Parameters<typeof createRegistry>[0]['hosted'], 'index'>> & {
+  /** With an index, which has compared the volume. */
+  readonly index?: boolean
+}
 
 /** A registry of hosted repositories on a real disk, without HTTP. */
 export type HostedRegistry = {
@@ -23,6 +33,8 @@ export type HostedRegistry = {
   readonly root: string
   readonly store: HostedStore
   readonly registry: Registry
+  /** Undefined unless `index` was asked for. */
+  readonly index: Index | undefined
   /** Both sides of a repository. @throws Error when it is read-only. */
   open(name: string): Opened
   /** Closes it, and opens the same volume again. */
@@ -37,9 +49,29 @@ const writer = 'user alice'
 export async function openHostedRegistry(
   t: TestContext,
   options: HostedOptions = {},
-  directory?: string,
 ): Promise<HostedRegistry> {
-  const own = directory ?? (await ownDirectory(t))
+  let current: HostedRegistry | undefined
+  // It is closed before its directory is removed.
+  t.after(() => current?.close())
+  const own = await ownDirectory(t)
+  const open = async (changed: HostedOptions): Promise<HostedRegistry> => {
+    const { index = false, ...hosted } = { ...options, ...changed }
+    const opened = await openIn(own, index, hosted)
+    const restart = async (next: HostedOptions = {}) => {
+      await opened.close()
+      return open({ ...changed, ...next })
+    }
+    current = { ...opened, restart }
+    return current
+  }
+  return open({})
+}
+
+async function openIn(
+  own: string,
+  hasIndex: boolean,
+  options: Omit<HostedOptions, 'index'>,
+): Promise<Omit<HostedRegistry, 'restart'>> {
   const root = join(own, 'hosted')
   const { telemetry } = watchedTelemetry()
   const store = await createHostedStore({ root, telemetry })
@@ -51,6 +83,15 @@ export async function openHostedRegistry(
     scrubInterval: 60_000,
     telemetry,
   })
+  const index = hasIndex
+    ? createIndex({
+        directory: join(root, '_berth'),
+        fallbacks: [],
+        source: { ...store, fingerprint: () => fingerprintOf(root) },
+        telemetry,
+      })
+    : undefined
+  await eventually('the index is verified', () => index?.unverified() === undefined)
   const memory = createMemory(2 ** 28)
   const registry = createRegistry({
     upstreams: [],
@@ -58,7 +99,7 @@ export async function openHostedRegistry(
     hosted: {
       prefixes: [{ prefix: 'local', anonymous: false }],
       store,
-      index: undefined,
+      index,
       leases: createLeases({ life: 60_000, now: Date.now }),
       inUse: { has: () => false },
       readOnly: false,
@@ -74,24 +115,21 @@ export async function openHostedRegistry(
   let closing: Promise<void> | undefined
   const close = () => {
     closing ??= registry.close().then(async () => {
+      await index?.close()
       await Promise.all([cache.close(), store.close()])
     })
     return closing
   }
-  t.after(close)
 
   return {
     root,
     store,
     registry,
+    index,
     open: (name) => {
       const { repository, writable } = registry.resolve(parseRepositoryName(name))
       if (writable === undefined) throw new Error(`${name} is read-only`)
       return { ...repository, ...writable }
-    },
-    restart: async (changed) => {
-      await close()
-      return openHostedRegistry(t, { ...options, ...changed }, own)
     },
     close,
   }

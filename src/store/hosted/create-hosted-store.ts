@@ -12,11 +12,13 @@ import type { HostedStore } from './hosted-store.ts'
 import { createSyncing } from './syncing.ts'
 import { createTrash } from './trash.ts'
 import { createUploads } from './uploads.ts'
-import { createWriteAccess } from './write-access.ts'
+import { createWriteAccess, denyWrites } from './write-access.ts'
 
 type HostedStoreOptions = {
   /** Need not exist. */
   readonly root: string
+  /** This process must not write to the volume; another one may. */
+  readonly readOnly?: boolean
   readonly telemetry: Telemetry
   /** A blob came back from the trash because it was read. `size` in bytes. */
   readonly onRestored?: (digest: Digest, size: number) => void
@@ -26,16 +28,18 @@ type HostedStoreOptions = {
  * A volume in the layout of Distribution. Nothing is written to it before the first change.
  */
 export async function createHostedStore(options: HostedStoreOptions): Promise<HostedStore> {
-  const { root, telemetry, onRestored = () => {} } = options
+  const { root, readOnly = false, telemetry, onRestored = () => {} } = options
   const temporary = createTemporary(root)
   const syncing = createSyncing()
   const files = createDurableFiles({ root, temporary, syncing })
-  const access = await createWriteAccess({
-    root,
-    temporary,
-    createRoot: () => files.directory(root),
-    telemetry,
-  })
+  const access = readOnly
+    ? denyWrites('storage.hosted.readOnly is set')
+    : await createWriteAccess({
+        root,
+        temporary,
+        createRoot: () => files.directory(root),
+        telemetry,
+      })
   const trash = createTrash({ root, files, syncing, temporary, access, onRestored })
   const reader = createBlobReader({
     root,

@@ -126,6 +126,18 @@ export async function createWriteAccess(options: WriteAccessOptions): Promise<Wr
   }
 }
 
+/** For a process that must never write, nor keep another one from writing. */
+export function denyWrites(problem: string): WriteAccess {
+  return {
+    problem: () => problem,
+    isHeld: () => false,
+    change: async () => {
+      throw new RegistryError('UNAVAILABLE', { message: `cannot write: ${problem}` })
+    },
+    close: async () => {},
+  }
+}
+
 /** Checks the directory, or the one in which it would be created. */
 async function assertWritable(path: string): Promise<void> {
   try {

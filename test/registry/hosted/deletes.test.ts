@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { isTag, type Tag } from '../../../src/oci/reference.ts'
+import { parseTag } from '../../../src/oci/reference.ts'
 import {
   type Opened,
   openHostedRegistry,
@@ -15,13 +15,8 @@ import { createRandom } from '../../support/random.ts'
 const name = 'local/app'
 const small = () => makeImage({ layers: [randomBlob(100)] })
 
-function tagOf(text: string): Tag {
-  assert.ok(isTag(text))
-  return text
-}
-
 const digestOfTag = async (repository: Opened, tag: string) =>
-  (await repository.manifest({ tag: tagOf(tag) }))?.digest
+  (await repository.manifest({ tag: parseTag(tag) }))?.digest
 
 function layerOf({ blobs }: Image): Blob {
   const layer = blobs.at(-1)
@@ -34,8 +29,8 @@ test('deleting a tag removes the tag alone (H128)', async (t) => {
   const repository = open(name)
   const image = small()
   await pushImage(repository, image, 'v1', 'latest')
-  assert.equal(await repository.deleteTag(tagOf('v1')), true)
-  assert.equal(await repository.deleteTag(tagOf('v1')), false)
+  assert.equal(await repository.deleteTag(parseTag('v1')), true)
+  assert.equal(await repository.deleteTag(parseTag('v1')), false)
   assert.equal(await digestOfTag(repository, 'v1'), undefined)
   assert.equal(await digestOfTag(repository, 'latest'), image.digest)
   assert.ok(await repository.manifest({ digest: image.digest }))
@@ -131,7 +126,7 @@ test('pushes, deletes and tags at random on one repository leave no tag without 
       () => putManifest(repository, image, [random.pick(tags)]),
       () => repository.deleteManifest(image.digest),
       () => repository.deleteBlob(blob.digest),
-      () => repository.deleteTag(tagOf(random.pick(tags))),
+      () => repository.deleteTag(parseTag(random.pick(tags))),
     ])()
   }
   const client = async () => {

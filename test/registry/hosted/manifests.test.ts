@@ -3,7 +3,7 @@ import { rm } from 'node:fs/promises'
 import { test } from 'node:test'
 import { digestOf } from '../../../src/oci/digest.ts'
 import { mediaTypes } from '../../../src/oci/manifest.ts'
-import { isTag, type Tag } from '../../../src/oci/reference.ts'
+import { parseTag } from '../../../src/oci/reference.ts'
 import {
   type Opened,
   openHostedRegistry,
@@ -25,14 +25,9 @@ import { volumePath } from '../../support/volume.ts'
 const name = 'local/app'
 const writer = 'user alice'
 
-function tagOf(text: string): Tag {
-  assert.ok(isTag(text))
-  return text
-}
-
 const small = () => makeImage({ layers: [randomBlob(100)] })
 const pulled = async (repository: Opened, tag: string) =>
-  (await repository.manifest({ tag: tagOf(tag) }))?.digest
+  (await repository.manifest({ tag: parseTag(tag) }))?.digest
 
 test('a pushed image is pulled by tag and by digest as it was, after a restart too (H126)', async (t) => {
   const before = await openHostedRegistry(t)
@@ -42,7 +37,7 @@ test('a pushed image is pulled by tag and by digest as it was, after a restart t
   await pushImage(before.open(name), image, 'v1')
   const after = await before.restart()
   for (const { open } of [after])
-    for (const reference of [{ tag: tagOf('v1') }, { digest: image.digest }]) {
+    for (const reference of [{ tag: parseTag('v1') }, { digest: image.digest }]) {
       const found = await open(name).manifest(reference)
       assert.deepEqual(found?.bytes, odd)
       assert.equal(found?.mediaType, image.mediaType)
@@ -117,7 +112,7 @@ test('a manifest is refused when its digest, its Content-Type or its descriptors
   await pushImage(repository, image)
   const put = (request: Partial<Parameters<Opened['putManifest']>[0]>) =>
     repository.putManifest({
-      reference: { tag: tagOf('v1') },
+      reference: { tag: parseTag('v1') },
       tags: [],
       bytes: image.bytes,
       contentType: image.mediaType,
@@ -154,7 +149,7 @@ test('a manifest is put by a digest of sha512, with several tags (P8)', async (t
   const digest = digestOf(image.bytes, 'sha512')
   await repository.putManifest({
     reference: { digest },
-    tags: [tagOf('one'), tagOf('two'), tagOf('one')],
+    tags: [parseTag('one'), parseTag('two'), parseTag('one')],
     bytes: image.bytes,
     writer,
   })
@@ -178,7 +173,7 @@ test('two clients push one tag again and again: it is never torn, and the last o
   }
   const pull = async () => {
     while (!isOver) {
-      const found = await repository.manifest({ tag: tagOf('latest') })
+      const found = await repository.manifest({ tag: parseTag('latest') })
       if (found === undefined) continue
       assert.equal(digestOf(found.bytes), found.digest)
       assert.ok(images.some(({ digest }) => digest === found.digest))
@@ -264,4 +259,29 @@ test('a blob that is lost on the disk is a fault of ours as long as a manifest n
   await assert.rejects(repository.blob(layer.digest), { code: 'UNKNOWN' })
   assert.equal(await repository.statBlob(loose.digest), undefined)
   assert.equal(await repository.blob(loose.digest), undefined)
+})
+
+test('a tag that was deleted is served as long as a workload names it, and is not listed', async (t) => {
+  const named = new Set<string>()
+  const inUse = {
+    has: ({ name, tag }: { readonly name: string; readonly tag: string }) =>
+      named.has(`${name}:${tag}`),
+  }
+  const { open, restart } = await openHostedRegistry(t, { inUse })
+  const [image, newer] = [small(), small()]
+  await pushImage(open(name), image, 'v1')
+  await open(name).deleteTag(parseTag('v1'))
+  assert.equal(await pulled(open(name), 'v1'), undefined)
+  named.add(`${name}:v1`)
+  const found = await open(name).manifest({ tag: parseTag('v1') })
+  assert.deepEqual(found?.bytes, image.bytes)
+  assert.match(found?.warning ?? '', /tag v1 was deleted/)
+  assert.deepEqual((await open(name).tags({}))?.tags, [])
+  const again = await restart()
+  assert.equal(await pulled(again.open(name), 'v1'), image.digest)
+  assert.equal(await pulled(again.open('local/other'), 'v1'), undefined)
+  await pushImage(again.open(name), newer, 'v1')
+  const renewed = await again.open(name).manifest({ tag: parseTag('v1') })
+  assert.equal(renewed?.digest, newer.digest)
+  assert.equal(renewed?.warning, undefined)
 })
