@@ -4,7 +4,6 @@ export {
   createHostedStore,
   createRunId,
   fingerprintOf,
-  type HostedBlobs,
   type HostedLinks,
   type HostedStore,
   hasContent,

@@ -1,10 +1,13 @@
 import type { Digest } from '../../oci/digest.ts'
-import type { Descriptor, Manifest } from '../../oci/manifest.ts'
+import {
+  type Descriptor,
+  type Manifest,
+  maxManifestSize,
+  parseManifestDetails,
+} from '../../oci/manifest.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
-import type { HostedBlobs, HostedLinks } from '../../store/store.ts'
-import type { Manifests } from '../manifests.ts'
 import { inParallel } from './in-parallel.ts'
-import type { Leases } from './leases.ts'
+import type { HostedParts } from './parts.ts'
 
 /** Indexes below indexes. What is deeper is not looked at. */
 const maxDepth = 8
@@ -29,47 +32,71 @@ export interface Closures {
   restore(name: RepositoryName, closure: Closure): Promise<readonly Digest[]>
 }
 
-type ClosuresOptions = {
-  readonly blobs: HostedBlobs
-  readonly links: HostedLinks
-  readonly manifests: Manifests
-  readonly leases: Leases
-}
+type ClosuresOptions = Pick<HostedParts, 'store' | 'index' | 'manifests' | 'leases' | 'now'>
 
-export function createClosures({ blobs, links, manifests, leases }: ClosuresOptions): Closures {
+export function createClosures(options: ClosuresOptions): Closures {
+  const { store, index, manifests, leases, now } = options
+  const { blobs, links } = store
+
   const isLinked = (name: RepositoryName, { kind, digest }: Item): Promise<boolean> =>
     kind === 'blob' ? links.hasBlob(name, digest) : links.hasManifest(name, digest)
 
-  const isThere = async (name: RepositoryName, item: Item): Promise<boolean> => {
-    leases.renew(item.digest)
-    return (await isLinked(name, item)) && (await blobs.stat(item.digest)) !== undefined
+  const isThere = async (name: RepositoryName, item: Item): Promise<boolean> =>
+    (await isLinked(name, item)) && (await blobs.stat(item.digest)) !== undefined
+
+  const lookForBlob = async (name: RepositoryName, digest: Digest) => {
+    const item = { kind: 'blob', digest } as const
+    return (await isThere(name, item)) ? [item] : undefined
   }
 
-  const belowChild = async (
-    name: RepositoryName,
-    digest: Digest,
-    depth: number,
-  ): Promise<readonly Item[]> => {
-    if (depth > maxDepth) return []
-    const child = await manifests.stored(name, digest).catch(() => undefined)
-    return child === undefined ? [] : (await look(name, child, depth)).present
+  /** An index of BuildKit's cache references layers, not manifests. */
+  const lookForChild = async (name: RepositoryName, digest: Digest, depth: number) => {
+    const item = { kind: 'manifest', digest } as const
+    if (!(await isThere(name, item))) return lookForBlob(name, digest)
+    const child = depth < maxDepth ? await readable(name, digest) : undefined
+    return child === undefined ? [item] : [item, ...(await look(name, child, depth + 1)).present]
   }
+
+  /** What cannot be read, cannot be looked into. */
+  const readable = (name: RepositoryName, digest: Digest): Promise<Manifest | undefined> =>
+    manifests.stored(name, digest).catch(() => undefined)
 
   const look = async (
     name: RepositoryName,
-    manifest: Manifest,
+    { isIndex, references }: Manifest,
     depth: number,
   ): Promise<Closure> => {
-    const kind = manifest.isIndex ? 'manifest' : 'blob'
-    const items = distinct(manifest.references).map((digest): Item => ({ kind, digest }))
-    const found = await inParallel(items, async (item) => {
-      if (!(await isThere(name, item))) return undefined
-      return kind === 'blob' ? [item] : [item, ...(await belowChild(name, item.digest, depth + 1))]
-    })
+    const digests = distinct(references)
+    for (const digest of digests) leases.renew(digest)
+    const found = await inParallel(
+      digests,
+      (digest): Promise<readonly Item[] | undefined> =>
+        isIndex ? lookForChild(name, digest, depth) : lookForBlob(name, digest),
+    )
     return {
       present: found.flatMap((below) => below ?? []),
-      missing: items.filter((_, at) => found[at] === undefined).map(({ digest }) => digest),
+      missing: digests.filter((_, at) => found[at] === undefined),
     }
+  }
+
+  const relink = async (name: RepositoryName, { kind, digest }: Item, size: number) => {
+    const at = now()
+    if (kind === 'blob') {
+      await links.addBlob(name, digest)
+      index?.apply([
+        { kind: 'blob', digest, size, at },
+        { kind: 'link', name, digest },
+      ])
+      return
+    }
+    const bytes = await blobs.read(digest, maxManifestSize)
+    if (bytes === undefined) return
+    await links.addManifest(name, digest)
+    const manifest = parseManifestDetails(bytes)
+    index?.apply([
+      { kind: 'blob', digest, size, at },
+      { kind: 'manifest', name, digest, size, manifest, at },
+    ])
   }
 
   return {
@@ -77,10 +104,9 @@ export function createClosures({ blobs, links, manifests, leases }: ClosuresOpti
     restore: async (name, { present }) => {
       const lost = await inParallel(present, async (item) => {
         // A blob in the trash is brought back when it is looked for.
-        if ((await blobs.stat(item.digest)) === undefined) return item.digest
-        if (await isLinked(name, item)) return undefined
-        if (item.kind === 'blob') await links.addBlob(name, item.digest)
-        else await links.addManifest(name, item.digest)
+        const stat = await blobs.stat(item.digest)
+        if (stat === undefined) return item.digest
+        if (!(await isLinked(name, item))) await relink(name, item, stat.size)
         return undefined
       })
       return lost.filter((digest) => digest !== undefined)

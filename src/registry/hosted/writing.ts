@@ -20,9 +20,9 @@ type WritingOptions = HostedParts & {
 
 /** The write side of hosted repositories. */
 export function createWriting({ uploads, references, catalog, ...parts }: WritingOptions) {
-  const { store, index, manifests, leases, now } = parts
-  const { blobs, links } = store
-  const closures = createClosures({ blobs, links, manifests, leases })
+  const { store, index, leases, now } = parts
+  const { links } = store
+  const closures = createClosures(parts)
   const putManifest = createPutManifest({ ...parts, closures, onAdded: catalog.added })
   const deletes = createDeletes({ ...parts, references, onRemoved: catalog.removed })
   const mount = createMount(parts)

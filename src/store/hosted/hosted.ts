@@ -1,5 +1,5 @@
 export { createHostedStore } from './create-hosted-store.ts'
 export { fingerprintOf } from './fingerprint.ts'
-export type { HostedBlobs, HostedLinks, HostedStore, Upload } from './hosted-store.ts'
+export type { HostedLinks, HostedStore, Upload } from './hosted-store.ts'
 export { createRunId, parseRunId, type RunId } from './run-id.ts'
 export { hasContent, isBerths } from './volume-owner.ts'

@@ -285,3 +285,23 @@ test('a tag that was deleted is served as long as a workload names it, and is no
   assert.equal(renewed?.digest, newer.digest)
   assert.equal(renewed?.warning, undefined)
 })
+
+test('what an index of a build cache references are blobs, which it keeps as an image does', async (t) => {
+  const { open, root } = await openHostedRegistry(t)
+  const repository = open(name)
+  const [layer, config] = [randomBlob(100), blobOf(Buffer.from('{"layers":[]}'))]
+  for (const blob of [layer, config]) await pushBlob(repository, blob)
+  const cache = manifestOf(mediaTypes.ociIndex, {
+    manifests: [layer, config].map(({ digest, bytes }) => ({
+      mediaType: 'application/vnd.oci.image.layer.v1.tar+gzip',
+      digest,
+      size: bytes.length,
+    })),
+  })
+  await putManifest(repository, cache, ['buildcache'])
+  for (const { digest } of [layer, config])
+    await assert.rejects(repository.deleteBlob(digest), { code: 'UNSUPPORTED' })
+  await repository.deleteManifest(cache.digest)
+  assert.equal(await repository.deleteBlob(layer.digest), true)
+  await checkVolume(root)
+})
