@@ -17,6 +17,8 @@ export interface InUse {
     readonly tag?: Tag | undefined
     readonly digest: Digest
   }): boolean
+  /** Whether a workload names the tag, whatever it points to. */
+  hasTag(name: RepositoryName, tag: Tag): boolean
   /** What workloads name, without duplicates. */
   references(): readonly ImageReference[]
   close(): Promise<void>
@@ -41,6 +43,7 @@ export function createInUse(sources: readonly ImageSource[]): InUse {
     problem: () => sources.map((source) => source.problem()).find((text) => text !== undefined),
     has: ({ name, tag, digest }) =>
       current().hasDigest(digest) || (tag !== undefined && current().hasTag(name, tag)),
+    hasTag: (name, tag) => current().hasTag(name, tag),
     references: () => current().references,
     close: async () => {
       await Promise.all(sources.map((source) => source.close()))

@@ -58,6 +58,8 @@ test('a digest is protected in every repository, a tag under every host', () => 
   assert.ok(inUse.has({ name, tag: tag('1'), digest: other }))
   assert.ok(!inUse.has({ name, tag: tag('2'), digest: other }))
   assert.ok(!inUse.has({ name: parseRepositoryName('app'), tag: tag('1'), digest: other }))
+  assert.ok(inUse.hasTag(name, tag('1')))
+  assert.ok(!inUse.hasTag(name, tag('2')))
   assert.equal(inUse.references().length, 2)
 })
 

@@ -101,7 +101,7 @@ async function openIn(
       store,
       index,
       leases: createLeases({ life: 60_000, now: Date.now }),
-      inUse: { has: () => false },
+      inUse: { hasTag: () => false },
       readOnly: false,
       uploadExpiry: 60_000,
       ...options,

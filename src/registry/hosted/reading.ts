@@ -13,7 +13,7 @@ import { createReferrers } from './referrers.ts'
 
 /** What workloads name. */
 export interface TagsInUse {
-  has(entry: { readonly name: RepositoryName; readonly tag: Tag; readonly digest: Digest }): boolean
+  hasTag(name: RepositoryName, tag: Tag): boolean
 }
 
 type Found = { readonly known: KnownManifest; readonly warning?: string }
@@ -60,10 +60,14 @@ export function createReading(options: ReadingOptions) {
     return byTag(name, tag)
   }
 
-  /** The danger: a pod whose tag was deleted cannot start again on another node. */
+  /**
+   * The danger: a pod whose tag was deleted cannot start again on another node. Asked last: each push of a
+   * new tag asks for one that does not exist, and the history is searched in all runs of the trash.
+   */
   const byHistory = async (name: RepositoryName, tag: Tag): Promise<Found | undefined> => {
+    if (!inUse.hasTag(name, tag)) return undefined
     const [last] = await links.tagHistory(name, tag)
-    if (last === undefined || !inUse.has({ name, tag, digest: last.digest })) return undefined
+    if (last === undefined) return undefined
     const known = await byDigest(name, last.digest)
     const warning = `tag ${tag} was deleted; it is served because a workload uses it`
     return known && { known, warning }

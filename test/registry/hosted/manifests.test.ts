@@ -263,10 +263,7 @@ test('a blob that is lost on the disk is a fault of ours as long as a manifest n
 
 test('a tag that was deleted is served as long as a workload names it, and is not listed', async (t) => {
   const named = new Set<string>()
-  const inUse = {
-    has: ({ name, tag }: { readonly name: string; readonly tag: string }) =>
-      named.has(`${name}:${tag}`),
-  }
+  const inUse = { hasTag: (name: string, tag: string) => named.has(`${name}:${tag}`) }
   const { open, restart } = await openHostedRegistry(t, { inUse })
   const [image, newer] = [small(), small()]
   await pushImage(open(name), image, 'v1')
