@@ -7,6 +7,8 @@ import { createQuota, type Quota } from './quota.ts'
 interface Reservation {
   /** The push needs so many bytes in all. @throws RegistryError DENIED: a quota leaves no room for them. */
   growTo(bytes: number): Promise<void>
+  /** The push needs no more than so many bytes now. */
+  shrinkTo(bytes: number): void
   /** The push is over, and `stored` bytes of it are on the disk. */
   end(stored: number): void
 }
@@ -81,6 +83,11 @@ function createReservation(quotas: readonly Quota[]): Reservation {
     growTo: async (bytes) => {
       if (quotas.length === 0 || bytes <= reserved) return
       await takeAll(bytes - reserved)
+      reserved = bytes
+    },
+    shrinkTo: (bytes) => {
+      if (bytes >= reserved) return
+      for (const quota of quotas) quota.end(reserved - bytes, 0)
       reserved = bytes
     },
     end: (stored) => {

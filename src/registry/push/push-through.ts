@@ -45,7 +45,9 @@ export function createPushThrough(options: PushThroughOptions) {
   const sessions = createCachedSessions({ cache, remote })
   const uploads = createUploads({
     store: sessions,
-    quotas: { reserve: async () => ({ growTo: async () => {}, end: () => {} }) },
+    quotas: {
+      reserve: async () => ({ growTo: async () => {}, shrinkTo: () => {}, end: () => {} }),
+    },
     now: Date.now,
     maxSessions,
     maxSessionsPerWriter,

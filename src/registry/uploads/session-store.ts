@@ -41,6 +41,8 @@ export interface SessionUpload {
 export interface UploadReservation {
   /** The upload needs so many bytes in all. @throws RegistryError DENIED: a quota leaves no room for them. */
   growTo(bytes: number): Promise<void>
+  /** The upload needs no more than so many bytes now. */
+  shrinkTo(bytes: number): void
   /** The upload is over, and `stored` bytes of it are stored. */
   end(stored: number): void
 }

@@ -12,7 +12,7 @@ import type {
   UploadStatus,
   WritableRepository,
 } from '../repository.ts'
-import type { SessionStore, SessionUpload, UploadQuotas } from './session-store.ts'
+import type { SessionStore, UploadQuotas } from './session-store.ts'
 import { createUploadSessions, type Session, unknownUpload } from './upload-sessions.ts'
 
 const maxSessions = 4000
@@ -42,7 +42,8 @@ type StartRequest = Parameters<WritableRepository['startUpload']>[0]
  *
  * 1. `start` creates a session, which belongs to a repository and a writer.
  * 2. `append` adds the bytes of one request after another. If one breaks off, what arrived stays.
- * 3. `finish` verifies the digest. With a wrong one the session is gone, and its bytes.
+ * 3. `finish` adds the rest of the bytes, and verifies the digest. With a wrong one the session is gone, and
+ *    its bytes.
  */
 export interface Uploads {
   start(name: RepositoryName, request: StartRequest): Promise<UploadStatus>
@@ -130,14 +131,22 @@ export function createUploads({ store, quotas, now, ...limits }: UploadsOptions)
   ): Promise<void> => {
     const first = upload.size
     assertContinues(first, range)
-    for await (const chunks of body) {
-      const end = upload.size + bytesIn(chunks)
-      if (range?.size !== undefined && end > first + range.size) {
-        await upload.truncate(first)
-        throw wrongSize(range.size, 'more')
+    const size = range?.size ?? body.size
+    try {
+      // Before it asks for the body: one that does not fit need not be sent.
+      if (size !== undefined) await reservation.growTo(first + size)
+      for await (const chunks of body) {
+        const end = upload.size + bytesIn(chunks)
+        if (range?.size !== undefined && end > first + range.size) {
+          await upload.truncate(first)
+          throw wrongSize(range.size, 'more')
+        }
+        await reservation.growTo(end)
+        await upload.append(chunks)
       }
-      await reservation.growTo(end)
-      await upload.append(chunks)
+    } finally {
+      // What was announced and did not arrive.
+      reservation.shrinkTo(upload.size)
     }
     if (range?.size !== undefined && upload.size < first + range.size)
       throw wrongSize(range.size, `only ${upload.size - first}`)
@@ -150,26 +159,35 @@ export function createUploads({ store, quotas, now, ...limits }: UploadsOptions)
     { digest, range }: { digest: Digest; range: UploadRange | undefined },
   ): Promise<void> => {
     const { upload } = session
+    const first = upload.size
     const size = range?.size ?? body.size
     const expected =
-      size === undefined ? undefined : upload.expect?.({ digest, size: upload.size + size })
+      size === undefined ? undefined : upload.expect?.({ digest, size: first + size })
     try {
       await write(session, body, range)
     } catch (error) {
       await expected?.stop()
+      if (range === undefined) await takeBack(session, first)
       throw error
     }
   }
 
   /**
-   * The danger: a client that repeats its last request would append its bytes twice. So they are dropped
-   * if the blob cannot be stored now.
+   * The danger: a client that repeats its last request, as regclient does after a broken connection, would
+   * append its bytes twice. With a range, it is told.
    */
-  const commit = async (upload: SessionUpload, digest: Digest, first: number) => {
+  const takeBack = async ({ upload, reservation }: Session, first: number): Promise<void> => {
+    // What failed counts. If this fails too, the digest will not match.
+    await upload.truncate(first).catch(() => {})
+    reservation.shrinkTo(upload.size)
+  }
+
+  /** Bytes of a blob that cannot be stored now are dropped, for the same reason. */
+  const commit = async (session: Session, digest: Digest, first: number) => {
     try {
-      return await upload.commit(digest)
+      return await session.upload.commit(digest)
     } catch (error) {
-      if (isRegistryError(error, 'UNAVAILABLE')) await upload.truncate(first)
+      if (isRegistryError(error, 'UNAVAILABLE')) await takeBack(session, first)
       throw error
     }
   }
@@ -217,7 +235,7 @@ export function createUploads({ store, quotas, now, ...limits }: UploadsOptions)
           const first = session.upload.size
           if (body === undefined) assertContinues(first, range)
           else await writeLast(session, body, { digest, range })
-          return commit(session.upload, digest, first)
+          return commit(session, digest, first)
         })
         try {
           await onStored(size)

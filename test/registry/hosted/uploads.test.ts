@@ -94,6 +94,23 @@ test('when a body breaks off, what arrived stays and the upload continues from t
   await repository.finishUpload(upload, digest, bodyOf(bytes.subarray(1000)), { first: 1000 })
 })
 
+test('when the body of the last request breaks off, it can be repeated as a whole', async (t) => {
+  const { open, root } = await openHostedRegistry(t)
+  const repository = open(name)
+  const { bytes, digest } = randomBlob(3000)
+  const rest = bytes.subarray(1000)
+  async function* broken() {
+    yield [rest.subarray(0, 500)]
+    throw new Error('aborted')
+  }
+  const upload = await startUpload(repository)
+  await repository.append(upload, bodyOf(bytes.subarray(0, 1000)))
+  await assert.rejects(repository.finishUpload(upload, digest, broken()), /aborted/)
+  assert.equal((await repository.uploadStatus(upload)).size, 1000)
+  await repository.finishUpload(upload, digest, bodyOf(rest))
+  await checkVolume(root)
+})
+
 test('a wrong digest is DIGEST_INVALID, and neither blob nor session remain (H118)', async (t) => {
   const { open, root } = await openHostedRegistry(t)
   const repository = open(name)
