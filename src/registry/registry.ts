@@ -5,7 +5,7 @@ import type { Telemetry } from '../telemetry/telemetry.ts'
 import { createHosted, type HostedIndex, type Leases, type TagsInUse } from './hosted/hosted.ts'
 import { createManifestMemory } from './manifests.ts'
 import { createProxied } from './proxied.ts'
-import type { HostedPrefix, Registry, UpstreamOptions } from './repository.ts'
+import type { HostedPrefix, HostedRemovals, Registry, UpstreamOptions } from './repository.ts'
 import { createRouting, type Route } from './routing.ts'
 
 export { createLeases } from './hosted/hosted.ts'
@@ -62,7 +62,7 @@ export function createRegistry({
   caches,
   inFlight,
   telemetry,
-}: RegistryOptions): Registry {
+}: RegistryOptions): Registry & { readonly removals: HostedRemovals } {
   const memory = createManifestMemory(caches)
   const ownerLength = (name: RepositoryName): number =>
     Math.max(longestPrefix(hosted.prefixes, name), longestPrefix(upstreams, name))
@@ -117,6 +117,7 @@ export function createRegistry({
       return [...new Set(lists.flat())].sort()
     },
     fillsInFlight,
+    removals: own.removals,
     close: async () => {
       await Promise.all([own, ...proxied].map(({ close }) => close()))
     },

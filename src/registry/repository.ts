@@ -5,7 +5,7 @@ import type { PageRequest } from '../oci/page.ts'
 import type { Reference, RepositoryName, Tag } from '../oci/reference.ts'
 import type { UploadId } from '../oci/upload-id.ts'
 import type { Remote } from '../remote/remote.ts'
-import type { CachedLinkStore } from '../store/store.ts'
+import type { CachedLinkStore, RunId } from '../store/store.ts'
 
 /**
  * Where a response comes from. `hit`: the cache. `miss`: the upstream. `coalesced`: a request to the
@@ -168,6 +168,23 @@ export type Resolved = Opened & {
   readonly anonymous: boolean
   /** The `?ns=` that selected the upstream, for `OCI-Namespace`. */
   readonly namespace?: string
+}
+
+/** What retention removes from hosted repositories, as part of a run. False: it is needed, or gone. */
+export interface HostedRemovals {
+  /** Only if the tag points to the digest. */
+  untag(removal: {
+    readonly name: RepositoryName
+    readonly tag: Tag
+    readonly digest: Digest
+    readonly run: RunId
+  }): Promise<boolean>
+  /** Only if it has no tag, no manifest references it, and no client counts on it. */
+  manifest(removal: {
+    readonly name: RepositoryName
+    readonly digest: Digest
+    readonly run: RunId
+  }): Promise<boolean>
 }
 
 export interface Registry {

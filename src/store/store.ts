@@ -8,8 +8,11 @@ export {
   type HostedStore,
   hasContent,
   isBerths,
+  isRunId,
   parseRunId,
   type RunId,
+  type TrashEntry,
+  type TrashRun,
   type Upload,
 } from './hosted/hosted.ts'
 export type { CachedLinkStore, LinkSource, LinkStore } from './link-store.ts'

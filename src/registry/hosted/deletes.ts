@@ -17,9 +17,19 @@ export interface Deletes {
    * Manifests").
    */
   manifest(name: RepositoryName, digest: Digest): Promise<boolean>
+  /** As `tag`, only if it points to the digest. */
+  untag(removal: Removal & { readonly tag: Tag }): Promise<boolean>
+  /**
+   * As `manifest`, only if nothing needs it: it has no tag, no manifest references it, and it is not
+   * leased.
+   */
+  retire(removal: Removal): Promise<boolean>
   /** Only from this repository. @throws RegistryError UNSUPPORTED: a manifest of it references the blob. */
   blob(name: RepositoryName, digest: Digest): Promise<boolean>
 }
+
+/** A removal by the rules of retention, as part of a run. */
+type Removal = { readonly name: RepositoryName; readonly digest: Digest; readonly run: RunId }
 
 type DeletesOptions = HostedParts & {
   readonly references: References
@@ -28,7 +38,7 @@ type DeletesOptions = HostedParts & {
 }
 
 export function createDeletes(options: DeletesOptions): Deletes {
-  const { store, index, manifests, quotas, locks, references, now } = options
+  const { store, index, manifests, leases, quotas, locks, references, now } = options
   const { links } = store
 
   const assertUnreferenced = async (name: RepositoryName, digest: Digest): Promise<void> => {
@@ -62,6 +72,22 @@ export function createDeletes(options: DeletesOptions): Deletes {
     })
   }
 
+  const isTagged = async (name: RepositoryName, digest: Digest): Promise<boolean> => {
+    const tags = (await links.tags(name)) ?? []
+    const found = await inParallel(tags, (tag) => links.tag(name, tag))
+    return found.some((link) => link?.digest === digest)
+  }
+
+  const removeManifest = async ({ name, digest, run }: Removal): Promise<void> => {
+    manifests.forget(name, digest)
+    await links.removeManifest(name, digest, run)
+    // Read again by a request in between.
+    manifests.forget(name, digest)
+    index?.apply([{ kind: 'manifest-removed', name, digest }])
+    quotas.freed(name)
+    options.onRemoved()
+  }
+
   return {
     tag: (name, tag) => untag(name, tag, createRunId(now())),
     manifest: (name, digest) =>
@@ -70,13 +96,17 @@ export function createDeletes(options: DeletesOptions): Deletes {
         if (!(await hasSubject(name, digest))) await assertUnreferenced(name, digest)
         const run = createRunId(now())
         await untagAll(name, digest, run)
-        manifests.forget(name, digest)
-        await links.removeManifest(name, digest, run)
-        // Read again by a request in between.
-        manifests.forget(name, digest)
-        index?.apply([{ kind: 'manifest-removed', name, digest }])
-        quotas.freed(name)
-        options.onRemoved()
+        await removeManifest({ name, digest, run })
+        return true
+      }),
+    untag: ({ name, tag, digest, run }) => untag(name, tag, run, digest),
+    retire: (removal) =>
+      locks.exclusive(removal.name, async () => {
+        const { name, digest } = removal
+        if (!(await links.hasManifest(name, digest)) || (await isTagged(name, digest))) return false
+        const isReferenced = (await references.find(name, digest)) !== undefined
+        if (isReferenced || leases.isFresh(digest)) return false
+        await removeManifest(removal)
         return true
       }),
     blob: (name, digest) =>

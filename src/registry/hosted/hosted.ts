@@ -62,7 +62,7 @@ export function createHosted({ prefixes, store, index, leases, ...options }: Hos
   const references = createReferences({ links, manifests, index })
   const onPull = createPulls(index, now)
   const read = createReading({ ...options, store, index, manifests, leases, references, onPull })
-  const write = createWriting({
+  const writing = createWriting({
     store,
     index,
     manifests,
@@ -84,11 +84,12 @@ export function createHosted({ prefixes, store, index, leases, ...options }: Hos
       const repository = read(name)
       return readOnly
         ? { repository, readOnly: 'storage.hosted.readOnly is set' }
-        : { repository, writable: write(name) }
+        : { repository, writable: writing.open(name) }
     }
 
   return {
     open,
+    removals: writing.removals,
     /** Sorted. */
     catalog: async () => (await catalog.list()).filter(isHosted),
     close: async () => {

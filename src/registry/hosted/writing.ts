@@ -27,7 +27,7 @@ export function createWriting({ uploads, references, catalog, ...parts }: Writin
   const deletes = createDeletes({ ...parts, references, onRemoved: catalog.removed })
   const mount = createMount(parts)
 
-  return (name: RepositoryName): WritableRepository => {
+  const open = (name: RepositoryName): WritableRepository => {
     const write = <Result>(action: () => Promise<Result>) => writing(store, name, action)
 
     return {
@@ -55,4 +55,6 @@ export function createWriting({ uploads, references, catalog, ...parts }: Writin
       deleteBlob: (digest) => write(() => deletes.blob(name, digest)),
     }
   }
+
+  return { open, removals: { untag: deletes.untag, manifest: deletes.retire } }
 }

@@ -44,6 +44,7 @@ export function createHostedBlobs(options: HostedBlobsOptions): HostedBlobs {
         await files.writeFile({ to: blobPath(root, digest), stable, bytes, mode: 0o444 })
       }),
 
+    isStored: (digest) => exists(blobPath(root, digest)),
     list: () => blobsIn(root),
 
     remove: async (digest, run) =>

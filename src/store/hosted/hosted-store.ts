@@ -35,6 +35,8 @@ export interface HostedBlobs extends BlobSource {
    * @throws RegistryError DIGEST_INVALID: the bytes have another digest.
    */
   put(digest: Digest, bytes: Buffer): Promise<void>
+  /** Whether it is stored, and not only in the trash. Restores nothing. */
+  isStored(digest: Digest): Promise<boolean>
   /** All blobs, in no order. */
   list(): AsyncIterable<StoredBlob>
   /** Moves a blob to the trash; a power loss may undo it. False: there is no such blob. */
