@@ -100,6 +100,27 @@ export function createMetrics() {
       'berth_cache_storage_failures_total',
       'Failed writes to the cache; the content is sent to clients without being cached.',
     ),
+    collectionRuns: counter(
+      'berth_collection_runs_total',
+      'Runs over hosted repositories: "collection" of blobs, "retention" of tags, "undo". Outcome "waiting": it is not known what is needed; "confirm": it would remove more than a fifth.',
+      ['what', 'outcome'],
+    ),
+    collectionLastRun: gauge(
+      'berth_collection_last_run_timestamp_seconds',
+      'Time of the last run with the outcome "done".',
+      ['what'],
+    ),
+    collectionRemoved: counter(
+      'berth_collection_removed_total',
+      'Blobs, tags and manifests that collection and retention moved to the trash.',
+      ['what'],
+    ),
+    collectionQueue: gauge(
+      'berth_collection_queue_blobs',
+      'Blobs that no manifest references and whose grace period is running.',
+    ),
+    trashBytes: gauge('berth_trash_bytes', 'Size of the trash after the last run.'),
+    trashFreedBytes: counter('berth_trash_freed_bytes_total', 'Bytes deleted from the trash.'),
     digestMismatches: counter(
       'berth_digest_mismatch_total',
       'Response bodies of an upstream with a wrong digest or size.',

@@ -1,0 +1,5 @@
+export type { CollectionParts, CollectionSettings } from './collection-parts.ts'
+export { type Collector, createCollector } from './collector.ts'
+export { startSchedule } from './schedule.ts'
+export type { Step } from './step.ts'
+export type { TagUndo, TagVersion } from './tag-history.ts'

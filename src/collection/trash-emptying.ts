@@ -1,0 +1,82 @@
+import { statfs } from 'node:fs/promises'
+import type { Digest } from '../oci/digest.ts'
+import type { RepositoryName } from '../oci/reference.ts'
+import type { RunId } from '../store/store.ts'
+import type { CollectionParts } from './collection-parts.ts'
+import type { KeepReasons } from './keep-reasons.ts'
+import type { Report } from './step.ts'
+
+export type TrashQuestions = {
+  readonly keepReasons: KeepReasons
+  readonly linkedIn: (digest: Digest) => Promise<readonly RepositoryName[]>
+}
+
+type EmptyingOptions = {
+  readonly report: Report
+  /** Only while the disk is nearly full. */
+  readonly underPressureOnly: boolean
+  /** Called when there is something to delete. */
+  readonly questions: () => Promise<TrashQuestions>
+}
+
+/** Deletes runs whose second grace period is over and, while the disk is nearly full, the oldest. */
+export async function emptyTrash(
+  parts: CollectionParts,
+  { report, underPressureOnly, questions }: EmptyingOptions,
+): Promise<void> {
+  const { store, settings, now } = parts
+  const oldestFirst = (await store.trash.runs()).toReversed()
+  let asked: Promise<TrashQuestions> | undefined
+  for (const run of oldestFirst) {
+    const isOld = run.at + settings.trash <= now() && !underPressureOnly
+    if (!isOld && !(await isNearlyFull(parts))) return
+    asked ??= questions()
+    await freeRun(parts, run.run, await asked)
+    report({ step: 'free', reason: isOld ? 'age' : 'disk-pressure', ...run })
+  }
+}
+
+/**
+ * 1. Restore what is needed after all: by an image that was restored, for example.
+ * 2. Remove the links of the other blobs: a link to a deleted blob would look like lost data.
+ * 3. Look again. A client that found a link before 2 has restored the blob, which is then not in the
+ *    trash any more: it gets its links back.
+ * 4. Delete.
+ */
+async function freeRun(
+  parts: CollectionParts,
+  run: RunId,
+  { keepReasons, linkedIn }: TrashQuestions,
+): Promise<void> {
+  const { store, index } = parts
+  const unlinked = new Map<Digest, readonly RepositoryName[]>()
+  for (const digest of await blobsIn(parts, run)) {
+    if ((await keepReasons(digest)) !== undefined) {
+      await store.trash.restoreBlob(digest)
+      continue
+    }
+    const names = await linkedIn(digest)
+    for (const name of names) await store.links.removeBlob(name, digest, run)
+    unlinked.set(digest, names)
+  }
+  const stillThere = new Set(await blobsIn(parts, run))
+  for (const [digest, names] of unlinked) {
+    if (stillThere.has(digest)) index.apply(names.map((name) => ({ kind: 'unlink', name, digest })))
+    else for (const name of names) await store.links.addBlob(name, digest)
+  }
+  await store.trash.free({ run })
+}
+
+/** Blobs of a run that are in the trash only, and were not stored again meanwhile. */
+async function blobsIn({ store }: CollectionParts, run: RunId): Promise<readonly Digest[]> {
+  const digests: Digest[] = []
+  for await (const entry of store.trash.entries(run))
+    if (entry.kind === 'blob' && !(await store.blobs.isStored(entry.digest)))
+      digests.push(entry.digest)
+  return digests
+}
+
+async function isNearlyFull({ root, settings }: CollectionParts): Promise<boolean> {
+  const { bavail, bsize } = await statfs(root)
+  return bavail * bsize < settings.minimumFree
+}
