@@ -107,7 +107,8 @@ suite('every command that the manuals show exists, with its flags', { concurrenc
     return code.split(/[|;]/).map((part) => part.trim().replace(/^npm start --/, 'berth serve'))
   })
   for (const line of lines) {
-    const [, command, rest = ''] = /^berth ((?:config |doctor )?[a-z][a-z-]*)(.*)$/.exec(line) ?? []
+    const [, command, rest = ''] =
+      /^berth ((?:config |doctor |retention |tag )?[a-z][a-z-]*)(.*)$/.exec(line) ?? []
     if (command === undefined) continue
     const flags = commands.get(command) ?? new Set<string>()
     for (const [, flag = ''] of rest.matchAll(/(?<=\s)(-{1,2}[a-z][a-z-]*)/g)) flags.add(flag)

@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Config } from '../config/config.ts'
 import type { InUse } from '../in-use/in-use.ts'
-import { createIndex } from '../index/index.ts'
+import { createIndex, type Index } from '../index/index.ts'
+import type { Digest } from '../oci/digest.ts'
 import { createLeases } from '../registry/registry.ts'
 import {
   createHostedStore,
@@ -15,9 +16,6 @@ import {
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import { hostedRootOf } from './hosted-root.ts'
 
-/** Milliseconds between "it exists" and a manifest that relies on it. */
-const leaseLife = 24 * 60 * 60 * 1000
-
 type HostedOptions = {
   readonly config: Config
   readonly inUse: InUse
@@ -28,20 +26,37 @@ type HostedOptions = {
 export async function openHosted({ config, inUse, telemetry }: HostedOptions) {
   const { readOnly, uploadExpiry } = config.storage.hosted
   const root = hostedRootOf(config)
-  const store = await createHostedStore({ root, readOnly, telemetry })
+  const restored = createRestored()
+  const store = await createHostedStore({ root, readOnly, telemetry, onRestored: restored.add })
   const index = await openIndex({ config, root, store, telemetry })
-  const leases = createLeases({ life: leaseLife, now: Date.now })
+  restored.tell(index)
+  const leases = createLeases({ life: config.collection.grace, now: () => performance.now() })
   const prefixes = config.hosted.map(({ anonymous, ...hosted }) => ({
     ...hosted,
     anonymous: anonymous === 'pull',
   }))
   return {
     registry: { prefixes, store, index, leases, inUse, readOnly, uploadExpiry },
+    root,
+    store,
     index,
+    leases,
     problem: store.problem,
     close: async () => {
       await index.close()
       await store.close()
+    },
+  }
+}
+
+/** Blobs that came back from the trash are told to the index, which is made after the store. */
+function createRestored() {
+  let index: Index | undefined
+  return {
+    add: (digest: Digest, size: number): void =>
+      index?.apply([{ kind: 'blob', digest, size, at: Date.now() }]),
+    tell: (made: Index): void => {
+      index = made
     },
   }
 }

@@ -8,6 +8,7 @@ import { createOutbound } from '../outbound/outbound.ts'
 import { createRegistry } from '../registry/registry.ts'
 import { createDiskCache, overlap } from '../store/store.ts'
 import { createTelemetry, type Telemetry } from '../telemetry/telemetry.ts'
+import { openCollection } from './collection.ts'
 import { openHosted } from './hosted.ts'
 import { hostedRootOf } from './hosted-root.ts'
 import { maintainInUse, openInUse } from './in-use.ts'
@@ -76,6 +77,13 @@ export async function serve(
     telemetry,
   })
 
+  const collection = openCollection({
+    config,
+    ...hosted,
+    inUse,
+    removals: registry.removals,
+    telemetry,
+  })
   const maintained = maintainInUse({ config, inUse, registry, cache, upstreams, telemetry })
 
   let followed: Readonly<Record<string, FollowedFiles>> = {}
@@ -125,7 +133,7 @@ export async function serve(
         for (const listeners of open) listeners.drain()
         await sleep(now ? 0 : shutdown.delay)
         await Promise.all(open.map((listeners) => listeners.close(shutdown.deadline)))
-        await maintained.close()
+        await Promise.all([maintained.close(), collection.close()])
         await registry.close()
         await Promise.all([cache.close(), hosted.close()])
         const remotes = upstreams.map(({ remote }) => remote)
@@ -135,7 +143,7 @@ export async function serve(
     }
   } catch (error) {
     await Promise.all([...open, admin].map((listeners) => listeners.close(0)))
-    await maintained.close()
+    await Promise.all([maintained.close(), collection.close()])
     throw error
   }
 }

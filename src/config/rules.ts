@@ -13,6 +13,7 @@ export function findProblems(config: Config): readonly Problem[] {
     ...findUnusableHosted(config),
     ...findDuplicatePrefixes(config),
     ...findMirrorProblems(config),
+    ...findRuleProblems(config),
   ]
 }
 
@@ -105,6 +106,29 @@ function* findMirrorProblems({ mirrors, upstreams }: Config): Generator<Problem>
       yield {
         path,
         message: `clients of a mirror cannot log in: set upstreams[${index}].anonymous: pull to let every client of the mirror pull what the credentials of that upstream can read`,
+      }
+  }
+}
+
+function* findRuleProblems({ retention }: Config): Generator<Problem> {
+  const names = new Set<string>()
+  for (const [at, rule] of retention.rules.entries()) {
+    const path = ['retention', 'rules', at]
+    if (names.has(rule.name))
+      yield { path: [...path, 'name'], message: `another rule has the name "${rule.name}"` }
+    names.add(rule.name)
+    if (rule.action === 'keep') continue
+    if (rule.newest !== undefined)
+      yield {
+        path: [...path, 'newest'],
+        message: 'a delete rule has no newest: add a rule with action: keep and newest',
+      }
+    const { tags, untagged, olderThan, notPulledFor } = rule
+    const isLimited = tags.length > 0 || untagged || (olderThan ?? notPulledFor) !== undefined
+    if (!isLimited)
+      yield {
+        path,
+        message: 'the rule would delete every image: set tags, untagged, olderThan or notPulledFor',
       }
   }
 }

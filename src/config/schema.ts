@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { collection, retention } from './retention-schema.ts'
 import { file, globs, prefix } from './texts.ts'
 import { address, size, timeout } from './units.ts'
 import { upstream } from './upstream-schema.ts'
@@ -160,6 +161,8 @@ export const schema = z.strictObject({
     .array(hosted)
     .prefault([{ prefix: 'local' }])
     .describe('Prefixes of the repositories that Berth stores itself'),
+  collection,
+  retention,
   inUse: z
     .strictObject({
       kubernetes: z

@@ -397,6 +397,14 @@ test('every flag sets the field of its name', async (t) => {
     ['limits-answer-time', '10ms', ({ limits }) => `${limits.answerTime}ms`],
     ['limits-fill-stall', '10ms', ({ limits }) => `${limits.fillStall}ms`],
     ['limits-fill-deadline', '10ms', ({ limits }) => `${limits.fillDeadline}ms`],
+    ['collection-enabled', 'false', ({ collection }) => `${collection.enabled}`],
+    ['collection-interval', '15ms', ({ collection }) => `${collection.interval}ms`],
+    ['collection-grace', '16ms', ({ collection }) => `${collection.grace}ms`],
+    ['collection-trash', '17ms', ({ collection }) => `${collection.trash}ms`],
+    ['collection-minimum-free', '9B', ({ collection }) => `${collection.minimumFree}B`],
+    ['retention-dry-run', 'true', ({ retention }) => `${retention.dryRun}`],
+    ['retention-interval', '18ms', ({ retention }) => `${retention.interval}ms`],
+    ['retention-quay-expiry', 'true', ({ retention }) => `${retention.quayExpiry}`],
     ['in-use-kubernetes', 'true', ({ inUse }) => `${inUse.kubernetes}`],
     ['in-use-interval', '13ms', ({ inUse }) => `${inUse.interval}ms`],
     ['in-use-list-expiry', '14ms', ({ inUse }) => `${inUse.listExpiry}ms`],
@@ -500,7 +508,8 @@ test('the documented file is valid, also for the JSON Schema', async (t) => {
 test('the table has a section for each group of fields, and names the kinds of credentials', () => {
   const headings = [...fieldsTable().matchAll(/^### (.*)$/gm)].map(([, heading]) => heading)
   const groups = ['storage', 'auth', 'upstreams[]', 'upstreams[].credentials', 'hosted[]']
-  const sections = [...groups, 'inUse', 'mirrors[]', 'limits', 'shutdown'].map(
+  const removal = ['collection', 'retention', 'retention.rules[]']
+  const sections = [...groups, ...removal, 'inUse', 'mirrors[]', 'limits', 'shutdown'].map(
     (name) => `\`${name}\``,
   )
   assert.deepEqual(headings, ['Server', ...sections])

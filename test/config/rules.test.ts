@@ -99,3 +99,30 @@ suite('mirrors', () => {
     )
   })
 })
+
+suite('rules of retention', () => {
+  const rule = (fields: Readonly<Record<string, string>>) =>
+    Object.entries({ name: 'r', action: 'delete', ...fields }).map(
+      ([key, value]) => `retention.rules[0].${key}=${value}`,
+    )
+
+  test('that delete say what', () => {
+    const [problem = ''] = problems(rule({}))
+    assert.match(problem, /^retention\.rules\[0\]: the rule would delete every image: set tags/)
+    for (const fields of [{ olderThan: '1d' }, { notPulledFor: '1d' }, { untagged: 'true' }])
+      assert.deepEqual(problems(rule(fields as never)), [])
+    assert.deepEqual(problems(rule({ action: 'keep' })), [])
+  })
+
+  test('keep the newest, and do not delete them', () => {
+    const [problem = ''] = problems(rule({ olderThan: '1d', newest: '3' }))
+    assert.match(problem, /^retention\.rules\[0\]\.newest: a delete rule has no newest: add a rule/)
+    assert.deepEqual(problems(rule({ action: 'keep', newest: '3' })), [])
+  })
+
+  test('have different names', () => {
+    const second = rule({ olderThan: '1d' }).map((text) => text.replace('[0]', '[1]'))
+    const [problem = ''] = problems([...rule({ olderThan: '1d' }), ...second])
+    assert.match(problem, /^retention\.rules\[1\]\.name: another rule has the name "r"/)
+  })
+})
