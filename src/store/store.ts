@@ -4,6 +4,7 @@ export {
   createHostedStore,
   createRunId,
   fingerprintOf,
+  type HostedBlobs,
   type HostedLinks,
   type HostedStore,
   hasContent,
