@@ -118,6 +118,7 @@ export async function openScene(
     problem: () => (inUse.known ? undefined : 'no watch'),
     has: ({ name, tag, digest }: { name: RepositoryName; tag?: Tag | undefined; digest: Digest }) =>
       inUse.digests.has(digest) || inUse.tags.has(`${name}:${tag}`),
+    hasTag: (name: RepositoryName, tag: Tag) => inUse.tags.has(`${name}:${tag}`),
     references: () => [
       ...[...inUse.digests].map((digest) => ({ digest })),
       ...[...inUse.tags].map((text) => {
