@@ -26,8 +26,8 @@ type IndexOptions = PlacesOptions & {
 }
 
 const notStarted = 'it starts with the first push'
-/** Changes that wait for the database, which applies tens of thousands per second. */
-const maxPending = 50_000
+/** Rows that wait for the database, which writes tens of thousands per second: 40 MB. */
+const maxPendingRows = 200_000
 /** Milliseconds until the next attempt after a failure; doubled with each. */
 const firstDelay = 500
 /** Another process may have the database until it ends. */
@@ -54,7 +54,7 @@ export function createIndex(options: IndexOptions): Index {
   const started = Promise.withResolvers<void>()
   if (!options.lazy) started.resolve()
   const pending = createPendingChanges({
-    max: maxPending,
+    maxRows: maxPendingRows,
     onLoss: () => session?.fail(new DatabaseFailure('unavailable', 'too many changes at once')),
   })
   const verifications = createVerifications()

@@ -11,20 +11,19 @@ export interface PendingChanges {
   pause(): void
   /** Something was lost since the last call: changes, or pulls. */
   takeLosses(): { readonly changes: boolean; readonly pulls: boolean }
-  /** Changes that are pending or on their way. */
-  count(): number
 }
 
 type Options = {
-  /** More changes than that are lost. */
-  readonly max: number
+  /** Changes with more rows than that are lost: a manifest has a row for each of its references. */
+  readonly maxRows: number
   /** Changes are lost that `sendTo` should have sent. */
   readonly onLoss: () => void
 }
 
-export function createPendingChanges({ max, onLoss }: Options): PendingChanges {
+export function createPendingChanges({ maxRows, onLoss }: Options): PendingChanges {
   let pending: Change[] = []
-  let sent = 0
+  /** Of what is pending, and of what was sent and is not applied yet. */
+  let rows = 0
   let send: ((changes: readonly Change[]) => Promise<void>) | undefined
   let scheduled = false
   let lost = { changes: false, pulls: false }
@@ -32,8 +31,11 @@ export function createPendingChanges({ max, onLoss }: Options): PendingChanges {
   const keep = (changes: readonly Change[]): void => {
     for (const change of changes) {
       const isPull = change.kind === 'pulled'
-      if (pending.length + sent < max && (isPull || !lost.changes)) pending.push(change)
-      else lost = isPull ? { ...lost, pulls: true } : { ...lost, changes: true }
+      const more = rowsOf(change)
+      if ((rows === 0 || rows + more <= maxRows) && (isPull || !lost.changes)) {
+        pending.push(change)
+        rows += more
+      } else lost = isPull ? { ...lost, pulls: true } : { ...lost, changes: true }
     }
   }
 
@@ -42,14 +44,14 @@ export function createPendingChanges({ max, onLoss }: Options): PendingChanges {
     if (send === undefined || pending.length === 0) return
     const batch = pending
     pending = []
-    sent += batch.length
+    const inBatch = sum(batch)
     send(batch).then(
       () => {
-        sent -= batch.length
+        rows -= inBatch
       },
       () => {
         // It is unknown whether they were applied. Pulls may be applied twice.
-        sent -= batch.length
+        rows -= inBatch
         lost = { ...lost, changes: true }
         keep(batch.filter(isPulled))
       },
@@ -74,15 +76,25 @@ export function createPendingChanges({ max, onLoss }: Options): PendingChanges {
       send = undefined
       // They are not sent, and what was sent before may be lost.
       lost = { ...lost, changes: true }
+      rows -= sum(pending)
       pending = pending.filter(isPulled)
+      rows += sum(pending)
     },
     takeLosses: () => {
       const losses = lost
       lost = { changes: false, pulls: false }
       return losses
     },
-    count: () => pending.length + sent,
   }
+}
+
+function sum(changes: readonly Change[]): number {
+  return changes.reduce((rows, change) => rows + rowsOf(change), 0)
+}
+
+function rowsOf(change: Change): number {
+  if (change.kind !== 'manifest') return 1
+  return 1 + change.manifest.references.length + change.manifest.foreign.length
 }
 
 function isPulled(change: Change): change is Pulled {

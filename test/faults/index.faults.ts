@@ -5,9 +5,8 @@ import { DatabaseSync } from 'node:sqlite'
 import { suite, type TestContext, test } from 'node:test'
 import type { Index } from '../../src/index/index.ts'
 import { parseRepositoryName } from '../../src/oci/reference.ts'
-import { untilVerified, useIndex } from '../index/use-index.ts'
+import { newRoot, untilVerified, useIndex } from '../index/use-index.ts'
 import { createVolume, type Volume } from '../index/volume.ts'
-import { ownDirectory } from '../support/directory.ts'
 import { makeImage } from '../support/images.ts'
 import { freeBytes, ownDisk, ownFileSystem, remount } from '../support/mounts.ts'
 import { until } from '../support/until.ts'
@@ -51,7 +50,7 @@ const deletions: Readonly<Record<string, (database: string) => Promise<unknown>>
 suite('while it is open', () => {
   for (const [what, change] of Object.entries(deletions))
     test(`a database that ${what} is made again, and meanwhile it says so`, async (t) => {
-      const { index, volume, database, metric, logs } = await start(t, await ownDirectory(t))
+      const { index, volume, database, metric, logs } = await start(t, await newRoot())
       await change(database)
       await until('it is noticed', async () =>
         assert.equal(await metric('berth_index_failures_total{kind="deleted"}'), 1),
@@ -67,7 +66,7 @@ suite('while it is open', () => {
     })
 
   test('a database that is overwritten does no harm beyond the next restart', async (t) => {
-    const { index, volume, database, root } = await start(t, await ownDirectory(t))
+    const { index, volume, database, root } = await start(t, await newRoot())
     const { size } = await stat(database)
     const file = await open(database, 'r+')
     await file.write(Buffer.alloc(size, 0x5a), 0, size, 0)
@@ -110,7 +109,7 @@ const damages: Readonly<Record<string, (database: string) => Promise<unknown>>> 
 suite('at the start', () => {
   for (const [what, damage] of Object.entries(damages))
     test(`a database that ${what} is made again`, async (t) => {
-      const { index, volume, database, root } = await start(t, await ownDirectory(t))
+      const { index, volume, database, root } = await start(t, await newRoot())
       await index.close()
       await damage(database)
       const again = useIndex(t, { root, source: volume.source })

@@ -1,16 +1,15 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { parseRepositoryName } from '../../src/oci/reference.ts'
-import { ownDirectory } from '../support/directory.ts'
 import { makeImage, makeIndex, randomBlob } from '../support/images.ts'
-import { untilVerified, useIndex } from './use-index.ts'
+import { newRoot, untilVerified, useIndex } from './use-index.ts'
 import { createVolume } from './volume.ts'
 
 const app = parseRepositoryName('p/app')
 
 test('a change is in the answers to all later questions', async (t) => {
   const volume = createVolume()
-  const { index } = useIndex(t, { root: await ownDirectory(t), source: volume.source })
+  const { index } = useIndex(t, { root: await newRoot(), source: volume.source })
   await untilVerified(index)
   const image = makeImage()
   index.apply(volume.pushImage('p/app', image, 1000, '1.0'))
@@ -31,7 +30,7 @@ test('what is on the volume before the start is found in the background', async 
   volume.pushImage('p/app', image, 1000, 'latest')
   const abandoned = randomBlob(10)
   volume.pushBlob('p/other', abandoned, 1000)
-  const { index } = useIndex(t, { root: await ownDirectory(t), source: volume.source })
+  const { index } = useIndex(t, { root: await newRoot(), source: volume.source })
   await untilVerified(index)
   assert.deepEqual(await index.totals(), {
     blobs: volume.stored.size,

@@ -2,9 +2,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Change } from '../../src/index/index.ts'
 import { parseRepositoryName, parseTag } from '../../src/oci/reference.ts'
-import { ownDirectory } from '../support/directory.ts'
 import { makeImage } from '../support/images.ts'
-import { untilVerified, useIndex } from './use-index.ts'
+import { newRoot, untilVerified, useIndex } from './use-index.ts'
 import { createVolume } from './volume.ts'
 
 const image = makeImage()
@@ -33,7 +32,7 @@ function taggings(name: string, count: number): readonly Change[] {
 
 test('10,000 tags and 1,000 repositories are listed and sorted in one step each', async (t) => {
   const volume = createVolume()
-  const { index } = useIndex(t, { root: await ownDirectory(t), source: volume.source })
+  const { index } = useIndex(t, { root: await newRoot(), source: volume.source })
   await untilVerified(index)
   for (let at = 0; at < 1000; at += 1)
     index.apply(volume.pushImage(`team/app${at}`, image, at, 'latest'))

@@ -4,17 +4,16 @@ import { basename, dirname, join } from 'node:path'
 import { test } from 'node:test'
 import { choosePlaces } from '../../src/index/places.ts'
 import { parseRepositoryName } from '../../src/oci/reference.ts'
-import { ownDirectory } from '../support/directory.ts'
 import { makeImage } from '../support/images.ts'
-import { untilVerified, useIndex } from './use-index.ts'
+import { newRoot, untilVerified, useIndex } from './use-index.ts'
 import { createVolume } from './volume.ts'
 
 const ext4 = 0xef53
 const nfs = 0x6969
 const app = parseRepositoryName('p/app')
 
-test('database and journal are on the volume', async (t) => {
-  const root = await ownDirectory(t)
+test('database and journal are on the volume', async () => {
+  const root = await newRoot()
   const directory = join(root, '_berth')
   assert.deepEqual(await choosePlaces({ directory, fallbacks: [join(root, 'other')] }), {
     database: join(directory, 'index.db'),
@@ -24,8 +23,8 @@ test('database and journal are on the volume', async (t) => {
   assert.deepEqual(await readdir(root), ['_berth'])
 })
 
-test('on a network file system there is only the journal', async (t) => {
-  const root = await ownDirectory(t)
+test('on a network file system there is only the journal', async () => {
+  const root = await newRoot()
   const directory = join(root, '_berth')
   const other = join(root, 'other')
   const fileSystemOf = async (path: string) => (path === directory ? nfs : ext4)
@@ -41,7 +40,7 @@ test('on a network file system there is only the journal', async (t) => {
 })
 
 test('without any suitable directory the database is in memory', async (t) => {
-  const root = await ownDirectory(t)
+  const root = await newRoot()
   const volume = createVolume()
   const { index, directory } = useIndex(t, {
     root,
@@ -56,8 +55,8 @@ test('without any suitable directory the database is in memory', async (t) => {
   assert.deepEqual((await readdir(directory)).toSorted(), ['clean', 'journal'])
 })
 
-test('nothing is written to a volume that belongs to another registry', async (t) => {
-  const root = await ownDirectory(t)
+test('nothing is written to a volume that belongs to another registry', async () => {
+  const root = await newRoot()
   const other = join(root, 'other')
   const directory = join(root, 'volume', '_berth')
   const options = { directory, fallbacks: [other], ownsVolume: async () => false }
@@ -72,15 +71,15 @@ test('nothing is written to a volume that belongs to another registry', async (t
   assert.deepEqual(await readdir(other), [], 'the database of before is deleted')
 })
 
-test('a volume that is not mounted is not made', async (t) => {
-  const root = await ownDirectory(t)
+test('a volume that is not mounted is not made', async () => {
+  const root = await newRoot()
   const places = await choosePlaces({ directory: join(root, 'volume', '_berth'), fallbacks: [] })
   assert.equal(places.database, ':memory:')
   assert.deepEqual(await readdir(root), [])
 })
 
-test('a directory that cannot be made is no place', async (t) => {
-  const root = await ownDirectory(t)
+test('a directory that cannot be made is no place', async () => {
+  const root = await newRoot()
   await writeFile(join(root, 'file'), '')
   const other = join(root, 'other')
   await mkdir(other)

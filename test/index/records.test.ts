@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { type TestContext, test } from 'node:test'
 import { parseRepositoryName } from '../../src/oci/reference.ts'
-import { ownDirectory } from '../support/directory.ts'
 import { blobOf, type Image, makeImage, makeIndex, manifestOf } from '../support/images.ts'
-import { untilVerified, useIndex } from './use-index.ts'
+import { newRoot, untilVerified, useIndex } from './use-index.ts'
 import { createVolume } from './volume.ts'
 
 const app = parseRepositoryName('p/app')
@@ -23,9 +22,9 @@ function imageWith(config: object, extra: object = {}): Image {
   )
 }
 
-async function start(t: Parameters<typeof ownDirectory>[0]) {
+async function start(t: TestContext) {
   const volume = createVolume()
-  const { index } = useIndex(t, { root: await ownDirectory(t), source: volume.source })
+  const { index } = useIndex(t, { root: await newRoot(), source: volume.source })
   await untilVerified(index)
   // Later than the start, before which everything counts as pulled.
   return { volume, index, at: Date.now() + hour }

@@ -3,10 +3,9 @@ import { readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { parseRepositoryName } from '../../src/oci/reference.ts'
-import { ownDirectory } from '../support/directory.ts'
 import { makeImage } from '../support/images.ts'
 import { until } from '../support/until.ts'
-import { untilVerified, useIndex } from './use-index.ts'
+import { newRoot, untilVerified, useIndex } from './use-index.ts'
 import { createVolume, type Volume } from './volume.ts'
 
 const app = parseRepositoryName('p/app')
@@ -14,7 +13,7 @@ const app = parseRepositoryName('p/app')
 /** A volume with an image, whose index was closed in order. */
 async function closed(t: TestContext) {
   const volume = createVolume()
-  const root = await ownDirectory(t)
+  const root = await newRoot()
   const { index } = useIndex(t, { root, source: volume.source })
   await untilVerified(index)
   index.apply(volume.pushImage('p/app', makeImage(), 1000, 'v1'))
@@ -102,7 +101,7 @@ test('what was added or removed while nobody looked is corrected', async (t) => 
 
 test('a second process waits for the database, and has it when the first one ends', async (t) => {
   const volume = createVolume()
-  const root = await ownDirectory(t)
+  const root = await newRoot()
   const first = useIndex(t, { root, source: volume.source })
   await untilVerified(first.index)
   const second = useIndex(t, { root, source: volume.source })
@@ -117,7 +116,7 @@ test('a second process waits for the database, and has it when the first one end
 
 test('a change that comes before the database is open is not lost', async (t) => {
   const volume = createVolume()
-  const { index } = useIndex(t, { root: await ownDirectory(t), source: volume.source })
+  const { index } = useIndex(t, { root: await newRoot(), source: volume.source })
   index.apply(volume.pushImage('p/app', makeImage(), 1000, 'v1'))
   await untilVerified(index)
   assert.deepEqual((await index.tags(app, {})).entries, ['v1'])
@@ -125,7 +124,7 @@ test('a change that comes before the database is open is not lost', async (t) =>
 
 test('without content it starts with the first change', async (t) => {
   const volume = createVolume()
-  const root = await ownDirectory(t)
+  const root = await newRoot()
   const { index, directory } = useIndex(t, { root, source: volume.source, lazy: true })
   assert.ok(index.isWaiting())
   assert.match(index.problem() ?? '', /first push/)
@@ -138,7 +137,7 @@ test('without content it starts with the first change', async (t) => {
 
 test('a request to compare the volume resolves when it was compared after the request', async (t) => {
   const volume = createVolume()
-  const { index } = useIndex(t, { root: await ownDirectory(t), source: volume.source })
+  const { index } = useIndex(t, { root: await newRoot(), source: volume.source })
   await untilVerified(index)
   volume.pushImage('p/app', makeImage(), 1000, 'v1')
   await index.verify()
@@ -151,7 +150,7 @@ test('a manifest that cannot be read keeps it from being verified, and is named'
   volume.pushImage('p/app', image, 1000, 'v1')
   const { source } = volume
   const { index } = useIndex(t, {
-    root: await ownDirectory(t),
+    root: await newRoot(),
     source: {
       ...source,
       blobs: {

@@ -1,9 +1,18 @@
 import assert from 'node:assert/strict'
+import { mkdtemp } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { createIndex, type Index, type IndexSource } from '../../src/index/index.ts'
+import { useDirectory } from '../support/directory.ts'
 import { watchedTelemetry } from '../support/telemetry.ts'
 import { until } from '../support/until.ts'
+
+const base = await useDirectory()
+
+/** A directory that is removed after the last test, when no index uses it any more. */
+export function newRoot(): Promise<string> {
+  return mkdtemp(join(base, 'volume-'))
+}
 
 type Options = Partial<Omit<Parameters<typeof createIndex>[0], 'source' | 'telemetry'>> & {
   readonly root: string

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { readdir, rm } from 'node:fs/promises'
+import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import {
@@ -10,12 +10,17 @@ import {
   startBerth,
 } from '../support/berth.ts'
 import { get } from '../support/client.ts'
-import { ownDirectory } from '../support/directory.ts'
+import { useDirectory } from '../support/directory.ts'
 import { makeImage, randomBlob } from '../support/images.ts'
 import { createPushClient } from '../support/push-client.ts'
 import { writeVolume } from '../support/volume.ts'
 
 const everything = [{ users: ['*'], repositories: ['**'], actions: ['pull', 'push', 'delete'] }]
+
+const base = await useDirectory()
+
+/** Removed after the last test, when no Berth uses it any more. */
+const newRoot = () => mkdtemp(join(base, 'volume-'))
 
 async function start(t: TestContext, root: string): Promise<Berth> {
   const berth = await startBerth({
@@ -48,7 +53,7 @@ async function untilCounted({ metric }: Berth, kind: string, count: number): Pro
 }
 
 test('without anything hosted there is no index, and /readyz does not mention it', async (t) => {
-  const root = await ownDirectory(t)
+  const root = await newRoot()
   const berth = await start(t, root)
   assert.deepEqual(await catalog(berth), [])
   assert.doesNotMatch((await readyz(berth)).text, /index/)
@@ -56,7 +61,7 @@ test('without anything hosted there is no index, and /readyz does not mention it
 })
 
 test('after the first push there is one, and after a restart it is complete', async (t) => {
-  const root = await ownDirectory(t)
+  const root = await newRoot()
   const berth = await start(t, root)
   const image = makeImage()
   await createPushClient(berth.url).push('local/app', image, 'v1', 'v2')
@@ -75,7 +80,7 @@ test('after the first push there is one, and after a restart it is complete', as
 })
 
 test('a volume of Distribution has referrers, and stays as it is until something is pushed', async (t) => {
-  const root = await ownDirectory(t)
+  const root = await newRoot()
   const image = makeImage()
   const subject = { mediaType: image.mediaType, digest: image.digest, size: image.bytes.length }
   const signature = makeImage({ extra: { subject } })
@@ -105,7 +110,7 @@ test('a volume of Distribution has referrers, and stays as it is until something
 })
 
 test('an index that is deleted while it serves is missed by nobody', async (t) => {
-  const root = await ownDirectory(t)
+  const root = await newRoot()
   const berth = await start(t, root)
   const client = createPushClient(berth.url)
   await client.push('local/app', makeImage(), 'v1')
@@ -125,7 +130,7 @@ test('an index that is deleted while it serves is missed by nobody', async (t) =
 })
 
 test('mounting without a source finds the blob in any repository that the user may pull', async (t) => {
-  const root = await ownDirectory(t)
+  const root = await newRoot()
   const berth = await start(t, root)
   const client = createPushClient(berth.url)
   const image = makeImage()
