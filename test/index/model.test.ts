@@ -34,7 +34,16 @@ const signature = manifestOf(mediaTypes.ociManifest, {
   layers: [],
   subject: descriptor(first),
 })
+/** BuildKit's cache is an index of layers and a config (moby/buildkit, cache/remotecache/export.go). */
+const buildCache = manifestOf(mediaTypes.ociIndex, {
+  manifests: [two, four].map(({ digest, bytes }) => ({
+    mediaType: 'application/vnd.oci.image.layer.v1.tar+gzip',
+    digest,
+    size: bytes.length,
+  })),
+})
 const manifests = [
+  buildCache,
   first,
   second,
   third,
