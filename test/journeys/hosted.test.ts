@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, suite, type TestContext, test } from 'node:test'
@@ -11,6 +11,7 @@ import { codeOf, get } from '../support/client.ts'
 import { ownDirectory } from '../support/directory.ts'
 import { type Image, makeImage, makeIndex, manifestOf, randomBlob } from '../support/images.ts'
 import { createPushClient } from '../support/push-client.ts'
+import { until } from '../support/until.ts'
 import { volumePath, writeVolume } from '../support/volume.ts'
 
 const name = 'local/team/app'
@@ -171,6 +172,24 @@ test('without a rule nobody may push or delete, not even where there are no user
       assert.match(reply.body.toString(), /no rule under auth\.access allows it/)
     }
   assert.equal((await get(`${open.url}/v2/${name}/manifests/v1`)).status, 200)
+})
+
+test('a volume that is only served stays as it is, to the last file', async (t) => {
+  const adopted = await ownDirectory(t)
+  await writeVolume(adopted, name, 'v1', image)
+  const filesOf = async () => (await readdir(adopted, { recursive: true })).toSorted()
+  const before = await filesOf()
+  const reader = await startBerth({
+    config: { upstreams: [], storage: { hosted: { directory: adopted } } },
+  })
+  t.after(() => removeBerth(reader))
+  await until('the index is complete', async () =>
+    assert.doesNotMatch((await get(`${reader.admin}/readyz`)).body.toString(), /index of hosted/),
+  )
+  for (const path of [`${name}/manifests/v1`, `${name}/tags/list`, '_catalog'])
+    assert.equal((await get(`${reader.url}/v2/${path}`)).status, 200)
+  await reader.stop()
+  assert.deepEqual(await filesOf(), before)
 })
 
 suite('hosted prefixes where anonymous users may pull', () => {

@@ -25,6 +25,11 @@ export interface UploadSessions {
   /** Undefined: this process does not know it. @throws RegistryError BLOB_UPLOAD_UNKNOWN: it is another's. */
   find(name: RepositoryName, ref: UploadRef): Session | undefined
   get(id: UploadId): Session | undefined
+  /**
+   * If there is no room for another session of the writer: the one that was used least recently, before
+   * `before`.
+   */
+  replaceable(writer: string, before: number): Session | undefined
   /** Those without a request since `before`. */
   idleSince(before: number): readonly Session[]
   /** @throws RegistryError BLOB_UPLOAD_INVALID: another request uses the session. */
@@ -56,11 +61,16 @@ export function createUploadSessions({ max, maxPerWriter, now }: SessionsOptions
     else counts.set(writer, sum)
   }
 
+  const isFull = (): boolean => total >= max
+  const hasTooMany = (writer: string): boolean => (counts.get(writer) ?? 0) >= maxPerWriter
+
   const assertRoom = (writer: string): void => {
-    if (total >= max) throw tooMany(`there are ${max} upload sessions`)
-    if ((counts.get(writer) ?? 0) >= maxPerWriter)
-      throw tooMany(`you have ${maxPerWriter} upload sessions`)
+    if (isFull()) throw tooMany(`there are ${max} upload sessions`)
+    if (hasTooMany(writer)) throw tooMany(`you have ${maxPerWriter} upload sessions`)
   }
+
+  const idleSince = (before: number): readonly Session[] =>
+    [...sessions.values()].filter(({ isBusy, usedAt }) => !isBusy && usedAt < before)
 
   return {
     add: async (writer, create) => {
@@ -82,8 +92,14 @@ export function createUploadSessions({ max, maxPerWriter, now }: SessionsOptions
       return session
     },
     get: (id) => sessions.get(id),
-    idleSince: (before) =>
-      [...sessions.values()].filter(({ isBusy, usedAt }) => !isBusy && usedAt < before),
+    idleSince,
+    replaceable: (writer, before) => {
+      const isOwn = hasTooMany(writer)
+      if (!isOwn && !isFull()) return undefined
+      return idleSince(before)
+        .filter(({ upload }) => !isOwn || upload.writer === writer)
+        .toSorted((a, b) => a.usedAt - b.usedAt)[0]
+    },
     use: async (session, action) => {
       if (session.isBusy) throw busy()
       session.isBusy = true

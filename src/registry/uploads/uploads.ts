@@ -16,6 +16,8 @@ import type { SessionStore, UploadQuotas } from './session-store.ts'
 import { createUploadSessions, type Session, unknownUpload } from './upload-sessions.ts'
 
 const maxSessions = 4000
+/** When there is no room, an upload without a request for so many milliseconds makes room. */
+const abandonedAfter = 15 * 60_000
 const maxSessionsPerWriter = 1000
 
 /** An upstream may say against a blob what it says against its repository. */
@@ -192,6 +194,12 @@ export function createUploads({ store, quotas, now, ...limits }: UploadsOptions)
     }
   }
 
+  /** A client that went away for good does not know its sessions any more. */
+  const makeRoom = async (writer: string): Promise<void> => {
+    const abandoned = sessions.replaceable(writer, now() - abandonedAfter)
+    if (abandoned !== undefined) await sessions.use(abandoned, () => drop(abandoned))
+  }
+
   const dropped = async <Result>(session: Session, action: () => Promise<Result>) => {
     try {
       return await action()
@@ -212,6 +220,7 @@ export function createUploads({ store, quotas, now, ...limits }: UploadsOptions)
   return {
     start: async (name, { writer, algorithm, size = 0 }) => {
       isInUse = true
+      await makeRoom(writer)
       const session = await sessions.add(writer, async () => {
         const reservation = await quotas.reserve(name, size)
         try {
