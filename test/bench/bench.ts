@@ -156,7 +156,7 @@ function requirePrograms(): Programs {
       'docker-registry and nginx are what is compared with: apt-get install docker-registry nginx-light',
     )
   }
-  return { registry, nginx, distribution: findProgram('registry') }
+  return { registry, nginx, distribution: findProgram('registry3', 'registry') }
 }
 
 function write(rows: readonly Row[]): void {

@@ -43,7 +43,7 @@ export const login: Login = { user: 'kubelet', password: 'client-canary-81d7' }
 /** Where Berth is installed, and where pods are that are pulled through it. */
 export const namespaces = { berth: 'berth', apps: 'apps' } as const
 
-const pullSecret = 'berth-pull'
+export const pullSecret = 'berth-pull'
 export const provider =
   'projects/123456789/locations/global/workloadIdentityPools/clusters/providers/it'
 const chart = new URL('../../charts/berth', import.meta.url).pathname

@@ -1,0 +1,138 @@
+import assert from 'node:assert/strict'
+import { after, before, describe, test } from 'node:test'
+import type { Cluster } from '../support/cluster.ts'
+import {
+  type ClusterScene,
+  login,
+  namespaces,
+  pullSecret,
+  setClusterScene,
+} from '../support/cluster-scene.ts'
+import type { Image } from '../support/images.ts'
+import { createPushClient } from '../support/push-client.ts'
+import { idle, makeRunnableImage } from '../support/runnable-image.ts'
+import { until } from '../support/until.ts'
+
+const directory = '/var/lib/berth-hosted-test'
+const authorization = `Basic ${Buffer.from(`${login.user}:${login.password}`).toString('base64')}`
+
+/** A volume on one node, as a local disk is. */
+const volume = (node: string) => ({
+  apiVersion: 'v1',
+  kind: 'PersistentVolume',
+  metadata: { name: 'hosted' },
+  spec: {
+    capacity: { storage: '1Gi' },
+    accessModes: ['ReadWriteOnce'],
+    storageClassName: 'local',
+    persistentVolumeReclaimPolicy: 'Retain',
+    local: { path: directory },
+    nodeAffinity: {
+      required: {
+        nodeSelectorTerms: [
+          {
+            matchExpressions: [{ key: 'kubernetes.io/hostname', operator: 'In', values: [node] }],
+          },
+        ],
+      },
+    },
+  },
+})
+
+const values = {
+  replicas: 1,
+  hosted: { enabled: true, storageClass: 'local', size: '1Gi', keep: false },
+  config: {
+    auth: {
+      access: [{ users: [login.user], repositories: ['**'], actions: ['pull', 'push', 'delete'] }],
+    },
+    // As eager as can be: what may be deleted is deleted within seconds.
+    collection: { interval: '1s', grace: '1s', trash: '1s' },
+    retention: {
+      interval: '1s',
+      rules: [
+        { name: 'tags', action: 'delete', repositories: ['**'], tags: ['**'], olderThan: '1s' },
+        {
+          name: 'untagged',
+          action: 'delete',
+          repositories: ['**'],
+          untagged: true,
+          olderThan: '1s',
+        },
+      ],
+    },
+  },
+}
+
+const deployment = (image: string) => ({
+  apiVersion: 'apps/v1',
+  kind: 'Deployment',
+  metadata: { name: 'app', namespace: namespaces.apps },
+  spec: {
+    replicas: 1,
+    selector: { matchLabels: { app: 'app' } },
+    template: {
+      metadata: { labels: { app: 'app' } },
+      spec: {
+        terminationGracePeriodSeconds: 1,
+        imagePullSecrets: [{ name: pullSecret }],
+        containers: [{ name: 'app', image, imagePullPolicy: 'Always', command: idle }],
+      },
+    },
+  },
+})
+
+describe('hosted repositories in a cluster of two nodes', () => {
+  let scene: ClusterScene<Cluster>
+  before(async () => {
+    scene = await setClusterScene('iptables')
+    const [node] = scene.cluster.nodes
+    await node.run(['install', '-d', '-o', '65532', '-g', '65532', directory])
+    await scene.cluster.apply(volume(node.name))
+    await scene.explained(() => scene.install(3, values))
+  })
+  after(() => scene?.close())
+
+  const url = () => `http://${scene.cluster.nodes[0].address}:30026`
+  const ask = async (method: string, path: string) => {
+    const response = await fetch(`${url()}${path}`, { method, headers: { authorization } })
+    await response.arrayBuffer()
+    return response.status
+  }
+  const push = (name: string, tag: string, image: Image) =>
+    createPushClient(url(), `${login.user}:${login.password}`).push(name, image, tag)
+  const hasGone = (name: string, { digest }: Image) =>
+    until(`${name}@${digest} is gone`, async () =>
+      assert.equal(await ask('GET', `/v2/${name}/manifests/${digest}`), 404),
+    )
+
+  test('an image that runs survives the deletion of its tag, retention and collection, and starts on another node', () =>
+    scene.explained(async () => {
+      const { cluster } = scene
+      const [first, second] = cluster.nodes
+      const [image, unused] = [await makeRunnableImage(), await makeRunnableImage()]
+      await cluster.kubectl(['cordon', second.name])
+      await push('local/team/app', '1', image)
+      await cluster.apply(deployment('localhost:30026/local/team/app:1'))
+      await runsOn(first.name)
+      await push('local/team/idle', '1', unused)
+      // Retention and collection run, and delete what nothing uses.
+      await hasGone('local/team/idle', unused)
+      assert.equal(await ask('DELETE', '/v2/local/team/app/manifests/1'), 202)
+      const other = await makeRunnableImage()
+      await push('local/team/idle', '2', other)
+      await hasGone('local/team/idle', other)
+
+      await cluster.kubectl(['uncordon', second.name])
+      await cluster.kubectl(['cordon', first.name])
+      await cluster.kubectl(['delete', 'pod', '-n', namespaces.apps, '-l', 'app=app', '--wait'])
+      await runsOn(second.name)
+    }))
+
+  const runsOn = (node: string) =>
+    until(`the app runs on ${node}`, async () => {
+      const path = 'jsonpath={.items[*].spec.nodeName} {.items[*].status.phase}'
+      const words = ['get', 'pods', '-n', namespaces.apps, '-l', 'app=app', '-o', path]
+      assert.equal(await scene.cluster.kubectl(words), `${node} Running`)
+    })
+})
