@@ -15,6 +15,7 @@ import {
 } from '../store/store.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import { hostedRootOf } from './hosted-root.ts'
+import { reportHosted } from './report-hosted.ts'
 
 type HostedOptions = {
   readonly config: Config
@@ -35,6 +36,12 @@ export async function openHosted({ config, inUse, telemetry }: HostedOptions) {
     ...hosted,
     anonymous: anonymous === 'pull',
   }))
+  const report = reportHosted({
+    hosted: config.hosted,
+    problem: store.problem,
+    bytes: index.bytes,
+    telemetry,
+  })
   return {
     registry: { prefixes, store, index, leases, inUse, readOnly, uploadExpiry },
     root,
@@ -43,6 +50,7 @@ export async function openHosted({ config, inUse, telemetry }: HostedOptions) {
     leases,
     problem: store.problem,
     close: async () => {
+      await report.close()
       await index.close()
       await store.close()
     },

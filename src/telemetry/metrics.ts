@@ -74,6 +74,16 @@ export function createMetrics() {
       ['kind'],
     ),
     hostedBytes: gauge('berth_hosted_bytes', 'Bytes of all blobs on the hosted volume.'),
+    hostedWritable: gauge(
+      'berth_hosted_writable',
+      'Whether hosted repositories accept pushes (1) or not (0).',
+    ),
+    quotaUsed: gauge(
+      'berth_quota_used_bytes',
+      'Bytes of different blobs below a prefix that has a quota.',
+      ['prefix'],
+    ),
+    quotaLimit: gauge('berth_quota_limit_bytes', 'Quota of a prefix.', ['prefix']),
     indexComplete: gauge(
       'berth_index_complete',
       'Whether the index of hosted repositories is complete (1) or not (0). While it is not, nothing is collected.',

@@ -57,6 +57,10 @@ const healthy: Series = {
   [`berth_auth_total{${labels},outcome="wrong"}`]: '0+5x180',
   [`berth_htpasswd_stale{${labels}}`]: '0x60 1x3 0x116',
   [`berth_index_complete{${labels}}`]: '1x60 0x20 1x99',
+  [`berth_hosted_writable{${labels}}`]: '1x60 0x3 1x116',
+  [`berth_collection_runs_total{${labels},what="collection",outcome="confirm"}`]: '1x180',
+  [`berth_quota_used_bytes{${labels},prefix="local"}`]: '80x60 95x5 80x114',
+  [`berth_quota_limit_bytes{${labels},prefix="local"}`]: '100x180',
   [`berth_in_use_known{${labels}}`]: '1x60 0x20 1x99',
   [`berth_in_use_missing_images{${labels}}`]: '0x60 1x5 0x114',
 }
@@ -95,6 +99,13 @@ const troubles: Readonly<Record<string, Readonly<Record<string, string | undefin
   BerthIndexIncomplete: { [`berth_index_complete{${labels}}`]: '1x60 0x119' },
   BerthInUseUnknown: { [`berth_in_use_known{${labels}}`]: '1x60 0x119' },
   BerthImageInUseMissing: { [`berth_in_use_missing_images{${labels}}`]: '0x60 2x119' },
+  BerthHostedNotWritable: { [`berth_hosted_writable{${labels}}`]: '1x60 0x119' },
+  BerthCollectionNeedsConfirmation: {
+    [`berth_collection_runs_total{${labels},what="collection",outcome="confirm"}`]: '1x150 2x29',
+  },
+  BerthQuotaNearlyUsed: {
+    [`berth_quota_used_bytes{${labels},prefix="local"}`]: '80x60 95x119',
+  },
 }
 
 /** Runs the rules over three hours. Whether what was expected of `expressions` at their ends came. */

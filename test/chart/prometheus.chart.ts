@@ -224,6 +224,10 @@ const faults: Readonly<Record<string, () => Promise<Faulty>>> = {
     return { admin, cause: async () => {} }
   },
   BerthInUseUnknown: () => withList('h/local/app:1', { inUse: { listExpiry: '1ms' } }),
+  BerthHostedNotWritable: async () => {
+    const { admin } = await start({ storage: { hosted: { readOnly: true } } })
+    return { admin, cause: async () => {} }
+  },
   BerthImageInUseMissing: async () => {
     const { url } = await upstream()
     const inUse = { hosts: ['berth.test'], interval: '1s' }
