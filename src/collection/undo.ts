@@ -15,6 +15,8 @@ export async function undoRun(
   const { store } = parts
   const entries: TrashEntry[] = []
   for await (const entry of store.trash.entries(run)) entries.push(entry)
+  if (entries.length === 0)
+    return { step: 'end', outcome: 'failed', reason: `the trash has no run ${run}` }
   const { restored } = await store.trash.undo(run)
   for (const entry of entries)
     for (const digest of await followUp(parts, entry)) report({ step: 'missing', digest })

@@ -5,6 +5,7 @@ import { suite, type TestContext, test } from 'node:test'
 import type { Step } from '../../src/collection/collection.ts'
 import type { Digest } from '../../src/oci/digest.ts'
 import { parseRepositoryName } from '../../src/oci/reference.ts'
+import { createRunId } from '../../src/store/store.ts'
 import { pushBlob, pushImage, putManifest } from '../support/hosted-registry.ts'
 import { blobOf, makeImage, makeIndex, manifestOf, randomBlob } from '../support/images.ts'
 import { useFuture } from './future.ts'
@@ -29,6 +30,13 @@ async function settled(t: TestContext, options: Parameters<typeof openScene>[1] 
   future.advance(hour)
   return { scene, future }
 }
+
+test('the undo of a run that the trash does not have fails', async (t) => {
+  const { scene } = await settled(t)
+  const end = endOf(await scene.undo(createRunId(0)))
+  assert.equal(end.outcome, 'failed')
+  assert.match(end.reason ?? '', /the trash has no run 19700101T000000Z-/)
+})
 
 suite('a blob that no manifest references', () => {
   test('is removed after its grace period, and not before (H130)', async (t) => {
