@@ -143,7 +143,8 @@ export function createTrash(options: TrashOptions): TrashBin {
     runs: async () => {
       const found: TrashRun[] = []
       for (const run of await runIds()) found.push(await summary(run))
-      return found
+      // All that a run removed may have been restored since.
+      return found.filter(({ entries }) => entries > 0)
     },
 
     entries: (run) => entriesBelow(rootOf(parseRunId(run))),
