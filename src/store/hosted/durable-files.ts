@@ -47,12 +47,18 @@ export function createDurableFiles(options: DurableFilesOptions): DurableFiles {
   const { root, temporary, syncing } = options
   const known = new LRUCache<string, true>({ max: maxKnown })
 
-  const directory = async (path: string): Promise<void> => {
+  const directory = async (path: string, attempts = maxAttempts): Promise<void> => {
     if (known.has(path)) return
     if (path === root) await createRoot(root, syncing)
     else {
       await directory(dirname(path))
-      await makeOne(path)
+      try {
+        await makeOne(path)
+      } catch (error) {
+        if (errnoOf(error) !== 'ENOENT' || attempts === 1) throw error
+        forget(dirname(path))
+        return await directory(path, attempts - 1)
+      }
       // Another process, or this one before a failed sync, may have created it.
       await syncing.directories([dirname(path)])
     }

@@ -16,7 +16,7 @@ const readSize = 1024 * 1024
  * Bytes after which the disk starts to write: otherwise the fsync at the end would write everything
  * while the client waits.
  */
-const writeBackSize = 32 * 1024 * 1024
+const writeBackSize = 128 * 1024 * 1024
 
 /** The digest of the first `digester.size` bytes of a file. */
 type Hash = {
