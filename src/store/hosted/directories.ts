@@ -2,7 +2,7 @@ import { access, readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Digest } from '../../oci/digest.ts'
 import { isRepositoryName, type RepositoryName } from '../../oci/reference.ts'
-import { isMissing } from '../files.ts'
+import { errnoOf, isMissing } from '../files.ts'
 import { blobsDirectory, digestFromPath, repositoriesDirectory } from '../paths.ts'
 import type { StoredBlob } from './hosted-store.ts'
 
@@ -16,10 +16,10 @@ export async function exists(path: string): Promise<boolean> {
   )
 }
 
-/** Empty if the directory does not exist, or is no directory. */
+/** Empty if the directory does not exist, or is no directory, or is a loop of symbolic links. */
 export async function entriesOf(directory: string): Promise<readonly string[]> {
   return readdir(directory).catch((error: unknown) => {
-    if (!isMissing(error)) throw error
+    if (!isMissing(error) && errnoOf(error) !== 'ELOOP') throw error
     return []
   })
 }

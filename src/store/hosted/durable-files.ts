@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { type FileHandle, mkdir, open, rename, rm, stat } from 'node:fs/promises'
+import { mkdir, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join, relative, sep } from 'node:path'
 import { LRUCache } from 'lru-cache'
 import { errnoOf, makeDirectory } from '../files.ts'
@@ -24,9 +24,7 @@ export interface DurableFiles {
   /** Renames a file or directory, which is on disk already, into place. */
   install(place: Place & { readonly from: string }): Promise<void>
   /** Creates or replaces a file in one step. */
-  writeFile(
-    place: Place & { readonly bytes: Buffer | string; readonly mode?: number },
-  ): Promise<void>
+  writeFile(place: Place & { readonly bytes: Buffer; readonly mode?: number }): Promise<void>
   /** Creates a directory, with files that all have the same text, in one step. */
   writeTree(
     place: Place & { readonly paths: readonly string[]; readonly text: string },
@@ -99,30 +97,24 @@ export function createDurableFiles(options: DurableFilesOptions): DurableFiles {
     }
   }
 
-  const openTemporary = async (mode: number): Promise<OpenFile> => {
+  const stageFile = async (bytes: Buffer, mode: number): Promise<string> => {
     const path = join(temporary.directory, randomUUID())
     try {
-      return { path, file: await open(path, 'wx', mode) }
+      await orRemove(path, () => syncing.writeFile({ path, bytes, mode }))
+      return path
     } catch (error) {
       if (errnoOf(error) !== 'ENOENT') throw error
     }
-    const created = await temporary.path()
-    return { path: created, file: await open(created, 'wx', mode) }
-  }
-
-  const fill = async (file: FileHandle, bytes: Buffer | string): Promise<void> => {
-    try {
-      await file.writeFile(bytes)
-      await syncing.file(file)
-    } finally {
-      await file.close()
-    }
+    const first = await temporary.path()
+    await orRemove(first, () => syncing.writeFile({ path: first, bytes, mode }))
+    return first
   }
 
   const stageTree = async (tree: string, paths: readonly string[], text: string): Promise<void> => {
     const places = paths.map((path) => join(tree, path))
     for (const place of places) await makeDirectory(dirname(place))
-    await Promise.all(places.map(async (place) => fill(await open(place, 'wx'), text)))
+    const bytes = Buffer.from(text)
+    await Promise.all(places.map((path) => syncing.writeFile({ path, bytes })))
     const below = places.flatMap((place) => directoriesBetween(tree, place))
     await syncing.directories(new Set([tree, ...below]))
   }
@@ -132,11 +124,8 @@ export function createDurableFiles(options: DurableFilesOptions): DurableFiles {
     install,
 
     writeFile: async ({ bytes, mode = 0o666, ...place }) => {
-      const { path: from, file } = await openTemporary(mode)
-      await orRemove(from, async () => {
-        await fill(file, bytes)
-        await install({ ...place, from })
-      })
+      const from = await stageFile(bytes, mode)
+      await orRemove(from, () => install({ ...place, from }))
     },
 
     writeTree: async ({ paths, text, ...place }) => {
@@ -148,8 +137,6 @@ export function createDurableFiles(options: DurableFilesOptions): DurableFiles {
     },
   }
 }
-
-type OpenFile = { readonly path: string; readonly file: FileHandle }
 
 async function orRemove(path: string, work: () => Promise<void>): Promise<void> {
   try {

@@ -42,7 +42,7 @@ export function createHostedLinks(options: HostedLinksOptions): HostedLinks {
       await files.directory(stable)
       return syncing.directories([stable, dirname(path)])
     }
-    await files.writeFile({ to: path, stable, bytes: digest, isNew: true })
+    await files.writeFile({ to: path, stable, bytes: Buffer.from(digest), isNew: true })
   }
 
   const isManifest = (name: RepositoryName, digest: Digest) =>

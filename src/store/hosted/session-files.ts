@@ -1,7 +1,8 @@
-import { readFile, rm, rmdir, stat, unlink, writeFile } from 'node:fs/promises'
+import { readFile, rm, rmdir, stat, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Algorithm } from '../../oci/digest.ts'
 import { isMissing, makeDirectory } from '../files.ts'
+import { writeNewFile } from './small-file.ts'
 
 /** What an upload session is, whatever it has received. */
 export type Session = {
@@ -27,8 +28,8 @@ export async function writeSession(directory: string, session: Session): Promise
   const seconds = new Date(startedAt).toISOString().replace(/\.\d+/, '')
   const text = JSON.stringify({ writer, algorithm })
   await Promise.all([
-    writeFile(join(directory, startedAtName), seconds, { flag: 'wx' }),
-    writeFile(join(directory, sessionName), text, { flag: 'wx' }),
+    writeNewFile({ path: join(directory, startedAtName), bytes: Buffer.from(seconds) }),
+    writeNewFile({ path: join(directory, sessionName), bytes: Buffer.from(text) }),
   ])
 }
 
@@ -73,8 +74,8 @@ async function readText(path: string): Promise<string | undefined> {
 }
 
 /** What remains after a failure is removed when sessions expire. */
-export async function removeSession(directory: string): Promise<void> {
-  const names = [dataName, startedAtName, sessionName]
+export async function removeSession(directory: string, hasData: boolean): Promise<void> {
+  const names = [startedAtName, sessionName, ...(hasData ? [dataName] : [])]
   try {
     await Promise.all(names.map((name) => unlink(join(directory, name)).catch(undefinedIfMissing)))
     await rmdir(directory).catch(undefinedIfMissing)

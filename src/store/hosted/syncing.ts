@@ -1,6 +1,7 @@
 import type { FileHandle } from 'node:fs/promises'
 import { createTurns } from '../turns.ts'
 import { createDirectorySync } from './directory-sync.ts'
+import { writeNewFile } from './small-file.ts'
 
 /** Node has four threads for files, and an fsync occupies one: reads need one as well. */
 const maxSyncs = 3
@@ -8,6 +9,12 @@ const maxSyncs = 3
 /** All that waits for the disk. */
 export interface Syncing {
   file(file: FileHandle): Promise<void>
+  /** Creates a small file. */
+  writeFile(file: {
+    readonly path: string
+    readonly bytes: Buffer
+    readonly mode?: number
+  }): Promise<void>
   directories(paths: Iterable<string>): Promise<void>
   /**
    * Writes out the bytes of a file that grows. Undefined if another file is: it would occupy one
@@ -23,6 +30,7 @@ export function createSyncing(): Syncing {
 
   return {
     file: (file) => inTurn(() => file.sync()),
+    writeFile: (file) => writeNewFile({ ...file, inTurn }),
 
     directories: async (paths) => {
       await Promise.all(Array.from(paths, syncDirectory))

@@ -47,7 +47,7 @@ export function createTags({ root, files, trash }: TagsOptions) {
     const history = join(tagDirectory(root, name, tag), historyLink(digest))
     try {
       await Promise.all(
-        [current, history].map((to) => files.writeFile({ to, stable, bytes: digest })),
+        [current, history].map((to) => files.writeFile({ to, stable, bytes: Buffer.from(digest) })),
       )
     } catch (error) {
       // Not acknowledged, so it must not be visible.
@@ -57,7 +57,7 @@ export function createTags({ root, files, trash }: TagsOptions) {
   }
 
   const restore = (to: string, digest: Digest): Promise<void> =>
-    files.writeFile({ to, stable: dirname(to), bytes: digest }).catch(() => {})
+    files.writeFile({ to, stable: dirname(to), bytes: Buffer.from(digest) }).catch(() => {})
 
   const read = async (name: RepositoryName, tag: Tag): Promise<TagLink | undefined> => {
     const link = await readLink(currentLink(root, name, tag))

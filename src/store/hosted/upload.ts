@@ -43,10 +43,10 @@ export function createUpload(options: UploadOptions): OpenUpload {
   const inTurn = createTurns(1)
   let hasEnded = false
 
-  const end = async (): Promise<void> => {
+  const end = async (hasData = true): Promise<void> => {
     hasEnded = true
     await file.close()
-    await removeSession(directory)
+    await removeSession(directory, hasData)
     onEnd()
   }
 
@@ -64,16 +64,18 @@ export function createUpload(options: UploadOptions): OpenUpload {
       throw new RegistryError('DIGEST_INVALID', {
         message: `the ${size} bytes of the upload are not those of ${digest}`,
       })
+    let hasData = true
     try {
       if (!(await place.isDurable(digest))) {
         const handle = await file.handle()
         await handle.chmod(0o444)
         await file.sync()
         await place.install({ digest, path: join(directory, dataName), checksums: checksums() })
+        hasData = false
         place.trust(digest, stamp(handle.fd))
       }
     } finally {
-      await end()
+      await end(hasData)
     }
     return { size }
   }
@@ -87,7 +89,7 @@ export function createUpload(options: UploadOptions): OpenUpload {
     append: (chunks) => change(() => file.append(chunks)),
     truncate: (size) => change(() => file.truncate(size)),
     commit: (digest) => change(() => store(digest)),
-    cancel: () => change(end),
+    cancel: () => change(() => end()),
     rest: () => inTurn(file.rest),
     close: () => inTurn(file.close),
   }
