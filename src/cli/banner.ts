@@ -43,9 +43,9 @@ export function banner({ config, file, listening, admin }: BannerOptions): strin
     ),
     line(
       'Hosts',
-      hosted.map(({ prefix }) => `${host}/${prefix && `${prefix}/`}… (read only)`).join(', ') ||
-        'nothing',
+      hosted.map(({ prefix }) => `${host}/${prefix && `${prefix}/`}…`).join(', ') || 'nothing',
     ),
+    ...(hosted.length > 0 ? [line('Pushes', pushes(config))] : []),
     ...mirrors.map(({ listen, upstream }) =>
       line(
         'Mirrors',
@@ -55,9 +55,7 @@ export function banner({ config, file, listening, admin }: BannerOptions): strin
     line('Storage', storage.directory),
     line(
       'Users',
-      auth.htpasswd === undefined
-        ? 'none: no login is required on this machine'
-        : `those in ${auth.htpasswd}`,
+      auth.htpasswd === undefined ? 'none: no login is required' : `those in ${auth.htpasswd}`,
     ),
     line('Metrics', `http://${admin.map(formatAddress)[0]}/metrics`),
     line(
@@ -67,6 +65,14 @@ export function banner({ config, file, listening, admin }: BannerOptions): strin
     line('Try', example(config, host)),
     '',
   ].join('\n')
+}
+
+/** Who may push to hosted repositories. */
+function pushes({ storage, auth }: Config): string {
+  if (storage.hosted.readOnly) return 'denied: storage.hosted.readOnly is true'
+  const rules = auth.access.filter(({ actions }) => actions.includes('push'))
+  if (rules.length === 0) return 'denied: no rule under auth.access allows them'
+  return `allowed to ${rules.map(({ repositories }) => repositories.join(', ')).join(', ')}`
 }
 
 function example({ upstreams, auth, tls }: Config, host: string): string {

@@ -45,7 +45,7 @@ export async function run(argv: readonly string[], environment: Environment): Pr
   const args = implied === undefined ? rest : [implied, ...rest]
   const program = new Command('berth')
     .description(
-      'A pull-through container registry for Kubernetes clusters: verifies and caches images of Artifact Registry and other upstreams.',
+      'A container registry for Kubernetes clusters: caches images of Artifact Registry and other upstreams, and stores images that are pushed to it.',
     )
     .version(version)
     .showHelpAfterError('(berth --help lists commands and options)')

@@ -173,9 +173,10 @@ test('npm start prints addresses, upstreams and a command to try', async (t) => 
   for (const line of [
     `  Listening on      http://127.0.0.1:${port}`,
     `  Proxies           localhost:${port}/…  from  https://us-central1-docker.pkg.dev`,
-    `  Hosts             localhost:${port}/local/… (read only)`,
+    `  Hosts             localhost:${port}/local/…`,
+    '  Pushes            allowed to local/**',
     '  Storage           ./.berth',
-    '  Users             none: no login is required on this machine',
+    '  Users             none: no login is required',
     `  Metrics           ${admin}/metrics`,
     '  Configuration     the embedded default (print it with berth serve --print-config)',
     `  Try               skopeo inspect --tls-verify=false docker://localhost:${port}/docker.io/library/busybox:latest`,
@@ -185,6 +186,26 @@ test('npm start prints addresses, upstreams and a command to try', async (t) => 
   for (const line of command.stdout().trim().split('\n')) JSON.parse(line)
   assert.equal((await get(`${url}/v2/`)).status, 200)
 })
+
+for (const [what, settings, answer] of [
+  ['without a rule', { auth: {} }, 'denied: no rule under auth.access allows them'],
+  [
+    'in read-only mode',
+    { storage: { hosted: { readOnly: true } } },
+    'denied: storage.hosted.readOnly is true',
+  ],
+] as const)
+  test(`the banner says that pushes are denied ${what}`, async (t) => {
+    const directory = await ownDirectory(t)
+    const file = join(directory, 'berth.yaml')
+    const config = { listen: 'localhost:0', admin: '127.0.0.1:0', hosted: [{ prefix: 'local' }] }
+    await writeFile(file, JSON.stringify({ ...config, ...settings }))
+    const command = startCommand(['serve', '--banner', '--config', file], { directory })
+    t.after(() => command.signal('SIGKILL'))
+    await addresses(command)
+    await eventually('the end of the banner', () => command.stderr().includes('  Try '))
+    assert.ok(command.stderr().includes(`  Pushes            ${answer}\n`), command.stderr())
+  })
 
 suite('with all upstreams unreachable', () => {
   test('it starts, is ready, reports the problems and serves cached images (K165, A112)', async (t) => {
