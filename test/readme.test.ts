@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict'
 import { existsSync, readdirSync } from 'node:fs'
-import { readFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { suite, test } from 'node:test'
-import { fieldsTable } from '../src/config/config.ts'
+import { fieldsTable, loadConfig } from '../src/config/config.ts'
 import { createMetrics } from '../src/telemetry/metrics.ts'
 import { runCommand } from './support/command.ts'
+import { ownDirectory } from './support/directory.ts'
 
 const root = new URL('../', import.meta.url)
 const read = (page: string) => readFile(new URL(page, root), 'utf8')
@@ -44,6 +46,17 @@ test('the tables of fields are what `berth config table` prints', () => {
       configuration,
     ) ?? []
   assert.deepEqual(table.trim().split('\n'), fieldsTable().split('\n'))
+})
+
+test('every configuration that src/config/README.md shows is valid', async (t) => {
+  const file = join(await ownDirectory(t), 'berth.yaml')
+  const samples = [...configuration.matchAll(/^```yaml\n([\s\S]*?)^```/gm)]
+  assert.ok(samples.length >= 4)
+  for (const [, sample = ''] of samples) {
+    const hub = 'upstreams: [{ prefix: docker.io, url: "https://registry-1.docker.io" }]\n'
+    await writeFile(file, /^upstreams:/m.test(sample) ? sample : hub + sample)
+    loadConfig({ file, flags: {}, set: [], environment: {} })
+  }
 })
 
 suite('the metrics in src/telemetry/README.md', () => {

@@ -13,13 +13,22 @@ import { run, tool } from '../support/programs.ts'
 import { makeRunnableImage } from '../support/runnable-image.ts'
 
 const readme = await readFile(new URL('../../README.md', import.meta.url), 'utf8')
-const names = { PROJECT: 'my-project', REPO: 'my-repository', CHART: 'chart', ARTIFACT: 'artifact' }
+const names = {
+  ...{ PROJECT: 'my-project', REPO: 'my-repository', CHART: 'chart' },
+  ...{ ARTIFACT: 'artifact', FILE: 'hello.txt' },
+}
 const version = '0.1.0'
 
 /** Rows of the table of clients: the client's name and its command, as README prints them. */
 const rows = [...readme.matchAll(/^\| ([a-z]+) +\| `([^`]+)` +\|$/gm)].map(
   ([, client = '', command = '']) => ({ client, command }),
 )
+/** The commands of README's section about pushes. */
+const [, pushLines = ''] = /^### Push\n\n```sh\n([\s\S]*?)^```/m.exec(readme) ?? []
+const pushes = pushLines
+  .trim()
+  .split('\n')
+  .map((line) => line.replace(/\s+# .*/, ''))
 /** Configuration files of mirrors, by the language of the code block and a word that is in it. */
 const sample = (word: string) =>
   [...readme.matchAll(/^```toml\n([\s\S]*?)^```/gm)].find(([block]) => block.includes(word))?.[1]
@@ -42,6 +51,9 @@ describe("README's commands, typed as they stand", () => {
         { url, credentials },
         { prefix: 'docker.io', url, credentials },
       ],
+      auth: {
+        access: [{ users: ['*'], repositories: ['**'], actions: ['pull', 'push'] }],
+      },
     })
     await registry.put('library/busybox', 'latest', await makeRunnableImage())
     await pushArtifacts(registry, directory)
@@ -90,22 +102,51 @@ describe("README's commands, typed as they stand", () => {
     )
   })
 
+  const typed = (line: string): readonly string[] =>
+    line
+      .replaceAll('localhost:30026', host())
+      .replace(/PROJECT|REPO|CHART|ARTIFACT|FILE/g, (name) => names[name as keyof typeof names])
+      .replace('VERSION', version)
+      .replace(':TAG', ':v1')
+      .split(' ')
+  const runTyped = ([program = '', ...rest]: readonly string[]) =>
+    run([...(programs.get(program) ?? [program]), ...rest], {
+      directory,
+      environment: environment(),
+    })
+
   for (const { client, command } of rows)
     test(`${client}: ${command}`, async () => {
       await writeFile(join(directory, 'registries.conf'), 'unqualified-search-registries = []\n')
-      const line = command
-        .replaceAll('localhost:30026', host())
-        .replace(/PROJECT|REPO|CHART|ARTIFACT/g, (name) => names[name as keyof typeof names])
-        .replace('VERSION', version)
-        .replace(':TAG', ':v1')
-      const [program = '', ...rest] = line.split(' ')
+      const words = typed(command)
       // crictl is a front end of the runtime's CRI, which is asked directly.
-      if (program === 'crictl')
-        return createCri(containerd.socket).pullImage(rest.at(-1) ?? '', { user: '', password: '' })
-      await run([...(programs.get(program) ?? [program]), ...rest], {
-        directory,
-        environment: environment(),
-      })
+      if (words[0] === 'crictl')
+        return createCri(containerd.socket).pullImage(words.at(-1) ?? '', {
+          user: '',
+          password: '',
+        })
+      await runTyped(words)
+    })
+
+  test('name every client that README promises to push', () => {
+    assert.deepEqual(
+      pushes.map((line) => line.split(' ')[0]),
+      ['docker', 'podman', 'skopeo', 'crane', 'ctr', 'helm', 'oras'],
+    )
+  })
+
+  // What the pulls above left behind is pushed: images under another name, an archive, a layout, a chart.
+  for (const command of pushes)
+    test(`push: ${command}`, async () => {
+      const words = typed(command)
+      const [program = ''] = words
+      const tag = program === 'ctr' ? ['images', 'tag'] : ['tag']
+      const pulled = `${host()}/docker.io/library/busybox:latest`
+      if (['docker', 'podman', 'ctr'].includes(program))
+        await runTyped([program, ...tag, pulled, `${host()}/local/app:1.2`])
+      const before = await berth.metric('berth_manifests_pushed_total')
+      await runTyped(words)
+      assert.ok((await berth.metric('berth_manifests_pushed_total')) > before)
     })
 
   test('podman pulls docker.io/library/busybox through the mirror that README configures', async () => {
