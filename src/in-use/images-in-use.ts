@@ -17,8 +17,12 @@ export interface InUse {
     readonly tag?: Tag | undefined
     readonly digest: Digest
   }): boolean
+  /** Whether a workload names the digest, in whatever repository. */
+  hasDigest(digest: Digest): boolean
   /** Whether a workload names the tag, whatever it points to. */
   hasTag(name: RepositoryName, tag: Tag): boolean
+  /** The tags of a repository that workloads name. */
+  tagsOf(name: RepositoryName): readonly Tag[]
   /** What workloads name, without duplicates. */
   references(): readonly ImageReference[]
   close(): Promise<void>
@@ -43,7 +47,12 @@ export function createInUse(sources: readonly ImageSource[]): InUse {
     problem: () => sources.map((source) => source.problem()).find((text) => text !== undefined),
     has: ({ name, tag, digest }) =>
       current().hasDigest(digest) || (tag !== undefined && current().hasTag(name, tag)),
+    hasDigest: (digest) => current().hasDigest(digest),
     hasTag: (name, tag) => current().hasTag(name, tag),
+    tagsOf: (name) =>
+      current().references.flatMap((each) =>
+        each.name === name && each.tag !== undefined ? [each.tag] : [],
+      ),
     references: () => current().references,
     close: async () => {
       await Promise.all(sources.map((source) => source.close()))

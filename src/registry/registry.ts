@@ -2,7 +2,7 @@ import type { CacheMemory, Reservations } from '../memory/memory.ts'
 import { nameBelow, type RepositoryName } from '../oci/reference.ts'
 import type { BlobCache, HostedStore } from '../store/store.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
-import { createHosted, type HostedIndex, type Leases, type TagsInUse } from './hosted/hosted.ts'
+import { createHosted, type HostedIndex, type ImagesInUse, type Leases } from './hosted/hosted.ts'
 import { createManifestMemory } from './manifests.ts'
 import { createProxied } from './proxied.ts'
 import type { HostedPrefix, HostedRemovals, Registry, UpstreamOptions } from './repository.ts'
@@ -33,7 +33,7 @@ type RegistryOptions = {
     readonly store: HostedStore
     readonly index: HostedIndex | undefined
     readonly leases: Leases
-    readonly inUse: TagsInUse
+    readonly inUse: ImagesInUse
     /** Nothing can be pushed or deleted. */
     readonly readOnly: boolean
     /** How long an upload session lasts after its last write, in milliseconds. */

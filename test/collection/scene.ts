@@ -118,7 +118,9 @@ export async function openScene(
     problem: () => (inUse.known ? undefined : 'no watch'),
     has: ({ name, tag, digest }: { name: RepositoryName; tag?: Tag | undefined; digest: Digest }) =>
       inUse.digests.has(digest) || inUse.tags.has(`${name}:${tag}`),
+    hasDigest: () => false,
     hasTag: (name: RepositoryName, tag: Tag) => inUse.tags.has(`${name}:${tag}`),
+    tagsOf: () => [],
     references: () => [
       ...[...inUse.digests].map((digest) => ({ digest })),
       ...[...inUse.tags].map((text) => {
@@ -221,7 +223,7 @@ function withBarrier(store: HostedStore, barrier: Scene['barrier']): HostedStore
 
 async function removeIndex(root: string): Promise<void> {
   const directory = join(root, '_berth')
-  for (const name of await readdir(directory))
+  for (const name of await readdir(directory).catch(() => []))
     if (name.startsWith('index')) await rm(join(directory, name), { recursive: true })
 }
 

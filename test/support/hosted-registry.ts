@@ -101,7 +101,7 @@ async function openIn(
       store,
       index,
       leases: createLeases({ life: 60_000, now: Date.now }),
-      inUse: { hasTag: () => false },
+      inUse: { hasDigest: () => false, hasTag: () => false, tagsOf: () => [] },
       readOnly: false,
       uploadExpiry: 60_000,
       ...options,

@@ -5,6 +5,7 @@ import type { RepositoryName, Tag } from '../../oci/reference.ts'
 import { createRunId, type RunId } from '../../store/store.ts'
 import { inParallel } from './in-parallel.ts'
 import type { HostedParts } from './parts.ts'
+import type { ImagesInUse } from './reading.ts'
 import type { References } from './references.ts'
 
 /** Removes on request. Everything goes to the trash. False: it was not there. */
@@ -12,7 +13,7 @@ export interface Deletes {
   tag(name: RepositoryName, tag: Tag): Promise<boolean>
   /**
    * With the tags that point to it.
-   * @throws RegistryError UNSUPPORTED: an index references it, and it has no subject. Clients delete a
+   * @throws RegistryError UNSUPPORTED: a workload uses it; an index references it, and it has no subject. Clients delete a
    * signature first, and then the line in the index of the fallback tag (distribution-spec, "Deleting
    * Manifests").
    */
@@ -32,13 +33,14 @@ export interface Deletes {
 type Removal = { readonly name: RepositoryName; readonly digest: Digest; readonly run: RunId }
 
 type DeletesOptions = HostedParts & {
+  readonly inUse: ImagesInUse
   readonly references: References
   /** The repository has one manifest less. */
   readonly onRemoved: () => void
 }
 
 export function createDeletes(options: DeletesOptions): Deletes {
-  const { store, index, manifests, leases, quotas, locks, references, now } = options
+  const { store, index, manifests, leases, quotas, locks, references, inUse, now } = options
   const { links } = store
 
   const assertUnreferenced = async (name: RepositoryName, digest: Digest): Promise<void> => {
@@ -47,6 +49,18 @@ export function createDeletes(options: DeletesOptions): Deletes {
     throw new RegistryError('UNSUPPORTED', {
       message: `cannot delete ${digest} from ${name}: its manifest ${by} references it`,
       advice: 'delete that manifest first',
+    })
+  }
+
+  /** By its digest, or by a tag, also by one that was deleted: it is still served to the workload. */
+  const assertUnused = async (name: RepositoryName, digest: Digest): Promise<void> => {
+    const pointsTo = async (tag: Tag) =>
+      ((await links.tag(name, tag)) ?? (await links.tagHistory(name, tag))[0])?.digest
+    const byTag = await inParallel(inUse.tagsOf(name), pointsTo)
+    if (!inUse.hasDigest(digest) && !byTag.includes(digest)) return
+    throw new RegistryError('UNSUPPORTED', {
+      message: `cannot delete ${digest} from ${name}: a workload uses it`,
+      advice: 'delete the workload first, or delete only the tag',
     })
   }
 
@@ -93,6 +107,7 @@ export function createDeletes(options: DeletesOptions): Deletes {
     manifest: (name, digest) =>
       locks.exclusive(name, async () => {
         if (!(await links.hasManifest(name, digest))) return false
+        await assertUnused(name, digest)
         if (!(await hasSubject(name, digest))) await assertUnreferenced(name, digest)
         const run = createRunId(now())
         await untagAll(name, digest, run)

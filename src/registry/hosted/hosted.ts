@@ -12,20 +12,20 @@ import type { HostedIndex } from './hosted-index.ts'
 import type { Leases } from './leases.ts'
 import { createPulls } from './pulls.ts'
 import { createQuotas } from './quotas.ts'
-import { createReading, type TagsInUse } from './reading.ts'
+import { createReading, type ImagesInUse } from './reading.ts'
 import { createReferences } from './references.ts'
 import { createWriting } from './writing.ts'
 
 export type { HostedIndex } from './hosted-index.ts'
 export { createLeases, type Leases } from './leases.ts'
-export type { TagsInUse } from './reading.ts'
+export type { ImagesInUse } from './reading.ts'
 
 type HostedOptions = {
   readonly prefixes: readonly HostedPrefix[]
   readonly store: HostedStore
   readonly index: HostedIndex | undefined
   readonly leases: Leases
-  readonly inUse: TagsInUse
+  readonly inUse: ImagesInUse
   /** Nothing can be pushed or deleted. */
   readonly readOnly: boolean
   /** How long an upload session lasts after its last write, in milliseconds. */
@@ -64,6 +64,7 @@ export function createHosted({ prefixes, store, index, leases, ...options }: Hos
   const read = createReading({ ...options, store, index, manifests, leases, references, onPull })
   const writing = createWriting({
     store,
+    inUse: options.inUse,
     index,
     manifests,
     leases,

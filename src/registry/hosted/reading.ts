@@ -12,8 +12,11 @@ import type { References } from './references.ts'
 import { createReferrers } from './referrers.ts'
 
 /** What workloads name. */
-export interface TagsInUse {
+export interface ImagesInUse {
+  /** In whatever repository. */
+  hasDigest(digest: Digest): boolean
   hasTag(name: RepositoryName, tag: Tag): boolean
+  tagsOf(name: RepositoryName): readonly Tag[]
 }
 
 type Found = { readonly known: KnownManifest; readonly warning?: string }
@@ -24,7 +27,7 @@ type ReadingOptions = {
   readonly manifests: Manifests
   readonly leases: Leases
   readonly references: References
-  readonly inUse: TagsInUse
+  readonly inUse: ImagesInUse
   readonly onPull: ReturnType<typeof createPulls>
 }
 

@@ -8,9 +8,11 @@ import { createDeletes } from './deletes.ts'
 import { createMount } from './mounts.ts'
 import type { HostedParts } from './parts.ts'
 import { createPutManifest } from './put-manifest.ts'
+import type { ImagesInUse } from './reading.ts'
 import type { References } from './references.ts'
 
 type WritingOptions = HostedParts & {
+  readonly inUse: ImagesInUse
   readonly uploads: Uploads
   readonly references: References
   readonly catalog: ReturnType<typeof createCatalog>

@@ -261,9 +261,49 @@ test('a blob that is lost on the disk is a fault of ours as long as a manifest n
   assert.equal(await repository.blob(loose.digest), undefined)
 })
 
+/** Tags that workloads name, as `name:tag`. */
+function usedTags(named: ReadonlySet<string>) {
+  return {
+    hasDigest: () => false,
+    hasTag: (name: string, tag: string) => named.has(`${name}:${tag}`),
+    tagsOf: (name: string) =>
+      [...named].flatMap((text) =>
+        text.startsWith(`${name}:`) ? [parseTag(text.slice(name.length + 1))] : [],
+      ),
+  }
+}
+
+test('a manifest that a workload uses cannot be deleted, by whatever it names it', async (t) => {
+  const named = new Set<string>()
+  const digests = new Set<string>()
+  const inUse = { ...usedTags(named), hasDigest: (digest: string) => digests.has(digest) }
+  const { open } = await openHostedRegistry(t, { inUse })
+  const [tagged, untagged, byDigest] = [small(), small(), small()]
+  await pushImage(open(name), tagged, 'v1')
+  await pushImage(open(name), untagged, 'v2')
+  await pushImage(open(name), byDigest, 'v3')
+  named.add(`${name}:v1`).add(`${name}:v2`)
+  digests.add(byDigest.digest)
+  await open(name).deleteTag(parseTag('v2'))
+  for (const { digest } of [tagged, untagged, byDigest])
+    await assert.rejects(open(name).deleteManifest(digest), {
+      code: 'UNSUPPORTED',
+      message: /a workload uses it; delete the workload first/,
+    })
+  for (const tag of ['v1', 'v2', 'v3'])
+    assert.equal(
+      await pulled(open(name), tag),
+      tag === 'v3' ? byDigest.digest : (tag === 'v1' ? tagged : untagged).digest,
+    )
+  named.clear()
+  digests.clear()
+  for (const { digest } of [tagged, untagged, byDigest])
+    assert.equal(await open(name).deleteManifest(digest), true)
+})
+
 test('a tag that was deleted is served as long as a workload names it, and is not listed', async (t) => {
   const named = new Set<string>()
-  const inUse = { hasTag: (name: string, tag: string) => named.has(`${name}:${tag}`) }
+  const inUse = usedTags(named)
   const { open, restart } = await openHostedRegistry(t, { inUse })
   const [image, newer] = [small(), small()]
   await pushImage(open(name), image, 'v1')
