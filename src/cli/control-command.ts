@@ -16,7 +16,12 @@ export function withControlOptions(command: Command): Command {
     .option('--directory <directory>', 'directory of hosted repositories, instead of --config')
 }
 
-type Request = { readonly action: string; readonly body: unknown }
+type Request = {
+  readonly action: string
+  readonly body: unknown
+  /** Printed, unless as JSON, if the answer has no lines. */
+  readonly nothing?: string
+}
 
 /**
  * Lets the running registry execute an action, and prints its answer.
@@ -25,7 +30,7 @@ type Request = { readonly action: string; readonly body: unknown }
 export async function askRegistry(
   command: Command,
   { environment }: ControlContext,
-  { action, body }: Request,
+  { action, body, nothing }: Request,
 ): Promise<void> {
   const {
     config: file,
@@ -34,13 +39,17 @@ export async function askRegistry(
   } = command.optsWithGlobals<{ config?: string; directory?: string; output: 'text' | 'json' }>()
   const root =
     directory ?? hostedRootOf(loadConfig({ file, flags: {}, set: [], environment }).config)
+  let lines = 0
   try {
     for await (const line of callControl({ root, action, body })) {
+      lines += 1
       const { text, data, failed } = controlReply.parse(line)
       if (output === 'json') printJson(data)
       if (failed === true) throw new Error(text)
       if (output === 'text') process.stdout.write(`${text}\n`)
     }
+    if (lines === 0 && output === 'text' && nothing !== undefined)
+      process.stdout.write(`${nothing}\n`)
   } catch (cause) {
     throw new UsageError(cause instanceof Error ? cause.message : String(cause), { cause })
   }

@@ -1,5 +1,6 @@
-import { Command, Option } from 'commander'
+import { Command } from 'commander'
 import { askRegistry, type ControlContext, withControlOptions } from './control-command.ts'
+import { outputOption } from './options.ts'
 
 type Options = {
   readonly dryRun?: true
@@ -20,18 +21,14 @@ export function gcCommand(context: ControlContext): Command {
     .option('--confirm <run>', 'allow a run that would remove more than a fifth')
     .option('--undo <run>', 'restore what a run removed')
     .option('--runs', 'print the runs in the trash, newest first')
-    .addOption(
-      new Option('-o, --output <format>', 'output format; json: one line for each step')
-        .choices(['text', 'json'])
-        .default('json'),
-    )
+    .addOption(outputOption)
   return withControlOptions(command)
     .addHelpText('after', examples)
     .action((options: Options, self: Command) => askRegistry(self, context, requestOf(options)))
 }
 
 function requestOf({ dryRun, full, confirm, undo, runs }: Options) {
-  if (runs === true) return { action: 'runs', body: {} }
+  if (runs === true) return { action: 'runs', body: {}, nothing: 'the trash is empty' }
   if (undo !== undefined) return { action: 'undo', body: { run: undo } }
   return { action: 'collect', body: { dryRun, full, confirm } }
 }
@@ -42,6 +39,8 @@ Examples:
   berth gc --dry-run
   # remove it now, in a cluster
   kubectl exec -n berth deploy/berth -- berth gc
-  # what is in the trash, and back with it
-  berth gc --runs -o text
+  # with a line of JSON for each step, for programs
+  berth gc --dry-run -o json
+  # list the runs in the trash, and restore what one of them removed
+  berth gc --runs
   berth gc --undo 20261129T013000Z-ab12cd34`

@@ -26,7 +26,7 @@ async function start(t: TestContext, config: Readonly<Record<string, unknown>> =
   }
   /** Runs a command that must succeed, and returns its lines as JSON. */
   const json = async (...args: readonly string[]) => {
-    const { status, stderr, lines } = await run(...args)
+    const { status, stderr, lines } = await run(...args, '-o', 'json')
     assert.equal(status, 0, stderr)
     return lines.map((line) => JSON.parse(line) as Readonly<Record<string, unknown>>)
   }
@@ -92,8 +92,15 @@ suite('berth gc', () => {
       full.find(({ step }) => step === 'full'),
       { step: 'full', blobs: 4, referenced: 4, missed: 0, absent: 0 },
     )
-    const text = await run('gc', '--full', '-o', 'text')
+    const text = await run('gc', '--full')
     assert.match(text.stdout, /the volume has 4 blobs; 4 referenced/)
+  })
+
+  test('says that the trash is empty', async (t) => {
+    const { client, run, json } = await start(t)
+    await client.push('local/app', makeImage(), 'v1')
+    assert.equal((await run('gc', '--runs')).stdout, 'the trash is empty\n')
+    assert.deepEqual(await json('gc', '--runs'), [])
   })
 
   test('says what is wrong with the command, and that no registry runs', async (t) => {
@@ -129,19 +136,13 @@ suite('berth retention', () => {
     const kept = await run('retention', 'explain', 'local/app:pr-keep')
     assert.match(kept.stdout, /is kept: the rule "kept" matches it/)
     assert.match(kept.stdout, /delete "pull requests": matches from 20/)
-    const [explained] = await json(
-      'retention',
-      'explain',
-      'localhost:30026/local/app:old-1',
-      '-o',
-      'json',
-    )
+    const [explained] = await json('retention', 'explain', 'localhost:30026/local/app:old-1')
     assert.deepEqual(Object(explained?.['decision']).kind, 'not-yet')
     const unknown = await run('retention', 'explain', 'local/app:nothing')
     assert.match(unknown.stderr, /there is no tag local\/app:nothing/)
 
     await eventually('the rule matches', async () => {
-      const dry = await json('retention', 'run', '--dry-run', '-o', 'json')
+      const dry = await json('retention', 'run', '--dry-run')
       return dry.filter(({ step }) => step === 'would-delete').length === 4
     })
     assert.equal((await get(`${berth.url}/v2/local/app/manifests/pr-1`)).status, 200)
