@@ -29,7 +29,7 @@ export function tagOf(text: string): Tag {
 
 /** Large enough to have checksums; `large…` is written to the disk before its end. */
 function layerSize(seed: string): number {
-  return seed.startsWith('large') ? 80_000_000 : 1_200_000
+  return seed.startsWith('large') ? 140_000_000 : 1_200_000
 }
 
 /** The same image for the same seed. */

@@ -11,6 +11,8 @@ import { isBerths } from './volume-owner.ts'
 
 /** Between attempts to obtain the lock, or to write again, in milliseconds. */
 const retryInterval = 1000
+/** Between attempts to lock a full disk, or one without sockets, in milliseconds. */
+const relockInterval = 60_000
 
 /** Whether this process may write to a volume. Only one process does at a time. */
 export interface WriteAccess {
@@ -41,28 +43,37 @@ export async function createWriteAccess(options: WriteAccessOptions): Promise<Wr
   const closing = new AbortController()
   let lock: Lock | 'none' | undefined
   let problem: string | undefined
+  let relockAt = 0
   let acquiring: Promise<void> | undefined
   let retrying: Promise<void> | undefined
 
+  /** A full disk cannot be locked, but must be written to be emptied: it is locked later. */
+  const needsLock = (): boolean =>
+    lock === undefined || (lock === 'none' && performance.now() >= relockAt)
+
   const acquire = async (): Promise<void> => {
-    if (lock !== undefined) return
+    if (!needsLock()) return
     await createRoot()
+    const isFirst = lock === undefined
     lock = (await acquireLock(root)) ?? 'none'
-    if (lock === 'none')
+    relockAt = performance.now() + relockInterval
+    if (lock === 'none' && isFirst)
       telemetry.log.warn(
         { directory: root },
         'cannot lock the directory of hosted repositories: its file system supports no Unix sockets, or is full; make sure that no other process writes to it',
       )
-    await temporary.clean(lock !== 'none')
+    if (isFirst) await temporary.clean(lock !== 'none')
   }
 
   /** `lockNow`: also if nothing has to be written yet. */
   const attempt = async (lockNow: boolean): Promise<void> => {
     try {
       await assertWritable(root)
-      const holder = lock === undefined ? await lockHolder(root) : undefined
-      if (holder !== undefined)
+      const holder = needsLock() ? await lockHolder(root) : undefined
+      if (holder !== undefined) {
+        lock = undefined
         throw new Error(`another Berth, ${holder}, writes to ${root}; it can be read meanwhile`)
+      }
       if (lockNow) await acquire()
       setProblem(undefined)
     } catch (error) {
@@ -91,7 +102,7 @@ export async function createWriteAccess(options: WriteAccessOptions): Promise<Wr
   }
 
   const require = async (): Promise<void> => {
-    if (problem === undefined && lock === undefined) {
+    if (problem === undefined && needsLock()) {
       acquiring ??= attempt(true).finally(() => {
         acquiring = undefined
       })
