@@ -13,17 +13,22 @@ export async function getReferrers(call: RepositoryCall) {
   const { repository, name, reference, query, reply, record } = call
   const digest = parseDigest(reference)
   record.reference = digest
-  const { descriptors, ...provenance } = await repository.referrers(digest)
-  const artifactType = query.get('artifactType')
+  const artifactType = query.get('artifactType') ?? undefined
+  const last = query.get('last') ?? undefined
+  const page = { artifactType, last, maxSize: maxPageSize }
+  const { descriptors, ...provenance } = await repository.referrers(digest, page)
   const matching =
-    artifactType === null
+    artifactType === undefined
       ? descriptors
       : descriptors.filter((descriptor) => fieldOf(descriptor, 'artifactType') === artifactType)
-  const { manifests, next } = cutPage(matching, query.get('last') ?? undefined)
+  const { manifests, next } = cutPage(matching, last)
   reply.headers(provenanceHeaders(provenance))
-  if (artifactType !== null) reply.header('oci-filters-applied', 'artifactType')
+  if (artifactType !== undefined) reply.header('oci-filters-applied', 'artifactType')
   if (next !== undefined) {
-    const rest = new URLSearchParams({ ...(artifactType !== null && { artifactType }), last: next })
+    const rest = new URLSearchParams({
+      ...(artifactType !== undefined && { artifactType }),
+      last: next,
+    })
     reply.header('link', `</v2/${name}/referrers/${digest}?${rest}>; rel="next"`)
   }
   const index = { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests }

@@ -54,8 +54,20 @@ export type TagsAnswer = Provenance & {
   readonly next?: string
 }
 
+/** The page that a client asks for. */
+export type ReferrersRequest = {
+  readonly artifactType?: string | undefined
+  /** The last digest of the page before. */
+  readonly last?: string | undefined
+  /** Bytes of descriptors as JSON. */
+  readonly maxSize: number
+}
+
 export type ReferrersAnswer = Provenance & {
-  /** Descriptors as they were written, with all their fields. */
+  /**
+   * Descriptors as they were written, with all their fields. There may be others than the requested ones;
+   * the list ends early only after more than the page.
+   */
   readonly descriptors: readonly unknown[]
 }
 
@@ -72,7 +84,7 @@ export interface Repository {
     digest: Digest,
   ): Promise<(Provenance & { readonly size: number | undefined }) | undefined>
   tags(page: PageRequest): Promise<TagsAnswer | undefined>
-  referrers(digest: Digest): Promise<ReferrersAnswer>
+  referrers(digest: Digest, page?: ReferrersRequest): Promise<ReferrersAnswer>
 }
 
 /** Whom an upload session belongs to: `user alice`, `anonymous`, `auth-off`. */

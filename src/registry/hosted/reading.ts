@@ -115,7 +115,7 @@ export function createReading(options: ReadingOptions) {
       const { entries, ...rest } = cutPage(tags, request)
       return { tags: entries, ...rest }
     },
-    referrers: async (digest) => ({ descriptors: await referrers(name, digest) }),
+    referrers: async (digest, page) => ({ descriptors: await referrers(name, digest, page) }),
   })
 }
 
