@@ -19,6 +19,7 @@ interface ImagesInUse {
     readonly tag?: Tag | undefined
     readonly digest: Digest
   }): boolean
+  hasTag(name: RepositoryName, tag: Tag): boolean
   references(): readonly {
     readonly name?: RepositoryName | undefined
     readonly tag?: Tag | undefined

@@ -30,10 +30,26 @@ export async function emptyTrash(
   for (const run of oldestFirst) {
     const isOld = run.at + settings.trash <= now() && !underPressureOnly
     if (!isOld && !(await isNearlyFull(parts))) return
+    if (await hasTagInUse(parts, run.run)) continue
     asked ??= questions()
     await freeRun(parts, run.run, await asked)
     report({ step: 'free', reason: isOld ? 'age' : 'disk-pressure', ...run })
   }
+}
+
+/**
+ * A deleted tag that a workload names is served from its history in the trash until the workload is gone
+ * (registry/hosted): without it, the pod could not start on another node.
+ */
+async function hasTagInUse({ store, inUse }: CollectionParts, run: RunId): Promise<boolean> {
+  const isKnown = inUse.problem() === undefined
+  for await (const entry of store.trash.entries(run)) {
+    if (entry.kind !== 'tag') continue
+    const { name, tag } = entry
+    const isCurrent = (await store.links.tag(name, tag)) !== undefined
+    if (!isCurrent && (!isKnown || inUse.hasTag(name, tag))) return true
+  }
+  return false
 }
 
 /**

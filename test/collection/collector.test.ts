@@ -375,6 +375,26 @@ suite('the trash', () => {
   })
 })
 
+test('a deleted tag that a workload names is served until the workload is gone, also after the trash was emptied', async (t) => {
+  const { scene, future } = await settled(t)
+  const repository = scene.open('local/a')
+  const image = small()
+  await pushImage(repository, image, 'v1')
+  scene.inUse.tags.add('local/a:v1')
+  const tag = 'v1' as never
+  await repository.deleteTag(tag)
+  future.advance(365 * 24 * hour)
+  await scene.collect()
+  future.advance(365 * 24 * hour)
+  await scene.collect()
+  assert.equal((await repository.manifest({ tag }))?.digest, image.digest)
+  scene.inUse.tags.clear()
+  await scene.collect()
+  assert.deepEqual(await scene.collector.runs(), [])
+  scene.inUse.tags.add('local/a:v1')
+  assert.equal(await repository.manifest({ tag }), undefined)
+})
+
 suite('tags', () => {
   test('have a history, and their last change can be undone', async (t) => {
     const { scene, future } = await settled(t)
