@@ -85,6 +85,8 @@ export async function serve(
     telemetry,
   })
   const maintained = maintainInUse({ config, inUse, registry, cache, upstreams, telemetry })
+  // What runs in the background keeps the process alive.
+  const closeBackground = () => Promise.all([maintained.close(), collection.close()])
 
   let followed: Readonly<Record<string, FollowedFiles>> = {}
   let stopping = false
@@ -95,7 +97,10 @@ export async function serve(
   }
   const admin = await attempt('admin', async () =>
     listenAdmin({ ...binding(config.admin), readiness, telemetry }),
-  )
+  ).catch(async (error) => {
+    await closeBackground()
+    throw error
+  })
   try {
     const handler = await createApi({
       hosts: config.tls === undefined ? [...config.hosts, config.listen.host] : undefined,
@@ -133,7 +138,7 @@ export async function serve(
         for (const listeners of open) listeners.drain()
         await sleep(now ? 0 : shutdown.delay)
         await Promise.all(open.map((listeners) => listeners.close(shutdown.deadline)))
-        await Promise.all([maintained.close(), collection.close()])
+        await closeBackground()
         await registry.close()
         await Promise.all([cache.close(), hosted.close()])
         const remotes = upstreams.map(({ remote }) => remote)
@@ -143,7 +148,7 @@ export async function serve(
     }
   } catch (error) {
     await Promise.all([...open, admin].map((listeners) => listeners.close(0)))
-    await Promise.all([maintained.close(), collection.close()])
+    await closeBackground()
     throw error
   }
 }
