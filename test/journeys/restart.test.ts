@@ -115,11 +115,12 @@ test('a second Berth on the same directory is refused, and told who holds it (53
   await eventually('a file is written', async () => {
     return (await temporaryFiles(running.cache)).length === 1
   })
+  const [written = ''] = await temporaryFiles(running.cache)
   await assert.rejects(
     startBerth({ config: config(), directory: running.directory }),
     /storage\.directory: .* is used by another Berth \(process \d+ on .*\)/,
   )
-  assert.equal((await temporaryFiles(running.cache)).length, 1)
+  assert.ok((await temporaryFiles(running.cache)).includes(written))
   gate.resolve()
   await pulling
   assert.equal(await pullBlob(running, 'p/r', blob), 'hit')
