@@ -1,5 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto'
-import { mkdir, rm, statfs, writeFile } from 'node:fs/promises'
+import { lstat, mkdir, rm, statfs, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { deleteDatabaseFile, inMemory, type Places } from './database/database.ts'
 
@@ -53,9 +53,20 @@ export async function choosePlaces(options: PlacesOptions): Promise<Places> {
     for (const database of others) deleteDatabaseFile(database)
     return { ...kept, database: join(directory, 'index.db') }
   }
-  for (const database of others)
-    if (await isSuitable(dirname(database))) return { ...kept, database }
+  for (const database of others) {
+    const place = dirname(database)
+    if ((await isSuitable(place)) && (await isOwn(place))) return { ...kept, database }
+  }
   return { ...kept, database: inMemory }
+}
+
+/**
+ * The danger: in a directory for temporary files, another user may have made it before, and would decide
+ * what is referenced. A group may write to it: the fsGroup of a pod.
+ */
+async function isOwn(directory: string): Promise<boolean> {
+  const found = await lstat(directory)
+  return found.isDirectory() && found.uid === process.getuid?.() && (found.mode & 0o002) === 0
 }
 
 /** Several volumes may have the same fallback. */

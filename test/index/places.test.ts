@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { chmod, mkdir, readdir, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, readdir, symlink, writeFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { test } from 'node:test'
 import { choosePlaces } from '../../src/index/places.ts'
@@ -37,6 +37,21 @@ test('on a network file system there is only the journal', async () => {
     fileSystemOf: async (path) => (path === other ? ext4 : 0xff534d42 | 0),
   })
   assert.notEqual(basename(elsewhere.database), basename(places.database))
+})
+
+test('a directory that another user could have prepared is no place', async () => {
+  const root = await newRoot()
+  const [open, link, target] = ['open', 'link', 'target'].map((name) => join(root, name))
+  assert.ok(open !== undefined && link !== undefined && target !== undefined)
+  await mkdir(open)
+  await chmod(open, 0o777)
+  await mkdir(target, 0o700)
+  await symlink(target, link)
+  const directory = join(root, '_berth')
+  const fileSystemOf = async (path: string) => (path === directory ? nfs : ext4)
+  const choose = async (...fallbacks: readonly string[]) =>
+    dirname((await choosePlaces({ directory, fallbacks, fileSystemOf })).database)
+  assert.equal(await choose(open, link, target), target)
 })
 
 test('without any suitable directory the database is in memory', async (t) => {
