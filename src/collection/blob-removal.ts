@@ -1,4 +1,5 @@
 import type { RunId } from '../store/store.ts'
+import { withClaim } from './claims.ts'
 import type { UnreferencedBlob } from './collected-index.ts'
 import type { CollectionParts } from './collection-parts.ts'
 import type { KeepReasons } from './keep-reasons.ts'
@@ -13,13 +14,13 @@ type Removal =
  * Moves an unreferenced blob to the trash, without a lock:
  *
  * 1. Look whether anything needs the blob.
- * 2. Move it. Its links stay, so that a request for it restores it.
- * 3. Look again. Whoever came to need it after 1 renewed its lease or stored a manifest before
- *    looking for the blob: either this second look sees that, or the client looked after 2, and has
- *    restored the blob itself.
+ * 2. Claim it, unless it is leased, and move it. Its links stay, so that a request restores it. A client
+ *    leases the blob before it looks for it, and waits while it is claimed: for one rename.
+ * 3. Look again. Whoever came to need it after 1 has renewed its lease or stored a manifest: either this
+ *    second look sees that, or the client looked after 2, and has restored the blob itself.
  */
 export async function removeBlob(
-  { store, index, now }: Pick<CollectionParts, 'store' | 'index' | 'now'>,
+  { store, index, leases, now }: Pick<CollectionParts, 'store' | 'index' | 'leases' | 'now'>,
   { digest, size }: UnreferencedBlob,
   { run, keepReasons }: { readonly run: RunId; readonly keepReasons: KeepReasons },
 ): Promise<Removal> {
@@ -29,7 +30,12 @@ export async function removeBlob(
   index.apply([{ kind: 'blob-removed', digest }])
   const keepIndexed = () => index.apply([{ kind: 'blob', digest, size, at: now() }])
   try {
-    if (!(await store.blobs.remove(digest, run))) return { kind: 'gone' }
+    const isMoved = await withClaim(leases, digest, () => store.blobs.remove(digest, run))
+    if (isMoved === 'leased') {
+      keepIndexed()
+      return { kind: 'kept', reason: 'leased' }
+    }
+    if (!isMoved) return { kind: 'gone' }
     const later = await keepReasons(digest)
     if (later === undefined) return { kind: 'removed' }
     await store.trash.restoreBlob(digest)

@@ -8,6 +8,8 @@ import type { CollectedIndex } from './collected-index.ts'
 /** What clients count on (registry/): digests that they pushed, or were told exist. */
 interface Leases {
   isFresh(digest: Digest): boolean
+  /** For as long as one removal takes: clients that ask for it wait. Undefined: it is leased. */
+  claim(digest: Digest): (() => void) | undefined
 }
 
 /** What workloads name (in-use/). */

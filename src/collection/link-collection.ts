@@ -1,5 +1,6 @@
 import type { Digest } from '../oci/digest.ts'
 import { createRunId } from '../store/store.ts'
+import { withClaim } from './claims.ts'
 import type { BlobLink } from './collected-index.ts'
 import type { RunOptions, RunParts } from './run-parts.ts'
 
@@ -39,7 +40,9 @@ async function removeLink(
   const { name, digest } = link
   const { links } = parts.store
   if (await isNeeded(parts, link)) return false
-  if (!(await links.removeBlob(name, digest, run))) return true
+  const isRemoved = await withClaim(parts.leases, digest, () => links.removeBlob(name, digest, run))
+  if (isRemoved === 'leased') return false
+  if (!isRemoved) return true
   if (!(await isNeeded(parts, link))) return true
   await links.addBlob(name, digest)
   return false

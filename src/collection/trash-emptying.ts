@@ -2,6 +2,7 @@ import { statfs } from 'node:fs/promises'
 import type { Digest } from '../oci/digest.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import type { RunId } from '../store/store.ts'
+import { withClaim } from './claims.ts'
 import type { CollectionParts } from './collection-parts.ts'
 import type { KeepReasons } from './keep-reasons.ts'
 import type { Report } from './step.ts'
@@ -64,16 +65,19 @@ async function freeRun(
   run: RunId,
   { keepReasons, linkedIn }: TrashQuestions,
 ): Promise<void> {
-  const { store, index } = parts
+  const { store, index, leases } = parts
+  const unlink = async (digest: Digest, names: readonly RepositoryName[]): Promise<void> => {
+    for (const name of names) await store.links.removeBlob(name, digest, run)
+  }
   const unlinked = new Map<Digest, readonly RepositoryName[]>()
   for (const digest of await blobsIn(parts, run)) {
-    if ((await keepReasons(digest)) !== undefined) {
-      await store.trash.restoreBlob(digest)
-      continue
-    }
-    const names = await linkedIn(digest)
-    for (const name of names) await store.links.removeBlob(name, digest, run)
-    unlinked.set(digest, names)
+    const isNeeded = (await keepReasons(digest)) !== undefined
+    const names = isNeeded ? [] : await linkedIn(digest)
+    const removed = isNeeded
+      ? 'leased'
+      : await withClaim(leases, digest, () => unlink(digest, names))
+    if (removed === 'leased') await store.trash.restoreBlob(digest)
+    else unlinked.set(digest, names)
   }
   const stillThere = new Set(await blobsIn(parts, run))
   for (const [digest, names] of unlinked) {

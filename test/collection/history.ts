@@ -161,10 +161,10 @@ const otherActs = {
     const others = Array.from({ length: 4 }, () => state.random.pick(acts))
     const during = [first, ...others].map((act) => () => act(state))
     // Some in between looks and removals, the others whenever they come.
-    state.scene.barrier.beforeRemoval = async () => during.pop()?.()
+    state.scene.barrier.afterLook = async () => during.pop()?.()
     const beside = during.splice(0, 3).map((act) => act())
     await Promise.all([otherActs.collect(state), ...beside])
-    delete state.scene.barrier.beforeRemoval
+    delete state.scene.barrier.afterLook
   },
   clientsDuringRetention: async (state) => {
     const some = [clientActs.headBlob, clientActs.pushBlob, clientActs.mount]

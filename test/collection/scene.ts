@@ -44,8 +44,8 @@ export type Scene = {
   readonly store: HostedStore
   /** Replaces what the index says of itself. */
   readonly says: { problem?: string; unverified?: string }
-  /** Called by the collector after it has looked whether it may remove something, and before it does. */
-  readonly barrier: { beforeRemoval?: () => Promise<void> }
+  /** Called when the collector has looked for references, before it does anything. */
+  readonly barrier: { afterLook?: () => Promise<void> }
   readonly index: Index
   readonly collector: Collector
   readonly inUse: InUse
@@ -149,11 +149,16 @@ export async function openScene(
   })
   const collector = createCollector({
     root,
-    store: withBarrier(store, barrier),
+    store,
     index: {
       ...index,
       problem: () => says.problem ?? index.problem(),
       unverified: () => says.unverified ?? index.unverified(),
+      referencedBy: async (digest) => {
+        const references = await index.referencedBy(digest)
+        await barrier.afterLook?.()
+        return references
+      },
     },
     leases,
     inUse: used,
@@ -198,26 +203,6 @@ export async function openScene(
       return openScene(t, options, { directory, inUse })
     },
     close,
-  }
-}
-
-function withBarrier(store: HostedStore, barrier: Scene['barrier']): HostedStore {
-  return {
-    ...store,
-    blobs: {
-      ...store.blobs,
-      remove: async (...args) => {
-        await barrier.beforeRemoval?.()
-        return store.blobs.remove(...args)
-      },
-    },
-    links: {
-      ...store.links,
-      removeBlob: async (...args) => {
-        await barrier.beforeRemoval?.()
-        return store.links.removeBlob(...args)
-      },
-    },
   }
 }
 

@@ -67,7 +67,7 @@ export function createClosures(options: ClosuresOptions): Closures {
     depth: number,
   ): Promise<Closure> => {
     const digests = distinct(references)
-    for (const digest of digests) leases.renew(digest)
+    await Promise.all(digests.map(leases.renew))
     const found = await inParallel(
       digests,
       (digest): Promise<readonly Item[] | undefined> =>

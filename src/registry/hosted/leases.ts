@@ -9,9 +9,17 @@ const defaultMax = 50_000
  * memory: after a start everything counts as leased for the same time.
  */
 export interface Leases {
-  /** Call it before looking whether the digest exists: the collector looks in the opposite order. */
-  renew(digest: Digest): void
+  /**
+   * Call it before looking whether the digest exists. Resolves at once, or else when the collector has
+   * finished the rename that it claimed the digest for: what is seen from then on stays.
+   */
+  renew(digest: Digest): Promise<void>
   isFresh(digest: Digest): boolean
+  /**
+   * For the collector, for as long as one removal takes; it calls the result afterwards. Undefined:
+   * the digest is leased.
+   */
+  claim(digest: Digest): (() => void) | undefined
 }
 
 type LeasesOptions = {
@@ -25,6 +33,7 @@ type LeasesOptions = {
 export function createLeases({ life, now, max = defaultMax }: LeasesOptions): Leases {
   /** In the order of renewal. */
   const renewed = new Map<Digest, number>()
+  const claims = new Map<Digest, Promise<void>>()
   /** Until then, a digest that is not in the map may have had a lease, and counts as leased. */
   let unknownUntil = now() + life
 
@@ -37,15 +46,27 @@ export function createLeases({ life, now, max = defaultMax }: LeasesOptions): Le
     }
   }
 
+  const isFresh = (digest: Digest): boolean => {
+    const at = renewed.get(digest)
+    return now() < (at === undefined ? unknownUntil : Math.max(unknownUntil, at + life))
+  }
+
   return {
-    renew: (digest) => {
+    renew: async (digest) => {
       renewed.delete(digest)
       renewed.set(digest, now())
       forgetOldest()
+      await claims.get(digest)
     },
-    isFresh: (digest) => {
-      const at = renewed.get(digest)
-      return now() < (at === undefined ? unknownUntil : Math.max(unknownUntil, at + life))
+    isFresh,
+    claim: (digest) => {
+      if (isFresh(digest) || claims.has(digest)) return undefined
+      const { promise, resolve } = Promise.withResolvers<void>()
+      claims.set(digest, promise)
+      return () => {
+        claims.delete(digest)
+        resolve()
+      }
     },
   }
 }

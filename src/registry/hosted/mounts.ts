@@ -61,7 +61,7 @@ export function createMount({ store, index, leases, quotas, now, isHosted }: Mou
 
   return async (name: RepositoryName, request: MountRequest): Promise<boolean> => {
     const { digest } = request
-    leases.renew(digest)
+    await leases.renew(digest)
     if ((await findSource(name, request)) === undefined) return false
     const stat = await blobs.stat(digest)
     if (stat === undefined) return false

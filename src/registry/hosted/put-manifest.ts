@@ -95,7 +95,7 @@ export function createPutManifest(options: PutManifestOptions) {
 
   const putOne = async (incoming: Incoming): Promise<void> => {
     const { name, digest, manifest } = incoming
-    leases.renew(digest)
+    await leases.renew(digest)
     const closure = await closures.find(name, manifest)
     const mayLack = manifest.isIndex || options.acceptsSparse(name)
     if (!mayLack && closure.missing.length > 0) throw blobsUnknown(name, closure.missing)

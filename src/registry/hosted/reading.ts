@@ -41,7 +41,7 @@ export function createReading(options: ReadingOptions) {
     name: RepositoryName,
     digest: Digest,
   ): Promise<KnownManifest | undefined> => {
-    leases.renew(digest)
+    await leases.renew(digest)
     // Other processes may unlink it: an entry in memory proves nothing.
     if (!(await links.hasManifest(name, digest))) return undefined
     const known = await manifests.stored(name, digest).catch((cause: unknown) => {
@@ -103,7 +103,7 @@ export function createReading(options: ReadingOptions) {
       return content && { content }
     },
     statBlob: async (digest) => {
-      leases.renew(digest)
+      await leases.renew(digest)
       if (!(await links.hasBlob(name, digest))) return undefined
       const stat = await blobs.stat(digest)
       if (stat === undefined) await assertNotLost(name, digest)

@@ -37,15 +37,15 @@ export function createWriting({ uploads, references, catalog, ...parts }: Writin
       uploadStatus: (upload) => write(() => uploads.status(name, upload)),
       append: (upload, body, range) => write(() => uploads.append(name, upload, body, range)),
       finishUpload: (upload, digest, body, range) =>
-        write(() => {
-          leases.renew(digest)
+        write(async () => {
+          await leases.renew(digest)
           const onStored = async (size: number): Promise<void> => {
             await links.addBlob(name, digest)
             index?.apply([
               { kind: 'blob', digest, size, at: now() },
               { kind: 'link', name, digest },
             ])
-            leases.renew(digest)
+            await leases.renew(digest)
           }
           return uploads.finish(name, upload, { digest, body, range, onStored })
         }),

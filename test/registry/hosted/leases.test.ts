@@ -23,11 +23,11 @@ test('after a start everything counts as leased', () => {
   assert.ok(!leases.isFresh(digest('a')))
 })
 
-test('a lease lasts from its last renewal', () => {
+test('a lease lasts from its last renewal', async () => {
   const { leases, at } = leasesAfterTheStart()
-  leases.renew(digest('a'))
+  await leases.renew(digest('a'))
   at(1090)
-  leases.renew(digest('a'))
+  await leases.renew(digest('a'))
   at(1189)
   assert.ok(leases.isFresh(digest('a')))
   assert.ok(!leases.isFresh(digest('b')))
@@ -35,12 +35,12 @@ test('a lease lasts from its last renewal', () => {
   assert.ok(!leases.isFresh(digest('a')))
 })
 
-test('a lease that there is no room for is never forgotten silently: until it ends all count as leased', () => {
+test('a lease that there is no room for is never forgotten silently: until it ends all count as leased', async () => {
   const { leases, at } = leasesAfterTheStart(2)
-  leases.renew(digest('a'))
+  await leases.renew(digest('a'))
   at(1010)
-  leases.renew(digest('b'))
-  leases.renew(digest('c'))
+  await leases.renew(digest('b'))
+  await leases.renew(digest('c'))
   assert.ok(leases.isFresh(digest('a')))
   assert.ok(leases.isFresh(digest('other')))
   at(1100)
@@ -49,13 +49,30 @@ test('a lease that there is no room for is never forgotten silently: until it en
   assert.ok(leases.isFresh(digest('b')))
 })
 
-test('leases that have ended make room for others', () => {
+test('leases that have ended make room for others', async () => {
   const { leases, at } = leasesAfterTheStart(2)
-  leases.renew(digest('a'))
-  leases.renew(digest('b'))
+  await leases.renew(digest('a'))
+  await leases.renew(digest('b'))
   at(1100)
-  leases.renew(digest('c'))
-  leases.renew(digest('d'))
+  await leases.renew(digest('c'))
+  await leases.renew(digest('d'))
   assert.ok(!leases.isFresh(digest('a')))
   assert.ok(leases.isFresh(digest('c')))
+})
+
+test('what is leased cannot be claimed, and a client waits while it is', async () => {
+  const { leases } = leasesAfterTheStart()
+  await leases.renew(digest('a'))
+  assert.equal(leases.claim(digest('a')), undefined)
+  const release = leases.claim(digest('b'))
+  assert.ok(release)
+  let isRenewed = false
+  const renewing = leases.renew(digest('b')).then(() => {
+    isRenewed = true
+  })
+  await leases.renew(digest('c'))
+  assert.ok(!isRenewed)
+  release()
+  await renewing
+  assert.equal(leases.claim(digest('b')), undefined)
 })
