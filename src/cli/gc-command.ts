@@ -1,6 +1,5 @@
-import { Command } from 'commander'
+import { Command, Option } from 'commander'
 import { askRegistry, type ControlContext, withControlOptions } from './control-command.ts'
-import { outputOption } from './options.ts'
 
 type Options = {
   readonly dryRun?: true
@@ -21,7 +20,12 @@ export function gcCommand(context: ControlContext): Command {
     .option('--confirm <run>', 'allow a run that would remove more than a fifth')
     .option('--undo <run>', 'restore what a run removed')
     .option('--runs', 'print the runs in the trash, newest first')
-    .addOption(outputOption)
+    // Each step is one line of JSON, for logs and programs: collections are mostly run by jobs.
+    .addOption(
+      new Option('-o, --output <format>', 'output format; json: one line for each step')
+        .choices(['text', 'json'])
+        .default('json'),
+    )
   return withControlOptions(command)
     .addHelpText('after', examples)
     .action((options: Options, self: Command) => askRegistry(self, context, requestOf(options)))
@@ -39,8 +43,8 @@ Examples:
   berth gc --dry-run
   # remove it now, in a cluster
   kubectl exec -n berth deploy/berth -- berth gc
-  # with a line of JSON for each step, for programs
-  berth gc --dry-run -o json
+  # in words instead of JSON
+  berth gc --dry-run -o text
   # list the runs in the trash, and restore what one of them removed
-  berth gc --runs
+  berth gc --runs -o text
   berth gc --undo 20261129T013000Z-ab12cd34`

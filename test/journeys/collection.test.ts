@@ -92,14 +92,14 @@ suite('berth gc', () => {
       full.find(({ step }) => step === 'full'),
       { step: 'full', blobs: 4, referenced: 4, missed: 0, absent: 0 },
     )
-    const text = await run('gc', '--full')
+    const text = await run('gc', '--full', '-o', 'text')
     assert.match(text.stdout, /the volume has 4 blobs; 4 referenced/)
   })
 
   test('says that the trash is empty', async (t) => {
     const { client, run, json } = await start(t)
     await client.push('local/app', makeImage(), 'v1')
-    assert.equal((await run('gc', '--runs')).stdout, 'the trash is empty\n')
+    assert.equal((await run('gc', '--runs', '-o', 'text')).stdout, 'the trash is empty\n')
     assert.deepEqual(await json('gc', '--runs'), [])
   })
 
