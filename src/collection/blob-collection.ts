@@ -75,7 +75,7 @@ async function confirmedPlan(
     of: totals.blobs,
     bytes,
     ofBytes: totals.bytes,
-    message: `removes more than a fifth; to allow it: berth gc --confirm ${run}`,
+    message: `that is more than a fifth; to allow it: berth gc --confirm ${run}`,
   })
   return dryRun ? plan : undefined
 }

@@ -58,6 +58,7 @@ function translated(error: unknown, name: RepositoryName): unknown {
       ...options,
       status: insufficientStorage,
       message: `cannot write to ${name}: the disk of the hosted repositories is full (${code})`,
+      advice: 'delete images that are not needed, or enlarge the volume',
     })
   if (readOnly.includes(code))
     return new RegistryError('UNAVAILABLE', {
