@@ -51,6 +51,20 @@ suite('a blob that no manifest references', () => {
     assert.equal(await scene.store.blobs.isStored(blob.digest), false)
   })
 
+  test('has its grace period from when the last manifest that needed it was deleted', async (t) => {
+    const { scene, future } = await settled(t)
+    const image = small()
+    const repository = scene.open('local/a')
+    await pushImage(repository, image, 'v1')
+    future.advance(10 * hour)
+    await repository.deleteManifest(image.digest)
+    assert.deepEqual(removed(await scene.collect()), [])
+    future.advance(hour - minute)
+    assert.deepEqual(removed(await scene.collect()), [])
+    future.advance(2 * minute)
+    assert.equal(removed(await scene.collect()).length, 3)
+  })
+
   test('stays while clients ask for it', async (t) => {
     const { scene, future } = await settled(t)
     const blob = randomBlob(100)
