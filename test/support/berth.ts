@@ -93,9 +93,9 @@ export async function eventually(
   what: string,
   holds: () => boolean | Promise<boolean>,
 ): Promise<void> {
-  const deadline = performance.now() + 10_000
+  const deadline = performance.now() + 30_000
   while (!(await holds())) {
-    if (performance.now() > deadline) throw new Error(`not within 10 seconds: ${what}`)
+    if (performance.now() > deadline) throw new Error(`not within 30 seconds: ${what}`)
     await sleep(10)
   }
 }
