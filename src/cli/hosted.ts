@@ -57,7 +57,7 @@ export async function openHosted({ config, inUse, telemetry }: HostedOptions) {
   }
 }
 
-/** Blobs that came back from the trash are told to the index, which is made after the store. */
+/** Reports blobs that came back from the trash to the index, which is created after the store. */
 function createRestored() {
   let index: Index | undefined
   return {

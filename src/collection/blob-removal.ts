@@ -16,7 +16,7 @@ type Removal =
  * 1. Look whether anything needs the blob.
  * 2. Claim it, unless it is leased, and move it. Its links stay, so that a request restores it. A client
  *    leases the blob before it looks for it, and waits while it is claimed: for one rename.
- * 3. Look again. Whoever came to need it after 1 has renewed its lease or stored a manifest: either this
+ * 3. Look again. A client that needs it since 1 has renewed its lease or stored a manifest: either this
  *    second look sees that, or the client looked after 2, and has restored the blob itself.
  */
 export async function removeBlob(

@@ -5,7 +5,7 @@ import type { HostedStore, RunId } from '../store/store.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import type { CollectedIndex } from './collected-index.ts'
 
-/** What clients count on (registry/): digests that they pushed, or were told exist. */
+/** What clients rely on (registry/): digests that they pushed, or that the registry confirmed. */
 interface Leases {
   isFresh(digest: Digest): boolean
   /** For as long as one removal takes: clients that ask for it wait. Undefined: it is leased. */

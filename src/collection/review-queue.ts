@@ -30,7 +30,7 @@ const defaultMax = 50_000
 
 /**
  * In memory: after a start every grace period begins anew, since clients of the process before may
- * still count on what they were told.
+ * still rely on what the registry confirmed.
  */
 export function createReviewQueue<Item>(options: ReviewQueueOptions<Item>): ReviewQueue<Item> {
   const { keyOf, grace, uptime, max = defaultMax } = options

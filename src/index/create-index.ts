@@ -18,7 +18,7 @@ type IndexOptions = PlacesOptions & {
   /** Do not start before the first change: there is nothing on the volume. */
   readonly lazy?: boolean
   /**
-   * Told about manifests with a subject while the database is made, because another registry may
+   * Called for manifests with a subject while the database is made, because another registry may
    * have stored them. A rejection is logged.
    */
   readonly onSubject?: OnSubject

@@ -14,7 +14,7 @@ type VerifyOptions = {
   readonly source: IndexSource
   /** Milliseconds of rest for each millisecond of work. */
   readonly rest: number
-  /** Told about all manifests with a subject. */
+  /** Called for each manifest with a subject. */
   readonly onSubject: OnSubject | undefined
   readonly onBlobs: (count: number) => void
   readonly signal: AbortSignal

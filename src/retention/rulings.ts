@@ -10,7 +10,7 @@ export type Ruling =
   | { readonly action: 'keep'; readonly kind: 'in-use' }
   /** A user wants to keep it whatever the rules are. */
   | { readonly action: 'keep'; readonly kind: 'pinned' }
-  /** A client pushed it, or was told that it exists, within the grace period. */
+  /** A client pushed it, or asked whether it exists, within the grace period. */
   | { readonly action: 'keep'; readonly kind: 'leased'; readonly rule: string }
   /** A delete rule names it later. */
   | {

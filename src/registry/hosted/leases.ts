@@ -4,7 +4,7 @@ import type { Digest } from '../../oci/digest.ts'
 const defaultMax = 50_000
 
 /**
- * Digests that a client was told exist, so that it need not upload them: its manifest may arrive much
+ * Digests that the registry confirmed to a client, so that it need not upload them: its manifest may arrive much
  * later. No collection may remove them, nor what they reference, before the lease ends. Leases are in
  * memory: after a start everything counts as leased for the same time.
  */

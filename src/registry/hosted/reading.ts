@@ -31,7 +31,7 @@ type ReadingOptions = {
   readonly onPull: ReturnType<typeof createPulls>
 }
 
-/** The read side of hosted repositories: what the directories have, whoever has written it. */
+/** The read side of hosted repositories: the content of the directories, also if another program has written it. */
 export function createReading(options: ReadingOptions) {
   const { store, index, manifests, leases, references, inUse, onPull } = options
   const { blobs, links } = store

@@ -176,7 +176,7 @@ export function createUploads({ store, quotas, now, ...limits }: UploadsOptions)
 
   /**
    * The danger: a client that repeats its last request, as regclient does after a broken connection, would
-   * append its bytes twice. With a range, it is told.
+   * append its bytes twice. With a range, it gets an error.
    */
   const takeBack = async ({ upload, reservation }: Session, first: number): Promise<void> => {
     // What failed counts. If this fails too, the digest will not match.

@@ -44,7 +44,7 @@ export async function createHostedStore(options: HostedStoreOptions): Promise<Ho
   const reader = createBlobReader({
     root,
     trustsSizes: true,
-    // It is left for whoever can repair it: the next push of the blob does.
+    // It is not removed: the next push of the blob repairs it.
     onCorrupt: async (digest, reason) => {
       telemetry.log.error({ digest, reason, directory: root }, 'hosted blob is corrupt')
     },

@@ -38,7 +38,7 @@ export function createHostedLinks(options: HostedLinksOptions): HostedLinks {
 
   const add = async ({ path, stable }: LinkPath, digest: Digest): Promise<void> => {
     if (await exists(path)) {
-      // Whoever wrote it may not have synced it yet.
+      // Another process may have written it without a sync.
       await files.directory(stable)
       return syncing.directories([stable, dirname(path)])
     }

@@ -26,7 +26,7 @@ type UploadsOptions = {
 
 /**
  * Upload sessions as directories, as in Distribution. Those that this process has used are kept in
- * memory until they end; their number is limited by whoever creates and expires them.
+ * memory until they end; their number is limited by the caller, which creates and expires them.
  */
 export function createUploads({ root, syncing, place }: UploadsOptions): Uploads {
   const sessions = new Map<string, OpenUpload>()
