@@ -171,9 +171,13 @@ suite('a range far beyond what has been downloaded', () => {
     open()
     await pullBlob(berth, 'p/r', blob)
     const host = new URL(upstream.url).host
-    assert.equal(await berth.metric(`berth_digest_mismatch_total{upstream="${host}"}`), 1)
-    assert.ok(
-      berth.logs().some(({ level, position }) => level === 'error' && position === size - 4),
-    )
+    // The comparison follows the end of the download.
+    await eventually('it is counted and logged', async () => {
+      const isLogged = berth
+        .logs()
+        .some(({ level, position }) => level === 'error' && position === size - 4)
+      const count = await berth.metric(`berth_digest_mismatch_total{upstream="${host}"}`)
+      return isLogged && count === 1
+    })
   })
 })

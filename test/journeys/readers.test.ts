@@ -13,7 +13,7 @@ const berth = useBerth({
   config: { upstreams: [{ url: upstream.url }] },
   check: () => eventually('no blob is held open', async () => (await heldOpen()).length === 0),
 })
-const big = randomBlob(12_000_000)
+const big = randomBlob(40_000_000)
 upstream.put('p/r/i', 'v1', makeImage({ layers: [big] }))
 
 /** Blobs that somebody still reads. */
