@@ -70,7 +70,7 @@ export interface Uploads {
   cancel(name: RepositoryName, ref: UploadRef): Promise<void>
   /**
    * Cancels sessions without a write since `before`, in milliseconds since the epoch, and returns how
-   * many. Those of Distribution are left alone until something is pushed here.
+   * many. Sessions of Distribution stay until something is pushed here.
    */
   purge(before: number): Promise<number>
 }
