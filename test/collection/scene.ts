@@ -209,7 +209,8 @@ export async function openScene(
 async function removeIndex(root: string): Promise<void> {
   const directory = join(root, '_berth')
   for (const name of await readdir(directory).catch(() => []))
-    if (name.startsWith('index')) await rm(join(directory, name), { recursive: true })
+    if (name.startsWith('index'))
+      await rm(join(directory, name), { recursive: true, maxRetries: 20 })
 }
 
 async function eventually(what: string, isSo: () => boolean): Promise<void> {

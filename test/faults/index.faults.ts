@@ -39,7 +39,7 @@ async function assertRight(index: Index, { stored, repositories }: Volume): Prom
 const deletions: Readonly<Record<string, (database: string) => Promise<unknown>>> = {
   'is deleted': (database) => rm(database),
   'is deleted with all that belongs to it': (database) =>
-    rm(join(database, '..'), { recursive: true }),
+    rm(join(database, '..'), { recursive: true, maxRetries: 20 }),
   'is replaced by another one': async (database) => {
     const bytes = await readFile(database)
     await rm(database)

@@ -115,7 +115,8 @@ test('an index that is deleted while it serves is missed by nobody', async (t) =
   const client = createPushClient(berth.url)
   await client.push('local/app', makeImage(), 'v1')
   await eventually('it is complete', () => isComplete(berth))
-  await rm(join(root, '_berth'), { recursive: true })
+  // The server writes there at the same time.
+  await rm(join(root, '_berth'), { recursive: true, maxRetries: 20 })
   for (let at = 0; at < 20; at += 1) {
     await client.push(`local/app${at}`, makeImage({ layers: [randomBlob(100)] }), 'v1')
     assert.equal(((await catalog(berth)) as unknown[]).length, at + 2)

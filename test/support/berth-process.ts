@@ -1,6 +1,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { eventually } from './berth.ts'
 import { compileCache } from './compile-cache.ts'
 import { configFile } from './config-file.ts'
 import { start } from './programs.ts'
@@ -13,6 +14,8 @@ export interface BerthProcess {
   readonly pid: number
   /** Lines of the log so far that are about a request. */
   requests(): readonly Readonly<Record<string, unknown>>[]
+  /** As `requests`, of all responses that clients have got: a line follows its response. */
+  allRequests(): Promise<readonly Readonly<Record<string, unknown>>[]>
   /** The sum of all lines of a metric whose labels contain all of `labels`, as `kind="blob"`. */
   metric(name: string, labels?: readonly string[]): Promise<number>
   /** All that it wrote. */
@@ -50,11 +53,22 @@ export async function startBerthProcess(
   }
   const metrics = `http://127.0.0.1:${listening.admin[0]?.port}/metrics`
 
+  const requests = () => parseLines(program.output()).filter(({ msg }) => msg === 'request')
+  const metric = async (name: string, labels?: readonly string[]) =>
+    sumIn(await (await fetch(metrics)).text(), name, labels)
+
   return {
     host: `localhost:${listening.listen[0]?.port}`,
     pid: program.pid,
-    requests: () => parseLines(program.output()).filter(({ msg }) => msg === 'request'),
-    metric: async (name, labels) => sumIn(await (await fetch(metrics)).text(), name, labels),
+    requests,
+    allRequests: async () => {
+      await eventually('the log has a line for each request', async () => {
+        const ended = await metric('berth_http_requests_total')
+        return (await metric('berth_http_in_flight')) === 0 && requests().length >= ended
+      })
+      return requests()
+    },
+    metric,
     output: program.output,
     lastWords: () => [...program.output().split('\n').slice(-30), program.state()].join('\n'),
     close: async () => {
