@@ -11,6 +11,8 @@ const suites = ['test', 'test:faults', 'test:clients', 'test:chart', 'test:clust
 type Outcome = {
   readonly status?: number
   readonly hangs?: boolean
+  /** What the runner prints about a test that failed. */
+  readonly report?: string
   /** What the suite prints at its end, by kind. */
   readonly counts?: Readonly<Record<string, number>>
 }
@@ -29,9 +31,11 @@ async function runWith(
   await mkdir(programs)
   await copyFile(script, join(directory, '.ci/run'))
   await writeProgram(join(directory, '.ci/install'), install)
-  const cases = suites.map((suite) => {
-    const { status = 0, counts = {}, hangs = false } = outcomes[suite] ?? good
+  const cases = [...suites, 'test:files'].map((suite) => {
+    const { status = 0, counts = {}, hangs = false, report } = outcomes[suite] ?? good
     const lines = Object.entries(counts).map(([kind, count]) => `echo 'ℹ ${kind} ${count}'`)
+    if (report !== undefined) lines.push(`echo '${report}'`)
+    lines.unshift('[ "$3" != test:files ] || echo "alone: $*"')
     return `${suite}) ${[...lines, hangs ? 'sleep 1000' : `exit ${status}`].join('; ')};;`
   })
   await writeProgram(join(programs, 'npm'), `case $3 in\n${cases.join('\n')}\nesac`)
@@ -62,6 +66,40 @@ test('CI goes on after a suite that failed, and fails at the end', async (t) => 
     assert.equal(status, 1)
     assert.equal(last, '23 passed, 2 failed, 0 skipped')
   }
+})
+
+const report = `
+✖ failing tests:
+
+test at test/a.test.ts:4:20
+✖ a test of a busy machine (12.5ms)
+  Error: not in time
+      at somewhere
+
+test at test/a.test.ts:9:20
+✖ another test (12.5ms)
+  Error: not in time`
+
+test('the files of failed tests run again, alone; a test that passes then is printed', async (t) => {
+  const failing = { status: 1, report, counts: { ...good.counts, pass: 3, fail: 2 } }
+  const { status, output, last } = await runWith(t, { test: failing })
+  assert.equal(status, 0, output)
+  assert.match(output, /^alone: run --silent test:files -- test\/a\.test\.ts$/m)
+  assert.match(
+    output,
+    /^failed once, passed alone: ✖ a test of a busy machine .*\n {2}Error: not in time$/m,
+  )
+  assert.match(output, /^✖ another test/m)
+  assert.equal(last, '25 passed, 0 failed, 0 skipped')
+})
+
+test('CI fails when a test fails twice, and prints its error at the end', async (t) => {
+  const failing = { status: 1, report, counts: { ...good.counts, pass: 3, fail: 2 } }
+  const { status, output, last } = await runWith(t, { test: failing, 'test:files': failing })
+  assert.equal(status, 1)
+  assert.match(output, /^FAILED: ✖ a test of a busy machine .*\n {2}Error: not in time$/m)
+  assert.match(output, /^FAILED: npm run test ended with 1$/m)
+  assert.equal(last, '23 passed, 2 failed, 0 skipped')
 })
 
 test('CI fails when a test was skipped', async (t) => {
