@@ -2,7 +2,8 @@
 # the base images; each stage runs on the target architecture.
 #
 # BUILD_IMAGE needs Node 24 and npm. If it contains a /src/node_modules newer than package-lock.json, the build uses that and
-# needs no network. RUNTIME_IMAGE needs glibc and libstdc++; the build runs no command in it.
+# needs no network. RUNTIME_IMAGE needs glibc and libstdc++, and for a spooler the `tar` that `kubectl cp` starts; the build runs no
+# command in it.
 ARG BUILD_IMAGE=docker.io/library/node:24-bookworm-slim
 ARG RUNTIME_IMAGE=docker.io/library/debian:bookworm-slim
 
@@ -26,7 +27,8 @@ RUN mkdir -p /image/opt/berth /image/usr/local/bin /image/usr/share/berth /image
  && cp "$(node --print process.execPath)" /image/usr/local/bin/node \
  && printf '#!/usr/local/bin/node --max-semi-space-size=2\nimport("/opt/berth/dist/main.js")\n' \
       >/image/usr/local/bin/berth \
- && chmod 755 /image/usr/local/bin/berth
+ && chmod 755 /image/usr/local/bin/berth \
+ && ln -s berth /image/usr/local/bin/registry-pull
 
 FROM ${RUNTIME_IMAGE}
 # `npm run image` and the release workflow add labels for version, revision and source.

@@ -18,8 +18,11 @@ const commands: Readonly<Record<string, (context: Context) => Promise<Command>>>
   doctor: async (context) => (await import('./doctor-command.ts')).doctorCommand(context),
   gc: async (context) => (await import('./gc-command.ts')).gcCommand(context),
   htpasswd: async () => (await import('./htpasswd-command.ts')).htpasswdCommand(),
+  image: async (context) => (await import('./image-command.ts')).imageCommand(context),
   'in-use': async (context) => (await import('./in-use-command.ts')).inUseCommand(context),
+  pull: async (context) => (await import('./pull-command.ts')).pullCommand(context),
   retention: async (context) => (await import('./retention-command.ts')).retentionCommand(context),
+  spool: async (context) => (await import('./spool-command.ts')).spoolCommand(context),
   tag: async (context) => (await import('./tag-command.ts')).tagCommand(context),
   trust: async (context) => (await import('./trust-command.ts')).trustCommand(context),
   'pull-secret': async () => (await import('./pull-secret-command.ts')).pullSecretCommand(),
@@ -31,10 +34,11 @@ const commands: Readonly<Record<string, (context: Context) => Promise<Command>>>
     ),
 }
 
-/** Docker and kubelets run a program by its file name, without a command. */
+/** Docker, kubelets and users of the spooler run a program by its file name, without a command. */
 const commandsByFileName: Readonly<Record<string, string>> = {
   'docker-credential-berth': 'docker-credential',
   'berth-credential-provider': 'kubelet-credential-provider',
+  'registry-pull': 'pull',
 }
 
 /** Runs `berth …`. A failure prints a message and sets the exit status, without a stack trace. */
@@ -44,6 +48,8 @@ export async function run(argv: readonly string[], environment: Environment): Pr
   const implied = commandsByFileName[basename(file)]
   const args = implied === undefined ? rest : [implied, ...rest]
   const program = new Command('berth')
+    // Options of a command belong to its subcommand if they follow it.
+    .enablePositionalOptions()
     .description(
       'A container registry for Kubernetes clusters: caches images of Artifact Registry and other upstreams, and stores images that are pushed to it.',
     )

@@ -13,7 +13,7 @@ export class InterruptedError extends Error {
 }
 
 const debug = debuglog('berth')
-const userErrors = ['ConfigError', 'ProxyError', 'StartError', 'UsageError']
+const userErrors = ['ArchiveError', 'ConfigError', 'ProxyError', 'StartError', 'UsageError']
 
 /**
  * The text for standard error and the exit status of a failed command. The text has no stack trace;

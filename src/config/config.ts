@@ -16,10 +16,11 @@ import {
   fromFlag,
   unknownVariables,
 } from './sources.ts'
+import { upstream } from './upstream-schema.ts'
 
 export { type Ambient, apiServerAddress } from './ambient.ts'
 export { dockerKeyOf, findUpstream, imagePatterns } from './find-upstream.ts'
-export { listenHosts } from './rules.ts'
+export { isLoopback, listenHosts } from './rules.ts'
 export type { Config } from './schema.ts'
 export { fieldsTable } from './table.ts'
 export { jsonSchema }
@@ -66,6 +67,22 @@ export function loadConfig({ file: given, flags, set, environment }: LoadOptions
   const problems = findProblems(config)
   if (problems.length > 0) throw configError(problems, file, assignments)
   return { config: freeze(config), ambient: readAmbient(environment), file }
+}
+
+/**
+ * One registry that a command names, with the fields of an upstream.
+ * @throws ConfigError
+ */
+export function parseRegistry(
+  fields: unknown,
+  environment: Environment,
+): { readonly registry: Config['upstreams'][number]; readonly ambient: Ambient } {
+  const parsed = upstream.safeParse(fields, { error: describeIssue })
+  if (parsed.success) return { registry: freeze(parsed.data), ambient: readAmbient(environment) }
+  const problems = parsed.error.issues.flatMap(toProblems)
+  throw new ConfigError(
+    problems.map(({ path, message }) => `${formatPath(path)}: ${message}`).join('\n'),
+  )
 }
 
 /** The configuration as a YAML file, with secrets hidden. */

@@ -59,11 +59,14 @@ export async function createApi({
   return app.routing
 }
 
+const probes = ['/livez', '/readyz', '/live', '/ready']
+
 type AdminOptions = {
   readonly hosts: readonly string[]
   readonly port: number
   readonly readiness: () => Readiness
   readonly telemetry: Telemetry
+  readonly isAlive?: () => boolean
   readonly status?: () => object
 }
 
@@ -79,7 +82,7 @@ export async function listenAdmin({ hosts, port, ...options }: AdminOptions): Pr
     port,
     handler: app.routing,
     maxConnections: 128,
-    isServedAboveLimit: ({ url }) => url === '/livez' || url === '/readyz',
+    isServedAboveLimit: ({ url = '' }) => probes.includes(url),
     timeouts: { headers: 5000, request: 10_000, idle: 10_000 },
   })
 }

@@ -14,6 +14,8 @@ export type Readiness = {
 type ProbesOptions = {
   readonly readiness: () => Readiness
   readonly telemetry: Telemetry
+  /** Whether the process still does its work; without it, it is alive if it responds. */
+  readonly isAlive?: (() => boolean) | undefined
   /** The JSON of `/status`; without it, there is no such path. */
   readonly status?: (() => object) | undefined
 }
@@ -22,6 +24,7 @@ type ProbesOptions = {
 export function createProbes({
   readiness,
   telemetry: { metrics },
+  isAlive = () => true,
   status,
 }: ProbesOptions): FastifyInstance {
   const app = fastify({ logger: false })
@@ -31,13 +34,20 @@ export function createProbes({
     reply.type('text/plain').send(status === undefined ? index : `${index}${statusLine}`),
   )
 
-  // Only whether the process responds: a restart repairs neither an upstream nor a disk.
-  app.get('/livez', (_request, reply) => reply.type('text/plain').send('ok\n'))
+  // Not what a restart does not repair, such as an upstream or a disk. `/live` and `/ready` are the names
+  // of Kubernetes Registry Spooler.
+  for (const path of ['/livez', '/live'])
+    app.get(path, (_request, reply) =>
+      isAlive()
+        ? reply.type('text/plain').send('ok\n')
+        : reply.code(503).type('text/plain').send('the process no longer does its work\n'),
+    )
 
-  app.get('/readyz', (_request, reply) => {
-    const state = readiness()
-    return reply.code(state.ready ? 200 : 503).send(state)
-  })
+  for (const path of ['/readyz', '/ready'])
+    app.get(path, (_request, reply) => {
+      const state = readiness()
+      return reply.code(state.ready ? 200 : 503).send(state)
+    })
 
   if (status !== undefined) app.get('/status', (_request, reply) => reply.send(status()))
 

@@ -210,6 +210,30 @@ export function createMetrics() {
       '1 while the htpasswd file is invalid and the last valid version is in force.',
     ),
 
+    spoolFiles: counter(
+      'berth_spool_files_total',
+      'Files that left the spool, by result: pushed, deleted or failed.',
+      ['result'],
+    ),
+    spoolBytes: counter(
+      'berth_spool_bytes_total',
+      'Bytes of blobs that were sent to the registry.',
+    ),
+    spoolRetries: counter(
+      'berth_spool_retries_total',
+      'Attempts to push a file that failed for a reason that may pass.',
+    ),
+    spoolQueue: gauge('berth_spool_queue_files', 'Files in the spool that are not pushed yet.'),
+    spoolOldest: gauge(
+      'berth_spool_oldest_file_age_seconds',
+      'Age of the oldest file in the spool; 0 if it is empty.',
+    ),
+    spoolFailed: gauge('berth_spool_failed_files', 'Files in failed/, for somebody to look at.'),
+    spoolReady: gauge(
+      'berth_spool_registry_available',
+      '1 if the registry accepts the credentials of the spooler, otherwise 0.',
+    ),
+
     trustRuntimes: gauge(
       'berth_trust_runtime_served',
       '1 if the container runtime of this node trusts and finds the registry, otherwise 0.',

@@ -1,0 +1,119 @@
+import { createDigester, type Digest, digestOf, isDigest } from '../oci/digest.ts'
+import { ArchiveError } from './archive-error.ts'
+import { type ArchiveFiles, missing } from './archive-files.ts'
+import { skipBytes } from './bytes.ts'
+import { compressionOf, decompress } from './decompress.ts'
+import { gzipBlocks } from './gzip-blocks.ts'
+import type { ReadOptions, SourceBlob } from './image-source.ts'
+import type { Limits } from './limits.ts'
+
+/** `none`: layers stay as large as their files. */
+export type LayerCompression = 'gzip' | 'none'
+
+/** Digests and sizes of layers that were compressed before, by the digest of their uncompressed bytes. */
+export interface KnownLayers {
+  get(diffId: Digest): SourceBlob | undefined
+  set(diffId: Digest, blob: SourceBlob): void
+}
+
+/** A layer of a docker archive as it is pushed. */
+export type Layer = SourceBlob & {
+  readonly mediaType: string
+  read(options?: ReadOptions): AsyncIterable<Buffer>
+}
+
+type LayerOptions = {
+  readonly files: ArchiveFiles
+  readonly name: string
+  /** From the image's config. */
+  readonly diffId: Digest
+  readonly compression: LayerCompression
+  readonly known?: KnownLayers | undefined
+  readonly limits: Limits
+  readonly signal?: AbortSignal | undefined
+}
+
+const mediaType = 'application/vnd.oci.image.layer.v1.tar'
+
+/** Reads the whole layer once, and compares it with its config. */
+export async function openLayer(options: LayerOptions): Promise<Layer> {
+  const { files, name, compression, diffId, known, signal } = options
+  const size = await files.size(name)
+  if (size === undefined) throw missing(name)
+  const read = (how: ReadOptions = {}) => files.read(name, how)
+  const stored = compressionOf(await firstBytes(read({ signal })))
+  if (stored !== undefined) {
+    const digest = await verifyCompressed(options, size, stored)
+    return { digest, size, mediaType: `${mediaType}+${stored}`, read }
+  }
+  const seen = compression === 'gzip' ? known?.get(diffId) : undefined
+  if (compression === 'none' || seen !== undefined) {
+    assertSame(name, diffId, await digestAll(read({ signal })))
+    if (seen === undefined) return { digest: diffId, size, mediaType, read }
+    return gzipped(seen, read)
+  }
+  const uncompressed = createDigester('sha256')
+  const compressed = createDigester('sha256')
+  for await (const chunk of gzipBlocks(seenBy(uncompressed, read({ signal }))))
+    compressed.update(chunk)
+  assertSame(name, diffId, uncompressed.digest())
+  const blob = { digest: compressed.digest(), size: compressed.size }
+  known?.set(diffId, blob)
+  return gzipped(blob, read)
+}
+
+/** Compresses the layer again for each reader, because a copy on disk would be as large as the layer. */
+function gzipped(blob: SourceBlob, read: Layer['read']): Layer {
+  return {
+    ...blob,
+    mediaType: `${mediaType}+gzip`,
+    read: ({ start = 0, signal } = {}) => skipBytes(gzipBlocks(read({ signal })), start),
+  }
+}
+
+async function verifyCompressed(
+  { files, name, diffId, limits, signal }: LayerOptions,
+  size: number,
+  compression: 'gzip' | 'zstd',
+): Promise<Digest> {
+  const compressed = createDigester('sha256')
+  const chunks = seenBy(compressed, files.read(name, { signal }))
+  assertSame(name, diffId, await digestAll(decompress({ chunks, size, compression }, limits)))
+  return compressed.digest()
+}
+
+type Seen = { update(bytes: Buffer): void }
+
+async function* seenBy(digester: Seen, chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  for await (const chunk of chunks) {
+    digester.update(chunk)
+    yield chunk
+  }
+}
+
+async function digestAll(chunks: AsyncIterable<Buffer>): Promise<Digest> {
+  const digester = createDigester('sha256')
+  for await (const chunk of chunks) digester.update(chunk)
+  return digester.digest()
+}
+
+async function firstBytes(chunks: AsyncIterable<Buffer>): Promise<Buffer> {
+  for await (const chunk of chunks) return chunk
+  return Buffer.alloc(0)
+}
+
+function assertSame(name: string, expected: Digest, actual: Digest): void {
+  if (actual !== expected)
+    throw new ArchiveError(
+      'invalid',
+      `${name} has the digest ${actual}, its config says ${expected}`,
+    )
+}
+
+/** A name such as `HEX.json`, `HEX/layer.tar` of kaniko, or `blobs/sha256/HEX`, says the digest. */
+export function assertNamedDigest(name: string, bytes: Buffer): void {
+  const hex = /(?:^|\/)([a-f0-9]{64})(?:\.json)?$/.exec(name)?.[1]
+  const named = `sha256:${hex}`
+  if (isDigest(named) && digestOf(bytes) !== named)
+    throw new ArchiveError('invalid', `${name} has the digest ${digestOf(bytes)}`)
+}

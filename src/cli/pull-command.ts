@@ -1,0 +1,121 @@
+import { join } from 'node:path'
+import { Command } from 'commander'
+import { archiveBytes, chooseChild, type ImageSource, imageFile } from '../archive/archive.ts'
+import { isRegistryError } from '../oci/errors.ts'
+import { createTelemetry } from '../telemetry/telemetry.ts'
+import { openRegistryImage } from '../transfer/transfer.ts'
+import { UsageError } from './errors.ts'
+import { abortOnSignals } from './image-output.ts'
+import {
+  addRegistryOptions,
+  type Context,
+  openRegistry,
+  parseTarget,
+  type RegistryOptions,
+  type Target,
+} from './registry-options.ts'
+import { writeChunks } from './write-image.ts'
+
+type Options = RegistryOptions & {
+  readonly platform?: string
+  readonly allPlatforms?: boolean
+  readonly unpack?: boolean
+  readonly registry?: string
+}
+
+/** `berth pull`, and `registry-pull` as the users of Kubernetes Registry Spooler know it. */
+export function pullCommand(context: Context): Command {
+  return addPullOptions(new Command('pull')).action(pullAction(context))
+}
+
+export function addPullOptions(command: Command): Command {
+  command
+    .summary('write an image of a registry to an archive')
+    .description(
+      'Write an image to an archive that docker, podman, skopeo, crane and containerd read: an OCI layout and a docker archive in one tar file. A file that was pushed as an image comes back with --unpack.',
+    )
+    .argument('<image>', 'HOST[:PORT]/NAME[:TAG][@DIGEST]; without a host, an image of --registry')
+    .argument('[file]', 'the file to write; default or -: standard output')
+    .option(
+      '-r, --registry <host>',
+      'registry of images without a host (default: $REGISTRY_SPOOLER_REGISTRY, else localhost:30026)',
+    )
+    .option(
+      '--platform <os/arch>',
+      'platform (default: linux and the architecture of this machine)',
+    )
+    .option('--all-platforms', 'write all platforms of an index')
+    .option('--unpack', 'write the one file that the image holds, instead of an archive')
+    .addHelpText('after', examples)
+  return addRegistryOptions(command)
+}
+
+export function pullAction(context: Context) {
+  return async (image: string, file: string | undefined, options: Options): Promise<void> => {
+    const target = parseTarget(withHost(image, options, context))
+    const signal = abortOnSignals()
+    if ((file ?? '-') === '-' && process.stdout.isTTY)
+      throw new UsageError('an archive is not written to a terminal: name a file, or redirect')
+    const { remote } = await openRegistry({
+      ...context,
+      host: target.host,
+      options,
+      telemetry: createTelemetry({ level: 'silent' }),
+    })
+    try {
+      const source = await openRegistryImage({ remote, ...target })
+      await write(source, { target, file, options, signal })
+    } finally {
+      await remote.close()
+    }
+  }
+}
+
+function withHost(image: string, { registry }: Options, { environment }: Context): string {
+  try {
+    return parseTarget(image) && image
+  } catch (error) {
+    if (!(error instanceof UsageError) && !isRegistryError(error)) throw error
+    const host = registry ?? environment['REGISTRY_SPOOLER_REGISTRY'] ?? 'localhost:30026'
+    return `${host.replace(/^https?:\/\//, '')}/${image}`
+  }
+}
+
+type Writing = {
+  readonly target: Target
+  readonly file: string | undefined
+  readonly options: Options
+  readonly signal: AbortSignal
+}
+
+async function write(
+  source: ImageSource,
+  { target, file = '-', options, signal }: Writing,
+): Promise<void> {
+  const platform = options.platform ?? `linux/${architecture()}`
+  const { host, name, reference } = target
+  const names = 'tag' in reference ? [`${host}/${name}:${reference.tag}`] : []
+  for (const { digest } of source.images) {
+    if (options.unpack === true) {
+      const { title, chunks } = await imageFile(source, digest, { platform, signal })
+      return writeChunks(chunks, file.endsWith('/') ? join(file, title) : file, signal)
+    }
+    const root = await source.manifest(digest)
+    const child = options.allPlatforms === true ? undefined : chooseChild(root, platform)
+    const image = { digest: child?.digest ?? digest, names }
+    return writeChunks(archiveBytes(source, [image], { platform, signal }), file, signal)
+  }
+}
+
+/** Go's names. */
+function architecture(): string {
+  return { x64: 'amd64', arm64: 'arm64' }[process.arch as string] ?? process.arch
+}
+
+const examples = `
+Examples:
+  berth pull localhost:30026/local/app:1.2 app.tar
+  berth pull localhost:30026/local/app:1.2 | docker load
+  berth pull --unpack localhost:30026/local/model:3 model.bin
+  # in the container of a spooler
+  registry-pull local/app:1.2 app.tar`

@@ -1,0 +1,172 @@
+import { lstat } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Command, Option } from 'commander'
+import { findRecord, listEntries, parseSpoolPath, type SpoolRecord } from '../spooler/spooler.ts'
+import { UsageError } from './errors.ts'
+import { type Printing, print } from './image-output.ts'
+import { outputOption } from './options.ts'
+import { addRegistryOptions, type Context, type RegistryOptions } from './registry-options.ts'
+import { runSpool } from './spool.ts'
+
+type Flags = RegistryOptions & {
+  readonly directory: string
+  readonly registry: string
+  readonly prefix: string
+  readonly workers: string
+  readonly settle: string
+  readonly compression: 'gzip' | 'none'
+  readonly healthPort: string
+  readonly healthHost: string
+  readonly temporary: string
+  readonly doneRecords: string
+  readonly logLevel: string
+}
+
+/** Variables of Kubernetes Registry Spooler, which stay valid. */
+const variable = (name: string) => `REGISTRY_SPOOLER_${name}`
+/** Milliseconds between two looks of `wait`. */
+const interval = 200
+const timedOut = 3
+
+const directoryOption = () =>
+  new Option('-d, --directory <path>', 'the spool').default('/spool').env(variable('DIRECTORY'))
+
+export function spoolCommand(context: Context): Command {
+  const command = new Command('spool')
+    .enablePositionalOptions()
+    .summary('push the files that are dropped into a directory')
+    .description(
+      'Watch a directory, and push the files that are dropped there to a registry. A file stays until the registry proves that it has the image; what cannot be pushed goes to failed/, beside its reason.',
+    )
+    .addOption(directoryOption())
+    .addOption(
+      new Option('-r, --registry <host>', 'registry, as host:port or URL')
+        .default('localhost:30026')
+        .env(variable('REGISTRY')),
+    )
+    .option('--prefix <name>', 'in front of all repositories, such as local', '')
+    .addOption(
+      new Option('--workers <count>', 'files at a time; at most half of them are large')
+        .default('4')
+        .env(variable('QUEUE')),
+    )
+    .option('-q, --queue <count>', 'the same as --workers')
+    .option('--settle <seconds>', 'time without a change until a file counts as complete', '2')
+    .addOption(
+      new Option('--compression <kind>', 'compression of layers that are not compressed')
+        .choices(['gzip', 'none'])
+        .default('gzip'),
+    )
+    .addOption(
+      new Option('--health-port <port>', 'port of /live, /ready and /metrics')
+        .default('8086')
+        .env(variable('HEALTH_PORT')),
+    )
+    .option('--health-host <address>', 'address of that port', '0.0.0.0')
+    .option('--temporary <path>', 'directory for the copies of compressed archives', tmpdir())
+    .option('--done-records <count>', 'records that are kept in done/; 0 for none', '1000')
+    .option('--log-level <level>', 'level of the log', 'info')
+    .addHelpText('after', examples)
+    .addCommand(waitCommand())
+    .addCommand(listCommand())
+  return addRegistryOptions(command).action((flags: Flags & { readonly queue?: string }) =>
+    runSpool(context, {
+      ...flags,
+      username: flags.username ?? context.environment[variable('USERNAME')],
+      ...passwordOf(context, flags),
+      workers: parseCount('--workers', flags.queue ?? flags.workers),
+      settle: 1000 * parseCount('--settle', flags.settle),
+      healthPort: parseCount('--health-port', flags.healthPort),
+      maxDone: parseCount('--done-records', flags.doneRecords),
+    }),
+  )
+}
+
+/** The old spooler's variable; a file is better, because Berth reads it again when it changes. */
+function passwordOf({ environment }: Context, { passwordFile, username }: Flags) {
+  const password = environment[variable('PASSWORD')]
+  const isUsed = passwordFile === undefined && password !== undefined
+  return isUsed && (username ?? environment[variable('USERNAME')]) !== undefined ? { password } : {}
+}
+
+function parseCount(name: string, text: string): number {
+  const count = Number(text)
+  if (!/^\d+$/.test(text) || !Number.isSafeInteger(count))
+    throw new UsageError(`${name}: expected a whole number`)
+  return count
+}
+
+function waitCommand(): Command {
+  return new Command('wait')
+    .summary('wait until a file has left the spool, and print the result')
+    .description(
+      'Wait until a file has left the spool, and print the image and its digest. Exit status 1: the file is in failed/, and its reason is printed; 3: it is still there after the time limit.',
+    )
+    .argument('<name>', 'name of the file, below the spool')
+    .addOption(directoryOption())
+    .option('--timeout <seconds>', 'time limit', '3600')
+    .addOption(outputOption)
+    .action(
+      async (
+        name: string,
+        flags: Printing & { readonly directory: string; readonly timeout: string },
+      ) => {
+        const until = Date.now() + 1000 * parseCount('--timeout', flags.timeout)
+        while (await isThere(join(flags.directory, name))) {
+          if (Date.now() > until) {
+            process.stderr.write(`berth: ${name} is still in the spool\n`)
+            process.exitCode = timedOut
+            return
+          }
+          await sleep(interval)
+        }
+        const record = await findRecord(flags.directory, name)
+        if (record === undefined)
+          throw new UsageError(
+            `${name} is not in ${flags.directory}, and there is no record of it: check the name, or --done-records of the spooler`,
+          )
+        print(flags, record, describe)
+        if (record.state === 'failed') process.exitCode = 1
+      },
+    )
+}
+
+function describe({ file, state, images, reason, keptAs }: SpoolRecord): string {
+  if (state === 'failed') return `${file} failed: ${reason}; the file is ${keptAs}`
+  return images
+    .map(({ reference, digest }) => `${state} ${reference}${digest ? `@${digest}` : ''}`)
+    .join('\n')
+}
+
+function listCommand(): Command {
+  return new Command('list')
+    .summary('list the files that wait in the spool')
+    .addOption(directoryOption())
+    .addOption(outputOption)
+    .action(async (flags: Printing & { readonly directory: string }) => {
+      const entries = await listEntries(flags.directory)
+      const files = entries.map(({ path, size }) => ({
+        file: path,
+        size,
+        job: parseSpoolPath(path),
+      }))
+      print(flags, files, () => files.map(({ file, size }) => `${file}\t${size}`).join('\n'))
+    })
+}
+
+async function isThere(path: string): Promise<boolean> {
+  return (await lstat(path).catch(() => undefined)) !== undefined
+}
+
+const examples = `
+Names: app:1.2.tar is pushed as app:1.2; team/app.tar.gz (or team\\app.tar.gz) as team/app:latest; model.bin as an
+image of one layer with that file. A name that ends in ~ is still being written. app:1.2! deletes the tag.
+
+Examples:
+  # the files in /spool, into the hosted repositories of Berth, as a user of its htpasswd file
+  berth spool --registry localhost:30026 --prefix local -u spool --password-file /etc/spool/password
+  # from outside of the cluster
+  kubectl cp app.tar POD:/spool/app:1.2.tar -c spooler
+  kubectl exec POD -c spooler -- berth spool wait app:1.2.tar`

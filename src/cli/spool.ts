@@ -1,0 +1,175 @@
+import { mkdir } from 'node:fs/promises'
+import { isIPv6 } from 'node:net'
+import { listenAdmin } from '../http/http.ts'
+import { createSpooler, type SpoolEvent, type Spooler } from '../spooler/spooler.ts'
+import { createTelemetry, type Telemetry } from '../telemetry/telemetry.ts'
+import { type Context, openRegistry, type RegistryOptions } from './registry-options.ts'
+import { createPublisher } from './spool-publisher.ts'
+import { attempt } from './start-errors.ts'
+import { formatSize } from './transfer-progress.ts'
+
+type Options = RegistryOptions & {
+  readonly directory: string
+  /** `host:port` or a URL. */
+  readonly registry: string
+  readonly prefix: string
+  readonly workers: number
+  /** Milliseconds. */
+  readonly settle: number
+  readonly compression: 'gzip' | 'none'
+  readonly healthHost: string
+  readonly healthPort: number
+  readonly temporary: string
+  readonly maxDone: number
+  readonly logLevel: string
+}
+
+/** Milliseconds: between two checks of the registry; without a scan until the spooler counts as dead. */
+const checkInterval = 15_000
+const maxScanAge = 120_000
+/** Milliseconds for which records of pushed files are kept, and between two lines about one blob. */
+const maxRecordAge = 7 * 24 * 3_600_000
+const progressInterval = 10_000
+
+/**
+ * The wiring of `berth spool`. Resolves when it was stopped by a signal.
+ * @throws StartError
+ */
+export async function runSpool(context: Context, options: Options): Promise<void> {
+  const { directory, registry, prefix, workers, settle, maxDone } = options
+  const telemetry = createTelemetry({ level: options.logLevel })
+  const { log } = telemetry
+  const opened = await openRegistry({ ...context, host: registry, options, telemetry })
+  await attempt('directory', () => mkdir(directory, { recursive: true }))
+  const publish = createPublisher({
+    host: registry.replace(/^https?:\/\//, ''),
+    remote: opened.remote,
+    compression: options.compression,
+    directory: options.temporary,
+    onProgress: progressLog(telemetry),
+  })
+  const spooler = await attempt('directory', () =>
+    createSpooler({
+      root: directory,
+      publish,
+      prefix,
+      workers,
+      settle,
+      done: { maxDone, maxAge: maxRecordAge },
+      onEvent: reportTo(telemetry),
+    }),
+  )
+  let access: string | undefined = 'not checked yet'
+  const check = async () => {
+    access = await opened.remote.checkAccess().then(
+      () => undefined,
+      (error: unknown) => (error instanceof Error ? error.message : String(error)),
+    )
+    telemetry.metrics.spoolReady.set(access === undefined ? 1 : 0)
+  }
+  let checking = check()
+  const timer = setInterval(() => {
+    checking = checking.then(check)
+  }, checkInterval)
+  const admin = await attempt('admin', async () =>
+    listenAdmin({
+      hosts: [options.healthHost],
+      port: options.healthPort,
+      readiness: () => readinessOf(spooler, access),
+      isAlive: () => spooler.status().sinceScan < maxScanAge,
+      telemetry,
+    }),
+  )
+  setGauges(telemetry, spooler)
+  const [{ port } = { port: options.healthPort }] = admin.addresses
+  const shown = isIPv6(options.healthHost) ? `[${options.healthHost}]` : options.healthHost
+  log.info({ directory, registry, prefix, health: `${shown}:${port}` }, 'spooling')
+
+  const signal = await untilSignal()
+  log.info({ signal }, 'stopping')
+  clearInterval(timer)
+  await spooler.stop()
+  await checking
+  await opened.remote.close()
+  await admin.close(0)
+  log.info('stopped')
+  await telemetry.end()
+  // Idle connections would keep the process running.
+  process.exit(0)
+}
+
+function readinessOf(spooler: Spooler, access: string | undefined) {
+  const { problem } = spooler.status()
+  return {
+    ready: problem === undefined && access === undefined,
+    parts: { spool: problem ?? 'ok', registry: access ?? 'ok' },
+  }
+}
+
+/** A second signal ends the process at once: nothing is lost by that. */
+function untilSignal(): Promise<string> {
+  const { promise, resolve } = Promise.withResolvers<string>()
+  for (const signal of ['SIGTERM', 'SIGINT'] as const)
+    process.once(signal, () => {
+      process.once(signal, () => process.exit(1))
+      resolve(signal)
+    })
+  return promise
+}
+
+function reportTo({ log, metrics }: Telemetry): (event: SpoolEvent) => void {
+  for (const result of ['pushed', 'deleted', 'failed']) metrics.spoolFiles.inc({ result }, 0)
+  return (event) => {
+    switch (event.kind) {
+      case 'started':
+        return log.info({ file: event.path, size: event.size }, 'pushing')
+      case 'finished': {
+        const { file, state, images, reason, code, attempts } = event.record
+        metrics.spoolFiles.inc({ result: state })
+        if (state === 'failed') return log.error({ file, reason, code, attempts }, 'failed')
+        return log.info({ file, images, attempts }, state)
+      }
+      case 'retry':
+        metrics.spoolRetries.inc()
+        return log.warn(
+          { file: event.path, seconds: event.pause / 1000, err: event.error },
+          'cannot push, will retry',
+        )
+      case 'broken':
+        return log.error({ err: event.error }, 'the spool cannot be read or written')
+    }
+  }
+}
+
+function progressLog({
+  log,
+  metrics,
+}: Telemetry): Parameters<typeof createPublisher>[0]['onProgress'] {
+  const lastAt = new Map<string, number>()
+  const before = new Map<string, number>()
+  return (file, { digest, size, sent, state }) => {
+    const key = `${file} ${digest}`
+    metrics.spoolBytes.inc(Math.max(sent - (before.get(key) ?? 0), 0))
+    before.set(key, sent)
+    if (state !== 'sending') {
+      lastAt.delete(key)
+      before.delete(key)
+      return
+    }
+    const last = lastAt.get(key) ?? performance.now()
+    if (!lastAt.has(key)) lastAt.set(key, last)
+    if (performance.now() - last < progressInterval) return
+    lastAt.set(key, performance.now())
+    const percent = Math.floor((100 * sent) / Math.max(size, 1))
+    log.info({ file, digest, percent, of: formatSize(size) }, 'sending')
+  }
+}
+
+function setGauges({ metrics }: Telemetry, spooler: Spooler): void {
+  metrics.onScrape(() => {
+    const { files, oldest, failed } = spooler.status()
+    metrics.spoolQueue.set(files)
+    metrics.spoolOldest.set(files === 0 ? 0 : oldest)
+    metrics.spoolFailed.set(failed)
+  })
+}

@@ -1,0 +1,42 @@
+import type { Progress } from '../transfer/transfer.ts'
+
+/** Milliseconds between two lines of one blob. */
+const interval = 5000
+/** Smaller blobs get one line, at their end. In bytes. */
+const minSize = 8 * 1024 * 1024
+
+type Options = {
+  readonly write: (line: string) => void
+  readonly now?: () => number
+}
+
+/** One line for each blob, and one each five seconds for large ones while they are sent. */
+export function createTransferProgress({
+  write,
+  now = () => performance.now(),
+}: Options): (progress: Progress) => void {
+  const lastAt = new Map<string, number>()
+  return ({ digest, size, sent, state }) => {
+    const name = digest.slice(0, 'sha256:'.length + 12)
+    if (state !== 'sending') {
+      lastAt.delete(digest)
+      write(`${name} ${state} ${formatSize(size)}`)
+      return
+    }
+    if (size < minSize) return
+    const before = lastAt.get(digest) ?? now()
+    if (!lastAt.has(digest)) lastAt.set(digest, before)
+    if (now() - before < interval) return
+    lastAt.set(digest, now())
+    write(`${name} sending ${Math.floor((100 * sent) / size)} % of ${formatSize(size)}`)
+  }
+}
+
+const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const
+
+/** Such as `1.5 GiB`. */
+export function formatSize(bytes: number): string {
+  const step = Math.min(Math.max(Math.floor(Math.log2(bytes) / 10), 0), units.length - 1)
+  const value = bytes / 1024 ** (bytes === 0 ? 0 : step)
+  return `${value < 10 && step > 0 ? value.toFixed(1) : Math.round(value)} ${units[bytes === 0 ? 0 : step]}`
+}

@@ -1,0 +1,76 @@
+import { randomUUID } from 'node:crypto'
+import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { z } from 'zod'
+import {
+  codeOf,
+  moveWithoutReplacing,
+  readRecord,
+  syncDirectory,
+  writeRecord,
+} from './durable-files.ts'
+import { type Entry, findEntry } from './spool-entries.ts'
+import { failedDirectory, stateDirectory } from './spool-names.ts'
+
+const schema = z.object({ path: z.string() })
+/** Milliseconds after which a removal was interrupted, and not by a spooler that still works on it. */
+const maxTime = 120_000
+
+/**
+ * Removes files that were pushed.
+ *
+ * The danger: a user may replace the file at any time, and a newer one must not be removed. So the file is
+ * first renamed, and removed only if it is the one that was pushed; otherwise it gets its name back.
+ */
+export function createRemoval(root: string) {
+  const directory = join(root, stateDirectory, 'removing')
+  const temporary = join(root, stateDirectory, 'tmp')
+
+  /** False: another file has its name now, which stays. */
+  const remove = async (entry: Entry): Promise<boolean> => {
+    const aside = join(directory, randomUUID())
+    await writeRecord(`${aside}.json`, { path: entry.path }, temporary)
+    try {
+      await rename(join(root, entry.path), aside)
+    } catch (error) {
+      await rm(`${aside}.json`, { force: true })
+      if (codeOf(error) === 'ENOENT') return true
+      throw error
+    }
+    const moved = await findEntry(root, aside.slice(root.length + 1))
+    const isSame = moved?.identity === entry.identity
+    if (isSame) await rm(aside, { recursive: true })
+    else await giveBack(aside, entry.path)
+    await syncDirectory(dirname(join(root, entry.path)))
+    await rm(`${aside}.json`, { force: true })
+    return isSame
+  }
+
+  /** Under its name, or in `failed/` if there is a file of that name again. */
+  const giveBack = async (aside: string, path: string): Promise<void> => {
+    const isDirectory = (await stat(aside)).isDirectory()
+    const target = join(root, path)
+    await mkdir(dirname(target), { recursive: true })
+    if (await moveWithoutReplacing(aside, target, isDirectory)) return
+    const kept = join(root, failedDirectory, `${path}.replaced-${randomUUID()}`)
+    await mkdir(dirname(kept), { recursive: true })
+    await moveWithoutReplacing(aside, kept, isDirectory)
+  }
+
+  /** Gives back what a removal has left that was interrupted. It is pushed again, which sends nothing. */
+  const recover = async (now: number): Promise<void> => {
+    const names = await readdir(directory).catch(() => [])
+    for (const name of names.filter((each) => each.endsWith('.json'))) {
+      const record = join(directory, name)
+      const found = await stat(record).catch(() => undefined)
+      if (found === undefined || now - found.mtimeMs < maxTime) continue
+      const parsed = schema.safeParse(await readRecord(record))
+      const aside = record.slice(0, -'.json'.length)
+      const isThere = (await stat(aside).catch(() => undefined)) !== undefined
+      if (parsed.success && isThere) await giveBack(aside, parsed.data.path)
+      await rm(record, { force: true })
+    }
+  }
+
+  return { remove, recover, directory }
+}

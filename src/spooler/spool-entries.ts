@@ -1,0 +1,88 @@
+import type { Stats } from 'node:fs'
+import { lstat, readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { codeOf } from './durable-files.ts'
+import { doneDirectory, failedDirectory, isUnfinished, stateDirectory } from './spool-names.ts'
+
+/** A file in the spool. A directory that is an OCI layout counts as one file. */
+export type Entry = {
+  /** Below the spool, with `/`. */
+  readonly path: string
+  readonly kind: 'file' | 'layout' | 'other'
+  /** Bytes. */
+  readonly size: number
+  /** Of the last change of the content, in milliseconds since the epoch. */
+  readonly modified: number
+  /** Equal as long as neither the file nor its content is another one. */
+  readonly identity: string
+}
+
+/** Levels of directories, and entries of one scan; the rest is seen when these have been pushed. */
+const maxDepth = 16
+const maxEntries = 100_000
+
+const reserved = [failedDirectory, doneDirectory, stateDirectory]
+
+/** All entries that are not marked as unfinished. Nothing is opened or followed. */
+export async function listEntries(root: string): Promise<readonly Entry[]> {
+  const found: Entry[] = []
+  const visit = async (directory: string, depth: number): Promise<void> => {
+    const names = await readdir(join(root, directory)).catch(ignoreMissing)
+    for (const name of names ?? []) {
+      const path = directory === '' ? name : `${directory}/${name}`
+      if (found.length >= maxEntries || isUnfinished(name)) continue
+      if (directory === '' && reserved.includes(name)) continue
+      const stat = await lstat(join(root, path)).catch(ignoreMissing)
+      if (stat === undefined) continue
+      if (!stat.isDirectory()) found.push(entryOf(path, stat))
+      else if (await isLayout(join(root, path))) found.push(await layoutEntry(root, path, stat))
+      else if (depth < maxDepth) await visit(path, depth + 1)
+    }
+  }
+  await visit('', 0)
+  return found
+}
+
+/** Undefined: it is not there any more. */
+export async function findEntry(root: string, path: string): Promise<Entry | undefined> {
+  const stat = await lstat(join(root, path)).catch(ignoreMissing)
+  if (stat === undefined) return undefined
+  return stat.isDirectory() ? layoutEntry(root, path, stat) : entryOf(path, stat)
+}
+
+function entryOf(path: string, stat: Stats): Entry {
+  const { ino, dev, size, mtimeMs } = stat
+  return {
+    path,
+    kind: stat.isFile() ? 'file' : 'other',
+    size,
+    modified: mtimeMs,
+    identity: [dev, ino, size, mtimeMs].join(' '),
+  }
+}
+
+async function isLayout(directory: string): Promise<boolean> {
+  const stat = await lstat(join(directory, 'oci-layout')).catch(() => undefined)
+  return stat?.isFile() === true
+}
+
+/** The newest and the sum of all files in it. */
+async function layoutEntry(root: string, path: string, stat: Stats): Promise<Entry> {
+  let size = 0
+  let modified = stat.mtimeMs
+  const all = await readdir(join(root, path), { recursive: true }).catch(ignoreMissing)
+  const files = all ?? []
+  for (const file of files) {
+    const found = await lstat(join(root, path, file)).catch(ignoreMissing)
+    size += found?.size ?? 0
+    modified = Math.max(modified, found?.mtimeMs ?? 0)
+  }
+  const identity = [stat.dev, stat.ino, files.length, size, modified].join(' ')
+  return { path, kind: 'layout', size, modified, identity }
+}
+
+/** Files may go at any time. */
+function ignoreMissing(error: unknown): undefined {
+  if (['ENOENT', 'ENOTDIR'].includes(codeOf(error))) return undefined
+  throw error
+}

@@ -1,0 +1,346 @@
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import {
+  appendFile,
+  mkdir,
+  mkdtemp,
+  open,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  symlink,
+  truncate,
+  utimes,
+  writeFile,
+} from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { dirname, join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import {
+  createSpooler,
+  findRecord,
+  type Publish,
+  RejectedFile,
+  type SpoolEvent,
+  UnfinishedFile,
+} from '../../src/spooler/spooler.ts'
+import { eventually } from '../support/berth.ts'
+import { useDirectory } from '../support/directory.ts'
+
+const directory = await useDirectory()
+
+function newDirectory(): Promise<string> {
+  return mkdtemp(join(directory, 'spool-'))
+}
+
+type Options = Partial<Parameters<typeof createSpooler>[0]>
+
+/** A publisher that writes down what it gets, and does what the test wants. */
+function createRecorder(
+  answer: (path: string, content: string) => Promise<void> | void = () => {},
+) {
+  const published: { readonly file: string; readonly content: string }[] = []
+  const publish: Publish = async (job, { path }) => {
+    assert.ok(job.kind === 'push' || job.kind === 'delete')
+    const content = job.kind === 'push' ? await readFile(path, 'utf8') : ''
+    await answer(path, content)
+    published.push({ file: path.split('/').at(-1) ?? '', content })
+    return [{ reference: `host/${job.name}` }]
+  }
+  return { published, publish }
+}
+
+async function start(t: TestContext, options: Options & { publish: Publish }) {
+  const root = options.root ?? (await newDirectory())
+  const events: SpoolEvent[] = []
+  const spooler = await createSpooler({
+    root,
+    workers: 4,
+    settle: 100,
+    rescan: 200,
+    done: { maxDone: 100, maxAge: 1e9 },
+    onEvent: (event) => void events.push(event),
+    ...options,
+  })
+  t.after(() => spooler.stop())
+  return { root, spooler, events }
+}
+
+async function drop(root: string, name: string, content = name): Promise<void> {
+  await mkdir(dirname(join(root, name)), { recursive: true })
+  await writeFile(join(root, `${name}~`), content)
+  await rename(join(root, `${name}~`), join(root, name))
+}
+
+/** Files that users dropped and that are still there. */
+async function filesIn(root: string): Promise<readonly string[]> {
+  // A directory may go while it is read.
+  const all = await readdir(root, { recursive: true, withFileTypes: true }).catch(() => undefined)
+  if (all === undefined) return ['changing']
+  return all
+    .filter((entry) => !entry.isDirectory())
+    .map((entry) => join(entry.parentPath, entry.name).slice(root.length + 1))
+    .filter((path) => !/^(?:\.berth|done)\//.test(path))
+    .toSorted()
+}
+
+test('a dropped file is published once, recorded, and gone', async (t) => {
+  const { published, publish } = createRecorder()
+  const { root } = await start(t, { publish })
+  await drop(root, 'team/app:1')
+  await eventually('it is gone', async () => (await filesIn(root)).length === 0)
+  assert.deepEqual(published, [{ file: 'app:1', content: 'team/app:1' }])
+  const record = await findRecord(root, 'team/app:1')
+  assert.equal(record?.state, 'pushed')
+  assert.deepEqual(record?.images, [{ reference: 'host/team/app' }])
+})
+
+test('unfinished names are ignored at the start and later (S140)', async (t) => {
+  const { published, publish } = createRecorder()
+  const root = await newDirectory()
+  for (const name of ['a~', 'b.tmp', '.c']) await writeFile(join(root, name), 'x')
+  await start(t, { root, publish })
+  for (const name of ['d~', 'e.tmp', '.f']) await writeFile(join(root, name), 'x')
+  await drop(root, 'last')
+  await eventually('the last one is gone', async () => !(await filesIn(root)).includes('last'))
+  assert.equal(published.length, 1)
+  assert.equal((await filesIn(root)).length, 6)
+})
+
+test('a file that a process has open for writing waits, however long it pauses (S139)', async (t) => {
+  const { published, publish } = createRecorder()
+  const { root } = await start(t, { publish })
+  const file = await open(join(root, 'slow'), 'w')
+  await file.write('0123456789')
+  await utimes(join(root, 'slow'), 0, 0)
+  await drop(root, 'quick')
+  await eventually('the other one is published', () => published.length === 1)
+  await drop(root, 'quick2')
+  await eventually('and another one', () => published.length === 2)
+  await file.write('0123456789')
+  await file.close()
+  await eventually('it is published', () => published.length === 3)
+  assert.equal(published[2]?.content, '01234567890123456789')
+})
+
+test('links, FIFOs, sockets and devices are neither opened nor followed (S147)', async (t) => {
+  const { published, publish } = createRecorder()
+  const { root } = await start(t, { publish })
+  const secret = join(await newDirectory(), 'secret')
+  await writeFile(secret, 'secret')
+  await symlink(secret, join(root, 'link'))
+  execFileSync('mkfifo', [join(root, 'fifo')])
+  const server = createServer().listen(join(root, 'socket'))
+  t.after(() => server.close())
+  await drop(root, 'file')
+  await eventually('all are handled', async () =>
+    (await filesIn(root)).every((path) => path.startsWith('failed/')),
+  )
+  assert.deepEqual(
+    published.map(({ file }) => file),
+    ['file'],
+  )
+  for (const name of ['link', 'fifo', 'socket'])
+    assert.match((await findRecord(root, name))?.reason ?? '', /neither a file/)
+  assert.equal(await readFile(secret, 'utf8'), 'secret')
+})
+
+test('a file that is rejected goes to failed/ with the reason, and another one beside it (S152)', async (t) => {
+  const { publish } = createRecorder(() => {
+    throw new RejectedFile('403 Forbidden', { code: 'DENIED' })
+  })
+  const { root, spooler } = await start(t, { publish })
+  await drop(root, 'app', 'one')
+  await eventually('it failed', async () => (await filesIn(root)).includes('failed/app'))
+  const record = await findRecord(root, 'app')
+  assert.equal(record?.reason, '403 Forbidden')
+  assert.equal(record?.code, 'DENIED')
+  await drop(root, 'app', 'two')
+  await eventually('again', async () => (await filesIn(root)).includes('failed/app.2'))
+  assert.equal(await readFile(join(root, 'failed/app'), 'utf8'), 'one')
+  assert.equal(await readFile(join(root, 'failed/app.2'), 'utf8'), 'two')
+  await eventually('they are counted', () => spooler.status().failed === 2)
+})
+
+test('a temporary failure is retried, in the order of each tag; other tags do not wait (S149, S151)', async (t) => {
+  let isDown = true
+  const { published, publish } = createRecorder((path) => {
+    if (isDown && path.includes('app')) throw new Error('503 Service Unavailable')
+  })
+  const root = await newDirectory()
+  const names = ['app:1', 'app:1.tar', 'app:1!']
+  for (const [at, name] of names.entries()) {
+    await writeFile(join(root, name), String(at))
+    await utimes(join(root, name), 1000 + at, 1000 + at)
+  }
+  const { events } = await start(t, { root, publish })
+  await drop(root, 'other')
+  await eventually('the other one is published', () => published.length === 1)
+  await eventually(
+    'there were retries',
+    () => events.filter(({ kind }) => kind === 'retry').length > 1,
+  )
+  assert.equal((await filesIn(root)).length, 3)
+  isDown = false
+  await eventually('all are published', async () => (await filesIn(root)).length === 0)
+  assert.deepEqual(
+    published.map(({ file }) => file),
+    ['other', ...names],
+  )
+})
+
+test('a file that is replaced while it is pushed stays, and is pushed too', async (t) => {
+  const entered = Promise.withResolvers<void>()
+  const gate = Promise.withResolvers<void>()
+  const { published, publish } = createRecorder(async () => {
+    entered.resolve()
+    await gate.promise
+  })
+  const { root } = await start(t, { publish })
+  await drop(root, 'app', 'old')
+  await entered.promise
+  await drop(root, 'app', 'new')
+  gate.resolve()
+  await eventually('both are published', () => published.length === 2)
+  assert.deepEqual(
+    published.map(({ content }) => content),
+    ['old', 'new'],
+  )
+  await eventually('it is gone', async () => (await filesIn(root)).length === 0)
+})
+
+test('a file that grows while it is pushed stays, and is pushed again', async (t) => {
+  let isFirst = true
+  const { published, publish } = createRecorder(async (path) => {
+    if (isFirst) await appendFile(path, ' more')
+    isFirst = false
+  })
+  const { root } = await start(t, { publish })
+  await drop(root, 'app', 'some')
+  await eventually('it is gone', async () => (await filesIn(root)).length === 0)
+  assert.deepEqual(
+    published.map(({ content }) => content),
+    ['some', 'some more'],
+  )
+})
+
+test('an incomplete archive waits for a change, and is rejected after a while (S143)', async (t) => {
+  let attempts = 0
+  const { published, publish } = createRecorder((_path, content) => {
+    attempts += 1
+    if (content.length < 10) throw new UnfinishedFile('the archive has no end mark')
+  })
+  const { root } = await start(t, { publish, maxIncomplete: 1500 })
+  await drop(root, 'a.tar', '12345')
+  await drop(root, 'b.tar', '12345')
+  await eventually('both were tried', () => attempts === 2)
+  await writeFile(join(root, 'a.tar'), '1234567890')
+  await eventually('the whole one is published', () => published.length === 1)
+  await eventually('the other one is rejected', async () =>
+    (await filesIn(root)).includes('failed/b.tar'),
+  )
+  assert.ok(attempts <= 5, `${attempts} attempts`)
+})
+
+test('small files do not wait behind large ones', async (t) => {
+  const gate = Promise.withResolvers<void>()
+  const done: string[] = []
+  const publish: Publish = async (job, { path }) => {
+    if (path.includes('large')) await gate.promise
+    done.push(path)
+    return [{ reference: String(job.kind) }]
+  }
+  const root = await newDirectory()
+  for (const name of ['large1', 'large2', 'large3', 'large4']) {
+    await writeFile(join(root, name), '')
+    await truncate(join(root, name), 100 * 1024 * 1024)
+    await utimes(join(root, name), 1, 1)
+  }
+  await start(t, { root, publish })
+  for (let at = 0; at < 50; at += 1) await drop(root, `small${at}`)
+  await eventually('all small ones are done', () => done.length === 50)
+  gate.resolve()
+  await eventually('the large ones too', () => done.length === 54)
+})
+
+test('two spoolers on one directory publish each file once, and lose none (S157)', async (t) => {
+  const { published, publish } = createRecorder()
+  const root = await newDirectory()
+  for (const _ of [1, 2]) await start(t, { root, publish })
+  for (let at = 0; at < 60; at += 1) await drop(root, `file${at}`)
+  await eventually('all are gone', async () => (await filesIn(root)).length === 0)
+  assert.equal(new Set(published.map(({ file }) => file)).size, 60)
+  assert.equal(published.length, 60)
+})
+
+test('stopped in the middle, the file stays, and the next start publishes it (S158)', async (t) => {
+  const entered = Promise.withResolvers<void>()
+  const slow: Publish = (_job, { signal }) => {
+    entered.resolve()
+    return new Promise((_resolve, reject) => {
+      signal.addEventListener('abort', () => reject(new Error('aborted')))
+    })
+  }
+  const { root, spooler } = await start(t, { publish: slow })
+  await drop(root, 'app')
+  await entered.promise
+  await spooler.stop()
+  assert.deepEqual(await filesIn(root), ['app'])
+  const { published, publish } = createRecorder()
+  await start(t, { root, publish })
+  await eventually('it is gone', async () => (await filesIn(root)).length === 0)
+  assert.equal(published.length, 1)
+})
+
+test('an interrupted removal gives the file back (S154)', async (t) => {
+  const root = await newDirectory()
+  const removing = join(root, '.berth', 'removing')
+  await mkdir(removing, { recursive: true })
+  await writeFile(join(removing, 'id'), 'content')
+  await writeFile(join(removing, 'id.json'), JSON.stringify({ path: 'team/app' }))
+  await utimes(join(removing, 'id.json'), 1, 1)
+  const { published, publish } = createRecorder()
+  await start(t, { root, publish })
+  await eventually('it is published', () => published.length === 1)
+  assert.deepEqual(published, [{ file: 'app', content: 'content' }])
+})
+
+test('a spool whose state cannot be written is reported, and keeps its files (S156)', async (t) => {
+  const { published, publish } = createRecorder()
+  const { root, spooler, events } = await start(t, { publish })
+  await rm(join(root, '.berth/removing'), { recursive: true })
+  await writeFile(join(root, '.berth/removing'), 'a file where a directory belongs')
+  await drop(root, 'app')
+  await eventually('it is reported', () => events.some(({ kind }) => kind === 'broken'))
+  assert.ok((await filesIn(root)).includes('app'))
+  await rm(join(root, '.berth/removing'))
+  await mkdir(join(root, '.berth/removing'))
+  await eventually('it is gone', async () => (await filesIn(root)).length === 0)
+  assert.ok(published.length >= 1)
+  await eventually('the problem is over', () => spooler.status().problem === undefined)
+})
+
+test('an OCI layout that is a directory is one file', async (t) => {
+  const paths: string[] = []
+  const publish: Publish = async (job, { path }) => {
+    assert.ok(job.kind === 'push' && job.isArchive)
+    paths.push(path)
+    return []
+  }
+  const { root } = await start(t, { publish })
+  await mkdir(join(root, 'app~/blobs'), { recursive: true })
+  await writeFile(join(root, 'app~/oci-layout'), '{}')
+  await writeFile(join(root, 'app~/index.json'), '{}')
+  await rename(join(root, 'app~'), join(root, 'app'))
+  await eventually('it is gone', async () => (await filesIn(root)).length === 0)
+  assert.deepEqual(paths, [join(root, 'app')])
+})
+
+test('records of published files are bounded', async (t) => {
+  const { publish } = createRecorder()
+  const { root } = await start(t, { publish, done: { maxDone: 3, maxAge: 1e9 } })
+  for (let at = 0; at < 10; at += 1) await drop(root, `file${at}`)
+  await eventually('all are gone', async () => (await filesIn(root)).length === 0)
+  await eventually('three are kept', async () => (await readdir(join(root, 'done'))).length === 3)
+})

@@ -1,0 +1,148 @@
+import assert from 'node:assert/strict'
+import { writeFile } from 'node:fs/promises'
+import type { ServerResponse } from 'node:http'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { type ImageSource, openImageArchive } from '../../src/archive/archive.ts'
+import { type Digest, digestOf } from '../../src/oci/digest.ts'
+import { parseRepositoryName, parseTag } from '../../src/oci/reference.ts'
+import type { Remote } from '../../src/remote/remote.ts'
+import { openRegistryImage, type Progress, pushImage } from '../../src/transfer/transfer.ts'
+import { dockerImage, dockerItems, layerOf, ociItems, readImage } from '../support/archives.ts'
+import { removeBerth, startBerth } from '../support/berth.ts'
+import { ownDirectory } from '../support/directory.ts'
+import { startFaultyRegistry } from '../support/faulty-uploads.ts'
+import { openRemote } from '../support/remotes.ts'
+import { type TarItem, tarFile } from '../support/tar-file.ts'
+
+const everything = [{ users: ['*'], repositories: ['**'], actions: ['pull', 'push', 'delete'] }]
+const name = parseRepositoryName('local/app')
+const [one, two] = [parseTag('one'), parseTag('two')]
+const { signal } = new AbortController()
+
+async function berthFor(t: TestContext): Promise<Remote> {
+  const berth = await startBerth({ config: { upstreams: [], auth: { access: everything } } })
+  t.after(() => removeBerth(berth))
+  return open(t, berth.url)
+}
+
+function open(t: TestContext, url: string): Remote {
+  const remote = openRemote({ url, push: true })
+  t.after(() => remote.close())
+  return remote
+}
+
+async function sourceOf(t: TestContext, items: readonly TarItem[]) {
+  const path = join(await ownDirectory(t), 'app.tar')
+  await writeFile(path, tarFile(items))
+  const source = await openImageArchive(path)
+  t.after(() => source.close())
+  return { source, image: firstOf(source) }
+}
+
+function firstOf({ images }: ImageSource): Digest {
+  const [first] = images
+  assert.ok(first)
+  return first.digest
+}
+
+test('a pushed image can be read from the registry, with all its bytes', async (t) => {
+  const remote = await berthFor(t)
+  const { source, image } = await sourceOf(t, dockerItems([dockerImage('app:1')]))
+  const pushed = await pushImage({ source, image, remote, name, tags: [one, two], signal })
+  assert.equal(pushed.digest, image)
+  assert.equal(pushed.present, 0)
+  for (const tag of [one, two]) {
+    const found = await openRegistryImage({ remote, name, reference: { tag } })
+    assert.equal(firstOf(found), image)
+    assert.deepEqual(await readImage(found, image), await readImage(source, image))
+  }
+})
+
+test('an image that was pushed before sends no blob (S150)', async (t) => {
+  const remote = await berthFor(t)
+  const { source, image } = await sourceOf(t, ociItems(dockerImage('app:1')))
+  const first = await pushImage({ source, image, remote, name, tags: [one], signal })
+  const states: string[] = []
+  const onProgress = ({ state }: Progress) => void states.push(state)
+  const again = await pushImage({ source, image, remote, name, tags: [two], onProgress, signal })
+  assert.equal(again.sent, 0)
+  assert.equal(again.present, first.sent)
+  assert.deepEqual(new Set(states), new Set(['present']))
+})
+
+test('only the changed layer is sent, and a blob of another repository is mounted', async (t) => {
+  const remote = await berthFor(t)
+  const shared = layerOf('shared')
+  const before = await sourceOf(t, ociItems(dockerImage('app:1', [shared, layerOf('a')])))
+  const changed = layerOf('b')
+  const image = dockerImage('app:2', [shared, changed])
+  const after = await sourceOf(t, ociItems(image))
+  await pushImage({ ...before, remote, name, tags: [one], signal })
+  const pushed = await pushImage({ ...after, remote, name, tags: [two], signal })
+  assert.equal(pushed.sent, changed.length + image.config.length)
+  const other = parseRepositoryName('local/other')
+  const states: string[] = []
+  const onProgress = ({ state }: Progress) => void states.push(state)
+  await pushImage({
+    ...{ ...after, remote, name: other, tags: [one], mountFrom: name, onProgress, signal },
+  })
+  assert.deepEqual(new Set(states), new Set(['mounted']))
+})
+
+test('a blob whose connection breaks is sent again, and the image is right', async (t) => {
+  const registry = await startFaultyRegistry()
+  t.after(() => registry.close())
+  const { source, image } = await sourceOf(t, ociItems(dockerImage('app:1', [layerOf('a')])))
+  registry.fail({ kind: 'reset', after: 1000 })
+  const { bytes, mediaType } = await source.manifest(image)
+  const headers = { 'content-type': mediaType, 'docker-content-digest': image }
+  const answer = (response: ServerResponse) => response.writeHead(200, headers).end(bytes)
+  registry.on(/^(GET|HEAD) .*manifests/, answer, 10)
+  const remote = open(t, registry.url)
+  await pushImage({ source, image, remote, name, tags: [one], parallel: 1, signal })
+  const { config, layers } = await readImage(source, image)
+  for (const { digest, bytes } of [config, ...layers])
+    assert.deepEqual(registry.blobs.get(digest), bytes)
+})
+
+test('a registry that accepts a manifest, but does not return it, is not believed (S153)', async (t) => {
+  const registry = await startFaultyRegistry()
+  t.after(() => registry.close())
+  const { source, image } = await sourceOf(t, ociItems(dockerImage('app:1')))
+  const missing = JSON.stringify({ errors: [{ code: 'MANIFEST_UNKNOWN' }] })
+  registry.on(
+    /^(GET|HEAD) .*manifests/,
+    (response) => response.writeHead(404, { 'content-type': 'application/json' }).end(missing),
+    100,
+  )
+  const remote = open(t, registry.url)
+  const push = pushImage({ source, image, remote, name, tags: [one], signal })
+  await assert.rejects(push, { code: 'UNAVAILABLE' })
+})
+
+test('an aborted push ends, and leaves no manifest', async (t) => {
+  const registry = await startFaultyRegistry()
+  t.after(() => registry.close())
+  const { source, image } = await sourceOf(t, ociItems(dockerImage('app:1')))
+  const gate = Promise.withResolvers<void>()
+  registry.fail({ kind: 'wait', gate: gate.promise })
+  const controller = new AbortController()
+  const remote = open(t, registry.url)
+  const onProgress = ({ state }: Progress) => state === 'sending' && controller.abort()
+  const push = pushImage({
+    ...{ source, image, remote, name, tags: [one], onProgress, signal: controller.signal },
+  })
+  await assert.rejects(push)
+  gate.resolve()
+  assert.equal(registry.manifests.size, 0)
+})
+
+test('an image that is not there is an error that names it', async (t) => {
+  const remote = await berthFor(t)
+  const reference = { digest: digestOf(Buffer.from('none')) }
+  await assert.rejects(openRegistryImage({ remote, name, reference }), {
+    code: 'MANIFEST_UNKNOWN',
+    message: new RegExp(`has no local/app@${reference.digest}`),
+  })
+})
