@@ -130,7 +130,7 @@ export async function createSpooler(options: SpoolerOptions): Promise<Spooler> {
   const owner = { instance: randomUUID(), host: hostname(), pid: process.pid }
   const claims = createClaims(join(state, 'claims'), owner)
   const records = createSpoolRecords(root, done)
-  const removal = createRemoval(root)
+  const removal = createRemoval(root, owner)
   const hasWriter = loadHasWriter()
   const stopping = new AbortController()
   /** By path: attempts so far. By order key: who works on it. */
@@ -151,7 +151,7 @@ export async function createSpooler(options: SpoolerOptions): Promise<Spooler> {
   const pauseOf = (attempts: number) => Math.min(firstPause * 2 ** (attempts - 1), maxPause)
 
   const scan = async (): Promise<void> => {
-    await removal.recover(now())
+    await removal.recover()
     const found = await listEntries(root)
     entries = found.toSorted((a, b) => a.modified - b.modified || (a.path < b.path ? -1 : 1))
     const paths = new Set(entries.map(({ path }) => path))

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises'
+import { lstat, mkdir, readdir, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { z } from 'zod'
 import {
@@ -9,12 +9,11 @@ import {
   syncDirectory,
   writeRecord,
 } from './durable-files.ts'
+import { isAbandoned, type Owner } from './owners.ts'
 import { type Entry, findEntry } from './spool-entries.ts'
 import { failedDirectory, stateDirectory } from './spool-names.ts'
 
-const schema = z.object({ path: z.string() })
-/** Milliseconds after which a removal was interrupted, and not by a spooler that still works on it. */
-const maxTime = 120_000
+const schema = z.object({ path: z.string(), owner: z.unknown().optional() })
 
 /**
  * Removes files that were pushed.
@@ -22,14 +21,14 @@ const maxTime = 120_000
  * The danger: a user may replace the file at any time, and a newer one must not be removed. So the file is
  * first renamed, and removed only if it is the one that was pushed; otherwise it gets its name back.
  */
-export function createRemoval(root: string) {
+export function createRemoval(root: string, owner: Owner) {
   const directory = join(root, stateDirectory, 'removing')
   const temporary = join(root, stateDirectory, 'tmp')
 
   /** False: another file has its name now, which stays. */
   const remove = async (entry: Entry): Promise<boolean> => {
     const aside = join(directory, randomUUID())
-    await writeRecord(`${aside}.json`, { path: entry.path }, temporary)
+    await writeRecord(`${aside}.json`, { path: entry.path, owner }, temporary)
     try {
       await rename(join(root, entry.path), aside)
     } catch (error) {
@@ -48,26 +47,30 @@ export function createRemoval(root: string) {
 
   /** Under its name, or in `failed/` if there is a file of that name again. */
   const giveBack = async (aside: string, path: string): Promise<void> => {
-    const isDirectory = (await stat(aside)).isDirectory()
+    const isDirectory = (await lstat(aside)).isDirectory()
     const target = join(root, path)
     await mkdir(dirname(target), { recursive: true })
     if (await moveWithoutReplacing(aside, target, isDirectory)) return
-    const kept = join(root, failedDirectory, `${path}.replaced-${randomUUID()}`)
+    await keepAsFailed(aside, `${path}.replaced-${randomUUID()}`)
+  }
+
+  const keepAsFailed = async (aside: string, path: string): Promise<void> => {
+    const kept = join(root, failedDirectory, path)
     await mkdir(dirname(kept), { recursive: true })
-    await moveWithoutReplacing(aside, kept, isDirectory)
+    await moveWithoutReplacing(aside, kept, (await lstat(aside)).isDirectory())
   }
 
   /** Gives back what a removal has left that was interrupted. It is pushed again, which sends nothing. */
-  const recover = async (now: number): Promise<void> => {
+  const recover = async (): Promise<void> => {
     const names = await readdir(directory).catch(() => [])
     for (const name of names.filter((each) => each.endsWith('.json'))) {
       const record = join(directory, name)
-      const found = await stat(record).catch(() => undefined)
-      if (found === undefined || now - found.mtimeMs < maxTime) continue
       const parsed = schema.safeParse(await readRecord(record))
+      if (!(await isAbandoned(record, parsed.data?.owner, owner))) continue
       const aside = record.slice(0, -'.json'.length)
-      const isThere = (await stat(aside).catch(() => undefined)) !== undefined
-      if (parsed.success && isThere) await giveBack(aside, parsed.data.path)
+      const isThere = (await lstat(aside).catch(() => undefined)) !== undefined
+      if (isThere && parsed.success) await giveBack(aside, parsed.data.path)
+      else if (isThere) await keepAsFailed(aside, name.slice(0, -'.json'.length))
       await rm(record, { force: true })
     }
   }

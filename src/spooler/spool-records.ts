@@ -1,3 +1,4 @@
+import type { Stats } from 'node:fs'
 import { lstat, mkdir, readdir, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { z } from 'zod'
@@ -46,7 +47,11 @@ export function createSpoolRecords(root: string, { maxDone, maxAge }: Limits) {
       const target = join(root, keptAs)
       await mkdir(dirname(target), { recursive: true })
       const isDirectory = entry.kind === 'layout'
-      if (await exists(target)) continue
+      const before = await lstat(target).catch(() => undefined)
+      // What a move that was interrupted has left: the file has both names.
+      if (before !== undefined && (await isSame(before, join(root, entry.path))))
+        return rm(join(root, entry.path))
+      if (before !== undefined) continue
       // First the reason: a file in failed/ always has one.
       await writeRecord(recordOf(failedDirectory, entry.path), { ...record, keptAs }, temporary)
       if (!(await moveWithoutReplacing(join(root, entry.path), target, isDirectory))) continue
@@ -94,6 +99,7 @@ export async function countFailed(root: string): Promise<number> {
   return names.filter((entry) => !entry.isDirectory() && !entry.name.endsWith('.json')).length
 }
 
-async function exists(path: string): Promise<boolean> {
-  return (await lstat(path).catch(() => undefined)) !== undefined
+async function isSame({ ino, dev, nlink }: Stats, path: string): Promise<boolean> {
+  const other = await lstat(path).catch(() => undefined)
+  return nlink > 1 && other?.ino === ino && other.dev === dev
 }
