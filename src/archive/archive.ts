@@ -10,4 +10,5 @@ export type {
 } from './image-source.ts'
 export type { KnownLayers, LayerCompression } from './layer.ts'
 export { openImageArchive } from './open-archive.ts'
+export { unpackImage } from './unpack-image.ts'
 export { archiveBytes, chooseChild } from './write-archive.ts'

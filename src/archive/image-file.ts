@@ -1,12 +1,12 @@
 import { z } from 'zod'
 import { type Digest, isDigest } from '../oci/digest.ts'
 import { ArchiveError } from './archive-error.ts'
-import { compressionOf, decompress } from './decompress.ts'
 import { parse } from './docker-archive.ts'
 import { titleAnnotation } from './file-image.ts'
 import type { ImageSource, SourceManifest } from './image-source.ts'
+import { layerBytes, verifiedBytes } from './layer-bytes.ts'
 import { defaultLimits } from './limits.ts'
-import { blockSize, parseTarHeader } from './tar-header.ts'
+import { tarEntries } from './tar-entries.ts'
 import { chooseChild } from './write-archive.ts'
 
 /** A file that an image or an artifact holds as its only layer. */
@@ -49,9 +49,11 @@ export async function imageFile(
     )
   if (title === '' || title === '.' || title === '..' || /[/\\\0]/.test(title))
     throw new ArchiveError('invalid', 'the title of its layer is not a file name')
-  const chunks = source.read(layer, { signal })
   const isTar = /\.tar(?:\+|\.|$)/.test(layer.mediaType)
-  return { title, chunks: isTar ? firstFile(plain(chunks, layer.size)) : chunks }
+  const chunks = isTar
+    ? firstFile(layerBytes(source, layer, { limits: defaultLimits, signal }))
+    : verifiedBytes(source, layer, signal)
+  return { title, chunks }
 }
 
 async function manifestFor(
@@ -63,41 +65,13 @@ async function manifestFor(
   return child === undefined ? manifest : source.manifest(child.digest)
 }
 
-async function* plain(chunks: AsyncIterable<Buffer>, size: number): AsyncGenerator<Buffer> {
-  const iterator = chunks[Symbol.asyncIterator]()
-  const first = await iterator.next()
-  if (first.done) return
-  async function* all(): AsyncGenerator<Buffer> {
-    yield first.value
-    yield* { [Symbol.asyncIterator]: () => iterator }
+/** The content of the first file of a layer, which is read to its end. */
+async function* firstFile(layer: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  let isFound = false
+  for await (const { type, content } of tarEntries(layer, defaultLimits)) {
+    if (isFound || !'07'.includes(type)) continue
+    isFound = true
+    yield* content
   }
-  const compression = compressionOf(first.value)
-  if (compression === undefined) yield* all()
-  else yield* decompress({ chunks: all(), size, compression }, defaultLimits)
-}
-
-/** The content of the first file of a tar stream, which is read to its end. */
-async function* firstFile(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-  let buffered: Buffer = Buffer.alloc(0)
-  /** Bytes to skip, then undefined while a header is next, then what is left of the file. */
-  let skip = 0
-  let left: number | undefined
-  for await (const chunk of chunks) {
-    if (left === 0) continue
-    buffered = buffered.length === 0 ? chunk : Buffer.concat([buffered, chunk])
-    while (left === undefined && buffered.length >= skip + blockSize) {
-      const header = parseTarHeader(buffered.subarray(skip, skip + blockSize))
-      if (header === undefined) throw new ArchiveError('invalid', 'the layer has no file')
-      if (header.type === '0') left = header.size
-      // The records before the file have its name, which the title says as well.
-      skip += blockSize + (left === undefined ? Math.ceil(header.size / blockSize) * blockSize : 0)
-    }
-    if (left === undefined) continue
-    const part = buffered.subarray(skip, skip + left)
-    skip = Math.max(skip - buffered.length, 0)
-    left -= part.length
-    buffered = Buffer.alloc(0)
-    if (part.length > 0) yield part
-  }
-  if (left !== 0) throw new ArchiveError('invalid', 'the layer ends in the middle of its file')
+  if (!isFound) throw new ArchiveError('invalid', 'the layer has no file')
 }

@@ -10,6 +10,10 @@ export type TarHeader = {
   /** POSIX `typeflag`: `0` a file, `5` a directory, `x` a PAX header … */
   readonly type: string
   readonly linkName: string
+  /** Permission bits. */
+  readonly mode: number
+  /** Seconds since 1970. */
+  readonly modified: number
 }
 
 const zeroBlock = Buffer.alloc(blockSize)
@@ -35,6 +39,8 @@ export function parseTarHeader(block: Buffer): TarHeader | undefined {
     size: parseNumber(block.subarray(124, 136)),
     type: String.fromCharCode(block[156] || 0x30),
     linkName: text(block.subarray(157, 257)),
+    mode: parseNumber(block.subarray(100, 108)) & 0o7777,
+    modified: parseModified(block.subarray(136, 148)),
   }
 }
 
@@ -64,6 +70,11 @@ function parseNumber(field: Buffer): number {
   if (!/^[0-7]*$/.test(digits))
     throw new ArchiveError('invalid', 'a tar header has an invalid number')
   return digits === '' ? 0 : Number.parseInt(digits, 8)
+}
+
+/** A time before 1970 counts as 1970: it does not matter. */
+function parseModified(field: Buffer): number {
+  return (field[0] ?? 0) === 0xff ? 0 : parseNumber(field)
 }
 
 function parseBase256(field: Buffer): number {

@@ -1,7 +1,8 @@
 import { ArchiveError } from './archive-error.ts'
 import type { Limits } from './limits.ts'
 import type { StableFile } from './stable-file.ts'
-import { blockSize, parsePaxRecords, parseTarHeader, type TarHeader } from './tar-header.ts'
+import { assertShort, type Extended, extendBy, isExtension } from './tar-extensions.ts'
+import { blockSize, parseTarHeader, type TarHeader } from './tar-header.ts'
 
 /** Where the content of a file is in the archive; or the entry that it is a link to. */
 export type TarEntry =
@@ -10,9 +11,6 @@ export type TarEntry =
 
 /** Headers are read in windows of this many bytes: most contents are larger, and skipped. */
 const windowSize = 16 * 1024
-
-/** What the headers in front of an entry say about it. */
-type Extended = { readonly name?: string; readonly linkName?: string; readonly size?: number }
 
 /**
  * Lists the files of a tar archive by name, without reading their contents, so that a library that parses
@@ -68,45 +66,13 @@ function createWindow(file: StableFile): (position: number) => Promise<Buffer> {
   }
 }
 
-/** Of PAX (`x`, `g`) and GNU (`L` name, `K` link name). */
-function isExtension({ type }: TarHeader): boolean {
-  return 'xgLK'.includes(type)
-}
-
 async function extend(
   before: Extended,
-  { type, size }: TarHeader,
+  header: TarHeader,
   { file, content, limits }: { file: StableFile; content: number; limits: Limits },
 ): Promise<Extended> {
-  if (size > limits.name * 2)
-    throw new ArchiveError('too-large', 'a header of the archive is too long')
-  // Global headers: git writes comments there, and nothing that matters here.
-  if (type === 'g') return before
-  const bytes = await file.bytes(content, size)
-  if (type === 'L') return { ...before, name: untilZero(bytes) }
-  if (type === 'K') return { ...before, linkName: untilZero(bytes) }
-  const records = parsePaxRecords(bytes)
-  if ([...records.keys()].some((key) => key.startsWith('GNU.sparse')))
-    throw new ArchiveError('invalid', 'the archive has sparse files, which no image archive has')
-  const [name, linkName, length] = ['path', 'linkpath', 'size'].map((key) => records.get(key))
-  return {
-    ...before,
-    ...(name !== undefined && { name }),
-    ...(linkName !== undefined && { linkName }),
-    ...(length !== undefined && { size: parseSize(length) }),
-  }
-}
-
-function untilZero(bytes: Buffer): string {
-  const end = bytes.indexOf(0)
-  return bytes.toString('utf8', 0, end < 0 ? bytes.length : end)
-}
-
-function parseSize(text: string): number {
-  const size = /^\d{1,16}$/.test(text) ? Number(text) : Number.NaN
-  if (!Number.isSafeInteger(size))
-    throw new ArchiveError('invalid', 'a PAX header has an invalid size')
-  return size
+  assertShort(header, limits)
+  return extendBy(before, header.type, await file.bytes(content, header.size))
 }
 
 type Found = {

@@ -1,6 +1,14 @@
 import { join } from 'node:path'
 import { Command } from 'commander'
-import { archiveBytes, chooseChild, type ImageSource, imageFile } from '../archive/archive.ts'
+import {
+  ArchiveError,
+  archiveBytes,
+  chooseChild,
+  type ImageSource,
+  imageFile,
+  unpackImage,
+} from '../archive/archive.ts'
+import type { Digest } from '../oci/digest.ts'
 import { isRegistryError } from '../oci/errors.ts'
 import { createTelemetry } from '../telemetry/telemetry.ts'
 import { openRegistryImage } from '../transfer/transfer.ts'
@@ -45,7 +53,10 @@ export function addPullOptions(command: Command): Command {
       'platform (default: linux and the architecture of this machine)',
     )
     .option('--all-platforms', 'write all platforms of an index')
-    .option('--unpack', 'write the one file that the image holds, instead of an archive')
+    .option(
+      '--unpack',
+      'write the one file that the image holds, or, to a directory (DIR/), its whole file system, instead of an archive',
+    )
     .addHelpText('after', examples)
   return addRegistryOptions(command)
 }
@@ -96,15 +107,39 @@ async function write(
   const { host, name, reference } = target
   const names = 'tag' in reference ? [`${host}/${name}:${reference.tag}`] : []
   for (const { digest } of source.images) {
-    if (options.unpack === true) {
-      const { title, chunks } = await imageFile(source, digest, { platform, signal })
-      return writeChunks(chunks, file.endsWith('/') ? join(file, title) : file, signal)
-    }
+    if (options.unpack === true) return unpack(source, digest, { file, platform, signal })
     const root = await source.manifest(digest)
     const child = options.allPlatforms === true ? undefined : chooseChild(root, platform)
     const image = { digest: child?.digest ?? digest, names }
     return writeChunks(archiveBytes(source, [image], { platform, signal }), file, signal)
   }
+}
+
+type Unpacking = {
+  readonly file: string
+  readonly platform: string
+  readonly signal: AbortSignal
+}
+
+/** An image of one file is that file; any other image needs a directory. */
+async function unpack(
+  source: ImageSource,
+  digest: Digest,
+  { file, platform, signal }: Unpacking,
+): Promise<void> {
+  const isDirectory = file.endsWith('/')
+  try {
+    const { title, chunks } = await imageFile(source, digest, { platform, signal })
+    return await writeChunks(chunks, isDirectory ? join(file, title) : file, signal)
+  } catch (error) {
+    if (!(error instanceof ArchiveError) || error.fault !== 'not-an-image') throw error
+    if (!isDirectory)
+      throw new UsageError(
+        'the image holds more than one file: to unpack all of them, name a new directory, with / at its end',
+      )
+  }
+  const { skipped } = await unpackImage(source, digest, { directory: file, platform, signal })
+  if (skipped > 0) process.stderr.write(`${skipped} devices and FIFOs were not created\n`)
 }
 
 /** Go's names. */
@@ -117,5 +152,6 @@ Examples:
   berth pull localhost:30026/local/app:1.2 app.tar
   berth pull localhost:30026/local/app:1.2 | docker load
   berth pull --unpack localhost:30026/local/model:3 model.bin
+  berth pull --unpack localhost:30026/local/app:1.2 app/
   # in the container of a spooler
   registry-pull local/app:1.2 app.tar`

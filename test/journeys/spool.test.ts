@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { appendFile, mkdir, readFile, rename, writeFile } from 'node:fs/promises'
+import { appendFile, mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { hashPassword } from '../../src/auth/auth.ts'
@@ -85,6 +85,14 @@ test('a dropped archive can be pulled, its sender sees the result, and registry-
     ...['pull', '--registry', scene.registry, ...scene.login, 'local/open/app:1.2', file],
   )
   assert.equal(back.status, 0, back.output)
+  const directory = join(scene.root, '.berth', 'unpacked')
+  const unpack = ['pull', '--unpack', '-r', scene.registry, ...scene.login, 'local/open/app:1.2']
+  const whole = await berthCommand(scene, ...unpack, directory)
+  assert.match(whole.output, /name a new directory, with \/ at its end/)
+  const unpacked = await berthCommand(scene, ...unpack, `${directory}/`)
+  assert.equal(unpacked.status, 0, unpacked.output)
+  assert.deepEqual((await readdir(directory)).sort(), ['a', 'b'])
+
   await rename(file, join(scene.root, 'open/again.tar'))
   const again = await berthCommand(scene, 'spool', 'wait', '-d', scene.root, 'open/again.tar')
   assert.match(again.output, new RegExp(`${digest}$`, 'm'))

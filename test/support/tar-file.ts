@@ -6,6 +6,8 @@ export type TarItem = {
   readonly linkName?: string
   /** What the header says, if not the size of the content: the field's text, or its bytes. */
   readonly size?: string | Buffer
+  /** Default: 0o644. */
+  readonly mode?: number
 }
 
 const block = 512
@@ -33,10 +35,13 @@ export function paxItem(records: Readonly<Record<string, string>>): TarItem {
   return { name: 'pax', type: 'x', content: lines.join('') }
 }
 
-function header({ name, type = '0', linkName = '', size }: TarItem, length: number): Buffer {
+function header(
+  { name, type = '0', linkName = '', size, mode = 0o644 }: TarItem,
+  length: number,
+): Buffer {
   const bytes = Buffer.alloc(block)
   bytes.write(name, 0, 100)
-  bytes.write('0000644\0', 100)
+  bytes.write(`${mode.toString(8).padStart(7, '0')}\0`, 100)
   bytes.write('0001750\0', 108)
   bytes.write('0001750\0', 116)
   const text = size ?? `${length.toString(8).padStart(11, '0')}\0`

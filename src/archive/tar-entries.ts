@@ -1,0 +1,116 @@
+import { ArchiveError } from './archive-error.ts'
+import type { Limits } from './limits.ts'
+import { assertShort, type Extended, extendBy, isExtension } from './tar-extensions.ts'
+import { blockSize, parseTarHeader, type TarHeader } from './tar-header.ts'
+
+/** An entry of a tar stream. Its content is valid until the next entry is asked for. */
+export type StreamedEntry = TarHeader & { readonly content: AsyncIterable<Buffer> }
+
+/**
+ * Reads the entries of a layer as they arrive. The stream is read to its end, so that its digest can be
+ * verified; like Go's reader, it accepts a layer without the blocks of zeros at the end.
+ * @throws ArchiveError
+ */
+export async function* tarEntries(
+  chunks: AsyncIterable<Buffer>,
+  limits: Limits,
+): AsyncGenerator<StreamedEntry> {
+  const bytes = byteReader(chunks)
+  try {
+    let extended: Extended = {}
+    for (let seen = 0; ; seen += 1) {
+      const block = await bytes.take(blockSize)
+      const header = block.length === 0 ? undefined : parseTarHeader(block)
+      if (header === undefined) break
+      if (seen >= limits.entries)
+        throw new ArchiveError('too-large', `the layer has more than ${limits.entries} entries`)
+      if (isExtension(header)) {
+        assertShort(header, limits)
+        const content = await bytes.take(padded(header.size))
+        extended = extendBy(extended, header.type, content.subarray(0, header.size))
+        continue
+      }
+      const entry = { ...header, ...extended }
+      const size = sizeOf(entry)
+      extended = {}
+      const { content, skip } = bytes.section(size)
+      yield { ...entry, size, content }
+      await skip()
+      await bytes.take(padded(size) - size)
+    }
+    await bytes.drain()
+  } finally {
+    await bytes.close()
+  }
+}
+
+/** Links and directories have no content, whatever their header says (POSIX pax, `typeflag`). */
+function sizeOf({ type, size }: TarHeader): number {
+  if ('123456'.includes(type)) return 0
+  if (!Number.isSafeInteger(padded(size)))
+    throw new ArchiveError('invalid', 'an entry has an invalid size')
+  return size
+}
+
+function padded(size: number): number {
+  return Math.ceil(size / blockSize) * blockSize
+}
+
+function byteReader(chunks: AsyncIterable<Buffer>) {
+  const iterator = chunks[Symbol.asyncIterator]()
+  let rest: Buffer = Buffer.alloc(0)
+
+  /** At most `size` bytes; none at the end. */
+  const next = async (size: number): Promise<Buffer> => {
+    while (rest.length === 0) {
+      const { done, value } = await iterator.next()
+      if (done === true) return rest
+      rest = value
+    }
+    const part = rest.subarray(0, size)
+    rest = rest.subarray(part.length)
+    return part
+  }
+
+  return {
+    /** Exactly `size` bytes, or none at the end. */
+    take: async (size: number): Promise<Buffer> => {
+      const parts: Buffer[] = []
+      let got = 0
+      while (got < size) {
+        const part = await next(size - got)
+        if (part.length === 0 && got > 0) throw cut()
+        if (part.length === 0) break
+        parts.push(part)
+        got += part.length
+      }
+      return parts.length === 1 && parts[0] ? parts[0] : Buffer.concat(parts)
+    },
+    /** The next `size` bytes, of which a reader may leave some to `skip`. */
+    section: (size: number) => {
+      let left = size
+      const part = async (): Promise<Buffer | undefined> => {
+        if (left === 0) return undefined
+        const bytes = await next(left)
+        if (bytes.length === 0) throw cut()
+        left -= bytes.length
+        return bytes
+      }
+      async function* content(): AsyncGenerator<Buffer> {
+        for (let bytes = await part(); bytes !== undefined; bytes = await part()) yield bytes
+      }
+      const skip = async () => {
+        while ((await part()) !== undefined);
+      }
+      return { content: content(), skip }
+    },
+    drain: async () => {
+      while ((await next(blockSize * blockSize)).length > 0);
+    },
+    close: async () => void (await iterator.return?.()),
+  }
+}
+
+function cut(): ArchiveError {
+  return new ArchiveError('incomplete', 'a layer ends in the middle of an entry')
+}
