@@ -2,7 +2,7 @@ import { type Command, Option } from 'commander'
 import { z } from 'zod'
 import { isLoopback, parseRegistry } from '../config/config.ts'
 import { readRegularFile } from '../input/input.ts'
-import { createMemory, defaultMemoryLimit } from '../memory/memory.ts'
+import { createMemory, defaultMemoryLimit, type Memory } from '../memory/memory.ts'
 import { dockerHubHosts } from '../oci/docker-hub.ts'
 import { parseServerUrl } from '../oci/image-location.ts'
 import { type ImageReference, parseImageReference } from '../oci/image-reference.ts'
@@ -32,7 +32,7 @@ export type RegistryOptions = {
   readonly plainHttp?: boolean
 }
 
-const credentialTypes = ['docker-config', 'google', 'aws', 'azure', 'anonymous'] as const
+export const credentialTypes = ['docker-config', 'google', 'aws', 'azure', 'anonymous'] as const
 
 export function addRegistryOptions(command: Command): Command {
   return command
@@ -57,6 +57,8 @@ type Opening = Context & {
   readonly host: string
   readonly options: RegistryOptions
   readonly telemetry: Telemetry
+  /** Shared by several connections; otherwise all that the process may use. */
+  readonly memory?: Memory
 }
 
 /** @throws UsageError, ConfigError for options that do not fit together. */
@@ -79,7 +81,7 @@ export async function openRegistry(opening: Opening): Promise<OpenRegistry> {
       : registry,
     { ambient, outbound, telemetry },
   )
-  const memory = createMemory(defaultMemoryLimit())
+  const { memory = createMemory(defaultMemoryLimit()) } = opening
   const remote = openRemote(registry, { credentials, outbound, version, ...memory, telemetry })
   return { host, remote }
 }

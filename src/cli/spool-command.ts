@@ -14,6 +14,7 @@ type Flags = RegistryOptions & {
   readonly directory: string
   readonly registry: string
   readonly prefix: string
+  readonly directories?: string
   readonly workers: string
   readonly settle: string
   readonly compression: 'gzip' | 'none'
@@ -47,6 +48,10 @@ export function spoolCommand(context: Context): Command {
         .env(variable('REGISTRY')),
     )
     .option('--prefix <name>', 'in front of all repositories, such as local', '')
+    .option(
+      '--directories <file>',
+      'YAML file with the login of each directory at the top of the spool; others are refused',
+    )
     .addOption(
       new Option('--workers <count>', 'files at a time; at most half of them are large')
         .default('4')

@@ -1,9 +1,17 @@
 import { mkdir } from 'node:fs/promises'
 import { isIPv6 } from 'node:net'
 import { listenAdmin } from '../http/http.ts'
-import { createSpooler, type SpoolEvent, type Spooler } from '../spooler/spooler.ts'
+import { createMemory, defaultMemoryLimit } from '../memory/memory.ts'
+import { createSpooler, type Publish, type SpoolEvent, type Spooler } from '../spooler/spooler.ts'
 import { createTelemetry, type Telemetry } from '../telemetry/telemetry.ts'
-import { type Context, openRegistry, type RegistryOptions } from './registry-options.ts'
+import { UsageError } from './errors.ts'
+import {
+  type Context,
+  type OpenRegistry,
+  openRegistry,
+  type RegistryOptions,
+} from './registry-options.ts'
+import { createDirectoryPublisher, readDirectories } from './spool-directories.ts'
 import { createPublisher } from './spool-publisher.ts'
 import { attempt } from './start-errors.ts'
 import { formatSize } from './transfer-progress.ts'
@@ -13,6 +21,8 @@ type Options = RegistryOptions & {
   /** `host:port` or a URL. */
   readonly registry: string
   readonly prefix: string
+  /** File with the login of each directory; otherwise one login for all. */
+  readonly directories?: string
   readonly workers: number
   /** Milliseconds. */
   readonly settle: number
@@ -39,15 +49,9 @@ export async function runSpool(context: Context, options: Options): Promise<void
   const { directory, registry, prefix, workers, settle, maxDone } = options
   const telemetry = createTelemetry({ level: options.logLevel })
   const { log } = telemetry
-  const opened = await openRegistry({ ...context, host: registry, options, telemetry })
+  const connections = await openConnections(context, { options, telemetry })
   await attempt('directory', () => mkdir(directory, { recursive: true }))
-  const publish = createPublisher({
-    host: registry.replace(/^https?:\/\//, ''),
-    remote: opened.remote,
-    compression: options.compression,
-    directory: options.temporary,
-    onProgress: progressLog(telemetry),
-  })
+  const publish = publisherOf(connections, { options, telemetry })
   const spooler = await attempt('directory', () =>
     createSpooler({
       root: directory,
@@ -61,10 +65,7 @@ export async function runSpool(context: Context, options: Options): Promise<void
   )
   let access: string | undefined = 'not checked yet'
   const check = async () => {
-    access = await opened.remote.checkAccess().then(
-      () => undefined,
-      (error: unknown) => (error instanceof Error ? error.message : String(error)),
-    )
+    access = await findProblem(connections)
     telemetry.metrics.spoolReady.set(access === undefined ? 1 : 0)
   }
   let checking = check()
@@ -90,12 +91,77 @@ export async function runSpool(context: Context, options: Options): Promise<void
   clearInterval(timer)
   await spooler.stop()
   await checking
-  await opened.remote.close()
+  for (const { remote } of connections.values()) await remote.close()
   await admin.close(0)
   log.info('stopped')
   await telemetry.end()
   // Idle connections would keep the process running.
   process.exit(0)
+}
+
+type Wiring = { readonly options: Options; readonly telemetry: Telemetry }
+/** By directory; the key is empty if there is one login for all files. */
+type Connections = ReadonlyMap<string, OpenRegistry>
+
+async function openConnections(
+  context: Context,
+  { options, telemetry }: Wiring,
+): Promise<Connections> {
+  const { registry: host, directories, certificate, plainHttp } = options
+  if (directories === undefined)
+    return new Map([['', await openRegistry({ ...context, host, options, telemetry })]])
+  const { username, passwordFile, passwordStdin, credentials } = options
+  if (username ?? passwordFile ?? passwordStdin ?? credentials)
+    throw new UsageError('--directories has the credentials: leave out those of the command')
+  const memory = createMemory(defaultMemoryLimit())
+  const opened = new Map<string, OpenRegistry>()
+  for (const [name, login] of await readDirectories(directories)) {
+    const own = {
+      ...login,
+      ...(certificate === undefined ? {} : { certificate }),
+      ...(plainHttp === undefined ? {} : { plainHttp }),
+    }
+    opened.set(name, await openRegistry({ ...context, host, options: own, telemetry, memory }))
+  }
+  return opened
+}
+
+function publisherOf(connections: Connections, { options, telemetry }: Wiring): Publish {
+  const { registry, compression, temporary, directories, directory } = options
+  const onProgress = progressLog(telemetry)
+  const publishers = new Map(
+    [...connections].map(([name, { remote }]) => [
+      name,
+      createPublisher({
+        host: registry.replace(/^https?:\/\//, ''),
+        remote,
+        compression,
+        directory: temporary,
+        onProgress,
+      }),
+    ]),
+  )
+  const only = publishers.get('')
+  return directories === undefined && only !== undefined
+    ? only
+    : createDirectoryPublisher(directory, publishers)
+}
+
+/** Why files cannot be pushed now; undefined if all logins are accepted. */
+async function findProblem(connections: Connections): Promise<string | undefined> {
+  const problems = await Promise.all(
+    [...connections].map(async ([name, { remote }]) => {
+      try {
+        await remote.checkAccess()
+        return undefined
+      } catch (error) {
+        const message = error instanceof Error ? error.message : String(error)
+        return name === '' ? message : `${name}: ${message}`
+      }
+    }),
+  )
+  const found = problems.filter((problem) => problem !== undefined)
+  return found.length === 0 ? undefined : found.join('; ')
 }
 
 function readinessOf(spooler: Spooler, access: string | undefined) {
