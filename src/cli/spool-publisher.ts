@@ -70,6 +70,17 @@ export function createPublisher(options: Options): Publish {
     }
   }
 
+  /** A login that is refused everywhere will be mended, and then the file can be pushed. */
+  const isLoginRefused = async (error: unknown): Promise<boolean> => {
+    if (!isRegistryError(error, 'DENIED')) return false
+    try {
+      await remote.checkAccess()
+      return false
+    } catch {
+      return true
+    }
+  }
+
   return async (job, { path, signal }) => {
     try {
       if (job.kind === 'push') return await push(job, path, signal)
@@ -78,7 +89,7 @@ export function createPublisher(options: Options): Publish {
       const suffix = 'tag' in reference ? `:${reference.tag}` : `@${reference.digest}`
       return [{ reference: `${host}/${name}${suffix}` }]
     } catch (error) {
-      throw classify(error)
+      throw (await isLoginRefused(error)) ? error : classify(error)
     }
   }
 }

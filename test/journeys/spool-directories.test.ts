@@ -6,7 +6,7 @@ import { hashPassword } from '../../src/auth/auth.ts'
 import { removeBerth, startBerth } from '../support/berth.ts'
 import { ownDirectory } from '../support/directory.ts'
 import { attempt } from '../support/programs.ts'
-import { startSpool } from '../support/spool-process.ts'
+import { droppedFiles, startSpool } from '../support/spool-process.ts'
 
 const main = new URL('../../src/main.ts', import.meta.url).pathname
 const users = ['team-a', 'team-b']
@@ -59,6 +59,28 @@ test('each directory of a spool pushes with its own login, and reaches no other 
   assert.equal((await fetch(`${spool.health}/ready`)).status, 200)
   const record = await readFile(join(root, 'failed/team-b/app.json'), 'utf8')
   assert.doesNotMatch(spool.output() + record, /canary/)
+})
+
+test('files wait while the registry refuses the login, and are pushed when it is mended', async (t) => {
+  const files = await ownDirectory(t)
+  const root = join(files, 'spool')
+  const htpasswd = join(files, 'htpasswd')
+  const passwordFile = join(files, 'password')
+  await writeFile(htpasswd, `a:${await hashPassword('right', 4)}\n`)
+  await writeFile(passwordFile, 'wrong')
+  await mkdir(root)
+  const access = [{ users: ['a'], repositories: ['local/**'], actions: ['pull', 'push'] }]
+  const berth = await startBerth({ config: { upstreams: [], auth: { htpasswd, access } } })
+  t.after(() => removeBerth(berth))
+  const args = ['-u', 'a', '--password-file', passwordFile]
+  const spool = await startSpool({ root, registry: new URL(berth.url).host, args })
+  t.after(() => spool.kill())
+  await writeFile(join(root, 'app'), 'x')
+  await spool.wrote(/will retry/)
+  assert.deepEqual(await droppedFiles(root), ['app'])
+  await writeFile(passwordFile, 'right')
+  await spool.wrote(/"pushed"/)
+  assert.deepEqual(await droppedFiles(root), [])
 })
 
 test('a login of the command beside those of directories is refused', async (t) => {
