@@ -249,8 +249,12 @@ export async function createSpooler(options: SpoolerOptions): Promise<Spooler> {
         case 'rejected': {
           const { reason, code } = outcome
           const rejected = record({ state: 'failed', images: [], reason, code })
-          await records.fail(entry, rejected)
+          const isMoved = await removal.takeAway(entry, (from) =>
+            records.fail(entry, rejected, from),
+          )
           waiting.delete(entry.path)
+          // Another file has its name now, and its own chance.
+          if (!isMoved) return scanSoon(0)
           return onEvent({ kind: 'finished', record: rejected })
         }
         case 'published': {

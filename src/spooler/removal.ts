@@ -26,7 +26,17 @@ export function createRemoval(root: string, owner: Owner) {
   const temporary = join(root, stateDirectory, 'tmp')
 
   /** False: another file has its name now, which stays. */
-  const remove = async (entry: Entry): Promise<boolean> => {
+  const remove = (entry: Entry): Promise<boolean> =>
+    takeAway(entry, (aside) => rm(aside, { recursive: true }))
+
+  /**
+   * Renames a file to a name that no user writes to, for `end` to do away with it. If that fails, it gets its
+   * name back. False: another file has its name now, which stays.
+   */
+  const takeAway = async (
+    entry: Entry,
+    end: (aside: string) => Promise<void>,
+  ): Promise<boolean> => {
     const aside = join(directory, randomUUID())
     await writeRecord(`${aside}.json`, { path: entry.path, owner }, temporary)
     try {
@@ -38,8 +48,14 @@ export function createRemoval(root: string, owner: Owner) {
     }
     const moved = await findEntry(root, aside.slice(root.length + 1))
     const isSame = moved?.identity === entry.identity
-    if (isSame) await rm(aside, { recursive: true })
-    else await giveBack(aside, entry.path)
+    try {
+      if (isSame) await end(aside)
+      else await giveBack(aside, entry.path)
+    } catch (error) {
+      await giveBack(aside, entry.path)
+      await rm(`${aside}.json`, { force: true })
+      throw error
+    }
     await syncDirectory(dirname(join(root, entry.path)))
     await rm(`${aside}.json`, { force: true })
     return isSame
@@ -75,5 +91,5 @@ export function createRemoval(root: string, owner: Owner) {
     }
   }
 
-  return { remove, recover, directory }
+  return { remove, takeAway, recover, directory }
 }

@@ -2,7 +2,7 @@ import type { Stats } from 'node:fs'
 import { lstat, mkdir, readdir, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { z } from 'zod'
-import { moveWithoutReplacing, readRecord, syncDirectory, writeRecord } from './durable-files.ts'
+import { moveWithoutReplacing, readRecord, writeRecord } from './durable-files.ts'
 import type { Entry } from './spool-entries.ts'
 import { doneDirectory, failedDirectory, stateDirectory } from './spool-names.ts'
 
@@ -40,8 +40,11 @@ export function createSpoolRecords(root: string, { maxDone, maxAge }: Limits) {
   const temporary = join(root, stateDirectory, 'tmp')
   const recordOf = (directory: string, path: string) => join(root, directory, `${path}.json`)
 
-  /** Moves the file to `failed/`, beside its record. A file of the same name that is there stays. */
-  const fail = async (entry: Entry, record: SpoolRecord): Promise<void> => {
+  /**
+   * Moves the file, which is at `from`, to `failed/`, beside its record. A file of the same name that is
+   * there stays.
+   */
+  const fail = async (entry: Entry, record: SpoolRecord, from: string): Promise<void> => {
     for (let at = 1; at < maxNames; at += 1) {
       const keptAs = `${failedDirectory}/${entry.path}${at === 1 ? '' : `.${at}`}`
       const target = join(root, keptAs)
@@ -49,13 +52,11 @@ export function createSpoolRecords(root: string, { maxDone, maxAge }: Limits) {
       const isDirectory = entry.kind === 'layout'
       const before = await lstat(target).catch(() => undefined)
       // What a move that was interrupted has left: the file has both names.
-      if (before !== undefined && (await isSame(before, join(root, entry.path))))
-        return rm(join(root, entry.path))
+      if (before !== undefined && (await isSame(before, from))) return rm(from)
       if (before !== undefined) continue
       // First the reason: a file in failed/ always has one.
       await writeRecord(recordOf(failedDirectory, entry.path), { ...record, keptAs }, temporary)
-      if (!(await moveWithoutReplacing(join(root, entry.path), target, isDirectory))) continue
-      return syncDirectory(dirname(join(root, entry.path)))
+      if (await moveWithoutReplacing(from, target, isDirectory)) return
     }
     throw new Error(`${failedDirectory}/ has too many files named ${entry.path}`)
   }

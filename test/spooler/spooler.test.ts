@@ -210,6 +210,37 @@ test('a file that is replaced while it is pushed stays, and is pushed too', asyn
   await eventually('it is gone', async () => (await filesIn(root)).length === 0)
 })
 
+test('a file that is replaced while the old one is rejected does not go to failed/', async (t) => {
+  const { published, publish } = createRecorder(async (path, content) => {
+    if (content !== 'old') return
+    await drop(dirname(path), 'app', 'new')
+    throw new RejectedFile('403 Forbidden')
+  })
+  const { root } = await start(t, { publish })
+  await drop(root, 'app', 'old')
+  await eventually('it is gone', async () => (await filesIn(root)).length === 0)
+  assert.deepEqual(published, [{ file: 'app', content: 'new' }])
+})
+
+test('a rejected file stays under its name while failed/ cannot be written (S156)', async (t) => {
+  const { publish } = createRecorder(() => {
+    throw new RejectedFile('403 Forbidden')
+  })
+  const root = await newDirectory()
+  await writeFile(join(root, 'failed'), 'not a directory')
+  const { events } = await start(t, { root, publish })
+  await drop(root, 'app', 'one')
+  await eventually('it is reported', () => events.some(({ kind }) => kind === 'broken'))
+  await eventually('it has its name', async () => (await filesIn(root)).includes('app'))
+  assert.equal(await readFile(join(root, 'app'), 'utf8'), 'one')
+  await rm(join(root, 'failed'))
+  await eventually(
+    'it failed',
+    async () => (await filesIn(root)).join() === 'failed/app,failed/app.json',
+  )
+  assert.deepEqual(await readdir(join(root, '.berth/removing')), [])
+})
+
 test('a file that grows while it is pushed stays, and is pushed again', async (t) => {
   let isFirst = true
   const { published, publish } = createRecorder(async (path) => {
