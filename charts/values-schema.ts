@@ -128,6 +128,16 @@ export function valuesSchema(): Schema {
       replicas: count,
       config: configuration(),
       hosted: object({ enabled: yesOrNo, ...claim }),
+      spool: object({
+        enabled: yesOrNo,
+        user: text,
+        passwordSecret: maybeName,
+        passwordKey: { type: 'string', pattern: '^[-._a-zA-Z0-9]+$' },
+        prefix: text,
+        existingClaim: maybeName,
+        sizeLimit: quantity,
+        resources: map,
+      }),
       inUse: object({ enabled: yesOrNo }),
       storage: object({
         sizeLimit: quantity,

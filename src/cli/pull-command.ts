@@ -70,7 +70,7 @@ export function pullAction(context: Context) {
     const { remote } = await openRegistry({
       ...context,
       host: target.host,
-      options,
+      options: { ...spoolerLogin(context), ...options },
       telemetry: createTelemetry({ level: 'silent' }),
     })
     try {
@@ -80,6 +80,14 @@ export function pullAction(context: Context) {
       await remote.close()
     }
   }
+}
+
+/** In the container of a spooler, users have its login. */
+function spoolerLogin({ environment }: Context): RegistryOptions {
+  const username = environment['REGISTRY_SPOOLER_USERNAME']
+  const passwordFile = environment['REGISTRY_SPOOLER_PASSWORD_FILE']
+  const isSet = username !== undefined && passwordFile !== undefined
+  return isSet ? { username, passwordFile } : {}
 }
 
 function withHost(image: string, { registry }: Options, { environment }: Context): string {

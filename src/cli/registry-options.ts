@@ -23,7 +23,7 @@ export type Context = {
 /** How a command reaches a registry and logs in there. */
 export type RegistryOptions = {
   readonly username?: string | undefined
-  readonly passwordFile?: string
+  readonly passwordFile?: string | undefined
   readonly passwordStdin?: boolean
   /** From an environment variable; never from an argument. */
   readonly password?: string

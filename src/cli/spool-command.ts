@@ -47,7 +47,11 @@ export function spoolCommand(context: Context): Command {
         .default('localhost:30026')
         .env(variable('REGISTRY')),
     )
-    .option('--prefix <name>', 'in front of all repositories, such as local', '')
+    .addOption(
+      new Option('--prefix <name>', 'in front of all repositories, such as local')
+        .default('')
+        .env(variable('PREFIX')),
+    )
     .option(
       '--directories <file>',
       'YAML file with the login of each directory at the top of the spool; others are refused',
@@ -79,8 +83,7 @@ export function spoolCommand(context: Context): Command {
   return addRegistryOptions(command).action((flags: Flags & { readonly queue?: string }) =>
     runSpool(context, {
       ...flags,
-      username: flags.username ?? context.environment[variable('USERNAME')],
-      ...passwordOf(context, flags),
+      ...loginOf(context, flags),
       workers: parseCount('--workers', flags.queue ?? flags.workers),
       settle: 1000 * parseCount('--settle', flags.settle),
       healthPort: parseCount('--health-port', flags.healthPort),
@@ -89,11 +92,14 @@ export function spoolCommand(context: Context): Command {
   )
 }
 
-/** The old spooler's variable; a file is better, because Berth reads it again when it changes. */
-function passwordOf({ environment }: Context, { passwordFile, username }: Flags) {
+/** A file is better than the variable, because Berth reads it again when it changes. */
+function loginOf({ environment }: Context, flags: Flags): RegistryOptions {
+  const username = flags.username ?? environment[variable('USERNAME')]
+  const passwordFile = flags.passwordFile ?? environment[variable('PASSWORD_FILE')]
   const password = environment[variable('PASSWORD')]
-  const isUsed = passwordFile === undefined && password !== undefined
-  return isUsed && (username ?? environment[variable('USERNAME')]) !== undefined ? { password } : {}
+  if (username === undefined) return {}
+  if (passwordFile !== undefined) return { username, passwordFile }
+  return { username, ...(password !== undefined && { password }) }
 }
 
 function parseCount(name: string, text: string): number {

@@ -91,7 +91,7 @@ async function killAt(t: TestContext, call: string, at: number): Promise<boolean
   return wasKilled
 }
 
-for (const call of ['openat', 'rename', 'unlink', 'fsync', 'mkdir', 'write', 'link'])
+for (const call of ['openat', 'rename', 'unlink', 'fsync', 'mkdir', 'link'])
   test(`killed at each ${call}, each file is still in the spool, or in the registry, or in failed/ (S154)`, {
     timeout: 600_000,
   }, async (t) => {

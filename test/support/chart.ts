@@ -67,6 +67,13 @@ export const matrix: Readonly<Record<string, Values>> = {
       },
     },
   },
+  'a spooler beside hosted repositories': {
+    ...threeValues,
+    replicas: 1,
+    hosted: { enabled: true, storageClass: 'fast', size: '200Gi' },
+    spool: { enabled: true, user: 'spool', passwordSecret: 'spool-login', prefix: 'local/team' },
+    metrics: { podMonitor: { enabled: true } },
+  },
   'hosted repositories on a shared volume, with a cache on a volume': {
     ...threeValues,
     replicas: 1,

@@ -133,6 +133,13 @@ value to set instead.
 {{- fail "tls.certManager.ipAddresses: with exposure.mode: mirror, nodes reach Berth at their own addresses: list them here, so that the certificate is valid for them" -}}
 {{- end -}}
 
+{{- if and $v.spool.enabled (not (and $v.spool.user $v.spool.passwordSecret)) -}}
+{{- fail "spool.enabled needs spool.user and spool.passwordSecret: the spooler logs in as a user of Berth" -}}
+{{- end -}}
+{{- if and $v.spool.enabled $v.tls.enabled -}}
+{{- fail "spool.enabled and tls.enabled: the spooler cannot verify the certificate of its own pod yet; set one of them to false" -}}
+{{- end -}}
+
 {{- $secret := $v.pullSecret -}}
 {{- if and $secret.namespaces (not $secret.dockerconfigjson) (not (and $secret.username $secret.password)) -}}
 {{- fail "pullSecret.namespaces needs the content of the Secrets: set pullSecret.dockerconfigjson, or pullSecret.username and pullSecret.password" -}}
