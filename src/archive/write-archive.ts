@@ -37,7 +37,7 @@ export async function* archiveBytes(
     }
     roots.push(...rootsOf(root, names))
     const image = await imageFor(source, root, platform)
-    if (image !== undefined && names.length > 0) loadable.push(dockerEntry(image, names))
+    if (image !== undefined && isRunnable(image)) loadable.push(dockerEntry(image, names))
   }
   yield* entry('oci-layout', json({ imageLayoutVersion: '1.0.0' }))
   yield* entry(
@@ -102,11 +102,21 @@ function rootsOf(root: SourceManifest, names: readonly string[]): readonly objec
   }))
 }
 
+const configTypes = [
+  'application/vnd.oci.image.config.v1+json',
+  'application/vnd.docker.container.image.v1+json',
+]
+
+/** docker does not load other artifacts. */
+function isRunnable({ references: [config] }: Manifest): boolean {
+  return config !== undefined && configTypes.includes(config.mediaType)
+}
+
 function dockerEntry({ references }: Manifest, names: readonly string[]): object {
   const [config, ...layers] = references
   return {
     Config: config && pathOf(config.digest),
-    RepoTags: names,
+    RepoTags: names.length > 0 ? names : null,
     Layers: layers.map(({ digest }) => pathOf(digest)),
   }
 }

@@ -87,7 +87,8 @@ describe('a spooler in a cluster of two nodes', () => {
       const image = await makeRunnableImage()
       const file = join(directory, 'app.tar')
       await writeFile(file, layoutOf(image))
-      await copy(file, 'team\\app:1.2.tar')
+      await copy(file, 'app.tar~')
+      await exec('mv', '/spool/app.tar~', '/spool/team\\app:1.2.tar')
       const said = await exec('berth', 'spool', 'wait', 'team\\app:1.2.tar')
       assert.match(said, new RegExp(`local/team/app:1\\.2@${image.digest}`))
       const [node] = scene.cluster.nodes
