@@ -57,6 +57,7 @@ export async function runSpool(context: Context, options: Options): Promise<void
       root: directory,
       publish,
       prefix,
+      layoutsAtTop: options.directories === undefined,
       workers,
       settle,
       done: { maxDone, maxAge: maxRecordAge },

@@ -79,6 +79,8 @@ export type SpoolerOptions = {
   readonly publish: Publish
   /** In front of the repositories of all files. */
   readonly prefix?: string
+  /** False: each directory at the top has files of its own, whatever they are named. */
+  readonly layoutsAtTop?: boolean | undefined
   /** Files at a time; large ones use at most half of them. */
   readonly workers: number
   /** Milliseconds without a change until a file counts as complete. */
@@ -118,6 +120,7 @@ export async function createSpooler(options: SpoolerOptions): Promise<Spooler> {
     root,
     publish,
     prefix = '',
+    layoutsAtTop,
     workers,
     settle,
     maxIncomplete = 60_000,
@@ -152,7 +155,7 @@ export async function createSpooler(options: SpoolerOptions): Promise<Spooler> {
 
   const scan = async (): Promise<void> => {
     await removal.recover()
-    const found = await listEntries(root)
+    const found = await listEntries(root, { layoutsAtTop })
     entries = found.toSorted((a, b) => a.modified - b.modified || (a.path < b.path ? -1 : 1))
     const paths = new Set(entries.map(({ path }) => path))
     for (const path of waiting.keys()) if (!paths.has(path)) waiting.delete(path)

@@ -23,8 +23,16 @@ const maxEntries = 100_000
 
 const reserved = [failedDirectory, doneDirectory, stateDirectory]
 
+type ListOptions = {
+  /** Whether a directory at the top may be a layout: not if it belongs to several files of a user. */
+  readonly layoutsAtTop?: boolean | undefined
+}
+
 /** All entries that are not marked as unfinished. Nothing is opened or followed. */
-export async function listEntries(root: string): Promise<readonly Entry[]> {
+export async function listEntries(
+  root: string,
+  { layoutsAtTop = true }: ListOptions = {},
+): Promise<readonly Entry[]> {
   const found: Entry[] = []
   const visit = async (directory: string, depth: number): Promise<void> => {
     const names = await readdir(join(root, directory)).catch(ignoreMissing)
@@ -35,7 +43,8 @@ export async function listEntries(root: string): Promise<readonly Entry[]> {
       const stat = await lstat(join(root, path)).catch(ignoreMissing)
       if (stat === undefined) continue
       if (!stat.isDirectory()) found.push(entryOf(path, stat))
-      else if (await isLayout(join(root, path))) found.push(await layoutEntry(root, path, stat))
+      else if ((layoutsAtTop || depth > 0) && (await isLayout(join(root, path))))
+        found.push(await layoutEntry(root, path, stat))
       else if (depth < maxDepth) await visit(path, depth + 1)
     }
   }
