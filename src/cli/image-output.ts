@@ -1,4 +1,4 @@
-/** What all commands about images can be told about their output. */
+/** Options of all commands about images. */
 export type Printing = {
   readonly output: 'text' | 'json'
   readonly quiet?: boolean

@@ -10,17 +10,16 @@ import {
 } from '../archive/archive.ts'
 import type { Digest } from '../oci/digest.ts'
 import { isRegistryError } from '../oci/errors.ts'
-import { createTelemetry } from '../telemetry/telemetry.ts'
 import { openRegistryImage } from '../transfer/transfer.ts'
 import { UsageError } from './errors.ts'
 import { abortOnSignals } from './image-output.ts'
 import {
   addRegistryOptions,
   type Context,
-  openRegistry,
   parseTarget,
   type RegistryOptions,
   type Target,
+  withRegistry,
 } from './registry-options.ts'
 import { writeChunks } from './write-image.ts'
 
@@ -67,18 +66,11 @@ export function pullAction(context: Context) {
     const signal = abortOnSignals()
     if ((file ?? '-') === '-' && process.stdout.isTTY)
       throw new UsageError('an archive is not written to a terminal: name a file, or redirect')
-    const { remote } = await openRegistry({
-      ...context,
-      host: target.host,
-      options: { ...spoolerLogin(context), ...options },
-      telemetry: createTelemetry({ level: 'silent' }),
-    })
-    try {
+    const login = { ...spoolerLogin(context), ...options }
+    await withRegistry({ ...context, host: target.host, options: login }, async (remote) => {
       const source = await openRegistryImage({ remote, ...target })
       await write(source, { target, file, options, signal })
-    } finally {
-      await remote.close()
-    }
+    })
   }
 }
 

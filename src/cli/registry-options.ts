@@ -9,7 +9,7 @@ import { type ImageReference, parseImageReference } from '../oci/image-reference
 import type { Reference, RepositoryName } from '../oci/reference.ts'
 import { createOutbound } from '../outbound/outbound.ts'
 import type { Remote } from '../remote/remote.ts'
-import type { Telemetry } from '../telemetry/telemetry.ts'
+import { createTelemetry, type Telemetry } from '../telemetry/telemetry.ts'
 import { UsageError } from './errors.ts'
 import { readPassword } from './secret-input.ts'
 import { openCredentials } from './upstream-credentials.ts'
@@ -84,6 +84,22 @@ export async function openRegistry(opening: Opening): Promise<OpenRegistry> {
   const { memory = createMemory(defaultMemoryLimit()) } = opening
   const remote = openRemote(registry, { credentials, outbound, version, ...memory, telemetry })
   return { host, remote }
+}
+
+type Using = Context & { readonly host: string; readonly options: RegistryOptions }
+
+/** Opens a registry for a command, which prints its own messages, and closes it. */
+export async function withRegistry<Result>(
+  using: Using,
+  use: (remote: Remote) => Promise<Result>,
+): Promise<Result> {
+  const telemetry = createTelemetry({ level: 'silent' })
+  const { remote } = await openRegistry({ ...using, telemetry })
+  try {
+    return await use(remote)
+  } finally {
+    await remote.close()
+  }
 }
 
 function urlOf(host: string, { plainHttp }: RegistryOptions): string {
