@@ -47,7 +47,7 @@ const progressInterval = 10_000
  */
 export async function runSpool(context: Context, options: Options): Promise<void> {
   const { directory, registry, prefix, workers, settle, maxDone } = options
-  const telemetry = createTelemetry({ level: options.logLevel })
+  const telemetry = createTelemetry({ level: options.logLevel, withoutZeros: true })
   const { log } = telemetry
   const connections = await openConnections(context, { options, telemetry })
   await attempt('directory', () => mkdir(directory, { recursive: true }))

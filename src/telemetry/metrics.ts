@@ -7,7 +7,11 @@ const seconds = [0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 10, 30, 120, 600]
  * `kind` is blob, manifest or tag; `result` is hit, miss, coalesced, stale, bypass or error;
  * `route` is a line of the route table, never a path.
  */
-export function createMetrics() {
+export function createMetrics({
+  withoutZeros = false,
+}: {
+  withoutZeros?: boolean | undefined
+} = {}) {
   const registry = new Registry()
   const registers = [registry]
   collectDefaultMetrics({ register: registry })
@@ -21,7 +25,11 @@ export function createMetrics() {
     name: string,
     help: string,
     labelNames: readonly Label[] = [],
-  ) => new Gauge({ name, help, labelNames, registers })
+  ) => {
+    const created = new Gauge({ name, help, labelNames, registers })
+    if (withoutZeros && labelNames.length === 0) created.remove()
+    return created
+  }
   const histogram = <Label extends string>(
     name: string,
     help: string,

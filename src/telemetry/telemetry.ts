@@ -22,8 +22,13 @@ type TelemetryOptions = {
   readonly level: string
   /** Default: standard output. */
   readonly output?: DestinationStream
+  /**
+   * Gauges have no value before one is set. For programs other than the server: a zero in one of its gauges
+   * would raise an alert.
+   */
+  readonly withoutZeros?: boolean
 }
 
-export function createTelemetry({ level, output }: TelemetryOptions): Telemetry {
-  return { ...createLogger({ level, output }), metrics: createMetrics() }
+export function createTelemetry({ level, output, withoutZeros }: TelemetryOptions): Telemetry {
+  return { ...createLogger({ level, output }), metrics: createMetrics({ withoutZeros }) }
 }

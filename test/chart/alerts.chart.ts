@@ -63,6 +63,8 @@ const healthy: Series = {
   [`berth_quota_limit_bytes{${labels},prefix="local"}`]: '100x180',
   [`berth_in_use_known{${labels}}`]: '1x60 0x20 1x99',
   [`berth_in_use_missing_images{${labels}}`]: '0x60 1x5 0x114',
+  [`berth_spool_oldest_file_age_seconds{${labels}}`]: '0x60 0+60x20 0x99',
+  [`berth_spool_failed_files{${labels}}`]: '0x180',
 }
 
 /** What makes each fire, in place of what is healthy; `undefined`: no such series. */
@@ -106,6 +108,10 @@ const troubles: Readonly<Record<string, Readonly<Record<string, string | undefin
   BerthQuotaNearlyUsed: {
     [`berth_quota_used_bytes{${labels},prefix="local"}`]: '80x60 95x119',
   },
+  BerthSpoolWaiting: {
+    [`berth_spool_oldest_file_age_seconds{${labels}}`]: '0x60 0+60x119',
+  },
+  BerthSpoolFailed: { [`berth_spool_failed_files{${labels}}`]: '0x60 1x119' },
 }
 
 /** Runs the rules over three hours. Whether what was expected of `expressions` at their ends came. */
