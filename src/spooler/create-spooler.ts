@@ -195,7 +195,8 @@ export async function createSpooler(options: SpoolerOptions): Promise<Spooler> {
   }
 
   const jobOf = ({ path, kind }: Entry): Job => {
-    if (kind === 'other') return { kind: 'invalid', reason: 'neither a file nor an OCI layout' }
+    if (kind === 'other')
+      return { kind: 'invalid', reason: 'neither a file nor an OCI layout without other files' }
     const job = parseSpoolPath(path, prefix)
     return kind === 'layout' && job.kind === 'push' ? { ...job, isArchive: true } : job
   }

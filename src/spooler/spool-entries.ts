@@ -43,9 +43,10 @@ export async function listEntries(
       const stat = await lstat(join(root, path)).catch(ignoreMissing)
       if (stat === undefined) continue
       if (!stat.isDirectory()) found.push(entryOf(path, stat))
-      else if ((layoutsAtTop || depth > 0) && (await isLayout(join(root, path))))
-        found.push(await layoutEntry(root, path, stat))
-      else if (depth < maxDepth) await visit(path, depth + 1)
+      else if ((layoutsAtTop || depth > 0) && (await isLayout(join(root, path)))) {
+        const layout = await layoutEntry(root, path, stat)
+        if (layout !== undefined) found.push(layout)
+      } else if (depth < maxDepth) await visit(path, depth + 1)
     }
   }
   await visit('', 0)
@@ -75,19 +76,40 @@ async function isLayout(directory: string): Promise<boolean> {
   return stat?.isFile() === true
 }
 
-/** The newest and the sum of all files in it. */
-async function layoutEntry(root: string, path: string, stat: Stats): Promise<Entry> {
+/**
+ * The newest and the sum of all files in it. It is removed as a whole, so with files that do not belong to a
+ * layout it is not one. Undefined: it has files that are still being written.
+ */
+async function layoutEntry(root: string, path: string, stat: Stats): Promise<Entry | undefined> {
+  const directory = join(root, path)
   let size = 0
   let modified = stat.mtimeMs
-  const all = await readdir(join(root, path), { recursive: true }).catch(ignoreMissing)
-  const files = all ?? []
+  const files = await filesBelow(directory)
   for (const file of files) {
-    const found = await lstat(join(root, path, file)).catch(ignoreMissing)
+    const found = await lstat(file).catch(ignoreMissing)
     size += found?.size ?? 0
     modified = Math.max(modified, found?.mtimeMs ?? 0)
   }
   const identity = [stat.dev, stat.ino, files.length, size, modified].join(' ')
-  return { path, kind: 'layout', size, modified, identity }
+  const names = files.map((file) => file.slice(directory.length + 1))
+  if (names.some((name) => name.split('/').some(isUnfinished))) return undefined
+  const isPure = names.every((name) => ofLayout.test(name))
+  return { path, kind: isPure ? 'layout' : 'other', size, modified, identity }
+}
+
+const ofLayout =
+  /^(?:oci-layout|index\.json|manifest\.json|repositories|blobs\/[a-z0-9]+\/[a-f0-9]+)$/
+
+/**
+ * Paths of all that is not a directory. Links are not followed: without `withFileTypes`, `readdir` would
+ * follow them out of the spool.
+ */
+export async function filesBelow(directory: string): Promise<readonly string[]> {
+  const options = { recursive: true, withFileTypes: true } as const
+  const found = (await readdir(directory, options).catch(ignoreMissing)) ?? []
+  return found
+    .filter((entry) => !entry.isDirectory())
+    .map(({ parentPath, name }) => join(parentPath, name))
 }
 
 /** Files may go at any time. */

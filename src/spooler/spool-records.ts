@@ -1,9 +1,9 @@
 import type { Stats } from 'node:fs'
-import { lstat, mkdir, readdir, rm } from 'node:fs/promises'
+import { lstat, mkdir, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { z } from 'zod'
 import { moveWithoutReplacing, readRecord, writeRecord } from './durable-files.ts'
-import type { Entry } from './spool-entries.ts'
+import { type Entry, filesBelow } from './spool-entries.ts'
 import { doneDirectory, failedDirectory, stateDirectory } from './spool-names.ts'
 
 const schema = z.object({
@@ -69,15 +69,14 @@ export function createSpoolRecords(root: string, { maxDone, maxAge }: Limits) {
   /** Removes the oldest records of `done/`, beyond the limits. */
   const prune = async (now: number): Promise<void> => {
     const directory = join(root, doneDirectory)
-    const names = await readdir(directory, { recursive: true }).catch(() => [])
     const files = []
-    for (const name of names) {
-      const stat = await lstat(join(directory, name)).catch(() => undefined)
-      if (stat?.isFile()) files.push({ name, modified: stat.mtimeMs })
+    for (const path of await filesBelow(directory).catch(() => [])) {
+      const stat = await lstat(path).catch(() => undefined)
+      if (stat?.isFile()) files.push({ path, modified: stat.mtimeMs })
     }
     const newestFirst = files.toSorted((a, b) => b.modified - a.modified)
-    for (const [at, { name, modified }] of newestFirst.entries())
-      if (at >= maxDone || now - modified > maxAge) await rm(join(directory, name), { force: true })
+    for (const [at, { path, modified }] of newestFirst.entries())
+      if (at >= maxDone || now - modified > maxAge) await rm(path, { force: true })
   }
 
   return { fail, done, prune }
@@ -95,9 +94,8 @@ export async function findRecord(root: string, path: string): Promise<SpoolRecor
 
 /** Files in `failed/`, without their records. */
 export async function countFailed(root: string): Promise<number> {
-  const directory = join(root, failedDirectory)
-  const names = await readdir(directory, { recursive: true, withFileTypes: true }).catch(() => [])
-  return names.filter((entry) => !entry.isDirectory() && !entry.name.endsWith('.json')).length
+  const files = await filesBelow(join(root, failedDirectory)).catch(() => [])
+  return files.filter((path) => !path.endsWith('.json')).length
 }
 
 async function isSame({ ino, dev, nlink }: Stats, path: string): Promise<boolean> {

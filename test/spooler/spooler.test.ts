@@ -9,6 +9,7 @@ import {
   readFile,
   rename,
   rm,
+  stat,
   symlink,
   truncate,
   utimes,
@@ -378,6 +379,48 @@ test('a directory at the top that belongs to a user never counts as a layout', a
   await drop(root, 'team/oci-layout')
   await eventually('both are gone', async () => (await filesIn(root)).length === 0)
   assert.deepEqual(new Set(published.map(({ file }) => file)), new Set(['app', 'oci-layout']))
+})
+
+test('a directory with oci-layout and other files goes to failed/, and nothing in it is removed', async (t) => {
+  const paths: string[] = []
+  const publish: Publish = async (_job, { path }) => {
+    paths.push(path)
+    return []
+  }
+  const { root } = await start(t, { publish })
+  await mkdir(join(root, 'team~'))
+  await writeFile(join(root, 'team~/oci-layout'), '{}')
+  await writeFile(join(root, 'team~/app.tar'), 'not pushed')
+  await rename(join(root, 'team~'), join(root, 'team'))
+  await eventually('it failed', async () => (await filesIn(root)).includes('failed/team/app.tar'))
+  assert.equal(await readFile(join(root, 'failed/team/app.tar'), 'utf8'), 'not pushed')
+  assert.match((await findRecord(root, 'team'))?.reason ?? '', /OCI layout without other files/)
+  assert.deepEqual(paths, [])
+})
+
+test('links below done/ and failed/ lead nowhere: no file outside of the spool is removed or counted', async (t) => {
+  const outside = await newDirectory()
+  await writeFile(join(outside, 'old'), 'kept')
+  await utimes(join(outside, 'old'), 0, 0)
+  const root = await newDirectory()
+  for (const name of ['done', 'failed']) {
+    await mkdir(join(root, name))
+    await symlink(outside, join(root, name, 'link'))
+  }
+  const { publish } = createRecorder()
+  const { spooler } = await start(t, { root, publish, done: { maxDone: 3, maxAge: 1000 } })
+  await drop(root, 'app')
+  await eventually('it is pushed', () =>
+    stat(join(root, 'done/app.json')).then(Boolean, () => false),
+  )
+  await eventually('its record is old', () =>
+    stat(join(root, 'done/app.json')).then(
+      () => false,
+      () => true,
+    ),
+  )
+  assert.equal(await readFile(join(outside, 'old'), 'utf8'), 'kept')
+  assert.equal(spooler.status().failed, 1)
 })
 
 test('records of published files are bounded', async (t) => {
