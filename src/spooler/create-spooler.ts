@@ -154,7 +154,7 @@ export async function createSpooler(options: SpoolerOptions): Promise<Spooler> {
   const pauseOf = (attempts: number) => Math.min(firstPause * 2 ** (attempts - 1), maxPause)
 
   const scan = async (): Promise<void> => {
-    await removal.recover()
+    for (const error of await removal.recover()) report(error)
     const found = await listEntries(root, { layoutsAtTop })
     entries = found.toSorted((a, b) => a.modified - b.modified || (a.path < b.path ? -1 : 1))
     const paths = new Set(entries.map(({ path }) => path))

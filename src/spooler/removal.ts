@@ -76,19 +76,27 @@ export function createRemoval(root: string, owner: Owner) {
     await moveWithoutReplacing(aside, kept, (await lstat(aside)).isDirectory())
   }
 
-  /** Gives back what a removal has left that was interrupted. It is pushed again, which sends nothing. */
-  const recover = async (): Promise<void> => {
+  /**
+   * Gives back what a removal has left that was interrupted. It is pushed again, which sends nothing.
+   * @returns Errors, each of one file: the others are given back.
+   */
+  const recover = async (): Promise<readonly unknown[]> => {
     const names = await readdir(directory).catch(() => [])
-    for (const name of names.filter((each) => each.endsWith('.json'))) {
-      const record = join(directory, name)
-      const parsed = schema.safeParse(await readRecord(record))
-      if (!(await isAbandoned(record, parsed.data?.owner, owner))) continue
-      const aside = record.slice(0, -'.json'.length)
-      const isThere = (await lstat(aside).catch(() => undefined)) !== undefined
-      if (isThere && parsed.success) await giveBack(aside, parsed.data.path)
-      else if (isThere) await keepAsFailed(aside, name.slice(0, -'.json'.length))
-      await rm(record, { force: true })
-    }
+    const errors: unknown[] = []
+    for (const name of names.filter((each) => each.endsWith('.json')))
+      await recoverOne(name).catch((error: unknown) => void errors.push(error))
+    return errors
+  }
+
+  const recoverOne = async (name: string): Promise<void> => {
+    const record = join(directory, name)
+    const parsed = schema.safeParse(await readRecord(record))
+    if (!(await isAbandoned(record, parsed.data?.owner, owner))) return
+    const aside = record.slice(0, -'.json'.length)
+    const isThere = (await lstat(aside).catch(() => undefined)) !== undefined
+    if (isThere && parsed.success) await giveBack(aside, parsed.data.path)
+    else if (isThere) await keepAsFailed(aside, name.slice(0, -'.json'.length))
+    await rm(record, { force: true })
   }
 
   return { remove, takeAway, recover, directory }

@@ -242,7 +242,10 @@ test('a rejected file stays under its name while failed/ cannot be written (S156
     'it failed',
     async () => (await filesIn(root)).join() === 'failed/app,failed/app.json',
   )
-  assert.deepEqual(await readdir(join(root, '.berth/removing')), [])
+  await eventually('nothing is left', async () => {
+    const left = await readdir(join(root, '.berth/removing'))
+    return left.length === 0
+  })
 })
 
 test('a file that grows while it is pushed stays, and is pushed again', async (t) => {
@@ -253,6 +256,7 @@ test('a file that grows while it is pushed stays, and is pushed again', async (t
   })
   const { root } = await start(t, { publish })
   await drop(root, 'app', 'some')
+  await eventually('it is published twice', () => published.length === 2)
   await eventually('it is gone', async () => (await filesIn(root)).length === 0)
   assert.deepEqual(
     published.map(({ content }) => content),
@@ -339,6 +343,25 @@ test('an interrupted removal gives the file back (S154)', async (t) => {
   await start(t, { root, publish })
   await eventually('it is published', () => published.length === 1)
   assert.deepEqual(published, [{ file: 'app', content: 'content' }])
+})
+
+test('a file that cannot be given back does not stop the others', async (t) => {
+  const root = await newDirectory()
+  const removing = join(root, '.berth', 'removing')
+  await mkdir(removing, { recursive: true })
+  await writeFile(join(root, 'parent'), 'a file now')
+  await writeFile(join(removing, 'id'), 'content')
+  await writeFile(join(removing, 'id.json'), JSON.stringify({ path: 'parent/app' }))
+  await utimes(join(removing, 'id.json'), 1, 1)
+  const gate = Promise.withResolvers<void>()
+  const { published, publish } = createRecorder((path) =>
+    path.endsWith('parent') ? gate.promise : undefined,
+  )
+  await start(t, { root, publish })
+  await drop(root, 'other')
+  await eventually('another one is published', () => published.length === 1)
+  gate.resolve()
+  await eventually('it comes back when there is room', () => published.length === 3)
 })
 
 test('a spool whose state cannot be written is reported, and keeps its files (S156)', async (t) => {
