@@ -1,5 +1,5 @@
 import { lstat } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { networkInterfaces, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Command, Option } from 'commander'
@@ -73,7 +73,7 @@ export function spoolCommand(context: Context): Command {
         .default('8086')
         .env(variable('HEALTH_PORT')),
     )
-    .option('--health-host <address>', 'address of that port', '0.0.0.0')
+    .option('--health-host <address>', 'address of that port', allAddresses())
     .option('--temporary <path>', 'directory for the copies of compressed archives', tmpdir())
     .option('--done-records <count>', 'records that are kept in done/; 0 for none', '1000')
     .option('--log-level <level>', 'level of the log', 'info')
@@ -90,6 +90,12 @@ export function spoolCommand(context: Context): Command {
       maxDone: parseCount('--done-records', flags.doneRecords),
     }),
   )
+}
+
+/** `::` includes the IPv4 addresses, but needs a kernel with IPv6. */
+function allAddresses(): string {
+  const addresses = Object.values(networkInterfaces()).flatMap((found) => found ?? [])
+  return addresses.some(({ family }) => family === 'IPv6') ? '::' : '0.0.0.0'
 }
 
 /** A file is better than the variable, because Berth reads it again when it changes. */

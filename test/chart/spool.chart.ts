@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
-import { find, matrix, render, template, threeValues } from '../support/chart.ts'
+import { find, matrix, render, template, type Values } from '../support/chart.ts'
 
 const values = matrix['a spooler beside hosted repositories'] ?? {}
 
@@ -45,9 +45,31 @@ suite('a spooler', () => {
     )
   })
 
-  test('needs a user', async () => {
-    const { status, output } = await template({ ...threeValues, spool: { enabled: true } })
-    assert.notEqual(status, 0)
-    assert.match(output, /spool\.user and spool\.passwordSecret/)
-  })
+  const refused: readonly (readonly [string, Values, RegExp])[] = [
+    ['without a user', { spool: { enabled: true } }, /spool\.user and spool\.passwordSecret/],
+    ['without hosted repositories', { hosted: { enabled: false } }, /needs hosted\.enabled/],
+    [
+      'on the host network',
+      {
+        exposure: { mode: 'hostNetwork' },
+        hosted: { enabled: false },
+        metrics: {},
+        spool: { enabled: true, user: 'spool', passwordSecret: 'spool-login', prefix: 'team' },
+      },
+      /spooler's port/,
+    ],
+    [
+      'with TLS',
+      { tls: { enabled: true, existingSecret: 'tls' } },
+      /spool\.enabled and tls\.enabled/,
+    ],
+  ]
+  for (const [what, changed, message] of refused)
+    test(`is refused ${what}`, async () => {
+      const { spool, ...rest } = values
+      const base = 'spool' in changed ? rest : { ...rest, spool }
+      const { status, output } = await template({ ...base, ...changed })
+      assert.notEqual(status, 0)
+      assert.match(output, message)
+    })
 })

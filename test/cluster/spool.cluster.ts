@@ -5,7 +5,7 @@ import { after, before, describe, test } from 'node:test'
 import type { Cluster } from '../support/cluster.ts'
 import { type ClusterScene, login, namespaces, setClusterScene } from '../support/cluster-scene.ts'
 import { useDirectory } from '../support/directory.ts'
-import type { Image } from '../support/images.ts'
+import { type Image, makeImage, randomBlob } from '../support/images.ts'
 import { makeRunnableImage } from '../support/runnable-image.ts'
 import { tarFile } from '../support/tar-file.ts'
 import { until } from '../support/until.ts'
@@ -112,13 +112,25 @@ describe('a spooler in a cluster of two nodes', () => {
       await assert.rejects(exec('registry-pull', '--unpack', 'local/hello.txt'), /has no local/)
     }))
 
-  test('the spooler ends in the middle of its work, and the file is pushed after its restart', () =>
+  test('killed in the middle of a push, it starts again and pushes the file', () =>
     scene.explained(async () => {
-      const image = await makeRunnableImage()
+      const image = makeImage({ layers: [randomBlob(150_000_000)] })
       const file = join(directory, 'late.tar')
       await writeFile(file, layoutOf(image))
       await copy(file, 'late.tar')
-      await exec('sh', '-c', 'kill -9 1 || kill 1')
+      const name = await pod()
+      await until('it is being pushed', async () => {
+        const words = ['-n', namespaces.berth, '-c', 'spooler', name, '--tail', '20']
+        assert.match(await kubectl('logs', ...words), /"file":"late\.tar".*"pushing"/)
+      })
+      await scene.cluster.nodes[0].run(['pkill', '-KILL', '-f', 'bin/berth spool$'])
+      await until('its container was started again', async () => {
+        const path = '{.status.initContainerStatuses[0].restartCount}'
+        assert.equal(
+          await kubectl('get', 'pod', '-n', namespaces.berth, name, '-o', `jsonpath=${path}`),
+          '1',
+        )
+      })
       await until('it is pushed', async () => {
         assert.match(await exec('berth', 'spool', 'wait', 'late.tar'), new RegExp(image.digest))
       })

@@ -136,6 +136,15 @@ value to set instead.
 {{- if and $v.spool.enabled (not (and $v.spool.user $v.spool.passwordSecret)) -}}
 {{- fail "spool.enabled needs spool.user and spool.passwordSecret: the spooler logs in as a user of Berth" -}}
 {{- end -}}
+{{- if and $v.spool.enabled (semverCompare "<1.29-0" .Capabilities.KubeVersion.Version) -}}
+{{- fail (printf "spool.enabled needs Kubernetes 1.29, which has native sidecars; this is %s" .Capabilities.KubeVersion.Version) -}}
+{{- end -}}
+{{- if and $v.spool.enabled (include "berth.isHostNetwork" .) -}}
+{{- fail "spool.enabled: on the host network, the spooler's port would be open on each node; choose another exposure.mode" -}}
+{{- end -}}
+{{- if and $v.spool.enabled (regexMatch "^local(/|$)" $v.spool.prefix) (not $v.hosted.enabled) -}}
+{{- fail "spool.enabled needs hosted.enabled, or as spool.prefix that of an upstream with push: true" -}}
+{{- end -}}
 {{- if and $v.spool.enabled $v.tls.enabled -}}
 {{- fail "spool.enabled and tls.enabled: the spooler cannot verify the certificate of its own pod yet; set one of them to false" -}}
 {{- end -}}
