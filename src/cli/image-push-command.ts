@@ -143,6 +143,12 @@ export function imageCopyCommand(context: Context): Command {
     ) => {
       const source = parseTarget(from)
       const target = parseTarget(to)
+      // The danger: both registries would get the credentials of one of them.
+      const hasLogin = flags.username !== undefined || flags.credentials !== undefined
+      if (source.host !== target.host && hasLogin)
+        throw new UsageError(
+          'a login on the command line would be sent to both registries; log in to each with docker login, or copy with berth pull and berth image push',
+        )
       const signal = abortOnSignals()
       await withRegistry({ ...context, host: source.host, options: flags }, async (remote) => {
         const opened = await openRegistryImage({ remote, ...source })

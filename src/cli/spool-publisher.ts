@@ -141,6 +141,8 @@ function classify(error: unknown): unknown {
     isRegistryError(error) &&
     error.status >= 400 &&
     error.status < 500 &&
-    !temporary.includes(error.status)
+    !temporary.includes(error.status) &&
+    // A collection removed a blob between the check for it and the manifest: it is sent the next time.
+    error.code !== 'MANIFEST_BLOB_UNKNOWN'
   return isFinal ? new RejectedFile(error.message, { code: error.code, cause: error }) : error
 }
