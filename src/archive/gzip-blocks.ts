@@ -12,6 +12,10 @@ const concurrency = 4
  * copy of a layer is needed on disk.
  */
 const level = 1
+/** Bytes from a block, in four parts, that show whether it compresses at all: if not, that takes longest. */
+const sampleSize = 32 * 1024
+const sampleParts = 4
+const incompressible = 0.98
 /** Byte of a gzip header that names the operating system (RFC 1952, section 2.3.1); 255: unknown. */
 const systemAt = 9
 
@@ -34,9 +38,21 @@ export async function* gzipBlocks(chunks: AsyncIterable<Buffer>): AsyncGenerator
 }
 
 async function gzipBlock(block: Buffer): Promise<Buffer> {
-  const member = await compress(block, { level })
+  const member = await compress(block, { level: (await isCompressed(block)) ? 0 : level })
   member[systemAt] = 255
   return member
+}
+
+/** Such as an archive in the layer. */
+async function isCompressed(block: Buffer): Promise<boolean> {
+  if (block.length < 2 * sampleSize) return false
+  const part = sampleSize / sampleParts
+  const distance = Math.floor(block.length / sampleParts)
+  const parts = Array.from({ length: sampleParts }, (_, at) =>
+    block.subarray(at * distance, at * distance + part),
+  )
+  const sample = await compress(Buffer.concat(parts), { level })
+  return sample.length > incompressible * sampleSize
 }
 
 /** Blocks of exactly `blockSize`, except for the last; one empty block if there are no bytes at all. */
