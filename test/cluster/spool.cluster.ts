@@ -123,7 +123,8 @@ describe('a spooler in a cluster of two nodes', () => {
         const words = ['-n', namespaces.berth, '-c', 'spooler', name, '--tail', '20']
         assert.match(await kubectl('logs', ...words), /"file":"late\.tar".*"pushing"/)
       })
-      await scene.cluster.nodes[0].run(['pkill', '-KILL', '-f', 'bin/berth spool$'])
+      for (const node of scene.cluster.nodes)
+        await node.attempt(['pkill', '-KILL', '-f', 'bin/berth spool$'])
       await until('its container was started again', async () => {
         const path = '{.status.initContainerStatuses[0].restartCount}'
         assert.equal(
