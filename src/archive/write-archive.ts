@@ -1,7 +1,7 @@
-import { algorithmOf, createDigester, type Digest, encodedOf } from '../oci/digest.ts'
+import { algorithmOf, type Digest, encodedOf } from '../oci/digest.ts'
 import { type Manifest, parseManifest } from '../oci/manifest.ts'
-import { ArchiveError } from './archive-error.ts'
 import type { ImageSource, SourceBlob, SourceImage, SourceManifest } from './image-source.ts'
+import { verifiedBytes } from './layer-bytes.ts'
 import { formatTarHeader, padding, tarEnd } from './tar-header.ts'
 
 type WriteOptions = {
@@ -12,7 +12,7 @@ type WriteOptions = {
 
 /**
  * The bytes of an archive that is an OCI layout and a docker archive in one, as `docker save` writes it
- * since version 25: docker, podman, skopeo, crane and containerd read it. Layers stay as they are; manifests
+ * since version 25: docker, podman and skopeo read it. Layers stay as they are; manifests
  * keep their digests. `images` without names can be loaded by their digests.
  */
 export async function* archiveBytes(
@@ -127,13 +127,7 @@ async function* blobEntry(
   signal: AbortSignal | undefined,
 ): AsyncGenerator<Buffer> {
   yield formatTarHeader({ name: pathOf(blob.digest), size: blob.size })
-  const digester = createDigester(algorithmOf(blob.digest))
-  for await (const chunk of source.read(blob, { signal })) {
-    digester.update(chunk)
-    yield chunk
-  }
-  if (digester.size !== blob.size || digester.digest() !== blob.digest)
-    throw new ArchiveError('invalid', `the source sent other bytes than those of ${blob.digest}`)
+  yield* verifiedBytes(source, blob, signal)
   yield padding(blob.size)
 }
 

@@ -1,103 +1,17 @@
 import { randomUUID } from 'node:crypto'
-import { type FSWatcher, watch } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { createClaims } from './claims.ts'
 import { codeOf } from './durable-files.ts'
 import { loadHasWriter } from './open-writers.ts'
+import { type PublishedImage, RejectedFile, UnfinishedFile } from './publish.ts'
 import { createRemoval } from './removal.ts'
 import { type Entry, findEntry, listEntries } from './spool-entries.ts'
 import { type Job, orderKey, parseSpoolPath, stateDirectory } from './spool-names.ts'
 import { countFailed, createSpoolRecords, type SpoolRecord } from './spool-records.ts'
-
-type PublishedImage = {
-  /** `host/name:tag`. */
-  readonly reference: string
-  /** Undefined for what was deleted. */
-  readonly digest?: string
-}
-
-/**
- * Does what a file asks for, and resolves only when the registry has proved it.
- * @throws RejectedFile: it will never succeed. UnfinishedFile: the file is not complete. All other errors are
- * temporary.
- */
-export type Publish = (
-  job: Exclude<Job, { kind: 'invalid' }>,
-  file: { readonly path: string; readonly signal: AbortSignal },
-) => Promise<readonly PublishedImage[]>
-
-export class RejectedFile extends Error {
-  override readonly name = 'RejectedFile'
-  readonly code: string | undefined
-
-  constructor(message: string, { code, cause }: { code?: string; cause?: unknown } = {}) {
-    super(message, cause === undefined ? {} : { cause })
-    this.code = code
-  }
-}
-
-export class UnfinishedFile extends Error {
-  override readonly name = 'UnfinishedFile'
-}
-
-export type SpoolEvent =
-  | { readonly kind: 'started'; readonly path: string; readonly size: number }
-  | { readonly kind: 'finished'; readonly record: SpoolRecord }
-  | {
-      readonly kind: 'retry'
-      readonly path: string
-      /** Milliseconds. */
-      readonly pause: number
-      readonly error: unknown
-    }
-  /** The spool itself cannot be read or written. */
-  | { readonly kind: 'broken'; readonly error: unknown }
-
-type SpoolStatus = {
-  /** Files that wait, those that are being pushed included. */
-  readonly files: number
-  /** Seconds since the content of the oldest of them was written. */
-  readonly oldest: number
-  readonly active: readonly string[]
-  readonly failed: number
-  /** Why the spool cannot be read or written, if so. */
-  readonly problem: string | undefined
-  /** Milliseconds since the last complete scan. */
-  readonly sinceScan: number
-}
-
-export interface Spooler {
-  status(): SpoolStatus
-  /** Ends the transfers that run: their files stay, and are pushed after the next start. */
-  stop(): Promise<void>
-}
-
-export type SpoolerOptions = {
-  readonly root: string
-  readonly publish: Publish
-  /** In front of the repositories of all files. */
-  readonly prefix?: string
-  /** False: each directory at the top has files of its own, whatever they are named. */
-  readonly layoutsAtTop?: boolean | undefined
-  /** Files at a time; large ones use at most half of them. */
-  readonly workers: number
-  /** Milliseconds without a change until a file counts as complete. */
-  readonly settle: number
-  /**
-   * Milliseconds without a change after which an incomplete archive is rejected; ten times as long if it is
-   * unknown whether a process still has it open.
-   */
-  readonly maxIncomplete?: number
-  /** Milliseconds between scans; changes that the kernel reports are seen at once. */
-  readonly rescan?: number
-  /** Records of files that were pushed: how many, and how long in milliseconds. */
-  readonly done: { readonly maxDone: number; readonly maxAge: number }
-  readonly onEvent: (event: SpoolEvent) => void
-  /** For tests. */
-  readonly now?: () => number
-}
+import type { Spooler, SpoolerOptions } from './spooler-options.ts'
+import { watchTree } from './watch-tree.ts'
 
 /** Bytes from which a file may not use the last workers, so that small ones need not wait. */
 const largeFile = 64 * 1024 * 1024
@@ -370,16 +284,3 @@ export async function createSpooler(options: SpoolerOptions): Promise<Spooler> {
 }
 
 const unreadable = ['EACCES', 'EPERM', 'ELOOP', 'EISDIR', 'ENXIO']
-
-/** A hint only: events may be lost, and some file systems have none. The scans see everything. */
-function watchTree(root: string, onChange: () => void): FSWatcher | undefined {
-  try {
-    const watcher = watch(root, { recursive: true }, (_event, name) => {
-      if (typeof name !== 'string' || !name.startsWith(stateDirectory)) onChange()
-    })
-    watcher.on('error', () => watcher.close())
-    return watcher
-  } catch {
-    return undefined
-  }
-}
