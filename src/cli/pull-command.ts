@@ -39,7 +39,7 @@ export function addPullOptions(command: Command): Command {
   command
     .summary('write an image of a registry to an archive')
     .description(
-      'Write an image to an archive that docker, podman, skopeo, crane and containerd read: an OCI layout and a docker archive in one tar file. A file that was pushed as an image comes back with --unpack.',
+      'Write an image to an archive that docker, podman and skopeo read: an OCI layout and a docker archive in one tar file. A file that was pushed as an image comes back with --unpack.',
     )
     .argument('<image>', 'HOST[:PORT]/NAME[:TAG][@DIGEST]; without a host, an image of --registry')
     .argument('[file]', 'the file to write; default or -: standard output')
