@@ -2,6 +2,7 @@ import { Readable } from 'node:stream'
 import { createGunzip, createZstdDecompress } from 'node:zlib'
 import { ArchiveError } from './archive-error.ts'
 import { freeOfRatio, type Limits } from './limits.ts'
+import { zstdFrames } from './zstd-frames.ts'
 
 export type Compression = 'gzip' | 'zstd'
 
@@ -32,8 +33,9 @@ export async function* decompress(
   limits: Limits,
 ): AsyncGenerator<Buffer> {
   const options = { chunkSize: 256 * 1024 }
-  const stream = compression === 'gzip' ? createGunzip(options) : createZstdDecompress(options)
-  const source = Readable.from(chunks, { objectMode: false })
+  const isGzip = compression === 'gzip'
+  const stream = isGzip ? createGunzip(options) : createZstdDecompress(options)
+  const source = Readable.from(isGzip ? chunks : zstdFrames(chunks), { objectMode: false })
   source.on('error', (error) => stream.destroy(error))
   source.pipe(stream)
   let size = 0
@@ -48,8 +50,8 @@ export async function* decompress(
         )
       yield chunk
     }
-    // Node ignores what follows the last member or frame.
-    if (stream.bytesWritten !== compressedSize)
+    // Node ignores what follows the last member.
+    if (isGzip && stream.bytesWritten !== compressedSize)
       throw new ArchiveError('invalid', 'other bytes follow the compressed data')
   } catch (error) {
     throw toArchiveError(error)

@@ -1,4 +1,5 @@
 import { ArchiveError } from './archive-error.ts'
+import { byteReader } from './byte-reader.ts'
 import type { Limits } from './limits.ts'
 import { assertShort, type Extended, extendBy, isExtension } from './tar-extensions.ts'
 import { blockSize, parseTarHeader, type TarHeader } from './tar-header.ts'
@@ -15,7 +16,7 @@ export async function* tarEntries(
   chunks: AsyncIterable<Buffer>,
   limits: Limits,
 ): AsyncGenerator<StreamedEntry> {
-  const bytes = byteReader(chunks)
+  const bytes = byteReader(chunks, 'a layer ends in the middle of an entry')
   try {
     let extended: Extended = {}
     for (let seen = 0; ; seen += 1) {
@@ -54,63 +55,4 @@ function sizeOf({ type, size }: TarHeader): number {
 
 function padded(size: number): number {
   return Math.ceil(size / blockSize) * blockSize
-}
-
-function byteReader(chunks: AsyncIterable<Buffer>) {
-  const iterator = chunks[Symbol.asyncIterator]()
-  let rest: Buffer = Buffer.alloc(0)
-
-  /** At most `size` bytes; none at the end. */
-  const next = async (size: number): Promise<Buffer> => {
-    while (rest.length === 0) {
-      const { done, value } = await iterator.next()
-      if (done === true) return rest
-      rest = value
-    }
-    const part = rest.subarray(0, size)
-    rest = rest.subarray(part.length)
-    return part
-  }
-
-  return {
-    /** Exactly `size` bytes, or none at the end. */
-    take: async (size: number): Promise<Buffer> => {
-      const parts: Buffer[] = []
-      let got = 0
-      while (got < size) {
-        const part = await next(size - got)
-        if (part.length === 0 && got > 0) throw cut()
-        if (part.length === 0) break
-        parts.push(part)
-        got += part.length
-      }
-      return parts.length === 1 && parts[0] ? parts[0] : Buffer.concat(parts)
-    },
-    /** The next `size` bytes, of which a reader may leave some to `skip`. */
-    section: (size: number) => {
-      let left = size
-      const part = async (): Promise<Buffer | undefined> => {
-        if (left === 0) return undefined
-        const bytes = await next(left)
-        if (bytes.length === 0) throw cut()
-        left -= bytes.length
-        return bytes
-      }
-      async function* content(): AsyncGenerator<Buffer> {
-        for (let bytes = await part(); bytes !== undefined; bytes = await part()) yield bytes
-      }
-      const skip = async () => {
-        while ((await part()) !== undefined);
-      }
-      return { content: content(), skip }
-    },
-    drain: async () => {
-      while ((await next(blockSize * blockSize)).length > 0);
-    },
-    close: async () => void (await iterator.return?.()),
-  }
-}
-
-function cut(): ArchiveError {
-  return new ArchiveError('incomplete', 'a layer ends in the middle of an entry')
 }
