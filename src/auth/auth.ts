@@ -19,7 +19,8 @@ export async function hashPassword(password: string, cost: number): Promise<stri
 type AuthOptions = {
   /** Content of the htpasswd file; undefined: there are no users. */
   readonly htpasswd?: string | undefined
-  readonly anonymous: 'none' | 'pull'
+  /** `rules`: without users, the rules for `*` apply to everyone. That is also so with `none`. */
+  readonly anonymous: 'none' | 'pull' | 'rules'
   readonly access: readonly AccessRule[]
 }
 

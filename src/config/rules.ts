@@ -9,6 +9,7 @@ export type Problem = { readonly path: readonly PropertyKey[]; readonly message:
 export function findProblems(config: Config): readonly Problem[] {
   return [
     ...findUnprotectedListener(config),
+    ...findOpenRules(config),
     ...findUnusableUpstreams(config),
     ...findUnusableHosted(config),
     ...findDuplicatePrefixes(config),
@@ -47,7 +48,7 @@ export function isLoopback(host: string): boolean {
  * read.
  */
 function* findUnprotectedListener({ listen, auth }: Config): Generator<Problem> {
-  if (isLoopback(listen.host) || auth.htpasswd !== undefined || auth.anonymous === 'pull') return
+  if (isLoopback(listen.host) || auth.htpasswd !== undefined || auth.anonymous !== 'none') return
   yield {
     path: ['listen'],
     message:
@@ -55,8 +56,18 @@ function* findUnprotectedListener({ listen, auth }: Config): Generator<Problem> 
   }
 }
 
+/** The danger: rules for `*`, written for all users who log in, would apply to everyone who can connect. */
+function* findOpenRules({ auth }: Config): Generator<Problem> {
+  if (auth.anonymous !== 'rules' || auth.htpasswd === undefined) return
+  yield {
+    path: ['auth', 'anonymous'],
+    message:
+      'rules is for registries without users, but auth.htpasswd is set; set it to pull, or remove auth.htpasswd',
+  }
+}
+
 function* findUnusableUpstreams({ auth, upstreams }: Config): Generator<Problem> {
-  if (auth.htpasswd !== undefined || auth.anonymous === 'none') return
+  if (auth.htpasswd !== undefined || auth.anonymous !== 'pull') return
   for (const [at, { anonymous, credentials }] of upstreams.entries()) {
     if (anonymous === 'pull' || credentials.type === 'anonymous') continue
     const message =
@@ -66,7 +77,7 @@ function* findUnusableUpstreams({ auth, upstreams }: Config): Generator<Problem>
 }
 
 function* findUnusableHosted({ auth, upstreams, hosted }: Config): Generator<Problem> {
-  if (auth.htpasswd !== undefined || auth.anonymous === 'none' || upstreams.length > 0) return
+  if (auth.htpasswd !== undefined || auth.anonymous !== 'pull' || upstreams.length > 0) return
   if (hosted.some(({ anonymous }) => anonymous === 'pull')) return
   yield {
     path: ['hosted'],

@@ -140,10 +140,10 @@ export const schema = z.strictObject({
           'htpasswd file with bcrypt hashes; Berth reloads it when it changes. Without it there are no users',
         ),
       anonymous: z
-        .enum(['none', 'pull'])
+        .enum(['none', 'pull', 'rules'])
         .prefault('none')
         .describe(
-          'Access for anonymous users, to the upstreams and hosted prefixes that set anonymous: pull',
+          'Access for anonymous users: pull, from the upstreams and hosted prefixes that set anonymous: pull; or rules, which needs auth.htpasswd to be unset: everyone who can connect may do what the access rules for * allow, pushes included',
         ),
       access: z
         .array(accessRule)

@@ -292,6 +292,15 @@ suite('a request without credentials', () => {
     assert.ok(!byName.allows({ kind: 'auth-off' }, 'pull', name, true))
   })
 
+  test('may push if the rules for * are to apply to everyone', async () => {
+    const push = { ...all, actions: ['push'] } as const
+    const auth = await createAuth({ anonymous: 'rules', access: [push] })
+    const identity = await auth.authenticate(undefined)
+    assert.deepEqual(identity, { kind: 'auth-off' })
+    assert.ok(auth.allows({ kind: 'auth-off' }, 'push', name, false))
+    assert.ok(!auth.allows({ kind: 'auth-off' }, 'delete', name, false))
+  })
+
   test('never has more access than a user who logs in', async () => {
     const others = [{ ...all, users: ['bob'] }]
     const auth = await authFor(await line('alice', 'p'), { anonymous: 'pull', access: others })

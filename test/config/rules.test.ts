@@ -30,6 +30,13 @@ suite('an address that other machines can reach', () => {
       assert.deepEqual(problems([`listen=${address}`, 'auth.htpasswd=/f']), [], address)
   })
 
+  test('may be open to everyone by the rules for *, but only without users', () => {
+    const rules = ['listen=0.0.0.0:1', 'auth.anonymous=rules']
+    assert.deepEqual(problems(rules), [])
+    const [problem = ''] = problems([...rules, 'auth.htpasswd=/f'])
+    assert.match(problem, /^auth\.anonymous: rules is for registries without users/)
+  })
+
   test('is not a loopback address', () => {
     for (const address of ['localhost:1', '127.0.0.1:1', '127.9.9.9:1', '[::1]:1'])
       assert.deepEqual(problems([`listen=${address}`]), [], address)

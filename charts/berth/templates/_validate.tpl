@@ -9,6 +9,7 @@ value to set instead.
 {{- $config := include "berth.config" . | fromYaml -}}
 {{- $users := include "berth.hasUsers" . -}}
 {{- $anonymous := eq (default "none" $config.auth.anonymous) "pull" -}}
+{{- $open := eq (default "none" $config.auth.anonymous) "rules" -}}
 
 {{- if not $v.image.repository -}}
 {{- fail "image.repository is not set, and no image of Berth is published: build it and copy it to the nodes with `npm run image -- --load nodes` (then set image.repository=localhost/berth and image.pullPolicy=Never), or push it to a registry that nodes can pull from without Berth with `npm run image -- --push REGISTRY/berth` (then set image.repository=REGISTRY/berth)" -}}
@@ -18,7 +19,7 @@ value to set instead.
 {{- end -}}
 {{- include "berth.refuseWithoutEffect" . -}}
 
-{{- if and (ne $mode "hostNetwork") (not $users) (not $anonymous) -}}
+{{- if and (ne $mode "hostNetwork") (not $users) (not $anonymous) (not $open) -}}
 {{- fail "without users, every client could pull whatever Berth's credentials can read: set htpasswd.existingSecret or htpasswd.lines, or set config.auth.anonymous: pull to allow anonymous pulls" -}}
 {{- end -}}
 {{- $seen := dict -}}
