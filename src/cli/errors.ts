@@ -7,9 +7,15 @@ export class UsageError extends Error {
   override readonly name = 'UsageError'
 }
 
-/** The user pressed Ctrl-C at a prompt. */
+/** The user pressed Ctrl-C, or a signal ended the command. */
 export class InterruptedError extends Error {
   override readonly name = 'InterruptedError'
+  readonly signal: 'SIGINT' | 'SIGTERM'
+
+  constructor(signal: 'SIGINT' | 'SIGTERM' = 'SIGINT') {
+    super(`ended by ${signal}`)
+    this.signal = signal
+  }
 }
 
 const debug = debuglog('berth')
@@ -24,7 +30,8 @@ export function describeFailure(error: unknown): {
   readonly status: number
 } {
   debug('%o', error)
-  if (error instanceof InterruptedError) return { text: '', status: 128 + constants.signals.SIGINT }
+  if (error instanceof InterruptedError)
+    return { text: '', status: 128 + constants.signals[error.signal] }
   return { text: `berth: ${describe(error)}\n`, status: 1 }
 }
 

@@ -1,18 +1,13 @@
 import { Command } from 'commander'
 import { openRegistryImage } from '../transfer/transfer.ts'
 import { UsageError } from './errors.ts'
+import { imageCopyCommand } from './image-copy-command.ts'
 import { type Printing, print } from './image-output.ts'
-import { imageCopyCommand, imagePushCommand } from './image-push-command.ts'
+import { imagePushCommand } from './image-push-command.ts'
 import { outputOption } from './options.ts'
 import { addPullOptions, pullAction } from './pull-command.ts'
-import {
-  addRegistryOptions,
-  type Context,
-  parseRepository,
-  parseTarget,
-  type RegistryOptions,
-  withRegistry,
-} from './registry-options.ts'
+import { addRegistryOptions, type RegistryOptions } from './registry-login.ts'
+import { type Context, parseRepository, parseTarget, withRegistry } from './registry-options.ts'
 
 /** `berth image …`: images between archives and registries. */
 export function imageCommand(context: Context): Command {

@@ -1,3 +1,6 @@
+import { constants } from 'node:os'
+import { InterruptedError } from './errors.ts'
+
 /** Options of all commands about images. */
 export type Printing = {
   readonly output: 'text' | 'json'
@@ -12,10 +15,24 @@ export function print<Result>(
   process.stdout.write(`${output === 'json' ? JSON.stringify(result) : describe(result)}\n`)
 }
 
-/** Aborted by the first signal, so that what is half written is removed; the second one ends the process. */
-export function abortOnSignals(): AbortSignal {
+/**
+ * Runs a command that the first SIGINT or SIGTERM aborts, so that what is half written is removed; a second one
+ * ends the process at once.
+ * @throws InterruptedError in place of what the abort caused.
+ */
+export async function untilInterrupted<Result>(
+  run: (signal: AbortSignal) => Promise<Result>,
+): Promise<Result> {
   const controller = new AbortController()
-  for (const signal of ['SIGINT', 'SIGTERM'] as const)
-    process.once(signal, () => controller.abort(new Error(`ended by ${signal}`)))
-  return controller.signal
+  const { signal } = controller
+  for (const name of ['SIGINT', 'SIGTERM'] as const)
+    process.once(name, () => {
+      process.once(name, () => process.exit(128 + constants.signals[name]))
+      controller.abort(new InterruptedError(name))
+    })
+  try {
+    return await run(signal)
+  } catch (error) {
+    throw signal.aborted ? signal.reason : error
+  }
 }

@@ -1,26 +1,18 @@
 import { Command, Option } from 'commander'
 import { fileAsImage, type ImageSource, openImageArchive } from '../archive/archive.ts'
-import { parseTag, type Tag } from '../oci/reference.ts'
-import { openRegistryImage, type Pushed, pushImage } from '../transfer/transfer.ts'
+import { parseTag } from '../oci/reference.ts'
 import { UsageError } from './errors.ts'
-import { abortOnSignals, type Printing, print } from './image-output.ts'
+import { untilInterrupted } from './image-output.ts'
 import { outputOption } from './options.ts'
-import {
-  addRegistryOptions,
-  type Context,
-  parseTarget,
-  type RegistryOptions,
-  type Target,
-  withRegistry,
-} from './registry-options.ts'
-import { createTransferProgress, formatSize } from './transfer-progress.ts'
+import { addRegistryOptions, type RegistryOptions } from './registry-login.ts'
+import { type Context, parseTarget, withRegistry } from './registry-options.ts'
+import { type SendFlags, sendImage, tagOf } from './send-image.ts'
 
 type PushFlags = RegistryOptions &
-  Printing & {
+  SendFlags & {
     readonly file?: boolean
     readonly compression: 'gzip' | 'none'
     readonly image?: string
-    readonly parallel: string
   }
 
 export function imagePushCommand(context: Context): Command {
@@ -44,26 +36,33 @@ export function imagePushCommand(context: Context): Command {
     .addOption(outputOption)
     .addHelpText('after', pushExamples)
   return addRegistryOptions(command).action(
-    async (path: string, image: string, more: readonly string[], flags: PushFlags) => {
-      const target = parseTarget(image)
-      const tags = [...tagsOf(target), ...more.map(parseTag)]
-      const signal = abortOnSignals()
-      const source = flags.file
-        ? await fileAsImage(path, { signal })
-        : await openImageArchive(path, { compression: flags.compression, signal })
-      try {
-        const { digest } = choose(source, flags.image, path)
-        await push(context, { source, digest, target, tags, flags, signal })
-      } finally {
-        await source.close()
-      }
-    },
+    (path: string, image: string, more: readonly string[], flags: PushFlags) =>
+      untilInterrupted((signal) => push(context, { path, image, more, flags, signal })),
   )
 }
 
-function tagsOf({ reference }: Target): readonly Tag[] {
-  if ('tag' in reference) return [reference.tag]
-  throw new UsageError('a push needs a tag: the digest follows from the image')
+type Push = {
+  readonly path: string
+  readonly image: string
+  readonly more: readonly string[]
+  readonly flags: PushFlags
+  readonly signal: AbortSignal
+}
+
+async function push(context: Context, { path, image, more, flags, signal }: Push): Promise<void> {
+  const target = parseTarget(image)
+  const tags = [tagOf(target), ...more.map(parseTag)]
+  const source = flags.file
+    ? await fileAsImage(path, { signal })
+    : await openImageArchive(path, { compression: flags.compression, signal })
+  try {
+    const { digest } = choose(source, flags.image, path)
+    await withRegistry({ ...context, host: target.host, options: flags }, (remote) =>
+      sendImage({ source, digest, remote, target, tags, flags, signal }),
+    )
+  } finally {
+    await source.close()
+  }
 }
 
 /** @throws UsageError if the archive has several images and none is chosen. */
@@ -77,88 +76,6 @@ function choose({ images }: ImageSource, wanted: string | undefined, path: strin
   const names = images.flatMap(({ names: all, digest }) => (all.length > 0 ? all : [digest]))
   throw new UsageError(
     `${path} has ${found.length === 0 ? 'no such image' : 'several images'}: choose one with --image: ${names.join(', ')}`,
-  )
-}
-
-type Push = {
-  readonly source: ImageSource
-  readonly digest: Parameters<ImageSource['manifest']>[0]
-  readonly target: Target
-  readonly tags: readonly Tag[]
-  readonly flags: RegistryOptions & Printing & { readonly parallel: string }
-  readonly mountFrom?: Target['name'] | undefined
-  readonly signal: AbortSignal
-}
-
-async function push(context: Context, options: Push): Promise<void> {
-  const { source, digest, target, tags, flags, mountFrom, signal } = options
-  const isQuiet = flags.quiet === true || flags.output === 'json'
-  const write = (line: string) => void process.stderr.write(`${line}\n`)
-  await withRegistry({ ...context, host: target.host, options: flags }, async (remote) => {
-    const pushed = await pushImage({
-      source,
-      image: digest,
-      remote,
-      name: target.name,
-      tags,
-      mountFrom,
-      parallel: parseCount(flags.parallel),
-      onProgress: isQuiet ? undefined : createTransferProgress({ write }),
-      signal,
-    })
-    print(flags, report(target, tags, pushed), describePush)
-  })
-}
-
-type PushReport = Pushed & { readonly image: string; readonly tags: readonly Tag[] }
-
-function report({ host, name }: Target, tags: readonly Tag[], pushed: Pushed): PushReport {
-  return { image: `${host}/${name}@${pushed.digest}`, tags, ...pushed }
-}
-
-function describePush({ image, tags, sent, present }: PushReport): string {
-  return `${image}\ntags: ${tags.join(', ')}; sent ${formatSize(sent)}, the registry had ${formatSize(present)}`
-}
-
-function parseCount(text: string): number {
-  const count = Number(text)
-  if (!Number.isInteger(count) || count < 1 || count > 64)
-    throw new UsageError('--parallel: expected a number from 1 to 64')
-  return count
-}
-
-export function imageCopyCommand(context: Context): Command {
-  const command = new Command('copy')
-    .summary('copy an image from one repository to another one, in the same or another registry')
-    .argument('<from>', 'HOST[:PORT]/NAME[:TAG][@DIGEST]')
-    .argument('<to>', 'HOST[:PORT]/NAME:TAG')
-    .option('-j, --parallel <count>', 'blobs at a time', '3')
-    .option('-q, --quiet', 'print no progress')
-    .addOption(outputOption)
-  return addRegistryOptions(command).action(
-    async (
-      from: string,
-      to: string,
-      flags: RegistryOptions & Printing & { readonly parallel: string },
-    ) => {
-      const source = parseTarget(from)
-      const target = parseTarget(to)
-      // The danger: both registries would get the credentials of one of them.
-      const hasLogin = flags.username !== undefined || flags.credentials !== undefined
-      if (source.host !== target.host && hasLogin)
-        throw new UsageError(
-          'a login on the command line would be sent to both registries; log in to each with docker login, or copy with berth pull and berth image push',
-        )
-      const signal = abortOnSignals()
-      await withRegistry({ ...context, host: source.host, options: flags }, async (remote) => {
-        const opened = await openRegistryImage({ remote, ...source })
-        const mountFrom = source.host === target.host ? source.name : undefined
-        for (const { digest } of opened.images) {
-          const tags = tagsOf(target)
-          await push(context, { source: opened, digest, target, tags, flags, mountFrom, signal })
-        }
-      })
-    },
   )
 }
 

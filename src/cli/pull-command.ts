@@ -12,15 +12,10 @@ import type { Digest } from '../oci/digest.ts'
 import { isRegistryError } from '../oci/errors.ts'
 import { openRegistryImage } from '../transfer/transfer.ts'
 import { UsageError } from './errors.ts'
-import { abortOnSignals } from './image-output.ts'
-import {
-  addRegistryOptions,
-  type Context,
-  parseTarget,
-  type RegistryOptions,
-  type Target,
-  withRegistry,
-} from './registry-options.ts'
+import { untilInterrupted } from './image-output.ts'
+import { addRegistryOptions, hasLogin, type RegistryOptions } from './registry-login.ts'
+import { type Context, parseTarget, type Target, withRegistry } from './registry-options.ts'
+import { withSpoolerLogin } from './spooler-login.ts'
 import { writeChunks } from './write-image.ts'
 
 type Options = RegistryOptions & {
@@ -61,25 +56,18 @@ export function addPullOptions(command: Command): Command {
 }
 
 export function pullAction(context: Context) {
-  return async (image: string, file: string | undefined, options: Options): Promise<void> => {
-    const target = parseTarget(withHost(image, options, context))
-    const signal = abortOnSignals()
-    if ((file ?? '-') === '-' && process.stdout.isTTY)
-      throw new UsageError('an archive is not written to a terminal: name a file, or redirect')
-    const login = { ...spoolerLogin(context), ...options }
-    await withRegistry({ ...context, host: target.host, options: login }, async (remote) => {
-      const source = await openRegistryImage({ remote, ...target })
-      await write(source, { target, file, options, signal })
+  return (image: string, file: string | undefined, options: Options): Promise<void> =>
+    untilInterrupted(async (signal) => {
+      const target = parseTarget(withHost(image, options, context))
+      if ((file ?? '-') === '-' && process.stdout.isTTY)
+        throw new UsageError('an archive is not written to a terminal: name a file, or redirect')
+      // In the container of a spooler, users have its login.
+      const login = hasLogin(options) ? options : withSpoolerLogin(options, context.environment)
+      await withRegistry({ ...context, host: target.host, options: login }, async (remote) => {
+        const source = await openRegistryImage({ remote, ...target })
+        await write(source, { target, file, options, signal })
+      })
     })
-  }
-}
-
-/** In the container of a spooler, users have its login. */
-function spoolerLogin({ environment }: Context): RegistryOptions {
-  const username = environment['REGISTRY_SPOOLER_USERNAME']
-  const passwordFile = environment['REGISTRY_SPOOLER_PASSWORD_FILE']
-  const isSet = username !== undefined && passwordFile !== undefined
-  return isSet ? { username, passwordFile } : {}
 }
 
 function withHost(image: string, { registry }: Options, { environment }: Context): string {

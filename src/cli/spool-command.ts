@@ -7,8 +7,10 @@ import { findRecord, listEntries, parseSpoolPath, type SpoolRecord } from '../sp
 import { UsageError } from './errors.ts'
 import { type Printing, print } from './image-output.ts'
 import { outputOption } from './options.ts'
-import { addRegistryOptions, type Context, type RegistryOptions } from './registry-options.ts'
+import { addRegistryOptions, type RegistryOptions } from './registry-login.ts'
+import type { Context } from './registry-options.ts'
 import { runSpool } from './spool.ts'
+import { spoolerVariable, withSpoolerLogin } from './spooler-login.ts'
 
 type Flags = RegistryOptions & {
   readonly directory: string
@@ -25,14 +27,14 @@ type Flags = RegistryOptions & {
   readonly logLevel: string
 }
 
-/** Variables of Kubernetes Registry Spooler, which stay valid. */
-const variable = (name: string) => `REGISTRY_SPOOLER_${name}`
 /** Milliseconds between two looks of `wait`. */
 const interval = 200
 const timedOut = 3
 
 const directoryOption = () =>
-  new Option('-d, --directory <path>', 'the spool').default('/spool').env(variable('DIRECTORY'))
+  new Option('-d, --directory <path>', 'the spool')
+    .default('/spool')
+    .env(spoolerVariable('DIRECTORY'))
 
 export function spoolCommand(context: Context): Command {
   const command = new Command('spool')
@@ -45,12 +47,12 @@ export function spoolCommand(context: Context): Command {
     .addOption(
       new Option('-r, --registry <host>', 'registry, as host:port or URL')
         .default('localhost:30026')
-        .env(variable('REGISTRY')),
+        .env(spoolerVariable('REGISTRY')),
     )
     .addOption(
       new Option('--prefix <name>', 'in front of all repositories, such as local')
         .default('')
-        .env(variable('PREFIX')),
+        .env(spoolerVariable('PREFIX')),
     )
     .option(
       '--directories <file>',
@@ -59,7 +61,7 @@ export function spoolCommand(context: Context): Command {
     .addOption(
       new Option('--workers <count>', 'files at a time; at most half of them are large')
         .default('4')
-        .env(variable('QUEUE')),
+        .env(spoolerVariable('QUEUE')),
     )
     .option('-q, --queue <count>', 'the same as --workers')
     .option('--settle <seconds>', 'time without a change until a file counts as complete', '2')
@@ -71,7 +73,7 @@ export function spoolCommand(context: Context): Command {
     .addOption(
       new Option('--health-port <port>', 'port of /live, /ready and /metrics')
         .default('8086')
-        .env(variable('HEALTH_PORT')),
+        .env(spoolerVariable('HEALTH_PORT')),
     )
     .option('--health-host <address>', 'address of that port', allAddresses())
     .option('--temporary <path>', 'directory for the copies of compressed archives', tmpdir())
@@ -83,7 +85,7 @@ export function spoolCommand(context: Context): Command {
   return addRegistryOptions(command).action((flags: Flags & { readonly queue?: string }) =>
     runSpool(context, {
       ...flags,
-      ...loginOf(context, flags),
+      ...withSpoolerLogin(flags, context.environment),
       workers: parseCount('--workers', flags.queue ?? flags.workers),
       settle: 1000 * parseCount('--settle', flags.settle),
       healthPort: parseCount('--health-port', flags.healthPort),
@@ -96,16 +98,6 @@ export function spoolCommand(context: Context): Command {
 function allAddresses(): string {
   const addresses = Object.values(networkInterfaces()).flatMap((found) => found ?? [])
   return addresses.some(({ family }) => family === 'IPv6') ? '::' : '0.0.0.0'
-}
-
-/** A file is better than the variable, because Berth reads it again when it changes. */
-function loginOf({ environment }: Context, flags: Flags): RegistryOptions {
-  const username = flags.username ?? environment[variable('USERNAME')]
-  const passwordFile = flags.passwordFile ?? environment[variable('PASSWORD_FILE')]
-  const password = environment[variable('PASSWORD')]
-  if (username === undefined) return {}
-  if (passwordFile !== undefined) return { username, passwordFile }
-  return { username, ...(password !== undefined && { password }) }
 }
 
 function parseCount(name: string, text: string): number {

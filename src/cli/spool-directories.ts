@@ -5,9 +5,9 @@ import { describeIssue, readRegularFile } from '../input/input.ts'
 import { isRepositoryName } from '../oci/reference.ts'
 import { type Publish, RejectedFile } from '../spooler/spooler.ts'
 import { UsageError } from './errors.ts'
-import { credentialTypes, type RegistryOptions } from './registry-options.ts'
+import { credentialTypes, type RegistryOptions } from './registry-login.ts'
 
-type Login = Pick<RegistryOptions, 'username' | 'passwordFile' | 'credentials'>
+type Login = Pick<RegistryOptions, 'username' | 'passwordFile' | 'tokenFile' | 'credentials'>
 
 const text = z.string().min(1)
 const schema = z.record(
@@ -15,6 +15,7 @@ const schema = z.record(
   z.strictObject({
     username: text.optional(),
     passwordFile: text.optional(),
+    tokenFile: text.optional(),
     credentials: z.enum(credentialTypes).optional(),
   }),
 )
@@ -42,18 +43,20 @@ export async function readDirectories(file: string): Promise<ReadonlyMap<string,
       const login = loginOf(fields)
       if (login !== undefined) return [name, login]
       throw new UsageError(
-        `${file}: ${name}: expected either username and passwordFile, or credentials`,
+        `${file}: ${name}: expected one of: username with passwordFile, tokenFile, or credentials`,
       )
     }),
   )
 }
 
 function loginOf(fields: z.infer<typeof schema>[string]): Login | undefined {
-  const { username, passwordFile, credentials } = fields
-  if (credentials === undefined && username !== undefined && passwordFile !== undefined)
-    return { username, passwordFile }
-  const isOther = username === undefined && passwordFile === undefined
-  return credentials !== undefined && isOther ? { credentials } : undefined
+  const { username, passwordFile, tokenFile, credentials } = fields
+  const ways = [username ?? passwordFile, tokenFile, credentials]
+  if (ways.filter((way) => way !== undefined).length !== 1) return undefined
+  if (tokenFile !== undefined) return { tokenFile }
+  if (credentials !== undefined) return { credentials }
+  const isWhole = username !== undefined && passwordFile !== undefined
+  return isWhole ? { username, passwordFile } : undefined
 }
 
 async function readText(file: string): Promise<string> {

@@ -5,12 +5,8 @@ import { createMemory, defaultMemoryLimit } from '../memory/memory.ts'
 import { createSpooler, type Publish, type SpoolEvent, type Spooler } from '../spooler/spooler.ts'
 import { createTelemetry, type Telemetry } from '../telemetry/telemetry.ts'
 import { UsageError } from './errors.ts'
-import {
-  type Context,
-  type OpenRegistry,
-  openRegistry,
-  type RegistryOptions,
-} from './registry-options.ts'
+import { hasLogin, type RegistryOptions, readsStdin } from './registry-login.ts'
+import { type Context, type OpenRegistry, openRegistry } from './registry-options.ts'
 import { createDirectoryPublisher, readDirectories } from './spool-directories.ts'
 import { createPublisher } from './spool-publisher.ts'
 import { attempt } from './start-errors.ts'
@@ -111,8 +107,7 @@ async function openConnections(
   const { registry: host, directories, certificate, plainHttp } = options
   if (directories === undefined)
     return new Map([['', await openRegistry({ ...context, host, options, telemetry })]])
-  const { username, passwordFile, passwordStdin, credentials } = options
-  if (username ?? passwordFile ?? passwordStdin ?? credentials)
+  if (hasLogin(options) || readsStdin(options) || options.token !== undefined)
     throw new UsageError('--directories has the credentials: leave out those of the command')
   const memory = createMemory(defaultMemoryLimit())
   const opened = new Map<string, OpenRegistry>()

@@ -38,3 +38,21 @@ export function openCredentials(
     workloadToken,
   })
 }
+
+/** Credentials of a registry that accepts a token. */
+export function openToken(
+  config: Upstream,
+  token: { readonly token?: string; readonly tokenFile?: string },
+  { outbound, telemetry }: Context,
+): Credentials {
+  const { host } = new URL(config.url)
+  const options = { type: 'registry-token', ...token } as const
+  return createCredentials(options, { host, outbound, upstream: nameOf(config), telemetry })
+}
+
+/** Google's tokens for pulls cannot push. */
+export function withPushAccess(config: Upstream): Upstream {
+  const { credentials, push } = config
+  if (!push || credentials.type !== 'google') return config
+  return { ...config, credentials: { ...credentials, access: 'push' } }
+}

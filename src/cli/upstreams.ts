@@ -7,7 +7,7 @@ import type { UpstreamOptions } from '../registry/registry.ts'
 import { createRemote, createTransport, type Remote, type RemoteOptions } from '../remote/remote.ts'
 import type { DiskCache } from '../store/store.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
-import { nameOf, openCredentials, type Upstream } from './upstream-credentials.ts'
+import { nameOf, openCredentials, type Upstream, withPushAccess } from './upstream-credentials.ts'
 
 type UpstreamContext = {
   readonly ambient: Ambient
@@ -38,13 +38,6 @@ export function createUpstream(
     links: cache.links(scopeOf(config)),
     anonymous: config.anonymous === 'pull' || config.credentials.type === 'anonymous',
   }
-}
-
-/** Google's tokens for pulls cannot push. */
-function withPushAccess(config: Upstream): Upstream {
-  const { credentials, push } = config
-  if (!push || credentials.type !== 'google') return config
-  return { ...config, credentials: { ...credentials, access: 'push' } }
 }
 
 type RemoteContext = Omit<UpstreamContext, 'cache' | 'ambient'> & {

@@ -13,6 +13,11 @@ export type Credential =
    * password; empty where none does.
    */
   | { readonly kind: 'identity-token'; readonly username: string; readonly token: string }
+  /**
+   * A token that the registry itself accepts as Bearer, such as one of a Kubernetes service account at
+   * OpenShift's registry. Sent to the registry's own origin only, never to a token endpoint.
+   */
+  | { readonly kind: 'registry-token'; readonly token: string }
 
 /** What a request does with a repository. Pushing includes pulling, and deleting includes both. */
 export type Access = 'pull' | 'push' | 'delete'

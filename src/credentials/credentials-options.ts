@@ -6,6 +6,12 @@ export type CredentialsOptions =
       readonly password?: string | undefined
       readonly passwordFile?: string | undefined
     }
+  /** A Bearer token, from a file or known already. */
+  | {
+      readonly type: 'registry-token'
+      readonly token?: string | undefined
+      readonly tokenFile?: string | undefined
+    }
   | { readonly type: 'docker-config'; readonly file: string }
   /** A program `docker-credential-HELPER` on the path. */
   | { readonly type: 'docker-helper'; readonly helper: string }

@@ -8,6 +8,7 @@ import { createDockerConfigSource, createDockerHelperSource } from './docker/doc
 import { createGoogleSource } from './google/google.ts'
 import { keepFresh } from './keep-fresh.ts'
 import { createStaticSource } from './static.ts'
+import { createTokenSource } from './token.ts'
 
 export type { Access, Credential, Credentials } from './credential.ts'
 export type { CredentialsOptions, WorkloadToken } from './credentials-options.ts'
@@ -49,6 +50,8 @@ function createSource(
       }
     case 'static':
       return createStaticSource(options)
+    case 'registry-token':
+      return createTokenSource(options)
     case 'docker-config':
       return createDockerConfigSource({ file: options.file, host })
     case 'docker-helper':

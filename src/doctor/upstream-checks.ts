@@ -140,6 +140,7 @@ const kinds = {
   password: 'a password',
   'access-token': 'an access token',
   'identity-token': 'an identity token',
+  'registry-token': 'a token of the registry',
 } as const satisfies Record<Credential['kind'], string>
 
 function formatLifetime(milliseconds: number): string {

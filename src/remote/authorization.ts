@@ -36,6 +36,8 @@ export type Attempt = {
  *    as Amazon ECR's do.
  * 4. A 401 for `insufficient_scope` (RFC 6750, section 3.1) does not invalidate the credential:
  *    only this token is dropped, and a new one is requested if the challenge names another scope.
+ * 5. A registry token is sent directly, whatever the challenge says: it is never sent to a realm. A 401 to it
+ *    renews it, as in step 3.
  */
 export interface Authorization {
   header(attempt: Attempt, target: Target): Promise<string | undefined>
@@ -183,6 +185,7 @@ export function createAuthorization({
     credential: Credential,
     known: Scheme | undefined,
   ): Promise<string | undefined> => {
+    if (credential.kind === 'registry-token') return `Bearer ${credential.token}`
     if (known?.kind === 'bearer') {
       const token = await tokenFor(target, credential)
       return token === undefined ? undefined : `Bearer ${token}`
@@ -194,6 +197,14 @@ export function createAuthorization({
   /** The credential source may have a new credential since the last refusal. */
   const dropToken = ({ sent, scope = '' }: Attempt): void => {
     if (sent === `Bearer ${tokens.peek(scope)}`) tokens.delete(scope)
+  }
+
+  /** The file of a registry token may have another one since. */
+  const renewedOnce = async (attempt: Attempt, credential: Credential): Promise<boolean> => {
+    if (attempt.renewed) return false
+    attempt.renewed = true
+    const next = await renew(credential)
+    return next !== undefined && next !== credential
   }
 
   return {
@@ -208,6 +219,7 @@ export function createAuthorization({
 
     challenged: async (attempt, target, header = '') => {
       const { sent, credential } = attempt
+      if (credential?.kind === 'registry-token') return renewedOnce(attempt, credential)
       const challenges = parseChallenges(header)
       const lacksScope = bearerIn(challenges)?.parameters['error'] === 'insufficient_scope'
       const wasAccepted = sent !== undefined && (attempt.scheme !== undefined || isDirectAccepted)

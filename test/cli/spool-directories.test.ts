@@ -25,10 +25,10 @@ test('the logins of directories are read from a file', async (t) => {
 const invalid: Readonly<Record<string, readonly [text: string, message: RegExp]>> = {
   'without a directory': ['', /names no directory$/],
   'with a password': ['a: {username: a, password: canary-1}', /a: unknown field: password$/],
-  'without a password file': ['a: {username: a}', /a: expected either username and passwordFile/],
+  'without a password file': ['a: {username: a}', /a: expected one of: username with passwordFile/],
   'with two logins': [
     'a: {username: a, passwordFile: /a, credentials: google}',
-    /a: expected either username and passwordFile/,
+    /a: expected one of: username with passwordFile/,
   ],
   'with an unknown type of credentials': ['a: {credentials: canary-1}', /expected one of docker/],
   'with a directory of the spooler': ['failed: {credentials: google}', /one directory's name/],

@@ -52,5 +52,5 @@ export function fetchedFrom({ username, secret }: HelperCredential): Fetched {
 
 /** The user name; undefined where a credential has none. */
 export function nameOf(credential: Credential): string | undefined {
-  return (credential.kind !== 'anonymous' && credential.username) || undefined
+  return ('username' in credential && credential.username) || undefined
 }
