@@ -19,7 +19,14 @@ export class InterruptedError extends Error {
 }
 
 const debug = debuglog('berth')
-const userErrors = ['ArchiveError', 'ConfigError', 'ProxyError', 'StartError', 'UsageError']
+const userErrors = [
+  'ArchiveError',
+  'ConfigError',
+  'ProxyError',
+  'StartError',
+  'StoreError',
+  'UsageError',
+]
 
 /**
  * The text for standard error and the exit status of a failed command. The text has no stack trace;

@@ -15,6 +15,12 @@ export function print<Result>(
   process.stdout.write(`${output === 'json' ? JSON.stringify(result) : describe(result)}\n`)
 }
 
+/** Writes lines about what a command does to standard error; undefined: it is to be quiet. */
+export function linesFor({ output, quiet }: Printing): ((line: string) => void) | undefined {
+  if (quiet === true || output === 'json') return undefined
+  return (line) => void process.stderr.write(`${line}\n`)
+}
+
 /**
  * Runs a command that the first SIGINT or SIGTERM aborts, so that what is half written is removed; a second one
  * ends the process at once.

@@ -1,8 +1,7 @@
 import { Command, Option } from 'commander'
-import { fileAsImage, type ImageSource, openImageArchive } from '../archive/archive.ts'
 import { parseTag } from '../oci/reference.ts'
-import { UsageError } from './errors.ts'
-import { untilInterrupted } from './image-output.ts'
+import { linesFor, untilInterrupted } from './image-output.ts'
+import { openSource } from './image-source.ts'
 import { outputOption } from './options.ts'
 import { addRegistryOptions, type RegistryOptions } from './registry-login.ts'
 import { type Context, parseTarget, withRegistry } from './registry-options.ts'
@@ -17,11 +16,14 @@ type PushFlags = RegistryOptions &
 
 export function imagePushCommand(context: Context): Command {
   const command = new Command('push')
-    .summary('push an archive, an OCI layout or a file')
+    .summary('push an image of docker, podman or containerd, an archive, an OCI layout or a file')
     .description(
-      'Push a docker archive (`docker save`), an OCI layout (directory or tar file; also .tar.gz and .tar.zst) or, with --file, any file as an image of one layer. Only blobs that the registry lacks are sent.',
+      'Push an image of the docker, podman or containerd of this machine, a docker archive (`docker save`), an OCI layout (directory or tar file; also .tar.gz and .tar.zst) or, with --file, any file as an image of one layer. Only blobs that the registry lacks are sent.',
     )
-    .argument('<source>', 'path of the archive, directory or file')
+    .argument(
+      '<source>',
+      'path of the archive, directory or file; or docker://NAME, podman://NAME, containerd://NAME; or NAME, in the first of them that has it',
+    )
     .argument('<image>', 'HOST[:PORT]/NAME:TAG')
     .argument('[tags...]', 'more tags of the same repository')
     .option('--file', 'push the source as a file, whatever it contains')
@@ -52,11 +54,10 @@ type Push = {
 async function push(context: Context, { path, image, more, flags, signal }: Push): Promise<void> {
   const target = parseTarget(image)
   const tags = [tagOf(target), ...more.map(parseTag)]
-  const source = flags.file
-    ? await fileAsImage(path, { signal })
-    : await openImageArchive(path, { compression: flags.compression, signal })
+  const { environment } = context
+  const onNote = linesFor(flags)
+  const { source, digest } = await openSource(path, { ...flags, environment, onNote, signal })
   try {
-    const { digest } = choose(source, flags.image, path)
     await withRegistry({ ...context, host: target.host, options: flags }, (remote) =>
       sendImage({ source, digest, remote, target, tags, flags, signal }),
     )
@@ -65,24 +66,12 @@ async function push(context: Context, { path, image, more, flags, signal }: Push
   }
 }
 
-/** @throws UsageError if the archive has several images and none is chosen. */
-function choose({ images }: ImageSource, wanted: string | undefined, path: string) {
-  const found =
-    wanted === undefined
-      ? images
-      : images.filter(({ names, digest }) => digest === wanted || names.includes(wanted))
-  const [image] = found
-  if (image !== undefined && found.length === 1) return image
-  const names = images.flatMap(({ names: all, digest }) => (all.length > 0 ? all : [digest]))
-  throw new UsageError(
-    `${path} has ${found.length === 0 ? 'no such image' : 'several images'}: choose one with --image: ${names.join(', ')}`,
-  )
-}
-
 const pushExamples = `
 Examples:
   # what docker saved
   docker save app:1.2 -o app.tar && berth image push app.tar localhost:30026/local/app:1.2
+  # an image of docker, podman or containerd on this machine
+  berth image push docker://app:1.2 localhost:30026/local/app:1.2
   # an OCI layout, under two tags, as a user of the htpasswd file
   berth image push ./layout registry.example/team/app:1.2 latest -u ci --password-file /run/secrets/password
   # any file, which a pod mounts as an image volume

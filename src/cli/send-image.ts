@@ -4,7 +4,7 @@ import type { Tag } from '../oci/reference.ts'
 import type { Remote } from '../remote/remote.ts'
 import { type Pushed, pushImage } from '../transfer/transfer.ts'
 import { UsageError } from './errors.ts'
-import { type Printing, print } from './image-output.ts'
+import { linesFor, type Printing, print } from './image-output.ts'
 import type { Target } from './registry-options.ts'
 import { createTransferProgress, formatSize } from './transfer-progress.ts'
 
@@ -26,8 +26,7 @@ type Sending = {
 /** Pushes an image, with progress on standard error and the result on standard output. */
 export async function sendImage(sending: Sending): Promise<void> {
   const { source, digest, remote, target, tags, flags, mountFrom, signal } = sending
-  const isQuiet = flags.quiet === true || flags.output === 'json'
-  const write = (line: string) => void process.stderr.write(`${line}\n`)
+  const write = linesFor(flags)
   const pushed = await pushImage({
     source,
     image: digest,
@@ -36,7 +35,7 @@ export async function sendImage(sending: Sending): Promise<void> {
     tags,
     mountFrom,
     parallel: parseParallel(flags.parallel),
-    onProgress: isQuiet ? undefined : createTransferProgress({ write }),
+    onProgress: write && createTransferProgress({ write }),
     signal,
   })
   print(flags, report(target, tags, pushed), describe)

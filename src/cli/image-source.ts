@@ -1,0 +1,72 @@
+import { lstat } from 'node:fs/promises'
+import {
+  fileAsImage,
+  type ImageSource,
+  type LayerCompression,
+  openImageArchive,
+} from '../archive/archive.ts'
+import type { Digest } from '../oci/digest.ts'
+import { isStoreName, openStoreImage, parseStoreReference } from '../stores/stores.ts'
+import { UsageError } from './errors.ts'
+
+type Opening = {
+  /** The source is a file, whatever it contains. */
+  readonly file?: boolean | undefined
+  /** Which image of an archive of several. */
+  readonly image?: string | undefined
+  readonly compression: LayerCompression
+  readonly environment: Readonly<Record<string, string | undefined>>
+  readonly onNote?: ((note: string) => void) | undefined
+  readonly signal: AbortSignal
+}
+
+type OpenedImage = { readonly source: ImageSource; readonly digest: Digest }
+
+/**
+ * What a user names as the source of a push: `docker://NAME`, `podman://NAME`, `containerd://NAME`; else a
+ * path of an archive, a layout or a file; else an image name, in any store of this machine.
+ */
+export async function openSource(named: string, opening: Opening): Promise<OpenedImage> {
+  const { file, signal, compression } = opening
+  if (file === true) return chosen(await fileAsImage(named, { signal }), named, opening)
+  const reference = parseStoreReference(named) ?? (await nameOfNoFile(named))
+  if (reference === undefined)
+    return chosen(await openImageArchive(named, { compression, signal }), named, opening)
+  if (opening.image !== undefined)
+    throw new UsageError('--image chooses from an archive; an image of a store has a name')
+  return openStoreImage(reference, opening)
+}
+
+/** Undefined: it is the path of a file, even if there is none. */
+async function nameOfNoFile(text: string): Promise<{ readonly name: string } | undefined> {
+  const isArchive = /\.(?:tar|tgz|tar\.gz|tar\.zst)$/.test(text)
+  if (isArchive || !isStoreName(text)) return undefined
+  const isFile = await lstat(text).then(
+    () => true,
+    () => false,
+  )
+  return isFile ? undefined : { name: text }
+}
+
+async function chosen(source: ImageSource, path: string, { image }: Opening): Promise<OpenedImage> {
+  try {
+    return { source, digest: choose(source, image, path).digest }
+  } catch (error) {
+    await source.close()
+    throw error
+  }
+}
+
+/** @throws UsageError if the archive has several images and none is chosen. */
+function choose({ images }: ImageSource, wanted: string | undefined, path: string) {
+  const found =
+    wanted === undefined
+      ? images
+      : images.filter(({ names, digest }) => digest === wanted || names.includes(wanted))
+  const [image] = found
+  if (image !== undefined && found.length === 1) return image
+  const names = images.flatMap(({ names: all, digest }) => (all.length > 0 ? all : [digest]))
+  throw new UsageError(
+    `${path} has ${found.length === 0 ? 'no such image' : 'several images'}: choose one with --image: ${names.join(', ')}`,
+  )
+}
