@@ -1,10 +1,17 @@
 import { hash } from '@node-rs/bcrypt'
-import type { AccessRule, Action, Auth } from './access.ts'
-import { hasControls, parseBasic } from './basic.ts'
+import type { AccessRule, Action, Auth, Authentication } from './access.ts'
+import { type Basic, hasControls } from './basic.ts'
 import { createLogins, maxPasswordBytes } from './logins.ts'
 import { createPolicy } from './policy.ts'
+import { parseCredentials } from './token-header.ts'
+import type { TokenVerifier } from './token-verifier.ts'
+import { createTokens } from './tokens.ts'
 
 export type { Action, Auth, Identity } from './access.ts'
+export { createKeySet, type IssuerKeys } from './key-set.ts'
+export { createReviewedTokens } from './reviewed-tokens.ts'
+export { createSignedTokens } from './signed-tokens.ts'
+export type { TokenVerifier } from './token-verifier.ts'
 
 /** @throws Error if the password is unusable for a login, or longer than bcrypt reads. */
 export async function hashPassword(password: string, cost: number): Promise<string> {
@@ -19,14 +26,19 @@ export async function hashPassword(password: string, cost: number): Promise<stri
 type AuthOptions = {
   /** Content of the htpasswd file; undefined: there are no users. */
   readonly htpasswd?: string | undefined
+  /** Verifies service account tokens; undefined: none is accepted. */
+  readonly verifier?: TokenVerifier | undefined
   /** `rules`: without users, the rules for `*` apply to everyone. That is also so with `none`. */
   readonly anonymous: 'none' | 'pull' | 'rules'
   readonly access: readonly AccessRule[]
 }
 
-export async function createAuth({ htpasswd, anonymous, access }: AuthOptions): Promise<Auth> {
+export async function createAuth(options: AuthOptions): Promise<Auth> {
+  const { htpasswd, verifier, anonymous, access } = options
   const logins = htpasswd === undefined ? undefined : await createLogins(htpasswd)
-  const allowsUser = createPolicy(access)
+  const tokens = verifier === undefined ? undefined : createTokens({ verifier })
+  const hasUsers = logins !== undefined || tokens !== undefined
+  const isAllowed = createPolicy(access)
   const anonymousIdentity = { kind: 'anonymous' } as const
   const withoutAuth = { kind: 'auth-off' } as const
   /** Users who log in keep the access of anonymous users. */
@@ -34,32 +46,42 @@ export async function createAuth({ htpasswd, anonymous, access }: AuthOptions): 
     anonymous === 'pull' && action === 'pull' && isOpen
   const withoutLogin = anonymous === 'pull' ? anonymousIdentity : undefined
 
+  const withPassword = (
+    authorization: string,
+    login: Basic,
+  ): Authentication | Promise<Authentication> => {
+    // podman without credentials answers a Basic challenge with empty ones (containers/image,
+    // setupRequestAuth).
+    if (login.username === '' && login.password === '') return withoutLogin
+    return logins
+      ?.verify(authorization, login)
+      .then((isCorrect) => (isCorrect ? { kind: 'user', name: login.username } : undefined))
+  }
+
   return {
-    mode: logins === undefined ? 'off' : anonymous === 'pull' ? 'optional' : 'required',
+    mode: !hasUsers ? 'off' : anonymous === 'pull' ? 'optional' : 'required',
 
     authenticate: (authorization) => {
-      if (logins === undefined) return anonymous === 'pull' ? anonymousIdentity : withoutAuth
+      if (!hasUsers) return anonymous === 'pull' ? anonymousIdentity : withoutAuth
       if (authorization === undefined) return withoutLogin
-      const known = logins.cachedUser(authorization)
+      const known = logins?.cachedUser(authorization)
       if (known !== undefined) return { kind: 'user', name: known }
-      const basic = parseBasic(authorization)
-      if (basic === undefined) return undefined
-      // podman without credentials answers a Basic challenge with empty ones (containers/image,
-      // setupRequestAuth).
-      if (basic.username === '' && basic.password === '') return withoutLogin
-      return logins
-        .verify(authorization, basic)
-        .then((isCorrect) => (isCorrect ? { kind: 'user', name: basic.username } : undefined))
+      const credentials = parseCredentials(authorization)
+      if (credentials === undefined) return undefined
+      if (credentials.kind === 'password') return withPassword(authorization, credentials.login)
+      const { token } = credentials
+      return tokens?.cachedAccount(token) ?? tokens?.verify(token)
     },
 
     allows: (identity, action, name, isOpen) => {
       switch (identity.kind) {
         case 'auth-off':
-          return allowsUser('*', action, name)
+          return isAllowed({ kind: 'everyone' }, action, name)
         case 'anonymous':
           return isOpenToAll(action, isOpen)
         case 'user':
-          return isOpenToAll(action, isOpen) || allowsUser(identity.name, action, name)
+        case 'service-account':
+          return isOpenToAll(action, isOpen) || isAllowed(identity, action, name)
       }
     },
 

@@ -1,8 +1,8 @@
 /** The user-id and password of HTTP Basic (RFC 7617). */
 export type Basic = { readonly username: string; readonly password: string }
 
-/** In characters. */
-const maxHeaderLength = 4096
+/** In characters. A service account token in it takes up to 4000. */
+const maxHeaderLength = 8192
 
 const decoder = new TextDecoder('utf-8', { fatal: true })
 

@@ -1,25 +1,59 @@
 import { createMatcher } from '../oci/globs.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import type { AccessRule, Action } from './access.ts'
+import { groupsOf, type ServiceAccount } from './service-account.ts'
+
+/** `everyone`: every client, where there are no users. */
+export type Subject =
+  | { readonly kind: 'user'; readonly name: string }
+  | ServiceAccount
+  | { readonly kind: 'everyone' }
 
 /**
- * Allows what any rule allows. Without rules every user may pull. Pushing and deleting always need a
- * rule: the user of a pull secret is known in every namespace and must not replace images.
+ * Allows what any rule allows. Without rules every user of the htpasswd file may pull, and service
+ * accounts may do nothing: every pod has one. Pushing and deleting always need a rule: the user of a pull
+ * secret is known in every namespace and must not replace images.
  */
 export function createPolicy(
   rules: readonly AccessRule[],
-): (user: string, action: Action, name: RepositoryName) => boolean {
-  if (rules.length === 0) return (_user, action) => action === 'pull'
-  const compiled = rules.map(({ users, repositories, except, actions }) => ({
-    users: new Set(users),
+): (subject: Subject, action: Action, name: RepositoryName) => boolean {
+  if (rules.length === 0)
+    return ({ kind }, action) => action === 'pull' && kind !== 'service-account'
+  const compiled = rules.map(({ users, groups = [], repositories, except, actions }) => ({
+    isForEveryone: users.includes('*'),
+    hasUser: matcherOf(users),
+    hasGroup: matcherOf(groups),
     actions: new Set(actions),
     covers: createMatcher({ include: repositories, except }),
   }))
-  return (user, action, name) =>
-    compiled.some(
-      (rule) =>
-        rule.actions.has(action) &&
-        (rule.users.has(user) || rule.users.has('*')) &&
-        rule.covers(name),
-    )
+  type Rule = (typeof compiled)[number]
+
+  const isFor = (rule: Rule, subject: Subject): boolean => {
+    switch (subject.kind) {
+      case 'everyone':
+        return rule.isForEveryone
+      case 'user':
+        return rule.hasUser(subject.name)
+      case 'service-account':
+        return rule.hasUser(subject.name) || groupsOf(subject).some(rule.hasGroup)
+    }
+  }
+
+  return (subject, action, name) =>
+    compiled.some((rule) => rule.actions.has(action) && isFor(rule, subject) && rule.covers(name))
+}
+
+/**
+ * A star stands for any characters but a colon. So `*` is every user of an htpasswd file, whose names have
+ * no colon, and no service account, whose names have three.
+ */
+function matcherOf(globs: readonly string[]): (name: string) => boolean {
+  const exact = new Set(globs.filter((glob) => !glob.includes('*')))
+  const patterns = globs.filter((glob) => glob.includes('*')).map(patternOf)
+  return (name) => exact.has(name) || patterns.some((pattern) => pattern.test(name))
+}
+
+function patternOf(glob: string): RegExp {
+  const texts = glob.split(/\*+/).map((text) => text.replace(/[$()+.?[\\\]^{|}-]/g, '\\$&'))
+  return new RegExp(`^${texts.join('[^:]*')}$`)
 }

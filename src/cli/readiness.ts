@@ -1,3 +1,4 @@
+import type { TokenVerifier } from '../auth/auth.ts'
 import type { Readiness } from '../http/http.ts'
 import type { InUse } from '../in-use/in-use.ts'
 import type { Index } from '../index/index.ts'
@@ -14,6 +15,7 @@ type Options = {
   readonly upstreams: readonly UpstreamOptions[]
   readonly followed: Readonly<Record<string, FollowedFiles>>
   readonly inUse: InUse
+  readonly serviceAccounts: TokenVerifier | undefined
 }
 
 /**
@@ -22,6 +24,7 @@ type Options = {
  */
 export function readinessOf(options: Options): Readiness {
   const { stopping, isListening, cache, hosted, upstreams, followed, inUse } = options
+  const { serviceAccounts } = options
   const files = Object.entries(followed).map(([name, { isFresh }]) => [
     name,
     isFresh() ? 'ok' : 'the changed file cannot be used: its previous content is in force',
@@ -34,6 +37,7 @@ export function readinessOf(options: Options): Readiness {
       ...hostedPart(hosted.problem()),
       ...indexPart(hosted.index),
       ...inUsePart(inUse.problem()),
+      ...serviceAccountsPart(serviceAccounts),
       ...Object.fromEntries(files),
       ...Object.fromEntries(
         upstreams.map(({ upstream, remote }) => [`upstream ${upstream}`, remote.problem() ?? 'ok']),
@@ -56,4 +60,13 @@ function indexPart(index: Index) {
 function inUsePart(problem: string | undefined) {
   if (problem === undefined) return {}
   return { 'images in use': `not known, so nothing is deleted: ${problem}` }
+}
+
+/** Tokens that were verified before, and users with passwords, are not affected. */
+function serviceAccountsPart(verifier: TokenVerifier | undefined) {
+  if (verifier === undefined) return {}
+  const problem = verifier.problem()
+  return {
+    'service accounts': problem === undefined ? 'ok' : `cannot verify new tokens: ${problem}`,
+  }
 }

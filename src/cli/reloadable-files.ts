@@ -1,4 +1,4 @@
-import { type Auth, createAuth } from '../auth/auth.ts'
+import { type Auth, createAuth, type TokenVerifier } from '../auth/auth.ts'
 import type { Config } from '../config/config.ts'
 import { type Listeners, parseKeyPair } from '../http/http.ts'
 import { type FollowedFiles, followFiles, readRegularFile } from '../input/input.ts'
@@ -18,6 +18,7 @@ type ReloadableFiles = {
  */
 export async function readReloadableFiles(
   config: Pick<Config, 'auth' | 'tls'>,
+  verifier: TokenVerifier | undefined,
 ): Promise<ReloadableFiles> {
   const tlsFiles = config.tls === undefined ? [] : [config.tls.certificate, config.tls.key]
   const htpasswdFiles = config.auth.htpasswd === undefined ? [] : [config.auth.htpasswd]
@@ -25,7 +26,7 @@ export async function readReloadableFiles(
   const keyPair = await attempt('tls', () => parseKeyPair(tlsFiles, tls))
   const htpasswd = await attempt('auth.htpasswd', () => readAll(htpasswdFiles))
   const auth = await attempt('auth.htpasswd', () =>
-    createAuth({ ...config.auth, htpasswd: htpasswd[0] }),
+    createAuth({ ...config.auth, htpasswd: htpasswd[0], verifier }),
   )
 
   return {

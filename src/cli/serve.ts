@@ -15,6 +15,7 @@ import { maintainInUse, openInUse } from './in-use.ts'
 import { openMirrors } from './mirrors.ts'
 import { readinessOf } from './readiness.ts'
 import { readReloadableFiles } from './reloadable-files.ts'
+import { openServiceAccounts } from './service-accounts.ts'
 import { attempt } from './start-errors.ts'
 import { createUpstream } from './upstreams.ts'
 
@@ -50,7 +51,14 @@ export async function serve(
   const memory = createMemory(limits.memory ?? defaultMemoryLimit())
   const { caches, inFlight } = memory
   reportMemory(memory, telemetry)
-  const files = await readReloadableFiles(config)
+  const outbound = await attempt('environment', () => createOutbound(ambient))
+  const { serviceAccounts: accepted } = config.auth
+  const serviceAccounts =
+    accepted &&
+    (await attempt('auth.serviceAccounts', () =>
+      openServiceAccounts({ config: accepted, ambient, outbound, telemetry }),
+    ))
+  const files = await readReloadableFiles(config, serviceAccounts)
   const cache = await openCache(config, telemetry)
   const inUse = await attempt('inUse', () =>
     openInUse({ config, ambient, hostedRoot: hostedRootOf(config), telemetry }),
@@ -58,7 +66,6 @@ export async function serve(
   const hosted = await attempt('storage.hosted.directory', () =>
     openHosted({ config, inUse, telemetry }),
   )
-  const outbound = await attempt('environment', () => createOutbound(ambient))
   const upstreams = await attempt('upstreams', () =>
     config.upstreams.map((upstream) =>
       createUpstream(upstream, { ambient, outbound, cache, version, caches, inFlight, telemetry }),
@@ -86,14 +93,16 @@ export async function serve(
   })
   const maintained = maintainInUse({ config, inUse, registry, cache, upstreams, telemetry })
   // What runs in the background keeps the process alive.
-  const closeBackground = () => Promise.all([maintained.close(), collection.close()])
+  const closeBackground = () =>
+    Promise.all([maintained.close(), collection.close(), serviceAccounts?.close()])
 
   let followed: Readonly<Record<string, FollowedFiles>> = {}
   let stopping = false
   const open: Listeners[] = []
   const readiness = () => {
     const isListening = open.length > 0 && open.every((listeners) => listeners.isListening())
-    return readinessOf({ stopping, isListening, cache, hosted, upstreams, followed, inUse })
+    const parts = { cache, hosted, upstreams, followed, inUse, serviceAccounts }
+    return readinessOf({ stopping, isListening, ...parts })
   }
   const admin = await attempt('admin', async () =>
     listenAdmin({ ...binding(config.admin), readiness, telemetry }),

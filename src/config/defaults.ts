@@ -1,4 +1,4 @@
-import { isLoopback } from './rules.ts'
+import { hasUsers, isLoopback } from './rules.ts'
 import type { Config, ConfigInput } from './schema.ts'
 
 const wellKnown = {
@@ -43,12 +43,12 @@ export const embeddedDefault: ConfigInput = {
  */
 export function withLocalAccess(config: Config): Config {
   const { auth, listen } = config
-  const isOpen = auth.htpasswd === undefined && auth.anonymous === 'none'
+  const isOpen = !hasUsers(auth) && auth.anonymous === 'none'
   if (!isOpen || auth.access.length > 0 || !isLoopback(listen.host)) return config
   return { ...config, auth: { ...auth, access: localAccess } }
 }
 
 const localAccess: Config['auth']['access'] = [
-  { users: ['*'], repositories: ['**'], except: [], actions: ['pull'] },
-  { users: ['*'], repositories: ['local/**'], except: [], actions: ['push', 'delete'] },
+  { users: ['*'], groups: [], repositories: ['**'], except: [], actions: ['pull'] },
+  { users: ['*'], groups: [], repositories: ['local/**'], except: [], actions: ['push', 'delete'] },
 ]

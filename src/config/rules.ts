@@ -15,6 +15,7 @@ export function findProblems(config: Config): readonly Problem[] {
     ...findDuplicatePrefixes(config),
     ...findMirrorProblems(config),
     ...findRuleProblems(config),
+    ...findAccessProblems(config),
   ]
 }
 
@@ -43,31 +44,36 @@ export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'))
 }
 
+/** Whether anybody can log in. */
+export function hasUsers({ htpasswd, serviceAccounts }: Config['auth']): boolean {
+  return (htpasswd ?? serviceAccounts) !== undefined
+}
+
 /**
  * The danger: a listener that other machines can reach lets everyone pull what our credentials can
  * read.
  */
 function* findUnprotectedListener({ listen, auth }: Config): Generator<Problem> {
-  if (isLoopback(listen.host) || auth.htpasswd !== undefined || auth.anonymous !== 'none') return
+  if (isLoopback(listen.host) || hasUsers(auth) || auth.anonymous !== 'none') return
   yield {
     path: ['listen'],
     message:
-      'other machines can reach this address: set auth.htpasswd, or auth.anonymous: pull to let anonymous users pull',
+      'other machines can reach this address: set auth.htpasswd or auth.serviceAccounts, or auth.anonymous: pull to let anonymous users pull',
   }
 }
 
 /** The danger: rules for `*`, written for all users who log in, would apply to everyone who can connect. */
 function* findOpenRules({ auth }: Config): Generator<Problem> {
-  if (auth.anonymous !== 'rules' || auth.htpasswd === undefined) return
+  if (auth.anonymous !== 'rules' || !hasUsers(auth)) return
   yield {
     path: ['auth', 'anonymous'],
     message:
-      'rules is for registries without users, but auth.htpasswd is set; set it to pull, or remove auth.htpasswd',
+      'rules is for registries without users, but auth.htpasswd or auth.serviceAccounts is set; set it to pull, or remove them',
   }
 }
 
 function* findUnusableUpstreams({ auth, upstreams }: Config): Generator<Problem> {
-  if (auth.htpasswd !== undefined || auth.anonymous !== 'pull') return
+  if (hasUsers(auth) || auth.anonymous !== 'pull') return
   for (const [at, { anonymous, credentials }] of upstreams.entries()) {
     if (anonymous === 'pull' || credentials.type === 'anonymous') continue
     const message =
@@ -77,7 +83,7 @@ function* findUnusableUpstreams({ auth, upstreams }: Config): Generator<Problem>
 }
 
 function* findUnusableHosted({ auth, upstreams, hosted }: Config): Generator<Problem> {
-  if (auth.htpasswd !== undefined || auth.anonymous !== 'pull' || upstreams.length > 0) return
+  if (hasUsers(auth) || auth.anonymous !== 'pull' || upstreams.length > 0) return
   if (hosted.some(({ anonymous }) => anonymous === 'pull')) return
   yield {
     path: ['hosted'],
@@ -118,6 +124,19 @@ function* findMirrorProblems({ mirrors, upstreams }: Config): Generator<Problem>
         path,
         message: `clients of a mirror cannot log in: set upstreams[${index}].anonymous: pull to let every client of the mirror pull what the credentials of that upstream can read`,
       }
+  }
+}
+
+/** A rule for service accounts that can never apply. */
+function* findAccessProblems({ auth }: Config): Generator<Problem> {
+  if (auth.serviceAccounts !== undefined) return
+  for (const [at, { users, groups }] of auth.access.entries()) {
+    const field = groups.length > 0 ? 'groups' : 'users'
+    if (![...users, ...groups].some((name) => name.startsWith('system:serviceaccount'))) continue
+    yield {
+      path: ['auth', 'access', at, field],
+      message: 'has no effect without auth.serviceAccounts, which accepts service account tokens',
+    }
   }
 }
 

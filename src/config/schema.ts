@@ -1,6 +1,7 @@
 import { z } from 'zod'
+import { auth } from './auth-schema.ts'
 import { collection, retention } from './retention-schema.ts'
-import { file, globs, prefix } from './texts.ts'
+import { file, prefix } from './texts.ts'
 import { address, size, timeout } from './units.ts'
 import { upstream } from './upstream-schema.ts'
 
@@ -32,23 +33,6 @@ const mirror = z.strictObject({
   upstream: prefix
     .prefault('docker.io')
     .describe('Prefix of the upstream that the mirror serves; clients omit the prefix in names'),
-})
-
-const accessRule = z.strictObject({
-  users: z
-    .array(z.string().min(1))
-    .min(1)
-    .describe('User names; * is every user or, without auth.htpasswd, every client'),
-  repositories: globs.min(1).describe('Globs of repository names, including the prefix'),
-  except: globs
-    .prefault([])
-    .describe(
-      'Globs of repository names that the rule excludes although repositories matches them',
-    ),
-  actions: z
-    .array(z.enum(['pull', 'push', 'delete']))
-    .min(1)
-    .describe('Actions that the rule allows: pull, push, delete'),
 })
 
 /**
@@ -132,27 +116,7 @@ export const schema = z.strictObject({
         .prefault({}),
     })
     .prefault({}),
-  auth: z
-    .strictObject({
-      htpasswd: file
-        .optional()
-        .describe(
-          'htpasswd file with bcrypt hashes; Berth reloads it when it changes. Without it there are no users',
-        ),
-      anonymous: z
-        .enum(['none', 'pull', 'rules'])
-        .prefault('none')
-        .describe(
-          'Access for anonymous users: pull, from the upstreams and hosted prefixes that set anonymous: pull; or rules, which needs auth.htpasswd to be unset: everyone who can connect may do what the access rules for * allow, pushes included',
-        ),
-      access: z
-        .array(accessRule)
-        .prefault([])
-        .describe(
-          'Access rules; without rules, every user may pull everything. Pushing and deleting always need a rule',
-        ),
-    })
-    .prefault({}),
+  auth,
   upstreams: z
     .array(upstream)
     .prefault([])

@@ -26,7 +26,7 @@ export function createAccessLog({ log, metrics }: Telemetry) {
         ...record,
         error: undefined,
         status,
-        reason: status >= 400 && status < 500 ? reasonOf(method, record.error) : undefined,
+        reason: status >= 400 && status < 500 ? reasonOf(request, record.error) : undefined,
         ms: Math.round(milliseconds * 10) / 10,
         remote,
         agent: request.headers['user-agent']?.slice(0, maxUserAgentLength),
@@ -39,13 +39,17 @@ export function createAccessLog({ log, metrics }: Telemetry) {
 }
 
 /**
- * The message of a denied access, an unknown name or a push that failed. Other client errors are clear
- * from their status.
+ * The message of a failed login, a denied access, an unknown name or a push that failed. Other client errors
+ * are clear from their status.
  */
-function reasonOf(method: string, error: unknown): string | undefined {
+function reasonOf({ method, headers }: FastifyRequest, error: unknown): string | undefined {
   if (!isRegistryError(error)) return undefined
-  const isWrite = method !== 'GET' && method !== 'HEAD' && error.code !== 'UNAUTHORIZED'
-  const hasReason = isWrite || error.code === 'DENIED' || error.code === 'NAME_UNKNOWN'
+  const isLogin = headers.authorization !== undefined
+  const isWrite = method !== 'GET' && method !== 'HEAD'
+  const hasReason =
+    error.code === 'UNAUTHORIZED'
+      ? isLogin
+      : isWrite || error.code === 'DENIED' || error.code === 'NAME_UNKNOWN'
   return hasReason ? error.message.slice(0, maxReasonLength) : undefined
 }
 

@@ -39,17 +39,12 @@ export function createGuard({ auth, checkHost, metrics }: GuardOptions): Guard {
       const authorization = singleHeader(request, 'authorization')
       const identity =
         authorization === 'several' ? undefined : await auth.authenticate(authorization)
-      if (identity === undefined) {
-        const outcome = authorization === undefined ? 'challenged' : 'wrong'
-        throw counted(
-          outcome,
-          new RegistryError('UNAUTHORIZED', {
-            message: `access denied: ${authorization === undefined ? 'credentials are required' : 'user name or password is wrong'}`,
-            advice: 'log in with a user name and a password',
-          }),
-        )
-      }
-      if (identity.kind !== 'user') checkHost?.(request.headers.host)
+      if (identity === undefined)
+        throw authorization === undefined
+          ? counted('challenged', notAuthenticated('credentials are required', logIn))
+          : counted('wrong', notAuthenticated('user name or password is wrong', logIn))
+      if (identity.kind === 'rejected') throw counted('wrong', notAuthenticated(identity.reason))
+      if (!hasLoggedIn(identity)) checkHost?.(request.headers.host)
       metrics.auth.inc({ outcome: identity.kind })
       return identity
     },
@@ -70,14 +65,26 @@ export function createGuard({ auth, checkHost, metrics }: GuardOptions): Guard {
   }
 }
 
+/** Whether the request proves that it is no web page's: those have neither a password nor a token. */
+export function hasLoggedIn(
+  identity: Identity,
+): identity is Extract<Identity, { readonly name: string }> {
+  return identity.kind === 'user' || identity.kind === 'service-account'
+}
+
+const logIn = 'log in with a user name and a password'
+
+function notAuthenticated(reason: string, advice?: string): RegistryError {
+  return new RegistryError('UNAUTHORIZED', { message: `access denied: ${reason}`, advice })
+}
+
 /** Without authentication, or for anonymous users, no rule can help, so the message names none. */
 function accessDenied(identity: Identity, action: Action, name: RepositoryName): RegistryError {
-  const subject =
-    identity.kind === 'user'
-      ? `user ${identity.name}`
-      : identity.kind === 'anonymous'
-        ? 'anonymous users'
-        : 'clients'
+  const subject = hasLoggedIn(identity)
+    ? `user ${identity.name}`
+    : identity.kind === 'anonymous'
+      ? 'anonymous users'
+      : 'clients'
   const reason = identity.kind === 'anonymous' ? '' : ': no rule under auth.access allows it'
   return new RegistryError('DENIED', {
     message: `${subject} may not ${action} ${name}${reason}`,

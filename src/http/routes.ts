@@ -8,7 +8,7 @@ import type { Registry } from '../registry/registry.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import { createGetBlob, headBlob } from './blobs.ts'
 import type { Call, Endpoint } from './call.ts'
-import { createGuard } from './guard.ts'
+import { createGuard, hasLoggedIn } from './guard.ts'
 import type { CheckHost } from './host-check.ts'
 import { createGetCatalog, getTags } from './listings.ts'
 import { createPutManifest, deleteBlob, deleteManifest } from './manifest-push.ts'
@@ -124,7 +124,7 @@ export function createRoutes({
     }
 
     const identity = await guard.identify(request)
-    if (identity.kind === 'user') record.user = identity.name
+    if (hasLoggedIn(identity)) record.user = identity.name
     const call: Call = { request, reply, query, identity, record }
     if (endpoint.action === 'authenticated') return endpoint.handle(call)
 

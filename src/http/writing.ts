@@ -3,6 +3,7 @@ import type { Identity } from '../auth/auth.ts'
 import { RegistryError } from '../oci/errors.ts'
 import type { WritableRepository, Writer } from '../registry/registry.ts'
 import type { Endpoint, RepositoryCall } from './call.ts'
+import { hasLoggedIn } from './guard.ts'
 
 /** A call for a repository that can be written. */
 export type WriteCall = RepositoryCall & {
@@ -45,7 +46,7 @@ function originHost(origin: string): string | undefined {
 }
 
 function writerOf(identity: Identity): Writer {
-  return identity.kind === 'user' ? `user ${identity.name}` : identity.kind
+  return hasLoggedIn(identity) ? `user ${identity.name}` : identity.kind
 }
 
 function cannotWrite(action: 'push' | 'delete', call: RepositoryCall): RegistryError {

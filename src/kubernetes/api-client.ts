@@ -16,6 +16,8 @@ type Stream = { readonly status: number; readonly body: AsyncIterable<Uint8Array
 export interface ApiClient {
   /** The whole response, of at most `maxBytes`. */
   get(path: string, options: { readonly maxBytes: number }): Promise<Whole>
+  /** Creates an object, in JSON. */
+  post(path: string, object: object, options: { readonly maxBytes: number }): Promise<Whole>
   /** A response that may last; `signal` ends it. */
   stream(path: string, signal: AbortSignal): Promise<Stream>
   close(): Promise<void>
@@ -53,6 +55,19 @@ export function createApiClient({ server, directory }: ApiServer): ApiClient {
       const { connections, url, headers } = await prepare(path)
       const signal = AbortSignal.timeout(timeout)
       const { status, body } = await requestWhole(connections, { url, headers, signal, maxBytes })
+      return { status, text: body.toString('utf8') }
+    },
+
+    post: async (path, object, { maxBytes }) => {
+      const { connections, url, headers } = await prepare(path)
+      const { status, body } = await requestWhole(connections, {
+        url,
+        method: 'POST',
+        headers: { ...headers, 'content-type': 'application/json' },
+        body: JSON.stringify(object),
+        signal: AbortSignal.timeout(timeout),
+        maxBytes,
+      })
       return { status, text: body.toString('utf8') }
     },
 

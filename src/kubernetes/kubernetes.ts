@@ -7,4 +7,6 @@ export {
   credentialProviderConfig,
 } from './credential-provider-config.ts'
 export { watchDaemonSet } from './daemonset.ts'
+export { fetchClusterKeys, fetchPublishedKeys } from './issuer-keys.ts'
+export { reviewToken } from './token-review.ts'
 export { watchWorkloadImages } from './workload-images.ts'

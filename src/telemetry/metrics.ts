@@ -217,6 +217,10 @@ export function createMetrics({
       'berth_htpasswd_stale',
       '1 while the htpasswd file is invalid and the last valid version is in force.',
     ),
+    serviceAccountsStale: gauge(
+      'berth_service_accounts_stale',
+      '1 while the API server or the issuer does not answer requests for keys or reviews of service account tokens.',
+    ),
 
     spoolFiles: counter(
       'berth_spool_files_total',

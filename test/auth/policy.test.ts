@@ -4,17 +4,24 @@ import { createPolicy } from '../../src/auth/policy.ts'
 import { parseRepositoryName } from '../../src/oci/reference.ts'
 
 const name = parseRepositoryName
+/** For users of an htpasswd file. */
+function policyOf(rules: Parameters<typeof createPolicy>[0]) {
+  const allows = createPolicy(rules)
+  type Arguments = Parameters<typeof allows>
+  return (user: string, action: Arguments[1], name: Arguments[2]) =>
+    allows({ kind: 'user', name: user }, action, name)
+}
 const actions = ['pull', 'push', 'delete'] as const
 
 test('without rules every user may pull everything, but not push or delete', () => {
-  const allows = createPolicy([])
+  const allows = policyOf([])
   assert.ok(allows('alice', 'pull', name('a/b')))
   assert.ok(!allows('alice', 'push', name('a/b')))
   assert.ok(!allows('alice', 'delete', name('a/b')))
 })
 
 test('with rules, access needs a rule that allows it', () => {
-  const allows = createPolicy([
+  const allows = policyOf([
     { users: ['ci'], repositories: ['local/**'], actions: ['pull', 'push'] },
     {
       users: ['alice', 'bob'],
@@ -44,8 +51,8 @@ test('with rules, access needs a rule that allows it', () => {
 })
 
 test('two stars match every name, one star matches a segment', () => {
-  const all = createPolicy([{ users: ['*'], repositories: ['**'], actions: ['pull'] }])
-  const one = createPolicy([{ users: ['*'], repositories: ['*'], actions: ['pull'] }])
+  const all = policyOf([{ users: ['*'], repositories: ['**'], actions: ['pull'] }])
+  const one = policyOf([{ users: ['*'], repositories: ['*'], actions: ['pull'] }])
   for (const repository of ['a', 'a/b', 'a.b/c-d/e__f', 'a/b/c/d/e/f'])
     assert.ok(all('u', 'pull', name(repository)), repository)
   assert.ok(one('u', 'pull', name('a')))
@@ -54,7 +61,7 @@ test('two stars match every name, one star matches a segment', () => {
 
 test('a rule does not allow its exceptions; another rule can', () => {
   const team = { repositories: ['team/**'], actions: ['pull'] } as const
-  const allows = createPolicy([
+  const allows = policyOf([
     { ...team, users: ['*'], except: ['team/secret/**', 'team/*-internal'] },
     { ...team, users: ['alice'] },
   ])
@@ -67,13 +74,13 @@ test('a rule does not allow its exceptions; another rule can', () => {
 
 test('a glob that begins with "!" matches nothing (case 199)', () => {
   const repositories = ['team/**', '!team/secret/**']
-  const allows = createPolicy([{ users: ['*'], repositories, actions: ['pull'] }])
+  const allows = policyOf([{ users: ['*'], repositories, actions: ['pull'] }])
   assert.ok(allows('bob', 'pull', name('team/app')))
   assert.ok(!allows('bob', 'pull', name('other/app')))
 })
 
 test('user names are compared exactly', () => {
-  const allows = createPolicy([{ users: ['Alice'], repositories: ['**'], actions: ['pull'] }])
+  const allows = policyOf([{ users: ['Alice'], repositories: ['**'], actions: ['pull'] }])
   for (const user of ['alice', 'Alice ', 'Alic?', '', 'ALICE', '.*'])
     assert.ok(!allows(user, 'pull', name('a')), user)
 })

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type TestContext, test } from 'node:test'
+import { suite, type TestContext, test } from 'node:test'
 import fc from 'fast-check'
 import { parse, stringify } from 'yaml'
 import { z } from 'zod'
@@ -88,8 +88,14 @@ test('without a file, well-known registries are upstreams and local/ is hosted',
 test('without a file, everyone on this machine may push below local/, and to no upstream', async (t) => {
   const { auth } = await load(t)
   assert.deepEqual(auth.access, [
-    { users: ['*'], repositories: ['**'], except: [], actions: ['pull'] },
-    { users: ['*'], repositories: ['local/**'], except: [], actions: ['push', 'delete'] },
+    { users: ['*'], groups: [], repositories: ['**'], except: [], actions: ['pull'] },
+    {
+      users: ['*'],
+      groups: [],
+      repositories: ['local/**'],
+      except: [],
+      actions: ['push', 'delete'],
+    },
   ])
 })
 
@@ -98,6 +104,7 @@ test('pushing needs a rule of the configuration with users, on other addresses, 
     { flags: { 'auth-htpasswd': '/f' } },
     { flags: { listen: '0.0.0.0:30026', 'auth-htpasswd': '/f' } },
     { flags: { 'auth-htpasswd': '/f', 'auth-anonymous': 'pull' } },
+    { environment: { BERTH_AUTH_SERVICE_ACCOUNTS_AUDIENCES: 'berth' } },
     { file: {} },
   ])
     assert.deepEqual((await load(t, options)).auth.access, [])
@@ -171,7 +178,7 @@ test('the error message names the field and the source of every problem', async 
       { ...upstream, prefix: 'b', push: 'yes' },
       { ...upstream, prefix: 'c', credentials: { type: 'static', username: 'u' } },
     ],
-    auth: { access: [{ users: [], repositories: ['a'], actions: ['read'] }] },
+    auth: { access: [{ users: [''], repositories: ['a'], actions: ['read'] }] },
     limits: { fillDeadline: '30d' },
   }
   const environment = { BERTH_SENDFILE: 'yes', BERTH_LIMITS_CONNECTIONS: 'many' }
@@ -188,7 +195,7 @@ test('the error message names the field and the source of every problem', async 
     /^upstreams\[2\]\.credentials\.type: /,
     /^upstreams\[3\]\.push: /,
     /^upstreams\[4\]\.credentials: expected either password or passwordFile/,
-    /^auth\.access\[0\]\.users: /,
+    /^auth\.access\[0\]\.users\[0\]: /,
     /^auth\.access\[0\]\.actions\[0\]: /,
     /^limits\.fillDeadline: expected at most 24d/,
     /^sendfile: .*\(from \$BERTH_SENDFILE\)$/,
@@ -200,6 +207,74 @@ test('the error message names the field and the source of every problem', async 
       `${pattern} in\n${lines.join('\n')}`,
     )
   assert.equal(lines.length, expected.length, lines.join('\n'))
+})
+
+suite('service accounts', () => {
+  const rule = { repositories: ['a'], actions: ['pull'] }
+  const problems = async (t: TestContext, auth: object) =>
+    (await complaints(t, { file: { auth } })).join('\n')
+  const accepted = { audiences: ['berth'] }
+
+  test('are not accepted, unless an audience is configured', async (t) => {
+    assert.equal((await load(t, { file: {} })).auth.serviceAccounts, undefined)
+    assert.match(await problems(t, { serviceAccounts: {} }), /auth\.serviceAccounts\.audiences: /)
+    assert.match(await problems(t, { serviceAccounts: { audiences: [] } }), /audiences: /)
+    const { auth } = await load(t, { file: { auth: { serviceAccounts: accepted } } })
+    assert.deepEqual(auth.serviceAccounts, { ...accepted, method: 'keys' })
+  })
+
+  test("are not accepted with the API server's own audience", async (t) => {
+    for (const audience of [
+      'https://kubernetes.default.svc',
+      'https://kubernetes.default.svc.cluster.local',
+      'kubernetes.default',
+    ])
+      assert.match(
+        await problems(t, { serviceAccounts: { audiences: ['berth', audience] } }),
+        /audiences\[1\]: this is the API server's own audience/,
+      )
+    const same = { audiences: ['https://issuer.example'], issuer: 'https://issuer.example' }
+    assert.match(await problems(t, { serviceAccounts: same }), /audiences: must not contain/)
+  })
+
+  test('need an issuer with https if it publishes the keys itself', async (t) => {
+    const published = { ...accepted, method: 'published-keys' }
+    for (const issuer of [undefined, 'issuer', 'http://issuer.example', 'https://a@issuer.example'])
+      assert.match(
+        await problems(t, { serviceAccounts: { ...published, issuer } }),
+        /serviceAccounts\.issuer: expected the URL/,
+      )
+    await load(t, {
+      file: { auth: { serviceAccounts: { ...published, issuer: 'https://i.example/a' } } },
+    })
+    const reviewed = { ...accepted, method: 'token-review', issuer: 'https://i.example' }
+    assert.match(await problems(t, { serviceAccounts: reviewed }), /issuer: has no effect/)
+  })
+
+  test('are users and groups of access rules; a rule that cannot apply is rejected', async (t) => {
+    const withRule = (changed: object) => ({
+      serviceAccounts: accepted,
+      access: [{ ...rule, ...changed }],
+    })
+    for (const users of [['system:serviceaccount:a:*'], ['system:serviceaccount:*:ci', 'alice']])
+      await load(t, { file: { auth: withRule({ users }) } })
+    for (const groups of [['system:serviceaccounts'], ['system:serviceaccounts:team-*']])
+      await load(t, { file: { auth: withRule({ groups }) } })
+    assert.match(await problems(t, withRule({})), /access\[0\]: expected users or groups/)
+    assert.match(
+      await problems(t, withRule({ users: ['system:serviceaccount:*'] })),
+      /users\[0\]: /,
+    )
+    assert.match(await problems(t, withRule({ groups: ['developers'] })), /no other groups/)
+    const groups = ['system:serviceaccounts:a']
+    const without = { access: [{ ...rule, groups }] }
+    assert.match(await problems(t, without), /access\[0\]\.groups: has no effect/)
+  })
+
+  test('are users: another address than localhost needs no htpasswd file', async (t) => {
+    const file = { listen: '0.0.0.0:1', auth: { serviceAccounts: accepted } }
+    await load(t, { file })
+  })
 })
 
 test('a glob that begins with "!" is rejected with the alternative (case 199)', async (t) => {
@@ -336,7 +411,7 @@ test('the error message for an invalid value names the field, never the value', 
   const canaries = createCanaries()
   const password = canaries.secret('misplaced')
   for (const { name } of listFlags()) {
-    if (/directory|htpasswd|certificate|key/.test(name)) continue
+    if (/directory|htpasswd|certificate|key|issuer/.test(name)) continue
     const lines = await complaints(t, { flags: { [name]: password } })
     assert.ok(
       lines.some((line) => line.includes(`(from --${name})`)),
@@ -418,7 +493,13 @@ test('every flag sets the field of its name', async (t) => {
   const others = listFlags().filter(({ name }) => !covered.includes(name))
   assert.deepEqual(
     others.map(({ name }) => name),
-    ['tls-certificate', 'tls-key', 'auth-anonymous'],
+    [
+      'tls-certificate',
+      'tls-key',
+      'auth-service-accounts-method',
+      'auth-service-accounts-issuer',
+      'auth-anonymous',
+    ],
   )
 })
 

@@ -2,6 +2,7 @@ import {
   createPublicKey,
   createSign,
   generateKeyPairSync,
+  type JsonWebKey,
   type KeyPairKeyObjectResult,
   verify,
 } from 'node:crypto'
@@ -20,6 +21,8 @@ type Claims = {
 /** A cluster's API server as the issuer of its pods' tokens: OIDC discovery, and signing. */
 export interface ClusterIssuer extends Pick<FakeServer, 'url' | 'requests' | 'stop' | 'start'> {
   sign(claims: Partial<Claims> & Pick<Claims, 'aud' | 'sub'>): string
+  /** The public key that it shows. */
+  jwk(): JsonWebKey & { readonly kid: string }
   /** Signs with another key from now on. `announce`: the old one is forgotten, the new one shown. */
   rotate(options?: { readonly announce: boolean }): void
 }
@@ -52,6 +55,7 @@ export async function startClusterIssuer(algorithm: Algorithm = 'RS256'): Promis
       const signed = `${encode({ alg: algorithm, kid: key.jwk.kid })}.${encode(all)}`
       return `${signed}.${key.sign(signed)}`
     },
+    jwk: () => shown.jwk,
     rotate: ({ announce } = { announce: true }) => {
       key = keyOf(createPair(algorithm), algorithm, `after ${key.jwk.kid}`)
       if (announce) shown = key
