@@ -1,5 +1,5 @@
 import type { Reservations } from '../memory/memory.ts'
-import { algorithmOf, digestOf, isDigest } from '../oci/digest.ts'
+import { algorithmOf, type Digest, digestOf, isDigest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
 import { maxManifestSize } from '../oci/manifest.ts'
 import { formatReference, type Reference } from '../oci/reference.ts'
@@ -69,6 +69,13 @@ export function wrongDigest(origin: string, reference: string): RegistryError {
     message: `${origin} sent content with another digest for ${reference}`,
     status: 502,
   })
+}
+
+/** An upstream that announces another digest of the same algorithm has stored something else. */
+export function assertSame(origin: string, answer: Answer, digest: Digest): void {
+  const announced = answer.header('docker-content-digest') ?? ''
+  if (!isDigest(announced) || algorithmOf(announced) !== algorithmOf(digest)) return
+  if (announced !== digest) throw wrongDigest(origin, digest)
 }
 
 /** Accepts a part of a blob only if it is exactly the requested range. */

@@ -1,4 +1,4 @@
-import { RegistryError } from '../oci/errors.ts'
+import { isRegistryError, RegistryError } from '../oci/errors.ts'
 import {
   describeFault,
   ForbiddenAddress,
@@ -72,6 +72,24 @@ export function isConnectFailure(error: unknown): error is UpstreamFailure {
 }
 
 const localCodes = new Set(['EADDRNOTAVAIL', 'EMFILE', 'ENFILE'])
+
+/**
+ * Whether a repetition may succeed: the upstream cannot be reached, is broken or requests a pause. An answer
+ * that is not HTTP, a certificate that is not trusted, and a name that does not resolve stay as they are.
+ */
+export function isTemporary(error: unknown): error is RegistryError {
+  if (error instanceof UnconfirmedAnswer) return true
+  if (!(error instanceof UpstreamFailure))
+    return (
+      isRegistryError(error, 'UNAVAILABLE', 'TOOMANYREQUESTS') && error.retryAfter !== undefined
+    )
+  const { fault, cause } = error
+  if (fault === 'unreachable') return !lastingCodes.has(describeFault(cause).code)
+  return fault !== 'untrusted' && fault !== 'garbled'
+}
+
+/** The name does not resolve; our side was closed. */
+const lastingCodes = new Set(['ENOTFOUND', 'UND_ERR_DESTROYED'])
 
 /** The Retry-After for clients when the upstream sends none, in seconds. */
 const defaultRetryAfter = 5

@@ -5,7 +5,7 @@ import { formatReference, type RepositoryName, type Tag } from '../oci/reference
 import { isFound, verifiedManifest, wrongDigest } from './answers.ts'
 import { UnconfirmedAnswer } from './faults.ts'
 import { createHeadSupport } from './head-support.ts'
-import type { Remote } from './remote-registry.ts'
+import type { ManifestOptions, Remote } from './remote-registry.ts'
 import type { RequestContext } from './request-context.ts'
 
 /**
@@ -25,8 +25,9 @@ export function createManifestRequests(
   const { exchange, origin, pathOf, repositoryOf } = context
   const headSupport = createHeadSupport()
 
-  const manifest: Remote['manifest'] = async (name, reference) => {
+  const manifest: Remote['manifest'] = async (name, reference, options) => {
     const answer = await exchange.request({
+      ...sendingOf(options),
       method: 'GET',
       kind: 'manifest',
       path: `${pathOf(name)}/manifests/${formatReference(reference)}`,
@@ -38,9 +39,14 @@ export function createManifestRequests(
   }
 
   /** Undefined when the HEAD answer does not say. */
-  const headTag = async (name: RepositoryName, tag: Tag): Promise<Digest | undefined> => {
+  const headTag = async (
+    name: RepositoryName,
+    tag: Tag,
+    options: ManifestOptions | undefined,
+  ): Promise<Digest | undefined> => {
     try {
       const answer = await exchange.request({
+        ...sendingOf(options),
         method: 'HEAD',
         kind: 'manifest',
         path: `${pathOf(name)}/manifests/${tag}`,
@@ -60,16 +66,20 @@ export function createManifestRequests(
 
   return {
     manifest,
-    resolve: async (name, tag) => {
+    resolve: async (name, tag, options) => {
       const triesHead = headSupport.shouldTry()
-      const digest = triesHead ? await headTag(name, tag) : undefined
+      const digest = triesHead ? await headTag(name, tag, options) : undefined
       if (digest !== undefined) {
         headSupport.answered()
         return digest
       }
-      const found = await manifest(name, { tag })
+      const found = await manifest(name, { tag }, options)
       if (triesHead && found !== undefined) headSupport.unsupported()
       return found
     },
   }
+}
+
+function sendingOf({ signal, isFresh = false }: ManifestOptions = {}) {
+  return { isFresh, ...(signal && { signal }) }
 }

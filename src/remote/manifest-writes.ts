@@ -1,7 +1,6 @@
 import type { Digest } from '../oci/digest.ts'
 import { formatReference, type Reference, type RepositoryName, type Tag } from '../oci/reference.ts'
-import { isFound } from './answers.ts'
-import { assertSame } from './blob-uploads.ts'
+import { assertSame, isFound } from './answers.ts'
 import { accept } from './manifest-requests.ts'
 import { rejectionOf } from './rejection.ts'
 import type { RemoteWriter } from './remote-writer.ts'
@@ -26,8 +25,10 @@ export function createManifestWrites(
     name: RepositoryName,
     reference: Reference,
     digest: Digest,
+    signal: AbortSignal | undefined,
   ): Promise<boolean> => {
     const answer = await exchange.request({
+      ...(signal && { signal }),
       method: 'HEAD',
       kind: 'manifest',
       path: manifestPath(name, reference),
@@ -63,9 +64,9 @@ export function createManifestWrites(
     })
 
   return {
-    putManifest: (name, reference, { digest, bytes, mediaType, tags = [] }) =>
+    putManifest: (name, reference, { digest, bytes, mediaType, tags = [] }, signal) =>
       retryWrite(async (mayBeDone) => {
-        if (mayBeDone && (await isThere(name, reference, digest)))
+        if (mayBeDone && (await isThere(name, reference, digest, signal)))
           return { isListed: false, tags: [] }
         const repository = repositoryOf(name)
         const answer = await exchange.request({
@@ -76,6 +77,7 @@ export function createManifestWrites(
           access: 'push',
           headers: { 'content-type': mediaType },
           body: () => bytes,
+          ...(signal && { signal }),
         })
         if (!done.includes(answer.status))
           throw await rejectionOf(answer, {
@@ -87,7 +89,7 @@ export function createManifestWrites(
         assertSame(origin, answer, digest)
         const isListed = answer.header('oci-subject') !== undefined
         return { isListed, tags: acknowledged(answer, tags) }
-      }),
+      }, signal),
     deleteManifest: (name, reference) => remove(name, manifestPath(name, reference)),
     deleteBlob: (name, digest) => remove(name, `${pathOf(name)}/blobs/${digest}`),
   }

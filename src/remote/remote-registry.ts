@@ -58,6 +58,12 @@ export type BlobOptions = {
   readonly isResume?: boolean
 }
 
+export type ManifestOptions = {
+  readonly signal?: AbortSignal | undefined
+  /** On a connection of its own, which may lead to another replica than the pooled ones. */
+  readonly isFresh?: boolean | undefined
+}
+
 /**
  * Reads from one upstream registry. `undefined` is a true miss: the upstream answered 404. All
  * other failures throw a RegistryError: DENIED (403) when the upstream refuses access, UNAVAILABLE
@@ -73,9 +79,17 @@ export interface Remote {
   checkAccess(): Promise<void>
   /** Why the upstream is not usable at the moment, if so. */
   problem(): string | undefined
-  manifest(name: RepositoryName, reference: Reference): Promise<RemoteManifest | undefined>
+  manifest(
+    name: RepositoryName,
+    reference: Reference,
+    options?: ManifestOptions,
+  ): Promise<RemoteManifest | undefined>
   /** The digest of a tag, without its manifest if the upstream supports that. */
-  resolve(name: RepositoryName, tag: Tag): Promise<Digest | RemoteManifest | undefined>
+  resolve(
+    name: RepositoryName,
+    tag: Tag,
+    options?: ManifestOptions,
+  ): Promise<Digest | RemoteManifest | undefined>
   blob(
     name: RepositoryName,
     digest: Digest,

@@ -10,7 +10,12 @@ export type BlobToUpload = {
   readonly open: () => OpenedBlob
 }
 
-type OpenedBlob = {
+/** A blob whose bytes may be read from any byte on. */
+export type ResumableBlob = Omit<BlobToUpload, 'open'> & {
+  readonly open: (start: number) => OpenedBlob
+}
+
+export type OpenedBlob = {
   readonly chunks: AsyncIterable<Chunks>
   /** No more bytes are needed. */
   readonly close: () => void
@@ -31,6 +36,19 @@ type PutManifest = {
   readonly tags: readonly Tag[]
 }
 
+/** One blob on its way, over any number of connections. */
+export interface ResumableUpload {
+  /**
+   * Resolves when the upstream has acknowledged the whole blob. Sends without retries: after an error that
+   * is temporary (see isTemporary) it may be called again, and continues where the upstream says.
+   */
+  run(signal: AbortSignal): Promise<void>
+  /** The most bytes that the upstream has acknowledged so far. */
+  acknowledged(): number
+  /** To be called at the end: cancels the session of an incomplete upload. Does not reject. */
+  close(): Promise<void>
+}
+
 /**
  * Writes to one upstream registry. Steps that can be repeated are repeated after failures of the
  * upstream, a few times. Throws a RegistryError: DENIED (403) when the upstream refuses access,
@@ -38,18 +56,28 @@ type PutManifest = {
  */
 export interface RemoteWriter {
   /** False also when it is unknown: an upload then shows it. */
-  hasBlob(name: RepositoryName, digest: Digest): Promise<boolean>
-  /** Resolves when the upstream has acknowledged the whole blob. `signal` ends the upload. */
+  hasBlob(name: RepositoryName, digest: Digest, signal?: AbortSignal): Promise<boolean>
+  /**
+   * Sends a blob by one PUT, and again from its first byte if that fails. Resolves when the upstream has
+   * acknowledged it. `signal` ends the upload.
+   */
   uploadBlob(name: RepositoryName, blob: BlobToUpload, signal: AbortSignal): Promise<void>
+  /** Sends a blob in parts, and continues after failures. Nothing is sent before it runs. */
+  resumableUpload(name: RepositoryName, blob: ResumableBlob): ResumableUpload
   /** False: the upstream did not mount it, and it must be uploaded. */
   mountBlob(
     name: RepositoryName,
-    mount: { readonly digest: Digest; readonly from: RepositoryName },
+    mount: {
+      readonly digest: Digest
+      readonly from: RepositoryName
+      readonly signal?: AbortSignal | undefined
+    },
   ): Promise<boolean>
   putManifest(
     name: RepositoryName,
     reference: Reference,
     manifest: ManifestToPut,
+    signal?: AbortSignal,
   ): Promise<PutManifest>
   /** A tag, or a manifest with its tags. False: there is none. */
   deleteManifest(name: RepositoryName, reference: Reference): Promise<boolean>

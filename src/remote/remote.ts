@@ -7,7 +7,6 @@ import { createAdmission } from './admission.ts'
 import { isFound } from './answers.ts'
 import { createAuthorization } from './authorization.ts'
 import { createBlobRequests } from './blob-requests.ts'
-import { createBlobUploads } from './blob-uploads.ts'
 import { createExchange } from './exchange.ts'
 import { createFailures } from './failures.ts'
 import { createHosts, withBreakers } from './hosts.ts'
@@ -25,7 +24,9 @@ import { createSendOnce } from './send-once.ts'
 import { createSending } from './sending.ts'
 import { createTagsList } from './tags-list.ts'
 import type { Transport } from './transport.ts'
+import { createUploads } from './uploads/uploads.ts'
 
+export { isTemporary } from './faults.ts'
 export type { PingResult } from './ping.ts'
 export type {
   Remote,
@@ -34,7 +35,7 @@ export type {
   RemoteReferrers,
   RemoteTags,
 } from './remote-registry.ts'
-export type { BlobToUpload, RemoteWriter } from './remote-writer.ts'
+export type { BlobToUpload, RemoteWriter, ResumableBlob } from './remote-writer.ts'
 export { retryPause } from './retry.ts'
 export { createTransport } from './transport.ts'
 
@@ -145,7 +146,7 @@ export function createRemote(options: RemoteOptions): Remote {
       lastDenial.problem(),
     ...manifests,
     ...createBlobRequests(context),
-    writer: { ...createBlobUploads(writing), ...createManifestWrites(writing) },
+    writer: { ...createUploads(writing), ...createManifestWrites(writing) },
 
     tags: (name, page = {}) => tagsList.fetch(listsOf(name), page),
 

@@ -35,6 +35,8 @@ export type OutgoingRequest = {
   readonly isOptional?: boolean
   /** Milliseconds until the headers of each answer, if less than the default. */
   readonly firstByte?: number
+  /** Uses a connection of its own. */
+  readonly isFresh?: boolean
 }
 
 /**
@@ -79,7 +81,7 @@ export function createSending(options: SendingOptions): Sending {
     trust: Trust,
     authorize: string | undefined,
   ): Promise<Answer> => {
-    const { method, signal, firstByte } = request
+    const { method, signal, firstByte, isFresh } = request
     const body = request.body?.()
     const headers = {
       ...request.headers,
@@ -88,7 +90,9 @@ export function createSending(options: SendingOptions): Sending {
     }
     const stop = metrics.upstreamDuration.startTimer({ upstream })
     try {
-      const answer = await transport.send({ method, url, trust, headers, body, signal, firstByte })
+      const answer = await transport.send({
+        ...{ method, url, trust, headers, body, signal, firstByte, isFresh },
+      })
       metrics.upstreamRequests.inc({ upstream, status: statusLabel(answer.status) })
       return answer
     } catch (error) {

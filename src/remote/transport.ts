@@ -1,5 +1,5 @@
 import type { Dispatcher } from 'undici'
-import type { Outbound } from '../outbound/outbound.ts'
+import type { Connections, Outbound } from '../outbound/outbound.ts'
 import { type Body, type BodySink, createBodySink } from './body.ts'
 import { toUpstreamFailure } from './faults.ts'
 import type { ListField, Trust } from './origins.ts'
@@ -29,7 +29,7 @@ export type Answer = {
 }
 
 export type Request = {
-  readonly method: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'DELETE'
+  readonly method: 'GET' | 'HEAD' | 'POST' | 'PATCH' | 'PUT' | 'DELETE'
   readonly url: URL
   readonly trust: Trust
   /** The upstream's field that would allow this origin, for the message of a refusal. */
@@ -41,10 +41,14 @@ export type Request = {
    */
   readonly firstByte?: number | undefined
   readonly signal?: AbortSignal | undefined
+  /** On a connection that no other request has used or will use. */
+  readonly isFresh?: boolean | undefined
 }
 
 /** Minimum time from the end of an upload to the answer's headers, in milliseconds. */
 const minUploadAnswer = 300_000
+/** An upstream is expected to verify and store at least so many bytes per second. */
+const minVerified = 4 * 1024 * 1024
 
 /**
  * One HTTP exchange with one origin: no redirect, no retry, no credential of its own, no decoding.
@@ -72,12 +76,37 @@ export function createTransport({
   userAgent,
 }: TransportOptions): Transport {
   const shared = { timeout: timeouts.connect, certificateAuthorities }
-  const trusted = outbound.open(shared)
-  const connections = {
+  const options = {
+    own: shared,
+    listed: shared,
+    sibling: { ...shared, addresses: { privateLike: host } },
+    foreign: { ...shared, addresses: 'public' },
+  } as const
+  const trusted = outbound.open(options.own)
+  const pools = {
     own: trusted,
     listed: trusted,
-    sibling: outbound.open({ ...shared, addresses: { privateLike: host } }),
-    foreign: outbound.open({ ...shared, addresses: 'public' }),
+    sibling: outbound.open(options.sibling),
+    foreign: outbound.open(options.foreign),
+  }
+  const fresh = new Set<Connections>()
+
+  /** With connections that are closed after the answer. */
+  const sendAlone = async (trust: Trust, send: (on: Dispatcher) => Promise<Answer>) => {
+    const connections = outbound.open(options[trust])
+    fresh.add(connections)
+    const close = () => {
+      fresh.delete(connections)
+      return connections.destroy()
+    }
+    try {
+      const answer = await send(connections.dispatcher)
+      void answer.settled.then(close)
+      return answer
+    } catch (error) {
+      await close()
+      throw error
+    }
   }
 
   return {
@@ -90,6 +119,7 @@ export function createTransport({
       body,
       signal,
       firstByte = timeouts.firstByte,
+      isFresh = false,
     }) => {
       const request = {
         origin: url.origin,
@@ -98,12 +128,14 @@ export function createTransport({
         headers: { 'user-agent': userAgent, 'accept-encoding': 'identity', ...headers },
         bodyTimeout: timeouts.idle,
       }
-      const { dispatcher } = connections[trust]
       const headersTimeout = Math.min(firstByte, timeouts.firstByte)
-      return dispatch({ dispatcher, request, body, headersTimeout, listedUnder, signal, timeouts })
+      const send = (dispatcher: Dispatcher) =>
+        dispatch({ dispatcher, request, body, headersTimeout, listedUnder, signal, timeouts })
+      return isFresh ? sendAlone(trust, send) : send(pools[trust].dispatcher)
     },
     close: async () => {
-      await Promise.all(Object.values(connections).map((each) => each.destroy()))
+      const all = [...Object.values(pools), ...fresh]
+      await Promise.all(all.map((each) => each.destroy()))
     },
   }
 }
@@ -183,7 +215,8 @@ function dispatch({
 function openBody(body: Request['body'], { idle, firstByte }: Timeouts, onLate: () => void) {
   if (body === undefined || typeof body === 'string' || Buffer.isBuffer(body))
     return { part: body === undefined ? {} : { body }, isUpload: false, answered: () => {} }
-  const answer = Math.max(firstByte, minUploadAnswer)
+  const { size, verified = size } = body
+  const answer = Math.max(firstByte, minUploadAnswer) + (verified / minVerified) * 1000
   const { stream, answered } = createUploadStream(body, { idle, answer, onLate })
   return { part: { body: stream }, isUpload: true, answered }
 }

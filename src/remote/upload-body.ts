@@ -6,6 +6,8 @@ export type UploadBody = {
   /** Bytes. */
   readonly size: number
   readonly chunks: AsyncIterable<Chunks>
+  /** Bytes that the upstream verifies before it answers: those of earlier requests too. Default: `size`. */
+  readonly verified?: number
 }
 
 /** Of a piece that is handed to the connection, in bytes: the smaller, the slower an upstream may be. */
@@ -24,9 +26,9 @@ type UploadLimits = {
  * that the source of the bytes takes. `answered` ends the limits.
  */
 export function createUploadStream(
-  { chunks }: UploadBody,
+  { size, chunks }: UploadBody,
   { idle, answer, onLate }: UploadLimits,
-): { readonly stream: Readable; readonly answered: () => void } {
+): { readonly stream: Readable | Buffer; readonly answered: () => void } {
   let timer: NodeJS.Timeout | undefined
   let isAnswered = false
   const stop = () => clearTimeout(timer)
@@ -50,8 +52,13 @@ export function createUploadStream(
     }
   }
 
+  // The HTTP client reads no stream that is announced to be empty.
+  if (size === 0) limit(answer)
   return {
-    stream: Readable.from(pieces(), { objectMode: false, highWaterMark: maxPiece }),
+    stream:
+      size === 0
+        ? Buffer.alloc(0)
+        : Readable.from(pieces(), { objectMode: false, highWaterMark: maxPiece }),
     answered: () => {
       isAnswered = true
       stop()

@@ -1,23 +1,33 @@
-/** Runs `action` for all items, `parallel` at a time, in their order. After a failure no other one starts. */
+type Work<Item> = {
+  /** Items at a time. */
+  readonly parallel: number
+  readonly signal: AbortSignal
+  /** `signal` is aborted when another item has failed. */
+  readonly action: (item: Item, signal: AbortSignal) => Promise<void>
+}
+
+/**
+ * Runs `action` for all items, in their order. The first failure aborts the others, and is thrown when all
+ * have ended: nothing goes on in the background.
+ */
 export async function forEachOf<Item>(
   items: readonly Item[],
-  { parallel, signal }: { readonly parallel: number; readonly signal: AbortSignal },
-  action: (item: Item) => Promise<void>,
+  { parallel, signal, action }: Work<Item>,
 ): Promise<void> {
   const waiting = items.values()
-  let hasFailed = false
+  const failed = new AbortController()
+  const until = AbortSignal.any([signal, failed.signal])
   const work = async (): Promise<void> => {
     for (const item of waiting) {
-      if (hasFailed) return
-      signal.throwIfAborted()
+      until.throwIfAborted()
       try {
-        await action(item)
+        await action(item, until)
       } catch (error) {
-        hasFailed = true
+        failed.abort(error)
         throw error
       }
     }
   }
-  const results = await Promise.allSettled(Array.from({ length: parallel }, work))
-  for (const result of results) if (result.status === 'rejected') throw result.reason
+  await Promise.allSettled(Array.from({ length: parallel }, work))
+  until.throwIfAborted()
 }

@@ -3,11 +3,12 @@ import type { Chunks } from '../memory/memory.ts'
 import type { Digest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
 import { parseManifest } from '../oci/manifest.ts'
-import type { RepositoryName, Tag } from '../oci/reference.ts'
-import type { BlobToUpload, Remote } from '../remote/remote.ts'
+import { formatReference, type Reference, type RepositoryName, type Tag } from '../oci/reference.ts'
+import type { Remote, ResumableBlob } from '../remote/remote.ts'
 import { forEachOf } from './for-each-of.ts'
+import { createPersistence, type Persistence, type PersistOptions } from './persist.ts'
 
-/** `present`: the registry has the blob. `sending` has the bytes of this attempt, `sent` all. */
+/** `present`: the registry has the blob. `sent` has the bytes up to which it was read for sending. */
 export type Progress = {
   readonly digest: Digest
   /** Bytes of the blob, and those that were sent. */
@@ -16,7 +17,7 @@ export type Progress = {
   readonly state: 'present' | 'mounted' | 'sending' | 'sent'
 }
 
-type PushOptions = {
+type PushOptions = PersistOptions & {
   readonly source: ImageSource
   /** One of the source's images. */
   readonly image: Digest
@@ -41,33 +42,51 @@ export type Pushed = {
 
 const defaultParallel = 3
 
+/** A registry of several replicas may answer a write before all of them can read it; in milliseconds. */
+const maxProofWait = 10_000
+
 /**
  * Pushes an image with all that it references:
  * 1. Read its manifests, from the index down.
- * 2. HEAD of each config and layer; upload those that the registry lacks.
+ * 2. HEAD of each config and layer; upload those that the registry lacks. An upload that breaks continues.
  * 3. Put the manifests, those that are referenced first, and the root under its tags.
- * 4. HEAD of the root by its digest and by its tags: only this proves that the registry has it.
+ * 4. Get the root by its digest and by its tags, on new connections: only this proves that the registry has it.
+ * Each step is repeated while the registry cannot be reached. A blob that fails ends the other uploads.
  * @throws RegistryError as RemoteWriter does; UNAVAILABLE if the proof fails; errors of the source.
  */
 export async function pushImage(options: PushOptions): Promise<Pushed> {
-  const { source, image, remote, name, tags, signal, parallel = defaultParallel } = options
+  const { source, image, signal, parallel = defaultParallel } = options
+  const persistence = createPersistence(options)
   const manifests = await manifestsOf(source, image)
   let sent = 0
   let present = 0
-  await forEachOf(blobsOf(manifests), { parallel, signal }, async (blob) => {
-    const isSent = await pushBlob(blob, options)
-    if (isSent) sent += blob.size
-    else present += blob.size
+  await forEachOf(blobsOf(manifests), {
+    parallel,
+    signal,
+    action: async (blob, until) => {
+      const isSent = await pushBlob(blob, { ...options, persistence, signal: until })
+      if (isSent) sent += blob.size
+      else present += blob.size
+    },
   })
-  for (const manifest of manifests) {
-    signal.throwIfAborted()
-    const isRoot = manifest.digest === image
-    if (!isRoot || tags.length === 0)
-      await remote.writer.putManifest(name, { digest: manifest.digest }, manifest)
-    else for (const tag of tags) await remote.writer.putManifest(name, { tag }, manifest)
-  }
-  await assertPushed(options)
+  for (const manifest of manifests) await putManifest(manifest, { ...options, persistence })
+  await assertPushed({ ...options, persistence })
   return { digest: image, sent, present }
+}
+
+type Pushing = PushOptions & { readonly persistence: Persistence }
+
+async function putManifest(manifest: SourceManifest, pushing: Pushing): Promise<void> {
+  const { image, remote, name, tags, signal, persistence } = pushing
+  const { digest } = manifest
+  const references =
+    digest === image && tags.length > 0 ? tags.map((tag) => ({ tag })) : [{ digest }]
+  for (const reference of references)
+    await persistence.persist({
+      attempt: `put the manifest ${digest} as ${referenceTo(pushing, reference)}`,
+      run: () => remote.writer.putManifest(name, reference, manifest, signal),
+      signal,
+    })
 }
 
 /** The manifest after all that it references. */
@@ -94,39 +113,65 @@ function blobsOf(manifests: readonly SourceManifest[]): readonly SourceBlob[] {
 }
 
 /** False: the registry has it. */
-async function pushBlob(blob: SourceBlob, options: PushOptions): Promise<boolean> {
-  const { source, remote, name, mountFrom, onProgress = () => {}, signal } = options
+async function pushBlob(blob: SourceBlob, pushing: Pushing): Promise<boolean> {
+  const { remote, name, mountFrom, onProgress = () => {}, signal, persistence } = pushing
+  const { writer, origin } = remote
   const { digest, size } = blob
-  if (await remote.writer.hasBlob(name, digest)) {
+  const place = `${origin}/${name}`
+  const isPresent = await persistence.persist({
+    attempt: `look for ${digest} in ${place}`,
+    run: () => writer.hasBlob(name, digest, signal),
+    signal,
+  })
+  if (isPresent) {
     onProgress({ digest, size, sent: 0, state: 'present' })
     return false
   }
-  if (
+  const isMounted =
     mountFrom !== undefined &&
-    (await remote.writer.mountBlob(name, { digest, from: mountFrom }))
-  ) {
+    (await persistence.persist({
+      attempt: `mount ${digest} from ${mountFrom} in ${place}`,
+      run: () => writer.mountBlob(name, { digest, from: mountFrom, signal }),
+      signal,
+    }))
+  if (isMounted) {
     onProgress({ digest, size, sent: 0, state: 'mounted' })
     return false
   }
-  const open: BlobToUpload['open'] = () => {
-    const reading = new AbortController()
-    const until = AbortSignal.any([signal, reading.signal])
-    const report = (sent: number) => onProgress({ digest, size, sent, state: 'sending' })
-    return {
-      chunks: counted(source.read(blob, { signal: until }), report),
-      close: () => reading.abort(),
-    }
+  const upload = writer.resumableUpload(name, { ...blob, open: opener(blob, pushing) })
+  try {
+    await persistence.persist({
+      attempt: `upload ${digest} (${size} bytes) to ${place}`,
+      run: () => upload.run(signal),
+      progress: upload.acknowledged,
+      signal,
+    })
+  } finally {
+    await upload.close()
   }
-  await remote.writer.uploadBlob(name, { digest, size, open }, signal)
   onProgress({ digest, size, sent: size, state: 'sent' })
   return true
 }
 
+function opener(blob: SourceBlob, pushing: Pushing): ResumableBlob['open'] {
+  const { source, onProgress = () => {}, signal } = pushing
+  const { digest, size } = blob
+  return (start) => {
+    const reading = new AbortController()
+    const until = AbortSignal.any([signal, reading.signal])
+    const report = (sent: number) => onProgress({ digest, size, sent, state: 'sending' })
+    return {
+      chunks: counted(source.read(blob, { start, signal: until }), { start, report }),
+      close: () => reading.abort(),
+    }
+  }
+}
+
 async function* counted(
   chunks: AsyncIterable<Buffer>,
-  report: (sent: number) => void,
+  { start, report }: { readonly start: number; readonly report: (sent: number) => void },
 ): AsyncGenerator<Chunks> {
-  let sent = 0
+  let sent = start
   for await (const chunk of chunks) {
     yield [chunk]
     sent += chunk.length
@@ -134,22 +179,43 @@ async function* counted(
   }
 }
 
-/** A registry of several replicas may answer a write before all of them can read it. */
-async function assertPushed({ remote, name, image, tags }: PushOptions): Promise<void> {
-  const byDigest = await remote.manifest(name, { digest: image })
-  byDigest?.release()
-  if (byDigest === undefined) throw unproven(remote, `${name}@${image}`)
-  for (const tag of tags) {
-    const found = await remote.resolve(name, tag)
-    if (typeof found === 'object') found.release()
-    const digest = typeof found === 'object' ? found.digest : found
-    if (digest !== image) throw unproven(remote, `${name}:${tag}`)
+/** The danger: a pooled connection may lead to the one replica that has the image, or to a stale cache. */
+async function assertPushed(pushing: Pushing): Promise<void> {
+  const { remote, name, image, tags, signal, persistence, patience = maxProofWait } = pushing
+  const how = { signal, isFresh: true }
+  const prove = async (reference: Reference, find: () => Promise<Digest | undefined>) => {
+    const shown = referenceTo(pushing, reference)
+    await persistence.persist({
+      attempt: `verify ${shown}`,
+      run: async () => {
+        if ((await find()) !== image) throw unproven(remote, shown)
+      },
+      signal,
+      patience: Math.min(patience, maxProofWait),
+    })
   }
+  await prove({ digest: image }, async () => {
+    const found = await remote.manifest(name, { digest: image }, how)
+    found?.release()
+    return found?.digest
+  })
+  for (const tag of tags)
+    await prove({ tag }, async () => {
+      const found = await remote.resolve(name, tag, how)
+      if (typeof found !== 'object') return found
+      found.release()
+      return found.digest
+    })
+}
+
+function referenceTo({ name }: Pushing, reference: Reference): string {
+  return `${name}${'tag' in reference ? ':' : '@'}${formatReference(reference)}`
 }
 
 function unproven({ origin }: Remote, reference: string): RegistryError {
   return new RegistryError('UNAVAILABLE', {
     message: `${origin} accepted ${reference}, but does not return it`,
     advice: 'retry; if this repeats, another client may push to the same tag',
+    retryAfter: 1,
   })
 }

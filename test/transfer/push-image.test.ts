@@ -117,8 +117,8 @@ test('a registry that accepts a manifest, but does not return it, is not believe
     100,
   )
   const remote = open(t, registry.url)
-  const push = pushImage({ source, image, remote, name, tags: [one], signal })
-  await assert.rejects(push, { code: 'UNAVAILABLE' })
+  const push = pushImage({ source, image, remote, name, tags: [one], patience: 1000, signal })
+  await assert.rejects(push, { code: 'UNAVAILABLE', message: /cannot verify local\/app@sha256:/ })
 })
 
 test('an aborted push ends, and leaves no manifest', async (t) => {

@@ -1,6 +1,6 @@
-import type { Digest } from '../oci/digest.ts'
-import { RegistryError } from '../oci/errors.ts'
-import type { Answer } from './transport.ts'
+import type { Digest } from '../../oci/digest.ts'
+import { RegistryError } from '../../oci/errors.ts'
+import type { Answer } from '../transport.ts'
 
 /**
  * The URL to which an upload's bytes are sent. Artifact Registry's location is outside `/v2/`. The
@@ -10,7 +10,8 @@ export function locationOf(
   answer: Answer,
   { origin, path }: { origin: string; path: string },
 ): URL {
-  const url = URL.parse(answer.header('location') ?? '', `${origin}${path}`)
+  const location = answer.header('location')
+  const url = location === undefined ? null : URL.parse(location, `${origin}${path}`)
   if (url?.origin === origin) return url
   const where = url === null ? 'without a valid Location' : `at ${url.origin}`
   throw new RegistryError('UNAVAILABLE', {

@@ -1,0 +1,53 @@
+import { UpstreamFailure } from '../faults.ts'
+import type { RemoteWriter } from '../remote-writer.ts'
+import type { WriteContext } from '../request-context.ts'
+import { lostSession, retryWrite } from '../retry-write.ts'
+import { type Abilities, createResumableUpload } from './resumable-upload.ts'
+import { createUploadRequests, type UploadRequests } from './upload-requests.ts'
+
+/**
+ * Uploads blobs. A mount is a POST that is answered by 201. 202 opens a session instead, which is
+ * cancelled.
+ */
+export function createUploads(
+  context: WriteContext,
+): Pick<RemoteWriter, 'hasBlob' | 'uploadBlob' | 'resumableUpload' | 'mountBlob'> {
+  const requests = createUploadRequests(context)
+  const abilities: Abilities = { takesParts: true }
+  return {
+    hasBlob: requests.hasBlob,
+    mountBlob: requests.mount,
+    uploadBlob: uploadAtOnce(requests),
+    resumableUpload: (name, blob) => createResumableUpload({ name, blob, requests, abilities }),
+  }
+}
+
+/**
+ * 1. POST opens a session; 202 with a Location.
+ * 2. One PUT to the Location has all bytes, with their length.
+ * 3. After a failure, HEAD shows whether the blob arrived. If not, the upload starts again at 1.
+ */
+function uploadAtOnce(requests: UploadRequests): RemoteWriter['uploadBlob'] {
+  return (name, { digest, size, open }, signal) =>
+    retryWrite(async (mayBeDone) => {
+      if (mayBeDone && (await requests.hasBlob(name, digest))) return
+      const { location } = await requests.open(name, digest, signal)
+      const opened: { readonly close: () => void }[] = []
+      const body = () => {
+        if (size === 0) return Buffer.alloc(0)
+        const blob = open()
+        opened.push(blob)
+        return { size, chunks: blob.chunks }
+      }
+      try {
+        const answer = await requests.finish(name, { location, digest, body, signal })
+        if (answer.kind === 'refused')
+          throw answer.isAboutSession ? lostSession(answer.error) : answer.error
+      } catch (error) {
+        if (!(error instanceof UpstreamFailure)) await requests.cancel(name, location)
+        throw error
+      } finally {
+        for (const { close } of opened) close()
+      }
+    }, signal)
+}
