@@ -13,9 +13,9 @@ import { isRegistryError } from '../oci/errors.ts'
 import { openRegistryImage } from '../transfer/transfer.ts'
 import { UsageError } from './errors.ts'
 import { untilInterrupted } from './image-output.ts'
-import { addRegistryOptions, hasLogin, type RegistryOptions } from './registry-login.ts'
+import { addRegistryOptions, type RegistryOptions } from './registry-login.ts'
 import { type Context, parseTarget, type Target, withRegistry } from './registry-options.ts'
-import { withSpoolerLogin } from './spooler-login.ts'
+import { spoolerRegistry, withSpoolerRegistry } from './spooler-login.ts'
 import { writeChunks } from './write-image.ts'
 
 type Options = RegistryOptions & {
@@ -61,8 +61,7 @@ export function pullAction(context: Context) {
       const target = parseTarget(withHost(image, options, context))
       if ((file ?? '-') === '-' && process.stdout.isTTY)
         throw new UsageError('an archive is not written to a terminal: name a file, or redirect')
-      // In the container of a spooler, users have its login.
-      const login = hasLogin(options) ? options : withSpoolerLogin(options, context.environment)
+      const login = withSpoolerRegistry(target.host, options, context.environment)
       await withRegistry({ ...context, host: target.host, options: login }, async (remote) => {
         const source = await openRegistryImage({ remote, ...target })
         await write(source, { target, file, options, signal })
@@ -75,8 +74,8 @@ function withHost(image: string, { registry }: Options, { environment }: Context
     return parseTarget(image) && image
   } catch (error) {
     if (!(error instanceof UsageError) && !isRegistryError(error)) throw error
-    const host = registry ?? environment['REGISTRY_SPOOLER_REGISTRY'] ?? 'localhost:30026'
-    return `${host.replace(/^https?:\/\//, '')}/${image}`
+    const host = registry?.replace(/^https?:\/\//, '') ?? spoolerRegistry(environment).host
+    return `${host}/${image}`
   }
 }
 

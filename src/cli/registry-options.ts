@@ -3,6 +3,7 @@ import { createMemory, defaultMemoryLimit, type Memory } from '../memory/memory.
 import { dockerHubHosts } from '../oci/docker-hub.ts'
 import { type ImageReference, parseImageReference } from '../oci/image-reference.ts'
 import type { Reference, RepositoryName } from '../oci/reference.ts'
+import { isRegistryHost } from '../oci/registry-host.ts'
 import { createOutbound } from '../outbound/outbound.ts'
 import type { Remote } from '../remote/remote.ts'
 import { createTelemetry, type Telemetry } from '../telemetry/telemetry.ts'
@@ -94,10 +95,25 @@ export function parseTarget(text: string): Target {
   return { host, name, reference: { tag } }
 }
 
-/** Parses `host[:port]/name`. */
-export function parseRepository(text: string): Omit<Target, 'reference'> {
-  const { host, name } = parseNamed(text)
-  return { host, name }
+/** A registry, one repository of it, or those whose names begin with a prefix. */
+type Place = { readonly host: string; readonly name?: RepositoryName; readonly prefix: string }
+
+/**
+ * Parses `host[:port]`, `host[:port]/name` or `host[:port]/prefix/`; without a host, it is in `registry`.
+ * @throws UsageError
+ */
+export function parsePlace(text: string, registry: string): Place {
+  const bare = text.replace(/^https?:\/\//, '')
+  const isHost = /^[^/]+\/?$/.test(bare) && /[.:]|^localhost\/?$/.test(bare)
+  if (isHost) return { host: hostOf(bare.replace(/\/$/, ''), text), prefix: '' }
+  const { host = registry, name } = parseImageReference(bare.replace(/\/$/, ''))
+  if (name === undefined) throw invalid(text)
+  return bare.endsWith('/') ? { host, prefix: `${name}/` } : { host, name, prefix: '' }
+}
+
+function hostOf(host: string, text: string): string {
+  if (!isRegistryHost(host)) throw invalid(text)
+  return host.toLowerCase()
 }
 
 function parseNamed(text: string) {

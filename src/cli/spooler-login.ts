@@ -5,13 +5,43 @@ export function spoolerVariable(name: string): string {
   return `REGISTRY_SPOOLER_${name}`
 }
 
+type Environment = Readonly<Record<string, string | undefined>>
+
+/** The registry of images that are named without one. */
+export function spoolerRegistry(environment: Environment): {
+  readonly host: string
+  readonly isPlain: boolean
+} {
+  const text = environment[spoolerVariable('REGISTRY')] || 'localhost:30026'
+  return {
+    host: text.replace(/^https?:\/\//, '').replace(/\/$/, ''),
+    isPlain: text.startsWith('http://'),
+  }
+}
+
+/**
+ * In the container of a spooler, users have its login.
+ *
+ * The danger: other registries must not get it.
+ */
+export function withSpoolerRegistry(
+  host: string,
+  options: RegistryOptions,
+  environment: Environment,
+): RegistryOptions {
+  const registry = spoolerRegistry(environment)
+  if (host !== registry.host) return options
+  const login = hasLogin(options) ? options : withSpoolerLogin(options, environment)
+  return registry.isPlain ? { plainHttp: true, ...login } : login
+}
+
 /**
  * The login of a spooler: from its options, else from its variables. A file is better than a variable,
  * because Berth reads it again when it changes.
  */
 export function withSpoolerLogin(
   options: RegistryOptions,
-  environment: Readonly<Record<string, string | undefined>>,
+  environment: Environment,
 ): RegistryOptions {
   const variable = (name: string) => environment[spoolerVariable(name)] || undefined
   if (hasLogin(options) && options.username === undefined) return options

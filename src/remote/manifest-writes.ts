@@ -1,4 +1,5 @@
 import type { Digest } from '../oci/digest.ts'
+import { RegistryError } from '../oci/errors.ts'
 import { formatReference, type Reference, type RepositoryName, type Tag } from '../oci/reference.ts'
 import { assertSame, isFound } from './answers.ts'
 import { accept } from './manifest-requests.ts'
@@ -54,6 +55,7 @@ export function createManifestWrites(
         answer.drop()
         return true
       }
+      if (answer.status === 400 && isTagPath(path)) throw onlyByDigest(answer, repository)
       if (answer.status !== 404)
         throw await rejectionOf(answer, {
           ...context,
@@ -62,6 +64,14 @@ export function createManifestWrites(
         })
       return (await isFound(answer, { ...context, repository })) || mayBeDone
     })
+
+  /** Distribution 2.8 takes the tag for a digest that is wrong. */
+  const onlyByDigest = (answer: Answer, repository: string): RegistryError => {
+    answer.drop()
+    return new RegistryError('UNSUPPORTED', {
+      message: `cannot delete a tag of ${repository}: ${origin} answered ${answer.status}, as registries do that delete by digest only`,
+    })
+  }
 
   return {
     putManifest: (name, reference, { digest, bytes, mediaType, tags = [] }, signal) =>
@@ -93,6 +103,11 @@ export function createManifestWrites(
     deleteManifest: (name, reference) => remove(name, manifestPath(name, reference)),
     deleteBlob: (name, digest) => remove(name, `${pathOf(name)}/blobs/${digest}`),
   }
+}
+
+/** A digest has a colon, a tag has none. */
+function isTagPath(path: string): boolean {
+  return /\/manifests\/[^/:]+$/.test(path)
 }
 
 /** distribution-spec, "Pushing Manifests": the parameter `tag`, since version 1.1.1. */

@@ -113,6 +113,11 @@ export interface Remote {
   ): Promise<{ readonly size: number | undefined } | undefined>
   /** Without a page: the first one, of a size that the upstream accepts. */
   tags(name: RepositoryName, page?: PageRequest): Promise<RemoteTags | undefined>
+  /**
+   * All repositories, page by page, as far as our identity may see them.
+   * @throws RegistryError UNSUPPORTED if the registry has no such list, or refuses it.
+   */
+  repositories(): AsyncIterable<readonly RepositoryName[]>
   /** The referrers of `digest`; empty when there are none. */
   referrers(name: RepositoryName, digest: Digest): Promise<RemoteReferrers>
   /** Requests that write, with a token that may. */

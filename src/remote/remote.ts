@@ -7,6 +7,7 @@ import { createAdmission } from './admission.ts'
 import { isFound } from './answers.ts'
 import { createAuthorization } from './authorization.ts'
 import { createBlobRequests } from './blob-requests.ts'
+import { fetchCatalog } from './catalog-list.ts'
 import { createExchange } from './exchange.ts'
 import { createFailures } from './failures.ts'
 import { createHosts, withBreakers } from './hosts.ts'
@@ -149,6 +150,8 @@ export function createRemote(options: RemoteOptions): Remote {
     writer: { ...createUploads(writing), ...createManifestWrites(writing) },
 
     tags: (name, page = {}) => tagsList.fetch(listsOf(name), page),
+
+    repositories: () => fetchCatalog({ ...context, identity: credentials.identity }),
 
     referrers: async (name, digest) => {
       const listed = await fetchReferrers(listsOf(name), digest)

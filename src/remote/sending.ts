@@ -22,6 +22,8 @@ export type OutgoingRequest = {
   readonly access?: Access
   /** The upstream's name of the repository that a blob is mounted from. */
   readonly mountFrom?: string
+  /** It is for the list of all repositories, which has a scope of its own. */
+  readonly isCatalog?: boolean
   /** Opens the body, once for each time that the request is sent. */
   readonly body?: () => Buffer | UploadBody
   /** The upstream's name of the requested repository; empty: the registry as a whole. */
@@ -201,8 +203,8 @@ export function createSending(options: SendingOptions): Sending {
   }
 }
 
-function targetOf({ repository, access = 'pull', mountFrom }: OutgoingRequest): Target {
-  return { repository, access, mountFrom }
+function targetOf({ repository, access = 'pull', mountFrom, isCatalog }: OutgoingRequest): Target {
+  return { repository, access, mountFrom, isCatalog }
 }
 
 function sizeOf(body: Buffer | UploadBody): number {

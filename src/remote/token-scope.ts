@@ -7,6 +7,8 @@ export type Target = {
   readonly access: Access
   /** A repository of the same upstream that a blob is mounted from. */
   readonly mountFrom?: string | undefined
+  /** The list of all repositories. */
+  readonly isCatalog?: boolean | undefined
 }
 
 /** Writing takes the right to read as well (distribution, "Token Scope Documentation"). */
@@ -29,7 +31,8 @@ const maxEntries = 4
  * The scope of a token, as token endpoints accept it: entries separated by spaces (distribution,
  * "Token Scope Documentation"). Empty for the registry as a whole.
  */
-export function scopeOf({ repository, access, mountFrom }: Target): string {
+export function scopeOf({ repository, access, mountFrom, isCatalog }: Target): string {
+  if (isCatalog) return 'registry:catalog:*'
   if (repository === '') return ''
   const own = `repository:${repository}:${actions[access]}`
   return mountFrom === undefined ? own : `${own} repository:${mountFrom}:pull`

@@ -1,2 +1,9 @@
+export { forEachOf } from './for-each-of.ts'
+export {
+  createImageDetails,
+  type ImageDetails,
+  isAttestation,
+  type PlatformImage,
+} from './image-details.ts'
 export { type Progress, type Pushed, pushImage } from './push-image.ts'
 export { openRegistryImage } from './registry-source.ts'
