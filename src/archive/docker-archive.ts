@@ -4,6 +4,7 @@ import { mediaTypes } from '../oci/manifest.ts'
 import { ArchiveError } from './archive-error.ts'
 import { type ArchiveFiles, missing, readDocument } from './archive-files.ts'
 import { oneChunk } from './bytes.ts'
+import type { Copies } from './copies.ts'
 import type { ImageSource, ReadOptions, SourceImage, SourceManifest } from './image-source.ts'
 import { assertNamedDigest, type KnownLayers, type LayerCompression, openLayer } from './layer.ts'
 import type { Limits } from './limits.ts'
@@ -12,6 +13,7 @@ export type ArchiveOptions = {
   readonly limits: Limits
   readonly compression: LayerCompression
   readonly known?: KnownLayers | undefined
+  readonly copies: Copies
   readonly signal?: AbortSignal | undefined
 }
 

@@ -1,65 +1,84 @@
-import { promisify } from 'node:util'
-import { gzip } from 'node:zlib'
+import { crc32 } from 'node:zlib'
+import { freeChunks } from '../memory/memory.ts'
+import { createDeflater } from './deflater.ts'
+import { isRandom } from './entropy.ts'
 
-const compress = promisify(gzip)
+/** Bytes of a block before compression: larger ones compress no better. */
+const blockSize = 256 * 1024
+/** As many as Node has threads for compression. */
+const deflaterCount = 4
+/** Blocks in work: each deflater finds the next one ready. */
+const concurrency = 2 * deflaterCount
 
-/** Bytes of a block before compression. Larger ones compress better by less than one in a thousand. */
-const blockSize = 1024 * 1024
-/** Blocks in work: Node compresses in four threads. */
-const concurrency = 4
-/**
- * The fastest level: layers are compressed twice, once for the digest and once for the upload, so that no
- * copy of a layer is needed on disk.
- */
-const level = 1
-/** Bytes from a block, in four parts, that show whether it compresses at all: if not, that takes longest. */
-const sampleSize = 32 * 1024
-const sampleParts = 4
-const incompressible = 0.98
-/** Byte of a gzip header that names the operating system (RFC 1952, section 2.3.1); 255: unknown. */
-const systemAt = 9
+/** Header of a gzip file (RFC 1952, section 2.3): deflate, no time, the fastest level, an unknown system. */
+const header = Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 4, 255])
+/** An empty block that is the last one (RFC 1951, section 3.2.3). */
+const lastBlock = Buffer.from([3, 0])
+/** A stored block has at most this many bytes, after a header of five (RFC 1951, section 3.2.4). */
+const maxStored = 0xffff
 
 /**
- * Compresses in parallel: each block becomes a gzip member of its own (RFC 1952, section 2.2: a file is a
- * series of members). Equal bytes give equal results, on each machine with the same zlib.
+ * Compresses in parallel: blocks know nothing of each other. Equal bytes give equal results, on each machine
+ * with the same zlib. It takes the chunks over, and frees them.
  */
 export async function* gzipBlocks(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  const deflaters = Array.from({ length: deflaterCount }, createDeflater)
+  // The danger: a deflater may compress a block to other bytes if it had other blocks before.
+  const turns = inTurn(deflaters)
+  const compress = async (block: Buffer): Promise<Buffer> => {
+    if (isRandom(block)) return store(block)
+    return turns.next().value.deflate(block)
+  }
   const inWork: Promise<Buffer>[] = []
+  let size = 0
+  let sum = 0
   try {
+    yield header
     for await (const block of toBlocks(chunks)) {
-      inWork.push(gzipBlock(block))
+      sum = crc32(block, sum)
+      size += block.length
+      inWork.push(compress(block).finally(() => freeChunks([block])))
       if (inWork.length < concurrency) continue
       for (const first of inWork.splice(0, 1)) yield await first
     }
     for (const block of inWork.splice(0)) yield await block
+    yield trailerOf(sum, size)
   } finally {
     await Promise.allSettled(inWork)
+    for (const deflater of deflaters) deflater.close()
   }
 }
 
-async function gzipBlock(block: Buffer): Promise<Buffer> {
-  const member = await compress(block, { level: (await isCompressed(block)) ? 0 : level })
-  member[systemAt] = 255
-  return member
+function* inTurn<Item>(items: readonly Item[]): Generator<Item, never> {
+  for (;;) yield* items
 }
 
-/** Such as an archive in the layer. */
-async function isCompressed(block: Buffer): Promise<boolean> {
-  if (block.length < 2 * sampleSize) return false
-  const part = sampleSize / sampleParts
-  const distance = Math.floor(block.length / sampleParts)
-  const parts = Array.from({ length: sampleParts }, (_, at) =>
-    block.subarray(at * distance, at * distance + part),
-  )
-  const sample = await compress(Buffer.concat(parts), { level })
-  return sample.length > incompressible * sampleSize
+/** The block as it is, in deflate blocks that are not compressed. */
+function store(block: Buffer): Buffer {
+  const parts: Buffer[] = []
+  for (let at = 0; at < block.length; at += maxStored) {
+    const part = block.subarray(at, at + maxStored)
+    const head = Buffer.alloc(5)
+    head.writeUInt16LE(part.length, 1)
+    head.writeUInt16LE(part.length ^ 0xffff, 3)
+    parts.push(head, part)
+  }
+  return Buffer.concat(parts)
 }
 
-/** Blocks of exactly `blockSize`, except for the last; one empty block if there are no bytes at all. */
+/** The last block, and the trailer of a gzip file: checksum, and size modulo 2^32. */
+function trailerOf(sum: number, size: number): Buffer {
+  const trailer = Buffer.alloc(lastBlock.length + 8)
+  lastBlock.copy(trailer)
+  trailer.writeUInt32LE(sum, lastBlock.length)
+  trailer.writeUInt32LE(size % 2 ** 32, lastBlock.length + 4)
+  return trailer
+}
+
+/** Blocks of exactly `blockSize`, except for the last. */
 async function* toBlocks(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   let pending: Buffer[] = []
   let size = 0
-  let isEmpty = true
   for await (const chunk of chunks) {
     for (let at = 0; at < chunk.length; ) {
       const part = chunk.subarray(at, at + blockSize - size)
@@ -70,8 +89,7 @@ async function* toBlocks(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> 
       yield pending.length === 1 ? part : Buffer.concat(pending)
       pending = []
       size = 0
-      isEmpty = false
     }
   }
-  if (size > 0 || isEmpty) yield Buffer.concat(pending)
+  if (size > 0) yield Buffer.concat(pending)
 }

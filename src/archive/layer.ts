@@ -2,6 +2,7 @@ import { createDigester, type Digest, digestOf, isDigest } from '../oci/digest.t
 import { ArchiveError } from './archive-error.ts'
 import { type ArchiveFiles, missing } from './archive-files.ts'
 import { skipBytes } from './bytes.ts'
+import type { Copies, Copy } from './copies.ts'
 import { compressionOf, decompress } from './decompress.ts'
 import { gzipBlocks } from './gzip-blocks.ts'
 import type { ReadOptions, SourceBlob } from './image-source.ts'
@@ -29,6 +30,7 @@ type LayerOptions = {
   readonly diffId: Digest
   readonly compression: LayerCompression
   readonly known?: KnownLayers | undefined
+  readonly copies: Copies
   readonly limits: Limits
   readonly signal?: AbortSignal | undefined
 }
@@ -37,7 +39,7 @@ const mediaType = 'application/vnd.oci.image.layer.v1.tar'
 
 /** Reads the whole layer once, and compares it with its config. */
 export async function openLayer(options: LayerOptions): Promise<Layer> {
-  const { files, name, compression, diffId, known, signal } = options
+  const { files, name, compression, diffId, known, copies, signal } = options
   const size = await files.size(name)
   if (size === undefined) throw missing(name)
   const read = (how: ReadOptions = {}) => files.read(name, how)
@@ -54,21 +56,22 @@ export async function openLayer(options: LayerOptions): Promise<Layer> {
   }
   const uncompressed = createDigester('sha256')
   const compressed = createDigester('sha256')
-  for await (const chunk of gzipBlocks(seenBy(uncompressed, read({ signal }))))
+  const copy = copies.create()
+  for await (const chunk of gzipBlocks(seenBy(uncompressed, read({ signal })))) {
     compressed.update(chunk)
+    await copy.write(chunk)
+  }
   assertSame(name, diffId, uncompressed.digest())
   const blob = { digest: compressed.digest(), size: compressed.size }
   known?.set(diffId, blob)
-  return gzipped(blob, read)
+  return gzipped(blob, read, copy.end())
 }
 
-/** Compresses the layer again for each reader, because a copy on disk would be as large as the layer. */
-function gzipped(blob: SourceBlob, read: Layer['read']): Layer {
-  return {
-    ...blob,
-    mediaType: `${mediaType}+gzip`,
-    read: ({ start = 0, signal } = {}) => skipBytes(gzipBlocks(read({ signal })), start),
-  }
+/** Without a copy, the layer is compressed again for each reader. */
+function gzipped(blob: SourceBlob, read: Layer['read'], copy?: Copy | undefined): Layer {
+  const compressAgain: Copy = ({ start = 0, signal } = {}) =>
+    skipBytes(gzipBlocks(read({ signal })), start)
+  return { ...blob, mediaType: `${mediaType}+gzip`, read: copy ?? compressAgain }
 }
 
 async function verifyCompressed(

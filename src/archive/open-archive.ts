@@ -2,6 +2,7 @@ import { lstat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { ArchiveError } from './archive-error.ts'
 import { type ArchiveFiles, openDirectoryFiles, openTarFiles } from './archive-files.ts'
+import { createCopies } from './copies.ts'
 import { openDockerArchive } from './docker-archive.ts'
 import type { ImageSource } from './image-source.ts'
 import type { KnownLayers, LayerCompression } from './layer.ts'
@@ -15,7 +16,7 @@ export type OpenArchiveOptions = {
   /** Of layers that a docker archive has uncompressed; default gzip. */
   readonly compression?: LayerCompression
   readonly known?: KnownLayers | undefined
-  /** For the decompressed copy of a compressed archive; default: the system's. */
+  /** For temporary copies, of a compressed archive and of layers that were compressed; default: the system's. */
   readonly directory?: string | undefined
   readonly signal?: AbortSignal | undefined
 }
@@ -30,23 +31,33 @@ export async function openImageArchive(
   path: string,
   options: OpenArchiveOptions = {},
 ): Promise<ImageSource> {
-  const { limits = defaultLimits, signal } = options
+  const { limits = defaultLimits, directory = tmpdir(), signal } = options
   const files = (await lstat(path)).isDirectory()
     ? openDirectoryFiles(path, limits)
-    : await openTar(path, { ...options, limits })
-  try {
-    return await openImages(files, { compression: 'gzip', ...options, limits, signal })
-  } catch (error) {
+    : await openTar(path, { directory, limits, signal })
+  const copies = createCopies({ directory })
+  const close = async () => {
+    await copies.close()
     await files.close()
+  }
+  try {
+    const source = await openImages(files, { compression: 'gzip', ...options, limits, copies })
+    return { ...source, close }
+  } catch (error) {
+    await close()
     throw error
   }
 }
 
-type Resolved = OpenArchiveOptions & { readonly limits: Limits }
+type TarOptions = {
+  readonly directory: string
+  readonly limits: Limits
+  readonly signal?: AbortSignal | undefined
+}
 
 async function openTar(
   path: string,
-  { limits, directory = tmpdir(), signal }: Resolved,
+  { directory, limits, signal }: TarOptions,
 ): Promise<ArchiveFiles> {
   const packed = await openStableFile(path)
   let file = packed

@@ -2,7 +2,8 @@ import { constants, type Stats } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import { ArchiveError } from './archive-error.ts'
 
-const chunkSize = 1024 * 1024
+/** As large as the blocks that layers are compressed in, so that none is copied. */
+const chunkSize = 256 * 1024
 
 /** A regular file that must not change while it is read. */
 export interface StableFile {

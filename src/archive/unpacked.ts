@@ -1,13 +1,11 @@
-import { randomUUID } from 'node:crypto'
-import { open, rm } from 'node:fs/promises'
-import { join } from 'node:path'
 import { compressionOf, decompress } from './decompress.ts'
 import type { Limits } from './limits.ts'
 import { type StableFile, stableFile } from './stable-file.ts'
+import { openUnnamedFile } from './unnamed-file.ts'
 
 /**
  * The file itself, or its decompressed copy: a compressed archive has no positions to read from. The copy
- * is in `directory` and has no name, so that nothing is left of it whatever happens.
+ * is in `directory`.
  */
 export async function unpackOuter(
   file: StableFile,
@@ -19,10 +17,8 @@ export async function unpackOuter(
 ): Promise<StableFile> {
   const compression = compressionOf(await file.bytes(0, Math.min(4, file.size)))
   if (compression === undefined) return file
-  const path = join(directory, `.berth-${randomUUID()}.tmp`)
-  const copy = await open(path, 'wx+', 0o600)
+  const copy = await openUnnamedFile(directory)
   try {
-    await rm(path)
     const chunks = file.chunks({ start: 0, end: file.size, signal })
     for await (const chunk of decompress({ chunks, size: file.size, compression }, limits))
       await copy.write(chunk)

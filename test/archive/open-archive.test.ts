@@ -75,6 +75,17 @@ test('a layer can be read from any byte, and is compressed the same way each tim
     assert.deepEqual(await bytesOf(two.read(layer, { start })), layer.bytes.subarray(start))
 })
 
+test('a layer of which no copy can be kept is compressed again', async (t) => {
+  const large = dockerImage('app:1', [layerOf('large', 20_000_000)])
+  const bytes = tarFile(dockerItems([large]))
+  const directory = join(await ownDirectory(t), 'missing')
+  const [one, two] = [await openBytes(t, bytes, { directory }), await openBytes(t, bytes)]
+  assert.deepEqual(one.images, two.images)
+  const [layer] = (await readImage(one, one.images[0]?.digest ?? digestOf(bytes))).layers
+  assert.ok(layer)
+  assert.equal(digestOf(layer.bytes), layer.digest)
+})
+
 test('without compression, a layer has the digest that its config names', async (t) => {
   const source = await openBytes(t, tarFile(dockerItems([image])), { compression: 'none' })
   const { layers } = await readImage(source, source.images[0]?.digest ?? digestOf(image.config))
