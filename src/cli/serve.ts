@@ -13,6 +13,7 @@ import { openHosted } from './hosted.ts'
 import { hostedRootOf } from './hosted-root.ts'
 import { maintainInUse, openInUse } from './in-use.ts'
 import { openMirrors } from './mirrors.ts'
+import { openPipes } from './pipes.ts'
 import { readinessOf } from './readiness.ts'
 import { readReloadableFiles } from './reloadable-files.ts'
 import { openServiceAccounts } from './service-accounts.ts'
@@ -136,6 +137,7 @@ export async function serve(
     const mirrors = await openMirrors({ config, registry, memory, telemetry })
     open.push(...mirrors)
     followed = files.follow(api, telemetry)
+    const pipes = await openPipes({ config, version, addresses: api.addresses, memory, telemetry })
 
     return {
       api,
@@ -147,6 +149,7 @@ export async function serve(
         for (const listeners of open) listeners.drain()
         await sleep(now ? 0 : shutdown.delay)
         await Promise.all(open.map((listeners) => listeners.close(shutdown.deadline)))
+        await pipes.close()
         await closeBackground()
         await registry.close()
         await Promise.all([cache.close(), hosted.close()])

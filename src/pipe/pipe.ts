@@ -1,0 +1,2 @@
+export { listenForPipes } from './listen-for-pipes.ts'
+export { findPipeSockets, relay } from './relay.ts'

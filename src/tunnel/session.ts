@@ -1,0 +1,109 @@
+import type { Duplex } from 'node:stream'
+import { type Channel, createChannel } from './channel.ts'
+import { encodeFrame, type Frame } from './frame.ts'
+import { violation } from './tunnel-error.ts'
+import { createTunnelStream, type TunnelStream } from './tunnel-stream.ts'
+import { maxStreams, maxUnacknowledged, windowOf } from './windows.ts'
+
+/** The other end may have closed streams whose last bytes this end has not handed on yet. */
+const maxAccepted = 2 * maxStreams
+
+/** The streams of one tunnel, over one link after another. */
+export interface Session
+  extends Pick<Channel, 'pump' | 'receive' | 'received' | 'attach' | 'detach'> {
+  /** A new stream. Above the limit it waits until another one is closed. */
+  open(): Duplex
+  /** Ends all streams. */
+  destroy(reason: Error): void
+}
+
+/** `onOpen`: the other end opened a stream. Without it, only this end opens streams. */
+export function createSession(onOpen?: (stream: Duplex) => void): Session {
+  const streams = new Map<number, TunnelStream>()
+  const ready = new Set<TunnelStream>()
+  const waiting = new Map<number, TunnelStream>()
+  let lastId = 0
+  let isDestroyed = false
+
+  /** Each stream that has data, in turn. */
+  const next = (): Buffer | undefined => {
+    for (const stream of ready) {
+      ready.delete(stream)
+      const frame = stream.take()
+      if (stream.hasData()) ready.add(stream)
+      if (frame !== undefined) return frame
+    }
+    return undefined
+  }
+
+  const add = (id: number): TunnelStream => {
+    const stream: TunnelStream = createTunnelStream({
+      id,
+      send: (frame) => channel.send(frame),
+      onReady: () => {
+        if (stream.hasData()) ready.add(stream)
+        channel.pump()
+      },
+      window: () =>
+        windowOf(
+          [...streams.values()].filter((other) => other !== stream).map((one) => one.held()),
+        ),
+      onClose: () => {
+        ready.delete(stream)
+        waiting.delete(id)
+        streams.delete(id)
+        startWaiting()
+      },
+    })
+    return stream
+  }
+
+  const start = (id: number, stream: TunnelStream): void => {
+    streams.set(id, stream)
+    channel.send(encodeFrame('open', id))
+    stream.start()
+  }
+
+  const startWaiting = (): void => {
+    for (const [id, stream] of waiting) {
+      if (streams.size >= maxStreams || isDestroyed) return
+      waiting.delete(id)
+      start(id, stream)
+    }
+  }
+
+  const accept = (id: number): void => {
+    if (onOpen === undefined || id <= lastId || streams.size >= maxAccepted)
+      throw violation(`the other end must not open stream ${id}`)
+    lastId = id
+    const stream = add(id)
+    streams.set(id, stream)
+    stream.start()
+    onOpen(stream.duplex)
+  }
+
+  const deliver = (frame: Frame): void => {
+    if (frame.type === 'open') accept(frame.stream)
+    // Frames of a stream that this end has closed may still arrive.
+    else streams.get(frame.stream)?.receive(frame)
+  }
+
+  const channel = createChannel({ maxUnacknowledged, next, deliver })
+
+  return {
+    ...channel,
+    open: () => {
+      lastId += 1
+      const id = lastId
+      const stream = add(id)
+      if (streams.size < maxStreams) start(id, stream)
+      else waiting.set(id, stream)
+      return stream.duplex
+    },
+    destroy: (reason) => {
+      isDestroyed = true
+      channel.detach()
+      for (const { duplex } of [...streams.values(), ...waiting.values()]) duplex.destroy(reason)
+    },
+  }
+}
