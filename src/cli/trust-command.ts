@@ -115,7 +115,7 @@ function trustOptions(options: Options): TrustOptions {
     authority: options.ca,
     nodeAddresses: options.nodeIp === undefined ? readNodeAddresses() : [options.nodeIp],
     owner: ownerOf(options),
-    telemetry: createTelemetry({ level: isOneTime ? 'silent' : 'info' }),
+    telemetry: createTelemetry({ level: isOneTime ? 'silent' : 'info', withoutZeros: true }),
   }
 }
 

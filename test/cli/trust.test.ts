@@ -90,6 +90,8 @@ suite('berth trust', { concurrency: 4 }, () => {
     assert.equal(sumIn(metrics, 'berth_trust_runtime_served'), 1)
     assert.equal(sumIn(metrics, 'berth_trust_files'), 1)
     assert.equal(sumIn(metrics, 'berth_trust_changes_total', ['change="written"']), 1)
+    const gauges = /^berth_(?:cache_limit_bytes|index_complete|hosted_writable|in_use_known) /m
+    assert.doesNotMatch(metrics, gauges, 'a zero in a gauge of the server would raise an alert')
 
     await rm(join(root, file))
     await eventually('the file to be written again', () => exists(join(root, file)))
