@@ -1,5 +1,7 @@
+import type { Stats } from 'node:fs'
 import { lstat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, dirname } from 'node:path'
+import { inDirectory } from '../input/input.ts'
 import { ArchiveError } from './archive-error.ts'
 import type { ReadOptions } from './image-source.ts'
 import type { Limits } from './limits.ts'
@@ -40,23 +42,28 @@ export async function openTarFiles(file: StableFile, limits: Limits): Promise<Ar
   }
 }
 
-/** A directory: an OCI layout that is not packed. Links are not followed. */
+/** A directory: an OCI layout that is not packed. No link in it is followed. */
 export function openDirectoryFiles(root: string, limits: Limits): ArchiveFiles {
   const stamps = new Map<string, string>()
-  const pathOf = (name: string) => join(root, parseEntryName(name, limits))
-  const stamp = async (name: string) => {
-    const { size, mtimeMs, ino } = await lstat(pathOf(name))
-    return [size, mtimeMs, ino].join(' ')
+
+  /** Undefined: its directory is missing, or is a link. */
+  const inPlace = async <Result>(name: string, use: (path: string) => Promise<Result>) => {
+    const path = parseEntryName(name, limits)
+    const parent = path.includes('/') ? dirname(path) : ''
+    return inDirectory({ root, path: parent }, (directory) => use(directory.at(basename(path))))
   }
+  const statOf = (name: string) => inPlace(name, (path) => lstat(path)).catch(() => undefined)
+
   return {
     size: async (name) => {
-      const stat = await lstat(pathOf(name)).catch(() => undefined)
+      const stat = await statOf(name)
       if (!stat?.isFile()) return undefined
-      if (!stamps.has(name)) stamps.set(name, await stamp(name))
+      if (!stamps.has(name)) stamps.set(name, stampOf(stat))
       return stat.size
     },
     async *read(name, { start = 0, signal } = {}) {
-      const file = await openStableFile(pathOf(name))
+      const file = await inPlace(name, openStableFile)
+      if (file === undefined) throw missing(name)
       try {
         yield* file.chunks({ start, end: file.size, signal })
         await file.assertUnchanged()
@@ -65,12 +72,18 @@ export function openDirectoryFiles(root: string, limits: Limits): ArchiveFiles {
       }
     },
     assertUnchanged: async () => {
-      for (const [name, before] of stamps)
-        if ((await stamp(name).catch(() => '')) !== before)
+      for (const [name, before] of stamps) {
+        const now = await statOf(name)
+        if (now === undefined || stampOf(now) !== before)
           throw new ArchiveError('changed', `${name} changed while it was read`)
+      }
     },
     close: async () => {},
   }
+}
+
+function stampOf({ size, mtimeMs, ino }: Stats): string {
+  return [size, mtimeMs, ino].join(' ')
 }
 
 export function missing(name: string): ArchiveError {

@@ -1,4 +1,3 @@
-import { relative, sep } from 'node:path'
 import { parse, YAMLParseError } from 'yaml'
 import { z } from 'zod'
 import { describeIssue, readRegularFile } from '../input/input.ts'
@@ -80,12 +79,9 @@ function parseYaml(file: string, content: string): unknown {
  * Pushes each file with the login of its directory. The directory is the first part of the repository too,
  * so nobody reaches the repositories of another directory, whatever the name of the file.
  */
-export function createDirectoryPublisher(
-  root: string,
-  publishers: ReadonlyMap<string, Publish>,
-): Publish {
+export function createDirectoryPublisher(publishers: ReadonlyMap<string, Publish>): Publish {
   return async (job, file) => {
-    const [directory = '', ...rest] = relative(root, file.path).split(sep)
+    const [directory = '', ...rest] = file.name.split('/')
     const publish = rest.length === 0 ? undefined : publishers.get(directory)
     if (publish === undefined)
       throw new RejectedFile(

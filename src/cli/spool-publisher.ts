@@ -20,7 +20,8 @@ type Options = OpenRegistry & {
   readonly compression: LayerCompression
   /** For decompressed copies. */
   readonly directory: string
-  readonly onProgress: (path: string, progress: Progress) => void
+  /** `file`: below the spool. */
+  readonly onProgress: (file: string, progress: Progress) => void
 }
 
 type Push = Extract<Job, { kind: 'push' }>
@@ -46,7 +47,7 @@ export function createPublisher(options: Options): Publish {
     set: (diffId, blob) => void layers.set(diffId, blob),
   }
 
-  const push = async (job: Push, path: string, signal: AbortSignal) => {
+  const push = async (job: Push, { name: file, path, signal }: Parameters<Publish>[1]) => {
     const source = await (job.isArchive
       ? openImageArchive(path, { compression, known, directory, signal })
       : fileAsImage(path, { title: job.title, signal }))
@@ -59,7 +60,7 @@ export function createPublisher(options: Options): Publish {
           remote,
           name,
           tags,
-          onProgress: (progress) => onProgress(path, progress),
+          onProgress: (progress) => onProgress(file, progress),
           signal,
         })
         for (const tag of tags) published.push({ reference: `${host}/${name}:${tag}`, digest })
@@ -81,9 +82,9 @@ export function createPublisher(options: Options): Publish {
     }
   }
 
-  return async (job, { path, signal }) => {
+  return async (job, file) => {
     try {
-      if (job.kind === 'push') return await push(job, path, signal)
+      if (job.kind === 'push') return await push(job, file)
       const { name, reference } = job
       await remote.writer.deleteManifest(name, reference)
       const suffix = 'tag' in reference ? `:${reference.tag}` : `@${reference.digest}`

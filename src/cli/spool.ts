@@ -123,7 +123,7 @@ async function openConnections(
 }
 
 function publisherOf(connections: Connections, { options, telemetry }: Wiring): Publish {
-  const { registry, compression, temporary, directories, directory } = options
+  const { registry, compression, temporary, directories } = options
   const onProgress = progressLog(telemetry)
   const publishers = new Map(
     [...connections].map(([name, { remote }]) => [
@@ -140,7 +140,7 @@ function publisherOf(connections: Connections, { options, telemetry }: Wiring): 
   const only = publishers.get('')
   return directories === undefined && only !== undefined
     ? only
-    : createDirectoryPublisher(directory, publishers)
+    : createDirectoryPublisher(publishers)
 }
 
 /** Why files cannot be pushed now; undefined if all logins are accepted. */
@@ -199,6 +199,8 @@ function reportTo({ log, metrics }: Telemetry): (event: SpoolEvent) => void {
         )
       case 'broken':
         return log.error({ err: event.error }, 'the spool cannot be read or written')
+      case 'mended':
+        return log.info('the spool can be read and written again')
     }
   }
 }

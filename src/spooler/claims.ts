@@ -1,8 +1,8 @@
 import { createHash, randomUUID } from 'node:crypto'
-import { rename, rm, utimes, writeFile } from 'node:fs/promises'
+import { readdir, rename, rm, stat, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
-import { codeOf, moveWithoutReplacing, readRecord } from './durable-files.ts'
-import { heartbeat, isAbandoned, type Owner } from './owners.ts'
+import { codeOf, isFull, moveWithoutReplacing, readRecord, writeNew } from './durable-files.ts'
+import { heartbeat, isAbandoned, maxSilence, type Owner } from './owners.ts'
 
 export interface Claim {
   release(): Promise<void>
@@ -16,8 +16,13 @@ export interface Claim {
 export function createClaims(directory: string, owner: Owner) {
   const claim = async (path: string): Promise<Claim | undefined> => {
     const file = join(directory, `${createHash('sha256').update(path).digest('hex')}.json`)
-    const isOurs = (await create(file)) || (await takeOver(file))
-    if (!isOurs) return undefined
+    try {
+      const isOurs = (await create(file)) || (await takeOver(file))
+      if (!isOurs) return undefined
+    } catch (error) {
+      if (isFull(error)) return withoutClaim
+      throw error
+    }
     const timer = setInterval(() => {
       const now = new Date()
       utimes(file, now, now).catch(() => {})
@@ -33,10 +38,12 @@ export function createClaims(directory: string, owner: Owner) {
 
   const create = async (file: string): Promise<boolean> => {
     const temporary = `${file}.${randomUUID()}`
-    await writeFile(temporary, JSON.stringify(owner))
-    const isCreated = await moveWithoutReplacing(temporary, file, false)
-    if (!isCreated) await rm(temporary, { force: true })
-    return isCreated
+    await writeNew(temporary, JSON.stringify(owner))
+    try {
+      return await moveWithoutReplacing(temporary, file, false)
+    } finally {
+      await rm(temporary, { force: true })
+    }
   }
 
   /** Two may take over at once: only one of them renames the old claim. */
@@ -59,5 +66,26 @@ export function createClaims(directory: string, owner: Owner) {
     return create(file)
   }
 
-  return { claim }
+  /** Removes what spoolers have left that were killed. */
+  const tidy = async (): Promise<void> => {
+    for (const name of await readdir(directory)) {
+      const file = join(directory, name)
+      if (name.endsWith('.json')) {
+        if (await takeOver(file)) await rm(file, { force: true })
+      } else if (await isOld(file)) await rm(file, { force: true })
+    }
+  }
+
+  return { claim, tidy }
+}
+
+/**
+ * Only pushing and removing files makes room on a disk that is full, so there it goes on without claims: the removal of a
+ * newer file is prevented by the check of its identity as well.
+ */
+const withoutClaim: Claim = { release: async () => {} }
+
+async function isOld(file: string): Promise<boolean> {
+  const found = await stat(file).catch(() => undefined)
+  return found !== undefined && Date.now() - found.mtimeMs > maxSilence
 }

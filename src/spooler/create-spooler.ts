@@ -1,24 +1,27 @@
 import { randomUUID } from 'node:crypto'
-import { mkdir } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
+import { createAttempt, type Outcome } from './attempt.ts'
 import { createClaims } from './claims.ts'
-import { codeOf } from './durable-files.ts'
+import { isFull } from './durable-files.ts'
 import { loadHasWriter } from './open-writers.ts'
-import { type PublishedImage, RejectedFile, UnfinishedFile } from './publish.ts'
+import { assertWritable, createState, refuseLinks, tidyTemporary } from './own-directories.ts'
+import { createProblems } from './problems.ts'
 import { createRemoval } from './removal.ts'
 import { type Entry, findEntry, listEntries } from './spool-entries.ts'
-import { type Job, orderKey, parseSpoolPath, stateDirectory } from './spool-names.ts'
+import { type Job, parseSpoolPath, stateDirectory } from './spool-names.ts'
 import { countFailed, createSpoolRecords, type SpoolRecord } from './spool-records.ts'
 import type { Spooler, SpoolerOptions } from './spooler-options.ts'
+import { createTurns } from './turns.ts'
 import { watchTree } from './watch-tree.ts'
 
 /** Bytes from which a file may not use the last workers, so that small ones need not wait. */
 const largeFile = 64 * 1024 * 1024
 const firstPause = 1000
 const maxPause = 60_000
-/** Milliseconds from a change to the scan that sees it. */
+/** Milliseconds from a change to the scan that sees it, and between two removals of what was left behind. */
 const debounce = 50
+const tidyInterval = 60_000
 
 type Waiting = {
   readonly identity: string
@@ -43,55 +46,79 @@ export async function createSpooler(options: SpoolerOptions): Promise<Spooler> {
     onEvent,
     now = Date.now,
   } = options
-  const state = join(root, stateDirectory)
   const owner = { instance: randomUUID(), host: hostname(), pid: process.pid }
-  const claims = createClaims(join(state, 'claims'), owner)
+  const claims = createClaims(join(root, stateDirectory, 'claims'), owner)
   const records = createSpoolRecords(root, done)
   const removal = createRemoval(root, owner)
-  const hasWriter = loadHasWriter()
+  const problems = createProblems(onEvent)
   const stopping = new AbortController()
-  /** By path: attempts so far. By order key: who works on it. */
+  const attempt = createAttempt({
+    root,
+    publish,
+    hasWriter: loadHasWriter(),
+    signal: stopping.signal,
+    settle,
+    maxIncomplete,
+    onStart: ({ path, size }) => onEvent({ kind: 'started', path, size }),
+    now,
+  })
+  /** By path: attempts so far, and what is being worked on. */
   const waiting = new Map<string, Waiting>()
-  const active = new Map<string, { readonly key: string; readonly isLarge: boolean }>()
+  const active = new Map<string, { readonly job: Job; readonly isLarge: boolean }>()
   const running = new Set<Promise<void>>()
   let entries: readonly Entry[] = []
   let failed = 0
-  let problem: string | undefined
   let scannedAt = now()
+  let checkedAt = Number.NEGATIVE_INFINITY
+  let tidiedAt = Number.NEGATIVE_INFINITY
   let nextScan: NodeJS.Timeout | undefined
   let nextScanAt = Number.POSITIVE_INFINITY
   let scanning: Promise<void> | undefined
 
-  for (const directory of ['claims', 'tmp', 'removing'])
-    await mkdir(join(state, directory), { recursive: true })
+  await createState(root)
 
   const pauseOf = (attempts: number) => Math.min(firstPause * 2 ** (attempts - 1), maxPause)
 
-  const scan = async (): Promise<void> => {
-    for (const error of await removal.recover()) report(error)
-    const found = await listEntries(root, { layoutsAtTop })
+  /** @returns What is wrong, although the spool was read. */
+  const scan = async (): Promise<readonly unknown[]> => {
+    await refuseLinks(root)
+    const errors = [...(await removal.recover())]
+    const collect = (error: unknown) => void errors.push(error)
+    const found = await listEntries(root, { layoutsAtTop, onError: collect })
     entries = found.toSorted((a, b) => a.modified - b.modified || (a.path < b.path ? -1 : 1))
     const paths = new Set(entries.map(({ path }) => path))
     for (const path of waiting.keys()) if (!paths.has(path)) waiting.delete(path)
+    startWork()
+    if (now() - checkedAt >= rescan || problems.current() !== undefined) await check().catch(collect)
+    scannedAt = now()
+    return errors
+  }
+
+  /** What changes seldom, and is not reported by the kernel. */
+  const check = async (): Promise<void> => {
+    checkedAt = now()
     failed = await countFailed(root)
     await records.prune(now())
-    scannedAt = now()
-    startWork()
+    if (now() - tidiedAt >= tidyInterval) {
+      tidiedAt = now()
+      await claims.tidy()
+      await tidyTemporary(root)
+    }
+    await assertWritable(root)
   }
 
   /** Starts what is complete, in the order of its age; of each tag only the oldest. */
   const startWork = (): void => {
     if (stopping.signal.aborted) return
-    const busy = new Set([...active.values()].map(({ key }) => key))
+    const turns = createTurns()
+    for (const { job } of active.values()) turns.take(job)
     for (const entry of entries) {
       const job = jobOf(entry)
-      const key = orderKey(job)
-      const isFree = key === '' || !busy.has(key)
-      if (key !== '') busy.add(key)
+      const isFree = turns.take(job)
       if (!isFree || active.has(entry.path) || !isDue(entry, job)) continue
       const isLarge = entry.size >= largeFile
       if (!hasWorker(isLarge)) continue
-      active.set(entry.path, { key, isLarge })
+      active.set(entry.path, { job, isLarge })
       const work = handle(entry, job).finally(() => {
         active.delete(entry.path)
         running.delete(work)
@@ -108,9 +135,8 @@ export async function createSpooler(options: SpoolerOptions): Promise<Spooler> {
     return !isLarge || large < Math.max(Math.floor(workers / 2), 1)
   }
 
-  const jobOf = ({ path, kind }: Entry): Job => {
-    if (kind === 'other')
-      return { kind: 'invalid', reason: 'neither a file nor an OCI layout without other files' }
+  const jobOf = ({ path, kind, reason = '' }: Entry): Job => {
+    if (kind === 'other') return { kind: 'invalid', reason }
     const job = parseSpoolPath(path, prefix)
     return kind === 'layout' && job.kind === 'push' ? { ...job, isArchive: true } : job
   }
@@ -136,7 +162,7 @@ export async function createSpooler(options: SpoolerOptions): Promise<Spooler> {
     const known = before?.identity === entry.identity ? before : undefined
     const attempts = (known?.attempts ?? 0) + 1
     const startedAt = new Date(now()).toISOString()
-    const claim = await claims.claim(entry.path).catch(report)
+    const claim = await claims.claim(entry.path).catch(problems.add)
     if (claim === undefined) return postpone(entry, { attempts: attempts - 1, pause: 1000 })
     try {
       const current = await findEntry(root, entry.path)
@@ -152,7 +178,7 @@ export async function createSpooler(options: SpoolerOptions): Promise<Spooler> {
         finishedAt: new Date(now()).toISOString(),
         ...rest,
       })
-      const outcome = await attempt(entry, job, known?.firstAt ?? now())
+      const outcome: Outcome = await attempt(entry, job, known?.firstAt ?? now())
       switch (outcome.kind) {
         case 'retry':
           onEvent({
@@ -167,10 +193,10 @@ export async function createSpooler(options: SpoolerOptions): Promise<Spooler> {
         case 'rejected': {
           const { reason, code } = outcome
           const rejected = record({ state: 'failed', images: [], reason, code })
-          const isMoved = await removal.takeAway(entry, (from) =>
-            records.fail(entry, rejected, from),
-          )
+          const isMoved = await removal.move(entry, (from) => records.fail(entry, rejected, from))
           waiting.delete(entry.path)
+          // The next scan counts it.
+          checkedAt = Number.NEGATIVE_INFINITY
           // Another file has its name now, and its own chance.
           if (!isMoved) return scanSoon(0)
           return onEvent({ kind: 'finished', record: rejected })
@@ -178,49 +204,30 @@ export async function createSpooler(options: SpoolerOptions): Promise<Spooler> {
         case 'published': {
           const { images } = outcome
           const result = record({ state: job.kind === 'delete' ? 'deleted' : 'pushed', images })
-          await records.done(result)
+          const isRecorded = await recordDone(result)
           waiting.delete(entry.path)
           if (!(await removal.remove(entry))) scanSoon(0)
+          // Now there is room for it.
+          if (!isRecorded) await records.done(result).catch(problems.add)
           return onEvent({ kind: 'finished', record: result })
         }
       }
     } catch (error) {
-      report(error)
+      problems.add(error)
       postpone(entry, { attempts, pause: pauseOf(attempts) })
     } finally {
-      await claim.release().catch(report)
+      await claim.release().catch(problems.add)
     }
   }
 
-  type Outcome =
-    | { readonly kind: 'published'; readonly images: readonly PublishedImage[] }
-    | { readonly kind: 'rejected'; readonly reason: string; readonly code?: string | undefined }
-    /** `pause`: milliseconds until another attempt makes sense, if the file does not change. */
-    | { readonly kind: 'unfinished'; readonly pause: number }
-    | { readonly kind: 'retry'; readonly error: unknown }
-
-  const attempt = async (entry: Entry, job: Job, firstAt: number): Promise<Outcome> => {
-    if (job.kind === 'invalid') return { kind: 'rejected', reason: job.reason }
-    const path = join(root, entry.path)
-    let writer: boolean | 'unknown' = 'unknown'
+  /** False: the disk is full. */
+  const recordDone = async (record: SpoolRecord): Promise<boolean> => {
     try {
-      if (entry.kind === 'file') writer = await hasWriter(path)
-      if (writer === true) return { kind: 'unfinished', pause: settle }
-      onEvent({ kind: 'started', path: entry.path, size: entry.size })
-      return { kind: 'published', images: await publish(job, { path, signal: stopping.signal }) }
+      await records.done(record)
+      return true
     } catch (error) {
-      if (stopping.signal.aborted) return { kind: 'unfinished', pause: settle }
-      if (error instanceof UnfinishedFile) {
-        const limit = writer === false ? maxIncomplete : 10 * maxIncomplete
-        const left = Math.max(firstAt, entry.modified) + limit - now()
-        if (left <= 0) return { kind: 'rejected', reason: error.message }
-        return { kind: 'unfinished', pause: left }
-      }
-      if (error instanceof RejectedFile)
-        return { kind: 'rejected', reason: error.message, code: error.code }
-      if (unreadable.includes(codeOf(error)))
-        return { kind: 'rejected', reason: `cannot read the file: ${codeOf(error)}` }
-      return { kind: 'retry', error }
+      if (isFull(error)) return false
+      throw error
     }
   }
 
@@ -232,11 +239,6 @@ export async function createSpooler(options: SpoolerOptions): Promise<Spooler> {
     const firstAt = before?.identity === identity ? before.firstAt : now()
     waiting.set(path, { identity, attempts, firstAt, notBefore: now() + pause })
     scanSoon(pause)
-  }
-
-  const report = (error: unknown): undefined => {
-    problem = error instanceof Error ? error.message : String(error)
-    onEvent({ kind: 'broken', error })
   }
 
   const scanSoon = (delay: number): void => {
@@ -252,9 +254,8 @@ export async function createSpooler(options: SpoolerOptions): Promise<Spooler> {
     nextScanAt = Number.POSITIVE_INFINITY
     if (scanning !== undefined) return scanSoon(debounce)
     scanning = scan()
-      .then(() => {
-        problem = undefined
-      }, report)
+      .catch((error: unknown) => [error])
+      .then(problems.set)
       .finally(() => {
         scanning = undefined
         scanSoon(rescan)
@@ -270,7 +271,7 @@ export async function createSpooler(options: SpoolerOptions): Promise<Spooler> {
       oldest: Math.max(0, ...entries.slice(0, 1).map(({ modified }) => (now() - modified) / 1000)),
       active: [...active.keys()],
       failed,
-      problem,
+      problem: problems.current(),
       sinceScan: now() - scannedAt,
     }),
     stop: async () => {
@@ -282,5 +283,3 @@ export async function createSpooler(options: SpoolerOptions): Promise<Spooler> {
     },
   }
 }
-
-const unreadable = ['EACCES', 'EPERM', 'ELOOP', 'EISDIR', 'ENXIO']

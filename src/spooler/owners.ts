@@ -15,7 +15,7 @@ export type Owner = z.infer<typeof schema>
 /** Milliseconds between two signs of life of the owner of a file. */
 export const heartbeat = 10_000
 /** Without a sign of life, the owner is gone; its clock may differ from ours by less. */
-const maxSilence = 120_000
+export const maxSilence = 120_000
 /** The same for an owner that is probably our own container before it was started again. */
 const maxSilenceOfOwn = 25_000
 

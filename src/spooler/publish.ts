@@ -14,7 +14,13 @@ export type PublishedImage = {
  */
 export type Publish = (
   job: Exclude<Job, { kind: 'invalid' }>,
-  file: { readonly path: string; readonly signal: AbortSignal },
+  file: {
+    /** Below the spool: for people. */
+    readonly name: string
+    /** For calls that do not follow a link in its last part; valid until the promise is settled. */
+    readonly path: string
+    readonly signal: AbortSignal
+  },
 ) => Promise<readonly PublishedImage[]>
 
 export class RejectedFile extends Error {

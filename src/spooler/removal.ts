@@ -1,19 +1,30 @@
 import { randomUUID } from 'node:crypto'
-import { lstat, mkdir, readdir, rename, rm } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { lstat, readdir, rename, rm } from 'node:fs/promises'
+import { basename, join } from 'node:path'
 import { z } from 'zod'
+import { inDirectory } from '../input/input.ts'
 import {
   codeOf,
+  inNewDirectory,
+  isFull,
   moveWithoutReplacing,
+  parentOf,
   readRecord,
-  syncDirectory,
+  removeTree,
   writeRecord,
 } from './durable-files.ts'
-import { isAbandoned, type Owner } from './owners.ts'
+import { isAbandoned, maxSilence, type Owner } from './owners.ts'
 import { type Entry, findEntry } from './spool-entries.ts'
 import { failedDirectory, stateDirectory } from './spool-names.ts'
 
 const schema = z.object({ path: z.string(), owner: z.unknown().optional() })
+const removing = `${stateDirectory}/removing`
+const temporary = `${stateDirectory}/tmp`
+/** Bytes of a file name. */
+const maxName = 255
+
+/** A name in `removing`, and what says where the file was. */
+type Aside = { readonly name: string; readonly hasRecord: boolean }
 
 /**
  * Removes files that were pushed.
@@ -22,58 +33,96 @@ const schema = z.object({ path: z.string(), owner: z.unknown().optional() })
  * first renamed, and removed only if it is the one that was pushed; otherwise it gets its name back.
  */
 export function createRemoval(root: string, owner: Owner) {
-  const directory = join(root, stateDirectory, 'removing')
-  const temporary = join(root, stateDirectory, 'tmp')
+  const directory = join(root, removing)
+  /** Names that this process works with. */
+  const own = new Set<string>()
 
   /** False: another file has its name now, which stays. */
   const remove = (entry: Entry): Promise<boolean> =>
-    takeAway(entry, (aside) => rm(aside, { recursive: true }))
+    takeAway(entry, { canBeNameless: true }, (aside) => removeAt(aside))
 
   /**
    * Renames a file to a name that no user writes to, for `end` to do away with it. If that fails, it gets its
    * name back. False: another file has its name now, which stays.
    */
+  const move = (entry: Entry, end: (aside: string) => Promise<void>): Promise<boolean> =>
+    takeAway(entry, { canBeNameless: false }, end)
+
   const takeAway = async (
     entry: Entry,
+    { canBeNameless }: { readonly canBeNameless: boolean },
     end: (aside: string) => Promise<void>,
   ): Promise<boolean> => {
-    const aside = join(directory, randomUUID())
-    await writeRecord(`${aside}.json`, { path: entry.path, owner }, temporary)
+    const aside = await announce(entry.path, canBeNameless)
+    own.add(aside.name)
     try {
-      await rename(join(root, entry.path), aside)
-    } catch (error) {
-      await rm(`${aside}.json`, { force: true })
-      if (codeOf(error) === 'ENOENT') return true
-      throw error
+      const path = join(directory, aside.name)
+      if (!(await setAside(entry.path, path))) return true
+      const moved = await findEntry(root, `${removing}/${aside.name}`)
+      const isSame = moved?.identity === entry.identity
+      try {
+        if (isSame) await end(path)
+        else await giveBack(path, entry.path)
+      } catch (error) {
+        await giveBack(path, entry.path)
+        throw error
+      }
+      await inDirectory({ root, path: parentOf(entry.path) }, (parent) => parent.sync())
+      return isSame
+    } finally {
+      if (aside.hasRecord) await rm(join(directory, `${aside.name}.json`), { force: true })
+      own.delete(aside.name)
     }
-    const moved = await findEntry(root, aside.slice(root.length + 1))
-    const isSame = moved?.identity === entry.identity
+  }
+
+  /**
+   * Writes down the path of a file that is about to be renamed. Without room for that, the name has to hold it: removing
+   * files is what makes room.
+   */
+  const announce = async (path: string, canBeNameless: boolean): Promise<Aside> => {
+    const name = randomUUID()
     try {
-      if (isSame) await end(aside)
-      else await giveBack(aside, entry.path)
+      await writeRecord({ root, path: `${removing}/${name}.json`, temporary }, { path, owner })
+      return { name, hasRecord: true }
     } catch (error) {
-      await giveBack(aside, entry.path)
-      await rm(`${aside}.json`, { force: true })
-      throw error
+      const long = `${name}.${Buffer.from(path).toString('base64url')}`
+      if (!canBeNameless || !isFull(error) || long.length > maxName) throw error
+      return { name: long, hasRecord: false }
     }
-    await syncDirectory(dirname(join(root, entry.path)))
-    await rm(`${aside}.json`, { force: true })
-    return isSame
+  }
+
+  /** False: it is not there any more. */
+  const setAside = async (path: string, aside: string): Promise<boolean> => {
+    const isDone = await inDirectory({ root, path: parentOf(path) }, async (parent) => {
+      try {
+        await rename(parent.at(basename(path)), aside)
+        return true
+      } catch (error) {
+        if (codeOf(error) === 'ENOENT') return false
+        throw error
+      }
+    })
+    return isDone ?? false
+  }
+
+  const removeAt = async (aside: string): Promise<void> => {
+    await inDirectory({ root, path: removing }, (parent) => removeTree(parent, basename(aside)))
   }
 
   /** Under its name, or in `failed/` if there is a file of that name again. */
   const giveBack = async (aside: string, path: string): Promise<void> => {
     const isDirectory = (await lstat(aside)).isDirectory()
-    const target = join(root, path)
-    await mkdir(dirname(target), { recursive: true })
-    if (await moveWithoutReplacing(aside, target, isDirectory)) return
-    await keepAsFailed(aside, `${path}.replaced-${randomUUID()}`)
+    const isBack = await inNewDirectory({ root, path }, (parent, base) =>
+      moveWithoutReplacing(aside, parent.at(base), isDirectory),
+    )
+    if (!isBack) await keepAsFailed(aside, `${path}.replaced-${randomUUID()}`)
   }
 
   const keepAsFailed = async (aside: string, path: string): Promise<void> => {
-    const kept = join(root, failedDirectory, path)
-    await mkdir(dirname(kept), { recursive: true })
-    await moveWithoutReplacing(aside, kept, (await lstat(aside)).isDirectory())
+    const isDirectory = (await lstat(aside)).isDirectory()
+    await inNewDirectory({ root, path: `${failedDirectory}/${path}` }, (parent, base) =>
+      moveWithoutReplacing(aside, parent.at(base), isDirectory),
+    )
   }
 
   /**
@@ -83,8 +132,11 @@ export function createRemoval(root: string, owner: Owner) {
   const recover = async (): Promise<readonly unknown[]> => {
     const names = await readdir(directory).catch(() => [])
     const errors: unknown[] = []
-    for (const name of names.filter((each) => each.endsWith('.json')))
-      await recoverOne(name).catch((error: unknown) => void errors.push(error))
+    const recorded = new Set(names.filter((name) => name.endsWith('.json')))
+    for (const name of names) {
+      const work = recorded.has(name) ? recoverOne(name) : recoverNameless(name, recorded)
+      await work.catch((error: unknown) => void errors.push(error))
+    }
     return errors
   }
 
@@ -99,5 +151,28 @@ export function createRemoval(root: string, owner: Owner) {
     await rm(record, { force: true })
   }
 
-  return { remove, takeAway, recover, directory }
+  const recoverNameless = async (name: string, recorded: ReadonlySet<string>): Promise<void> => {
+    if (own.has(name) || recorded.has(`${name}.json`)) return
+    const aside = join(directory, name)
+    const stat = await lstat(aside).catch(() => undefined)
+    // A rename changes the time of the last change of the inode.
+    if (stat === undefined || Date.now() - stat.ctimeMs < maxSilence) return
+    const [id = '', encoded = ''] = name.split('.')
+    const path = Buffer.from(encoded, 'base64url').toString()
+    if (path === '') await keepAsFailed(aside, id)
+    else await giveBack(aside, path)
+  }
+
+  return { remove, move, recover }
+}
+
+/** Paths of files that are being removed, or moved to `failed/`, and may come back. */
+export async function pathsInRemoval(root: string): Promise<readonly string[]> {
+  const names = await readdir(join(root, removing)).catch(() => [])
+  const paths = names.map(async (name) => {
+    if (!name.endsWith('.json'))
+      return Buffer.from(name.split('.')[1] ?? '', 'base64url').toString()
+    return schema.safeParse(await readRecord(join(root, removing, name))).data?.path ?? ''
+  })
+  return (await Promise.all(paths)).filter((path) => path !== '')
 }

@@ -1,7 +1,9 @@
 import type { Stats } from 'node:fs'
-import { lstat, readdir } from 'node:fs/promises'
-import { join } from 'node:path'
-import { codeOf } from './durable-files.ts'
+import { lstat, opendir } from 'node:fs/promises'
+import { basename } from 'node:path'
+import { inDirectory, type OpenDirectory } from '../input/input.ts'
+import { codeOf, parentOf } from './durable-files.ts'
+import { examineLayout } from './examine-layout.ts'
 import { doneDirectory, failedDirectory, isUnfinished, stateDirectory } from './spool-names.ts'
 
 /** A file in the spool. A directory that is an OCI layout counts as one file. */
@@ -9,107 +11,125 @@ export type Entry = {
   /** Below the spool, with `/`. */
   readonly path: string
   readonly kind: 'file' | 'layout' | 'other'
+  /** Of `other`: why it cannot be pushed. Of a layout: why it is not complete, if so. */
+  readonly reason?: string
   /** Bytes. */
   readonly size: number
   /** Of the last change of the content, in milliseconds since the epoch. */
   readonly modified: number
   /** Equal as long as neither the file nor its content is another one. */
   readonly identity: string
+  /** The user ID; undefined if the files of a layout have several. */
+  readonly owner: number | undefined
 }
 
-/** Levels of directories, and entries of one scan; the rest is seen when these have been pushed. */
 const maxDepth = 16
+/**
+ * Entries of one scan, and of one directory, so that one which is full of files that cannot be pushed does not hide the
+ * others. The rest is seen when these have left.
+ */
 const maxEntries = 100_000
+const maxOfDirectory = 20_000
 
 const reserved = [failedDirectory, doneDirectory, stateDirectory]
 
 type ListOptions = {
   /** Whether a directory at the top may be a layout: not if it belongs to several files of a user. */
   readonly layoutsAtTop?: boolean | undefined
+  /** Of one directory, which cannot be read. Without it, they are thrown. */
+  readonly onError?: (error: unknown) => void
 }
 
-/** All entries that are not marked as unfinished. Nothing is opened or followed. */
+/** All entries that are not marked as unfinished. No link is followed. */
 export async function listEntries(
   root: string,
-  { layoutsAtTop = true }: ListOptions = {},
+  { layoutsAtTop = true, onError = raise }: ListOptions = {},
 ): Promise<readonly Entry[]> {
   const found: Entry[] = []
-  const visit = async (directory: string, depth: number): Promise<void> => {
-    const names = await readdir(join(root, directory)).catch(ignoreMissing)
-    for (const name of names ?? []) {
-      const path = directory === '' ? name : `${directory}/${name}`
-      if (found.length >= maxEntries || isUnfinished(name)) continue
-      if (directory === '' && reserved.includes(name)) continue
-      const stat = await lstat(join(root, path)).catch(ignoreMissing)
-      if (stat === undefined) continue
-      if (!stat.isDirectory()) found.push(entryOf(path, stat))
-      else if ((layoutsAtTop || depth > 0) && (await isLayout(join(root, path)))) {
-        const layout = await layoutEntry(root, path, stat)
-        if (layout !== undefined) found.push(layout)
-      } else if (depth < maxDepth) await visit(path, depth + 1)
+
+  const visit = async (directory: OpenDirectory, path: string, depth: number): Promise<void> => {
+    let visited = 0
+    for await (const { name } of await opendir(directory.at())) {
+      if (isUnfinished(name) || (path === '' && reserved.includes(name))) continue
+      if (visited >= maxOfDirectory || found.length >= maxEntries) return
+      visited += 1
+      await visitEntry(directory, { name, path: path === '' ? name : `${path}/${name}`, depth })
     }
   }
-  await visit('', 0)
+
+  type Place = { readonly name: string; readonly path: string; readonly depth: number }
+  const visitEntry = async (parent: OpenDirectory, { name, path, depth }: Place): Promise<void> => {
+    const stat = await lstat(parent.at(name)).catch(ignoreMissing)
+    if (stat === undefined) return
+    if (!stat.isDirectory()) {
+      found.push(entryOf(path, stat))
+      return
+    }
+    await visitDirectory(parent, { name, path, depth }).catch(ignoreMissing).catch(onError)
+  }
+
+  const visitDirectory = async (parent: OpenDirectory, { name, path, depth }: Place) => {
+    const directory = await parent.enter(name)
+    if (directory === undefined) return
+    try {
+      if ((layoutsAtTop || depth > 0) && (await isLayout(directory)))
+        found.push(await layoutEntry(path, directory))
+      else if (depth < maxDepth) await visit(directory, path, depth + 1)
+    } finally {
+      await directory.close()
+    }
+  }
+
+  await inDirectory({ root, path: '' }, (top) => visit(top, '', 0))
   return found
 }
 
 /** Undefined: it is not there any more. */
-export async function findEntry(root: string, path: string): Promise<Entry | undefined> {
-  const stat = await lstat(join(root, path)).catch(ignoreMissing)
-  if (stat === undefined) return undefined
-  return stat.isDirectory() ? layoutEntry(root, path, stat) : entryOf(path, stat)
+export function findEntry(root: string, path: string): Promise<Entry | undefined> {
+  return inDirectory({ root, path: parentOf(path) }, async (parent) => {
+    const name = basename(path)
+    const stat = await lstat(parent.at(name)).catch(ignoreMissing)
+    if (stat?.isDirectory() !== true) return stat && entryOf(path, stat)
+    const directory = await parent.enter(name)
+    try {
+      return directory && (await layoutEntry(path, directory))
+    } finally {
+      await directory?.close()
+    }
+  })
 }
 
 function entryOf(path: string, stat: Stats): Entry {
-  const { ino, dev, size, mtimeMs } = stat
-  return {
-    path,
-    kind: stat.isFile() ? 'file' : 'other',
-    size,
-    modified: mtimeMs,
-    identity: [dev, ino, size, mtimeMs].join(' '),
-  }
+  const { ino, dev, size, mtimeMs, uid } = stat
+  const common = { path, size, modified: mtimeMs, owner: uid }
+  const identity = [dev, ino, size, mtimeMs].join(' ')
+  return stat.isFile()
+    ? { ...common, kind: 'file', identity }
+    : { ...common, kind: 'other', identity, reason: 'neither a file nor an OCI layout' }
 }
 
-async function isLayout(directory: string): Promise<boolean> {
-  const stat = await lstat(join(directory, 'oci-layout')).catch(() => undefined)
+async function isLayout(directory: OpenDirectory): Promise<boolean> {
+  const stat = await lstat(directory.at('oci-layout')).catch(() => undefined)
   return stat?.isFile() === true
 }
 
-/**
- * The newest and the sum of all files in it. It is removed as a whole, so with files that do not belong to a
- * layout it is not one. Undefined: it has files that are still being written.
- */
-async function layoutEntry(root: string, path: string, stat: Stats): Promise<Entry | undefined> {
-  const directory = join(root, path)
-  let size = 0
-  let modified = stat.mtimeMs
-  const files = await filesBelow(directory)
-  for (const file of files) {
-    const found = await lstat(file).catch(ignoreMissing)
-    size += found?.size ?? 0
-    modified = Math.max(modified, found?.mtimeMs ?? 0)
+/** It is removed as a whole, so with files that do not belong to a layout it is not one. */
+async function layoutEntry(path: string, directory: OpenDirectory): Promise<Entry> {
+  const { dev, ino } = await lstat(directory.at())
+  const { files, size, modified, owners, foreign, unfinished } = await examineLayout(directory)
+  const common = { path, size, modified, owner: owners.size === 1 ? [...owners][0] : undefined }
+  const identity = [dev, ino, files, size, modified].join(' ')
+  if (foreign !== undefined) return { ...common, kind: 'other', identity, reason: foreign }
+  return {
+    ...common,
+    kind: 'layout',
+    identity,
+    ...(unfinished !== undefined && { reason: unfinished }),
   }
-  const identity = [stat.dev, stat.ino, files.length, size, modified].join(' ')
-  const names = files.map((file) => file.slice(directory.length + 1))
-  if (names.some((name) => name.split('/').some(isUnfinished))) return undefined
-  const isPure = names.every((name) => ofLayout.test(name))
-  return { path, kind: isPure ? 'layout' : 'other', size, modified, identity }
 }
 
-const ofLayout =
-  /^(?:oci-layout|index\.json|manifest\.json|repositories|blobs\/[a-z0-9]+\/[a-f0-9]+)$/
-
-/**
- * Paths of all that is not a directory. Links are not followed: without `withFileTypes`, `readdir` would
- * follow them out of the spool.
- */
-export async function filesBelow(directory: string): Promise<readonly string[]> {
-  const options = { recursive: true, withFileTypes: true } as const
-  const found = (await readdir(directory, options).catch(ignoreMissing)) ?? []
-  return found
-    .filter((entry) => !entry.isDirectory())
-    .map(({ parentPath, name }) => join(parentPath, name))
+function raise(error: unknown): never {
+  throw error
 }
 
 /** Files may go at any time. */

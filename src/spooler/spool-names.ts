@@ -67,18 +67,6 @@ export function parseSpoolPath(path: string, prefix = ''): Job {
   return { kind: 'push', name, tag, isArchive, title }
 }
 
-/** Jobs with equal keys run one after the other. */
-export function orderKey(job: Job): string {
-  switch (job.kind) {
-    case 'push':
-      return `${job.name}:${job.tag ?? latest}`
-    case 'delete':
-      return 'tag' in job.reference ? `${job.name}:${job.reference.tag}` : job.name
-    case 'invalid':
-      return ''
-  }
-}
-
 /** `name@sha256:…`, `name:tag` or `name`. */
 function split(text: string): { readonly name: string; readonly reference?: string } {
   const at = text.indexOf('@')

@@ -1,9 +1,17 @@
 import type { Stats } from 'node:fs'
-import { lstat, mkdir, rm } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { lstat, rm } from 'node:fs/promises'
+import { basename, join } from 'node:path'
 import { z } from 'zod'
-import { moveWithoutReplacing, readRecord, writeRecord } from './durable-files.ts'
-import { type Entry, filesBelow } from './spool-entries.ts'
+import { inDirectory } from '../input/input.ts'
+import {
+  inNewDirectory,
+  moveWithoutReplacing,
+  parentOf,
+  readRecord,
+  writeRecord,
+} from './durable-files.ts'
+import { filesBelow } from './files-below.ts'
+import type { Entry } from './spool-entries.ts'
 import { doneDirectory, failedDirectory, stateDirectory } from './spool-names.ts'
 
 const schema = z.object({
@@ -35,48 +43,48 @@ type Limits = {
 
 /** Names of one file in `failed/`. */
 const maxNames = 10_000
+const temporary = `${stateDirectory}/tmp`
 
 export function createSpoolRecords(root: string, { maxDone, maxAge }: Limits) {
-  const temporary = join(root, stateDirectory, 'tmp')
-  const recordOf = (directory: string, path: string) => join(root, directory, `${path}.json`)
+  const write = (directory: string, path: string, record: SpoolRecord) =>
+    writeRecord({ root, path: `${directory}/${path}.json`, temporary }, record)
 
   /**
    * Moves the file, which is at `from`, to `failed/`, beside its record. A file of the same name that is
    * there stays.
    */
   const fail = async (entry: Entry, record: SpoolRecord, from: string): Promise<void> => {
+    const isDirectory = (await lstat(from)).isDirectory()
     for (let at = 1; at < maxNames; at += 1) {
       const keptAs = `${failedDirectory}/${entry.path}${at === 1 ? '' : `.${at}`}`
-      const target = join(root, keptAs)
-      await mkdir(dirname(target), { recursive: true })
-      const isDirectory = entry.kind === 'layout'
-      const before = await lstat(target).catch(() => undefined)
-      // What a move that was interrupted has left: the file has both names.
-      if (before !== undefined && (await isSame(before, from))) return rm(from)
-      if (before !== undefined) continue
-      // First the reason: a file in failed/ always has one.
-      await writeRecord(recordOf(failedDirectory, entry.path), { ...record, keptAs }, temporary)
-      if (await moveWithoutReplacing(from, target, isDirectory)) return
+      const isDone = await inNewDirectory({ root, path: keptAs }, async (parent, base) => {
+        const target = parent.at(base)
+        const before = await lstat(target).catch(() => undefined)
+        // What a move that was interrupted has left: the file has both names.
+        if (before !== undefined && (await isSame(before, from))) return rm(from).then(() => true)
+        if (before !== undefined) return false
+        // First the reason: a file in failed/ always has one.
+        await write(failedDirectory, entry.path, { ...record, keptAs })
+        return moveWithoutReplacing(from, target, isDirectory)
+      })
+      if (isDone) return
     }
     throw new Error(`${failedDirectory}/ has too many files named ${entry.path}`)
   }
 
   const done = async (record: SpoolRecord): Promise<void> => {
-    if (maxDone === 0) return
-    await writeRecord(recordOf(doneDirectory, record.file), record, temporary)
+    if (maxDone > 0) await write(doneDirectory, record.file, record)
   }
 
   /** Removes the oldest records of `done/`, beyond the limits. */
   const prune = async (now: number): Promise<void> => {
-    const directory = join(root, doneDirectory)
-    const files = []
-    for (const path of await filesBelow(directory).catch(() => [])) {
-      const stat = await lstat(path).catch(() => undefined)
-      if (stat?.isFile()) files.push({ path, modified: stat.mtimeMs })
-    }
+    const files = (await filesBelow(root, doneDirectory)).filter(({ isRegular }) => isRegular)
     const newestFirst = files.toSorted((a, b) => b.modified - a.modified)
     for (const [at, { path, modified }] of newestFirst.entries())
-      if (at >= maxDone || now - modified > maxAge) await rm(path, { force: true })
+      if (at >= maxDone || now - modified > maxAge)
+        await inDirectory({ root, path: parentOf(path) }, (parent) =>
+          rm(parent.at(basename(path)), { force: true }),
+        )
   }
 
   return { fail, done, prune }
@@ -94,8 +102,8 @@ export async function findRecord(root: string, path: string): Promise<SpoolRecor
 
 /** Files in `failed/`, without their records. */
 export async function countFailed(root: string): Promise<number> {
-  const files = await filesBelow(join(root, failedDirectory)).catch(() => [])
-  return files.filter((path) => !path.endsWith('.json')).length
+  const files = await filesBelow(root, failedDirectory)
+  return files.filter(({ path }) => !path.endsWith('.json')).length
 }
 
 async function isSame({ ino, dev, nlink }: Stats, path: string): Promise<boolean> {

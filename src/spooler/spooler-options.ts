@@ -11,8 +11,10 @@ export type SpoolEvent =
       readonly pause: number
       readonly error: unknown
     }
-  /** The spool itself cannot be read or written. */
+  /** The spool itself cannot be read or written; reported when the problem is another one than before. */
   | { readonly kind: 'broken'; readonly error: unknown }
+  /** It can again. */
+  | { readonly kind: 'mended' }
 
 type SpoolStatus = {
   /** Files that wait, those that are being pushed included. */

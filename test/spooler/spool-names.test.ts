@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { digestOf } from '../../src/oci/digest.ts'
-import { isUnfinished, orderKey, parseSpoolPath } from '../../src/spooler/spool-names.ts'
+import { isUnfinished, parseSpoolPath } from '../../src/spooler/spool-names.ts'
 
 /** `name:tag` of a push, or `-name:tag` of a delete. */
 function targetOf(path: string, prefix?: string): string {
@@ -59,12 +59,6 @@ test('no name leaves the prefix, or makes the parser throw (S145)', () => {
       if (job.kind !== 'invalid') assert.match(job.name, /^local\/team\/[a-z0-9]/)
     }),
   )
-})
-
-test('a push and a delete of one tag are kept in order', () => {
-  const keys = ['app:1.tar', 'app:1', 'app:1!'].map((path) => orderKey(parseSpoolPath(path)))
-  assert.deepEqual(new Set(keys).size, 1)
-  assert.notEqual(orderKey(parseSpoolPath('app:2.tar')), keys[0])
 })
 
 test('unfinished names are those of S140', () => {

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
+import { readdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs'
 import {
   appendFile,
+  link,
   mkdir,
   mkdtemp,
   open,
@@ -21,6 +23,7 @@ import { type TestContext, test } from 'node:test'
 import {
   createSpooler,
   findRecord,
+  listEntries,
   type Publish,
   RejectedFile,
   type SpoolEvent,
@@ -42,11 +45,10 @@ function createRecorder(
   answer: (path: string, content: string) => Promise<void> | void = () => {},
 ) {
   const published: { readonly file: string; readonly content: string }[] = []
-  const publish: Publish = async (job, { path }) => {
-    assert.ok(job.kind === 'push' || job.kind === 'delete')
+  const publish: Publish = async (job, { name, path }) => {
     const content = job.kind === 'push' ? await readFile(path, 'utf8') : ''
     await answer(path, content)
-    published.push({ file: path.split('/').at(-1) ?? '', content })
+    published.push({ file: name.split('/').at(-1) ?? '', content })
     return [{ reference: `host/${job.name}` }]
   }
   return { published, publish }
@@ -135,9 +137,11 @@ test('links, FIFOs, sockets and devices are neither opened nor followed (S147)',
   const server = createServer().listen(join(root, 'socket'))
   t.after(() => server.close())
   await drop(root, 'file')
-  await eventually('all are handled', async () =>
-    (await filesIn(root)).every((path) => path.startsWith('failed/')),
-  )
+  await eventually('all are handled', async () => {
+    const left = await filesIn(root)
+    return ['failed/fifo', 'failed/link', 'failed/socket'].every((path) => left.includes(path))
+  })
+  await eventually('the file too', async () => !(await filesIn(root)).includes('file'))
   assert.deepEqual(
     published.map(({ file }) => file),
     ['file'],
@@ -381,9 +385,9 @@ test('a spool whose state cannot be written is reported, and keeps its files (S1
 
 test('an OCI layout that is a directory is one file', async (t) => {
   const paths: string[] = []
-  const publish: Publish = async (job, { path }) => {
+  const publish: Publish = async (job, { name }) => {
     assert.ok(job.kind === 'push' && job.isArchive)
-    paths.push(path)
+    paths.push(name)
     return []
   }
   const { root } = await start(t, { publish })
@@ -392,7 +396,7 @@ test('an OCI layout that is a directory is one file', async (t) => {
   await writeFile(join(root, 'app~/index.json'), '{}')
   await rename(join(root, 'app~'), join(root, 'app'))
   await eventually('it is gone', async () => (await filesIn(root)).length === 0)
-  assert.deepEqual(paths, [join(root, 'app')])
+  assert.deepEqual(paths, ['app'])
 })
 
 test('a directory at the top that belongs to a user never counts as a layout', async (t) => {
@@ -417,7 +421,10 @@ test('a directory with oci-layout and other files goes to failed/, and nothing i
   await rename(join(root, 'team~'), join(root, 'team'))
   await eventually('it failed', async () => (await filesIn(root)).includes('failed/team/app.tar'))
   assert.equal(await readFile(join(root, 'failed/team/app.tar'), 'utf8'), 'not pushed')
-  assert.match((await findRecord(root, 'team'))?.reason ?? '', /OCI layout without other files/)
+  assert.match(
+    (await findRecord(root, 'team'))?.reason ?? '',
+    /with app\.tar more than an OCI layout/,
+  )
   assert.deepEqual(paths, [])
 })
 
@@ -444,6 +451,173 @@ test('links below done/ and failed/ lead nowhere: no file outside of the spool i
   )
   assert.equal(await readFile(join(outside, 'old'), 'utf8'), 'kept')
   assert.equal(spooler.status().failed, 1)
+})
+
+/** A clock that runs `change` once, when a file was claimed and before it is opened. */
+function afterClaim(root: string, change: () => void): () => number {
+  let isDone = false
+  return () => {
+    if (!isDone && readdirSync(join(root, '.berth/claims')).length > 0) {
+      isDone = true
+      change()
+    }
+    return Date.now()
+  }
+}
+
+/** A directory `team` in the spool, and one outside, which have the same file: nothing but the path differs. */
+async function twoNames() {
+  const root = await newDirectory()
+  const outside = await newDirectory()
+  await drop(root, 'team/app', 'content')
+  await utimes(join(root, 'team/app'), 1, 1)
+  await link(join(root, 'team/app'), join(outside, 'app'))
+  const swap = () => {
+    renameSync(join(root, 'team'), join(root, '.team'))
+    symlinkSync(outside, join(root, 'team'))
+  }
+  return { root, outside, swap }
+}
+
+test('a directory that becomes a link after the scan is not followed (S147)', async (t) => {
+  const { root, outside, swap } = await twoNames()
+  const { published, publish } = createRecorder()
+  await mkdir(join(root, '.berth/claims'), { recursive: true })
+  let isSwapped = false
+  const now = afterClaim(root, () => {
+    swap()
+    isSwapped = true
+  })
+  const { spooler } = await start(t, { root, publish, now })
+  await eventually('the link is in failed/', async () =>
+    (await filesIn(root)).includes('failed/team'),
+  )
+  assert.ok(isSwapped)
+  await spooler.stop()
+  assert.deepEqual(published, [])
+  assert.deepEqual(await readdir(outside), ['app'])
+})
+
+test('a directory that becomes a link while its file is pushed is not followed by its removal (S147)', async (t) => {
+  const { root, outside, swap } = await twoNames()
+  const contents: string[] = []
+  const publish: Publish = async (_job, { path }) => {
+    swap()
+    contents.push(await readFile(path, 'utf8'))
+    return []
+  }
+  await start(t, { root, publish })
+  await eventually('the link is in failed/', async () =>
+    (await filesIn(root)).includes('failed/team'),
+  )
+  assert.deepEqual(contents, ['content'])
+  assert.deepEqual(await readdir(outside), ['app'])
+  assert.equal(await readFile(join(root, '.team/app'), 'utf8'), 'content')
+})
+
+test('a layout whose directory becomes a link while it is removed loses nothing outside', async (t) => {
+  const root = await newDirectory()
+  const outside = await newDirectory()
+  await writeFile(join(outside, 'abc'), 'kept')
+  const publish: Publish = async (_job, { path }) => {
+    await rename(join(path, 'blobs/sha256'), join(root, '.blobs'))
+    await symlink(outside, join(path, 'blobs/sha256'))
+    throw new RejectedFile('an attack')
+  }
+  await mkdir(join(root, 'app~/blobs/sha256'), { recursive: true })
+  await writeFile(join(root, 'app~/oci-layout'), '{}')
+  await rename(join(root, 'app~'), join(root, 'app'))
+  await start(t, { root, publish })
+  await eventually('it is in failed/', async () =>
+    (await filesIn(root)).includes('failed/app.json'),
+  )
+  assert.equal(await readFile(join(outside, 'abc'), 'utf8'), 'kept')
+})
+
+for (const name of ['failed', 'done', '.berth', '.berth/removing'])
+  test(`a spool whose ${name} is a link is refused, and nothing leaves the spool through it`, async (t) => {
+    const root = await newDirectory()
+    const outside = await newDirectory()
+    const { published, publish } = createRecorder()
+    if (name.includes('/')) await mkdir(dirname(join(root, name)))
+    await symlink(outside, join(root, name))
+    await assert.rejects(start(t, { root, publish }), new RegExp(`/${name} is a symbolic link`))
+    await rm(join(root, name))
+    const { spooler, events } = await start(t, { root, publish })
+    await eventually('it is well', () => spooler.status().sinceScan < 1000)
+    await rm(join(root, name), { recursive: true, force: true })
+    await symlink(outside, join(root, name))
+    await drop(root, 'app')
+    await eventually('it says so', () => /symbolic link/.test(spooler.status().problem ?? ''))
+    assert.deepEqual(published, [])
+    assert.deepEqual(await readdir(outside), [])
+    await rm(join(root, name))
+    if (name.startsWith('.berth'))
+      for (const each of ['claims', 'tmp', 'removing'])
+        await mkdir(join(root, '.berth', each), { recursive: true })
+    await eventually('it is published', () => published.length === 1)
+    await eventually('and says so', () => events.some(({ kind }) => kind === 'mended'))
+  })
+
+async function dropLayout(root: string, name: string, files: readonly string[]): Promise<void> {
+  await mkdir(join(root, `${name}~/blobs/sha256`), { recursive: true })
+  for (const file of ['oci-layout', ...files]) await writeFile(join(root, `${name}~`, file), '{}')
+  await rename(join(root, `${name}~`), join(root, name))
+}
+
+test('what a file manager leaves in an OCI layout does not matter', async (t) => {
+  const names: string[] = []
+  const publish: Publish = async (_job, { name }) => {
+    names.push(name)
+    return []
+  }
+  const { root } = await start(t, { publish })
+  await dropLayout(root, 'app', ['.DS_Store', 'blobs/._sha256', 'blobs/sha256/.DS_Store'])
+  await eventually('it is gone', async () => (await filesIn(root)).length === 0)
+  assert.deepEqual(names, ['app'])
+})
+
+test('an OCI layout with an unfinished file waits, and is rejected after a while with its name', async (t) => {
+  const { published, publish } = createRecorder()
+  const { root } = await start(t, { publish, maxIncomplete: 1000 })
+  await dropLayout(root, 'app', ['blobs/sha256/.abc.tmp'])
+  await drop(root, 'other')
+  await eventually('another one is published', () => published.length === 1)
+  assert.ok((await filesIn(root)).includes('app/oci-layout'))
+  await eventually('it failed', async () => (await filesIn(root)).includes('failed/app.json'))
+  assert.match(
+    (await findRecord(root, 'app'))?.reason ?? '',
+    /contains blobs\/sha256\/\.abc\.tmp, which seems to be unfinished/,
+  )
+})
+
+test('what spoolers left that were killed is removed: claims, and temporary files', async (t) => {
+  const root = await newDirectory()
+  const [claims, temporary] = [join(root, '.berth/claims'), join(root, '.berth/tmp')]
+  for (const directory of [claims, temporary]) await mkdir(directory, { recursive: true })
+  const old = [join(claims, 'a.json'), join(claims, 'a.json.123'), join(temporary, '123.tmp')]
+  for (const file of old) {
+    await writeFile(file, '{"instance":"a","host":"elsewhere","pid":1}')
+    await utimes(file, 1, 1)
+  }
+  const recent = join(claims, 'b.json')
+  await writeFile(recent, '{"instance":"b","host":"elsewhere","pid":1}')
+  const { publish } = createRecorder()
+  await start(t, { root, publish })
+  await eventually('they are gone', async () => {
+    const left = [...(await readdir(claims)), ...(await readdir(temporary))]
+    return left.join() === 'b.json'
+  })
+})
+
+test('a directory full of files does not hide those of another one', async () => {
+  const root = await newDirectory()
+  await mkdir(join(root, 'full'))
+  for (let at = 0; at < 20_100; at += 1) writeFileSync(join(root, 'full', String(at)), '')
+  for (const name of ['a/app', 'z/app']) await drop(root, name)
+  const paths = (await listEntries(root)).map(({ path }) => path)
+  assert.ok(paths.includes('a/app') && paths.includes('z/app'))
+  assert.equal(paths.length, 20_002)
 })
 
 test('records of published files are bounded', async (t) => {
