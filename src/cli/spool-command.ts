@@ -1,9 +1,13 @@
-import { lstat } from 'node:fs/promises'
 import { networkInterfaces, tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Command, Option } from 'commander'
-import { findRecord, listEntries, parseSpoolPath, type SpoolRecord } from '../spooler/spooler.ts'
+import {
+  findRecord,
+  isInSpool,
+  listEntries,
+  parseSpoolPath,
+  type SpoolRecord,
+} from '../spooler/spooler.ts'
 import { UsageError } from './errors.ts'
 import { type Printing, print } from './image-output.ts'
 import { outputOption } from './options.ts'
@@ -123,7 +127,7 @@ function waitCommand(): Command {
         flags: Printing & { readonly directory: string; readonly timeout: string },
       ) => {
         const until = Date.now() + 1000 * parseCount('--timeout', flags.timeout)
-        while (await isThere(join(flags.directory, name))) {
+        while (await isInSpool(flags.directory, name)) {
           if (Date.now() > until) {
             process.stderr.write(`berth: ${name} is still in the spool\n`)
             process.exitCode = timedOut
@@ -163,10 +167,6 @@ function listCommand(): Command {
       }))
       print(flags, files, () => files.map(({ file, size }) => `${file}\t${size}`).join('\n'))
     })
-}
-
-async function isThere(path: string): Promise<boolean> {
-  return (await lstat(path).catch(() => undefined)) !== undefined
 }
 
 const examples = `

@@ -89,7 +89,8 @@ export async function createSpooler(options: SpoolerOptions): Promise<Spooler> {
     const paths = new Set(entries.map(({ path }) => path))
     for (const path of waiting.keys()) if (!paths.has(path)) waiting.delete(path)
     startWork()
-    if (now() - checkedAt >= rescan || problems.current() !== undefined) await check().catch(collect)
+    if (now() - checkedAt >= rescan || problems.current() !== undefined)
+      await check().catch(collect)
     scannedAt = now()
     return errors
   }

@@ -166,13 +166,19 @@ export function createRemoval(root: string, owner: Owner) {
   return { remove, move, recover }
 }
 
-/** Paths of files that are being removed, or moved to `failed/`, and may come back. */
-export async function pathsInRemoval(root: string): Promise<readonly string[]> {
+/** Whether a file is in the spool, or may come back, because it is being removed or moved to `failed/`. */
+export async function isInSpool(root: string, path: string): Promise<boolean> {
+  const isThere = async () => (await lstat(join(root, path)).catch(() => undefined)) !== undefined
+  if (await isThere()) return true
   const names = await readdir(join(root, removing)).catch(() => [])
-  const paths = names.map(async (name) => {
-    if (!name.endsWith('.json'))
-      return Buffer.from(name.split('.')[1] ?? '', 'base64url').toString()
-    return schema.safeParse(await readRecord(join(root, removing, name))).data?.path ?? ''
-  })
-  return (await Promise.all(paths)).filter((path) => path !== '')
+  const paths = await Promise.all(names.map((name) => pathOf(join(root, removing), name)))
+  // It may have come back meanwhile.
+  return paths.includes(path) || (await isThere())
+}
+
+async function pathOf(directory: string, name: string): Promise<string | undefined> {
+  if (name.endsWith('.json'))
+    return schema.safeParse(await readRecord(join(directory, name))).data?.path
+  const [, encoded] = name.split('.')
+  return encoded === undefined ? undefined : Buffer.from(encoded, 'base64url').toString()
 }

@@ -223,6 +223,7 @@ test('a file that is replaced while the old one is rejected does not go to faile
   })
   const { root } = await start(t, { publish })
   await drop(root, 'app', 'old')
+  await eventually('the new one is published', () => published.length === 1)
   await eventually('it is gone', async () => (await filesIn(root)).length === 0)
   assert.deepEqual(published, [{ file: 'app', content: 'new' }])
 })
