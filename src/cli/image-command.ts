@@ -4,15 +4,16 @@ import { imageDeleteCommand } from './image-delete-command.ts'
 import { imageInspectCommand } from './image-inspect-command.ts'
 import { imageListCommand } from './image-list-command.ts'
 import { imagePushCommand } from './image-push-command.ts'
+import { imageRescueCommand } from './image-rescue-command.ts'
 import { addPullOptions, pullAction } from './pull-command.ts'
 import type { Context } from './registry-options.ts'
 
 /** `berth image …`: images between archives and registries. */
 export function imageCommand(context: Context): Command {
   return new Command('image')
-    .summary('push, pull, list, delete, copy and inspect images of a registry')
+    .summary('push, pull, list, delete, copy, inspect and rescue images of a registry')
     .description(
-      'Push, pull, list, delete, copy and inspect images of any OCI registry. Images are named HOST[:PORT]/NAME[:TAG][@DIGEST].',
+      'Push, pull, list, delete, copy, inspect and rescue images of any OCI registry. Images are named HOST[:PORT]/NAME[:TAG][@DIGEST].',
     )
     .addCommand(imagePushCommand(context))
     .addCommand(addPullOptions(new Command('pull')).action(pullAction(context)))
@@ -20,4 +21,5 @@ export function imageCommand(context: Context): Command {
     .addCommand(imageDeleteCommand(context))
     .addCommand(imageCopyCommand(context))
     .addCommand(imageInspectCommand(context))
+    .addCommand(imageRescueCommand(context))
 }

@@ -47,7 +47,8 @@ export function tagOf({ reference }: Target): Tag {
   throw new UsageError('a push needs a tag: the digest follows from the image')
 }
 
-function parseParallel(text: string): number {
+/** @throws UsageError */
+export function parseParallel(text: string): number {
   const count = Number(text)
   if (!Number.isInteger(count) || count < 1 || count > 64)
     throw new UsageError('--parallel: expected a number from 1 to 64')

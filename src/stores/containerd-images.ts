@@ -53,3 +53,17 @@ function byDigest(images: readonly NamedImage[], digest: Digest): Digest | undef
 function namesOf(images: readonly NamedImage[], digest: Digest): readonly string[] {
   return images.filter((each) => each.digest === digest).map(({ name }) => name)
 }
+
+/** All images of all name spaces, with all their names. */
+export async function listImages({
+  containerd,
+  namespaces,
+}: OpenedContainerd): Promise<readonly FoundImage[]> {
+  const found: FoundImage[] = []
+  for (const namespace of namespaces) {
+    const images = await containerd.images(namespace)
+    for (const digest of new Set(images.map((image) => image.digest)))
+      found.push({ namespace, digest, names: namesOf(images, digest) })
+  }
+  return found
+}

@@ -1,3 +1,7 @@
+export { type ContainerdImage, openContainerdImage } from './containerd-image.ts'
+export { type FoundImage, findImages, type ImageQuery, listImages } from './containerd-images.ts'
+export { type OpenedContainerd, openContainerd } from './containerd-socket.ts'
 export { isStoreName } from './image-names.ts'
 export { openStoreImage } from './open-store-image.ts'
 export { parseStoreReference } from './store-reference.ts'
+export { incomplete, partition, platformsOf } from './whole-parts.ts'

@@ -32,7 +32,7 @@ export async function wholeParts(image: ContainerdImage): Promise<WholeImage> {
   return { source: withManifest(source, index), digest: index.digest, note }
 }
 
-function partition({ parts }: ContainerdImage) {
+export function partition({ parts }: ContainerdImage) {
   return {
     whole: parts.filter(({ missing }) => missing.length === 0),
     broken: parts.filter(({ missing }) => missing.length > 0),
@@ -40,7 +40,7 @@ function partition({ parts }: ContainerdImage) {
 }
 
 /** Such as `linux/amd64, linux/arm64`. */
-function platformsOf(parts: readonly ImagePart[]): string {
+export function platformsOf(parts: readonly ImagePart[]): string {
   return parts
     .filter((part) => !isAttestation(part))
     .map(({ platform }) => platform)
@@ -53,7 +53,7 @@ function isAttestation({ platform }: ImagePart): boolean {
 }
 
 /** No part of the image is whole. */
-function incomplete({ parts, digest }: ContainerdImage): StoreError {
+export function incomplete({ parts, digest }: ContainerdImage): StoreError {
   const fewest = parts.toSorted((a, b) => a.missing.length - b.missing.length)[0]
   const missing = fewest?.missing ?? [digest]
   const shown = missing.slice(0, 3).map(shortDigest).join(', ')

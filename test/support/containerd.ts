@@ -26,6 +26,8 @@ type ContainerdOptions = {
   readonly withoutPath?: boolean
   /** Size of chunks that are fetched concurrently, in bytes, if it supports that. */
   readonly chunks?: number
+  /** Deletes layers after they are unpacked. */
+  readonly discards?: boolean
 }
 
 export async function startContainerd(options: ContainerdOptions): Promise<Containerd> {
@@ -53,7 +55,7 @@ export async function startContainerd(options: ContainerdOptions): Promise<Conta
 type Places = { readonly root: string; readonly socket: string; readonly certificates: string }
 
 function configuration(
-  { directory, version, chunks = 0, withoutPath = false }: ContainerdOptions,
+  { directory, version, chunks = 0, withoutPath = false, discards = false }: ContainerdOptions,
   { root, socket, certificates }: Places,
 ): string {
   const common = `
@@ -69,6 +71,8 @@ state = "${join(directory, 'state')}"
   const cri =
     version === 2
       ? `
+[plugins."io.containerd.grpc.v1.cri".containerd]
+  discard_unpacked_layers = ${discards}
 [plugins."io.containerd.grpc.v1.cri".registry]
   config_path = "${certificates}"
 `
@@ -76,6 +80,7 @@ state = "${join(directory, 'state')}"
 [plugins."io.containerd.cri.v1.images"]
   max_concurrent_downloads = 4
   concurrent_layer_fetch_buffer = ${chunks}
+  discard_unpacked_layers = ${discards}
 [plugins."io.containerd.cri.v1.images".registry]
   config_path = "${certificates}"
 [plugins."io.containerd.transfer.v1.local"]
