@@ -58,6 +58,7 @@ const decidedByTheChart = [
   'admin',
   'tls',
   'auth.htpasswd',
+  'auth.serviceAccounts',
   'storage.directory',
   'storage.cache.directory',
   'storage.cache.maxSize',
@@ -102,6 +103,15 @@ export function valuesSchema(): Schema {
           { type: 'array', items: { type: 'string', pattern: `^${bcrypt}$` } },
           { type: 'string', pattern: `^(${bcrypt}\\s+)*(${bcrypt})?$` },
         ),
+      }),
+      auth: object({
+        serviceAccounts: object({
+          enabled: yesOrNo,
+          audience: { type: 'string', minLength: 1 },
+          method: { enum: ['keys', 'published-keys', 'token-review'] },
+          issuer: text,
+          kubelets: yesOrNo,
+        }),
       }),
       exposure: object({
         mode: { enum: ['nodePort', 'hostPort', 'hostNetwork', 'mirror', 'service'] },

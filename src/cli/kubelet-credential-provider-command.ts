@@ -11,10 +11,14 @@ import {
   credentialProviderConfig,
   credentialProviderRequest,
   formatResponse,
+  podTokenProvider,
+  podTokenProviderConfig,
 } from '../kubernetes/kubernetes.ts'
 import { parseImageName } from '../oci/image-location.ts'
+import { parseRegistryHost } from '../trust/trust.ts'
 import { UsageError } from './errors.ts'
 import { exitOnSignals, formatError, writeAndExit } from './exit.ts'
+import { collect } from './options.ts'
 import { requestCredential } from './request-credential.ts'
 
 type Environment = Readonly<Record<string, string | undefined>>
@@ -22,6 +26,8 @@ type Environment = Readonly<Record<string, string | undefined>>
 type Options = {
   readonly config?: string
   readonly printConfig?: true
+  readonly printScript?: true
+  readonly registry?: readonly string[]
   readonly audience?: string
   readonly cacheType: CacheType
   readonly optionalServiceAccount?: true
@@ -48,6 +54,15 @@ export function kubeletCredentialProviderCommand(environment: Environment): Comm
       "print the CredentialProviderConfig for the kubelet's --image-credential-provider-config, and exit",
     )
     .option(
+      '--registry <host:port>',
+      "with --print-config: host of Berth in image names; pods pull from it as themselves, by --print-script's program; repeatable",
+      collect,
+    )
+    .option(
+      '--print-script',
+      'print the program that a kubelet runs for --registry: a shell script named berth-pod-token, as nodes have no Node.js; and exit',
+    )
+    .option(
       '--audience <audience>',
       "with --print-config: use the pod's identity, by service account tokens for this audience (KEP-4412)",
     )
@@ -64,11 +79,20 @@ export function kubeletCredentialProviderCommand(environment: Environment): Comm
       "with --audience: pods without a service account, such as static pods, use the node's identity",
     )
     .addHelpText('after', examples)
-    .action(async ({ config: file, printConfig, ...options }: Options) => {
+    .action(async ({ config: file, printConfig, printScript, ...options }: Options) => {
       exitOnSignals()
+      if (printScript === true) return void process.stdout.write(podTokenProvider)
       const load = () => loadConfig({ file, flags: {}, set: [], environment })
       if (printConfig === true) {
-        process.stdout.write(configurationFor(load(), options))
+        const { registry: registries } = options
+        process.stdout.write(
+          registries === undefined
+            ? configurationFor(load(), options)
+            : podTokenProviderConfig({
+                registries: registries.map(parseRegistry),
+                audience: options.audience ?? defaultAudience,
+              }),
+        )
         return
       }
       try {
@@ -77,6 +101,16 @@ export function kubeletCredentialProviderCommand(environment: Environment): Comm
         await writeAndExit(process.stderr, formatError(error), 1)
       }
     })
+}
+
+/** The chart's default for `auth.serviceAccounts.audience`. */
+const defaultAudience = 'berth'
+
+function parseRegistry(text: string): string {
+  const host = parseRegistryHost(text)
+  if (host === undefined)
+    throw new UsageError(`--registry ${text} is invalid: expected HOST or HOST:PORT`)
+  return host
 }
 
 function configurationFor(loaded: Loaded, options: Omit<Options, 'config'>): string {
@@ -167,5 +201,8 @@ Examples:
   berth kubelet-credential-provider --config /etc/berth/node.yaml --print-config > credential-provider.yaml
   # the same, with the identity of the pod
   berth kubelet-credential-provider --config /etc/berth/node.yaml --print-config --audience https://iam.googleapis.com/projects/N/locations/global/workloadIdentityPools/P/providers/X
+  # pods pull from Berth itself as themselves: a shell script for the kubelet, and its configuration
+  berth kubelet-credential-provider --print-script > berth-pod-token
+  berth kubelet-credential-provider --print-config --registry localhost:30026 --audience berth > credential-provider.yaml
   # what a kubelet does before it pulls an image
   echo '{"apiVersion":"credentialprovider.kubelet.k8s.io/v1","kind":"CredentialProviderRequest","image":"us-docker.pkg.dev/p/r/i"}' | berth kubelet-credential-provider`

@@ -8,5 +8,9 @@ export {
 } from './credential-provider-config.ts'
 export { watchDaemonSet } from './daemonset.ts'
 export { fetchClusterKeys, fetchPublishedKeys } from './issuer-keys.ts'
+export {
+  podTokenProvider,
+  podTokenProviderConfig,
+} from './pod-token-provider.ts'
 export { reviewToken } from './token-review.ts'
 export { watchWorkloadImages } from './workload-images.ts'

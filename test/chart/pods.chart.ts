@@ -197,7 +197,7 @@ suite('who Berth is to upstreams', { concurrency: 2 }, () => {
     })
   })
 
-  test('a pod has a token for the API server only if it is an agent, or watches workloads', async () => {
+  test('a pod has a token for the API server only if it is an agent, asks it, or watches workloads', async () => {
     for (const [name, values] of Object.entries(matrix))
       for (const { kind, metadata, spec } of await render(values)) {
         if (!['Deployment', 'StatefulSet', 'DaemonSet', 'Pod'].includes(kind)) continue
@@ -206,7 +206,7 @@ suite('who Berth is to upstreams', { concurrency: 2 }, () => {
         const watches = Boolean(enabledIn(values, 'hosted') || enabledIn(values, 'inUse'))
         assert.equal(
           pod.automountServiceAccountToken,
-          isAgent || (watches && kind !== 'Pod'),
+          isAgent || ((watches || name.startsWith('service accounts')) && kind !== 'Pod'),
           `${name}: ${metadata.name}`,
         )
         // BERTH_PORT=tcp://… would be taken for configuration.
@@ -282,6 +282,63 @@ suite('users', () => {
     })
     const { data } = find(manifests, 'Secret')
     assert.equal(Buffer.from(data['.dockerconfigjson'], 'base64').toString(), dockerconfigjson)
+  })
+})
+
+suite('service accounts', { concurrency: 2 }, () => {
+  const reviews = 'service accounts, verified by reviews, and kubelets that request tokens for them'
+
+  test('are accepted with the configured audience; their keys need no permission', async () => {
+    const manifests = await render(matrix['service accounts alone, verified by keys'] ?? {})
+    const { serviceAccounts, htpasswd } = configOf(manifests).auth
+    assert.deepEqual(serviceAccounts, { audiences: ['berth'], method: 'keys' })
+    assert.equal(htpasswd, undefined)
+    assert.ok(!manifests.some(({ kind }) => kind.startsWith('ClusterRole')))
+    const { spec } = find(manifests, 'Deployment').spec.template
+    assert.equal(spec.automountServiceAccountToken, true)
+  })
+
+  test('are reviewed with the one permission that this needs', async () => {
+    const manifests = await render(matrix[reviews] ?? {})
+    const [role, ...others] = manifests.filter(
+      ({ metadata, kind }) => kind === 'ClusterRole' && metadata.name.endsWith('-reviews'),
+    )
+    assert.deepEqual(
+      [others, role?.rules],
+      [
+        [],
+        [{ apiGroups: ['authentication.k8s.io'], resources: ['tokenreviews'], verbs: ['create'] }],
+      ],
+    )
+    const { egress } = find(manifests, 'NetworkPolicy').spec
+    assert.ok(
+      egress.some(({ ports }: { ports: { port: number }[] }) =>
+        ports.some(({ port }) => port === 6443),
+      ),
+    )
+  })
+
+  test('have tokens that kubelets may request, for the audience alone', async () => {
+    const manifests = await render(matrix[reviews] ?? {})
+    const role = manifests.find(
+      ({ metadata, kind }) => kind === 'ClusterRole' && metadata.name.endsWith('-kubelets'),
+    )
+    const verbs = ['request-serviceaccounts-token-audience']
+    assert.deepEqual(role?.rules, [{ apiGroups: [''], resources: ['berth'], verbs }])
+  })
+
+  test('of an issuer that publishes its keys need no token of the pod', async () => {
+    const published = { method: 'published-keys', issuer: 'https://issuer.example/cluster' }
+    const manifests = await render({
+      ...matrix['service accounts alone, verified by keys'],
+      auth: { serviceAccounts: { enabled: true, ...published } },
+    })
+    assert.deepEqual(configOf(manifests).auth.serviceAccounts, {
+      audiences: ['berth'],
+      ...published,
+    })
+    const { spec } = find(manifests, 'Deployment').spec.template
+    assert.equal(spec.automountServiceAccountToken, false)
   })
 })
 

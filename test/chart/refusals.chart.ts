@@ -52,6 +52,11 @@ const bySchema: readonly (readonly [string, Values, RegExp])[] = [
     { htpasswd: { lines: 'alice:$apr1$abcdefgh$0123456789012345678901\n' } },
     /\/htpasswd\/lines/,
   ],
+  [
+    'service accounts in berth.yaml, which the chart decides',
+    { config: { auth: { serviceAccounts: { audiences: ['berth'] } } } },
+    /'serviceAccounts' not allowed/,
+  ],
   ['an invalid size', { storage: { sizeLimit: '20GiB' } }, /\/storage\/sizeLimit/],
   ['an unknown runtime', { trust: { runtimes: ['lxc'] } }, /\/trust\/runtimes/],
   ['an unknown field of berth.yaml', { config: { upstream: [] } }, /'upstream' not allowed/],
@@ -90,6 +95,21 @@ const bySchema: readonly (readonly [string, Values, RegExp])[] = [
 
 /** Refused by the chart's templates. The values are added to the three values of the quick start. */
 const bySentence: readonly (readonly [string, Values, RegExp])[] = [
+  [
+    "the API server's own audience",
+    { auth: { serviceAccounts: { enabled: true, audience: 'https://kubernetes.default.svc' } } },
+    /auth\.serviceAccounts\.audience is the API server's own/,
+  ],
+  [
+    'service accounts without a rule',
+    { auth: { serviceAccounts: { enabled: true } } },
+    /auth\.serviceAccounts\.enabled: without rules, service accounts may do nothing/,
+  ],
+  [
+    'an issuer that publishes its keys nowhere',
+    { auth: { serviceAccounts: { enabled: true, method: 'published-keys' } } },
+    /published-keys needs auth\.serviceAccounts\.issuer/,
+  ],
   [
     'a missing image.repository, and explains how to build an image',
     { image: {} },
@@ -188,7 +208,7 @@ const bySentence: readonly (readonly [string, Values, RegExp])[] = [
   [
     'a registry without users that does not allow anonymous pulls explicitly',
     { htpasswd: { existingSecret: '' } },
-    /set htpasswd\.existingSecret or htpasswd\.lines, or set config\.auth\.anonymous: pull/,
+    /set htpasswd\.existingSecret, htpasswd\.lines or auth\.serviceAccounts\.enabled, or set config\.auth\.anonymous: pull/,
   ],
   [
     'an upstream that no client could pull from',

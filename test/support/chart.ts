@@ -50,6 +50,10 @@ export const threeValues = {
 
 export const user = `alice:$2y$10$${'abcdefghij.ABCDEFGHIJ/0123456789'.repeat(2).slice(0, 53)}`
 
+const forServiceAccounts = [
+  { groups: ['system:serviceaccounts:team-a'], repositories: ['team-a/**'], actions: ['pull'] },
+]
+
 /** One of each choice that the chart gives. */
 export const matrix: Readonly<Record<string, Values>> = {
   'three values': threeValues,
@@ -82,6 +86,18 @@ export const matrix: Readonly<Record<string, Values>> = {
     networkPolicy: { egress: { enabled: true } },
   },
   'images in use are evicted last': { ...threeValues, inUse: { enabled: true } },
+  'service accounts, verified by reviews, and kubelets that request tokens for them': {
+    ...threeValues,
+    auth: { serviceAccounts: { enabled: true, method: 'token-review', kubelets: true } },
+    config: { auth: { access: forServiceAccounts } },
+    networkPolicy: { egress: { enabled: true } },
+  },
+  'service accounts alone, verified by keys': {
+    ...threeValues,
+    htpasswd: {},
+    auth: { serviceAccounts: { enabled: true } },
+    config: { auth: { access: forServiceAccounts } },
+  },
   'everybody may pull': {
     image,
     upstream: 'https://registry-1.docker.io',

@@ -151,6 +151,12 @@ no pod and empties no cache, and the Service still matches the pods after a fail
 {{- if or .Values.htpasswd.existingSecret .Values.htpasswd.lines }}true{{ end -}}
 {{- end }}
 
+{{/* Whether Berth sends requests to the API server. */}}
+{{- define "berth.usesApiServer" -}}
+{{- $accounts := .Values.auth.serviceAccounts -}}
+{{- if or (include "berth.watchesWorkloads" .) (and $accounts.enabled (ne $accounts.method "published-keys")) }}true{{ end -}}
+{{- end }}
+
 {{- define "berth.usersSecret" -}}
 {{ default (printf "%s-htpasswd" (include "berth.fullname" .)) .Values.htpasswd.existingSecret }}
 {{- end }}
@@ -300,6 +306,13 @@ are two.
 {{- $auth := default dict $config.auth -}}
 {{- if include "berth.hasUsers" . -}}
 {{- $_ := set $auth "htpasswd" "/etc/berth/auth/htpasswd" -}}
+{{- end -}}
+{{- with .Values.auth.serviceAccounts -}}
+{{- if .enabled -}}
+{{- $accounts := dict "audiences" (list .audience) "method" .method -}}
+{{- if .issuer }}{{ $_ := set $accounts "issuer" .issuer }}{{ end -}}
+{{- $_ := set $auth "serviceAccounts" $accounts -}}
+{{- end -}}
 {{- end -}}
 {{- if .Values.ingress.enabled -}}
 {{- $_ := set $config "hosts" (append (default list $config.hosts) .Values.ingress.host | uniq) -}}

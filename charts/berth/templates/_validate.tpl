@@ -7,7 +7,8 @@ value to set instead.
 {{- $mode := $v.exposure.mode -}}
 {{- $kind := include "berth.kind" . -}}
 {{- $config := include "berth.config" . | fromYaml -}}
-{{- $users := include "berth.hasUsers" . -}}
+{{- $accounts := $v.auth.serviceAccounts -}}
+{{- $users := or (include "berth.hasUsers" .) $accounts.enabled -}}
 {{- $anonymous := eq (default "none" $config.auth.anonymous) "pull" -}}
 {{- $open := eq (default "none" $config.auth.anonymous) "rules" -}}
 
@@ -20,7 +21,7 @@ value to set instead.
 {{- include "berth.refuseWithoutEffect" . -}}
 
 {{- if and (ne $mode "hostNetwork") (not $users) (not $anonymous) (not $open) -}}
-{{- fail "without users, every client could pull whatever Berth's credentials can read: set htpasswd.existingSecret or htpasswd.lines, or set config.auth.anonymous: pull to allow anonymous pulls" -}}
+{{- fail "without users, every client could pull whatever Berth's credentials can read: set htpasswd.existingSecret, htpasswd.lines or auth.serviceAccounts.enabled, or set config.auth.anonymous: pull to allow anonymous pulls" -}}
 {{- end -}}
 {{- $seen := dict -}}
 {{- range $at, $upstream := $config.upstreams -}}
@@ -32,6 +33,20 @@ value to set instead.
 {{- $type := default "anonymous" (default dict $upstream.credentials).type -}}
 {{- if and $anonymous (not $users) (ne $type "anonymous") (ne (default "none" $upstream.anonymous) "pull") -}}
 {{- fail (printf "no client could pull from %s: there are no users, and anonymous pulls with its credentials are not allowed; set htpasswd, or configure it under config.upstreams with anonymous: pull" $upstream.url) -}}
+{{- end -}}
+{{- end -}}
+{{- if $accounts.enabled -}}
+{{- if regexMatch `^(https://)?kubernetes\.default(\.svc|$)` $accounts.audience -}}
+{{- fail "auth.serviceAccounts.audience is the API server's own, which the tokens of all pods have: choose another, such as berth" -}}
+{{- end -}}
+{{- if and (eq $accounts.method "published-keys") (not (hasPrefix "https://" $accounts.issuer)) -}}
+{{- fail "auth.serviceAccounts.method: published-keys needs auth.serviceAccounts.issuer, the https:// URL at which the issuer publishes its keys" -}}
+{{- end -}}
+{{- if and (eq $accounts.method "token-review") $accounts.issuer -}}
+{{- fail "auth.serviceAccounts.issuer has no effect with auth.serviceAccounts.method: token-review, where the API server decides" -}}
+{{- end -}}
+{{- if not $config.auth.access -}}
+{{- fail "auth.serviceAccounts.enabled: without rules, service accounts may do nothing: add rules with groups such as system:serviceaccounts:NAMESPACE to config.auth.access" -}}
 {{- end -}}
 {{- end -}}
 {{- if and $v.htpasswd.existingSecret $v.htpasswd.lines -}}
