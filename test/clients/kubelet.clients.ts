@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, type TestContext, test } from 'node:test'
 import { stringify } from 'yaml'
+import { runCommand } from '../support/command.ts'
 import { type Containerd, startContainerd } from '../support/containerd.ts'
 import { createCri } from '../support/cri.ts'
 import { createNode, type ProviderResponse } from '../support/kubelet.ts'
@@ -106,6 +107,23 @@ describe('the credential provider of a kubelet, by its own types and codecs', ()
       serviceAccountToken: 'a-token',
       serviceAccountAnnotations: annotations,
     })
+  })
+
+  test('hands on the token of the pod to Berth, by a program that needs no Node.js', async (t) => {
+    const node = await nodeOf(t, [{ url: 'https://one.example', credentials: password }])
+    const command = 'kubelet-credential-provider'
+    const registry = ['--registry', 'localhost:30026']
+    await node.configure((await runCommand([command, '--print-config', ...registry])).stdout)
+    const script = (await runCommand([command, '--print-script'])).stdout
+    await node.addProvider('berth-pod-token', script)
+    const image = 'localhost:30026/team-a/app'
+    const [response, ...others] = await node.ask({ image, token: 'eyJh.eyJz.c-_0' })
+    assert.deepEqual(others, [])
+    assert.equal(response?.cacheKeyType, 'Registry')
+    const { username, password: shown } = response?.auth?.['localhost:30026'] ?? {}
+    assert.deepEqual([username, shown], ['token', 'eyJh.eyJz.c-_0'])
+    assert.equal((await node.attempt({ image })).status, 1)
+    assert.deepEqual(await node.ask({ image: 'one.example/app', token: 'eyJh.eyJz.c' }), [])
   })
 
   test("tells the kubelet's log what to change for an image that it does not know", async (t) => {

@@ -24,8 +24,11 @@ export interface ClusterNode extends Pick<Namespaces, 'run' | 'attempt' | 'keep'
   startProxy(mode: ProxyMode): Promise<void>
   /** Starts containerd and kubelet, once there is an API server. */
   startKubelet(kubeconfig: string): Promise<void>
-  /** Restarts the kubelet with a credential provider: its configuration, and the directory of programs. */
-  provideCredentials(configuration: string, programs: string): Promise<void>
+  /**
+   * Restarts the kubelet with a credential provider: its configuration, and the directory of programs.
+   * `settings`: fields of the kubelet's own configuration.
+   */
+  provideCredentials(configuration: string, programs: string, settings?: object): Promise<void>
   /** Kills all its processes and starts it again, with the same disk. */
   reboot(): Promise<void>
   close(): Promise<void>
@@ -74,9 +77,13 @@ export async function startClusterNode(options: Options): Promise<ClusterNode> {
   let kubelet: Program | undefined
   let kubeletConfig: string | undefined
   let providerFlags: readonly string[] = []
+  let kubeletChanges: object = {}
 
   const launch = (program: string, command: readonly string[]): Program =>
     namespaces.keep(command, join(logs, `${name}-${program}.log`))
+
+  const writeKubeletSettings = () =>
+    writeFile(at('kubelet.yaml'), stringify({ ...kubeletSettings(at), ...kubeletChanges }))
 
   const startProxy = async (mode: ProxyMode) => {
     proxyMode = mode
@@ -89,7 +96,7 @@ export async function startClusterNode(options: Options): Promise<ClusterNode> {
     kubeletConfig = kubeconfig
     await writeFile(at('cni/10-bridge.conflist'), JSON.stringify(cniConfig(n, network), null, 2))
     await writeFile(at('etc-containerd/config.toml'), containerdConfig(at))
-    await writeFile(at('kubelet.yaml'), stringify(kubeletSettings(at)))
+    await writeKubeletSettings()
     // Its shim is the one beside it, and not that of the other version.
     const programs = `PATH=${dirname(containerd())}:/usr/sbin:/usr/bin:/sbin:/bin`
     const configured = ['--config', '/etc/containerd/config.toml']
@@ -129,11 +136,13 @@ export async function startClusterNode(options: Options): Promise<ClusterNode> {
     },
     startProxy,
     startKubelet,
-    provideCredentials: async (configuration, programs) => {
+    provideCredentials: async (configuration, programs, settings = {}) => {
+      kubeletChanges = settings
       providerFlags = [
         `--image-credential-provider-config=${configuration}`,
         `--image-credential-provider-bin-dir=${programs}`,
       ]
+      await writeKubeletSettings()
       await kubelet?.kill()
       if (kubeletConfig !== undefined) launchKubelet(kubeletConfig)
     },
@@ -198,7 +207,7 @@ state = "/run/containerd"
 export const pauseImage = 'registry.k8s.io/pause:3.10'
 
 /** For a machine where we may do less than root usually can, and whose disk may be nearly full. */
-function kubeletSettings(at: (path: string) => string): unknown {
+function kubeletSettings(at: (path: string) => string) {
   return {
     apiVersion: 'kubelet.config.k8s.io/v1beta1',
     kind: 'KubeletConfiguration',

@@ -37,6 +37,9 @@ export type Pod = {
   readonly image: string
   /** Its imagePullSecret, if it is another; null: none. */
   readonly secret?: string | null
+  /** Default: the one of applications. */
+  readonly namespace?: string
+  readonly pullPolicy?: 'Always' | 'IfNotPresent'
 }
 
 export const login: Login = { user: 'kubelet', password: 'client-canary-81d7' }
@@ -141,12 +144,13 @@ async function setScene<K extends Kubernetes>(
       },
       startPod: async (pod) => {
         await cluster.apply(podOf(pod))
-        await until(`pod ${pod.name} runs`, () => checkRuns(cluster, pod.name), 90)
+        await until(`pod ${pod.name} runs`, () => checkRuns(cluster, pod), 90)
       },
       failPod: async (pod) => {
         await cluster.apply(podOf(pod))
-        const why = await until(`pod ${pod.name} has no image`, () => whyNot(cluster, pod.name), 90)
-        await kubectl(['delete', 'pod', '-n', namespaces.apps, pod.name, '--wait'])
+        const why = await until(`pod ${pod.name} has no image`, () => whyNot(cluster, pod), 90)
+        const { name, namespace = namespaces.apps } = pod
+        await kubectl(['delete', 'pod', '-n', namespace, name, '--wait'])
         return why
       },
       explained: async (steps) => {
@@ -184,29 +188,33 @@ export async function makePullSecret(
   await kubectl(['apply', '-f', '-'], { input: stdout })
 }
 
-function podOf({ name, node, image, secret = pullSecret }: Pod): unknown {
+function podOf(pod: Pod): unknown {
+  const { name, node, image, secret = pullSecret, namespace = namespaces.apps } = pod
+  const { pullPolicy: imagePullPolicy = 'Always' } = pod
   return {
     apiVersion: 'v1',
     kind: 'Pod',
-    metadata: { name, namespace: namespaces.apps },
+    metadata: { name, namespace },
     spec: {
       nodeName: node.name,
       terminationGracePeriodSeconds: 1,
-      containers: [{ name: 'app', image, imagePullPolicy: 'Always', command: idle }],
+      containers: [{ name: 'app', image, imagePullPolicy, command: idle }],
       ...(secret !== null && { imagePullSecrets: [{ name: secret }] }),
     },
   }
 }
 
-async function checkRuns({ kubectl }: Kubernetes, name: string): Promise<void> {
+async function checkRuns({ kubectl }: Kubernetes, pod: Pod): Promise<void> {
+  const { name, namespace = namespaces.apps } = pod
   const path = 'jsonpath={.status.phase} {.status.containerStatuses[*].state}'
-  const state = await kubectl(['get', 'pod', '-n', namespaces.apps, name, '-o', path])
+  const state = await kubectl(['get', 'pod', '-n', namespace, name, '-o', path])
   if (!state.startsWith('Running')) throw new Error(state)
 }
 
-async function whyNot({ kubectl }: Kubernetes, name: string): Promise<string> {
+async function whyNot({ kubectl }: Kubernetes, pod: Pod): Promise<string> {
+  const { name, namespace = namespaces.apps } = pod
   const path = 'jsonpath={.status.containerStatuses[*].state.waiting}'
-  const state = await kubectl(['get', 'pod', '-n', namespaces.apps, name, '-o', path])
+  const state = await kubectl(['get', 'pod', '-n', namespace, name, '-o', path])
   if (!/ErrImagePull|ImagePullBackOff/.test(state)) throw new Error(`its state is ${state}`)
   return state
 }

@@ -31,6 +31,8 @@ export interface Node {
   configure(configuration: string): Promise<void>
   /** Puts another provider in place. */
   replaceProvider(script: string): Promise<void>
+  /** Puts another provider beside it. */
+  addProvider(name: string, script: string): Promise<void>
   attempt(asking: Asking): Promise<Finished>
   /** Of the providers whose matchImages match. */
   ask(asking: Asking): Promise<readonly ProviderResponse[]>
@@ -78,6 +80,7 @@ export async function createNode(
       await rm(provider)
       await writeFile(provider, script, { mode: 0o755 })
     },
+    addProvider: (name, script) => writeFile(join(programs, name), script, { mode: 0o755 }),
     attempt: attemptAsking,
     ask: async (asking) => {
       const { status, stdout, output } = await attemptAsking(asking)
