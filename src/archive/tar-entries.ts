@@ -5,7 +5,11 @@ import { assertShort, type Extended, extendBy, isExtension } from './tar-extensi
 import { blockSize, parseTarHeader, type TarHeader } from './tar-header.ts'
 
 /** An entry of a tar stream. Its content is valid until the next entry is asked for. */
-export type StreamedEntry = TarHeader & { readonly content: AsyncIterable<Buffer> }
+export type StreamedEntry = TarHeader & {
+  /** Of the first byte of the content in the stream. */
+  readonly position: number
+  readonly content: AsyncIterable<Buffer>
+}
 
 /**
  * Reads the entries of a layer as they arrive. The stream is read to its end, so that its digest can be
@@ -19,24 +23,28 @@ export async function* tarEntries(
   const bytes = byteReader(chunks, 'a layer ends in the middle of an entry')
   try {
     let extended: Extended = {}
+    let position = 0
     for (let seen = 0; ; seen += 1) {
       const block = await bytes.take(blockSize)
       const header = block.length === 0 ? undefined : parseTarHeader(block)
       if (header === undefined) break
+      position += blockSize
       if (seen >= limits.entries)
         throw new ArchiveError('too-large', `the layer has more than ${limits.entries} entries`)
       if (isExtension(header)) {
         assertShort(header, limits)
         const content = await bytes.take(padded(header.size))
         extended = extendBy(extended, header.type, content.subarray(0, header.size))
+        position += content.length
         continue
       }
       const entry = { ...header, ...extended }
       const size = sizeOf(entry)
       extended = {}
       const { content, skip } = bytes.section(size)
-      yield { ...entry, size, content }
+      yield { ...entry, size, position, content }
       await skip()
+      position += padded(size)
       await bytes.take(padded(size) - size)
     }
     await bytes.drain()

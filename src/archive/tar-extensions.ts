@@ -7,6 +7,9 @@ export type Extended = {
   readonly name?: string
   readonly linkName?: string
   readonly size?: number
+  readonly uid?: number
+  readonly gid?: number
+  readonly modified?: number
 }
 
 /** Of PAX (`x`, `g`) and GNU (`L` name, `K` link name). */
@@ -35,6 +38,21 @@ export function extendBy(before: Extended, type: string, bytes: Buffer): Extende
     ...(name !== undefined && { name }),
     ...(linkName !== undefined && { linkName }),
     ...(length !== undefined && { size: parseSize(length) }),
+    ...attributesIn(records),
+  }
+}
+
+/** What is no number is left out: it does not matter. A time before 1970 counts as 1970. */
+function attributesIn(records: ReadonlyMap<string, string>): Extended {
+  const numberOf = (key: string): number | undefined => {
+    const text = records.get(key) ?? ''
+    return /^-?\d{1,15}(?:\.\d*)?$/.test(text) ? Math.max(Math.floor(Number(text)), 0) : undefined
+  }
+  const [uid, gid, modified] = ['uid', 'gid', 'mtime'].map(numberOf)
+  return {
+    ...(uid !== undefined && { uid }),
+    ...(gid !== undefined && { gid }),
+    ...(modified !== undefined && { modified }),
   }
 }
 

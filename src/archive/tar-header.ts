@@ -12,6 +12,8 @@ export type TarHeader = {
   readonly linkName: string
   /** Permission bits. */
   readonly mode: number
+  readonly uid: number
+  readonly gid: number
   /** Seconds since 1970. */
   readonly modified: number
 }
@@ -40,6 +42,8 @@ export function parseTarHeader(block: Buffer): TarHeader | undefined {
     type: String.fromCharCode(block[156] || 0x30),
     linkName: text(block.subarray(157, 257)),
     mode: parseNumber(block.subarray(100, 108)) & 0o7777,
+    uid: parseOwner(block.subarray(108, 116)),
+    gid: parseOwner(block.subarray(116, 124)),
     modified: parseModified(block.subarray(136, 148)),
   }
 }
@@ -75,6 +79,15 @@ function parseNumber(field: Buffer): number {
 /** A time before 1970 counts as 1970: it does not matter. */
 function parseModified(field: Buffer): number {
   return (field[0] ?? 0) === 0xff ? 0 : parseNumber(field)
+}
+
+/** An owner that is no number counts as root: nothing is done with it but to show it. */
+function parseOwner(field: Buffer): number {
+  try {
+    return parseNumber(field)
+  } catch {
+    return 0
+  }
 }
 
 function parseBase256(field: Buffer): number {

@@ -2,6 +2,7 @@ import { constants } from 'node:fs'
 import { type FileHandle, mkdir, open, readlink, symlink } from 'node:fs/promises'
 import { ArchiveError } from './archive-error.ts'
 import { openConfinedDirectory, type Place, temporaryMode } from './confined-directory.ts'
+import { layerName, meaningOf, quote, splitName } from './layer-names.ts'
 import type { Limits } from './limits.ts'
 import { type StreamedEntry, tarEntries } from './tar-entries.ts'
 
@@ -23,11 +24,6 @@ export interface Unpacking {
 }
 
 type Attributes = { readonly mode: number; readonly modified: number }
-
-/** image-spec, "Whiteouts" and "Opaque Whiteout". Names with two prefixes are AUFS's own. */
-const whiteout = '.wh.'
-const opaqueWhiteout = '.wh..wh..opq'
-const aufs = '.wh..wh.'
 
 const newFile =
   constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | (constants.O_NOFOLLOW ?? 0)
@@ -62,13 +58,13 @@ export async function createUnpacking(root: string, limits: Limits): Promise<Unp
   }
 
   const applyEntry = async (name: string, entry: StreamedEntry): Promise<void> => {
-    const { parent, base } = split(name)
-    if (base === opaqueWhiteout) return removeLowerBelow(parent)
-    if (name.split('/').some((part) => part.startsWith(aufs))) return
-    if (base.startsWith(whiteout)) return removeLower(hiddenBy(parent, base))
+    const meaning = meaningOf(name)
+    if (meaning.kind === 'opaque') return removeLowerBelow(meaning.directory)
+    if (meaning.kind === 'nothing') return
+    if (meaning.kind === 'whiteout') return removeLower(meaning.hidden)
     if (name === '') return assertDirectory(entry)
     const place = await confined.locate(name)
-    for (let at = name; at !== '' && !own.has(at); at = split(at).parent) own.add(at)
+    for (let at = name; at !== '' && !own.has(at); at = splitName(at).parent) own.add(at)
     await create(name, place, entry)
   }
 
@@ -181,37 +177,6 @@ async function setAttributes(handle: FileHandle, { mode, modified }: Attributes)
   await handle.utimes(time, time)
 }
 
-/**
- * Relative to the root of the image, as container runtimes read it: empty for the root itself. Unlike names
- * in image archives, it may begin with `/` and have backslashes, as units of systemd do.
- */
-function layerName(text: string, limits: Limits): string {
-  if (text.length > limits.name)
-    throw new ArchiveError('too-large', 'a name in a layer is too long')
-  const parts = text.split('/').filter((part) => part !== '' && part !== '.')
-  if (parts.length > limits.nameParts)
-    throw new ArchiveError('too-large', 'a name in a layer has too many parts')
-  if (text.includes('\0') || parts.includes('..'))
-    throw new ArchiveError('invalid', `a layer has a name that leaves it: ${quote(text)}`)
-  return parts.join('/')
-}
-
-function hiddenBy(parent: string, base: string): string {
-  const hidden = base.slice(whiteout.length)
-  if (hidden === '' || hidden === '.' || hidden === '..')
-    throw new ArchiveError('invalid', `a layer has an invalid whiteout: ${quote(base)}`)
-  return parent === '' ? hidden : `${parent}/${hidden}`
-}
-
 function assertDirectory({ type }: StreamedEntry): void {
   if (type !== '5') throw new ArchiveError('invalid', 'the root of a layer is no directory')
-}
-
-function split(name: string): { readonly parent: string; readonly base: string } {
-  const slash = name.lastIndexOf('/')
-  return { parent: name.slice(0, Math.max(slash, 0)), base: name.slice(slash + 1) }
-}
-
-function quote(name: string): string {
-  return JSON.stringify(name.length > 100 ? `${name.slice(0, 100)}…` : name)
 }
