@@ -31,11 +31,12 @@ export async function openTarFiles(file: StableFile, limits: Limits): Promise<Ar
   }
   return {
     size: async (name) => find(name)?.size,
-    read: (name, { start = 0, signal } = {}) => {
+    read: (name, { start = 0, end, signal } = {}) => {
       const entry = find(name)
       if (entry === undefined) throw missing(name)
       const { position, size } = entry
-      return file.chunks({ start: position + start, end: position + size, signal })
+      const last = Math.min(end ?? size, size)
+      return file.chunks({ start: position + start, end: position + last, signal })
     },
     assertUnchanged: file.assertUnchanged,
     close: file.close,
@@ -61,11 +62,11 @@ export function openDirectoryFiles(root: string, limits: Limits): ArchiveFiles {
       if (!stamps.has(name)) stamps.set(name, stampOf(stat))
       return stat.size
     },
-    async *read(name, { start = 0, signal } = {}) {
+    async *read(name, { start = 0, end, signal } = {}) {
       const file = await inPlace(name, openStableFile)
       if (file === undefined) throw missing(name)
       try {
-        yield* file.chunks({ start, end: file.size, signal })
+        yield* file.chunks({ start, end: Math.min(end ?? file.size, file.size), signal })
         await file.assertUnchanged()
       } finally {
         await file.close()

@@ -9,6 +9,20 @@ export type {
   SourceManifest,
 } from './image-source.ts'
 export type { KnownLayers, LayerCompression } from './layer.ts'
+export { type OpenImage, openImage } from './layer-blobs.ts'
+export {
+  compareImages,
+  findFile,
+  type ImageComparison,
+  type ImageFile,
+  type ImageFiles,
+  imageFiles,
+  type LayerBlob,
+  type LayerFile,
+  listLayerFiles,
+  readImageFile,
+  readLayerFile,
+} from './layer-files/layer-files.ts'
 export { openImageArchive } from './open-archive.ts'
 export { unpackImage } from './unpack-image.ts'
 export { archiveBytes, chooseChild } from './write-archive.ts'

@@ -34,5 +34,7 @@ export type SourceBlob = {
 export type ReadOptions = {
   /** Byte of the blob; default 0. */
   readonly start?: number | undefined
+  /** The reader needs no byte from here on. A source may send more. */
+  readonly end?: number | undefined
   readonly signal?: AbortSignal | undefined
 }

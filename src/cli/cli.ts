@@ -15,7 +15,9 @@ type Context = { readonly environment: Environment; readonly version: string }
 const commands: Readonly<Record<string, (context: Context) => Promise<Command>>> = {
   serve: async (context) => (await import('./serve-command.ts')).serveCommand(context),
   config: async () => (await import('./config-command.ts')).configCommand(),
+  diff: async (context) => (await import('./diff-command.ts')).diffCommand(context),
   doctor: async (context) => (await import('./doctor-command.ts')).doctorCommand(context),
+  files: async (context) => (await import('./files-command.ts')).filesCommand(context),
   gc: async (context) => (await import('./gc-command.ts')).gcCommand(context),
   htpasswd: async () => (await import('./htpasswd-command.ts')).htpasswdCommand(),
   image: async (context) => (await import('./image-command.ts')).imageCommand(context),

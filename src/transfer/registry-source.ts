@@ -56,14 +56,17 @@ function unknown({ remote, name, reference }: RemoteImage): RegistryError {
 async function* readBlob(
   { remote, name }: RemoteImage,
   { digest, size }: SourceBlob,
-  { start = 0, signal }: ReadOptions = {},
+  { start = 0, end = size, signal }: ReadOptions = {},
 ): AsyncGenerator<Buffer> {
+  const last = Math.min(end, size)
   let position = start
   let fruitless = 0
-  while (position < size) {
+  while (position < last) {
     const before = position
+    const isRange = last < size
+    const part = { remote, name, digest, position, signal, ...(isRange && { end: last }) }
     try {
-      for await (const chunk of bodyFrom({ remote, name, digest, position, signal })) {
+      for await (const chunk of bodyFrom(part)) {
         position += chunk.length
         yield chunk
       }
@@ -81,12 +84,19 @@ type Part = {
   readonly name: RepositoryName
   readonly digest: Digest
   readonly position: number
+  /** Exclusive; undefined: that of the blob. */
+  readonly end?: number
   readonly signal: AbortSignal | undefined
 }
 
+const never = new AbortController().signal
+
 async function* bodyFrom(part: Part): AsyncGenerator<Buffer> {
-  const { remote, name, digest, position, signal } = part
-  const blob = await remote.blob(name, digest, position, { ...(signal && { signal }) })
+  const { remote, name, digest, position, end, signal } = part
+  const range = end === undefined ? undefined : { first: position, last: end - 1 }
+  const blob =
+    (range && (await remote.blobRange(name, digest, range, signal ?? never))) ??
+    (await remote.blob(name, digest, position, { ...(signal && { signal }) }))
   if (blob === undefined)
     throw new RegistryError('BLOB_UNKNOWN', {
       message: `${remote.origin} has no ${name}@${digest}`,
