@@ -22,6 +22,7 @@ const commands: Readonly<Record<string, (context: Context) => Promise<Command>>>
   htpasswd: async () => (await import('./htpasswd-command.ts')).htpasswdCommand(),
   image: async (context) => (await import('./image-command.ts')).imageCommand(context),
   'in-use': async (context) => (await import('./in-use-command.ts')).inUseCommand(context),
+  kind: async (context) => (await import('./kind-command.ts')).kindCommand(context),
   pipe: async () => (await import('./pipe-command.ts')).pipeCommand(),
   pull: async (context) => (await import('./pull-command.ts')).pullCommand(context),
   retention: async (context) => (await import('./retention-command.ts')).retentionCommand(context),

@@ -22,6 +22,7 @@ const debug = debuglog('berth')
 const userErrors = [
   'ArchiveError',
   'ConfigError',
+  'ProgramError',
   'ProxyError',
   'StartError',
   'StoreError',
