@@ -5,5 +5,6 @@ export {
   isAttestation,
   type PlatformImage,
 } from './image-details.ts'
+export type { Retry } from './persist.ts'
 export { type Progress, type Pushed, pushImage } from './push-image.ts'
 export { openRegistryImage } from './registry-source.ts'

@@ -65,6 +65,8 @@ export function createArtifactUploads({ content, fail }: Options) {
       return fail(request, 404, 'BLOB_UPLOAD_UNKNOWN', 'upload session not found')
     if (request.method === 'PATCH') return add(request, session)
     if (request.method === 'PUT') return finish(request, session)
+    if (request.method !== 'DELETE')
+      return fail(request, 405, 'UNSUPPORTED', 'the status of an upload is not known')
     sessions.delete(request.pathname)
     answer(request.response, 204)
   }

@@ -4,9 +4,12 @@ import type { Socket } from 'node:net'
 import { buffer } from 'node:stream/consumers'
 import { digestOf } from '../../src/oci/digest.ts'
 
-/** What happens to one PUT of a blob instead of what should. */
+/** What happens to one PATCH or PUT of a blob instead of what should. */
 export type UploadFault =
-  /** Closes the connection after this many bytes of the body. */
+  | { readonly kind: 'none' }
+  /** Closes the connection, and forgets the body. */
+  | { readonly kind: 'lost' }
+  /** Closes the connection after this many bytes of the body; a session keeps them. */
   | { readonly kind: 'reset'; readonly after: number }
   /** Takes the whole body, and answers this. */
   | { readonly kind: 'answer'; readonly status: number; readonly body?: string }
@@ -17,8 +20,16 @@ export type UploadFault =
   /** Reads nothing of the body until `gate` resolves. */
   | { readonly kind: 'wait'; readonly gate: Promise<void> }
 
-/** One request as it came; of a body, only the length. */
-export type Seen = { readonly method: string; readonly path: string; readonly type: string }
+/** One request as it came, without its body. */
+export type Seen = {
+  readonly method: string
+  readonly path: string
+  readonly type: string
+  /** Of Content-Range. */
+  readonly range: string
+  /** Counts up from 1; requests of one connection have the same. */
+  readonly connection: number
+}
 
 /** A registry that accepts pushes, on a real socket, with configurable faults. */
 export interface FaultyRegistry {
@@ -28,7 +39,7 @@ export interface FaultyRegistry {
   readonly manifests: Map<string, Buffer>
   /** Of the bodies of blobs, how many bytes arrived so far. */
   received(): number
-  /** For the next PUTs of blobs, one each. */
+  /** For the next PATCHes and PUTs of blobs, one each. */
   fail(...faults: readonly UploadFault[]): void
   /** Answers the next requests whose line matches. */
   on(line: RegExp, answer: (response: ServerResponse) => void, times?: number): void
@@ -42,25 +53,42 @@ export async function startFaultyRegistry(): Promise<FaultyRegistry> {
   const manifests = new Map<string, Buffer>()
   const faults: UploadFault[] = []
   const rules: { line: RegExp; answer: (response: ServerResponse) => void; times: number }[] = []
-  const sockets = new Set<Socket>()
+  const sockets = new Map<Socket, number>()
+  /** Bytes that PATCHes brought, by the path of their session. */
+  const partial = new Map<string, Buffer>()
+  let connections = 0
   let received = 0
   let sessions = 0
 
-  const putBlob = async (incoming: IncomingMessage, response: ServerResponse, digest: string) => {
+  const takeBlob = async (incoming: IncomingMessage, response: ServerResponse) => {
+    const { method = '', url = '' } = incoming
     const fault = faults.shift()
     if (fault?.kind === 'early') {
       response.writeHead(fault.status, { connection: 'close' }).end(fault.body)
       return
     }
     if (fault?.kind === 'wait') await fault.gate
+    const path = pathOf(url)
+    const before = partial.get(path) ?? Buffer.alloc(0)
+    const chunks: Buffer[] = []
     let size = 0
     incoming.on('data', (chunk: Buffer) => {
+      chunks.push(chunk)
       size += chunk.length
       received += chunk.length
-      if (fault?.kind === 'reset' && size >= fault.after) incoming.socket.resetAndDestroy()
+      if (fault?.kind !== 'reset' || size < fault.after) return
+      if (method === 'PATCH') partial.set(path, Buffer.concat([before, ...chunks]))
+      incoming.socket.resetAndDestroy()
     })
-    const bytes = await buffer(incoming)
+    const bytes = Buffer.concat([before, await buffer(incoming)])
+    if (fault?.kind === 'lost') return void incoming.socket.resetAndDestroy()
     if (fault?.kind === 'answer') return end(response, fault.status, fault.body)
+    if (method === 'PATCH') {
+      partial.set(path, bytes)
+      response.setHeader('range', `0-${bytes.length - 1}`)
+      return end(response, 202)
+    }
+    const digest = new URL(url, 'http://any').searchParams.get('digest') ?? ''
     if (digestOf(bytes, digest.startsWith('sha512') ? 'sha512' : 'sha256') !== digest)
       return end(response, 400, '{"errors":[{"code":"DIGEST_INVALID"}]}')
     blobs.set(digest, bytes)
@@ -71,12 +99,16 @@ export async function startFaultyRegistry(): Promise<FaultyRegistry> {
 
   const answerOther = async (incoming: IncomingMessage, response: ServerResponse) => {
     const { method = '', url = '' } = incoming
-    const last = url.split('?')[0]?.split('/').at(-1) ?? ''
+    const last = pathOf(url).split('/').at(-1) ?? ''
     const bytes = await buffer(incoming)
     if (method === 'POST') {
       sessions += 1
-      response.setHeader('location', `${url.split('?')[0]}session-${sessions}?state=s%2Bt`)
+      response.setHeader('location', `${pathOf(url)}session-${sessions}?state=s%2Bt`)
       return end(response, 202)
+    }
+    if (method === 'GET' && url.includes('/uploads/')) {
+      response.setHeader('range', `0-${(partial.get(pathOf(url))?.length ?? 1) - 1}`)
+      return end(response, 204)
     }
     if (method === 'DELETE') return end(response, url.includes('/uploads/') ? 204 : 202)
     if (method === 'PUT') {
@@ -95,7 +127,13 @@ export async function startFaultyRegistry(): Promise<FaultyRegistry> {
 
   const server = createServer(async (incoming, response) => {
     const { method = '', url: path = '', headers } = incoming
-    requests.push({ method, path, type: headers['content-type'] ?? '' })
+    requests.push({
+      method,
+      path,
+      type: headers['content-type'] ?? '',
+      range: headers['content-range'] ?? '',
+      connection: sockets.get(incoming.socket) ?? 0,
+    })
     response.setHeader('docker-distribution-api-version', 'registry/2.0')
     const rule = rules.find(({ line, times }) => times > 0 && line.test(`${method} ${path}`))
     if (rule !== undefined) {
@@ -103,15 +141,13 @@ export async function startFaultyRegistry(): Promise<FaultyRegistry> {
       await buffer(incoming).catch(() => {})
       return rule.answer(response)
     }
-    const digest = new URL(path, 'http://any').searchParams.get('digest')
-    const answering =
-      method === 'PUT' && digest !== null
-        ? putBlob(incoming, response, digest)
-        : answerOther(incoming, response)
+    const isBlob = ['PATCH', 'PUT'].includes(method) && path.includes('/uploads/')
+    const answering = isBlob ? takeBlob(incoming, response) : answerOther(incoming, response)
     await answering.catch(() => {})
   })
   server.on('connection', (socket) => {
-    sockets.add(socket)
+    connections += 1
+    sockets.set(socket, connections)
     socket.on('error', () => {})
     socket.on('close', () => sockets.delete(socket))
   })
@@ -134,10 +170,14 @@ export async function startFaultyRegistry(): Promise<FaultyRegistry> {
     close: async () => {
       const closed = Promise.withResolvers<void>()
       server.close(() => closed.resolve())
-      for (const socket of sockets) socket.destroy()
+      for (const socket of sockets.keys()) socket.destroy()
       await closed.promise
     },
   }
+}
+
+function pathOf(url: string): string {
+  return url.split('?')[0] ?? ''
 }
 
 function end(response: ServerResponse, status: number, body = ''): void {

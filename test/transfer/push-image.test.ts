@@ -7,11 +7,17 @@ import { type ImageSource, openImageArchive } from '../../src/archive/archive.ts
 import { type Digest, digestOf } from '../../src/oci/digest.ts'
 import { parseRepositoryName, parseTag } from '../../src/oci/reference.ts'
 import type { Remote } from '../../src/remote/remote.ts'
-import { openRegistryImage, type Progress, pushImage } from '../../src/transfer/transfer.ts'
+import {
+  openRegistryImage,
+  type Progress,
+  pushImage,
+  type Retry,
+} from '../../src/transfer/transfer.ts'
 import { dockerImage, dockerItems, layerOf, ociItems, readImage } from '../support/archives.ts'
-import { removeBerth, startBerth } from '../support/berth.ts'
+import { eventually, removeBerth, startBerth } from '../support/berth.ts'
 import { ownDirectory } from '../support/directory.ts'
 import { startFaultyRegistry } from '../support/faulty-uploads.ts'
+import { memoryImage } from '../support/memory-image.ts'
 import { openRemote } from '../support/remotes.ts'
 import { type TarItem, tarFile } from '../support/tar-file.ts'
 
@@ -119,6 +125,81 @@ test('a registry that accepts a manifest, but does not return it, is not believe
   const remote = open(t, registry.url)
   const push = pushImage({ source, image, remote, name, tags: [one], patience: 1000, signal })
   await assert.rejects(push, { code: 'UNAVAILABLE', message: /cannot verify local\/app@sha256:/ })
+})
+
+test('the proof is asked for on connections that nothing else uses (S153)', async (t) => {
+  const registry = await startFaultyRegistry()
+  t.after(() => registry.close())
+  const { source, image } = await sourceOf(t, ociItems(dockerImage('app:1')))
+  const remote = open(t, registry.url)
+  await pushImage({ source, image, remote, name, tags: [], signal })
+  const { requests } = registry
+  const proof = requests.filter(({ method, path }) => /^GET .*manifests/.test(`${method} ${path}`))
+  assert.equal(proof.length, 1)
+  const used = requests.filter(({ connection }) => connection === proof[0]?.connection)
+  assert.deepEqual(used, proof)
+})
+
+test('a blob that is refused ends the other uploads at once, and the error says which, where and why', async (t) => {
+  const registry = await startFaultyRegistry()
+  t.after(() => registry.close())
+  const { source: memory, image, blobs } = memoryImage([20_000_000, 5000])
+  const [[config, bytes] = []] = blobs
+  if (config !== undefined && bytes !== undefined) registry.blobs.set(config, bytes)
+  const gate = Promise.withResolvers<void>()
+  t.after(() => gate.resolve())
+  const body = '{"errors":[{"code":"DENIED","message":"the quota is used up"}]}'
+  registry.fail({ kind: 'wait', gate: gate.promise }, { kind: 'answer', status: 403, body })
+  /** The small layer waits until the large one is on its way, and stays there. */
+  async function* read(...[blob, options]: Parameters<ImageSource['read']>) {
+    if (blob.size === 5000)
+      await eventually('the large layer is being sent', () => registry.count(/^PATCH/) > 0)
+    yield* memory.read(blob, options)
+  }
+  const source = { ...memory, read }
+  const remote = open(t, registry.url)
+  const push = pushImage({ source, image, remote, name, tags: [one], signal })
+  await assert.rejects(push, {
+    code: 'DENIED',
+    message:
+      /^cannot upload sha256:\w+ \(5000 bytes\) to http:.*\/local\/app: .*the quota is used up/,
+  })
+  assert.equal(registry.manifests.size, 0)
+  assert.equal(registry.count(/^DELETE .*uploads/), 2)
+})
+
+test('a push that makes no progress fails, and says how often it was tried', async (t) => {
+  const registry = await startFaultyRegistry()
+  t.after(() => registry.close())
+  const { source, image } = memoryImage([100])
+  registry.on(/^POST/, (response) => response.writeHead(503, { 'content-length': 0 }).end())
+  const retries: Retry[] = []
+  const remote = open(t, registry.url)
+  const push = pushImage({
+    ...{ source, image, remote, name, tags: [one], patience: 2000, signal },
+    onRetry: (retry) => void retries.push(retry),
+  })
+  await assert.rejects(push, {
+    code: 'UNAVAILABLE',
+    message: /^cannot upload sha256:.* in a row, without progress: .*answered 503; push again when/,
+  })
+  assert.ok(retries.length > 0)
+  for (const { attempt, pause } of retries) {
+    assert.match(attempt, /^upload sha256/)
+    assert.ok(pause > 0)
+  }
+})
+
+test('a Retry-After that ends later than the patience is not waited for', async (t) => {
+  const registry = await startFaultyRegistry()
+  t.after(() => registry.close())
+  const { source, image } = memoryImage([100])
+  registry.on(/^POST/, (response) =>
+    response.writeHead(503, { 'content-length': 0, 'retry-after': '600' }).end(),
+  )
+  const remote = open(t, registry.url)
+  const push = pushImage({ source, image, remote, name, tags: [one], signal })
+  await assert.rejects(push, { code: 'UNAVAILABLE', retryAfter: 600 })
 })
 
 test('an aborted push ends, and leaves no manifest', async (t) => {

@@ -2,8 +2,12 @@ import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { digestOf } from '../../src/oci/digest.ts'
 import { parseRepositoryName, parseTag } from '../../src/oci/reference.ts'
-import type { Retry } from '../../src/transfer/persist.ts'
-import { openRegistryImage, pushImage } from '../../src/transfer/transfer.ts'
+import {
+  openRegistryImage,
+  type Progress,
+  pushImage,
+  type Retry,
+} from '../../src/transfer/transfer.ts'
 import { readImage } from '../support/archives.ts'
 import { removeBerth, startBerth } from '../support/berth.ts'
 import { startCuttingProxy } from '../support/cutting-proxy.ts'
@@ -32,10 +36,10 @@ async function berthBehindProxy(t: TestContext) {
 test('an upload that breaks at any byte continues there, and every byte is right', async (t) => {
   const { proxy, remote } = await berthBehindProxy(t)
   const random = createRandom(t)
-  const sizes = [150 * MiB, 40 * MiB, 5 * MiB]
+  const sizes = [80 * MiB, 20 * MiB, 5 * MiB]
   const { source, image, blobs, starts } = memoryImage(sizes)
   const total = sizes.reduce((sum, size) => sum + size, 0)
-  const cuts = Array.from({ length: 6 }, () => random.integer(total))
+  const cuts = Array.from({ length: 5 }, () => random.integer(total))
   proxy.cutAt(...cuts)
   const retries: Retry[] = []
   const onRetry = (retry: Retry) => void retries.push(retry)
@@ -54,4 +58,21 @@ test('an upload that breaks at any byte continues there, and every byte is right
   const found = await openRegistryImage({ remote, name, reference: { tag } })
   for (const { digest, bytes } of (await readImage(found, image)).layers)
     assert.equal(digestOf(bytes), digest)
+})
+
+test('a registry that is restarted during a push does not end it', async (t) => {
+  const { berth, proxy, remote } = await berthBehindProxy(t)
+  const size = 80 * MiB
+  const { source, image } = memoryImage([size])
+  let restarting: Promise<void> | undefined
+  const restart = async () => {
+    const next = await berth.restart()
+    proxy.redirect(Number(new URL(next.url).port))
+  }
+  const onProgress = ({ sent }: Progress) => {
+    if (sent > size / 2) restarting ??= restart()
+  }
+  await pushImage({ source, image, remote, name, tags: [tag], onProgress, signal })
+  assert.ok(restarting)
+  assert.ok(proxy.received() < size + 2 * lostPerCut, `${proxy.received()} bytes travelled`)
 })

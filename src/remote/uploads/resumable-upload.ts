@@ -67,7 +67,7 @@ export function createResumableUpload(options: UploadOptions): ResumableUpload {
   const end = async (): Promise<void> => {
     const ended = session
     session = undefined
-    if (ended !== undefined) await requests.cancel(name, ended.location)
+    if (ended !== undefined) await requests.cancel(name, ended)
   }
 
   const begin = async (signal: AbortSignal): Promise<Session> => {

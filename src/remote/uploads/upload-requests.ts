@@ -72,7 +72,10 @@ export interface UploadRequests {
     signal: AbortSignal,
   ): Promise<SessionState | undefined>
   /** The session would expire by itself, but may count against a quota until then. Does not reject. */
-  cancel(name: RepositoryName, location: URL): Promise<void>
+  cancel(
+    name: RepositoryName,
+    session: { readonly location: URL; readonly isEmpty?: boolean },
+  ): Promise<void>
 }
 
 export function createUploadRequests(context: WriteContext): UploadRequests {
@@ -149,11 +152,11 @@ export function createUploadRequests(context: WriteContext): UploadRequests {
     }
   }
 
-  /** Distribution cancels only at the location that its latest answer named. */
-  const cancel: UploadRequests['cancel'] = async (name, location) => {
+  /** Distribution cancels only at a location that names all that the session has. */
+  const cancel: UploadRequests['cancel'] = async (name, { location, isEmpty = false }) => {
     const limit = { maxWait: maxCancelWait }
     try {
-      const state = await askStatus(name, location, limit)
+      const state = isEmpty ? undefined : await askStatus(name, location, limit)
       const { drop } = await exchange.request({
         ...common(name),
         ...limit,
@@ -195,7 +198,10 @@ export function createUploadRequests(context: WriteContext): UploadRequests {
         const answer = await post(name, query, { mountFrom, signal })
         answer.drop()
         if (answer.status === 202)
-          await cancel(name, locationOf(answer, { origin, path: uploadsOf(name) }))
+          await cancel(name, {
+            location: locationOf(answer, { origin, path: uploadsOf(name) }),
+            isEmpty: true,
+          })
         return answer.status === 201
       } catch (error) {
         // Mounting takes more than uploading: the right to read the source.

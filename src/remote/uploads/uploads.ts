@@ -44,7 +44,7 @@ function uploadAtOnce(requests: UploadRequests): RemoteWriter['uploadBlob'] {
         if (answer.kind === 'refused')
           throw answer.isAboutSession ? lostSession(answer.error) : answer.error
       } catch (error) {
-        if (!(error instanceof UpstreamFailure)) await requests.cancel(name, location)
+        if (!(error instanceof UpstreamFailure)) await requests.cancel(name, { location })
         throw error
       } finally {
         for (const { close } of opened) close()
