@@ -6,7 +6,7 @@ import { type Pushed, pushImage } from '../transfer/transfer.ts'
 import { UsageError } from './errors.ts'
 import { linesFor, type Printing, print } from './image-output.ts'
 import type { Target } from './registry-options.ts'
-import { createTransferProgress, formatSize } from './transfer-progress.ts'
+import { createTransferProgress, describeRetry, formatSize } from './transfer-progress.ts'
 
 export type SendFlags = Printing & { readonly parallel: string }
 
@@ -36,6 +36,7 @@ export async function sendImage(sending: Sending): Promise<void> {
     mountFrom,
     parallel: parseParallel(flags.parallel),
     onProgress: write && createTransferProgress({ write }),
+    onRetry: write && (({ error, pause }) => write(`${error.message}; ${describeRetry(pause)}`)),
     signal,
   })
   print(flags, report(target, tags, pushed), describe)

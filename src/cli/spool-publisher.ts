@@ -13,7 +13,7 @@ import { isRegistryError } from '../oci/errors.ts'
 import { parseImageReference } from '../oci/image-reference.ts'
 import { isRepositoryName, parseTag, type RepositoryName, type Tag } from '../oci/reference.ts'
 import { type Job, type Publish, RejectedFile, UnfinishedFile } from '../spooler/spooler.ts'
-import { type Progress, pushImage } from '../transfer/transfer.ts'
+import { type Progress, pushImage, type Retry } from '../transfer/transfer.ts'
 import type { OpenRegistry } from './registry-options.ts'
 
 type Options = OpenRegistry & {
@@ -22,6 +22,7 @@ type Options = OpenRegistry & {
   readonly directory: string
   /** `file`: below the spool. */
   readonly onProgress: (file: string, progress: Progress) => void
+  readonly onRetry: (file: string, retry: Retry) => void
 }
 
 type Push = Extract<Job, { kind: 'push' }>
@@ -40,7 +41,7 @@ const temporary = [408, 429]
 
 /** Pushes the files of a spool to one registry. */
 export function createPublisher(options: Options): Publish {
-  const { remote, host, compression, directory, onProgress } = options
+  const { remote, host, compression, directory, onProgress, onRetry } = options
   const layers = new LRUCache<string, SourceBlob>({ max: maxKnownLayers })
   const known: KnownLayers = {
     get: (diffId) => layers.get(diffId),
@@ -61,6 +62,7 @@ export function createPublisher(options: Options): Publish {
           name,
           tags,
           onProgress: (progress) => onProgress(file, progress),
+          onRetry: (retry) => onRetry(file, retry),
           signal,
         })
         for (const tag of tags) published.push({ reference: `${host}/${name}:${tag}`, digest })

@@ -134,6 +134,8 @@ function publisherOf(connections: Connections, { options, telemetry }: Wiring): 
         compression,
         directory: temporary,
         onProgress,
+        onRetry: (file, { attempt, error, pause }) =>
+          telemetry.log.warn({ file, attempt, seconds: pause / 1000, err: error }, 'retrying'),
       }),
     ]),
   )

@@ -32,6 +32,11 @@ export function createTransferProgress({
   }
 }
 
+/** Such as `retrying in 2 s`. */
+export function describeRetry(pause: number): string {
+  return `retrying in ${Math.max(Math.round(pause / 1000), 1)} s`
+}
+
 const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const
 
 /** Such as `1.5 GiB`. */
