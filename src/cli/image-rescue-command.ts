@@ -141,23 +141,27 @@ function wholeIn(image: ContainerdImage): number {
 
 type Report = Rescued & {
   readonly image: string
-  readonly tags: RescueTarget['tags']
   /** Of containerd. */
   readonly namespace: string
 }
 
-function report({ host, name, tags }: RescueTarget, rescued: Rescued, found: FoundImage): Report {
+function report({ host, name }: RescueTarget, rescued: Rescued, found: FoundImage): Report {
   const { namespace } = found
-  return { image: `${host}/${name}@${rescued.digest}`, tags, namespace, ...rescued }
+  return { image: `${host}/${name}@${rescued.digest}`, namespace, ...rescued }
 }
 
-function describe({ image, tags, sent, present, missing, digest }: Report, { query }: Wanted) {
+function describe(report: Report, { query }: Wanted): string {
+  const { image, tags, otherTags, sent, present, missing, digest } = report
   const lines = [
     image,
     `tags: ${tags.join(', ') || 'none'}; sent ${formatSize(sent)}, the registry had ${formatSize(present)}`,
   ]
   if ('digest' in query && query.digest !== digest)
     lines.push(`${query.digest} is the ID of this image`)
+  if (otherTags.length > 0)
+    lines.push(
+      `not set, because the registry has other images there: ${otherTags.join(', ')}; to set a tag, name it in TARGET`,
+    )
   if (missing.length > 0)
     lines.push(`the index is incomplete: this node does not have ${missing.join(', ')}`)
   return lines.join('\n')

@@ -1,5 +1,6 @@
 import type { Digest } from '../oci/digest.ts'
 import { isRegistryError, RegistryError } from '../oci/errors.ts'
+import type { Tag } from '../oci/reference.ts'
 import type { Remote } from '../remote/remote.ts'
 import { type ContainerdImage, incomplete, partition, platformsOf } from '../stores/stores.ts'
 import { pushImage } from '../transfer/transfer.ts'
@@ -21,6 +22,9 @@ export type Rescued = {
   /** Bytes of blobs that were sent, and of blobs that the registry had. */
   readonly sent: number
   readonly present: number
+  readonly tags: readonly Tag[]
+  /** Tags that the registry has for other images meanwhile. */
+  readonly otherTags: readonly Tag[]
   /** Of an index: the platforms that the node does not have. Empty: the image is whole. */
   readonly missing: readonly string[]
 }
@@ -31,12 +35,14 @@ export type Rescued = {
  * @throws StoreError `incomplete` if nothing is whole; RegistryError.
  */
 export async function rescueImage(rescue: Rescue): Promise<Rescued> {
-  const { image, remote, target } = rescue
+  const { image, target } = rescue
   const { whole, broken } = partition(image)
   if (whole.length === 0) throw incomplete(image)
+  const otherTags = target.isTagNamed ? [] : await tagsOfOthers(rescue)
+  const tags = target.tags.filter((tag) => !otherTags.includes(tag))
   if (broken.length === 0) {
-    const pushed = await push(rescue, image.digest, target.tags)
-    return { ...pushed, missing: [] }
+    const pushed = await push(rescue, image.digest, tags)
+    return { ...pushed, tags, otherTags, missing: [] }
   }
   let sent = 0
   let present = 0
@@ -47,7 +53,7 @@ export async function rescueImage(rescue: Rescue): Promise<Rescued> {
   }
   const missing = broken.map(({ platform }) => platform)
   try {
-    await putIndex(rescue)
+    await putIndex(rescue, tags)
   } catch (error) {
     if (!isRegistryError(error)) throw error
     throw new RegistryError(error.code, {
@@ -56,11 +62,23 @@ export async function rescueImage(rescue: Rescue): Promise<Rescued> {
       cause: error,
     })
   }
-  await assertThere(remote, target, image.digest)
-  return { digest: image.digest, sent, present, missing }
+  await assertThere(rescue)
+  return { digest: image.digest, sent, present, tags, otherTags, missing }
 }
 
-function push(rescue: Rescue, digest: Digest, tags: RescueTarget['tags']) {
+/** The danger: a tag that was pushed again since the node pulled it would become the old image. */
+async function tagsOfOthers({ image, remote, target }: Rescue): Promise<readonly Tag[]> {
+  const others: Tag[] = []
+  for (const tag of target.tags) {
+    const found = await remote.resolve(target.name, tag)
+    if (typeof found === 'object') found.release()
+    const digest = typeof found === 'object' ? found.digest : found
+    if (digest !== undefined && digest !== image.digest) others.push(tag)
+  }
+  return others
+}
+
+function push(rescue: Rescue, digest: Digest, tags: readonly Tag[]) {
   const { image, remote, target, parallel, flags, signal } = rescue
   const write = linesFor(flags)
   const onProgress = write && createTransferProgress({ write })
@@ -77,14 +95,13 @@ function push(rescue: Rescue, digest: Digest, tags: RescueTarget['tags']) {
   })
 }
 
-async function putIndex({ image, remote, target }: Rescue): Promise<void> {
+async function putIndex({ image, remote, target: { name } }: Rescue, tags: readonly Tag[]) {
   const index = await image.source.manifest(image.digest)
-  const { name, tags } = target
   if (tags.length === 0) await remote.writer.putManifest(name, { digest: image.digest }, index)
   for (const tag of tags) await remote.writer.putManifest(name, { tag }, index)
 }
 
-async function assertThere(remote: Remote, target: RescueTarget, digest: Digest): Promise<void> {
+async function assertThere({ image: { digest }, remote, target }: Rescue): Promise<void> {
   const found = await remote.manifest(target.name, { digest })
   found?.release()
   if (found === undefined)

@@ -1,10 +1,11 @@
 import { type Digest, isDigest } from '../oci/digest.ts'
-import { parseImageName } from '../oci/image-location.ts'
+import { parseImageReference } from '../oci/image-reference.ts'
 import {
   isTag,
   joinName,
   nameBelow,
   parseRepositoryName,
+  parseTag,
   type RepositoryName,
   type Tag,
 } from '../oci/reference.ts'
@@ -16,6 +17,8 @@ export type Wanted = {
   readonly query: ImageQuery
   /** `HOST/NAME` of IMAGE. */
   readonly repository?: string
+  /** Of IMAGE without a digest. */
+  readonly tag?: Tag
 }
 
 /** Where a rescued image goes. Without tags it is there by its digest. */
@@ -23,17 +26,18 @@ export type RescueTarget = {
   readonly host: string
   readonly name: RepositoryName
   readonly tags: readonly Tag[]
+  /** The user has named the tag. Otherwise tags that the registry has for other images are left alone. */
+  readonly isTagNamed: boolean
 }
 
 /** @throws UsageError */
 export function parseWanted(text: string): Wanted {
   if (isDigest(text)) return { query: { digest: text } }
-  const digest = text.slice(text.indexOf('@') + 1)
-  const location = parseImageName(text)
-  if (location === undefined || !isStoreName(text))
-    throw new UsageError(`${text}: expected IMAGE, IMAGE@DIGEST or DIGEST`)
-  const repository = `${location.host}/${location.repository}`
-  return { query: isDigest(digest) ? { digest } : { name: text }, repository }
+  const { repository, digest, tag = parseTag('latest') } = parseName(text)
+  if (!isStoreName(text)) throw new UsageError(`${text}: expected IMAGE, IMAGE@DIGEST or DIGEST`)
+  const named = repository === undefined ? {} : { repository }
+  if (digest !== undefined) return { query: { digest }, ...named }
+  return { query: { name: text }, ...named, tag }
 }
 
 type Naming = {
@@ -46,61 +50,68 @@ type Naming = {
 
 /**
  * Where an image goes: to TARGET; else to its own repository, or to one with the same path in another
- * registry. Its tags are those that it has on the node.
+ * registry. Its tag is that of TARGET or IMAGE, else those that it has on the node.
  * @throws UsageError if the image has no name, or several.
  */
 export function rescueTarget(
   image: FoundImage,
   { wanted, target, registry }: Naming,
 ): RescueTarget {
-  const named = namesOf(image)
-  const own = named.filter(({ repository }) => repository === wanted.repository)
+  const named = image.names.map(parseName)
+  const own = named.filter(
+    ({ repository }) => repository !== undefined && repository === wanted.repository,
+  )
+  const known = own.length > 0 ? own : named
+  const tagsOf = (those: readonly Named[]) =>
+    wanted.tag === undefined ? unique(those.map(({ tag }) => tag)) : [wanted.tag]
   if (target !== undefined) {
-    const { repository, tag } = parseName(target)
-    return {
-      ...split(repository),
-      tags: tag === undefined ? tagsOf(own.length > 0 ? own : named) : [tag],
-    }
+    const { repository, tag, digest } = parseName(target)
+    if (repository === undefined || digest !== undefined)
+      throw new UsageError(`${target}: expected HOST[:PORT]/NAME[:TAG]`)
+    const tags = tag === undefined ? tagsOf(known) : [tag]
+    return { ...split(repository), tags, isTagNamed: tag !== undefined }
   }
-  const repositories = [
-    ...new Set((own.length > 0 ? own : named).map(({ repository }) => repository)),
-  ]
-  const [repository] = repositories.length === 0 ? [wanted.repository] : repositories
-  if (repository === undefined || repositories.length > 1)
+  const [repository = wanted.repository, ...others] = unique(known.map((each) => each.repository))
+  if (repository === undefined || others.length > 0)
     throw new UsageError(
-      `${image.digest} has ${repositories.length > 1 ? `several names here (${repositories.join(', ')})` : 'no name here'}: say where to push it, as HOST[:PORT]/NAME[:TAG]`,
+      `${image.digest} has ${repository === undefined ? 'no name' : `several names (${[repository, ...others].join(', ')})`} on this node: say where to push it, as HOST[:PORT]/NAME[:TAG]`,
     )
-  const tags = tagsOf(named.filter((each) => each.repository === repository))
-  return { ...inRegistry(split(repository), registry), tags }
+  const tags = tagsOf(known.filter((each) => each.repository === repository))
+  return { ...inRegistry(split(repository), registry), tags, isTagNamed: false }
 }
 
 /** All repositories that an image is named by. */
-export function repositoriesOf(image: FoundImage): readonly string[] {
-  return [...new Set(namesOf(image).map(({ repository }) => repository))]
+export function repositoriesOf({ names }: FoundImage): readonly string[] {
+  return unique(names.map((name) => parseName(name).repository))
 }
 
-type Named = { readonly repository: string; readonly tag?: Tag }
-
-/** The names that are not digests only. */
-function namesOf({ names }: FoundImage): readonly Named[] {
-  return names.flatMap((name) =>
-    isDigest(name) || parseImageName(name) === undefined ? [] : [parseName(name)],
-  )
-}
-
-function tagsOf(named: readonly Named[]): readonly Tag[] {
-  return [...new Set(named.flatMap(({ tag }) => (tag === undefined ? [] : [tag])))]
+type Named = {
+  /** `HOST/NAME`; undefined for a name without a host, which no registry has. */
+  readonly repository?: string
+  readonly tag?: Tag
+  readonly digest?: Digest
 }
 
 function parseName(text: string): Named {
-  const location = parseImageName(text)
-  if (location === undefined) throw new UsageError(`${text}: expected HOST[:PORT]/NAME[:TAG]`)
-  const [, tag] = /:([^/:@]+)$/.exec(text.replace(/@.*$/, '')) ?? []
-  const repository = `${location.host}/${location.repository}`
-  return { repository, ...(tag !== undefined && isTag(tag) && { tag }) }
+  // The CRI plugin stores images also under their IDs.
+  if (isDigest(text)) return {}
+  const [bare = '', digest = ''] = text.split('@')
+  const [, tag = ''] = /:([^/:]+)$/.exec(bare) ?? []
+  const { host, name } = parseImageReference(bare)
+  return {
+    ...(host !== undefined && name !== undefined && { repository: `${host}/${name}` }),
+    ...(isTag(tag) && { tag }),
+    ...(isDigest(digest) && { digest }),
+  }
 }
 
-function split(repository: string): Pick<RescueTarget, 'host' | 'name'> {
+function unique<Item>(items: readonly (Item | undefined)[]): readonly Item[] {
+  return [...new Set(items)].filter((item) => item !== undefined)
+}
+
+type Repository = Pick<RescueTarget, 'host' | 'name'>
+
+function split(repository: string): Repository {
   const slash = repository.indexOf('/')
   return {
     host: repository.slice(0, slash),
@@ -108,10 +119,7 @@ function split(repository: string): Pick<RescueTarget, 'host' | 'name'> {
   }
 }
 
-function inRegistry(
-  own: Pick<RescueTarget, 'host' | 'name'>,
-  registry: string | undefined,
-): Pick<RescueTarget, 'host' | 'name'> {
+function inRegistry(own: Repository, registry: string | undefined): Repository {
   if (registry === undefined) return own
   const [host = '', ...path] = registry.split('/')
   const prefix = path.filter((part) => part !== '').join('/')

@@ -41,7 +41,11 @@ export async function openStoreImage(
       problems.push(`${kind}: ${error.message}`)
     }
   }
-  throw new StoreError('absent', `found no image ${name}. ${problems.join('. ')}`)
+  const what =
+    store === undefined
+      ? `${name} is neither a file nor an image of a store of this machine`
+      : `found no image ${name}`
+  throw new StoreError('absent', `${what}. ${problems.join('. ')}`)
 }
 
 async function onlyImage(source: ImageSource): Promise<StoreImage> {

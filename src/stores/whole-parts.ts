@@ -60,7 +60,7 @@ export function incomplete({ parts, digest }: ContainerdImage): StoreError {
   return new StoreError(
     'incomplete',
     `containerd has a manifest of this image, but not ${missing.length} of its blobs (${shown}${missing.length > 3 ? ', …' : ''}): ` +
-      'it removes layers after it has unpacked them if discard_unpacked_layers is true in its configuration, and other tools remove platforms. Such an image cannot be read back',
+      'it removes layers after it has unpacked them if discard_unpacked_layers is true in its configuration, and snapshotters that load layers lazily do not store them. Such an image cannot be read back',
   )
 }
 

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { chmod, mkdir, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, suite, test } from 'node:test'
 import { type BerthProcess, startBerthProcess } from '../support/berth-process.ts'
@@ -187,6 +187,28 @@ for (const { runtime, program, ctr, version } of [
       assert.match(output, /not 1 of its blobs .*discard_unpacked_layers/)
     })
 
+    test('content that was changed on the disk is not pushed', async () => {
+      const [, layer] = image.blobs
+      const blobs = join(at(`containerd-${version}`), 'root/io.containerd.content.v1.content/blobs')
+      const file = join(blobs, (layer?.digest ?? '').replace(':', '/'))
+      const bytes = await readFile(file)
+      await chmod(file, 0o600)
+      await writeFile(file, Buffer.concat([bytes.subarray(0, -1), Buffer.from('?')]))
+      const fresh = await startBerthProcess(config)
+      try {
+        const source = `containerd://${berth.host}/local/origin:image`
+        const { status, output } = await push(source, `${fresh.host}/local/app:rot`, environment)
+        assert.equal(status, 1)
+        assert.match(
+          output,
+          new RegExp(`containerd has other bytes than those of ${layer?.digest}`),
+        )
+      } finally {
+        await fresh.close()
+        await writeFile(file, bytes)
+      }
+    })
+
     test('without the right to use the socket, it says so', async () => {
       await chmod(directory, 0o755)
       const asNobody = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups', '--']
@@ -265,6 +287,26 @@ suite('podman', { concurrency: false }, () => {
     await service.wrote(/listening on/i)
   })
   after(() => service.kill())
+
+  test('without space for its archive, it says so, and leaves nothing behind', async () => {
+    await mkdir(at('small'))
+    const script =
+      'mount -t tmpfs -o size=200k tmpfs "$1" && shift && "$@"; status=$?; ls "$TMPDIR"; exit $status'
+    const target = `${berth.host}/local/app:full`
+    const words = [process.execPath, main, 'image', 'push', 'podman://own:1', target]
+    const full = await attempt(
+      ['unshare', '--mount', 'sh', '-c', script, 'sh', at('small'), ...words],
+      {
+        environment: { ...environment(), TMPDIR: at('small'), CONTAINER_HOST: socket() },
+      },
+    )
+    assert.equal(full.status, 1)
+    assert.match(
+      full.output,
+      /cannot copy own:1 of podman to .*: no space is left after .* set TMPDIR/,
+    )
+    assert.doesNotMatch(full.output, /berth-image-/)
+  })
 
   for (const [way, variables, address] of [
     ['its program', () => environment(), 'podman save'],
