@@ -203,6 +203,7 @@ export function valuesSchema(): Schema {
         },
         registries: texts,
         server: maybeUrl,
+        credentialProvider: either({ const: '' }, { type: 'string', pattern: '^/[^/]' }),
         caSecret: maybeName,
         removal: yesOrNo,
         tolerations: maps,

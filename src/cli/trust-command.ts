@@ -1,6 +1,10 @@
 import { Command } from 'commander'
 import { apiServerAddress } from '../config/config.ts'
-import { serviceAccountDirectory } from '../kubernetes/kubernetes.ts'
+import {
+  podTokenProvider,
+  podTokenProviderConfig,
+  serviceAccountDirectory,
+} from '../kubernetes/kubernetes.ts'
 import { createTelemetry } from '../telemetry/telemetry.ts'
 import {
   createTrust,
@@ -32,6 +36,8 @@ type Options = {
   readonly daemonset?: string
   readonly namespace?: string
   readonly serviceAccount: string
+  readonly credentialProvider?: string
+  readonly audience: string
 }
 
 const defaultRegistry = 'localhost:30026'
@@ -79,6 +85,11 @@ export function trustCommand({ environment }: Context): Command {
       'directory with the token and the CA for requests to the API server',
       serviceAccountDirectory,
     )
+    .option(
+      '--credential-provider <directory>',
+      "directory of the node for a kubelet's credential provider, by which pods pull from the registries as themselves",
+    )
+    .option('--audience <audience>', 'with --credential-provider: audience of the tokens', 'berth')
     .addHelpText('after', examples)
     .action(async (options: Options) => {
       const trust = trustOptions(options)
@@ -115,8 +126,20 @@ function trustOptions(options: Options): TrustOptions {
     authority: options.ca,
     nodeAddresses: options.nodeIp === undefined ? readNodeAddresses() : [options.nodeIp],
     owner: ownerOf(options),
+    credentialProvider: providerOf(options, names),
     telemetry: createTelemetry({ level: isOneTime ? 'silent' : 'info', withoutZeros: true }),
   }
+}
+
+function providerOf(
+  { credentialProvider: directory, audience }: Options,
+  registries: readonly string[],
+): TrustOptions['credentialProvider'] {
+  if (directory === undefined) return undefined
+  if (!/^\/[^/]/.test(directory))
+    throw new UsageError(`--credential-provider ${directory} is not an absolute path`)
+  const configuration = podTokenProviderConfig({ registries, audience })
+  return { directory, program: podTokenProvider, configuration }
 }
 
 function ownerOf({ daemonset, namespace }: Options): string | undefined {
@@ -183,11 +206,16 @@ async function remove(options: TrustOptions): Promise<void> {
 
 function describe({ problems, runtimes }: TrustStatus): string {
   const lines = runtimes.flatMap(({ runtime, version, canPull, files, problems, notes }) => [
-    `${runtime}${version === undefined ? '' : ` ${version}`}: ${canPull ? 'can pull from Berth' : 'cannot pull from Berth'}`,
+    `${runtime}${version === undefined ? '' : ` ${version}`}: ${stateOf(runtime, canPull)}`,
     ...files.map(({ path }) => `  ${path}`),
     ...[...problems, ...notes].map((line) => `  ${line.replaceAll('\n', '\n    ')}`),
   ])
   return `${[...problems, ...lines].join('\n')}\n`
+}
+
+function stateOf(runtime: TrustStatus['runtimes'][number]['runtime'], canPull: boolean): string {
+  if (runtime === 'kubelet') return 'credential provider'
+  return canPull ? 'can pull from Berth' : 'cannot pull from Berth'
 }
 
 /** A second signal exits immediately with status 1. */
@@ -225,5 +253,7 @@ Examples:
   berth trust --mirror docker.io --mirror quay.io
   # in the pods of a DaemonSet
   berth trust --root /host --namespace berth --daemonset berth-trust --admin 0.0.0.0:9027
+  # pods pull as themselves: the files of a credential provider for the kubelet
+  berth trust --credential-provider /opt/berth
   # restore the original files
   berth trust --root /host --remove`

@@ -63,7 +63,7 @@ export async function runTrust(options: Options): Promise<TrustService> {
       stopping = true
       await trust.close()
       const isGone = (await own?.isGone()) ?? false
-      const remaining = isGone ? await trust.undo() : []
+      const remaining = isGone ? await trust.undo({ keepCredentialProvider: true }) : []
       log.info({ undone: isGone, ...(isGone && { remaining }) }, 'no longer checking the node')
       await own?.close()
       await admin.close(0)
@@ -77,7 +77,11 @@ function readinessOf(status: TrustStatus, stopping: boolean): Readiness {
   const own = [...(stopping ? ['shutting down'] : []), ...status.problems]
   const runtimes = status.runtimes.map(({ runtime, canPull, problems }) => [
     runtime,
-    problems.length > 0 ? problems.join('\n') : canPull ? 'ok' : 'cannot pull from Berth',
+    problems.length > 0
+      ? problems.join('\n')
+      : canPull || runtime === 'kubelet'
+        ? 'ok'
+        : 'cannot pull from Berth',
   ])
   return {
     ready: status.ready && !stopping,

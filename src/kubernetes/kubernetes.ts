@@ -12,5 +12,6 @@ export {
   podTokenProvider,
   podTokenProviderConfig,
 } from './pod-token-provider.ts'
+export { requestToken } from './token-request.ts'
 export { reviewToken } from './token-review.ts'
 export { watchWorkloadImages } from './workload-images.ts'

@@ -3,12 +3,18 @@ import { type Plan, planFor, type TrustRequest } from './plan.ts'
 import { createProblemLog } from './problem-log.ts'
 import { createRooted } from './rooted.ts'
 import { createRuntimeFiles } from './runtime-files.ts'
-import { findRuntimes, type Runtime } from './runtimes.ts'
+import { findRuntimes, type Kubelet, type Target } from './runtimes.ts'
 import type { RuntimeStatus, Trust, TrustOptions, TrustStatus } from './trust-status.ts'
 import { createVersionCache } from './version-cache.ts'
 
+const defaultUndo = { keepCredentialProvider: false }
+
 export function createTrust(options: TrustOptions): Trust {
-  const { registries, mirrors, nodeAddresses, owner, telemetry } = options
+  const { registries, mirrors, nodeAddresses, owner, credentialProvider, telemetry } = options
+  const kubelet: readonly Kubelet[] =
+    credentialProvider === undefined
+      ? []
+      : [{ kind: 'kubelet', name: 'kubelet', directory: credentialProvider.directory }]
   const rooted = createRooted(options.root)
   const authority = options.authority === undefined ? undefined : followAuthority(options.authority)
   const logProblem = createProblemLog(telemetry)
@@ -30,15 +36,27 @@ export function createTrust(options: TrustOptions): Trust {
     return result
   }
 
-  const planSafely = (runtime: Runtime, request: TrustRequest): Promise<Plan> =>
+  /** The kubelet has its files whatever else is there. */
+  const find = async (): Promise<readonly Target[]> => {
+    const found = await findRuntimes(rooted, versionOf)
+    return found.length === 0 ? [] : [...found, ...kubelet]
+  }
+
+  const planSafely = (runtime: Target, request: TrustRequest): Promise<Plan> =>
     planFor(rooted, runtime, request).catch((error: unknown) => failedPlan(messageOf(error)))
 
   const apply = async (): Promise<TrustStatus> => {
     const current = await authority?.current()
     const isAuthorityMissing = authority !== undefined && current === undefined
     logProblem('authority', authority?.problem())
-    const runtimes = await findRuntimes(rooted, versionOf)
-    const request: TrustRequest = { registries, mirrors, authority: current?.pem, nodeAddresses }
+    const runtimes = await find()
+    const request: TrustRequest = {
+      registries,
+      mirrors,
+      authority: current?.pem,
+      nodeAddresses,
+      credentialProvider,
+    }
     const statuses: RuntimeStatus[] = []
     const planned = new Set<string>()
     for (const runtime of runtimes) {
@@ -61,8 +79,9 @@ export function createTrust(options: TrustOptions): Trust {
     return status
   }
 
-  const undo = async (): Promise<readonly string[]> => {
-    const remaining = await files.undo(await findRuntimes(rooted))
+  const undo: Trust['undo'] = async ({ keepCredentialProvider } = defaultUndo) => {
+    const kept = keepCredentialProvider ? [] : kubelet
+    const remaining = await files.undo([...(await findRuntimes(rooted)), ...kept])
     status = { ready: false, problems: ['undone'], runtimes: [], authorityExpires: undefined }
     return remaining
   }
@@ -70,7 +89,7 @@ export function createTrust(options: TrustOptions): Trust {
   return {
     apply: () => inTurn(apply),
     status: () => status,
-    undo: () => inTurn(undo),
+    undo: (given) => inTurn(() => undo(given)),
     follow: (interval) => {
       const applyAgain = async () => {
         await inTurn(apply).catch((error: unknown) => {
@@ -107,7 +126,7 @@ function setMetrics(
   metrics.trustFiles.reset()
   metrics.trustProblems.reset()
   for (const { runtime, canPull, files, problems } of status.runtimes) {
-    metrics.trustRuntimes.set({ runtime }, canPull ? 1 : 0)
+    if (runtime !== 'kubelet') metrics.trustRuntimes.set({ runtime }, canPull ? 1 : 0)
     metrics.trustFiles.set({ runtime }, files.length)
     metrics.trustProblems.set({ runtime }, problems.length)
   }

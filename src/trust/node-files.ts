@@ -224,6 +224,11 @@ async function makeDirectories(directory: string): Promise<number> {
   return directory.slice(dirname(first).length).split('/').filter(Boolean).length
 }
 
+/** A program begins with its interpreter. */
+function modeOf(text: string): number {
+  return text.startsWith('#!') ? 0o755 : 0o644
+}
+
 async function write(
   path: string,
   text: string,
@@ -231,9 +236,9 @@ async function write(
 ): Promise<void> {
   const temporary = join(dirname(path), `.${basename(path)}.${randomUUID()}${temporarySuffix}`)
   try {
-    const handle = await open(temporary, 'wx', 0o644)
+    const handle = await open(temporary, 'wx', modeOf(text))
     try {
-      await handle.chmod(0o644)
+      await handle.chmod(modeOf(text))
       await handle.writeFile(text)
       await handle.sync()
     } finally {

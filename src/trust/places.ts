@@ -1,12 +1,13 @@
 import { join } from 'node:path'
+import { kubeletFiles } from './kubelet.ts'
 import { originalSuffix } from './node-files.ts'
 import type { Rooted } from './rooted.ts'
-import { directories, type Runtime } from './runtimes.ts'
+import { directories, type Target } from './runtimes.ts'
 import { writeDirectories } from './search-path.ts'
 import { authorityFile } from './texts.ts'
 
 /** The directories on the node in which files for a runtime are written. */
-export function directoriesOf(runtime: Runtime): readonly string[] {
+export function directoriesOf(runtime: Target): readonly string[] {
   switch (runtime.kind) {
     case 'containerd':
       return runtime.path === undefined ? [] : writeDirectories({ ...runtime, path: runtime.path })
@@ -14,11 +15,13 @@ export function directoriesOf(runtime: Runtime): readonly string[] {
       return [directories.docker]
     case 'containers':
       return [directories.containers, directories.dropIns]
+    case 'kubelet':
+      return [runtime.directory]
   }
 }
 
 /** All directories in which `berth trust` may have written files. */
-export function allDirectories(runtimes: readonly Runtime[]): readonly string[] {
+export function allDirectories(runtimes: readonly Target[]): readonly string[] {
   const defaults = writeDirectories({ path: directories.containerd, version: undefined })
   const others = [directories.docker, directories.containers, directories.dropIns]
   const ranchers = ['k3s', 'rke2'].map(
@@ -50,7 +53,7 @@ function withoutSuffix(name: string): string {
 
 function isBerthFile(name: string): boolean {
   return (
-    ['hosts.toml', authorityFile].includes(withoutSuffix(name)) ||
+    ['hosts.toml', authorityFile, ...Object.values(kubeletFiles)].includes(withoutSuffix(name)) ||
     /^berth-.*\.conf$/.test(withoutSuffix(name))
   )
 }

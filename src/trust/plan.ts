@@ -2,8 +2,9 @@ import { join } from 'node:path'
 import { isLocalhost, type RegistryHost, type Server } from './addresses.ts'
 import { hostDirectory, linesToAdd } from './containerd.ts'
 import { dialTimeoutFor } from './dial-timeout.ts'
+import { type CredentialProvider, planKubelet } from './kubelet.ts'
 import type { Rooted } from './rooted.ts'
-import { directories, type Runtime } from './runtimes.ts'
+import { directories, type Target } from './runtimes.ts'
 import { writeDirectories } from './search-path.ts'
 import { authorityFile, mirrorHosts, mirrorRegistry, ownHosts, ownRegistry } from './texts.ts'
 
@@ -15,6 +16,8 @@ export type TrustRequest = {
   readonly authority: string | undefined
   /** Addresses of the node, to which connections are fast. */
   readonly nodeAddresses: readonly string[]
+  /** By which a kubelet hands the tokens of pods on; undefined: it does not. */
+  readonly credentialProvider: CredentialProvider | undefined
 }
 
 type PlannedFile = {
@@ -35,7 +38,7 @@ export type Plan = {
   readonly notes: readonly string[]
 }
 
-export function planFor(rooted: Rooted, runtime: Runtime, request: TrustRequest): Promise<Plan> {
+export function planFor(rooted: Rooted, runtime: Target, request: TrustRequest): Promise<Plan> {
   switch (runtime.kind) {
     case 'containerd':
       return planContainerd(rooted, runtime, request)
@@ -43,10 +46,14 @@ export function planFor(rooted: Rooted, runtime: Runtime, request: TrustRequest)
       return Promise.resolve(planDocker(request))
     case 'containers':
       return Promise.resolve(planContainers(runtime.name, request))
+    case 'kubelet':
+      return request.credentialProvider === undefined
+        ? Promise.resolve(emptyPlan)
+        : planKubelet(rooted, request.credentialProvider)
   }
 }
 
-type Containerd = Extract<Runtime, { kind: 'containerd' }>
+type Containerd = Extract<Target, { kind: 'containerd' }>
 
 async function planContainerd(
   rooted: Rooted,

@@ -14,7 +14,7 @@ import { allDirectories, directoriesOf, findWritten } from './places.ts'
 import type { Plan } from './plan.ts'
 import type { LogProblem } from './problem-log.ts'
 import { lstatIfAny, type Rooted, readText } from './rooted.ts'
-import type { Runtime } from './runtimes.ts'
+import type { Target } from './runtimes.ts'
 import type { RuntimeStatus } from './trust-status.ts'
 
 /** The owner of files that were written without an owner's name. */
@@ -23,11 +23,11 @@ const defaultOwner = '-'
 /** Writes and removes the files of a node's runtimes. */
 export interface RuntimeFiles {
   /** Writes the files of a plan, and adds their located paths to `planned`. */
-  write(runtime: Runtime, plan: Plan, planned: Set<string>): Promise<RuntimeStatus>
+  write(runtime: Target, plan: Plan, planned: Set<string>): Promise<RuntimeStatus>
   /** Removes files that are no longer needed: of another registry, or of a removed mirror. */
-  removeUnneeded(runtimes: readonly Runtime[], planned: ReadonlySet<string>): Promise<void>
+  removeUnneeded(runtimes: readonly Target[], planned: ReadonlySet<string>): Promise<void>
   /** Restores everything. Returns what could not be restored because it was changed by others. */
-  undo(runtimes: readonly Runtime[]): Promise<readonly string[]>
+  undo(runtimes: readonly Target[]): Promise<readonly string[]>
 }
 
 type RuntimeFilesOptions = {

@@ -17,6 +17,16 @@ export type Runtime =
   | { readonly kind: 'docker'; readonly name: 'docker' }
   | { readonly kind: 'containers'; readonly name: 'cri-o' | 'podman' }
 
+/** The kubelet, whose credential provider is in this directory. It pulls by one of the runtimes. */
+export type Kubelet = {
+  readonly kind: 'kubelet'
+  readonly name: 'kubelet'
+  readonly directory: string
+}
+
+/** What files are written for. */
+export type Target = Runtime | Kubelet
+
 type Installation = {
   readonly name: 'containerd' | 'k3s' | 'rke2'
   readonly config: string

@@ -1,10 +1,11 @@
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import type { RegistryHost, Server } from './addresses.ts'
-import type { Runtime } from './runtimes.ts'
+import type { CredentialProvider } from './kubelet.ts'
+import type { Target } from './runtimes.ts'
 
 /** The state of one runtime. */
 export type RuntimeStatus = {
-  readonly runtime: Runtime['name']
+  readonly runtime: Target['name']
   readonly version: string | undefined
   /** Its configuration file and effective `config_path`, where it has them. */
   readonly configuration: string | undefined
@@ -32,8 +33,11 @@ export interface Trust {
   apply(): Promise<TrustStatus>
   /** The result of the last `apply`. */
   status(): TrustStatus
-  /** Restores everything. Returns what could not be restored because it was changed by others. */
-  undo(): Promise<readonly string[]>
+  /**
+   * Restores everything. Returns what could not be restored because it was changed by others.
+   * `keepCredentialProvider`: a kubelet whose flags name its files does not start without them.
+   */
+  undo(options?: { readonly keepCredentialProvider: boolean }): Promise<readonly string[]>
   /** Applies at an interval, in milliseconds, until `close`, to follow changes on the node. */
   follow(interval: number): void
   close(): Promise<void>
@@ -50,5 +54,7 @@ export type TrustOptions = {
   readonly nodeAddresses: readonly string[]
   /** The owner of the files; undefined: `undo` removes the files of all owners. */
   readonly owner: string | undefined
+  /** The files of a kubelet's credential provider; undefined: none. */
+  readonly credentialProvider?: CredentialProvider | undefined
   readonly telemetry: Telemetry
 }

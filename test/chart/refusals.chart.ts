@@ -101,6 +101,11 @@ const bySentence: readonly (readonly [string, Values, RegExp])[] = [
     /auth\.serviceAccounts\.audience is the API server's own/,
   ],
   [
+    'a credential provider without tokens for kubelets',
+    { trust: { enabled: true, credentialProvider: '/opt/berth' } },
+    /trust\.credentialProvider needs auth\.serviceAccounts\.enabled/,
+  ],
+  [
     'service accounts without a rule',
     { auth: { serviceAccounts: { enabled: true } } },
     /auth\.serviceAccounts\.enabled: without rules, service accounts may do nothing/,

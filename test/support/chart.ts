@@ -91,6 +91,7 @@ export const matrix: Readonly<Record<string, Values>> = {
     auth: { serviceAccounts: { enabled: true, method: 'token-review', kubelets: true } },
     config: { auth: { access: forServiceAccounts } },
     networkPolicy: { egress: { enabled: true } },
+    trust: { enabled: true, credentialProvider: '/opt/berth' },
   },
   'service accounts alone, verified by keys': {
     ...threeValues,

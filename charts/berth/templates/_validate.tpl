@@ -165,6 +165,10 @@ value to set instead.
 {{- fail "spool.enabled and tls.enabled: the spooler cannot verify the certificate of its own pod yet; set one of them to false" -}}
 {{- end -}}
 
+{{- if and $v.trust.credentialProvider (not (and $accounts.enabled $accounts.kubelets)) -}}
+{{- fail "trust.credentialProvider needs auth.serviceAccounts.enabled and auth.serviceAccounts.kubelets: otherwise kubelets get no tokens that Berth accepts" -}}
+{{- end -}}
+
 {{- $secret := $v.pullSecret -}}
 {{- if and $secret.namespaces (not $secret.dockerconfigjson) (not (and $secret.username $secret.password)) -}}
 {{- fail "pullSecret.namespaces needs the content of the Secrets: set pullSecret.dockerconfigjson, or pullSecret.username and pullSecret.password" -}}
