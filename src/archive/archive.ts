@@ -1,6 +1,7 @@
 export { ArchiveError } from './archive-error.ts'
+export { type ArtifactFile, filesAsArtifact } from './artifact.ts'
 export { fileAsImage } from './file-image.ts'
-export { imageFile } from './image-file.ts'
+export { titledFiles } from './image-file.ts'
 export type {
   ImageSource,
   ReadOptions,
@@ -25,4 +26,5 @@ export {
 } from './layer-files/layer-files.ts'
 export { openImageArchive } from './open-archive.ts'
 export { unpackImage } from './unpack-image.ts'
-export { archiveBytes, chooseChild } from './write-archive.ts'
+export { type ArchiveFormat, archiveBytes, chooseChild, platformsOf } from './write-archive.ts'
+export { writeLayout } from './write-layout.ts'

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { type Digest, isDigest } from '../oci/digest.ts'
+import { isImageConfig } from '../oci/image-config.ts'
 import { ArchiveError } from './archive-error.ts'
 import { parse } from './docker-archive.ts'
 import { titleAnnotation } from './file-image.ts'
@@ -9,14 +10,15 @@ import { defaultLimits } from './limits.ts'
 import { tarEntries } from './tar-entries.ts'
 import { chooseChild } from './write-archive.ts'
 
-/** A file that an image or an artifact holds as its only layer. */
+/** A file that an image or an artifact holds as a layer. */
 export type ImageFile = {
-  /** Its name, without directories. */
+  /** Its name, a relative path. */
   readonly title: string
   readonly chunks: AsyncIterable<Buffer>
 }
 
 const schema = z.object({
+  config: z.object({ mediaType: z.string() }).nullish().catch(undefined),
   layers: z
     .array(
       z.object({
@@ -29,31 +31,59 @@ const schema = z.object({
     .nullish(),
 })
 
+type Layer = NonNullable<z.infer<typeof schema>['layers']>[number]
+type Options = { readonly platform: string; readonly signal?: AbortSignal | undefined }
+
 /**
- * The file of an image that {@link fileAsImage} made, or of an artifact with one file.
- * @throws ArchiveError `not-an-image` if the image is anything else.
+ * The file of an image that {@link fileAsImage} made, or the files of an artifact: its layers with a title. An
+ * artifact's layers are files whatever their type is: ORAS gives them the type of a tar layer by default.
+ * @throws ArchiveError `not-an-image` if the image is anything else, `invalid` for a title that is no path.
  */
-export async function imageFile(
+export async function titledFiles(
   source: ImageSource,
   digest: Digest,
-  { platform, signal }: { readonly platform: string; readonly signal?: AbortSignal | undefined },
-): Promise<ImageFile> {
+  { platform, signal }: Options,
+): Promise<readonly ImageFile[]> {
   const manifest = await manifestFor(source, await source.manifest(digest), platform)
-  const { layers } = parse(schema, manifest.bytes, 'the manifest')
-  const [layer, ...others] = layers ?? []
-  const title = layer?.annotations?.[titleAnnotation]
-  if (layer === undefined || others.length > 0 || title === undefined)
+  const { config, layers } = parse(schema, manifest.bytes, 'the manifest')
+  const titled = (layers ?? []).flatMap((layer) => {
+    const title = layer.annotations?.[titleAnnotation]
+    return title === undefined ? [] : [{ layer, title: parseTitle(title) }]
+  })
+  const isImage = config != null && isImageConfig(config.mediaType)
+  if (titled.length === 0 || (isImage && layers?.length !== 1))
     throw new ArchiveError(
       'not-an-image',
-      'it is not an image of one file: it needs one layer with a title annotation',
+      'it is neither an image of one file nor an artifact with files: its layers need title annotations',
     )
-  if (title === '' || title === '.' || title === '..' || /[/\\\0]/.test(title))
-    throw new ArchiveError('invalid', 'the title of its layer is not a file name')
+  if (new Set(titled.map(({ title }) => title)).size < titled.length)
+    throw new ArchiveError('invalid', 'two of its layers have the same title')
+  return titled.map(({ layer, title }) => ({
+    title,
+    chunks: isImage ? fileOf(source, layer, signal) : verifiedBytes(source, layer, signal),
+  }))
+}
+
+/**
+ * The danger: a title that leads out of the directory to which the file is written.
+ */
+function parseTitle(title: string): string {
+  const parts = title.split('/')
+  const isPath = parts.every((part) => part !== '' && part !== '.' && part !== '..')
+  if (!isPath || /[\\\0]/.test(title))
+    throw new ArchiveError('invalid', 'the title of a layer is not a relative path')
+  return title
+}
+
+function fileOf(
+  source: ImageSource,
+  layer: Layer,
+  signal: AbortSignal | undefined,
+): AsyncIterable<Buffer> {
   const isTar = /\.tar(?:\+|\.|$)/.test(layer.mediaType)
-  const chunks = isTar
+  return isTar
     ? firstFile(layerBytes(source, layer, { limits: defaultLimits, signal }))
     : verifiedBytes(source, layer, signal)
-  return { title, chunks }
 }
 
 async function manifestFor(

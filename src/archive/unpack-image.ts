@@ -1,6 +1,7 @@
 import { mkdir, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Digest } from '../oci/digest.ts'
+import { isImageConfig } from '../oci/image-config.ts'
 import { parseManifestDetails } from '../oci/manifest.ts'
 import { ArchiveError } from './archive-error.ts'
 import type { ImageSource, SourceBlob } from './image-source.ts'
@@ -8,11 +9,6 @@ import { layerBytes } from './layer-bytes.ts'
 import { defaultLimits, type Limits } from './limits.ts'
 import { createUnpacking, type Unpacked } from './unpack-layer.ts'
 import { chooseChild } from './write-archive.ts'
-
-const configTypes = [
-  'application/vnd.oci.image.config.v1+json',
-  'application/vnd.docker.container.image.v1+json',
-]
 
 export type UnpackOptions = {
   /** New or empty. What is in it after a failure is removed. */
@@ -60,7 +56,7 @@ async function layersOf(
   const child = chooseChild(root, platform)
   if (child !== undefined) return layersOf(source, child.digest, platform)
   const { config, references, foreign, invalid } = parseManifestDetails(root.bytes, root.mediaType)
-  if (config === undefined || !configTypes.includes(config.mediaType))
+  if (config === undefined || !isImageConfig(config.mediaType))
     throw new ArchiveError('not-an-image', 'it is not an image, but another kind of artifact')
   if (foreign.length > 0)
     throw new ArchiveError('missing', 'the image has layers that are distributed elsewhere')

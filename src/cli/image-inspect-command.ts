@@ -1,5 +1,6 @@
 import { Command } from 'commander'
 import type { Digest } from '../oci/digest.ts'
+import { isForPlatform } from '../oci/platform.ts'
 import { formatReference } from '../oci/reference.ts'
 import type { Remote } from '../remote/remote.ts'
 import {
@@ -14,7 +15,7 @@ import { type Printing, print, untilInterrupted } from './image-output.ts'
 import { referrersOf } from './image-referrers.ts'
 import { describeImage } from './image-texts.ts'
 import { outputOption } from './options.ts'
-import { isPlatform, ownPlatform } from './platforms.ts'
+import { ownPlatform } from './platforms.ts'
 import { addRegistryOptions, type RegistryOptions } from './registry-login.ts'
 import { type Context, parseTarget, type Target, withRegistry } from './registry-options.ts'
 import { withSpoolerRegistry } from './spooler-login.ts'
@@ -86,7 +87,7 @@ async function rawOf(
 function choose({ images }: ImageDetails, platform: string | undefined): PlatformImage {
   const runnable = images.filter((image) => !isAttestation(image))
   const wanted = platform ?? ownPlatform()
-  const found = runnable.find((image) => isPlatform(image.platform, wanted))
+  const found = runnable.find((image) => isForPlatform(image.platform, wanted))
   if (found !== undefined) return found
   const [first] = runnable.length > 0 ? runnable : images
   if (platform === undefined && first !== undefined) return first

@@ -1,8 +1,10 @@
 import { Command, Option } from 'commander'
 import { parseTag } from '../oci/reference.ts'
+import { openArtifact } from './artifact-source.ts'
+import { UsageError } from './errors.ts'
 import { linesFor, untilInterrupted } from './image-output.ts'
 import { openSource } from './image-source.ts'
-import { outputOption } from './options.ts'
+import { collect, outputOption } from './options.ts'
 import { addRegistryOptions, type RegistryOptions } from './registry-login.ts'
 import { type Context, parseTarget, withRegistry } from './registry-options.ts'
 import { type SendFlags, sendImage, tagOf } from './send-image.ts'
@@ -10,6 +12,10 @@ import { type SendFlags, sendImage, tagOf } from './send-image.ts'
 type PushFlags = RegistryOptions &
   SendFlags & {
     readonly file?: boolean
+    readonly artifact?: boolean
+    readonly artifactType?: string
+    readonly annotation?: readonly string[]
+    readonly tag?: readonly string[]
     readonly compression: 'gzip' | 'none'
     readonly image?: string
   }
@@ -26,7 +32,17 @@ export function imagePushCommand(context: Context): Command {
     )
     .argument('<image>', 'HOST[:PORT]/NAME:TAG')
     .argument('[tags...]', 'more tags of the same repository')
+    .usage(
+      '[options] <source> <image> [tags...]\n       berth image push --artifact [options] <file[:type]...> <image>',
+    )
     .option('--file', 'push the source as a file, whatever it contains')
+    .option(
+      '--artifact',
+      'push files as an OCI artifact, as oras does: berth pull --unpack and oras pull bring them back; pods cannot mount it',
+    )
+    .option('--artifact-type <type>', 'what the artifact is, as a media type')
+    .option('--annotation <key=value>', 'annotation of the artifact; may be repeated', collect)
+    .option('-t, --tag <tag>', 'another tag of the same repository; may be repeated', collect)
     .option('--image <name>', 'which image of an archive of several')
     .addOption(
       new Option('--compression <kind>', 'compression of layers that are not compressed')
@@ -38,25 +54,39 @@ export function imagePushCommand(context: Context): Command {
     .addOption(outputOption)
     .addHelpText('after', pushExamples)
   return addRegistryOptions(command).action(
-    (path: string, image: string, more: readonly string[], flags: PushFlags) =>
-      untilInterrupted((signal) => push(context, { path, image, more, flags, signal })),
+    (source: string, image: string, more: readonly string[], flags: PushFlags) =>
+      untilInterrupted((signal) =>
+        push(context, { ...wordsOf([source, image, ...more], flags), flags, signal }),
+      ),
   )
 }
 
-type Push = {
-  readonly path: string
+type Words = {
+  /** Several for an artifact. */
+  readonly sources: readonly string[]
   readonly image: string
   readonly more: readonly string[]
-  readonly flags: PushFlags
-  readonly signal: AbortSignal
 }
 
-async function push(context: Context, { path, image, more, flags, signal }: Push): Promise<void> {
+/** The image is the second word, or the last one after the files of an artifact. */
+function wordsOf(words: readonly string[], { artifact, artifactType, tag = [] }: PushFlags): Words {
+  if (artifact !== true && artifactType !== undefined)
+    throw new UsageError('--artifact-type needs --artifact')
+  if (artifact === true)
+    return { sources: words.slice(0, -1), image: words.at(-1) ?? '', more: tag }
+  const [source = '', image = '', ...tags] = words
+  return { sources: [source], image, more: [...tags, ...tag] }
+}
+
+type Push = Words & { readonly flags: PushFlags; readonly signal: AbortSignal }
+
+async function push(
+  context: Context,
+  { sources, image, more, flags, signal }: Push,
+): Promise<void> {
   const target = parseTarget(image)
-  const tags = [tagOf(target), ...more.map(parseTag)]
-  const { environment } = context
-  const onNote = linesFor(flags)
-  const { source, digest } = await openSource(path, { ...flags, environment, onNote, signal })
+  const tags = [...new Set([tagOf(target), ...more.map(parseTag)])]
+  const { source, digest } = await openSources(context, { sources, flags, signal })
   try {
     await withRegistry({ ...context, host: target.host, options: flags }, (remote) =>
       sendImage({ source, digest, remote, target, tags, flags, signal }),
@@ -64,6 +94,20 @@ async function push(context: Context, { path, image, more, flags, signal }: Push
   } finally {
     await source.close()
   }
+}
+
+async function openSources(
+  { environment }: Context,
+  { sources, flags, signal }: Pick<Push, 'sources' | 'flags' | 'signal'>,
+): ReturnType<typeof openSource> {
+  const [first = ''] = sources
+  if (flags.artifact !== true)
+    return openSource(first, { ...flags, environment, onNote: linesFor(flags), signal })
+  const { artifactType, annotation: annotations } = flags
+  const source = await openArtifact(sources, { artifactType, annotations, signal })
+  const [image] = source.images
+  if (image === undefined) throw new Error('an artifact has one manifest')
+  return { source, digest: image.digest }
 }
 
 const pushExamples = `
@@ -75,4 +119,7 @@ Examples:
   # an OCI layout, under two tags, as a user of the htpasswd file
   berth image push ./layout registry.example/team/app:1.2 latest -u ci --password-file /run/secrets/password
   # any file, which a pod mounts as an image volume
-  berth image push --file model.bin localhost:30026/local/model:3`
+  berth image push --file model.bin localhost:30026/local/model:3
+  # several files, as an OCI artifact
+  berth image push --artifact --artifact-type application/vnd.example.report report.html data.json:application/json \\
+    localhost:30026/local/report:7`

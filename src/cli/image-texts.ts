@@ -108,22 +108,22 @@ function referrerTable({ referrers, digest, images }: Described): readonly strin
   return formatTable(['TYPE', 'DIGEST', 'SIZE', 'OF'], rows).split('\n')
 }
 
-/** Layers and, for images, the commands that made them. */
-function layerTable({ blobs, config }: PlatformImage): readonly string[] {
-  const layers = config === undefined ? blobs : blobs.slice(1)
+/** Layers and, as far as it is known, the commands that made them, or the names of their files. */
+function layerTable({ layers, config }: PlatformImage): readonly string[] {
   const steps = (config?.history ?? []).filter((step) => step.empty_layer !== true)
   const commands = steps.length === layers.length ? steps : []
-  const rows = layers.map(({ digest, size, mediaType }, at) => [
+  const rows = layers.map(({ digest, size, mediaType, title = '' }, at) => [
     digest,
     formatSize(size),
     mediaType,
-    printable(commands[at]?.created_by ?? ''),
+    title || printable(commands[at]?.created_by ?? ''),
   ])
-  const header = ['DIGEST', 'SIZE', 'TYPE']
-  return rows.length === 0
-    ? []
-    : formatTable(
-        commands.length > 0 ? [...header, 'CREATED BY'] : header,
-        rows.map((row) => (commands.length > 0 ? row : row.slice(0, 3))),
-      ).split('\n')
+  if (rows.length === 0) return []
+  const about = config === undefined ? 'FILE' : 'CREATED BY'
+  const hasAbout = rows.some((row) => row[3] !== '')
+  const header = ['DIGEST', 'SIZE', 'TYPE', ...(hasAbout ? [about] : [])]
+  return formatTable(
+    header,
+    rows.map((row) => row.slice(0, header.length)),
+  ).split('\n')
 }

@@ -1,8 +1,9 @@
 import { LRUCache } from 'lru-cache'
 import { z } from 'zod'
-import type { ImageSource } from '../archive/archive.ts'
+import type { ImageSource, SourceManifest } from '../archive/archive.ts'
 import { algorithmOf, type Digest, digestOf } from '../oci/digest.ts'
 import { isRegistryError, RegistryError } from '../oci/errors.ts'
+import { isImageConfig } from '../oci/image-config.ts'
 import {
   type Descriptor,
   formatPlatform,
@@ -39,8 +40,12 @@ export type PlatformImage = {
   /** Undefined for artifacts. `unknown/unknown`: what a builder says about another image. */
   readonly platform?: string
   readonly created?: string
-  /** Config first, if there is one. */
+  /** The config, if there is one, and the layers. */
   readonly blobs: readonly Descriptor[]
+  readonly layers: readonly (Descriptor & {
+    /** The name of a file that is pulled. */
+    readonly title?: string
+  })[]
   readonly annotations: Readonly<Record<string, string>>
   /** The config's document; undefined for artifacts. */
   readonly config?: ImageConfig
@@ -77,11 +82,8 @@ const configSchema = z.looseObject({
 
 type ImageConfig = z.infer<typeof configSchema>
 
-const configTypes = [
-  'application/vnd.oci.image.config.v1+json',
-  'application/vnd.docker.container.image.v1+json',
-]
 const createdAnnotation = 'org.opencontainers.image.created'
+const titleAnnotation = 'org.opencontainers.image.title'
 /** Digests that are remembered: tags share images, and images layers. */
 const maxKnown = 10_000
 
@@ -107,7 +109,7 @@ export function createImageDetails({
       const { artifactType, annotations } = manifest
       const found = manifest.isIndex
         ? await childrenOf(manifest)
-        : { images: [await imageOf(source, digest, manifest)], missing: [] }
+        : { images: [await imageOf(source, await source.manifest(digest), manifest)], missing: [] }
       return {
         digest,
         mediaType: manifest.mediaType,
@@ -145,10 +147,10 @@ export function createImageDetails({
 
 async function imageOf(
   source: ImageSource,
-  digest: Digest,
+  { digest, bytes }: SourceManifest,
   { mediaType, config, references, annotations }: ManifestDetails,
 ): Promise<PlatformImage> {
-  const hasConfig = config !== undefined && configTypes.includes(config.mediaType)
+  const hasConfig = config !== undefined && isImageConfig(config.mediaType)
   const document = hasConfig ? await readConfig(source, config) : undefined
   const platform = formatPlatform(document)
   const created = document?.created ?? annotations[createdAnnotation]
@@ -158,9 +160,29 @@ async function imageOf(
     ...(platform !== undefined && { platform }),
     ...(created !== undefined && { created }),
     blobs: references,
+    layers: layersOf(bytes, config === undefined ? references : references.slice(1)),
     annotations,
     ...(document !== undefined && { config: document }),
   }
+}
+
+const titlesSchema = z.object({
+  layers: z
+    .array(
+      z.object({ digest: z.string(), annotations: z.record(z.string(), z.string()).nullish() }),
+    )
+    .catch([]),
+})
+
+function layersOf(bytes: Buffer, layers: readonly Descriptor[]): PlatformImage['layers'] {
+  const { data } = titlesSchema.safeParse(JSON.parse(bytes.toString('utf8')))
+  const titles = new Map(
+    data?.layers.map(({ digest, annotations }) => [digest, annotations?.[titleAnnotation]]),
+  )
+  return layers.map((layer) => {
+    const title = titles.get(layer.digest)
+    return { ...layer, ...(title !== undefined && { title }) }
+  })
 }
 
 /** Undefined for a config that is too large or no JSON object: the image can still be listed. */

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { fileAsImage, imageFile, openImageArchive } from '../../src/archive/archive.ts'
+import { fileAsImage, openImageArchive, titledFiles } from '../../src/archive/archive.ts'
 import { archiveBytes } from '../../src/archive/write-archive.ts'
 import { digestOf } from '../../src/oci/digest.ts'
 import { bytesOf, dockerImage, ociItems } from '../support/archives.ts'
@@ -21,9 +21,9 @@ test('a file comes back from its image with the same bytes and name', async (t) 
     const bytes = randomBytes(size)
     await writeFile(join(directory, name), bytes)
     const source = await fileAsImage(join(directory, name))
-    const { title, chunks } = await imageFile(source, source.images[0]?.digest ?? anyDigest, {
-      platform,
-    })
+    const [file] = await titledFiles(source, source.images[0]?.digest ?? anyDigest, { platform })
+    assert.ok(file)
+    const { title, chunks } = file
     assert.equal(title, name)
     assert.deepEqual(await bytesOf(chunks), bytes)
     await source.close()
@@ -57,7 +57,7 @@ test('an image that is not one file is not unpacked', async (t) => {
   await writeFile(path, tarFile(ociItems(dockerImage('app:1'))))
   const source = await openImageArchive(path)
   t.after(() => source.close())
-  const unpacked = imageFile(source, source.images[0]?.digest ?? anyDigest, { platform })
+  const unpacked = titledFiles(source, source.images[0]?.digest ?? anyDigest, { platform })
   await assert.rejects(unpacked, { fault: 'not-an-image' })
 })
 
