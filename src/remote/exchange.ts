@@ -57,7 +57,8 @@ export function createExchange({ sendOnce, failures }: ExchangeOptions): Exchang
         const left = deadlines[isThrottled ? 'throttledUntil' : 'until'] - performance.now()
         const pause = isRetriedByCaller(request) ? undefined : pauseBeforeRetry(error, retries)
         if (pause === undefined || pause > left) throw asUnavailable(error)
-        await sleep(pause)
+        await sleep(pause, undefined, { ...(signal && { signal }) }).catch(() => {})
+        signal?.throwIfAborted()
         if (!isThrottled) retries += 1
       }
     }

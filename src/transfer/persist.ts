@@ -7,8 +7,12 @@ const firstPause = 500
 const maxPause = 30_000
 /** Without progress, in milliseconds: longer than a registry takes to restart, or a throttle. */
 const defaultPatience = 120_000
+/** So many times longer for a step that has got somewhere, and whose successor would begin anew. */
+const begunFactor = 5
 /** Before the first answer of the registry: its address may be wrong. */
 const firstPatience = 15_000
+/** An attempt may take longer than the patience, and deserves another one. */
+const minAttempts = 3
 
 /** A step that failed, and is repeated. */
 export type Retry = {
@@ -20,7 +24,7 @@ export type Retry = {
 }
 
 export type PersistOptions = {
-  /** Milliseconds without progress after which a step fails. */
+  /** Milliseconds without progress after which a step fails; default: 2 minutes. */
   readonly patience?: number | undefined
   readonly onRetry?: ((retry: Retry) => void) | undefined
 }
@@ -31,7 +35,8 @@ type Step<Result> = {
   /** Grows while failing attempts come further. */
   readonly progress?: () => number
   readonly signal: AbortSignal
-  readonly patience?: number | undefined
+  /** In milliseconds, if less than for other steps. */
+  readonly maxPatience?: number
 }
 
 /** Repeats steps of one transfer as long as that is of use. */
@@ -44,13 +49,19 @@ export interface Persistence {
 }
 
 export function createPersistence({
-  patience: defaultLimit = defaultPatience,
+  patience = defaultPatience,
   onRetry = () => {},
 }: PersistOptions = {}): Persistence {
   let hasAnswered = false
 
+  const limitOf = (reached: number, maxPatience: number): number => {
+    if (reached > 0) return begunFactor * patience
+    return Math.min(patience, maxPatience, hasAnswered ? patience : firstPatience)
+  }
+
   return {
-    persist: async ({ attempt, run, progress = () => 0, signal, patience = defaultLimit }) => {
+    persist: async (step) => {
+      const { attempt, run, progress = () => 0, signal, maxPatience = patience } = step
       let reached = progress()
       let failures = 0
       let failingSince = 0
@@ -66,15 +77,16 @@ export function createPersistence({
             reached = progress()
             failures = 0
           }
-          hasAnswered ||= reached > 0
           const now = performance.now()
           if (failures === 0) failingSince = now
           failures += 1
-          const limit = hasAnswered ? patience : Math.min(patience, firstPatience)
+          const limit = limitOf(reached, maxPatience)
           const pause = Math.max(backOff(failures), retryPause(error))
-          if (now + pause - failingSince > limit) throw givenUp(error, attempt, failures)
+          const isLate = failures >= minAttempts && now + pause - failingSince > limit
+          if (isLate || pause > limit) throw givenUp(error, attempt, failures)
           onRetry({ attempt, error, pause })
-          await sleep(pause, undefined, { signal })
+          await sleep(pause, undefined, { signal }).catch(() => {})
+          signal.throwIfAborted()
         }
       }
     },

@@ -57,7 +57,12 @@ const maxProofWait = 10_000
 export async function pushImage(options: PushOptions): Promise<Pushed> {
   const { source, image, signal, parallel = defaultParallel } = options
   const persistence = createPersistence(options)
-  const manifests = await manifestsOf(source, image)
+  // The source may be a registry too, which answers or not by itself.
+  const manifests = await createPersistence(options).persist({
+    attempt: `read the manifests of ${image}`,
+    run: () => manifestsOf(source, image),
+    signal,
+  })
   let sent = 0
   let present = 0
   await forEachOf(blobsOf(manifests), {
@@ -181,7 +186,7 @@ async function* counted(
 
 /** The danger: a pooled connection may lead to the one replica that has the image, or to a stale cache. */
 async function assertPushed(pushing: Pushing): Promise<void> {
-  const { remote, name, image, tags, signal, persistence, patience = maxProofWait } = pushing
+  const { remote, name, image, tags, signal, persistence } = pushing
   const how = { signal, isFresh: true }
   const prove = async (reference: Reference, find: () => Promise<Digest | undefined>) => {
     const shown = referenceTo(pushing, reference)
@@ -191,7 +196,7 @@ async function assertPushed(pushing: Pushing): Promise<void> {
         if ((await find()) !== image) throw unproven(remote, shown)
       },
       signal,
-      patience: Math.min(patience, maxProofWait),
+      maxPatience: maxProofWait,
     })
   }
   await prove({ digest: image }, async () => {

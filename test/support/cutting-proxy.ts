@@ -6,11 +6,11 @@ export interface CuttingProxy {
   readonly host: string
   /** Bytes from clients, headers included. */
   received(): number
-  /** Connections that clients opened. */
-  connections(): number
   /** Breaks the connection on which so many more bytes arrive, in total, for each number once. */
   cutAt(...bytes: readonly number[]): void
-  /** How often it broke a connection. */
+  /** Breaks all connections that are open now. */
+  cutAll(): void
+  /** How often a connection was broken by `cutAt`. */
   cuts(): number
   /** Connects to another port from now on. */
   redirect(port: number): void
@@ -22,7 +22,6 @@ export async function startCuttingProxy(target: number): Promise<CuttingProxy> {
   const points: number[] = []
   let port = target
   let received = 0
-  let connections = 0
   let cuts = 0
 
   const keep = (socket: Socket, end: () => void) => {
@@ -35,7 +34,6 @@ export async function startCuttingProxy(target: number): Promise<CuttingProxy> {
   }
 
   const server = createServer((client) => {
-    connections += 1
     const registry = connect(port, '127.0.0.1')
     const end = () => {
       client.destroy()
@@ -69,9 +67,11 @@ export async function startCuttingProxy(target: number): Promise<CuttingProxy> {
   return {
     host: `127.0.0.1:${typeof address === 'object' ? address?.port : 0}`,
     received: () => received,
-    connections: () => connections,
     cutAt: (...bytes) => {
       points.push(...bytes.map((each) => received + each).toSorted((a, b) => a - b))
+    },
+    cutAll: () => {
+      for (const socket of open) socket.resetAndDestroy()
     },
     cuts: () => cuts,
     redirect: (next) => {

@@ -76,3 +76,25 @@ test('a registry that is restarted during a push does not end it', async (t) => 
   assert.ok(restarting)
   assert.ok(proxy.received() < size + 2 * lostPerCut, `${proxy.received()} bytes travelled`)
 })
+
+test('a copy between registries continues at both ends', async (t) => {
+  const from = await berthBehindProxy(t)
+  const to = await berthBehindProxy(t)
+  const size = 30 * MiB
+  const { source, image } = memoryImage([size])
+  await pushImage({ source, image, remote: from.remote, name, tags: [tag], signal })
+  const copied = await openRegistryImage({ remote: from.remote, name, reference: { tag } })
+  to.proxy.cutAt(10 * MiB, 20 * MiB)
+  let isCut = false
+  const onProgress = ({ sent }: Progress) => {
+    if (sent < 5 * MiB || isCut) return
+    isCut = true
+    from.proxy.cutAll()
+  }
+  await pushImage({
+    ...{ source: copied, image, remote: to.remote, name, tags: [tag], onProgress, signal },
+  })
+  assert.ok(isCut)
+  assert.equal(to.proxy.cuts(), 2)
+  assert.ok(to.proxy.received() < size + 2 * lostPerCut, `${to.proxy.received()} bytes travelled`)
+})
