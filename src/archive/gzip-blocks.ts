@@ -33,7 +33,7 @@ export async function* gzipBlocks(chunks: AsyncIterable<Buffer>): AsyncGenerator
   let size = 0
   let sum = 0
   try {
-    yield header
+    yield Buffer.from(header)
     for await (const block of toBlocks(chunks)) {
       sum = crc32(block, sum)
       size += block.length

@@ -1,3 +1,4 @@
+import { freeChunks } from '../memory/memory.ts'
 import { createDigester, type Digest, digestOf, isDigest } from '../oci/digest.ts'
 import { ArchiveError } from './archive-error.ts'
 import { type ArchiveFiles, missing } from './archive-files.ts'
@@ -60,6 +61,7 @@ export async function openLayer(options: LayerOptions): Promise<Layer> {
   for await (const chunk of gzipBlocks(seenBy(uncompressed, read({ signal })))) {
     compressed.update(chunk)
     await copy.write(chunk)
+    freeChunks([chunk])
   }
   assertSame(name, diffId, uncompressed.digest())
   const blob = { digest: compressed.digest(), size: compressed.size }

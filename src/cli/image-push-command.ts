@@ -2,6 +2,7 @@ import { Command, Option } from 'commander'
 import { parseTag } from '../oci/reference.ts'
 import { openArtifact } from './artifact-source.ts'
 import { UsageError } from './errors.ts'
+import { collectGarbageLessOften } from './heap.ts'
 import { linesFor, untilInterrupted } from './image-output.ts'
 import { openSource } from './image-source.ts'
 import { collect, outputOption } from './options.ts'
@@ -84,6 +85,7 @@ async function push(
   context: Context,
   { sources, image, more, flags, signal }: Push,
 ): Promise<void> {
+  collectGarbageLessOften()
   const target = parseTarget(image)
   const tags = [...new Set([tagOf(target), ...more.map(parseTag)])]
   const { source, digest } = await openSources(context, { sources, flags, signal })

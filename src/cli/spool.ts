@@ -5,6 +5,7 @@ import { createMemory, defaultMemoryLimit } from '../memory/memory.ts'
 import { createSpooler, type Publish, type SpoolEvent, type Spooler } from '../spooler/spooler.ts'
 import { createTelemetry, type Telemetry } from '../telemetry/telemetry.ts'
 import { UsageError } from './errors.ts'
+import { collectGarbageLessOften } from './heap.ts'
 import { hasLogin, type RegistryOptions, readsStdin } from './registry-login.ts'
 import { type Context, type OpenRegistry, openRegistry } from './registry-options.ts'
 import { createDirectoryPublisher, readDirectories } from './spool-directories.ts'
@@ -42,6 +43,7 @@ const progressInterval = 10_000
  * @throws StartError
  */
 export async function runSpool(context: Context, options: Options): Promise<void> {
+  collectGarbageLessOften()
   const { directory, registry, prefix, workers, settle, maxDone } = options
   const telemetry = createTelemetry({ level: options.logLevel, withoutZeros: true })
   const { log } = telemetry
