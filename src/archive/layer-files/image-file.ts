@@ -2,20 +2,20 @@ import type { Change } from './image-tree.ts'
 import type { LayerFile } from './layer-file.ts'
 
 /** One path of an image: what is there, and which layers put it there or hid it. */
-export type ImageFile = Omit<LayerFile, 'position'> & {
+export type ImageFile = LayerFile & {
   /** Index of the layer that put it there. */
   readonly layer: number
   /** An upper layer hides it: the image does not have it. */
   readonly isRemoved?: true
   /** What layers did to this path, if more than to add it. */
   readonly changes?: readonly Change[]
-  /** Where the content of a file or a hard link is. Missing for a hard link to no file. */
-  readonly content?: FileContent
+  /** The file that a hard link is another name of. Missing for one of no file. */
+  readonly target?: LinkTarget
   /** What is below a directory. */
   readonly below?: Below
 }
 
-type FileContent = {
+type LinkTarget = {
   readonly layer: number
   readonly path: string
   readonly position?: number

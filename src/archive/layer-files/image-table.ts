@@ -80,17 +80,15 @@ function writeNode(writing: Writing): Omit<Below, 'rows'> {
 }
 
 function describe(path: string, entry: TreeEntry): ImageFile {
-  const { position: _, target, isImplied: __, ...rest } = entry
-  const content = entry.type === 'file' ? { path, entry } : target
-  const isFile = content?.entry.type === 'file'
-  if (!isFile) return { path, ...rest }
-  const { digest, position, size, layer } = content.entry
+  const { target, isImplied: _, ...rest } = entry
+  if (target?.entry.type !== 'file') return { path, ...rest }
+  const { digest, position, size, layer } = target.entry
   return {
     path,
     ...rest,
     size,
     ...(digest !== undefined && { digest }),
-    content: { layer, path: content.path, ...(position !== undefined && { position }) },
+    target: { layer, path: target.path, ...(position !== undefined && { position }) },
   }
 }
 

@@ -12,7 +12,7 @@ export type TreeNode = {
   /** Nothing is there, because an upper layer hides it. */
   isHidden: boolean
   /** What layers did here, in their order; at most one for each layer. */
-  readonly changes: Change[]
+  changes: readonly Change[]
   /** The last layer with an entry here or below. */
   layer: number
 }
@@ -61,6 +61,8 @@ export function createImageTree(limits: LayerLimits): ImageTree {
   const root = createNode('')
   const sizes: { size: number; hidden: number }[] = []
   let layer = -1
+  /** Of nearly all paths, so they share it. */
+  let added: readonly Change[] = []
   let nodes = 0
   let bytes = 0
 
@@ -78,8 +80,10 @@ export function createImageTree(limits: LayerLimits): ImageTree {
     const found = parent.children.get(name)
     if (found !== undefined) return found
     count(1, name)
-    const child = createNode(name)
-    parent.children.set(name, child)
+    // A copy: a part of a string keeps the whole one in memory.
+    const own = Buffer.from(name).toString()
+    const child = createNode(own)
+    parent.children.set(own, child)
     return child
   }
 
@@ -109,11 +113,14 @@ export function createImageTree(limits: LayerLimits): ImageTree {
   }
 
   const record = (node: TreeNode, change: Change['change']): void => {
-    const last = node.changes.at(-1)
-    if (last?.layer !== layer) node.changes.push({ layer, change })
+    const { changes } = node
+    const last = changes.at(-1)
+    if (last === undefined && change === 'added') node.changes = added
+    else if (last?.layer !== layer) node.changes = [...changes, { layer, change }]
     // Hidden and put there again by one layer: compared with the layers below, that is a change.
-    else if (last.change === 'removed') node.changes.splice(-1, 1, { layer, change: 'changed' })
-    else if (change === 'removed') node.changes.splice(-1, 1, { layer, change })
+    else if (last.change === 'removed')
+      node.changes = [...changes.slice(0, -1), { layer, change: 'changed' }]
+    else if (change === 'removed') node.changes = [...changes.slice(0, -1), { layer, change }]
   }
 
   const hideContent = (entry: TreeEntry | undefined): void => {
@@ -143,6 +150,7 @@ export function createImageTree(limits: LayerLimits): ImageTree {
     sizes,
     nextLayer: () => {
       layer += 1
+      added = [{ layer, change: 'added' }]
       sizes.push({ size: 0, hidden: 0 })
     },
     add: ({ path, ...file }) => {
@@ -166,8 +174,10 @@ export function createImageTree(limits: LayerLimits): ImageTree {
   }
 }
 
+const none: readonly Change[] = []
+
 function createNode(name: string): TreeNode {
-  return { name, children: undefined, entry: undefined, isHidden: true, changes: [], layer: -1 }
+  return { name, children: undefined, entry: undefined, isHidden: true, changes: none, layer: -1 }
 }
 
 /** Also what is hidden. */

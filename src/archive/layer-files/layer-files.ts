@@ -162,12 +162,14 @@ function partsOf(path: string): readonly string[] {
 /** The content of a file of an image. */
 export function readImageFile(
   layers: readonly LayerBlob[],
-  { path, content, size, digest }: ImageFile,
+  file: ImageFile,
   options: LayerOptions = {},
 ): AsyncIterable<Uint8Array> {
+  const { size, digest } = file
+  const content = file.type === 'file' ? file : file.target
   const layer = content && layers[content.layer]
   if (content === undefined || layer === undefined)
-    throw new ArchiveError('missing', `${quote(path)} is no regular file`)
+    throw new ArchiveError('missing', `${quote(file.path)} is no regular file`)
   const { position } = content
   const place =
     position !== undefined && digest !== undefined ? { place: { position, size, digest } } : {}

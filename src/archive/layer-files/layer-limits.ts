@@ -14,7 +14,7 @@ const mebibyte = 1024 * 1024
 
 export const defaultLayerLimits: LayerLimits = {
   ...defaultLimits,
-  entries: 500_000,
+  entries: 300_000,
   paths: 64 * mebibyte,
   contents: 96 * mebibyte,
   size: 64 * 1024 * mebibyte,

@@ -12,7 +12,7 @@ type RunOptions = {
 
 type Running = RunOptions & { readonly task: Task; readonly blobs: readonly LayerBlob[] }
 
-/** Of the thread's heap: 500,000 paths take about 300 MB. */
+/** Of the thread's heap: 300,000 paths take about 300 MB. */
 const maxHeap = 768
 
 /**

@@ -1,4 +1,4 @@
-import type { TableBytes } from './file-table.ts'
+import { placeSize, type TableBytes } from './file-table.ts'
 
 /** Writes the rows of a table. */
 export interface TableWriter {
@@ -10,44 +10,43 @@ export interface TableWriter {
   finish(): TableBytes
 }
 
-const chunkSize = 4 * 1024 * 1024
+/** Bytes; a longer row has a chunk of its own. */
+const chunkSize = 1024 * 1024
 
 export function createTableWriter(): TableWriter {
   const chunks: Buffer[] = []
-  let chunk = Buffer.alloc(chunkSize)
+  let chunk = Buffer.alloc(0)
   let used = 0
-  let before = 0
-  const places: number[] = []
+  let places = new Uint32Array(placeSize * 1024)
+  let rows = 0
 
-  const append = (json: string): void => {
-    const size = Buffer.byteLength(json)
-    if (used + size > chunk.length) {
-      chunks.push(chunk.subarray(0, used))
-      before += used
-      chunk = Buffer.alloc(Math.max(chunkSize, size))
-      used = 0
+  const reserve = (): number => {
+    if (places.length < placeSize * (rows + 1)) {
+      const larger = new Uint32Array(2 * places.length)
+      larger.set(places)
+      places = larger
     }
-    used += chunk.write(json, used)
+    rows += 1
+    return rows - 1
+  }
+
+  const roomFor = (size: number): void => {
+    if (used + size <= chunk.length) return
+    chunk = Buffer.allocUnsafeSlow(Math.max(chunkSize, size))
+    chunks.push(chunk)
+    used = 0
   }
 
   return {
-    reserve: () => places.push(0, 0) / 2 - 1,
+    reserve,
     write: (place, row) => {
       const json = JSON.stringify(row)
-      append(json)
-      const end = before + used
-      places[2 * place] = end - Buffer.byteLength(json)
-      places[2 * place + 1] = end
+      roomFor(Buffer.byteLength(json))
+      const start = used
+      used += chunk.write(json, used)
+      places.set([chunks.length - 1, start, used], placeSize * place)
     },
-    rows: () => places.length / 2,
-    finish: () => {
-      const json = new Uint8Array(before + used)
-      let at = 0
-      for (const part of [...chunks, chunk.subarray(0, used)]) {
-        json.set(part, at)
-        at += part.length
-      }
-      return { json, places: Uint32Array.from(places) }
-    },
+    rows: () => rows,
+    finish: () => ({ chunks, places: places.slice(0, placeSize * rows) }),
   }
 }

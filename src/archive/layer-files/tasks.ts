@@ -2,6 +2,7 @@ import { ArchiveError } from '../archive-error.ts'
 import { collect, verifiedBlob } from './blob-bytes.ts'
 import { compareConfigs } from './compare-configs.ts'
 import { compareTrees } from './compare-trees.ts'
+import type { TableBytes } from './file-table.ts'
 import { writeImageTable } from './image-table.ts'
 import { createImageTree, type ImageTree } from './image-tree.ts'
 import type { LayerBlob } from './layer-blob.ts'
@@ -120,6 +121,7 @@ function configBytes(blob: LayerBlob, { document }: LayerLimits): Promise<Buffer
   return collect(verifiedBlob(blob), blob.size)
 }
 
-function buffersOf({ json, places }: { json: Uint8Array; places: Uint32Array }): ArrayBuffer[] {
-  return [json.buffer, places.buffer].filter((buffer) => buffer instanceof ArrayBuffer)
+function buffersOf({ chunks, places }: TableBytes): ArrayBuffer[] {
+  const buffers = [...chunks, places].map(({ buffer }) => buffer)
+  return buffers.filter((buffer) => buffer instanceof ArrayBuffer)
 }

@@ -1,3 +1,4 @@
+import { constants, getPriority, setPriority } from 'node:os'
 import { parentPort, workerData } from 'node:worker_threads'
 import { ArchiveError } from '../archive-error.ts'
 import { type FromThread, type ToThread, type Work, window } from './messages.ts'
@@ -5,6 +6,10 @@ import { createRequestedBlobs } from './requested-blobs.ts'
 import { runTask } from './tasks.ts'
 
 // The thread that decompresses and parses layers: one task, then it ends.
+
+// Pulls come first. Linux changes the priority of this thread alone; elsewhere it would be that of the process.
+const priority = constants.priority.PRIORITY_BELOW_NORMAL
+if (process.platform === 'linux' && getPriority() < priority) setPriority(priority)
 
 if (parentPort !== null) await work(parentPort, workerData)
 

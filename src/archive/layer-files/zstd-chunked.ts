@@ -7,7 +7,8 @@ import { type Contents, parseContents } from './contents.ts'
 import type { LayerBlob } from './layer-blob.ts'
 import type { LayerLimits } from './layer-limits.ts'
 
-const prefix = 'io.github.containers.zstd-chunked'
+/** The second one is that of podman 4.3 and of stargz-snapshotter. */
+const prefixes = ['io.github.containers.zstd-chunked', 'io.containers.zstd-chunked'] as const
 /** `POSITION:LENGTH:UNCOMPRESSED:TYPE`; type 1 is the JSON of CRFS. */
 const place = /^(\d{1,15}):(\d{1,15}):(\d{1,15}):1$/
 
@@ -21,8 +22,8 @@ export async function readZstdChunked(
   blob: LayerBlob,
   limits: LayerLimits,
 ): Promise<Contents | undefined> {
-  const expected = blob.annotations[`${prefix}.manifest-checksum`] ?? ''
-  const named = place.exec(blob.annotations[`${prefix}.manifest-position`] ?? '')
+  const expected = annotationOf(blob, 'manifest-checksum')
+  const named = place.exec(annotationOf(blob, 'manifest-position'))
   if (!isDigest(expected) || named === null) return undefined
   const [position = 0, length = 0, size = 0] = named.slice(1).map(Number)
   if (position + length > blob.size || Math.max(length, size) > limits.contents)
@@ -38,4 +39,9 @@ export async function readZstdChunked(
   const options = { chunks, size: length, compression: 'zstd' } as const
   const json = await collect(decompress(options, { ...limits, size: limits.contents }), size)
   return parseContents(json, { compression: 'zstd', position, limits })
+}
+
+function annotationOf({ annotations }: LayerBlob, name: string): string {
+  const values = prefixes.map((prefix) => annotations[`${prefix}.${name}`])
+  return values.find((value) => value !== undefined) ?? ''
 }
