@@ -310,7 +310,7 @@ suite('service accounts', { concurrency: 2 }, () => {
         [{ apiGroups: ['authentication.k8s.io'], resources: ['tokenreviews'], verbs: ['create'] }],
       ],
     )
-    const { egress } = find(manifests, 'NetworkPolicy').spec
+    const { egress } = find(manifests, 'NetworkPolicy', 'berth').spec
     assert.ok(
       egress.some(({ ports }: { ports: { port: number }[] }) =>
         ports.some(({ port }) => port === 6443),
