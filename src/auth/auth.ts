@@ -1,5 +1,5 @@
 import { hash } from '@node-rs/bcrypt'
-import type { AccessRule, Action, Auth, Authentication } from './access.ts'
+import type { AccessRule, Action, Auth, Authentication, Identity } from './access.ts'
 import { type Basic, hasControls } from './basic.ts'
 import { createLogins, maxPasswordBytes } from './logins.ts'
 import { createPolicy } from './policy.ts'
@@ -22,6 +22,9 @@ export async function hashPassword(password: string, cost: number): Promise<stri
     throw new Error(`the password is longer than ${maxPasswordBytes} bytes, the maximum of bcrypt`)
   return hash(password, { cost, version: '2y' })
 }
+
+/** In characters. A longer header with a password is verified, at the latest by the cache of verifications. */
+const maxPasswordHeader = 400
 
 type AuthOptions = {
   /** Content of the htpasswd file; undefined: there are no users. */
@@ -46,6 +49,13 @@ export async function createAuth(options: AuthOptions): Promise<Auth> {
     anonymous === 'pull' && action === 'pull' && isOpen
   const withoutLogin = anonymous === 'pull' ? anonymousIdentity : undefined
 
+  /** Hashing a long header twice would double the cost of a request with a token. */
+  const cachedIdentity = (authorization: string): Identity | undefined => {
+    if (authorization.length > maxPasswordHeader) return tokens?.cachedAccount(authorization)
+    const name = logins?.cachedUser(authorization)
+    return name === undefined ? undefined : { kind: 'user', name }
+  }
+
   const withPassword = (
     authorization: string,
     login: Basic,
@@ -64,13 +74,13 @@ export async function createAuth(options: AuthOptions): Promise<Auth> {
     authenticate: (authorization) => {
       if (!hasUsers) return anonymous === 'pull' ? anonymousIdentity : withoutAuth
       if (authorization === undefined) return withoutLogin
-      const known = logins?.cachedUser(authorization)
-      if (known !== undefined) return { kind: 'user', name: known }
+      // Before the header is parsed: most requests end here.
+      const known = cachedIdentity(authorization)
+      if (known !== undefined) return known
       const credentials = parseCredentials(authorization)
       if (credentials === undefined) return undefined
       if (credentials.kind === 'password') return withPassword(authorization, credentials.login)
-      const { token } = credentials
-      return tokens?.cachedAccount(token) ?? tokens?.verify(token)
+      return tokens?.verify(authorization, credentials.token)
     },
 
     allows: (identity, action, name, isOpen) => {

@@ -23,12 +23,12 @@ const maxKnownAccounts = 1000
 /** The lane of accounts that have not been seen with a valid token. */
 const otherAccounts = ''
 
-/** Verifies service account tokens and caches the results by a keyed hash of the token, never the token. */
+/** Verifies service account tokens and caches the results by a keyed hash of the header, never the token. */
 export interface Tokens {
-  /** The account of a token that was verified before; undefined: it must be verified. */
-  cachedAccount(token: string): ServiceAccount | undefined
+  /** The account of a header whose token was verified before; undefined: it must be verified. */
+  cachedAccount(authorization: string): ServiceAccount | undefined
   /** @throws RegistryError TOOMANYREQUESTS, UNAVAILABLE */
-  verify(token: string): Promise<ServiceAccount | Rejection>
+  verify(authorization: string, token: string): Promise<ServiceAccount | Rejection>
 }
 
 type Verified = {
@@ -40,6 +40,9 @@ type Verified = {
   readonly validUntil: number
 }
 
+/** `key`: of the header. */
+type Login = { readonly key: string; readonly token: string }
+
 type Options = { readonly verifier: TokenVerifier; readonly now?: () => number }
 
 /**
@@ -49,7 +52,7 @@ type Options = { readonly verifier: TokenVerifier; readonly now?: () => number }
  */
 export function createTokens({ verifier, now = () => Date.now() }: Options): Tokens {
   const secret = randomBytes(32).toString('base64')
-  const keyOf = (token: string) => hash('sha256', secret + token, 'base64')
+  const keyOf = (authorization: string) => hash('sha256', secret + authorization, 'base64')
   const queue = createFairQueue({
     maxRunning,
     maxWaiting: (lane) => (lane === otherAccounts ? maxWaitingForOthers : maxWaitingForAccount),
@@ -103,11 +106,11 @@ export function createTokens({ verifier, now = () => Date.now() }: Options): Tok
   }
 
   /** A node starts pulls with many concurrent requests: all of them wait for one verification. */
-  const running = new LRUCache<string, Verified | Rejection, string>({
+  const running = new LRUCache<string, Verified | Rejection, Login>({
     ...limitEntries(maxCachedRejections),
     ttl: retryDelay,
     ignoreFetchAbort: true,
-    fetchMethod: (_key, _stale, { context }) => verifyNow(keyOf(context), context),
+    fetchMethod: (_key, _stale, { context }) => verifyNow(context.key, context.token),
   })
 
   const cachedAccount = (key: string): ServiceAccount | undefined => {
@@ -116,14 +119,17 @@ export function createTokens({ verifier, now = () => Date.now() }: Options): Tok
   }
 
   return {
-    cachedAccount: (token) => cachedAccount(keyOf(token)),
-    verify: async (token) => {
+    cachedAccount: (authorization) => cachedAccount(keyOf(authorization)),
+    verify: async (authorization, token) => {
+      const key = keyOf(authorization)
+      const known = cachedAccount(key)
+      if (known !== undefined) return known
       // With other keys of the issuer, a rejected token may be valid.
-      const key = `${verifier.version()} ${keyOf(token)}`
-      const result = await running.fetch(key, { context: token })
+      const attempt = `${verifier.version()} ${key}`
+      const result = await running.fetch(attempt, { context: { key, token } })
       if (result?.kind === 'rejected') return result
       // Valid ones are in the other cache, which knows until when.
-      running.delete(key)
+      running.delete(attempt)
       return result?.account ?? { kind: 'rejected', reason: 'the service account token is invalid' }
     },
   }
