@@ -3,6 +3,7 @@ import type { DescMessage, MessageInitShape } from '@bufbuild/protobuf'
 import { Code, ConnectError } from '@connectrpc/connect'
 import { createGrpcTransport } from '@connectrpc/connect-node'
 import { z } from 'zod'
+import type { ReadOptions, SourceBlob } from '../archive/archive.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
 import { streamMethod, unaryMethod } from './containerd-protocol.ts'
 import { StoreError } from './store-error.ts'
@@ -15,8 +16,11 @@ export interface Containerd {
   images(namespace: string): Promise<readonly NamedImage[]>
   /** Undefined: the name space has no such content. */
   content(namespace: string, digest: Digest): Promise<ContentInfo | undefined>
-  /** The bytes from `start` on, as they are. Throws a StoreError `incomplete` if they are not there. */
-  read(namespace: string, digest: Digest, options?: ReadRange): AsyncIterable<Buffer>
+  /**
+   * The bytes from `start` on, as they are; fewer if the content is shorter. Throws a StoreError
+   * `incomplete` if there is no such content.
+   */
+  read(namespace: string, blob: SourceBlob, options?: ReadOptions): AsyncIterable<Buffer>
   /** Keeps content from the garbage collector until it is released, or for a day. */
   lease(namespace: string): Promise<Lease>
   close(): void
@@ -35,7 +39,13 @@ type ContentInfo = {
   readonly labels: Readonly<Record<string, string>>
 }
 
-type ReadRange = { readonly start?: number | undefined; readonly signal?: AbortSignal | undefined }
+type Part = {
+  readonly namespace: string
+  readonly wanted: Digest
+  readonly position: number
+  readonly length: number
+  readonly until: AbortSignal
+}
 
 export interface Lease {
   add(digest: Digest): Promise<void>
@@ -44,8 +54,13 @@ export interface Lease {
 
 /** Milliseconds for a call with one response. Listing thousands of images takes a second. */
 const callTimeout = 60_000
-/** Milliseconds for reading one content. */
-const readTimeout = 24 * 60 * 60 * 1000
+/**
+ * Bytes of a content that are read with one call. The danger: @connectrpc/connect keeps all messages of a
+ * stream in memory until its end (each is raced against one promise), and a layer may have many gigabytes.
+ */
+const maxRead = 8 * 1024 * 1024
+/** Milliseconds for such a call. The reader may be slow: it sends the bytes to a registry. */
+const readTimeout = 60 * 60 * 1000
 const leaseTime = 24 * 60 * 60 * 1000
 /** Of one message, in bytes: lists of images are one. */
 const maxMessage = 64 * 1024 * 1024
@@ -101,6 +116,17 @@ export function createContainerd(address: string): Containerd {
     }
   }
 
+  async function* readPart({ namespace, wanted, position, length, until }: Part) {
+    const request = one({ digest: wanted, offset: BigInt(position), size: BigInt(length) })
+    const headers = headersOf(namespace)
+    const method = streamMethod('Content.Read')
+    const response = await transport.stream(method, until, readTimeout, headers, request)
+    for await (const message of response.message) {
+      const { data } = dataSchema.parse(message)
+      yield Buffer.from(data.buffer, data.byteOffset, data.byteLength)
+    }
+  }
+
   return {
     address,
 
@@ -133,21 +159,17 @@ export function createContainerd(address: string): Containerd {
       }
     },
 
-    async *read(namespace, wanted, { start = 0, signal } = {}) {
-      const method = streamMethod('Content.Read')
+    async *read(namespace, { digest: wanted, size }, { start = 0, signal } = {}) {
       const until = signal === undefined ? ended.signal : AbortSignal.any([signal, ended.signal])
-      const request = one({ digest: wanted, offset: BigInt(start) })
       try {
-        const response = await transport.stream(
-          method,
-          until,
-          readTimeout,
-          headersOf(namespace),
-          request,
-        )
-        for await (const message of response.message) {
-          const { data } = dataSchema.parse(message)
-          yield Buffer.from(data.buffer, data.byteOffset, data.byteLength)
+        for (let position = start; position < size; ) {
+          const before = position
+          const length = Math.min(maxRead, size - position)
+          for await (const data of readPart({ namespace, wanted, position, length, until })) {
+            position += data.length
+            yield data
+          }
+          if (position === before) return
         }
       } catch (error) {
         until.throwIfAborted()

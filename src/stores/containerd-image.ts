@@ -65,7 +65,7 @@ async function inspect(
   const read = (blob: SourceBlob, start = 0, until = signal) =>
     verified(blob, {
       start,
-      chunks: containerd.read(namespace, blob.digest, { start, signal: until }),
+      chunks: containerd.read(namespace, blob, { start, signal: until }),
     })
 
   /** Undefined: it is not there. */

@@ -57,7 +57,7 @@ const services: readonly Service[] = [
       Info: { digest: [1, 'string'], size: [2, 'int64'], labels: [5, 'Label[]'] },
       InfoRequest: { digest: [1, 'string'] },
       InfoResponse: { info: [1, 'Info'] },
-      ReadContentRequest: { digest: [1, 'string'], offset: [2, 'int64'] },
+      ReadContentRequest: { digest: [1, 'string'], offset: [2, 'int64'], size: [3, 'int64'] },
       ReadContentResponse: { offset: [1, 'int64'], data: [2, 'bytes'] },
     },
     methods: {
