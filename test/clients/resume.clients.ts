@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { writeFile } from 'node:fs/promises'
+import { access, mkdir, rename, writeFile } from 'node:fs/promises'
 import { createServer, request } from 'node:http'
 import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
@@ -19,6 +19,8 @@ import { writeLayout } from '../support/oci-layout.ts'
 import { attempt, tool } from '../support/programs.ts'
 import { createRandom } from '../support/random.ts'
 import { changingSource, openRemote } from '../support/remotes.ts'
+import { startSpool } from '../support/spool-process.ts'
+import { until } from '../support/until.ts'
 
 type Registry = {
   readonly port: number
@@ -144,6 +146,32 @@ for (const { title, start, continues } of registries)
         assert.equal(digestOf(bytes), digest)
     })
   })
+
+test('a spooled file whose upload breaks continues, also when the registry is restarted', async (t) => {
+  const directory = await ownDirectory(t)
+  const registry = await startBerth(t, join(directory, 'volume'))
+  const proxy = await startCuttingProxy(registry.port)
+  t.after(proxy.close)
+  const root = join(directory, 'spool')
+  await mkdir(root)
+  const spool = await startSpool({ root, registry: proxy.host })
+  t.after(spool.kill)
+  const size = 60 * MiB
+  const { bytes } = randomBlob(size)
+  proxy.cutAt(10 * MiB, 40 * MiB)
+  await writeFile(join(root, 'model.bin~'), bytes)
+  await rename(join(root, 'model.bin~'), join(root, 'model.bin'))
+  await eventually('a part has travelled', () => proxy.received() > 20 * MiB)
+  const next = await registry.restart()
+  proxy.redirect(next.port)
+  await until('the file is pushed', () => access(join(root, 'done', 'model.bin.json')))
+  assert.equal(proxy.cuts(), 2)
+  assert.ok(proxy.received() < size + 3 * lostPerCut, `${proxy.received()} bytes travelled`)
+  assert.match(spool.output(), /"attempt":"upload sha256:\w+ .*"retrying"/)
+  const remote = open(t, `http://127.0.0.1:${next.port}`, registry.login)
+  const pushed = await remote.resolve(parseRepositoryName('local/model.bin'), parseTag('latest'))
+  assert.ok(pushed)
+})
 
 test('docker-registry 2.8 behind a gateway that collects bodies continues after the last part', async (t) => {
   const registry = await distribution('docker-registry')(t, await ownDirectory(t))
