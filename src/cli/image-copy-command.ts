@@ -86,6 +86,7 @@ async function copy(context: Context, { from, to, flags, signal }: Copying): Pro
           tags,
           flags,
           mountFrom,
+          terminal: context.environment['TERM'],
           signal,
         })
     }

@@ -91,7 +91,10 @@ async function push(
   const { source, digest } = await openSources(context, { sources, flags, signal })
   try {
     await withRegistry({ ...context, host: target.host, options: flags }, (remote) =>
-      sendImage({ source, digest, remote, target, tags, flags, signal }),
+      sendImage({
+        ...{ source, digest, remote, target, tags, flags, signal },
+        terminal: context.environment['TERM'],
+      }),
     )
   } finally {
     await source.close()

@@ -16,13 +16,15 @@ import {
 import type { Digest } from '../oci/digest.ts'
 import { isRegistryError } from '../oci/errors.ts'
 import { isForPlatform } from '../oci/platform.ts'
-import { openRegistryImage } from '../transfer/transfer.ts'
+import { announceImage, openRegistryImage, watchReads } from '../transfer/transfer.ts'
 import { UsageError } from './errors.ts'
 import { untilInterrupted } from './image-output.ts'
 import { ownPlatform } from './platforms.ts'
+import { openBars } from './progress-display.ts'
 import { addRegistryOptions, type RegistryOptions } from './registry-login.ts'
 import { type Context, parseTarget, type Target, withRegistry } from './registry-options.ts'
 import { spoolerRegistry, withSpoolerRegistry } from './spooler-login.ts'
+import type { ProgressDisplay } from './transfer-progress.ts'
 import { writeChunks } from './write-image.ts'
 
 type Options = RegistryOptions & {
@@ -77,8 +79,15 @@ export function pullAction(context: Context) {
       checkOptions(file ?? '-', options)
       const login = withSpoolerRegistry(target.host, options, context.environment)
       await withRegistry({ ...context, host: target.host, options: login }, async (remote) => {
-        const source = await openRegistryImage({ remote, ...target })
-        await write(source, { target, file, options, signal })
+        const flags = { output: 'text', quiet: options.quiet === true } as const
+        const bars = openBars({ flags, terminal: context.environment['TERM'] })
+        const opened = await openRegistryImage({ remote, ...target })
+        const source = bars === undefined ? opened : watchReads(opened, bars.update)
+        try {
+          await write(source, { target, file, options, bars, signal })
+        } finally {
+          bars?.close()
+        }
       })
     })
 }
@@ -107,12 +116,13 @@ type Writing = {
   readonly target: Target
   readonly file: string | undefined
   readonly options: Options
+  readonly bars: ProgressDisplay | undefined
   readonly signal: AbortSignal
 }
 
 async function write(
   source: ImageSource,
-  { target, file = '-', options, signal }: Writing,
+  { target, file = '-', options, bars, signal }: Writing,
 ): Promise<void> {
   const { format, allPlatforms } = options
   const platform = options.platform ?? ownPlatform()
@@ -121,9 +131,11 @@ async function write(
   for (const { digest } of source.images) {
     const root = await source.manifest(digest)
     if (options.platform !== undefined) assertPlatform(root, options.platform)
-    if (options.unpack === true) return unpack(source, digest, { file, platform, signal })
     const child = allPlatforms === true ? undefined : chooseChild(root, platform)
-    const images = [{ digest: child?.digest ?? digest, names }]
+    const chosen = child?.digest ?? digest
+    if (bars !== undefined) await announceImage(source, chosen, bars.update)
+    if (options.unpack === true) return unpack(source, digest, { file, platform, signal })
+    const images = [{ digest: chosen, names }]
     if (file.endsWith('/'))
       return writeLayout(source, images, { directory: file, platform, signal })
     return writeChunks(archiveBytes(source, images, { platform, format, signal }), file, signal)

@@ -4,9 +4,10 @@ import type { Tag } from '../oci/reference.ts'
 import type { Remote } from '../remote/remote.ts'
 import { type Pushed, pushImage } from '../transfer/transfer.ts'
 import { UsageError } from './errors.ts'
-import { linesFor, type Printing, print } from './image-output.ts'
+import { type Printing, print } from './image-output.ts'
+import { openProgress } from './progress-display.ts'
 import type { Target } from './registry-options.ts'
-import { createTransferProgress, describeRetry, formatSize } from './transfer-progress.ts'
+import { describeRetry, formatSize } from './transfer-progress.ts'
 
 export type SendFlags = Printing & { readonly parallel: string }
 
@@ -20,26 +21,34 @@ type Sending = {
   readonly flags: SendFlags
   /** A repository of the same registry that may have the blobs. */
   readonly mountFrom?: Target['name'] | undefined
+  /** `$TERM`. */
+  readonly terminal: string | undefined
   readonly signal: AbortSignal
 }
 
 /** Pushes an image, with progress on standard error and the result on standard output. */
 export async function sendImage(sending: Sending): Promise<void> {
-  const { source, digest, remote, target, tags, flags, mountFrom, signal } = sending
-  const write = linesFor(flags)
-  const pushed = await pushImage({
-    source,
-    image: digest,
-    remote,
-    name: target.name,
-    tags,
-    mountFrom,
-    parallel: parseParallel(flags.parallel),
-    onProgress: write && createTransferProgress({ write }),
-    onRetry: write && (({ error, pause }) => write(`${error.message}; ${describeRetry(pause)}`)),
-    signal,
-  })
-  print(flags, report(target, tags, pushed), describe)
+  const { source, digest, remote, target, tags, flags, mountFrom, terminal, signal } = sending
+  const parallel = parseParallel(flags.parallel)
+  const progress = openProgress({ flags, terminal })
+  try {
+    const pushed = await pushImage({
+      source,
+      image: digest,
+      remote,
+      name: target.name,
+      tags,
+      mountFrom,
+      parallel,
+      onProgress: progress?.update,
+      onRetry: ({ error, pause }) => progress?.note(`${error.message}; ${describeRetry(pause)}`),
+      signal,
+    })
+    progress?.close()
+    print(flags, report(target, tags, pushed), describe)
+  } finally {
+    progress?.close()
+  }
 }
 
 /** @throws UsageError if the target is a digest, which follows from the image. */

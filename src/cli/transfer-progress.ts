@@ -5,6 +5,14 @@ const interval = 5000
 /** Smaller blobs get one line, at their end. In bytes. */
 const minSize = 8 * 1024 * 1024
 
+/** What shows the progress of a transfer. */
+export interface ProgressDisplay {
+  update(progress: Progress): void
+  /** A line about something else. */
+  note(line: string): void
+  close(): void
+}
+
 type Options = {
   readonly write: (line: string) => void
   readonly now?: () => number
@@ -17,6 +25,7 @@ export function createTransferProgress({
 }: Options): (progress: Progress) => void {
   const lastAt = new Map<string, number>()
   return ({ digest, size, sent, state }) => {
+    if (state === 'waiting') return
     const name = digest.slice(0, 'sha256:'.length + 12)
     if (state !== 'sending') {
       lastAt.delete(digest)

@@ -8,13 +8,16 @@ import type { Remote, ResumableBlob } from '../remote/remote.ts'
 import { forEachOf } from './for-each-of.ts'
 import { createPersistence, type Persistence, type PersistOptions } from './persist.ts'
 
-/** `present`: the registry has the blob. `sent` has the bytes up to which it was read for sending. */
+/**
+ * `waiting` is reported of all blobs, before the first other one. `present`: the registry has the blob.
+ * `received`: it was read from a registry. `sent` has the bytes up to which it was read for sending.
+ */
 export type Progress = {
   readonly digest: Digest
   /** Bytes of the blob, and those that were sent. */
   readonly size: number
   readonly sent: number
-  readonly state: 'present' | 'mounted' | 'sending' | 'sent'
+  readonly state: 'waiting' | 'present' | 'mounted' | 'sending' | 'sent' | 'received'
 }
 
 type PushOptions = PersistOptions & {
@@ -65,7 +68,9 @@ export async function pushImage(options: PushOptions): Promise<Pushed> {
   })
   let sent = 0
   let present = 0
-  await forEachOf(blobsOf(manifests), {
+  const blobs = blobsOf(manifests)
+  reportWaiting(blobs, options)
+  await forEachOf(blobs, {
     parallel,
     signal,
     action: async (blob, until) => {
@@ -77,6 +82,22 @@ export async function pushImage(options: PushOptions): Promise<Pushed> {
   for (const manifest of manifests) await putManifest(manifest, { ...options, persistence })
   await assertPushed({ ...options, persistence })
   return { digest: image, sent, present }
+}
+
+/** Reports all blobs of an image as `waiting`, so that the size of the whole is known. */
+export async function announceImage(
+  source: ImageSource,
+  image: Digest,
+  onProgress: (progress: Progress) => void,
+): Promise<void> {
+  reportWaiting(blobsOf(await manifestsOf(source, image)), { onProgress })
+}
+
+function reportWaiting(
+  blobs: readonly SourceBlob[],
+  { onProgress = () => {} }: Pick<PushOptions, 'onProgress'>,
+): void {
+  for (const { digest, size } of blobs) onProgress({ digest, size, sent: 0, state: 'waiting' })
 }
 
 type Pushing = PushOptions & { readonly persistence: Persistence }

@@ -6,5 +6,6 @@ export {
   type PlatformImage,
 } from './image-details.ts'
 export type { Retry } from './persist.ts'
-export { type Progress, type Pushed, pushImage } from './push-image.ts'
+export { announceImage, type Progress, type Pushed, pushImage } from './push-image.ts'
 export { openRegistryImage } from './registry-source.ts'
+export { watchReads } from './watch-reads.ts'

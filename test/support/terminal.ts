@@ -12,6 +12,8 @@ export interface Terminal {
   shows(pattern: RegExp): Promise<RegExpExecArray>
   /** All that was shown so far. */
   screen(): string
+  /** As when a person changes the size of the window. */
+  resize(columns: number, rows: number): void
   close(): void
 }
 
@@ -49,6 +51,7 @@ export function openTerminal({ directory, environment }: TerminalOptions): Termi
   return {
     type: (text) => void keys.write(text),
     screen: () => screen,
+    resize: (columns, rows) => setSize(master, columns, rows),
     shows: async (pattern) => {
       const deadline = performance.now() + patience
       for (;;) {
@@ -82,6 +85,17 @@ function openPair(): { readonly master: number; readonly slave: number; readonly
     libc.func('int unlockpt(int descriptor)')(master) !== 0
   if (failed) throw new Error('the system has no pseudo-terminal for us')
   const name: string = libc.func('const char *ptsname(int descriptor)')(master)
+  setSize(master, 80, 24)
   // Reading from the master fails while the slave is not open.
   return { master, slave: openSync(name, constants.O_RDWR | constants.O_NOCTTY), name }
+}
+
+/** TIOCSWINSZ of Linux: the foreground processes get SIGWINCH. */
+function setSize(master: number, columns: number, rows: number): void {
+  const koffi = createRequire(import.meta.url)('koffi') as typeof import('koffi')
+  const ioctl = koffi
+    .load(null)
+    .func('int ioctl(int descriptor, unsigned long request, void *size)')
+  const size = Uint16Array.of(rows, columns, 0, 0)
+  if (ioctl(master, 0x5414, size) !== 0) throw new Error('the terminal has no size')
 }
