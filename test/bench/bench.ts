@@ -3,6 +3,7 @@ import { cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { hash } from '@node-rs/bcrypt'
+import { measureArchives } from './archives.ts'
 import { createContent } from './content.ts'
 import { measureColdPages, measureHits } from './hits.ts'
 import { measureManifests } from './manifests.ts'
@@ -26,7 +27,7 @@ Measures Berth beside Debian's docker-registry, nginx and, where there is one, D
 this machine and in turns. Prints ratios; writes bench.json and bench.svg.
 
   --quick          less of everything: a minute instead of ten, and rougher
-  --only <part>    hits, manifests, pulls, pushes or starts; may be repeated
+  --only <part>    hits, manifests, pulls, pushes, archives or starts; may be repeated
   --output <dir>   where the files go (default test/bench/results)
 `
 
@@ -48,8 +49,26 @@ async function main(): Promise<void> {
   const programs = requirePrograms()
   const { quick } = options
   const scale = quick
-    ? { rounds: 1, seconds: 1, pull: 64, clients: 10, blobs: 10_000, layer: 100, images: 100 }
-    : { rounds: 3, seconds: 3, pull: 256, clients: 50, blobs: 100_000, layer: 1000, images: 500 }
+    ? {
+        rounds: 1,
+        seconds: 1,
+        pull: 64,
+        clients: 10,
+        blobs: 10_000,
+        layer: 100,
+        images: 100,
+        archive: 100,
+      }
+    : {
+        rounds: 3,
+        seconds: 3,
+        pull: 256,
+        clients: 50,
+        blobs: 100_000,
+        layer: 1000,
+        images: 500,
+        archive: 400,
+      }
   const directory = mkdtempSync(join(tmpdir(), 'berth-bench-'))
   let port = 31_000
   const bench: Bench = { directory, nextPort: () => (port += 1) }
@@ -135,6 +154,11 @@ async function main(): Promise<void> {
     if (wanted('pushes')) {
       progress('pushes')
       report(await measurePushes({ ...scale, bench, programs }))
+    }
+
+    if (wanted('archives')) {
+      progress('archives')
+      report(await measureArchives({ ...scale, bench, programs }))
     }
 
     if (wanted('starts')) {
