@@ -14,7 +14,7 @@ import { outputOption } from './options.ts'
 import { addRegistryOptions, type RegistryOptions } from './registry-login.ts'
 import type { Context } from './registry-options.ts'
 import { runSpool } from './spool.ts'
-import { spoolerVariable, withSpoolerLogin } from './spooler-login.ts'
+import { spoolerVariable, withSpoolerCertificate, withSpoolerLogin } from './spooler-login.ts'
 
 type Flags = RegistryOptions & {
   readonly directory: string
@@ -89,7 +89,7 @@ export function spoolCommand(context: Context): Command {
   return addRegistryOptions(command).action((flags: Flags & { readonly queue?: string }) =>
     runSpool(context, {
       ...flags,
-      ...withSpoolerLogin(flags, context.environment),
+      ...withSpoolerCertificate(withSpoolerLogin(flags, context.environment), context.environment),
       workers: parseCount('--workers', flags.queue ?? flags.workers),
       settle: 1000 * parseCount('--settle', flags.settle),
       healthPort: parseCount('--health-port', flags.healthPort),

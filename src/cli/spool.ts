@@ -235,7 +235,8 @@ function progressLog({
 
 function setGauges({ metrics }: Telemetry, spooler: Spooler): void {
   metrics.onScrape(() => {
-    const { files, oldest, failed } = spooler.status()
+    const { files, oldest, failed, problem } = spooler.status()
+    metrics.spoolWritable.set(problem === undefined ? 1 : 0)
     metrics.spoolQueue.set(files)
     metrics.spoolOldest.set(files === 0 ? 0 : oldest)
     metrics.spoolFailed.set(failed)

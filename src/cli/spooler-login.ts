@@ -10,12 +10,13 @@ type Environment = Readonly<Record<string, string | undefined>>
 /** The registry of images that are named without one. */
 export function spoolerRegistry(environment: Environment): {
   readonly host: string
-  readonly isPlain: boolean
+  /** Undefined: as for any registry, over https unless it is at localhost. */
+  readonly plainHttp: boolean | undefined
 } {
   const text = environment[spoolerVariable('REGISTRY')] || 'localhost:30026'
   return {
     host: text.replace(/^https?:\/\//, '').replace(/\/$/, ''),
-    isPlain: text.startsWith('http://'),
+    plainHttp: /^https?:/.test(text) ? text.startsWith('http:') : undefined,
   }
 }
 
@@ -32,7 +33,20 @@ export function withSpoolerRegistry(
   const registry = spoolerRegistry(environment)
   if (host !== registry.host) return options
   const login = hasLogin(options) ? options : withSpoolerLogin(options, environment)
-  return registry.isPlain ? { plainHttp: true, ...login } : login
+  const { plainHttp } = registry
+  return withSpoolerCertificate(
+    plainHttp === undefined ? login : { plainHttp, ...login },
+    environment,
+  )
+}
+
+/** With the authority that signed the registry's certificate. */
+export function withSpoolerCertificate(
+  options: RegistryOptions,
+  environment: Environment,
+): RegistryOptions {
+  const certificate = options.certificate ?? environment[spoolerVariable('CERTIFICATE')]
+  return certificate ? { ...options, certificate } : options
 }
 
 /**

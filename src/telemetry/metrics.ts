@@ -241,6 +241,10 @@ export function createMetrics({
       'Age of the oldest file in the spool; 0 if it is empty.',
     ),
     spoolFailed: gauge('berth_spool_failed_files', 'Files in failed/, for somebody to look at.'),
+    spoolWritable: gauge(
+      'berth_spool_writable',
+      '1 if the spool can be read and written, otherwise 0.',
+    ),
     spoolReady: gauge(
       'berth_spool_registry_available',
       '1 if the registry accepts the credentials of the spooler, otherwise 0.',

@@ -64,6 +64,8 @@ const healthy: Series = {
   [`berth_in_use_known{${labels}}`]: '1x60 0x20 1x99',
   [`berth_in_use_missing_images{${labels}}`]: '0x60 1x5 0x114',
   [`berth_spool_oldest_file_age_seconds{${labels}}`]: '0x60 0+60x20 0x99',
+  [`berth_spool_registry_available{${labels}}`]: '1x60 0x5 1x114',
+  [`berth_spool_writable{${labels}}`]: '1x60 0x5 1x114',
   [`berth_spool_failed_files{${labels}}`]: '0x180',
 }
 
@@ -111,6 +113,7 @@ const troubles: Readonly<Record<string, Readonly<Record<string, string | undefin
   BerthSpoolWaiting: {
     [`berth_spool_oldest_file_age_seconds{${labels}}`]: '0x60 0+60x119',
   },
+  BerthSpoolNotReady: { [`berth_spool_writable{${labels}}`]: '1x60 0x119' },
   BerthSpoolFailed: { [`berth_spool_failed_files{${labels}}`]: '0x60 1x119' },
 }
 

@@ -3,6 +3,21 @@ import { suite, test } from 'node:test'
 import { find, matrix, render, template, type Values } from '../support/chart.ts'
 
 const values = matrix['a spooler beside hosted repositories'] ?? {}
+const spoolValues = { enabled: true, user: 'spool', passwordSecret: 'spool-login' }
+
+/** The pod, and the variables of its spooler. */
+async function podOf(of: string) {
+  const manifests = await render(matrix[of] ?? {})
+  const { spec } = find(manifests, 'Deployment').spec.template
+  const [{ env, volumeMounts }] = spec.initContainers
+  const variables = Object.fromEntries(
+    env.map(({ name, value }: { name: string; value: string }) => [name, value]),
+  )
+  const volumes = Object.fromEntries(
+    spec.volumes.map((volume: { name: string }) => [volume.name, volume]),
+  )
+  return { manifests, spec, variables, volumes, volumeMounts }
+}
 
 suite('a spooler', () => {
   test('is a native sidecar with a volume and a password file of its own', async () => {
@@ -45,6 +60,50 @@ suite('a spooler', () => {
     )
   })
 
+  test('has a claim of its own, which stays, and trusts the authority of the release', async () => {
+    const { manifests, spec, variables, volumes } = await podOf('a spooler on a volume, over TLS')
+    const claim = find(manifests, 'PersistentVolumeClaim', 'berth-spool')
+    assert.equal(claim.metadata.annotations?.['helm.sh/resource-policy'], 'keep')
+    assert.deepEqual(claim.spec, {
+      accessModes: ['ReadWriteOnce'],
+      storageClassName: 'fast',
+      resources: { requests: { storage: '30Gi' } },
+    })
+    assert.deepEqual(volumes['spool'].persistentVolumeClaim, { claimName: 'berth-spool' })
+    assert.equal(variables['REGISTRY_SPOOLER_REGISTRY'], 'https://localhost:30026')
+    assert.equal(variables['REGISTRY_SPOOLER_CERTIFICATE'], '/etc/berth-spool-ca/ca.crt')
+    assert.deepEqual(volumes['spool-ca'].secret, {
+      secretName: 'berth-tls',
+      items: [{ key: 'ca.crt', path: 'ca.crt' }],
+    })
+    assert.equal(spec.hostAliases, undefined)
+    const { dnsNames } = find(manifests, 'Certificate', 'berth').spec
+    assert.ok(dnsNames.includes('localhost'))
+  })
+
+  test('several share a volume, and reach their pods by a name of the certificate', async () => {
+    const { manifests, spec, variables, volumes } = await podOf(
+      'spoolers on a shared volume, for an upstream that takes pushes',
+    )
+    assert.ok(!manifests.some(({ kind }) => kind === 'PersistentVolumeClaim'))
+    assert.equal(find(manifests, 'Deployment').spec.strategy.type, 'RollingUpdate')
+    assert.deepEqual(volumes['spool'].persistentVolumeClaim, { claimName: 'spool' })
+    assert.equal(variables['REGISTRY_SPOOLER_REGISTRY'], 'https://berth.example.com:30026')
+    assert.equal(volumes['spool-ca'].secret.secretName, 'tls')
+    assert.deepEqual(spec.hostAliases, [{ ip: '127.0.0.1', hostnames: ['berth.example.com'] }])
+  })
+
+  test('is scraped through the Service as well', async () => {
+    const { manifests } = await podOf('a spooler on a volume, over TLS')
+    const { endpoints } = find(manifests, 'ServiceMonitor').spec
+    assert.deepEqual(
+      endpoints.map(({ port }: { port: string }) => port),
+      ['admin', 'spool'],
+    )
+    const { ports } = find(manifests, 'Service', 'berth-admin').spec
+    assert.deepEqual(ports[1], { name: 'spool', port: 8086, targetPort: 'spool' })
+  })
+
   const refused: readonly (readonly [string, Values, RegExp])[] = [
     ['without a user', { spool: { enabled: true } }, /spool\.user and spool\.passwordSecret/],
     ['without hosted repositories', { hosted: { enabled: false } }, /needs hosted\.enabled/],
@@ -59,9 +118,23 @@ suite('a spooler', () => {
       /spooler's port/,
     ],
     [
-      'with TLS',
+      'with a certificate that it cannot verify',
       { tls: { enabled: true, existingSecret: 'tls' } },
-      /spool\.enabled and tls\.enabled/,
+      /set spool\.tls\.caSecret .* spool\.tls\.serverName/,
+    ],
+    [
+      'with values for TLS and without TLS',
+      { spool: { ...spoolValues, tls: { caSecret: 'tls' } } },
+      /spool\.tls has no effect without tls\.enabled/,
+    ],
+    [
+      'with a volume that its pods cannot share',
+      {
+        hosted: { enabled: false },
+        replicas: 2,
+        spool: { ...spoolValues, prefix: 'team', persistence: { enabled: true } },
+      },
+      /spool\.persistence: several pods .*ReadWriteMany/,
     ],
   ]
   for (const [what, changed, message] of refused)

@@ -78,6 +78,35 @@ export const matrix: Readonly<Record<string, Values>> = {
     spool: { enabled: true, user: 'spool', passwordSecret: 'spool-login', prefix: 'local/team' },
     metrics: { podMonitor: { enabled: true } },
   },
+  'a spooler on a volume, over TLS': {
+    ...threeValues,
+    replicas: 1,
+    hosted: { enabled: true },
+    tls: { enabled: true, certManager: { enabled: true } },
+    spool: {
+      enabled: true,
+      user: 'spool',
+      passwordSecret: 'spool-login',
+      persistence: { enabled: true, storageClass: 'fast', size: '30Gi' },
+    },
+    metrics: { serviceMonitor: { enabled: true } },
+  },
+  'spoolers on a shared volume, for an upstream that takes pushes': {
+    ...threeValues,
+    replicas: 3,
+    config: {
+      upstreams: [{ prefix: 'team', url: 'https://registry.example.com', push: true }],
+    },
+    tls: { enabled: true, existingSecret: 'tls' },
+    spool: {
+      enabled: true,
+      user: 'spool',
+      passwordSecret: 'spool-login',
+      prefix: 'team',
+      persistence: { enabled: true, existingClaim: 'spool', accessModes: ['ReadWriteMany'] },
+      tls: { caSecret: 'tls', serverName: 'berth.example.com' },
+    },
+  },
   'hosted repositories on a shared volume, with a cache on a volume': {
     ...threeValues,
     replicas: 1,

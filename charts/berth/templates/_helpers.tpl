@@ -143,6 +143,29 @@ no pod and empties no cache, and the Service still matches the pods after a fail
 {{ default (printf "%s-hosted" (include "berth.fullname" .)) .Values.hosted.existingClaim }}
 {{- end }}
 
+{{- define "berth.spoolClaim" -}}
+{{ default (printf "%s-spool" (include "berth.fullname" .)) .Values.spool.persistence.existingClaim }}
+{{- end }}
+
+{{/* The spooler reaches Berth in its own pod, over TLS if Berth serves nothing else. */}}
+{{- define "berth.spoolRegistry" -}}
+{{- if .Values.tls.enabled -}}
+https://{{ default "localhost" .Values.spool.tls.serverName }}:{{ include "berth.containerPort" . }}
+{{- else -}}
+localhost:{{ include "berth.containerPort" . }}
+{{- end -}}
+{{- end }}
+
+{{/* The Secret with the authority of Berth's own certificate. Empty: a public authority signed it. */}}
+{{- define "berth.spoolAuthority" -}}
+{{- if not (and .Values.spool.enabled .Values.tls.enabled) -}}
+{{- else if .Values.spool.tls.caSecret -}}
+{{ .Values.spool.tls.caSecret }}
+{{- else if and .Values.tls.certManager.enabled (not .Values.tls.certManager.issuerRef) -}}
+{{ include "berth.tlsSecret" . }}
+{{- end -}}
+{{- end }}
+
 {{- define "berth.watchesWorkloads" -}}
 {{- if or .Values.inUse.enabled .Values.hosted.enabled }}true{{ end -}}
 {{- end }}

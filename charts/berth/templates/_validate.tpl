@@ -161,8 +161,12 @@ value to set instead.
 {{- if and $v.spool.enabled (regexMatch "^local(/|$)" $v.spool.prefix) (not $v.hosted.enabled) -}}
 {{- fail "spool.enabled needs hosted.enabled, or as spool.prefix that of an upstream with push: true" -}}
 {{- end -}}
-{{- if and $v.spool.enabled $v.tls.enabled -}}
-{{- fail "spool.enabled and tls.enabled: the spooler cannot verify the certificate of its own pod yet; set one of them to false" -}}
+{{- $spoolVolume := and $v.spool.enabled $v.spool.persistence.enabled -}}
+{{- if and $spoolVolume (not (has "ReadWriteMany" $v.spool.persistence.accessModes)) (or (eq $kind "DaemonSet") $v.autoscaling.enabled (gt (int $v.replicas) 1)) -}}
+{{- fail "spool.persistence: several pods share a volume only with accessModes: [ReadWriteMany]; or set replicas: 1 and autoscaling.enabled: false" -}}
+{{- end -}}
+{{- if and $v.spool.enabled $v.tls.existingSecret (not $v.spool.tls.caSecret) (not $v.spool.tls.serverName) -}}
+{{- fail "spool.enabled with tls.existingSecret: set spool.tls.caSecret to the Secret with the ca.crt of the authority, or, for a certificate of a public one, spool.tls.serverName to its name" -}}
 {{- end -}}
 
 {{- if and $v.trust.credentialProvider (not (and $accounts.enabled $accounts.kubelets)) -}}

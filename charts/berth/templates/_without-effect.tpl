@@ -55,6 +55,9 @@ while they are disabled.
 {{- if and $v.config.hosted (not $v.hosted.enabled) (not $hosted.directory) -}}
 {{- fail "config.hosted has no effect without hosted.enabled: repositories on an emptyDir would be lost with the pod" -}}
 {{- end -}}
+{{- if and (or $v.spool.tls.caSecret $v.spool.tls.serverName) $v.spool.enabled (not $v.tls.enabled) -}}
+{{- fail "spool.tls has no effect without tls.enabled" -}}
+{{- end -}}
 {{- if and $v.storage.medium $v.persistence.enabled -}}
 {{- fail "storage.medium has no effect with persistence.enabled: the cache is on the PersistentVolume" -}}
 {{- end -}}
