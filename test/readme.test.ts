@@ -122,7 +122,9 @@ suite('every command that the manuals show exists, with its flags', { concurrenc
   })
   for (const line of lines) {
     const [, command, rest = ''] =
-      /^berth ((?:config |doctor |image |retention |tag )?[a-z][a-z-]*)(.*)$/.exec(line) ?? []
+      /^berth ((?:config |doctor |image |retention |tag |spool (?=wait|list|retry))?[a-z][a-z-]*)(.*)$/.exec(
+        line,
+      ) ?? []
     if (command === undefined) continue
     const flags = commands.get(command) ?? new Set<string>()
     for (const [, flag = ''] of rest.matchAll(/(?<=\s)(-{1,2}[a-z][a-z-]*)/g)) flags.add(flag)

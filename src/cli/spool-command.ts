@@ -1,4 +1,5 @@
 import { networkInterfaces, tmpdir } from 'node:os'
+import { isAbsolute, relative, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Command, Option } from 'commander'
 import {
@@ -6,6 +7,7 @@ import {
   isInSpool,
   listEntries,
   parseSpoolPath,
+  retryFailed,
   type SpoolRecord,
 } from '../spooler/spooler.ts'
 import { UsageError } from './errors.ts'
@@ -21,6 +23,7 @@ type Flags = RegistryOptions & {
   readonly registry: string
   readonly prefix: string
   readonly directories?: string
+  readonly results?: string
   readonly workers: string
   readonly settle: string
   readonly compression: 'gzip' | 'none'
@@ -62,6 +65,7 @@ export function spoolCommand(context: Context): Command {
       '--directories <file>',
       'YAML file with the login of each directory at the top of the spool; others are refused',
     )
+    .option('--results <path>', 'directory outside of the spool for the result of each file')
     .addOption(
       new Option('--workers <count>', 'files at a time; at most half of them are large')
         .default('4')
@@ -86,9 +90,11 @@ export function spoolCommand(context: Context): Command {
     .addHelpText('after', examples)
     .addCommand(waitCommand())
     .addCommand(listCommand())
+    .addCommand(retryCommand())
   return addRegistryOptions(command).action((flags: Flags & { readonly queue?: string }) =>
     runSpool(context, {
       ...flags,
+      ...resultsOf(flags),
       ...withSpoolerCertificate(withSpoolerLogin(flags, context.environment), context.environment),
       workers: parseCount('--workers', flags.queue ?? flags.workers),
       settle: 1000 * parseCount('--settle', flags.settle),
@@ -96,6 +102,15 @@ export function spoolCommand(context: Context): Command {
       maxDone: parseCount('--done-records', flags.doneRecords),
     }),
   )
+}
+
+/** In the spool, results would be pushed. */
+function resultsOf({ results, directory }: Flags): { readonly results?: string } {
+  if (results === undefined) return {}
+  const path = relative(resolve(directory), resolve(results))
+  if (path === '' || !(path.startsWith('..') || isAbsolute(path)))
+    throw new UsageError(`--results ${results} is in the spool ${directory}: choose another one`)
+  return { results: resolve(results) }
 }
 
 /** `::` includes the IPv4 addresses, but needs a kernel with IPv6. */
@@ -151,6 +166,36 @@ function describe({ file, state, images, reason, keptAs }: SpoolRecord): string 
   return images
     .map(({ reference, digest }) => `${state} ${reference}${digest ? `@${digest}` : ''}`)
     .join('\n')
+}
+
+function retryCommand(): Command {
+  return new Command('retry')
+    .summary('move files from failed/ back, so that they are tried again')
+    .description(
+      'Move files from failed/ back to where they were dropped, so that they are tried again. Exit status 1: not all of them could be moved.',
+    )
+    .argument('[names...]', 'names of the files, as they were dropped or as they are in failed/')
+    .option('--all', 'all files in failed/')
+    .addOption(directoryOption())
+    .addOption(outputOption)
+    .action(
+      async (
+        names: readonly string[],
+        flags: Printing & { readonly directory: string; readonly all?: boolean },
+      ) => {
+        if ((names.length === 0) !== (flags.all === true))
+          throw new UsageError('name files, or use --all')
+        const results = await retryFailed(flags.directory, flags.all ? 'all' : names)
+        print(flags, results, () =>
+          results
+            .map(({ file, problem }) =>
+              problem === undefined ? `${file} is tried again` : `${file} stays: ${problem}`,
+            )
+            .join('\n'),
+        )
+        if (results.some(({ problem }) => problem !== undefined)) process.exitCode = 1
+      },
+    )
 }
 
 function listCommand(): Command {

@@ -8,7 +8,12 @@ import { UsageError } from './errors.ts'
 import { collectGarbageLessOften } from './heap.ts'
 import { hasLogin, type RegistryOptions, readsStdin } from './registry-login.ts'
 import { type Context, type OpenRegistry, openRegistry } from './registry-options.ts'
-import { createDirectoryPublisher, readDirectories } from './spool-directories.ts'
+import {
+  createDirectoryPublisher,
+  readDirectories,
+  rulesOf,
+  type SpoolDirectory,
+} from './spool-directories.ts'
 import { createPublisher } from './spool-publisher.ts'
 import { attempt } from './start-errors.ts'
 import { formatSize } from './transfer-progress.ts'
@@ -20,6 +25,8 @@ type Options = RegistryOptions & {
   readonly prefix: string
   /** File with the login of each directory; otherwise one login for all. */
   readonly directories?: string
+  /** Directory where the result of each file is recorded as well. */
+  readonly results?: string
   readonly workers: number
   /** Milliseconds. */
   readonly settle: number
@@ -47,15 +54,18 @@ export async function runSpool(context: Context, options: Options): Promise<void
   const { directory, registry, prefix, workers, settle, maxDone } = options
   const telemetry = createTelemetry({ level: options.logLevel, withoutZeros: true })
   const { log } = telemetry
-  const connections = await openConnections(context, { options, telemetry })
+  const directories = await readDirectoriesOf(options)
+  const wiring = { options, directories, telemetry }
+  const connections = await openConnections(context, wiring)
   await attempt('directory', () => mkdir(directory, { recursive: true }))
-  const publish = publisherOf(connections, { options, telemetry })
+  const publish = publisherOf(connections, wiring)
   const spooler = await attempt('directory', () =>
     createSpooler({
       root: directory,
       publish,
       prefix,
-      layoutsAtTop: options.directories === undefined,
+      directories: directories && rulesOf(directories),
+      results: options.results,
       workers,
       settle,
       done: { maxDone, maxAge: maxRecordAge },
@@ -98,34 +108,46 @@ export async function runSpool(context: Context, options: Options): Promise<void
   process.exit(0)
 }
 
-type Wiring = { readonly options: Options; readonly telemetry: Telemetry }
-/** By directory; the key is empty if there is one login for all files. */
+type Wiring = {
+  readonly options: Options
+  readonly directories: readonly SpoolDirectory[] | undefined
+  readonly telemetry: Telemetry
+}
+/** By directory or pattern; the key is empty if there is one login for all files. */
 type Connections = ReadonlyMap<string, OpenRegistry>
+
+async function readDirectoriesOf(options: Options): Promise<readonly SpoolDirectory[] | undefined> {
+  if (options.directories === undefined) return undefined
+  if (hasLogin(options) || readsStdin(options) || options.token !== undefined)
+    throw new UsageError('--directories has the credentials: leave out those of the command')
+  return readDirectories(options.directories)
+}
 
 async function openConnections(
   context: Context,
-  { options, telemetry }: Wiring,
+  { options, directories, telemetry }: Wiring,
 ): Promise<Connections> {
-  const { registry: host, directories, certificate, plainHttp } = options
+  const { registry: host, certificate, plainHttp } = options
   if (directories === undefined)
     return new Map([['', await openRegistry({ ...context, host, options, telemetry })]])
-  if (hasLogin(options) || readsStdin(options) || options.token !== undefined)
-    throw new UsageError('--directories has the credentials: leave out those of the command')
   const memory = createMemory(defaultMemoryLimit())
   const opened = new Map<string, OpenRegistry>()
-  for (const [name, login] of await readDirectories(directories)) {
+  for (const { pattern, login } of directories) {
     const own = {
       ...login,
       ...(certificate === undefined ? {} : { certificate }),
       ...(plainHttp === undefined ? {} : { plainHttp }),
     }
-    opened.set(name, await openRegistry({ ...context, host, options: own, telemetry, memory }))
+    opened.set(pattern, await openRegistry({ ...context, host, options: own, telemetry, memory }))
   }
   return opened
 }
 
-function publisherOf(connections: Connections, { options, telemetry }: Wiring): Publish {
-  const { registry, compression, temporary, directories } = options
+function publisherOf(
+  connections: Connections,
+  { options, directories, telemetry }: Wiring,
+): Publish {
+  const { registry, compression, temporary } = options
   const onProgress = progressLog(telemetry)
   const publishers = new Map(
     [...connections].map(([name, { remote }]) => [
@@ -144,7 +166,7 @@ function publisherOf(connections: Connections, { options, telemetry }: Wiring): 
   const only = publishers.get('')
   return directories === undefined && only !== undefined
     ? only
-    : createDirectoryPublisher(publishers)
+    : createDirectoryPublisher(directories ?? [], publishers)
 }
 
 /** Why files cannot be pushed now; undefined if all logins are accepted. */

@@ -4,12 +4,13 @@ import { join } from 'node:path'
 import { createAttempt, type Outcome } from './attempt.ts'
 import { createClaims } from './claims.ts'
 import { isFull } from './durable-files.ts'
+import { createJobs } from './jobs.ts'
 import { loadHasWriter } from './open-writers.ts'
 import { assertWritable, createState, refuseLinks, tidyTemporary } from './own-directories.ts'
 import { createProblems } from './problems.ts'
 import { createRemoval } from './removal.ts'
 import { type Entry, findEntry, listEntries } from './spool-entries.ts'
-import { type Job, parseSpoolPath, stateDirectory } from './spool-names.ts'
+import { type Job, stateDirectory } from './spool-names.ts'
 import { countFailed, createSpoolRecords, type SpoolRecord } from './spool-records.ts'
 import type { Spooler, SpoolerOptions } from './spooler-options.ts'
 import { createTurns } from './turns.ts'
@@ -37,19 +38,21 @@ export async function createSpooler(options: SpoolerOptions): Promise<Spooler> {
     root,
     publish,
     prefix = '',
-    layoutsAtTop,
+    directories,
     workers,
     settle,
     maxIncomplete = 60_000,
     rescan = 5000,
     done,
+    results,
     onEvent,
     now = Date.now,
   } = options
   const owner = { instance: randomUUID(), host: hostname(), pid: process.pid }
   const claims = createClaims(join(root, stateDirectory, 'claims'), owner)
-  const records = createSpoolRecords(root, done)
+  const records = createSpoolRecords(root, { ...done, results })
   const removal = createRemoval(root, owner)
+  const jobOf = createJobs({ prefix, directories })
   const problems = createProblems(onEvent)
   const stopping = new AbortController()
   const attempt = createAttempt({
@@ -84,7 +87,10 @@ export async function createSpooler(options: SpoolerOptions): Promise<Spooler> {
     await refuseLinks(root)
     const errors = [...(await removal.recover())]
     const collect = (error: unknown) => void errors.push(error)
-    const found = await listEntries(root, { layoutsAtTop, onError: collect })
+    const found = await listEntries(root, {
+      layoutsAtTop: directories === undefined,
+      onError: collect,
+    })
     entries = found.toSorted((a, b) => a.modified - b.modified || (a.path < b.path ? -1 : 1))
     const paths = new Set(entries.map(({ path }) => path))
     for (const path of waiting.keys()) if (!paths.has(path)) waiting.delete(path)
@@ -134,12 +140,6 @@ export async function createSpooler(options: SpoolerOptions): Promise<Spooler> {
     if (active.size >= workers) return false
     const large = [...active.values()].filter((each) => each.isLarge).length
     return !isLarge || large < Math.max(Math.floor(workers / 2), 1)
-  }
-
-  const jobOf = ({ path, kind, reason = '' }: Entry): Job => {
-    if (kind === 'other') return { kind: 'invalid', reason }
-    const job = parseSpoolPath(path, prefix)
-    return kind === 'layout' && job.kind === 'push' ? { ...job, isArchive: true } : job
   }
 
   /** A file of an unknown age is new to us; one that was renamed into the spool may be old. */
@@ -196,6 +196,7 @@ export async function createSpooler(options: SpoolerOptions): Promise<Spooler> {
           const rejected = record({ state: 'failed', images: [], reason, code })
           const isMoved = await removal.move(entry, (from) => records.fail(entry, rejected, from))
           waiting.delete(entry.path)
+          if (isMoved) await records.result(rejected).catch(problems.add)
           // The next scan counts it.
           checkedAt = Number.NEGATIVE_INFINITY
           // Another file has its name now, and its own chance.
@@ -206,6 +207,7 @@ export async function createSpooler(options: SpoolerOptions): Promise<Spooler> {
           const { images } = outcome
           const result = record({ state: job.kind === 'delete' ? 'deleted' : 'pushed', images })
           const isRecorded = await recordDone(result)
+          await records.result(result).catch(problems.add)
           waiting.delete(entry.path)
           if (!(await removal.remove(entry))) scanSoon(0)
           // Now there is room for it.

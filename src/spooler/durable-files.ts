@@ -28,7 +28,7 @@ type Place = {
 export async function writeRecord(place: Place, record: unknown): Promise<void> {
   const { root, path, temporary } = place
   const content = `${JSON.stringify(record)}\n`
-  const name = `${randomUUID()}.tmp`
+  const name = `.${randomUUID()}.tmp`
   const written = await inDirectory({ root, path: temporary, create: true }, async (parent) => {
     try {
       await writeNew(parent.at(name), content)

@@ -18,13 +18,14 @@ export async function filesBelow(root: string, path: string): Promise<readonly F
     for await (const { name } of await opendir(directory.at())) {
       if (found.length >= maxFiles) return
       const below = depth < maxDepth ? await directory.enter(name) : undefined
+      const path = at === '' ? name : `${at}/${name}`
       if (below !== undefined) {
-        await visit(below, `${at}/${name}`, depth + 1).finally(() => below.close())
+        await visit(below, path, depth + 1).finally(() => below.close())
         continue
       }
       const stat = await lstat(directory.at(name)).catch(() => undefined)
       if (stat === undefined) continue
-      found.push({ path: `${at}/${name}`, isRegular: stat.isFile(), modified: stat.mtimeMs })
+      found.push({ path, isRegular: stat.isFile(), modified: stat.mtimeMs })
     }
   }
   await inDirectory({ root, path }, (directory) => visit(directory, path, 0))

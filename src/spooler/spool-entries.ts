@@ -102,7 +102,7 @@ export function findEntry(root: string, path: string): Promise<Entry | undefined
 function entryOf(path: string, stat: Stats): Entry {
   const { ino, dev, size, mtimeMs, uid } = stat
   const common = { path, size, modified: mtimeMs, owner: uid }
-  const identity = [dev, ino, size, mtimeMs].join(' ')
+  const identity = [dev, ino, size, mtimeMs, uid].join(' ')
   return stat.isFile()
     ? { ...common, kind: 'file', identity }
     : { ...common, kind: 'other', identity, reason: 'neither a file nor an OCI layout' }
@@ -118,7 +118,7 @@ async function layoutEntry(path: string, directory: OpenDirectory): Promise<Entr
   const { dev, ino } = await lstat(directory.at())
   const { files, size, modified, owners, foreign, unfinished } = await examineLayout(directory)
   const common = { path, size, modified, owner: owners.size === 1 ? [...owners][0] : undefined }
-  const identity = [dev, ino, files, size, modified].join(' ')
+  const identity = [dev, ino, files, size, modified, ...owners].join(' ')
   if (foreign !== undefined) return { ...common, kind: 'other', identity, reason: foreign }
   return {
     ...common,

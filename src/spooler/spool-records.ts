@@ -34,28 +34,44 @@ const schema = z.object({
 /** What became of a file: `done/NAME.json` or `failed/NAME.json`. It has no secret. */
 export type SpoolRecord = z.infer<typeof schema>
 
-type Limits = {
+type Options = {
   /** Records in `done/`; 0: none is written. */
   readonly maxDone: number
   /** Milliseconds. */
   readonly maxAge: number
+  /** A directory outside of the spool for all records, failures included. */
+  readonly results?: string | undefined
+}
+
+export function parseRecord(value: unknown): SpoolRecord | undefined {
+  return schema.safeParse(value).data
+}
+
+/** @throws as `writeRecord`. */
+export function writeSpoolRecord(
+  place: Parameters<typeof writeRecord>[0],
+  record: SpoolRecord,
+): Promise<void> {
+  return writeRecord(place, record)
 }
 
 /** Names of one file in `failed/`. */
 const maxNames = 10_000
+/** Of results, if there are no records in `done/`. */
+const defaultResults = 1000
 const temporary = `${stateDirectory}/tmp`
 
-export function createSpoolRecords(root: string, { maxDone, maxAge }: Limits) {
+export function createSpoolRecords(root: string, { maxDone, maxAge, results }: Options) {
   const write = (directory: string, path: string, record: SpoolRecord) =>
-    writeRecord({ root, path: `${directory}/${path}.json`, temporary }, record)
+    writeSpoolRecord({ root, path: `${directory}/${path}.json`, temporary }, record)
 
   /**
    * Moves the file, which is at `from`, to `failed/`, beside its record. A file of the same name that is
-   * there stays.
+   * there stays. One that is named as a record gets another name: the record of `app` replaces `app.json`.
    */
   const fail = async (entry: Entry, record: SpoolRecord, from: string): Promise<void> => {
     const isDirectory = (await lstat(from)).isDirectory()
-    for (let at = 1; at < maxNames; at += 1) {
+    for (let at = entry.path.endsWith('.json') ? 2 : 1; at < maxNames; at += 1) {
       const keptAs = `${failedDirectory}/${entry.path}${at === 1 ? '' : `.${at}`}`
       const isDone = await inNewDirectory({ root, path: keptAs }, async (parent, base) => {
         const target = parent.at(base)
@@ -76,31 +92,50 @@ export function createSpoolRecords(root: string, { maxDone, maxAge }: Limits) {
     if (maxDone > 0) await write(doneDirectory, record.file, record)
   }
 
-  /** Removes the oldest records of `done/`, beyond the limits. */
-  const prune = async (now: number): Promise<void> => {
-    const files = (await filesBelow(root, doneDirectory)).filter(({ isRegular }) => isRegular)
-    const newestFirst = files.toSorted((a, b) => b.modified - a.modified)
-    for (const [at, { path, modified }] of newestFirst.entries())
-      if (at >= maxDone || now - modified > maxAge)
-        await inDirectory({ root, path: parentOf(path) }, (parent) =>
-          rm(parent.at(basename(path)), { force: true }),
-        )
+  const result = async (record: SpoolRecord): Promise<void> => {
+    if (results === undefined) return
+    const path = `${record.file}.json`
+    await writeSpoolRecord({ root: results, path, temporary: '' }, record)
   }
 
-  return { fail, done, prune }
+  /** Removes the oldest records of `done/` and of the results, beyond the limits. */
+  const prune = async (now: number): Promise<void> => {
+    await pruneBelow({ root, path: doneDirectory }, { max: maxDone, oldest: now - maxAge })
+    if (results === undefined) return
+    const max = maxDone === 0 ? defaultResults : maxDone
+    await pruneBelow({ root: results, path: '' }, { max, oldest: now - maxAge })
+  }
+
+  return { fail, done, result, prune }
+}
+
+async function pruneBelow(
+  { root, path: directory }: { readonly root: string; readonly path: string },
+  { max, oldest }: { readonly max: number; readonly oldest: number },
+): Promise<void> {
+  const files = (await filesBelow(root, directory)).filter(({ isRegular }) => isRegular)
+  const newestFirst = files.toSorted((a, b) => b.modified - a.modified)
+  for (const [at, { path, modified }] of newestFirst.entries()) {
+    if (at < max && modified >= oldest) continue
+    // Nobody else's files, if the directory is not ours alone.
+    if (parseRecord(await readRecord(join(root, path))) === undefined) continue
+    await inDirectory({ root, path: parentOf(path) }, (parent) =>
+      rm(parent.at(basename(path)), { force: true }),
+    )
+  }
 }
 
 /** The newest record of a file, if there is one. */
 export async function findRecord(root: string, path: string): Promise<SpoolRecord | undefined> {
   const found = []
   for (const directory of [failedDirectory, doneDirectory]) {
-    const parsed = schema.safeParse(await readRecord(join(root, directory, `${path}.json`)))
-    if (parsed.success) found.push(parsed.data)
+    const record = parseRecord(await readRecord(join(root, directory, `${path}.json`)))
+    if (record !== undefined) found.push(record)
   }
   return found.toSorted((a, b) => b.finishedAt.localeCompare(a.finishedAt))[0]
 }
 
-/** Files in `failed/`, without their records. */
+/** Files in `failed/`, without their records: no other file there has a name that ends in `.json`. */
 export async function countFailed(root: string): Promise<number> {
   const files = await filesBelow(root, failedDirectory)
   return files.filter(({ path }) => !path.endsWith('.json')).length

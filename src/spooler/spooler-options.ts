@@ -1,3 +1,4 @@
+import type { DirectoryRules } from './jobs.ts'
 import type { Publish } from './publish.ts'
 import type { SpoolRecord } from './spool-records.ts'
 
@@ -40,8 +41,8 @@ export type SpoolerOptions = {
   readonly publish: Publish
   /** In front of the repositories of all files. */
   readonly prefix?: string
-  /** False: each directory at the top has files of its own, whatever they are named. */
-  readonly layoutsAtTop?: boolean | undefined
+  /** Only files in these directories at the top are pushed, which are never layouts themselves. Default: all. */
+  readonly directories?: DirectoryRules | undefined
   /** Files at a time; large ones use at most half of them. */
   readonly workers: number
   /** Milliseconds without a change until a file counts as complete. */
@@ -55,6 +56,8 @@ export type SpoolerOptions = {
   readonly rescan?: number
   /** Records of files that were pushed: how many, and how long in milliseconds. */
   readonly done: { readonly maxDone: number; readonly maxAge: number }
+  /** A directory outside of the spool, where the result of each file is recorded as well. */
+  readonly results?: string | undefined
   readonly onEvent: (event: SpoolEvent) => void
   /** For tests. */
   readonly now?: () => number

@@ -1,6 +1,8 @@
 export { createSpooler } from './create-spooler.ts'
+export type { DirectoryRules } from './jobs.ts'
 export { type Publish, RejectedFile, UnfinishedFile } from './publish.ts'
 export { isInSpool } from './removal.ts'
+export { retryFailed } from './retry.ts'
 export { listEntries } from './spool-entries.ts'
 export type { Job } from './spool-names.ts'
 export { parseSpoolPath } from './spool-names.ts'

@@ -402,7 +402,10 @@ test('an OCI layout that is a directory is one file', async (t) => {
 
 test('a directory at the top that belongs to a user never counts as a layout', async (t) => {
   const { published, publish } = createRecorder()
-  const { root } = await start(t, { publish, layoutsAtTop: false })
+  const { root } = await start(t, {
+    publish,
+    directories: { find: (prefix) => ({ prefix }), names: ['team'] },
+  })
   await drop(root, 'team/app')
   await drop(root, 'team/oci-layout')
   await eventually('both are gone', async () => (await filesIn(root)).length === 0)
