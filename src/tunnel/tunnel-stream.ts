@@ -45,6 +45,7 @@ export function createTunnelStream(options: StreamOptions): TunnelStream {
   let credit = 0
   /** Bytes that the other end may still send. */
   let granted = baseWindow
+  let received = 0
   let isStarted = false
   let hasSentEnd = false
   let hasReceivedEnd = false
@@ -52,7 +53,8 @@ export function createTunnelStream(options: StreamOptions): TunnelStream {
   const held = (): number => granted + duplex.readableLength
 
   const grant = (): void => {
-    const size = window()
+    // A stream of short messages needs no more than the others leave.
+    const size = received < baseWindow / 2 ? baseWindow : window()
     const more = size - held()
     if (more < size / 4 || hasReceivedEnd) return
     granted += more
@@ -63,7 +65,8 @@ export function createTunnelStream(options: StreamOptions): TunnelStream {
     allowHalfOpen: true,
     readableHighWaterMark,
     writableHighWaterMark,
-    read: grant,
+    // `read` is called before the reader takes what is buffered, which counts until then.
+    read: () => process.nextTick(grant),
     write: (bytes: Buffer, _encoding, done) => {
       if (bytes.length === 0) return done()
       writing = { bytes, done, sent: 0 }
@@ -89,6 +92,7 @@ export function createTunnelStream(options: StreamOptions): TunnelStream {
     if (payload.length > granted)
       throw violation(`the other end sent more than stream ${id} may hold`)
     granted -= payload.length
+    received += payload.length
     if (!hasReceivedEnd && !duplex.destroyed) duplex.push(payload)
   }
 

@@ -96,6 +96,29 @@ test('a reader that does not read stops its writer, and no other stream', async 
   paused.destroy()
 })
 
+test('streams that nobody reads leave the others enough', async (t) => {
+  let connections = 0
+  const { tunnel } = await openTunnelScene(t, {
+    serve: (socket) => {
+      connections += 1
+      if (connections > 3) echo(socket)
+      else socket.pause()
+    },
+  })
+  const stuck = [tunnel.open(), tunnel.open(), tunnel.open()]
+  for (const stream of stuck) {
+    stream.on('error', () => {})
+    stream.write(Buffer.alloc(16_000_000))
+  }
+  await until('they wait', () => assert.equal(connections, 3))
+  await sleep(300)
+  for (let n = 0; n < 20; n += 1) {
+    const bytes = randomBytes(50_000 + n)
+    assert.equal(sha256(await exchange(tunnel.open(), bytes, 1000 * n + 500)), sha256(bytes))
+  }
+  for (const stream of stuck) stream.destroy()
+})
+
 test('a slow reader gets every byte', async (t) => {
   const sent = randomBytes(1_500_000)
   const { tunnel } = await openTunnelScene(t, { serve: (socket) => void socket.end(sent) })
