@@ -20,6 +20,7 @@ const manuals = [
   configuration,
   operations,
   await read('src/credentials/README.md'),
+  await read('src/kubernetes/README.md'),
   await read('src/spooler/README.md'),
   await read('src/trust/README.md'),
 ].join('\n')

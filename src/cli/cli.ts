@@ -1,12 +1,23 @@
 import { readFileSync } from 'node:fs'
 import { basename } from 'node:path'
 import { Command } from 'commander'
+import type { ClusterVerb } from './cluster-command.ts'
 import { describeFailure, exitWhenOutputFails } from './errors.ts'
 
 /** Of this process: programs that a command starts inherit what is set here. */
 type Environment = Record<string, string | undefined>
 
-type Context = { readonly environment: Environment; readonly version: string }
+type Context = {
+  readonly environment: Environment
+  readonly version: string
+  /** Is called when the command has ended, in whatever way. */
+  readonly onExit: (close: () => Promise<void>) => void
+}
+
+const cluster =
+  (verb: ClusterVerb) =>
+  async ({ onExit, ...context }: Context): Promise<Command> =>
+    (await import('./cluster-command.ts')).clusterCommand(verb, context, onExit)
 
 /**
  * Each command is loaded when it runs: a credential helper starts for each pull, and must not load the
@@ -14,6 +25,12 @@ type Context = { readonly environment: Environment; readonly version: string }
  */
 const commands: Readonly<Record<string, (context: Context) => Promise<Command>>> = {
   serve: async (context) => (await import('./serve-command.ts')).serveCommand(context),
+  connect: async (context) => (await import('./connect-command.ts')).connectCommand(context),
+  copy: cluster('copy'),
+  delete: cluster('delete'),
+  inspect: cluster('inspect'),
+  list: cluster('list'),
+  push: cluster('push'),
   config: async () => (await import('./config-command.ts')).configCommand(),
   diff: async (context) => (await import('./diff-command.ts')).diffCommand(context),
   doctor: async (context) => (await import('./doctor-command.ts')).doctorCommand(context),
@@ -38,6 +55,11 @@ const commands: Readonly<Record<string, (context: Context) => Promise<Command>>>
     ),
 }
 
+/** `kubectl berth`: its `pull` is that of a cluster too. */
+const pluginName = 'kubectl-berth'
+/** Of `berth pull` for a cluster. */
+const clusterOption = /^(-n|--namespace|--context|--kubeconfig|--selector)(=|$)/
+
 /** Docker, kubelets and users of the spooler run a program by its file name, without a command. */
 const commandsByFileName: Readonly<Record<string, string>> = {
   'docker-credential-berth': 'docker-credential',
@@ -51,7 +73,8 @@ export async function run(argv: readonly string[], environment: Environment): Pr
   const [node = '', file = '', ...rest] = argv
   const implied = commandsByFileName[basename(file)]
   const args = implied === undefined ? rest : [implied, ...rest]
-  const program = new Command('berth')
+  const isPlugin = basename(file) === pluginName
+  const program = new Command(isPlugin ? 'kubectl berth' : 'berth')
     // Options of a command belong to its subcommand if they follow it.
     .enablePositionalOptions()
     .description(
@@ -59,7 +82,14 @@ export async function run(argv: readonly string[], environment: Environment): Pr
     )
     .version(version)
     .showHelpAfterError('(berth --help lists commands and options)')
-  for (const load of loadersFor(args[0])) program.addCommand(await load({ environment, version }))
+  const closing: (() => Promise<void>)[] = []
+  const context = {
+    environment,
+    version,
+    onExit: (close: () => Promise<void>) => void closing.push(close),
+  }
+  const hasCluster = isPlugin || args.some((word) => clusterOption.test(word))
+  for (const load of loadersFor(args[0], hasCluster)) program.addCommand(await load(context))
   exitWhenOutputFails()
   try {
     await program.parseAsync([node, file, ...args])
@@ -67,13 +97,16 @@ export async function run(argv: readonly string[], environment: Environment): Pr
     const { text, status } = describeFailure(error)
     process.stderr.write(text)
     process.exitCode = status
+  } finally {
+    for (const close of closing) await close()
   }
 }
 
 /** Without a known command, all commands: for the help, or for the suggestions after a typing error. */
-function loadersFor(name: string | undefined) {
-  const load = name === undefined || !Object.hasOwn(commands, name) ? undefined : commands[name]
-  return load === undefined ? Object.values(commands) : [load]
+function loadersFor(name: string | undefined, hasCluster: boolean) {
+  const known = hasCluster ? { ...commands, pull: cluster('pull') } : commands
+  const load = name === undefined || !Object.hasOwn(known, name) ? undefined : known[name]
+  return load === undefined ? Object.values(known) : [load]
 }
 
 function readVersion(): string {

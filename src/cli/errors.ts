@@ -22,10 +22,12 @@ const debug = debuglog('berth')
 const userErrors = [
   'ArchiveError',
   'ConfigError',
+  'KubernetesError',
   'ProgramError',
   'ProxyError',
   'StartError',
   'StoreError',
+  'TunnelError',
   'UsageError',
 ]
 

@@ -4,7 +4,7 @@ import { dockerHubHosts } from '../oci/docker-hub.ts'
 import { type ImageReference, parseImageReference } from '../oci/image-reference.ts'
 import type { Reference, RepositoryName } from '../oci/reference.ts'
 import { isRegistryHost } from '../oci/registry-host.ts'
-import { createOutbound } from '../outbound/outbound.ts'
+import { createOutbound, type OutboundTunnel } from '../outbound/outbound.ts'
 import type { Remote } from '../remote/remote.ts'
 import { createTelemetry, type Telemetry } from '../telemetry/telemetry.ts'
 import { UsageError } from './errors.ts'
@@ -15,7 +15,11 @@ import { openRemote } from './upstreams.ts'
 export type Context = {
   readonly environment: Readonly<Record<string, string | undefined>>
   readonly version: string
+  /** A registry that is reached through it, in place of connections to its host. */
+  readonly tunnel?: RegistryTunnel | undefined
 }
+
+type RegistryTunnel = OutboundTunnel & { readonly scheme: 'http' | 'https' }
 
 /** The registry's address in messages, and the connection. */
 export type OpenRegistry = { readonly host: string; readonly remote: Remote }
@@ -31,10 +35,10 @@ type Opening = Context & {
 
 /** @throws UsageError, ConfigError for options that do not fit together. */
 export async function openRegistry(opening: Opening): Promise<OpenRegistry> {
-  const { host, options, environment, version, telemetry } = opening
+  const { host, options, environment, version, telemetry, tunnel } = opening
   const login = await readLogin(host, options, environment)
   const fields = {
-    url: urlOf(host, options),
+    url: tunnel?.host === host ? `${tunnel.scheme}://${host}` : urlOf(host, options),
     push: true,
     credentials: login.kind === 'fields' ? login.fields : { type: 'anonymous' },
     certificateAuthorities: options.certificate,
@@ -43,7 +47,7 @@ export async function openRegistry(opening: Opening): Promise<OpenRegistry> {
     redirects: [],
   }
   const { registry, ambient } = parseRegistry(fields, environment)
-  const outbound = createOutbound(ambient)
+  const outbound = createOutbound({ ...ambient, tunnel })
   const context = { ambient, outbound, telemetry }
   const credentials =
     login.kind === 'token'

@@ -7,11 +7,16 @@ export {
   credentialProviderConfig,
 } from './credential-provider-config.ts'
 export { watchDaemonSet } from './daemonset.ts'
+export { ExecError, execInPod } from './exec.ts'
+export { type FoundRegistry, findRegistry } from './find-registry.ts'
 export { fetchClusterKeys, fetchPublishedKeys } from './issuer-keys.ts'
+export { loadUserAccess, type UserAccess } from './kubeconfig.ts'
+export { KubernetesError } from './kubernetes-error.ts'
 export {
   podTokenProvider,
   podTokenProviderConfig,
 } from './pod-token-provider.ts'
+export { forwardToPod } from './port-forward.ts'
 export { requestToken } from './token-request.ts'
 export { reviewToken } from './token-review.ts'
 export { watchWorkloadImages } from './workload-images.ts'

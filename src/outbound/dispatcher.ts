@@ -3,6 +3,7 @@ import { Agent, buildConnector, type Dispatcher, Pool, ProxyAgent } from 'undici
 import { type AddressPolicy, lookupAllowed } from './addresses.ts'
 import type { Authorities, ClientCertificate } from './authorities.ts'
 import type { Proxies } from './proxies.ts'
+import { leadsThrough, type OutboundTunnel, throughTunnel } from './through-tunnel.ts'
 
 export type ConnectOptions = {
   /** Limit for name lookup, TCP, the proxy's tunnel and TLS, each, in milliseconds. */
@@ -34,11 +35,15 @@ const maxHeaderSize = 64 * 1024
  */
 const keepAliveTimeout = 10_000
 
-type Shared = { readonly proxies: Proxies; readonly authorities: Authorities }
+type Shared = {
+  readonly proxies: Proxies
+  readonly authorities: Authorities
+  readonly tunnel?: OutboundTunnel | undefined
+}
 
 export function openConnections(
   options: ConnectOptions,
-  { proxies, authorities }: Shared,
+  { proxies, authorities, tunnel }: Shared,
 ): Connections {
   const {
     timeout,
@@ -50,7 +55,7 @@ export function openConnections(
   const tls = { timeout, ...(onlyAuthority !== undefined && { ca: onlyAuthority }) }
   const certificates = { file: certificateAuthorities, clientCertificate }
   const contextOf = onlyAuthority === undefined ? authorities.open(certificates) : () => undefined
-  const connect = withLazyAuthorities(contextOf, (context) =>
+  const connectDirectly = withLazyAuthorities(contextOf, (context) =>
     buildConnector({
       ...tls,
       autoSelectFamily: true,
@@ -58,6 +63,7 @@ export function openConnections(
       ...(context && { secureContext: context }),
     }),
   )
+  const connect = throughTunnel(connectDirectly, tunnel)
   // HTTP/1.1: each blob has its own connection, with its own flow control.
   const shared = {
     allowH2: false,
@@ -88,7 +94,8 @@ export function openConnections(
     return agent
   }
   const dispatcher = direct.compose((dispatch) => (request, handler) => {
-    const proxy = proxies.for(new URL(String(request.origin)))
+    const origin = String(request.origin)
+    const proxy = leadsThrough(tunnel, origin) ? undefined : proxies.for(new URL(origin))
     return proxy === undefined
       ? dispatch(request, handler)
       : agentFor(proxy).dispatch(request, handler)

@@ -1,0 +1,114 @@
+import type { Command } from 'commander'
+import { clusterName, nameOfSource, withTag } from './cluster-names.ts'
+import { addClusterOptions, type ClusterOptions } from './cluster-options.ts'
+import { type ClusterRegistry, openClusterRegistry } from './cluster-registry.ts'
+import { createStateLines } from './connection-lines.ts'
+import { UsageError } from './errors.ts'
+import { imageCopyCommand } from './image-copy-command.ts'
+import { imageDeleteCommand } from './image-delete-command.ts'
+import { imageInspectCommand } from './image-inspect-command.ts'
+import { imageListCommand } from './image-list-command.ts'
+import type { Printing } from './image-output.ts'
+import { imagePushCommand } from './image-push-command.ts'
+import { pullCommand } from './pull-command.ts'
+import type { Context } from './registry-options.ts'
+
+type Registry = Pick<ClusterRegistry, 'host' | 'hosted'>
+type Arguments = readonly unknown[]
+
+type Verb = {
+  readonly create: (context: Context) => Command
+  /** The arguments, with names of images in full. */
+  readonly inFull: (args: Arguments, registry: Registry) => Arguments
+  readonly example: string
+}
+
+const image = (text: unknown, registry: Registry) =>
+  typeof text === 'string' ? clusterName(withTag(text), registry) : text
+
+/** The commands of `berth image`, for a registry in a cluster that is reached through the API server. */
+const verbs = {
+  push: {
+    create: imagePushCommand,
+    inFull: ([source, name, tags], registry) => [source, image(name, registry), tags],
+    example: 'kubectl berth push app:1.2',
+  },
+  pull: {
+    create: pullCommand,
+    inFull: ([name, file], registry) => [image(name, registry), file],
+    example: 'kubectl berth pull app:1.2 app.tar',
+  },
+  list: {
+    create: imageListCommand,
+    inFull: ([what], registry) => [
+      typeof what === 'string' ? clusterName(what, registry) : registry.host,
+    ],
+    example: 'kubectl berth list app',
+  },
+  delete: {
+    create: imageDeleteCommand,
+    inFull: ([names], registry) => [
+      Array.isArray(names) ? names.map((name: string) => clusterName(name, registry)) : names,
+    ],
+    example: 'kubectl berth delete app:1.1',
+  },
+  copy: {
+    create: imageCopyCommand,
+    inFull: ([from, to], registry) => [image(from, registry), image(to, registry)],
+    example: 'kubectl berth copy app:1.2 app:stable',
+  },
+  inspect: {
+    create: imageInspectCommand,
+    inFull: ([name], registry) => [image(name, registry)],
+    example: 'kubectl berth inspect app:1.2',
+  },
+} as const satisfies Readonly<Record<string, Verb>>
+
+export type ClusterVerb = keyof typeof verbs
+
+/** Milliseconds for which a command waits for a connection that broke. */
+const maxOutage = 2 * 60_000
+
+/** `onExit`: is called when the command has ended, in whatever way. */
+export function clusterCommand(
+  verb: ClusterVerb,
+  context: Context,
+  onExit: (close: () => Promise<void>) => void,
+): Command {
+  const { create, inFull, example }: Verb = verbs[verb]
+  let registry: ClusterRegistry | undefined
+  const command = create({
+    ...context,
+    get tunnel() {
+      return registry
+    },
+  })
+  if (verb === 'push') command.registeredArguments[1]?.argOptional()
+  command.addHelpText(
+    'after',
+    `\nThe registry is found in the cluster and reached through its API server. Names without a host are in its hosted repositories:\n  ${example}`,
+  )
+  command.hook('preAction', async (_, action) => {
+    const flags = action.opts<ClusterOptions & Printing>()
+    const args = action.processedArgs
+    if (verb === 'push') args[1] ??= nameOfImage(args[0])
+    const onState = createStateLines(flags)
+    registry = await openClusterRegistry({ ...context, options: flags, maxOutage, onState })
+    onExit(registry.close)
+    if (flags.verbose === true) process.stderr.write(`connected to ${registry.description}\n`)
+    action.processedArgs = [...inFull(args, registry), ...args.slice(inFull(args, registry).length)]
+  })
+  if (verb === 'push')
+    command.hook('postAction', (_, action) => {
+      const { output } = action.opts<Printing>()
+      if (output === 'text') process.stdout.write(`image: ${action.processedArgs[1]}\n`)
+    })
+  return addClusterOptions(command)
+}
+
+/** An image of a store has a name of its own; a file has none. */
+function nameOfImage(source: string): string {
+  if (/^[./~]|\.(?:tar|tgz|gz|zst)$/.test(source) || /^[a-z-]+:\/\/\//.test(source))
+    throw new UsageError(`name the image of ${source}, such as: push ${source} app:1.2`)
+  return nameOfSource(source)
+}

@@ -1,0 +1,22 @@
+import type { Command } from 'commander'
+
+/** Which registry in which cluster, as options of kubectl name it. */
+export type ClusterOptions = {
+  readonly namespace?: string
+  readonly context?: string
+  readonly kubeconfig?: string
+  readonly selector?: string
+  readonly verbose?: boolean
+}
+
+export function addClusterOptions(command: Command): Command {
+  return command
+    .option(
+      '-n, --namespace <name>',
+      'namespace of the registry (default: that of the context, else where one is found)',
+    )
+    .option('--context <name>', 'context of the kubeconfig')
+    .option('--kubeconfig <file>', 'kubeconfig (default: $KUBECONFIG, else ~/.kube/config)')
+    .option('--selector <labels>', "labels of the registry's pods, if they are not the chart's")
+    .option('-v, --verbose', 'print what happens to the connection')
+}

@@ -1,0 +1,144 @@
+import type { Duplex } from 'node:stream'
+import { parseRegistry } from '../config/config.ts'
+import {
+  ExecError,
+  execInPod,
+  type FoundRegistry,
+  findRegistry,
+  forwardToPod,
+  KubernetesError,
+  loadUserAccess,
+  type UserAccess,
+} from '../kubernetes/kubernetes.ts'
+import { createProxyUrls } from '../outbound/outbound.ts'
+import { openTunnel, TunnelError, type TunnelState } from '../tunnel/tunnel.ts'
+import type { ClusterOptions } from './cluster-options.ts'
+import type { Context } from './registry-options.ts'
+
+/** A connection to a registry in a cluster, with the rights of a kubeconfig alone. */
+export interface ClusterRegistry {
+  /** As nodes and pods name it, such as `localhost:30026`. */
+  readonly host: string
+  readonly scheme: 'http' | 'https'
+  /** Prefixes of hosted repositories; an empty one: all. */
+  readonly hosted: readonly string[]
+  /** What it is connected to, and how. */
+  readonly description: string
+  /** A connection to the registry's port. */
+  open(): Promise<Duplex>
+  /** Resolves when it is closed, with the reason if it gave up. */
+  readonly closed: Promise<Error | undefined>
+  close(): Promise<void>
+}
+
+type Opening = Context & {
+  readonly options: ClusterOptions
+  /** Milliseconds without a connection after which it gives up; default: never. */
+  readonly maxOutage?: number
+  readonly onState: (state: TunnelState) => void
+}
+
+type Access = { readonly access: UserAccess; readonly options: ClusterOptions }
+
+/**
+ * Connects by `berth pipe` in a pod of the registry; where the user may not run programs in pods, by port-forward.
+ * @throws KubernetesError, TunnelError
+ */
+export async function openClusterRegistry(opening: Opening): Promise<ClusterRegistry> {
+  const { options, environment } = opening
+  const proxies = createProxyUrls(
+    parseRegistry({ url: 'http://localhost' }, environment).ambient.proxy,
+  )
+  const proxyFor = (server: URL) => proxies(server)?.href
+  const access = await loadUserAccess({ ...options, environment, proxyFor })
+  const found = await findRegistry(access, options)
+  try {
+    return await openByExec({ access, ...opening }, found)
+  } catch (error) {
+    const isForbidden = error instanceof TunnelError && isRefusal(error.cause)
+    if (!isForbidden) throw error
+    return openByPortForward({ access, options }, found)
+  }
+}
+
+function isRefusal(cause: unknown): boolean {
+  return cause instanceof KubernetesError && cause.status === 403
+}
+
+async function openByExec(
+  { access, options, version, maxOutage, onState }: Opening & Access,
+  first: FoundRegistry,
+): Promise<ClusterRegistry> {
+  let found: FoundRegistry | undefined = first
+  const connect = async (signal: AbortSignal): Promise<Duplex> => {
+    // The session is in the earlier pod, if that still runs.
+    const preferred = found?.pod ?? first.pod
+    found ??= await findRegistry(access, { ...options, preferred, signal })
+    const target = found
+    found = undefined
+    try {
+      return await execInPod(access, { ...target, command: ['berth', 'pipe'], signal })
+    } catch (cause) {
+      if (!isRefusal(cause)) throw cause
+      throw new TunnelError(cause instanceof Error ? cause.message : '', { isFinal: true, cause })
+    }
+  }
+  const tunnel = await openTunnel({
+    version,
+    connect,
+    onState,
+    ...(maxOutage !== undefined && { maxOutage }),
+  }).catch((error: unknown) => {
+    throw error instanceof ExecError ? noPipe(first, error) : error
+  })
+  return {
+    host: first.host,
+    ...tunnel.registry,
+    description: `${describe(access, first)} by exec`,
+    open: async () => tunnel.open(),
+    closed: tunnel.closed,
+    close: () => tunnel.close(),
+  }
+}
+
+/** Streams are connections of their own, and none of them survives a break. */
+function openByPortForward(
+  { access }: Access,
+  { namespace, pod, port, host }: FoundRegistry,
+): ClusterRegistry {
+  const closing = new AbortController()
+  const open = new Set<Duplex>()
+  const closed = Promise.withResolvers<undefined>()
+  return {
+    host,
+    scheme: 'http',
+    hosted: ['local'],
+    description: `${describe(access, { namespace, pod })} by port-forward, because exec is forbidden: a connection that breaks is not resumed`,
+    open: async () => {
+      const stream = await forwardToPod(access, { namespace, pod, port, signal: closing.signal })
+      open.add(stream)
+      stream.once('close', () => open.delete(stream))
+      return stream
+    },
+    closed: closed.promise,
+    close: async () => {
+      closing.abort()
+      for (const stream of open) stream.destroy()
+      closed.resolve(undefined)
+    },
+  }
+}
+
+function describe(
+  { context }: UserAccess,
+  { namespace, pod }: Pick<FoundRegistry, 'namespace' | 'pod'>,
+): string {
+  return `pod ${pod} in namespace ${namespace} of context ${context}`
+}
+
+function noPipe({ namespace, pod, container }: FoundRegistry, error: ExecError): KubernetesError {
+  const where = `container ${container} of pod ${pod} in namespace ${namespace}`
+  const isMissing = /executable file not found|no such file or directory/.test(error.message)
+  const reason = isMissing ? 'has no program berth' : 'cannot run berth pipe'
+  return new KubernetesError(`${where} ${reason}: ${error.message}`, { cause: error })
+}

@@ -1,0 +1,168 @@
+import { z } from 'zod'
+import type { PodContainer } from './exec.ts'
+import type { UserAccess } from './kubeconfig.ts'
+import { KubernetesError } from './kubernetes-error.ts'
+import { getObject } from './user-api.ts'
+
+export type FindOptions = {
+  /** Only there. */
+  readonly namespace?: string | undefined
+  /** Labels of the registry's pods. */
+  readonly selector?: string | undefined
+  /** A pod that is taken if it still runs. */
+  readonly preferred?: string | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
+/** A pod of a registry, and how nodes name the registry. */
+export type FoundRegistry = PodContainer & {
+  /** Where the registry listens in its pod. */
+  readonly port: number
+  /** Such as `localhost:30026`. */
+  readonly host: string
+}
+
+/** Of the chart. */
+const defaultSelector = 'app.kubernetes.io/name=berth,app.kubernetes.io/component=registry'
+const defaultPort = 30026
+const defaultHost = 'localhost:30026'
+const containerName = 'berth'
+
+const podSchema = z.object({
+  metadata: z.object({
+    name: z.string(),
+    namespace: z.string(),
+    labels: z.record(z.string(), z.string()).default({}),
+    deletionTimestamp: z.string().optional(),
+  }),
+  spec: z.object({
+    containers: z.array(
+      z.object({
+        name: z.string(),
+        ports: z
+          .array(z.object({ name: z.string().optional(), containerPort: z.number() }))
+          .default([]),
+      }),
+    ),
+  }),
+  status: z.object({
+    conditions: z.array(z.object({ type: z.string(), status: z.string() })).default([]),
+  }),
+})
+const podsSchema = z.object({ items: z.array(podSchema) })
+type Pod = z.output<typeof podSchema>
+
+const hostingSchema = z.object({ data: z.record(z.string(), z.string()).default({}) })
+
+/**
+ * Finds a ready pod of a registry, by the labels of the chart: in the namespace that is named; else in the
+ * context's, in the one that the KEP-1755 ConfigMap names, and in all that the user may list.
+ * @throws KubernetesError if there is none, or registries of several releases.
+ */
+export async function findRegistry(
+  access: UserAccess,
+  options: FindOptions,
+): Promise<FoundRegistry> {
+  const hosting = await readHosting(access, options)
+  const places = placesToSearch(access, options, hosting?.namespace)
+  const refusals: KubernetesError[] = []
+  for (const namespace of places) {
+    const pods = await listPods(access, { ...options, namespace }).catch((error: unknown) => {
+      if (!(error instanceof KubernetesError) || error.status !== 403) throw error
+      refusals.push(error)
+      return []
+    })
+    if (pods.length === 0) continue
+    const pod = choose(pods, options)
+    return describe(pod, hosting?.host ?? defaultHost)
+  }
+  throw notFound(places, options, refusals)
+}
+
+function placesToSearch(
+  access: UserAccess,
+  { namespace }: FindOptions,
+  hinted: string | undefined,
+): readonly (string | undefined)[] {
+  if (namespace !== undefined) return [namespace]
+  const named = [access.namespace ?? 'default', hinted].filter((one) => one !== undefined)
+  // Undefined: all namespaces.
+  return [...new Set(named), undefined]
+}
+
+async function listPods(
+  access: UserAccess,
+  { namespace, selector = defaultSelector, signal }: FindOptions,
+): Promise<readonly Pod[]> {
+  const where = namespace === undefined ? '' : `/namespaces/${encodeURIComponent(namespace)}`
+  const query = new URLSearchParams({ labelSelector: selector })
+  const path = `/api/v1${where}/pods?${query}`
+  return podsSchema.parse(await getObject(access, path, signal)).items
+}
+
+/** @throws KubernetesError */
+function choose(pods: readonly Pod[], { preferred }: FindOptions): Pod {
+  const releases = new Set(
+    pods.map(({ metadata: { namespace, labels } }) =>
+      [namespace, labels['app.kubernetes.io/instance'] ?? ''].join('/'),
+    ),
+  )
+  if (releases.size > 1)
+    throw new KubernetesError(
+      `there are several registries: ${[...releases].join(', ')}; choose one with --namespace, or with --selector app.kubernetes.io/instance=RELEASE,app.kubernetes.io/component=registry`,
+    )
+  const running = pods.filter((pod) => pod.metadata.deletionTimestamp === undefined)
+  const earlier = running.find(({ metadata: { name } }) => name === preferred)
+  const ready = earlier ?? running.find(isReady)
+  if (ready !== undefined) return ready
+  const [{ metadata } = { metadata: { namespace: '', name: '' } }] = pods
+  throw new KubernetesError(
+    `no pod of the registry is ready; see kubectl describe pod --namespace ${metadata.namespace} ${metadata.name}`,
+  )
+}
+
+function isReady({ status }: Pod): boolean {
+  return status.conditions.some(({ type, status: value }) => type === 'Ready' && value === 'True')
+}
+
+function describe({ metadata, spec }: Pod, host: string): FoundRegistry {
+  const { containers } = spec
+  const container = containers.find(({ name }) => name === containerName) ?? containers[0]
+  const port = container?.ports.find(({ name }) => name === 'registry')?.containerPort
+  return {
+    namespace: metadata.namespace,
+    pod: metadata.name,
+    container: container?.name ?? containerName,
+    port: port ?? defaultPort,
+    host,
+  }
+}
+
+/** What the cluster says about its local registry (KEP-1755). Users without the right to read it go without. */
+async function readHosting(access: UserAccess, { signal }: FindOptions) {
+  const path = '/api/v1/namespaces/kube-public/configmaps/local-registry-hosting'
+  const found = await getObject(access, path, signal).catch((error: unknown) => {
+    if (error instanceof KubernetesError && error.status !== undefined) return undefined
+    throw error
+  })
+  if (found === undefined) return undefined
+  const text = hostingSchema.parse(found).data['localRegistryHosting.v1'] ?? ''
+  const field = (name: string) =>
+    new RegExp(`^${name}: *"?([^"\\s]+)"?`, 'm').exec(text)?.[1] ?? undefined
+  const [, namespace] = field('hostFromClusterNetwork')?.split(/[.:]/) ?? []
+  return { host: field('host'), namespace }
+}
+
+function notFound(
+  places: readonly (string | undefined)[],
+  { selector = defaultSelector }: FindOptions,
+  refusals: readonly KubernetesError[],
+): KubernetesError {
+  const named = places.map((place) => place ?? 'all namespaces').join(', ')
+  const [refusal] = refusals
+  const why = refusal === undefined ? '' : `; ${refusal.message}`
+  return new KubernetesError(
+    `found no registry (pods with ${selector}) in: ${named}${why}. Name its namespace with --namespace`,
+    { status: refusal?.status },
+  )
+}

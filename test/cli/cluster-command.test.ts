@@ -1,0 +1,188 @@
+import assert from 'node:assert/strict'
+import { chmod, symlink, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { stringify } from 'yaml'
+import { dockerImage, dockerItems } from '../support/archives.ts'
+import { removeBerth, startBerth } from '../support/berth.ts'
+import { main, runCommand, startCommand } from '../support/command.ts'
+import { ownDirectory } from '../support/directory.ts'
+import { type ExecApiServer, startExecApiServer } from '../support/exec-api-server.ts'
+import { tarFile } from '../support/tar-file.ts'
+import { until } from '../support/until.ts'
+
+type ApiOptions = Partial<Parameters<typeof startExecApiServer>[0]>
+
+/** `berth serve`, and an API server that leads to it. */
+async function setScene(t: TestContext, options: ApiOptions = {}) {
+  const directory = await ownDirectory(t)
+  const access = [{ users: ['*'], repositories: ['**'], actions: ['pull', 'push', 'delete'] }]
+  const berth = await startBerth({
+    config: {
+      hosted: [{ prefix: 'local', anonymous: 'pull' }],
+      auth: { anonymous: 'rules', access },
+    },
+  })
+  t.after(() => removeBerth(berth))
+  const socket = join(berth.cache, 'berth-pipe.sock')
+  const program = [process.execPath, main, 'pipe', '--socket', socket]
+  const port = Number(new URL(berth.url).port)
+  const api = await startExecApiServer({ program, port, ...options })
+  t.after(api.close)
+  const kubeconfig = await writeKubeconfig(directory, api)
+  const plugin = join(directory, 'kubectl-berth')
+  await symlink(main, plugin)
+  const environment = { HOME: directory, KUBECONFIG: kubeconfig }
+  const command = (...args: readonly string[]) =>
+    runCommand(args, { environment, file: plugin, directory })
+  const succeed = async (...args: readonly string[]) => {
+    const { status, stdout, stderr } = await command(...args)
+    assert.equal(status, 0, stderr)
+    return stdout
+  }
+  return { directory, api, environment, plugin, berth: command, succeed, kubeconfig }
+}
+
+async function writeKubeconfig(
+  directory: string,
+  { url }: Pick<ExecApiServer, 'url'>,
+  user: object = { token: 'user-token' },
+): Promise<string> {
+  const file = join(directory, 'kubeconfig')
+  const text = stringify({
+    apiVersion: 'v1',
+    kind: 'Config',
+    clusters: [{ name: 'c', cluster: { server: url } }],
+    users: [{ name: 'u', user }],
+    contexts: [{ name: 'here', context: { cluster: 'c', user: 'u', namespace: 'other' } }],
+    'current-context': 'here',
+  })
+  await writeFile(file, text)
+  return file
+}
+
+const archive = (name: string) => tarFile(dockerItems([dockerImage(name)]))
+
+test('kubectl berth push prints the image of pods, and list finds it', async (t) => {
+  const { directory, succeed } = await setScene(t)
+  await writeFile(join(directory, 'app.tar'), archive('app:1'))
+  const pushed = await succeed('push', 'app.tar', 'app:1.2', '--quiet')
+  assert.match(pushed, /^image: localhost:30026\/local\/app:1\.2$/m)
+  assert.match(await succeed('list', 'app'), /^1\.2$/m)
+  assert.match(await succeed('list'), /^local\/app$/m)
+})
+
+test('an image that is pulled is pushed again as the same', async (t) => {
+  const { directory, succeed } = await setScene(t)
+  await writeFile(join(directory, 'app.tar'), archive('app:1'))
+  const first = JSON.parse(await succeed('push', 'app.tar', 'app', '-o', 'json'))
+  await succeed('pull', 'app', 'back.tar')
+  const again = JSON.parse(await succeed('push', 'back.tar', 'app:2', '-o', 'json'))
+  assert.deepEqual(again, { ...first, tags: ['2'], sent: 0, present: first.sent })
+})
+
+test('kubectl berth copies, inspects and deletes through the API server', async (t) => {
+  const { directory, succeed, berth } = await setScene(t)
+  await writeFile(join(directory, 'app.tar'), archive('app:1'))
+  await succeed('push', 'app.tar', 'app:1.2', '--quiet')
+  await succeed('copy', 'localhost:1/local/app:1.2', 'app', '--quiet')
+  assert.match(await succeed('inspect', 'app'), /sha256:/)
+  await succeed('delete', 'app:1.2')
+  assert.match((await berth('inspect', 'app:1.2')).stderr, /^berth: .*localhost:30026/)
+})
+
+test('berth pull with an option of a cluster is kubectl berth pull', async (t) => {
+  const { directory, succeed, environment, kubeconfig } = await setScene(t)
+  await writeFile(join(directory, 'app.tar'), archive('app:1'))
+  await succeed('push', 'app.tar', 'app', '--quiet')
+  const own = { environment: { HOME: directory }, directory }
+  const args = ['pull', 'app', 'a.tar', '--kubeconfig', kubeconfig]
+  assert.equal((await runCommand(args, own)).status, 0)
+  const direct = await runCommand(['pull', 'localhost:1/app:1', 'b.tar'], { environment })
+  assert.match(direct.stderr, /localhost:1/)
+})
+
+test('connect serves a port, over v4 too, and survives cuts', async (t) => {
+  const { api, plugin, environment } = await setScene(t, { protocols: ['v4.channel.k8s.io'] })
+  const port = String(20_000 + (process.pid % 20_000))
+  const connect = startCommand(['connect', '--port', port, '-v', '-n', 'registry'], {
+    environment,
+    file: plugin,
+  })
+  t.after(() => connect.signal('SIGKILL'))
+  await connect.wrote(
+    /is the registry of pod berth-0 in namespace registry of context here by exec/,
+  )
+  const ask = async () => (await fetch(`http://localhost:${port}/v2/`)).status
+  assert.equal(await ask(), 200)
+  for (let cuts = 0; cuts < 3; cuts += 1) {
+    api.cut()
+    assert.equal(await ask(), 200)
+  }
+  await until('it says so', () => assert.match(connect.stderr(), /connected again\n/))
+  connect.signal('SIGINT')
+  assert.equal((await connect.finished).status, 0)
+  await until('no pipe is left', () =>
+    assert.ok(api.started.every((one) => one.exitCode !== null || one.signalCode !== null)),
+  )
+})
+
+test('where exec is forbidden it forwards a port, and says so', async (t) => {
+  const { directory, berth } = await setScene(t, { forbidden: ['/exec'] })
+  await writeFile(join(directory, 'app.tar'), archive('app:1'))
+  const { status, stderr, stdout } = await berth('push', 'app.tar', 'app', '-v', '-o', 'json')
+  assert.equal(status, 0, stderr)
+  assert.match(stderr, /by port-forward, because exec is forbidden/)
+  assert.match(JSON.parse(stdout).image, /local\/app@/)
+})
+
+test('failures say what is missing', async (t) => {
+  const denied = await setScene(t, { forbidden: ['/exec', '/portforward'] })
+  assert.match((await denied.berth('list')).stderr, /the API server answered 403 Reason403/)
+
+  const missing = await setScene(t, { program: ['/nowhere/berth'] })
+  assert.match(
+    (await missing.berth('list')).stderr,
+    /container berth of pod berth-0 in namespace registry has no program berth/,
+  )
+  const other = await missing.berth('list', '-n', 'elsewhere')
+  assert.match(other.stderr, /found no registry \(pods with app\.kubernetes\.io\/name=berth/)
+  assert.match((await missing.berth('list', '--context', 'x')).stderr, /no context x; it has: here/)
+  await writeKubeconfig(missing.directory, missing.api, { token: 'wrong' })
+  assert.match((await missing.berth('list')).stderr, /401.*log in to the cluster again/)
+  await writeKubeconfig(missing.directory, { url: 'http://127.0.0.1:1' })
+  assert.match((await missing.berth('list')).stderr, /cannot reach 127\.0\.0\.1:1 of context here/)
+})
+
+test('a kubeconfig may be a list of files, and its credentials come from an exec plugin', async (t) => {
+  const { directory, api, plugin } = await setScene(t)
+  const program = join(directory, 'login')
+  await writeFile(
+    program,
+    '#!/bin/sh\ncase "$KUBERNETES_EXEC_INFO" in *v1beta1*) ;; *) exit 1 ;; esac\necho \'{"apiVersion":"client.authentication.k8s.io/v1beta1","kind":"ExecCredential","status":{"token":"user-token"}}\'\n',
+  )
+  await chmod(program, 0o755)
+  const part = (name: string, content: object) => {
+    const file = join(directory, name)
+    return writeFile(file, stringify({ apiVersion: 'v1', kind: 'Config', ...content })).then(
+      () => file,
+    )
+  }
+  const apiVersion = 'client.authentication.k8s.io/v1beta1'
+  const exec = { apiVersion, command: program, interactiveMode: 'Never' }
+  const files = [
+    join(directory, 'missing'),
+    await part('first', {
+      users: [{ name: 'u', user: { exec } }],
+      contexts: [{ name: 'a', context: { cluster: 'c', user: 'u' } }],
+    }),
+    await part('second', {
+      clusters: [{ name: 'c', cluster: { server: api.url } }],
+      users: [{ name: 'u', user: { token: 'never used' } }],
+      'current-context': 'a',
+    }),
+  ]
+  const environment = { HOME: directory, KUBECONFIG: files.join(':') }
+  const { status, stderr } = await runCommand(['list'], { environment, file: plugin })
+  assert.equal(status, 0, stderr)
+})
