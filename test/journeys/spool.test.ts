@@ -88,7 +88,7 @@ test('a dropped archive can be pulled, its sender sees the result, and registry-
   const directory = join(scene.root, '.berth', 'unpacked')
   const unpack = ['pull', '--unpack', '-r', scene.registry, ...scene.login, 'local/open/app:1.2']
   const whole = await berthCommand(scene, ...unpack, directory)
-  assert.match(whole.output, /name a new directory, with \/ at its end/)
+  assert.match(whole.output, /name a directory, with \/ at its end/)
   const unpacked = await berthCommand(scene, ...unpack, `${directory}/`)
   assert.equal(unpacked.status, 0, unpacked.output)
   assert.deepEqual((await readdir(directory)).sort(), ['a', 'b'])
