@@ -63,9 +63,24 @@ export function stableFile(handle: FileHandle, before: Stats): StableFile {
     size,
     bytes,
     async *chunks({ start, end, signal }) {
-      for (let position = start; position < end; position += chunkSize) {
-        signal?.throwIfAborted()
-        yield await bytes(position, Math.min(chunkSize, end - position))
+      const readAt = (position: number) => {
+        const reading = bytes(position, Math.min(chunkSize, end - position))
+        // Its error is thrown when its turn comes, or never, if the reader leaves before.
+        reading.catch(() => {})
+        return reading
+      }
+      let next = start < end ? readAt(start) : undefined
+      try {
+        for (let position = start; position < end && next !== undefined; position += chunkSize) {
+          signal?.throwIfAborted()
+          const chunk = await next
+          // The next chunk is read while this one is used.
+          next = position + chunkSize < end ? readAt(position + chunkSize) : undefined
+          yield chunk
+        }
+      } finally {
+        // The danger: the file is closed while it is read.
+        await Promise.allSettled([next])
       }
     },
     assertUnchanged: async () => {
