@@ -14,8 +14,11 @@ type Stream = { readonly status: number; readonly body: AsyncIterable<Uint8Array
  * inside the cluster.
  */
 export interface ApiClient {
-  /** The whole response, of at most `maxBytes`. */
-  get(path: string, options: { readonly maxBytes: number }): Promise<Whole>
+  /** The whole response, of at most `maxBytes`. `accept`: media types (default: JSON). */
+  get(
+    path: string,
+    options: { readonly maxBytes: number; readonly accept?: string },
+  ): Promise<Whole>
   /** Creates an object, in JSON. */
   post(path: string, object: object, options: { readonly maxBytes: number }): Promise<Whole>
   /** A response that may last; `signal` ends it. */
@@ -51,8 +54,9 @@ export function createApiClient({ server, directory }: ApiServer): ApiClient {
   }
 
   return {
-    get: async (path, { maxBytes }) => {
-      const { connections, url, headers } = await prepare(path)
+    get: async (path, { maxBytes, accept }) => {
+      const { connections, url, headers: usual } = await prepare(path)
+      const headers = { ...usual, ...(accept !== undefined && { accept }) }
       const signal = AbortSignal.timeout(timeout)
       const { status, body } = await requestWhole(connections, { url, headers, signal, maxBytes })
       return { status, text: body.toString('utf8') }

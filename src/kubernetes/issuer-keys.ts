@@ -9,6 +9,8 @@ type IssuerKeys = { readonly issuer: string; readonly keys: unknown }
 const configuration = z.object({ issuer: z.string().min(1), jwks_uri: z.url() })
 const discoveryPath = '/.well-known/openid-configuration'
 const keysPath = '/openid/v1/jwks'
+/** The API server answers 406 to a request for keys that accepts only `application/json`. */
+const accept = 'application/jwk-set+json, application/json'
 const maxAnswer = 1024 * 1024
 /** Milliseconds for a whole answer of an issuer. */
 const timeout = 10_000
@@ -21,7 +23,7 @@ const timeout = 10_000
  */
 export async function fetchClusterKeys(client: ApiClient): Promise<IssuerKeys> {
   const get = async (path: string): Promise<unknown> => {
-    const { status, text } = await client.get(path, { maxBytes: maxAnswer })
+    const { status, text } = await client.get(path, { maxBytes: maxAnswer, accept })
     if (status === 200) return parseJson(text, path)
     const advice =
       status === 401 || status === 403
@@ -44,7 +46,7 @@ export async function fetchPublishedKeys(publisher: Publisher): Promise<IssuerKe
   const { connections, issuer } = publisher
   const get = async (url: URL): Promise<unknown> => {
     const signal = AbortSignal.timeout(timeout)
-    const headers = { accept: 'application/json' }
+    const headers = { accept }
     const { status, body } = await requestWhole(connections, {
       url,
       headers,

@@ -34,7 +34,7 @@ type Key = ReturnType<typeof keyOf>
 export async function startClusterIssuer(algorithm: Algorithm = 'RS256'): Promise<ClusterIssuer> {
   let key = keyOf(pairOfProcess(algorithm), algorithm, 'first')
   let shown = key
-  const server = await startFakeServer(({ path }, response) => {
+  const server = await startFakeServer(({ path, headers }, response) => {
     if (path === '/.well-known/openid-configuration')
       return answerJson(response, 200, {
         issuer: server.url,
@@ -43,6 +43,10 @@ export async function startClusterIssuer(algorithm: Algorithm = 'RS256'): Promis
         subject_types_supported: ['public'],
         id_token_signing_alg_values_supported: [algorithm],
       })
+    // As the API server: others than this media type, and any, are 406.
+    const { accept = '*/*' } = headers
+    if (path === '/openid/v1/jwks' && !/jwk-set\+json|\*\/\*/.test(accept))
+      return answerJson(response, 406, { kind: 'Status', status: 'Failure', code: 406 })
     if (path === '/openid/v1/jwks') return answerJson(response, 200, { keys: [shown.jwk] })
     answerJson(response, 404, { kind: 'Status', status: 'Failure', code: 404 })
   })
