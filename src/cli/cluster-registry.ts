@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import type { Duplex } from 'node:stream'
 import { parseRegistry } from '../config/config.ts'
 import {
@@ -30,6 +31,9 @@ export interface ClusterRegistry {
   readonly closed: Promise<Error | undefined>
   close(): Promise<void>
 }
+
+/** Milliseconds for a first answer. */
+const maxProbe = 10_000
 
 type Opening = Context & {
   readonly options: ClusterOptions
@@ -102,24 +106,25 @@ async function openByExec(
 }
 
 /** Streams are connections of their own, and none of them survives a break. */
-function openByPortForward(
+async function openByPortForward(
   { access }: Access,
   { namespace, pod, port, host }: FoundRegistry,
-): ClusterRegistry {
+): Promise<ClusterRegistry> {
   const closing = new AbortController()
   const open = new Set<Duplex>()
   const closed = Promise.withResolvers<undefined>()
+  const openStream = async () => {
+    const stream = await forwardToPod(access, { namespace, pod, port, signal: closing.signal })
+    open.add(stream)
+    stream.once('close', () => open.delete(stream))
+    return stream
+  }
   return {
     host,
-    scheme: 'http',
+    scheme: await schemeOf(await openStream()),
     hosted: ['local'],
     description: `${describe(access, { namespace, pod })} by port-forward, because exec is forbidden: a connection that breaks is not resumed`,
-    open: async () => {
-      const stream = await forwardToPod(access, { namespace, pod, port, signal: closing.signal })
-      open.add(stream)
-      stream.once('close', () => open.delete(stream))
-      return stream
-    },
+    open: openStream,
     closed: closed.promise,
     close: async () => {
       closing.abort()
@@ -127,6 +132,16 @@ function openByPortForward(
       closed.resolve(undefined)
     },
   }
+}
+
+/** A server of TLS answers a plain request with an alert, or not at all. */
+async function schemeOf(stream: Duplex): Promise<'http' | 'https'> {
+  stream.write('GET /v2/ HTTP/1.0\r\n\r\n')
+  const [first] = await once(stream, 'data', { signal: AbortSignal.timeout(maxProbe) }).catch(
+    () => [''],
+  )
+  stream.on('error', () => {}).destroy()
+  return String(first).startsWith('HTTP/') ? 'http' : 'https'
 }
 
 function describe(

@@ -1,12 +1,12 @@
 /** Bytes that each stream may have on the way, whatever the others have. */
 export const baseWindow = 32 * 1024
 /** Bytes that all streams of a session share beyond that, and those that one of them may have. */
-const sharedWindow = 2 * 1024 * 1024
-const maxShare = 1024 * 1024
+const sharedWindow = 4 * 1024 * 1024
+const maxShare = 2 * 1024 * 1024
 /** Streams of a session that are open at a time; further ones wait. */
 export const maxStreams = 64
 /** Bytes that are sent and not acknowledged, of one session. */
-export const maxUnacknowledged = 2 * 1024 * 1024
+export const maxUnacknowledged = 4 * 1024 * 1024
 /** Bytes that a session takes at most, in each process. */
 export const sessionMemory = 2 * maxStreams * baseWindow + sharedWindow + maxUnacknowledged
 

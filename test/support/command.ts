@@ -31,16 +31,19 @@ export type CommandOptions = {
   readonly preload?: string
   /** By which file it is started: a link to `main`. */
   readonly file?: string
+  /** Milliseconds until it is killed. */
+  readonly patience?: number
 }
 
 /** Path of Berth's program. */
 export const main = new URL('../../src/main.ts', import.meta.url).pathname
 /** Milliseconds: the machine may be busy with something else. */
-const patience = 60_000
+const defaultPatience = 60_000
 
 /** Starts `berth` with these arguments. */
 export function startCommand(args: readonly string[], options: CommandOptions = {}): Command {
   const { environment = {}, directory, input, preload, file = main } = options
+  const { patience = defaultPatience } = options
   const preloading = preload === undefined ? [] : ['--import', preload]
   const child = spawn(process.execPath, [...preloading, file, ...args], {
     env: { PATH: '/usr/bin:/bin', ...compileCache, ...environment },
