@@ -44,7 +44,7 @@ const values = {
 /** By default from 1.35 on: an image on the node is checked for each pod as well (KEP-2535). */
 const kubeletSettings = {
   featureGates: { KubeletInUserNamespace: true, KubeletEnsureSecretPulledImages: true },
-  imagePullCredentialsVerificationPolicy: 'AlwaysVerify',
+  imagePullCredentialsVerificationPolicy: 'NeverVerifyPreloadedImages',
 }
 
 describe('pods and CI jobs of a cluster as themselves', { skip }, () => {
