@@ -1,4 +1,3 @@
-import { once } from 'node:events'
 import type { Duplex } from 'node:stream'
 import { parseRegistry } from '../config/config.ts'
 import {
@@ -73,15 +72,15 @@ async function openByExec(
   { access, options, version, maxOutage, onState }: Opening & Access,
   first: FoundRegistry,
 ): Promise<ClusterRegistry> {
-  let found: FoundRegistry | undefined = first
+  let next: FoundRegistry | undefined = first
+  let last = first
   const connect = async (signal: AbortSignal): Promise<Duplex> => {
-    // The session is in the earlier pod, if that still runs.
-    const preferred = found?.pod ?? first.pod
-    found ??= await findRegistry(access, { ...options, preferred, signal })
-    const target = found
-    found = undefined
+    // The session is in the pod of the last connection, if that still runs.
+    const preferred = last.pod
+    last = next ?? (await findRegistry(access, { ...options, preferred, signal }))
+    next = undefined
     try {
-      return await execInPod(access, { ...target, command: ['berth', 'pipe'], signal })
+      return await execInPod(access, { ...last, command: ['berth', 'pipe'], signal })
     } catch (cause) {
       if (!isRefusal(cause)) throw cause
       throw new TunnelError(cause instanceof Error ? cause.message : '', { isFinal: true, cause })
@@ -136,11 +135,13 @@ async function openByPortForward(
 
 /** A server of TLS answers a plain request with an alert, or not at all. */
 async function schemeOf(stream: Duplex): Promise<'http' | 'https'> {
+  const { promise, resolve } = Promise.withResolvers<unknown>()
+  for (const event of ['data', 'end', 'close', 'error']) stream.on(event, resolve)
+  const timer = setTimeout(resolve, maxProbe)
   stream.write('GET /v2/ HTTP/1.0\r\n\r\n')
-  const [first] = await once(stream, 'data', { signal: AbortSignal.timeout(maxProbe) }).catch(
-    () => [''],
-  )
-  stream.on('error', () => {}).destroy()
+  const first = await promise
+  clearTimeout(timer)
+  stream.destroy()
   return String(first).startsWith('HTTP/') ? 'http' : 'https'
 }
 

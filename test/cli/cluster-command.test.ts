@@ -5,22 +5,24 @@ import { type TestContext, test } from 'node:test'
 import { stringify } from 'yaml'
 import { dockerImage, dockerItems } from '../support/archives.ts'
 import { removeBerth, startBerth } from '../support/berth.ts'
+import { createAuthority } from '../support/certificates.ts'
 import { main, runCommand, startCommand } from '../support/command.ts'
 import { ownDirectory } from '../support/directory.ts'
 import { type ExecApiServer, startExecApiServer } from '../support/exec-api-server.ts'
 import { tarFile } from '../support/tar-file.ts'
 import { until } from '../support/until.ts'
 
-type ApiOptions = Partial<Parameters<typeof startExecApiServer>[0]>
+type ApiOptions = Partial<Parameters<typeof startExecApiServer>[0]> & { readonly tls?: object }
 
 /** `berth serve`, and an API server that leads to it. */
-async function setScene(t: TestContext, options: ApiOptions = {}) {
+async function setScene(t: TestContext, { tls, ...options }: ApiOptions = {}) {
   const directory = await ownDirectory(t)
   const access = [{ users: ['*'], repositories: ['**'], actions: ['pull', 'push', 'delete'] }]
   const berth = await startBerth({
     config: {
       hosted: [{ prefix: 'local', anonymous: 'pull' }],
       auth: { anonymous: 'rules', access },
+      ...(tls && { tls }),
     },
   })
   t.after(() => removeBerth(berth))
@@ -134,6 +136,22 @@ test('where exec is forbidden it forwards a port, and says so', async (t) => {
   assert.equal(status, 0, stderr)
   assert.match(stderr, /by port-forward, because exec is forbidden/)
   assert.match(JSON.parse(stdout).image, /local\/app@/)
+})
+
+test('a registry with TLS is reached through exec and through a port, verified', async (t) => {
+  const authority = await createAuthority('cluster')
+  t.after(authority.remove)
+  const pair = await authority.issue(['DNS:localhost'])
+  const directory = await ownDirectory(t)
+  const tls = { certificate: join(directory, 'tls.crt'), key: join(directory, 'tls.key') }
+  await writeFile(tls.certificate, pair.certificate)
+  await writeFile(tls.key, pair.key)
+  for (const forbidden of [[], ['/exec']]) {
+    const { directory: own, succeed, berth } = await setScene(t, { tls, forbidden })
+    await writeFile(join(own, 'app.tar'), archive('app:1'))
+    await succeed('push', 'app.tar', 'app', '--certificate', authority.file, '-o', 'json')
+    assert.match((await berth('list', 'app')).stderr, /certificate/)
+  }
 })
 
 test('failures say what is missing', async (t) => {
