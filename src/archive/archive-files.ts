@@ -12,10 +12,15 @@ import { indexTar, parseEntryName } from './tar-index.ts'
 export interface ArchiveFiles {
   /** Bytes; undefined if there is no such file. */
   size(name: string): Promise<number | undefined>
-  read(name: string, options?: ReadOptions): AsyncIterable<Buffer>
+  read(name: string, options?: FileReadOptions): AsyncIterable<Buffer>
   /** @throws ArchiveError `changed` if a file changed since it was read first. */
   assertUnchanged(): Promise<void>
   close(): Promise<void>
+}
+
+type FileReadOptions = ReadOptions & {
+  /** Each chunk is valid until the next one is asked for. */
+  readonly isTransient?: boolean
 }
 
 /** Links to links are possible, but not many. */
@@ -31,12 +36,12 @@ export async function openTarFiles(file: StableFile, limits: Limits): Promise<Ar
   }
   return {
     size: async (name) => find(name)?.size,
-    read: (name, { start = 0, end, signal } = {}) => {
+    read: (name, { start = 0, end, ...how } = {}) => {
       const entry = find(name)
       if (entry === undefined) throw missing(name)
       const { position, size } = entry
       const last = Math.min(end ?? size, size)
-      return file.chunks({ start: position + start, end: position + last, signal })
+      return file.chunks({ ...how, start: position + start, end: position + last })
     },
     assertUnchanged: file.assertUnchanged,
     close: file.close,
@@ -62,11 +67,11 @@ export function openDirectoryFiles(root: string, limits: Limits): ArchiveFiles {
       if (!stamps.has(name)) stamps.set(name, stampOf(stat))
       return stat.size
     },
-    async *read(name, { start = 0, end, signal } = {}) {
+    async *read(name, { start = 0, end, ...how } = {}) {
       const file = await inPlace(name, openStableFile)
       if (file === undefined) throw missing(name)
       try {
-        yield* file.chunks({ start, end: Math.min(end ?? file.size, file.size), signal })
+        yield* file.chunks({ ...how, start, end: Math.min(end ?? file.size, file.size) })
         await file.assertUnchanged()
       } finally {
         await file.close()

@@ -111,7 +111,7 @@ async function verifyBlob(
   if (found !== size)
     throw new ArchiveError('invalid', `${name} has ${found} bytes, its descriptor says ${size}`)
   const digester = createDigester(algorithmOf(digest))
-  for await (const chunk of files.read(name, { signal })) digester.update(chunk)
+  for await (const chunk of files.read(name, { signal, isTransient: true })) digester.update(chunk)
   const actual = digester.digest()
   if (actual !== digest) throw new ArchiveError('invalid', `${name} has the digest ${actual}`)
 }

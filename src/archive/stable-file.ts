@@ -16,6 +16,8 @@ export interface StableFile {
     readonly start: number
     readonly end: number
     readonly signal?: AbortSignal | undefined
+    /** Each chunk is valid until the next one is asked for: its buffer is used again. */
+    readonly isTransient?: boolean | undefined
   }): AsyncIterable<Buffer>
   /** @throws ArchiveError `changed` if the file is not what it was when it was opened. */
   assertUnchanged(): Promise<void>
@@ -45,8 +47,8 @@ export async function openStableFile(path: string): Promise<StableFile> {
 export function stableFile(handle: FileHandle, before: Stats): StableFile {
   const { size } = before
 
-  const bytes: StableFile['bytes'] = async (position, length) => {
-    const buffer = Buffer.allocUnsafeSlow(length)
+  const readInto = async (buffer: Buffer, position: number) => {
+    const { length } = buffer
     let got = 0
     while (got < length) {
       const { bytesRead } = await handle.read(buffer, got, length - got, position + got)
@@ -59,12 +61,21 @@ export function stableFile(handle: FileHandle, before: Stats): StableFile {
     return buffer
   }
 
+  const bytes: StableFile['bytes'] = (position, length) =>
+    readInto(Buffer.allocUnsafeSlow(length), position)
+
   return {
     size,
     bytes,
-    async *chunks({ start, end, signal }) {
+    async *chunks({ start, end, signal, isTransient = false }) {
+      // One that is in use, and one that the next chunk is read into.
+      const buffers = isTransient ? [0, 1].map(() => Buffer.allocUnsafeSlow(chunkSize)) : []
+      const bufferFor = (position: number, length: number) =>
+        buffers[((position - start) / chunkSize) % 2]?.subarray(0, length) ??
+        Buffer.allocUnsafeSlow(length)
       const readAt = (position: number) => {
-        const reading = bytes(position, Math.min(chunkSize, end - position))
+        const length = Math.min(chunkSize, end - position)
+        const reading = readInto(bufferFor(position, length), position)
         // Its error is thrown when its turn comes, or never, if the reader leaves before.
         reading.catch(() => {})
         return reading
