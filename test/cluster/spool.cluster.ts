@@ -1,36 +1,61 @@
 import assert from 'node:assert/strict'
-import { writeFile } from 'node:fs/promises'
+import { createHash, randomBytes } from 'node:crypto'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
+import { berthImage } from '../support/berth-image.ts'
+import { createAuthority } from '../support/certificates.ts'
 import type { Cluster } from '../support/cluster.ts'
-import { type ClusterScene, login, namespaces, setClusterScene } from '../support/cluster-scene.ts'
+import {
+  type ClusterScene,
+  login,
+  namespaces,
+  pullSecret,
+  setClusterScene,
+} from '../support/cluster-scene.ts'
 import { useDirectory } from '../support/directory.ts'
+import { htpasswdLine } from '../support/docker-registry.ts'
 import { type Image, makeImage, randomBlob } from '../support/images.ts'
-import { makeRunnableImage } from '../support/runnable-image.ts'
+import { buildRegistryImage, registryImage } from '../support/registry-image.ts'
+import { idle, makeRunnableImage } from '../support/runnable-image.ts'
 import { tarFile } from '../support/tar-file.ts'
 import { until } from '../support/until.ts'
 
 const directory = await useDirectory()
-const volume = '/var/lib/berth-spool-test'
 const secret = 'spool-login'
+const examples = new URL('../../charts/spooler/', import.meta.url).pathname
 
-const persistentVolume = {
-  apiVersion: 'v1',
-  kind: 'PersistentVolume',
-  metadata: { name: 'spool-hosted' },
-  spec: {
-    capacity: { storage: '1Gi' },
-    accessModes: ['ReadWriteOnce'],
-    storageClassName: 'local',
-    persistentVolumeReclaimPolicy: 'Retain',
-    hostPath: { path: volume },
-  },
+/** Of a directory that there is on each node. */
+function persistentVolume(name: string, storageClassName: string, path: string) {
+  return {
+    apiVersion: 'v1',
+    kind: 'PersistentVolume',
+    metadata: { name },
+    spec: {
+      capacity: { storage: '20Gi' },
+      accessModes: ['ReadWriteOnce'],
+      storageClassName,
+      persistentVolumeReclaimPolicy: 'Retain',
+      hostPath: { path },
+    },
+  }
+}
+
+const volumes = {
+  hosted: '/var/lib/berth-spool-test/hosted',
+  spool: '/var/lib/berth-spool-test/spool',
+  other: '/var/lib/berth-spool-test/other',
 }
 
 const values = {
   replicas: 1,
   hosted: { enabled: true, storageClass: 'local', size: '1Gi', keep: false },
-  spool: { enabled: true, user: login.user, passwordSecret: secret },
+  spool: {
+    enabled: true,
+    user: login.user,
+    passwordSecret: secret,
+    persistence: { enabled: true, storageClass: 'spool', size: '1Gi', keep: false },
+  },
   config: {
     auth: {
       access: [{ users: [login.user], repositories: ['**'], actions: ['pull', 'push', 'delete'] }],
@@ -55,8 +80,13 @@ describe('a spooler in a cluster of two nodes', () => {
   before(async () => {
     scene = await setClusterScene('iptables')
     for (const node of scene.cluster.nodes)
-      await node.run(['install', '-d', '-o', '65532', '-g', '65532', volume])
-    await scene.cluster.apply(persistentVolume)
+      for (const path of Object.values(volumes))
+        await node.run(['install', '-d', '-o', '65532', '-g', '65532', path])
+    await scene.cluster.apply(
+      persistentVolume('spool-hosted', 'local', volumes.hosted),
+      persistentVolume('spool-files', 'spool', volumes.spool),
+      persistentVolume('spool-other', '', volumes.other),
+    )
     await scene.cluster.apply({
       apiVersion: 'v1',
       kind: 'Secret',
@@ -112,6 +142,108 @@ describe('a spooler in a cluster of two nodes', () => {
       await assert.rejects(exec('registry-pull', '--unpack', 'local/hello.txt'), /has no local/)
     }))
 
+  test('a file that is copied there is mounted by a pod as an image volume', () =>
+    scene.explained(async () => {
+      const bytes = randomBytes(3_000_000)
+      const file = join(directory, 'model.bin')
+      await writeFile(file, bytes)
+      await copy(file, 'model.bin:3')
+      await exec('berth', 'spool', 'wait', 'model.bin:3')
+      const program = await makeRunnableImage()
+      await writeFile(join(directory, 'program.tar'), layoutOf(program))
+      await copy(join(directory, 'program.tar'), 'program.tar')
+      await exec('berth', 'spool', 'wait', 'program.tar')
+      // containerd has image volumes from version 2.1 on.
+      const node = scene.cluster.nodes.find(({ runtime }) => runtime === 'containerd 2')
+      const local = 'localhost:30026/local'
+      await scene.cluster.apply({
+        apiVersion: 'v1',
+        kind: 'Pod',
+        metadata: { name: 'mounts', namespace: namespaces.apps },
+        spec: {
+          nodeName: node?.name,
+          terminationGracePeriodSeconds: 1,
+          imagePullSecrets: [{ name: pullSecret }],
+          containers: [
+            {
+              name: 'app',
+              image: `${local}/program`,
+              command: idle,
+              volumeMounts: [{ name: 'model', mountPath: '/model' }],
+            },
+          ],
+          volumes: [{ name: 'model', image: { reference: `${local}/model.bin:3` } }],
+        },
+      })
+      const inPod = ['exec', '-n', namespaces.apps, 'mounts', '--', '/bin/busybox']
+      const sum = createHash('sha256').update(bytes).digest('hex')
+      await until('the pod reads the file', async () => {
+        assert.match(await kubectl(...inPod, 'sha256sum', '/model/model.bin'), new RegExp(sum))
+      })
+    }))
+
+  /** An example of `charts/spooler/`, with the images of this test and other changes. */
+  const applyExample = async (file: string, changes: Readonly<Record<string, string>>) => {
+    const all = {
+      'image: berth:VERSION': `image: ${berthImage.repository}:${berthImage.tag}`,
+      'image: registry:2': `image: ${registryImage}`,
+      ...changes,
+    }
+    let text = await readFile(join(examples, file), 'utf8')
+    for (const [from, to] of Object.entries(all)) text = text.replaceAll(from, () => to)
+    await kubectlWith(text, 'apply', '-n', namespaces.apps, '-f', '-')
+  }
+  const kubectlWith = (input: string, ...words: readonly string[]) =>
+    scene.cluster.kubectl(words, { input })
+  /** Copies a file into the spool of a Deployment of the examples, and waits until it is pushed. */
+  const spoolInto = async (deployment: string, file: string, name: string) => {
+    const words = ['-n', namespaces.apps, '-l', `app=${deployment}`, '-o', 'name']
+    const [found = ''] = (await kubectl('get', 'pods', ...words)).trim().split('\n')
+    const target = found.replace('pod/', '')
+    const inside = ['-n', namespaces.apps, '-c', 'spooler']
+    await kubectl('cp', ...inside, file, `${target}:/spool/${name}`)
+    const run = (...command: readonly string[]) =>
+      kubectl('exec', ...inside, target, '--', ...command)
+    return { said: await run('berth', 'spool', 'wait', name), run }
+  }
+
+  test('beside a docker-registry, and apart from it, spoolers push into it as the examples say', () =>
+    scene.explained(async () => {
+      await scene.cluster.importImage(await buildRegistryImage(directory))
+      const user = { user: 'spool', password: 'spool-canary-5d17' }
+      const secretOf = (name: string, stringData: Readonly<Record<string, string>>) => ({
+        apiVersion: 'v1',
+        kind: 'Secret',
+        metadata: { name, namespace: namespaces.apps },
+        stringData,
+      })
+      const { password } = user
+      await scene.cluster.apply(
+        secretOf('registry-login', { password, htpasswd: await htpasswdLine(user) }),
+        secretOf('spooler-login', { password }),
+      )
+      await applyExample('beside-registry.yaml', {})
+      const rollout = ['rollout', 'status', '-n', namespaces.apps, '--timeout=120s']
+      await kubectl(...rollout, 'deployment/registry')
+      const image = makeImage({ layers: [randomBlob(1_000_000)] })
+      const file = join(directory, 'beside.tar')
+      await writeFile(file, layoutOf(image))
+      const { said, run } = await spoolInto('registry', file, 'app:1.2.tar')
+      assert.match(said, new RegExp(`^pushed localhost:5000/app:1\\.2@${image.digest}`))
+      await run('registry-pull', 'app:1.2', '/spool/again:1.tar')
+      assert.match(await run('berth', 'spool', 'wait', 'again:1.tar'), new RegExp(image.digest))
+
+      // There is no DNS in this cluster.
+      const ip = ['-n', namespaces.apps, 'service', 'registry', '-o', 'jsonpath={.spec.clusterIP}']
+      await applyExample('for-any-registry.yaml', {
+        'https://harbor.example.com': `http://${await kubectl('get', ...ip)}:5000`,
+        'robot$team+spool': 'spool',
+      })
+      await kubectl(...rollout, 'deployment/spooler')
+      const apart = await spoolInto('spooler', file, 'app:3.tar')
+      assert.match(apart.said, new RegExp(`/team/app:3@${image.digest}`))
+    }))
+
   test('killed in the middle of a push, it starts again and pushes the file', () =>
     scene.explained(async () => {
       const image = makeImage({ layers: [randomBlob(150_000_000)] })
@@ -135,5 +267,37 @@ describe('a spooler in a cluster of two nodes', () => {
       await until('it is pushed', async () => {
         assert.match(await exec('berth', 'spool', 'wait', 'late.tar'), new RegExp(image.digest))
       })
+    }))
+
+  test('with tls.enabled the spooler verifies the certificate of its pod, and its files are still there', () =>
+    scene.explained(async () => {
+      const authority = await createAuthority('berth')
+      try {
+        const { certificate, key } = await authority.issue(['DNS:localhost'])
+        await scene.cluster.apply({
+          apiVersion: 'v1',
+          kind: 'Secret',
+          metadata: { name: 'berth-own-tls', namespace: namespaces.berth },
+          stringData: {
+            'tls.crt': certificate,
+            'tls.key': key,
+            'ca.crt': await readFile(authority.file, 'utf8'),
+          },
+        })
+        await scene.install(3, {
+          ...values,
+          tls: { enabled: true, existingSecret: 'berth-own-tls' },
+          spool: { ...values.spool, tls: { caSecret: 'berth-own-tls' } },
+        })
+        assert.match(await exec('cat', '/spool/done/late.tar.json'), /"state":"pushed"/)
+        const file = join(directory, 'secured.txt')
+        await writeFile(file, 'over TLS')
+        await copy(file, 'secured.txt')
+        const said = await exec('berth', 'spool', 'wait', 'secured.txt')
+        assert.match(said, /^pushed localhost:30026\/local\/secured\.txt:latest@sha256:/)
+        assert.equal(await exec('registry-pull', '--unpack', 'local/secured.txt'), 'over TLS')
+      } finally {
+        await authority.remove()
+      }
     }))
 })

@@ -221,7 +221,8 @@ function kubeletSettings(at: (path: string) => string) {
     failSwapOn: false,
     failCgroupV1: false,
     oomScoreAdj: 0,
-    featureGates: { KubeletInUserNamespace: true },
+    // Volumes from images are on by default from Kubernetes 1.35.
+    featureGates: { KubeletInUserNamespace: true, ImageVolume: true },
     imageGCHighThresholdPercent: 100,
     evictionHard: {
       'imagefs.available': '1Mi',

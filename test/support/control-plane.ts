@@ -97,6 +97,7 @@ export async function startControlPlane(options: Options): Promise<ControlPlane>
     '--enable-admission-plugins=NodeRestriction,PodSecurity',
     '--kubelet-preferred-address-types=InternalIP',
     '--allow-privileged',
+    '--feature-gates=ImageVolume=true',
   ])
   start('kube-controller-manager', [
     tool('kube-controller-manager'),
