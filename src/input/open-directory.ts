@@ -42,8 +42,12 @@ function openedDirectory(handle: FileHandle, path: string): OpenDirectory {
 
   const step = async (name: string, create: boolean): Promise<OpenDirectory | undefined> => {
     if (['', '.', '..'].includes(name)) return undefined
-    if (create) await mkdir(at(name)).catch(ignore('EEXIST'))
-    const stat = await lstat(at(name)).catch(ignore('ENOENT'))
+    const look = () => lstat(at(name)).catch(ignore('ENOENT'))
+    let stat = await look()
+    if (stat === undefined && create) {
+      await mkdir(at(name)).catch(ignore('EEXIST'))
+      stat = await look()
+    }
     if (stat?.isDirectory() !== true) return undefined
     const next = await open(at(name), noFollow).catch(ignore('ENOENT', 'ENOTDIR', 'ELOOP'))
     return next && openedDirectory(next, join(path, name))
