@@ -57,10 +57,12 @@ async function killAt(t: TestContext, call: string, at: number): Promise<boolean
     await writeFile(join(root, `${name}~`), bytes)
     await rename(join(root, `${name}~`), join(root, name))
   }
-  const isOver = async () => {
+  const seemsOver = async () => {
     const left = await droppedFiles(root).catch(() => ['changing'])
     return left.every((path) => path.startsWith('failed/')) && left.length > 0
   }
+  // A file that gets its name back while the directories are listed may be in none of them, but not twice.
+  const isOver = async () => (await seemsOver()) && (await seemsOver())
   await eventually(
     'it was killed, or is ready',
     async () => spool.state() !== 'it runs' || (await isOver()),
