@@ -55,8 +55,16 @@ describe('pods and CI jobs of a cluster as themselves', { skip }, () => {
     directory = await mkdtemp(join(tmpdir(), 'berth-accounts-'))
     scene = await setClusterScene('iptables')
     await scene.explained(async () => {
-      await scene.install(3, values)
+      // First: a kubelet that restarts reports its pods as not ready for some seconds.
       await provide(scene, directory)
+      await scene.cluster.kubectl([
+        'wait',
+        'node',
+        '--all',
+        '--for=condition=Ready',
+        '--timeout=120s',
+      ])
+      await scene.install(3, values)
       for (const namespace of ['team-a', 'team-b'])
         await scene.cluster.kubectl(['create', 'namespace', namespace])
       await scene.cluster.kubectl(['create', 'serviceaccount', 'ci', '-n', 'team-a'])
