@@ -25,7 +25,7 @@ import { addRegistryOptions, type RegistryOptions } from './registry-login.ts'
 import { type Context, parseTarget, type Target, withRegistry } from './registry-options.ts'
 import { spoolerRegistry, withSpoolerRegistry } from './spooler-login.ts'
 import type { ProgressDisplay } from './transfer-progress.ts'
-import { writeChunks } from './write-image.ts'
+import { writeChunks, writeFileWhole, writing } from './write-image.ts'
 
 type Options = RegistryOptions & {
   readonly platform?: string
@@ -137,7 +137,7 @@ async function write(
     if (options.unpack === true) return unpack(source, digest, { file, platform, signal })
     const images = [{ digest: chosen, names }]
     if (file.endsWith('/'))
-      return writeLayout(source, images, { directory: file, platform, signal })
+      return writing(file, writeLayout(source, images, { directory: file, platform, signal }))
     return writeChunks(archiveBytes(source, images, { platform, format, signal }), file, signal)
   }
 }
@@ -171,10 +171,11 @@ async function unpack(
   if (first !== undefined && !isDirectory) return writeChunks(first.chunks, file, signal)
   for (const { title, chunks } of files) {
     await mkdir(dirname(join(file, title)), { recursive: true })
-    await writeChunks(chunks, join(file, title), signal)
+    await writeFileWhole(chunks, join(file, title), signal)
   }
   if (files.length > 0) return
-  const { skipped } = await unpackImage(source, digest, { directory: file, platform, signal })
+  const unpacked = unpackImage(source, digest, { directory: file, platform, signal })
+  const { skipped } = await writing(file, unpacked)
   if (skipped > 0) process.stderr.write(`${skipped} devices and FIFOs were not created\n`)
 }
 

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
+import { execFileSync } from 'node:child_process'
+import { lstat, mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { openImageArchive } from '../../src/archive/archive.ts'
@@ -149,3 +150,31 @@ for (const target of ['app.tar', 'layout/'])
     assert.deepEqual({ status, stdout, stderr }, { status: 130, stdout: '', stderr: '' })
     assert.deepEqual(await readdir(directory), [])
   })
+
+test('devices and FIFOs are written into, and a link stays one', async (t) => {
+  const { app, directory, pull } = await scene(t)
+  const at = (name: string) => join(directory, name)
+  // `berth pull … /dev/null` as root once left a regular file at /dev/null.
+  execFileSync('mkfifo', [at('fifo')])
+  const reader = readFile(at('fifo'))
+  assert.equal((await pull(`${app}:1`, 'fifo')).status, 0)
+  assert.ok((await lstat(at('fifo'))).isFIFO())
+  await writeFile(at('old.tar'), 'old')
+  await symlink('old.tar', at('link.tar'))
+  assert.equal((await pull(`${app}:1`, 'link.tar')).status, 0)
+  assert.ok((await lstat(at('link.tar'))).isSymbolicLink())
+  assert.deepEqual(await readFile(at('old.tar')), await reader)
+})
+
+test('a message names the file that cannot be written, and what to do', async (t) => {
+  const { app, directory, pull } = await scene(t)
+  await mkdir(join(directory, 'there'))
+  for (const [file, message] of [
+    ['no/app.tar', 'cannot write no/app.tar: its directory does not exist; create it'],
+    ['there', 'cannot write there: it is a directory; name a file'],
+  ] as const) {
+    const { status, stderr } = await pull(`${app}:1`, file)
+    assert.equal(status, 1)
+    assert.ok(stderr.startsWith(`berth: ${message}`), stderr)
+  }
+})
