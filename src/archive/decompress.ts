@@ -17,6 +17,11 @@ export function compressionOf(first: Buffer): Compression | undefined {
   return isIt('gzip') ? 'gzip' : isIt('zstd') ? 'zstd' : undefined
 }
 
+/** Node has no decoder for it; without this, it would be read as a broken tar file. */
+export function isXz(first: Buffer): boolean {
+  return first.equals(Buffer.from([0xfd, 0x37, 0x7a, 0x58]))
+}
+
 type Compressed = {
   readonly chunks: AsyncIterable<Buffer>
   /** Bytes of all chunks. */

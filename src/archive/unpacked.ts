@@ -1,4 +1,5 @@
-import { compressionOf, decompress } from './decompress.ts'
+import { ArchiveError } from './archive-error.ts'
+import { compressionOf, decompress, isXz } from './decompress.ts'
 import type { Limits } from './limits.ts'
 import { type StableFile, stableFile } from './stable-file.ts'
 import { openUnnamedFile } from './unnamed-file.ts'
@@ -15,7 +16,10 @@ export async function unpackOuter(
     signal,
   }: { directory: string; limits: Limits; signal?: AbortSignal | undefined },
 ): Promise<StableFile> {
-  const compression = compressionOf(await file.bytes(0, Math.min(4, file.size)))
+  const first = await file.bytes(0, Math.min(4, file.size))
+  if (isXz(first))
+    throw new ArchiveError('invalid', 'it is compressed with xz: use gzip, zstd or no compression')
+  const compression = compressionOf(first)
   if (compression === undefined) return file
   const copy = await openUnnamedFile(directory)
   try {

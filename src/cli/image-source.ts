@@ -1,5 +1,7 @@
 import { lstat } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import {
+  ArchiveError,
   fileAsImage,
   type ImageSource,
   type LayerCompression,
@@ -28,13 +30,36 @@ type OpenedImage = { readonly source: ImageSource; readonly digest: Digest }
  */
 export async function openSource(named: string, opening: Opening): Promise<OpenedImage> {
   const { file, signal, compression } = opening
-  if (file === true) return chosen(await fileAsImage(named, { signal }), named, opening)
+  if (file === true)
+    return chosen(await reading(named, fileAsImage(named, { signal })), named, opening)
   const reference = parseStoreReference(named) ?? (await nameOfNoFile(named))
-  if (reference === undefined)
-    return chosen(await openImageArchive(named, { compression, signal }), named, opening)
+  if (reference === undefined) {
+    const archive = openImageArchive(named, { compression, signal })
+    return chosen(await reading(named, archive), named, opening)
+  }
   if (opening.image !== undefined)
     throw new UsageError('--image chooses from an archive; an image of a store has a name')
   return openStoreImage(reference, opening)
+}
+
+/** Its errors name the file. */
+async function reading(path: string, source: Promise<ImageSource>): Promise<ImageSource> {
+  try {
+    return await source
+  } catch (error) {
+    if (error instanceof ArchiveError)
+      throw new ArchiveError(error.fault, `cannot read ${path}: ${error.message}`, error)
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'ENOSPC')
+      throw new UsageError(
+        `cannot copy ${path} to ${tmpdir()}: no space left; set TMPDIR to a directory with more`,
+        { cause: error },
+      )
+    if (code !== 'ENOENT') throw error
+    throw new UsageError(`cannot read ${path}: there is no such file or directory`, {
+      cause: error,
+    })
+  }
 }
 
 /** Undefined: it is the path of a file, even if there is none. */

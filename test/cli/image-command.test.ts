@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { runCommand } from '../support/command.ts'
+import { ownDirectory } from '../support/directory.ts'
 import { startWebServer } from '../support/web-server.ts'
 
 test('a login for one registry is not sent to another one', async (t) => {
@@ -17,4 +20,22 @@ test('a login for one registry is not sent to another one', async (t) => {
   assert.equal(status, 1)
   assert.match(stderr, /would be sent to both registries/)
   for (const { requests } of servers) assert.equal(requests.length, 0)
+})
+
+test('a message names the source that cannot be read', async (t) => {
+  const directory = await ownDirectory(t)
+  await writeFile(join(directory, 'text.tar'), 'text')
+  await writeFile(join(directory, 'app.tar.xz'), Buffer.from('fd377a585a000000', 'hex'))
+  for (const [source, message] of [
+    ['no.tar', 'cannot read no.tar: there is no such file or directory'],
+    ['text.tar', 'cannot read text.tar: the archive has no end mark'],
+    ['app.tar.xz', 'cannot read app.tar.xz: it is compressed with xz: use gzip, zstd'],
+    ['.', 'cannot read .: it has neither manifest.json'],
+  ] as const) {
+    const { status, stderr } = await runCommand(['image', 'push', source, 'localhost:1/app:1'], {
+      directory,
+    })
+    assert.equal(status, 1)
+    assert.ok(stderr.startsWith(`berth: ${message}`), stderr)
+  }
 })
