@@ -136,6 +136,7 @@ function waitCommand(): Command {
     .addOption(directoryOption())
     .option('--timeout <seconds>', 'time limit', '3600')
     .addOption(outputOption)
+    .addHelpText('after', waitExamples)
     .action(
       async (
         name: string,
@@ -178,6 +179,7 @@ function retryCommand(): Command {
     .option('--all', 'all files in failed/')
     .addOption(directoryOption())
     .addOption(outputOption)
+    .addHelpText('after', retryExamples)
     .action(
       async (
         names: readonly string[],
@@ -201,8 +203,10 @@ function retryCommand(): Command {
 function listCommand(): Command {
   return new Command('list')
     .summary('list the files that wait in the spool')
+    .description('List the files that wait in the spool, with their sizes in bytes.')
     .addOption(directoryOption())
     .addOption(outputOption)
+    .addHelpText('after', listExamples)
     .action(async (flags: Printing & { readonly directory: string }) => {
       const entries = await listEntries(flags.directory)
       const files = entries.map(({ path, size }) => ({
@@ -224,3 +228,22 @@ Examples:
   # from outside of the cluster
   kubectl cp app.tar POD:/spool/app:1.2.tar -c spooler
   kubectl exec POD -c spooler -- berth spool wait app:1.2.tar`
+
+const waitExamples = `
+Examples:
+  # what was copied to /spool/app:1.2.tar
+  berth spool wait app:1.2.tar
+  # at most a minute; the digest, for a program
+  berth spool wait --timeout 60 -o json team/app:1.2.tar | jq -r '.images[].digest'`
+
+const listExamples = `
+Examples:
+  berth spool list
+  # in a container of a cluster
+  kubectl exec POD -c spooler -- berth spool list -o json`
+
+const retryExamples = `
+Examples:
+  berth spool retry team/app:1.2.tar
+  # after the registry accepts them
+  berth spool retry --all`

@@ -24,7 +24,13 @@ suite('berth', { concurrency: 4 }, () => {
       ...['docker-credential', 'kubelet-credential-provider', 'trust'],
     ]
     for (const command of all) assert.match(help.stdout, new RegExp(`^  ${command} `, 'm'))
-    const commands = [...all.filter((name) => name !== 'config'), 'config schema', 'doctor node']
+    const spool = ['spool wait', 'spool list', 'spool retry']
+    const commands = [
+      ...all.filter((name) => name !== 'config'),
+      'config schema',
+      'doctor node',
+      ...spool,
+    ]
     const pages = await Promise.all(
       commands.map((command) => runCommand([...command.split(' '), '--help'])),
     )
