@@ -28,11 +28,11 @@ const byCode: Readonly<Record<string, Diagnosis>> = {
   ECONNREFUSED: [
     'unreachable',
     'connection refused',
-    "check the host and port of the upstream's url",
+    'check its host and port, and whether it runs',
   ],
   EHOSTUNREACH: ['unreachable', 'no route to the host', blocked],
   ENETUNREACH: ['unreachable', 'no route to the network', blocked],
-  ENOTFOUND: ['unreachable', 'its name does not resolve', "check the host of the upstream's url"],
+  ENOTFOUND: ['unreachable', 'its name does not resolve', 'check the host'],
   EAI_AGAIN: [
     'unreachable',
     'its name cannot be looked up at the moment',

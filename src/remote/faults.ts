@@ -58,7 +58,7 @@ export class UnconfirmedAnswer extends RegistryError {
     super('UNAVAILABLE', {
       message: `${origin} answered ${status}, but not as a registry does`,
       advice:
-        "check the upstream's url, and what answers there: an ingress without a backend, a proxy, or a login page",
+        'check the URL, and what answers there: an ingress without a backend, a proxy, or a login page',
       status: 502,
     })
   }
