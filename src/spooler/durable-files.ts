@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
-import { link, lstat, open, readdir, readFile, rename, rm, rmdir } from 'node:fs/promises'
+import { link, lstat, open, readdir, rename, rm, rmdir } from 'node:fs/promises'
 import { basename, dirname } from 'node:path'
-import { inDirectory, type OpenDirectory } from '../input/input.ts'
+import { inDirectory, type OpenDirectory, readRegularFile } from '../input/input.ts'
 
 /** After a power loss, a rename without this may be undone (cases.md, T15). */
 async function syncDirectory(directory: string): Promise<void> {
@@ -80,10 +80,10 @@ export function parentOf(path: string): string {
   return path.includes('/') ? dirname(path) : ''
 }
 
-/** Undefined if there is none, or it is not JSON. */
+/** Undefined if there is none, or it is not JSON in a regular file: a FIFO is not opened for ever. */
 export async function readRecord(path: string): Promise<unknown> {
   try {
-    return JSON.parse(await readFile(path, 'utf8'))
+    return JSON.parse(await readRegularFile(path))
   } catch {
     return undefined
   }

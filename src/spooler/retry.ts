@@ -48,6 +48,8 @@ async function listKept(root: string): Promise<readonly Kept[]> {
   const found = await filesBelow(root, failedDirectory)
   const records = new Map<string, SpoolRecord>()
   for (const { path } of found) {
+    // What was rejected may be a FIFO, or large.
+    if (!path.endsWith('.json')) continue
     const record = parseRecord(await readRecord(join(root, path)))
     if (record?.keptAs !== undefined && path === `${failedDirectory}/${record.file}.json`)
       records.set(record.keptAs, record)

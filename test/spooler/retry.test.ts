@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import { mkdir, mkdtemp, readdir, readFile, rename, utimes, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { type TestContext, test } from 'node:test'
@@ -175,4 +176,18 @@ test('the results of many files are bounded, and only results are removed', asyn
     const left = await readdir(results)
     return left.length === 4 && left.includes('foreign.json')
   })
+})
+
+test('a FIFO in failed/ blocks no retry', { timeout: 20_000 }, async (t) => {
+  const { root, drop, failures } = await startRefusing(t)
+  // It blocked `berth spool retry` for ever, because every file there was read as a record.
+  await drop('app')
+  execFileSync('mkfifo', [join(root, 'pipe'), join(root, 'pipe.json')])
+  await failures(3)
+  assert.deepEqual(await retryFailed(root, ['nosuch']), [
+    { file: 'nosuch', problem: 'not in failed/' },
+  ])
+  execFileSync('mkfifo', [join(root, 'failed', 'record.json')])
+  assert.equal(await findRecord(root, 'record'), undefined)
+  assert.deepEqual(await retryFailed(root, ['pipe']), [{ file: 'pipe' }])
 })
