@@ -147,6 +147,9 @@ export async function strayFiles(cache: string): Promise<readonly string[]> {
   return files
     .map(({ parentPath, name }) => join(parentPath, name).slice(cache.length + 1))
     .filter(
-      (path) => !/^(recency|links|lock|CACHEDIR\.TAG)$|^docker\/.*\/(data|checksums)$/.test(path),
+      (path) =>
+        !/^(recency|links|lock|CACHEDIR\.TAG|berth-pipe\.sock)$|^docker\/.*\/(data|checksums)$/.test(
+          path,
+        ),
     )
 }
