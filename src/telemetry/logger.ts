@@ -56,9 +56,12 @@ export function createLogger({ level, output = standardOutput() }: LoggerOptions
 /**
  * The danger: a pipe without a reader blocks the thread that writes to it, and a process does not exit
  * before its threads do. So a pipe is opened again with O_NONBLOCK.
+ *
+ * A log that cannot be written, such as a file on a full disk, ends no process: lines wait, and are
+ * dropped beyond `maxLength`.
  */
 function standardOutput(): DestinationStream {
-  return destination({ dest: nonBlocking(1), ...batch })
+  return destination({ dest: nonBlocking(1), ...batch }).on('error', () => {})
 }
 
 function nonBlocking(descriptor: number): number {
