@@ -1,3 +1,4 @@
+import { access, constants } from 'node:fs/promises'
 import { text } from 'node:stream/consumers'
 import { type Command, Option } from 'commander'
 import { z } from 'zod'
@@ -105,6 +106,26 @@ export async function readLogin(
   if (tokenFile !== undefined) return { kind: 'token', tokenFile }
   if (token !== undefined) return { kind: 'token', token }
   return { kind: 'fields', fields: { type: credentials ?? (await defaultType(host, environment)) } }
+}
+
+/**
+ * For commands: a file that is missing will not appear while they run, and requests would be retried.
+ * @throws UsageError
+ */
+export async function assertReadableSecrets(options: RegistryOptions): Promise<void> {
+  const files = {
+    '--password-file': options.passwordFile,
+    '--token-file': options.tokenFile,
+  }
+  for (const [flag, file] of Object.entries(files)) {
+    if (file === undefined || file === '-') continue
+    try {
+      await access(file, constants.R_OK)
+    } catch (cause) {
+      const message = cause instanceof Error ? cause.message : String(cause)
+      throw new UsageError(`cannot read the file of ${flag}: ${message}`, { cause })
+    }
+  }
 }
 
 async function passwordOf(username: string, options: RegistryOptions): Promise<object> {

@@ -8,7 +8,7 @@ import { createOutbound, type OutboundTunnel } from '../outbound/outbound.ts'
 import type { Remote } from '../remote/remote.ts'
 import { createTelemetry, type Telemetry } from '../telemetry/telemetry.ts'
 import { UsageError } from './errors.ts'
-import { type RegistryOptions, readLogin } from './registry-login.ts'
+import { assertReadableSecrets, type RegistryOptions, readLogin } from './registry-login.ts'
 import { openCredentials, openToken, withPushAccess } from './upstream-credentials.ts'
 import { openRemote } from './upstreams.ts'
 
@@ -65,6 +65,7 @@ export async function withRegistry<Result>(
   using: Using,
   use: (remote: Remote) => Promise<Result>,
 ): Promise<Result> {
+  await assertReadableSecrets(using.options)
   const telemetry = createTelemetry({ level: 'silent' })
   const { remote } = await openRegistry({ ...using, telemetry })
   try {

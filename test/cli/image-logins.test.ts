@@ -109,3 +109,15 @@ test('a copy between two registries logs in to each with its own password', asyn
   const stdin = [...copy, '--from-password-file', '-', ...login]
   assert.match((await runCommand(stdin)).stderr, /standard input can hold only one secret/)
 })
+
+test('a file of a secret that is missing is named at once, and nothing is sent', async (t) => {
+  const { list, registry } = await tokenRegistry(t)
+  const missing = join(await ownDirectory(t), 'missing')
+  for (const login of [['-u', 'alice', '--password-file'], ['--token-file']]) {
+    const { status, stderr } = await runCommand([...list, ...login, missing])
+    assert.equal(status, 1)
+    assert.match(stderr, /^berth: cannot read the file of --(password|token)-file: ENOENT.*missing/)
+    assert.equal(stderr.trim().split('\n').length, 1)
+  }
+  assert.equal(registry.requests.length, 0)
+})

@@ -30,6 +30,7 @@ test('a log that is on a full disk does not end the process, and does not keep i
   })
   await full.close()
   const ended = once(child, 'exit')
+  assert.ok(child.stderr)
   assert.equal(await text(child.stderr), 'still running')
   assert.deepEqual(await ended, [0, null])
 })
