@@ -3,7 +3,7 @@ import { basename, isAbsolute, normalize } from 'node:path'
 import { type ArtifactFile, filesAsArtifact, type ImageSource } from '../archive/archive.ts'
 import { UsageError } from './errors.ts'
 
-/** What ORAS takes if it is not told. */
+/** The default of ORAS. */
 const unknownArtifact = 'application/vnd.unknown.artifact.v1'
 const unknownFile = 'application/octet-stream'
 /** RFC 6838, section 4.2. */

@@ -34,7 +34,7 @@ export type KindOptions = {
   /** The environment of programs that are started. */
   readonly processEnvironment: Readonly<Record<string, string | undefined>>
   readonly run: Run
-  /** Told each step. */
+  /** Receives a line for each step. */
   readonly report: (line: string) => void
   /** Receives the output of kind while it creates a cluster. */
   readonly onProgress: (text: string) => void
