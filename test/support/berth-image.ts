@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import {
+  copyFile,
   mkdir,
   mkdtemp,
   readdir,
@@ -8,10 +9,12 @@ import {
   realpath,
   rename,
   rm,
+  stat,
   writeFile,
 } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { run } from './programs.ts'
 
 /** Berth's own image, as clusters know it. */
@@ -29,19 +32,47 @@ const packages = 'base-files,libc6,libstdc++6,dash,coreutils,findutils,tar'
  * It is cached, and rebuilt when its sources have changed. Returns its path.
  */
 export async function buildBerthImage(): Promise<string> {
-  const archive = join(archives, `berth-${await inputs()}.tar`)
-  if (existsSync(archive)) return archive
-  await rm(archives, { recursive: true, force: true })
+  const name = `berth-${await inputs()}.tar`
+  const archive = join(archives, name)
   await mkdir(archives, { recursive: true })
+  while (!existsSync(archive)) if (await buildAlone(archive)) break
+  const others = (await readdir(archives)).filter((each) => each !== name && each.endsWith('.tar'))
+  for (const other of others) await rm(join(archives, other), { force: true })
+  return archive
+}
+
+/** Files of tests run side by side. False: another one has built it meanwhile, or its build has failed. */
+async function buildAlone(archive: string): Promise<boolean> {
+  const lock = `${archive}.lock`
+  if (!(await acquire(lock))) return false
   const directory = await mkdtemp(join(tmpdir(), 'berth-image-'))
   try {
-    const unfinished = join(archives, 'unfinished.tar')
+    const unfinished = join(directory, 'unfinished.tar')
     await build(directory, unfinished)
-    await rename(unfinished, archive)
+    await copyFile(unfinished, `${archive}.new`)
+    await rename(`${archive}.new`, archive)
+    return true
   } finally {
+    await rm(lock, { recursive: true, force: true })
     await rm(directory, { recursive: true, force: true })
   }
-  return archive
+}
+
+/** Longer than a build takes; in milliseconds. */
+const maxLockAge = 10 * 60_000
+
+/** Waits for the holder of the lock, unless it was killed. */
+async function acquire(lock: string): Promise<boolean> {
+  try {
+    await mkdir(lock)
+    return true
+  } catch {
+    const held = await stat(lock).catch(() => undefined)
+    if (held !== undefined && Date.now() - held.mtimeMs > maxLockAge)
+      await rm(lock, { recursive: true, force: true })
+    await sleep(500)
+    return false
+  }
 }
 
 /** By `npm run image`, on bases that are built here, without requests to a registry. */
