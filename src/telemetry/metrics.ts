@@ -30,6 +30,12 @@ export function createMetrics({
     if (withoutZeros && labelNames.length === 0) created.remove()
     return created
   }
+  /** Of another program than the server, which has no value for it: a zero would raise an alert. */
+  const foreignGauge = (name: string, help: string) => {
+    const created = gauge(name, help)
+    created.remove()
+    return created
+  }
   const histogram = <Label extends string>(
     name: string,
     help: string,
@@ -235,17 +241,23 @@ export function createMetrics({
       'berth_spool_retries_total',
       'Attempts to push a file that failed for a reason that may pass.',
     ),
-    spoolQueue: gauge('berth_spool_queue_files', 'Files in the spool that are not pushed yet.'),
-    spoolOldest: gauge(
+    spoolQueue: foreignGauge(
+      'berth_spool_queue_files',
+      'Files in the spool that are not pushed yet.',
+    ),
+    spoolOldest: foreignGauge(
       'berth_spool_oldest_file_age_seconds',
       'Age of the oldest file in the spool; 0 if it is empty.',
     ),
-    spoolFailed: gauge('berth_spool_failed_files', 'Files in failed/, for somebody to look at.'),
-    spoolWritable: gauge(
+    spoolFailed: foreignGauge(
+      'berth_spool_failed_files',
+      'Files in failed/, for somebody to look at.',
+    ),
+    spoolWritable: foreignGauge(
       'berth_spool_writable',
       '1 if the spool can be read and written, otherwise 0.',
     ),
-    spoolReady: gauge(
+    spoolReady: foreignGauge(
       'berth_spool_registry_available',
       '1 if the registry accepts the credentials of the spooler, otherwise 0.',
     ),

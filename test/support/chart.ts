@@ -81,7 +81,7 @@ export const matrix: Readonly<Record<string, Values>> = {
   'a spooler on a volume, over TLS': {
     ...threeValues,
     replicas: 1,
-    hosted: { enabled: true },
+    hosted: { enabled: true, storageClass: 'fast', size: '200Gi' },
     tls: { enabled: true, certManager: { enabled: true } },
     spool: {
       enabled: true,
