@@ -75,3 +75,25 @@ function toArchiveError(error: unknown): unknown {
   const isCorrupt = code.startsWith('Z_') || code.startsWith('ZSTD')
   return isCorrupt ? new ArchiveError('invalid', 'the compressed data is corrupt', error) : error
 }
+
+/** The bytes of a layer as they are in its tar file, whatever its compression. `size`: of the compressed bytes. */
+export async function* withoutCompression(
+  { bytes, size }: { readonly bytes: AsyncGenerator<Buffer>; readonly size: number },
+  limits: Limits,
+): AsyncGenerator<Buffer> {
+  try {
+    const first = await bytes.next()
+    if (first.done === true) return
+    const chunks = withFirst(first.value, bytes)
+    const compression = compressionOf(first.value)
+    if (compression === undefined) yield* chunks
+    else yield* decompress({ chunks, size, compression }, limits)
+  } finally {
+    await bytes.return(undefined)
+  }
+}
+
+async function* withFirst(first: Buffer, rest: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  yield first
+  yield* rest
+}

@@ -1,6 +1,6 @@
 import { algorithmOf, createDigester } from '../oci/digest.ts'
 import { ArchiveError } from './archive-error.ts'
-import { compressionOf, decompress } from './decompress.ts'
+import { withoutCompression } from './decompress.ts'
 import type { ImageSource, SourceBlob } from './image-source.ts'
 import type { Limits } from './limits.ts'
 
@@ -15,22 +15,7 @@ export async function* layerBytes(
   blob: SourceBlob,
   { limits, signal }: LayerBytesOptions,
 ): AsyncGenerator<Buffer> {
-  const iterator = verifiedBytes(source, blob, signal)
-  try {
-    const first = await iterator.next()
-    if (first.done === true) return
-    const chunks = withFirst(first.value, iterator)
-    const compression = compressionOf(first.value)
-    if (compression === undefined) yield* chunks
-    else yield* decompress({ chunks, size: blob.size, compression }, limits)
-  } finally {
-    await iterator.return(undefined)
-  }
-}
-
-async function* withFirst(first: Buffer, rest: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-  yield first
-  yield* rest
+  yield* withoutCompression({ bytes: verifiedBytes(source, blob, signal), size: blob.size }, limits)
 }
 
 /**

@@ -26,7 +26,7 @@ export type RescueTarget = {
   readonly host: string
   readonly name: RepositoryName
   readonly tags: readonly Tag[]
-  /** The user has named the tag. Otherwise tags that the registry has for other images are left alone. */
+  /** The user named the tag. Otherwise a tag that another image has in the registry is not moved. */
   readonly isTagNamed: boolean
 }
 

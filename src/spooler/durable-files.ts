@@ -111,7 +111,7 @@ export async function moveWithoutReplacing(
 }
 
 const taken = ['EEXIST', 'ENOTEMPTY', 'ENOTDIR']
-/** A file, or a directory with all that is in it. No link is followed, whoever changes the directory meanwhile. */
+/** A file, or a directory with all that is in it. No link is followed, even if the directory changes meanwhile. */
 export async function removeTree(parent: OpenDirectory, name: string): Promise<void> {
   const directory = await parent.enter(name)
   if (directory === undefined) return rm(parent.at(name), { force: true })

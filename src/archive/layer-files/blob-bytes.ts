@@ -1,6 +1,6 @@
 import { algorithmOf, createDigester, type Digest } from '../../oci/digest.ts'
 import { ArchiveError } from '../archive-error.ts'
-import { compressionOf, decompress } from '../decompress.ts'
+import { withoutCompression } from '../decompress.ts'
 import type { Limits } from '../limits.ts'
 import type { ByteRange, LayerBlob } from './layer-blob.ts'
 
@@ -38,22 +38,7 @@ export async function collect(chunks: AsyncIterable<Buffer>, size: number): Prom
  * its descriptor.
  */
 export async function* wholeLayer(blob: LayerBlob, limits: Limits): AsyncGenerator<Buffer> {
-  const iterator = verifiedBlob(blob)
-  try {
-    const { value: first } = await iterator.next()
-    if (first === undefined) return
-    const chunks = withFirst(first, iterator)
-    const compression = compressionOf(first)
-    if (compression === undefined) yield* chunks
-    else yield* decompress({ chunks, size: blob.size, compression }, limits)
-  } finally {
-    await iterator.return(undefined)
-  }
-}
-
-async function* withFirst(first: Buffer, rest: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-  yield first
-  yield* rest
+  yield* withoutCompression({ bytes: verifiedBlob(blob), size: blob.size }, limits)
 }
 
 /** @throws ArchiveError at their end if they are not those of the digest. */
