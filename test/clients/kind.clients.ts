@@ -7,6 +7,7 @@ import { berthImage, buildBerthImage } from '../support/berth-image.ts'
 import { useDirectory } from '../support/directory.ts'
 import { type Namespaces, startNamespaces } from '../support/namespaces.ts'
 import { tool } from '../support/programs.ts'
+import { until } from '../support/until.ts'
 
 /**
  * Real docker with a network of its own, and nodes with a real containerd. kind itself is a stand-in: its node images
@@ -112,8 +113,11 @@ suite('a local cluster of kind', { timeout: 600_000 }, () => {
 
   test('sends the pulls of all other registries through the cache', async () => {
     await assert.rejects(pullOn('kind-worker2', '192.0.2.1/team/app:1'))
-    const log = await docker('logs', 'berth-kind')
-    assert.match(log, /no upstream is configured for 192\.0\.2\.1/)
+    // The line of a request is in docker's log some time after the response.
+    await until('the request of the node is in the log', async () => {
+      const log = await docker('logs', 'berth-kind')
+      assert.match(log, /no upstream is configured for 192\.0\.2\.1/)
+    })
   })
 
   test('stays as it is when the command is repeated, and gets what is missing', async () => {
