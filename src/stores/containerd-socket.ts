@@ -1,4 +1,4 @@
-import { type Containerd, createContainerd } from './containerd-client.ts'
+import type { Containerd } from './containerd-client.ts'
 import { StoreError } from './store-error.ts'
 import { socketProblem } from './unix-socket.ts'
 
@@ -38,6 +38,8 @@ export async function openContainerd(options: ContainerdOptions): Promise<Opened
       problems.push(`${address}: ${problem}`)
       continue
     }
+    // Loaded when it is used: a push of an archive would start a quarter of a second later.
+    const { createContainerd } = await import('./containerd-client.ts')
     const containerd = createContainerd(address)
     const only = options.namespace ?? (environment['CONTAINERD_NAMESPACE'] || undefined)
     try {
