@@ -1,7 +1,22 @@
+/** What names an image: an object of this cluster, or another cluster by its list. */
+export type ImageUse = {
+  /** The reference as it is named. */
+  readonly image: string
+  /** Such as `Deployment`; `Cluster` for the list of another one, whose name it has then. */
+  readonly kind: string
+  /** Empty for a cluster. */
+  readonly namespace: string
+  readonly name: string
+  /** Where a pod runs. */
+  readonly node?: string | undefined
+}
+
 /** Where image references come from: a watch of a cluster, or lists that other clusters push. */
 export interface ImageSource {
   /** As workloads name them, such as `localhost:30026/local/app:1.2@sha256:…`. */
   images(): Iterable<string>
+  /** The same, with what names them. */
+  uses(): Iterable<ImageUse>
   /** Increases with each change. */
   version(): number
   /** Why the references are not known at the moment; undefined: they are. */

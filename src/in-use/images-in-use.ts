@@ -1,7 +1,7 @@
 import type { Digest } from '../oci/digest.ts'
 import type { ImageReference } from '../oci/image-reference.ts'
 import type { RepositoryName, Tag } from '../oci/reference.ts'
-import type { ImageSource } from './image-source.ts'
+import type { ImageSource, ImageUse } from './image-source.ts'
 import { createProtection, type Protection } from './protection.ts'
 
 /** What must not be deleted, because something runs it or can be rolled back to it. */
@@ -23,6 +23,12 @@ export interface InUse {
   hasTag(name: RepositoryName, tag: Tag): boolean
   /** The tags of a repository that workloads name. */
   tagsOf(name: RepositoryName): readonly Tag[]
+  /** What names the tag, or one of the digests in whatever repository: each object once for each reference. */
+  usesOf(image: {
+    readonly name: RepositoryName
+    readonly tag?: Tag | undefined
+    readonly digests: readonly Digest[]
+  }): Iterable<ImageUse>
   /** What workloads name, without duplicates. */
   references(): readonly ImageReference[]
   close(): Promise<void>
@@ -53,6 +59,11 @@ export function createInUse(sources: readonly ImageSource[]): InUse {
       current().references.flatMap((each) =>
         each.name === name && each.tag !== undefined ? [each.tag] : [],
       ),
+    usesOf: function* ({ name, tag, digests }) {
+      const texts = current().textsOf({ name, tag, digests: new Set(digests) })
+      for (const source of sources)
+        for (const use of source.uses()) if (texts.has(use.image)) yield use
+    },
     references: () => current().references,
     close: async () => {
       await Promise.all(sources.map((source) => source.close()))

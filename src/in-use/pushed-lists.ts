@@ -56,6 +56,10 @@ export function createPushedLists(options: PushedListsOptions): ImageSource {
     images: function* () {
       for (const { images } of lists) yield* images
     },
+    uses: function* () {
+      for (const { cluster, images } of lists)
+        for (const image of images) yield { image, kind: 'Cluster', namespace: '', name: cluster }
+    },
     version: () => changes,
     problem: () => {
       if (failure !== undefined) return failure

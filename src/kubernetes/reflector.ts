@@ -4,10 +4,23 @@ import type { ApiClient } from './api-client.ts'
 import { imagesIn } from './images-in.ts'
 import { parseJsonLines } from './json-lines.ts'
 
+/** An object that names an image. */
+type ImageUse = {
+  /** The reference as the object has it. */
+  readonly image: string
+  readonly kind: string
+  readonly namespace: string
+  readonly name: string
+  /** Where a pod runs; undefined for a pod without a node, and for other kinds. */
+  readonly node?: string | undefined
+}
+
 /** The images that all objects of one kind name. */
 export interface Reflector {
   /** Image references as the objects have them, with repetitions. */
   images(): Iterable<string>
+  /** The same, with the objects. */
+  uses(): Iterable<ImageUse>
   /** Increases with each change. */
   version(): number
   /** Why the images are not known at the moment; undefined: they are. */
@@ -23,6 +36,8 @@ type Options = {
   readonly client: ApiClient
   /** Path of the kind in all namespaces, such as `/api/v1/pods`. */
   readonly path: string
+  /** Its name, such as `Pod`: objects in lists do not have it. */
+  readonly kind: string
   readonly log: Log
   /**
    * Milliseconds without an event after which a watch counts as broken. The API server sends a
@@ -44,7 +59,13 @@ const maxRetryDelay = 30_000
 /** Objects of one kind. Kubernetes supports clusters of 150,000 pods. */
 const maxObjects = 300_000
 
-const metadata = z.object({ uid: z.string(), resourceVersion: z.string().optional() })
+const metadata = z.object({
+  uid: z.string(),
+  name: z.string().default(''),
+  namespace: z.string().default(''),
+  resourceVersion: z.string().optional(),
+})
+const spec = z.object({ spec: z.object({ nodeName: z.string().optional() }).optional() })
 const page = z.object({
   metadata: z.object({ resourceVersion: z.string(), continue: z.string().optional() }),
   items: z.array(z.looseObject({ metadata })),
@@ -65,20 +86,21 @@ class Expired extends Error {}
  * 3. When a watch ends, is silent or fails, watch again from the last version; after 410 Gone, list
  *    again.
  *
- * Only the image references are kept. Own code: `@kubernetes/client-node`'s informer keeps whole
+ * Only names and image references are kept. Own code: `@kubernetes/client-node`'s informer keeps whole
  * objects, and does not detect a silent connection.
  */
 export function createReflector(options: Options): Reflector {
   const {
     client,
     path,
+    kind,
     log,
     maxSilence = defaultMaxSilence,
     retryDelay = defaultRetryDelay,
   } = options
   const stop = new AbortController()
   const synced = Promise.withResolvers<void>()
-  let objects = new Map<string, readonly string[]>()
+  let objects = new Map<string, Kept>()
   let changes = 0
   let failure: string | undefined = 'not listed yet'
   let heardAt = performance.now()
@@ -89,13 +111,13 @@ export function createReflector(options: Options): Reflector {
   }
 
   const list = async (): Promise<string> => {
-    const listed = new Map<string, readonly string[]>()
+    const listed = new Map<string, Kept>()
     for (let token: string | undefined; ; ) {
       const query = `limit=${pageSize}${token === undefined ? '' : `&continue=${encodeURIComponent(token)}`}`
       const { status, text } = await client.get(`${path}?${query}`, { maxBytes: maxPage })
       if (status !== 200) throw refusal(status, 'list', path)
       const { metadata, items } = page.parse(JSON.parse(text))
-      for (const item of items) listed.set(item.metadata.uid, imagesIn(item))
+      for (const item of items) listed.set(item.metadata.uid, keep(item.metadata, item))
       if (listed.size > maxObjects) throw new Error(`${path} has more than ${maxObjects} objects`)
       token = metadata.continue || undefined
       if (token !== undefined) continue
@@ -114,11 +136,11 @@ export function createReflector(options: Options): Reflector {
     heard()
     if (type === 'BOOKMARK')
       return z.object({ metadata: versionOnly }).parse(object).metadata.resourceVersion
-    const { uid, resourceVersion } = z.object({ metadata }).parse(object).metadata
+    const found = z.object({ metadata }).parse(object).metadata
     changes += 1
-    if (type === 'DELETED') objects.delete(uid)
-    else objects.set(uid, imagesIn(object))
-    return resourceVersion
+    if (type === 'DELETED') objects.delete(found.uid)
+    else objects.set(found.uid, keep(found, object))
+    return found.resourceVersion
   }
 
   /** Watches until the watch ends; each version is stored, so that a failure loses none. */
@@ -172,7 +194,11 @@ export function createReflector(options: Options): Reflector {
 
   return {
     images: function* () {
-      for (const images of objects.values()) yield* images
+      for (const { images } of objects.values()) yield* images
+    },
+    uses: function* () {
+      for (const { images, ...object } of objects.values())
+        for (const image of images) yield { image, kind, ...object }
     },
     version: () => changes,
     problem: () => {
@@ -188,6 +214,13 @@ export function createReflector(options: Options): Reflector {
       await running
     },
   }
+}
+
+type Kept = Omit<ImageUse, 'image' | 'kind'> & { readonly images: readonly string[] }
+
+function keep({ namespace, name }: z.output<typeof metadata>, object: unknown): Kept {
+  const node = spec.safeParse(object).data?.spec?.nodeName
+  return { namespace, name, images: imagesIn(object), ...(node !== undefined && { node }) }
 }
 
 const versionOnly = z.object({ resourceVersion: z.string() })

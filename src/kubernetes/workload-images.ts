@@ -6,18 +6,18 @@ import { createReflector, type Reflector } from './reflector.ts'
  * history of Deployments, as far as their `revisionHistoryLimit` goes, and ControllerRevisions that
  * of StatefulSets and DaemonSets. Workloads scaled to zero count.
  */
-const workloadPaths = [
-  '/api/v1/pods',
-  '/api/v1/podtemplates',
-  '/api/v1/replicationcontrollers',
-  '/apis/apps/v1/controllerrevisions',
-  '/apis/apps/v1/daemonsets',
-  '/apis/apps/v1/deployments',
-  '/apis/apps/v1/replicasets',
-  '/apis/apps/v1/statefulsets',
-  '/apis/batch/v1/cronjobs',
-  '/apis/batch/v1/jobs',
-] as const
+const workloadPaths = {
+  Pod: '/api/v1/pods',
+  PodTemplate: '/api/v1/podtemplates',
+  ReplicationController: '/api/v1/replicationcontrollers',
+  ControllerRevision: '/apis/apps/v1/controllerrevisions',
+  DaemonSet: '/apis/apps/v1/daemonsets',
+  Deployment: '/apis/apps/v1/deployments',
+  ReplicaSet: '/apis/apps/v1/replicasets',
+  StatefulSet: '/apis/apps/v1/statefulsets',
+  CronJob: '/apis/batch/v1/cronjobs',
+  Job: '/apis/batch/v1/jobs',
+} as const
 
 type Log = Parameters<typeof createReflector>[0]['log']
 
@@ -30,10 +30,15 @@ type Options = {
 
 /** The images that all workloads of the cluster name. */
 export function watchWorkloadImages({ client, ...options }: Options): Reflector {
-  const reflectors = workloadPaths.map((path) => createReflector({ client, path, ...options }))
+  const reflectors = Object.entries(workloadPaths).map(([kind, path]) =>
+    createReflector({ client, path, kind, ...options }),
+  )
   return {
     images: function* () {
       for (const reflector of reflectors) yield* reflector.images()
+    },
+    uses: function* () {
+      for (const reflector of reflectors) yield* reflector.uses()
     },
     version: () => reflectors.reduce((sum, { version }) => sum + version(), 0),
     problem: () => {

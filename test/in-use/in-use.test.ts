@@ -23,6 +23,10 @@ function sourceOf(references: string[]) {
   let version = 0
   return {
     images: () => references,
+    uses: () =>
+      references.map((image, at) => ({
+        ...{ image, kind: 'Pod', namespace: 'team-a', name: `app-${at}`, node: 'n1' },
+      })),
     version: () => version,
     problem: () => undefined,
     close: async () => {},
@@ -63,6 +67,26 @@ test('a digest is protected in every repository, a tag under every host', () => 
   assert.equal(inUse.references().length, 2)
 })
 
+test('what names an image is found by its tag under every host, and by its digests', () => {
+  const references = [
+    'localhost:30026/local/app:1',
+    `h:1/some/where@${digest}`,
+    'h:1/local/app:2',
+    'h:1/local/other:1',
+    `docker-pullable://h:1/x@${other}`,
+  ]
+  const inUse = createInUse([sourceOf(references), sourceOf(['10.0.0.1:5000/local/app:1'])])
+  const found = [...inUse.usesOf({ name, tag: tag('1'), digests: [digest] })]
+  assert.deepEqual(
+    found.map(({ image }) => image),
+    [references[0], references[1], '10.0.0.1:5000/local/app:1'],
+  )
+  assert.deepEqual(found[1], {
+    ...{ image: references[1], kind: 'Pod', namespace: 'team-a', name: 'app-1', node: 'n1' },
+  })
+  assert.deepEqual([...inUse.usesOf({ name, digests: [] })], [])
+})
+
 test('a change of a source is seen by the next question', () => {
   const source = sourceOf([])
   const inUse = createInUse([source])
@@ -93,6 +117,10 @@ test('lists of other clusters count as soon as they are stored', async (t) => {
   await eventually('no list is known', () => lists.problem() === undefined)
   assert.equal(await putList(directory, 'edge-1', 'h/a:1 h/b:1\nh/a:1\n'), 2)
   await eventually('it is read', () => [...lists.images()].length === 2)
+  assert.deepEqual(
+    [...lists.uses()].map(({ kind, name, image }) => [kind, name, image]),
+    ['h/a:1', 'h/b:1'].map((image) => ['Cluster', 'edge-1', image]),
+  )
   await putList(directory, 'edge-1', 'h/c:1')
   await eventually('it is replaced', () => [...lists.images()].join() === 'h/c:1')
 })

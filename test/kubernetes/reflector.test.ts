@@ -58,6 +58,7 @@ async function startApi(t: TestContext) {
     const reflector = createReflector({
       client,
       path: '/api/v1/pods',
+      kind: 'Pod',
       log: { warn: () => {} },
       retryDelay: 5,
       ...options,
@@ -92,6 +93,30 @@ test('lists in pages, then follows the watch from the version of the list', asyn
   const images = [...reflector.images()]
   assert.ok(images.includes('h:1/a/new:1') && images.includes('h:1/a/changed:1'))
   assert.ok(!images.includes('h:1/a/b:0') && !images.includes('h:1/a/b:1'))
+})
+
+test('it knows which object names an image, and the node of a pod', async (t) => {
+  const { api, send, reflect } = await startApi(t)
+  const named = (name: string, nodeName?: string) => ({
+    metadata: { uid: name, name, namespace: 'team-a', resourceVersion: '1' },
+    spec: { nodeName, containers: [{ image: 'h:1/a/b:1' }] },
+  })
+  api.pods = [named('placed', 'node-1'), named('waiting')]
+  const reflector = reflect()
+  await reflector.synced
+  const use = { image: 'h:1/a/b:1', kind: 'Pod', namespace: 'team-a' }
+  assert.deepEqual(
+    [...reflector.uses()],
+    [
+      { ...use, name: 'placed', node: 'node-1' },
+      { ...use, name: 'waiting' },
+    ],
+  )
+  await eventually('it watches', () => api.watches.length === 1)
+  send('MODIFIED', named('waiting', 'node-2'))
+  await eventually('it is placed', () =>
+    [...reflector.uses()].some(({ name, node }) => name === 'waiting' && node === 'node-2'),
+  )
 })
 
 test('a watch that ends is continued from the last version, without a new list', async (t) => {
