@@ -41,6 +41,11 @@ export interface Auth {
   /** `isOpen`: anonymous users may pull from this repository if anonymous access is enabled at all. */
   allows(identity: Identity, action: Action, name: RepositoryName, isOpen: boolean): boolean
   /**
+   * On how many repositories the identity may do it. `all`: also on those that do not exist; `some` may be
+   * none of those that do.
+   */
+  extentOf(identity: Identity, action: Action): 'all' | 'some' | 'none'
+  /**
    * Replaces the content of the htpasswd file. Logins of removed users become invalid.
    * @throws Error naming the invalid line; then nothing changes.
    */

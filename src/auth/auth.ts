@@ -41,7 +41,7 @@ export async function createAuth(options: AuthOptions): Promise<Auth> {
   const logins = htpasswd === undefined ? undefined : await createLogins(htpasswd)
   const tokens = verifier === undefined ? undefined : createTokens({ verifier })
   const hasUsers = logins !== undefined || tokens !== undefined
-  const isAllowed = createPolicy(access)
+  const policy = createPolicy(access)
   const anonymousIdentity = { kind: 'anonymous' } as const
   const withoutAuth = { kind: 'auth-off' } as const
   /** Users who log in keep the access of anonymous users. */
@@ -86,12 +86,26 @@ export async function createAuth(options: AuthOptions): Promise<Auth> {
     allows: (identity, action, name, isOpen) => {
       switch (identity.kind) {
         case 'auth-off':
-          return isAllowed({ kind: 'everyone' }, action, name)
+          return policy.allows({ kind: 'everyone' }, action, name)
         case 'anonymous':
           return isOpenToAll(action, isOpen)
         case 'user':
         case 'service-account':
-          return isOpenToAll(action, isOpen) || isAllowed(identity, action, name)
+          return isOpenToAll(action, isOpen) || policy.allows(identity, action, name)
+      }
+    },
+
+    extentOf: (identity, action) => {
+      switch (identity.kind) {
+        case 'auth-off':
+          return policy.extentOf({ kind: 'everyone' }, action)
+        case 'anonymous':
+          return isOpenToAll(action, true) ? 'some' : 'none'
+        case 'user':
+        case 'service-account': {
+          const extent = policy.extentOf(identity, action)
+          return extent === 'none' && isOpenToAll(action, true) ? 'some' : extent
+        }
       }
     },
 

@@ -4,27 +4,34 @@ import type { AccessRule, Action } from './access.ts'
 import { groupsOf, type ServiceAccount } from './service-account.ts'
 
 /** `everyone`: every client, where there are no users. */
-export type Subject =
+type Subject =
   | { readonly kind: 'user'; readonly name: string }
   | ServiceAccount
   | { readonly kind: 'everyone' }
+
+/** On how many repositories a subject may do something. */
+type Extent = 'all' | 'some' | 'none'
+
+interface Policy {
+  allows(subject: Subject, action: Action, name: RepositoryName): boolean
+  /** From the rules alone: `some` may be none of those that exist. */
+  extentOf(subject: Subject, action: Action): Extent
+}
 
 /**
  * Allows what any rule allows. Without rules every user of the htpasswd file may pull, and service
  * accounts may do nothing: every pod has one. Pushing and deleting always need a rule: the user of a pull
  * secret is known in every namespace and must not replace images.
  */
-export function createPolicy(
-  rules: readonly AccessRule[],
-): (subject: Subject, action: Action, name: RepositoryName) => boolean {
-  if (rules.length === 0)
-    return ({ kind }, action) => action === 'pull' && kind !== 'service-account'
+export function createPolicy(rules: readonly AccessRule[]): Policy {
+  if (rules.length === 0) return withoutRules
   const compiled = rules.map(({ users, groups = [], repositories, except, actions }) => ({
     isForEveryone: users.includes('*'),
     hasUser: matcherOf(users),
     hasGroup: matcherOf(groups),
     actions: new Set(actions),
     covers: createMatcher({ include: repositories, except }),
+    coversAll: repositories.includes('**') && (except ?? []).length === 0,
   }))
   type Rule = (typeof compiled)[number]
 
@@ -39,8 +46,23 @@ export function createPolicy(
     }
   }
 
-  return (subject, action, name) =>
-    compiled.some((rule) => rule.actions.has(action) && isFor(rule, subject) && rule.covers(name))
+  return {
+    allows: (subject, action, name) =>
+      compiled.some(
+        (rule) => rule.actions.has(action) && isFor(rule, subject) && rule.covers(name),
+      ),
+    extentOf: (subject, action) => {
+      const found = compiled.filter((rule) => rule.actions.has(action) && isFor(rule, subject))
+      if (found.length === 0) return 'none'
+      return found.some(({ coversAll }) => coversAll) ? 'all' : 'some'
+    },
+  }
+}
+
+const withoutRules: Policy = {
+  allows: ({ kind }, action) => action === 'pull' && kind !== 'service-account',
+  extentOf: ({ kind }, action) =>
+    action === 'pull' && kind !== 'service-account' ? 'all' : 'none',
 }
 
 /**

@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { createJsonApi } from '../api/api.ts'
 import { type Config, type Loaded, listenHosts } from '../config/config.ts'
 import { createApi, type Listeners, listen, listenAdmin } from '../http/http.ts'
 import type { FollowedFiles } from '../input/input.ts'
@@ -120,6 +121,14 @@ export async function serve(
       sendfile: config.sendfile,
       memory: inFlight,
       answerTime,
+      site: config.ui.enabled
+        ? createJsonApi({
+            auth: files.auth,
+            version,
+            title: config.ui.title,
+            pullHost: config.ui.pullHost,
+          })
+        : undefined,
     })
     const { keyPair: tls } = files
     const maxConnections = limits.connections

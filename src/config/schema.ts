@@ -183,6 +183,24 @@ export const schema = z.strictObject({
       fillDeadline: timeout().prefault('1h').describe('Maximum time to download one blob'),
     })
     .prefault({}),
+  ui: z
+    .strictObject({
+      enabled: z
+        .boolean()
+        .prefault(true)
+        .describe('Serve the page for browsers (/ui/), and its API (/api/)'),
+      title: z.string().min(1).max(64).prefault('Berth').describe('Title of the page'),
+      pullHost: z
+        .string()
+        .regex(/^[A-Za-z0-9.-]+(:\d{1,5})?$|^\[[0-9a-fA-F:]+\](:\d{1,5})?$/, {
+          error: 'expected a host such as localhost:30026 or registry.example.com',
+        })
+        .optional()
+        .describe(
+          'host[:port] in the pull commands that the page shows (default: the host of its own address)',
+        ),
+    })
+    .prefault({}),
   shutdown: z
     .strictObject({
       delay: timeout()

@@ -11,10 +11,14 @@ import type { BodyPaces } from './request-bodies.ts'
 import { createRoutes } from './routes.ts'
 import { createSend } from './send.ts'
 import { createServer } from './server.ts'
+import type { Site } from './site.ts'
 
+export { hasAlready } from './conditions.ts'
 export { parseKeyPair } from './key-pair.ts'
 export { type Listeners, listen } from './listeners.ts'
 export type { Readiness } from './probes.ts'
+export type { Site, SiteCall } from './site.ts'
+export { refuseOtherOrigins } from './writing.ts'
 
 type ApiOptions = {
   readonly registry: Registry
@@ -33,6 +37,7 @@ type ApiOptions = {
   readonly answerTime: number
   /** How fast request bodies must arrive; replaces the default. */
   readonly paces?: BodyPaces
+  readonly site?: Site | undefined
 }
 
 /** Creates the handler of the OCI distribution API. */
@@ -45,12 +50,13 @@ export async function createApi({
   memory,
   answerTime,
   paces,
+  site,
 }: ApiOptions): Promise<RequestListener> {
   const checkHost = hosts && createHostCheck(hosts)
   const send = createSend(sendfile ? loadKernel() : undefined)
   const app = createServer({
     answer: createRoutes({
-      ...{ registry, auth, checkHost, send, memory, answerTime, telemetry, paces },
+      ...{ registry, auth, checkHost, send, memory, answerTime, telemetry, paces, site },
     }),
     memory,
     telemetry,

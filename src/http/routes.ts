@@ -1,5 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { Auth } from '../auth/auth.ts'
+import type { Auth, Identity } from '../auth/auth.ts'
 import type { Reservations } from '../memory/memory.ts'
 import { RegistryError } from '../oci/errors.ts'
 import { parseRepositoryName } from '../oci/reference.ts'
@@ -19,6 +19,7 @@ import { challenge, sendJson } from './replies.ts'
 import { type BodyPaces, createRequestBodies } from './request-bodies.ts'
 import type { Send } from './send.ts'
 import { createCountSent } from './sent-bytes.ts'
+import type { Site } from './site.ts'
 import { createUploads } from './uploads.ts'
 import { createVisibility } from './visibility.ts'
 import { writing } from './writing.ts'
@@ -38,6 +39,7 @@ type RoutesOptions = {
   readonly answerTime: number
   readonly telemetry: Telemetry
   readonly paces?: BodyPaces | undefined
+  readonly site?: Site | undefined
 }
 
 /**
@@ -53,6 +55,7 @@ export function createRoutes({
   answerTime,
   telemetry,
   paces,
+  site,
 }: RoutesOptions) {
   const { metrics } = telemetry
   const guard = createGuard({ auth, checkHost, metrics })
@@ -109,10 +112,18 @@ export function createRoutes({
     route('/v2', { GET: version, HEAD: version }),
   ]
 
+  const identify = async (request: FastifyRequest): Promise<Identity> => {
+    const identity = await guard.identify(request)
+    if (hasLoggedIn(identity)) request.record.user = identity.name
+    return identity
+  }
+
   /** Finds the route, authenticates, authorizes, and only then calls the route's handler. */
   return async (request: FastifyRequest, reply: FastifyReply): Promise<unknown> => {
     const { record } = request
     const { path, query } = parseTarget(request.raw.url ?? '')
+    if (site?.has(path))
+      return site.answer({ request, reply, path, query, record, identify: () => identify(request) })
     const { route, captures } = findRoute(table, path)
     record.route = route.path
     const endpoint = route.methods[request.method]
@@ -123,8 +134,7 @@ export function createRoutes({
       })
     }
 
-    const identity = await guard.identify(request)
-    if (hasLoggedIn(identity)) record.user = identity.name
+    const identity = await identify(request)
     const call: Call = { request, reply, query, identity, record }
     if (endpoint.action === 'authenticated') return endpoint.handle(call)
 

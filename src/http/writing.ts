@@ -19,7 +19,7 @@ export function writing(
   return {
     action,
     handle: (call) => {
-      refuseBrowsers(call.request)
+      refuseOtherOrigins(call.request)
       const { writable, identity } = call
       if (writable === undefined) throw cannotWrite(action, call)
       return handle({ ...call, writable, writer: writerOf(identity) })
@@ -30,8 +30,9 @@ export function writing(
 /**
  * The danger: a web page of any origin may send a POST with a body, and the user's browser reaches
  * `localhost`. No registry client sends these headers (Fetch Metadata; RFC 6454).
+ * @throws RegistryError DENIED
  */
-function refuseBrowsers({ headers }: FastifyRequest): void {
+export function refuseOtherOrigins({ headers }: FastifyRequest): void {
   const site = headers['sec-fetch-site']
   const { origin, host } = headers
   const isForeign =

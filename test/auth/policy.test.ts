@@ -6,7 +6,7 @@ import { parseRepositoryName } from '../../src/oci/reference.ts'
 const name = parseRepositoryName
 /** For users of an htpasswd file. */
 function policyOf(rules: Parameters<typeof createPolicy>[0]) {
-  const allows = createPolicy(rules)
+  const { allows } = createPolicy(rules)
   type Arguments = Parameters<typeof allows>
   return (user: string, action: Arguments[1], name: Arguments[2]) =>
     allows({ kind: 'user', name: user }, action, name)

@@ -411,7 +411,7 @@ test('the error message for an invalid value names the field, never the value', 
   const canaries = createCanaries()
   const password = canaries.secret('misplaced')
   for (const { name } of listFlags()) {
-    if (/directory|htpasswd|certificate|key|issuer/.test(name)) continue
+    if (/directory|htpasswd|certificate|key|issuer|title|pull-host/.test(name)) continue
     const lines = await complaints(t, { flags: { [name]: password } })
     assert.ok(
       lines.some((line) => line.includes(`(from --${name})`)),
@@ -483,6 +483,9 @@ test('every flag sets the field of its name', async (t) => {
     ['in-use-kubernetes', 'true', ({ inUse }) => `${inUse.kubernetes}`],
     ['in-use-interval', '13ms', ({ inUse }) => `${inUse.interval}ms`],
     ['in-use-list-expiry', '14ms', ({ inUse }) => `${inUse.listExpiry}ms`],
+    ['ui-enabled', 'false', ({ ui }) => `${ui.enabled}`],
+    ['ui-title', 'Images of ACME', ({ ui }) => ui.title],
+    ['ui-pull-host', 'registry.example.com:5000', ({ ui }) => ui.pullHost],
     ['shutdown-delay', '11ms', ({ shutdown }) => `${shutdown.delay}ms`],
     ['shutdown-deadline', '12ms', ({ shutdown }) => `${shutdown.deadline}ms`],
     ['sendfile', 'false', ({ sendfile }) => `${sendfile}`],

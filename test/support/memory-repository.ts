@@ -127,5 +127,6 @@ export const openAuth: Auth = {
   authenticate: () => ({ kind: 'auth-off' }),
   allows: (_identity, action, name) =>
     !name.startsWith(action === 'pull' ? 'private/' : 'forbidden/'),
+  extentOf: () => 'some',
   reload: async () => {},
 }

@@ -1,0 +1,35 @@
+import type { z } from 'zod'
+import type { change, removal } from './schema/changes.ts'
+import type { details, inUse, manifest } from './schema/manifests.ts'
+import type { overview } from './schema/overview.ts'
+import type { problemDetails } from './schema/problem.ts'
+import type { repositories, usage } from './schema/repositories.ts'
+import type { session } from './schema/session.ts'
+import type { tagHistory, tags } from './schema/tags.ts'
+
+// What the API answers: types only, so that programs in browsers may import this file.
+
+/** @public */
+export type Session = z.infer<typeof session>
+/** @public */
+export type Repositories = z.infer<typeof repositories>
+/** @public */
+export type Usage = z.infer<typeof usage>
+/** @public */
+export type Tags = z.infer<typeof tags>
+/** @public */
+export type TagHistory = z.infer<typeof tagHistory>
+/** @public */
+export type Manifest = z.infer<typeof manifest>
+/** @public */
+export type Details = z.infer<typeof details>
+/** @public */
+export type InUse = z.infer<typeof inUse>
+/** @public */
+export type Overview = z.infer<typeof overview>
+/** @public */
+export type Removal = z.infer<typeof removal>
+/** @public */
+export type Change = z.infer<typeof change>
+/** @public */
+export type Problem = z.infer<typeof problemDetails>

@@ -1,0 +1,1 @@
+export { createJsonApi } from './create-api.ts'

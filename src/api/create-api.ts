@@ -1,0 +1,85 @@
+import type { Auth, Identity } from '../auth/auth.ts'
+import { refuseOtherOrigins, type Site, type SiteCall } from '../http/http.ts'
+import { RegistryError } from '../oci/errors.ts'
+import type { Handler, Handlers } from './call.ts'
+import { createGetSession } from './get-session.ts'
+import { openapiDocument } from './openapi.ts'
+import { type OperationName, openOperations, operations } from './operations.ts'
+import { findOperation } from './paths.ts'
+import { sendProblem, sendReply } from './replies.ts'
+
+type ApiOptions = {
+  readonly auth: Auth
+  readonly version: string
+  readonly title: string
+  /** host[:port] in pull commands; undefined: the host of the request. */
+  readonly pullHost: string | undefined
+}
+
+/** The API of the page, below `/api/`. */
+export function createJsonApi(options: ApiOptions): Site {
+  const { auth, version } = options
+  const seesAll = (identity: Identity): boolean => auth.extentOf(identity, 'pull') === 'all'
+  const document = openapiDocument(version)
+
+  const handlers: Handlers = {
+    openapi: async () => ({ body: document }),
+    session: createGetSession({ ...options, seesAll }),
+  }
+
+  const answer = async (call: SiteCall) => {
+    const { request, reply, path, record, identify } = call
+    record.route = '/api/'
+    const found = findOperation(request.method, path)
+    if ('allow' in found) {
+      reply.header('allow', found.allow.join(', '))
+      throw new RegistryError('UNSUPPORTED', {
+        message: `method ${request.method} is not supported here`,
+      })
+    }
+    const { operation, texts } = found
+    record.route = operations[operation].path
+    if (operations[operation].method !== 'GET') assertIntended(call)
+    const identity = openOperations.has(operation) ? undefined : await identify()
+    const query = parseQuery(operation, call.query)
+    const handle = handlers[operation] as Handler<OperationName> | undefined
+    if (handle === undefined)
+      throw new RegistryError('UNSUPPORTED', { status: 501, message: 'not implemented yet' })
+    const { body, ...how } = await handle({ request, identify, query, texts, identity })
+    return sendReply(request, reply, { body, ...how })
+  }
+
+  return {
+    has: (path) => path === '/api' || path.startsWith('/api/'),
+    answer: (call) =>
+      answer(call).catch((error: unknown) => {
+        call.record.error = error
+        return sendProblem(call, error)
+      }),
+  }
+}
+
+/**
+ * The danger: a browser adds a login that it remembers to requests of other pages. A form cannot send JSON,
+ * and no page of another origin can send DELETE.
+ */
+function assertIntended({ request }: SiteCall): void {
+  refuseOtherOrigins(request)
+  const [type = ''] = (request.headers['content-type'] ?? '').split(';')
+  if (request.method !== 'POST' || type.trim().toLowerCase() === 'application/json') return
+  throw new RegistryError('UNSUPPORTED', {
+    status: 415,
+    message: 'a POST request needs the header Content-Type: application/json',
+  })
+}
+
+function parseQuery(operation: OperationName, query: URLSearchParams) {
+  const parsed = operations[operation].query.safeParse(Object.fromEntries(query))
+  if (parsed.success) return parsed.data
+  const [issue] = parsed.error.issues
+  const field = issue?.path.join('.') || 'the query'
+  throw new RegistryError('UNSUPPORTED', {
+    status: 400,
+    message: `${field}: ${issue?.message ?? 'invalid'}`,
+  })
+}

@@ -1,0 +1,135 @@
+import { z } from 'zod'
+import { change, removal } from './schema/changes.ts'
+import { details, inUse, manifest } from './schema/manifests.ts'
+import { overview } from './schema/overview.ts'
+import { repositories, usage } from './schema/repositories.ts'
+import {
+  inUseQuery,
+  noQuery,
+  removalQuery,
+  repositoriesQuery,
+  sessionQuery,
+  tagsQuery,
+  usageQuery,
+} from './schema/requests.ts'
+import { session } from './schema/session.ts'
+import { tagHistory, tags } from './schema/tags.ts'
+
+/**
+ * What the API can be asked. `/-/` ends the name of a repository, which may contain slashes: no part of a
+ * name is a single hyphen.
+ */
+export const operations = {
+  openapi: {
+    method: 'GET',
+    path: '/api/openapi.json',
+    summary: 'This description',
+    query: noQuery,
+    answer: z.looseObject({ openapi: z.string() }),
+  },
+  session: {
+    method: 'GET',
+    path: '/api/session',
+    summary: 'Who the client is, and what it may do; without a login, too',
+    query: sessionQuery,
+    answer: session,
+  },
+  overview: {
+    method: 'GET',
+    path: '/api/overview',
+    summary: 'Traffic, disk, upstreams, running downloads and recent failures',
+    query: noQuery,
+    answer: overview,
+  },
+  repositories: {
+    method: 'GET',
+    path: '/api/repositories',
+    summary: 'Hosted and cached repositories that the client may pull from, sorted by name',
+    query: repositoriesQuery,
+    answer: repositories,
+  },
+  usage: {
+    method: 'GET',
+    path: '/api/usage',
+    summary: 'Bytes of the hosted repositories below a prefix',
+    query: usageQuery,
+    answer: usage,
+  },
+  tags: {
+    method: 'GET',
+    path: '/api/repositories/{name}/-/tags',
+    summary: 'A page of the sorted and filtered tags of a repository',
+    query: tagsQuery,
+    answer: tags,
+  },
+  tagHistory: {
+    method: 'GET',
+    path: '/api/repositories/{name}/-/tags/{tag}/history',
+    summary: 'What a tag of a hosted repository pointed to',
+    query: noQuery,
+    answer: tagHistory,
+  },
+  manifest: {
+    method: 'GET',
+    path: '/api/repositories/{name}/-/manifests/{reference}',
+    summary: 'What a manifest says; by digest the answer never changes',
+    query: noQuery,
+    answer: manifest,
+  },
+  details: {
+    method: 'GET',
+    path: '/api/repositories/{name}/-/details/{digest}',
+    summary: 'What Berth knows about a manifest: tags, referrers, what is stored, who uses it',
+    query: noQuery,
+    answer: details,
+  },
+  inUse: {
+    method: 'GET',
+    path: '/api/in-use/{digest}',
+    summary: 'Which workloads name a digest',
+    query: inUseQuery,
+    answer: inUse,
+  },
+  deleteTag: {
+    method: 'DELETE',
+    path: '/api/repositories/{name}/-/tags/{tag}',
+    summary: 'Remove a tag; the manifest stays until retention removes it',
+    query: removalQuery,
+    answer: removal,
+  },
+  deleteManifest: {
+    method: 'DELETE',
+    path: '/api/repositories/{name}/-/manifests/{reference}',
+    summary: 'Remove a manifest, named by its digest, and all tags that point to it',
+    query: removalQuery,
+    answer: removal,
+  },
+  undoTag: {
+    method: 'POST',
+    path: '/api/repositories/{name}/-/tags/{tag}/undo',
+    summary: 'Point a hosted tag to what it pointed to before, or restore a removed one',
+    query: noQuery,
+    answer: change,
+  },
+  refreshTag: {
+    method: 'POST',
+    path: '/api/repositories/{name}/-/tags/{tag}/refresh',
+    summary: 'Compare a cached tag with its upstream now',
+    query: noQuery,
+    answer: change,
+  },
+} as const satisfies Record<string, Operation>
+
+type Operation = {
+  readonly method: 'GET' | 'POST' | 'DELETE'
+  readonly path: string
+  readonly summary: string
+  readonly query: z.ZodType
+  readonly answer: z.ZodType
+}
+
+/** Answered without a login, too. */
+export const openOperations: ReadonlySet<string> = new Set<OperationName>(['openapi', 'session'])
+
+export type Operations = typeof operations
+export type OperationName = keyof Operations

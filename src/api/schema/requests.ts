@@ -1,0 +1,58 @@
+import { z } from 'zod'
+
+/** Query parameters. Each is a text; numbers have digits only. */
+
+const number = (max: number) =>
+  z
+    .string()
+    .regex(/^\d{1,9}$/, 'expected a number without a sign')
+    .pipe(z.coerce.number<string>().int().min(0).max(max))
+
+const text = z.string().max(256)
+/** Without a value, as in `?dryRun`, it is true. */
+const flag = z.enum(['', 'true', 'false']).default('false')
+
+export function isSet(value: z.infer<typeof flag>): boolean {
+  return value !== 'false'
+}
+
+const maxPage = 1000
+const defaultPage = 100
+const pageSize = number(maxPage).default(defaultPage).describe('Entries of the page')
+
+export const noQuery = z.strictObject({})
+
+export const sessionQuery = z.strictObject({
+  login: flag.describe('Answer 401 until the client has logged in, so that a browser asks for it'),
+  not: text
+    .optional()
+    .describe('With `login`: answer 401 for this user, too, so that another can log in'),
+})
+
+export const repositoriesQuery = z.strictObject({
+  search: text.default('').describe('A text that the name contains; the case is ignored'),
+  prefix: text.default('').describe('A name: itself, and all names below it'),
+  last: text.default('').describe('A name: the page begins after it'),
+  n: pageSize,
+})
+
+export const usageQuery = repositoriesQuery.pick({ prefix: true })
+
+export const tagsQuery = z.strictObject({
+  sort: z
+    .enum(['name', 'date', 'size'])
+    .default('name')
+    .describe('name: numbers in it are compared as numbers; date: pushed or checked'),
+  order: z.enum(['asc', 'desc']).default('asc'),
+  filter: text.default('').describe('A text that the tag contains; the case is ignored'),
+  offset: number(999_999_999).default(0),
+  n: pageSize,
+})
+
+export const inUseQuery = z.strictObject({
+  name: text.optional().describe('A repository, whose tags count as well'),
+})
+
+export const removalQuery = z.strictObject({
+  dryRun: flag.describe('Only say what would be removed'),
+})
