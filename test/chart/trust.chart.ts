@@ -69,6 +69,9 @@ suite('the agent on nodes', () => {
     assert.ok(containers[0].args.includes('--server=https://localhost:30026'))
     assert.ok(containers[0].args.includes('--ca=/etc/berth/ca/ca.crt'))
     assert.equal(volumes.at(-1).secret.secretName, 'berth-tls')
+    // cert-manager's default is a new key, which nodes would not know when it signs the first certificate.
+    const authority = find(await render({ ...threeValues, tls }), 'Certificate', 'berth-ca')
+    assert.equal(authority.spec.privateKey.rotationPolicy, 'Never')
   })
 
   test('by HTTPS with an authority that nodes know already, or the one that is named', async () => {
