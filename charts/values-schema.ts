@@ -175,6 +175,15 @@ export function valuesSchema(): Schema {
         host: maybeName,
         tlsSecret: maybeName,
       }),
+      route: object({
+        enabled: yesOrNo,
+        kind: { enum: ['HTTPRoute', 'TLSRoute'] },
+        annotations: labels,
+        parentRefs: maps,
+        host: maybeName,
+        timeouts: object({ request: interval, backendRequest: interval }),
+        caConfigMap: maybeName,
+      }),
       pullSecret: object({
         name,
         namespaces: names,

@@ -143,7 +143,7 @@ suite('a Kubernetes API', () => {
     }
   })
 
-  test('takes an upgrade from each to the next, and back', { timeout: 240_000 }, async (t) => {
+  test('takes an upgrade from each to the next, and back', { timeout: 600_000 }, async (t) => {
     const environment = { KUBECONFIG: api.kubeconfig }
     const release = ['berth', '--namespace', 'images']
     t.after(() => helm(['uninstall', ...release], undefined, 'helm3', environment))

@@ -3,6 +3,7 @@ import { suite, test } from 'node:test'
 import { helms, template, threeValues, user, type Values } from '../support/chart.ts'
 
 const pullable = { config: { auth: { anonymous: 'pull' } } }
+const route = { enabled: true, host: 'a.b', parentRefs: [{ name: 'public' }] }
 
 /** Refused by the schema. Helm's message has the path and the problem. */
 const bySchema: readonly (readonly [string, Values, RegExp])[] = [
@@ -254,6 +255,45 @@ const bySentence: readonly (readonly [string, Values, RegExp])[] = [
     'an Ingress without a host',
     { ingress: { enabled: true } },
     /ingress\.enabled needs ingress\.host/,
+  ],
+  [
+    'a route with hostNetwork',
+    { exposure: { mode: 'hostNetwork' }, route },
+    /which a Gateway cannot reach/,
+  ],
+  ['a route without a host', { route: { ...route, host: '' } }, /route\.enabled needs route\.host/],
+  [
+    'a route without a Gateway',
+    { route: { ...route, parentRefs: [] } },
+    /route\.enabled needs route\.host, and in route\.parentRefs the Gateway/,
+  ],
+  [
+    'two names for one registry',
+    { route, ingress: { enabled: true, host: 'b.a' } },
+    /ingress\.host and route\.host differ/,
+  ],
+  [
+    'a TLSRoute to plain HTTP',
+    { route: { ...route, kind: 'TLSRoute' } },
+    /route\.kind: TLSRoute needs tls\.enabled/,
+  ],
+  [
+    'a Gateway that cannot verify Berth',
+    { route, tls: { enabled: true, existingSecret: 'ours' } },
+    /set route\.caConfigMap, or route\.kind: TLSRoute/,
+  ],
+  [
+    'timeouts of requests that a Gateway does not see',
+    {
+      route: { ...route, kind: 'TLSRoute', timeouts: { request: '0s' } },
+      tls: { enabled: true, existingSecret: 'ours' },
+    },
+    /no effect with route\.kind: TLSRoute/,
+  ],
+  [
+    'an authority of plain HTTP',
+    { route: { ...route, caConfigMap: 'authorities' } },
+    /route\.caConfigMap has no effect without tls\.enabled/,
   ],
   [
     'a PodMonitor while metrics are on loopback only',

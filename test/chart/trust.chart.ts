@@ -94,7 +94,36 @@ suite('the agent on nodes', () => {
     assert.equal(given.volumes.at(-1).secret.secretName, 'ingress-ca')
     assert.ok(given.containers[0].args.includes('--ca=/etc/berth/ca/ca.crt'))
   })
+
+  test('and to a Gateway: with our authority if it passes TLS through, else with the one that is named', async () => {
+    const passed = matrix['a route that passes TLS through'] ?? {}
+    const { containers, volumes } = await agentOf({ enabled: true }, passed)
+    assert.ok(containers[0].args.includes('--server=https://berth.example.com'))
+    assert.ok(containers[0].args.includes('--registry=berth.example.com'))
+    assert.equal(volumes.at(-1).secret.secretName, 'berth-tls')
+    const manifests = await render(passed)
+    assert.ok(find(manifests, 'Certificate', 'berth').spec.dnsNames.includes('berth.example.com'))
+    const ended = await agentOf({ enabled: true }, { exposure, route })
+    assert.equal(ended.volumes.length, 1)
+    const named = await agentOf({ enabled: true, caSecret: 'ours' }, { exposure, route })
+    assert.equal(named.volumes.at(-1).secret.secretName, 'ours')
+  })
+
+  for (const name of ['the example with an Ingress', 'the example with a Gateway'])
+    test(`and in ${name} by the registry's own name, with the authority of its certificate`, async () => {
+      const manifests = await render(matrix[name] ?? {})
+      const { containers, volumes } = podOf(find(manifests, 'DaemonSet', 'berth-trust'))
+      assert.ok(containers[0].args.includes('--registry=registry.example.com'))
+      assert.ok(containers[0].args.includes('--server=https://registry.example.com'))
+      assert.equal(volumes.at(-1).secret.secretName, 'registry-tls')
+      assert.deepEqual(volumes.at(-1).secret.items, [{ key: 'ca.crt', path: 'ca.crt' }])
+      const authority = find(manifests, 'Certificate', 'registry-ca').spec
+      assert.equal(authority.privateKey.rotationPolicy, 'Never')
+    })
 })
+
+const exposure = { mode: 'service' }
+const route = { enabled: true, host: 'berth.example.com', parentRefs: [{ name: 'public' }] }
 
 async function agentOf(trust: object, values: object = {}) {
   const manifests = await render({ ...threeValues, ...values, trust })

@@ -1,7 +1,7 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { parseAllDocuments, stringify } from 'yaml'
+import { parse, parseAllDocuments, stringify } from 'yaml'
 import { attempt, type Finished, tool } from './programs.ts'
 
 export const chart = new URL('../../charts/berth/', import.meta.url).pathname
@@ -47,6 +47,13 @@ export const threeValues = {
   },
   htpasswd: { existingSecret: 'berth-users' },
 } as const
+
+/** Values from the chart's examples. */
+function exampleValues(
+  name: 'ingress' | 'gateway',
+): Readonly<Record<string, Readonly<Record<string, unknown>>>> {
+  return parse(readFileSync(`${chart}examples/${name}.yaml`, 'utf8'))
+}
 
 export const user = `alice:$2y$10$${'abcdefghij.ABCDEFGHIJ/0123456789'.repeat(2).slice(0, 53)}`
 
@@ -184,6 +191,43 @@ export const matrix: Readonly<Record<string, Values>> = {
       monitoringFrom: [{ namespaceSelector: { matchLabels: { name: 'monitoring' } } }],
       egress: { enabled: true },
     },
+  },
+  'the example with an Ingress': {
+    ...exampleValues('ingress'),
+    image,
+    htpasswd: { lines: [user] },
+  },
+  'the example with a Gateway': {
+    ...exampleValues('gateway'),
+    image,
+    htpasswd: { lines: [user] },
+  },
+  'a route that passes TLS through': {
+    ...threeValues,
+    exposure: { mode: 'service' },
+    route: {
+      enabled: true,
+      kind: 'TLSRoute',
+      host: 'berth.example.com',
+      parentRefs: [{ name: 'public', namespace: 'gateways', sectionName: 'tls' }],
+    },
+    tls: { enabled: true, certManager: { enabled: true } },
+    trust: { enabled: true },
+  },
+  'a route whose Gateway verifies Berth, and an Ingress with the same host': {
+    ...threeValues,
+    exposure: { mode: 'service' },
+    ingress: { enabled: true, host: 'berth.example.com', tlsSecret: 'berth-ingress' },
+    route: {
+      enabled: true,
+      host: 'berth.example.com',
+      annotations: { a: 'b' },
+      parentRefs: [{ name: 'public' }],
+      timeouts: { request: '0s' },
+      caConfigMap: 'authorities',
+    },
+    tls: { enabled: true, existingSecret: 'berth-tls' },
+    trust: { enabled: true, caSecret: 'berth-ingress' },
   },
   'a LoadBalancer with certificates of another issuer': {
     ...threeValues,

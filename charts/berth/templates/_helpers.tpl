@@ -196,10 +196,30 @@ localhost:{{ include "berth.containerPort" . }}
 {{- end -}}
 {{- end }}
 
+{{/* The host by which clients outside the cluster reach Berth; empty if there is neither an Ingress nor a route. */}}
+{{- define "berth.publicHost" -}}
+{{- if .Values.ingress.enabled -}}
+{{ .Values.ingress.host }}
+{{- else if .Values.route.enabled -}}
+{{ .Values.route.host }}
+{{- end -}}
+{{- end }}
+
+{{/* Whether nodes reach Berth through the Ingress or the route, as other clients do. */}}
+{{- define "berth.usesPublicHost" -}}
+{{- if and (eq .Values.exposure.mode "service") (include "berth.publicHost" .) }}true{{ end -}}
+{{- end }}
+
+{{/* Whether the certificate that nodes see is not Berth's own. */}}
+{{- define "berth.isTlsTerminated" -}}
+{{- $passes := and .Values.route.enabled (eq .Values.route.kind "TLSRoute") (not .Values.ingress.enabled) -}}
+{{- if or .Values.trust.server (and (include "berth.usesPublicHost" .) (not $passes)) }}true{{ end -}}
+{{- end }}
+
 {{/* The registry's host in image names. */}}
 {{- define "berth.registry" -}}
-{{- if and (eq .Values.exposure.mode "service") .Values.ingress.enabled -}}
-{{ .Values.ingress.host }}
+{{- if include "berth.usesPublicHost" . -}}
+{{ include "berth.publicHost" . }}
 {{- else if eq .Values.exposure.mode "service" -}}
 {{ include "berth.fullname" . }}.{{ include "berth.namespace" . }}.svc:{{ .Values.exposure.port }}
 {{- else -}}
@@ -217,8 +237,8 @@ localhost:{{ .Values.exposure.port }}
 {{ .Values.trust.server }}
 {{- else if eq .Values.exposure.mode "mirror" -}}
 {{ include "berth.scheme" . }}://{{ ternary "[$(NODE_IP)]" "$(NODE_IP)" (eq .Values.exposure.mirror.ipFamily "IPv6") }}:{{ .Values.exposure.port }}
-{{- else if and (eq .Values.exposure.mode "service") .Values.ingress.enabled -}}
-https://{{ .Values.ingress.host }}
+{{- else if include "berth.usesPublicHost" . -}}
+https://{{ include "berth.publicHost" . }}
 {{- else -}}
 {{ include "berth.scheme" . }}://{{ include "berth.registry" . }}
 {{- end -}}
@@ -231,7 +251,7 @@ terminates TLS. Certificates of other issuers may be from public authorities, wh
 {{- define "berth.trustedSecret" -}}
 {{- if .Values.trust.caSecret -}}
 {{ .Values.trust.caSecret }}
-{{- else if and .Values.tls.certManager.enabled (not .Values.tls.certManager.issuerRef) (not .Values.trust.server) (not (and (eq .Values.exposure.mode "service") .Values.ingress.enabled)) -}}
+{{- else if and .Values.tls.certManager.enabled (not .Values.tls.certManager.issuerRef) (not (include "berth.isTlsTerminated" .)) -}}
 {{ include "berth.tlsSecret" . }}
 {{- end -}}
 {{- end }}
@@ -337,8 +357,8 @@ are two.
 {{- $_ := set $auth "serviceAccounts" $accounts -}}
 {{- end -}}
 {{- end -}}
-{{- if .Values.ingress.enabled -}}
-{{- $_ := set $config "hosts" (append (default list $config.hosts) .Values.ingress.host | uniq) -}}
+{{- with include "berth.publicHost" . -}}
+{{- $_ := set $config "hosts" (append (default list $config.hosts) . | uniq) -}}
 {{- end -}}
 {{- $storage := default dict $config.storage -}}
 {{- $_ := set $storage "directory" "/var/lib/berth" -}}

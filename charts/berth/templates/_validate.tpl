@@ -93,6 +93,23 @@ value to set instead.
 {{- if and $v.ingress.enabled (not $v.ingress.host) -}}
 {{- fail "ingress.enabled needs ingress.host" -}}
 {{- end -}}
+{{- if $v.route.enabled -}}
+{{- if eq $mode "hostNetwork" -}}
+{{- fail "route.enabled: with exposure.mode: hostNetwork the registry listens on the nodes' loopback addresses only, which a Gateway cannot reach: use another exposure.mode" -}}
+{{- end -}}
+{{- if not (and $v.route.host $v.route.parentRefs) -}}
+{{- fail "route.enabled needs route.host, and in route.parentRefs the Gateway to which the route is attached" -}}
+{{- end -}}
+{{- if and $v.ingress.enabled (ne $v.ingress.host $v.route.host) -}}
+{{- fail "ingress.host and route.host differ, but the registry has one name: set both to it, or disable one" -}}
+{{- end -}}
+{{- if and (eq $v.route.kind "TLSRoute") (not $v.tls.enabled) -}}
+{{- fail "route.kind: TLSRoute needs tls.enabled, because the Gateway passes TLS through to Berth" -}}
+{{- end -}}
+{{- if and (eq $v.route.kind "HTTPRoute") $v.tls.enabled (not $v.route.caConfigMap) -}}
+{{- fail "route.enabled: with tls.enabled, the Gateway needs the authority of Berth's certificate: set route.caConfigMap, or route.kind: TLSRoute to pass TLS through, or tls.enabled: false" -}}
+{{- end -}}
+{{- end -}}
 {{- if and $v.metrics.serviceMonitor.enabled $v.metrics.podMonitor.enabled -}}
 {{- fail "metrics.serviceMonitor and metrics.podMonitor would both scrape the same pods: enable one of them" -}}
 {{- end -}}
@@ -183,7 +200,7 @@ value to set instead.
 {{- if and (include "berth.trustedSecret" .) (include "berth.hasTrust" .) (hasPrefix "http://" (include "berth.trustServer" .)) -}}
 {{- fail "trust.caSecret has no effect, because nodes reach Berth over plain HTTP: set tls.enabled, or an https:// URL as trust.server" -}}
 {{- end -}}
-{{- if and (include "berth.hasTrust" .) (eq $mode "service") (not $v.ingress.enabled) (not $v.trust.server) -}}
-{{- fail "trust.enabled: nodes cannot resolve the names of Services: set ingress.enabled, trust.server, or another exposure.mode" -}}
+{{- if and (include "berth.hasTrust" .) (eq $mode "service") (not (include "berth.publicHost" .)) (not $v.trust.server) -}}
+{{- fail "trust.enabled: nodes cannot resolve the names of Services: set ingress.enabled, route.enabled, trust.server, or another exposure.mode" -}}
 {{- end -}}
 {{- end }}

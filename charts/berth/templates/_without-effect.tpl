@@ -51,6 +51,12 @@ while they are disabled.
 {{- if and (ne $v.service.externalTrafficPolicy "Cluster") (not (has $mode (list "nodePort" "mirror"))) (ne $v.service.type "LoadBalancer") -}}
 {{- fail (printf "service.externalTrafficPolicy has no effect with exposure.mode: %s, which opens no NodePort" $mode) -}}
 {{- end -}}
+{{- if and $v.route.enabled (eq $v.route.kind "TLSRoute") (or $v.route.timeouts $v.route.caConfigMap) -}}
+{{- fail "route.timeouts and route.caConfigMap have no effect with route.kind: TLSRoute, with which the Gateway sees no requests" -}}
+{{- end -}}
+{{- if and $v.route.enabled $v.route.caConfigMap (not $v.tls.enabled) -}}
+{{- fail "route.caConfigMap has no effect without tls.enabled" -}}
+{{- end -}}
 {{- $hosted := default dict (default dict $v.config.storage).hosted -}}
 {{- if and $v.config.hosted (not $v.hosted.enabled) (not $hosted.directory) -}}
 {{- fail "config.hosted has no effect without hosted.enabled: repositories on an emptyDir would be lost with the pod" -}}
