@@ -44,6 +44,7 @@ const commands: Readonly<Record<string, (context: Context) => Promise<Command>>>
   pull: async (context) => (await import('./pull-command.ts')).pullCommand(context),
   retention: async (context) => (await import('./retention-command.ts')).retentionCommand(context),
   spool: async (context) => (await import('./spool-command.ts')).spoolCommand(context),
+  simple: async (context) => (await import('./simple-command.ts')).simpleCommand(context),
   tag: async (context) => (await import('./tag-command.ts')).tagCommand(context),
   trust: async (context) => (await import('./trust-command.ts')).trustCommand(context),
   'pull-secret': async () => (await import('./pull-secret-command.ts')).pullSecretCommand(),

@@ -1,5 +1,4 @@
 import type { Duplex } from 'node:stream'
-import { parseRegistry } from '../config/config.ts'
 import {
   ExecError,
   execInPod,
@@ -7,13 +6,12 @@ import {
   findRegistry,
   forwardToPod,
   KubernetesError,
-  loadUserAccess,
   type UserAccess,
 } from '../kubernetes/kubernetes.ts'
-import { createProxyUrls } from '../outbound/outbound.ts'
 import { openTunnel, TunnelError, type TunnelState } from '../tunnel/tunnel.ts'
 import type { ClusterOptions } from './cluster-options.ts'
 import type { Context } from './registry-options.ts'
+import { openUserAccess } from './user-access.ts'
 
 /** A connection to a registry in a cluster, with the rights of a kubeconfig alone. */
 export interface ClusterRegistry {
@@ -49,11 +47,7 @@ type Access = { readonly access: UserAccess; readonly options: ClusterOptions }
  */
 export async function openClusterRegistry(opening: Opening): Promise<ClusterRegistry> {
   const { options, environment } = opening
-  const proxies = createProxyUrls(
-    parseRegistry({ url: 'http://localhost' }, environment).ambient.proxy,
-  )
-  const proxyFor = (server: URL) => proxies(server)?.href
-  const access = await loadUserAccess({ ...options, environment, proxyFor })
+  const access = await openUserAccess(options, environment)
   const found = await findRegistry(access, options)
   try {
     return await openByExec({ access, ...opening }, found)

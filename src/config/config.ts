@@ -23,6 +23,7 @@ export { dockerKeyOf, findUpstream, imagePatterns } from './find-upstream.ts'
 export { isLoopback, listenHosts } from './rules.ts'
 export type { Config } from './schema.ts'
 export { fieldsTable } from './table.ts'
+export { parseDuration } from './units.ts'
 export { jsonSchema }
 
 /** An invalid configuration. The message names each invalid field and its problem. */

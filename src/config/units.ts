@@ -31,6 +31,11 @@ export function timeout() {
   })
 }
 
+/** The milliseconds of a duration for a timer; undefined: the text is none. */
+export function parseDuration(text: string): number | undefined {
+  return timeout().safeParse(text).data
+}
+
 /** `10GiB`, `500MB` or `0`, in bytes. Other numbers need a unit. */
 export function size() {
   return quantityOf(sizes, 'expected a size with a unit, such as 10GiB or 500MB')

@@ -19,4 +19,5 @@ export {
 export { forwardToPod } from './port-forward.ts'
 export { requestToken } from './token-request.ts'
 export { reviewToken } from './token-review.ts'
+export { openBody, requestObject } from './user-api.ts'
 export { watchWorkloadImages } from './workload-images.ts'

@@ -1,5 +1,6 @@
-import { request as requestPlain } from 'node:http'
+import { type IncomingMessage, request as requestPlain } from 'node:http'
 import { request } from 'node:https'
+import type { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { z } from 'zod'
 import type { UserAccess } from './kubeconfig.ts'
@@ -10,6 +11,21 @@ const timeout = 30_000
 
 const statusSchema = z.object({ message: z.string().optional(), reason: z.string().optional() })
 
+/** A request with the user's own rights. */
+export type UserRequest = {
+  readonly method?: 'GET' | 'POST' | 'PATCH' | 'DELETE'
+  /** With its query. */
+  readonly path: string
+  /** Is sent as JSON. */
+  readonly body?: object
+  /** Of the body. */
+  readonly contentType?: string
+  readonly signal?: AbortSignal | undefined
+}
+
+/** What the API server answered to a request that it granted: 201 if an object was created. */
+export type UserAnswer = { readonly status: number; readonly object: unknown }
+
 /**
  * Gets an object with the user's own rights.
  * @throws KubernetesError with the API server's status and message.
@@ -19,22 +35,48 @@ export async function getObject(
   path: string,
   signal?: AbortSignal,
 ): Promise<unknown> {
+  return (await requestObject(access, { path, signal })).object
+}
+
+/** @throws KubernetesError with the API server's status and message. */
+export async function requestObject(access: UserAccess, asked: UserRequest): Promise<UserAnswer> {
+  const { signal } = asked
+  const until = AbortSignal.any([AbortSignal.timeout(timeout), ...(signal ? [signal] : [])])
+  const response = await open(access, { ...asked, signal: until })
+  const body = await text(response)
+  const { statusCode: status = 0 } = response
+  if (status < 200 || status > 299) throw refused(status, body)
+  return { status, object: JSON.parse(body) }
+}
+
+/**
+ * A response that may last, such as a log that is followed; `signal` ends it.
+ * @throws KubernetesError with the API server's status and message.
+ */
+export async function openBody(
+  access: UserAccess,
+  path: string,
+  signal: AbortSignal,
+): Promise<Readable> {
+  const response = await open(access, { path, signal })
+  if (response.statusCode !== 200) throw refused(response.statusCode, await text(response))
+  return response
+}
+
+async function open(access: UserAccess, asked: UserRequest): Promise<IncomingMessage> {
+  const { method = 'GET', path, body, contentType = 'application/json', signal } = asked
   const url = urlOf(access, path)
   const options = await access.requestOptions()
-  const until = AbortSignal.any([AbortSignal.timeout(timeout), ...(signal ? [signal] : [])])
-  const { promise, resolve, reject } = Promise.withResolvers<unknown>()
+  const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>()
   const send = url.protocol === 'http:' ? requestPlain : request
-  const headers = { ...options.headers, accept: 'application/json' }
-  send(url, { ...options, headers, signal: until }, (response) => {
-    text(response)
-      .then((body) => {
-        if (response.statusCode === 200) resolve(JSON.parse(body))
-        else reject(refused(response.statusCode, body))
-      })
-      .catch(reject)
-  })
+  const headers = {
+    ...options.headers,
+    accept: 'application/json',
+    ...(body !== undefined && { 'content-type': contentType }),
+  }
+  send(url, { ...options, method, headers, signal }, resolve)
     .on('error', (cause) => reject(unreachable(access, cause)))
-    .end()
+    .end(body === undefined ? undefined : JSON.stringify(body))
   return promise
 }
 
