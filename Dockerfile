@@ -19,7 +19,7 @@ RUN npm run --silent build \
 # Remove types, source maps, manuals and C++ sources of dependencies; keep licences.
 RUN find node_modules -type f '(' -name '*.map' -o -name '*.ts' -o -name '*.mts' -o -name '*.cts' \
       -o -iname '*.md' -not -iname 'licen[cs]e*' ')' -delete \
- && rm -rf node_modules/koffi/src node_modules/koffi/vendor node_modules/koffi/doc node_modules/.bin dist/.tsbuildinfo \
+ && rm -rf node_modules/koffi/src node_modules/koffi/vendor node_modules/koffi/doc node_modules/.bin dist/.tsbuildinfo dist/.page \
  && find node_modules -depth -type d -empty -delete
 RUN mkdir -p /image/opt/berth /image/usr/local/bin /image/usr/share/berth /image/var/lib/berth \
  && cp /sbom.json /image/usr/share/berth/sbom.json \

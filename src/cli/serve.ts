@@ -1,6 +1,5 @@
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { createJsonApi } from '../api/api.ts'
 import { type Config, type Loaded, listenHosts } from '../config/config.ts'
 import { createApi, type Listeners, listen, listenAdmin } from '../http/http.ts'
 import type { FollowedFiles } from '../input/input.ts'
@@ -18,6 +17,7 @@ import { openPipes } from './pipes.ts'
 import { readinessOf } from './readiness.ts'
 import { readReloadableFiles } from './reloadable-files.ts'
 import { openServiceAccounts } from './service-accounts.ts'
+import { openSites } from './sites.ts'
 import { attempt } from './start-errors.ts'
 import { createUpstream } from './upstreams.ts'
 
@@ -121,14 +121,15 @@ export async function serve(
       sendfile: config.sendfile,
       memory: inFlight,
       answerTime,
-      site: config.ui.enabled
-        ? createJsonApi({
+      sites: config.ui.enabled
+        ? await openSites({
             auth: files.auth,
             version,
             title: config.ui.title,
             pullHost: config.ui.pullHost,
+            telemetry,
           })
-        : undefined,
+        : [],
     })
     const { keyPair: tls } = files
     const maxConnections = limits.connections

@@ -37,7 +37,8 @@ type ApiOptions = {
   readonly answerTime: number
   /** How fast request bodies must arrive; replaces the default. */
   readonly paces?: BodyPaces
-  readonly site?: Site | undefined
+  /** What is served beside `/v2/`. */
+  readonly sites?: readonly Site[] | undefined
 }
 
 /** Creates the handler of the OCI distribution API. */
@@ -50,13 +51,13 @@ export async function createApi({
   memory,
   answerTime,
   paces,
-  site,
+  sites,
 }: ApiOptions): Promise<RequestListener> {
   const checkHost = hosts && createHostCheck(hosts)
   const send = createSend(sendfile ? loadKernel() : undefined)
   const app = createServer({
     answer: createRoutes({
-      ...{ registry, auth, checkHost, send, memory, answerTime, telemetry, paces, site },
+      ...{ registry, auth, checkHost, send, memory, answerTime, telemetry, paces, sites },
     }),
     memory,
     telemetry,

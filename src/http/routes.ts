@@ -39,7 +39,7 @@ type RoutesOptions = {
   readonly answerTime: number
   readonly telemetry: Telemetry
   readonly paces?: BodyPaces | undefined
-  readonly site?: Site | undefined
+  readonly sites?: readonly Site[] | undefined
 }
 
 /**
@@ -55,7 +55,7 @@ export function createRoutes({
   answerTime,
   telemetry,
   paces,
-  site,
+  sites = [],
 }: RoutesOptions) {
   const { metrics } = telemetry
   const guard = createGuard({ auth, checkHost, metrics })
@@ -122,7 +122,8 @@ export function createRoutes({
   return async (request: FastifyRequest, reply: FastifyReply): Promise<unknown> => {
     const { record } = request
     const { path, query } = parseTarget(request.raw.url ?? '')
-    if (site?.has(path))
+    const site = sites.find((each) => each.has(path))
+    if (site !== undefined)
       return site.answer({ request, reply, path, query, record, identify: () => identify(request) })
     const { route, captures } = findRoute(table, path)
     record.route = route.path

@@ -1,0 +1,118 @@
+import type {
+  Change,
+  Details,
+  Manifest,
+  Overview,
+  Removal,
+  Repositories,
+  Session,
+  Tags,
+} from '../../api/answers.ts'
+
+/** An error of the API, or of the way to it. */
+export class ApiError extends Error {
+  override readonly name = 'ApiError'
+  /** 0 if there is no answer. */
+  readonly status: number
+
+  constructor(message: string, status: number) {
+    super(message)
+    this.status = status
+  }
+}
+
+/** The page is at `ui/`, wherever a proxy has put it, and the API beside it. */
+const base = new URL('../', document.baseURI)
+
+type RequestOptions = {
+  readonly method?: 'GET' | 'POST' | 'DELETE'
+  readonly signal?: AbortSignal
+}
+
+async function request<Answer>(
+  path: string,
+  { method = 'GET', signal }: RequestOptions = {},
+): Promise<Answer> {
+  const response = await fetch(new URL(path, base), {
+    method,
+    signal: signal ?? null,
+    headers: method === 'POST' ? { 'content-type': 'application/json' } : {},
+    ...(method === 'POST' && { body: '{}' }),
+  }).catch((error: unknown) => {
+    if (signal?.aborted) throw error
+    throw new ApiError('Berth cannot be reached.', 0)
+  })
+  if (!response.ok) throw await errorOf(response)
+  return (await response.json()) as Answer
+}
+
+async function errorOf(response: Response): Promise<ApiError> {
+  const text = await response.text()
+  try {
+    const { detail, title } = JSON.parse(text) as { detail?: unknown; title?: unknown }
+    const message = [detail, title].find((part) => typeof part === 'string')
+    if (message !== undefined) return new ApiError(String(message), response.status)
+  } catch {
+    // Not the API's answer, but that of a proxy in front of it.
+  }
+  return new ApiError(`The answer was ${response.status} ${response.statusText}.`, response.status)
+}
+
+/** Slashes separate the parts of a name; other characters that are special in URLs are escaped. */
+function segments(name: string): string {
+  return name.split('/').map(encodeURIComponent).join('/')
+}
+
+function path(name: string, ...rest: readonly string[]): string {
+  return `api/repositories/${segments(name)}/-/${rest.map(encodeURIComponent).join('/').replaceAll('%3A', ':')}`
+}
+
+function query(parameters: Readonly<Record<string, string | number | undefined>>): string {
+  const set = Object.entries(parameters).filter(([, value]) => value !== undefined && value !== '')
+  return set.length === 0
+    ? ''
+    : `?${new URLSearchParams(set.map(([key, value]) => [key, String(value)]))}`
+}
+
+export type TagOrder = {
+  readonly sort: 'name' | 'date' | 'size'
+  readonly order: 'asc' | 'desc'
+  readonly filter: string
+}
+
+export const api = {
+  session: (signal?: AbortSignal) => request<Session>('api/session', { ...(signal && { signal }) }),
+  /** Makes the browser ask for a user and a password, another user than `not`. */
+  login: (not?: string) =>
+    request<Session>(
+      `api/session${not === undefined ? '?login' : `?login&not=${encodeURIComponent(not)}`}`,
+    ),
+  overview: (signal: AbortSignal) => request<Overview>('api/overview', { signal }),
+  repositories: (
+    parameters: {
+      readonly search?: string
+      readonly prefix?: string
+      readonly last?: string | undefined
+    },
+    signal: AbortSignal,
+  ) => request<Repositories>(`api/repositories${query({ ...parameters, n: 1000 })}`, { signal }),
+  tags: (
+    name: string,
+    parameters: TagOrder & { readonly offset: number; readonly n: number },
+    signal: AbortSignal,
+  ) => request<Tags>(`${path(name, 'tags')}${query(parameters)}`, { signal }),
+  manifest: (name: string, reference: string, signal: AbortSignal) =>
+    request<Manifest>(path(name, 'manifests', reference), { signal }),
+  details: (name: string, digest: string, signal: AbortSignal) =>
+    request<Details>(path(name, 'details', digest), { signal }),
+  removal: (name: string, reference: string) =>
+    request<Removal>(`${removalPath(name, reference)}?dryRun`, { method: 'DELETE' }),
+  remove: (name: string, reference: string) =>
+    request<Removal>(removalPath(name, reference), { method: 'DELETE' }),
+  refresh: (name: string, tag: string) =>
+    request<Change>(path(name, 'tags', tag, 'refresh'), { method: 'POST' }),
+}
+
+function removalPath(name: string, reference: string): string {
+  return path(name, reference.includes(':') ? 'manifests' : 'tags', reference)
+}

@@ -1,0 +1,76 @@
+import { useCallback, useEffect, useState } from 'preact/hooks'
+import { api } from './api.ts'
+import { Catalogue } from './catalogue/catalogue.tsx'
+import { Header } from './header.tsx'
+import { ImageView } from './image/image-view.tsx'
+import { Overview } from './overview/overview.tsx'
+import { ErrorMessage, Message } from './parts/message.tsx'
+import { parseRoute, type Route } from './route.ts'
+import { SessionContext } from './session.ts'
+import { TagsView } from './tags/tags-view.tsx'
+import { useAnswer } from './use-answer.ts'
+
+/** The frame: who uses the page, which view its address names, and the header above it. */
+export function App() {
+  const route = useRoute()
+  const [round, setRound] = useState(0)
+  const session = useAnswer(`session ${round}`, (signal) => api.session(signal))
+  const login = useCallback(async (not?: string) => {
+    await api.login(not).catch(() => {})
+    setRound((before) => before + 1)
+  }, [])
+
+  const { value, error } = session
+  return (
+    <SessionContext.Provider value={value}>
+      <button type="button" class="skip" onClick={skipToMain}>
+        Skip to the content
+      </button>
+      <Header route={route} session={value} onLogin={login} />
+      <main id="main" tabIndex={-1}>
+        {error !== undefined && <ErrorMessage error={error} onRetry={session.reload} />}
+        {value?.identity === 'none' && (
+          <Message title="Log in to see images" icon="user">
+            <p>
+              Your browser asks for the user and the password, and keeps them until it is closed.
+            </p>
+            <button type="button" class="primary" onClick={() => login()}>
+              Log in
+            </button>
+          </Message>
+        )}
+        {value !== undefined && value.identity !== 'none' && (
+          <View key={`${value.identity} ${value.user}`} route={route} />
+        )}
+      </main>
+    </SessionContext.Provider>
+  )
+}
+
+function View({ route }: { readonly route: Route }) {
+  switch (route.kind) {
+    case 'catalogue':
+      return <Catalogue prefix={route.prefix} search={route.search} />
+    case 'repository':
+      return <TagsView key={route.name} name={route.name} />
+    case 'image':
+      return <ImageView key={`${route.name} ${route.reference}`} {...route} />
+    case 'overview':
+      return <Overview />
+  }
+}
+
+/** No link, because the hash of the address belongs to the views. */
+function skipToMain(): void {
+  document.getElementById('main')?.focus()
+}
+
+function useRoute(): Route {
+  const [route, setRoute] = useState(() => parseRoute(location.hash))
+  useEffect(() => {
+    const update = () => setRoute(parseRoute(location.hash))
+    addEventListener('hashchange', update)
+    return () => removeEventListener('hashchange', update)
+  }, [])
+  return route
+}

@@ -1,0 +1,108 @@
+import { useState } from 'preact/hooks'
+import type { Details, Manifest } from '../../../api/answers.ts'
+import { api } from '../api.ts'
+import { Crumbs } from '../catalogue/crumbs.tsx'
+import { Equivalent } from '../parts/equivalent.tsx'
+import { ErrorMessage, Loading, Notice } from '../parts/message.tsx'
+import { insecure } from '../parts/pull-commands.ts'
+import { useTitle } from '../parts/title.ts'
+import { RemovalDialog } from '../removal/removal-dialog.tsx'
+import { fullReference, imageLink, navigate } from '../route.ts'
+import { useSession } from '../session.ts'
+import { useAnswer } from '../use-answer.ts'
+import { ImageActions } from './image-actions.tsx'
+import { ImageCommands } from './image-commands.tsx'
+import { ImageFacts } from './image-facts.tsx'
+import { ManifestView } from './manifest-view.tsx'
+import { Platforms } from './platforms.tsx'
+
+type ImageProps = {
+  readonly name: string
+  readonly reference: string
+  readonly platform: string | undefined
+  readonly section: string | undefined
+}
+
+/** One image: by a tag, or by a digest. */
+export function ImageView({ name, reference, platform, section }: ImageProps) {
+  const session = useSession()
+  useTitle(fullReference(name, reference))
+  const image = useAnswer(`${name} ${reference}`, (signal) => api.manifest(name, reference, signal))
+  const manifest = image.value
+  const digest = manifest?.digest
+  const details = useAnswer(digest && `${name} ${digest}`, (signal) =>
+    api.details(name, digest ?? '', signal),
+  )
+  const [removing, setRemoving] = useState<string>()
+
+  const end = name.lastIndexOf('/') + 1
+  return (
+    <>
+      <div class="view-head">
+        <Crumbs prefix={name.slice(0, end)} name={name.slice(end)} reference={reference} />
+        {details.value !== undefined && (
+          <ImageActions
+            name={name}
+            reference={reference}
+            details={details.value}
+            onRemove={setRemoving}
+            onChanged={() => {
+              image.reload()
+              details.reload()
+            }}
+          />
+        )}
+      </div>
+      {image.error !== undefined && <ErrorMessage error={image.error} onRetry={image.reload} />}
+      {image.isLoading && <Loading label="Loading the image" />}
+      {manifest !== undefined && (
+        <>
+          <ImageFacts name={name} manifest={manifest} details={details.value} />
+          <ImageCommands name={name} reference={reference} digest={manifest.digest} />
+          {details.error !== undefined && <Notice>{details.error.message}</Notice>}
+          {details.value?.problems.map((problem) => (
+            <Notice key={problem}>{problem}</Notice>
+          ))}
+          <Content {...{ name, reference, platform, section, manifest }} details={details.value} />
+          <Equivalent
+            command={`crane manifest${insecure(session)} ${session.pullHost}/${fullReference(name, reference)}`}
+          />
+        </>
+      )}
+      {removing !== undefined && (
+        <RemovalDialog
+          name={name}
+          references={[removing]}
+          onClose={(isChanged) => {
+            setRemoving(undefined)
+            if (isChanged) navigate(imageLink(name))
+          }}
+        />
+      )}
+    </>
+  )
+}
+
+type ContentProps = ImageProps & {
+  readonly manifest: Manifest
+  readonly details: Details | undefined
+}
+
+function Content({ name, reference, platform, section, manifest, details }: ContentProps) {
+  const isIndex = manifest.children.length > 0
+  const view = { name, section, details }
+  const choose = (next: string) =>
+    navigate(imageLink(name, reference, { platform, section: next }), { replace: true })
+  if (!isIndex) return <ManifestView {...view} manifest={manifest} onSection={choose} />
+  return (
+    <Platforms
+      {...view}
+      index={manifest}
+      platform={platform}
+      onPlatform={(next) =>
+        navigate(imageLink(name, reference, { platform: next, section }), { replace: true })
+      }
+      onSection={choose}
+    />
+  )
+}

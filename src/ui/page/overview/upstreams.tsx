@@ -1,0 +1,27 @@
+import type { Overview } from '../../../api/answers.ts'
+import { Icon } from '../parts/icon.tsx'
+import { prefixLink } from '../route.ts'
+
+const states = { ok: 'reachable', problem: 'problem', down: 'down' } as const
+
+/** Where images come from, and whether Berth can get them. */
+export function Upstreams({ upstreams }: Pick<Overview, 'upstreams'>) {
+  return (
+    <ul class="cards">
+      {upstreams.map(({ name, prefix, url, identity, state, problem, push }) => (
+        <li key={name} class={`card state-${state}`}>
+          <p class="card-head">
+            <Icon name={state === 'ok' ? 'check' : 'alert'} />
+            <a href={prefixLink(prefix === '' ? '' : `${prefix}/`)}>{name}</a>
+            <span class={state === 'ok' ? 'badge good' : 'badge bad'}>{states[state]}</span>
+            {push && <span class="badge">push</span>}
+          </p>
+          <p class="summary">
+            <code>{url}</code> {identity === undefined ? 'anonymously' : `as ${identity}`}
+          </p>
+          {problem !== undefined && <p class="card-problem">{problem}</p>}
+        </li>
+      ))}
+    </ul>
+  )
+}

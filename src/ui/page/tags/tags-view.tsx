@@ -1,0 +1,195 @@
+import { useCallback, useEffect, useState } from 'preact/hooks'
+import type { TagOrder } from '../api.ts'
+import { Crumbs } from '../catalogue/crumbs.tsx'
+import { Commands } from '../parts/commands.tsx'
+import { Equivalent } from '../parts/equivalent.tsx'
+import { counted, formatCount } from '../parts/format.ts'
+import { Icon } from '../parts/icon.tsx'
+import { ErrorMessage, Loading, Message, Notice } from '../parts/message.tsx'
+import { insecure, pullCommands } from '../parts/pull-commands.ts'
+import { Rows } from '../parts/rows.tsx'
+import { useTitle } from '../parts/title.ts'
+import { RemovalDialog } from '../removal/removal-dialog.tsx'
+import { imageLink, navigate } from '../route.ts'
+import { useSession } from '../session.ts'
+import { TagCells } from './tag-cells.tsx'
+import { TagHeading } from './tag-heading.tsx'
+import { type FoundTags, useTags } from './use-tags.ts'
+
+const firstOrder: TagOrder = { sort: 'date', order: 'desc', filter: '' }
+
+/** All tags of a repository. */
+export function TagsView({ name }: { readonly name: string }) {
+  const session = useSession()
+  useTitle(name)
+  const [order, setOrder] = useState(firstOrder)
+  const [filter, setFilter] = useState('')
+  useDelayed(filter, (text) => setOrder((before) => ({ ...before, filter: text })))
+  const found = useTags(name, order)
+  const { answer, error, isLoading, reload, tag } = found
+  const [selected, setSelected] = useState<ReadonlySet<string>>(new Set())
+  const [isRemoving, setRemoving] = useState(false)
+  const toggle = (name: string) =>
+    setSelected((before) => {
+      const after = new Set(before)
+      if (!after.delete(name)) after.add(name)
+      return after
+    })
+  const closeRemoval = useCallback(
+    (isChanged: boolean) => {
+      setRemoving(false)
+      if (!isChanged) return
+      setSelected(new Set())
+      reload()
+    },
+    [reload],
+  )
+
+  if (error !== undefined && answer === undefined)
+    return <ErrorMessage error={error} onRetry={reload} />
+  const end = name.lastIndexOf('/') + 1
+  const mayDelete = answer?.may.delete === true
+  const example = tag(0)?.tag
+  return (
+    <>
+      <div class="view-head">
+        <Crumbs prefix={name.slice(0, end)} name={name.slice(end)} />
+        {answer !== undefined && (
+          <p class="summary">
+            {answer.kind === 'hosted'
+              ? 'Hosted'
+              : `Cached from ${answer.upstream ?? 'an upstream'}`}
+            {answer.may.readOnly !== undefined && ` · Read-only: ${answer.may.readOnly}`}
+          </p>
+        )}
+      </div>
+      {example !== undefined && (
+        <Commands label="Pull commands" commands={pullCommands(session, name, example)} />
+      )}
+      {answer?.problem !== undefined && <Notice>{answer.problem}</Notice>}
+      {error !== undefined && <Notice>{error.message}</Notice>}
+      <div class="toolbar">
+        <label class="field">
+          <Icon name="search" />
+          <span class="hidden">Filter tags</span>
+          <input
+            type="search"
+            placeholder="Filter tags"
+            value={filter}
+            autocomplete="off"
+            spellcheck={false}
+            onInput={({ currentTarget }) => setFilter(currentTarget.value)}
+          />
+        </label>
+        <p class="summary" role="status">
+          {answer === undefined ? 'Loading' : describe(answer.total, order.filter)}
+        </p>
+        {mayDelete && selected.size > 0 && (
+          <p class="selection">
+            <span>{formatCount(selected.size)} selected</span>
+            <button type="button" class="quiet" onClick={() => setSelected(new Set())}>
+              Clear
+            </button>
+            <button type="button" class="danger" onClick={() => setRemoving(true)}>
+              <Icon name="trash" />
+              Delete…
+            </button>
+          </p>
+        )}
+      </div>
+      {answer === undefined && <Loading label="Loading tags" />}
+      {answer?.total === 0 && !isLoading && (
+        <Message title={order.filter === '' ? 'No tags' : 'No tag has this name'} icon="box">
+          <p>
+            {order.filter === ''
+              ? 'Images here can be pulled by their digests only.'
+              : `Nothing here contains “${order.filter}”.`}
+          </p>
+        </Message>
+      )}
+      {answer !== undefined && answer.total > 0 && (
+        <Rows
+          role="grid"
+          name={mayDelete ? 'tags selectable' : 'tags'}
+          label={`Tags of ${name}`}
+          count={answer.total}
+          isMultiselectable={mayDelete}
+          onVisible={found.show}
+          heading={
+            <TagHeading
+              order={order}
+              onOrder={setOrder}
+              isCached={answer.kind === 'cached'}
+              isSelectable={mayDelete}
+            />
+          }
+          row={(index) => rowOf({ name, found, index, mayDelete, selected, toggle })}
+          onOpen={(index) => {
+            const opened = tag(index)
+            if (opened !== undefined) navigate(imageLink(name, opened.tag))
+          }}
+          onKey={(key, index) => {
+            const pressed = tag(index)
+            if (!mayDelete || pressed === undefined || (key !== ' ' && key !== 'Delete'))
+              return false
+            if (key === ' ') toggle(pressed.tag)
+            else {
+              if (selected.size === 0) toggle(pressed.tag)
+              setRemoving(true)
+            }
+            return true
+          }}
+        />
+      )}
+      <Equivalent command={`crane ls${insecure(session)} ${session.pullHost}/${name}`} />
+      {isRemoving && (
+        <RemovalDialog name={name} references={[...selected]} onClose={closeRemoval} />
+      )}
+    </>
+  )
+}
+
+type RowOptions = {
+  readonly name: string
+  readonly found: FoundTags
+  readonly index: number
+  readonly mayDelete: boolean
+  readonly selected: ReadonlySet<string>
+  readonly toggle: (tag: string) => void
+}
+
+function rowOf({ name, found, index, mayDelete, selected, toggle }: RowOptions) {
+  const tag = found.tag(index)
+  if (tag === undefined)
+    return {
+      key: `row ${index}`,
+      attributes: { 'aria-busy': true },
+      cells: <span role="gridcell" class="awaited" aria-label="Loading" />,
+    }
+  const isSelected = selected.has(tag.tag)
+  return {
+    key: tag.tag,
+    attributes: mayDelete ? { 'aria-selected': isSelected } : {},
+    cells: (
+      <TagCells
+        name={name}
+        tag={tag}
+        isCached={found.answer?.kind === 'cached'}
+        isSelected={mayDelete ? isSelected : undefined}
+        onToggle={() => toggle(tag.tag)}
+      />
+    ),
+  }
+}
+
+function describe(total: number, filter: string): string {
+  return filter === '' ? counted(total, 'tag') : `${counted(total, 'tag')} with “${filter}”`
+}
+
+/** Asks the registry when one pauses typing. */
+function useDelayed(text: string, onPause: (text: string) => void): void {
+  useEffect(() => {
+    const timer = setTimeout(() => onPause(text.trim()), text === '' ? 0 : 120)
+    return () => clearTimeout(timer)
+  }, [text])
+}
