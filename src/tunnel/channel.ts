@@ -1,4 +1,5 @@
 import { encodeNumber, type Frame, isReliable, readNumber } from './frame.ts'
+import { type Allocate, createFrameBuffers, memoryOf } from './frame-buffers.ts'
 import type { Link } from './link.ts'
 import { violation } from './tunnel-error.ts'
 
@@ -26,10 +27,10 @@ export interface Channel {
 }
 
 type ChannelOptions = {
-  /** Bytes of data that are sent and not acknowledged. */
+  /** Bytes of memory for data that is sent and not acknowledged. */
   readonly maxUnacknowledged: number
   /** The next frame with data, if there is one. */
-  readonly next: () => Buffer | undefined
+  readonly next: (allocate: Allocate) => Buffer | undefined
   /** Handles reliable frames. */
   readonly deliver: (frame: Frame) => void
 }
@@ -38,9 +39,10 @@ type ChannelOptions = {
 const acknowledgeEach = { bytes: 128 * 1024, frames: 64, time: 200 } as const
 
 export function createChannel({ maxUnacknowledged, next, deliver }: ChannelOptions): Channel {
+  const buffers = createFrameBuffers()
   let link: Link | undefined
   const control: Buffer[] = []
-  let unacknowledged: Buffer[] = []
+  const unacknowledged: Buffer[] = []
   let unacknowledgedBytes = 0
   let acknowledged = 0
   let isPumping = false
@@ -49,21 +51,24 @@ export function createChannel({ maxUnacknowledged, next, deliver }: ChannelOptio
   let timer: NodeJS.Timeout | undefined
 
   const take = (): Buffer | undefined =>
-    control.shift() ?? (unacknowledgedBytes < maxUnacknowledged ? next() : undefined)
+    control.shift() ??
+    (unacknowledgedBytes < maxUnacknowledged ? next(buffers.allocate) : undefined)
 
   const pump = (): void => {
     // Taking data wakes its writer, which writes more.
     if (isPumping) return
     isPumping = true
+    link?.cork()
     try {
       while (link?.isWritable()) {
         const frame = take()
         if (frame === undefined) break
         unacknowledged.push(frame)
-        unacknowledgedBytes += frame.length
+        unacknowledgedBytes += memoryOf(frame)
         link.send(frame)
       }
     } finally {
+      link?.uncork()
       isPumping = false
     }
   }
@@ -79,8 +84,11 @@ export function createChannel({ maxUnacknowledged, next, deliver }: ChannelOptio
     const count = upTo - acknowledged
     if (count < 0 || count > unacknowledged.length)
       throw violation(`the other end has ${upTo} frames, and this one sent others`)
-    for (const { length } of unacknowledged.slice(0, count)) unacknowledgedBytes -= length
-    unacknowledged = unacknowledged.slice(count)
+    for (const frame of unacknowledged.splice(0, count)) {
+      unacknowledgedBytes -= memoryOf(frame)
+      // It has arrived, and is in no queue: a link that broke was destroyed with its queue.
+      buffers.release(frame)
+    }
     acknowledged = upTo
   }
 
@@ -97,7 +105,7 @@ export function createChannel({ maxUnacknowledged, next, deliver }: ChannelOptio
       }
       if (!isReliable(frame.type)) throw violation(`a session has no ${frame.type} frames`)
       received += 1
-      unreported.bytes += frame.payload.length
+      for (const { length } of frame.parts) unreported.bytes += length
       unreported.frames += 1
       deliver(frame)
       const { bytes, frames } = unreported

@@ -26,13 +26,14 @@ export type Frame = {
   readonly type: FrameType
   /** 0: the link itself. */
   readonly stream: number
-  readonly payload: Buffer
+  /** The payload as it arrived. Large ones are not put together, because that takes a new buffer for each. */
+  readonly parts: readonly Buffer[]
 }
 
 const names = new Map<number, FrameType>(
   Object.entries(types).map(([name, type]) => [type, name as FrameType]),
 )
-const headerSize = 8
+export const headerSize = 8
 /** Bytes. Small, so that a stream waits for at most one frame of each other one. */
 export const maxPayload = 32 * 1024
 const empty = Buffer.alloc(0)
@@ -41,9 +42,14 @@ export function isReliable(type: FrameType): boolean {
   return types[type] >= types.open
 }
 
-/** One new buffer: the payload is copied, because its owner may write to it again. */
-export function encodeFrame(type: FrameType, stream: number, payload: Uint8Array = empty): Buffer {
-  const frame = Buffer.allocUnsafe(headerSize + payload.length)
+/** The payload is copied, because its owner may write to it again. */
+export function encodeFrame(
+  type: FrameType,
+  stream: number,
+  payload: Uint8Array = empty,
+  allocate: (bytes: number) => Buffer = Buffer.allocUnsafe,
+): Buffer {
+  const frame = allocate(headerSize + payload.length)
   frame.writeUInt8(types[type], 0)
   frame.writeUInt32BE(stream, 1)
   frame.writeUIntBE(payload.length, 5, 3)
@@ -57,47 +63,51 @@ export function encodeNumber(type: FrameType, stream: number, value: number): Bu
   return encodeFrame(type, stream, payload)
 }
 
-export function readNumber({ type, payload }: Frame): number {
+export function payloadOf({ parts }: Frame): Buffer {
+  return join(parts)
+}
+
+export function readNumber(frame: Frame): number {
+  const { type } = frame
+  const payload = payloadOf(frame)
   if (payload.length !== 6) throw violation(`a ${type} frame has ${payload.length} bytes`)
   return payload.readUIntBE(0, 6)
 }
 
 /**
  * Returns a function that takes the bytes of a link as they arrive, and passes on each whole frame. Payloads are
- * parts of these bytes where possible.
+ * parts of these bytes.
  * @throws TunnelError for bytes that are no frame.
  */
 export function createFrameParser(onFrame: (frame: Frame) => void): (bytes: Buffer) => void {
   let parts: Buffer[] = []
-  let size = 0
-  let wanted = headerSize
-  let header: Buffer | undefined
+  let missing = headerSize
+  let header: Pick<Frame, 'type' | 'stream'> | undefined
 
-  const take = (part: Buffer): void => {
+  const finish = (): void => {
+    const whole = parts
+    parts = []
     if (header === undefined) {
-      header = part
-      wanted = lengthIn(part)
+      const bytes = join(whole)
+      header = readHeader(bytes)
+      missing = lengthIn(bytes)
     } else {
-      const frame = { ...readHeader(header), payload: part }
+      const frame = { ...header, parts: whole }
       header = undefined
-      wanted = headerSize
+      missing = headerSize
       onFrame(frame)
     }
   }
 
   return (bytes) => {
     let rest = bytes
-    while (size + rest.length >= wanted) {
-      const needed = wanted - size
-      const last = rest.subarray(0, needed)
-      rest = rest.subarray(needed)
-      const whole = parts.length === 0 ? last : Buffer.concat([...parts, last])
-      parts = []
-      size = 0
-      take(whole)
+    while (rest.length >= missing) {
+      if (missing > 0) parts.push(rest.subarray(0, missing))
+      rest = rest.subarray(missing)
+      finish()
     }
     if (rest.length > 0) parts.push(rest)
-    size += rest.length
+    missing -= rest.length
   }
 }
 
@@ -113,4 +123,9 @@ function lengthIn(header: Buffer): number {
   const length = header.readUIntBE(5, 3)
   if (length > maxPayload) throw violation(`a ${type} frame of ${length} bytes is too long`)
   return length
+}
+
+function join(parts: readonly Buffer[]): Buffer {
+  const [first = empty] = parts
+  return parts.length > 1 ? Buffer.concat(parts) : first
 }

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { encodeFrame, type Frame } from './frame.ts'
+import { encodeFrame, type Frame, payloadOf } from './frame.ts'
 import { TunnelError, violation } from './tunnel-error.ts'
 
 /** Changes when ends of different versions would not understand each other. */
@@ -64,11 +64,12 @@ export function readServerHello(frame: Frame, version: string): ServerHello {
   return hello
 }
 
-function read<Schema extends z.ZodType>(schema: Schema, { type, payload }: Frame) {
+function read<Schema extends z.ZodType>(schema: Schema, frame: Frame) {
+  const { type } = frame
   if (type !== 'hello' && type !== 'refusal')
     throw violation(`expected a hello, and got a ${type} frame`)
   try {
-    return schema.parse(JSON.parse(payload.toString('utf8')))
+    return schema.parse(JSON.parse(payloadOf(frame).toString('utf8')))
   } catch (cause) {
     throw new TunnelError('the other end sent an unknown hello', { isFinal: true, cause })
   }

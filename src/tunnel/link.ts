@@ -17,6 +17,9 @@ export interface Link {
   /** False: what is written now is kept in memory until `onDrain`. */
   isWritable(): boolean
   send(frame: Buffer): void
+  /** Frames that are sent before `uncork` follow each other in one write. */
+  cork(): void
+  uncork(): void
   /** Ends it after what was sent. */
   end(): void
   destroy(reason: Error): void
@@ -78,6 +81,8 @@ export function createLink(
   return {
     isWritable: () => !isClosed && !bytes.writableNeedDrain,
     send,
+    cork: () => bytes.cork(),
+    uncork: () => bytes.uncork(),
     end: () => {
       if (!isClosed) bytes.end()
     },

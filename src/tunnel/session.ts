@@ -1,6 +1,7 @@
 import type { Duplex } from 'node:stream'
 import { type Channel, createChannel } from './channel.ts'
 import { encodeFrame, type Frame } from './frame.ts'
+import type { Allocate } from './frame-buffers.ts'
 import { violation } from './tunnel-error.ts'
 import { createTunnelStream, type TunnelStream } from './tunnel-stream.ts'
 import { maxStreams, maxUnacknowledged, windowOf } from './windows.ts'
@@ -26,10 +27,10 @@ export function createSession(onOpen?: (stream: Duplex) => void): Session {
   let isDestroyed = false
 
   /** Each stream that has data, in turn. */
-  const next = (): Buffer | undefined => {
+  const next = (allocate: Allocate): Buffer | undefined => {
     for (const stream of ready) {
       ready.delete(stream)
-      const frame = stream.take()
+      const frame = stream.take(allocate)
       if (stream.hasData()) ready.add(stream)
       if (frame !== undefined) return frame
     }

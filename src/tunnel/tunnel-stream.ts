@@ -1,5 +1,13 @@
 import { Duplex } from 'node:stream'
-import { encodeFrame, encodeNumber, type Frame, maxPayload, readNumber } from './frame.ts'
+import {
+  encodeFrame,
+  encodeNumber,
+  type Frame,
+  maxPayload,
+  payloadOf,
+  readNumber,
+} from './frame.ts'
+import type { Allocate } from './frame-buffers.ts'
 import { TunnelError, violation } from './tunnel-error.ts'
 import { baseWindow } from './windows.ts'
 
@@ -9,7 +17,7 @@ export interface TunnelStream {
   /** The other end knows it from now on, or gets to know it. */
   start(): void
   /** The next frame with data, if there is data and credit for it. */
-  take(): Buffer | undefined
+  take(allocate: Allocate): Buffer | undefined
   hasData(): boolean
   /** A frame of this stream arrived. */
   receive(frame: Frame): void
@@ -88,12 +96,13 @@ export function createTunnelStream(options: StreamOptions): TunnelStream {
     },
   })
 
-  const receiveData = (payload: Buffer): void => {
-    if (payload.length > granted)
-      throw violation(`the other end sent more than stream ${id} may hold`)
-    granted -= payload.length
-    received += payload.length
-    if (!hasReceivedEnd && !duplex.destroyed) duplex.push(payload)
+  const receiveData = (parts: readonly Buffer[]): void => {
+    const bytes = parts.reduce((sum, { length }) => sum + length, 0)
+    if (bytes > granted) throw violation(`the other end sent more than stream ${id} may hold`)
+    granted -= bytes
+    received += bytes
+    if (hasReceivedEnd || duplex.destroyed) return
+    for (const part of parts) duplex.push(duplex.readableLength === 0 ? part : owned(part))
   }
 
   const receiveReset = (reason: string): void => {
@@ -109,11 +118,11 @@ export function createTunnelStream(options: StreamOptions): TunnelStream {
       credit = baseWindow
       onReady()
     },
-    take: () => {
+    take: (allocate) => {
       if (writing === undefined || credit === 0) return undefined
       const { bytes, sent, done } = writing
       const length = Math.min(bytes.length - sent, credit, maxPayload)
-      const frame = encodeFrame('data', id, bytes.subarray(sent, sent + length))
+      const frame = encodeFrame('data', id, bytes.subarray(sent, sent + length), allocate)
       credit -= length
       writing.sent += length
       if (writing.sent === bytes.length) {
@@ -126,7 +135,7 @@ export function createTunnelStream(options: StreamOptions): TunnelStream {
     receive: (frame) => {
       switch (frame.type) {
         case 'data':
-          return receiveData(frame.payload)
+          return receiveData(frame.parts)
         case 'credit':
           credit += readNumber(frame)
           return onReady()
@@ -135,11 +144,16 @@ export function createTunnelStream(options: StreamOptions): TunnelStream {
           if (!duplex.destroyed) duplex.push(null)
           return
         case 'reset':
-          return receiveReset(frame.payload.toString('utf8'))
+          return receiveReset(payloadOf(frame).toString('utf8'))
         default:
           throw violation(`a stream has no ${frame.type} frames`)
       }
     },
     held,
   }
+}
+
+/** A small part of what was read at once would keep all of it in memory while a slow reader waits. */
+function owned(part: Buffer): Buffer {
+  return part.length < part.buffer.byteLength / 2 ? Buffer.from(part) : part
 }

@@ -20,7 +20,7 @@ function openStream(window: number) {
     onClose: () => {},
   })
   stream.start()
-  const receive = (payload: Buffer) => stream.receive({ type: 'data', stream: 1, payload })
+  const receive = (payload: Buffer) => stream.receive({ type: 'data', stream: 1, parts: [payload] })
   return { stream, receive, credit: () => credit }
 }
 
