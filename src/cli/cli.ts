@@ -1,8 +1,8 @@
-import { readFileSync } from 'node:fs'
 import { basename } from 'node:path'
 import { Command } from 'commander'
 import type { ClusterVerb } from './cluster-command.ts'
 import { describeFailure, exitWhenOutputFails } from './errors.ts'
+import { readVersion } from './version.ts'
 
 /** Of this process: programs that a command starts inherit what is set here. */
 type Environment = Record<string, string | undefined>
@@ -108,9 +108,4 @@ function loadersFor(name: string | undefined, hasCluster: boolean) {
   const known = hasCluster ? { ...commands, pull: cluster('pull') } : commands
   const load = name === undefined || !Object.hasOwn(known, name) ? undefined : known[name]
   return load === undefined ? Object.values(known) : [load]
-}
-
-function readVersion(): string {
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
-  return /"version":\s*"([^"]+)"/.exec(text)?.[1] ?? 'unknown'
 }

@@ -4,6 +4,7 @@ import { createRequests } from './blob-requests.ts'
 import type { BlobDescription, LayerBlob } from './layer-blob.ts'
 import type { LayerLimits } from './layer-limits.ts'
 import type { FromThread, Task, ToThread, Work } from './messages.ts'
+import { workerUrl } from './worker-url.ts'
 
 type RunOptions = {
   readonly limits: LayerLimits
@@ -116,10 +117,4 @@ const maxTimer = 2 ** 31 - 1
 
 function outOfMemory(cause: Error): ArchiveError {
   return new ArchiveError('too-large', `reading takes more than ${maxHeap} MiB of memory`, cause)
-}
-
-/** From sources, or from the build. */
-function workerUrl(): URL {
-  const url = new URL('./worker.ts', import.meta.url)
-  return import.meta.url.endsWith('.ts') ? url : new URL('./worker.js', url)
 }

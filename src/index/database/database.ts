@@ -3,6 +3,7 @@ import { DatabaseFailure } from './failure.ts'
 import type { Call, Reply } from './messages.ts'
 import type { Places } from './opening.ts'
 import type { Operations } from './operations.ts'
+import { workerUrl } from './worker-url.ts'
 
 export { deleteDatabaseFile, inMemory } from './database-file.ts'
 export { DatabaseFailure } from './failure.ts'
@@ -90,10 +91,4 @@ export function startDatabase(places: Places): Database {
       clearTimeout(timer)
     },
   }
-}
-
-/** From sources, or from the build. */
-function workerUrl(): URL {
-  const url = new URL('./worker.ts', import.meta.url)
-  return import.meta.url.endsWith('.ts') ? url : new URL('./worker.js', url)
 }
