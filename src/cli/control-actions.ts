@@ -40,7 +40,7 @@ export function controlActions(collector: Collector): ControlActions {
     },
     explain: async (request, send) => {
       const tag = read(tagRequest, request)
-      const data = await collector.explain(tag)
+      const data = await collector.explain(tag.name, tag)
       if (data === undefined) throw new Error(`there is no tag ${imageOf(tag)}`)
       send({ text: describeExplanation(imageOf(tag), data), data })
     },

@@ -1,5 +1,5 @@
 import type { RepositoryName, Tag } from '../oci/reference.ts'
-import { type Explanation, explain } from '../retention/retention.ts'
+import { type Explained, type Explanation, explain } from '../retention/retention.ts'
 import { createRunId, type RunId, type TrashRun } from '../store/store.ts'
 import { collectBlobs } from './blob-collection.ts'
 import type { CollectionParts } from './collection-parts.ts'
@@ -47,8 +47,8 @@ export interface Collector {
   undo(run: RunId, report: Report): Promise<End>
   /** What is in the trash, newest first. */
   runs(): Promise<readonly TrashRun[]>
-  /** Undefined: there is no such tag. */
-  explain(tag: TagName): Promise<Explanation | undefined>
+  /** Undefined: there is no such tag, or manifest. */
+  explain(name: RepositoryName, of: Explained): Promise<Explanation | undefined>
   /** Newest first. */
   tagHistory(tag: TagName): Promise<readonly TagVersion[]>
   undoTag(tag: TagName): Promise<TagUndo>
@@ -117,9 +117,9 @@ export function createCollector(given: CollectionParts): Collector {
     undo: (run, report) =>
       inTurn(() => record('undo', report, (both) => undoRun(parts, { run, report: both }))),
     runs: () => store.trash.runs(),
-    explain: async ({ name, tag }) => {
+    explain: async (name, of) => {
       const optionsFor = await createDecideOptions(parts)
-      return explain({ ...optionsFor(name, await index.images(name)), tag })
+      return explain({ ...optionsFor(name, await index.images(name)), of })
     },
     tagHistory: (tag) => tagVersions(parts, tag),
     undoTag: (tag) => inTurn(() => undoTag(parts, tag)),

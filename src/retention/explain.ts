@@ -1,3 +1,4 @@
+import type { Digest } from '../oci/digest.ts'
 import type { Tag } from '../oci/reference.ts'
 import { compileRules, itemsOf } from './compiled-rule.ts'
 import { type DecideOptions, type Decision, decide } from './decide.ts'
@@ -18,11 +19,18 @@ export type Explanation = {
   readonly rules: readonly RuleAnswer[]
 }
 
-/** Undefined: the repository does not have the tag. */
-export function explain(options: DecideOptions & { readonly tag: Tag }): Explanation | undefined {
-  const { name, images, rules, tag } = options
-  const decision = decide(options).find((each) => each.tag === tag)
-  const item = images.flatMap(itemsOf).find((each) => each.tag?.tag === tag)
+/** A tag, or the manifest of a digest. */
+export type Explained = { readonly tag: Tag } | { readonly digest: Digest }
+
+/** Undefined: the repository does not have the tag, or the manifest. */
+export function explain(
+  options: DecideOptions & { readonly of: Explained },
+): Explanation | undefined {
+  const { name, images, rules, of } = options
+  const isMeant = (digest: Digest, tag: Tag | undefined) =>
+    'tag' in of ? of.tag === tag : of.digest === digest
+  const decision = decide(options).find(({ digest, tag }) => isMeant(digest, tag))
+  const item = images.flatMap(itemsOf).find(({ image, tag }) => isMeant(image.digest, tag?.tag))
   if (decision === undefined || item === undefined) return undefined
   return {
     decision,
