@@ -23,6 +23,7 @@ const manuals = [
   await read('src/kubernetes/README.md'),
   await read('src/spooler/README.md'),
   await read('src/trust/README.md'),
+  await read('src/why/README.md'),
 ].join('\n')
 
 /** What stands between backticks. */

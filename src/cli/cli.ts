@@ -45,8 +45,10 @@ const commands: Readonly<Record<string, (context: Context) => Promise<Command>>>
   retention: async (context) => (await import('./retention-command.ts')).retentionCommand(context),
   spool: async (context) => (await import('./spool-command.ts')).spoolCommand(context),
   simple: async (context) => (await import('./simple-command.ts')).simpleCommand(context),
+  status: async () => (await import('./status-command.ts')).statusCommand(),
   tag: async (context) => (await import('./tag-command.ts')).tagCommand(context),
   trust: async (context) => (await import('./trust-command.ts')).trustCommand(context),
+  why: async () => (await import('./why-command.ts')).whyCommand(),
   'pull-secret': async () => (await import('./pull-secret-command.ts')).pullSecretCommand(),
   'docker-credential': async (context) =>
     (await import('./docker-credential-command.ts')).dockerCredentialCommand(context),

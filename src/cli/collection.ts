@@ -1,4 +1,9 @@
-import { type CollectionParts, createCollector, startSchedule } from '../collection/collection.ts'
+import {
+  type CollectionParts,
+  type Collector,
+  createCollector,
+  startSchedule,
+} from '../collection/collection.ts'
 import type { Config } from '../config/config.ts'
 import { createControlServer } from '../control/control.ts'
 import { quayRule, type Rule } from '../retention/retention.ts'
@@ -11,10 +16,16 @@ type CollectionOptions = Omit<CollectionParts, 'settings' | 'now' | 'uptime'> & 
 /** A shorter grace period is likely to end while a large image is being pushed. */
 const shortGrace = 60 * 60 * 1000
 
+type Collection = {
+  /** Undefined: the volume is only read. */
+  readonly collector: Collector | undefined
+  close(): Promise<void>
+}
+
 /** Runs collection and retention, and lets commands ask for them, until it is closed. */
-export function openCollection(options: CollectionOptions): { close(): Promise<void> } {
+export function openCollection(options: CollectionOptions): Collection {
   const { config, ...parts } = options
-  if (config.storage.hosted.readOnly) return { close: async () => {} }
+  if (config.storage.hosted.readOnly) return { collector: undefined, close: async () => {} }
   const { root, store, telemetry } = parts
   const { log } = telemetry
   const { enabled, ...collection } = config.collection
@@ -48,6 +59,7 @@ export function openCollection(options: CollectionOptions): { close(): Promise<v
     onError: (err) => log.warn({ err }, 'cannot listen for commands on the hosted volume'),
   })
   return {
+    collector,
     close: async () => {
       collector.stop()
       await Promise.all([control.close(), schedule.close()])

@@ -118,7 +118,11 @@ export function maintainInUse(options: MaintainOptions): { close(): Promise<void
 }
 
 /** Names of Berth in image references. */
-function hostsOf({ listen, hosts, inUse }: Config): readonly string[] {
+export function hostsOf({
+  listen,
+  hosts,
+  inUse,
+}: Pick<Config, 'listen' | 'hosts' | 'inUse'>): readonly string[] {
   const own = ['localhost', '127.0.0.1', '[::1]', listen.host].map(
     (host) => `${host}:${listen.port}`,
   )

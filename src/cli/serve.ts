@@ -14,12 +14,15 @@ import { hostedRootOf } from './hosted-root.ts'
 import { maintainInUse, openInUse } from './in-use.ts'
 import { openMirrors } from './mirrors.ts'
 import { openPipes } from './pipes.ts'
+import { openQueries } from './queries.ts'
 import { readinessOf } from './readiness.ts'
 import { readReloadableFiles } from './reloadable-files.ts'
 import { openServiceAccounts } from './service-accounts.ts'
 import { openSites } from './sites.ts'
 import { attempt } from './start-errors.ts'
+import { openStatus } from './status.ts'
 import { createUpstream } from './upstreams.ts'
+import { openWhy } from './why.ts'
 
 /** A running Berth. */
 export type Service = {
@@ -147,7 +150,18 @@ export async function serve(
     const mirrors = await openMirrors({ config, registry, memory, telemetry })
     open.push(...mirrors)
     followed = files.follow(api, telemetry)
-    const pipes = await openPipes({ config, version, addresses: api.addresses, memory, telemetry })
+    const { addresses } = api
+    const pipes = await openPipes({ config, version, addresses, memory, telemetry })
+    const { collector } = collection
+    const asked = { config, registry, upstreams, hosted, inUse, telemetry }
+    const queries = await openQueries({
+      config,
+      explain: openWhy({ ...asked, cache, collector }),
+      status: openStatus({
+        ...{ ...asked, version, readiness, addresses, index: hosted.index, serviceAccounts },
+      }),
+      telemetry,
+    })
 
     return {
       api,
@@ -159,7 +173,7 @@ export async function serve(
         for (const listeners of open) listeners.drain()
         await sleep(now ? 0 : shutdown.delay)
         await Promise.all(open.map((listeners) => listeners.close(shutdown.deadline)))
-        await pipes.close()
+        await Promise.all([pipes.close(), queries.close()])
         await closeBackground()
         await registry.close()
         await Promise.all([cache.close(), hosted.close()])

@@ -23,9 +23,11 @@ type UpstreamContext = {
 export function createUpstream(
   config: Upstream,
   { ambient, outbound, cache, version, caches, inFlight, telemetry }: UpstreamContext,
-): UpstreamOptions {
+): UpstreamOptions & { readonly url: string; readonly credentials: Credentials } {
+  const credentials = openCredentials(withPushAccess(config), { ambient, outbound, telemetry })
   return {
     ...config,
+    credentials,
     upstream: nameOf(config),
     remote: openRemote(config, {
       outbound,
@@ -33,7 +35,7 @@ export function createUpstream(
       caches,
       inFlight,
       telemetry,
-      credentials: openCredentials(withPushAccess(config), { ambient, outbound, telemetry }),
+      credentials,
     }),
     links: cache.links(scopeOf(config)),
     anonymous: config.anonymous === 'pull' || config.credentials.type === 'anonymous',

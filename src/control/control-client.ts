@@ -23,7 +23,18 @@ export async function* callControl({
   action,
   body,
 }: Call): AsyncGenerator<unknown, void, undefined> {
-  const response = await send({ root, action, body })
+  yield* linesOf(await send({ root, action, body }))
+}
+
+/** The same, by the path of the socket that a registry listens on now. */
+export async function* callSocket(
+  socket: string,
+  call: Pick<Call, 'action' | 'body'>,
+): AsyncGenerator<unknown, void, undefined> {
+  yield* linesOf(await sendTo(socket, call))
+}
+
+async function* linesOf(response: IncomingMessage): AsyncGenerator<unknown, void, undefined> {
   for await (const text of createInterface({ input: response, crlfDelay: Infinity })) {
     const line: unknown = JSON.parse(text)
     if (isRefusal(line)) throw new Error(line.error)
@@ -49,19 +60,26 @@ async function send(call: Call): Promise<IncomingMessage> {
 async function sendOnce({ root, action, body }: Call): Promise<IncomingMessage> {
   const directory = await openSocketDirectory(root)
   try {
-    const text = JSON.stringify(body)
-    const sent = request({
-      socketPath: directory.at(),
-      method: 'POST',
-      path: `/${action}`,
-      headers: { 'content-length': Buffer.byteLength(text) },
-    })
-    sent.end(text)
-    const [response] = await once(sent, 'response')
-    return response
+    return await sendTo(directory.at(), { action, body })
   } finally {
     await directory.close()
   }
+}
+
+async function sendTo(
+  socket: string,
+  { action, body }: Pick<Call, 'action' | 'body'>,
+): Promise<IncomingMessage> {
+  const text = JSON.stringify(body)
+  const sent = request({
+    socketPath: socket,
+    method: 'POST',
+    path: `/${action}`,
+    headers: { 'content-length': Buffer.byteLength(text) },
+  })
+  sent.end(text)
+  const [response] = await once(sent, 'response')
+  return response
 }
 
 function isAbsent(cause: unknown): boolean {

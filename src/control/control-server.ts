@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { chmod, rename, rm, stat } from 'node:fs/promises'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { openSocketDirectory } from './socket-path.ts'
 
@@ -64,6 +65,23 @@ export function createControlServer(options: ControlServerOptions): ControlServe
       await attempt
       await listening?.close()
     },
+  }
+}
+
+/**
+ * Answers the same kind of requests on connections that another socket has accepted: where there is no hosted
+ * volume, for example.
+ */
+export function createControlHandler(actions: ControlActions): {
+  accept(connection: Socket): void
+  close(): void
+} {
+  const server = createServer((request, response) => {
+    void answer(actions, request, response)
+  })
+  return {
+    accept: (connection) => void server.emit('connection', connection),
+    close: () => server.closeAllConnections(),
   }
 }
 

@@ -1,2 +1,7 @@
-export { callControl } from './control-client.ts'
-export { type ControlActions, type ControlServer, createControlServer } from './control-server.ts'
+export { callControl, callSocket } from './control-client.ts'
+export {
+  type ControlActions,
+  type ControlServer,
+  createControlHandler,
+  createControlServer,
+} from './control-server.ts'

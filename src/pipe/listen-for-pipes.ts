@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { socketName } from './socket-name.ts'
+import { pipeSocket, type SocketName } from './socket-name.ts'
 
 export interface PipeListener {
   close(): Promise<void>
@@ -15,12 +15,13 @@ const maxPath = 107
 const umask = 0o177
 
 /**
- * Listens on a Unix socket for `berth pipe`. `root`: a directory that only this process uses; if its path is too long
- * for a socket, a temporary directory takes its place.
+ * Listens on a Unix socket for `berth pipe`, or for questions of other commands. `root`: a directory that only this
+ * process uses; if its path is too long for a socket, a temporary directory takes its place.
  */
 export async function listenForPipes(
   root: string,
   onPipe: (bytes: Socket) => void,
+  socketName: SocketName = pipeSocket,
 ): Promise<PipeListener> {
   const own = join(root, socketName)
   const temporary =

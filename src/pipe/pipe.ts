@@ -1,2 +1,3 @@
 export { listenForPipes } from './listen-for-pipes.ts'
 export { findPipeSockets, relay } from './relay.ts'
+export { pipeSocket, querySocket } from './socket-name.ts'

@@ -2,13 +2,15 @@ import { once } from 'node:events'
 import { readFile, stat } from 'node:fs/promises'
 import { createConnection } from 'node:net'
 import type { Readable, Writable } from 'node:stream'
-import { socketName } from './socket-name.ts'
+import { pipeSocket, type SocketName } from './socket-name.ts'
 
 /**
  * The sockets of registries that run in this container, as this user: /proc/net/unix lists the paths of all sockets
  * that listen in the network namespace. So no configuration needs to be read, which would take 30 MB.
  */
-export async function findPipeSockets(): Promise<readonly string[]> {
+export async function findPipeSockets(
+  socketName: SocketName = pipeSocket,
+): Promise<readonly string[]> {
   const listed = await readFile('/proc/net/unix', 'utf8').catch(() => '')
   const paths = listed
     .split('\n')

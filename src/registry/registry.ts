@@ -97,12 +97,14 @@ export function createRegistry({
     ...proxied.map((upstream) => ({
       ...upstream,
       hosts: [new URL(upstream.remote.origin).host, upstream.prefix].filter(Boolean),
+      isHosted: false,
     })),
     ...hosted.prefixes.map(({ prefix, anonymous }) => ({
       prefix,
       hosts: [],
       repositories: ['**'],
       anonymous,
+      isHosted: true,
       open: own.open(prefix),
     })),
   ]

@@ -176,6 +176,10 @@ export type Opened = {
 export type Resolved = Opened & {
   /** The one name of the repository in this registry, by which access is decided. */
   readonly name: RepositoryName
+  /** The prefix that decided, of an upstream or of hosted repositories, and the name below it. */
+  readonly prefix: string
+  readonly below: RepositoryName
+  readonly isHosted: boolean
   /** Whether anonymous users may pull, if the configuration allows anonymous users. */
   readonly anonymous: boolean
   /** The `?ns=` that selected the upstream, for `OCI-Namespace`. */

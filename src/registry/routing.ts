@@ -15,6 +15,7 @@ export type Route = {
   /** Globs of names below the prefix that are not served, although `repositories` matches them. */
   readonly except?: readonly string[]
   readonly anonymous: boolean
+  readonly isHosted: boolean
   /** `name` is below the prefix. */
   readonly open: (name: RepositoryName) => Opened
 }
@@ -91,7 +92,8 @@ function open(route: Compiled, requests: RepositoryName) {
       message: `${name} is not served: upstreams[].repositories and upstreams[].except of its upstream exclude it`,
     })
   }
-  return { name, ...route.open(below), anonymous: route.anonymous }
+  const { prefix, isHosted, anonymous } = route
+  return { name, prefix, below, isHosted, ...route.open(below), anonymous }
 }
 
 /** A client that mirrors one address of Berth at another one sends the first as `?ns=`. */

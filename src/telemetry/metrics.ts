@@ -47,6 +47,10 @@ export function createMetrics({
   return {
     /** Calls the listener before each scrape, to set gauges. */
     onScrape: (listener: () => void) => void scrapeListeners.push(listener),
+    /** Sets the gauges, for a reader other than a scrape. */
+    refresh: (): void => {
+      for (const listener of scrapeListeners) listener()
+    },
     /** Content type of the exposition format. */
     contentType: registry.contentType,
     /** All metrics, or one of them. */

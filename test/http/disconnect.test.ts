@@ -8,7 +8,6 @@ import { createAuth } from '../../src/auth/auth.ts'
 import { createApi } from '../../src/http/http.ts'
 import { createMemory } from '../../src/memory/memory.ts'
 import type { Content } from '../../src/oci/content.ts'
-import { parseRepositoryName } from '../../src/oci/reference.ts'
 import type { Registry, Repository } from '../../src/registry/registry.ts'
 import { ownDirectory } from '../support/directory.ts'
 import { randomBlob } from '../support/images.ts'
@@ -30,7 +29,9 @@ function registryOf(content: Content): Registry {
     referrers: notAsked,
   }
   return {
-    resolve: () => ({ name: parseRepositoryName('a'), repository, anonymous: true }),
+    resolve: (name) => ({
+      ...{ name, prefix: '', below: name, isHosted: false, repository, anonymous: true },
+    }),
     catalog: notAsked,
     fillsInFlight: () => 0,
     close: async () => {},

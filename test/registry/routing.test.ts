@@ -21,6 +21,7 @@ function routing(...routes: readonly (Partial<Route> & { readonly prefix: string
       hosts: [],
       repositories: ['**'],
       anonymous: false,
+      isHosted: false,
       ...route,
       open: (below) => {
         led = `${route.prefix}|${below}`
@@ -42,6 +43,8 @@ test('the longest prefix wins, whatever the order of the configuration', () => {
   for (const routes of [prefixes, prefixes.toReversed()]) {
     const resolve = routing(...routes)
     assert.equal(resolve('docker.io/team/app').led, 'docker.io/team|app')
+    assert.equal(resolve('docker.io/team/app').prefix, 'docker.io/team')
+    assert.equal(resolve('docker.io/team/app').below, 'app')
     assert.equal(resolve('docker.io/library/busybox').led, 'docker.io|library/busybox')
     assert.equal(resolve('local/app').led, 'local|app')
     assert.equal(resolve('project/repo/image').led, '|project/repo/image')

@@ -148,7 +148,7 @@ export async function strayFiles(cache: string): Promise<readonly string[]> {
     .map(({ parentPath, name }) => join(parentPath, name).slice(cache.length + 1))
     .filter(
       (path) =>
-        !/^(recency|links|lock|CACHEDIR\.TAG|berth-pipe\.sock)$|^docker\/.*\/(data|checksums)$/.test(
+        !/^(recency|links|lock|CACHEDIR\.TAG|berth-(?:pipe|query)\.sock)$|^docker\/.*\/(data|checksums)$/.test(
           path,
         ),
     )

@@ -110,6 +110,9 @@ export function createMemoryRepository(readOnly?: string): MemoryRepository {
     registry: {
       resolve: (name: RepositoryName) => ({
         name,
+        prefix: '',
+        below: name,
+        isHosted: readOnly === undefined,
         repository,
         anonymous: true,
         ...(readOnly === undefined ? { writable } : { readOnly }),

@@ -1,0 +1,253 @@
+import type { Why } from '../why/why.ts'
+import { printable } from './printable.ts'
+import { formatSize } from './transfer-progress.ts'
+
+/** A step on the way from a name to where its image runs, for people. */
+type Step = {
+  readonly step: string
+  readonly isGood: boolean
+  readonly message: string
+}
+
+type Options = {
+  /** Milliseconds since the epoch. */
+  readonly now: number
+}
+
+const width = 12
+
+/** One sentence for each step; the last line is what happens to the next pull, and what to do. */
+export function formatWhy(why: Why, options: Options): string {
+  const lines = stepsOf(why, options).map(({ step, isGood, message }) =>
+    `  ${isGood ? 'ok  ' : 'FAIL'}  ${step.padEnd(width)}${printable(message)}`.trimEnd(),
+  )
+  return [printable(why.image), ...lines, `→ ${printable(conclude(why))}`].join('\n')
+}
+
+function stepsOf(why: Why, options: Options): readonly Step[] {
+  if (why.problem !== undefined) return [{ step: 'name', isGood: false, message: why.problem }]
+  const steps = [
+    nameStep(why),
+    ruleStep(why),
+    upstreamStep(why),
+    credentialStep(why, options),
+    digestStep(why, options),
+    contentStep(why),
+    lifetimeStep(why, options),
+    usesStep(why),
+  ]
+  return steps.filter((step) => step !== undefined)
+}
+
+function nameStep({ name, tag, requestedDigest }: Why): Step {
+  const what = tag === undefined ? `digest ${requestedDigest}` : `tag ${tag}`
+  return { step: 'name', isGood: true, message: `repository ${name}, ${what}` }
+}
+
+function ruleStep({ rule }: Why): Step | undefined {
+  if (rule === undefined) return undefined
+  const prefix = rule.prefix === '' ? 'all other names' : `names below ${rule.prefix}/`
+  if (rule.kind === 'hosted')
+    return { step: 'rule', isGood: true, message: `hosted: ${prefix} are stored here` }
+  const by = rule.namespace === undefined ? '' : ` (host ${rule.namespace})`
+  const push = rule.push ? ', pushes included' : ''
+  return {
+    step: 'rule',
+    isGood: true,
+    message: `proxied${by}: ${prefix} are at ${rule.url}${push}`,
+  }
+}
+
+function upstreamStep({ upstream }: Why): Step | undefined {
+  if (upstream === undefined) return undefined
+  const { url, status, unreachable, problem } = upstream
+  if (unreachable !== undefined)
+    return { step: 'upstream', isGood: false, message: `${url} does not answer: ${unreachable}` }
+  const trouble = problem === undefined ? '' : `; recently: ${problem}`
+  return {
+    step: 'upstream',
+    isGood: problem === undefined,
+    message: `${url} answers (GET /v2/: ${status})${trouble}`,
+  }
+}
+
+function credentialStep({ credential }: Why, { now }: Options): Step | undefined {
+  if (credential === undefined) return undefined
+  const { identity, source, expires, problem } = credential
+  if (problem !== undefined) return { step: 'credential', isGood: false, message: problem }
+  const left =
+    expires === undefined ? '' : `, valid for ${formatDuration(Date.parse(expires) - now)}`
+  return { step: 'credential', isGood: true, message: `as ${identity} (${source})${left}` }
+}
+
+function digestStep(why: Why, { now }: Options): Step {
+  const { digest, tag, rule, requestedDigest } = why
+  if (digest === undefined) {
+    const isHosted = rule?.kind === 'hosted'
+    const missing = tag === undefined ? `no manifest ${requestedDigest}` : `no tag ${tag}`
+    return {
+      step: 'digest',
+      isGood: !isHosted,
+      message: isHosted
+        ? `the repository has ${missing}`
+        : 'not known yet: nobody has pulled this tag here',
+    }
+  }
+  return { step: 'digest', isGood: true, message: `${digest.digest}${originOf(why, now)}` }
+}
+
+function originOf({ digest, requestedDigest }: Why, now: number): string {
+  if (digest === undefined || requestedDigest !== undefined) return ', as requested'
+  if (digest.from === 'history')
+    return '; the tag was deleted, and is served because a workload names it'
+  if (digest.validatedAt === undefined) return ''
+  const age = `, confirmed by the upstream ${formatDuration(now - Date.parse(digest.validatedAt))} ago`
+  if (digest.immutable === true) return `${age}; the tag never changes (upstreams[].tags.immutable)`
+  return digest.freshUntil === undefined
+    ? `${age}; the next pull asks the upstream again`
+    : `${age}; fresh for ${formatDuration(Date.parse(digest.freshUntil) - now)}`
+}
+
+function contentStep({ content, digest, rule }: Why): Step | undefined {
+  const isHosted = rule?.kind === 'hosted'
+  if (content === undefined)
+    return digest === undefined
+      ? undefined
+      : {
+          step: 'content',
+          isGood: !isHosted,
+          message: isHosted ? 'its manifest is missing from the volume' : 'not in the cache',
+        }
+  const { storedBlobs, blobs, storedSize, size, missing, absentPlatforms } = content
+  const place = isHosted ? 'on the hosted volume' : 'in the cache'
+  const parts = [
+    missing.length === 0
+      ? `${place}: ${formatSize(storedSize)} in ${storedBlobs} blobs`
+      : `${place}: ${storedBlobs} of ${blobs} blobs, ${formatSize(storedSize)} of ${formatSize(size)}; missing ${missing[0]}`,
+    absentPlatforms.length > 0 && `without ${absentPlatforms.join(', ')}`,
+  ]
+  return {
+    step: 'content',
+    isGood: missing.length === 0 || !isHosted,
+    message: parts.filter((part) => part !== false).join('; '),
+  }
+}
+
+function lifetimeStep({ lifetime }: Why, { now }: Options): Step | undefined {
+  if (lifetime === undefined) return undefined
+  if (lifetime.kind === 'cache')
+    return {
+      step: 'lifetime',
+      isGood: true,
+      message:
+        'no date: evicted when the cache needs room, least recently used first, images in use last',
+    }
+  const ago = (at: string) => `${formatDuration(now - Date.parse(at))} ago`
+  const { pushedAt, pushedBy, pulledAt } = lifetime
+  const parts = [
+    pushedAt &&
+      `pushed ${ago(pushedAt)}${pushedBy === undefined || pushedBy === 'auth-off' ? '' : ` by ${pushedBy}`}`,
+    pulledAt === undefined ? 'not pulled yet' : `pulled ${ago(pulledAt)}`,
+    reasonOf(lifetime),
+  ]
+  return {
+    step: 'lifetime',
+    isGood: lifetime.decision !== 'delete',
+    message: parts.filter(Boolean).join('; '),
+  }
+}
+
+type HostedLifetime = Extract<Why['lifetime'], { readonly kind: 'hosted' }>
+
+function reasonOf({ pinned, reason, rule, decision, deletedFrom }: HostedLifetime) {
+  switch (reason) {
+    case 'in-use':
+      return 'kept because a workload uses it'
+    case 'pinned':
+      return 'pinned'
+    case 'no-rule':
+      return 'kept: no rule deletes it'
+    case 'not-yet':
+      return `deleted from ${deletedFrom} on, by the rule "${rule}"`
+    case 'leased':
+      return `kept for the grace period of pushes; then the rule "${rule}" deletes it`
+    case 'rule':
+      return decision === 'keep'
+        ? `kept by the rule "${rule}"`
+        : `deleted by the next run of retention, by the rule "${rule}"`
+    case 'child-of':
+    case 'subject-of':
+    case 'referrer-of':
+      return `${decision === 'keep' ? 'kept' : 'deleted'} with the image that it belongs to`
+    default:
+      return pinned ? 'pinned' : ''
+  }
+}
+
+function usesStep({ uses }: Why): Step | undefined {
+  if (uses === undefined) return undefined
+  const { problem, unwatched, total, pods, namespaces, nodes, objects } = uses
+  const step = 'runs'
+  if (unwatched)
+    return {
+      step,
+      isGood: true,
+      message:
+        'not known: workloads are not watched (inUse.kubernetes; inUse.enabled of the chart)',
+    }
+  const stale = problem === undefined ? '' : `; not up to date: ${problem}`
+  if (total === 0)
+    return { step, isGood: problem === undefined, message: `no workload names it${stale}` }
+  const first = objects.slice(0, 3).map(describeUse)
+  const more = total > first.length ? `, and ${total - first.length} more` : ''
+  const where = [
+    namespaces.length > 0 && `in ${listOf(namespaces, 'namespaces')}`,
+    nodes.length > 0 && `on ${listOf(nodes, 'nodes')}`,
+  ].filter((part) => part !== false)
+  return {
+    step,
+    isGood: problem === undefined,
+    message: `${pods} pods of ${total} objects ${where.join(' ')}: ${first.join(', ')}${more}${stale}`,
+  }
+}
+
+function describeUse({ kind, namespace, name }: NonNullable<Why['uses']>['objects'][number]) {
+  return `${kind} ${[namespace, name].filter(Boolean).join('/')}`
+}
+
+/** Up to three names, or how many there are. */
+function listOf(names: readonly string[], what: string): string {
+  return names.length <= 3 ? names.join(', ') : `${names.length} ${what}`
+}
+
+function conclude({ servedBy, problem, rule, image, tag, digest, upstream }: Why): string {
+  switch (servedBy) {
+    case 'hosted':
+      return 'the next pull gets it from the hosted volume; nothing to do'
+    case 'cache':
+      return upstream?.unreachable === undefined
+        ? 'the next pull gets it from the cache; nothing to do'
+        : 'the next pull gets it from the cache, although its upstream does not answer'
+    case 'stale':
+      return `the next pull gets it from the cache until ${digest?.staleUntil}, because its upstream does not answer; find out why with: berth doctor upstream ${image}`
+    case 'upstream':
+      return `the next pull downloads what is missing; to try that without a pod: berth doctor upstream ${image}`
+    case 'nothing':
+      if (problem !== undefined)
+        return 'a pull fails; check the name, or add an upstream or a hosted prefix for it to the configuration'
+      if (rule?.kind === 'hosted')
+        return digest === undefined
+          ? `a pull fails; push it, or look for ${tag === undefined ? 'its digest' : 'the right tag'} with: berth image list`
+          : 'a pull fails; push the image again'
+      return `a pull fails; find out why with: berth doctor upstream ${image}`
+  }
+}
+
+/** In its largest unit, such as `43 min`. */
+export function formatDuration(milliseconds: number): string {
+  const seconds = Math.max(0, Math.round(milliseconds / 1000))
+  if (seconds < 120) return `${seconds} s`
+  if (seconds < 7200) return `${Math.round(seconds / 60)} min`
+  if (seconds < 172_800) return `${Math.round(seconds / 3600)} h`
+  return `${Math.round(seconds / 86_400)} days`
+}

@@ -1,0 +1,2 @@
+export type { Why, WhyLifetime } from './answer.ts'
+export { createWhy } from './explain-image.ts'
