@@ -46,6 +46,7 @@ const commands: Readonly<Record<string, (context: Context) => Promise<Command>>>
   spool: async (context) => (await import('./spool-command.ts')).spoolCommand(context),
   simple: async (context) => (await import('./simple-command.ts')).simpleCommand(context),
   status: async () => (await import('./status-command.ts')).statusCommand(),
+  surrogate: async (context) => (await import('./surrogate-command.ts')).surrogateCommand(context),
   tag: async (context) => (await import('./tag-command.ts')).tagCommand(context),
   trust: async (context) => (await import('./trust-command.ts')).trustCommand(context),
   why: async () => (await import('./why-command.ts')).whyCommand(),

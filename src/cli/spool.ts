@@ -8,6 +8,7 @@ import { UsageError } from './errors.ts'
 import { collectGarbageLessOften } from './heap.ts'
 import { hasLogin, type RegistryOptions, readsStdin } from './registry-login.ts'
 import { type Context, type OpenRegistry, openRegistry } from './registry-options.ts'
+import { untilSignal } from './signals.ts'
 import {
   createDirectoryPublisher,
   readDirectories,
@@ -195,16 +196,6 @@ function readinessOf(spooler: Spooler, access: string | undefined) {
 }
 
 /** A second signal ends the process at once: nothing is lost by that. */
-function untilSignal(): Promise<string> {
-  const { promise, resolve } = Promise.withResolvers<string>()
-  for (const signal of ['SIGTERM', 'SIGINT'] as const)
-    process.once(signal, () => {
-      process.once(signal, () => process.exit(1))
-      resolve(signal)
-    })
-  return promise
-}
-
 function reportTo({ log, metrics }: Telemetry): (event: SpoolEvent) => void {
   for (const result of ['pushed', 'deleted', 'failed']) metrics.spoolFiles.inc({ result }, 0)
   return (event) => {

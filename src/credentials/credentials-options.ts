@@ -12,6 +12,13 @@ export type CredentialsOptions =
       readonly token?: string | undefined
       readonly tokenFile?: string | undefined
     }
+  /** A Secret of Kubernetes that is mounted as a directory; see createSecretSource. */
+  | {
+      readonly type: 'secret'
+      readonly directory: string
+      readonly name: string
+      readonly hosts: readonly [string, ...string[]]
+    }
   | { readonly type: 'docker-config'; readonly file: string }
   /** A program `docker-credential-HELPER` on the path. */
   | { readonly type: 'docker-helper'; readonly helper: string }

@@ -7,6 +7,7 @@ import type { CredentialsOptions, WorkloadToken } from './credentials-options.ts
 import { createDockerConfigSource, createDockerHelperSource } from './docker/docker.ts'
 import { createGoogleSource } from './google/google.ts'
 import { keepFresh } from './keep-fresh.ts'
+import { createSecretSource } from './secret.ts'
 import { createStaticSource } from './static.ts'
 import { createTokenSource } from './token.ts'
 
@@ -52,6 +53,8 @@ function createSource(
       return createStaticSource(options)
     case 'registry-token':
       return createTokenSource(options)
+    case 'secret':
+      return createSecretSource(options)
     case 'docker-config':
       return createDockerConfigSource({ file: options.file, host })
     case 'docker-helper':

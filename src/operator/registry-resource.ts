@@ -80,13 +80,29 @@ const tls = z
     ),
   )
 
+const hosts = () =>
+  z
+    .array(
+      z
+        .string()
+        .min(1)
+        .max(260)
+        .regex(/^(https?:\/\/)?(\*\.)?[a-zA-Z0-9.-]+(:[0-9]+)?$/),
+    )
+    .max(16)
+    .optional()
+
 const credentials = z
   .object({
     secretRef: z
       .object({ name: z.string().min(1).max(253) })
+      .optional()
       .describe(
         'Name of a Secret in the namespace of the Registry: of type kubernetes.io/dockerconfigjson with an entry for the host, of type kubernetes.io/basic-auth, or with the keys `username` and `password`, or `token`.',
       ),
+    tokenRealms: hosts().describe(
+      "Hosts of the registry's token service, if they are in another domain than the registry.",
+    ),
   })
   .describe(
     'The login for the registry. Default: none; for OpenShift, the token of the service account `builder`.',
@@ -123,6 +139,9 @@ export const registrySpec = z
       ),
     tls: tls.optional(),
     credentials: credentials.optional(),
+    redirects: hosts().describe(
+      'Hosts to which the registry redirects for blobs, if they are neither public nor in its domain: `host`, `*.host`, or `http://host:port`.',
+    ),
     spool: spool.optional(),
   })
   .describe('Where a registry is, and how to log in.')

@@ -11,6 +11,8 @@ export type ConnectOptions = {
   /** File of PEM certificates that are trusted in addition to the others. */
   readonly certificateAuthorities?: string | undefined
   readonly clientCertificate?: ClientCertificate | undefined
+  /** The name in the server's certificate, if it is not the host of the URL. */
+  readonly serverName?: string | undefined
   readonly addresses?: AddressPolicy
   /** Bypasses any forward proxy: for services on this machine or in this cluster. */
   readonly direct?: boolean
@@ -50,14 +52,20 @@ export function openConnections(
     certificateAuthorities,
     clientCertificate,
     onlyAuthority,
+    serverName,
     addresses = 'any',
   } = options
-  const tls = { timeout, ...(onlyAuthority !== undefined && { ca: onlyAuthority }) }
+  const tls = {
+    timeout,
+    ...(onlyAuthority !== undefined && { ca: onlyAuthority }),
+  }
+  const name = serverName === undefined ? {} : { servername: serverName }
   const certificates = { file: certificateAuthorities, clientCertificate }
   const contextOf = onlyAuthority === undefined ? authorities.open(certificates) : () => undefined
   const connectDirectly = withLazyAuthorities(contextOf, (context) =>
     buildConnector({
       ...tls,
+      ...name,
       autoSelectFamily: true,
       ...(addresses !== 'any' && { lookup: lookupAllowed(addresses) }),
       ...(context && { secureContext: context }),
@@ -84,7 +92,7 @@ export function openConnections(
     const agent = new ProxyAgent({
       ...shared,
       uri: proxy.href,
-      requestTls: own,
+      requestTls: { ...own, ...name },
       proxyTls: own,
       connectTimeout: timeout,
       // A tunnel is part of the connection, and has the same time limit.

@@ -27,7 +27,13 @@ import { createTagsList } from './tags-list.ts'
 import type { Transport } from './transport.ts'
 import { createUploads } from './uploads/uploads.ts'
 
-export { isTemporary } from './faults.ts'
+export { isTemporary, UpstreamFailure } from './faults.ts'
+export {
+  createForwarder,
+  type Forwarded,
+  type ForwardedAnswer,
+  type Forwarder,
+} from './forwarder.ts'
 export type { PingResult } from './ping.ts'
 export type {
   Remote,

@@ -87,7 +87,7 @@ export function createSending(options: SendingOptions): Sending {
     const body = request.body?.()
     const headers = {
       ...request.headers,
-      ...(body !== undefined && { 'content-length': String(sizeOf(body)) }),
+      ...lengthOf(body),
       ...(authorize !== undefined && { authorization: authorize }),
     }
     const stop = metrics.upstreamDuration.startTimer({ upstream })
@@ -207,8 +207,10 @@ function targetOf({ repository, access = 'pull', mountFrom, isCatalog }: Outgoin
   return { repository, access, mountFrom, isCatalog }
 }
 
-function sizeOf(body: Buffer | UploadBody): number {
-  return Buffer.isBuffer(body) ? body.length : body.size
+/** A body of unknown size is sent in chunks. */
+function lengthOf(body: Buffer | UploadBody | undefined): Record<string, string> {
+  const size = Buffer.isBuffer(body) ? body.length : body?.size
+  return size === undefined ? {} : { 'content-length': String(size) }
 }
 
 /** A body that was read, replayed for a second reader. */

@@ -65,6 +65,8 @@ type TransportOptions = {
   readonly host: string
   /** File of PEM certificates that are trusted in addition to the system's. */
   readonly certificateAuthorities?: string | undefined
+  /** The name in the upstream's certificate, if it is not its host. */
+  readonly serverName?: string | undefined
   readonly userAgent: string
 }
 
@@ -73,19 +75,20 @@ export function createTransport({
   outbound,
   host,
   certificateAuthorities,
+  serverName,
   userAgent,
 }: TransportOptions): Transport {
   const shared = { timeout: timeouts.connect, certificateAuthorities }
   const options = {
-    own: shared,
+    own: { ...shared, serverName },
     listed: shared,
     sibling: { ...shared, addresses: { privateLike: host } },
     foreign: { ...shared, addresses: 'public' },
   } as const
-  const trusted = outbound.open(options.own)
+  const listed = outbound.open(options.listed)
   const pools = {
-    own: trusted,
-    listed: trusted,
+    own: serverName === undefined ? listed : outbound.open(options.own),
+    listed,
     sibling: outbound.open(options.sibling),
     foreign: outbound.open(options.foreign),
   }
@@ -215,7 +218,7 @@ function dispatch({
 function openBody(body: Request['body'], { idle, firstByte }: Timeouts, onLate: () => void) {
   if (body === undefined || typeof body === 'string' || Buffer.isBuffer(body))
     return { part: body === undefined ? {} : { body }, isUpload: false, answered: () => {} }
-  const { size, verified = size } = body
+  const { size, verified = size ?? 0 } = body
   const answer = Math.max(firstByte, minUploadAnswer) + (verified / minVerified) * 1000
   const { stream, answered } = createUploadStream(body, { idle, answer, onLate })
   return { part: { body: stream }, isUpload: true, answered }

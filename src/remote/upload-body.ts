@@ -3,8 +3,8 @@ import type { Chunks } from '../memory/memory.ts'
 
 /** A request body that is too long for the memory. It is sent once, as fast as the upstream reads. */
 export type UploadBody = {
-  /** Bytes. */
-  readonly size: number
+  /** Bytes; undefined if the client that sends them does not say. */
+  readonly size: number | undefined
   readonly chunks: AsyncIterable<Chunks>
   /** Bytes that the upstream verifies before it answers: those of earlier requests too. Default: `size`. */
   readonly verified?: number

@@ -1,2 +1,3 @@
 export { createDockerConfigSource } from './config.ts'
 export { createDockerHelperSource } from './helper.ts'
+export { hasEntryFor } from './hosts.ts'

@@ -18,6 +18,11 @@ export function keyFor(host: string, keys: readonly string[]): string | undefine
   )
 }
 
+/** Whether a docker configuration with these keys has an entry for `host`. */
+export function hasEntryFor(host: string, keys: readonly string[]): boolean {
+  return keyFor(host, keys) !== undefined
+}
+
 /** The same without patterns: `credHelpers` has none. */
 export function exactKeyFor(host: string, keys: readonly string[]): string | undefined {
   return exactKeys(host).find((candidate) => keys.includes(candidate))

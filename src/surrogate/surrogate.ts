@@ -1,0 +1,2 @@
+export { examine, type Report, reportOf } from './examine.ts'
+export { createHandler } from './handler.ts'
