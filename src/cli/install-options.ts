@@ -1,9 +1,11 @@
 import { type Command, Option } from 'commander'
+import { stringify } from 'yaml'
 import { parseDuration } from '../config/config.ts'
 import {
   type AppliedObject,
   type ClusterObjects,
   createClusterObjects,
+  type KubernetesObject,
 } from '../install/install.ts'
 import type { UserAccess } from '../kubernetes/kubernetes.ts'
 import type { ClusterOptions } from './cluster-options.ts'
@@ -82,6 +84,18 @@ export function timeoutOf({ timeout }: Pick<WaitOptions, 'timeout'>): number {
 /** Lines on standard error about each step. */
 export function stepsFor({ output }: OutputOptions): (line: string) => void {
   return (output === 'text' ? linesFor({ output }) : undefined) ?? (() => {})
+}
+
+/** For `--dry-run`: a list in JSON, or YAML 1.1, as Kubernetes reads it. */
+export function formatObjects(
+  { output }: OutputOptions,
+  objects: readonly KubernetesObject[],
+): string {
+  return output === 'json'
+    ? `${JSON.stringify({ apiVersion: 'v1', kind: 'List', items: objects })}\n`
+    : objects
+        .map((object) => stringify(object, { version: '1.1', aliasDuplicateObjects: false }))
+        .join('---\n')
 }
 
 export function describeApplied({ kind, name, namespace, result }: AppliedObject): string {

@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto'
 import { Command, Option } from 'commander'
-import { stringify } from 'yaml'
 import { hashPassword } from '../auth/auth.ts'
 import { readRegularFile } from '../input/input.ts'
 import {
@@ -18,6 +17,7 @@ import { untilInterrupted } from './image-output.ts'
 import {
   addInstallOptions,
   describeApplied,
+  formatObjects,
   type InstallOptions,
   openCluster,
   stepsFor,
@@ -87,11 +87,7 @@ export function simpleInstallCommand(context: Context): Command {
 
 async function printObjects(flags: Flags, context: Context): Promise<void> {
   const plan = await planSimple(undefined, await installation(flags, context, 'default'))
-  process.stdout.write(
-    flags.output === 'json'
-      ? `${JSON.stringify({ apiVersion: 'v1', kind: 'List', items: plan.objects })}\n`
-      : plan.objects.map((object) => stringify(object, { version: '1.1' })).join('---\n'),
-  )
+  process.stdout.write(formatObjects(flags, plan.objects))
   if (plan.login !== undefined) process.stderr.write(loginLine(plan.login))
 }
 

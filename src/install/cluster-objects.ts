@@ -143,15 +143,19 @@ function explained(what: string, reference: ObjectReference, error: unknown): un
   })
 }
 
+/** Kinds that a cluster has only after something was installed. */
+const missingKinds = [
+  { group: 'cert-manager.io/', advice: '. Is cert-manager installed in the cluster?' },
+  { group: 'berth.dev/', advice: '. Install the operator first (kubectl berth operator install)' },
+]
+
 function adviceFor(status: number | undefined, reference: ObjectReference): string {
   const { namespace } = reference.metadata
   switch (status) {
     case 403:
       return `. The user of this context needs this right on ${resourceName(reference)}${namespace === undefined ? '' : ` in ${namespace}`}`
     case 404:
-      return reference.apiVersion.startsWith('cert-manager.io/')
-        ? '. Is cert-manager installed in the cluster?'
-        : ''
+      return missingKinds.find(({ group }) => reference.apiVersion.startsWith(group))?.advice ?? ''
     case 409:
       return '. Add --force-conflicts to take these fields over'
     default:

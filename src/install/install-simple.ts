@@ -4,6 +4,7 @@ import { type AppliedObject, applyAll, ensureNamespace } from './apply-all.ts'
 import type { KeyPair } from './certificates.ts'
 import type { ClusterObjects } from './cluster-objects.ts'
 import { describeReference, type KubernetesObject, type ObjectReference } from './objects.ts'
+import { manager, managerLabel } from './remove-all.ts'
 import {
   choicesAnnotation,
   defaultChoices,
@@ -12,13 +13,7 @@ import {
   type SimpleChoices,
   simpleChoicesSchema,
 } from './simple-choices.ts'
-import {
-  simpleDeployment,
-  simpleLabels,
-  simpleName,
-  simpleNames,
-  simpleObjects,
-} from './simple-objects.ts'
+import { simpleDeployment, simpleName, simpleNames, simpleObjects } from './simple-objects.ts'
 import { certificateSecrets, expiresSoon, usersSecret } from './simple-secrets.ts'
 
 type Login = { readonly username: string; readonly password: string }
@@ -104,10 +99,10 @@ async function earlier(
   const deployment = await cluster?.get(simpleDeployment(namespace))
   if (deployment === undefined) return undefined
   const { labels = {}, annotations = {} } = deployment.metadata
-  const manager = labels['app.kubernetes.io/managed-by']
-  if (manager !== simpleLabels['app.kubernetes.io/managed-by'])
+  const { [managerLabel]: owner } = labels
+  if (owner !== manager)
     throw new KubernetesError(
-      `there is a Deployment ${simpleName} in namespace ${namespace} already, managed by ${manager ?? 'somebody else'}: ${manager === 'Helm' ? 'change it with helm upgrade, or choose' : 'choose'} another namespace with -n`,
+      `there is a Deployment ${simpleName} in namespace ${namespace} already, managed by ${owner ?? 'somebody else'}: ${owner === 'Helm' ? 'change it with helm upgrade, or choose' : 'choose'} another namespace with -n`,
     )
   return parseChoices(annotations[choicesAnnotation])
 }

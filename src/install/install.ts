@@ -1,4 +1,4 @@
-export type { AppliedObject } from './apply-all.ts'
+export { type AppliedObject, applyAll } from './apply-all.ts'
 export { type ClusterObjects, createClusterObjects } from './cluster-objects.ts'
 export {
   applySimple,
@@ -6,7 +6,28 @@ export {
   type SimplePlan,
   type Users,
 } from './install-simple.ts'
+export type { KubernetesObject } from './objects.ts'
+export { installOperator, uninstallOperator, waitForOperator } from './operator.ts'
+export { operatorObjects, operatorPods } from './operator-objects.ts'
 export { readPodLogs } from './pod-logs.ts'
+export {
+  conditionOf,
+  describeRegistry,
+  getRegistry,
+  listRegistries,
+  type Registry,
+  type RegistryDescription,
+  waitForRegistry,
+} from './registries.ts'
+export {
+  authorityKey,
+  authorityName,
+  loginName,
+  ownParts,
+  registryObjects,
+  registryReference,
+  surrogatePods,
+} from './registry-objects.ts'
 export { waitForDeployment } from './rollout.ts'
 export type { MadeChoices } from './simple-choices.ts'
 export { simpleDeployment, simplePods } from './simple-objects.ts'

@@ -24,6 +24,7 @@ const podSchema = z.looseObject({
     creationTimestamp: z.string().default(''),
     deletionTimestamp: z.string().optional(),
   }),
+  spec: z.looseObject({ nodeName: z.string().optional() }).prefault({}),
   status: z
     .object({
       phase: z.string().default('Unknown'),
@@ -38,6 +39,34 @@ const podSchema = z.looseObject({
 type Pod = z.output<typeof podSchema>
 
 const eventSchema = z.looseObject({ type: z.string().default(''), message: z.string().default('') })
+
+/** A pod, and what it waits for. */
+export type PodSummary = {
+  readonly name: string
+  readonly phase: string
+  /** Undefined: it is not on a node yet. */
+  readonly node: string | undefined
+  readonly restarts: number
+  /** Undefined: it is ready. */
+  readonly trouble: string | undefined
+}
+
+export async function listPods(
+  cluster: Pick<ClusterObjects, 'list'>,
+  { namespace, labels }: Pods,
+): Promise<readonly PodSummary[]> {
+  const found = await cluster.list({ apiVersion: 'v1', kind: 'Pod', namespace, labels })
+  return z
+    .array(podSchema)
+    .parse(found ?? [])
+    .map((pod) => ({
+      name: pod.metadata.name,
+      phase: pod.metadata.deletionTimestamp === undefined ? pod.status.phase : 'Terminating',
+      node: pod.spec.nodeName,
+      restarts: pod.status.containerStatuses.reduce((sum, one) => sum + one.restartCount, 0),
+      trouble: troubleOf(pod)?.text,
+    }))
+}
 
 /** What the newest of some pods waits for, in one line; undefined: there is none, or it waits for nothing. */
 export async function describePods(

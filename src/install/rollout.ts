@@ -5,7 +5,7 @@ import type { ClusterObjects } from './cluster-objects.ts'
 import { describeReference, type ObjectReference } from './objects.ts'
 import { describePods } from './pod-state.ts'
 
-type Waiting = {
+export type Waiting = {
   /** Milliseconds. */
   readonly timeout: number
   /** What it waits for, each time that it is something else. */
@@ -61,7 +61,7 @@ export function waitForDeployment(
  * Asks again and again, until `check` has nothing that it waits for.
  * @throws KubernetesError after the timeout, with what it waited for.
  */
-async function waitUntil(
+export async function waitUntil(
   what: string,
   { timeout, onState, signal }: Waiting,
   check: () => Promise<string | undefined>,

@@ -2,6 +2,8 @@ import { createHash } from 'node:crypto'
 import { z } from 'zod'
 import { type ChartVariant, chartObjects, namespacePlaceholder } from './chart-objects.ts'
 import { type KubernetesObject, type ObjectReference, objectSchema } from './objects.ts'
+import { pullPolicyFor } from './pull-policy.ts'
+import { manager, managerLabel } from './remove-all.ts'
 import { choicesAnnotation, type SimpleChoices } from './simple-choices.ts'
 
 /** Names of what the chart makes. */
@@ -16,7 +18,7 @@ export const simpleNames = {
 export const simpleLabels = {
   'app.kubernetes.io/name': 'berth',
   'app.kubernetes.io/instance': 'berth',
-  'app.kubernetes.io/managed-by': 'kubectl-berth',
+  [managerLabel]: manager,
 } as const
 /** Labels of the pods. */
 export const simplePods = {
@@ -115,8 +117,7 @@ function deploymentSpec(
   const { template, ...rest } = deploymentSchema.parse(spec)
   const { containers, volumes, ...pod } = template.spec
   const checksum = createHash('sha256').update(configuration).digest('hex')
-  // Kubelets pull no image that was copied to them.
-  const imagePullPolicy = pullPolicy ?? (image.startsWith('localhost/') ? 'Never' : 'IfNotPresent')
+  const imagePullPolicy = pullPolicy ?? pullPolicyFor(image)
   const emptyDir = { name: hostedVolume, emptyDir: { sizeLimit: size } }
   return {
     ...rest,

@@ -1,0 +1,116 @@
+import { Command } from 'commander'
+import {
+  describeRegistry,
+  getRegistry,
+  listRegistries,
+  registryReference,
+  surrogatePods,
+} from '../install/install.ts'
+import { linesFor, print, untilInterrupted } from './image-output.ts'
+import { type AccessOptions, addAccessOptions, openCluster } from './install-options.ts'
+import { addLogOptions, type LogFlags, writeLogs } from './logs-command.ts'
+import { outputOption } from './options.ts'
+import { registryCreateCommand } from './registry-create-command.ts'
+import type { Context } from './registry-options.ts'
+import { describeText, registryTable, summaryOf } from './registry-texts.ts'
+
+type Flags = AccessOptions & { readonly output: 'text' | 'json' }
+type ListFlags = Flags & { readonly allNamespaces?: boolean }
+
+/** `berth registry …`: Registry resources. */
+export function registryCommand(context: Context): Command {
+  return new Command('registry')
+    .summary('registries that are reached through a surrogate in the cluster')
+    .description(
+      'Create, list, describe and delete Registries: registries that `kubectl berth` reaches through a surrogate in the cluster. The operator, which starts the surrogates, is installed with `kubectl berth operator install`.',
+    )
+    .addCommand(registryCreateCommand(context))
+    .addCommand(listCommand(context))
+    .addCommand(describeCommand(context))
+    .addCommand(deleteCommand(context))
+    .addCommand(logsCommand(context))
+}
+
+function listCommand(context: Context): Command {
+  return addAccessOptions(new Command('list'))
+    .summary('list Registries, and whether they are ready')
+    .option('-A, --all-namespaces', 'of all namespaces')
+    .addOption(outputOption)
+    .addHelpText(
+      'after',
+      `
+Examples:
+  kubectl berth registry list -A
+  kubectl berth registry list -n team-a -o json`,
+    )
+    .action((flags: ListFlags) =>
+      untilInterrupted(async (signal) => {
+        const { objects, namespace } = await openCluster(flags, context, signal)
+        const isAll = flags.allNamespaces === true
+        const found = await listRegistries(objects, isAll ? undefined : namespace)
+        print(flags, { registries: found.map(summaryOf) }, ({ registries }) =>
+          registries.length === 0
+            ? `no Registries in ${isAll ? 'the cluster' : `namespace ${namespace}`}`
+            : registryTable(registries, { hasNamespaces: isAll }),
+        )
+      }),
+    )
+}
+
+function describeCommand(context: Context): Command {
+  return addAccessOptions(new Command('describe'))
+    .summary('its spec, conditions, surrogate and events')
+    .argument('<name>', 'name of the Registry')
+    .addOption(outputOption)
+    .addHelpText('after', '\nExample:\n  kubectl berth registry describe team -n team-a')
+    .action((name: string, flags: Flags) =>
+      untilInterrupted(async (signal) => {
+        const { objects, namespace } = await openCluster(flags, context, signal)
+        print(flags, await describeRegistry(objects, namespace, name), describeText)
+      }),
+    )
+}
+
+function deleteCommand(context: Context): Command {
+  return addAccessOptions(new Command('delete'))
+    .summary('delete Registries; the registries themselves and their images stay')
+    .description(
+      'Delete Registries, and with them their surrogates and what `registry create` stored for them (the login, the authorities). The registries themselves and their images stay, and so do Secrets that you made.',
+    )
+    .argument('<names...>', 'names of Registries')
+    .addOption(outputOption)
+    .addHelpText('after', '\nExample:\n  kubectl berth registry delete team -n team-a')
+    .action((names: readonly string[], flags: Flags) =>
+      untilInterrupted(async (signal) => {
+        const { objects, namespace } = await openCluster(flags, context, signal)
+        const line = linesFor(flags)
+        // All are there before the first one is deleted.
+        for (const name of names) await getRegistry(objects, namespace, name)
+        for (const name of names) {
+          await objects.delete(registryReference(namespace, name))
+          line?.(`deleted Registry ${name} in namespace ${namespace}`)
+        }
+        print(flags, { namespace, deleted: names }, ({ deleted }) =>
+          deleted.length === 1 ? 'its surrogate ends' : 'their surrogates end',
+        )
+      }),
+    )
+}
+
+function logsCommand(context: Context): Command {
+  return addLogOptions(new Command('logs'))
+    .summary("write the surrogate's log")
+    .argument('<name>', 'name of the Registry')
+    .addHelpText(
+      'after',
+      `
+The containers of a surrogate are berth and spooler.
+
+Examples:
+  kubectl berth registry logs team -n team-a --follow
+  kubectl berth registry logs team -n team-a --container spooler`,
+    )
+    .action((name: string, flags: LogFlags) =>
+      writeLogs(context, flags, { what: `Registry ${name}`, labels: surrogatePods(name) }),
+    )
+}
