@@ -1,5 +1,6 @@
+import type { Allowance } from './allowance.ts'
 import { encodeNumber, type Frame, isReliable, readNumber } from './frame.ts'
-import { type Allocate, createFrameBuffers, memoryOf } from './frame-buffers.ts'
+import { type Allocate, createFrameBuffers, maxMemory, memoryOf } from './frame-buffers.ts'
 import type { Link } from './link.ts'
 import { violation } from './tunnel-error.ts'
 
@@ -27,8 +28,8 @@ export interface Channel {
 }
 
 type ChannelOptions = {
-  /** Bytes of memory for data that is sent and not acknowledged. */
-  readonly maxUnacknowledged: number
+  /** Memory for data that is sent and not acknowledged. */
+  readonly unacknowledged: Allowance
   /** The next frame with data, if there is one. */
   readonly next: (allocate: Allocate) => Buffer | undefined
   /** Handles reliable frames. */
@@ -36,9 +37,9 @@ type ChannelOptions = {
 }
 
 /** An acknowledgement is sent after so many bytes or frames, or so many milliseconds. */
-const acknowledgeEach = { bytes: 128 * 1024, frames: 64, time: 200 } as const
+const acknowledgeEach = { bytes: 256 * 1024, frames: 64, time: 200 } as const
 
-export function createChannel({ maxUnacknowledged, next, deliver }: ChannelOptions): Channel {
+export function createChannel({ unacknowledged: memory, next, deliver }: ChannelOptions): Channel {
   const buffers = createFrameBuffers()
   let link: Link | undefined
   const control: Buffer[] = []
@@ -50,9 +51,13 @@ export function createChannel({ maxUnacknowledged, next, deliver }: ChannelOptio
   let unreported = { bytes: 0, frames: 0 }
   let timer: NodeJS.Timeout | undefined
 
+  const hasMemory = (): boolean => {
+    const wanted = unacknowledgedBytes + maxMemory
+    return wanted <= memory.grow(wanted)
+  }
+
   const take = (): Buffer | undefined =>
-    control.shift() ??
-    (unacknowledgedBytes < maxUnacknowledged ? next(buffers.allocate) : undefined)
+    control.shift() ?? (hasMemory() ? next(buffers.allocate) : undefined)
 
   const pump = (): void => {
     // Taking data wakes its writer, which writes more.
@@ -90,6 +95,9 @@ export function createChannel({ maxUnacknowledged, next, deliver }: ChannelOptio
       buffers.release(frame)
     }
     acknowledged = upTo
+    if (unacknowledged.length > 0) return
+    buffers.clear()
+    memory.shrink(0)
   }
 
   return {

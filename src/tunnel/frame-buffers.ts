@@ -10,9 +10,16 @@ export interface FrameBuffers {
   readonly allocate: Allocate
   /** Nothing may read this frame any more. */
   release(frame: Buffer): void
+  /** Keeps a few of those that are free. */
+  clear(): void
 }
 
 const size = headerSize + maxPayload
+/** Bytes of memory that a frame takes at most. */
+export const maxMemory = size
+const maxIdle = 16
+/** Bytes of the object for a buffer. */
+const overhead = 200
 /** Shorter frames would waste most of it. */
 const minLength = size / 4
 
@@ -32,10 +39,13 @@ export function createFrameBuffers(): FrameBuffers {
     release: ({ buffer }) => {
       if (own.has(buffer)) free.push(buffer)
     },
+    clear: () => {
+      for (const buffer of free.splice(maxIdle)) own.delete(buffer)
+    },
   }
 }
 
 /** Bytes of memory that a frame takes. */
 export function memoryOf(frame: Buffer): number {
-  return frame.length < minLength ? frame.length : size
+  return frame.length < minLength ? frame.length + overhead : size
 }

@@ -1,10 +1,18 @@
 import type { Duplex } from 'node:stream'
+import { createAllowance, type Reserve } from './allowance.ts'
 import { type Channel, createChannel } from './channel.ts'
 import { encodeFrame, type Frame } from './frame.ts'
 import type { Allocate } from './frame-buffers.ts'
 import { violation } from './tunnel-error.ts'
 import { createTunnelStream, type TunnelStream } from './tunnel-stream.ts'
-import { maxStreams, maxUnacknowledged, windowOf } from './windows.ts'
+import {
+  maxStreams,
+  shareBeside,
+  sharedBy,
+  sharedWindow,
+  unacknowledgedWindow,
+  windowOf,
+} from './windows.ts'
 
 /** The other end may have closed streams whose last bytes this end has not handed on yet. */
 const maxAccepted = 2 * maxStreams
@@ -18,8 +26,16 @@ export interface Session
   destroy(reason: Error): void
 }
 
-/** `onOpen`: the other end opened a stream. Without it, only this end opens streams. */
-export function createSession(onOpen?: (stream: Duplex) => void): Session {
+type SessionOptions = {
+  /** The other end opened a stream. Without it, only this end opens streams. */
+  readonly onOpen?: (stream: Duplex) => void
+  /** For what the session needs beyond `sessionMemory`. */
+  readonly reserve?: Reserve
+}
+
+export function createSession({ onOpen, reserve = () => () => {} }: SessionOptions = {}): Session {
+  const shared = createAllowance({ ...sharedWindow, reserve })
+  const unacknowledged = createAllowance({ ...unacknowledgedWindow, reserve })
   const streams = new Map<number, TunnelStream>()
   const ready = new Set<TunnelStream>()
   const waiting = new Map<number, TunnelStream>()
@@ -45,14 +61,15 @@ export function createSession(onOpen?: (stream: Duplex) => void): Session {
         if (stream.hasData()) ready.add(stream)
         channel.pump()
       },
-      window: () =>
-        windowOf(
-          [...streams.values()].filter((other) => other !== stream).map((one) => one.held()),
-        ),
+      window: () => {
+        const others = heldBy([...streams.values()].filter((other) => other !== stream))
+        return windowOf(others, shared.grow(sharedBy(others) + shareBeside(others)))
+      },
       onClose: () => {
         ready.delete(stream)
         waiting.delete(id)
         streams.delete(id)
+        shared.shrink(sharedBy(heldBy([...streams.values()])))
         startWaiting()
       },
     })
@@ -89,7 +106,7 @@ export function createSession(onOpen?: (stream: Duplex) => void): Session {
     else streams.get(frame.stream)?.receive(frame)
   }
 
-  const channel = createChannel({ maxUnacknowledged, next, deliver })
+  const channel = createChannel({ unacknowledged, next, deliver })
 
   return {
     ...channel,
@@ -105,6 +122,12 @@ export function createSession(onOpen?: (stream: Duplex) => void): Session {
       isDestroyed = true
       channel.detach()
       for (const { duplex } of [...streams.values(), ...waiting.values()]) duplex.destroy(reason)
+      shared.shrink(0)
+      unacknowledged.shrink(0)
     },
   }
+}
+
+function heldBy(streams: readonly TunnelStream[]): readonly number[] {
+  return streams.map((stream) => stream.held())
 }

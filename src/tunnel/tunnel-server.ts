@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { Duplex } from 'node:stream'
+import type { Reserve } from './allowance.ts'
 import type { Frame } from './frame.ts'
 import type { RegistryInfo } from './hello.ts'
 import { encodeHello, encodeRefusal, maxGreeting, protocol, readClientHello } from './hello.ts'
@@ -22,8 +23,7 @@ type TunnelServerOptions = {
   readonly registry: () => RegistryInfo
   /** Connects to the registry: the only place where streams lead. */
   readonly dial: () => Duplex
-  /** Reserves memory; undefined: there is none left. */
-  readonly reserve?: (bytes: number) => (() => void) | undefined
+  readonly reserve?: Reserve
   /** Milliseconds for which a session waits for its next link. */
   readonly maxOutage?: number
   readonly keepAlive?: KeepAlive
@@ -54,7 +54,7 @@ export function createTunnelServer(options: TunnelServerOptions): TunnelServer {
     if (release === undefined)
       throw new TunnelError('the registry has no memory for another connection: try again later')
     const id = randomBytes(16).toString('base64url')
-    const created = { id, session: createSession(connect), release }
+    const created = { id, session: createSession({ onOpen: connect, reserve }), release }
     kept.set(id, created)
     return created
   }

@@ -61,10 +61,11 @@ export function createTunnelStream(options: StreamOptions): TunnelStream {
   const held = (): number => granted + duplex.readableLength
 
   const grant = (): void => {
+    if (hasReceivedEnd || duplex.destroyed) return
     // A stream of short messages needs no more than the others leave.
     const size = received < baseWindow / 2 ? baseWindow : window()
     const more = size - held()
-    if (more < size / 4 || hasReceivedEnd) return
+    if (more < size / 4) return
     granted += more
     send(encodeNumber('credit', id, more))
   }

@@ -1,21 +1,35 @@
+const kibibyte = 1024
+const mebibyte = 1024 * kibibyte
+
 /** Bytes that each stream may have on the way, whatever the others have. */
-export const baseWindow = 32 * 1024
-/** Bytes that all streams of a session share beyond that, and those that one of them may have. */
-const sharedWindow = 4 * 1024 * 1024
-const maxShare = 2 * 1024 * 1024
+export const baseWindow = 32 * kibibyte
+/** Bytes that all streams of a session share beyond that. */
+export const sharedWindow = { base: mebibyte, max: 16 * mebibyte } as const
+/** Bytes that one of them may have: 80 MB/s over 100 ms, and another stream may read nothing meanwhile. */
+const maxShare = 8 * mebibyte
 /** Streams of a session that are open at a time; further ones wait. */
 export const maxStreams = 64
 /** Bytes that are sent and not acknowledged, of one session. */
-export const maxUnacknowledged = 4 * 1024 * 1024
-/** Bytes that a session takes at most, in each process. */
-export const sessionMemory = 2 * maxStreams * baseWindow + sharedWindow + maxUnacknowledged
+export const unacknowledgedWindow = { base: mebibyte, max: 16 * mebibyte } as const
+/** Bytes that a session takes in each process while it is idle; it may grow to the maxima. */
+export const sessionMemory =
+  2 * maxStreams * baseWindow + sharedWindow.base + unacknowledgedWindow.base
+
+/** What streams that hold so much use of the shared window. */
+export function sharedBy(held: readonly number[]): number {
+  return held.reduce((sum, bytes) => sum + Math.max(bytes - baseWindow, 0), 0)
+}
+
+/** What a stream may have of the shared window beside the others, if there is as much. */
+export function shareBeside(others: readonly number[]): number {
+  const fair = Math.floor(sharedWindow.max / (others.length + 1))
+  return Math.max(Math.min(fair, maxShare, sharedWindow.max - sharedBy(others)), 0)
+}
 
 /**
- * How much a stream may hold: its base, and an equal part of what all share. `others`: what each other stream holds.
- * What they hold beyond their base is never granted twice, so the sum has a limit.
+ * How much a stream may hold: its base, and its share of what is `available` to all now. `others`: what each other
+ * stream holds. What they hold beyond their base is never granted twice, so the sum has a limit.
  */
-export function windowOf(others: readonly number[]): number {
-  const used = others.reduce((sum, held) => sum + Math.max(held - baseWindow, 0), 0)
-  const share = Math.floor(sharedWindow / (others.length + 1))
-  return baseWindow + Math.max(Math.min(share, maxShare, sharedWindow - used), 0)
+export function windowOf(others: readonly number[], available: number): number {
+  return baseWindow + Math.max(Math.min(shareBeside(others), available - sharedBy(others)), 0)
 }

@@ -26,12 +26,13 @@ type Options = Partial<TunnelOptions> & {
   readonly serve: (socket: Socket) => void
   readonly serverOutage?: number
   readonly serverVersion?: string
+  readonly reserve?: (bytes: number) => (() => void) | undefined
 }
 
 export const quickPauses = { first: 5, max: 50 }
 
 export async function openTunnelScene(t: TestContext, options: Options): Promise<TunnelScene> {
-  const { serve, serverOutage, serverVersion = '1.0.0', keepAlive } = options
+  const { serve, serverOutage, serverVersion = '1.0.0', keepAlive, reserve } = options
   const registry = await listenFor(t, serve)
   const dialed: Socket[] = []
   const violations: Error[] = []
@@ -45,6 +46,7 @@ export async function openTunnelScene(t: TestContext, options: Options): Promise
     },
     ...(serverOutage !== undefined && { maxOutage: serverOutage }),
     ...(keepAlive && { keepAlive }),
+    ...(reserve && { reserve }),
     onError: (error) => violations.push(error),
   })
   t.after(server.close)

@@ -267,7 +267,7 @@ test('a client that sends more than it may is cut off, and its session ends', as
   await until('there are two sessions', () => assert.equal(server.sessions(), 2))
   client.write(encodeFrame('open', 1))
   const data = encodeFrame('data', 1, Buffer.alloc(32 * 1024))
-  for (let n = 0; n < 200; n += 1) client.write(data)
+  for (let n = 0; n < 800; n += 1) client.write(data)
   await until('its session has ended', () => assert.equal(server.sessions(), 1))
   assert.match(String(violations[0]), /more than stream 1 may hold/)
 })
@@ -295,4 +295,27 @@ test('a session without memory is refused, and the client waits', async (t) => {
   const links = await listenFor(t, server.accept)
   const connect = () => connectTo(portOf(links))
   await assert.rejects(openTunnel({ version: '1', connect, pauses: quickPauses }), /no memory/)
+})
+
+test('a session takes memory while bytes flow, gives it back, and is slow but right without it', async (t) => {
+  let used = 0
+  let most = 0
+  let max = Infinity
+  const reserve = (bytes: number) => {
+    if (used + bytes > max) return undefined
+    used += bytes
+    most = Math.max(most, used)
+    return () => {
+      used -= bytes
+    }
+  }
+  const { tunnel } = await openTunnelScene(t, { serve: echo, reserve })
+  const idle = used
+  const bytes = randomBytes(20_000_000)
+  assert.equal(sha256(await exchange(tunnel.open(), bytes)), sha256(bytes))
+  assert.ok(most > idle, 'it grew')
+  await until('it has shrunk', () => assert.equal(used, idle))
+  max = idle
+  assert.equal(sha256(await exchange(tunnel.open(), bytes)), sha256(bytes))
+  assert.equal(used, idle)
 })

@@ -1,7 +1,13 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { baseWindow, maxStreams, sessionMemory, windowOf } from '../../src/tunnel/windows.ts'
+import {
+  baseWindow,
+  maxStreams,
+  shareBeside,
+  sharedWindow,
+  windowOf,
+} from '../../src/tunnel/windows.ts'
 
 test('what all streams hold stays below the limit, in whatever order they ask and read', () => {
   const steps = fc.array(
@@ -11,22 +17,23 @@ test('what all streams hold stays below the limit, in whatever order they ask an
     }),
     { maxLength: 400 },
   )
+  const memory = fc.integer({ min: sharedWindow.base, max: sharedWindow.max })
   fc.assert(
-    fc.property(steps, (all) => {
+    fc.property(steps, memory, (all, available) => {
       const held = new Map<number, number>()
       for (const { stream, read } of all) {
         held.set(stream, Math.floor((held.get(stream) ?? baseWindow) * (1 - read)))
         const others = [...held].filter(([id]) => id !== stream).map(([, bytes]) => bytes)
-        const window = windowOf(others)
+        const window = windowOf(others, available)
         assert.ok(window >= baseWindow, 'each stream can always continue')
         held.set(stream, Math.max(held.get(stream) ?? 0, window))
         const sum = [...held.values()].reduce((total, bytes) => total + bytes, 0)
-        assert.ok(sum <= sessionMemory / 2, `${sum} bytes`)
+        assert.ok(sum <= maxStreams * baseWindow + available, `${sum} bytes`)
       }
     }),
   )
 })
 
 test('one stream alone gets enough for a distant cluster', () => {
-  assert.ok(windowOf([]) >= 1024 * 1024)
+  assert.ok(windowOf([], shareBeside([])) >= 8 * 1024 * 1024)
 })
