@@ -61,9 +61,19 @@ const commands: Readonly<Record<string, (context: Context) => Promise<Command>>>
     ),
 }
 
-/** `kubectl berth`: its `pull` is that of a cluster too. */
+/** With the same names as commands above. */
+const clusterCommands: typeof commands = {
+  pull: cluster('pull'),
+  doctor: async (context) =>
+    (await import('./cluster-doctor-command.ts')).clusterDoctorCommand(context),
+  status: async (context) =>
+    (await import('./cluster-status-command.ts')).clusterStatusCommand(context),
+  why: async (context) => (await import('./cluster-why-command.ts')).clusterWhyCommand(context),
+}
+
+/** `kubectl berth`: its `pull`, `why` and others are those of a cluster too. */
 const pluginName = 'kubectl-berth'
-/** Of `berth pull` for a cluster. */
+/** Of `berth pull` and others for a cluster. */
 const clusterOption = /^(-n|--namespace|--context|--kubeconfig|--selector)(=|$)/
 
 /** Docker, kubelets and users of the spooler run a program by its file name, without a command. */
@@ -110,7 +120,7 @@ export async function run(argv: readonly string[], environment: Environment): Pr
 
 /** Without a known command, all commands: for the help, or for the suggestions after a typing error. */
 function loadersFor(name: string | undefined, hasCluster: boolean) {
-  const known = hasCluster ? { ...commands, pull: cluster('pull') } : commands
+  const known = hasCluster ? { ...commands, ...clusterCommands } : commands
   const load = name === undefined || !Object.hasOwn(known, name) ? undefined : known[name]
   return load === undefined ? Object.values(known) : [load]
 }

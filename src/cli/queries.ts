@@ -5,10 +5,11 @@ import { type ControlActions, createControlHandler } from '../control/control.ts
 import { listenForPipes, querySocket } from '../pipe/pipe.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import type { Why } from '../why/why.ts'
+import { clusterName } from './cluster-names.ts'
 import type { Status } from './status.ts'
 
 type QueriesOptions = {
-  readonly config: Pick<Config, 'storage'>
+  readonly config: Pick<Config, 'storage' | 'listen' | 'hosted'>
   readonly explain: (image: string) => Promise<Why>
   readonly status: () => Promise<Status>
   readonly telemetry: Telemetry
@@ -16,7 +17,7 @@ type QueriesOptions = {
 
 /** Characters of the name of an image: a longer one is none. */
 const maxImage = 1024
-const whyRequest = z.strictObject({ image: z.string().max(maxImage) })
+const whyRequest = z.object({ image: z.string().max(maxImage), short: z.boolean().default(false) })
 
 /**
  * Answers questions of `berth why` and `berth status` about this process, on a Unix socket that only this user can
@@ -24,8 +25,15 @@ const whyRequest = z.strictObject({ image: z.string().max(maxImage) })
  */
 export async function openQueries(options: QueriesOptions): Promise<{ close(): Promise<void> }> {
   const { config, explain, status, telemetry } = options
+  const own = {
+    host: `localhost:${config.listen.port}`,
+    hosted: config.hosted.map(({ prefix }) => prefix),
+  }
   const actions: ControlActions = {
-    why: async (request, send) => send(await explain(whyRequest.parse(request).image)),
+    why: async (request, send) => {
+      const { image, short } = whyRequest.parse(request)
+      send(await explain(short ? clusterName(image, own) : image))
+    },
     status: async (_request, send) => send(await status()),
   }
   const handler = createControlHandler(actions)

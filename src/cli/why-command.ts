@@ -4,15 +4,20 @@ import { outputOption } from './options.ts'
 import { askRegistryHere, querySocketOption } from './own-registry.ts'
 import { formatWhy } from './why-texts.ts'
 
-type Options = { readonly output: 'text' | 'json'; readonly socket?: string }
+type Options = {
+  readonly output: 'text' | 'json'
+  readonly socket?: string
+  readonly short?: boolean
+}
 
 /** `berth why IMAGE`, where the registry runs. */
 export function whyCommand(): Command {
   return describeWhyCommand(new Command('why'))
     .addOption(querySocketOption)
-    .action(async (image: string, { output, socket }: Options) => {
+    .option('--short', 'complete a name without a host as kubectl berth push does')
+    .action(async (image: string, { output, socket, short = false }: Options) => {
       // Both ends are the same program, as the socket belongs to the container.
-      const why = (await askRegistryHere('why', { image }, socket)) as Why
+      const why = (await askRegistryHere('why', { image, short }, socket)) as Why
       const text = output === 'json' ? JSON.stringify(why) : formatWhy(why, { now: Date.now() })
       process.stdout.write(`${text}\n`)
       if (why.servedBy === 'nothing') process.exitCode = 1

@@ -20,11 +20,28 @@ const channels = { stdin: 0, stdout: 1, stderr: 2, status: 3 } as const
 /** Bytes of standard error that are kept for the message. */
 const maxErrorText = 4096
 
-const statusSchema = z.object({ status: z.string(), message: z.string().optional() })
+const statusSchema = z.object({
+  status: z.string(),
+  message: z.string().optional(),
+  details: z
+    .object({
+      causes: z
+        .array(z.object({ reason: z.string().optional(), message: z.string().optional() }))
+        .nullish(),
+    })
+    .nullish(),
+})
 
-/** A program in a container ended, or could not be started. */
+/** A program in a container failed, or could not be started. */
 export class ExecError extends Error {
   override readonly name = 'ExecError'
+  /** Undefined: it could not be started. */
+  readonly exitCode: number | undefined
+
+  constructor(message: string, exitCode?: number) {
+    super(message)
+    this.exitCode = exitCode
+  }
 }
 
 /**
@@ -58,8 +75,15 @@ export async function execInPod(access: UserAccess, options: ExecOptions): Promi
     onClose: () => {
       if (status === undefined)
         return new KubernetesError('the connection to the API server broke', { status: undefined })
-      const { status: result, message = 'it failed' } = statusSchema.parse(JSON.parse(status))
-      return result === 'Success' ? undefined : new ExecError(errorText.trim() || message)
+      const {
+        status: result,
+        message = 'it failed',
+        details,
+      } = statusSchema.parse(JSON.parse(status))
+      if (result === 'Success') return undefined
+      const cause = details?.causes?.find(({ reason }) => reason === 'ExitCode')
+      const exitCode = cause === undefined ? undefined : Number(cause.message)
+      return new ExecError(errorText.trim() || message, exitCode)
     },
   })
 }

@@ -28,6 +28,10 @@ const defaultPort = 30026
 const defaultHost = 'localhost:30026'
 const containerName = 'berth'
 
+const waitingSchema = z.object({
+  reason: z.string().optional(),
+  message: z.string().optional(),
+})
 const podSchema = z.object({
   metadata: z.object({
     name: z.string(),
@@ -36,6 +40,7 @@ const podSchema = z.object({
     deletionTimestamp: z.string().optional(),
   }),
   spec: z.object({
+    nodeName: z.string().optional(),
     containers: z.array(
       z.object({
         name: z.string(),
@@ -46,13 +51,98 @@ const podSchema = z.object({
     ),
   }),
   status: z.object({
-    conditions: z.array(z.object({ type: z.string(), status: z.string() })).default([]),
+    phase: z.string().optional(),
+    conditions: z
+      .array(
+        z.object({
+          type: z.string(),
+          status: z.string(),
+          reason: z.string().optional(),
+          message: z.string().optional(),
+        }),
+      )
+      .default([]),
+    containerStatuses: z
+      .array(
+        z.object({
+          name: z.string(),
+          ready: z.boolean(),
+          restartCount: z.number().default(0),
+          state: z
+            .object({ waiting: waitingSchema.optional(), terminated: waitingSchema.optional() })
+            .default({}),
+          lastState: z.object({ terminated: waitingSchema.optional() }).default({}),
+        }),
+      )
+      .default([]),
   }),
 })
 const podsSchema = z.object({ items: z.array(podSchema) })
 type Pod = z.output<typeof podSchema>
 
 const hostingSchema = z.object({ data: z.record(z.string(), z.string()).default({}) })
+
+/** A pod of a registry, ready or not. */
+export type RegistryPod = {
+  readonly namespace: string
+  readonly pod: string
+  /** Namespace and release. */
+  readonly release: string
+  readonly node: string | undefined
+  /** That of the registry. */
+  readonly container: string
+  /** What else runs in the pod. */
+  readonly sidecars: readonly string[]
+  readonly ready: boolean
+  /** Why it is not ready, or restarts, as Kubernetes says. */
+  readonly problems: readonly string[]
+}
+
+/**
+ * All pods of the registries that {@link findRegistry} would find.
+ * @throws KubernetesError if there are none.
+ */
+export async function listRegistryPods(
+  access: UserAccess,
+  options: FindOptions,
+): Promise<readonly RegistryPod[]> {
+  const { pods } = await findPods(access, options)
+  return pods.map((pod) => {
+    const { metadata, spec } = pod
+    const container = containerOf(pod)?.name ?? containerName
+    return {
+      namespace: metadata.namespace,
+      pod: metadata.name,
+      release: releaseOf(pod),
+      node: spec.nodeName,
+      container,
+      sidecars: spec.containers.flatMap(({ name }) => (name === container ? [] : [name])),
+      ready: isReady(pod),
+      problems: problemsOf(pod),
+    }
+  })
+}
+
+function problemsOf({ metadata, status }: Pod): readonly string[] {
+  const say = (what: string, { reason, message }: z.output<typeof waitingSchema>) =>
+    [what, reason, message].filter(Boolean).join(': ')
+  const containers = status.containerStatuses.flatMap(
+    ({ name, ready, restartCount, state, lastState }) => {
+      const trouble = state.waiting ?? state.terminated
+      const restarts = restartCount === 0 ? '' : ` (${restartCount} restarts)`
+      if (trouble !== undefined) return [say(`container ${name}${restarts}`, trouble)]
+      if (!ready) return [`container ${name} is not ready${restarts}`]
+      return restartCount > 0 && lastState.terminated !== undefined
+        ? [say(`container ${name} ended before${restarts}`, lastState.terminated)]
+        : []
+    },
+  )
+  const unscheduled = status.conditions
+    .filter(({ type, status: value }) => type === 'PodScheduled' && value === 'False')
+    .map((condition) => say('not scheduled', condition))
+  const deleted = metadata.deletionTimestamp === undefined ? [] : ['it is being deleted']
+  return [...deleted, ...unscheduled, ...containers]
+}
 
 /**
  * Finds a ready pod of a registry, by the labels of the chart: in the namespace that is named; else in the
@@ -63,6 +153,14 @@ export async function findRegistry(
   access: UserAccess,
   options: FindOptions,
 ): Promise<FoundRegistry> {
+  const { pods, host } = await findPods(access, options)
+  return describe(choose(pods, options), host)
+}
+
+type FoundPods = { readonly pods: readonly Pod[]; readonly host: string }
+
+/** Of the first place that has any. */
+async function findPods(access: UserAccess, options: FindOptions): Promise<FoundPods> {
   const hosting = await readHosting(access, options)
   const places = placesToSearch(access, options, hosting?.namespace)
   const refusals: KubernetesError[] = []
@@ -72,9 +170,7 @@ export async function findRegistry(
       refusals.push(error)
       return []
     })
-    if (pods.length === 0) continue
-    const pod = choose(pods, options)
-    return describe(pod, hosting?.host ?? defaultHost)
+    if (pods.length > 0) return { pods, host: hosting?.host ?? defaultHost }
   }
   throw notFound(places, options, refusals)
 }
@@ -102,11 +198,7 @@ async function listPods(
 
 /** @throws KubernetesError */
 function choose(pods: readonly Pod[], { preferred }: FindOptions): Pod {
-  const releases = new Set(
-    pods.map(({ metadata: { namespace, labels } }) =>
-      [namespace, labels['app.kubernetes.io/instance'] ?? ''].join('/'),
-    ),
-  )
+  const releases = new Set(pods.map(releaseOf))
   if (releases.size > 1)
     throw new KubernetesError(
       `there are several registries: ${[...releases].join(', ')}; choose one with --namespace, or with --selector app.kubernetes.io/instance=RELEASE,app.kubernetes.io/component=registry`,
@@ -121,13 +213,21 @@ function choose(pods: readonly Pod[], { preferred }: FindOptions): Pod {
   )
 }
 
+function releaseOf({ metadata: { namespace, labels } }: Pod): string {
+  return [namespace, labels['app.kubernetes.io/instance'] ?? ''].join('/')
+}
+
+function containerOf({ spec: { containers } }: Pod) {
+  return containers.find(({ name }) => name === containerName) ?? containers[0]
+}
+
 function isReady({ status }: Pod): boolean {
   return status.conditions.some(({ type, status: value }) => type === 'Ready' && value === 'True')
 }
 
-function describe({ metadata, spec }: Pod, host: string): FoundRegistry {
-  const { containers } = spec
-  const container = containers.find(({ name }) => name === containerName) ?? containers[0]
+function describe(found: Pod, host: string): FoundRegistry {
+  const { metadata } = found
+  const container = containerOf(found)
   const port = container?.ports.find(({ name }) => name === 'registry')?.containerPort
   return {
     namespace: metadata.namespace,

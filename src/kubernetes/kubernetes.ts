@@ -8,7 +8,12 @@ export {
 } from './credential-provider-config.ts'
 export { watchDaemonSet } from './daemonset.ts'
 export { ExecError, execInPod } from './exec.ts'
-export { type FoundRegistry, findRegistry } from './find-registry.ts'
+export {
+  type FoundRegistry,
+  findRegistry,
+  listRegistryPods,
+  type RegistryPod,
+} from './find-registry.ts'
 export { fetchClusterKeys, fetchPublishedKeys } from './issuer-keys.ts'
 export { loadUserAccess, type UserAccess } from './kubeconfig.ts'
 export { KubernetesError } from './kubernetes-error.ts'
@@ -17,6 +22,9 @@ export {
   podTokenProviderConfig,
 } from './pod-token-provider.ts'
 export { forwardToPod } from './port-forward.ts'
+export { reviewAccess } from './review-access.ts'
+export { runInPod } from './run-in-pod.ts'
+export { listServices } from './services.ts'
 export { requestToken } from './token-request.ts'
 export { reviewToken } from './token-review.ts'
 export { openBody, requestObject } from './user-api.ts'

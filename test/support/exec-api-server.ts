@@ -21,8 +21,8 @@ export interface ExecApiServer {
 }
 
 type Options = {
-  /** In place of the command that is asked for. */
-  readonly program: readonly string[]
+  /** In place of the command that is asked for, or what to run for it. */
+  readonly program: readonly string[] | ((words: readonly string[]) => readonly string[])
   /** Of the pod. */
   readonly port?: number
   readonly namespace?: string
@@ -30,6 +30,8 @@ type Options = {
   /** Parts of paths that are forbidden. */
   readonly forbidden?: readonly string[]
   readonly token?: string
+  /** Answers by path, in place of the stand-in's own. */
+  readonly objects?: Readonly<Record<string, object>>
 }
 
 const channels = { stdin: 0, stdout: 1, stderr: 2, status: 3, close: 255 } as const
@@ -53,8 +55,13 @@ export async function startExecApiServer(options: Options): Promise<ExecApiServe
     if (headers.authorization !== `Bearer ${token}`) return 401
     return forbidden.some((part) => url.includes(part)) ? 403 : undefined
   }
+  const programFor = (url: string) =>
+    typeof program === 'function'
+      ? program(new URL(url, 'http://localhost').searchParams.getAll('command'))
+      : program
   const objectAt = (url: string): unknown => {
     const path = new URL(url, 'http://localhost').pathname
+    if (options.objects?.[path] !== undefined) return options.objects[path]
     if (path === '/api/v1/pods' || path === `/api/v1/namespaces/${namespace}/pods`)
       return { items: [pod(podName, namespace, port)] }
     return /\/pods$/.test(path) ? { items: [] } : undefined
@@ -82,7 +89,7 @@ export async function startExecApiServer(options: Options): Promise<ExecApiServe
     upgrades.handleUpgrade(request, socket, head, (websocket) => {
       sockets.add(websocket)
       websocket.on('close', () => sockets.delete(websocket))
-      if (request.url?.includes('/exec')) started.push(runFor(websocket, program))
+      if (request.url?.includes('/exec')) started.push(runFor(websocket, programFor(request.url)))
       else forwardFor(websocket, port)
     })
   })
@@ -125,7 +132,12 @@ function runFor(socket: WebSocket, [file = '', ...args]: readonly string[]): Chi
     const status =
       code === 0
         ? { status: 'Success' }
-        : { status: 'Failure', message: `command terminated with exit code ${code}` }
+        : {
+            status: 'Failure',
+            reason: 'NonZeroExitCode',
+            message: `command terminated with exit code ${code}`,
+            details: { causes: [{ reason: 'ExitCode', message: String(code) }] },
+          }
     send(socket, channels.status, JSON.stringify(status))
     socket.close()
   })

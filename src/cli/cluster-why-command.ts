@@ -1,0 +1,21 @@
+import { Command } from 'commander'
+import { addClusterOptions, type ClusterOptions } from './cluster-options.ts'
+import { runBerthInRegistry } from './cluster-programs.ts'
+import type { Context } from './registry-options.ts'
+import { openUserAccess } from './user-access.ts'
+import { describeWhyCommand } from './why-command.ts'
+
+type Flags = ClusterOptions & { readonly output: 'text' | 'json' }
+
+/** `kubectl berth why`: the command runs in a pod of the registry, which takes the right to exec, and no login. */
+export function clusterWhyCommand({ environment }: Context): Command {
+  const command = addClusterOptions(describeWhyCommand(new Command('why')))
+  return command.action(async (image: string, flags: Flags) => {
+    const access = await openUserAccess(flags, environment)
+    const words = ['why', '--short', '--output', flags.output, '--', image]
+    const { stdout, stderr, exitCode } = await runBerthInRegistry(access, flags, words)
+    process.stdout.write(stdout)
+    if (stdout === '') process.stderr.write(`${stderr}\n`)
+    process.exitCode = exitCode
+  })
+}
