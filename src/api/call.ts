@@ -1,17 +1,20 @@
 import type { z } from 'zod'
 import type { Identity } from '../auth/auth.ts'
 import type { SiteCall } from '../http/http.ts'
-import type { OperationName, Operations } from './operations.ts'
+import type { OpenOperation, OperationName, Operations } from './operations.ts'
 
 /** The texts in the places of `{name}` and others in the path of an operation; not parsed yet. */
 export type PathTexts = Readonly<Record<'name' | 'tag' | 'reference' | 'digest', string>>
 
 /** A request for one operation, whose query is valid. */
-export type Call<Name extends OperationName> = Pick<SiteCall, 'request' | 'identify'> & {
+export type Call<Name extends OperationName> = Pick<
+  SiteCall,
+  'request' | 'identify' | 'authorize'
+> & {
   readonly query: z.output<Operations[Name]['query']>
   readonly texts: PathTexts
-  /** Undefined for operations that need no login. */
-  readonly identity: Identity | undefined
+  /** For operations that need no login, it is not known. */
+  readonly identity: Name extends OpenOperation ? undefined : Identity
 }
 
 export type Reply<Body> = {

@@ -1,12 +1,21 @@
-import type { Auth, Identity } from '../auth/auth.ts'
+import type { Auth } from '../auth/auth.ts'
 import { refuseOtherOrigins, type Site, type SiteCall } from '../http/http.ts'
 import { RegistryError } from '../oci/errors.ts'
-import type { Handler, Handlers } from './call.ts'
+import type { Inventory, Registry } from '../registry/registry.ts'
+import { createAccess } from './access.ts'
+import type { Handlers, Reply } from './call.ts'
+import { createExpiries, type Retention } from './expiries.ts'
+import { createGetDetails } from './get-details.ts'
+import { createGetInUse } from './get-in-use.ts'
+import { createGetManifest } from './get-manifest.ts'
+import { createGetRepositories, createGetUsage } from './get-repositories.ts'
 import { createGetSession } from './get-session.ts'
+import { createGetTags } from './get-tags.ts'
 import { openapiDocument } from './openapi.ts'
 import { type OperationName, openOperations, operations } from './operations.ts'
 import { findOperation } from './paths.ts'
 import { sendProblem, sendReply } from './replies.ts'
+import type { Workloads } from './uses.ts'
 
 type ApiOptions = {
   readonly auth: Auth
@@ -14,21 +23,36 @@ type ApiOptions = {
   readonly title: string
   /** host[:port] in pull commands; undefined: the host of the request. */
   readonly pullHost: string | undefined
+  readonly registry: Registry
+  readonly inventory: Inventory
+  readonly workloads: Workloads
+  readonly retention: Retention
 }
+
+/** A handler whose call was parsed as its operation demands. */
+type AnyHandler = (call: object) => Promise<Reply<unknown>>
 
 /** The API of the page, below `/api/`. */
 export function createJsonApi(options: ApiOptions): Site {
   const { auth, version } = options
-  const seesAll = (identity: Identity): boolean => auth.extentOf(identity, 'pull') === 'all'
+  const access = createAccess(options.registry, auth)
+  const expiries = createExpiries(options.retention, Date.now)
+  const parts = { ...options, access, expiries }
   const document = openapiDocument(version)
 
   const handlers: Handlers = {
     openapi: async () => ({ body: document }),
-    session: createGetSession({ ...options, seesAll }),
+    session: createGetSession({ ...options, seesAll: access.seesAll }),
+    repositories: createGetRepositories(parts),
+    usage: createGetUsage(parts),
+    tags: createGetTags(parts),
+    manifest: createGetManifest(parts),
+    details: createGetDetails(parts),
+    inUse: createGetInUse(parts),
   }
 
   const answer = async (call: SiteCall) => {
-    const { request, reply, path, record, identify } = call
+    const { request, reply, path, record, identify, authorize } = call
     record.route = '/api/'
     const found = findOperation(request.method, path)
     if ('allow' in found) {
@@ -42,10 +66,10 @@ export function createJsonApi(options: ApiOptions): Site {
     if (operations[operation].method !== 'GET') assertIntended(call)
     const identity = openOperations.has(operation) ? undefined : await identify()
     const query = parseQuery(operation, call.query)
-    const handle = handlers[operation] as Handler<OperationName> | undefined
+    const handle = handlers[operation] as AnyHandler | undefined
     if (handle === undefined)
       throw new RegistryError('UNSUPPORTED', { status: 501, message: 'not implemented yet' })
-    const { body, ...how } = await handle({ request, identify, query, texts, identity })
+    const { body, ...how } = await handle({ request, identify, authorize, query, texts, identity })
     return sendReply(request, reply, { body, ...how })
   }
 

@@ -129,7 +129,8 @@ type Operation = {
 }
 
 /** Answered without a login, too. */
-export const openOperations: ReadonlySet<string> = new Set<OperationName>(['openapi', 'session'])
+export type OpenOperation = 'openapi' | 'session'
+export const openOperations: ReadonlySet<string> = new Set<OpenOperation>(['openapi', 'session'])
 
 export type Operations = typeof operations
 export type OperationName = keyof Operations

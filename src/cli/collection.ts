@@ -19,13 +19,16 @@ const shortGrace = 60 * 60 * 1000
 type Collection = {
   /** Undefined: the volume is only read. */
   readonly collector: Collector | undefined
+  /** What the rules decide; undefined: there are none. */
+  readonly retention: Pick<Collector, 'decisions'> | undefined
   close(): Promise<void>
 }
 
 /** Runs collection and retention, and lets commands ask for them, until it is closed. */
 export function openCollection(options: CollectionOptions): Collection {
   const { config, ...parts } = options
-  if (config.storage.hosted.readOnly) return { collector: undefined, close: async () => {} }
+  if (config.storage.hosted.readOnly)
+    return { collector: undefined, retention: undefined, close: async () => {} }
   const { root, store, telemetry } = parts
   const { log } = telemetry
   const { enabled, ...collection } = config.collection
@@ -60,6 +63,7 @@ export function openCollection(options: CollectionOptions): Collection {
   })
   return {
     collector,
+    retention: settings.retention.rules.length === 0 ? undefined : collector,
     close: async () => {
       collector.stop()
       await Promise.all([control.close(), schedule.close()])

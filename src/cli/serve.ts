@@ -126,6 +126,10 @@ export async function serve(
       answerTime,
       sites: config.ui.enabled
         ? await openSites({
+            registry,
+            inventory: registry.inventory,
+            workloads: inUse,
+            retention: collection.retention,
             auth: files.auth,
             version,
             title: config.ui.title,

@@ -1,5 +1,11 @@
 import type { RepositoryName, Tag } from '../oci/reference.ts'
-import { type Explained, type Explanation, explain } from '../retention/retention.ts'
+import {
+  type Decision,
+  decide,
+  type Explained,
+  type Explanation,
+  explain,
+} from '../retention/retention.ts'
 import { createRunId, type RunId, type TrashRun } from '../store/store.ts'
 import { collectBlobs } from './blob-collection.ts'
 import type { CollectionParts } from './collection-parts.ts'
@@ -49,6 +55,8 @@ export interface Collector {
   runs(): Promise<readonly TrashRun[]>
   /** Undefined: there is no such tag, or manifest. */
   explain(name: RepositoryName, of: Explained): Promise<Explanation | undefined>
+  /** What the rules decide about everything in a repository. */
+  decisions(name: RepositoryName): Promise<readonly Decision[]>
   /** Newest first. */
   tagHistory(tag: TagName): Promise<readonly TagVersion[]>
   undoTag(tag: TagName): Promise<TagUndo>
@@ -120,6 +128,10 @@ export function createCollector(given: CollectionParts): Collector {
     explain: async (name, of) => {
       const optionsFor = await createDecideOptions(parts)
       return explain({ ...optionsFor(name, await index.images(name)), of })
+    },
+    decisions: async (name) => {
+      const optionsFor = await createDecideOptions(parts)
+      return decide(optionsFor(name, await index.images(name)))
     },
     tagHistory: (tag) => tagVersions(parts, tag),
     undoTag: (tag) => inTurn(() => undoTag(parts, tag)),

@@ -123,8 +123,11 @@ export function createRoutes({
     const { record } = request
     const { path, query } = parseTarget(request.raw.url ?? '')
     const site = sites.find((each) => each.has(path))
-    if (site !== undefined)
-      return site.answer({ request, reply, path, query, record, identify: () => identify(request) })
+    if (site !== undefined) {
+      const { authorize } = guard
+      const call = { request, reply, path, query, record, authorize }
+      return site.answer({ ...call, identify: () => identify(request) })
+    }
     const { route, captures } = findRoute(table, path)
     record.route = route.path
     const endpoint = route.methods[request.method]

@@ -1,6 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Identity } from '../auth/auth.ts'
 import type { RequestRecord } from './call.ts'
+import type { Guard } from './guard.ts'
 
 /** A request that is not authenticated yet. */
 export type SiteCall = {
@@ -13,6 +14,7 @@ export type SiteCall = {
   readonly record: RequestRecord
   /** @throws RegistryError as {@link Guard} does. */
   readonly identify: () => Promise<Identity>
+  readonly authorize: Guard['authorize']
 }
 
 /** Paths beside `/v2/` on the same address. The site decides about access, and has errors of its own. */

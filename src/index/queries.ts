@@ -65,6 +65,18 @@ export interface Questions {
   tagRecords(name: RepositoryName, part: TagsPart): Promise<TagRecords>
   /** All repositories with a manifest, sorted. */
   repositoryRecords(part: RepositoriesPart): Promise<readonly RepositoryRecord[]>
+  /** Of all repositories, sorted: reads the whole database. */
+  repositorySizes(): Promise<readonly RepositorySize[]>
+  /** Reads the whole database. `prefix` as above. */
+  usage(prefix: string): Promise<Usage>
+  /** Who references the digests. */
+  sharing(digests: readonly Digest[]): Promise<readonly Sharing[]>
+  /** What a removal of manifests from a repository frees. */
+  freed(removal: Removal): Promise<Freed>
+  /** Those of which the volume has the bytes. */
+  storedOf(digests: readonly Digest[]): Promise<readonly Digest[]>
+  /** One manifest of a repository. */
+  image(name: RepositoryName, digest: Digest): Promise<ImageRecord | undefined>
 }
 
 export type Reference = { readonly name: RepositoryName; readonly manifest: Digest }
@@ -149,6 +161,9 @@ export type TagRecord = {
   readonly platforms: readonly string[]
   readonly pulledAt?: number | undefined
   readonly pushedBy?: string | undefined
+  readonly pinned: boolean
+  /** Of what the manifest and its children reference, the number of blobs and manifests that are not stored. */
+  readonly missing: number
 }
 
 /** `prefix` as above; `search`: a text that the name contains. */
@@ -159,10 +174,42 @@ export type RepositoriesPart = {
   readonly limit: number
 }
 
-/** `changedAt`: when the newest tag was set; undefined without tags. */
+/**
+ * `changedAt`: when the newest tag was set; undefined without tags. `pushedAt`, `pulledAt`: the last push of a
+ * manifest and the last pull, if recorded.
+ */
 export type RepositoryRecord = {
   readonly name: RepositoryName
   readonly tags: number
   readonly manifests: number
   readonly changedAt?: number | undefined
+  readonly pushedAt?: number | undefined
+  readonly pulledAt?: number | undefined
 }
+
+/** `size`: each stored blob and manifest once. `ownSize`: of those that no other repository has. */
+export type RepositorySize = {
+  readonly name: RepositoryName
+  readonly size: number
+  readonly ownSize: number
+}
+
+/** Bytes below a prefix: each blob once, of these those of no other repository, and once for each repository. */
+export type Usage = {
+  readonly repositories: number
+  readonly unique: number
+  readonly own: number
+  readonly total: number
+}
+
+/** Manifests of a repository that reference a digest. */
+export type Sharing = {
+  readonly digest: Digest
+  readonly name: RepositoryName
+  readonly manifests: number
+}
+
+export type Removal = { readonly name: RepositoryName; readonly manifests: readonly Digest[] }
+
+/** Blobs and manifests that nothing else needs. */
+export type Freed = { readonly bytes: number; readonly blobs: number }

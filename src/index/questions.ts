@@ -30,5 +30,11 @@ export function createQuestions({ ask, readConfigs }: Options): Questions {
       return ask('tagRecords', name, part)
     },
     repositoryRecords: (part) => ask('repositoryRecords', part),
+    repositorySizes: () => ask('repositorySizes'),
+    usage: (prefix) => ask('usage', prefix),
+    sharing: (digests) => ask('sharing', digests),
+    freed: (removal) => ask('freed', removal),
+    storedOf: (digests) => ask('storedOf', digests),
+    image: (name, digest) => ask('image', name, digest),
   }
 }

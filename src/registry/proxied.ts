@@ -4,6 +4,7 @@ import { joinName, type RepositoryName } from '../oci/reference.ts'
 import type { BlobCache } from '../store/store.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import { createWithAnswerTime, tooSlow } from './answer-time.ts'
+import { createCachedInventory } from './cached-inventory.ts'
 import { createCounters } from './counters.ts'
 import { createFills } from './fills.ts'
 import { createListings } from './listings.ts'
@@ -14,6 +15,7 @@ import { createPrefetch } from './prefetch.ts'
 import { createProxiedBlobs } from './proxied-blobs.ts'
 import { createProxiedManifests, type FoundManifest } from './proxied-manifests.ts'
 import { createPushThrough } from './push/push-through.ts'
+import { createRecentPulls } from './recent-pulls.ts'
 import type {
   BlobAnswer,
   ManifestAnswer,
@@ -90,6 +92,7 @@ export function createProxied(options: ProxiedOptions) {
     counters,
     onManifest: recordSizes,
   })
+  const pulls = createRecentPulls(Date.now)
   const prefetch = options.prefetch ? createPrefetch({ blobs, fills }) : undefined
 
   const answer = ({ known, cache: cached, warning }: FoundManifest): ManifestAnswer => {
@@ -137,12 +140,15 @@ export function createProxied(options: ProxiedOptions) {
     : undefined
 
   const read = (name: RepositoryName): Repository => ({
-    manifest: async (reference, { isCheck = false } = {}) => {
+    manifest: async (reference, { isCheck = false, isView = false } = {}) => {
       const found =
         manifests.fromMemory(name, reference) ??
         (await withAnswerTime('the manifest', manifests.find(name, reference)))
       if (found === undefined) return undefined
-      if (!isCheck) prefetch?.fetchLayers(name, found.known)
+      if (!isCheck && !isView) {
+        pulls.record(name, reference)
+        prefetch?.fetchLayers(name, found.known)
+      }
       return answer(found)
     },
     blob: async (digest, how) => {
@@ -162,6 +168,7 @@ export function createProxied(options: ProxiedOptions) {
       pushThrough === undefined
         ? { repository: read(name), readOnly: notPushed }
         : { repository: read(name), writable: pushThrough.open(name) },
+    inventory: { ...createCachedInventory({ ...options, pulls }), nameBelow: options.nameBelow },
     running: fills.running,
     catalog: async () => (await links.repositories()).map((name) => joinName(prefix, name)),
     close: async () => {

@@ -3,13 +3,17 @@ import { nameBelow, type RepositoryName } from '../oci/reference.ts'
 import type { BlobCache, HostedStore } from '../store/store.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import { createHosted, type HostedIndex, type ImagesInUse, type Leases } from './hosted/hosted.ts'
+import type { Inventory } from './inventory.ts'
+import { joinInventories } from './join-inventories.ts'
 import { createManifestMemory } from './manifests.ts'
 import { createProxied } from './proxied.ts'
 import type { HostedPrefix, HostedRemovals, Registry, UpstreamOptions } from './repository.ts'
 import { createRouting, type Route } from './routing.ts'
 
 export { createLeases } from './hosted/hosted.ts'
+export type { Inventory, RepositoryFacts, RepositoryInventory, TagFacts } from './inventory.ts'
 export { createMirror } from './mirror.ts'
+export { chunksOf } from './read-content.ts'
 export type {
   Body,
   CacheResult,
@@ -62,7 +66,10 @@ export function createRegistry({
   caches,
   inFlight,
   telemetry,
-}: RegistryOptions): Registry & { readonly removals: HostedRemovals } {
+}: RegistryOptions): Registry & {
+  readonly removals: HostedRemovals
+  readonly inventory: Inventory
+} {
   const memory = createManifestMemory(caches)
   const ownerLength = (name: RepositoryName): number =>
     Math.max(longestPrefix(hosted.prefixes, name), longestPrefix(upstreams, name))
@@ -120,6 +127,10 @@ export function createRegistry({
     },
     fillsInFlight,
     removals: own.removals,
+    inventory: joinInventories({
+      hosted: own.inventory,
+      cached: proxied.map(({ inventory }) => inventory),
+    }),
     close: async () => {
       await Promise.all([own, ...proxied].map(({ close }) => close()))
     },

@@ -38,6 +38,8 @@ export type BlobAnswer = Provenance & {
 type ManifestRequest = {
   /** The client asks only whether it has the current manifest, so it will not pull layers next. */
   readonly isCheck?: boolean
+  /** Somebody looks at it, which is no pull. */
+  readonly isView?: boolean
 }
 
 export type BlobRequest = {

@@ -85,6 +85,10 @@ export interface BlobCache extends BlobSource {
   create(digest: Digest, size: number | undefined): Promise<BlobWriter | undefined>
   /** Undefined as above. */
   createUpload(algorithm: Algorithm): Promise<CachedUpload | undefined>
+  /** Bytes that a blob takes on the disk, as far as it is known without looking there. */
+  sizeOf(digest: Digest): number | undefined
+  /** Bytes and blobs on the disk, and the limit in bytes. */
+  usage(): { readonly bytes: number; readonly blobs: number; readonly limit: number }
   /**
    * Marks a blob as used that was not read here, for example because its bytes are in memory.
    * False: no such blob is known.

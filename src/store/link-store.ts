@@ -29,8 +29,17 @@ export interface LinkStore extends LinkSource {
   removeTag(name: RepositoryName, tag: Tag): Promise<void>
 }
 
+/** What a cache knows of a repository. */
+export type CachedLinks = {
+  readonly tags: readonly (TagLink & { readonly tag: Tag })[]
+  readonly manifests: readonly Digest[]
+  readonly blobs: readonly Digest[]
+}
+
 /** Links that may be forgotten at any time: their upstream has the content. */
 export interface CachedLinkStore extends LinkStore {
+  /** All links of a repository, which does not count as their use; undefined as for `tags`. */
+  all(name: RepositoryName): CachedLinks | undefined
   removeBlob(name: RepositoryName, digest: Digest): Promise<void>
   removeManifest(name: RepositoryName, digest: Digest): Promise<void>
 }

@@ -61,6 +61,8 @@ test('10,000 tags and 1,000 repositories are listed and sorted in one step each'
     repositories: await time(() => index.repositories({})),
     'repositories with numbers': await time(() => index.repositoryRecords({ ...all, prefix: '' })),
     search: await time(() => index.search('v99', 100)),
+    'sizes of repositories': await time(() => index.repositorySizes()),
+    'usage of a prefix': await time(() => index.usage('team')),
   }
   for (const [what, took] of Object.entries(times)) t.diagnostic(`${what}: ${took.toFixed(1)} ms`)
 

@@ -136,7 +136,16 @@ test('names and tags are found by a part of them', async (t) => {
     offset: 0,
     limit: 9,
   })
-  assert.deepEqual(records, [{ name: 'team/shopping', tags: 1, manifests: 1, changedAt: at }])
+  assert.deepEqual(records, [
+    {
+      name: 'team/shopping',
+      tags: 1,
+      manifests: 1,
+      changedAt: at,
+      pushedAt: at,
+      pulledAt: undefined,
+    },
+  ])
 })
 
 test('lists are given in pages', async (t) => {

@@ -146,12 +146,26 @@ const blobState = z
   .readonly()
   .meta({ id: 'BlobState' })
 
+const use = z
+  .strictObject({
+    image: z.string().describe('The reference as it is named'),
+    kind: z.string().describe('Such as Deployment or Pod; Cluster: the list of another cluster'),
+    namespace: z.string(),
+    name: z.string(),
+    node: z.string().optional().describe('Where a pod runs'),
+  })
+  .readonly()
+  .meta({ id: 'Use' })
+
 export const inUse = z
   .strictObject({
     known: z.boolean(),
     problem: problem.optional().describe('Why it is not known what workloads use'),
     isInUse: z.boolean().describe('As far as it is known'),
-    images: list(z.string()).describe('References of workloads to the digest or its tags'),
+    uses: list(use).describe(
+      'Who names the digest or its tags; empty for clients that may neither delete here nor see everything',
+    ),
+    truncated: z.boolean(),
   })
   .readonly()
   .meta({ id: 'InUse' })

@@ -50,7 +50,7 @@ export const tagsQuery = z.strictObject({
 })
 
 export const inUseQuery = z.strictObject({
-  name: text.optional().describe('A repository, whose tags count as well'),
+  name: text.describe('A repository that has it; its tags count as well'),
 })
 
 export const removalQuery = z.strictObject({

@@ -1,3 +1,4 @@
+import type { Digest } from '../../oci/digest.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
 import type { ImageRecord, ImageTag, TagRecord, TagRecords, TagsPart } from '../queries.ts'
 import type { DatabaseFile } from './database-file.ts'
@@ -24,9 +25,24 @@ const platforms = `CASE manifests.is_index WHEN 1 THEN (
   WHERE contents.manifest = manifests.manifest AND platform <> 'unknown/unknown')
 ELSE (SELECT platform FROM configs WHERE configs.digest = manifests.config) END`
 
+/** What an image, an index, and the children of an index that are there, lack. */
+const missing = `(
+  SELECT count(*) FROM contents JOIN digests ON digests.id = contents.digest
+  WHERE contents.manifest = tags.digest AND contents.role <> 'foreign' AND digests.size IS NULL)
++ CASE manifests.is_index WHEN 1 THEN (
+  SELECT count(*) FROM contents AS child
+  JOIN contents AS below ON below.manifest = child.digest AND below.role <> 'foreign'
+  JOIN digests ON digests.id = below.digest
+  WHERE child.manifest = tags.digest AND digests.size IS NULL) ELSE 0 END`
+
+type Asked = { readonly name: RepositoryName; readonly digest: Digest | null }
+
 /** Records of manifests and tags. `since`: everything of before counts as pulled then. */
 export function createImageRecords({ prepare }: DatabaseFile, since: number) {
-  const tagsByDigest = (name: RepositoryName): ReadonlyMap<string, readonly ImageTag[]> => {
+  /** `:digest`: of one manifest; of all if it is null. */
+  const isAsked = (column: string) => `(:digest IS NULL OR ${column} = :digest)`
+
+  const tagsByDigest = (asked: Asked): ReadonlyMap<string, readonly ImageTag[]> => {
     const rows = prepare(`
       SELECT tags.tag AS tag, digests.digest AS digest, at, pulled_at
       FROM repositories
@@ -34,14 +50,14 @@ export function createImageRecords({ prepare }: DatabaseFile, since: number) {
       JOIN digests ON digests.id = tags.digest
       LEFT JOIN tag_activity
         ON tag_activity.repository = tags.repository AND tag_activity.tag = tags.tag
-      WHERE name = ? ORDER BY tags.tag`).all(name)
+      WHERE name = :name AND ${isAsked('digests.digest')} ORDER BY tags.tag`).all(asked)
     return groupBy(rows, (row) => {
       const at = numberIn(row, 'at')
       return { tag: tagIn(row), at, pulledAt: pulledAt(row, at) }
     })
   }
 
-  const related = (name: RepositoryName, of: 'manifest' | 'digest') => {
+  const related = (asked: Asked, of: 'manifest' | 'digest') => {
     const other = of === 'manifest' ? 'digest' : 'manifest'
     const rows = prepare(`
       SELECT own.digest AS digest, other.digest AS other
@@ -50,7 +66,7 @@ export function createImageRecords({ prepare }: DatabaseFile, since: number) {
       JOIN contents ON contents.manifest = revisions.digest AND contents.role = 'child'
       JOIN digests AS own ON own.id = contents.${of}
       JOIN digests AS other ON other.id = contents.${other}
-      WHERE name = ? ORDER BY other.digest`).all(name)
+      WHERE name = :name AND ${isAsked('own.digest')} ORDER BY other.digest`).all(asked)
     return groupBy(rows, (row) => digestIn(row, 'other'))
   }
 
@@ -59,9 +75,9 @@ export function createImageRecords({ prepare }: DatabaseFile, since: number) {
     return existsSince < since ? Math.max(since, recorded ?? since) : recorded
   }
 
-  const images = (name: RepositoryName): readonly ImageRecord[] => {
-    const tags = tagsByDigest(name)
-    const [children, parents] = [related(name, 'manifest'), related(name, 'digest')]
+  const records = (asked: Asked): readonly ImageRecord[] => {
+    const tags = tagsByDigest(asked)
+    const [children, parents] = [related(asked, 'manifest'), related(asked, 'digest')]
     return prepare(`
       SELECT own.digest AS digest, own.modified AS modified, media_type, artifact_type,
         subject.digest AS subject, ${imageSize} AS size, expires_after,
@@ -74,8 +90,8 @@ export function createImageRecords({ prepare }: DatabaseFile, since: number) {
       LEFT JOIN configs ON configs.digest = manifests.config
       LEFT JOIN activity ON activity.repository = revisions.repository
         AND activity.digest = revisions.digest
-      WHERE name = ? ORDER BY own.digest`)
-      .all(name)
+      WHERE name = :name AND ${isAsked('own.digest')} ORDER BY own.digest`)
+      .all(asked)
       .map((row) => {
         const digest = digestIn(row, 'digest')
         const pushedAt =
@@ -103,7 +119,7 @@ export function createImageRecords({ prepare }: DatabaseFile, since: number) {
     const rows = prepare(`
       SELECT tags.tag AS tag, own.digest AS digest, at, media_type, artifact_type,
         ${imageSize} AS size, ${platforms} AS platforms,
-        tag_activity.pulled_at AS pulled_at, pushed_by
+        ${missing} AS missing, tag_activity.pulled_at AS pulled_at, pushed_by, pinned_at
       FROM repositories
       JOIN tags ON tags.repository = repositories.id
       JOIN digests AS own ON own.id = tags.digest
@@ -137,10 +153,16 @@ export function createImageRecords({ prepare }: DatabaseFile, since: number) {
       platforms: optionalTextIn(row, 'platforms')?.split(',') ?? [],
       pulledAt: pulledAt(row, at),
       pushedBy: optionalTextIn(row, 'pushed_by'),
+      pinned: optionalNumberIn(row, 'pinned_at') !== undefined,
+      missing: numberIn(row, 'missing'),
     }
   }
 
-  return { images, tagRecords }
+  return {
+    images: (name: RepositoryName) => records({ name, digest: null }),
+    image: (name: RepositoryName, digest: Digest) => records({ name, digest })[0],
+    tagRecords,
+  }
 }
 
 const orders = {

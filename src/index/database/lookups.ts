@@ -12,6 +12,7 @@ import type {
   UnreferencedBlob,
 } from '../queries.ts'
 import type { DatabaseFile } from './database-file.ts'
+import { isBelow } from './names-below.ts'
 import {
   digestIn,
   nameIn,
@@ -23,13 +24,6 @@ import {
 } from './rows.ts'
 
 const noLimit = -1
-
-/** Whether a column is `:prefix`, or a name below it; always if it is empty. */
-function isBelow(column: string): string {
-  // 0 is the character after /.
-  return `(:prefix = '' OR ${column} = :prefix
-    OR (${column} > :prefix || '/' AND ${column} < :prefix || '0'))`
-}
 
 /** Answers of one or two statements. */
 export function createLookups({ prepare }: DatabaseFile) {
@@ -193,7 +187,12 @@ export function createLookups({ prepare }: DatabaseFile) {
         SELECT name,
           (SELECT count(*) FROM tags WHERE tags.repository = repositories.id) AS tags,
           (SELECT count(*) FROM revisions WHERE revisions.repository = repositories.id) AS manifests,
-          (SELECT max(at) FROM tags WHERE tags.repository = repositories.id) AS changed_at
+          (SELECT max(at) FROM tags WHERE tags.repository = repositories.id) AS changed_at,
+          (SELECT max(pushed_at) FROM activity WHERE repository = repositories.id) AS pushed_at,
+          (SELECT max(pulled_at) FROM (
+            SELECT pulled_at FROM activity WHERE repository = repositories.id
+            UNION ALL
+            SELECT pulled_at FROM tag_activity WHERE repository = repositories.id)) AS pulled_at
         FROM repositories
         WHERE ${isBelow('name')} AND instr(name, lower(:search)) > 0
           AND EXISTS (SELECT 1 FROM revisions WHERE repository = repositories.id)
@@ -204,6 +203,8 @@ export function createLookups({ prepare }: DatabaseFile) {
           tags: numberIn(row, 'tags'),
           manifests: numberIn(row, 'manifests'),
           changedAt: optionalNumberIn(row, 'changed_at'),
+          pushedAt: optionalNumberIn(row, 'pushed_at'),
+          pulledAt: optionalNumberIn(row, 'pulled_at'),
         })),
   }
 }

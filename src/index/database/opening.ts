@@ -2,6 +2,7 @@ import { createConfigs } from './configs.ts'
 import { type DatabaseFile, openDatabaseFile } from './database-file.ts'
 import { failureOf } from './failure.ts'
 import { createImageRecords } from './image-records.ts'
+import { createInventory } from './inventory.ts'
 import { createJournal } from './journal.ts'
 import { knownEvents } from './journal-content.ts'
 import { readJournal } from './journal-reading.ts'
@@ -66,6 +67,7 @@ function assemble(database: DatabaseFile, before: Before) {
     generation: wasClean ? generation : undefined,
     verification: createVerification(parts),
     lookups: createLookups(database),
+    inventory: createInventory(database),
     images: createImageRecords(database, since),
     configs: createConfigs(database, parts.ids),
   }

@@ -120,6 +120,12 @@ export function createOperations(places: Places) {
     totals: on(({ lookups }) => lookups.totals),
     search: on(({ lookups }) => lookups.search),
     repositoryRecords: on(({ lookups }) => lookups.repositoryRecords),
+    repositorySizes: on(({ inventory }) => inventory.repositorySizes),
+    usage: on(({ inventory }) => inventory.usage),
+    sharing: on(({ inventory }) => inventory.sharing),
+    freed: on(({ inventory }) => inventory.freed),
+    storedOf: on(({ inventory }) => inventory.storedOf),
+    image: on(({ images }) => images.image),
     images: on(({ images }) => images.images),
     tagRecords: on(({ images }) => images.tagRecords),
   }

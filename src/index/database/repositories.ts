@@ -1,10 +1,10 @@
 import type { Digest } from '../../oci/digest.ts'
+import { naturalKey } from '../../oci/natural-order.ts'
 import type { RepositoryName, Tag } from '../../oci/reference.ts'
 import type { BlobStored, TagSet } from '../change.ts'
 import type { DatabaseFile } from './database-file.ts'
 import type { Ids } from './ids.ts'
 import type { ManifestContents } from './manifest-contents.ts'
-import { naturalKey } from './natural-order.ts'
 
 /** Rows for what is on the volume. `pass`: the number of the current verification. */
 export type Repositories = ReturnType<typeof createRepositories>

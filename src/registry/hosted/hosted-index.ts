@@ -3,6 +3,7 @@ import { isRegistryError } from '../../oci/errors.ts'
 import type { ManifestDetails } from '../../oci/manifest.ts'
 import type { Page, PageRequest } from '../../oci/page.ts'
 import type { RepositoryName, Tag } from '../../oci/reference.ts'
+import type { Sharing, TagsPart, Usage } from '../inventory.ts'
 
 /** What has changed on the disk, durably. Times in milliseconds since the epoch, sizes in bytes. */
 type Change =
@@ -43,6 +44,50 @@ type Change =
       readonly at: number
     }
 
+type RepositoryRecord = {
+  readonly name: RepositoryName
+  readonly tags: number
+  readonly manifests: number
+  /** When a tag was set, a manifest was pushed, and either was pulled, last. */
+  readonly changedAt?: number | undefined
+  readonly pushedAt?: number | undefined
+  readonly pulledAt?: number | undefined
+}
+
+type RepositorySize = {
+  readonly name: RepositoryName
+  readonly size: number
+  /** Of what no other repository has. */
+  readonly ownSize: number
+}
+
+type TagRecords = {
+  readonly total: number
+  readonly records: readonly {
+    readonly tag: Tag
+    readonly digest: Digest
+    readonly at: number
+    readonly size: number
+    readonly mediaType: string
+    readonly artifactType?: string | undefined
+    readonly platforms: readonly string[]
+    readonly pulledAt?: number | undefined
+    readonly pushedBy?: string | undefined
+    readonly pinned: boolean
+    /** Number of blobs and manifests that are not stored. */
+    readonly missing: number
+  }[]
+}
+
+type ImageRecord = {
+  readonly tags: readonly { readonly tag: Tag }[]
+  readonly parents: readonly Digest[]
+  readonly pushedAt: number
+  readonly pushedBy?: string | undefined
+  readonly pulledAt?: number | undefined
+  readonly pinned: boolean
+}
+
 /**
  * A database of what is on the disk, which answers what the directories do not. The directories
  * decide: it can be incomplete or missing at any time.
@@ -66,6 +111,26 @@ export interface HostedIndex {
   referrers(name: RepositoryName, subject: Digest): Promise<readonly Digest[]>
   /** Repositories that have the blob. */
   linkedIn(digest: Digest): Promise<readonly RepositoryName[]>
+  /** Nothing is hosted yet, so there is nothing to answer. */
+  isWaiting(): boolean
+  repositoryRecords(part: {
+    readonly prefix: string
+    readonly search: string
+    readonly offset: number
+    readonly limit: number
+  }): Promise<readonly RepositoryRecord[]>
+  repositorySizes(): Promise<readonly RepositorySize[]>
+  usage(prefix: string): Promise<Usage>
+  tagRecords(name: RepositoryName, part: TagsPart): Promise<TagRecords>
+  image(name: RepositoryName, digest: Digest): Promise<ImageRecord | undefined>
+  /** Those that are on the disk. */
+  storedOf(digests: readonly Digest[]): Promise<readonly Digest[]>
+  sharing(digests: readonly Digest[]): Promise<readonly Sharing[]>
+  /** Bytes that a removal of manifests from a repository frees. */
+  freed(removal: {
+    readonly name: RepositoryName
+    readonly manifests: readonly Digest[]
+  }): Promise<{ readonly bytes: number }>
   /** Bytes of different blobs below a prefix that count against its quota. */
   bytes(prefix: string): Promise<{ readonly unique: number }>
 }

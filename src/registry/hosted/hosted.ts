@@ -9,6 +9,7 @@ import { createUploadExpiry } from '../uploads/upload-expiry.ts'
 import { createUploads } from '../uploads/uploads.ts'
 import { createCatalog } from './catalog.ts'
 import type { HostedIndex } from './hosted-index.ts'
+import { createHostedInventory } from './hosted-inventory.ts'
 import type { Leases } from './leases.ts'
 import { createPulls } from './pulls.ts'
 import { createQuotas } from './quotas.ts'
@@ -88,11 +89,14 @@ export function createHosted({ prefixes, store, index, leases, ...options }: Hos
         : { repository, writable: writing.open(name) }
     }
 
+  /** Sorted. */
+  const names = async () => (await catalog.list()).filter(isHosted)
+
   return {
     open,
     removals: writing.removals,
-    /** Sorted. */
-    catalog: async () => (await catalog.list()).filter(isHosted),
+    catalog: names,
+    inventory: createHostedInventory({ index, links, caches: options.caches, catalog: names }),
     close: async () => {
       await expiry?.close()
     },

@@ -88,12 +88,12 @@ export function createReading(options: ReadingOptions) {
   }
 
   return (name: RepositoryName): Repository => ({
-    manifest: async (reference) => {
+    manifest: async (reference, { isView = false } = {}) => {
       const found = await find(name, reference)
       if (found === undefined) return undefined
       const { known, ...provenance } = found
       const { digest, mediaType, bytes } = known
-      onPull({ name, digest, ...('tag' in reference && { tag: reference.tag }) })
+      if (!isView) onPull({ name, digest, ...('tag' in reference && { tag: reference.tag }) })
       return { ...provenance, digest, mediaType, bytes }
     },
     blob: async (digest, how) => {

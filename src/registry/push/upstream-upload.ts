@@ -4,8 +4,8 @@ import type { RepositoryName } from '../../oci/reference.ts'
 import type { UploadId } from '../../oci/upload-id.ts'
 import type { BlobToUpload, RemoteWriter } from '../../remote/remote.ts'
 import type { CachedUpload } from '../../store/store.ts'
+import { chunksOf } from '../read-content.ts'
 import type { SessionUpload } from '../uploads/session-store.ts'
-import { chunksOf } from './read-content.ts'
 
 type UpstreamUploadOptions = {
   readonly name: RepositoryName

@@ -26,7 +26,10 @@ export interface Reservation {
   release(): void
 }
 
-type Blobs = Pick<StoredBlobs, 'restore' | 'use' | 'touch' | 'pin' | 'remove' | 'digests'>
+type Blobs = Pick<
+  StoredBlobs,
+  'restore' | 'use' | 'sizeOf' | 'touch' | 'pin' | 'remove' | 'digests'
+>
 
 /**
  * Counts all disk use of the cache, and evicts the least recently used blobs when more bytes
@@ -150,10 +153,11 @@ export function createBudget(options: BudgetOptions): Budget {
     }
   }
 
-  const { restore, use, touch, pin, remove, digests } = blobs
+  const { restore, use, sizeOf, touch, pin, remove, digests } = blobs
   return {
     restore,
     use,
+    sizeOf,
     touch,
     pin,
     remove,

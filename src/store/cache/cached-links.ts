@@ -1,6 +1,6 @@
 import { type Digest, isDigest } from '../../oci/digest.ts'
 import { isRepositoryName, isTag, type RepositoryName, type Tag } from '../../oci/reference.ts'
-import type { CachedLinkStore } from '../link-store.ts'
+import type { CachedLinkStore, CachedLinks, TagLink } from '../link-store.ts'
 import { linksPath } from '../paths.ts'
 import type { Temporary } from '../temporary.ts'
 import { type DurableMap, openDurableMap } from './durable-map.ts'
@@ -20,7 +20,7 @@ type CachedLinksOptions = {
 }
 
 /** The links of all upstreams of a cache, in memory and in one file. */
-export interface CachedLinks {
+export interface AllLinks {
   /**
    * Links of one upstream for one identity. `scope`, without white space, separates them from the
    * links of others.
@@ -34,32 +34,24 @@ export interface CachedLinks {
  * used are evicted, whether their blobs are stored or not. A link outlives the eviction of its
  * blob, so that the blob returns under the same name.
  */
-export async function openCachedLinks(options: CachedLinksOptions): Promise<CachedLinks> {
+export async function openCachedLinks(options: CachedLinksOptions): Promise<AllLinks> {
   const { root, temporary, maxSize, onWritten } = options
-  /** The number of manifests of each repository, by scope and name. */
-  const manifests = new Map<string, number>()
-  const count = (key: string, change: number): void => {
-    const [kind, scope, name] = key.split(' ')
-    if (kind !== 'manifest') return
-    const left = (manifests.get(`${scope} ${name}`) ?? 0) + change
-    if (left > 0) manifests.set(`${scope} ${name}`, left)
-    else manifests.delete(`${scope} ${name}`)
-  }
+  const repositories = createRepositories()
   const map = await openDurableMap({
     path: linksPath(root),
     temporary,
     maxSize: Math.floor(Math.max(minLinks, Math.min(maxLinks, maxSize * linksPart))),
-    onAdd: (key) => count(key, 1),
-    onRemove: (key) => count(key, -1),
+    onAdd: repositories.add,
+    onRemove: repositories.remove,
     onWritten,
   })
-  return { of: (scope) => createLinks(map, scope, manifests), close: map.close }
+  return { of: (scope) => createLinks(map, scope, repositories), close: map.close }
 }
 
 function createLinks(
   map: DurableMap,
   scope: string,
-  manifests: ReadonlyMap<string, number>,
+  { keysOf, names }: Repositories,
 ): CachedLinkStore {
   const keyOf = (kind: 'blob' | 'manifest' | 'tag', name: RepositoryName, of: Digest | Tag) =>
     `${kind} ${scope} ${name} ${of}`
@@ -67,6 +59,19 @@ function createLinks(
   const has = (key: string): boolean => map.get(key) !== undefined
   const add = async (key: string): Promise<void> => {
     if (!has(key)) await map.set(key, '')
+  }
+
+  const all: CachedLinkStore['all'] = (name) => {
+    const tags: CachedTag[] = []
+    const digests: Record<'blob' | 'manifest', Digest[]> = { blob: [], manifest: [] }
+    for (const key of keysOf(scope, name)) {
+      const [kind, , , text = ''] = key.split(' ')
+      const link = kind === 'tag' ? linkOf(map.peek(key)) : undefined
+      if (link !== undefined && isTag(text)) tags.push({ tag: text, ...link })
+      if ((kind === 'blob' || kind === 'manifest') && isDigest(text)) digests[kind].push(text)
+    }
+    const found = { tags, manifests: digests.manifest, blobs: digests.blob }
+    return isEmpty(found) ? undefined : found
   }
 
   return {
@@ -77,32 +82,65 @@ function createLinks(
     removeBlob: (name, digest) => map.delete(keyOf('blob', name, digest)),
     removeManifest: (name, digest) => map.delete(keyOf('manifest', name, digest)),
 
-    tag: async (name, tag) => {
-      const [digest = '', time] = map.get(keyOf('tag', name, tag))?.split(' ') ?? []
-      if (!isDigest(digest)) return undefined
-      return { digest, age: Math.max(0, Date.now() - Number(time)) }
-    },
+    tag: async (name, tag) => linkOf(map.get(keyOf('tag', name, tag))),
     setTag: (name, tag, digest) => map.set(keyOf('tag', name, tag), `${digest} ${Date.now()}`),
     removeTag: (name, tag) => map.delete(keyOf('tag', name, tag)),
 
-    // Iterates over all links: no request to a cache needs this.
     tags: async (name) => {
-      const start = `tag ${scope} ${name} `
-      const found = [...map.keys()].filter((key) => key.startsWith(start))
-      if (found.length === 0 && !manifests.has(`${scope} ${name}`)) return undefined
-      return found
-        .map((key) => key.slice(start.length))
-        .filter(isTag)
-        .toSorted()
+      const found = all(name)
+      return found?.tags.map(({ tag }) => tag).toSorted()
     },
 
-    repositories: async () => {
-      const start = `${scope} `
-      const found = [...manifests.keys()].filter((key) => key.startsWith(start))
-      return found
-        .map((key) => key.slice(start.length))
-        .filter(isRepositoryName)
-        .toSorted()
-    },
+    repositories: async () => names(scope).filter(isRepositoryName).toSorted(),
+
+    all,
   }
+}
+
+/** A digest, and the time in milliseconds since the epoch at which the tag was validated. */
+function linkOf(value: string | undefined): TagLink | undefined {
+  const [digest = '', time] = value?.split(' ') ?? []
+  if (!isDigest(digest)) return undefined
+  return { digest, age: Math.max(0, Date.now() - Number(time)) }
+}
+
+type CachedTag = CachedLinks['tags'][number]
+type Repository = { readonly keys: Set<string>; manifests: number }
+type Repositories = ReturnType<typeof createRepositories>
+
+/** The keys of links by repository, so that no request has to look at all of them. */
+function createRepositories() {
+  const byName = new Map<string, Repository>()
+  const partsOf = (key: string) => {
+    const [kind, scope, name] = key.split(' ')
+    return { change: kind === 'manifest' ? 1 : 0, of: `${scope} ${name}` }
+  }
+
+  return {
+    add: (key: string): void => {
+      const { of, change } = partsOf(key)
+      const repository = byName.get(of) ?? { keys: new Set(), manifests: 0 }
+      byName.set(of, repository)
+      repository.keys.add(key)
+      repository.manifests += change
+    },
+    remove: (key: string): void => {
+      const { of, change } = partsOf(key)
+      const repository = byName.get(of)
+      if (!repository?.keys.delete(key)) return
+      repository.manifests -= change
+      if (repository.keys.size === 0) byName.delete(of)
+    },
+    keysOf: (scope: string, name: string): Iterable<string> =>
+      byName.get(`${scope} ${name}`)?.keys ?? [],
+    /** Those with a manifest. */
+    names: (scope: string): readonly string[] =>
+      [...byName]
+        .filter(([key, { manifests }]) => manifests > 0 && key.startsWith(`${scope} `))
+        .map(([key]) => key.slice(scope.length + 1)),
+  }
+}
+
+function isEmpty({ tags, manifests }: CachedLinks): boolean {
+  return tags.length === 0 && manifests.length === 0
 }

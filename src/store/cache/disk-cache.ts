@@ -260,6 +260,8 @@ export async function createDiskCache(options: DiskCacheOptions): Promise<DiskCa
     create,
     createUpload,
     use: budget.use,
+    sizeOf: budget.sizeOf,
+    usage: () => ({ ...budget.usage(), limit: maxSize }),
     links: links.of,
 
     put: async (digest, bytes) => {

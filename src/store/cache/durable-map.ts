@@ -20,6 +20,8 @@ const failurePause = 5000
  */
 export interface DurableMap {
   get(key: string): string | undefined
+  /** Without counting as a use. */
+  peek(key: string): string | undefined
   /**
    * The entry is set at once; the promise is for the file, and rejects when it cannot be written.
    */
@@ -142,6 +144,7 @@ export async function openDurableMap(options: DurableMapOptions): Promise<Durabl
 
   return {
     get: (key) => entries.get(key),
+    peek: (key) => entries.peek(key),
     set: (key, value) => {
       put(key, value)
       return log(lineOf(key, value))

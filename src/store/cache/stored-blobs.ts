@@ -21,6 +21,8 @@ export interface StoredBlobs {
   restore(entries: Iterable<readonly [Digest, number]>): void
   /** Marks a blob as used now. False: no such blob is known. */
   use(digest: Digest): boolean
+  /** Without marking it as used. */
+  sizeOf(digest: Digest): number | undefined
   /** Counts a blob of `size` bytes, and marks it as used now. */
   touch(digest: Digest, size: number): void
   /** Counts a new file. An older file of the blob may still have readers. */
@@ -137,6 +139,8 @@ export function createStoredBlobs({ removeFromDisk }: StoredBlobsOptions): Store
       if (entry !== undefined) add(digest, entry.size)
       return entry !== undefined
     },
+
+    sizeOf: (digest) => entries.get(digest)?.size,
 
     touch: (digest, size) => {
       if (entries.has(digest) || !evicting.has(digest)) add(digest, size)

@@ -61,7 +61,7 @@ export function ImageFacts({ name, manifest, details }: FactsProps) {
       ))}
       {details?.inUse.isInUse === true && (
         <Fact name="In use as">
-          {details.inUse.images.map((image) => (
+          {[...new Set(details.inUse.uses.map(({ image }) => image))].map((image) => (
             <code key={image}>{image}</code>
           ))}
         </Fact>

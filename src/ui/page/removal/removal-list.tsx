@@ -39,7 +39,10 @@ function linesOf({ removal, error }: Item): readonly Line[] {
   if (blocked !== undefined) return [{ text: `Cannot be deleted: ${blocked}`, isWarning: true }]
   const lines: Line[] = []
   if (inUse.isInUse)
-    lines.push({ text: `Used by workloads as ${inUse.images.join(', ')}`, isWarning: true })
+    lines.push({
+      text: `Used by workloads: ${listed(inUse.uses.map(({ kind, name }) => `${kind} ${name}`))}`,
+      isWarning: true,
+    })
   else if (!inUse.known && inUse.problem !== undefined)
     lines.push({
       text: `It is not known whether workloads use it: ${inUse.problem}`,

@@ -1,8 +1,8 @@
 import { read } from 'node:fs'
 import { promisify } from 'node:util'
-import type { Chunks } from '../../memory/memory.ts'
-import type { Content, Piece } from '../../oci/content.ts'
-import { RegistryError } from '../../oci/errors.ts'
+import type { Chunks } from '../memory/memory.ts'
+import type { Content, Piece } from '../oci/content.ts'
+import { RegistryError } from '../oci/errors.ts'
 
 const readFd = promisify(read)
 
@@ -31,6 +31,6 @@ async function nextOf(piece: Piece, position: number): Promise<Buffer> {
   const { bytesRead } = await readFd(piece.fd, buffer, 0, buffer.length, position)
   if (bytesRead > 0) return buffer.subarray(0, bytesRead)
   throw new RegistryError('UNKNOWN', {
-    message: 'the bytes of an upload cannot be read from the cache any more',
+    message: 'the bytes cannot be read from the disk any more',
   })
 }
