@@ -1,3 +1,4 @@
+import { basename } from 'node:path'
 import type { Command } from 'commander'
 import { clusterName, nameOfSource, withTag } from './cluster-names.ts'
 import { addClusterOptions, type ClusterOptions } from './cluster-options.ts'
@@ -10,6 +11,7 @@ import { imageInspectCommand } from './image-inspect-command.ts'
 import { imageListCommand } from './image-list-command.ts'
 import type { Printing } from './image-output.ts'
 import { imagePushCommand } from './image-push-command.ts'
+import { isPlainFile } from './plain-file.ts'
 import { pullCommand } from './pull-command.ts'
 import type { Context } from './registry-options.ts'
 
@@ -91,7 +93,7 @@ export function clusterCommand(
   command.hook('preAction', async (_, action) => {
     const flags = action.opts<ClusterOptions & Printing>()
     const args = action.processedArgs
-    if (verb === 'push') args[1] ??= nameOfImage(args[0])
+    if (verb === 'push') args[1] ??= await nameOfImage(args[0])
     const onState = createStateLines(flags)
     registry = await openClusterRegistry({ ...context, options: flags, maxOutage, onState })
     onExit(registry.close)
@@ -106,8 +108,15 @@ export function clusterCommand(
   return addClusterOptions(command)
 }
 
-/** An image of a store has a name of its own; a file has none. */
-function nameOfImage(source: string): string {
+/** An image of a store has a name of its own, and a file that of itself; an archive has none. */
+async function nameOfImage(source: string): Promise<string> {
+  const fileName = basename(source)
+  if (await isPlainFile(source)) {
+    if (/^[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*$/.test(fileName)) return fileName
+    throw new UsageError(
+      `${fileName} is no name of a repository, which has lower-case letters and digits: name the image, such as: push ${source} files/app:1.2`,
+    )
+  }
   if (/^[./~]|\.(?:tar|tgz|gz|zst)$/.test(source) || /^[a-z-]+:\/\/\//.test(source))
     throw new UsageError(`name the image of ${source}, such as: push ${source} app:1.2`)
   return nameOfSource(source)

@@ -4,6 +4,9 @@ import { isRegistryError } from '../oci/errors.ts'
 import type { RepositoryName, Tag } from '../oci/reference.ts'
 import type { Remote } from '../remote/remote.ts'
 import { forEachOf } from '../transfer/transfer.ts'
+import { type DeletionResult, describeDeletion } from './deletion-result.ts'
+import { UsageError } from './errors.ts'
+import { deleteAll } from './image-delete-all.ts'
 import { type Printing, print, untilInterrupted } from './image-output.ts'
 import { outputOption } from './options.ts'
 import { addRegistryOptions, type RegistryOptions } from './registry-login.ts'
@@ -11,7 +14,13 @@ import { type Context, parseTarget, type Target, withRegistry } from './registry
 import { withSpoolerRegistry } from './spooler-login.ts'
 import { digestOfTag, tagNames } from './tag-list.ts'
 
-type Flags = RegistryOptions & Printing & { readonly digest?: boolean; readonly force?: boolean }
+type Flags = RegistryOptions &
+  Printing & {
+    readonly digest?: boolean
+    readonly force?: boolean
+    readonly all?: boolean
+    readonly yes?: boolean
+  }
 
 export function imageDeleteCommand(context: Context): Command {
   const command = new Command('delete')
@@ -19,29 +28,31 @@ export function imageDeleteCommand(context: Context): Command {
     .description(
       'Remove a tag: the image stays, under its digest and its other tags. With --digest, or by NAME@DIGEST, remove the image itself and with it all its tags: if it has other tags than the named ones, they are printed, and --force is needed. Space is freed by the garbage collection of the registry.',
     )
-    .argument('<images...>', 'HOST[:PORT]/NAME:TAG, or HOST[:PORT]/NAME@DIGEST')
+    .argument(
+      '[images...]',
+      'HOST[:PORT]/NAME:TAG, or HOST[:PORT]/NAME@DIGEST; with --all, as for list: HOST[:PORT], HOST[:PORT]/PREFIX/ or HOST[:PORT]/NAME',
+    )
     .option('--digest', 'remove the images that the tags point to, with all their tags')
     .option('-f, --force', 'also if an image has other tags')
+    .option(
+      '--all',
+      'remove all images with tags, of repositories or of a whole registry; needs --yes',
+    )
+    .option('--yes', 'confirms --all, which otherwise only lists what it would remove')
     .addOption(outputOption)
     .addHelpText('after', help)
   return addRegistryOptions(command).action((images: readonly string[], flags: Flags) =>
-    untilInterrupted((signal) => deleteImages(context, { images, flags, signal })),
+    untilInterrupted((signal) =>
+      flags.all === true
+        ? deleteAll(context, { images, flags, signal })
+        : deleteImages(context, { images, flags, signal }),
+    ),
   )
 }
 
 /** Exit statuses. */
 const failed = 1
 const kept = 2
-
-type Result = {
-  readonly image: string
-  readonly state: 'deleted' | 'absent' | 'kept' | 'failed'
-  readonly digest?: Digest
-  /** Other tags of the digest, which went with it or kept it. */
-  readonly tags?: readonly Tag[]
-  /** Why it was kept, or what failed. */
-  readonly reason?: string
-}
 
 type Deletion = {
   readonly images: readonly string[]
@@ -51,8 +62,9 @@ type Deletion = {
 
 /** One failure does not keep the others from being deleted. */
 async function deleteImages(context: Context, { images, flags, signal }: Deletion): Promise<void> {
+  if (images.length === 0) throw new UsageError('name the images, or add --all')
   const targets = images.map((image) => ({ image, ...parseTarget(image) }))
-  const results: Result[] = []
+  const results: DeletionResult[] = []
   for (const host of new Set(targets.map((target) => target.host))) {
     const options = withSpoolerRegistry(host, flags, context.environment)
     await withRegistry({ ...context, host, options }, async (remote) => {
@@ -66,7 +78,7 @@ async function deleteImages(context: Context, { images, flags, signal }: Deletio
       }
     })
   }
-  print(flags, { results }, () => results.map(describe).join('\n'))
+  print(flags, { results }, () => results.map(describeDeletion).join('\n'))
   if (results.some(({ state }) => state === 'kept')) process.exitCode = kept
   if (results.some(({ state }) => state === 'failed')) process.exitCode = failed
 }
@@ -80,7 +92,7 @@ type Deleting = {
   readonly signal: AbortSignal
 }
 
-async function deleteOne(deleting: Deleting): Promise<Result> {
+async function deleteOne(deleting: Deleting): Promise<DeletionResult> {
   const { remote, target, flags } = deleting
   const { image, name, reference } = target
   try {
@@ -96,7 +108,7 @@ async function deleteOne(deleting: Deleting): Promise<Result> {
   }
 }
 
-async function deleteDigest(digest: Digest, deleting: Deleting): Promise<Result> {
+async function deleteDigest(digest: Digest, deleting: Deleting): Promise<DeletionResult> {
   const { remote, target, named, flags } = deleting
   const { image, name } = target
   const tags = (await tagsOf(name, digest, deleting)).filter((tag) => !named.includes(tag))
@@ -125,7 +137,7 @@ async function tagsOf(
 }
 
 /** Registries that delete by digest only refuse, or answer 404 for a tag that is there. */
-async function deleteTag(tag: Tag, digest: Digest, deleting: Deleting): Promise<Result> {
+async function deleteTag(tag: Tag, digest: Digest, deleting: Deleting): Promise<DeletionResult> {
   const { remote, target } = deleting
   const { image, name } = target
   let refusal = `${remote.origin} answered that it is not there`
@@ -140,20 +152,6 @@ async function deleteTag(tag: Tag, digest: Digest, deleting: Deleting): Promise<
   const tags = (await tagsOf(name, digest, deleting)).filter((other) => other !== tag)
   const reason = `${refusal}; if it allows deletions, --digest deletes the image with all its tags`
   return { image, state: 'failed', digest, tags, reason }
-}
-
-function describe({ image, state, digest, tags = [], reason }: Result): string {
-  const others = tags.length === 0 ? '' : ` (other tags: ${tags.join(', ')})`
-  switch (state) {
-    case 'deleted':
-      return `${image}: deleted${tags.length === 0 ? '' : `, with ${tags.join(', ')}`}`
-    case 'absent':
-      return `${image}: was not there`
-    case 'kept':
-      return `${image}: kept ${digest}: ${reason}${others}`
-    case 'failed':
-      return `${image}: not deleted: ${reason}${others}`
-  }
 }
 
 const help = `

@@ -9,8 +9,15 @@ import { outputOption } from './options.ts'
 import { addRegistryOptions, type RegistryOptions } from './registry-login.ts'
 import { type Context, parsePlace, withRegistry } from './registry-options.ts'
 import { spoolerRegistry, withSpoolerRegistry } from './spooler-login.ts'
-import { formatTable, inNaturalOrder } from './table.ts'
-import { columnsOf, type ListedTag, readTags, rowOf, type TagDetails } from './tag-list.ts'
+import { formatTable } from './table.ts'
+import {
+  columnsOf,
+  type ListedTag,
+  readTags,
+  repositoriesOf,
+  rowOf,
+  type TagDetails,
+} from './tag-list.ts'
 
 type Flags = RegistryOptions &
   Printing & {
@@ -141,13 +148,6 @@ async function listAll(
 
 function blank(details: TagDetails): readonly string[] {
   return columnsOf(details).map(() => '')
-}
-
-async function repositoriesOf(remote: Remote, prefix: string): Promise<readonly RepositoryName[]> {
-  const names = new Set<RepositoryName>()
-  for await (const page of remote.repositories())
-    for (const name of page) if (name.startsWith(prefix)) names.add(name)
-  return inNaturalOrder(names)
 }
 
 const examples = `

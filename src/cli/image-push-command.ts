@@ -25,7 +25,7 @@ export function imagePushCommand(context: Context): Command {
   const command = new Command('push')
     .summary('push an image of docker, podman or containerd, an archive, an OCI layout or a file')
     .description(
-      'Push an image of the docker, podman or containerd of this machine, a docker archive (`docker save`), an OCI layout (directory or tar file; also .tar.gz and .tar.zst) or, with --file, any file as an image of one layer. Only blobs that the registry lacks are sent.',
+      'Push an image of the docker, podman or containerd of this machine, a docker archive (`docker save`), an OCI layout (directory or tar file; also .tar.gz and .tar.zst) or any other file as an image of one layer. Only blobs that the registry lacks are sent.',
     )
     .argument(
       '<source>',
@@ -36,7 +36,7 @@ export function imagePushCommand(context: Context): Command {
     .usage(
       '[options] <source> <image> [tags...]\n       berth image push --artifact [options] <file[:type]...> <image>',
     )
-    .option('--file', 'push the source as a file, whatever it contains')
+    .option('--file', 'push the source as a file, even if it is an archive')
     .option(
       '--artifact',
       'push files as an OCI artifact, as oras does: berth pull --unpack and oras pull bring them back; pods cannot mount it',
@@ -124,7 +124,7 @@ Examples:
   # an OCI layout, under two tags, as a user of the htpasswd file
   berth image push ./layout registry.example/team/app:1.2 latest -u ci --password-file /run/secrets/password
   # any file, which a pod mounts as an image volume
-  berth image push --file model.bin localhost:30026/local/model:3
+  berth image push model.bin localhost:30026/local/model:3
   # several files, as an OCI artifact
   berth image push --artifact --artifact-type application/vnd.example.report report.html data.json:application/json \\
     localhost:30026/local/report:7`

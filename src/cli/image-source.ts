@@ -10,6 +10,7 @@ import {
 import type { Digest } from '../oci/digest.ts'
 import { isStoreName, openStoreImage, parseStoreReference } from '../stores/stores.ts'
 import { UsageError } from './errors.ts'
+import { isPlainFile } from './plain-file.ts'
 
 type Opening = {
   /** The source is a file, whatever it contains. */
@@ -30,7 +31,9 @@ type OpenedImage = { readonly source: ImageSource; readonly digest: Digest }
  */
 export async function openSource(named: string, opening: Opening): Promise<OpenedImage> {
   const { file, signal, compression } = opening
-  if (file === true)
+  const isPlain = file !== true && (await isPlainFile(named))
+  if (isPlain) opening.onNote?.(`${named} is no archive: it is pushed as a file`)
+  if (isPlain || file === true)
     return chosen(await reading(named, fileAsImage(named, { signal })), named, opening)
   const reference = parseStoreReference(named) ?? (await nameOfNoFile(named))
   if (reference === undefined) {

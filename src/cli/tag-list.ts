@@ -139,3 +139,14 @@ export function formatTime(text: string | undefined): string {
   const time = Date.parse(text ?? '')
   return Number.isNaN(time) ? '' : `${new Date(time).toISOString().slice(0, 19)}Z`
 }
+
+/** Those whose names begin with a prefix. */
+export async function repositoriesOf(
+  remote: Remote,
+  prefix: string,
+): Promise<readonly RepositoryName[]> {
+  const names = new Set<RepositoryName>()
+  for await (const page of remote.repositories())
+    for (const name of page) if (name.startsWith(prefix)) names.add(name)
+  return inNaturalOrder(names)
+}

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { chmod, symlink, writeFile } from 'node:fs/promises'
+import { chmod, readFile, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { stringify } from 'yaml'
@@ -91,6 +91,37 @@ test('kubectl berth copies, inspects and deletes through the API server', async 
   assert.match(await succeed('inspect', 'app'), /sha256:/)
   await succeed('delete', 'app:1.2')
   assert.match((await berth('inspect', 'app:1.2')).stderr, /^berth: .*localhost:30026/)
+})
+
+test('any file is pushed under its own name, and comes back; all images are deleted', async (t) => {
+  const { directory, succeed, berth } = await setScene(t)
+  await writeFile(join(directory, 'hello.txt'), 'hello world\n')
+  const pushed = await succeed('push', 'hello.txt', '--quiet')
+  assert.match(pushed, /^image: localhost:30026\/local\/hello\.txt$/m)
+  assert.equal(await succeed('pull', 'hello.txt', '--unpack', '--quiet'), 'hello world\n')
+  await succeed('push', 'hello.txt', 'catalog/hello', '--quiet')
+  await succeed('pull', 'catalog/hello', 'back.txt', '--unpack', '--quiet')
+  assert.equal(await readFile(join(directory, 'back.txt'), 'utf8'), 'hello world\n')
+
+  assert.match(
+    (await berth('delete', '--all')).stderr,
+    /2 images would be; confirm that with --yes/,
+  )
+  await succeed('delete', '--all', '--yes', 'catalog/hello')
+  assert.match(await succeed('list', 'hello.txt'), /^latest$/m)
+  await succeed('delete', '--all', '--yes')
+  assert.equal(await succeed('delete', '--all', '--yes'), 'there are no images\n')
+})
+
+test('what should be an archive and is none is not pushed as a file, unless that is said', async (t) => {
+  const { directory, berth, succeed } = await setScene(t)
+  await writeFile(join(directory, 'broken.tar'), 'no archive')
+  assert.match((await berth('push', 'broken.tar', 'broken')).stderr, /has no end mark/)
+  await succeed('push', '--file', 'broken.tar', 'broken', '--quiet')
+  await writeFile(join(directory, 'cut'), archive('app:1').subarray(0, 700))
+  assert.match((await berth('push', 'cut', 'cut')).stderr, /cannot read cut: /)
+  await writeFile(join(directory, 'Hello'), '')
+  assert.match((await berth('push', 'Hello')).stderr, /Hello is no name of a repository/)
 })
 
 test('berth pull with an option of a cluster is kubectl berth pull', async (t) => {

@@ -57,6 +57,27 @@ test('an image goes without --force if all its tags are named', async (t) => {
   assert.deepEqual(await tags(), ['other'])
 })
 
+test('--all removes nothing without --yes, and then all tags of what is named, or of the registry', async (t) => {
+  const { app, image, tags } = await berthFor(t)
+  const asked = await deletion('--all', app)
+  assert.equal(asked.status, 1)
+  assert.match(
+    asked.stdout,
+    new RegExp(`kept ${image.digest}: not confirmed \\(other tags: 1, 2, 3\\)`),
+  )
+  assert.match(asked.stderr, /nothing was removed: 2 images would be; confirm that with --yes/)
+  assert.deepEqual(await tags(), ['1', '2', '3', 'other'])
+
+  const [host = ''] = app.split('/')
+  const nothing = await deletion('--all', '--yes', `${host}/other/`)
+  assert.equal(nothing.stdout, 'there are no images\n')
+  assert.equal((await deletion('--all', '--yes', `${host}/local/`)).status, 0)
+  assert.deepEqual(await tags(), [''])
+  const again = await deletion('--all', '--yes', host, '-o', 'json')
+  assert.deepEqual(JSON.parse(again.stdout), { results: [] })
+  assert.match((await deletion()).stderr, /name the images, or add --all/)
+})
+
 for (const [what, status, code] of [
   ['Distribution 2.8', 400, 'DIGEST_INVALID'],
   ['a registry without deletions', 405, 'UNSUPPORTED'],
