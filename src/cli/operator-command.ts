@@ -21,6 +21,7 @@ import {
   timeoutOf,
 } from './install-options.ts'
 import { addLogOptions, type LogFlags, writeLogs } from './logs-command.ts'
+import { operatorRunCommand } from './operator-run-command.ts'
 import { outputOption } from './options.ts'
 import type { Context } from './registry-options.ts'
 
@@ -34,6 +35,7 @@ export function operatorCommand(context: Context): Command {
     .addCommand(installCommand(context))
     .addCommand(uninstallCommand(context))
     .addCommand(logsCommand(context))
+    .addCommand(operatorRunCommand(context))
 }
 
 type InstallFlags = InstallOptions & {

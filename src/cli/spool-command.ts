@@ -1,4 +1,4 @@
-import { networkInterfaces, tmpdir } from 'node:os'
+import { tmpdir } from 'node:os'
 import { isAbsolute, relative, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Command, Option } from 'commander'
@@ -10,6 +10,7 @@ import {
   retryFailed,
   type SpoolRecord,
 } from '../spooler/spooler.ts'
+import { allAddresses } from './all-addresses.ts'
 import { UsageError } from './errors.ts'
 import { type Printing, print } from './image-output.ts'
 import { outputOption } from './options.ts'
@@ -111,12 +112,6 @@ function resultsOf({ results, directory }: Flags): { readonly results?: string }
   if (path === '' || !(path.startsWith('..') || isAbsolute(path)))
     throw new UsageError(`--results ${results} is in the spool ${directory}: choose another one`)
   return { results: resolve(results) }
-}
-
-/** `::` includes the IPv4 addresses, but needs a kernel with IPv6. */
-function allAddresses(): string {
-  const addresses = Object.values(networkInterfaces()).flatMap((found) => found ?? [])
-  return addresses.some(({ family }) => family === 'IPv6') ? '::' : '0.0.0.0'
 }
 
 function parseCount(name: string, text: string): number {

@@ -1,4 +1,5 @@
 import { Command, Option } from 'commander'
+import { allAddresses } from './all-addresses.ts'
 import { UsageError } from './errors.ts'
 import { collect } from './options.ts'
 import type { Context } from './registry-options.ts'
@@ -49,7 +50,7 @@ export function surrogateCommand({ version }: Context): Command {
     )
     .option('--port <port>', 'port for clients, on the loopback interface only', '30026')
     .option('--admin-port <port>', 'port of /livez, /readyz, /status and /metrics', '9026')
-    .option('--admin-host <address>', 'address of that port (default: all)', '0.0.0.0')
+    .option('--admin-host <address>', 'address of that port', allAddresses())
     .option('--interval <seconds>', 'time between two checks of the registry', '15')
     .option('--log-level <level>', 'level of the log', 'info')
     .addHelpText('after', examples)

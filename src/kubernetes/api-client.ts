@@ -21,9 +21,23 @@ export interface ApiClient {
   ): Promise<Whole>
   /** Creates an object, in JSON. */
   post(path: string, object: object, options: { readonly maxBytes: number }): Promise<Whole>
+  /** Replaces an object of the same version. */
+  put(path: string, object: object, options: { readonly maxBytes: number }): Promise<Whole>
+  /** Changes an object; `type`: media type of the patch. */
+  patch(
+    path: string,
+    patch: object,
+    options: { readonly maxBytes: number; readonly type: string },
+  ): Promise<Whole>
   /** A response that may last; `signal` ends it. */
   stream(path: string, signal: AbortSignal): Promise<Stream>
   close(): Promise<void>
+}
+
+type WriteOptions = {
+  readonly method: 'POST' | 'PUT' | 'PATCH'
+  readonly maxBytes: number
+  readonly type?: string
 }
 
 /** Milliseconds to connect, and for a whole response. */
@@ -53,6 +67,23 @@ export function createApiClient({ server, directory }: ApiServer): ApiClient {
     }
   }
 
+  const write = async (
+    path: string,
+    object: object,
+    { method, maxBytes, type = 'application/json' }: WriteOptions,
+  ): Promise<Whole> => {
+    const { connections, url, headers } = await prepare(path)
+    const { status, body } = await requestWhole(connections, {
+      url,
+      method,
+      headers: { ...headers, 'content-type': type },
+      body: JSON.stringify(object),
+      signal: AbortSignal.timeout(timeout),
+      maxBytes,
+    })
+    return { status, text: body.toString('utf8') }
+  }
+
   return {
     get: async (path, { maxBytes, accept }) => {
       const { connections, url, headers: usual } = await prepare(path)
@@ -62,18 +93,11 @@ export function createApiClient({ server, directory }: ApiServer): ApiClient {
       return { status, text: body.toString('utf8') }
     },
 
-    post: async (path, object, { maxBytes }) => {
-      const { connections, url, headers } = await prepare(path)
-      const { status, body } = await requestWhole(connections, {
-        url,
-        method: 'POST',
-        headers: { ...headers, 'content-type': 'application/json' },
-        body: JSON.stringify(object),
-        signal: AbortSignal.timeout(timeout),
-        maxBytes,
-      })
-      return { status, text: body.toString('utf8') }
-    },
+    post: (path, object, { maxBytes }) => write(path, object, { method: 'POST', maxBytes }),
+
+    put: (path, object, { maxBytes }) => write(path, object, { method: 'PUT', maxBytes }),
+
+    patch: (path, object, options) => write(path, object, { method: 'PATCH', ...options }),
 
     stream: async (path, signal) => {
       const { connections, url, headers } = await prepare(path)

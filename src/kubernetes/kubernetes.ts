@@ -1,4 +1,4 @@
-export { createApiClient } from './api-client.ts'
+export { type ApiClient, createApiClient } from './api-client.ts'
 export { createCluster, serviceAccountDirectory } from './cluster.ts'
 export { credentialProviderRequest, formatResponse } from './credential-provider.ts'
 export {
@@ -17,6 +17,7 @@ export {
 export { fetchClusterKeys, fetchPublishedKeys } from './issuer-keys.ts'
 export { loadUserAccess, type UserAccess } from './kubeconfig.ts'
 export { KubernetesError } from './kubernetes-error.ts'
+export { createObjectReflector, type ListedObject } from './object-reflector.ts'
 export {
   podTokenProvider,
   podTokenProviderConfig,

@@ -1,3 +1,7 @@
+export { keepLease } from './lease.ts'
+export { type Operator, startOperator } from './operate.ts'
 export { leaseRules, registryRules } from './operator-rights.ts'
+export { readOwnImage } from './own-image.ts'
+export { surrogateReport } from './reconcile.ts'
 export { registryDefinition } from './registry-definition.ts'
 export { registryResource } from './registry-resource.ts'

@@ -196,3 +196,4 @@ export const registryResource = z.object({
   spec: registrySpec,
   status: registryStatus.default({}),
 })
+export type Registry = z.output<typeof registryResource>

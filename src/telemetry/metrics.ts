@@ -266,6 +266,21 @@ export function createMetrics({
       '1 if the registry accepts the credentials of the spooler, otherwise 0.',
     ),
 
+    operatorReconciliations: counter(
+      'berth_operator_reconciliations_total',
+      'Turns of Registry resources in the operator, by result (success or error).',
+      ['result'],
+    ),
+    operatorRegistries: gauge(
+      'berth_operator_registries',
+      'Number of Registry resources, by whether they are ready.',
+      ['ready'],
+    ),
+    operatorLeader: foreignGauge(
+      'berth_operator_leader',
+      '1 if this replica of the operator is the one that works, otherwise 0.',
+    ),
+
     trustRuntimes: gauge(
       'berth_trust_runtime_served',
       '1 if the container runtime of this node trusts and finds the registry, otherwise 0.',

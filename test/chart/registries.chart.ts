@@ -1,12 +1,19 @@
 import assert from 'node:assert/strict'
-import { after, before, suite, test } from 'node:test'
+import { copyFile, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { after, before, suite, type TestContext, test } from 'node:test'
+import { createApiClient } from '../../src/kubernetes/kubernetes.ts'
 import {
+  keepLease,
   leaseRules,
   registryDefinition,
   registryResource,
   registryRules,
+  startOperator,
 } from '../../src/operator/operator.ts'
 import { type ApiServer, startApiServer } from '../support/api-server.ts'
+import { ownDirectory } from '../support/directory.ts'
+import { watchedTelemetry } from '../support/telemetry.ts'
 import { until } from '../support/until.ts'
 
 suite('Registry resources, in a real API server', () => {
@@ -132,5 +139,183 @@ suite('Registry resources, in a real API server', () => {
       ['*', '*'],
     ])
       assert.equal((await may(...denied)).stdout.trim(), 'no', denied.join(' '))
+  })
+
+  /** With the rights of the operator, and no others. */
+  const operatorClient = async (t: TestContext) => {
+    const directory = await ownDirectory(t)
+    const certificate = join(dirname(api.kubeconfig), 'certificates', 'apiserver.crt')
+    await copyFile(certificate, join(directory, 'ca.crt'))
+    const words = ['create', 'serviceaccount', 'operator', '-n', 'default', '--dry-run=client']
+    const account = await api.kubectl([...words, '-o', 'yaml'])
+    await api.kubectl(['apply', '-f', '-'], account)
+    const token = await api.kubectl(['create', 'token', 'operator', '-n', 'default'])
+    await writeFile(join(directory, 'token'), token)
+    const url = await api.kubectl(['config', 'view', '-o', 'jsonpath={..server}'])
+    const client = createApiClient({ server: url.replace('https://', ''), directory })
+    t.after(client.close)
+    return client
+  }
+  const json = async (...words: readonly string[]) =>
+    JSON.parse(await api.kubectl([...words, '-o', 'json']))
+  const conditionsOf = async (name: string) => {
+    const { status } = registryResource.parse(await json('get', 'registry', name))
+    const found = status.conditions?.map(({ type, status: is, reason }) => [
+      type,
+      `${is} ${reason}`,
+    ])
+    return { ...status, of: Object.fromEntries(found ?? []) }
+  }
+  const runOperator = async (t: TestContext, more: object = {}) => {
+    const report = {
+      reachable: { status: 'True', reason: 'Answers', message: 'it answers' },
+      authenticated: { status: 'True', reason: 'LoggedIn', message: 'it accepts me' },
+    } as const
+    const addresses: string[] = []
+    const { telemetry, logs } = watchedTelemetry()
+    const start = async () =>
+      startOperator({
+        client: await operatorClient(t),
+        namespace: undefined,
+        image: 'berth:1',
+        imagePullSecrets: [],
+        interval: 500,
+        readReport: async (address) => {
+          addresses.push(address)
+          return { ...report, ...more }
+        },
+        telemetry,
+      })
+    const operator = await start()
+    t.after(operator.close)
+    return { operator, addresses, logs }
+  }
+  /** What a kubelet would make of the Deployment. */
+  const startPod = async (name: string, podIP: string) => {
+    const { spec } = await json('get', 'deployment', `${name}-surrogate`)
+    const { metadata } = spec.template
+    const pod = {
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: {
+        ...metadata,
+        name: `${name}-${podIP.replaceAll('.', '-')}`,
+        namespace: 'default',
+      },
+      // Other than in the template: controllers that make service accounts do not run here.
+      spec: {
+        containers: [{ name: 'berth', image: 'berth:1' }],
+        automountServiceAccountToken: false,
+      },
+    }
+    await api.kubectl(['create', '-f', '-'], JSON.stringify(pod))
+    const status = {
+      podIP,
+      podIPs: [{ ip: podIP }],
+      conditions: [{ type: 'Ready', status: 'True' }],
+    }
+    await api.kubectl([
+      ...['patch', 'pod', pod.metadata.name, '--subresource=status', '--type=merge'],
+      ...['-p', JSON.stringify({ status })],
+    ])
+  }
+
+  test('a surrogate is made, mended and changed with its Registry', async (t) => {
+    await api.kubectl(['create', 'serviceaccount', 'default', '-n', 'default'])
+    const { addresses } = await runOperator(t)
+    await create('kept', { direct: { host: 'r.example.com' }, tls: { enabled: false } })
+    await until('the surrogate starts', async () => {
+      const { of, host, url, observedGeneration } = await conditionsOf('kept')
+      assert.deepEqual([of.Accepted, of.Deployed], ['True Valid', 'False Starting'])
+      assert.deepEqual([host, url], ['r.example.com', 'http://r.example.com'])
+      assert.equal(observedGeneration, 1)
+    })
+    await startPod('kept', '10.1.2.3')
+    await until('it is ready', async () =>
+      assert.equal((await conditionsOf('kept')).of.Ready, 'True Ready'),
+    )
+    assert.ok(addresses.includes('10.1.2.3'))
+
+    const deployment = ['deployment', 'kept-surrogate']
+    const { metadata } = await json('get', ...deployment)
+    await api.kubectl(['delete', ...deployment])
+    await until('it is back', async () =>
+      assert.notEqual((await json('get', ...deployment)).metadata.uid, metadata.uid),
+    )
+    await api.kubectl(['set', 'image', ...deployment, 'berth=other:1'])
+    await until('its image is the right one', async () => {
+      const { spec } = await json('get', ...deployment)
+      assert.equal(spec.template.spec.containers[0].image, 'berth:1')
+    })
+
+    const before = await conditionsOf('kept')
+    await api.kubectl([
+      ...['patch', 'registry', 'kept', '--type=merge'],
+      ...['-p', JSON.stringify({ spec: { direct: { host: 'other.example.com' } } })],
+    ])
+    // The pod that runs still hands requests on to the registry before.
+    await until('the new spec is not ready', async () => {
+      const { of, host, observedGeneration } = await conditionsOf('kept')
+      assert.deepEqual([observedGeneration, host], [2, 'other.example.com'])
+      assert.equal(of.Ready, 'False Starting')
+    })
+    await startPod('kept', '10.1.2.4')
+    await until('it is ready again', async () =>
+      assert.equal((await conditionsOf('kept')).of.Ready, 'True Ready'),
+    )
+    assert.equal(addresses.at(-1), '10.1.2.4')
+    assert.notDeepEqual(await conditionsOf('kept'), before)
+  })
+
+  test('a status is written only when it changes', async (t) => {
+    await create('quiet', { direct: { host: 'r.example.com' } })
+    const { addresses } = await runOperator(t)
+    await until('there is a Deployment', () => json('get', 'deployment', 'quiet-surrogate'))
+    await startPod('quiet', '10.1.2.5')
+    await until('it is ready', async () =>
+      assert.equal((await conditionsOf('quiet')).of.Ready, 'True Ready'),
+    )
+    const { metadata } = await json('get', 'registry', 'quiet')
+    const looks = () => addresses.filter((address) => address === '10.1.2.5').length
+    const before = looks()
+    await until('it was looked at again', () => assert.ok(looks() > before + 3))
+    const after = await json('get', 'registry', 'quiet')
+    assert.equal(after.metadata.resourceVersion, metadata.resourceVersion)
+  })
+
+  test('a Deployment of somebody else is left alone', async (t) => {
+    await api.kubectl(['create', 'deployment', 'taken-surrogate', '--image=own:1'])
+    await create('taken', { direct: { host: 'r.example.com' } })
+    await runOperator(t)
+    await until('it is refused', async () =>
+      assert.equal((await conditionsOf('taken')).of.Ready, 'False NameTaken'),
+    )
+    const { spec } = await json('get', 'deployment', 'taken-surrogate')
+    assert.equal(spec.template.spec.containers[0].image, 'own:1')
+  })
+
+  test('of two replicas one works, and the other one takes over at once when it stops', async (t) => {
+    const elections: string[] = []
+    const replica = async (identity: string) => {
+      const lease = keepLease({
+        client: await operatorClient(t),
+        ...{ namespace: 'default', name: 'berth-operator', identity },
+        log: { info: () => {}, warn: () => {} },
+        duration: 30_000,
+      })
+      lease.elected.then(() => elections.push(identity))
+      return lease
+    }
+    const first = await replica('one')
+    await first.elected
+    const second = await replica('two')
+    t.after(second.close)
+    assert.equal(first.isLeader(), true)
+    await first.close()
+    assert.equal(first.isLeader(), false)
+    await second.elected
+    assert.deepEqual(elections, ['one', 'two'])
+    const { spec } = await json('get', 'lease', 'berth-operator')
+    assert.deepEqual([spec.holderIdentity, spec.leaseTransitions], ['two', 1])
   })
 })
