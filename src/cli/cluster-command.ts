@@ -14,6 +14,7 @@ import { imagePushCommand } from './image-push-command.ts'
 import { isPlainFile } from './plain-file.ts'
 import { pullCommand } from './pull-command.ts'
 import type { Context } from './registry-options.ts'
+import { addServiceAccountOptions, type ServiceAccountOptions } from './service-account-login.ts'
 
 type Registry = Pick<ClusterRegistry, 'host' | 'hosted'>
 type Arguments = readonly unknown[]
@@ -91,7 +92,7 @@ export function clusterCommand(
     `\nThe registry is found in the cluster and reached through its API server. Names without a host are in its hosted repositories:\n  ${example}`,
   )
   command.hook('preAction', async (_, action) => {
-    const flags = action.opts<ClusterOptions & Printing>()
+    const flags = action.opts<ClusterOptions & ServiceAccountOptions & Printing>()
     const args = action.processedArgs
     if (verb === 'push') args[1] ??= await nameOfImage(args[0])
     const onState = createStateLines(flags)
@@ -105,7 +106,7 @@ export function clusterCommand(
       const { output } = action.opts<Printing>()
       if (output === 'text') process.stdout.write(`image: ${action.processedArgs[1]}\n`)
     })
-  return addClusterOptions(command)
+  return addServiceAccountOptions(addClusterOptions(command))
 }
 
 /** An image of a store has a name of its own, and a file that of itself; an archive has none. */

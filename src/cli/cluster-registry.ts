@@ -11,6 +11,11 @@ import {
 import { openTunnel, TunnelError, type TunnelState } from '../tunnel/tunnel.ts'
 import type { ClusterOptions } from './cluster-options.ts'
 import type { Context } from './registry-options.ts'
+import {
+  openServiceAccountLogin,
+  type ServiceAccountLogin,
+  type ServiceAccountOptions,
+} from './service-account-login.ts'
 import { openUserAccess } from './user-access.ts'
 
 /** A connection to a registry in a cluster, with the rights of a kubeconfig alone. */
@@ -20,6 +25,8 @@ export interface ClusterRegistry {
   readonly scheme: 'http' | 'https'
   /** Prefixes of hosted repositories; an empty one: all. */
   readonly hosted: readonly string[]
+  /** How a command logs in there, if it names a service account. */
+  readonly login?: ServiceAccountLogin | undefined
   /** What it is connected to, and how. */
   readonly description: string
   /** A connection to the registry's port. */
@@ -33,13 +40,16 @@ export interface ClusterRegistry {
 const maxProbe = 10_000
 
 type Opening = Context & {
-  readonly options: ClusterOptions
+  readonly options: ClusterOptions & ServiceAccountOptions
   /** Milliseconds without a connection after which it gives up; default: never. */
   readonly maxOutage?: number
   readonly onState: (state: TunnelState) => void
 }
 
-type Access = { readonly access: UserAccess; readonly options: ClusterOptions }
+type Access = {
+  readonly access: UserAccess
+  readonly options: ClusterOptions & ServiceAccountOptions
+}
 
 /**
  * Connects by `berth pipe` in a pod of the registry; where the user may not run programs in pods, by port-forward.
@@ -88,9 +98,17 @@ async function openByExec(
   }).catch((error: unknown) => {
     throw error instanceof ExecError ? noPipe(first, error) : error
   })
+  const { audiences } = tunnel.registry
+  const login = await openServiceAccountLogin({ access, options, audiences }).catch(
+    async (error: unknown) => {
+      await tunnel.close()
+      throw error
+    },
+  )
   return {
     host: first.host,
     ...tunnel.registry,
+    login,
     description: `${describe(access, first)} by exec`,
     open: async () => tunnel.open(),
     closed: tunnel.closed,
@@ -100,7 +118,7 @@ async function openByExec(
 
 /** Streams are connections of their own, and none of them survives a break. */
 async function openByPortForward(
-  { access }: Access,
+  { access, options }: Access,
   { namespace, pod, port, host }: FoundRegistry,
 ): Promise<ClusterRegistry> {
   const closing = new AbortController()
@@ -114,6 +132,7 @@ async function openByPortForward(
   }
   return {
     host,
+    login: await openServiceAccountLogin({ access, options, audiences: undefined }),
     scheme: await schemeOf(await openStream()),
     hosted: ['local'],
     description: `${describe(access, { namespace, pod })} by port-forward, because exec is forbidden: a connection that breaks is not resumed`,

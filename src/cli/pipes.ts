@@ -28,6 +28,7 @@ export async function openPipes(options: PipesOptions): Promise<{ close(): Promi
   const registry = {
     scheme: config.tls === undefined ? ('http' as const) : ('https' as const),
     hosted: config.hosted.map(({ prefix }) => prefix),
+    audiences: config.auth.serviceAccounts?.audiences ?? [],
   }
   const server = createTunnelServer({
     version,

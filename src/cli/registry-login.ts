@@ -87,7 +87,12 @@ export function readsStdin({ passwordFile, passwordStdin, tokenFile }: RegistryO
 /** Credentials as fields of an upstream, or a token, which no upstream has. */
 export type Login =
   | { readonly kind: 'fields'; readonly fields: object }
-  | { readonly kind: 'token'; readonly token?: string; readonly tokenFile?: string }
+  | {
+      readonly kind: 'token'
+      readonly token?: string
+      readonly tokenFile?: string
+      readonly request?: () => Promise<string>
+    }
 
 /** @throws UsageError for options that do not fit together. */
 export async function readLogin(

@@ -8,7 +8,14 @@ import { createOutbound, type OutboundTunnel } from '../outbound/outbound.ts'
 import type { Remote } from '../remote/remote.ts'
 import { createTelemetry, type Telemetry } from '../telemetry/telemetry.ts'
 import { UsageError } from './errors.ts'
-import { assertReadableSecrets, type RegistryOptions, readLogin } from './registry-login.ts'
+import {
+  assertReadableSecrets,
+  hasLogin,
+  type Login,
+  type RegistryOptions,
+  readLogin,
+} from './registry-login.ts'
+import type { ServiceAccountLogin } from './service-account-login.ts'
 import { openCredentials, openToken, withPushAccess } from './upstream-credentials.ts'
 import { openRemote } from './upstreams.ts'
 
@@ -19,7 +26,11 @@ export type Context = {
   readonly tunnel?: RegistryTunnel | undefined
 }
 
-type RegistryTunnel = OutboundTunnel & { readonly scheme: 'http' | 'https' }
+type RegistryTunnel = OutboundTunnel & {
+  readonly scheme: 'http' | 'https'
+  /** For the registry at its end, and no other. */
+  readonly login?: ServiceAccountLogin | undefined
+}
 
 /** The registry's address in messages, and the connection. */
 export type OpenRegistry = { readonly host: string; readonly remote: Remote }
@@ -36,7 +47,7 @@ type Opening = Context & {
 /** @throws UsageError, ConfigError for options that do not fit together. */
 export async function openRegistry(opening: Opening): Promise<OpenRegistry> {
   const { host, options, environment, version, telemetry, tunnel } = opening
-  const login = await readLogin(host, options, environment)
+  const login = await loginFor(opening)
   const fields = {
     url: tunnel?.host === host ? `${tunnel.scheme}://${host}` : urlOf(host, options),
     push: true,
@@ -56,6 +67,16 @@ export async function openRegistry(opening: Opening): Promise<OpenRegistry> {
   const { memory = createMemory(defaultMemoryLimit()) } = opening
   const remote = openRemote(registry, { credentials, outbound, version, ...memory, telemetry })
   return { host, remote }
+}
+
+async function loginFor({ host, options, environment, tunnel }: Opening): Promise<Login> {
+  const account = tunnel?.host === host ? tunnel.login : undefined
+  if (account === undefined) return readLogin(host, options, environment)
+  if (hasLogin(options))
+    throw new UsageError(
+      `choose one login for ${host}: --service-account, or --username, --token-file or --credentials`,
+    )
+  return { kind: 'token', request: account.request }
 }
 
 type Using = Context & { readonly host: string; readonly options: RegistryOptions }

@@ -42,7 +42,11 @@ export function openCredentials(
 /** Credentials of a registry that accepts a token. */
 export function openToken(
   config: Upstream,
-  token: { readonly token?: string; readonly tokenFile?: string },
+  token: {
+    readonly token?: string
+    readonly tokenFile?: string
+    readonly request?: () => Promise<string>
+  },
   { outbound, telemetry }: Context,
 ): Credentials {
   const { host } = new URL(config.url)

@@ -6,11 +6,12 @@ export type CredentialsOptions =
       readonly password?: string | undefined
       readonly passwordFile?: string | undefined
     }
-  /** A Bearer token, from a file or known already. */
+  /** A Bearer token, from a file, known already or requested. */
   | {
       readonly type: 'registry-token'
       readonly token?: string | undefined
       readonly tokenFile?: string | undefined
+      readonly request?: (() => Promise<string>) | undefined
     }
   /** A Secret of Kubernetes that is mounted as a directory; see createSecretSource. */
   | {

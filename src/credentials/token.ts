@@ -13,17 +13,20 @@ const rights = { pull: 'read', push: 'write', delete: 'delete' } as const
 type TokenOptions = {
   readonly token?: string | undefined
   readonly tokenFile?: string | undefined
+  /** Obtains a token: first, and before the last one expires. */
+  readonly request?: (() => Promise<string>) | undefined
 }
 
-/** A Bearer token from a file, or one that is known already. A JWT is not used after it has expired. */
-export function createTokenSource({ token, tokenFile }: TokenOptions): CredentialSource {
+/** A Bearer token from a file, one that is known already, or one that is requested. A JWT is not used after it has expired. */
+export function createTokenSource({ token, tokenFile, request }: TokenOptions): CredentialSource {
   const source = tokenFile ?? 'the token'
   let identity = `the token${tokenFile === undefined ? '' : ` in ${tokenFile}`}`
   return {
     identity: () => identity,
     source: () => source,
     fetch: async () => {
-      const text = (tokenFile === undefined ? (token ?? '') : await readToken(tokenFile)).trim()
+      const read = request ?? (async () => (tokenFile ? readToken(tokenFile) : (token ?? '')))
+      const text = (await read()).trim()
       if (!grammar.test(text))
         throw new CredentialError(`${source} is not one token: it is empty, or has spaces`, {
           advice: 'write the token alone into the file, without a user name and without "Bearer"',

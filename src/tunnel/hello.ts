@@ -20,6 +20,11 @@ const registryInfo = z.object({
   scheme: z.enum(['http', 'https']),
   /** Prefixes of repositories that are stored in the registry itself; an empty one: all. */
   hosted: z.array(z.string()),
+  /**
+   * Audiences of the service account tokens that it accepts; empty: it accepts none; undefined: it is older than this
+   * field.
+   */
+  audiences: z.array(z.string()).optional(),
 })
 const serverHello = z.object({
   protocol: z.number(),

@@ -1,58 +1,10 @@
 import assert from 'node:assert/strict'
-import { symlink, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
-import { type TestContext, test } from 'node:test'
-import { stringify } from 'yaml'
-import { removeBerth, startBerth } from '../support/berth.ts'
-import { main, runCommand } from '../support/command.ts'
-import { ownDirectory } from '../support/directory.ts'
-import { startExecApiServer } from '../support/exec-api-server.ts'
+import { test } from 'node:test'
 import { makeImage } from '../support/images.ts'
-import { createPushClient } from '../support/push-client.ts'
-
-type ApiOptions = Partial<Parameters<typeof startExecApiServer>[0]>
-
-const access = [{ users: ['*'], repositories: ['**'], actions: ['pull', 'push'] }]
-/** Nothing listens there. */
-const down = { prefix: 'down', url: 'http://127.0.0.1:9', credentials: { type: 'anonymous' } }
-
-/** A registry, an API server that runs the registry's own program for exec, and `kubectl berth`. */
-async function setScene(t: TestContext, { program, ...options }: ApiOptions = {}) {
-  const directory = await ownDirectory(t)
-  const berth = await startBerth({
-    config: { hosted: [{ prefix: 'local' }], upstreams: [down], auth: { access } },
-  })
-  t.after(() => removeBerth(berth))
-  const socket = join(berth.cache, 'berth-query.sock')
-  const config = join(berth.directory, 'berth.yaml')
-  const own = ([, command = '', ...rest]: readonly string[]) => [
-    ...[process.execPath, main, command],
-    ...(command === 'doctor' ? [...rest, '--config', config] : ['--socket', socket, ...rest]),
-  ]
-  const api = await startExecApiServer({ program: program ?? own, ...options })
-  t.after(api.close)
-  const kubeconfig = join(directory, 'kubeconfig')
-  await writeFile(
-    kubeconfig,
-    stringify({
-      apiVersion: 'v1',
-      kind: 'Config',
-      clusters: [{ name: 'c', cluster: { server: api.url } }],
-      users: [{ name: 'u', user: { token: 'user-token' } }],
-      contexts: [{ name: 'here', context: { cluster: 'c', user: 'u', namespace: 'registry' } }],
-      'current-context': 'here',
-    }),
-  )
-  const plugin = join(directory, 'kubectl-berth')
-  await symlink(main, plugin)
-  const environment = { HOME: directory, KUBECONFIG: kubeconfig }
-  const run = (...args: readonly string[]) =>
-    runCommand(args, { environment, file: plugin, directory })
-  return { berth, api, run, client: createPushClient(berth.url) }
-}
+import { setPodScene } from '../support/pod-scene.ts'
 
 test('kubectl berth why runs in the pod, with short names, and its exit status', async (t) => {
-  const { api, run, client } = await setScene(t)
+  const { api, run, client } = await setPodScene(t)
   await client.push('local/app', makeImage(), '1.2')
   const found = await run('why', 'app:1.2')
   assert.equal(found.status, 0, found.stderr)
@@ -65,7 +17,7 @@ test('kubectl berth why runs in the pod, with short names, and its exit status',
 })
 
 test('kubectl berth status tells each replica', async (t) => {
-  const { run } = await setScene(t)
+  const { run } = await setPodScene(t)
   const { stdout, status } = await run('status')
   assert.equal(status, 0)
   assert.match(stdout, /^berth-0 +registry +- +yes +test /m)
@@ -76,7 +28,7 @@ test('kubectl berth status tells each replica', async (t) => {
 })
 
 test('kubectl berth doctor says which step of a pull fails, and what is not known outside', async (t) => {
-  const { run, client } = await setScene(t)
+  const { run, client } = await setPodScene(t)
   await client.push('local/app', makeImage(), '1.2')
   const failed = await run('doctor')
   assert.equal(failed.status, 1)
@@ -124,7 +76,7 @@ test('kubectl berth doctor finds pods that do not start, missing rights and seve
     },
     '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews': { status: { allowed: false } },
   }
-  const { run } = await setScene(t, { objects, forbidden: ['/exec'] })
+  const { run } = await setPodScene(t, { objects, forbidden: ['/exec'] })
   const { stdout, status } = await run('doctor')
   assert.equal(status, 1)
   assert.match(stdout, /FAIL {2}rights +you may not: list pods, get pods, create pods\/exec/)
@@ -140,14 +92,14 @@ test('kubectl berth doctor finds pods that do not start, missing rights and seve
 })
 
 test('where exec is forbidden, or berth is no program there, the command says so', async (t) => {
-  const denied = await setScene(t, { forbidden: ['/exec'] })
+  const denied = await setPodScene(t, { forbidden: ['/exec'] })
   const refused = await denied.run('why', 'app:1')
   assert.equal(refused.status, 1)
   assert.match(
     refused.stderr,
     /^berth: cannot run berth why --short in container berth of pod berth-0 in namespace registry: .*403.*rights create and get on pods\/exec/,
   )
-  const missing = await setScene(t, { program: ['/nowhere/berth'] })
+  const missing = await setPodScene(t, { program: ['/nowhere/berth'] })
   assert.match((await missing.run('why', 'app:1')).stderr, /cannot run berth why .*not found/)
   const status = await missing.run('status')
   assert.equal(status.status, 1)

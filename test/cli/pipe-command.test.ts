@@ -47,7 +47,7 @@ async function setScene(t: TestContext) {
 
 test('pushes through berth pipe survive that its process is killed', async (t) => {
   const { tunnel, pipes, url } = await setScene(t)
-  assert.deepEqual(tunnel.registry, { scheme: 'http', hosted: ['local', ''] })
+  assert.deepEqual(tunnel.registry, { scheme: 'http', hosted: ['local', ''], audiences: [] })
   const bytes = randomBytes(20_000_000)
   const digest = digestOf(bytes)
   const opened = await fetch(`${url}/v2/local/app/blobs/uploads/`, { method: 'POST' })

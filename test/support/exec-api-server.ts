@@ -61,7 +61,8 @@ export async function startExecApiServer(options: Options): Promise<ExecApiServe
       : program
   const objectAt = (url: string): unknown => {
     const path = new URL(url, 'http://localhost').pathname
-    if (options.objects?.[path] !== undefined) return options.objects[path]
+    const given = options.objects?.[path]
+    if (given !== undefined) return given
     if (path === '/api/v1/pods' || path === `/api/v1/namespaces/${namespace}/pods`)
       return { items: [pod(podName, namespace, port)] }
     return /\/pods$/.test(path) ? { items: [] } : undefined
