@@ -1,5 +1,6 @@
 import { Command } from 'commander'
 import { pipeSocket, relay } from '../pipe/pipe.ts'
+import { UsageError } from './errors.ts'
 import { socketOfRegistry } from './registry-socket.ts'
 
 /**
@@ -14,11 +15,15 @@ export function pipeCommand(): Command {
     )
     .option('--socket <path>', 'socket of the registry (default: the only one of this user)')
     .action(async ({ socket }: { readonly socket?: string }) => {
-      await relay(socket ?? (await socketOfRegistry(pipeSocket)), {
-        input: process.stdin,
-        output: process.stdout,
-      })
+      await relay(socket ?? (await socketOfRegistry(pipeSocket))).catch(explain)
       // Standard input would keep the process.
       process.exit()
     })
+}
+
+function explain(error: NodeJS.ErrnoException): never {
+  if (error.code !== 'ERR_INVALID_FD_TYPE') throw error
+  const message =
+    'standard input is not a pipe: berth connect starts berth pipe, nobody else needs to'
+  throw new UsageError(message, { cause: error })
 }

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { stat, writeFile } from 'node:fs/promises'
+import { readFile, stat, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { Duplex } from 'node:stream'
 import { buffer, text } from 'node:stream/consumers'
@@ -13,6 +14,7 @@ import { main, runCommand, startCommand } from '../support/command.ts'
 import { configFile } from '../support/config-file.ts'
 import { ownDirectory } from '../support/directory.ts'
 import { listenFor, portOf, quickPauses } from '../support/tunnels.ts'
+import { until } from '../support/until.ts'
 
 const config = { hosted: [{ prefix: 'local', anonymous: 'pull' }] }
 
@@ -104,4 +106,39 @@ test('berth pipe finds the registry of its user', async (t) => {
   // Other registries may run on this machine.
   if (stderr !== '')
     assert.ok(stderr.includes('choose one with --socket') && stderr.includes(socket))
+})
+
+test('berth pipe needs a pipe, and no more memory for more bytes', async (t) => {
+  const size = 300_000_000
+  const chunk = Buffer.alloc(1_000_000)
+  const directory = await ownDirectory(t)
+  const path = join(directory, 'registry.sock')
+  // It sends as many bytes as it gets.
+  const registry = createServer((socket) => void socket.pipe(socket)).listen(path)
+  await once(registry, 'listening')
+  t.after(() => registry.close())
+  const none = spawn(process.execPath, [main, 'pipe', '--socket', path], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  })
+  assert.match(await text(none.stderr), /standard input is not a pipe/)
+
+  const pipe = spawn(process.execPath, [main, 'pipe', '--socket', path])
+  t.after(() => pipe.kill('SIGKILL'))
+  const memory = async (name: string) => {
+    const status = await readFile(`/proc/${pipe.pid}/status`, 'utf8')
+    return Number(new RegExp(`${name}:\\s+(\\d+) kB`).exec(status)?.[1]) / 1024
+  }
+  let received = 0
+  let first: number | undefined
+  pipe.stdout.on('data', ({ length }: Buffer) => {
+    received += length
+  })
+  for (let sent = 0; sent < size; sent += chunk.length) {
+    if (!pipe.stdin.write(chunk)) await once(pipe.stdin, 'drain')
+    if (first === undefined && received > 0) first = await memory('VmRSS')
+  }
+  await until('all is back', () => assert.equal(received, size))
+  const most = await memory('VmHWM')
+  t.diagnostic(`${first?.toFixed(0)} MiB at first, ${most.toFixed(0)} MiB at most`)
+  assert.ok(first !== undefined && most < first + 30, `${first} and ${most} MiB`)
 })
