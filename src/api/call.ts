@@ -28,4 +28,4 @@ export type Handler<Name extends OperationName> = (
 ) => Promise<Reply<z.output<Operations[Name]['answer']>>>
 
 /** One for each operation. */
-export type Handlers = { readonly [Name in OperationName]?: Handler<Name> }
+export type Handlers = { readonly [Name in OperationName]: Handler<Name> }

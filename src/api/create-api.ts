@@ -8,18 +8,25 @@ import { createExpiries, type Retention } from './expiries.ts'
 import { createGetDetails } from './get-details.ts'
 import { createGetInUse } from './get-in-use.ts'
 import { createGetManifest } from './get-manifest.ts'
+import { createGetOverview, type OverviewOptions } from './get-overview.ts'
 import { createGetRepositories, createGetUsage } from './get-repositories.ts'
 import { createGetSession } from './get-session.ts'
 import { createGetTags } from './get-tags.ts'
 import { openapiDocument } from './openapi.ts'
 import { type OperationName, openOperations, operations } from './operations.ts'
 import { findOperation } from './paths.ts'
+import { createDeleteManifest, createDeleteTag } from './removals.ts'
 import { sendProblem, sendReply } from './replies.ts'
+import {
+  createGetTagHistory,
+  createRefreshTag,
+  createUndoTag,
+  type TagVersions,
+} from './tag-changes.ts'
 import type { Workloads } from './uses.ts'
 
-type ApiOptions = {
+type ApiOptions = OverviewOptions & {
   readonly auth: Auth
-  readonly version: string
   readonly title: string
   /** host[:port] in pull commands; undefined: the host of the request. */
   readonly pullHost: string | undefined
@@ -27,6 +34,8 @@ type ApiOptions = {
   readonly inventory: Inventory
   readonly workloads: Workloads
   readonly retention: Retention
+  /** Undefined: the hosted volume is only read. */
+  readonly versions: TagVersions | undefined
 }
 
 /** A handler whose call was parsed as its operation demands. */
@@ -49,6 +58,12 @@ export function createJsonApi(options: ApiOptions): Site {
     manifest: createGetManifest(parts),
     details: createGetDetails(parts),
     inUse: createGetInUse(parts),
+    overview: createGetOverview(parts),
+    tagHistory: createGetTagHistory(parts),
+    undoTag: createUndoTag(parts),
+    refreshTag: createRefreshTag(parts),
+    deleteTag: createDeleteTag(parts),
+    deleteManifest: createDeleteManifest(parts),
   }
 
   const answer = async (call: SiteCall) => {
@@ -66,9 +81,7 @@ export function createJsonApi(options: ApiOptions): Site {
     if (operations[operation].method !== 'GET') assertIntended(call)
     const identity = openOperations.has(operation) ? undefined : await identify()
     const query = parseQuery(operation, call.query)
-    const handle = handlers[operation] as AnyHandler | undefined
-    if (handle === undefined)
-      throw new RegistryError('UNSUPPORTED', { status: 501, message: 'not implemented yet' })
+    const handle = handlers[operation] as AnyHandler
     const { body, ...how } = await handle({ request, identify, authorize, query, texts, identity })
     return sendReply(request, reply, { body, ...how })
   }

@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { createFailures, createTraffic } from '../api/api.ts'
 import { type Config, type Loaded, listenHosts } from '../config/config.ts'
 import { createApi, type Listeners, listen, listenAdmin } from '../http/http.ts'
 import type { FollowedFiles } from '../input/input.ts'
@@ -96,10 +97,13 @@ export async function serve(
     removals: registry.removals,
     telemetry,
   })
+  const traffic = createTraffic({ metrics: telemetry.metrics, now: Date.now })
   const maintained = maintainInUse({ config, inUse, registry, cache, upstreams, telemetry })
   // What runs in the background keeps the process alive.
-  const closeBackground = () =>
-    Promise.all([maintained.close(), collection.close(), serviceAccounts?.close()])
+  const closeBackground = async () => {
+    traffic.close()
+    await Promise.all([maintained.close(), collection.close(), serviceAccounts?.close()])
+  }
 
   let followed: Readonly<Record<string, FollowedFiles>> = {}
   let stopping = false
@@ -116,6 +120,7 @@ export async function serve(
     throw error
   })
   try {
+    const failures = createFailures(Date.now)
     const handler = await createApi({
       hosts: config.tls === undefined ? [...config.hosts, config.listen.host] : undefined,
       registry,
@@ -124,12 +129,16 @@ export async function serve(
       sendfile: config.sendfile,
       memory: inFlight,
       answerTime,
+      cors: config.cors.origins.length === 0 ? undefined : config.cors,
+      onFailure: failures.record,
       sites: config.ui.enabled
         ? await openSites({
             registry,
             inventory: registry.inventory,
             workloads: inUse,
             retention: collection.retention,
+            versions: collection.collector,
+            ...{ traffic, failures, upstreams, readiness, cache, index: hosted.index },
             auth: files.auth,
             version,
             title: config.ui.title,

@@ -7,7 +7,7 @@ type SitesOptions = Parameters<typeof createJsonApi>[0] & { readonly telemetry: 
 
 /** The API of the page, and the page, unless it was not built: `npm run berth` needs no build. */
 export async function openSites({ telemetry, ...options }: SitesOptions): Promise<readonly Site[]> {
-  const api = createJsonApi(options)
+  const api = createJsonApi({ telemetry, ...options })
   try {
     return [api, await openPage()]
   } catch (err) {

@@ -183,6 +183,34 @@ export const schema = z.strictObject({
       fillDeadline: timeout().prefault('1h').describe('Maximum time to download one blob'),
     })
     .prefault({}),
+  cors: z
+    .strictObject({
+      origins: z
+        .array(
+          z.string().refine((text) => text === '*' || URL.parse(text)?.origin === text, {
+            error: 'expected origins such as https://ui.example.com, without a path, or *',
+          }),
+        )
+        .prefault([])
+        .describe(
+          'Origins whose web pages may use /v2/, such as https://ui.example.com; *: any. The page of Berth itself needs none',
+        ),
+      methods: z
+        .array(z.enum(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE']))
+        .min(1)
+        .prefault(['GET', 'HEAD'])
+        .describe(
+          'Methods that they may use; with DELETE, they can delete what their user may delete',
+        ),
+      credentials: z
+        .boolean()
+        .prefault(false)
+        .describe('Whether browsers may send a login with their requests'),
+    })
+    .refine(({ origins, credentials }) => !(credentials && origins.includes('*')), {
+      error: 'credentials: true needs origins by name: with *, any web page could use the login',
+    })
+    .prefault({}),
   ui: z
     .strictObject({
       enabled: z

@@ -2,11 +2,19 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { isRegistryError } from '../oci/errors.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 
+/** Is called for each response with a 5XX status. */
+export type OnFailure = (failure: {
+  readonly status: number
+  /** A name that a client sent, if it is valid. */
+  readonly repository: string | undefined
+  readonly error: unknown
+}) => void
+
 /**
  * Writes one log line and updates the metrics for each request when its response is closed, complete or
  * not.
  */
-export function createAccessLog({ log, metrics }: Telemetry) {
+export function createAccessLog({ log, metrics }: Telemetry, onFailure?: OnFailure) {
   return (request: FastifyRequest, reply: FastifyReply): void => {
     const { record } = request
     const startedAt = performance.now()
@@ -32,6 +40,7 @@ export function createAccessLog({ log, metrics }: Telemetry) {
         agent: request.headers['user-agent']?.slice(0, maxUserAgentLength),
         ...(isComplete ? undefined : { cut: true }),
       }
+      if (status >= 500) onFailure?.({ status, repository: record.repository, error: record.error })
       if (status >= 500) log.error({ ...fields, err: record.error }, 'request')
       else log.info(fields, 'request')
     })

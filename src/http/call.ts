@@ -34,6 +34,8 @@ export type Call = {
   readonly reply: FastifyReply
   readonly query: URLSearchParams
   readonly identity: Identity
+  /** The request may come from a web page of another origin. */
+  readonly isAllowedOrigin: boolean
   readonly record: RequestRecord
 }
 

@@ -3,6 +3,8 @@ import type { Auth } from '../auth/auth.ts'
 import type { Reservations } from '../memory/memory.ts'
 import type { Registry } from '../registry/registry.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
+import type { OnFailure } from './access-log.ts'
+import { type CorsOptions, createCors } from './cors.ts'
 import { createHostCheck } from './host-check.ts'
 import { loadKernel } from './kernel.ts'
 import { type Listeners, listen } from './listeners.ts'
@@ -39,6 +41,9 @@ type ApiOptions = {
   readonly paces?: BodyPaces
   /** What is served beside `/v2/`. */
   readonly sites?: readonly Site[] | undefined
+  /** Undefined: only pages of the same origin. */
+  readonly cors?: CorsOptions | undefined
+  readonly onFailure?: OnFailure | undefined
 }
 
 /** Creates the handler of the OCI distribution API. */
@@ -52,15 +57,19 @@ export async function createApi({
   answerTime,
   paces,
   sites,
+  cors,
+  onFailure,
 }: ApiOptions): Promise<RequestListener> {
   const checkHost = hosts && createHostCheck(hosts)
   const send = createSend(sendfile ? loadKernel() : undefined)
   const app = createServer({
     answer: createRoutes({
       ...{ registry, auth, checkHost, send, memory, answerTime, telemetry, paces, sites },
+      cors: cors && createCors(cors),
     }),
     memory,
     telemetry,
+    onFailure,
   })
   await app.ready()
   return app.routing

@@ -8,6 +8,7 @@ import type { Registry } from '../registry/registry.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import { createGetBlob, headBlob } from './blobs.ts'
 import type { Call, Endpoint } from './call.ts'
+import type { Cors } from './cors.ts'
 import { createGuard, hasLoggedIn } from './guard.ts'
 import type { CheckHost } from './host-check.ts'
 import { createGetCatalog, getTags } from './listings.ts'
@@ -40,6 +41,7 @@ type RoutesOptions = {
   readonly telemetry: Telemetry
   readonly paces?: BodyPaces | undefined
   readonly sites?: readonly Site[] | undefined
+  readonly cors?: Cors | undefined
 }
 
 /**
@@ -56,6 +58,7 @@ export function createRoutes({
   telemetry,
   paces,
   sites = [],
+  cors,
 }: RoutesOptions) {
   const { metrics } = telemetry
   const guard = createGuard({ auth, checkHost, metrics })
@@ -130,6 +133,7 @@ export function createRoutes({
     }
     const { route, captures } = findRoute(table, path)
     record.route = route.path
+    if (cors?.handle(request, reply) === true) return reply
     const endpoint = route.methods[request.method]
     if (endpoint === undefined) {
       reply.header('allow', Object.keys(route.methods).join(', '))
@@ -139,7 +143,8 @@ export function createRoutes({
     }
 
     const identity = await identify(request)
-    const call: Call = { request, reply, query, identity, record }
+    const isAllowedOrigin = cors?.allows(request) ?? false
+    const call: Call = { request, reply, query, identity, isAllowedOrigin, record }
     if (endpoint.action === 'authenticated') return endpoint.handle(call)
 
     const requested = parseRepositoryName(captures.name)

@@ -2,7 +2,7 @@ import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest }
 import type { Reservations } from '../memory/memory.ts'
 import { RegistryError } from '../oci/errors.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
-import { createAccessLog } from './access-log.ts'
+import { createAccessLog, type OnFailure } from './access-log.ts'
 import { commonHeaders, sendError } from './replies.ts'
 
 /** In bytes. Shorter payloads are covered by the memory that is reserved for each request. */
@@ -13,6 +13,7 @@ type ServerOptions = {
   /** Memory for responses that wait for their clients. */
   readonly memory: Reservations
   readonly telemetry: Telemetry
+  readonly onFailure?: OnFailure | undefined
 }
 
 /**
@@ -20,8 +21,13 @@ type ServerOptions = {
  * its own format for errors, and limits the length of parameters. All paths go to `answer`, which gets
  * the request target as the client sent it.
  */
-export function createServer({ answer, memory, telemetry }: ServerOptions): FastifyInstance {
-  const logRequest = createAccessLog(telemetry)
+export function createServer({
+  answer,
+  memory,
+  telemetry,
+  onFailure,
+}: ServerOptions): FastifyInstance {
+  const logRequest = createAccessLog(telemetry, onFailure)
   const app = fastify({
     logger: false,
     exposeHeadRoutes: false,

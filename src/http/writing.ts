@@ -19,7 +19,7 @@ export function writing(
   return {
     action,
     handle: (call) => {
-      refuseOtherOrigins(call.request)
+      if (!call.isAllowedOrigin) refuseOtherOrigins(call.request)
       const { writable, identity } = call
       if (writable === undefined) throw cannotWrite(action, call)
       return handle({ ...call, writable, writer: writerOf(identity) })

@@ -21,6 +21,14 @@ export interface Fill {
   join(): Promise<Joined | undefined>
   /** Resolves when the fill has ended; never rejects. */
   readonly done: Promise<void>
+  progress(): FillProgress
+}
+
+/** Bytes, and the clients that wait for the blob or read it. */
+export type FillProgress = {
+  readonly received: number
+  readonly size: number | undefined
+  readonly readers: number
 }
 
 /** `bypassed`: the bytes are passed through without being stored. */
@@ -71,6 +79,8 @@ export function startFill(options: FillOptions): Fill {
   opened.promise.catch(() => {})
   const readers = createReaders()
   let bypassed = false
+  let received = 0
+  let knownSize = expectedSize
 
   let releaseSlot = (): boolean => {
     const isUnread = readers.haveLeft()
@@ -79,6 +89,10 @@ export function startFill(options: FillOptions): Fill {
   }
   const source = {
     ...others,
+    onBytes: (bytes: number) => {
+      received += bytes
+      others.onBytes(bytes)
+    },
     open: withSlotRelease(others.open, () => releaseSlot()),
   }
 
@@ -91,6 +105,7 @@ export function startFill(options: FillOptions): Fill {
     // A manifest may give a wrong size for a layer that it shares with correct ones: the upstream's
     // size wins.
     const size = answer.size ?? expectedSize
+    knownSize = size
     const writer = await blobs.create(digest, size)
     if (writer === undefined) return passThrough(answer, size)
     // Keeps the file open until each caller of `join` has its own reader, also when the writer has
@@ -174,6 +189,7 @@ export function startFill(options: FillOptions): Fill {
 
   return {
     done,
+    progress: () => ({ received, size: knownSize, readers: readers.count() }),
     join: async () => {
       const content = await readers.reading(opened.promise)
       return content && { content, bypassed }

@@ -7,7 +7,7 @@ import type { BlobCache } from '../store/store.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import type { Counters } from './counters.ts'
 import { createFarRanges, createRangeSlots } from './far-ranges.ts'
-import { type Fill, startFill } from './fill.ts'
+import { type Fill, type FillProgress, startFill } from './fill.ts'
 
 /**
  * How long a failed download is not retried, and how long "no such blob" is cached, in
@@ -32,7 +32,15 @@ export interface Fills {
     client?: string,
   ): Fill
   running(): number
+  list(): readonly RunningDownload[]
   close(): Promise<void>
+}
+
+type RunningDownload = FillProgress & {
+  readonly name: RepositoryName
+  readonly digest: Digest
+  /** Milliseconds since the epoch. */
+  readonly startedAt: number
 }
 
 type RunningFill = { readonly fill: Fill; readonly name: RepositoryName }
@@ -62,7 +70,7 @@ export function createFills({
   const { log, metrics } = telemetry
   const running = new Map<
     Digest,
-    RunningFill & { readonly stop: (reason: RegistryError) => void }
+    RunningFill & { readonly startedAt: number; readonly stop: (reason: RegistryError) => void }
   >()
   const failures = caches.create<RegistryError | 'absent'>({ ttl: failureTtl })
   const rangeSlots = createRangeSlots()
@@ -130,7 +138,12 @@ export function createFills({
         onFailure: (error) => failed(name, digest, error),
       })
       if (closed) controller.abort(closing)
-      running.set(digest, { fill, name, stop: (reason) => controller.abort(reason) })
+      running.set(digest, {
+        fill,
+        name,
+        startedAt: Date.now(),
+        stop: (reason) => controller.abort(reason),
+      })
       void fill.done.finally(() => {
         clearTimeout(timer)
         running.delete(digest)
@@ -139,6 +152,11 @@ export function createFills({
     },
 
     running: () => running.size,
+    list: () =>
+      [...running].map(([digest, { fill, name, startedAt }]) => ({
+        ...{ name, digest, startedAt },
+        ...fill.progress(),
+      })),
     close: async () => {
       closed = true
       const fills = [...running.values()]

@@ -78,6 +78,17 @@ export type Sharing = {
   readonly manifests: number
 }
 
+/** A blob that is being downloaded from an upstream; `readers`: clients that wait for it or read it. */
+type Download = {
+  readonly name: RepositoryName
+  readonly digest: Digest
+  readonly upstream: string
+  readonly startedAt: number
+  readonly received: number
+  readonly size: number | undefined
+  readonly readers: number
+}
+
 /**
  * What is here, without a request to any upstream: for people who look around. Whoever asks decides who may
  * see what.
@@ -90,6 +101,7 @@ export interface Inventory {
   /** Of hosted repositories. Rejects with UNAVAILABLE while it is not known. */
   usage(prefix: string): Promise<Usage>
   of(name: RepositoryName): RepositoryInventory
+  downloads(): readonly Download[]
   /** Why facts about hosted repositories may be missing. */
   problem(): string | undefined
 }

@@ -12,10 +12,14 @@ type Cached = ReturnType<typeof createCachedInventory> & {
   readonly nameBelow: (name: RepositoryName) => RepositoryName | undefined
 }
 
-type Options = { readonly hosted: Hosted; readonly cached: readonly Cached[] }
+type Options = {
+  readonly hosted: Hosted
+  readonly cached: readonly Cached[]
+  readonly downloads: Inventory['downloads']
+}
 
 /** The inventory of the whole registry: each name belongs to one of its parts. */
-export function joinInventories({ hosted, cached }: Options): Inventory {
+export function joinInventories({ hosted, cached, downloads }: Options): Inventory {
   const owner = (name: RepositoryName) => {
     for (const each of cached) {
       const below = each.nameBelow(name)
@@ -50,6 +54,7 @@ export function joinInventories({ hosted, cached }: Options): Inventory {
       const found = owner(name)
       return found === undefined ? hosted.of(name) : found.of(found.below)
     },
+    downloads,
     problem: hosted.problem,
   }
 }

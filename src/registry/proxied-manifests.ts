@@ -26,7 +26,11 @@ export type FoundManifest = {
 export interface ProxiedManifests {
   /** Undefined when the answer is not in memory. */
   fromMemory(name: RepositoryName, reference: Reference): FoundManifest | undefined
-  find(name: RepositoryName, reference: Reference): Promise<FoundManifest | undefined>
+  find(
+    name: RepositoryName,
+    reference: Reference,
+    how?: { readonly isForced?: boolean },
+  ): Promise<FoundManifest | undefined>
   /** Stores what was pushed to the upstream just now, with the tags that point to it. */
   addPushed(name: RepositoryName, pushed: PushedManifest): Promise<void>
   /** The manifest, and its tags, were deleted from the upstream. */
@@ -185,10 +189,10 @@ export function createProxiedManifests(options: ProxiedManifestsOptions): Proxie
       if ('tag' in reference) counters.answered('tag', 'hit')
       return { known, cache: 'hit' }
     },
-    find: async (name, reference) => {
+    find: async (name, reference, how) => {
       if ('digest' in reference)
         return counters.countFailure('manifest', byDigest(name, reference.digest))
-      const resolved = await counters.countFailure('tag', tags.resolve(name, reference.tag))
+      const resolved = await counters.countFailure('tag', tags.resolve(name, reference.tag, how))
       return resolved && counters.countFailure('manifest', byTag(name, resolved))
     },
     addPushed: async (name, { digest, bytes, tags: pushedTags }) => {

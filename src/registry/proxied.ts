@@ -140,10 +140,10 @@ export function createProxied(options: ProxiedOptions) {
     : undefined
 
   const read = (name: RepositoryName): Repository => ({
-    manifest: async (reference, { isCheck = false, isView = false } = {}) => {
+    manifest: async (reference, { isCheck = false, isView = false, isForced = false } = {}) => {
       const found =
-        manifests.fromMemory(name, reference) ??
-        (await withAnswerTime('the manifest', manifests.find(name, reference)))
+        (isForced ? undefined : manifests.fromMemory(name, reference)) ??
+        (await withAnswerTime('the manifest', manifests.find(name, reference, { isForced })))
       if (found === undefined) return undefined
       if (!isCheck && !isView) {
         pulls.record(name, reference)
@@ -170,6 +170,8 @@ export function createProxied(options: ProxiedOptions) {
         : { repository: read(name), writable: pushThrough.open(name) },
     inventory: { ...createCachedInventory({ ...options, pulls }), nameBelow: options.nameBelow },
     running: fills.running,
+    downloads: () =>
+      fills.list().map((each) => ({ ...each, upstream, name: joinName(prefix, each.name) })),
     catalog: async () => (await links.repositories()).map((name) => joinName(prefix, name)),
     close: async () => {
       // At the same time: a prefetch must not start a fill after `fills` has closed.

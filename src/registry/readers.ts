@@ -7,6 +7,7 @@ const reconnectTime = 1000
 export interface Readers {
   /** Counts a client from now until its content is closed or `opening` fails. */
   reading(opening: Promise<(() => Content) | undefined>): Promise<Content | undefined>
+  count(): number
   /** There are no clients, and the last one has had time to reconnect. */
   haveLeft(): boolean
 }
@@ -32,6 +33,7 @@ export function createReaders(): Readers {
       leave()
       return undefined
     },
+    count: () => count,
     haveLeft: () => count === 0 && performance.now() - lastLeft >= reconnectTime,
   }
 }

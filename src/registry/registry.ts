@@ -130,6 +130,7 @@ export function createRegistry({
     inventory: joinInventories({
       hosted: own.inventory,
       cached: proxied.map(({ inventory }) => inventory),
+      downloads: () => proxied.flatMap(({ downloads }) => downloads()),
     }),
     close: async () => {
       await Promise.all([own, ...proxied].map(({ close }) => close()))

@@ -40,6 +40,8 @@ type ManifestRequest = {
   readonly isCheck?: boolean
   /** Somebody looks at it, which is no pull. */
   readonly isView?: boolean
+  /** Of an upstream: compares the tag with it now, although the tag is fresh. */
+  readonly isForced?: boolean
 }
 
 export type BlobRequest = {

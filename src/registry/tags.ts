@@ -62,7 +62,14 @@ export interface Tags {
   /** The digest of a tag that is fresh, from memory. */
   fresh(name: RepositoryName, tag: Tag): Digest | undefined
   /** Undefined when the upstream says that there is no such tag. */
-  resolve(name: RepositoryName, tag: Tag): Promise<ResolvedTag | undefined>
+  resolve(
+    name: RepositoryName,
+    tag: Tag,
+    how?: {
+      /** Asks the upstream although the tag is fresh, or never changes. */
+      readonly isForced?: boolean
+    },
+  ): Promise<ResolvedTag | undefined>
   /** The upstream has just acknowledged a push: the tag is fresh. */
   set(name: RepositoryName, tag: Tag, digest: Digest): Promise<void>
   /** The tag was deleted. */
@@ -83,7 +90,12 @@ type TagsOptions = {
   readonly onStale: (name: RepositoryName, tag: Tag, error: RegistryError) => void
 }
 
-type Context = { readonly name: RepositoryName; readonly tag: Tag; fetched: boolean }
+type Context = {
+  readonly name: RepositoryName
+  readonly tag: Tag
+  readonly isForced: boolean
+  fetched: boolean
+}
 
 /**
  * 1. A tag is fresh within its time to live.
@@ -138,9 +150,10 @@ export function createTags({
     links.removeTag(name, tag).catch(() => {})
 
   const next = async (context: Context, last: Known | undefined): Promise<State> => {
-    const { name, tag } = context
+    const { name, tag, isForced } = context
     const began = performance.now()
-    if (last !== undefined && isImmutable(tag) && (await has(name, last.digest))) return last
+    const isSettled = isImmutable(tag) && !isForced
+    if (last !== undefined && isSettled && (await has(name, last.digest))) return last
     try {
       const answer =
         last === undefined ? await remote.manifest(name, { tag }) : await remote.resolve(name, tag)
@@ -241,13 +254,13 @@ export function createTags({
       const state = states.get(keyOf(name, tag))
       return state?.kind === 'digest' && state.warning === undefined ? state.digest : undefined
     },
-    resolve: async (name, tag) => {
+    resolve: async (name, tag, { isForced = false } = {}) => {
       const key = keyOf(name, tag)
-      const fresh = states.get(key)
+      const fresh = isForced ? undefined : states.get(key)
       if (fresh !== undefined) return resolved(fresh, 'fresh')
-      const context: Context = { name, tag, fetched: false }
+      const context: Context = { name, tag, isForced, fetched: false }
       const status: LRUCache.Status<string, State, Context> = {}
-      const request = states.fetch(key, { context, status })
+      const request = states.fetch(key, { context, status, forceRefresh: isForced })
       const isFirst = status.fetch !== 'inflight'
       const answered = await within(slow.has(name) ? 0 : maxWait, request)
       const state = answered ?? (await staleWhileSlow(context, isFirst)) ?? (await request)

@@ -483,6 +483,7 @@ test('every flag sets the field of its name', async (t) => {
     ['in-use-kubernetes', 'true', ({ inUse }) => `${inUse.kubernetes}`],
     ['in-use-interval', '13ms', ({ inUse }) => `${inUse.interval}ms`],
     ['in-use-list-expiry', '14ms', ({ inUse }) => `${inUse.listExpiry}ms`],
+    ['cors-credentials', 'true', ({ cors }) => `${cors.credentials}`],
     ['ui-enabled', 'false', ({ ui }) => `${ui.enabled}`],
     ['ui-title', 'Images of ACME', ({ ui }) => ui.title],
     ['ui-pull-host', 'registry.example.com:5000', ({ ui }) => ui.pullHost],
