@@ -1,6 +1,6 @@
 import { followAuthority } from './authority.ts'
 import { type Plan, planFor, type TrustRequest } from './plan.ts'
-import { createProblemLog } from './problem-log.ts'
+import { createNoteLog, createProblemLog } from './problem-log.ts'
 import { createRooted } from './rooted.ts'
 import { createRuntimeFiles } from './runtime-files.ts'
 import { findRuntimes, type Kubelet, type Target } from './runtimes.ts'
@@ -18,6 +18,7 @@ export function createTrust(options: TrustOptions): Trust {
   const rooted = createRooted(options.root)
   const authority = options.authority === undefined ? undefined : followAuthority(options.authority)
   const logProblem = createProblemLog(telemetry)
+  const logNote = createNoteLog(telemetry)
   const files = createRuntimeFiles({ rooted, owner, logProblem, telemetry })
   const versionOf = createVersionCache()
   let status: TrustStatus = {
@@ -79,6 +80,11 @@ export function createTrust(options: TrustOptions): Trust {
     return status
   }
 
+  /** What remains to be configured on the node is in the log, because only pods of Prometheus may reach the status. */
+  const logNotes = ({ runtimes }: TrustStatus) => {
+    for (const { runtime, notes } of runtimes) logNote(runtime, notes.join('\n'))
+  }
+
   const undo: Trust['undo'] = async ({ keepCredentialProvider } = defaultUndo) => {
     const kept = keepCredentialProvider ? [] : kubelet
     const remaining = await files.undo([...(await findRuntimes(rooted)), ...kept])
@@ -92,7 +98,7 @@ export function createTrust(options: TrustOptions): Trust {
     undo: (given) => inTurn(() => undo(given)),
     follow: (interval) => {
       const applyAgain = async () => {
-        await inTurn(apply).catch((error: unknown) => {
+        await inTurn(apply).then(logNotes, (error: unknown) => {
           status = { ...status, ready: false, problems: [messageOf(error)] }
           logProblem('node', messageOf(error))
         })

@@ -16,3 +16,13 @@ export function createProblemLog({ log }: Pick<Telemetry, 'log'>): LogProblem {
     log.warn({ what: subject, problem: message }, 'problem')
   }
 }
+
+/** Logs what a runtime needs of the administrator once, and again when it has changed (empty: nothing). */
+export function createNoteLog({ log }: Pick<Telemetry, 'log'>) {
+  const logged = new Map<string, string>()
+  return (subject: string, note: string): void => {
+    if ((logged.get(subject) ?? '') === note) return
+    logged.set(subject, note)
+    if (note !== '') log.info({ what: subject, note }, 'note')
+  }
+}

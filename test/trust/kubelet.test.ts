@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { readFile, stat } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { readFile, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { parse } from 'yaml'
+import { eventually } from '../support/berth.ts'
 import { runCommand } from '../support/command.ts'
 import { addTo, containerdConfig, type Entries, makeRoot, picture } from '../support/node-root.ts'
+import { startTrust } from '../support/trust.ts'
 
 const entries = { '/etc/containerd/config.toml': containerdConfig.set, '/opt/berth': null }
 const program = '/opt/berth/berth-pod-token'
@@ -66,6 +69,20 @@ test('a second run changes nothing, an edited program is left alone, and removal
     [],
   )
   assert.ok(names.includes('opt/berth'))
+})
+
+test('a running agent logs the flags once', async (t) => {
+  const root = await makeRoot(t, entries)
+  const args = ['--root', root, '--credential-provider', '/opt/berth', '--audience', 'ours']
+  const agent = await startTrust(args)
+  await agent.settled()
+  const note = /"what":"kubelet","note":"start the kubelet with/
+  await agent.command.wrote(note)
+  // It checks the node every two seconds; a removed file shows that it has done so once more.
+  await rm(join(root, program))
+  await eventually('the program is back', () => existsSync(join(root, program)))
+  await agent.stop()
+  assert.equal(agent.command.stdout().split(note).length, 2)
 })
 
 test('nothing remains to be said if the kubelet has the flags', async (t) => {
