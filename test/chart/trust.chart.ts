@@ -109,13 +109,16 @@ suite('the agent on nodes', () => {
     assert.equal(named.volumes.at(-1).secret.secretName, 'ours')
   })
 
-  for (const name of ['the example with an Ingress', 'the example with a Gateway'])
+  for (const [name, secret] of [
+    ['the example with an Ingress', 'registry-tls'],
+    ['the example with a Gateway', 'registry-gateway-tls'],
+  ] as const)
     test(`and in ${name} by the registry's own name, with the authority of its certificate`, async () => {
       const manifests = await render(matrix[name] ?? {})
       const { containers, volumes } = podOf(find(manifests, 'DaemonSet', 'berth-trust'))
       assert.ok(containers[0].args.includes('--registry=registry.example.com'))
       assert.ok(containers[0].args.includes('--server=https://registry.example.com'))
-      assert.equal(volumes.at(-1).secret.secretName, 'registry-tls')
+      assert.equal(volumes.at(-1).secret.secretName, secret)
       assert.deepEqual(volumes.at(-1).secret.items, [{ key: 'ca.crt', path: 'ca.crt' }])
       const authority = find(manifests, 'Certificate', 'registry-ca').spec
       assert.equal(authority.privateKey.rotationPolicy, 'Never')
