@@ -79,6 +79,7 @@ export async function serve(
   )
   const { fillDeadline, fillStall, answerTime } = limits
   const registry = createRegistry({
+    ownHosts: config.hosts,
     upstreams,
     cache,
     hosted: hosted.registry,

@@ -51,7 +51,7 @@ export const schema = z.strictObject({
     )
     .prefault([])
     .describe(
-      'Host names that anonymous users may use in requests: host or *.host. Always allowed: IP addresses, names without a dot, and names below localhost, svc, cluster.local and internal; with tls, every name',
+      'Host names of this registry: host or *.host. Nodes may pull by them from another address, and anonymous users may use them in requests. In requests always allowed: IP addresses, names without a dot, and names below localhost, svc, cluster.local and internal; with tls, every name',
     ),
   admin: address()
     .prefault('127.0.0.1:9026')

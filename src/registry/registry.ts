@@ -31,6 +31,8 @@ export { isSettledWithin } from './settled-within.ts'
 
 type RegistryOptions = {
   readonly upstreams: readonly UpstreamOptions[]
+  /** Names of this registry, and `*.domain`, which nodes send as `?ns=` when they reach it at another address. */
+  readonly ownHosts?: readonly string[]
   readonly cache: BlobCache
   readonly hosted: {
     readonly prefixes: readonly HostedPrefix[]
@@ -58,6 +60,7 @@ type RegistryOptions = {
 
 export function createRegistry({
   upstreams,
+  ownHosts = [],
   cache,
   hosted,
   fillDeadline,
@@ -115,7 +118,7 @@ export function createRegistry({
       open: own.open(prefix),
     })),
   ]
-  const resolve = createRouting(routes)
+  const resolve = createRouting(routes, ownHosts)
   const fillsInFlight = () => proxied.reduce((sum, { running }) => sum + running(), 0)
   telemetry.metrics.onScrape(() => telemetry.metrics.fillsInFlight.set(fillsInFlight()))
 

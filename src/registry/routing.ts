@@ -30,8 +30,13 @@ type Compiled = Route & { readonly serves: (name: string) => boolean; readonly i
  * path is the name at the upstream, as containerd's mirrors send it. If the path begins with HOST or
  * the prefix (containerd's `override_path`, k3s's `rewrite`, BuildKit's mirrors with a path), that
  * is removed first.
+ *
+ * `ownHosts` (and `*.domain`) are names of this registry itself: nodes that reach it at another address send them.
  */
-export function createRouting(routes: readonly Route[]): Registry['resolve'] {
+export function createRouting(
+  routes: readonly Route[],
+  ownHosts: readonly string[] = [],
+): Registry['resolve'] {
   const byLength: readonly Compiled[] = routes
     .map((route) => ({
       ...route,
@@ -51,11 +56,18 @@ export function createRouting(routes: readonly Route[]): Registry['resolve'] {
     return all.find(({ prefix }) => prefix === namespace) ?? all[0]
   }
 
+  /** The upstream of a host; undefined: this registry itself. An upstream with the same host comes first. */
+  const selected = (namespace: string | undefined): Compiled | undefined => {
+    if (namespace === undefined || isOwnAddress(namespace)) return undefined
+    const route = namespace === '' ? undefined : named(namespace)
+    if (route === undefined && !isOneOf(ownHosts, namespace))
+      throw unknown(`no upstream is configured for ${displayed(namespace)}`)
+    return route
+  }
+
   return (name, namespace) => {
-    if (namespace !== undefined && !isOwnAddress(namespace)) {
-      const route = namespace === '' ? undefined : named(namespace)
-      if (route === undefined)
-        throw unknown(`no upstream is configured for ${displayed(namespace)}`)
+    const route = selected(namespace)
+    if (namespace !== undefined && route !== undefined) {
       const below = nameAt(route, name, namespace)
       const full = joinName(route.prefix, below)
       // Access is decided by the name: one name must not be two repositories.
@@ -63,9 +75,9 @@ export function createRouting(routes: readonly Route[]): Registry['resolve'] {
         throw unknown(`${full} is the name of another repository of this registry`)
       return { ...open(route, below), namespace }
     }
-    for (const route of byLength) {
-      const below = nameBelow(route.prefix, name)
-      if (below !== undefined) return open(route, below)
+    for (const each of byLength) {
+      const below = nameBelow(each.prefix, name)
+      if (below !== undefined) return open(each, below)
     }
     throw unknown('no upstream is configured for this name, and there is no default upstream')
   }
@@ -99,6 +111,13 @@ function open(route: Compiled, requests: RepositoryName) {
 /** A client that mirrors one address of Berth at another one sends the first as `?ns=`. */
 function isOwnAddress(namespace: string): boolean {
   return /^(localhost|127(\.\d+){3}|\[::1\])(:\d+)?$/.test(namespace)
+}
+
+/** Whether a host, with any port, is one of `hosts`, which may contain `*.domain`. */
+function isOneOf(hosts: readonly string[], namespace: string): boolean {
+  const name = namespace.replace(/:\d+$/, '').toLowerCase()
+  const wildcard = `*${name.slice(name.indexOf('.'))}`
+  return hosts.some((host) => [name, wildcard].includes(host.toLowerCase()))
 }
 
 /** A value from a client becomes part of a message only if it can be a host. */

@@ -6,8 +6,14 @@ import { parseRepositoryName } from '../../src/oci/reference.ts'
 import type { Repository } from '../../src/registry/registry.ts'
 import { createRouting, type Route } from '../../src/registry/routing.ts'
 
+type PartialRoute = Partial<Route> & { readonly prefix: string }
+
 /** Where names were led: the route's prefix, and the name below it. */
-function routing(...routes: readonly (Partial<Route> & { readonly prefix: string })[]) {
+function routing(...routes: readonly PartialRoute[]) {
+  return routingWith([], routes)
+}
+
+function routingWith(ownHosts: readonly string[], routes: readonly PartialRoute[]) {
   let led: string | undefined
   const repository: Repository = {
     manifest: async () => undefined,
@@ -28,6 +34,7 @@ function routing(...routes: readonly (Partial<Route> & { readonly prefix: string
         return { repository }
       },
     })),
+    ownHosts,
   )
   return (name: string, namespace?: string) => {
     const resolved = resolve(parseRepositoryName(name), namespace)
@@ -78,6 +85,23 @@ test('a repository has the same name for each way of requesting it', () => {
   const resolve = routing({ prefix: 'hub', hosts: ['registry-1.docker.io', 'hub'] })
   assert.equal(resolve('hub/library/busybox').name, 'hub/library/busybox')
   assert.equal(resolve('library/busybox', 'registry-1.docker.io').name, 'hub/library/busybox')
+})
+
+test('?ns= with a name of this registry means the path, unless an upstream has the host', () => {
+  const routes = [
+    { prefix: '' },
+    { prefix: 'local' },
+    { prefix: 'hub', hosts: ['hub.example.com'] },
+  ]
+  const resolve = routingWith(['registry.example.com', '*.ours.example', '*.example.com'], routes)
+  const own = ['registry.example.com', 'Registry.example.com:443', 'eu.ours.example:5000']
+  for (const namespace of own) {
+    assert.equal(resolve('local/app', namespace).led, 'local|app')
+    assert.equal(resolve('local/app', namespace).namespace, undefined)
+  }
+  assert.equal(resolve('app', 'hub.example.com').led, 'hub|app')
+  for (const namespace of ['ours.example', 'a.b.ours.example', 'registry.example.org', ''])
+    assert.throws(() => resolve('local/app', namespace), refused('NAME_UNKNOWN'), namespace)
 })
 
 test('?ns= selects the upstream of that host or prefix, and is returned (P16)', () => {
