@@ -6,8 +6,9 @@ import type { Duplex } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { encodeFrame, encodeNumber } from '../../src/tunnel/frame.ts'
-import { openTunnel, TunnelError } from '../../src/tunnel/tunnel.ts'
+import fc from 'fast-check'
+import { createFrameParser, encodeFrame, encodeNumber, payloadOf } from '../../src/tunnel/frame.ts'
+import { joinStreams, openTunnel, TunnelError } from '../../src/tunnel/tunnel.ts'
 import { maxStreams } from '../../src/tunnel/windows.ts'
 import { createRandom } from '../support/random.ts'
 import { connectTo, listenFor, openTunnelScene, portOf, quickPauses } from '../support/tunnels.ts'
@@ -318,4 +319,103 @@ test('a session takes memory while bytes flow, gives it back, and is slow but ri
   max = idle
   assert.equal(sha256(await exchange(tunnel.open(), bytes)), sha256(bytes))
   assert.equal(used, idle)
+})
+
+test('200 clients at once are all served, though some vanish', async (t) => {
+  const { tunnel, server, dialed } = await openTunnelScene(t, { serve: echo })
+  const local = await listenFor(t, (socket) => joinStreams(socket, tunnel.open()))
+  const bytes = randomBytes(100_000)
+  const client = async (n: number) => {
+    const socket = await connectTo(portOf(local))
+    if (n % 4 !== 0) return sha256(await exchange(socket, bytes))
+    socket.write(bytes.subarray(0, 1000 * n))
+    await once(socket, 'data')
+    socket.resetAndDestroy()
+    return undefined
+  }
+  const all = await Promise.all(Array.from({ length: 200 }, (_, n) => client(n + 1)))
+  assert.equal(all.filter((one) => one === sha256(bytes)).length, 150)
+  await until('no connection is left', () => assert.ok(dialed.every((one) => one.destroyed)))
+  assert.equal(server.sessions(), 1)
+  assert.equal(sha256(await exchange(tunnel.open(), bytes)), sha256(bytes))
+})
+
+// What version 1.0 of the protocol says, which newer ends must understand.
+test('an older client, which acknowledges at the end and knows no other field, is served', async (t) => {
+  const { proxy } = await openTunnelScene(t, { serve: echo })
+  const client = await connectTo(proxy.port)
+  const hello = { protocol: 1, version: '0.0.1', received: 0 }
+  client.write(encodeFrame('hello', 0, Buffer.from(JSON.stringify(hello))))
+  const frames: string[] = []
+  const parse = createFrameParser((frame) => {
+    frames.push(`${frame.type} ${frame.type === 'hello' ? '' : payloadOf(frame)}`.trim())
+  })
+  client.on('data', parse)
+  client.write(encodeFrame('open', 1))
+  client.write(encodeFrame('data', 1, Buffer.from('bytes')))
+  client.write(encodeFrame('end', 1))
+  await until('it ends', () => assert.ok(frames.includes('end')))
+  assert.deepEqual(
+    frames.filter((one) => /^(hello|data|end)/.test(one)),
+    ['hello', 'data bytes', 'end'],
+  )
+  client.write(encodeFrame('bye', 0))
+})
+
+test('an unknown field of a newer hello is ignored on both ends', async (t) => {
+  const newer = await listenFor(t, (socket) => {
+    const hello = {
+      ...{ protocol: 1, version: '9.9.9', session: 's', isResumed: false, received: 0 },
+      ...{ registry: { scheme: 'http', hosted: [], more: 1 }, more: true },
+    }
+    socket.write(encodeFrame('hello', 0, Buffer.from(JSON.stringify(hello))))
+  })
+  const tunnel = await openTunnel({ version: '1', connect: () => connectTo(portOf(newer)) })
+  assert.equal(tunnel.version, '9.9.9')
+  await tunnel.close()
+  const { proxy, server } = await openTunnelScene(t, { serve: echo })
+  const client = await connectTo(proxy.port)
+  const hello = { protocol: 1, version: '9.9.9', received: 0, more: [1] }
+  client.write(encodeFrame('hello', 0, Buffer.from(JSON.stringify(hello))))
+  await until('it has a session', () => assert.equal(server.sessions(), 2))
+})
+
+test('whatever frames a client sends, others are served and nothing of it is left', async (t) => {
+  const { tunnel, proxy, server } = await openTunnelScene(t, { serve: echo, serverOutage: 20 })
+  const types = [
+    'hello',
+    'acknowledgement',
+    'ping',
+    'open',
+    'data',
+    'credit',
+    'end',
+    'reset',
+  ] as const
+  const frames = fc.array(
+    fc.record({
+      type: fc.constantFrom(...types),
+      stream: fc.nat(5),
+      payload: fc.oneof(
+        fc.uint8Array({ maxLength: 12 }),
+        fc.uint8Array({ minLength: 6, maxLength: 6 }),
+      ),
+    }),
+    { maxLength: 40 },
+  )
+  const hello = Buffer.from(JSON.stringify({ protocol: 1, version: '1', received: 0 }))
+  await fc.assert(
+    fc.asyncProperty(frames, fc.boolean(), async (all, isGreeted) => {
+      const client = await connectTo(proxy.port)
+      client.resume()
+      if (isGreeted) client.write(encodeFrame('hello', 0, hello))
+      for (const { type, stream, payload } of all) client.write(encodeFrame(type, stream, payload))
+      client.end()
+      await once(client, 'close')
+    }),
+    { numRuns: 200 },
+  )
+  await until('only the other session is left', () => assert.equal(server.sessions(), 1))
+  const bytes = randomBytes(50_000)
+  assert.equal(sha256(await exchange(tunnel.open(), bytes)), sha256(bytes))
 })
