@@ -6,16 +6,16 @@ import type { Allocate } from './frame-buffers.ts'
 import { violation } from './tunnel-error.ts'
 import { createTunnelStream, type TunnelStream } from './tunnel-stream.ts'
 import {
+  baseWindow,
+  maxAccepted,
   maxStreams,
   shareBeside,
   sharedBy,
   sharedWindow,
+  streamsWindow,
   unacknowledgedWindow,
   windowOf,
 } from './windows.ts'
-
-/** The other end may have closed streams whose last bytes this end has not handed on yet. */
-const maxAccepted = 2 * maxStreams
 
 /** The streams of one tunnel, over one link after another. */
 export interface Session
@@ -34,6 +34,7 @@ type SessionOptions = {
 }
 
 export function createSession({ onOpen, reserve = () => () => {} }: SessionOptions = {}): Session {
+  const base = createAllowance({ ...streamsWindow, reserve })
   const shared = createAllowance({ ...sharedWindow, reserve })
   const unacknowledged = createAllowance({ ...unacknowledgedWindow, reserve })
   const streams = new Map<number, TunnelStream>()
@@ -69,6 +70,7 @@ export function createSession({ onOpen, reserve = () => () => {} }: SessionOptio
         ready.delete(stream)
         waiting.delete(id)
         streams.delete(id)
+        base.shrink(streams.size * baseWindow)
         shared.shrink(sharedBy(heldBy([...streams.values()])))
         startWaiting()
       },
@@ -90,10 +92,17 @@ export function createSession({ onOpen, reserve = () => () => {} }: SessionOptio
     }
   }
 
+  const refuse = (id: number): void => {
+    const reason = 'the registry has no memory for another connection'
+    channel.send(encodeFrame('reset', id, Buffer.from(reason)))
+  }
+
   const accept = (id: number): void => {
     if (onOpen === undefined || id <= lastId || streams.size >= maxAccepted)
       throw violation(`the other end must not open stream ${id}`)
     lastId = id
+    const wanted = (streams.size + 1) * baseWindow
+    if (base.grow(wanted) < wanted) return refuse(id)
     const stream = add(id)
     streams.set(id, stream)
     stream.start()
@@ -122,6 +131,7 @@ export function createSession({ onOpen, reserve = () => () => {} }: SessionOptio
       isDestroyed = true
       channel.detach()
       for (const { duplex } of [...streams.values(), ...waiting.values()]) duplex.destroy(reason)
+      base.shrink(0)
       shared.shrink(0)
       unacknowledged.shrink(0)
     },

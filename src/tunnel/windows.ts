@@ -7,13 +7,16 @@ export const baseWindow = 32 * kibibyte
 export const sharedWindow = { base: mebibyte, max: 16 * mebibyte } as const
 /** Bytes that one of them may have: 80 MB/s over 100 ms, and another stream may read nothing meanwhile. */
 const maxShare = 8 * mebibyte
-/** Streams of a session that are open at a time; further ones wait. */
-export const maxStreams = 64
+/** Streams of a session that are open at a time, with those that are idle; further ones wait. */
+export const maxStreams = 256
+/** The other end may have closed streams whose last bytes this end has not handed on yet. */
+export const maxAccepted = 2 * maxStreams
+/** Bytes for the base windows of streams. */
+export const streamsWindow = { base: 64 * baseWindow, max: maxAccepted * baseWindow } as const
 /** Bytes that are sent and not acknowledged, of one session. */
 export const unacknowledgedWindow = { base: mebibyte, max: 16 * mebibyte } as const
 /** Bytes that a session takes in each process while it is idle; it may grow to the maxima. */
-export const sessionMemory =
-  2 * maxStreams * baseWindow + sharedWindow.base + unacknowledgedWindow.base
+export const sessionMemory = streamsWindow.base + sharedWindow.base + unacknowledgedWindow.base
 
 /** What streams that hold so much use of the shared window. */
 export function sharedBy(held: readonly number[]): number {

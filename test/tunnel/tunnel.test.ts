@@ -419,3 +419,24 @@ test('whatever frames a client sends, others are served and nothing of it is lef
   const bytes = randomBytes(50_000)
   assert.equal(sha256(await exchange(tunnel.open(), bytes)), sha256(bytes))
 })
+
+test('a stream for which there is no memory is refused, and the others go on', async (t) => {
+  let isFull = false
+  const reserve = () => (isFull ? undefined : () => {})
+  const { tunnel } = await openTunnelScene(t, { serve: echo, reserve })
+  isFull = true
+  const open = Array.from({ length: 100 }, () => tunnel.open())
+  const answers = await Promise.all(
+    open.map(async (stream) => {
+      const answer = once(stream, 'data').catch((error: Error) => error.message)
+      stream.write('x')
+      return String(await answer)
+    }),
+  )
+  const refused = answers.filter((one) => /no memory for another connection/.test(one))
+  assert.ok(refused.length > 0 && refused.length < 100, `${refused.length} of 100`)
+  assert.equal(answers.filter((one) => one === 'x').length, 100 - refused.length)
+  for (const stream of open) stream.destroy()
+  isFull = false
+  assert.equal((await exchange(tunnel.open(), Buffer.from('later'))).toString(), 'later')
+})
