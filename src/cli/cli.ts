@@ -31,6 +31,7 @@ const commands: Readonly<Record<string, (context: Context) => Promise<Command>>>
   inspect: cluster('inspect'),
   list: cluster('list'),
   push: cluster('push'),
+  completion: async () => (await import('./completion-command.ts')).completionCommand(),
   config: async () => (await import('./config-command.ts')).configCommand(),
   diff: async (context) => (await import('./diff-command.ts')).diffCommand(context),
   doctor: async (context) => (await import('./doctor-command.ts')).doctorCommand(context),
@@ -76,11 +77,16 @@ const pluginName = 'kubectl-berth'
 /** Of `berth pull` and others for a cluster. */
 const clusterOption = /^(-n|--namespace|--context|--kubeconfig|--selector)(=|$)/
 
+/** What shells, and kubectl for its plugin, run to complete a line. */
+const completing = '__complete'
+const completedPlugin = 'kubectl_complete-berth'
+
 /** Docker, kubelets and users of the spooler run a program by its file name, without a command. */
 const commandsByFileName: Readonly<Record<string, string>> = {
   'docker-credential-berth': 'docker-credential',
   'berth-credential-provider': 'kubelet-credential-provider',
   'registry-pull': 'pull',
+  'kubectl_complete-berth': completing,
 }
 
 /** Runs `berth …`. A failure prints a message and sets the exit status, without a stack trace. */
@@ -89,7 +95,7 @@ export async function run(argv: readonly string[], environment: Environment): Pr
   const [node = '', file = '', ...rest] = argv
   const implied = commandsByFileName[basename(file)]
   const args = implied === undefined ? rest : [implied, ...rest]
-  const isPlugin = basename(file) === pluginName
+  const isPlugin = [pluginName, completedPlugin].includes(basename(file))
   const program = new Command(isPlugin ? 'kubectl berth' : 'berth')
     // Options of a command belong to its subcommand if they follow it.
     .enablePositionalOptions()
@@ -105,6 +111,8 @@ export async function run(argv: readonly string[], environment: Environment): Pr
     onExit: (close: () => Promise<void>) => void closing.push(close),
   }
   const hasCluster = isPlugin || args.some((word) => clusterOption.test(word))
+  if (args[0] === completing)
+    return printCompletion({ program, context, hasCluster }, args.slice(1))
   for (const load of loadersFor(args[0], hasCluster)) program.addCommand(await load(context))
   exitWhenOutputFails()
   try {
@@ -116,6 +124,26 @@ export async function run(argv: readonly string[], environment: Environment): Pr
   } finally {
     for (const close of closing) await close()
   }
+}
+
+type Completing = {
+  readonly program: Command
+  readonly context: Context
+  readonly hasCluster: boolean
+}
+
+/** Loads one command at most: a user waits. */
+async function printCompletion(
+  { program, context, hasCluster }: Completing,
+  words: readonly string[],
+): Promise<void> {
+  const { complete, formatCompletion } = await import('./completion.ts')
+  const known = hasCluster ? { ...commands, ...clusterCommands } : commands
+  const [name = '', ...rest] = words
+  const load = Object.hasOwn(known, name) ? known[name] : undefined
+  if (load !== undefined && rest.length > 0) program.addCommand(await load(context))
+  else for (const each of Object.keys(known)) program.command(each)
+  process.stdout.write(formatCompletion(complete(program, words)))
 }
 
 /** Without a known command, all commands: for the help, or for the suggestions after a typing error. */
