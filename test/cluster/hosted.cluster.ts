@@ -9,35 +9,13 @@ import {
   setClusterScene,
 } from '../support/cluster-scene.ts'
 import type { Image } from '../support/images.ts'
+import { volumeOnNode } from '../support/node-volume.ts'
 import { createPushClient } from '../support/push-client.ts'
 import { idle, makeRunnableImage } from '../support/runnable-image.ts'
 import { until } from '../support/until.ts'
 
 const directory = '/var/lib/berth-hosted-test'
 const authorization = `Basic ${Buffer.from(`${login.user}:${login.password}`).toString('base64')}`
-
-/** A volume on one node, as a local disk is. */
-const volume = (node: string) => ({
-  apiVersion: 'v1',
-  kind: 'PersistentVolume',
-  metadata: { name: 'hosted' },
-  spec: {
-    capacity: { storage: '1Gi' },
-    accessModes: ['ReadWriteOnce'],
-    storageClassName: 'local',
-    persistentVolumeReclaimPolicy: 'Retain',
-    local: { path: directory },
-    nodeAffinity: {
-      required: {
-        nodeSelectorTerms: [
-          {
-            matchExpressions: [{ key: 'kubernetes.io/hostname', operator: 'In', values: [node] }],
-          },
-        ],
-      },
-    },
-  },
-})
 
 const values = {
   replicas: 1,
@@ -87,8 +65,7 @@ describe('hosted repositories in a cluster of two nodes', () => {
   before(async () => {
     scene = await setClusterScene('iptables')
     const [node] = scene.cluster.nodes
-    await node.run(['install', '-d', '-o', '65532', '-g', '65532', directory])
-    await scene.cluster.apply(volume(node.name))
+    await scene.cluster.apply(await volumeOnNode(node, directory))
     await scene.explained(() => scene.install(3, values))
   })
   after(() => scene?.close())

@@ -49,7 +49,7 @@ export const threeValues = {
 } as const
 
 /** Values from the chart's examples. */
-function exampleValues(
+export function exampleValues(
   name: 'ingress' | 'gateway',
 ): Readonly<Record<string, Readonly<Record<string, unknown>>>> {
   return parse(readFileSync(`${chart}examples/${name}.yaml`, 'utf8'))

@@ -128,7 +128,8 @@ async function setScene<K extends Kubernetes>(
       registry,
       exchange,
       install: async (version, changed = {}) => {
-        const input = stringify({ ...values, ...changed })
+        // Helm reads YAML 1.1, to which `off` is false.
+        const input = stringify({ ...values, ...changed }, { version: '1.1' })
         const waiting = ['--wait', '--timeout=180s']
         const command = ['upgrade', '--install', ...release, ...waiting]
         await helm(version, [...command, '--values=-'], { input })

@@ -1,0 +1,22 @@
+import type { ClusterNode } from './cluster-node.ts'
+
+/** Makes a volume in a directory of a node, as a local disk is: a PersistentVolume of the class `local`. */
+export async function volumeOnNode(node: ClusterNode, directory: string): Promise<unknown> {
+  await node.run(['install', '-d', '-o', '65532', '-g', '65532', directory])
+  const expression = { key: 'kubernetes.io/hostname', operator: 'In', values: [node.name] }
+  return {
+    apiVersion: 'v1',
+    kind: 'PersistentVolume',
+    metadata: { name: 'hosted' },
+    spec: {
+      capacity: { storage: '1Gi' },
+      accessModes: ['ReadWriteOnce'],
+      storageClassName: 'local',
+      persistentVolumeReclaimPolicy: 'Retain',
+      local: { path: directory },
+      nodeAffinity: {
+        required: { nodeSelectorTerms: [{ matchExpressions: [expression] }] },
+      },
+    },
+  }
+}
