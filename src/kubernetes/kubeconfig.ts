@@ -7,6 +7,7 @@ import { getCACertificates } from 'node:tls'
 import type { KubeConfig } from '@kubernetes/client-node/dist/config.js'
 import { serviceAccountDirectory } from './cluster.ts'
 import { KubernetesError } from './kubernetes-error.ts'
+import { createOidcLogin, type OidcLogin, storeTokens } from './oidc-login.ts'
 
 export type KubeconfigOptions = {
   /** File; default: those of $KUBECONFIG, else ~/.kube/config, else the service account of a pod. */
@@ -41,6 +42,12 @@ export async function loadUserAccess(options: KubeconfigOptions): Promise<UserAc
       `context ${context.name}: the kubeconfig has no cluster ${context.cluster}`,
     )
   const server = new URL(cluster.server)
+  const oidc = createOidcLogin({
+    onRenewed: async (tokens) => {
+      const file = fileOf(await filesOf(options), context.user)
+      if (file !== undefined) await storeTokens({ file, user: context.user }, tokens)
+    },
+  })
   return {
     context: context.name,
     server,
@@ -51,6 +58,7 @@ export async function loadUserAccess(options: KubeconfigOptions): Promise<UserAc
       prepare(current, server, options)
       const request: RequestOptions = {}
       try {
+        await logInByOidc(current, oidc)
         await current.applyToHTTPSOptions(request)
       } catch (cause) {
         throw new KubernetesError(
@@ -65,10 +73,13 @@ export async function loadUserAccess(options: KubeconfigOptions): Promise<UserAc
 
 async function load({ kubeconfig, context, environment }: KubeconfigOptions): Promise<KubeConfig> {
   const module = await import('@kubernetes/client-node/dist/config.js')
-  const files = kubeconfig === undefined ? defaultFiles(environment) : [kubeconfig]
   const config = new module.KubeConfig()
-  const parts = files.map((file) => read(new module.KubeConfig(), file))
-  if (parts.length > 0) merge(config, parts)
+  const parts = await filesOf({ kubeconfig, environment })
+  if (parts.length > 0)
+    merge(
+      config,
+      parts.map(({ config: part }) => part),
+    )
   else if (existsSync(join(serviceAccountDirectory, 'token'))) config.loadFromCluster()
   else
     throw new KubernetesError(
@@ -76,6 +87,31 @@ async function load({ kubeconfig, context, environment }: KubeconfigOptions): Pr
     )
   if (context !== undefined) config.setCurrentContext(context)
   return config
+}
+
+type Part = { readonly file: string; readonly config: KubeConfig }
+
+/** The files that count, in the order of their precedence. */
+async function filesOf({
+  kubeconfig,
+  environment,
+}: Pick<KubeconfigOptions, 'kubeconfig' | 'environment'>): Promise<readonly Part[]> {
+  const module = await import('@kubernetes/client-node/dist/config.js')
+  const files = kubeconfig === undefined ? defaultFiles(environment) : [kubeconfig]
+  return files.map((file) => ({ file, config: read(new module.KubeConfig(), file) }))
+}
+
+/** The file that defines a user. */
+function fileOf(parts: readonly Part[], user: string): string | undefined {
+  return parts.find(({ config }) => config.getUsers().some(({ name }) => name === user))?.file
+}
+
+/** The id token is a Bearer token from here on. */
+async function logInByOidc(config: KubeConfig, oidc: OidcLogin): Promise<void> {
+  const user = config.getCurrentUser()
+  if (user?.authProvider?.name !== 'oidc') return
+  const token = await oidc.idToken(user.authProvider.config ?? {})
+  Object.assign(user, { authProvider: undefined, token })
 }
 
 /** As kubectl does, files of the list that do not exist are ignored. */
