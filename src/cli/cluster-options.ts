@@ -5,6 +5,7 @@ export type ClusterOptions = {
   readonly namespace?: string
   readonly context?: string
   readonly kubeconfig?: string
+  readonly registry?: string
   readonly selector?: string
   readonly verbose?: boolean
 }
@@ -17,6 +18,10 @@ export function addClusterOptions(command: Command): Command {
     )
     .option('--context <name>', 'context of the kubeconfig')
     .option('--kubeconfig <file>', 'kubeconfig (default: $KUBECONFIG, else ~/.kube/config)')
+    .option(
+      '--registry <name>',
+      'a Registry resource, through its surrogate (default: Berth itself)',
+    )
     .option('--selector <labels>', "labels of the registry's pods, if they are not the chart's")
     .option('-v, --verbose', 'print what happens to the connection')
 }

@@ -119,7 +119,7 @@ async function openByExec(
 /** Streams are connections of their own, and none of them survives a break. */
 async function openByPortForward(
   { access, options }: Access,
-  { namespace, pod, port, host }: FoundRegistry,
+  { namespace, pod, port, host, hosted }: FoundRegistry,
 ): Promise<ClusterRegistry> {
   const closing = new AbortController()
   const open = new Set<Duplex>()
@@ -134,7 +134,7 @@ async function openByPortForward(
     host,
     login: await openServiceAccountLogin({ access, options, audiences: undefined }),
     scheme: await schemeOf(await openStream()),
-    hosted: ['local'],
+    hosted,
     description: `${describe(access, { namespace, pod })} by port-forward, because exec is forbidden: a connection that breaks is not resumed`,
     open: openStream,
     closed: closed.promise,

@@ -5,7 +5,7 @@ import { imageInspectCommand } from './image-inspect-command.ts'
 import { imageListCommand } from './image-list-command.ts'
 import { imagePushCommand } from './image-push-command.ts'
 import { imageRescueCommand } from './image-rescue-command.ts'
-import { addPullOptions, pullAction } from './pull-command.ts'
+import { pullCommand } from './pull-command.ts'
 import type { Context } from './registry-options.ts'
 
 /** `berth image …`: images between archives and registries. */
@@ -16,7 +16,7 @@ export function imageCommand(context: Context): Command {
       'Push, pull, list, delete, copy, inspect and rescue images of any OCI registry. Images are named HOST[:PORT]/NAME[:TAG][@DIGEST].',
     )
     .addCommand(imagePushCommand(context))
-    .addCommand(addPullOptions(new Command('pull')).action(pullAction(context)))
+    .addCommand(pullCommand(context))
     .addCommand(imageListCommand(context))
     .addCommand(imageDeleteCommand(context))
     .addCommand(imageCopyCommand(context))

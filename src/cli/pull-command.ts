@@ -38,10 +38,13 @@ type Options = RegistryOptions & {
 
 /** `berth pull`, and `registry-pull` as the users of Kubernetes Registry Spooler know it. */
 export function pullCommand(context: Context): Command {
-  return addPullOptions(new Command('pull')).action(pullAction(context))
+  const command = new Command('pull')
+  // For a cluster, the option names a Registry resource.
+  if (!('tunnel' in context)) addRegistryOption(command)
+  return addPullOptions(command).action(pullAction(context))
 }
 
-export function addPullOptions(command: Command): Command {
+function addPullOptions(command: Command): Command {
   command
     .summary('write an image of a registry to an archive')
     .description(
@@ -49,10 +52,6 @@ export function addPullOptions(command: Command): Command {
     )
     .argument('<image>', 'HOST[:PORT]/NAME[:TAG][@DIGEST]; without a host, an image of --registry')
     .argument('[file]', 'the file to write; default or -: standard output')
-    .option(
-      '-r, --registry <host>',
-      'registry of images without a host (default: $REGISTRY_SPOOLER_REGISTRY, else localhost:30026)',
-    )
     .addOption(
       new Option('--format <format>', 'a docker archive, an OCI layout, or both in one')
         .choices(['both', 'docker', 'oci'])
@@ -72,7 +71,7 @@ export function addPullOptions(command: Command): Command {
   return addRegistryOptions(command)
 }
 
-export function pullAction(context: Context) {
+function pullAction(context: Context) {
   return (image: string, file: string | undefined, options: Options): Promise<void> =>
     untilInterrupted(async (signal) => {
       const target = parseTarget(withHost(image, options, context))
@@ -90,6 +89,13 @@ export function pullAction(context: Context) {
         }
       })
     })
+}
+
+function addRegistryOption(command: Command): Command {
+  return command.option(
+    '-r, --registry <host>',
+    'registry of images without a host (default: $REGISTRY_SPOOLER_REGISTRY, else localhost:30026)',
+  )
 }
 
 /** @throws UsageError */

@@ -7,6 +7,8 @@ import { getObject } from './user-api.ts'
 export type FindOptions = {
   /** Only there. */
   readonly namespace?: string | undefined
+  /** Name of a Registry resource. */
+  readonly registry?: string | undefined
   /** Labels of the registry's pods. */
   readonly selector?: string | undefined
   /** A pod that is taken if it still runs. */
@@ -20,12 +22,20 @@ export type FoundRegistry = PodContainer & {
   readonly port: number
   /** Such as `localhost:30026`. */
   readonly host: string
+  /** Prefixes of its hosted repositories; an empty one: all. Berth itself knows better than its pod. */
+  readonly hosted: readonly string[]
 }
 
 /** Of the chart. */
-const defaultSelector = 'app.kubernetes.io/name=berth,app.kubernetes.io/component=registry'
+const chartSelector = 'app.kubernetes.io/name=berth,app.kubernetes.io/component=registry'
+/** Of the pods through which Registry resources are reached (src/operator). */
+const surrogateSelector = 'app.kubernetes.io/name=berth,app.kubernetes.io/component=surrogate'
+const registryLabel = 'berth.dev/registry'
+const hostAnnotation = 'berth.dev/host'
+const prefixAnnotation = 'berth.dev/prefix'
 const defaultPort = 30026
 const defaultHost = 'localhost:30026'
+const defaultPrefix = 'local'
 const containerName = 'berth'
 
 const waitingSchema = z.object({
@@ -37,6 +47,7 @@ const podSchema = z.object({
     name: z.string(),
     namespace: z.string(),
     labels: z.record(z.string(), z.string()).default({}),
+    annotations: z.record(z.string(), z.string()).default({}),
     deletionTimestamp: z.string().optional(),
   }),
   spec: z.object({
@@ -146,7 +157,8 @@ function problemsOf({ metadata, status }: Pod): readonly string[] {
 
 /**
  * Finds a ready pod of a registry, by the labels of the chart: in the namespace that is named; else in the
- * context's, in the one that the KEP-1755 ConfigMap names, and in all that the user may list.
+ * context's, in the one that the KEP-1755 ConfigMap names, and in all that the user may list. If Berth is nowhere, the
+ * surrogate of the only Registry resource there.
  * @throws KubernetesError if there is none, or registries of several releases.
  */
 export async function findRegistry(
@@ -164,15 +176,23 @@ async function findPods(access: UserAccess, options: FindOptions): Promise<Found
   const hosting = await readHosting(access, options)
   const places = placesToSearch(access, options, hosting?.namespace)
   const refusals: KubernetesError[] = []
-  for (const namespace of places) {
-    const pods = await listPods(access, { ...options, namespace }).catch((error: unknown) => {
-      if (!(error instanceof KubernetesError) || error.status !== 403) throw error
-      refusals.push(error)
-      return []
-    })
-    if (pods.length > 0) return { pods, host: hosting?.host ?? defaultHost }
-  }
+  for (const selector of selectorsOf(options))
+    for (const namespace of places) {
+      const where = { ...options, selector, namespace }
+      const pods = await listPods(access, where).catch((error: unknown) => {
+        if (!(error instanceof KubernetesError) || error.status !== 403) throw error
+        refusals.push(error)
+        return []
+      })
+      if (pods.length > 0) return { pods, host: hosting?.host ?? defaultHost }
+    }
   throw notFound(places, options, refusals)
+}
+
+/** In the order in which they count. */
+function selectorsOf({ registry, selector }: FindOptions): readonly string[] {
+  if (registry !== undefined) return [`${surrogateSelector},${registryLabel}=${registry}`]
+  return selector === undefined ? [chartSelector, surrogateSelector] : [selector]
 }
 
 function placesToSearch(
@@ -188,7 +208,7 @@ function placesToSearch(
 
 async function listPods(
   access: UserAccess,
-  { namespace, selector = defaultSelector, signal }: FindOptions,
+  { namespace, selector, signal }: FindOptions & { readonly selector: string },
 ): Promise<readonly Pod[]> {
   const where = namespace === undefined ? '' : `/namespaces/${encodeURIComponent(namespace)}`
   const query = new URLSearchParams({ labelSelector: selector })
@@ -199,10 +219,7 @@ async function listPods(
 /** @throws KubernetesError */
 function choose(pods: readonly Pod[], { preferred }: FindOptions): Pod {
   const releases = new Set(pods.map(releaseOf))
-  if (releases.size > 1)
-    throw new KubernetesError(
-      `there are several registries: ${[...releases].join(', ')}; choose one with --namespace, or with --selector app.kubernetes.io/instance=RELEASE,app.kubernetes.io/component=registry`,
-    )
+  if (releases.size > 1) throw several([...releases], pods.some(isSurrogate))
   const running = pods.filter((pod) => pod.metadata.deletionTimestamp === undefined)
   const earlier = running.find(({ metadata: { name } }) => name === preferred)
   const ready = earlier ?? running.find(isReady)
@@ -213,8 +230,22 @@ function choose(pods: readonly Pod[], { preferred }: FindOptions): Pod {
   )
 }
 
+function several(releases: readonly string[], areSurrogates: boolean): KubernetesError {
+  const choice = areSurrogates
+    ? '--registry NAME and --namespace'
+    : '--namespace, or with --selector app.kubernetes.io/instance=RELEASE,app.kubernetes.io/component=registry'
+  return new KubernetesError(
+    `there are several registries: ${releases.join(', ')}; choose one with ${choice}`,
+  )
+}
+
+function isSurrogate({ metadata: { labels } }: Pod): boolean {
+  return labels[registryLabel] !== undefined
+}
+
+/** Of a surrogate: its Registry. */
 function releaseOf({ metadata: { namespace, labels } }: Pod): string {
-  return [namespace, labels['app.kubernetes.io/instance'] ?? ''].join('/')
+  return [namespace, labels[registryLabel] ?? labels['app.kubernetes.io/instance'] ?? ''].join('/')
 }
 
 function containerOf({ spec: { containers } }: Pod) {
@@ -234,7 +265,8 @@ function describe(found: Pod, host: string): FoundRegistry {
     pod: metadata.name,
     container: container?.name ?? containerName,
     port: port ?? defaultPort,
-    host,
+    host: metadata.annotations[hostAnnotation] ?? host,
+    hosted: [metadata.annotations[prefixAnnotation] ?? defaultPrefix],
   }
 }
 
@@ -255,14 +287,19 @@ async function readHosting(access: UserAccess, { signal }: FindOptions) {
 
 function notFound(
   places: readonly (string | undefined)[],
-  { selector = defaultSelector }: FindOptions,
+  options: FindOptions,
   refusals: readonly KubernetesError[],
 ): KubernetesError {
   const named = places.map((place) => place ?? 'all namespaces').join(', ')
   const [refusal] = refusals
   const why = refusal === undefined ? '' : `; ${refusal.message}`
+  const { registry } = options
+  const what =
+    registry === undefined
+      ? `registry (pods with ${selectorsOf(options).join(', or ')})`
+      : `surrogate of a Registry ${registry}, which berth operator starts (see kubectl get registries -A)`
   return new KubernetesError(
-    `found no registry (pods with ${selector}) in: ${named}${why}. Name its namespace with --namespace`,
+    `found no ${what} in: ${named}${why}. Name its namespace with --namespace`,
     { status: refusal?.status },
   )
 }
