@@ -25,6 +25,7 @@ const cluster =
  */
 const commands: Readonly<Record<string, (context: Context) => Promise<Command>>> = {
   serve: async (context) => (await import('./serve-command.ts')).serveCommand(context),
+  shim: async ({ version }) => (await import('./shim-command.ts')).shimCommand(version),
   connect: async (context) => (await import('./connect-command.ts')).connectCommand(context),
   copy: cluster('copy'),
   delete: cluster('delete'),

@@ -1,4 +1,4 @@
-import type { Command } from 'commander'
+import { type Command, Option } from 'commander'
 
 /** Which registry in which cluster, as options of kubectl name it. */
 export type ClusterOptions = {
@@ -8,6 +8,10 @@ export type ClusterOptions = {
   readonly registry?: string
   readonly selector?: string
   readonly verbose?: boolean
+  /** Not in a cluster but in this container: as pods name it, such as `localhost:30026`. */
+  readonly inPod?: string
+  /** Of that registry. */
+  readonly socket?: string
 }
 
 export function addClusterOptions(command: Command): Command {
@@ -24,4 +28,13 @@ export function addClusterOptions(command: Command): Command {
     )
     .option('--selector <labels>', "labels of the registry's pods, if they are not the chart's")
     .option('-v, --verbose', 'print what happens to the connection')
+    .addOption(
+      new Option(
+        '--in-pod <host>',
+        'the registry that runs in this container, for the script of berth shim',
+      ).hideHelp(),
+    )
+    .addOption(
+      new Option('--socket <path>', 'socket of that registry (default: the only one)').hideHelp(),
+    )
 }

@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import { createConnection } from 'node:net'
 import type { Duplex } from 'node:stream'
 import {
   ExecError,
@@ -8,9 +10,11 @@ import {
   KubernetesError,
   type UserAccess,
 } from '../kubernetes/kubernetes.ts'
+import { pipeSocket } from '../pipe/pipe.ts'
 import { openTunnel, TunnelError, type TunnelState } from '../tunnel/tunnel.ts'
 import type { ClusterOptions } from './cluster-options.ts'
 import type { Context } from './registry-options.ts'
+import { socketOfRegistry } from './registry-socket.ts'
 import {
   openServiceAccountLogin,
   type ServiceAccountLogin,
@@ -57,6 +61,7 @@ type Access = {
  */
 export async function openClusterRegistry(opening: Opening): Promise<ClusterRegistry> {
   const { options, environment } = opening
+  if (options.inPod !== undefined) return openByPipe(options.inPod, opening)
   const access = await openUserAccess(options, environment)
   const found = await findRegistry(access, options)
   try {
@@ -110,6 +115,33 @@ async function openByExec(
     ...tunnel.registry,
     login,
     description: `${describe(access, first)} by exec`,
+    open: async () => tunnel.open(),
+    closed: tunnel.closed,
+    close: () => tunnel.close(),
+  }
+}
+
+/** In the container of the registry itself. */
+async function openByPipe(
+  host: string,
+  { options, version, onState, maxOutage }: Opening,
+): Promise<ClusterRegistry> {
+  const path = options.socket ?? (await socketOfRegistry(pipeSocket))
+  const connect = async () => {
+    const socket = createConnection({ path, allowHalfOpen: true })
+    await once(socket, 'connect')
+    return socket
+  }
+  const tunnel = await openTunnel({
+    version,
+    connect,
+    onState,
+    ...(maxOutage !== undefined && { maxOutage }),
+  })
+  return {
+    host,
+    ...tunnel.registry,
+    description: 'this container',
     open: async () => tunnel.open(),
     closed: tunnel.closed,
     close: () => tunnel.close(),

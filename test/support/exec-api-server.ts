@@ -29,9 +29,28 @@ type Options = {
   readonly protocols?: readonly string[]
   /** Parts of paths that are forbidden. */
   readonly forbidden?: readonly string[]
-  readonly token?: string
+  /** Null: everyone has access. kubectl sends no token without TLS. */
+  readonly token?: string | null
   /** Answers by path, in place of the stand-in's own. */
   readonly objects?: Readonly<Record<string, object>>
+}
+
+const listOfPods = { kind: 'PodList', apiVersion: 'v1' }
+/** What kubectl asks first. */
+const discovery: Readonly<Record<string, unknown>> = {
+  '/api': { kind: 'APIVersions', versions: ['v1'] },
+  '/apis': { kind: 'APIGroupList', apiVersion: 'v1', groups: [] },
+  '/api/v1': {
+    kind: 'APIResourceList',
+    groupVersion: 'v1',
+    resources: ['pods', 'configmaps'].map((name) => ({
+      name,
+      singularName: '',
+      namespaced: true,
+      kind: name === 'pods' ? 'Pod' : 'ConfigMap',
+      verbs: ['get', 'list'],
+    })),
+  },
 }
 
 const channels = { stdin: 0, stdout: 1, stderr: 2, status: 3, close: 255 } as const
@@ -52,7 +71,7 @@ export async function startExecApiServer(options: Options): Promise<ExecApiServe
 
   const refusal = ({ url = '', headers }: IncomingMessage): number | undefined => {
     requests.push(url)
-    if (headers.authorization !== `Bearer ${token}`) return 401
+    if (token !== null && headers.authorization !== `Bearer ${token}`) return 401
     return forbidden.some((part) => url.includes(part)) ? 403 : undefined
   }
   const programFor = (url: string) =>
@@ -64,8 +83,10 @@ export async function startExecApiServer(options: Options): Promise<ExecApiServe
     const given = options.objects?.[path]
     if (given !== undefined) return given
     if (path === '/api/v1/pods' || path === `/api/v1/namespaces/${namespace}/pods`)
-      return { items: [pod(podName, namespace, port)] }
-    return /\/pods$/.test(path) ? { items: [] } : undefined
+      return { ...listOfPods, items: [pod(podName, namespace, port)] }
+    if (path === `/api/v1/namespaces/${namespace}/pods/${podName}`)
+      return { kind: 'Pod', apiVersion: 'v1', ...(pod(podName, namespace, port) as object) }
+    return discovery[path] ?? (/\/pods$/.test(path) ? { ...listOfPods, items: [] } : undefined)
   }
   const statusText = (status: number) =>
     JSON.stringify({ kind: 'Status', status: 'Failure', reason: `Reason${status}`, message: 'no' })
@@ -74,7 +95,9 @@ export async function startExecApiServer(options: Options): Promise<ExecApiServe
     const status = refusal(request)
     const object = status === undefined ? objectAt(request.url ?? '') : undefined
     const code = status ?? (object === undefined ? 404 : 200)
-    response.writeHead(code).end(code === 200 ? JSON.stringify(object) : statusText(code))
+    response
+      .writeHead(code, { 'content-type': 'application/json' })
+      .end(code === 200 ? JSON.stringify(object) : statusText(code))
   })
   const upgrades = new WebSocketServer({
     noServer: true,
@@ -125,7 +148,7 @@ function runFor(socket: WebSocket, [file = '', ...args]: readonly string[]): Chi
   child.on('error', ({ message }) => {
     const status = { status: 'Failure', message: `${message}: executable file not found in $PATH` }
     send(socket, channels.status, JSON.stringify(status))
-    socket.close()
+    socket.close(1000)
   })
   child.stdout.on('data', (bytes) => send(socket, channels.stdout, bytes))
   child.stderr.on('data', (bytes) => send(socket, channels.stderr, bytes))
@@ -140,7 +163,7 @@ function runFor(socket: WebSocket, [file = '', ...args]: readonly string[]): Chi
             details: { causes: [{ reason: 'ExitCode', message: String(code) }] },
           }
     send(socket, channels.status, JSON.stringify(status))
-    socket.close()
+    socket.close(1000)
   })
   socket.on('message', (data: Buffer) => {
     if (data[0] === channels.stdin && data.length > 1) child.stdin.write(data.subarray(1))
