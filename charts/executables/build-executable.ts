@@ -10,7 +10,7 @@ const root = new URL('../../', import.meta.url).pathname
 /** Puts the bundle, which is in the directory, into Node's own program of a platform. */
 export async function buildExecutable(
   platform: Platform,
-  { main, workers }: Bundle,
+  { main, assets }: Bundle,
   directory: string,
 ): Promise<string> {
   const { node, os } = platform
@@ -22,7 +22,7 @@ export async function buildExecutable(
     mainFormat: 'module',
     executable: join(await unpacked(node, nodeVersion), node.file),
     output,
-    assets: { ...workers, ...(await addonsOf(platform)) },
+    assets: { ...assets, ...(await addonsOf(platform)) },
     disableExperimentalSEAWarning: true,
   }
   const file = join(directory, `${nameOf(platform)}.json`)

@@ -1,19 +1,22 @@
-import { join } from 'node:path'
+import { readdir } from 'node:fs/promises'
+import { join, relative } from 'node:path'
 import { type BuildOptions, build } from 'esbuild'
-import { embedding, workerKey } from './embedding.ts'
+import { embedding, pageKey, workerKey } from './embedding.ts'
 
 /** What is the same in the executables of all platforms. */
 export type Bundle = {
   /** File of the program. */
   readonly main: string
-  /** Files of the threads' programs, by the names of assets. */
-  readonly workers: Readonly<Record<string, string>>
+  /** Other files that it needs, by the names of assets: the programs of its threads, and the page. */
+  readonly assets: Readonly<Record<string, string>>
   /** Paths of all bundled sources. */
   readonly inputs: readonly string[]
 }
 
 const root = new URL('../../', import.meta.url).pathname
 const entry = new URL('entry.ts', import.meta.url).pathname
+/** What `npm run build` has made. */
+const builtPage = join(root, 'dist/ui/page')
 /** Modules that ask for the program of a thread. */
 const threads = ['src/archive/layer-files/worker-url.ts', 'src/index/database/worker-url.ts']
 
@@ -38,20 +41,27 @@ const require = process.getBuiltinModule('node:module').createRequire(__filename
   logOverride: { 'large-file': 'silent' },
 } satisfies BuildOptions
 
-/** Writes the program and those of its threads into a directory. */
+/** Writes the program and those of its threads into a directory. `npm run build` must have run. */
 export async function bundle(directory: string, version: string): Promise<Bundle> {
   const { plugin, unseen } = embedding(version)
   const main = join(directory, 'main.mjs')
   const built = await build({ ...options, entryPoints: [entry], outfile: main, plugins: [plugin] })
   const missing = unseen()
   if (missing.length > 0) throw new Error(`no source is ${missing.join(' or ')}`)
-  const workers: Record<string, string> = {}
+  const assets: Record<string, string> = await pageFiles()
   for (const asking of threads) {
     const key = workerKey(join(root, asking))
     const file = join(directory, key.replaceAll('/', '-'))
     const source = join(root, asking.replace('worker-url', 'worker'))
     await build({ ...options, entryPoints: [source], outfile: file, plugins: [plugin] })
-    workers[key] = file
+    assets[key] = file
   }
-  return { main, workers, inputs: Object.keys(built.metafile.inputs) }
+  return { main, assets, inputs: Object.keys(built.metafile.inputs) }
+}
+
+async function pageFiles(): Promise<Record<string, string>> {
+  const entries = await readdir(builtPage, { recursive: true, withFileTypes: true })
+  const files = entries.filter((entry) => entry.isFile())
+  const paths = files.map(({ parentPath, name }) => join(parentPath, name))
+  return Object.fromEntries(paths.sort().map((path) => [pageKey(relative(builtPage, path)), path]))
 }

@@ -23,6 +23,16 @@ const replacements = (version: string): readonly Replacement[] => [
       }`,
   },
   {
+    filter: /\/src\/ui\/read-page\.ts$/,
+    contents: () => `
+      import { getAsset, getAssetKeys } from 'node:sea'
+      export async function readPage() {
+        const keys = getAssetKeys().filter((key) => key.startsWith(${JSON.stringify(pageKey(''))}))
+        const files = keys.map((key) => [key.slice(${pageKey('').length}), Buffer.from(getAsset(key))])
+        return new Map(files)
+      }`,
+  },
+  {
     filter: /\/@node-rs\/bcrypt\/binding\.js$/,
     contents: () => `
       const { loadAddon, missingBcrypt } = require(${addons})
@@ -46,6 +56,11 @@ export function workerKey(path: string): string {
   return `${relative(root, path)
     .replaceAll('\\', '/')
     .replace(/worker-url\.ts$/, 'worker')}.mjs`
+}
+
+/** The name of a file of the page among the assets, by its path. */
+export function pageKey(path: string): string {
+  return `page/${path.replaceAll('\\', '/')}`
 }
 
 /** `unseen`: what was not replaced, because no file is it. */

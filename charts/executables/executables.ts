@@ -85,7 +85,8 @@ async function makeExecutables(options: Options): Promise<void> {
 
 /** The program has the name that kubectl looks for; krew extracts files, and no links. */
 async function archiveOf(platform: Platform, { inputs }: Bundle, program: string): Promise<Buffer> {
-  const node = await unpacked(platform.node, nodeVersion)
+  // Not all packages of Node have its licence.
+  const node = await unpacked(platforms[0].node, nodeVersion)
   return tarArchive([
     { name: nameInArchive(platform), content: await readFile(program), mode: 0o755 },
     { name: 'LICENSE', content: await readFile(join(root, 'LICENSE')), mode: 0o644 },

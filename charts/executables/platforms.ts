@@ -24,7 +24,7 @@ export const addonPackages = {
 } as const satisfies Record<AddonName, string>
 
 /** Of which platforms there is an executable. */
-export const platforms: readonly Platform[] = [
+export const platforms: readonly [Platform, ...Platform[]] = [
   {
     os: 'linux',
     arch: 'amd64',

@@ -16,7 +16,7 @@ import { until } from '../support/until.ts'
 const directory = await useDirectory()
 const alone = join(directory, 'alone')
 const output = join(directory, 'output')
-const script = new URL('../../charts/executables/executables.ts', import.meta.url).pathname
+const project = new URL('../../', import.meta.url).pathname
 const platform = `linux_${arch() === 'x64' ? 'amd64' : arch()}`
 const password = 'of-the-executable'
 
@@ -31,8 +31,10 @@ suite('an executable', () => {
 
   before(async () => {
     const options = ['--platform', platform, '--output', output, '--url', 'https://example.test/b/']
-    await run([process.execPath, script, ...options], {
-      environment: { HOME: process.env['HOME'] ?? '/root' },
+    const environment = { HOME: process.env['HOME'] ?? '/root', PATH: process.env['PATH'] ?? '' }
+    await run(['npm', 'run', '--silent', 'executables', '--', ...options], {
+      directory: project,
+      environment,
       patience: 600,
     })
     const sums = await readFile(join(output, `berth_${await version()}_SHA256SUMS`), 'utf8')
@@ -66,6 +68,7 @@ suite('an executable', () => {
     await execute('kubectl-berth', 'pull', 'app:1', 'back.tar', ...cluster, ...login)
     assert.equal(await execute('berth', 'files', 'back.tar', '/etc/who'), 'berth\n')
 
+    assert.match(await berth.page(), /<script type="module"/)
     const maps = await readFile(`/proc/${berth.pid}/maps`, 'utf8')
     assert.ok(/koffi\.node \(deleted\)/.test(maps), 'koffi is not loaded')
     await until('the thread of the index has read the volume', async () => {
@@ -97,7 +100,7 @@ suite('an executable', () => {
 const image = dockerImage('app:1', [tarFile([{ name: 'etc/who', content: 'berth\n' }])])
 
 async function version(): Promise<string> {
-  return JSON.parse(await readFile(new URL('../../package.json', import.meta.url), 'utf8')).version
+  return JSON.parse(await readFile(join(project, 'package.json'), 'utf8')).version
 }
 
 async function serve(t: TestContext) {
@@ -123,9 +126,11 @@ async function serve(t: TestContext) {
   )
   t.after(program.kill)
   const [line] = await program.wrote(/^\{.*"msg":"listening".*\}$/m)
-  const admin = JSON.parse(line).admin[0].port
+  const { listen, admin: admins } = JSON.parse(line)
+  const [{ port: admin }] = admins
+  const page = async () => (await fetch(`http://127.0.0.1:${listen[0].port}/ui/`)).text()
   const metrics = async () => (await fetch(`http://127.0.0.1:${admin}/metrics`)).text()
-  return { pid: program.pid, cache: join(data, 'cache'), metrics }
+  return { pid: program.pid, cache: join(data, 'cache'), metrics, page }
 }
 
 /** A kubeconfig for an API server that leads to it. */
