@@ -226,6 +226,22 @@ export function valuesSchema(): Schema {
         podLabels: labels,
         extraArgs: texts,
       }),
+      developers: object({
+        enabled: yesOrNo,
+        access: { enum: ['exec', 'portforward'] },
+        subjects: {
+          type: 'array',
+          items: {
+            ...object({
+              kind: { enum: ['User', 'Group', 'ServiceAccount'] },
+              name: { type: 'string', minLength: 1 },
+              namespace: name,
+              apiGroup: { enum: ['', 'rbac.authorization.k8s.io'] },
+            }),
+            required: ['kind', 'name'],
+          },
+        },
+      }),
       localRegistryHosting: object({ enabled: yesOrNo, help: text }),
       metrics: object({
         serviceMonitor: monitor,

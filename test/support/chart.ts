@@ -24,6 +24,7 @@ export type Manifest = {
   readonly spec?: Content
   readonly data?: Content
   readonly rules?: Content
+  readonly subjects?: Content
   readonly type?: string
 }
 
