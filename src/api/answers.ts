@@ -1,5 +1,6 @@
 import type { z } from 'zod'
 import type { change, removal } from './schema/changes.ts'
+import type { comparison, files } from './schema/files.ts'
 import type { details, inUse, manifest } from './schema/manifests.ts'
 import type { overview } from './schema/overview.ts'
 import type { problemDetails } from './schema/problem.ts'
@@ -31,5 +32,9 @@ export type Overview = z.infer<typeof overview>
 export type Removal = z.infer<typeof removal>
 /** @public */
 export type Change = z.infer<typeof change>
+/** @public */
+export type Files = z.infer<typeof files>
+/** @public */
+export type Comparison = z.infer<typeof comparison>
 /** @public */
 export type Problem = z.infer<typeof problemDetails>

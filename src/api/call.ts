@@ -21,6 +21,11 @@ export type Reply<Body> = {
   readonly body: Body
   /** It is named by a digest, and complete: it is the same for ever. */
   readonly isImmutable?: boolean
+  /** Sent instead of the body. */
+  readonly download?: {
+    readonly fileName: string
+    readonly chunks: AsyncIterable<Uint8Array>
+  }
 }
 
 export type Handler<Name extends OperationName> = (

@@ -1,17 +1,20 @@
 import type { Auth } from '../auth/auth.ts'
 import { refuseOtherOrigins, type Site, type SiteCall } from '../http/http.ts'
+import type { CacheMemory, Reservations } from '../memory/memory.ts'
 import { RegistryError } from '../oci/errors.ts'
 import type { Inventory, Registry } from '../registry/registry.ts'
 import { createAccess } from './access.ts'
 import type { Handlers, Reply } from './call.ts'
 import { createExpiries, type Retention } from './expiries.ts'
 import { createGetDetails } from './get-details.ts'
+import { createCompare, createListings } from './get-files.ts'
 import { createGetInUse } from './get-in-use.ts'
 import { createGetManifest } from './get-manifest.ts'
 import { createGetOverview, type OverviewOptions } from './get-overview.ts'
 import { createGetRepositories, createGetUsage } from './get-repositories.ts'
 import { createGetSession } from './get-session.ts'
 import { createGetTags } from './get-tags.ts'
+import { createLookInside } from './look-inside.ts'
 import { openapiDocument } from './openapi.ts'
 import { type OperationName, openOperations, operations } from './operations.ts'
 import { findOperation } from './paths.ts'
@@ -34,6 +37,9 @@ type ApiOptions = OverviewOptions & {
   readonly inventory: Inventory
   readonly workloads: Workloads
   readonly retention: Retention
+  /** For listings of files that are remembered, and for those that are being made. */
+  readonly caches: CacheMemory
+  readonly memory: Reservations
   /** Undefined: the hosted volume is only read. */
   readonly versions: TagVersions | undefined
 }
@@ -46,7 +52,9 @@ export function createJsonApi(options: ApiOptions): Site {
   const { auth, version } = options
   const access = createAccess(options.registry, auth)
   const expiries = createExpiries(options.retention, Date.now)
-  const parts = { ...options, access, expiries }
+  const lookInside = createLookInside(options.memory)
+  const parts = { ...options, access, expiries, lookInside }
+  const { files, file } = createListings(parts)
   const document = openapiDocument(version)
 
   const handlers: Handlers = {
@@ -58,6 +66,9 @@ export function createJsonApi(options: ApiOptions): Site {
     manifest: createGetManifest(parts),
     details: createGetDetails(parts),
     inUse: createGetInUse(parts),
+    files,
+    file,
+    compare: createCompare(parts),
     overview: createGetOverview(parts),
     tagHistory: createGetTagHistory(parts),
     undoTag: createUndoTag(parts),

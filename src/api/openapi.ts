@@ -22,7 +22,7 @@ export function openapiDocument(version: string): Json & { readonly openapi: str
         summary,
         parameters: [...pathParameters(path), ...queryParameters(query, schemas)],
         responses: {
-          200: { description: 'OK', content: contentOf('json', schemaOf(answer, schemas)) },
+          200: { description: 'OK', content: answerOf(answer, schemas) },
           default: { description: 'Error', content: contentOf('problem+json', problem) },
         },
       },
@@ -37,6 +37,11 @@ export function openapiDocument(version: string): Json & { readonly openapi: str
       securitySchemes: { basic: { type: 'http', scheme: 'basic' } },
     },
   }
+}
+
+function answerOf(answer: z.ZodType, schemas: Record<string, unknown>): Json {
+  if (answer instanceof z.ZodUndefined) return { 'application/octet-stream': {} }
+  return contentOf('json', schemaOf(answer, schemas))
 }
 
 function contentOf(type: 'json' | 'problem+json', schema: Json): Json {

@@ -1,9 +1,13 @@
 import { z } from 'zod'
 import { change, removal } from './schema/changes.ts'
+import { comparison, files } from './schema/files.ts'
 import { details, inUse, manifest } from './schema/manifests.ts'
 import { overview } from './schema/overview.ts'
 import { repositories, usage } from './schema/repositories.ts'
 import {
+  compareQuery,
+  fileQuery,
+  filesQuery,
   inUseQuery,
   noQuery,
   removalQuery,
@@ -82,6 +86,27 @@ export const operations = {
     summary: 'What Berth knows about a manifest: tags, referrers, what is stored, who uses it',
     query: noQuery,
     answer: details,
+  },
+  files: {
+    method: 'GET',
+    path: '/api/repositories/{name}/-/files/{digest}',
+    summary: 'A directory of an image as its containers see it; of an image that is on the disk',
+    query: filesQuery,
+    answer: files,
+  },
+  file: {
+    method: 'GET',
+    path: '/api/repositories/{name}/-/file/{digest}',
+    summary: 'The content of one file of an image, as application/octet-stream',
+    query: fileQuery,
+    answer: z.undefined(),
+  },
+  compare: {
+    method: 'GET',
+    path: '/api/repositories/{name}/-/compare/{digest}',
+    summary: 'What differs between the files and the configs of two images that are on the disk',
+    query: compareQuery,
+    answer: comparison,
   },
   inUse: {
     method: 'GET',

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { Readable } from 'node:stream'
 import { promisify } from 'node:util'
 import { constants, gzip } from 'node:zlib'
 import type { FastifyReply, FastifyRequest } from 'fastify'
@@ -27,8 +28,9 @@ const cacheControl = {
 export async function sendReply(
   request: FastifyRequest,
   reply: FastifyReply,
-  { body, isImmutable = false }: Reply<unknown>,
+  { body, isImmutable = false, download }: Reply<unknown>,
 ) {
+  if (download !== undefined) return sendDownload(reply, download)
   const bytes = Buffer.from(JSON.stringify(body))
   const etag = `"${createHash('sha256').update(bytes).digest('base64url').slice(0, 22)}"`
   reply.headers({
@@ -43,6 +45,28 @@ export async function sendReply(
   if (bytes.length < minCompressed || !acceptsGzip(request)) return reply.send(bytes)
   const compressed = await compress(bytes, { level: constants.Z_BEST_SPEED })
   return reply.header('content-encoding', 'gzip').send(compressed)
+}
+
+/**
+ * The danger: a file of an image may be a web page. It is saved, never shown, and nothing in it runs.
+ */
+function sendDownload(
+  reply: FastifyReply,
+  { fileName, chunks }: NonNullable<Reply<unknown>['download']>,
+) {
+  reply.headers({
+    ...headers,
+    'content-security-policy': "default-src 'none'; sandbox",
+    'cache-control': 'private, no-store',
+    'content-type': 'application/octet-stream',
+    // RFC 8187.
+    'content-disposition': `attachment; filename*=UTF-8''${encodeURIComponent(fileName.toWellFormed()).replace(/['()*]/g, escapeCharacter)}`,
+  })
+  return reply.send(Readable.from(chunks, { objectMode: false }))
+}
+
+function escapeCharacter(character: string): string {
+  return `%${character.charCodeAt(0).toString(16).toUpperCase()}`
 }
 
 function acceptsGzip({ headers }: FastifyRequest): boolean {
@@ -92,6 +116,7 @@ const titles: Readonly<Record<number, string>> = {
   409: 'Conflict',
   413: 'Content Too Large',
   415: 'Unsupported Media Type',
+  422: 'Unprocessable Content',
   429: 'Too Many Requests',
   500: 'Internal Server Error',
   502: 'Bad Gateway',

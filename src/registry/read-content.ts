@@ -10,13 +10,17 @@ const readFd = promisify(read)
 const chunkSize = 256 * 1024
 
 /**
- * All bytes of a content, in chunks, each in a buffer of its own: the HTTP client sends them after the
+ * All bytes of a content, or of a range of it (`end` exclusive), in chunks, each in a buffer of its own: the HTTP client sends them after the
  * next one is requested. Closes the content.
  */
-export async function* chunksOf(content: Content): AsyncGenerator<Chunks, void, undefined> {
+export async function* chunksOf(
+  content: Content,
+  { start = 0, end = content.size }: { readonly start?: number; readonly end?: number } = {},
+): AsyncGenerator<Chunks, void, undefined> {
   try {
-    for (let position = 0; position < content.size; ) {
-      const chunk = await nextOf(await content.next(position), position)
+    for (let position = start; position < end; ) {
+      const piece = await content.next(position, end)
+      const chunk = (await nextOf(piece, position)).subarray(0, end - position)
       position += chunk.length
       yield [chunk]
     }

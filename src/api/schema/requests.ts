@@ -49,6 +49,19 @@ export const tagsQuery = z.strictObject({
   n: pageSize,
 })
 
+const path = z.string().max(4096).default('').describe('Relative to the root of the image')
+const after = z.string().max(4096).default('').describe('A path: the page begins after it')
+
+export const filesQuery = z.strictObject({ path, after, n: pageSize })
+
+export const fileQuery = z.strictObject({ path })
+
+export const compareQuery = z.strictObject({
+  to: text.describe('The digest of the other image'),
+  after,
+  n: pageSize,
+})
+
 export const inUseQuery = z.strictObject({
   name: text.describe('A repository that has it; its tags count as well'),
 })

@@ -1,0 +1,162 @@
+import {
+  compareImages,
+  findFile,
+  type ImageComparison,
+  type ImageFile,
+  type ImageFiles,
+  imageFiles,
+  readImageFile,
+} from '../archive/archive.ts'
+import type { CacheMemory } from '../memory/memory.ts'
+import { type Digest, parseDigest } from '../oci/digest.ts'
+import { RegistryError } from '../oci/errors.ts'
+import type { Inventory, Resolved } from '../registry/registry.ts'
+import type { Access } from './access.ts'
+import type { Files } from './answers.ts'
+import type { Handler } from './call.ts'
+import { openLocalImage } from './image-layers.ts'
+import { type LookInside, lookLimits } from './look-inside.ts'
+
+/** Milliseconds for which a listing is remembered. */
+const life = 600_000
+/** Bytes of a file that is downloaded. */
+const maxDownload = 1024 * 1024 * 1024
+
+type Options = {
+  readonly access: Access
+  readonly inventory: Inventory
+  readonly lookInside: LookInside
+  readonly caches: CacheMemory
+}
+
+type Context = { readonly work: () => Promise<ImageFiles> }
+
+/** Listings by digest: their bytes are the same in every repository. Access is decided before. */
+export function createListings({ access, inventory, lookInside, caches }: Options) {
+  const memory = caches.create<ImageFiles, Context>({
+    ttl: life,
+    size: ({ table }) => table.bytes,
+    ignoreFetchAbort: true,
+    fetchMethod: (_key, _stale, { context }) => context.work(),
+  })
+
+  const list = async (resolved: Resolved, digest: Digest): Promise<ImageFiles> => {
+    const image = await openLocalImage(resolved, inventory, digest)
+    const work = () => lookInside.run(() => imageFiles(image.layers, { limits: lookLimits }))
+    const found = await memory.fetch(digest, { context: { work } })
+    if (found !== undefined) return found
+    throw new RegistryError('UNAVAILABLE', { message: 'the image cannot be listed now; retry' })
+  }
+
+  const files: Handler<'files'> = async (call) => {
+    const resolved = access.resolve(call)
+    const digest = parseDigest(call.texts.digest)
+    const { path, after, n } = call.query
+    const listing = await list(resolved, digest)
+    const directory = path === '' ? undefined : findIn(listing, path)
+    if (directory !== undefined && directory.type !== 'directory')
+      throw new RegistryError('UNSUPPORTED', { status: 400, message: `${path} is no directory` })
+    const page = listing.table.list({
+      directory: directory?.path ?? '',
+      after: after === '' ? undefined : after,
+      limit: n,
+    })
+    return {
+      body: {
+        name: resolved.name,
+        digest,
+        path: directory?.path ?? '',
+        files: page.rows.map(fileOf),
+        next: page.next,
+        totals: listing.totals,
+        layers: listing.layers,
+      },
+      isImmutable: true,
+    }
+  }
+
+  const file: Handler<'file'> = async (call) => {
+    const resolved = access.resolve(call)
+    const digest = parseDigest(call.texts.digest)
+    const { path } = call.query
+    const found = findIn(await list(resolved, digest), path)
+    const content = found?.type === 'file' || found?.target !== undefined ? found : undefined
+    if (content === undefined)
+      throw new RegistryError('UNSUPPORTED', { status: 400, message: `${path} is no regular file` })
+    if (content.size > maxDownload)
+      throw new RegistryError('SIZE_INVALID', {
+        status: 413,
+        message: `${path} has ${content.size} bytes; at most ${maxDownload} are sent`,
+      })
+    const { layers } = await openLocalImage(resolved, inventory, digest)
+    return {
+      body: undefined,
+      download: {
+        fileName: content.path.split('/').at(-1) ?? 'file',
+        chunks: lookInside.iterate(() => readImageFile(layers, content, { limits: lookLimits })),
+      },
+    }
+  }
+
+  return { files, file }
+}
+
+function findIn(listing: ImageFiles, path: string): ImageFile | undefined {
+  try {
+    return findFile(listing, path)
+  } catch (cause) {
+    throw new RegistryError('BLOB_UNKNOWN', { message: `the image has no file ${path}`, cause })
+  }
+}
+
+function fileOf(file: ImageFile): Files['files'][number] {
+  const { path, type, size, mode, uid, gid, modified, link, layer, below } = file
+  return {
+    ...{ path, type, size, mode, uid, gid, modified, link, layer },
+    isRemoved: file.isRemoved === true,
+    changes: file.changes ?? [],
+    below: below && { files: below.files, size: below.size },
+  }
+}
+
+/** Of two images of one repository. */
+export function createCompare({
+  access,
+  inventory,
+  lookInside,
+  caches,
+}: Options): Handler<'compare'> {
+  const memory = caches.create<ImageComparison, { readonly work: () => Promise<ImageComparison> }>({
+    ttl: life,
+    size: ({ table }) => table.bytes,
+    ignoreFetchAbort: true,
+    fetchMethod: (_key, _stale, { context }) => context.work(),
+  })
+
+  return async (call) => {
+    const resolved = access.resolve(call)
+    const { after, n, ...query } = call.query
+    const digest = parseDigest(call.texts.digest)
+    const to = parseDigest(query.to)
+    const [before, later] = await Promise.all(
+      [digest, to].map((each) => openLocalImage(resolved, inventory, each)),
+    )
+    if (before === undefined || later === undefined) throw new Error('two images are compared')
+    const work = () => lookInside.run(() => compareImages(before, later, { limits: lookLimits }))
+    const found = await memory.fetch(`${digest} ${to}`, { context: { work } })
+    if (found === undefined)
+      throw new RegistryError('UNAVAILABLE', {
+        message: 'the images cannot be compared now; retry',
+      })
+    const page = found.table.list({
+      isRecursive: true,
+      after: after === '' ? undefined : after,
+      limit: n,
+    })
+    const { config, totals } = found
+    return {
+      body: { name: resolved.name, digest, to, config, files: page.rows, next: page.next, totals },
+      isImmutable: true,
+    }
+  }
+}

@@ -1,0 +1,188 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { gzipSync } from 'node:zlib'
+import { createLookInside } from '../../src/api/look-inside.ts'
+import { createApiClient } from '../support/api-client.ts'
+import {
+  type Blob,
+  blobOf,
+  type Image,
+  makeImage,
+  makeIndex,
+  manifestOf,
+} from '../support/images.ts'
+import { createPushClient } from '../support/push-client.ts'
+import { type TarItem, tarFile } from '../support/tar-file.ts'
+import { useBerth } from '../support/use-berth.ts'
+import { useUpstream } from '../support/use-upstream.ts'
+
+const everything = [{ users: ['*'], repositories: ['**'], actions: ['pull', 'push', 'delete'] }]
+const upstream = await useUpstream()
+const berth = useBerth({
+  config: {
+    upstreams: [{ prefix: 'up', url: upstream.url }],
+    hosted: [{ prefix: 'local' }],
+    auth: { access: everything },
+  },
+})
+const client = () => createApiClient(berth)
+const push = (image: Image) => createPushClient(berth.url).push('local/app', image, 'v1')
+const layerOf = (items: readonly TarItem[]): Blob => blobOf(gzipSync(tarFile(items)))
+
+/** An image whose layers are gzip. */
+function imageOf(layers: readonly Blob[], config: object = {}): Image {
+  const { mediaType, bytes } = makeImage({ layers })
+  const document = JSON.parse(bytes.toString())
+  const blob = blobOf(Buffer.from(JSON.stringify({ architecture: 'amd64', os: 'linux', config })))
+  return manifestOf(
+    mediaType,
+    {
+      ...document,
+      config: { ...document.config, digest: blob.digest, size: blob.bytes.length },
+      layers: document.layers.map((layer: object) => ({
+        ...layer,
+        mediaType: 'application/vnd.oci.image.layer.v1.tar+gzip',
+      })),
+    },
+    { blobs: [blob, ...layers] },
+  )
+}
+
+const evil = '<img src=x onerror=alert(1)>.html'
+const base = layerOf([
+  { name: 'etc/', type: '5', mode: 0o755 },
+  { name: 'etc/motd', content: 'hello\n' },
+  { name: 'etc/old', content: 'gone' },
+  { name: evil, content: '<script>alert(1)</script>' },
+])
+const upper = layerOf([
+  { name: 'etc/motd', content: 'hello again\n' },
+  { name: 'etc/.wh.old' },
+  { name: 'link', type: '2', linkName: 'etc/motd' },
+])
+
+test('a directory of an image is listed with what each layer did, in pages', async () => {
+  const image = imageOf([base, upper])
+  await push(image)
+  const path = { name: 'local/app', digest: image.digest }
+  const root = await client().ask('files', { path })
+  assert.deepEqual(
+    root.files.map((file) => [file.path, file.type]),
+    [
+      [evil, 'file'],
+      ['etc', 'directory'],
+      ['link', 'symlink'],
+    ],
+  )
+  assert.equal(root.layers.length, 2)
+  const etc = await client().ask('files', { path, query: { path: 'etc' } })
+  const [motd, old] = etc.files
+  assert.deepEqual([motd?.layer, motd?.size, motd?.isRemoved], [1, 12, false])
+  assert.deepEqual(motd?.changes, [
+    { layer: 0, change: 'added' },
+    { layer: 1, change: 'changed' },
+  ])
+  assert.deepEqual([old?.path, old?.isRemoved], ['etc/old', true])
+  const first = await client().ask('files', { path, query: { n: 1 } })
+  const rest = await client().ask('files', { path, query: { after: first.next ?? '' } })
+  assert.deepEqual([...first.files, ...rest.files], root.files)
+  for (const missing of ['nothing', '../..//x', 'etc/old/x'])
+    assert.equal((await client().fail('files', { path, query: { path: missing } })).status, 404)
+})
+
+test('a file is downloaded to be saved, never shown', async () => {
+  const image = imageOf([base, upper])
+  await push(image)
+  const path = { name: 'local/app', digest: image.digest }
+  const text = async (file: string) => {
+    const reply = await client().send('file', { path, query: { path: file } })
+    assert.equal(reply.status, 200)
+    assert.equal(reply.headers['content-type'], 'application/octet-stream')
+    assert.match(String(reply.headers['content-security-policy']), /sandbox/)
+    assert.equal(reply.headers['x-content-type-options'], 'nosniff')
+    return [reply.body.toString(), String(reply.headers['content-disposition'])]
+  }
+  assert.deepEqual(await text('etc/motd'), ['hello again\n', "attachment; filename*=UTF-8''motd"])
+  assert.equal((await text('link'))[0], 'hello again\n')
+  const [body, disposition] = await text(evil)
+  assert.equal(body, '<script>alert(1)</script>')
+  assert.match(disposition ?? '', /^attachment; filename\*=UTF-8''[\w%.-]+$/)
+  assert.equal((await client().fail('file', { path, query: { path: 'etc' } })).status, 400)
+})
+
+test('two images are compared: files, and the fields of their configs', async () => {
+  const [before, after] = [
+    imageOf([base], { Env: ['A=1'] }),
+    imageOf([base, upper], { Env: ['A=2'] }),
+  ]
+  await push(before)
+  await push(after)
+  const found = await client().ask('compare', {
+    path: { name: 'local/app', digest: before.digest },
+    query: { to: after.digest },
+  })
+  assert.deepEqual(
+    found.files.map(({ path, change }) => [path, change]),
+    [
+      ['etc/motd', 'changed'],
+      ['etc/old', 'removed'],
+      ['link', 'added'],
+    ],
+  )
+  assert.deepEqual(found.config, [{ field: 'config.Env.A', before: '"1"', after: '"2"' }])
+})
+
+test('an index, a layer that is no tar file, a bomb and a missing layer are errors that say so', async () => {
+  const index = makeIndex([imageOf([base])])
+  const noTar = imageOf([blobOf(Buffer.from('no tar file'))])
+  const bomb = imageOf([layerOf([{ name: 'zeros', content: Buffer.alloc(200 * 1024 * 1024) }])])
+  for (const image of [index, noTar, bomb]) await push(image)
+  const fail = (image: Image, name = 'local/app') =>
+    client().fail('files', { path: { name, digest: image.digest } })
+  assert.equal((await fail(index)).status, 400)
+  assert.equal((await fail(noTar)).status, 422)
+  assert.equal((await fail(bomb)).status, 413)
+  upstream.put('app', 'v1', imageOf([base]))
+  await createPushClient(berth.url).send('GET', 'up/app/manifests/v1')
+  const notPulled = await fail(imageOf([base]), 'up/app')
+  assert.equal(notPulled.status, 404)
+  assert.match(notPulled.detail, /pull the image first/)
+  assert.equal(upstream.count(base.digest), 0, 'no layer was downloaded')
+})
+
+test('two look inside at a time, each with reserved memory; others are asked to come back', async () => {
+  const reserved = new Set<object>()
+  const { run, iterate } = createLookInside({
+    max: Number.POSITIVE_INFINITY,
+    used: () => reserved.size,
+    reserve: () => {
+      const one = {}
+      reserved.add(one)
+      return () => void reserved.delete(one)
+    },
+  })
+  const [first, second] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+  const running = [run(() => first.promise), run(() => second.promise)]
+  assert.equal(reserved.size, 2)
+  await assert.rejects(
+    run(async () => {}),
+    { code: 'TOOMANYREQUESTS' },
+  )
+  const chunks = iterate(async function* () {
+    yield Buffer.from('a')
+    yield Buffer.from('b')
+  })
+  first.resolve()
+  await running[0]
+  assert.equal((await chunks.next()).value?.toString(), 'a')
+  await assert.rejects(
+    run(async () => {}),
+    { code: 'TOOMANYREQUESTS' },
+  )
+  // The client goes away.
+  await chunks.return(undefined)
+  await run(async () => {})
+  second.resolve()
+  await running[1]
+  assert.equal(reserved.size, 0)
+})
