@@ -6,13 +6,19 @@ import {
   registryReference,
   surrogatePods,
 } from '../install/install.ts'
+import { openClusterRegistry } from './cluster-registry.ts'
+import { createStateLines } from './connection-lines.ts'
 import { linesFor, print, untilInterrupted } from './image-output.ts'
 import { type AccessOptions, addAccessOptions, openCluster } from './install-options.ts'
 import { addLogOptions, type LogFlags, writeLogs } from './logs-command.ts'
 import { outputOption } from './options.ts'
 import { registryCreateCommand } from './registry-create-command.ts'
+import { readRegistryInfo } from './registry-info.ts'
 import type { Context } from './registry-options.ts'
-import { describeText, registryTable, summaryOf } from './registry-texts.ts'
+import { describeText, infoText, registryTable, summaryOf } from './registry-texts.ts'
+
+/** Milliseconds for which it waits for a connection that broke. */
+const maxOutage = 30_000
 
 type Flags = AccessOptions & { readonly output: 'text' | 'json' }
 type ListFlags = Flags & { readonly allNamespaces?: boolean }
@@ -27,6 +33,7 @@ export function registryCommand(context: Context): Command {
     .addCommand(registryCreateCommand(context))
     .addCommand(listCommand(context))
     .addCommand(describeCommand(context))
+    .addCommand(infoCommand(context))
     .addCommand(deleteCommand(context))
     .addCommand(logsCommand(context))
 }
@@ -69,6 +76,43 @@ function describeCommand(context: Context): Command {
         print(flags, await describeRegistry(objects, namespace, name), describeText)
       }),
     )
+}
+
+function infoCommand(context: Context): Command {
+  return addAccessOptions(new Command('info'))
+    .summary('whether the registry answers now, and what it can')
+    .description(
+      'Ask the registry itself, through its surrogate: whether it answers and accepts the login now, and whether it has a catalog, referrers and deletions. Nothing is changed. The exit status is 1 if it does not answer.',
+    )
+    .argument('<name>', 'name of the Registry')
+    .addOption(outputOption)
+    .addHelpText('after', '\nExample:\n  kubectl berth registry info team -n team-a')
+    .action((name: string, flags: Flags) =>
+      untilInterrupted(async (signal) => {
+        const { objects, namespace } = await openCluster(flags, context, signal)
+        await getRegistry(objects, namespace, name)
+        const selector = selectorOf(surrogatePods(name))
+        const registry = await openClusterRegistry({
+          ...context,
+          options: { ...flags, namespace, selector },
+          maxOutage,
+          onState: createStateLines(flags),
+        })
+        try {
+          const info = await readRegistryInfo(registry, signal)
+          print(flags, { namespace, name, ...info }, infoText)
+          if (!info.answers) process.exitCode = 1
+        } finally {
+          await registry.close()
+        }
+      }),
+    )
+}
+
+function selectorOf(labels: Readonly<Record<string, string>>): string {
+  return Object.entries(labels)
+    .map(([key, value]) => `${key}=${value}`)
+    .join()
 }
 
 function deleteCommand(context: Context): Command {

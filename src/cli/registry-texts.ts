@@ -1,7 +1,10 @@
 import { stringify } from 'yaml'
 import { conditionOf, type Registry, type RegistryDescription } from '../install/install.ts'
 import { printableText } from './printable.ts'
+import type { RegistryInfo } from './registry-info.ts'
 import { formatTable } from './table.ts'
+
+type NamedInfo = RegistryInfo & { readonly name: string }
 
 /** A Registry in a list. */
 export type RegistrySummary = {
@@ -43,6 +46,16 @@ export function registryTable(
   ])
   const header = [...(hasNamespaces ? ['NAMESPACE'] : []), 'NAME', 'HOST', 'READY', 'REASON']
   return formatTable(header, rows)
+}
+
+export function infoText({ name, host, status, answers, server, features }: NamedInfo): string {
+  const state = answers ? 'answers, and accepts the login' : `answered ${status} to GET /v2/`
+  return [
+    `Registry ${name} ${state}`,
+    `host in image names: ${host}`,
+    ...(server === null ? [] : [`server: ${printableText(server)}`]),
+    ...Object.entries(features).map(([feature, has]) => `${feature}: ${has}`),
+  ].join('\n')
 }
 
 export function describeText({ registry, pods, events }: RegistryDescription): string {
