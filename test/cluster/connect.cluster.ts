@@ -1,55 +1,33 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, type TestContext, test } from 'node:test'
 import { digestOf } from '../../src/oci/digest.ts'
 import { type DockerImage, dockerImage, dockerItems } from '../support/archives.ts'
-import type { Cluster } from '../support/cluster.ts'
-import { type ClusterScene, login, namespaces, setClusterScene } from '../support/cluster-scene.ts'
-import { main, runCommand, startCommand } from '../support/command.ts'
-import { createDeveloper, type Developer } from '../support/developer.ts'
+import { login, namespaces } from '../support/cluster-scene.ts'
+import { type Command, main, runCommand } from '../support/command.ts'
+import {
+  authorization,
+  type ConnectScene,
+  execRules,
+  setConnectScene,
+} from '../support/connect-scene.ts'
+import type { Developer } from '../support/developer.ts'
 import { useDirectory } from '../support/directory.ts'
 import { startDockerd } from '../support/dockerd.ts'
-import { run, start, tool } from '../support/programs.ts'
+import { run } from '../support/programs.ts'
 import { createRandom } from '../support/random.ts'
 import { tarFile } from '../support/tar-file.ts'
+import { until } from '../support/until.ts'
 
 const directory = await useDirectory()
-const volume = '/var/lib/berth-connect-test'
 const port = 31_026
 const host = `localhost:${port}`
 /** Bytes of the image that is pushed; 1 GB by hand. */
 const size = Number(process.env['CONNECT_MEBIBYTES'] ?? 48) * 1024 * 1024
 const layerCount = 12
 
-const persistentVolume = {
-  apiVersion: 'v1',
-  kind: 'PersistentVolume',
-  metadata: { name: 'connect-hosted' },
-  spec: {
-    capacity: { storage: '4Gi' },
-    accessModes: ['ReadWriteOnce'],
-    storageClassName: 'local',
-    persistentVolumeReclaimPolicy: 'Retain',
-    hostPath: { path: volume },
-  },
-}
-
-const values = {
-  replicas: 1,
-  hosted: { enabled: true, storageClass: 'local', size: '4Gi', keep: false },
-  config: {
-    auth: {
-      access: [{ users: [login.user], repositories: ['**'], actions: ['pull', 'push', 'delete'] }],
-    },
-  },
-}
-
-const execRules = [
-  { resources: ['pods'], verbs: ['get', 'list'] },
-  { resources: ['pods/exec'], verbs: ['get', 'create'] },
-]
 const forwardRules = [
   { resources: ['pods'], verbs: ['get', 'list'] },
   { resources: ['pods/portforward'], verbs: ['get', 'create'] },
@@ -59,25 +37,20 @@ const forwardRules = [
 const layer = (name: string, bytes: number) => tarFile([{ name, content: randomBytes(bytes) }])
 
 describe('a registry in a cluster, with a kubeconfig for exec in one namespace', () => {
-  let scene: ClusterScene<Cluster>
+  let scene: ConnectScene
   let developer: Developer
+  /** With the rights of the developer, and a proxy of its own. */
+  let pusher: Developer
   let forwarder: Developer
   let docker: (...words: readonly string[]) => Promise<string>
   let plugin: string
   const closing: (() => unknown)[] = []
 
   before(async () => {
-    scene = await setClusterScene('iptables')
-    for (const node of scene.cluster.nodes)
-      await node.run(['install', '-d', '-o', '65532', '-g', '65532', volume])
-    await scene.cluster.apply(persistentVolume)
-    await scene.explained(() => scene.install(3, values))
-    const namespace = namespaces.berth
-    const of = (name: string, rules: typeof execRules) =>
-      createDeveloper(scene.cluster, { name, namespace, rules, directory })
-    developer = await of('developer', execRules)
-    forwarder = await of('forwarder', forwardRules)
-    closing.push(developer.proxy.close, forwarder.proxy.close)
+    scene = await setConnectScene(directory)
+    developer = await scene.createDeveloper('developer', execRules)
+    pusher = await scene.createDeveloper('pusher', execRules)
+    forwarder = await scene.createDeveloper('forwarder', forwardRules)
     plugin = join(directory, 'kubectl-berth')
     await symlink(main, plugin)
 
@@ -96,26 +69,16 @@ describe('a registry in a cluster, with a kubeconfig for exec in one namespace',
     await scene?.close()
   })
 
-  const environmentOf = ({ kubeconfig }: Developer) => ({
-    HOME: directory,
-    KUBECONFIG: kubeconfig,
-    DOCKER_CONFIG: join(directory, 'docker/client'),
-  })
-  const connect = async (t: TestContext, as = developer) => {
-    const environment = environmentOf(as)
-    const command = startCommand(['connect', '--port', String(port), '-v'], {
-      environment,
-      file: plugin,
-      patience: 600_000,
-    })
+  const connect = async (t: TestContext, as = developer): Promise<Command> => {
+    const command = await scene.connect(as, port, plugin)
     t.after(() => command.signal('SIGINT'))
-    await command.wrote(/is the registry of pod/)
     return command
   }
   const berth = async (...args: readonly string[]) => {
     const { status, stdout, stderr } = await runCommand(args, {
-      environment: environmentOf(developer),
+      environment: scene.environmentOf(developer),
       file: plugin,
+      patience: 600_000,
     })
     assert.equal(status, 0, stderr)
     return stdout
@@ -133,7 +96,7 @@ describe('a registry in a cluster, with a kubeconfig for exec in one namespace',
     const [repository, tag] = name.split(':')
     const headers = {
       accept: 'application/vnd.docker.distribution.manifest.v2+json',
-      authorization: `Basic ${Buffer.from(`${login.user}:${login.password}`).toString('base64')}`,
+      authorization,
     }
     const url = `http://${host}/v2/local/${repository}`
     const manifest = (await (await fetch(`${url}/manifests/${tag}`, { headers })).json()) as {
@@ -150,6 +113,21 @@ describe('a registry in a cluster, with a kubeconfig for exec in one namespace',
   const memoryOf = async (pid: number) => {
     const status = await readFile(`/proc/${pid}/status`, 'utf8')
     return Number(/VmHWM:\s+(\d+) kB/.exec(status)?.[1]) / 1024
+  }
+  /** Resolves when a user has sent so many bytes more. */
+  const sent = async ({ proxy: { passed } }: Developer, bytes: number) => {
+    const before = passed.sent
+    await until('bytes are sent', () => assert.ok(passed.sent >= before + bytes), 300)
+  }
+  /** Of the registry's pod: `berth pipe` and `berth serve`. */
+  const podProcesses = async () => {
+    const all = (await readdir('/proc')).map(Number).filter((pid) => pid > 0)
+    const lines = await Promise.all(
+      all.map((pid) => readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')),
+    )
+    const pidsOf = (end: string) =>
+      all.filter((_, at) => lines[at]?.endsWith(`/usr/local/bin/berth\0${end}\0`))
+    return [...pidsOf('pipe'), ...pidsOf('serve')]
   }
   const layersOf = (bytes: number) =>
     Array.from({ length: layerCount }, (_, n) => layer(`file-${n}`, Math.floor(bytes / layerCount)))
@@ -180,7 +158,13 @@ describe('a registry in a cluster, with a kubeconfig for exec in one namespace',
       )
       assert.ok(sent < (size / layerCount) * 1.1 + 200_000, `${sent} bytes`)
       await check('app:2', changed)
-      assert.ok((await memoryOf(command.pid)) < 250)
+      const memory = [
+        await memoryOf(command.pid),
+        ...(await Promise.all((await podProcesses()).map(memoryOf))),
+      ]
+      t.diagnostic(`connect, pipe and serve took at most ${memory.map(Math.round).join(', ')} MiB`)
+      assert.equal(memory.length, 3)
+      assert.ok(memory.every((most) => most < 300))
     }))
 
   test('the connection is cut twenty times at random during docker push, and the image is right', (t) =>
@@ -204,14 +188,23 @@ describe('a registry in a cluster, with a kubeconfig for exec in one namespace',
       await check('cut:1', image)
     }))
 
-  test('kubectl berth pushes, lists, copies, inspects, pulls and deletes', () =>
+  test('kubectl berth pushes, lists, copies, inspects, pulls and deletes', (t) =>
     scene.explained(async () => {
       const file = join(directory, 'verbs.tar')
-      await writeFile(file, tarFile(dockerItems([dockerImage('app:1', layersOf(2_000_000))])))
+      const layers = layersOf(size)
+      await writeFile(file, tarFile(dockerItems([dockerImage('app:1', layers)])))
       assert.match(
         await berth('push', file, 'verbs:1'),
         /^image: localhost:30026\/local\/verbs:1$/m,
       )
+      layers[5] = layer('changed', size / layerCount)
+      const changed = join(directory, 'changed.tar')
+      await writeFile(changed, tarFile(dockerItems([dockerImage('app:1', layers)])))
+      const before = developer.proxy.passed.sent
+      await berth('push', changed, 'verbs:9', '--quiet')
+      const sent = developer.proxy.passed.sent - before
+      t.diagnostic(`${sent} bytes for a layer of ${Math.round(size / layerCount)}`)
+      assert.ok(sent < (size / layerCount) * 1.1 + 200_000, `${sent} bytes`)
       await berth('copy', 'verbs:1', 'verbs:2')
       assert.match(await berth('list', 'verbs'), /^1\n2$/m)
       assert.match(await berth('inspect', 'verbs:2'), /sha256:/)
@@ -233,53 +226,40 @@ describe('a registry in a cluster, with a kubeconfig for exec in one namespace',
       await check('forwarded:1', image)
     }))
 
-  test('beside kubectl cp and kubectl port-forward', (t) =>
+  test('a pod that is deleted during pushes costs retries, and both images are right', (t) =>
     scene.explained(async () => {
-      const environment = { ...environmentOf(developer), KUBECONFIG: scene.cluster.kubeconfig }
-      const file = join(directory, 'bytes')
-      await writeFile(file, randomBytes(size))
-      const pods = ['get', 'pods', '-n', namespaces.berth, '-o', 'name', '-l']
-      const names = await scene.cluster.kubectl([...pods, 'app.kubernetes.io/component=registry'])
-      const pod = names.trim().replace('pod/', '')
-      const timed = async (what: () => Promise<unknown>) => {
-        const began = performance.now()
-        await what()
-        return (performance.now() - began) / 1000
-      }
-      const target = `${namespaces.berth}/${pod}:/var/lib/berth/bytes`
-      const copied = await timed(() =>
-        run([tool('kubectl'), 'cp', '--retries=3', file, target], { environment, patience: 500 }),
-      )
-      const push = async (to: string, name: string) => {
-        const headers = {
-          authorization: `Basic ${Buffer.from(`${login.user}:${login.password}`).toString('base64')}`,
-        }
-        const url = `http://${to}`
-        const opened = await fetch(`${url}/v2/local/${name}/blobs/uploads/`, {
-          method: 'POST',
-          headers,
-        })
-        assert.equal(opened.status, 202)
-        const bytes = await readFile(file)
-        const location = new URL(opened.headers.get('location') ?? '', url)
-        location.searchParams.set('digest', digestOf(bytes))
-        const put = await fetch(location, { method: 'PUT', headers, body: bytes })
-        assert.equal(put.status, 201)
-      }
-      await connect(t)
-      const piped = await timed(() => push(host, 'piped'))
-      const forward = ['port-forward', '-n', namespaces.berth, pod, '31027:30026']
-      const forwarding = start([tool('kubectl'), ...forward], { environment })
-      t.after(() => forwarding.kill())
-      await forwarding.wrote(/Forwarding from/)
-      const forwarded = await timed(() => push('localhost:31027', 'forwarded-bytes'))
-      const rate = (seconds: number) => `${(size / 1e6 / seconds).toFixed(1)} MB/s`
-      t.diagnostic(
-        `connect ${rate(piped)}, kubectl cp ${rate(copied)}, kubectl port-forward ${rate(forwarded)}`,
-      )
-      t.diagnostic(
-        `connect / cp ${(copied / piped).toFixed(2)}, connect / port-forward ${(forwarded / piped).toFixed(2)}`,
-      )
-      assert.ok(piped < 20 * Math.min(copied, forwarded), 'not stalled')
+      const command = await connect(t)
+      const image = await load('moved:1', layersOf(size))
+      const file = join(directory, 'moved.tar')
+      const other = dockerImage('moved:2', layersOf(size))
+      await writeFile(file, tarFile(dockerItems([other])))
+      const pushes = Promise.all([
+        docker('push', '--quiet', `${host}/local/moved:1`),
+        runCommand(['push', file, 'moved:2', '--quiet'], {
+          environment: scene.environmentOf(pusher),
+          file: plugin,
+          patience: 600_000,
+        }),
+      ])
+      await Promise.all([sent(developer, size / 4), sent(pusher, size / 4)])
+      const pod = ['delete', 'pod', '-n', namespaces.berth, await scene.pod()]
+      await scene.cluster.kubectl([...pod, '--force', '--grace-period=0', '--wait=false'])
+      const [, { status, stderr }] = await pushes
+      assert.equal(status, 0, stderr)
+      await until('it is noticed', () => assert.match(command.stderr(), /the connection broke/))
+      await check('moved:1', image)
+      await check('moved:2', other)
+    }))
+
+  test('an API server that restarts during docker push costs a resumed connection', (t) =>
+    scene.explained(async () => {
+      const command = await connect(t)
+      const image = await load('restarted:1', layersOf(size))
+      const pushed = docker('push', '--quiet', `${host}/local/restarted:1`)
+      await sent(developer, size / 4)
+      await scene.cluster.restartApiServer()
+      await pushed
+      assert.match(command.stderr(), /connected again\n/)
+      await check('restarted:1', image)
     }))
 })

@@ -16,6 +16,8 @@ export interface Cluster extends Kubernetes {
   readonly kubeconfig: string
   /** Certificate authority of its API server, a path. */
   readonly authority: string
+  /** Kills the API server, starts it again, and waits until it is ready. */
+  restartApiServer(): Promise<void>
   /** Makes an image known to all nodes. */
   importImage(file: string): Promise<void>
   /** kube-proxy on all nodes, in another mode than before if it runs already. */
@@ -100,6 +102,12 @@ function createCluster({ nodes, network, controlPlane, logs, close }: Parts): Cl
     machine: network.machine,
     kubeconfig,
     authority: controlPlane.authority,
+    restartApiServer: async () => {
+      await controlPlane.restartApiServer()
+      await until('the API server is ready again', () =>
+        client.kubectl(['get', '--raw', '/readyz']),
+      )
+    },
     importImage: async (file) => {
       await Promise.all(nodes.map((node) => node.importImage(file)))
     },

@@ -14,6 +14,8 @@ export interface ControlPlane {
   nodeConfig(name: string): Promise<string>
   /** Certificate authority of the API server. */
   readonly authority: string
+  /** Kills the API server, and starts it again without waiting. */
+  restartApiServer(): Promise<void>
   close(): Promise<void>
 }
 
@@ -67,9 +69,9 @@ export async function startControlPlane(options: Options): Promise<ControlPlane>
     return at(`${name}.conf`)
   }
   const administrator = await kubeconfig('admin')
-  const started: Program[] = []
+  const started = new Map<string, Program>()
   const start = (name: string, command: readonly string[]) =>
-    started.push(node.keep(command, join(logs, `${name}.log`)))
+    started.set(name, node.keep(command, join(logs, `${name}.log`)))
 
   const etcd = 'http://127.0.0.1:2379'
   start('etcd', [
@@ -80,7 +82,7 @@ export async function startControlPlane(options: Options): Promise<ControlPlane>
     '--listen-peer-urls=http://127.0.0.1:2380',
     '--unsafe-no-fsync',
   ])
-  start('kube-apiserver', [
+  const apiServer = [
     tool('kube-apiserver'),
     `--etcd-servers=${etcd}`,
     `--advertise-address=${address}`,
@@ -98,7 +100,8 @@ export async function startControlPlane(options: Options): Promise<ControlPlane>
     '--kubelet-preferred-address-types=InternalIP',
     '--allow-privileged',
     '--feature-gates=ImageVolume=true',
-  ])
+  ]
+  start('kube-apiserver', apiServer)
   start('kube-controller-manager', [
     tool('kube-controller-manager'),
     `--kubeconfig=${administrator}`,
@@ -117,8 +120,12 @@ export async function startControlPlane(options: Options): Promise<ControlPlane>
     administrator,
     nodeConfig: kubeconfig,
     authority: authority.file,
+    restartApiServer: async () => {
+      await started.get('kube-apiserver')?.kill()
+      start('kube-apiserver', apiServer)
+    },
     close: async () => {
-      await Promise.all(started.map((program) => program.kill()))
+      await Promise.all([...started.values()].map((program) => program.kill()))
       await authority.remove()
     },
   }
