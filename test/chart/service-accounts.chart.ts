@@ -12,11 +12,17 @@ import {
 import {
   createApiClient,
   fetchClusterKeys,
+  KubernetesError,
+  loadUserAccess,
   requestToken,
+  requestUserToken,
+  reviewAccess,
   reviewToken,
 } from '../../src/kubernetes/kubernetes.ts'
 import { type ApiServer, startApiServer } from '../support/api-server.ts'
+import { type Authority, createAuthority } from '../support/certificates.ts'
 import { matrix, render } from '../support/chart.ts'
+import { startConnectProxy } from '../support/connect-proxy.ts'
 import { ownDirectory } from '../support/directory.ts'
 import { until } from '../support/until.ts'
 
@@ -26,14 +32,19 @@ const log = { info: () => {}, warn: () => {} }
 
 suite('service accounts of a real API server', () => {
   let api: ApiServer
+  let authority: Authority
   before(async () => {
-    api = await startApiServer()
+    authority = await createAuthority('users')
+    api = await startApiServer({ clientAuthority: authority.file })
     await api.kubectl(['create', 'namespace', 'images'])
     await api.kubectl(['create', 'namespace', 'team-a'])
     await api.kubectl(['create', 'serviceaccount', 'berth', '-n', 'images'])
     await api.kubectl(['create', 'serviceaccount', 'ci', '-n', 'team-a'])
   })
-  after(() => api?.stop())
+  after(async () => {
+    await api?.stop()
+    await authority?.remove()
+  })
 
   /** With the permissions of a service account, as in its pod. */
   const clientOf = async (t: TestContext, namespace: string, name: string) => {
@@ -99,6 +110,59 @@ suite('service accounts of a real API server', () => {
       assert.equal((await login(`${second.trim()}`))?.kind, 'rejected'),
     )
     assert.equal((await login(await tokenOf()))?.kind, 'rejected')
+  })
+
+  test('give tokens to a user with a client certificate, behind a proxy, who may create them', async (t) => {
+    const directory = await ownDirectory(t)
+    const proxy = await startConnectProxy()
+    t.after(proxy.close)
+    const { certificate, key } = await authority.issue(['DNS:test'])
+    const server = await api.kubectl(['config', 'view', '-o', 'jsonpath={..server}'])
+    const encode = (text: string) => Buffer.from(text).toString('base64')
+    const user = {
+      'client-certificate-data': encode(certificate),
+      'client-key-data': encode(key),
+    }
+    const cluster = { server, 'insecure-skip-tls-verify': true, 'proxy-url': proxy.url }
+    const kubeconfig = join(directory, 'kubeconfig')
+    await writeFile(
+      kubeconfig,
+      stringify({
+        apiVersion: 'v1',
+        kind: 'Config',
+        clusters: [{ name: 'c', cluster }],
+        users: [{ name: 'u', user }],
+        contexts: [
+          { name: 'wrong', context: { cluster: 'c', user: 'nobody' } },
+          { name: 'right', context: { cluster: 'c', user: 'u', namespace: 'team-a' } },
+        ],
+        'current-context': 'wrong',
+      }),
+    )
+    const access = await loadUserAccess({ kubeconfig, context: 'right', environment: {} })
+    assert.equal(access.namespace, 'team-a')
+    const right = { verb: 'create', resource: 'serviceaccounts/token', namespace: 'team-a' }
+    const wanted = { namespace: 'team-a', name: 'ci', audiences: [audience] }
+    assert.equal(await reviewAccess(access, right), false)
+    await assert.rejects(
+      requestUserToken(access, wanted),
+      (error) =>
+        error instanceof KubernetesError &&
+        error.status === 403 &&
+        /User "test" cannot create resource .*it takes the right create/.test(error.message),
+    )
+    await api.kubectl([
+      ...['create', 'role', 'tokens', '-n', 'team-a', '--verb=create'],
+      '--resource=serviceaccounts/token',
+    ])
+    const binding = ['create', 'rolebinding', 'tokens', '-n', 'team-a', '--role=tokens']
+    await api.kubectl([...binding, '--user=test'])
+    await until('it is allowed', async () => assert.ok(await reviewAccess(access, right)))
+    const { token } = await requestUserToken(access, wanted)
+    const { sub, aud } = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString())
+    assert.deepEqual([sub, aud], [ci.name, [audience]])
+    assert.ok(proxy.requests.length > 0)
+    assert.ok(proxy.requests.every((line) => line === `CONNECT ${new URL(server).host}`))
   })
 
   test('give tokens to those who may create them', async (t) => {

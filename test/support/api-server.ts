@@ -20,7 +20,12 @@ const definitions = new URL('../../.ci/tools/crds/', import.meta.url).pathname
 const patience = 120
 
 /** With the definitions of Prometheus' operator and of cert-manager. */
-export async function startApiServer(): Promise<ApiServer> {
+export async function startApiServer({
+  clientAuthority,
+}: {
+  /** File of an authority whose certificates are logins; their common name is the user. */
+  readonly clientAuthority?: string
+} = {}): Promise<ApiServer> {
   const directory = await mkdtemp(join(tmpdir(), 'berth-test-'))
   const host = ownAddress()
   const path = (name: string) => join(directory, name)
@@ -45,6 +50,7 @@ export async function startApiServer(): Promise<ApiServer> {
     ...['--service-account-issuer=https://kubernetes.default.svc'],
     `--service-account-key-file=${path('sa.pub')}`,
     `--service-account-signing-key-file=${path('sa.key')}`,
+    ...(clientAuthority === undefined ? [] : [`--client-ca-file=${clientAuthority}`]),
     ...[`--token-auth-file=${path('tokens.csv')}`, '--authorization-mode=RBAC'],
   ])
 
