@@ -149,7 +149,8 @@ export async function runSurrogate(options: Options): Promise<void> {
       telemetry,
     }),
   )
-  log.info({ registry: registry.origin, port, directory }, 'handing requests on')
+  const [{ port: adminPort } = { port: options.adminPort }] = admin.addresses
+  log.info({ registry: registry.origin, port, admin: adminPort, directory }, 'handing requests on')
 
   const stop = new AbortController()
   const looking = (async () => {
