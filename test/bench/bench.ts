@@ -20,6 +20,7 @@ import { measurePulls, type Programs } from './pulls.ts'
 import { measurePushes } from './pushes.ts'
 import { isMet, toPicture, toTable } from './report.ts'
 import { measurePausedReaders, measureStarts } from './starts.ts'
+import { measureTunnel } from './tunnel.ts'
 
 const help = `npm run bench [-- options]
 
@@ -27,7 +28,8 @@ Measures Berth beside Debian's docker-registry, nginx and, where there is one, D
 this machine and in turns. Prints ratios; writes bench.json and bench.svg.
 
   --quick          less of everything: a minute instead of ten, and rougher
-  --only <part>    hits, manifests, pulls, pushes, archives or starts; may be repeated
+  --only <part>    hits, manifests, pulls, pushes, archives or starts; may be repeated.
+                   tunnel is measured only if it is named: it starts a Kubernetes, as root, after .ci/install
   --output <dir>   where the files go (default test/bench/results)
 `
 
@@ -58,6 +60,7 @@ async function main(): Promise<void> {
         layer: 100,
         images: 100,
         archive: 100,
+        transfer: 100,
       }
     : {
         rounds: 3,
@@ -68,6 +71,7 @@ async function main(): Promise<void> {
         layer: 1000,
         images: 500,
         archive: 400,
+        transfer: 500,
       }
   const directory = mkdtempSync(join(tmpdir(), 'berth-bench-'))
   let port = 31_000
@@ -164,6 +168,11 @@ async function main(): Promise<void> {
     if (wanted('starts')) {
       progress('starts')
       report(await measureStarts({ ...scale, bench, upstream }))
+    }
+
+    if (options.only.includes('tunnel')) {
+      progress('tunnel')
+      report(await measureTunnel({ ...scale, directory }))
     }
     write(rows)
   } finally {
