@@ -28,9 +28,9 @@ export function App() {
       </button>
       <Header route={route} session={value} onLogin={login} />
       <main id="main" tabIndex={-1}>
-        {error !== undefined && <ErrorMessage error={error} onRetry={session.reload} />}
+        {error !== undefined && <ErrorMessage error={error} onRetry={session.reload} isView />}
         {value?.identity === 'none' && (
-          <Message title="Log in to see images" icon="user">
+          <Message title="Log in to see images" icon="user" isView>
             <p>
               Your browser asks for the user and the password, and keeps them until it is closed.
             </p>

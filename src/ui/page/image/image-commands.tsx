@@ -1,4 +1,5 @@
 import { useState } from 'preact/hooks'
+import type { Manifest } from '../../../api/answers.ts'
 import { Commands } from '../parts/commands.tsx'
 import { pullCommands } from '../parts/pull-commands.ts'
 import { useSession } from '../session.ts'
@@ -6,11 +7,11 @@ import { useSession } from '../session.ts'
 type ImageCommandsProps = {
   readonly name: string
   readonly reference: string
-  readonly digest: string
+  readonly manifest: Manifest
 }
 
 /** How to pull the image: by its tag, or by its digest, which never means another image. */
-export function ImageCommands({ name, reference, digest }: ImageCommandsProps) {
+export function ImageCommands({ name, reference, manifest }: ImageCommandsProps) {
   const session = useSession()
   const isTag = !reference.includes(':')
   const [byDigest, setByDigest] = useState(!isTag)
@@ -18,7 +19,11 @@ export function ImageCommands({ name, reference, digest }: ImageCommandsProps) {
     <div class="image-commands">
       <Commands
         label="Pull commands"
-        commands={pullCommands(session, name, byDigest ? digest : reference)}
+        commands={pullCommands(session, {
+          name,
+          reference: byDigest ? manifest.digest : reference,
+          kind: manifest.kind,
+        })}
       />
       {isTag && (
         <fieldset class="switch">

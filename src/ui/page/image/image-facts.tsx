@@ -22,7 +22,9 @@ export function ImageFacts({ name, manifest, details }: FactsProps) {
     <dl class="facts">
       <Fact name="Kind">
         {kindLabel(kind)}
-        {artifactType !== undefined && <code>{artifactType}</code>}
+        {artifactType !== undefined && !isIndex && !knownKinds.has(kind) && (
+          <code>{artifactType}</code>
+        )}
       </Fact>
       <Fact name="Digest">
         <Digest digest={digest} href={imageLink(name, digest)} />
@@ -60,10 +62,8 @@ export function ImageFacts({ name, manifest, details }: FactsProps) {
         </Fact>
       ))}
       {details?.inUse.isInUse === true && (
-        <Fact name="In use as">
-          {[...new Set(details.inUse.uses.map(({ image }) => image))].map((image) => (
-            <code key={image}>{image}</code>
-          ))}
+        <Fact name="Workloads">
+          <span class="badge strong">in use</span>
         </Fact>
       )}
       {details?.pinned === true && (
@@ -81,6 +81,8 @@ export function ImageFacts({ name, manifest, details }: FactsProps) {
 }
 
 const maxTags = 12
+/** Their artifact type says nothing more. */
+const knownKinds: ReadonlySet<Manifest['kind']> = new Set(['image', 'chart'])
 
 type FactProps = { readonly name: string; readonly children: ComponentChildren }
 

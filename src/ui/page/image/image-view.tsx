@@ -58,7 +58,7 @@ export function ImageView({ name, reference, platform, section }: ImageProps) {
       {manifest !== undefined && (
         <>
           <ImageFacts name={name} manifest={manifest} details={details.value} />
-          <ImageCommands name={name} reference={reference} digest={manifest.digest} />
+          <ImageCommands name={name} reference={reference} manifest={manifest} />
           {details.error !== undefined && <Notice>{details.error.message}</Notice>}
           {details.value?.problems.map((problem) => (
             <Notice key={problem}>{problem}</Notice>

@@ -9,6 +9,7 @@ import { Configuration } from './configuration.tsx'
 import { Dockerfile } from './dockerfile.tsx'
 import { Layers } from './layers.tsx'
 import { Pairs } from './pairs.tsx'
+import { Uses, usesOf } from './uses.tsx'
 
 type ManifestViewProps = {
   readonly name: string
@@ -104,6 +105,22 @@ function sectionsOf({
           isTruncated={
             details?.referrersTruncated === true || indexDetails?.referrersTruncated === true
           }
+        />
+      ),
+    })
+  const uses = usesOf(details, indexDetails)
+  if (uses.length > 0)
+    sections.push({
+      id: 'uses',
+      label: (
+        <>
+          Used by<span class="count">{uses.length}</span>
+        </>
+      ),
+      content: () => (
+        <Uses
+          uses={uses}
+          isTruncated={details?.inUse.truncated === true || indexDetails?.inUse.truncated === true}
         />
       ),
     })

@@ -88,7 +88,9 @@ function Platform({
 }: PlatformProps) {
   const { digest } = child
   const manifest = useAnswer(digest, (signal) => api.manifest(name, digest, signal))
-  const details = useAnswer(manifest.value && digest, (signal) => api.details(name, digest, signal))
+  const details = useAnswer(isMissing ? undefined : digest, (signal) =>
+    api.details(name, digest, signal),
+  )
   if (manifest.isLoading) return <Loading label="Loading the platform" />
   if (manifest.value === undefined) {
     if (isMissing && indexDetails?.kind === 'hosted')

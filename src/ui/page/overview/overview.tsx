@@ -19,7 +19,7 @@ export function Overview() {
   useTitle('Overview')
   const { value, error, isLoading, reload } = useAnswer('overview', api.overview, refreshTime)
   if (isLoading) return <Loading label="Loading the overview" />
-  if (value === undefined) return error && <ErrorMessage error={error} onRetry={reload} />
+  if (value === undefined) return error && <ErrorMessage error={error} onRetry={reload} isView />
   const { traffic, disk, upstreams, downloads, failures, version, parts } = value
   return (
     <>

@@ -20,6 +20,8 @@ type PlotProps = {
 
 const width = 600
 const height = 150
+/** A plot that begins is filled from the right. */
+const minBars = 60
 const clock = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit' })
 
 /** Stacked bars over time. The numbers are in the text below, for the bar that one points at or for all. */
@@ -30,7 +32,7 @@ export function Plot({ title, times, interval, series, format }: PlotProps) {
     series.reduce((sum, { values }) => sum + (values[at] ?? 0), 0),
   )
   const max = Math.max(...totals, 1)
-  const step = width / Math.max(count, 12)
+  const step = width / Math.max(count, minBars)
   const gap = step > 6 ? 2 : step > 3 ? 1 : 0
   const start = width - step * count
   const point = (event: PointerEvent) => {

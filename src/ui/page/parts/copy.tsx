@@ -17,6 +17,7 @@ export function Copy({ text, what, tabIndex = 0 }: CopyProps) {
     const timer = setTimeout(() => setState('idle'), 1600)
     return () => clearTimeout(timer)
   }, [state])
+  useEffect(() => setState('idle'), [text])
 
   const copy = async (event: Event) => {
     event.preventDefault()

@@ -9,14 +9,19 @@ type DialogProps = {
   readonly children: ComponentChildren
 }
 
-/** A modal dialog, open as long as it is rendered; the browser keeps the focus within and returns it. */
+/** A modal dialog, open as long as it is rendered; the browser keeps the focus within. */
 export function Dialog({ title, onClose, isBusy = false, children }: DialogProps) {
   const dialog = useRef<HTMLDialogElement>(null)
   const heading = useId()
   useEffect(() => {
     const element = dialog.current
+    const focused = document.activeElement
     element?.showModal()
-    return () => element?.close()
+    return () => {
+      element?.close()
+      // A dialog that has left the document does not return the focus.
+      if (focused instanceof HTMLElement) focused.focus()
+    }
   }, [])
   return (
     <dialog

@@ -5,26 +5,32 @@ import { Icon, type IconName } from './icon.tsx'
 type MessageProps = {
   readonly title: string
   readonly icon: IconName
+  /** In place of a whole view, which has no other heading. */
+  readonly isView?: boolean
   readonly children?: ComponentChildren
 }
 
 /** In place of content: there is none, or it cannot be shown. */
-export function Message({ title, icon, children }: MessageProps) {
+export function Message({ title, icon, isView = false, children }: MessageProps) {
+  const Heading = isView ? 'h1' : 'h2'
   return (
     <section class="message">
       <Icon name={icon} />
-      <h2>{title}</h2>
+      <Heading>{title}</Heading>
       {children}
     </section>
   )
 }
 
-type ErrorProps = { readonly error: ApiError; readonly onRetry: () => void }
+type ErrorProps = Pick<MessageProps, 'isView'> & {
+  readonly error: ApiError
+  readonly onRetry: () => void
+}
 
-export function ErrorMessage({ error, onRetry }: ErrorProps) {
+export function ErrorMessage({ error, onRetry, isView = false }: ErrorProps) {
   return (
     <div role="alert">
-      <Message title={titleOf(error.status)} icon="alert">
+      <Message title={titleOf(error.status)} icon="alert" isView={isView}>
         <p>{error.message}</p>
         <button type="button" onClick={onRetry}>
           Try again

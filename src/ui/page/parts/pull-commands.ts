@@ -1,4 +1,4 @@
-import type { Session } from '../../../api/answers.ts'
+import type { Manifest, Session } from '../../../api/answers.ts'
 import { fullReference } from '../route.ts'
 import type { Command } from './commands.tsx'
 
@@ -13,27 +13,41 @@ function isLocal(host: string): boolean {
   return /^(localhost|127\.0\.0\.1|\[::1\])(:|$)/.test(host)
 }
 
-/** How clients pull an image; `reference` is a tag or a digest. */
+type Pulled = {
+  readonly name: string
+  /** A tag or a digest. */
+  readonly reference: string
+  readonly kind: Manifest['kind'] | undefined
+}
+
+/** How clients pull an image, a chart or another artifact. */
 export function pullCommands(
   session: Session,
-  name: string,
-  reference: string,
+  { name, reference, kind = 'image' }: Pulled,
 ): readonly Command[] {
-  const { pullHost, login, user } = session
+  const { pullHost } = session
   const image = `${pullHost}/${fullReference(name, reference)}`
-  const isPlain = isPlainHttp(session)
   const file = `${name.slice(name.lastIndexOf('/') + 1)}.tar`
-  const account = login === 'off' ? '' : ` --user ${user ?? 'USER'}`
+  const plain = isPlainHttp(session) ? ' --plain-http' : ''
+  const others = [
+    { tool: 'crane', text: `crane pull${insecure(session)} ${image} ${file}` },
+    { tool: 'kubectl berth', text: `kubectl berth pull ${fullReference(name, reference)} ${file}` },
+  ]
+  if (kind === 'image' || kind === 'index')
+    return [...imageCommands(session, image), ...others, { tool: 'pod', text: `image: ${image}` }]
+  const version = reference.includes(':') ? '' : ` --version ${reference.replaceAll('_', '+')}`
+  const helm = `helm pull${plain} oci://${pullHost}/${name}${version === '' ? `@${reference}` : version}`
+  const oras = { tool: 'oras', text: `oras pull${plain} ${image}` }
+  return kind === 'chart' ? [{ tool: 'helm', text: helm }, oras, ...others] : [oras, ...others]
+}
+
+function imageCommands(session: Session, image: string): readonly Command[] {
+  const isPlain = isPlainHttp(session)
+  const account = session.login === 'off' ? '' : ` --user ${session.user ?? 'USER'}`
   return [
     { tool: 'docker', text: `docker pull ${image}` },
     { tool: 'podman', text: `podman pull${isPlain ? ' --tls-verify=false' : ''} ${image}` },
-    { tool: 'crane', text: `crane pull${insecure(session)} ${image} ${file}` },
     { tool: 'ctr', text: `ctr images pull${isPlain ? ' --plain-http' : ''}${account} ${image}` },
-    {
-      tool: 'kubectl berth',
-      text: `kubectl berth pull ${fullReference(name, reference)} ${file}`,
-    },
-    { tool: 'pod', text: `image: ${image}` },
   ]
 }
 

@@ -120,7 +120,12 @@ function Summary({ items, phase }: { readonly items: readonly Item[]; readonly p
           that start later cannot pull it.
         </p>
       )}
-      {counting.length > 0 && isKnown && (
+      {counting.length > 0 && isKnown && frees === 0 && (
+        <p>
+          This frees no space: what the tags name stays in the repository, or is needed elsewhere.
+        </p>
+      )}
+      {counting.length > 0 && isKnown && frees > 0 && (
         <p>
           {phase === 'done' ? 'Frees' : 'This frees'}{' '}
           <strong>

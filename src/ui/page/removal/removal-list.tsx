@@ -1,3 +1,4 @@
+import type { Removal } from '../../../api/answers.ts'
 import { counted, formatBytes } from '../parts/format.ts'
 import { Icon } from '../parts/icon.tsx'
 import type { Item } from './item.ts'
@@ -38,25 +39,32 @@ function linesOf({ removal, error }: Item): readonly Line[] {
   const { blocked, inUse, remainingTags, tags, manifests, frees } = removal
   if (blocked !== undefined) return [{ text: `Cannot be deleted: ${blocked}`, isWarning: true }]
   const lines: Line[] = []
-  if (inUse.isInUse)
-    lines.push({
-      text: `Used by workloads: ${listed(inUse.uses.map(({ kind, name }) => `${kind} ${name}`))}`,
-      isWarning: true,
-    })
+  if (inUse.isInUse) lines.push({ text: `In use${usersOf(inUse.uses)}`, isWarning: true })
   else if (!inUse.known && inUse.problem !== undefined)
     lines.push({
       text: `It is not known whether workloads use it: ${inUse.problem}`,
       isWarning: false,
     })
   if (remainingTags.length > 0)
-    lines.push({ text: `The image keeps the tags ${listed(remainingTags)}`, isWarning: false })
-  if (tags.length > 1) lines.push({ text: `Removes the tags ${listed(tags)}`, isWarning: true })
+    lines.push({
+      text: `The image keeps ${counted(remainingTags.length, 'tag')}: ${listed(remainingTags)}`,
+      isWarning: false,
+    })
+  if (tags.length > 1)
+    lines.push({ text: `Removes ${counted(tags.length, 'tag')}: ${listed(tags)}`, isWarning: true })
   if (manifests.length > 0)
     lines.push({
       text: `Removes ${counted(manifests.length, 'manifest')}${frees === undefined ? '' : `, frees ${formatBytes(frees)}`}`,
       isWarning: false,
     })
   return lines
+}
+
+/** Empty for users who may not know. */
+function usersOf(uses: Removal['inUse']['uses']): string {
+  if (uses.length === 0) return ' by a workload'
+  const names = uses.map(({ kind, namespace, name }) => `${kind} ${namespace}/${name}`)
+  return ` by ${listed([...new Set(names)])}`
 }
 
 function listed(tags: readonly string[]): string {

@@ -45,7 +45,7 @@ export function TagCells({ name, tag, isCached, isSelected, onToggle }: CellsPro
         {size === undefined ? <None /> : formatBytes(size)}
       </span>
       <span role="gridcell" class="digest-cell">
-        <Digest digest={digest} href={imageLink(name, digest)} tabIndex={-1} />
+        <Digest digest={digest} href={imageLink(name, digest)} tabIndex={-1} isShort />
       </span>
       <span role="gridcell" class="when" title={tag.pushedBy && `Pushed by ${tag.pushedBy}`}>
         <Time at={isCached ? tag.checkedAt : tag.pushedAt} />

@@ -46,10 +46,10 @@ export function TagsView({ name }: { readonly name: string }) {
   )
 
   if (error !== undefined && answer === undefined)
-    return <ErrorMessage error={error} onRetry={reload} />
+    return <ErrorMessage error={error} onRetry={reload} isView />
   const end = name.lastIndexOf('/') + 1
   const mayDelete = answer?.may.delete === true
-  const example = tag(0)?.tag
+  const example = tag(0)
   return (
     <>
       <div class="view-head">
@@ -64,7 +64,10 @@ export function TagsView({ name }: { readonly name: string }) {
         )}
       </div>
       {example !== undefined && (
-        <Commands label="Pull commands" commands={pullCommands(session, name, example)} />
+        <Commands
+          label="Pull commands"
+          commands={pullCommands(session, { name, reference: example.tag, kind: example.kind })}
+        />
       )}
       {answer?.problem !== undefined && <Notice>{answer.problem}</Notice>}
       {error !== undefined && <Notice>{error.message}</Notice>}
@@ -160,15 +163,17 @@ type RowOptions = {
 
 function rowOf({ name, found, index, mayDelete, selected, toggle }: RowOptions) {
   const tag = found.tag(index)
+  // A row that has the focus keeps its element, and so the focus, when its tag arrives.
+  const key = String(index)
   if (tag === undefined)
     return {
-      key: `row ${index}`,
+      key,
       attributes: { 'aria-busy': true },
       cells: <span role="gridcell" class="awaited" aria-label="Loading" />,
     }
   const isSelected = selected.has(tag.tag)
   return {
-    key: tag.tag,
+    key,
     attributes: mayDelete ? { 'aria-selected': isSelected } : {},
     cells: (
       <TagCells
