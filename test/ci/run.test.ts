@@ -6,7 +6,7 @@ import { ownDirectory } from '../support/directory.ts'
 import { attempt } from '../support/programs.ts'
 
 const script = new URL('../../.ci/run', import.meta.url).pathname
-const suites = ['test', 'test:faults', 'test:clients', 'test:chart', 'test:cluster']
+const suites = ['test', 'test:faults', 'test:clients', 'test:browser', 'test:chart', 'test:cluster']
 
 type Outcome = {
   readonly status?: number
