@@ -7,6 +7,8 @@ import { attempt, run } from '../support/programs.ts'
 
 const project = new URL('../../', import.meta.url).pathname
 const { version, homepage } = JSON.parse(await readFile(join(project, 'package.json'), 'utf8'))
+/** What browsers load. */
+const page = 'dist/ui/page/'
 const environment = { PATH: process.env['PATH'] ?? '' }
 
 suite('a release', { concurrency: true }, () => {
@@ -63,10 +65,18 @@ suite('a release', { concurrency: true }, () => {
     const words = ['npm', 'pack', '--dry-run', '--json', '--ignore-scripts']
     const [{ files }] = JSON.parse(await run(words, { environment, directory: project }))
     const paths: readonly string[] = files.map(({ path }: { path: string }) => path)
-    for (const path of ['LICENSE', 'README.md', 'package.json', 'dist/main.js'])
+    for (const path of [
+      'LICENSE',
+      'README.md',
+      'package.json',
+      'dist/main.js',
+      `${page}index.html`,
+    ])
       assert.ok(paths.includes(path), path)
     const others = paths.filter(
-      (path) => !/^(dist\/[a-z/-]+\.js|LICENSE|README\.md|package\.json)$/.test(path),
+      (path) =>
+        !path.startsWith(page) &&
+        !/^(dist\/[a-z/-]+\.js|LICENSE|README\.md|package\.json)$/.test(path),
     )
     assert.deepEqual(others, [])
   })
