@@ -153,14 +153,15 @@ test('an access token that is revoked between two layers is exchanged once (U41)
   registry.behave({ accessTokens: 'direct' })
   google.accessTokens.live({ seconds: 3600, requests: 3 })
   await start()
-  const before = google.count(/POST \/v1\/token/)
   const [config, ...layers] = image.blobs
   assert.ok(config !== undefined)
   assert.equal((await get(`${berth.url}/v2/${name}/manifests/v1`)).status, 200)
+  // The first exchange, which begins with the start, has ended.
+  const before = google.count(/POST \/v1\/token/)
   await pullBlob(berth, name, config)
   clock.advance(2000)
   await Promise.all(layers.map((layer) => pullBlob(berth, name, layer)))
-  assert.equal(google.count(/POST \/v1\/token/) - before, 2)
+  assert.equal(google.count(/POST \/v1\/token/) - before, 1)
 })
 
 test('an identity without access is denied after one renewal, without tokens in the message (U41)', async () => {

@@ -166,7 +166,7 @@ suite('another name for us (X177)', () => {
   test('as a namespace is never contacted', async () => {
     const asked = upstream.requests.length
     for (const ns of [
-      'evil.example',
+      'other.example',
       '169.254.169.254',
       'metadata.google.internal',
       `127.0.0.1:${upstream.port}@evil.example`,
@@ -360,7 +360,7 @@ suite('more than anybody needs', () => {
   })
 
   test('is not shown on the address of the registry (X180)', async () => {
-    for (const path of ['/metrics', '/readyz', '/livez', '/v2/metrics', '/debug/pprof', '/'])
+    for (const path of ['/metrics', '/readyz', '/livez', '/v2/metrics', '/debug/pprof'])
       assertError(await askRaw(`GET ${path} HTTP/1.1`), path)
   })
 })
