@@ -3,7 +3,8 @@ import { RegistryError } from '../oci/errors.ts'
 import { isRepositoryName, type RepositoryName } from '../oci/reference.ts'
 import { brokenList, nextPage, readPage } from './list-pages.ts'
 import { readBody } from './read-body.ts'
-import type { RequestContext } from './request-context.ts'
+import type { WriteContext } from './request-context.ts'
+import { readReason, reasonIn } from './response-error.ts'
 import type { Answer } from './transport.ts'
 
 const path = '/v2/_catalog'
@@ -17,7 +18,7 @@ const maxPage = 8 * 1024 * 1024
 
 const schema = z.looseObject({ repositories: z.array(z.string()).nullish() })
 
-type CatalogContext = Pick<RequestContext, 'exchange' | 'origin' | 'memory'> & {
+type CatalogContext = Pick<WriteContext, 'exchange' | 'origin' | 'memory' | 'scrub'> & {
   readonly identity: () => string
 }
 
@@ -33,7 +34,7 @@ export async function* fetchCatalog(
   const { origin, memory } = context
   let answer = await requestFirst(context)
   for (let pages = 0; ; pages += 1) {
-    if (answer.status !== 200) throw refusal(context, answer)
+    if (answer.status !== 200) throw await refusal(context, answer)
     if (pages === maxPages) throw brokenList(origin, `${path} has more than ${maxPages} pages`)
     const next = nextPage(answer.header('link'), path, origin)
     const body = await readBody(answer, maxPage, { memory })
@@ -65,10 +66,13 @@ function request({ exchange }: CatalogContext, page: string): Promise<Answer> {
   })
 }
 
-function refusal({ origin, identity }: CatalogContext, answer: Answer): RegistryError {
-  answer.drop()
+async function refusal(
+  { origin, identity, scrub }: CatalogContext,
+  answer: Answer,
+): Promise<RegistryError> {
+  const reason = scrub(reasonIn(await readReason(answer)))
   return new RegistryError('UNSUPPORTED', {
-    message: `cannot list the repositories of ${origin} as ${identity()}: it answered ${answer.status} to ${path}`,
+    message: `cannot list the repositories of ${origin} as ${identity()}: it answered ${answer.status} to ${path}${reason && `: ${reason}`}`,
     advice:
       'log in as a user who may list them, or name a repository: many registries have no such list (Docker Hub, GitHub), or only for administrators (Harbor, OpenShift)',
     status: answer.status,

@@ -157,7 +157,7 @@ export function createRemote(options: RemoteOptions): Remote {
 
     tags: (name, page = {}) => tagsList.fetch(listsOf(name), page),
 
-    repositories: () => fetchCatalog({ ...context, identity: credentials.identity }),
+    repositories: () => fetchCatalog({ ...writing, exchange, identity: credentials.identity }),
 
     referrers: async (name, digest) => {
       const listed = await fetchReferrers(listsOf(name), digest)

@@ -17,7 +17,7 @@ export type RequestContext = {
   readonly pathOf: (name: RepositoryName) => string
 }
 
-/** Of requests that write, whose answers are passed on to clients. */
+/** Of requests whose refusals are passed on in the upstream's words. */
 export type WriteContext = RequestContext & {
   /** Removes our credentials from a text that the upstream wrote. */
   readonly scrub: (text: string) => string

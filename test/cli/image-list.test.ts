@@ -108,12 +108,14 @@ for (const [registry, status, headers] of [
   test(`a registry without a catalog says so, and what to do: ${registry}`, async (t) => {
     const server = await serverFor(t, (_request, response) => {
       for (const [name, value] of Object.entries(headers)) response.setHeader(name, value)
-      sendJson(response, { errors: [{ code: 'UNAUTHORIZED' }] }, status)
+      const message = 'ask its administrators'
+      sendJson(response, { errors: [{ code: 'UNAUTHORIZED', message }] }, status)
     })
     const { status: exit, stderr, stdout } = await runCommand(['image', 'list', server.host])
     assert.equal(exit, 1)
     assert.equal(stdout, '')
-    assert.match(stderr, new RegExp(`cannot list the repositories .* answered ${status} `))
+    const refusal = `cannot list the repositories .* answered ${status} .*: ask its administrators`
+    assert.match(stderr, new RegExp(refusal))
     assert.match(stderr, /name a repository/)
   })
 
