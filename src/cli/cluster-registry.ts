@@ -69,12 +69,21 @@ export async function openClusterRegistry(opening: Opening): Promise<ClusterRegi
   } catch (error) {
     const isForbidden = error instanceof TunnelError && isRefusal(error.cause)
     if (!isForbidden) throw error
-    return openByPortForward({ access, options }, found)
+    return openByPortForward({ access, options }, found).catch((other: unknown) => {
+      throw isRefusal(other) ? mayNotConnect(error, other) : other
+    })
   }
 }
 
 function isRefusal(cause: unknown): boolean {
   return cause instanceof KubernetesError && cause.status === 403
+}
+
+function mayNotConnect({ message }: TunnelError, cause: unknown): KubernetesError {
+  return new KubernetesError(
+    `${message}; it takes the rights create and get on pods/exec, or, for connections that do not survive a break, on pods/portforward`,
+    { status: 403, cause },
+  )
 }
 
 async function openByExec(

@@ -187,7 +187,10 @@ test('a registry with TLS is reached through exec and through a port, verified',
 
 test('failures say what is missing', async (t) => {
   const denied = await setScene(t, { forbidden: ['/exec', '/portforward'] })
-  assert.match((await denied.berth('list')).stderr, /the API server answered 403 Reason403/)
+  assert.match(
+    (await denied.berth('list')).stderr,
+    /the API server answered 403 Reason403.*pods\/exec/,
+  )
 
   const missing = await setScene(t, { program: ['/nowhere/berth'] })
   assert.match(
