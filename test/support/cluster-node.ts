@@ -43,6 +43,8 @@ type Options = {
   /** The whole cluster's. */
   readonly directory: string
   readonly logs: string
+  /** Fields of the kubelet's own configuration. */
+  readonly settings?: object
 }
 
 /** The first node has Debian's containerd, the second one a containerd of today, and so on. */
@@ -57,7 +59,7 @@ const runtimes = [
 
 /** A node that has a network, and nothing that runs on it yet. */
 export async function startClusterNode(options: Options): Promise<ClusterNode> {
-  const { n, all, network, logs } = options
+  const { n, all, network, logs, settings: ownSettings = {} } = options
   const name = `node${n}`
   const address = network.node(n)
   const directory = join(options.directory, name)
@@ -77,7 +79,7 @@ export async function startClusterNode(options: Options): Promise<ClusterNode> {
   let kubelet: Program | undefined
   let kubeletConfig: string | undefined
   let providerFlags: readonly string[] = []
-  let kubeletChanges: object = {}
+  let kubeletChanges = ownSettings
 
   const launch = (program: string, command: readonly string[]): Program =>
     namespaces.keep(command, join(logs, `${name}-${program}.log`))
@@ -137,7 +139,7 @@ export async function startClusterNode(options: Options): Promise<ClusterNode> {
     startProxy,
     startKubelet,
     provideCredentials: async (configuration, programs, settings = {}) => {
-      kubeletChanges = settings
+      kubeletChanges = { ...ownSettings, ...settings }
       providerFlags = [
         `--image-credential-provider-config=${configuration}`,
         `--image-credential-provider-bin-dir=${programs}`,

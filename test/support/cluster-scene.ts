@@ -2,7 +2,7 @@ import { dirname } from 'node:path'
 import { stringify } from 'yaml'
 import { type ArtifactRegistry, startArtifactRegistry } from './artifact-registry.ts'
 import { berthImage, buildBerthImage, imageCommand } from './berth-image.ts'
-import { type Cluster, startCluster } from './cluster.ts'
+import { type Cluster, type ClusterOptions, startCluster } from './cluster.ts'
 import { type ProxyMode, pauseImage } from './cluster-node.ts'
 import { runCommand } from './command.ts'
 import { htpasswdLine, type Login } from './docker-registry.ts'
@@ -53,9 +53,12 @@ const chart = new URL('../../charts/berth', import.meta.url).pathname
 const release = ['berth', chart, '--namespace', namespaces.berth]
 
 /** In a cluster of our own. */
-export async function setClusterScene(mode: ProxyMode): Promise<ClusterScene<Cluster>> {
+export async function setClusterScene(
+  mode: ProxyMode,
+  options: ClusterOptions = {},
+): Promise<ClusterScene<Cluster>> {
   const archive = await buildBerthImage()
-  const cluster = await startCluster(mode)
+  const cluster = await startCluster(mode, options)
   const image = { ...berthImage, pullPolicy: 'Never' }
   return setScene(cluster, image, async () => {
     await loadNodes(cluster, archive)

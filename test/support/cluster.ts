@@ -2,6 +2,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { removeCgroups } from './cgroups.ts'
+import { startClusterDns } from './cluster-dns.ts'
 import { type ClusterNetwork, startClusterNetwork } from './cluster-network.ts'
 import { type ClusterNode, type ProxyMode, pauseImage, startClusterNode } from './cluster-node.ts'
 import { type ControlPlane, startControlPlane } from './control-plane.ts'
@@ -24,10 +25,18 @@ export interface Cluster extends Kubernetes {
   startProxies(mode: ProxyMode): Promise<void>
 }
 
+export type ClusterOptions = {
+  /** Pods find Services by their names. */
+  readonly dns?: boolean
+}
+
 const prefix = 'berth-cluster-'
 
 /** Two nodes, Ready. Takes root, and what `.ci/install` installs. Twenty seconds on a quiet machine. */
-export async function startCluster(mode: ProxyMode): Promise<Cluster> {
+export async function startCluster(
+  mode: ProxyMode,
+  { dns = false }: ClusterOptions = {},
+): Promise<Cluster> {
   await removeLeftovers()
   const directory = await mkdtemp(join(tmpdir(), prefix))
   await writeFile(join(directory, 'owner'), String(process.pid))
@@ -40,7 +49,8 @@ export async function startCluster(mode: ProxyMode): Promise<Cluster> {
   try {
     const network = await startClusterNetwork()
     closing.push(network.close)
-    const parts = { network, directory, logs }
+    const settings = dns ? { clusterDNS: [network.machine], clusterDomain: 'cluster.local' } : {}
+    const parts = { network, directory, logs, settings }
     const nodes = [
       await startClusterNode({ ...parts, n: 1, all: 2 }),
       await startClusterNode({ ...parts, n: 2, all: 2 }),
@@ -54,12 +64,20 @@ export async function startCluster(mode: ProxyMode): Promise<Cluster> {
     })
     closing.push(controlPlane.close)
     const cluster = createCluster({ nodes, network, controlPlane, logs, close })
+    if (dns) closing.push((await startClusterDns(network.machine, serviceIn(cluster))).close)
     await bringUp(cluster, controlPlane, mode, directory)
     return cluster
   } catch (error) {
     const ends = await endsOf(logs)
     await close()
     throw new Error(`the cluster did not start:\n${ends}`, { cause: error })
+  }
+}
+
+function serviceIn({ kubectl }: Cluster) {
+  return async (name: string, namespace: string): Promise<string | undefined> => {
+    const words = ['get', 'service', name, '-n', namespace, '-o', 'jsonpath={.spec.clusterIP}']
+    return (await kubectl([...words, '--ignore-not-found'])) || undefined
   }
 }
 

@@ -2,6 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { stringify } from 'yaml'
+import type { KeyPair } from './certificates.ts'
 import { family, type Image } from './images.ts'
 import { type Program, run, start } from './programs.ts'
 
@@ -25,15 +26,19 @@ type RegistryOptions = {
   readonly program?: string
   /** A volume that there is already. */
   readonly volume?: string
+  /** Where it listens. */
+  readonly address?: string
+  readonly tls?: KeyPair
 }
 
 export async function startDockerRegistry(options: RegistryOptions = {}): Promise<DockerRegistry> {
   const directory = await mkdtemp(join(tmpdir(), 'berth-docker-registry-'))
   const { program: command = 'docker-registry', volume = join(directory, 'data') } = options
+  const { address = '127.0.0.1', tls } = options
   const login = { user: 'upstream-user', password: 'upstream-canary-7c1f' }
-  const program = await launch({ directory, volume, command, login })
-  const [, host] = await program.wrote(/listening on (127\.0\.0\.1:\d+)/)
-  const url = `http://${host}`
+  const program = await launch({ directory, volume, command, login, address, tls })
+  const [, host] = await program.wrote(/listening on (\d+(?:\.\d+){3}:\d+)/)
+  const url = `${tls === undefined ? 'http' : 'https'}://${host}`
   return {
     url,
     login,
@@ -57,19 +62,32 @@ type Launch = {
   readonly volume: string
   readonly command: string
   readonly login: Login
+  readonly address: string
+  readonly tls: KeyPair | undefined
 }
 
-async function launch({ directory, volume, command, login }: Launch): Promise<Program> {
+async function launch(options: Launch): Promise<Program> {
+  const { directory, volume, command, login, address, tls } = options
   const htpasswd = join(directory, 'htpasswd')
   const config = {
     ...storageOf(volume),
-    http: { addr: '127.0.0.1:0' },
+    http: {
+      addr: `${address}:0`,
+      ...(tls !== undefined && { tls: await writePair(directory, tls) }),
+    },
     auth: { htpasswd: { realm: 'upstream', path: htpasswd } },
   }
   await writeFile(htpasswd, await htpasswdLine(login))
   await writeFile(join(directory, 'config.yml'), stringify(config))
   const environment = { OTEL_TRACES_EXPORTER: 'none' }
   return start([command, 'serve', join(directory, 'config.yml')], { directory, environment })
+}
+
+async function writePair(directory: string, pair: KeyPair) {
+  const files = { certificate: join(directory, 'tls.crt'), key: join(directory, 'tls.key') }
+  await writeFile(files.certificate, pair.certificate)
+  await writeFile(files.key, pair.key)
+  return files
 }
 
 /** Runs a Distribution's garbage collection on a volume that nobody serves. What it said. */
