@@ -8,8 +8,8 @@ import { ownDirectory } from './support/directory.ts'
 const main = new URL('../src/main.ts', import.meta.url).pathname
 
 /** A user's cache directory, and a start of the program with it. */
-async function startIn(t: TestContext) {
-  const caches = await ownDirectory(t)
+async function startIn(t: TestContext, below = '') {
+  const caches = join(await ownDirectory(t), below)
   const { NODE_COMPILE_CACHE: _, ...environment } = process.env
   const start = (...words: readonly string[]) => {
     const env = { ...environment, XDG_CACHE_HOME: caches }
@@ -29,6 +29,12 @@ test('a program that runs for each pull writes nothing', async (t) => {
   start('docker-credential')
   start('kubelet-credential-provider')
   assert.equal(existsSync(directory), false)
+})
+
+test('a home without a cache directory gets none', async (t) => {
+  const { directory, start } = await startIn(t, 'absent')
+  start('htpasswd')
+  assert.equal(existsSync(join(directory, '../..')), false)
 })
 
 test('compiled code that others can write is not used', async (t) => {

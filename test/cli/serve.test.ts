@@ -336,7 +336,7 @@ suite('berth serve exits on SIGTERM', () => {
       stdio: ['ignore', 'pipe', 'ignore'],
     })
     t.after(() => berth.kill('SIGKILL'))
-    const isUp = () => get(`http://${address}:9026/livez`).then(Boolean, () => false)
+    const isUp = () => get(`http://${address}:30026/v2/`).then(Boolean, () => false)
     await eventually('it to start', isUp)
     // The pipe holds 64 KiB.
     for (let at = 0; at < 20; at += 1)
