@@ -28,7 +28,7 @@ export async function applyAll(
   await checkAll(cluster, objects, force)
   const results: AppliedObject[] = []
   for (const object of objects) {
-    const result = await cluster.apply(object, { force })
+    const result = await applyOne(cluster, object, force)
     const { name, namespace } = object.metadata
     const applied = {
       kind: object.kind,
@@ -40,6 +40,22 @@ export async function applyAll(
     results.push(applied)
   }
   return results
+}
+
+/** The role of a binding cannot be changed: another one takes its place. */
+async function applyOne(cluster: ClusterObjects, object: KubernetesObject, force: boolean) {
+  try {
+    return await cluster.apply(object, { force })
+  } catch (error) {
+    if (!isOtherRole(error, object)) throw error
+    await cluster.delete(object)
+    return cluster.apply(object, { force })
+  }
+}
+
+function isOtherRole(error: unknown, { kind }: KubernetesObject): boolean {
+  const isRefused = error instanceof KubernetesError && error.status === 422
+  return isRefused && kind.endsWith('RoleBinding') && error.message.includes('roleRef')
 }
 
 /** A role that grants more than the user has, for example, is refused here. */
@@ -56,6 +72,7 @@ async function checkAll(
       if (!(error instanceof KubernetesError) || error.status === undefined) throw error
       // Its role is not there before it is applied, which an administrator's request does not need.
       if (error.status === 404 && object.kind.endsWith('RoleBinding')) continue
+      if (isOtherRole(error, object)) continue
       refusals.push(error)
     }
   }

@@ -72,6 +72,14 @@ suite('berth operator and berth registry, with a Kubernetes API', () => {
     assert.deepEqual(changed.spec.template.spec.containers[0].args, ['operator', 'run'])
   })
 
+  test('the operator is bound to another role when the command is repeated with one', async (t) => {
+    await removeOperator(t)
+    await succeed(['operator', 'install', '-n', 'one'])
+    await succeed(['operator', 'install', '-n', 'one', '--role', 'view'])
+    const { roleRef } = await get('rolebinding/berth-operator')
+    assert.deepEqual([roleRef.kind, roleRef.name], ['ClusterRole', 'view'])
+  })
+
   test('the operator may run in a namespace that enforces the level restricted', async () => {
     const { stdout } = await succeed(['operator', 'install', '--dry-run', '-o', 'json'])
     const { items } = JSON.parse(stdout)
