@@ -22,7 +22,7 @@ suite('berth.yaml', { concurrency: 2 }, () => {
       await writeFile(file, yamlOf(await render(values)))
       const { config } = loadConfig({ file, flags: {}, set: [], environment: {} })
       assert.equal(config.storage.directory, '/var/lib/berth')
-      assert.ok(config.upstreams.length > 0)
+      assert.ok(config.upstreams.length > 0 || config.hosted.length > 0)
     })
 
   test('has further upstreams beside the first, and what else is under `config`', async () => {
@@ -422,8 +422,11 @@ test('all of it is in another namespace, if that is asked for', async () => {
   for (const [name, values] of Object.entries(matrix)) {
     const manifests = await render({ ...values, namespaceOverride: 'elsewhere' })
     const elsewhere = ['kube-public', 'monitoring', 'default']
+    // Objects of users are where users say.
+    const own = JSON.stringify(values['extraObjects'] ?? [])
     for (const { kind, metadata } of manifests) {
-      if (metadata.name === 'berth-more' || metadata.name === 'berth-text') continue
+      if (/^berth-(more|text)$/.test(metadata.name)) continue
+      if (own.includes(`"name":"${metadata.name}"`)) continue
       // Of the whole cluster.
       if (kind.startsWith('ClusterRole')) continue
       const { namespace = '' } = metadata

@@ -247,8 +247,9 @@ describe('a registry in a cluster, with a kubeconfig for exec in one namespace',
       const [, { status, stderr }] = await pushes
       assert.equal(status, 0, stderr)
       await until('it is noticed', () => assert.match(command.stderr(), /the connection broke/))
-      await check('moved:1', image)
-      await check('moved:2', other)
+      // An idle connection to the pod that is gone may be closed only now.
+      await until('the first image is right', () => check('moved:1', image))
+      await until('the second image is right', () => check('moved:2', other))
     }))
 
   test('an API server that restarts during docker push costs a resumed connection', (t) =>
