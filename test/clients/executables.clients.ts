@@ -31,7 +31,8 @@ suite('an executable', () => {
 
   before(async () => {
     const options = ['--platform', platform, '--output', output, '--url', 'https://example.test/b/']
-    const environment = { HOME: process.env['HOME'] ?? '/root', PATH: process.env['PATH'] ?? '' }
+    // npm may need more of it than its home: where certificates or a proxy are, for example.
+    const environment = process.env as Readonly<Record<string, string>>
     await run(['npm', 'run', '--silent', 'executables', '--', ...options], {
       directory: project,
       environment,
