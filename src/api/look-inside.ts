@@ -7,7 +7,7 @@ const maxRunning = 2
 /** Bytes that one may take: paths, and what it decompresses at a time. */
 const memoryOfOne = 48 * 1024 * 1024
 
-/** Of one image, whoever pushed it: beyond them the answer is an error. Sizes in bytes, time in milliseconds. */
+/** For one image. An image above a limit is an error. Sizes in bytes, time in milliseconds. */
 export const lookLimits = {
   entries: 200_000,
   paths: 24 * 1024 * 1024,

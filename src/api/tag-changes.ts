@@ -76,7 +76,7 @@ function versionsFor({ versions, inventory }: Options, name: RepositoryName): Ta
   })
 }
 
-/** Whoever may pull a tag may ask whether it is still what the upstream has. */
+/** A user with the right to pull a tag may refresh it from the upstream. */
 export function createRefreshTag({ access, inventory }: Options): Handler<'refreshTag'> {
   return async (call) => {
     const resolved = access.resolve(call)

@@ -24,7 +24,7 @@ export async function isPlainFile(path: string): Promise<boolean> {
     const isCompressed = magics.some((magic) => magic.every((byte, at) => first[at] === byte))
     return !isCompressed && first.toString('latin1', tarMagic.at, tarMagic.at + 5) !== tarMagic.text
   } catch {
-    // Whoever opens it next says why it cannot be opened.
+    // The code that opens it next reports why it cannot be opened.
     return false
   }
 }

@@ -21,7 +21,7 @@ type Answer = { readonly status: number; readonly text: string }
 /** Milliseconds for each answer. */
 const timeout = 30_000
 const maxBytes = 256 * 1024
-/** Of nothing: what is asked about it changes nothing. */
+/** A digest that no content has: requests about it change nothing. */
 const noDigest = `sha256:${'0'.repeat(64)}`
 const noRepository = 'berth-probe'
 

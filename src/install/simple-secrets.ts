@@ -24,7 +24,7 @@ type Certificates = {
 
 /**
  * A certificate for the names of the Service and for `localhost`, and the authority that signed it: a new one, or
- * that of before, so that whoever trusts it need not change anything.
+ * that of before, so that clients which trust it need no change.
  */
 export function certificateSecrets({
   namespace,

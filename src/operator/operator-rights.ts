@@ -12,7 +12,7 @@ type Rule = {
 export const registryRules: readonly Rule[] = [
   { apiGroups: ['berth.dev'], resources: ['registries'], verbs: ['get', 'list', 'watch'] },
   { apiGroups: ['berth.dev'], resources: ['registries/status'], verbs: ['patch'] },
-  // OpenShift demands it of whoever makes a Registry the owner of an object.
+  // OpenShift requires it from a client that sets a Registry as the owner of an object.
   { apiGroups: ['berth.dev'], resources: ['registries/finalizers'], verbs: ['update'] },
   {
     apiGroups: ['apps'],

@@ -132,7 +132,7 @@ async function askSurrogate(
   }
 }
 
-/** Whether somebody else has made a Deployment of this name: it is left alone. */
+/** Whether a Deployment of this name exists that this operator did not create. It is not changed. */
 async function isForeign(
   client: ApiClient,
   path: string,

@@ -90,7 +90,7 @@ type Download = {
 }
 
 /**
- * What is here, without a request to any upstream: for people who look around. Whoever asks decides who may
+ * What is here, without a request to any upstream: for people who look around. The caller decides who may
  * see what.
  */
 export interface Inventory {

@@ -17,7 +17,7 @@ const places = [
   ],
 ] as const
 
-/** A message with the advice for whoever writes a Registry. */
+/** A message with the advice for the author of a Registry. */
 export function inSpec(message: string): string {
   return places.reduce((text, [of, here]) => text.replace(of, here), message)
 }

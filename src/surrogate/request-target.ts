@@ -44,7 +44,7 @@ export function targetOf(method: Method, url: URL): RequestTarget | undefined {
   }
 }
 
-/** An upload session is read and ended by whoever may push. */
+/** An upload session is read and ended with the right to push. */
 function accessOf(method: Method, isUpload: boolean): RequestTarget['access'] {
   if (isUpload) return 'push'
   if (method === 'DELETE') return 'delete'

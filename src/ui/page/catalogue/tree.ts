@@ -6,7 +6,7 @@ export type Repository = Repositories['repositories'][number]
 export type Row = {
   /** The whole name, or the prefix with its slash. */
   readonly path: string
-  /** What is shown: the part below the parent. */
+  /** The part of the name below the parent, which the page shows. */
   readonly label: string
   readonly depth: number
   readonly repository: Repository | undefined
