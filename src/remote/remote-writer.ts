@@ -13,6 +13,8 @@ export type BlobToUpload = {
 /** A blob whose bytes may be read from any byte on. */
 export type ResumableBlob = Omit<BlobToUpload, 'open'> & {
   readonly open: (start: number) => OpenedBlob
+  /** A repository of the same upstream that has the blob, if it is known. */
+  readonly mountFrom?: RepositoryName | undefined
 }
 
 export type OpenedBlob = {
@@ -36,13 +38,16 @@ type PutManifest = {
   readonly tags: readonly Tag[]
 }
 
+/** `mounted`: from another repository of the upstream, so that nothing was sent. */
+export type Uploaded = 'sent' | 'mounted'
+
 /** One blob on its way, over any number of connections. */
 export interface ResumableUpload {
   /**
    * Resolves when the upstream has acknowledged the whole blob. Sends without retries: after an error that
    * is temporary (see isTemporary) it may be called again, and continues where the upstream says.
    */
-  run(signal: AbortSignal): Promise<void>
+  run(signal: AbortSignal): Promise<Uploaded>
   /** The most bytes that the upstream has acknowledged so far. */
   acknowledged(): number
   /** To be called at the end: cancels the session of an incomplete upload. Does not reject. */
@@ -62,7 +67,10 @@ export interface RemoteWriter {
    * acknowledged it. `signal` ends the upload.
    */
   uploadBlob(name: RepositoryName, blob: BlobToUpload, signal: AbortSignal): Promise<void>
-  /** Sends a blob in parts, and continues after failures. Nothing is sent before it runs. */
+  /**
+   * Mounts a blob from a repository that has it, or sends it in parts, and continues after failures. Nothing is sent
+   * before it runs.
+   */
   resumableUpload(name: RepositoryName, blob: ResumableBlob): ResumableUpload
   /** False: the upstream did not mount it, and it must be uploaded. */
   mountBlob(

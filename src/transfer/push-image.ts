@@ -51,7 +51,8 @@ const maxProofWait = 10_000
 /**
  * Pushes an image with all that it references:
  * 1. Read its manifests, from the index down.
- * 2. HEAD of each config and layer; upload those that the registry lacks. An upload that breaks continues.
+ * 2. HEAD of each config and layer. Those that another repository has are mounted, and the others are uploaded. An upload
+ *    that breaks continues.
  * 3. Put the manifests, those that are referenced first, and the root under its tags.
  * 4. Get the root by its digest and by its tags, on new connections: only this proves that the registry has it.
  * Each step is repeated while the registry cannot be reached. A blob that fails ends the other uploads.
@@ -153,30 +154,21 @@ async function pushBlob(blob: SourceBlob, pushing: Pushing): Promise<boolean> {
     onProgress({ digest, size, sent: 0, state: 'present' })
     return false
   }
-  const isMounted =
-    mountFrom !== undefined &&
-    (await persistence.persist({
-      attempt: `mount ${digest} from ${mountFrom} in ${place}`,
-      run: () => writer.mountBlob(name, { digest, from: mountFrom, signal }),
-      signal,
-    }))
-  if (isMounted) {
-    onProgress({ digest, size, sent: 0, state: 'mounted' })
-    return false
-  }
-  const upload = writer.resumableUpload(name, { ...blob, open: opener(blob, pushing) })
+  const open = opener(blob, pushing)
+  const upload = writer.resumableUpload(name, { ...blob, open, mountFrom })
   try {
-    await persistence.persist({
+    const state = await persistence.persist({
       attempt: `upload ${digest} (${size} bytes) to ${place}`,
       run: () => upload.run(signal),
       progress: upload.acknowledged,
       signal,
     })
+    const isSent = state === 'sent'
+    onProgress({ digest, size, sent: isSent ? size : 0, state })
+    return isSent
   } finally {
     await upload.close()
   }
-  onProgress({ digest, size, sent: size, state: 'sent' })
-  return true
 }
 
 function opener(blob: SourceBlob, pushing: Pushing): ResumableBlob['open'] {

@@ -8,6 +8,7 @@ import { type FaultyRegistry, startFaultyRegistry } from '../support/faulty-uplo
 import { createTokens } from '../support/google.ts'
 import { type Blob, randomBlob } from '../support/images.ts'
 import { changingSource, openRemote } from '../support/remotes.ts'
+import { until } from '../support/until.ts'
 
 const name = parseRepositoryName('project/repository/app')
 const { signal } = new AbortController()
@@ -117,6 +118,34 @@ test('a small blob is one PUT', async () => {
     faulty.requests.map(({ method }) => method),
     ['POST', 'PUT'],
   )
+})
+
+test('a registry that refuses a mount without a source gets the bytes, and is not asked again', async () => {
+  const blobs = [randomBlob(MiB), randomBlob(5 * MiB)]
+  const refusal = '{"errors":[{"code":"UNSUPPORTED","message":"from is missing"}]}'
+  faulty.on(/^POST .*mount=/, says(400, {}, refusal))
+  for (const blob of blobs) {
+    await uploadTo(remote, toUpload(blob))
+    assertStored(blob)
+  }
+  assert.equal(faulty.count(/^POST .*mount=/), 1)
+})
+
+test('a registry that fails because of a mount without a source gets the bytes', async () => {
+  const blob = randomBlob(MiB)
+  faulty.on(/^POST .*mount=/, says(500))
+  assert.equal(await uploadTo(remote, toUpload(blob)), 2)
+  assertStored(blob)
+})
+
+test('a blob that went to one repository is mounted from there in another one', async () => {
+  const blob = randomBlob(MiB)
+  await uploadTo(remote, toUpload(blob))
+  const other = parseRepositoryName('project/other')
+  const upload = remote.writer.resumableUpload(other, toUpload(blob))
+  faulty.on(/^POST .*\?mount=sha256:[0-9a-f]+&from=project\/repository\/app$/, says(201), 1)
+  assert.equal(await upload.run(signal), 'mounted')
+  assert.equal(faulty.count(/^PUT/), 1)
 })
 
 test('an empty blob is uploaded', async () => {
@@ -298,7 +327,8 @@ test('an upload that its caller ends leaves no session behind', async () => {
   const upload = remote.writer.resumableUpload(name, toUpload(randomBlob(20 * MiB)))
   const running = upload.run(controller.signal)
   const reason = new Error('no longer wanted')
-  setTimeout(() => controller.abort(reason), 100)
+  await until('it sends', () => assert.equal(faulty.count(/^PATCH/), 1))
+  controller.abort(reason)
   await assert.rejects(running, reason)
   gate.resolve()
   await upload.close()

@@ -96,6 +96,35 @@ test('only the changed layer is sent, and a blob of another repository is mounte
   assert.deepEqual(new Set(states), new Set(['waiting', 'mounted']))
 })
 
+test('blobs of other repositories are mounted if the login may pull from them, and sent if not', async (t) => {
+  const access = [
+    { users: ['*'], repositories: ['local/private'], actions: ['push', 'delete'] },
+    { users: ['*'], repositories: ['local/public', 'local/app'], actions: ['pull', 'push'] },
+  ]
+  const berth = await startBerth({ config: { upstreams: [], auth: { access } } })
+  t.after(() => removeBerth(berth))
+  const pushFrom = async (repository: 'private' | 'public', size: number) => {
+    const image = memoryImage([size])
+    const { writer } = open(t, berth.url)
+    for (const [digest, bytes] of image.blobs) {
+      const read = async function* () {
+        yield [Buffer.from(bytes)]
+      }
+      const blob = { digest, size: bytes.length, open: () => ({ chunks: read(), close: () => {} }) }
+      await writer.uploadBlob(parseRepositoryName(`local/${repository}`), blob, signal)
+    }
+    // Of another process, which has not seen the first push.
+    const remote = open(t, berth.url)
+    const ends: string[] = []
+    const onProgress = ({ state }: Progress) =>
+      void (['sent', 'mounted'].includes(state) && ends.push(state))
+    await pushImage({ ...image, remote, name, tags: [one], onProgress, signal })
+    return ends
+  }
+  assert.deepEqual(await pushFrom('private', 5000), ['sent', 'sent'])
+  assert.deepEqual(await pushFrom('public', 6000), ['mounted', 'mounted'])
+})
+
 test('a blob whose connection breaks is sent again, and the image is right', async (t) => {
   const registry = await startFaultyRegistry()
   t.after(() => registry.close())

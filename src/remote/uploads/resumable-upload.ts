@@ -1,6 +1,7 @@
+import { isRegistryError } from '../../oci/errors.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
-import { UpstreamFailure } from '../faults.ts'
-import type { ResumableBlob, ResumableUpload } from '../remote-writer.ts'
+import { isTemporary, UpstreamFailure } from '../faults.ts'
+import type { ResumableBlob, ResumableUpload, Uploaded } from '../remote-writer.ts'
 import { lostSession } from '../retry-write.ts'
 import { createPartReader } from './part-reader.ts'
 import type { UploadRequests } from './upload-requests.ts'
@@ -21,7 +22,11 @@ const maxRefusals = 5
 const maxFailures = 3
 
 /** What is known about one upstream, for its next blobs. */
-export type Abilities = { takesParts: boolean }
+export type Abilities = {
+  takesParts: boolean
+  /** It accepts a mount without a source, which some registries refuse. */
+  findsBlobs: boolean
+}
 
 type UploadOptions = {
   readonly name: RepositoryName
@@ -45,7 +50,8 @@ type Session = {
  * An upload that continues at the byte that its upstream has (distribution-spec, "Pushing a blob in
  * chunks"):
  *
- * 1. POST opens a session.
+ * 1. POST opens a session, or mounts the blob from another repository (distribution-spec, "Mounting a blob from another
+ *    repository"): from the one that is known to have it, or from any that the upstream finds and the login may read.
  * 2. PATCH sends a part, with Content-Range if there are several. PUT with the digest ends the session.
  * 3. After a failure, GET says how many bytes the session has, and the upload continues there. A session
  *    that is unknown, or whose answer cannot be true, is replaced by a new one.
@@ -56,7 +62,7 @@ type Session = {
  */
 export function createResumableUpload(options: UploadOptions): ResumableUpload {
   const { name, blob, requests, abilities } = options
-  const { digest, size } = blob
+  const { digest, size, mountFrom } = blob
   const reader = createPartReader(blob)
   let session: Session | undefined
   let inParts = size > maxAtOnce
@@ -70,10 +76,26 @@ export function createResumableUpload(options: UploadOptions): ResumableUpload {
     if (ended !== undefined) await requests.cancel(name, ended)
   }
 
-  const begin = async (signal: AbortSignal): Promise<Session> => {
+  const openByMount = async (signal: AbortSignal) => {
+    try {
+      return await requests.openOrMount(name, { digest, from: mountFrom, signal })
+    } catch (error) {
+      const isRefused = isRegistryError(error) && !isTemporary(error)
+      if (mountFrom === undefined && (isRefused || isFailing(error))) abilities.findsBlobs = false
+      if (!isRefused) throw error
+      // Mounting takes more than uploading: the right to read the source.
+      return requests.open(name, { digest, signal })
+    }
+  }
+
+  /** Undefined: the blob is mounted. */
+  const begin = async (signal: AbortSignal): Promise<Session | undefined> => {
     await end()
-    const { location, minPart } = await requests.open(name, digest, signal)
-    session = { location, minPart, position: 0, sent: 0, refusals: 0, isUnsure: false }
+    const opened =
+      mountFrom !== undefined || abilities.findsBlobs
+        ? await openByMount(signal)
+        : await requests.open(name, { digest, signal })
+    session = opened && { ...opened, position: 0, sent: 0, refusals: 0, isUnsure: false }
     return session
   }
 
@@ -132,36 +154,38 @@ export function createResumableUpload(options: UploadOptions): ResumableUpload {
     })
   }
 
-  /** False: the upstream does not take the blob in this way. */
-  const sendInParts = async (signal: AbortSignal): Promise<boolean> => {
+  /** Undefined: the upstream does not take the blob in this way. */
+  const sendInParts = async (signal: AbortSignal): Promise<Uploaded | undefined> => {
     const broken = session
     const current = (broken && (await resume(broken, signal))) ?? (await begin(signal))
+    if (current === undefined) return 'mounted'
     while (current.position < size) {
       const answer = await sendPart(current, signal)
       if (answer.kind === 'taken') {
         reach(current, answer.position)
         continue
       }
-      if (answer.kind === 'misplaced') return false
+      if (answer.kind === 'misplaced') return undefined
       if (!answer.isAboutSession || (acknowledged === 0 && current.refusals > 0)) {
         abilities.takesParts = false
-        return false
+        return undefined
       }
       current.refusals += 1
       throw lostSession(answer.error)
     }
     const answer = await finish(current.location, size, signal)
-    if (answer.kind === 'stored') return true
-    if (!answer.isAboutSession) return false
+    if (answer.kind === 'stored') return 'sent'
+    if (!answer.isAboutSession) return undefined
     current.refusals += 1
     throw lostSession(answer.error)
   }
 
-  const sendAtOnce = async (signal: AbortSignal): Promise<void> => {
+  const sendAtOnce = async (signal: AbortSignal): Promise<Uploaded> => {
     inParts = false
-    const { location } = await begin(signal)
-    const answer = await finish(location, 0, signal)
-    if (answer.kind === 'stored') return
+    const opened = await begin(signal)
+    if (opened === undefined) return 'mounted'
+    const answer = await finish(opened.location, 0, signal)
+    if (answer.kind === 'stored') return 'sent'
     mayBeDone = false
     throw answer.isAboutSession ? lostSession(answer.error) : answer.error
   }
@@ -169,8 +193,7 @@ export function createResumableUpload(options: UploadOptions): ResumableUpload {
   const noteFailure = (error: unknown): void => {
     if (session === undefined) return
     session.sent = Math.max(session.sent, session.position, reader.position())
-    const isFailing = error instanceof UpstreamFailure && error.fault === 'failing'
-    if (!isFailing || acknowledged > 0) return
+    if (!isFailing(error) || acknowledged > 0) return
     failures += 1
     if (failures === maxFailures) inParts = false
   }
@@ -179,11 +202,12 @@ export function createResumableUpload(options: UploadOptions): ResumableUpload {
     acknowledged: () => acknowledged,
 
     run: async (signal) => {
-      if (mayBeDone && (await requests.hasBlob(name, digest, signal))) return
+      if (mayBeDone && (await requests.hasBlob(name, digest, signal))) return 'sent'
       try {
-        const isStored = inParts && abilities.takesParts && (await sendInParts(signal))
-        if (!isStored) await sendAtOnce(signal)
+        const done = inParts && abilities.takesParts ? await sendInParts(signal) : undefined
+        const uploaded = done ?? (await sendAtOnce(signal))
         session = undefined
+        return uploaded
       } catch (error) {
         noteFailure(error)
         throw reader.failure() ?? error
@@ -195,4 +219,8 @@ export function createResumableUpload(options: UploadOptions): ResumableUpload {
       await end()
     },
   }
+}
+
+function isFailing(error: unknown): boolean {
+  return error instanceof UpstreamFailure && error.fault === 'failing'
 }

@@ -30,6 +30,11 @@ type SessionState = { readonly location: URL; readonly position: number | undefi
 /** A part of a blob; `of` is undefined if it is the whole blob. */
 type Part = { readonly first: number; readonly size: number }
 
+type Opening = { readonly digest: Digest; readonly signal: AbortSignal }
+
+/** `minPart`: smaller parts are refused, except for the last; in bytes. */
+type OpenedSession = { readonly location: URL; readonly minPart: number }
+
 type Sent = {
   readonly location: URL
   readonly body: () => Buffer | UploadBody
@@ -49,12 +54,15 @@ export interface UploadRequests {
       readonly signal?: AbortSignal | undefined
     },
   ): Promise<boolean>
-  /** `minPart`: smaller parts are refused, except for the last; in bytes. */
-  open(
+  open(name: RepositoryName, opening: Opening): Promise<OpenedSession>
+  /**
+   * Undefined: the upstream mounted the blob. `from`: the repository that has it; undefined: any that the upstream
+   * finds.
+   */
+  openOrMount(
     name: RepositoryName,
-    digest: Digest,
-    signal: AbortSignal,
-  ): Promise<{ readonly location: URL; readonly minPart: number }>
+    opening: Opening & { readonly from: RepositoryName | undefined },
+  ): Promise<OpenedSession | undefined>
   /** Without `part`, the body is the whole blob. */
   append(
     name: RepositoryName,
@@ -113,6 +121,15 @@ export function createUploadRequests(context: WriteContext): UploadRequests {
       ...(mountFrom !== undefined && { mountFrom }),
       ...(signal && { signal }),
     })
+  }
+
+  const sessionIn = async (name: RepositoryName, answer: Answer): Promise<OpenedSession> => {
+    if (answer.status !== 202) throw (await refused(name, answer)).error
+    answer.drop()
+    return {
+      location: locationOf(answer, { origin, path: uploadsOf(name) }),
+      minPart: lengthIn(answer.header('oci-chunk-min-length')) ?? 0,
+    }
   }
 
   /** Where the session goes on, according to an answer. */
@@ -210,17 +227,17 @@ export function createUploadRequests(context: WriteContext): UploadRequests {
       }
     },
 
-    open: async (name, digest, signal) => {
-      // Without it, the specification's registries compute a SHA-256.
-      const algorithm = algorithmOf(digest)
-      const query = algorithm === 'sha256' ? {} : { 'digest-algorithm': algorithm }
-      const answer = await post(name, query, { signal })
-      if (answer.status !== 202) throw (await refused(name, answer)).error
+    open: async (name, { digest, signal }) =>
+      sessionIn(name, await post(name, algorithmFor(digest), { signal })),
+
+    openOrMount: async (name, { digest, from, signal }) => {
+      const mountFrom = from && repositoryOf(from)
+      const source = mountFrom && { from: mountFrom }
+      const query = { mount: digest, ...source, ...algorithmFor(digest) }
+      const answer = await post(name, query, { ...(mountFrom && { mountFrom }), signal })
+      if (answer.status !== 201) return sessionIn(name, answer)
       answer.drop()
-      return {
-        location: locationOf(answer, { origin, path: uploadsOf(name) }),
-        minPart: lengthIn(answer.header('oci-chunk-min-length')) ?? 0,
-      }
+      return undefined
     },
 
     append: async (name, { location, part, body, signal }) => {
@@ -261,4 +278,10 @@ export function createUploadRequests(context: WriteContext): UploadRequests {
 
     status: (name, location, signal) => askStatus(name, location, { signal }),
   }
+}
+
+/** Without it, the specification's registries compute a SHA-256. */
+function algorithmFor(digest: Digest): Readonly<Record<string, string>> {
+  const algorithm = algorithmOf(digest)
+  return algorithm === 'sha256' ? {} : { 'digest-algorithm': algorithm }
 }
