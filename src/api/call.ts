@@ -24,6 +24,7 @@ export type Reply<Body> = {
   /** Sent instead of the body. */
   readonly download?: {
     readonly fileName: string
+    readonly size: number
     readonly chunks: AsyncIterable<Uint8Array>
   }
 }

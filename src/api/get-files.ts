@@ -5,6 +5,7 @@ import {
   type ImageFile,
   type ImageFiles,
   imageFiles,
+  layerFiles,
   readImageFile,
 } from '../archive/archive.ts'
 import type { CacheMemory } from '../memory/memory.ts'
@@ -29,6 +30,8 @@ type Options = {
   readonly caches: CacheMemory
 }
 
+type Place = { readonly digest: Digest; readonly layer: number | undefined }
+
 type Context = { readonly work: () => Promise<ImageFiles> }
 
 /** Listings by digest: their bytes are the same in every repository. Access is decided before. */
@@ -40,10 +43,16 @@ export function createListings({ access, inventory, lookInside, caches }: Option
     fetchMethod: (_key, _stale, { context }) => context.work(),
   })
 
-  const list = async (resolved: Resolved, digest: Digest): Promise<ImageFiles> => {
-    const image = await openLocalImage(resolved, inventory, digest)
-    const work = () => lookInside.run(() => imageFiles(image.layers, { limits: lookLimits }))
-    const found = await memory.fetch(digest, { context: { work } })
+  const list = async (resolved: Resolved, { digest, layer }: Place): Promise<ImageFiles> => {
+    const { layers } = await openLocalImage(resolved, inventory, digest, layer)
+    const work = () =>
+      lookInside.run(() =>
+        layer === undefined
+          ? imageFiles(layers, { limits: lookLimits })
+          : layerFiles(layers, layer, { limits: lookLimits }),
+      )
+    // An image says where the table of contents of its layer is, so a layer is not the same in all images.
+    const found = await memory.fetch(`${digest} ${layer ?? 'all'}`, { context: { work } })
     if (found !== undefined) return found
     throw new RegistryError('UNAVAILABLE', { message: 'the image cannot be listed now; retry' })
   }
@@ -51,13 +60,12 @@ export function createListings({ access, inventory, lookInside, caches }: Option
   const files: Handler<'files'> = async (call) => {
     const resolved = access.resolve(call)
     const digest = parseDigest(call.texts.digest)
-    const { path, after, n } = call.query
-    const listing = await list(resolved, digest)
-    const directory = path === '' ? undefined : findIn(listing, path)
-    if (directory !== undefined && directory.type !== 'directory')
-      throw new RegistryError('UNSUPPORTED', { status: 400, message: `${path} is no directory` })
+    const { path, layer, after, n } = call.query
+    const listing = await list(resolved, { digest, layer })
+    const found = findIn(listing, { path, layer })
+    const file = found?.type === 'directory' ? undefined : found
     const page = listing.table.list({
-      directory: directory?.path ?? '',
+      directory: found?.path ?? '',
       after: after === '' ? undefined : after,
       limit: n,
     })
@@ -65,11 +73,12 @@ export function createListings({ access, inventory, lookInside, caches }: Option
       body: {
         name: resolved.name,
         digest,
-        path: directory?.path ?? '',
-        files: page.rows.map(fileOf),
-        next: page.next,
+        path: found?.path ?? '',
+        file: file && fileOf(file),
+        files: file === undefined ? page.rows.map(fileOf) : [],
+        next: file === undefined ? page.next : undefined,
         totals: listing.totals,
-        layers: listing.layers,
+        layers: listing.layers.map((share, at) => ({ layer: layer ?? at, ...share })),
       },
       isImmutable: true,
     }
@@ -78,22 +87,27 @@ export function createListings({ access, inventory, lookInside, caches }: Option
   const file: Handler<'file'> = async (call) => {
     const resolved = access.resolve(call)
     const digest = parseDigest(call.texts.digest)
-    const { path } = call.query
-    const found = findIn(await list(resolved, digest), path)
+    const { path, layer } = call.query
+    const found = findIn(await list(resolved, { digest, layer }), { path, layer })
     const content = found?.type === 'file' || found?.target !== undefined ? found : undefined
     if (content === undefined)
       throw new RegistryError('UNSUPPORTED', { status: 400, message: `${path} is no regular file` })
-    if (content.size > maxDownload)
+    const { size } = content
+    if (size > maxDownload)
       throw new RegistryError('SIZE_INVALID', {
         status: 413,
-        message: `${path} has ${content.size} bytes; at most ${maxDownload} are sent`,
+        message: `${path} has ${size} bytes; at most ${maxDownload} are sent`,
+        advice: 'save it with berth files IMAGE PATH FILE',
       })
-    const { layers } = await openLocalImage(resolved, inventory, digest)
+    const number = layer ?? content.target?.layer ?? content.layer
+    const { layers } = await openLocalImage(resolved, inventory, digest, number)
+    const chunks = lookInside.iterate(() => readImageFile(layers, content, { limits: lookLimits }))
     return {
       body: undefined,
       download: {
         fileName: content.path.split('/').at(-1) ?? 'file',
-        chunks: lookInside.iterate(() => readImageFile(layers, content, { limits: lookLimits })),
+        size,
+        chunks: await begun(chunks),
       },
     }
   }
@@ -101,11 +115,30 @@ export function createListings({ access, inventory, lookInside, caches }: Option
   return { files, file }
 }
 
-function findIn(listing: ImageFiles, path: string): ImageFile | undefined {
+/**
+ * Waits for the first chunk, so that what fails before it is an answer. No generator: one that nobody reads
+ * would not end what it has begun.
+ */
+async function begun(chunks: AsyncGenerator<Uint8Array>): Promise<AsyncIterable<Uint8Array>> {
+  const first = [await chunks.next()]
+  const iterator = {
+    next: async () => first.shift() ?? chunks.next(),
+    return: () => chunks.return(undefined),
+  }
+  return { [Symbol.asyncIterator]: () => iterator }
+}
+
+function findIn(
+  listing: ImageFiles,
+  { path, layer }: { readonly path: string; readonly layer: number | undefined },
+): ImageFile | undefined {
   try {
     return findFile(listing, path)
   } catch (cause) {
-    throw new RegistryError('BLOB_UNKNOWN', { message: `the image has no file ${path}`, cause })
+    throw new RegistryError('BLOB_UNKNOWN', {
+      message: `${layer === undefined ? 'the image' : `layer ${layer}`} has no file ${path}`,
+      cause,
+    })
   }
 }
 
@@ -114,6 +147,7 @@ function fileOf(file: ImageFile): Files['files'][number] {
   return {
     ...{ path, type, size, mode, uid, gid, modified, link, layer },
     isRemoved: file.isRemoved === true,
+    isOpaque: file.isOpaque === true,
     changes: file.changes ?? [],
     below: below && { files: below.files, size: below.size },
   }

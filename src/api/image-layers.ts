@@ -6,17 +6,19 @@ import { parseManifestDetails } from '../oci/manifest.ts'
 import { chunksOf, type Inventory, type Repository, type Resolved } from '../registry/registry.ts'
 import { createJsonReader, isObject } from './json-parts.ts'
 
-/** An image whose layers are all on the disk. */
+/** An image whose layers, or that of the number, are on the disk. */
 export type LocalImage = { readonly config: LayerBlob; readonly layers: readonly LayerBlob[] }
 
 /**
- * The layers of an image of one platform, lowest first. Looking inside downloads none.
+ * The layers of an image of one platform, lowest first; with a number, only this layer is to be read. Looking
+ * inside downloads none.
  * @throws RegistryError MANIFEST_UNKNOWN; UNSUPPORTED: it is no image; BLOB_UNKNOWN: a layer is not here.
  */
 export async function openLocalImage(
   { name, repository }: Resolved,
   inventory: Inventory,
   digest: Digest,
+  number?: number,
 ): Promise<LocalImage> {
   const found = await repository.manifest({ digest }, { isView: true })
   if (found === undefined)
@@ -28,12 +30,18 @@ export async function openLocalImage(
       message: `${digest} is no image of one platform, so it has no files to show`,
     })
   const layers = layersIn(found.bytes)
-  const digests = [config.digest, ...layers.map((layer) => layer.digest)]
+  if (number !== undefined && number >= layers.length)
+    throw new RegistryError('BLOB_UNKNOWN', { message: `the image has ${layers.length} layers` })
+  const read = number === undefined ? [config, ...layers] : layers.slice(number, number + 1)
+  const digests = read.map((blob) => blob.digest)
   const stored = await inventory.of(name).stored(digests)
   const missing = digests.filter((each) => !stored.has(each))
   if (missing.length > 0)
     throw new RegistryError('BLOB_UNKNOWN', {
-      message: `${missing.length} of ${digests.length} blobs of the image are not on the disk`,
+      message:
+        number === undefined
+          ? `${missing.length} of ${digests.length} blobs of the image are not on the disk`
+          : `layer ${number} of the image is not on the disk`,
       advice: 'pull the image first',
     })
   const open = (blob: Omit<LayerBlob, 'read'>) => toLayerBlob(repository, blob)

@@ -52,13 +52,14 @@ export async function sendReply(
  */
 function sendDownload(
   reply: FastifyReply,
-  { fileName, chunks }: NonNullable<Reply<unknown>['download']>,
+  { fileName, size, chunks }: NonNullable<Reply<unknown>['download']>,
 ) {
   reply.headers({
     ...headers,
     'content-security-policy': "default-src 'none'; sandbox",
     'cache-control': 'private, no-store',
     'content-type': 'application/octet-stream',
+    'content-length': size,
     // RFC 8187.
     'content-disposition': `attachment; filename*=UTF-8''${encodeURIComponent(fileName.toWellFormed()).replace(/['()*]/g, escapeCharacter)}`,
   })

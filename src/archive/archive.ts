@@ -20,6 +20,7 @@ export {
   imageFiles,
   type LayerBlob,
   type LayerFile,
+  layerFiles,
   listLayerFiles,
   readImageFile,
   readLayerFile,

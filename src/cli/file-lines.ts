@@ -21,6 +21,7 @@ export function shortLine(row: Row): string {
   const path = printable(row.path === '' ? '.' : row.path)
   if (row.type === 'whiteout') return `${path} (removes what lower layers have there)`
   if (row.type === 'opaque') return `${path}/ (hides what lower layers have in it)`
+  if ('isOpaque' in row) return `${path}/ (hides what lower layers have in it)`
   const mark = row.type === 'directory' ? '/' : ''
   const removed = 'isRemoved' in row ? ' (removed)' : ''
   return `${path}${mark}${removed}`

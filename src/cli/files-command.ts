@@ -6,10 +6,10 @@ import {
   imageFiles,
   type LayerBlob,
   type LayerFile,
+  layerFiles,
   listLayerFiles,
   type OpenImage,
   readImageFile,
-  readLayerFile,
 } from '../archive/archive.ts'
 import { UsageError } from './errors.ts'
 import { longLine, shortLine, summaryLines } from './file-lines.ts'
@@ -68,7 +68,9 @@ export function filesCommand(context: Context): Command {
       untilInterrupted((signal) => {
         const asked = { path, file, flags, signal }
         return withImage(named, { ...context, ...flags, options: flags, signal }, (image) =>
-          flags.layer === undefined ? answer(image, asked) : answerOfLayer(image, asked),
+          flags.layer === undefined || path !== undefined
+            ? answer(image, asked)
+            : listLayer(image, asked),
         )
       }),
   )
@@ -79,12 +81,16 @@ const limits = { time: 86_400_000 }
 
 async function answer(image: OpenImage, asked: Asked): Promise<void> {
   const { path = '', file, flags, signal } = asked
-  const files = await imageFiles(image.layers, { limits, signal })
-  if (flags.layers === true) return printLayers(image, files, flags)
+  const number = flags.layer === undefined ? undefined : numberOf(flags.layer, image)
+  const files = await (number === undefined
+    ? imageFiles(image.layers, { limits, signal })
+    : layerFiles(image.layers, number, { limits, signal }))
+  const read = number === undefined ? image.layers : image.layers.slice(number, number + 1)
+  if (flags.layers === true) return printLayers({ ...image, layers: read }, files, flags)
   const found = findFile(files, path)
   if (found === undefined || found.type === 'directory') {
     if (file !== undefined) throw new UsageError(`${path} is a directory: only a file can be saved`)
-    return list(image, files, { ...asked, path: found?.path ?? '' })
+    return list({ ...image, layers: read }, files, { ...asked, path: found?.path ?? '' })
   }
   if (flags.long === true || flags.output === 'json')
     return print(flags, found, (row) => longLine(row))
@@ -151,15 +157,11 @@ function printLayers(image: OpenImage, files: ImageFiles, flags: Flags): void {
   )
 }
 
-async function answerOfLayer({ layers, digest }: OpenImage, asked: Asked): Promise<void> {
-  const { path, file, flags, signal } = asked
-  const layer = layers[Number(flags.layer)]
-  if (layer === undefined)
-    throw new UsageError(`--layer: the image has the layers 0 to ${layers.length - 1}`)
-  if (path !== undefined) {
-    const content = readLayerFile(layer, { path: relative(path) }, { limits, signal })
-    return writeContent(content, file, signal)
-  }
+/** All entries of a layer, in its order. */
+async function listLayer(image: OpenImage, { flags, signal }: Asked): Promise<void> {
+  const { layers, digest } = image
+  const layer = layers[numberOf(flags.layer, image)]
+  if (layer === undefined) return
   const { from, batches } = await listLayerFiles(layer, { limits, signal })
   const all: LayerFile[] = []
   if (flags.output === 'json') {
@@ -170,11 +172,10 @@ async function answerOfLayer({ layers, digest }: OpenImage, asked: Asked): Promi
   for await (const batch of batches) await writeText(lines(batch, flags))
 }
 
-function relative(path: string): string {
-  return path
-    .split('/')
-    .filter((part) => part !== '' && part !== '.')
-    .join('/')
+function numberOf(text: string | undefined, { layers }: OpenImage): number {
+  if (!/^\d+$/.test(text ?? '') || layers[Number(text)] === undefined)
+    throw new UsageError(`--layer: the image has the layers 0 to ${layers.length - 1}`)
+  return Number(text)
 }
 
 const examples = `
@@ -187,5 +188,6 @@ Examples:
   berth files localhost:30026/local/app:1.2 /usr/bin/app app
   # how large the files of each layer are, and how much of them upper layers hide
   berth files app.tar --layers
-  # what one layer has, with its whiteouts
-  berth files docker://app:1.2 --layer 2 --long`
+  # what one layer has, with its whiteouts; then one directory of it
+  berth files docker://app:1.2 --layer 2 --long
+  berth files docker://app:1.2 /etc --layer 2`

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
 import { test } from 'node:test'
 import { gzipSync } from 'node:zlib'
 import { createLookInside } from '../../src/api/look-inside.ts'
 import { createApiClient } from '../support/api-client.ts'
+import { eventually } from '../support/berth.ts'
 import {
   type Blob,
   blobOf,
@@ -48,6 +50,7 @@ function imageOf(layers: readonly Blob[], config: object = {}): Image {
   )
 }
 
+const lookingInside = 'others are looking into images at this moment; retry'
 const evil = '<img src=x onerror=alert(1)>.html'
 const base = layerOf([
   { name: 'etc/', type: '5', mode: 0o755 },
@@ -83,11 +86,51 @@ test('a directory of an image is listed with what each layer did, in pages', asy
     { layer: 1, change: 'changed' },
   ])
   assert.deepEqual([old?.path, old?.isRemoved], ['etc/old', true])
+  const reached = await client().ask('files', { path, query: { path: 'link' } })
+  assert.deepEqual(
+    [reached.path, reached.file?.size, reached.files],
+    ['etc/motd', 12, []],
+    'of a file, the file that links lead to',
+  )
   const first = await client().ask('files', { path, query: { n: 1 } })
   const rest = await client().ask('files', { path, query: { after: first.next ?? '' } })
   assert.deepEqual([...first.files, ...rest.files], root.files)
   for (const missing of ['nothing', '../..//x', 'etc/old/x'])
     assert.equal((await client().fail('files', { path, query: { path: missing } })).status, 404)
+})
+
+test('one layer is listed as it is, with whiteouts, and needs no other layer on the disk', async () => {
+  const image = imageOf([base, upper])
+  upstream.put('layers', 'v1', image)
+  const push = createPushClient(berth.url)
+  await push.send('GET', 'up/layers/manifests/v1')
+  const asked = { path: { name: 'up/layers', digest: image.digest } }
+  const problem = await client().fail('files', { ...asked, query: { layer: 1 } })
+  assert.deepEqual(
+    [problem.status, problem.detail],
+    [404, 'layer 1 of the image is not on the disk; pull the image first'],
+  )
+  await (await push.send('GET', `up/layers/blobs/${upper.digest}`)).arrayBuffer()
+  const etc = await client().ask('files', { ...asked, query: { layer: 1, path: 'etc' } })
+  assert.deepEqual(
+    etc.files.map(({ path, type, layer }) => [path, type, layer]),
+    [
+      ['etc/motd', 'file', 1],
+      ['etc/old', 'whiteout', 1],
+    ],
+  )
+  assert.deepEqual([etc.layers.length, etc.layers[0]?.layer, etc.totals.removed], [1, 1, 1])
+  const query = { layer: 1, path: 'etc/motd' }
+  assert.equal((await client().send('file', { ...asked, query })).body.toString(), 'hello again\n')
+  for (const [path, layer, status] of [
+    ['etc/old', 1, 400],
+    ['etc/none', 1, 404],
+    ['', 0, 404],
+    ['', 2, 404],
+    ['', 'x', 400],
+  ] as const)
+    assert.equal((await client().fail('file', { ...asked, query: { layer, path } })).status, status)
+  assert.equal(upstream.count(base.digest), 0, 'no layer was downloaded')
 })
 
 test('a file is downloaded to be saved, never shown', async () => {
@@ -98,6 +141,7 @@ test('a file is downloaded to be saved, never shown', async () => {
     const reply = await client().send('file', { path, query: { path: file } })
     assert.equal(reply.status, 200)
     assert.equal(reply.headers['content-type'], 'application/octet-stream')
+    assert.equal(reply.headers['content-length'], String(reply.body.length))
     assert.match(String(reply.headers['content-security-policy']), /sandbox/)
     assert.equal(reply.headers['x-content-type-options'], 'nosniff')
     return [reply.body.toString(), String(reply.headers['content-disposition'])]
@@ -108,6 +152,30 @@ test('a file is downloaded to be saved, never shown', async () => {
   assert.equal(body, '<script>alert(1)</script>')
   assert.match(disposition ?? '', /^attachment; filename\*=UTF-8''[\w%.-]+$/)
   assert.equal((await client().fail('file', { path, query: { path: 'etc' } })).status, 400)
+})
+
+test('a third download at a time is asked to come back, until a client of another leaves', async () => {
+  const big = imageOf([layerOf([{ name: 'big', content: randomBytes(16 * 1024 * 1024) }])])
+  await push(big)
+  const path = { name: 'local/app', digest: big.digest }
+  await client().ask('files', { path })
+  const address = `${berth.url}/api/repositories/local/app/-/file/${big.digest}?path=big`
+  // Their bodies are not read.
+  const leave = new AbortController()
+  const started = await Promise.all([fetch(address, leave), fetch(address)])
+  assert.deepEqual(
+    started.map(({ status }) => status),
+    [200, 200],
+  )
+  const problem = await client().fail('file', { path, query: { path: 'big' } })
+  assert.deepEqual([problem.status, problem.detail], [429, lookingInside])
+  leave.abort()
+  await eventually('its place is free', async () => {
+    const { status, body } = await fetch(address)
+    await body?.cancel()
+    return status === 200
+  })
+  await started[1]?.body?.cancel()
 })
 
 test('two images are compared: files, and the fields of their configs', async () => {

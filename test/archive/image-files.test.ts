@@ -7,6 +7,7 @@ import {
   findFile,
   type ImageFile,
   imageFiles,
+  layerFiles,
   readImageFile,
 } from '../../src/archive/archive.ts'
 import { layerBlob, textOf } from '../support/layer-blobs.ts'
@@ -223,4 +224,46 @@ test('two images are compared: configs, and files by type, size, mode, link and 
   assert.equal(reads.length, 1, 'the layer that both have is read once')
   const same = await compareImages(before, before)
   assert.deepEqual([same.config, same.table.rows], [[], 0])
+})
+
+test('one layer is listed as it is: whiteouts are rows, and directories say what they hide', async () => {
+  const layers = blobsOf([
+    [file('etc/a'), file('etc/b'), file('opt/old')],
+    [
+      whiteout('etc/.wh.a'),
+      whiteout('opt/.wh..wh..opq'),
+      whiteout('.wh.lib'),
+      folder('lib/'),
+      file('lib/z', 'zz'),
+      hard('lib/z2', 'lib/z'),
+      hard('lib/far', 'etc/b'),
+      whiteout('var/.wh..wh..opq'),
+      folder('opt/'),
+    ],
+  ])
+  const listed = await layerFiles(layers, 1)
+  const rows = listed.table.list({ isRecursive: true }).rows
+  assert.deepEqual(
+    rows.map((row) => `${summary(row)}${row.isOpaque ? ' opaque' : ''}`),
+    [
+      'directory etc 1',
+      'whiteout etc/a 1',
+      'directory lib 1 opaque',
+      'hardlink lib/far 1',
+      'file lib/z 1',
+      'hardlink lib/z2 1',
+      'directory opt 1 opaque',
+      'directory var 1 opaque',
+    ],
+  )
+  assert.deepEqual(
+    [listed.totals.files, listed.totals.removed, listed.layers],
+    [1, 1, [{ from: 'layer', size: 2, hidden: 0 }]],
+  )
+  const read = (path: string) => textOf(readImageFile(layers, findFile(listed, path) as ImageFile))
+  assert.equal(await read('lib/z2'), 'zz')
+  assert.equal(layers[0]?.ranges.length, 0, 'no other layer is read')
+  for (const path of ['etc/a', 'lib/far'])
+    await assert.rejects(async () => read(path), { fault: 'missing' })
+  await assert.rejects(layerFiles(layers, 2), { fault: 'missing' })
 })

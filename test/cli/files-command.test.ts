@@ -55,6 +55,14 @@ test('berth files lists directories, with the layers that put files there or hid
     await outputOf('files', path, '--layer', '1'),
     'etc/old (removes what lower layers have there)\netc/evil\\x1b[31m\\nname\\u202e\nbin/tool\n',
   )
+  assert.equal(
+    await outputOf('files', path, 'etc', '--layer', '1'),
+    'etc/evil\\x1b[31m\\nname\\u202e\netc/old (removes what lower layers have there)\n',
+  )
+  const { layers } = JSON.parse(await outputOf('files', path, '/', '--layer', '1', '-o', 'json'))
+  assert.deepEqual([layers.length, layers[0].files], [1, 2049])
+  const { status, stderr } = await runCommand(['files', path, 'etc', '--layer', 'x'])
+  assert.deepEqual([status, stderr.includes('the image has the layers 0 to 1')], [1, true])
 })
 
 test('berth files prints a file, or saves it', async (t) => {

@@ -26,6 +26,9 @@ const file = z
     link: z.string().optional(),
     layer: count.describe('Number of the layer that put it there'),
     isRemoved: z.boolean().describe('An upper layer hides it: the image does not have it'),
+    isOpaque: z
+      .boolean()
+      .describe('Of a directory of one layer: it hides what lower layers have in it'),
     changes: list(
       z.strictObject({ layer: count, change: z.enum(['added', 'changed', 'removed']) }).readonly(),
     ).describe('What layers did to the path, if more than to add it'),
@@ -42,7 +45,8 @@ export const files = z
   .strictObject({
     name: z.string(),
     digest,
-    path: z.string().describe('The directory that is listed'),
+    path: z.string().describe('What is listed, after the symbolic links in the path'),
+    file: file.optional().describe('What is there, if that is no directory; then `files` is empty'),
     files: list(file).describe('What is in the directory, removed files included'),
     next: z.string().optional().describe('`after` of the request for the next page'),
     totals: z
@@ -58,6 +62,7 @@ export const files = z
     layers: list(
       z
         .strictObject({
+          layer: count,
           from: z.enum(['contents', 'layer']).describe('contents: its table of contents was read'),
           size: bytes,
           hidden: count.describe('Files that upper layers replace or hide'),

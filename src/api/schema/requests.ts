@@ -52,9 +52,13 @@ export const tagsQuery = z.strictObject({
 const path = z.string().max(4096).default('').describe('Relative to the root of the image')
 const after = z.string().max(4096).default('').describe('A path: the page begins after it')
 
-export const filesQuery = z.strictObject({ path, after, n: pageSize })
+const layer = number(9999)
+  .optional()
+  .describe('Only this layer (0: the lowest), as it is in it: whiteouts are listed')
 
-export const fileQuery = z.strictObject({ path })
+export const filesQuery = z.strictObject({ path, layer, after, n: pageSize })
+
+export const fileQuery = z.strictObject({ path, layer })
 
 export const compareQuery = z.strictObject({
   to: text.describe('The digest of the other image'),

@@ -7,6 +7,8 @@ export type ImageFile = LayerFile & {
   readonly layer: number
   /** An upper layer hides it: the image does not have it. */
   readonly isRemoved?: true
+  /** Of a directory of one layer: it hides what lower layers have in it. */
+  readonly isOpaque?: true
   /** What layers did to this path, if more than to add it. */
   readonly changes?: readonly Change[]
   /** The file that a hard link is another name of. Missing for one of no file. */

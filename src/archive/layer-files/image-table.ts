@@ -13,7 +13,7 @@ export type ImageTotals = {
   readonly others: number
   /** Bytes of the files; a file with several names counts once. */
   readonly size: number
-  /** Paths that upper layers hide. */
+  /** Paths that upper layers hide; of one layer, its whiteouts. */
   readonly removed: number
 }
 
@@ -106,6 +106,9 @@ function count(writing: Writing, entry: TreeEntry) {
       return { files: 1, size: entry.size }
     case 'directory':
       totals.directories += 1
+      return nothing
+    case 'whiteout':
+      totals.removed += 1
       return nothing
     case 'symlink':
       totals.links += 1

@@ -23,6 +23,8 @@ export type TreeEntry = Omit<LayerFile, 'path'> & {
   readonly target?: ContentPlace | undefined
   /** No layer has an entry for this directory, only for what is in it. */
   readonly isImplied?: boolean
+  /** Of a directory of a layer shown by itself: it hides what lower layers have in it. */
+  readonly isOpaque?: true
 }
 
 type ContentPlace = { readonly path: string; readonly entry: TreeEntry }
@@ -41,6 +43,8 @@ export interface ImageTree {
   /** The next layer begins. */
   nextLayer(): void
   add(file: LayerFile): void
+  /** Shows a whiteout instead of applying it, unless the layer has something there. */
+  keep(whiteout: LayerFile): void
 }
 
 const impliedDirectory = {
@@ -170,6 +174,15 @@ export function createImageTree(limits: LayerLimits): ImageTree {
       const size = sizes[layer]
       if (size !== undefined) size.size += file.size
       set(locate(path), { ...file, layer, ...(target && { target }) })
+    },
+    keep: ({ path, ...whiteout }) => {
+      if (path === '') return
+      const node = locate(path)
+      const there = visible(node)
+      if (there?.type === 'directory') node.entry = { ...there, isOpaque: true }
+      else if (there !== undefined) return
+      else if (whiteout.type === 'whiteout') set(node, { ...whiteout, layer })
+      else set(node, { ...impliedDirectory, layer, isOpaque: true })
     },
   }
 }

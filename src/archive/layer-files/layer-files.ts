@@ -116,6 +116,23 @@ export async function imageFiles(
   return { ...raw, table: openTable(raw.table) }
 }
 
+/**
+ * The files of one layer of an image, as they are in it: its whiteouts are rows. Only this layer is read.
+ * @throws ArchiveError `missing` if the image has no layer of this number; others as {@link listLayerFiles}.
+ */
+export async function layerFiles(
+  layers: readonly LayerBlob[],
+  number: number,
+  options: LayerOptions = {},
+): Promise<ImageFiles> {
+  const layer = layers[number]
+  if (layer === undefined)
+    throw new ArchiveError('missing', `the image has the layers 0 to ${layers.length - 1}`)
+  const task = { kind: 'layer', layer: 0, number } as const
+  const raw = await only(runInThread<RawImage>({ task, blobs: [layer], ...optionsOf(options) }))
+  return { ...raw, table: openTable(raw.table) }
+}
+
 /** Symbolic links that are followed, as in Linux. */
 const maxLinks = 40
 

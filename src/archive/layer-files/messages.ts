@@ -13,6 +13,8 @@ export type Task =
       readonly place?: KnownPlace | undefined
     }
   | { readonly kind: 'image'; readonly layers: readonly number[] }
+  /** `number`: its index in the image. */
+  | { readonly kind: 'layer'; readonly layer: number; readonly number: number }
   | { readonly kind: 'compare'; readonly before: TaskImage; readonly after: TaskImage }
 
 export type TaskImage = { readonly config: number; readonly layers: readonly number[] }

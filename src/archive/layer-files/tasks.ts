@@ -28,6 +28,8 @@ export function runTask(task: Task, context: Context): AsyncGenerator<Output> {
       return read(blobAt(context, task.layer), task, context.limits)
     case 'image':
       return image(task.layers, context)
+    case 'layer':
+      return oneLayer(task, context)
     case 'compare':
       return compare(task, context)
   }
@@ -74,6 +76,24 @@ async function* image(layers: readonly number[], context: Context): AsyncGenerat
   const { table, totals } = writeImageTable(tree)
   const described = tree.sizes.map(({ size, hidden }, at) => ({ from: from[at], size, hidden }))
   yield { result: { table, totals, layers: described }, transfer: buffersOf(table) }
+}
+
+async function* oneLayer(
+  { layer, number }: Extract<Task, { kind: 'layer' }>,
+  context: Context,
+): AsyncGenerator<Output> {
+  const tree = createImageTree(context.limits)
+  for (let at = 0; at <= number; at += 1) tree.nextLayer()
+  const { from, files } = await listLayer(blobAt(context, layer), context.limits)
+  const whiteouts: LayerFile[] = []
+  for await (const file of files)
+    if (file.type === 'whiteout' || file.type === 'opaque') whiteouts.push(file)
+    else tree.add(file)
+  // Last: what they are about may be in the layer, too.
+  for (const whiteout of whiteouts) tree.keep(whiteout)
+  const { table, totals } = writeImageTable(tree)
+  const layers = tree.sizes.slice(number).map(({ size, hidden }) => ({ from, size, hidden }))
+  yield { result: { table, totals, layers }, transfer: buffersOf(table) }
 }
 
 async function apply(
