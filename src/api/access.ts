@@ -66,5 +66,6 @@ export function rightsOf(access: Access, identity: Identity, resolved: Resolved)
     push: canWrite && access.may(identity, 'push', resolved),
     delete: canWrite && access.may(identity, 'delete', resolved),
     readOnly: resolved.readOnly,
+    cache: !resolved.isHosted && access.may(identity, 'delete', resolved),
   }
 }

@@ -1,4 +1,5 @@
 import type { z } from 'zod'
+import type { eviction, pin, pins, prefetch, unpinned } from './schema/cached.ts'
 import type { change, removal } from './schema/changes.ts'
 import type { comparison, files } from './schema/files.ts'
 import type { details, inUse, manifest } from './schema/manifests.ts'
@@ -32,6 +33,16 @@ export type Overview = z.infer<typeof overview>
 export type Removal = z.infer<typeof removal>
 /** @public */
 export type Change = z.infer<typeof change>
+/** @public */
+export type Prefetch = z.infer<typeof prefetch>
+/** @public */
+export type Pin = z.infer<typeof pin>
+/** @public */
+export type Pins = z.infer<typeof pins>
+/** @public */
+export type Unpinned = z.infer<typeof unpinned>
+/** @public */
+export type Eviction = z.infer<typeof eviction>
 /** @public */
 export type Files = z.infer<typeof files>
 /** @public */

@@ -2,8 +2,9 @@ import type { Auth } from '../auth/auth.ts'
 import { refuseOtherOrigins, type Site, type SiteCall } from '../http/http.ts'
 import type { CacheMemory, Reservations } from '../memory/memory.ts'
 import { RegistryError } from '../oci/errors.ts'
-import type { Inventory, Registry } from '../registry/registry.ts'
+import type { CachedImages, Inventory, Registry } from '../registry/registry.ts'
 import { createAccess } from './access.ts'
+import { createCachedImageHandlers } from './cached-images.ts'
 import type { Handlers, Reply } from './call.ts'
 import { createExpiries, type Retention } from './expiries.ts'
 import { createGetDetails } from './get-details.ts'
@@ -35,6 +36,7 @@ type ApiOptions = OverviewOptions & {
   readonly pullHost: string | undefined
   readonly registry: Registry
   readonly inventory: Inventory
+  readonly cachedImages: CachedImages
   readonly workloads: Workloads
   readonly retention: Retention
   /** For listings of files that are remembered, and for those that are being made. */
@@ -73,6 +75,7 @@ export function createJsonApi(options: ApiOptions): Site {
     tagHistory: createGetTagHistory(parts),
     undoTag: createUndoTag(parts),
     refreshTag: createRefreshTag(parts),
+    ...createCachedImageHandlers(parts),
     deleteTag: createDeleteTag(parts),
     deleteManifest: createDeleteManifest(parts),
   }

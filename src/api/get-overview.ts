@@ -1,9 +1,10 @@
 import type { Identity } from '../auth/auth.ts'
 import { isRepositoryName } from '../oci/reference.ts'
-import type { Inventory } from '../registry/registry.ts'
+import type { CachedImages, Inventory } from '../registry/registry.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import type { Access } from './access.ts'
 import type { Overview } from './answers.ts'
+import { describePrefetch } from './cached-images.ts'
 import type { Handler } from './call.ts'
 import type { Failures } from './failures.ts'
 import { timeOf } from './times.ts'
@@ -45,10 +46,14 @@ export type OverviewOptions = {
   readonly telemetry: Pick<Telemetry, 'metrics'>
 }
 
-type Options = OverviewOptions & { readonly access: Access; readonly inventory: Inventory }
+type Options = OverviewOptions & {
+  readonly access: Access
+  readonly inventory: Inventory
+  readonly cachedImages: CachedImages
+}
 
 export function createGetOverview(options: Options): Handler<'overview'> {
-  const { version, traffic, failures, access, inventory, readiness } = options
+  const { version, traffic, failures, access, inventory, cachedImages, readiness } = options
 
   return async ({ identity }) => {
     const isVisible = (name: string | undefined): boolean =>
@@ -72,18 +77,27 @@ export function createGetOverview(options: Options): Handler<'overview'> {
           .downloads()
           .filter(({ name }) => isVisible(name))
           .map(({ startedAt, ...rest }) => ({ ...rest, startedAt: timeOf(startedAt) ?? '' })),
+        prefetches: cachedImages
+          .prefetches()
+          .filter(({ name }) => isVisible(name))
+          .map(describePrefetch),
         failures: failures.list().filter(({ name }) => isVisible(name)),
       },
     }
   }
 }
 
-async function describeDisk({ cache, index }: Options): Promise<NonNullable<Overview['disk']>> {
+async function describeDisk({
+  cache,
+  index,
+  cachedImages,
+}: Options): Promise<NonNullable<Overview['disk']>> {
   const problem = index.isWaiting() ? undefined : index.problem()
   const totals =
     index.problem() === undefined ? await index.totals().catch(() => undefined) : undefined
+  const { bytes: pinned, limit: pinLimit } = cachedImages.pins()
   return {
-    cache: { ...cache.usage(), problem: cache.problem() },
+    cache: { ...cache.usage(), pinned, pinLimit, problem: cache.problem() },
     hosted: { ...totals, problem },
   }
 }

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { eviction, pin, pins, prefetch, unpinned } from './schema/cached.ts'
 import { change, removal } from './schema/changes.ts'
 import { comparison, files } from './schema/files.ts'
 import { details, inUse, manifest } from './schema/manifests.ts'
@@ -10,6 +11,7 @@ import {
   filesQuery,
   inUseQuery,
   noQuery,
+  prefetchQuery,
   removalQuery,
   repositoriesQuery,
   sessionQuery,
@@ -142,6 +144,55 @@ export const operations = {
     summary: 'Compare a cached tag with its upstream now',
     query: noQuery,
     answer: change,
+  },
+  prefetch: {
+    method: 'POST',
+    path: '/api/repositories/{name}/-/prefetch/{reference}',
+    summary: 'Start to download an image into the cache; a tag is compared with the upstream first',
+    query: prefetchQuery,
+    answer: prefetch,
+  },
+  prefetchState: {
+    method: 'GET',
+    path: '/api/repositories/{name}/-/prefetch/{reference}',
+    summary: 'How far a prefetch is, or how it ended, by digest',
+    query: noQuery,
+    answer: prefetch,
+  },
+  cancelPrefetch: {
+    method: 'DELETE',
+    path: '/api/repositories/{name}/-/prefetch/{reference}',
+    summary: 'Cancel a prefetch, by digest; what is in the cache stays',
+    query: noQuery,
+    answer: prefetch,
+  },
+  pins: {
+    method: 'GET',
+    path: '/api/pins',
+    summary: 'Pinned images',
+    query: noQuery,
+    answer: pins,
+  },
+  pin: {
+    method: 'POST',
+    path: '/api/repositories/{name}/-/pin/{reference}',
+    summary: 'Never evict an image; of an index, the platforms that are in the cache',
+    query: noQuery,
+    answer: pin,
+  },
+  unpin: {
+    method: 'DELETE',
+    path: '/api/repositories/{name}/-/pin/{reference}',
+    summary: 'Evict a pinned image again when the cache needs room',
+    query: noQuery,
+    answer: unpinned,
+  },
+  evict: {
+    method: 'POST',
+    path: '/api/repositories/{name}/-/evict/{reference}',
+    summary: 'Remove from the cache what only this image has there',
+    query: removalQuery,
+    answer: eviction,
   },
 } as const satisfies Record<string, Operation>
 

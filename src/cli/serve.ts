@@ -136,6 +136,7 @@ export async function serve(
         ? await openSites({
             registry,
             inventory: registry.inventory,
+            cachedImages: registry.cachedImages,
             workloads: inUse,
             retention: collection.retention,
             versions: collection.collector,

@@ -94,9 +94,12 @@ export function createCachedInventory(options: Options) {
       checkedAt: Date.now() - age,
       pulledAt: pulls.ofTag(below, tag),
       stored: found === undefined ? 'none' : await storedOf(found),
-      pinned: false,
+      pinned: isPinned(below, digest),
     }
   }
+
+  const isPinned = (below: RepositoryName, digest: Digest): boolean =>
+    cache.pins.find(joinName(prefix, below), digest) !== undefined
 
   const tagsOf = async (below: RepositoryName, part: TagsPart): Promise<TagsFound | undefined> => {
     const all = links.all(below)?.tags
@@ -135,7 +138,7 @@ export function createCachedInventory(options: Options) {
       return {
         tags: all.tags.filter((one) => one.digest === digest).map(({ tag }) => tag),
         parents: await parentsOf(all.manifests, digest),
-        pinned: false,
+        pinned: isPinned(below, digest),
       }
     },
     stored: async (digests) =>

@@ -31,6 +31,8 @@ export interface Fills {
     expectedSize: number | undefined,
     client?: string,
   ): Fill
+  /** Stops a download that nobody reads. */
+  stopUnread(digest: Digest): void
   running(): number
   list(): readonly RunningDownload[]
   close(): Promise<void>
@@ -85,7 +87,7 @@ export function createFills({
       'fill failed',
     )
     // A fill that gave up its slot may be started again at once.
-    if (error === slotReleased) return
+    if (error === slotReleased || error === canceled) return
     failures.set(
       keyOf(name, digest),
       isRegistryError(error) ? withoutCause(error) : new RegistryError('UNKNOWN'),
@@ -151,6 +153,10 @@ export function createFills({
       return fill
     },
 
+    stopUnread: (digest) => {
+      const found = running.get(digest)
+      if (found?.fill.progress().readers === 0) found.stop(canceled)
+    },
     running: () => running.size,
     list: () =>
       [...running].map(([digest, { fill, name, startedAt }]) => ({
@@ -172,6 +178,10 @@ const tooLong = new RegistryError('UNAVAILABLE', {
 })
 const slotReleased = new RegistryError('UNAVAILABLE', {
   message: 'the download had no readers, and other requests waited for its slot; retry',
+  retryAfter: 1,
+})
+const canceled = new RegistryError('UNAVAILABLE', {
+  message: 'the prefetch was canceled; retry',
   retryAfter: 1,
 })
 const closing = new RegistryError('UNAVAILABLE', {

@@ -169,6 +169,7 @@ export function createProxied(options: ProxiedOptions) {
         ? { repository: read(name), readOnly: notPushed }
         : { repository: read(name), writable: pushThrough.open(name) },
     inventory: { ...createCachedInventory({ ...options, pulls }), nameBelow: options.nameBelow },
+    source: { blobs, manifests, fills, links, nameBelow: options.nameBelow },
     running: fills.running,
     downloads: () =>
       fills.list().map((each) => ({ ...each, upstream, name: joinName(prefix, each.name) })),

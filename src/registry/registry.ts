@@ -2,6 +2,7 @@ import type { CacheMemory, Reservations } from '../memory/memory.ts'
 import { nameBelow, type RepositoryName } from '../oci/reference.ts'
 import type { BlobCache, HostedStore } from '../store/store.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
+import { type CachedImages, createCachedImages } from './cached-images/cached-images.ts'
 import { createHosted, type HostedIndex, type ImagesInUse, type Leases } from './hosted/hosted.ts'
 import type { Inventory } from './inventory.ts'
 import { joinInventories } from './join-inventories.ts'
@@ -10,6 +11,11 @@ import { createProxied } from './proxied.ts'
 import type { HostedPrefix, HostedRemovals, Registry, UpstreamOptions } from './repository.ts'
 import { createRouting, type Route } from './routing.ts'
 
+export type {
+  CachedImages,
+  PinnedImage,
+  Prefetch,
+} from './cached-images/cached-images.ts'
 export { createLeases } from './hosted/hosted.ts'
 export type { Inventory, RepositoryFacts, RepositoryInventory, TagFacts } from './inventory.ts'
 export { createMirror } from './mirror.ts'
@@ -72,6 +78,7 @@ export function createRegistry({
 }: RegistryOptions): Registry & {
   readonly removals: HostedRemovals
   readonly inventory: Inventory
+  readonly cachedImages: CachedImages
 } {
   const memory = createManifestMemory(caches)
   const ownerLength = (name: RepositoryName): number =>
@@ -92,6 +99,12 @@ export function createRegistry({
       telemetry,
     }),
   }))
+  const cachedImages = createCachedImages({
+    cache,
+    caches,
+    sources: proxied.map(({ source }) => source),
+    log: telemetry.log,
+  })
   const isHosted = (name: RepositoryName): boolean =>
     longestPrefix(hosted.prefixes, name) > longestPrefix(upstreams, name)
   const own = createHosted({
@@ -130,13 +143,15 @@ export function createRegistry({
     },
     fillsInFlight,
     removals: own.removals,
+    cachedImages,
     inventory: joinInventories({
       hosted: own.inventory,
       cached: proxied.map(({ inventory }) => inventory),
       downloads: () => proxied.flatMap(({ downloads }) => downloads()),
     }),
     close: async () => {
-      await Promise.all([own, ...proxied].map(({ close }) => close()))
+      // At the same time: a prefetch must not start a fill after those of its upstream have ended.
+      await Promise.all([own, cachedImages, ...proxied].map(({ close }) => close()))
     },
   }
 }

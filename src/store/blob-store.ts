@@ -2,6 +2,7 @@ import type { Chunks } from '../memory/memory.ts'
 import type { Content } from '../oci/content.ts'
 import type { Algorithm, Digest, Digester } from '../oci/digest.ts'
 import type { RegistryError } from '../oci/errors.ts'
+import type { Pins } from './pins.ts'
 
 /** Reads blobs by digest. The bytes were verified, or are verified while they are read. */
 export interface BlobSource {
@@ -94,6 +95,12 @@ export interface BlobCache extends BlobSource {
    * False: no such blob is known.
    */
   use(digest: Digest): boolean
+  /**
+   * Removes blobs that are not pinned. Running reads continue to their ends. Returns the bytes that are
+   * free once these have ended.
+   */
+  evict(digests: readonly Digest[]): Promise<number>
+  readonly pins: Pins
   /** Stores a small blob whole, if possible. */
   put(digest: Digest, bytes: Buffer): Promise<void>
   /** Why nothing can be stored at the moment, if so. */

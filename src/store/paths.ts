@@ -57,6 +57,11 @@ export function linksPath(root: string): string {
   return join(root, 'links')
 }
 
+/** The pinned images of a cache. */
+export function pinsPath(root: string): string {
+  return join(root, 'pins')
+}
+
 /** Contains repositories by name. */
 export function repositoriesDirectory(root: string): string {
   return join(root, version, 'repositories')

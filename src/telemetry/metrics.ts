@@ -77,6 +77,10 @@ export function createMetrics({
     ),
     cacheLimit: gauge('berth_cache_limit_bytes', 'Maximum size of the cache.'),
     cacheBlobs: gauge('berth_cache_blobs', 'Number of blobs and manifests in the cache.'),
+    cachePinned: gauge(
+      'berth_cache_pinned_bytes',
+      'Bytes of pinned images, which are not evicted.',
+    ),
     inUseImages: gauge('berth_in_use_images', 'Number of image references that workloads name.'),
     inUseMissing: gauge(
       'berth_in_use_missing_images',

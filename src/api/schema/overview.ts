@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { prefetch } from './cached.ts'
 import { bytes, count, digest, list, problem, time } from './parts.ts'
 
 const sample = z
@@ -30,6 +31,8 @@ const disk = z
         bytes,
         limit: bytes,
         blobs: count,
+        pinned: bytes,
+        pinLimit: bytes,
         problem: problem.optional(),
       })
       .readonly(),
@@ -102,6 +105,7 @@ export const overview = z
     disk: disk.optional().describe('Only for clients that see everything'),
     upstreams: list(upstream).describe('That have a repository which the client may pull from'),
     downloads: list(download),
+    prefetches: list(prefetch).describe('Those that run, and those of the last minutes'),
     failures: list(failure).describe('Newest first'),
   })
   .readonly()

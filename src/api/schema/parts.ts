@@ -31,6 +31,7 @@ export const rights = z
   .strictObject({
     push: z.boolean(),
     delete: z.boolean(),
+    cache: z.boolean().describe('Prefetch, pin and evict: of a cached repository only'),
     readOnly: z
       .string()
       .optional()

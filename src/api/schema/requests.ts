@@ -66,6 +66,14 @@ export const compareQuery = z.strictObject({
   n: pageSize,
 })
 
+export const prefetchQuery = z.strictObject({
+  platform: z
+    .string()
+    .max(1024)
+    .default('')
+    .describe('Of an index: such as linux/amd64,linux/arm64; empty: all'),
+})
+
 export const inUseQuery = z.strictObject({
   name: text.describe('A repository that has it; its tags count as well'),
 })

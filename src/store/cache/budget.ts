@@ -51,6 +51,8 @@ export interface Budget extends Blobs {
    * in use suffice.
    */
   evict(bytes?: number): Promise<void>
+  /** Evicts these blobs, unless they are pinned. Returns the bytes that it frees. */
+  evictThese(digests: readonly Digest[]): Promise<number>
 }
 
 type BudgetOptions = {
@@ -59,13 +61,14 @@ type BudgetOptions = {
   readonly limit: number
   /** Bytes that stay free on the file system, regardless of which program fills it. */
   readonly minimumFree: number
+  readonly isPinned?: (digest: Digest) => boolean
   /** Removes a blob from the disk; rejects when that fails. */
   readonly removeFromDisk: (digest: Digest) => Promise<void>
 }
 
 export function createBudget(options: BudgetOptions): Budget {
-  const { directory, limit, minimumFree, removeFromDisk } = options
-  const blobs = createStoredBlobs({ removeFromDisk })
+  const { directory, limit, minimumFree, isPinned = () => false, removeFromDisk } = options
+  const blobs = createStoredBlobs({ removeFromDisk, isPinned })
   const space = createFreeSpace({ directory, minimumFree })
   const margin = Math.min(limit * marginPart, maxMargin)
   let overhead = 0
@@ -181,6 +184,18 @@ export function createBudget(options: BudgetOptions): Budget {
         const shortfall = await space.shortage(0)
         const over = excess(0) > 0 ? excess(0) + margin : 0
         await blobs.evict(blobs.oldest(Math.max(over, shortfall, bytes)).digests)
+      }),
+
+    evictThese: (chosen) =>
+      inTurn(async () => {
+        const sizes = chosen.flatMap((digest) => {
+          const size = isPinned(digest) ? undefined : blobs.sizeOf(digest)
+          return size === undefined ? [] : [{ digest, size }]
+        })
+        await blobs.evict(sizes.map(({ digest }) => digest))
+        return sizes
+          .filter(({ digest }) => blobs.sizeOf(digest) === undefined)
+          .reduce((sum, { size }) => sum + size, 0)
       }),
   }
 }

@@ -11,6 +11,7 @@ import {
   blobsDirectory,
   frameDirectories,
   linksPath,
+  pinsPath,
   recencyPath,
   repositoriesDirectory,
 } from '../paths.ts'
@@ -24,6 +25,7 @@ import { createCachedUpload } from './cached-upload.ts'
 import { claimDirectory } from './claim.ts'
 import { markCache, markPath } from './mark.ts'
 import { createOverhead } from './overhead.ts'
+import { openPins } from './pins.ts'
 import { byRecency, writeRecency } from './recency.ts'
 import { discardBlob, removeBlob } from './remove-blob.ts'
 import { type FoundBlob, scanBlobs } from './scan.ts'
@@ -82,10 +84,17 @@ export async function createDiskCache(options: DiskCacheOptions): Promise<DiskCa
     () => blockSize,
   )
 
+  const pins = await openPins({
+    root,
+    temporary,
+    maxSize,
+    onWritten: () => background.start(overhead.measure(pinsPath(root))),
+  })
   const budget = createBudget({
     directory: root,
     limit: maxSize,
     minimumFree,
+    isPinned: pins.holds,
     removeFromDisk: async (digest) => {
       try {
         await removeBlob(root, digest)
@@ -127,6 +136,7 @@ export async function createDiskCache(options: DiskCacheOptions): Promise<DiskCa
       temporary.directory,
       recencyPath(root),
       linksPath(root),
+      pinsPath(root),
       markPath(root),
     )
   await measureOwnFiles()
@@ -172,6 +182,7 @@ export async function createDiskCache(options: DiskCacheOptions): Promise<DiskCa
     const { bytes, blobs } = budget.usage()
     metrics.cacheSize.set(bytes)
     metrics.cacheBlobs.set(blobs)
+    metrics.cachePinned.set(pins.bytes())
   })
 
   const maintain = async (): Promise<void> => {
@@ -261,6 +272,8 @@ export async function createDiskCache(options: DiskCacheOptions): Promise<DiskCa
     createUpload,
     use: budget.use,
     sizeOf: budget.sizeOf,
+    evict: budget.evictThese,
+    pins,
     usage: () => ({ ...budget.usage(), limit: maxSize }),
     links: links.of,
 

@@ -45,11 +45,13 @@ export interface StoredBlobs {
 type Entry = { size: number; pins: number; removed: boolean }
 
 type StoredBlobsOptions = {
+  /** Whether a blob is pinned: only `evict` removes it. */
+  readonly isPinned: (digest: Digest) => boolean
   /** Rejects when the file cannot be removed. */
   readonly removeFromDisk: (digest: Digest) => Promise<void>
 }
 
-export function createStoredBlobs({ removeFromDisk }: StoredBlobsOptions): StoredBlobs {
+export function createStoredBlobs({ removeFromDisk, isPinned }: StoredBlobsOptions): StoredBlobs {
   let entries = new Map<Digest, Entry>()
   /** Blobs that are being removed from the disk. A reader may have opened one just before. */
   const evicting = new Map<Digest, Entry>()
@@ -165,7 +167,7 @@ export function createStoredBlobs({ removeFromDisk }: StoredBlobsOptions): Store
       let freed = 0
       for (const [digest, { size, pins }] of entries) {
         if (freed >= bytes) break
-        if (pins > 0) continue
+        if (pins > 0 || isPinned(digest)) continue
         digests.push(digest)
         freed += size
       }

@@ -1,0 +1,122 @@
+import type { CacheMemory } from '../../memory/memory.ts'
+import { RegistryError } from '../../oci/errors.ts'
+import { formatReference, type RepositoryName } from '../../oci/reference.ts'
+import type { BlobCache, CachedLinkStore } from '../../store/store.ts'
+import type { Logger } from '../../telemetry/telemetry.ts'
+import { evictImage } from './evictions.ts'
+import { readParts } from './image-parts.ts'
+import type { CachedImages, CachedRepository, PinnedImage } from './images.ts'
+import { type PrefetchSource, prefetchImage } from './prefetch-image.ts'
+import { createPrefetches } from './prefetches.ts'
+import { cachedDigest, createReadStored } from './stored-images.ts'
+
+/** One upstream. */
+type Source = PrefetchSource & {
+  readonly links: CachedLinkStore
+  /** The name below its prefix; undefined: the name is not its own. */
+  readonly nameBelow: (name: RepositoryName) => RepositoryName | undefined
+}
+
+type Options = {
+  readonly cache: BlobCache
+  readonly caches: CacheMemory
+  readonly sources: readonly Source[]
+  readonly log: Logger
+}
+
+export function createCachedImages({
+  cache,
+  caches,
+  sources,
+  log,
+}: Options): CachedImages & { close(): Promise<void> } {
+  const read = createReadStored(cache, caches)
+  const links = sources.map((source) => source.links)
+  const prefetches = createPrefetches(cache, log)
+  const { pins } = cache
+
+  const describe = ({ name, digest, at, parts }: ReturnType<typeof pins.list>[number]) => {
+    const stored = [...parts].filter(([part]) => cache.sizeOf(part) !== undefined)
+    const sum = (of: Iterable<readonly [unknown, number]>) =>
+      [...of].reduce((total, [, size]) => total + size, 0)
+    return { name, digest, pinnedAt: at, size: sum(parts), stored: sum(stored) }
+  }
+
+  const open = (name: RepositoryName, below: RepositoryName, source: Source): CachedRepository => ({
+    prefetch: async (reference, platforms) => {
+      const found = await source.manifests.find(below, reference, { isForced: 'tag' in reference })
+      if (found === undefined)
+        throw new RegistryError('MANIFEST_UNKNOWN', {
+          message: `the upstream of ${name} does not have ${formatReference(reference)}`,
+        })
+      const { digest } = found.known
+      return prefetches.start({
+        ...{ name, digest, platforms, reference: formatReference(reference) },
+        fills: source.fills,
+        run: (job) => prefetchImage({ ...source, ...job, cache, name: below, digest, platforms }),
+      })
+    },
+    prefetchOf: (digest) => prefetches.find(name, digest),
+    cancelPrefetch: (digest) => prefetches.cancel(name, digest),
+
+    pin: async (reference): Promise<PinnedImage> => {
+      const digest = cachedDigest({ name, below, links: source.links }, reference)
+      const { manifests, blobs } = await readParts(digest, { read })
+      if (manifests.size === 0)
+        throw new RegistryError('MANIFEST_UNKNOWN', {
+          message: `nothing of ${name}@${digest} is in the cache`,
+          advice: 'prefetch it first',
+        })
+      const pin = { name, digest, at: Date.now(), parts: new Map([...manifests, ...blobs]) }
+      await pins.add(pin)
+      return describe(pin)
+    },
+    unpin: async (reference) => {
+      const digest =
+        'digest' in reference
+          ? reference.digest
+          : cachedDigest({ name, below, links: source.links }, reference)
+      return (await pins.remove(name, digest)) ? digest : undefined
+    },
+
+    evict: async (reference, { dryRun }) => {
+      const digest = cachedDigest({ name, below, links: source.links }, reference)
+      const blocked =
+        pins.find(name, digest) !== undefined
+          ? 'it is pinned: unpin it first'
+          : prefetches.find(name, digest)?.state === 'running'
+            ? 'it is being prefetched: cancel that first'
+            : undefined
+      if (blocked !== undefined) return { digest, evicted: false, frees: 0, stays: 0, blocked }
+      return evictImage({ cache, read, links }, { links: source.links, below, digest, dryRun })
+    },
+  })
+
+  const isServed = (name: RepositoryName) =>
+    sources.some(({ nameBelow }) => nameBelow(name) !== undefined)
+  /** Nobody could unpin them: their upstream is no longer in the configuration. */
+  const dropUnserved = async (): Promise<void> => {
+    for (const { name, digest } of pins.list().filter((pin) => !isServed(pin.name))) {
+      log.warn({ repository: name, digest }, 'unpinned an image that no upstream serves any more')
+      await pins.remove(name, digest).catch(() => {})
+    }
+  }
+  const dropped = dropUnserved()
+
+  return {
+    of: (name) => {
+      for (const source of sources) {
+        const below = source.nameBelow(name)
+        if (below !== undefined) return open(name, below, source)
+      }
+      throw new RegistryError('UNSUPPORTED', {
+        message: `${name} is stored here, not cached: there is no upstream to fetch it from`,
+      })
+    },
+    prefetches: prefetches.list,
+    pins: () => ({ images: pins.list().map(describe), bytes: pins.bytes(), limit: pins.limit }),
+    close: async () => {
+      await Promise.all([dropped, prefetches.close()])
+    },
+  }
+}

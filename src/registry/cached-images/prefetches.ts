@@ -1,0 +1,128 @@
+import { LRUCache } from 'lru-cache'
+import type { Digest } from '../../oci/digest.ts'
+import { isRegistryError, RegistryError } from '../../oci/errors.ts'
+import type { BlobCache } from '../../store/store.ts'
+import type { Logger } from '../../telemetry/telemetry.ts'
+import type { Fills } from '../fills.ts'
+import type { Prefetch } from './images.ts'
+
+/** Images that are prefetched at the same time; more wait for nothing: they are refused. */
+const maxRunning = 8
+/** Prefetches that have ended are shown for this time, in milliseconds, and at most so many. */
+const shownTime = 600_000
+const maxShown = 100
+
+type Start = Pick<Prefetch, 'name' | 'digest' | 'reference' | 'platforms'> & {
+  readonly fills: Fills
+  /** Rejects with why it failed. */
+  readonly run: (job: {
+    readonly signal: AbortSignal
+    readonly onBlobs: (sizes: ReadonlyMap<Digest, number>) => void
+  }) => Promise<void>
+}
+
+type Running = {
+  readonly state: () => Prefetch
+  readonly cancel: () => void
+  readonly done: Promise<void>
+}
+
+/** Downloads of images that nobody waits for. They belong to the process, and end with it. */
+export interface Prefetches {
+  /** @throws RegistryError TOOMANYREQUESTS */
+  start(prefetch: Start): Prefetch
+  find(name: string, digest: Digest): Prefetch | undefined
+  cancel(name: string, digest: Digest): boolean
+  list(): readonly Prefetch[]
+  close(): Promise<void>
+}
+
+export function createPrefetches(cache: BlobCache, log: Logger): Prefetches {
+  const running = new Map<string, Running>()
+  const ended = new LRUCache<string, Prefetch>({ max: maxShown, ttl: shownTime })
+  const keyOf = (name: string, digest: Digest) => `${name}@${digest}`
+
+  const start: Prefetches['start'] = ({ fills, run, ...what }) => {
+    const key = keyOf(what.name, what.digest)
+    const before = running.get(key)
+    if (before !== undefined) return before.state()
+    if (running.size >= maxRunning)
+      throw new RegistryError('TOOMANYREQUESTS', {
+        message: `${maxRunning} images are being prefetched; try again when one of them has ended`,
+        retryAfter: 30,
+      })
+    const controller = new AbortController()
+    const { signal } = controller
+    const startedAt = Date.now()
+    let sizes: ReadonlyMap<Digest, number> = new Map()
+    const state = (): Prefetch => ({
+      ...what,
+      startedAt,
+      state: 'running',
+      ...amountsOf(sizes, cache, fills),
+    })
+    const end = (result: Pick<Prefetch, 'state' | 'problem'>): void => {
+      running.delete(key)
+      ended.set(key, { ...state(), ...result, endedAt: Date.now() })
+      const { name, digest, reference } = what
+      log.info({ repository: name, digest, reference, ...result }, 'a prefetch has ended')
+    }
+    const done = run({
+      signal,
+      onBlobs: (found) => {
+        sizes = found
+      },
+    }).then(
+      () => end({ state: 'done' }),
+      (error: unknown) =>
+        end(
+          signal.aborted ? { state: 'canceled' } : { state: 'failed', problem: messageOf(error) },
+        ),
+    )
+    ended.delete(key)
+    running.set(key, { state, cancel: () => controller.abort(), done })
+    log.info({ repository: what.name, digest: what.digest }, 'a prefetch has started')
+    return state()
+  }
+
+  return {
+    start,
+    find: (name, digest) => {
+      const key = keyOf(name, digest)
+      return running.get(key)?.state() ?? ended.get(key)
+    },
+    cancel: (name, digest) => {
+      const found = running.get(keyOf(name, digest))
+      found?.cancel()
+      return found !== undefined
+    },
+    list: () => [...[...running.values()].map(({ state }) => state()), ...ended.values()],
+    close: async () => {
+      const all = [...running.values()]
+      for (const { cancel } of all) cancel()
+      await Promise.all(all.map(({ done }) => done))
+    },
+  }
+}
+
+function amountsOf(
+  sizes: ReadonlyMap<Digest, number>,
+  cache: BlobCache,
+  fills: Fills,
+): Pick<Prefetch, 'total' | 'stored'> {
+  let blobs = 0
+  let bytes = 0
+  let all = 0
+  for (const [digest, size] of sizes) {
+    const isStored = cache.sizeOf(digest) !== undefined
+    if (isStored) blobs += 1
+    bytes += isStored ? size : Math.min(size, fills.find(digest)?.fill.progress().received ?? 0)
+    all += size
+  }
+  return { total: { blobs: sizes.size, bytes: all }, stored: { blobs, bytes } }
+}
+
+/** Anything else is a bug, whose message goes to the log only. */
+function messageOf(error: unknown): string {
+  return isRegistryError(error) ? error.message : 'internal error'
+}
