@@ -8,8 +8,8 @@ import { dirname, join, posix } from 'node:path'
  * 1. Follows the imports of `main.js`. A browser knows no packages, so `preact` becomes the file
  *    `vendor/preact.js`, a copy of the package's own module.
  * 2. Writes these modules, the style sheet and the icon to a directory named after their hash.
- * 3. Writes `index.html`, which names that directory, and lists all modules so that a browser requests
- *    them at once, not one level of imports after another.
+ * 3. Writes `index.html`, which names that directory, and lists the modules of the catalogue so that a browser
+ *    requests them at once, not one level of imports after another. Others are imported on demand.
  */
 const root = join(import.meta.dirname, '../..')
 const compiled = join(root, 'dist/.page/ui/page')
@@ -21,23 +21,33 @@ const packages: Readonly<Record<string, string>> = {
   'preact/hooks': 'preact/hooks/dist/hooks.mjs',
   'preact/jsx-runtime': 'preact/jsx-runtime/dist/jsxRuntime.mjs',
 }
-/** Static imports and exports, as tsc and preact's build write them. */
-const imports = /(\b(?:from|import)\s*)(["'])([^"']+)\2/g
+/** Imports and exports, as tsc and preact's build write them; `import(` is on demand. */
+const imports = /(\b(?:from|import)\s*(\(?))(["'])([^"']+)\3/g
 
 const files = new Map<string, string>()
+/** What each module imports, but not on demand. */
+const staticImports = new Map<string, readonly string[]>()
 
 async function addModule(path: string, source: string): Promise<void> {
   if (files.has(path)) return
   files.set(path, '')
   const code = (await readFile(source, 'utf8')).replace(/\n\/\/# sourceMappingURL=.*\s*$/, '\n')
-  const found: { readonly path: string; readonly source: string }[] = []
-  const rewritten = code.replace(imports, (_match, before: string, quote: string, name: string) => {
-    const module = resolveImport(path, name)
-    found.push(module)
-    const relative = posix.relative(posix.dirname(path), module.path)
-    return `${before}${quote}${relative.startsWith('.') ? relative : `./${relative}`}${quote}`
-  })
+  const found = [...code.matchAll(imports)].map(([, , demand, , name = '']) => ({
+    ...resolveImport(path, name),
+    isOnDemand: demand === '(',
+  }))
+  const rewritten = code.replace(
+    imports,
+    (_match, before: string, _demand, quote: string, name: string) => {
+      const relative = posix.relative(posix.dirname(path), resolveImport(path, name).path)
+      return `${before}${quote}${relative.startsWith('.') ? relative : `./${relative}`}${quote}`
+    },
+  )
   files.set(path, rewritten)
+  staticImports.set(
+    path,
+    found.filter(({ isOnDemand }) => !isOnDemand).map((module) => module.path),
+  )
   for (const module of found) await addModule(module.path, module.source)
 }
 
@@ -54,10 +64,19 @@ function resolveImport(from: string, name: string): { path: string; source: stri
   }
 }
 
+/** A module and all that it imports, and those import. */
+function closure(path: string, found = new Set<string>()): ReadonlySet<string> {
+  if (found.has(path)) return found
+  found.add(path)
+  for (const next of staticImports.get(path) ?? []) closure(next, found)
+  return found
+}
+
 await addModule('main.js', join(compiled, 'main.js'))
-const modules = [...files.keys()]
-// Runs before the first paint, so it is no module.
-files.set('theme.js', await readFile(join(compiled, 'theme.js'), 'utf8'))
+/** Needed for the first paint, most often. */
+const first = new Set([...closure('main.js'), ...closure('catalogue/catalogue.js')])
+// Runs before modules do, so it is none.
+files.set('start.js', await readFile(join(compiled, 'start.js'), 'utf8'))
 files.set('icon.svg', await readFile(join(sources, 'icon.svg'), 'utf8'))
 // One file, in the order of their numbers.
 const styles = (await readdir(join(sources, 'styles'))).sort()
@@ -77,7 +96,7 @@ for (const [path, text] of files) {
   await writeFile(file, text)
 }
 await cp(join(root, 'node_modules/preact/LICENSE'), join(target, directory, 'vendor/LICENSE'))
-const preloads = modules.map((path) => `<link rel="modulepreload" href="${directory}/${path}">`)
+const preloads = [...first].map((path) => `<link rel="modulepreload" href="${directory}/${path}">`)
 const html = await readFile(join(sources, 'index.html'), 'utf8')
 await writeFile(
   join(target, 'index.html'),

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { promisify } from 'node:util'
-import { brotliCompress, gzip } from 'node:zlib'
+import { brotliCompress, constants, gzip } from 'node:zlib'
 
 /** Content codings of RFC 9110, section 8.4.1, best first. */
 const encodings = ['br', 'gzip', 'identity'] as const
@@ -19,8 +19,12 @@ export interface PageFile {
 
 type FileOptions = Pick<PageFile, 'mediaType' | 'isImmutable'> & { readonly bytes: Buffer }
 
+const brotli = promisify(brotliCompress)
+/** 7 % larger than with the default, 11, which keeps one core busy for 360 ms at the first visit; 5 for 10 ms. */
+const brotliOptions = { params: { [constants.BROTLI_PARAM_QUALITY]: 5 } }
+
 const compress = {
-  br: promisify(brotliCompress),
+  br: (bytes: Buffer) => brotli(bytes, brotliOptions),
   gzip: promisify(gzip),
   identity: async (bytes: Buffer) => bytes,
 } as const

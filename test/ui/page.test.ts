@@ -9,6 +9,9 @@ const maxPage = 100_000
 
 const berth = useBerth({ shared: true, config: { upstreams: [] } })
 
+/** In modules of the page, with those on demand. */
+const imports = /\b(?:from|import) ?\(?["']([^"']+)["']/g
+
 const getPage = (path: string, headers: Readonly<Record<string, string>> = {}, method = 'GET') =>
   get(`${berth.url}${path}`, { headers, method })
 
@@ -27,7 +30,7 @@ async function allFiles(headers: Readonly<Record<string, string>> = {}) {
     if (files.has(path)) return
     files.set(path, await getPage(path, headers))
     const code = path.endsWith('.js') ? (await getPage(path)).body.toString() : ''
-    for (const next of pathsIn(code, /\b(?:from|import) ?["']([^"']+)["']/g, path)) await add(next)
+    for (const next of pathsIn(code, imports, path)) await add(next)
   }
   for (const path of pathsIn(document, /(?:src|href)="([^"]+)"/g, '/ui/')) await add(path)
   return { document, files }
@@ -89,9 +92,22 @@ test('the whole page is smaller than 100 kB, and modules name no packages', asyn
   const { files } = await allFiles({ 'accept-encoding': 'gzip' })
   const size = [...files.values()].reduce((sum, { body }) => sum + body.length, 0)
   assert.ok(files.size > 20 && size < maxPage, `${files.size} files, ${size} bytes`)
-  const preloaded = (await getPage('/ui/')).body.toString()
-  for (const path of files.keys())
-    assert.ok(preloaded.includes(path.slice('/ui/'.length)), `${path} is requested late`)
+})
+
+test('what the catalogue imports is preloaded, and nothing else', async () => {
+  const { document, files } = await allFiles()
+  const preloaded = pathsIn(document, /rel="modulepreload" href="([^"]+)"/g, '/ui/')
+  const imported = new Set<string>()
+  const follow = (path: string) => {
+    if (imported.has(path)) return
+    imported.add(path)
+    const code = files.get(path)?.body.toString() ?? ''
+    const found = pathsIn(code, /\b(?:from|import) ?["']([^"']+)["']/g, path)
+    for (const next of found) follow(next)
+  }
+  for (const path of files.keys()) if (/\/(main|catalogue\/catalogue)\.js$/.test(path)) follow(path)
+  assert.deepEqual([...preloaded].sort(), [...imported].sort())
+  assert.ok(imported.size < files.size / 2, `${imported.size} of ${files.size} files`)
 })
 
 test('a path outside the page, a method that writes, and paths of the registry are not the page', async () => {

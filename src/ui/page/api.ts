@@ -24,6 +24,17 @@ export class ApiError extends Error {
 /** The page is at `ui/`, wherever a proxy has put it, and the API beside it. */
 const base = new URL('../', document.baseURI)
 
+/** Responses that `start.ts` has asked for, by their paths; each is used once. */
+const { started } = globalThis as { started?: Map<string, Promise<Response | undefined>> }
+
+/** Undefined also if the response is an error: a user may have logged in since. */
+async function takeStarted(path: string): Promise<Response | undefined> {
+  const taken = started?.get(path)
+  started?.delete(path)
+  const response = await taken
+  return response?.ok ? response : undefined
+}
+
 type RequestOptions = {
   readonly method?: 'GET' | 'POST' | 'DELETE'
   readonly signal?: AbortSignal
@@ -33,15 +44,18 @@ async function request<Answer>(
   path: string,
   { method = 'GET', signal }: RequestOptions = {},
 ): Promise<Answer> {
-  const response = await fetch(new URL(path, base), {
-    method,
-    signal: signal ?? null,
-    headers: method === 'POST' ? { 'content-type': 'application/json' } : {},
-    ...(method === 'POST' && { body: '{}' }),
-  }).catch((error: unknown) => {
-    if (signal?.aborted) throw error
-    throw new ApiError('Berth cannot be reached.', 0)
-  })
+  const response =
+    (await takeStarted(path)) ??
+    (await fetch(new URL(path, base), {
+      method,
+      signal: signal ?? null,
+      headers: method === 'POST' ? { 'content-type': 'application/json' } : {},
+      ...(method === 'POST' && { body: '{}' }),
+    }).catch((error: unknown) => {
+      if (signal?.aborted) throw error
+      throw new ApiError('Berth cannot be reached.', 0)
+    }))
+  signal?.throwIfAborted()
   if (!response.ok) throw await errorOf(response)
   return (await response.json()) as Answer
 }

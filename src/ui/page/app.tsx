@@ -1,14 +1,16 @@
 import { useCallback, useEffect, useState } from 'preact/hooks'
 import { api } from './api.ts'
-import { Catalogue } from './catalogue/catalogue.tsx'
 import { Header } from './header.tsx'
-import { ImageView } from './image/image-view.tsx'
-import { Overview } from './overview/overview.tsx'
+import { onDemand } from './on-demand.tsx'
 import { ErrorMessage, Message } from './parts/message.tsx'
 import { parseRoute, type Route } from './route.ts'
 import { SessionContext } from './session.ts'
-import { TagsView } from './tags/tags-view.tsx'
 import { useAnswer } from './use-answer.ts'
+
+const Catalogue = onDemand(async () => (await import('./catalogue/catalogue.tsx')).Catalogue)
+const TagsView = onDemand(async () => (await import('./tags/tags-view.tsx')).TagsView)
+const ImageView = onDemand(async () => (await import('./image/image-view.tsx')).ImageView)
+const Overview = onDemand(async () => (await import('./overview/overview.tsx')).Overview)
 
 /** The frame: who uses the page, which view its address names, and the header above it. */
 export function App() {

@@ -7,7 +7,7 @@ type Theme = (typeof themes)[number]
 const labels = { auto: 'as the system', light: 'light', dark: 'dark' } as const
 const icons = { auto: 'auto', light: 'sun', dark: 'moon' } as const
 
-/** One button for three themes; `theme.ts` applies the choice at the next visit. */
+/** One button for three themes; `start.ts` applies the choice at the next visit. */
 export function ThemeSwitch() {
   const [theme, setTheme] = useState(readTheme)
   const next = themes[(themes.indexOf(theme) + 1) % themes.length] ?? 'auto'

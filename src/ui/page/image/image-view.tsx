@@ -2,11 +2,11 @@ import { useState } from 'preact/hooks'
 import type { Details, Manifest } from '../../../api/answers.ts'
 import { api } from '../api.ts'
 import { Crumbs } from '../catalogue/crumbs.tsx'
+import { onDemand } from '../on-demand.tsx'
 import { Equivalent } from '../parts/equivalent.tsx'
 import { ErrorMessage, Loading, Notice } from '../parts/message.tsx'
 import { insecure } from '../parts/pull-commands.ts'
 import { useTitle } from '../parts/title.ts'
-import { RemovalDialog } from '../removal/removal-dialog.tsx'
 import { fullReference, imageLink, navigate } from '../route.ts'
 import { useSession } from '../session.ts'
 import { useAnswer } from '../use-answer.ts'
@@ -15,6 +15,10 @@ import { ImageCommands } from './image-commands.tsx'
 import { ImageFacts } from './image-facts.tsx'
 import { ManifestView } from './manifest-view.tsx'
 import { Platforms } from './platforms.tsx'
+
+const RemovalDialog = onDemand(
+  async () => (await import('../removal/removal-dialog.tsx')).RemovalDialog,
+)
 
 type ImageProps = {
   readonly name: string

@@ -1,6 +1,7 @@
 import { useCallback, useEffect, useState } from 'preact/hooks'
 import type { TagOrder } from '../api.ts'
 import { Crumbs } from '../catalogue/crumbs.tsx'
+import { onDemand } from '../on-demand.tsx'
 import { Commands } from '../parts/commands.tsx'
 import { Equivalent } from '../parts/equivalent.tsx'
 import { counted, formatCount } from '../parts/format.ts'
@@ -9,12 +10,15 @@ import { ErrorMessage, Loading, Message, Notice } from '../parts/message.tsx'
 import { insecure, pullCommands } from '../parts/pull-commands.ts'
 import { Rows } from '../parts/rows.tsx'
 import { useTitle } from '../parts/title.ts'
-import { RemovalDialog } from '../removal/removal-dialog.tsx'
 import { imageLink, navigate } from '../route.ts'
 import { useSession } from '../session.ts'
 import { TagCells } from './tag-cells.tsx'
 import { TagHeading } from './tag-heading.tsx'
 import { type FoundTags, useTags } from './use-tags.ts'
+
+const RemovalDialog = onDemand(
+  async () => (await import('../removal/removal-dialog.tsx')).RemovalDialog,
+)
 
 const firstOrder: TagOrder = { sort: 'date', order: 'desc', filter: '' }
 
