@@ -7,7 +7,7 @@ import type { overview } from './schema/overview.ts'
 import type { problemDetails } from './schema/problem.ts'
 import type { repositories, usage } from './schema/repositories.ts'
 import type { session } from './schema/session.ts'
-import type { tagHistory, tags } from './schema/tags.ts'
+import type { removedTags, tagHistory, tags } from './schema/tags.ts'
 
 // What the API answers: types only, so that programs in browsers may import this file.
 
@@ -21,6 +21,8 @@ export type Usage = z.infer<typeof usage>
 export type Tags = z.infer<typeof tags>
 /** @public */
 export type TagHistory = z.infer<typeof tagHistory>
+/** @public */
+export type RemovedTags = z.infer<typeof removedTags>
 /** @public */
 export type Manifest = z.infer<typeof manifest>
 /** @public */

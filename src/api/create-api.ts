@@ -7,8 +7,9 @@ import { createAccess } from './access.ts'
 import { createCachedImageHandlers } from './cached-images.ts'
 import type { Handlers, Reply } from './call.ts'
 import { createExpiries, type Retention } from './expiries.ts'
+import { createCompare } from './get-comparison.ts'
 import { createGetDetails } from './get-details.ts'
-import { createCompare, createListings } from './get-files.ts'
+import { createListings } from './get-files.ts'
 import { createGetInUse } from './get-in-use.ts'
 import { createGetManifest } from './get-manifest.ts'
 import { createGetOverview, type OverviewOptions } from './get-overview.ts'
@@ -22,6 +23,7 @@ import { findOperation } from './paths.ts'
 import { createDeleteManifest, createDeleteTag } from './removals.ts'
 import { sendProblem, sendReply } from './replies.ts'
 import {
+  createGetRemovedTags,
   createGetTagHistory,
   createRefreshTag,
   createUndoTag,
@@ -73,6 +75,7 @@ export function createJsonApi(options: ApiOptions): Site {
     compare: createCompare(parts),
     overview: createGetOverview(parts),
     tagHistory: createGetTagHistory(parts),
+    removedTags: createGetRemovedTags(parts),
     undoTag: createUndoTag(parts),
     refreshTag: createRefreshTag(parts),
     ...createCachedImageHandlers(parts),

@@ -1,7 +1,5 @@
 import {
-  compareImages,
   findFile,
-  type ImageComparison,
   type ImageFile,
   type ImageFiles,
   imageFiles,
@@ -150,47 +148,5 @@ function fileOf(file: ImageFile): Files['files'][number] {
     isOpaque: file.isOpaque === true,
     changes: file.changes ?? [],
     below: below && { files: below.files, size: below.size },
-  }
-}
-
-/** Of two images of one repository. */
-export function createCompare({
-  access,
-  inventory,
-  lookInside,
-  caches,
-}: Options): Handler<'compare'> {
-  const memory = caches.create<ImageComparison, { readonly work: () => Promise<ImageComparison> }>({
-    ttl: life,
-    size: ({ table }) => table.bytes,
-    ignoreFetchAbort: true,
-    fetchMethod: (_key, _stale, { context }) => context.work(),
-  })
-
-  return async (call) => {
-    const resolved = access.resolve(call)
-    const { after, n, ...query } = call.query
-    const digest = parseDigest(call.texts.digest)
-    const to = parseDigest(query.to)
-    const [before, later] = await Promise.all(
-      [digest, to].map((each) => openLocalImage(resolved, inventory, each)),
-    )
-    if (before === undefined || later === undefined) throw new Error('two images are compared')
-    const work = () => lookInside.run(() => compareImages(before, later, { limits: lookLimits }))
-    const found = await memory.fetch(`${digest} ${to}`, { context: { work } })
-    if (found === undefined)
-      throw new RegistryError('UNAVAILABLE', {
-        message: 'the images cannot be compared now; retry',
-      })
-    const page = found.table.list({
-      isRecursive: true,
-      after: after === '' ? undefined : after,
-      limit: n,
-    })
-    const { config, totals } = found
-    return {
-      body: { name: resolved.name, digest, to, config, files: page.rows, next: page.next, totals },
-      isImmutable: true,
-    }
   }
 }

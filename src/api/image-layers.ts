@@ -40,7 +40,7 @@ export async function openLocalImage(
     throw new RegistryError('BLOB_UNKNOWN', {
       message:
         number === undefined
-          ? `${missing.length} of ${digests.length} blobs of the image are not on the disk`
+          ? `${missing.length} of ${digests.length} blobs of ${name}@${digest} are not on the disk`
           : `layer ${number} of the image is not on the disk`,
       advice: 'pull the image first',
     })

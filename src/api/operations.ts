@@ -16,10 +16,11 @@ import {
   repositoriesQuery,
   sessionQuery,
   tagsQuery,
+  undoQuery,
   usageQuery,
 } from './schema/requests.ts'
 import { session } from './schema/session.ts'
-import { tagHistory, tags } from './schema/tags.ts'
+import { removedTags, tagHistory, tags } from './schema/tags.ts'
 
 /**
  * What the API can be asked. `/-/` ends the name of a repository, which may contain slashes: no part of a
@@ -74,6 +75,13 @@ export const operations = {
     summary: 'What a tag of a hosted repository pointed to',
     query: noQuery,
     answer: tagHistory,
+  },
+  removedTags: {
+    method: 'GET',
+    path: '/api/repositories/{name}/-/removed-tags',
+    summary: 'Tags of a hosted repository that were removed and can be restored',
+    query: noQuery,
+    answer: removedTags,
   },
   manifest: {
     method: 'GET',
@@ -135,7 +143,7 @@ export const operations = {
     method: 'POST',
     path: '/api/repositories/{name}/-/tags/{tag}/undo',
     summary: 'Point a hosted tag to what it pointed to before, or restore a removed one',
-    query: noQuery,
+    query: undoQuery,
     answer: change,
   },
   refreshTag: {

@@ -1,20 +1,39 @@
-import type { Digest } from '../oci/digest.ts'
+import { type Digest, parseDigest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
 import { parseTag, type RepositoryName, type Tag } from '../oci/reference.ts'
 import type { Inventory, Resolved } from '../registry/registry.ts'
-import type { Access } from './access.ts'
+import { type Access, rightsOf } from './access.ts'
 import type { Handler } from './call.ts'
 import { timeOf } from './times.ts'
 
 type TagName = { readonly name: RepositoryName; readonly tag: Tag }
 
-/** What tags of hosted repositories pointed to (collection/). */
+type Content =
+  | { readonly kind: 'stored' | 'deleted' }
+  | { readonly kind: 'trash'; readonly until: number }
+
+/** What tags of hosted repositories pointed to (collection/). Times in milliseconds since the epoch. */
 export interface TagVersions {
-  tagHistory(
-    tag: TagName,
-  ): Promise<readonly { readonly digest: Digest; readonly at: number; readonly current: boolean }[]>
+  tagHistory(tag: TagName): Promise<
+    readonly {
+      readonly digest: Digest
+      readonly at: number
+      readonly current: boolean
+      readonly content: Content
+    }[]
+  >
+  removedTags(of: { readonly name: RepositoryName; readonly limit: number }): Promise<
+    readonly {
+      readonly tag: Tag
+      readonly digest: Digest
+      readonly at: number
+      readonly removedAt: number
+      readonly until: number
+      readonly content: Content
+    }[]
+  >
   undoTag(
-    tag: TagName,
+    tag: TagName & { readonly to?: Digest | undefined },
   ): Promise<
     | { readonly kind: 'undone'; readonly from?: Digest | undefined; readonly to: Digest }
     | { readonly kind: 'no-version' }
@@ -29,18 +48,60 @@ type Options = {
   readonly versions: TagVersions | undefined
 }
 
+/** Entries of an answer. */
+const maxVersions = 200
+const maxRemoved = 1000
+
 export function createGetTagHistory(options: Options): Handler<'tagHistory'> {
+  const { access, inventory } = options
   return async (call) => {
-    const { name } = options.access.resolve(call)
+    const resolved = access.resolve(call)
+    const { name } = resolved
     const tag = parseTag(call.texts.tag)
     const versions = await versionsFor(options, name).tagHistory({ name, tag })
     if (versions.length === 0)
       throw new RegistryError('MANIFEST_UNKNOWN', { message: `nothing is known of ${name}:${tag}` })
+    const described = versions
+      .slice(0, maxVersions)
+      .map(async ({ digest, at, current, content }) => ({
+        digest,
+        at: timeOf(at),
+        current,
+        pushedBy: (await inventory.of(name).image(digest))?.pushedBy,
+        content: content.kind,
+        until: content.kind === 'trash' ? timeOf(content.until) : undefined,
+      }))
     return {
       body: {
         name,
         tag,
-        versions: versions.map(({ at, ...rest }) => ({ ...rest, at: timeOf(at) ?? '' })),
+        may: rightsOf(access, call.identity, resolved),
+        versions: await Promise.all(described),
+        truncated: versions.length > maxVersions,
+      },
+    }
+  }
+}
+
+export function createGetRemovedTags(options: Options): Handler<'removedTags'> {
+  const { access } = options
+  return async (call) => {
+    const resolved = access.resolve(call)
+    const { name } = resolved
+    const found = await versionsFor(options, name).removedTags({ name, limit: maxRemoved + 1 })
+    return {
+      body: {
+        name,
+        may: rightsOf(access, call.identity, resolved),
+        tags: found.slice(0, maxRemoved).map(({ tag, digest, at, removedAt, until, content }) => ({
+          tag,
+          digest,
+          at: timeOf(at),
+          removedAt: timeOf(removedAt),
+          until: timeOf(until),
+          content: content.kind,
+        })),
+        truncated: found.length > maxRemoved,
       },
     }
   }
@@ -50,13 +111,14 @@ export function createUndoTag(options: Options): Handler<'undoTag'> {
   return async (call) => {
     const { name } = options.access.resolve(call, 'push')
     const tag = parseTag(call.texts.tag)
-    const undone = await versionsFor(options, name).undoTag({ name, tag })
+    const to = call.query.to === undefined ? undefined : parseDigest(call.query.to)
+    const undone = await versionsFor(options, name).undoTag({ name, tag, to })
     switch (undone.kind) {
       case 'undone':
         return { body: { name, digest: undone.to, before: undone.from, changed: true } }
       case 'no-version':
         throw new RegistryError('MANIFEST_UNKNOWN', {
-          message: `${name}:${tag} pointed to nothing else before`,
+          message: `${name}:${tag} ${to === undefined ? 'pointed to nothing else before' : `never pointed to ${to}, or does so now`}`,
         })
       case 'lost':
         throw new RegistryError('MANIFEST_UNKNOWN', {

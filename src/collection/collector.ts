@@ -1,3 +1,4 @@
+import type { Digest } from '../oci/digest.ts'
 import type { RepositoryName, Tag } from '../oci/reference.ts'
 import {
   type Decision,
@@ -19,7 +20,14 @@ import { createReviewQueue } from './review-queue.ts'
 import type { RunParts } from './run-parts.ts'
 import { createRunRecord } from './run-record.ts'
 import type { End, Report } from './step.ts'
-import { type TagUndo, type TagVersion, tagVersions, undoTag } from './tag-history.ts'
+import {
+  type RemovedTag,
+  removedTags,
+  type TagUndo,
+  type TagVersion,
+  tagVersions,
+  undoTag,
+} from './tag-history.ts'
 import { emptyTrash } from './trash-emptying.ts'
 import { indexQuestions, layoutQuestions } from './trash-questions.ts'
 import { undoRun } from './undo.ts'
@@ -59,7 +67,12 @@ export interface Collector {
   decisions(name: RepositoryName): Promise<readonly Decision[]>
   /** Newest first. */
   tagHistory(tag: TagName): Promise<readonly TagVersion[]>
-  undoTag(tag: TagName): Promise<TagUndo>
+  /** `to`: a digest of its history; default: what it pointed to before. */
+  undoTag(tag: TagName & { readonly to?: Digest | undefined }): Promise<TagUndo>
+  removedTags(of: {
+    readonly name: RepositoryName
+    readonly limit: number
+  }): Promise<readonly RemovedTag[]>
   /** A run ends after what it is removing. */
   stop(): void
 }
@@ -134,6 +147,7 @@ export function createCollector(given: CollectionParts): Collector {
       return decide(optionsFor(name, await index.images(name)))
     },
     tagHistory: (tag) => tagVersions(parts, tag),
+    removedTags: (of) => removedTags(parts, of),
     undoTag: (tag) => inTurn(() => undoTag(parts, tag)),
     stop: () => {
       isStopping = true

@@ -116,6 +116,10 @@ test('a tag points to what it pointed to before, and comes back after its remova
       { digest: one.digest, current: false },
     ],
   )
+  assert.deepEqual(
+    versions.map(({ content }) => content),
+    ['stored', 'stored'],
+  )
   const undone = await client().ask('undoTag', of)
   assert.deepEqual(undone, {
     name: 'team/app',
@@ -123,10 +127,22 @@ test('a tag points to what it pointed to before, and comes back after its remova
     before: two.digest,
     changed: true,
   })
+  await client().ask('undoTag', { ...of, query: { to: two.digest } })
+  assert.equal((await client().ask('tagHistory', of)).versions[0]?.digest, two.digest)
+  const again = { ...of, query: { to: two.digest } }
+  assert.equal((await client().fail('undoTag', again)).status, 404)
   await client().ask('deleteTag', of)
   assert.ok(!(await exists('v1')))
+  const { tags, may } = await client().ask('removedTags', { path })
+  assert.deepEqual(
+    tags.map(({ tag, digest, content }) => ({ tag, digest, content })),
+    [{ tag: 'v1', digest: two.digest, content: 'stored' }],
+  )
+  assert.equal(may.push, true)
+  assert.ok(tags[0] !== undefined && Date.parse(tags[0].until) > Date.parse(tags[0].removedAt))
   await client().ask('undoTag', of)
   assert.ok(await exists('v1'))
+  assert.deepEqual((await client().ask('removedTags', { path })).tags, [])
   assert.equal((await client().fail('undoTag', { path: { ...path, tag: 'v9' } })).status, 404)
 })
 
@@ -166,6 +182,7 @@ test('nothing is changed on a volume that is only read, and the answers say so',
   const { may } = await client().ask('tags', { path })
   assert.equal(may.delete, false)
   assert.match(may.readOnly ?? '', /readOnly/)
+  assert.equal((await client().fail('removedTags', { path })).status, 405)
   for (const name of ['deleteTag', 'undoTag'] as const)
     assert.equal((await client().fail(name, { path: { ...path, tag: 'v1' } })).status, 405)
 })

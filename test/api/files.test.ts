@@ -198,6 +198,70 @@ test('two images are compared: files, and the fields of their configs', async ()
     ],
   )
   assert.deepEqual(found.config, [{ field: 'config.Env.A', before: '"1"', after: '"2"' }])
+  const compare = (query: Readonly<Record<string, string | number>>) =>
+    client().ask('compare', {
+      path: { name: 'local/app', digest: before.digest },
+      query: { to: after.digest, ...query },
+    })
+  const paths = async (query: Readonly<Record<string, string | number>>) =>
+    (await compare(query)).files.map(({ path }) => path)
+  assert.deepEqual(await paths({ filter: 'OLD' }), ['etc/old'])
+  assert.deepEqual(await paths({ change: 'added' }), ['link'])
+  assert.deepEqual(await paths({ change: 'added', filter: 'etc' }), [])
+  assert.deepEqual(await paths({ change: 'added', after: 'etc/motd', n: 1 }), ['link'])
+})
+
+test('images of two repositories are compared by clients that may pull from both', async () => {
+  const [before, after] = [imageOf([base]), imageOf([base, upper])]
+  await push(before)
+  await createPushClient(berth.url).push('local/other', after, 'v1')
+  const asked = {
+    path: { name: 'local/app', digest: before.digest },
+    query: { to: after.digest, toName: 'local/other' },
+  }
+  const { files, toName } = await client().ask('compare', asked)
+  assert.equal(files.length, 3)
+  assert.equal(toName, 'local/other')
+  const elsewhere = { ...asked, query: { ...asked.query, toName: 'local/third' } }
+  assert.equal((await client().fail('compare', elsewhere)).status, 404)
+  await berth.start({
+    directory: berth.directory,
+    config: {
+      upstreams: [],
+      hosted: [{ prefix: 'local' }],
+      auth: {
+        access: [{ users: ['*'], repositories: ['local/app'], actions: ['pull'] }],
+      },
+    },
+  })
+  assert.equal((await client().fail('compare', asked)).status, 403)
+})
+
+test('a client that does not wait is told how much of the layers was read, then the result', async () => {
+  const [before, after] = [imageOf([base]), imageOf([base, upper])]
+  for (const image of [before, after]) await push(image)
+  const compare = (wait: number) =>
+    client().ask('compare', {
+      path: { name: 'local/app', digest: before.digest },
+      query: { to: after.digest, wait },
+    })
+  const first = await compare(0)
+  assert.deepEqual(first.files, [])
+  const size = base.bytes.length + upper.bytes.length
+  assert.ok(first.reading !== undefined && first.reading.read <= size)
+  assert.equal(first.reading.size, size)
+  assert.equal((await compare(60)).files.length, 3)
+})
+
+test('a comparison that failed while nobody waited says why to the next client', async () => {
+  const [before, after] = [imageOf([base]), imageOf([blobOf(Buffer.from('no tar file'))])]
+  for (const image of [before, after]) await push(image)
+  const asked = (wait: number) => ({
+    path: { name: 'local/app', digest: before.digest },
+    query: { to: after.digest, wait },
+  })
+  await client().ask('compare', asked(0))
+  assert.equal((await client().fail('compare', asked(60))).status, 422)
 })
 
 test('an index, a layer that is no tar file, a bomb and a missing layer are errors that say so', async () => {

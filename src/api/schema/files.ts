@@ -92,7 +92,13 @@ export const comparison = z
   .strictObject({
     name: z.string(),
     digest,
+    toName: z.string(),
     to: digest,
+    reading: z
+      .strictObject({ read: bytes, size: bytes.describe('Of layers that have to be read') })
+      .readonly()
+      .optional()
+      .describe('The layers are still read: everything below is empty'),
     config: list(
       z
         .strictObject({
@@ -120,7 +126,8 @@ export const comparison = z
         removed: counted,
         changed: z.strictObject({ count, before: bytes, after: bytes }).readonly(),
       })
-      .readonly(),
+      .readonly()
+      .describe('Of all files, also with a filter'),
   })
   .readonly()
   .meta({ id: 'Comparison', description: 'What differs between two images; times do not count' })

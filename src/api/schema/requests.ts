@@ -62,8 +62,14 @@ export const fileQuery = z.strictObject({ path, layer })
 
 export const compareQuery = z.strictObject({
   to: text.describe('The digest of the other image'),
+  toName: text.optional().describe('The repository of the other image; default: the same'),
+  filter: text.default('').describe('A text that paths of files contain; the case is ignored'),
+  change: z.enum(['added', 'removed', 'changed']).optional().describe('Only files with it'),
   after,
-  n: pageSize,
+  n: pageSize.describe('Files of the page; a page of filtered files may have fewer'),
+  wait: number(120)
+    .default(120)
+    .describe('Seconds after which `reading` is answered if layers are still read; ask again then'),
 })
 
 export const prefetchQuery = z.strictObject({
@@ -76,6 +82,12 @@ export const prefetchQuery = z.strictObject({
 
 export const inUseQuery = z.strictObject({
   name: text.describe('A repository that has it; its tags count as well'),
+})
+
+export const undoQuery = z.strictObject({
+  to: text
+    .optional()
+    .describe('A digest of the history of the tag; default: what it pointed to before'),
 })
 
 export const removalQuery = z.strictObject({

@@ -52,13 +52,54 @@ export const tags = z
   .readonly()
   .meta({ id: 'Tags' })
 
+const content = z
+  .enum(['stored', 'trash', 'deleted'])
+  .describe('Where the image is; deleted: it cannot be restored')
+
+const version = z
+  .strictObject({
+    digest,
+    at: time.describe('When the tag was set to it last'),
+    current: z.boolean(),
+    pushedBy: z.string().optional().describe('Who pushed the image; undefined: not known'),
+    content,
+    until: time
+      .optional()
+      .describe('Until when the trash keeps it; less if the disk is nearly full'),
+  })
+  .readonly()
+  .meta({ id: 'TagVersion' })
+
 export const tagHistory = z
   .strictObject({
     name: z.string(),
     tag: z.string(),
-    versions: list(z.strictObject({ digest, at: time, current: z.boolean() }).readonly()).describe(
-      'Newest first',
-    ),
+    may: rights,
+    versions: list(version).describe('Newest first'),
+    truncated: z.boolean().describe('There were more versions'),
   })
   .readonly()
   .meta({ id: 'TagHistory' })
+
+export const removedTags = z
+  .strictObject({
+    name: z.string(),
+    may: rights,
+    tags: list(
+      z
+        .strictObject({
+          tag: z.string(),
+          digest,
+          at: time.describe('When the tag was set to its last digest'),
+          removedAt: time,
+          until: time.describe(
+            'Until when the trash keeps the tag; less if the disk is nearly full',
+          ),
+          content,
+        })
+        .readonly(),
+    ).describe('Those that were removed last first'),
+    truncated: z.boolean().describe('There are more'),
+  })
+  .readonly()
+  .meta({ id: 'RemovedTags' })

@@ -23,10 +23,10 @@ export interface FileTable<Row extends TableRow> {
   readonly bytes: number
   find(path: string): Row | undefined
   /** What is below a directory (default: the root), a page at a time. */
-  list(options?: ListOptions): Page<Row>
+  list(options?: ListOptions<Row>): Page<Row>
 }
 
-type ListOptions = {
+type ListOptions<Row> = {
   readonly directory?: string
   /** Also what is in its directories. */
   readonly isRecursive?: boolean
@@ -34,6 +34,8 @@ type ListOptions = {
   readonly after?: string | undefined
   /** Rows; default 1000. */
   readonly limit?: number
+  /** Which rows are wanted; default: all. A page may have few of them, or none, although there is a next one. */
+  readonly matches?: (row: Row) => boolean
 }
 
 type Page<Row> = {
@@ -43,6 +45,8 @@ type Page<Row> = {
 }
 
 const defaultLimit = 1000
+/** Rows that are read for a page, in about 20 ms. */
+const maxRead = 10_000
 
 export function openTable<Row extends TableRow>({ chunks, places }: TableBytes): FileTable<Row> {
   const texts = chunks.map(({ buffer, byteOffset, byteLength }) =>
@@ -77,18 +81,20 @@ export function openTable<Row extends TableRow>({ chunks, places }: TableBytes):
     rows,
     bytes: chunks.reduce((sum, { byteLength }) => sum + byteLength, places.byteLength),
     find,
-    list: ({ directory = '', isRecursive = false, after, limit = defaultLimit } = {}) => {
+    list: ({ directory = '', isRecursive = false, after, limit = defaultLimit, matches } = {}) => {
       const found: Row[] = []
       const step = (row: Row): number => 1 + (isRecursive ? 0 : (row.below?.rows ?? 0))
       const prefix = directory === '' ? '' : `${directory}/`
       let index = indexOf(after ?? prefix)
       if (after !== undefined && index < rows && at(index).path === after) index += step(at(index))
-      while (index < rows) {
+      let last: string | undefined
+      for (let read = 0; index < rows; read += 1) {
         const row = at(index)
         if (!row.path.startsWith(prefix)) break
-        const last = found.at(-1)
-        if (found.length >= limit && last !== undefined) return { rows: found, next: last.path }
-        found.push(row)
+        if (last !== undefined && (found.length >= limit || read >= maxRead))
+          return { rows: found, next: last }
+        if (matches === undefined || matches(row)) found.push(row)
+        last = row.path
         index += step(row)
       }
       return { rows: found }

@@ -67,6 +67,7 @@ export function createHostedLinks(options: HostedLinksOptions): HostedLinks {
     },
     untag: (name, tag, run) => trash.take({ kind: 'tag', name, tag }, run, true),
     tagHistory: tags.history,
+    removedTags: tags.removed,
 
     tags: async (name) => {
       // The directory alone may belong to nested repositories.

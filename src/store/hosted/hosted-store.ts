@@ -46,6 +46,9 @@ export interface HostedBlobs extends BlobSource {
 /** `at`: milliseconds since the epoch. */
 export type TagVersion = { readonly digest: Digest; readonly at: number }
 
+/** A tag that is in the trash; `at`: when it was set to the digest. */
+export type RemovedTag = TagVersion & { readonly tag: Tag; readonly removedAt: number }
+
 /** Removals move links to the trash. False: there was nothing to remove. */
 export interface HostedLinks extends LinkStore {
   removeBlob(name: RepositoryName, digest: Digest, run: RunId): Promise<boolean>
@@ -62,6 +65,8 @@ export interface HostedLinks extends LinkStore {
   referrers(name: RepositoryName, subject: Digest): Promise<readonly Digest[]>
   /** Newest first; what the tag pointed to when it was removed, if it was. */
   tagHistory(name: RepositoryName, tag: Tag): Promise<readonly TagVersion[]>
+  /** Tags that do not exist and are in the trash, those that were removed last first. */
+  removedTags(name: RepositoryName): AsyncIterable<RemovedTag>
 }
 
 export interface UploadStore {
@@ -130,6 +135,8 @@ export interface Trash {
   entries(run: RunId): AsyncIterable<TrashEntry>
   /** Restores what a run removed, except what exists again; a tag gets back its history. */
   undo(run: RunId): Promise<{ readonly restored: number }>
+  /** When a blob was removed that is in the trash, in milliseconds since the epoch. Restores nothing. */
+  removedAt(digest: Digest): Promise<number | undefined>
   /** False: the blob is neither in the trash nor stored. */
   restoreBlob(digest: Digest): Promise<boolean>
   /** Deletes runs that are older than `before`, oldest first, or one run. */

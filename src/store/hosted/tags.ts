@@ -1,13 +1,14 @@
 import { stat } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { type Digest, isDigest } from '../../oci/digest.ts'
-import type { RepositoryName, Tag } from '../../oci/reference.ts'
+import { isTag, type RepositoryName, type Tag } from '../../oci/reference.ts'
 import { errnoOf, isMissing, openRegular } from '../files.ts'
 import type { TagLink } from '../link-store.ts'
-import { exists, linksIn } from './directories.ts'
+import { entriesOf, exists, linksIn } from './directories.ts'
 import type { DurableFiles } from './durable-files.ts'
-import type { TagVersion } from './hosted-store.ts'
+import type { RemovedTag, TagVersion } from './hosted-store.ts'
 import { currentLink, historyLink, tagDirectory, tagsOf } from './layout.ts'
+import { parseRunId, timeOfRun } from './run-id.ts'
 import type { TrashBin } from './trash.ts'
 
 /** The length of `sha512:` and its digits. */
@@ -94,6 +95,20 @@ export function createTags({ root, files, trash }: TagsOptions) {
       for (const place of [root, ...(await trash.roots())])
         if (await exists(tagDirectory(place, name, tag))) return versions(place, name, tag)
       return []
+    },
+
+    removed: async function* (name: RepositoryName): AsyncGenerator<RemovedTag, void, undefined> {
+      const seen = new Set<string>()
+      for (const place of await trash.roots()) {
+        const removedAt = timeOfRun(parseRunId(basename(place)))
+        for (const tag of await entriesOf(tagsOf(place, name))) {
+          if (!isTag(tag) || seen.has(tag)) continue
+          seen.add(tag)
+          if (await exists(tagDirectory(root, name, tag))) continue
+          const [last] = await versions(place, name, tag)
+          if (last !== undefined) yield { ...last, tag, removedAt }
+        }
+      }
     },
   }
 }

@@ -62,6 +62,9 @@ export function createTrash(options: TrashOptions): TrashBin {
     },
   })
 
+  /** Another process may change the trash while this one is not allowed to. */
+  const runOf = (digest: Digest) => (access.isHeld() ? index.runOf(digest) : find(digest))
+
   const moveToTrash = async (
     entry: TrashEntry,
     run: RunId,
@@ -160,9 +163,13 @@ export function createTrash(options: TrashOptions): TrashBin {
         return { restored }
       }),
 
+    removedAt: async (digest) => {
+      const run = await runOf(digest)
+      return run && timeOfRun(run)
+    },
+
     restoreBlob: async (digest) => {
-      // Another process may change the trash while this one is not allowed to.
-      const run = access.isHeld() ? await index.runOf(digest) : await find(digest)
+      const run = await runOf(digest)
       if (run === undefined) return exists(blobPath(root, digest))
       return access.change(async () => {
         const size = await sizeOf(blobPath(rootOf(run), digest))
