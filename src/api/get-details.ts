@@ -2,13 +2,14 @@ import type { Identity } from '../auth/auth.ts'
 import { type Digest, parseDigest } from '../oci/digest.ts'
 import { isRegistryError, RegistryError } from '../oci/errors.ts'
 import { type ManifestDetails, parseManifestDetails } from '../oci/manifest.ts'
-import type { RepositoryName } from '../oci/reference.ts'
+import type { RepositoryName, Tag } from '../oci/reference.ts'
 import type { Inventory, RepositoryInventory, Resolved } from '../registry/registry.ts'
 import { type Access, rightsOf } from './access.ts'
 import type { Details } from './answers.ts'
 import type { Handler } from './call.ts'
 import type { Expiries } from './expiries.ts'
 import { createReferrerTree } from './referrer-tree.ts'
+import { createRunning } from './running-digests.ts'
 import { timeOf } from './times.ts'
 import { type UsesOptions, usesOf } from './uses.ts'
 
@@ -21,6 +22,7 @@ const maxBlobs = 1000
 export function createGetDetails(options: Options): Handler<'details'> {
   const { inventory, expiries, access } = options
   const referrersOf = createReferrerTree()
+  const runningOf = createRunning(options)
 
   return async (call) => {
     const { identity } = call
@@ -37,10 +39,15 @@ export function createGetDetails(options: Options): Handler<'details'> {
     const problems: string[] = []
     const manifest = await readManifest(resolved, digest, problems)
     const digests = digestsIn(manifest)
-    const [stored, referrers, expiryOf] = await Promise.all([
+    const runningUnder = async (tag: Tag) => ({
+      tag,
+      digests: await runningOf({ identity, resolved, tag, digest }),
+    })
+    const [stored, referrers, expiryOf, running] = await Promise.all([
       repository.stored([digest, ...digests.blobs, ...digests.children]),
       referrersOf(resolved, digest, problems),
       tags.length === 0 && repository.kind === 'hosted' ? expiries(name) : undefined,
+      Promise.all(tags.map(runningUnder)),
     ])
     return {
       body: {
@@ -62,6 +69,7 @@ export function createGetDetails(options: Options): Handler<'details'> {
         pinned,
         expiry: expiryOf?.({ digest }),
         inUse: usesOf(options, { identity, repository: resolved, digest, tags }),
+        running: running.filter(({ digests }) => digests.length > 0),
         problems: [...problems, ...problemOf(inventory, repository)],
       },
     }

@@ -5,6 +5,7 @@ import type { Tags } from './answers.ts'
 import type { Handler } from './call.ts'
 import type { Expiries } from './expiries.ts'
 import { kindOf } from './image-kind.ts'
+import { createRunning } from './running-digests.ts'
 import { timeOf } from './times.ts'
 import type { Workloads } from './uses.ts'
 
@@ -17,6 +18,7 @@ type Options = {
 
 export function createGetTags(options: Options): Handler<'tags'> {
   const { inventory, access, workloads, expiries } = options
+  const runningOf = createRunning(options)
 
   return async (call) => {
     const resolved = access.resolve(call)
@@ -31,9 +33,10 @@ export function createGetTags(options: Options): Handler<'tags'> {
     if (found === undefined)
       throw new RegistryError('NAME_UNKNOWN', { message: `there is no repository ${name} here` })
     const end = offset + found.tags.length
-    const describe = (facts: TagFacts): Tags['tags'][number] => ({
+    const describe = async (facts: TagFacts): Promise<Tags['tags'][number]> => ({
       ...tagOf(facts),
       inUse: workloads.has({ name, tag: facts.tag, digest: facts.digest }),
+      running: await runningOf({ identity: call.identity, resolved, ...facts }),
       expiry: expiryOf?.(facts),
     })
     return {
@@ -42,7 +45,7 @@ export function createGetTags(options: Options): Handler<'tags'> {
         kind: repository.kind,
         upstream: repository.upstream,
         may: rightsOf(access, call.identity, resolved),
-        tags: found.tags.map(describe),
+        tags: await Promise.all(found.tags.map(describe)),
         total: found.total,
         next: found.tags.length > 0 && end < found.total ? end : undefined,
         problem: repository.kind === 'hosted' ? inventory.problem() : undefined,

@@ -20,7 +20,11 @@ export interface Workloads {
     readonly tag?: Tag | undefined
     readonly digests: readonly Digest[]
   }): Iterable<Use>
+  runningOf(name: RepositoryName, tag: Tag): readonly RunningDigest[]
 }
+
+/** `pods`: how many run it under a tag. */
+type RunningDigest = { readonly digest: Digest; readonly pods: number }
 
 export type UsesOptions = { readonly workloads: Workloads; readonly access: Access }
 
@@ -59,7 +63,7 @@ function distinct(
 ): readonly Use[] {
   const found = new Map<string, Use>()
   for (const tag of tags.length === 0 ? [undefined] : tags)
-    for (const { image, kind, namespace, name: object, node } of workloads.usesOf({
+    for (const { image, kind, namespace, name: object, node, running } of workloads.usesOf({
       name,
       tag,
       digests: [digest],
@@ -70,6 +74,7 @@ function distinct(
         namespace,
         name: object,
         node,
+        running,
       })
       if (found.size > maxUses) return [...found.values()]
     }

@@ -9,6 +9,8 @@ export type ImageUse = {
   readonly name: string
   /** Where a pod runs. */
   readonly node?: string | undefined
+  /** What a pod runs of the reference, as its node reports it, such as `host/name@sha256:…`. */
+  readonly imageId?: string | undefined
 }
 
 /** Where image references come from: a watch of a cluster, or lists that other clusters push. */

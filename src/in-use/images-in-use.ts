@@ -3,6 +3,12 @@ import type { ImageReference } from '../oci/image-reference.ts'
 import type { RepositoryName, Tag } from '../oci/reference.ts'
 import type { ImageSource, ImageUse } from './image-source.ts'
 import { createProtection, type Protection } from './protection.ts'
+import {
+  digestIn,
+  findRunningDigests,
+  type RunningDigest,
+  type RunningDigests,
+} from './running-digests.ts'
 
 /** What must not be deleted, because something runs it or can be rolled back to it. */
 export interface InUse {
@@ -28,7 +34,9 @@ export interface InUse {
     readonly name: RepositoryName
     readonly tag?: Tag | undefined
     readonly digests: readonly Digest[]
-  }): Iterable<ImageUse>
+  }): Iterable<Omit<ImageUse, 'imageId'> & { readonly running?: Digest | undefined }>
+  /** What pods run that name the tag: more than one image while pods run that started before it moved. */
+  runningOf(name: RepositoryName, tag: Tag): readonly RunningDigest[]
   /** What workloads name, without duplicates. */
   references(): readonly ImageReference[]
   close(): Promise<void>
@@ -38,15 +46,21 @@ export interface InUse {
 export function createInUse(sources: readonly ImageSource[]): InUse {
   let protection: Protection = createProtection([])
   let seen = -1
+  let running: RunningDigests | undefined
 
   /** Rebuilt when a source has changed: lookups come in runs, changes one by one. */
   const current = (): Protection => {
     const version = sources.reduce((sum, source) => sum + source.version(), 0)
     if (version !== seen) {
       seen = version
+      running = undefined
       protection = createProtection(sources.flatMap((source) => [...source.images()]))
     }
     return protection
+  }
+
+  const uses = function* () {
+    for (const source of sources) yield* source.uses()
   }
 
   return {
@@ -61,8 +75,17 @@ export function createInUse(sources: readonly ImageSource[]): InUse {
       ),
     usesOf: function* ({ name, tag, digests }) {
       const texts = current().textsOf({ name, tag, digests: new Set(digests) })
-      for (const source of sources)
-        for (const use of source.uses()) if (texts.has(use.image)) yield use
+      for (const { imageId, ...use } of uses()) {
+        if (!texts.has(use.image)) continue
+        const running = digestIn(imageId)
+        yield { ...use, ...(running !== undefined && { running }) }
+      }
+    },
+    runningOf: (name, tag) => {
+      // Dropped when a source has changed.
+      current()
+      running ??= findRunningDigests(uses())
+      return running.of(name, tag)
     },
     references: () => current().references,
     close: async () => {

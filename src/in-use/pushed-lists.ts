@@ -58,7 +58,8 @@ export function createPushedLists(options: PushedListsOptions): ImageSource {
     },
     uses: function* () {
       for (const { cluster, images } of lists)
-        for (const image of images) yield { image, kind: 'Cluster', namespace: '', name: cluster }
+        for (const image of images)
+          yield { image, kind: 'Cluster', namespace: '', name: cluster, imageId: image }
     },
     version: () => changes,
     problem: () => {

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { imageIdsIn } from './image-ids-in.ts'
 import { imagesIn } from './images-in.ts'
 import { createObjectReflector, type ListedObject } from './object-reflector.ts'
 
@@ -11,6 +12,8 @@ type ImageUse = {
   readonly name: string
   /** Where a pod runs; undefined for a pod without a node, and for other kinds. */
   readonly node?: string | undefined
+  /** What a pod runs of the reference, as its node reports it, such as `host/name@sha256:…`. */
+  readonly imageId?: string | undefined
 }
 
 /** The images that all objects of one kind name. */
@@ -47,16 +50,30 @@ export function createReflector({ kind, ...options }: Options): Reflector {
       for (const { images } of values()) yield* images
     },
     uses: function* () {
-      for (const { images, ...object } of values())
-        for (const image of images) yield { image, kind, ...object }
+      for (const { images, imageIds, ...object } of values())
+        for (const image of images) {
+          const imageId = imageIds?.get(image)
+          yield { image, kind, ...object, ...(imageId !== undefined && { imageId }) }
+        }
     },
   }
 }
 
-type Kept = Omit<ImageUse, 'image' | 'kind'> & { readonly images: readonly string[] }
+type Kept = Omit<ImageUse, 'image' | 'kind' | 'imageId'> & {
+  readonly images: readonly string[]
+  /** By the reference; undefined: the object is no pod that runs. */
+  readonly imageIds?: ReadonlyMap<string, string>
+}
 
 function keep(object: ListedObject): Kept {
   const { namespace, name } = object.metadata
   const node = spec.safeParse(object).data?.spec?.nodeName
-  return { namespace, name, images: imagesIn(object), ...(node !== undefined && { node }) }
+  const imageIds = imageIdsIn(object)
+  return {
+    namespace,
+    name,
+    images: imagesIn(object),
+    ...(imageIds.size > 0 && { imageIds }),
+    ...(node !== undefined && { node }),
+  }
 }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { putList } from '../../src/in-use/in-use.ts'
 import { createApiClient } from '../support/api-client.ts'
 import { eventually } from '../support/berth.ts'
 import { get } from '../support/client.ts'
@@ -144,6 +145,57 @@ test('a tag points to what it pointed to before, and comes back after its remova
   assert.ok(await exists('v1'))
   assert.deepEqual((await client().ask('removedTags', { path })).tags, [])
   assert.equal((await client().fail('undoTag', { path: { ...path, tag: 'v9' } })).status, 404)
+})
+
+test('a tag says what runs under it if that is not one image; users who may not delete do not learn it', async () => {
+  const [one, two, child] = [makeImage(), makeImage(), makeImage({ architecture: 'arm64' })]
+  const index = makeIndex([child])
+  for (const image of [one, two, index]) await push('team/app', image, 'v1')
+  await push('team/app', two, 'same')
+  await berth.stop()
+  const directory = `${berth.directory}/data/hosted/_berth/in-use`
+  const app = 'registry.example/team/app'
+  for (const [cluster, { digest }] of Object.entries({
+    a: one,
+    b: two,
+    c: two,
+    d: child,
+    e: index,
+  }))
+    await putList(directory, cluster, `${app}:v1@${digest} ${app}:same@${two.digest}`)
+  const read = { users: ['*'], repositories: ['**'], actions: ['pull'] }
+  const start = (rule: object) =>
+    berth.start({ directory: berth.directory, config: { upstreams: [], auth: { access: [rule] } } })
+  await start(everything[0] ?? {})
+  await indexed()
+  const tags = async () =>
+    (await client().ask('tags', { path })).tags.map(({ tag, running }) => [tag, running])
+  const expected = [
+    { digest: two.digest, pods: 2 },
+    // The image of a platform is what runs of the index.
+    { digest: index.digest, pods: 2 },
+    { digest: one.digest, pods: 1 },
+  ]
+  const byDigest = (list: typeof expected) =>
+    list.toSorted((a, b) => (a.digest < b.digest ? -1 : 1))
+  const [same, v1] = await tags()
+  assert.deepEqual(same, ['same', []])
+  assert.deepEqual(v1?.[0], 'v1')
+  assert.deepEqual(byDigest(v1?.[1] as typeof expected), byDigest(expected))
+  const { running, inUse } = await client().ask('details', {
+    path: { ...path, digest: index.digest },
+  })
+  assert.deepEqual(
+    running.map(({ tag, digests }) => [tag, digests.length]),
+    [['v1', 3]],
+  )
+  assert.equal(inUse.uses.length, 5)
+  assert.ok(inUse.uses.some((use) => use.running === one.digest))
+  await start({ ...read, repositories: ['team/app'] })
+  assert.deepEqual(await tags(), [
+    ['same', []],
+    ['v1', []],
+  ])
 })
 
 test('changes from pages of other origins, and forms, are denied', async () => {

@@ -87,6 +87,25 @@ test('what names an image is found by its tag under every host, and by its diges
   assert.deepEqual([...inUse.usesOf({ name, digests: [] })], [])
 })
 
+test('what runs under a tag is what nodes report, not what the tag points to', () => {
+  const image = 'h:1/local/app:1'
+  const ids = [`h:1/local/app@${digest}`, `x@${other}`, `x@${other}`, digest, undefined]
+  const uses = ids.map((imageId, at) => ({
+    ...{ image, kind: 'Pod', namespace: '', name: `p${at}`, ...(imageId && { imageId }) },
+  }))
+  const inUse = createInUse([{ ...sourceOf([image]), uses: () => uses }])
+  assert.deepEqual(inUse.runningOf(name, tag('1')), [
+    { digest: other, pods: 2 },
+    { digest, pods: 1 },
+  ])
+  assert.deepEqual(inUse.runningOf(name, tag('2')), [])
+  const found = [...inUse.usesOf({ name, tag: tag('1'), digests: [] })]
+  assert.deepEqual(
+    found.map(({ running }) => running),
+    [digest, other, other, undefined, undefined],
+  )
+})
+
 test('a change of a source is seen by the next question', () => {
   const source = sourceOf([])
   const inUse = createInUse([source])

@@ -119,6 +119,33 @@ test('it knows which object names an image, and the node of a pod', async (t) =>
   )
 })
 
+test('it knows which image a pod runs of a reference, until its containers have ended', async (t) => {
+  const { api, reflect } = await startApi(t)
+  const running = (name: string, status: object, more = {}) => ({
+    metadata: { uid: name, name, resourceVersion: '1' },
+    spec: { containers: [{ name: 'main', image: 'h:1/a/b:1', ...more }] },
+    status: { containerStatuses: [{ name: 'main', image: 'h:1/a/b:2', ...status }] },
+  })
+  api.pods = [
+    running('runs', { imageID: 'h:1/a/b@sha256:1' }),
+    running('waits', { imageID: '' }),
+    running('ended', { imageID: 'h:1/a/b@sha256:1', state: { terminated: { exitCode: 0 } } }),
+    { ...running('other', { imageID: 'h:1/a/b@sha256:1', name: 'side' }) },
+    { metadata: { uid: 'no', name: 'no' }, spec: 1, status: [] },
+  ]
+  const reflector = reflect()
+  await reflector.synced
+  const ids = [...reflector.uses()].flatMap(({ name, image, imageId }) =>
+    image === 'h:1/a/b:1' ? [[name, imageId]] : [],
+  )
+  assert.deepEqual(ids, [
+    ['runs', 'h:1/a/b@sha256:1'],
+    ['waits', undefined],
+    ['ended', undefined],
+    ['other', undefined],
+  ])
+})
+
 test('a watch that ends is continued from the last version, without a new list', async (t) => {
   const { api, send, reflect } = await startApi(t)
   reflect()

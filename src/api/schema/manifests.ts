@@ -12,7 +12,7 @@ import {
   texts,
   time,
 } from './parts.ts'
-import { expiry } from './tags.ts'
+import { expiry, running } from './tags.ts'
 
 const child = z
   .strictObject({
@@ -153,6 +153,7 @@ const use = z
     namespace: z.string(),
     name: z.string(),
     node: z.string().optional().describe('Where a pod runs'),
+    running: digest.optional().describe('What a pod runs, as its node reports it'),
   })
   .readonly()
   .meta({ id: 'Use' })
@@ -190,6 +191,9 @@ export const details = z
     pinned: z.boolean(),
     expiry: expiry.optional().describe('Of an image without tags; tags have their own'),
     inUse,
+    running: list(z.strictObject({ tag: z.string(), digests: running }).readonly()).describe(
+      'Tags of the image under which another image runs as well',
+    ),
     problems: list(problem),
   })
   .readonly()

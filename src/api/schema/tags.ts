@@ -13,6 +13,10 @@ export const expiry = z
   .readonly()
   .meta({ id: 'Expiry', description: 'What retention does with a tag' })
 
+export const running = list(z.strictObject({ digest, pods: count }).readonly()).describe(
+  'What pods run that name the tag, if not all of them run what it points to; otherwise empty, as for clients that may not see workloads',
+)
+
 const tag = z
   .strictObject({
     tag: z.string(),
@@ -32,6 +36,7 @@ const tag = z
       .enum(['all', 'part', 'none'])
       .describe('How much of the image is on the disk, of an index without other platforms'),
     inUse: z.boolean().describe('Whether a workload names it'),
+    running,
     pinned: z.boolean(),
     expiry: expiry.optional(),
   })
