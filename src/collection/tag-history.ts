@@ -16,7 +16,7 @@ export type TagVersion = {
  * Where the manifest of a version is: the rest of the image is removed with it or later. Without it, the
  * version cannot be restored. `until`: then the trash is emptied, or earlier while the disk is nearly full.
  */
-export type VersionContent =
+type VersionContent =
   | { readonly kind: 'stored' }
   | { readonly kind: 'trash'; readonly until: number }
   | { readonly kind: 'deleted' }
