@@ -13,12 +13,12 @@ export interface ArchiveFiles {
   /** Bytes; undefined if there is no such file. */
   size(name: string): Promise<number | undefined>
   read(name: string, options?: FileReadOptions): AsyncIterable<Buffer>
-  /** @throws ArchiveError `changed` if a file changed since it was read first. */
-  assertUnchanged(): Promise<void>
+  /** @throws ArchiveError `changed` if this file, or by default any, changed since its size was asked first. */
+  assertUnchanged(name?: string): Promise<void>
   close(): Promise<void>
 }
 
-type FileReadOptions = ReadOptions & {
+export type FileReadOptions = ReadOptions & {
   /** Each chunk is valid until the next one is asked for. */
   readonly isTransient?: boolean
 }
@@ -43,7 +43,7 @@ export async function openTarFiles(file: StableFile, limits: Limits): Promise<Ar
       const last = Math.min(end ?? size, size)
       return file.chunks({ ...how, start: position + start, end: position + last })
     },
-    assertUnchanged: file.assertUnchanged,
+    assertUnchanged: () => file.assertUnchanged(),
     close: file.close,
   }
 }
@@ -77,10 +77,10 @@ export function openDirectoryFiles(root: string, limits: Limits): ArchiveFiles {
         await file.close()
       }
     },
-    assertUnchanged: async () => {
-      for (const [name, before] of stamps) {
+    assertUnchanged: async (one) => {
+      for (const name of one === undefined ? stamps.keys() : [one]) {
         const now = await statOf(name)
-        if (now === undefined || stampOf(now) !== before)
+        if (now === undefined || stampOf(now) !== stamps.get(name))
           throw new ArchiveError('changed', `${name} changed while it was read`)
       }
     },

@@ -8,6 +8,7 @@ import type { Copies } from './copies.ts'
 import type { ImageSource, ReadOptions, SourceImage, SourceManifest } from './image-source.ts'
 import { assertNamedDigest, type KnownLayers, type LayerCompression, openLayer } from './layer.ts'
 import type { Limits } from './limits.ts'
+import { lastAfter } from './verified.ts'
 
 export type ArchiveOptions = {
   readonly limits: Limits
@@ -68,7 +69,7 @@ export async function openDockerArchive(
     read: ({ digest }, how) => {
       const blob = blobs.get(digest)
       if (blob === undefined) throw missing(digest)
-      return unchanged(files, blob.read(how))
+      return lastAfter(files.assertUnchanged, blob.read(how))
     },
     close: files.close,
   }
@@ -139,18 +140,4 @@ export function parse<Parsed>(schema: z.ZodType<Parsed>, bytes: Buffer, name: st
   if (error === undefined) return data
   const at = error.issues[0]?.path.join('.')
   throw new ArchiveError('invalid', `${name} is invalid${at ? ` at ${at}` : ''}`)
-}
-
-/** The digest of what was sent would be wrong as well; this says why. */
-export async function* unchanged(
-  files: ArchiveFiles,
-  chunks: AsyncIterable<Buffer>,
-): AsyncGenerator<Buffer> {
-  let last: Buffer | undefined
-  for await (const chunk of chunks) {
-    if (last !== undefined) yield last
-    last = chunk
-  }
-  await files.assertUnchanged()
-  if (last !== undefined) yield last
 }

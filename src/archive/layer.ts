@@ -1,13 +1,16 @@
+import { once } from 'node:events'
+import { PassThrough } from 'node:stream'
 import { freeChunks } from '../memory/memory.ts'
 import { createDigester, type Digest, digestOf, isDigest } from '../oci/digest.ts'
 import { ArchiveError } from './archive-error.ts'
-import { type ArchiveFiles, missing } from './archive-files.ts'
+import { type ArchiveFiles, type FileReadOptions, missing } from './archive-files.ts'
 import { skipBytes } from './bytes.ts'
 import type { Copies, Copy } from './copies.ts'
-import { compressionOf, decompress } from './decompress.ts'
+import { type Compression, compressionOf, decompress } from './decompress.ts'
 import { gzipBlocks } from './gzip-blocks.ts'
 import type { ReadOptions, SourceBlob } from './image-source.ts'
 import type { Limits } from './limits.ts'
+import { lastAfter, seenBy } from './verified.ts'
 
 /** `none`: layers stay as large as their files. */
 export type LayerCompression = 'gzip' | 'none'
@@ -38,20 +41,31 @@ type LayerOptions = {
 
 const mediaType = 'application/vnd.oci.image.layer.v1.tar'
 
-/** Reads the whole layer once, and compares it with its config. */
+/**
+ * Reads the whole layer once, and compares it with its config; a layer that is compressed in the archive is compared
+ * while it is read for the registry.
+ */
 export async function openLayer(options: LayerOptions): Promise<Layer> {
   const { files, name, compression, diffId, known, copies, signal } = options
   const size = await files.size(name)
   if (size === undefined) throw missing(name)
-  const read = (how: ReadOptions = {}) => files.read(name, how)
+  const read = (how: FileReadOptions = {}) => files.read(name, how)
   const stored = compressionOf(await firstBytes(read({ signal })))
   if (stored !== undefined) {
-    const digest = await verifyCompressed(options, size, stored)
-    return { digest, size, mediaType: `${mediaType}+${stored}`, read }
+    const digest = await digestAll(read({ signal, isTransient: true }))
+    return {
+      digest,
+      size,
+      mediaType: `${mediaType}+${stored}`,
+      read: ({ start = 0, end, ...how } = {}) =>
+        end === undefined
+          ? skipBytes(asInConfig(read(how), { ...options, size, compression: stored }), start)
+          : read({ start, end, ...how }),
+    }
   }
   const seen = compression === 'gzip' ? known?.get(diffId) : undefined
   if (compression === 'none' || seen !== undefined) {
-    assertSame(name, diffId, await digestAll(read({ signal })))
+    assertSame(name, diffId, await digestAll(read({ signal, isTransient: true })))
     if (seen === undefined) return { digest: diffId, size, mediaType, read }
     return gzipped(seen, read)
   }
@@ -76,23 +90,33 @@ function gzipped(blob: SourceBlob, read: Layer['read'], copy?: Copy | undefined)
   return { ...blob, mediaType: `${mediaType}+gzip`, read: copy ?? compressAgain }
 }
 
-async function verifyCompressed(
-  { files, name, diffId, limits, signal }: LayerOptions,
-  size: number,
-  compression: 'gzip' | 'zstd',
-): Promise<Digest> {
-  const compressed = createDigester('sha256')
-  const chunks = seenBy(compressed, files.read(name, { signal }))
-  assertSame(name, diffId, await digestAll(decompress({ chunks, size, compression }, limits)))
-  return compressed.digest()
+type Compressed = Pick<LayerOptions, 'name' | 'diffId' | 'limits'> & {
+  readonly size: number
+  readonly compression: Compression
 }
 
-type Seen = { update(bytes: Buffer): void }
-
-async function* seenBy(digester: Seen, chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-  for await (const chunk of chunks) {
-    digester.update(chunk)
-    yield chunk
+/** The last chunk comes when all are decompressed, in another thread, and have the digest of the config. */
+async function* asInConfig(
+  chunks: AsyncIterable<Buffer>,
+  { name, diffId, limits, size, compression }: Compressed,
+): AsyncGenerator<Buffer> {
+  const copy = new PassThrough()
+  const digest = digestAll(decompress({ chunks: copy, size, compression }, limits))
+  const check = async () => {
+    copy.end()
+    assertSame(name, diffId, await digest)
+  }
+  async function* copied(): AsyncGenerator<Buffer> {
+    for await (const chunk of chunks) {
+      if (!copy.write(chunk)) await Promise.race([once(copy, 'drain'), digest])
+      yield chunk
+    }
+  }
+  try {
+    yield* lastAfter(check, copied())
+  } finally {
+    copy.destroy()
+    await Promise.allSettled([digest])
   }
 }
 

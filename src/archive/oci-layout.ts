@@ -1,11 +1,12 @@
 import { z } from 'zod'
-import { algorithmOf, createDigester, type Digest, encodedOf, isDigest } from '../oci/digest.ts'
+import { algorithmOf, type Digest, digestOf, encodedOf, isDigest } from '../oci/digest.ts'
 import { isRegistryError } from '../oci/errors.ts'
 import { type Manifest, mediaTypes, parseManifest } from '../oci/manifest.ts'
 import { ArchiveError } from './archive-error.ts'
 import { type ArchiveFiles, missing, readDocument } from './archive-files.ts'
-import { type ArchiveOptions, parse, unchanged } from './docker-archive.ts'
+import { type ArchiveOptions, parse } from './docker-archive.ts'
 import type { ImageSource, SourceBlob, SourceImage } from './image-source.ts'
+import { otherDigest, verified } from './verified.ts'
 
 const maxImages = 1000
 /** Levels of indexes in indexes. */
@@ -32,45 +33,43 @@ const indexSchema = z.object({
 const nameAnnotations = ['io.containerd.image.name', 'org.opencontainers.image.ref.name']
 
 /**
- * Undefined: there is no `index.json`.
- * @throws ArchiveError; `invalid` also if a blob is missing.
+ * Undefined: there is no `index.json`. Manifests are verified now, other blobs while they are read: now they have
+ * the right size.
+ * @throws ArchiveError `missing` if a blob is missing.
  */
 export async function openOciLayout(
   files: ArchiveFiles,
-  { limits, signal }: Pick<ArchiveOptions, 'limits' | 'signal'>,
+  { limits }: Pick<ArchiveOptions, 'limits'>,
 ): Promise<ImageSource | undefined> {
   const document = await readDocument(files, 'index.json', limits)
   if (document === undefined) return undefined
   const { manifests: roots } = parse(indexSchema, document, 'index.json')
-  const verified = new Map<Digest, Manifest | undefined>()
+  const found = new Map<Digest, Manifest | undefined>()
 
   const visit = async (blob: SourceBlob & { readonly mediaType?: string }, depth: number) => {
-    if (verified.has(blob.digest)) return
-    if (depth > maxDepth || verified.size > maxManifests)
+    if (found.has(blob.digest)) return
+    if (depth > maxDepth || found.size > maxManifests)
       throw new ArchiveError('too-large', 'the archive has too many manifests')
-    const manifest = await readManifest(blob)
-    verified.set(blob.digest, manifest)
+    await assertSize(files, blob)
+    const manifest = parseOf(await readBytes(blob.digest), blob.mediaType)
+    found.set(blob.digest, manifest)
     for (const child of manifest.references) {
       if (manifest.isIndex) await visit(child, depth + 1)
-      else if (!verified.has(child.digest)) {
-        await verifyBlob(files, child, signal)
-        verified.set(child.digest, undefined)
+      else if (!found.has(child.digest)) {
+        await assertSize(files, child)
+        found.set(child.digest, undefined)
       }
     }
   }
 
   const readBytes = async (digest: Digest): Promise<Buffer> => {
-    const bytes = await readDocument(files, pathOf(digest), limits)
-    if (bytes === undefined) throw missing(pathOf(digest))
-    return bytes
-  }
-
-  const readManifest = async ({
-    mediaType,
-    ...blob
-  }: SourceBlob & { readonly mediaType?: string }) => {
-    await verifyBlob(files, blob, signal)
-    return parseOf(await readBytes(blob.digest), mediaType)
+    const name = pathOf(digest)
+    const bytes = await readDocument(files, name, limits)
+    if (bytes === undefined) throw missing(name)
+    const actual = digestOf(bytes, algorithmOf(digest))
+    if (actual === digest) return bytes
+    await files.assertUnchanged(name)
+    throw otherDigest(name, actual)
   }
 
   for (const { digest, size, mediaType } of roots)
@@ -79,11 +78,17 @@ export async function openOciLayout(
   return {
     images: groupByDigest(roots),
     manifest: async (digest) => {
-      const manifest = verified.get(digest)
+      const manifest = found.get(digest)
       if (manifest === undefined) throw missing(pathOf(digest))
       return { digest, mediaType: manifest.mediaType, bytes: await readBytes(digest) }
     },
-    read: ({ digest }, how) => unchanged(files, files.read(pathOf(digest), how)),
+    read: ({ digest, size }, { start = 0, end, signal } = {}) => {
+      const name = pathOf(digest)
+      // The reader of a part has another way to verify it.
+      if (end !== undefined) return files.read(name, { start, end, signal })
+      const chunks = files.read(name, { end: size, signal })
+      return verified(chunks, { files, name, digest, start })
+    },
     close: files.close,
   }
 }
@@ -100,20 +105,12 @@ function pathOf(digest: Digest): string {
   return `blobs/${algorithmOf(digest)}/${encodedOf(digest)}`
 }
 
-async function verifyBlob(
-  files: ArchiveFiles,
-  { digest, size }: SourceBlob,
-  signal: AbortSignal | undefined,
-): Promise<void> {
+async function assertSize(files: ArchiveFiles, { digest, size }: SourceBlob): Promise<void> {
   const name = pathOf(digest)
   const found = await files.size(name)
   if (found === undefined) throw missing(name)
   if (found !== size)
     throw new ArchiveError('invalid', `${name} has ${found} bytes, its descriptor says ${size}`)
-  const digester = createDigester(algorithmOf(digest))
-  for await (const chunk of files.read(name, { signal, isTransient: true })) digester.update(chunk)
-  const actual = digester.digest()
-  if (actual !== digest) throw new ArchiveError('invalid', `${name} has the digest ${actual}`)
 }
 
 type Root = z.infer<typeof indexSchema>['manifests'][number]

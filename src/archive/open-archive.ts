@@ -23,8 +23,8 @@ export type OpenArchiveOptions = {
 
 /**
  * Opens a docker archive, an OCI layout, or both in one (`docker save` since version 25), as a tar file,
- * compressed or not, or as a directory; by content, not by name. All digests and sizes are verified
- * before it resolves.
+ * compressed or not, or as a directory; by content, not by name. Before it resolves, manifests, sizes, and
+ * layers that it has to compress are verified; other blobs while they are read.
  * @throws ArchiveError; errors of the file system.
  */
 export async function openImageArchive(

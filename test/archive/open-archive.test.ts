@@ -34,9 +34,11 @@ async function openBytes(t: TestContext, bytes: Buffer, options?: Options): Prom
   return source
 }
 
+/** Of an archive that is opened and read to its end. */
 async function faultOf(t: TestContext, bytes: Buffer, options?: Options): Promise<string> {
   try {
-    await openBytes(t, bytes, options)
+    const source = await openBytes(t, bytes, options)
+    for (const { digest } of source.images) await readImage(source, digest)
     return 'none'
   } catch (error) {
     if (error instanceof ArchiveError) return error.fault
@@ -282,7 +284,12 @@ test('other content than the digest in a name is rejected (S146)', async (t) => 
       return { ...item, content }
     })
   const [layer = Buffer.alloc(0)] = image.layers
+  const packed = dockerItems([dockerImage('app:1', [layer])]).map((item) =>
+    item.name.endsWith('layer.tar') ? { ...item, content: gzipSync(image.layers[1] ?? '') } : item,
+  )
   for (const items of [
+    packed,
+    flip(packed, 'layer.tar'),
     flip(dockerItems([image]), 'layer.tar'),
     flip(ociItems(image), hexOf(layer)),
     flip(ociItems(image), hexOf(image.config)),
@@ -301,6 +308,29 @@ test('other files are no image archives', async (t) => {
     await faultOf(t, Buffer.concat([gzipSync(tarFile([])), Buffer.alloc(10)])),
     'invalid',
   )
+})
+
+test('of a layer with another digest, the last bytes are not read', async (t) => {
+  const large = dockerImage('app:1', [layerOf('large', 500_000)])
+  const [layer = Buffer.alloc(0)] = large.layers
+  const items = ociItems(large).map((item) => {
+    if (!item.name.endsWith(hexOf(layer))) return item
+    const content = Buffer.from(layer)
+    content[0] = 1
+    return { ...item, content }
+  })
+  const source = await openBytes(t, tarFile(items))
+  for (const start of [0, 1_000_000]) {
+    let got = start
+    const blob = { digest: digestOf(layer), size: layer.length }
+    await assert.rejects(
+      async () => {
+        for await (const chunk of source.read(blob, { start })) got += chunk.length
+      },
+      { fault: 'invalid' },
+    )
+    assert.ok(got < layer.length, `${got} bytes`)
+  }
 })
 
 test('a file that changes after it was verified is not read to its end', async (t) => {

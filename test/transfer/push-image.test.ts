@@ -13,7 +13,14 @@ import {
   pushImage,
   type Retry,
 } from '../../src/transfer/transfer.ts'
-import { dockerImage, dockerItems, layerOf, ociItems, readImage } from '../support/archives.ts'
+import {
+  dockerImage,
+  dockerItems,
+  hexOf,
+  layerOf,
+  ociItems,
+  readImage,
+} from '../support/archives.ts'
 import { eventually, removeBerth, startBerth } from '../support/berth.ts'
 import { ownDirectory } from '../support/directory.ts'
 import { startFaultyRegistry } from '../support/faulty-uploads.ts'
@@ -75,6 +82,21 @@ test('an image that was pushed before sends no blob (S150)', async (t) => {
   assert.equal(again.sent, 0)
   assert.equal(again.present, first.sent)
   assert.deepEqual(new Set(states), new Set(['waiting', 'present']))
+})
+
+test('a layer with other bytes than its digest says is not stored, nor is the image (S146)', async (t) => {
+  const remote = await berthFor(t)
+  const image = dockerImage('app:1', [layerOf('a', 5_000_000)])
+  const [layer = Buffer.alloc(0)] = image.layers
+  const items = ociItems(image).map((item) => {
+    if (!item.name.endsWith(hexOf(layer))) return item
+    return { ...item, content: Buffer.concat([layer.subarray(0, -1), Buffer.from([1])]) }
+  })
+  const { source, image: digest } = await sourceOf(t, items)
+  const push = pushImage({ source, image: digest, remote, name, tags: [one], signal })
+  await assert.rejects(push, { fault: 'invalid', message: /has the digest/ })
+  assert.equal(await remote.writer.hasBlob(name, digestOf(layer), signal), false)
+  assert.equal(await remote.resolve(name, one), undefined)
 })
 
 test('only the changed layer is sent, and a blob of another repository is mounted', async (t) => {
