@@ -1,10 +1,8 @@
 import { access, constants } from 'node:fs/promises'
 import { text } from 'node:stream/consumers'
 import { type Command, Option } from 'commander'
-import { z } from 'zod'
 import { parseRegistry } from '../config/config.ts'
-import { readRegularFile } from '../input/input.ts'
-import { parseServerUrl } from '../oci/image-location.ts'
+import { hasDockerLogin } from '../credentials/credentials.ts'
 import { UsageError } from './errors.ts'
 import { readPassword } from './secret-input.ts'
 
@@ -153,15 +151,5 @@ async function defaultType(
   environment: Environment,
 ): Promise<(typeof credentialTypes)[number]> {
   const { dockerConfig } = parseRegistry({ url: 'http://localhost' }, environment).ambient
-  const content = await readRegularFile(dockerConfig).catch(() => '{}')
-  const { auths, credHelpers, credsStore } = dockerSchema.parse(JSON.parse(content))
-  const known = [...Object.keys(auths ?? {}), ...Object.keys(credHelpers ?? {})]
-  const isKnown = known.some((name) => parseServerUrl(name)?.host === host)
-  return isKnown || credsStore ? 'docker-config' : 'anonymous'
+  return (await hasDockerLogin({ file: dockerConfig, host })) ? 'docker-config' : 'anonymous'
 }
-
-const dockerSchema = z.object({
-  auths: z.record(z.string(), z.unknown()).nullish(),
-  credHelpers: z.record(z.string(), z.unknown()).nullish(),
-  credsStore: z.string().nullish(),
-})

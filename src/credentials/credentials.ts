@@ -13,6 +13,7 @@ import { createTokenSource } from './token.ts'
 
 export type { Access, Credential, Credentials } from './credential.ts'
 export type { CredentialsOptions, WorkloadToken } from './credentials-options.ts'
+export { hasDockerLogin } from './docker/docker.ts'
 export { type Login, loginOf } from './login.ts'
 export { workloadAnnotations } from './workload-annotations.ts'
 

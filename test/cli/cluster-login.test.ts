@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict'
-import { writeFile } from 'node:fs/promises'
+import { chmod, mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, type TestContext, test } from 'node:test'
+import { hashPassword } from '../../src/auth/auth.ts'
 import { dockerImage, dockerItems } from '../support/archives.ts'
+import { removeBerth, startBerth } from '../support/berth.ts'
 import { startClusterIssuer } from '../support/cluster-issuer.ts'
+import { runCommand } from '../support/command.ts'
 import { setPodScene } from '../support/pod-scene.ts'
 import { audience, tokenOf } from '../support/service-account-tokens.ts'
 import { tarFile } from '../support/tar-file.ts'
@@ -64,6 +67,43 @@ test('through a forwarded port it logs in as well', async (t) => {
   const { as } = await setScene(t, { forbidden: ['/exec'] })
   const { status, stderr } = await as('push', 'app.tar', 'app:1', '--quiet')
   assert.equal(status, 0, stderr)
+})
+
+test('copy from a private registry outside takes the login of a credential helper, and none for the cluster', async (t) => {
+  const { directory, environment, plugin } = await setPodScene(t)
+  const htpasswd = join(directory, 'htpasswd')
+  await writeFile(htpasswd, `alice:${await hashPassword('canary-alice', 4)}\n`)
+  const outside = await startBerth({
+    config: { upstreams: [], auth: { htpasswd, access: [{ ...access[0], users: ['alice'] }] } },
+  })
+  t.after(() => removeBerth(outside))
+  const { host } = new URL(outside.url)
+  const helper = join(directory, 'docker-credential-team')
+  // As Docker Desktop's: of a host that it does not know it says this.
+  const unknown = 'credentials not found in native keychain'
+  const login = JSON.stringify({ Username: 'alice', Secret: 'canary-alice' })
+  await writeFile(
+    helper,
+    `#!/bin/sh\ncase $(cat) in ${host}) echo '${login}' ;; *) echo '${unknown}'; exit 1 ;; esac\n`,
+  )
+  await chmod(helper, 0o755)
+  const config = join(directory, '.docker', 'config.json')
+  await mkdir(join(directory, '.docker'))
+  const image = `${host}/local/app:1`
+  await writeFile(config, JSON.stringify({ credsStore: 'team' }))
+  const push = ['image', 'push', 'app.tar', image, '--quiet']
+  await writeFile(join(directory, 'app.tar'), tarFile(dockerItems([dockerImage('app:1')])))
+  const own = { ...environment, PATH: `${directory}:/usr/bin:/bin` }
+  const as = (...words: readonly string[]) =>
+    runCommand(words, { environment: own, directory, file: plugin })
+  const pushed = await runCommand(push, { environment: own, directory })
+  assert.equal(pushed.status, 0, pushed.stderr)
+  for (const content of [{ credsStore: 'team' }, { credHelpers: { [host]: 'team' } }]) {
+    await writeFile(config, JSON.stringify({ auths: null, ...content }))
+    const copied = await as('copy', image, 'app:2', '--quiet')
+    assert.equal(copied.status, 0, copied.stderr)
+    assert.match((await as('list', 'app')).stdout, /^2$/m)
+  }
 })
 
 test('a missing right, a wrong name, a second login and a registry without accounts are said', async (t) => {

@@ -56,5 +56,5 @@ export async function setPodScene(
   const environment = { HOME: directory, KUBECONFIG: kubeconfig }
   const run = (...args: readonly string[]) =>
     runCommand(args, { environment, file: plugin, directory })
-  return { berth, api, run, directory, client: createPushClient(berth.url) }
+  return { berth, api, run, directory, environment, plugin, client: createPushClient(berth.url) }
 }

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { z } from 'zod'
 import { accessAdvice } from '../access-advice.ts'
 import type { Credential, CredentialSource, Fetched } from '../credential.ts'
@@ -22,11 +23,15 @@ const entrySchema = z.looseObject({
 const schema = z.preprocess(
   withAuths,
   z.looseObject({
-    auths: z.record(z.string(), entrySchema).default({}),
-    credHelpers: z.record(z.string(), z.string()).default({}),
-    credsStore: z.string().default(''),
+    auths: orNull(z.record(z.string(), entrySchema), {}),
+    credHelpers: orNull(z.record(z.string(), z.string()), {}),
+    credsStore: orNull(z.string(), ''),
   }),
 )
+
+function orNull<Schema extends z.ZodType>(schema: Schema, otherwise: z.output<Schema>) {
+  return schema.nullish().transform((value) => value ?? otherwise)
+}
 
 type Configuration = z.infer<typeof schema>
 type Entry = z.infer<typeof entrySchema>
@@ -79,6 +84,22 @@ export function createDockerConfigSource({ file, host }: DockerConfigOptions): C
     },
     advice: (repository, access) => accessAdvice({ identity, source: file, repository, access }),
   }
+}
+
+/**
+ * Whether docker would log in at `host` with this `config.json`: it has an entry or a helper for the host, or the helper
+ * for all hosts has a credential. A file that does not exist has none.
+ * @throws CredentialError
+ */
+export async function hasDockerLogin({ file, host }: DockerConfigOptions): Promise<boolean> {
+  if (!existsSync(file)) return false
+  const configuration = await read(file)
+  const keys = Object.keys(configuration.auths)
+  // An entry for a part of the host is no login, and the error says so.
+  if (keyFor(host, keys) !== undefined || namespacesOf(host, keys).length > 0) return true
+  if (exactKeyFor(host, Object.keys(configuration.credHelpers)) !== undefined) return true
+  const lookup = helperFor(configuration, host)
+  return lookup !== undefined && (await runHelper(lookup)) !== undefined
 }
 
 /** `.dockercfg` is the same without `auths` around it. */

@@ -1,3 +1,3 @@
-export { createDockerConfigSource } from './config.ts'
+export { createDockerConfigSource, hasDockerLogin } from './config.ts'
 export { createDockerHelperSource } from './helper.ts'
 export { hasEntryFor } from './hosts.ts'
