@@ -2,13 +2,11 @@ import assert from 'node:assert/strict'
 import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises'
 import { arch } from 'node:os'
 import { join } from 'node:path'
-import { before, suite, type TestContext, test } from 'node:test'
-import { stringify } from 'yaml'
+import { before, suite, test } from 'node:test'
 import { dockerImage, dockerItems } from '../support/archives.ts'
-import { configFile } from '../support/config-file.ts'
 import { useDirectory } from '../support/directory.ts'
-import { startExecApiServer } from '../support/exec-api-server.ts'
-import { run, start, tool } from '../support/programs.ts'
+import { serveInstalled } from '../support/installed-berth.ts'
+import { run, tool } from '../support/programs.ts'
 import { tarFile } from '../support/tar-file.ts'
 import { sumIn } from '../support/telemetry.ts'
 import { until } from '../support/until.ts'
@@ -17,30 +15,37 @@ const directory = await useDirectory()
 const alone = join(directory, 'alone')
 const output = join(directory, 'output')
 const project = new URL('../../', import.meta.url).pathname
-const platform = `linux_${arch() === 'x64' ? 'amd64' : arch()}`
-const password = 'of-the-executable'
+const architecture = arch() === 'x64' ? 'amd64' : 'arm64'
+const platform = `linux_${architecture}`
+/** One that this machine cannot run, and its number in ELF headers. */
+const [other, otherMachine] = architecture === 'amd64' ? ['linux_arm64', 183] : ['linux_amd64', 62]
 
 /** Neither a program that it could start, nor a module that it could load, is where the executable is. */
+const commandOf = (name: string) => [
+  ...['env', '-i', 'PATH=/nonexistent', `HOME=${alone}`, join(alone, name)],
+]
 const execute = (name: string, ...args: readonly string[]) =>
-  run(['env', '-i', 'PATH=/nonexistent', `HOME=${alone}`, join(alone, name), ...args], {
-    directory: alone,
-  })
+  run([...commandOf(name), ...args], { directory: alone })
 
 suite('an executable', () => {
   let archive: string
 
   before(async () => {
-    const options = ['--platform', platform, '--output', output, '--url', 'https://example.test/b/']
+    const where = ['--output', output, '--url', 'https://example.test/b/']
     // npm may need more of it than its home: where certificates or a proxy are, for example.
     const environment = process.env as Readonly<Record<string, string>>
-    await run(['npm', 'run', '--silent', 'executables', '--', ...options], {
-      directory: project,
-      environment,
-      patience: 600,
-    })
+    await run(
+      ['npm', 'run', '--silent', 'executables', '--', '--platform', platform, other, ...where],
+      {
+        directory: project,
+        environment,
+        patience: 600,
+      },
+    )
     const sums = await readFile(join(output, `berth_${await version()}_SHA256SUMS`), 'utf8')
-    archive = join(output, sums.trim().split('  ')[1] ?? '')
+    assert.equal(sums.trim().split('\n').length, 2)
     await run(['sha256sum', '--check', '--strict'], { directory: output, input: sums })
+    archive = await archiveFor(platform)
     await mkdir(alone)
     await run(['tar', '-xzf', archive, '-C', alone])
     await symlink('kubectl-berth', join(alone, 'berth'))
@@ -56,17 +61,13 @@ suite('an executable', () => {
   })
 
   test('serves a registry with its native modules and threads, and pushes to it as kubectl berth', async (t) => {
-    const berth = await serve(t)
-    const kubeconfig = await connect(t, berth.cache)
+    const berth = await serveInstalled(t, { commandOf, directory: alone })
     await writeFile(join(alone, 'app.tar'), tarFile(dockerItems([image])))
-    const cluster = ['--kubeconfig', kubeconfig]
-    await writeFile(join(alone, 'password'), password)
-    const login = ['--username', 'alice', '--password-file', join(alone, 'password')]
-
-    const pushed = await execute('kubectl-berth', 'push', 'app.tar', 'app:1', ...cluster, ...login)
+    const { asUser } = berth
+    const pushed = await execute('kubectl-berth', 'push', 'app.tar', 'app:1', ...asUser)
     assert.match(pushed, /^image: localhost:30026\/local\/app:1$/m)
-    assert.match(await execute('kubectl-berth', 'list', 'app', ...cluster, ...login), /^1$/m)
-    await execute('kubectl-berth', 'pull', 'app:1', 'back.tar', ...cluster, ...login)
+    assert.match(await execute('kubectl-berth', 'list', 'app', ...asUser), /^1$/m)
+    await execute('kubectl-berth', 'pull', 'app:1', 'back.tar', ...asUser)
     assert.equal(await execute('berth', 'files', 'back.tar', '/etc/who'), 'berth\n')
 
     assert.match(await berth.page(), /<script type="module"/)
@@ -76,6 +77,21 @@ suite('an executable', () => {
       assert.equal(sumIn(await berth.metrics(), 'berth_index_complete'), 1)
       assert.equal(sumIn(await berth.metrics(), 'berth_index_failures_total'), 0)
     })
+  })
+
+  test('for another architecture is a program of that architecture, with the same content', async () => {
+    const place = join(directory, 'other')
+    await mkdir(place)
+    await run(['tar', '-xzf', await archiveFor(other), '-C', place])
+    const programs = [join(alone, 'kubectl-berth'), join(place, 'kubectl-berth')]
+    const [own, foreign] = await Promise.all(programs.map((file) => readFile(file)))
+    assert.ok(own !== undefined && foreign !== undefined)
+    for (const bytes of [own, foreign]) {
+      assert.equal(bytes.subarray(0, 6).toString('latin1'), '\x7fELF\x02\x01')
+      assert.ok(bytes.includes('kubectl berth operator install'), 'Berth is not in it')
+    }
+    assert.notEqual(own.readUInt16LE(18), otherMachine)
+    assert.equal(foreign.readUInt16LE(18), otherMachine)
   })
 
   test('krew installs it as kubectl berth', async () => {
@@ -100,54 +116,10 @@ suite('an executable', () => {
 
 const image = dockerImage('app:1', [tarFile([{ name: 'etc/who', content: 'berth\n' }])])
 
+async function archiveFor(name: string): Promise<string> {
+  return join(output, `berth_${await version()}_${name}.tar.gz`)
+}
+
 async function version(): Promise<string> {
   return JSON.parse(await readFile(join(project, 'package.json'), 'utf8')).version
-}
-
-async function serve(t: TestContext) {
-  const data = join(directory, 'data')
-  const htpasswd = join(alone, 'htpasswd')
-  const command = ['env', '-i', join(alone, 'berth'), 'htpasswd', 'alice']
-  await writeFile(htpasswd, await run(command, { input: `${password}\n` }))
-  const rule = { users: ['alice'], repositories: ['**'], actions: ['pull', 'push'] }
-  const config = {
-    listen: '127.0.0.1:0',
-    admin: '127.0.0.1:0',
-    storage: { directory: data },
-    hosted: [{ prefix: 'local' }],
-    auth: { htpasswd, access: [rule] },
-  }
-  const file = join(alone, 'berth.yaml')
-  await writeFile(file, configFile(config))
-  const program = start(
-    ['env', '-i', `HOME=${alone}`, join(alone, 'berth'), 'serve', '--config', file],
-    {
-      directory: alone,
-    },
-  )
-  t.after(program.kill)
-  const [line] = await program.wrote(/^\{.*"msg":"listening".*\}$/m)
-  const { listen, admin: admins } = JSON.parse(line)
-  const [{ port: admin }] = admins
-  const page = async () => (await fetch(`http://127.0.0.1:${listen[0].port}/ui/`)).text()
-  const metrics = async () => (await fetch(`http://127.0.0.1:${admin}/metrics`)).text()
-  return { pid: program.pid, cache: join(data, 'cache'), metrics, page }
-}
-
-/** A kubeconfig for an API server that leads to it. */
-async function connect(t: TestContext, cache: string): Promise<string> {
-  const socket = join(cache, 'berth-pipe.sock')
-  const api = await startExecApiServer({
-    program: [join(alone, 'berth'), 'pipe', '--socket', socket],
-  })
-  t.after(api.close)
-  const file = join(alone, 'kubeconfig')
-  const text = stringify({
-    clusters: [{ name: 'c', cluster: { server: api.url } }],
-    users: [{ name: 'u', user: { token: 'user-token' } }],
-    contexts: [{ name: 'here', context: { cluster: 'c', user: 'u', namespace: 'registry' } }],
-    'current-context': 'here',
-  })
-  await writeFile(file, text)
-  return file
 }
