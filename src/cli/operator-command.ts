@@ -42,6 +42,7 @@ type InstallFlags = InstallOptions & {
   readonly image: string
   readonly cluster?: boolean
   readonly role?: string
+  readonly replicas: string
   readonly definition: boolean
 }
 
@@ -53,6 +54,7 @@ function installCommand(context: Context): Command {
     )
     .option('--image <image>', "Berth's image", `localhost/berth:${context.version}`)
     .option('--cluster', 'for the Registries of all namespaces, not only of its own')
+    .option('--replicas <count>', 'pods of the operator; one works, another one takes over', '1')
     .option('--role <name>', 'bind this ClusterRole, in place of a role that is made')
     .option('--no-definition', 'leave the definition of Registry to an administrator')
   return addInstallOptions(command, 'the operator is ready')
@@ -86,9 +88,12 @@ async function install(flags: InstallFlags, context: Context, signal: AbortSigna
   report(flags, { ...result, ready: true })
 }
 
-function choicesOf({ image, cluster, role, definition }: InstallFlags) {
+function choicesOf({ image, cluster, role, replicas: text, definition }: InstallFlags) {
   const scope = cluster === true ? ('cluster' as const) : ('namespace' as const)
-  return { image, scope, role, withoutDefinition: !definition }
+  const replicas = Number(text)
+  if (!/^[1-9]\d?$/.test(text))
+    throw new UsageError(`--replicas ${text}: expected a number from 1 to 99`)
+  return { image, scope, role, replicas, withoutDefinition: !definition }
 }
 
 type Result = {

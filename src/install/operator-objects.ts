@@ -9,6 +9,8 @@ export type OperatorChoices = {
   readonly scope: 'cluster' | 'namespace'
   /** A ClusterRole that exists, in place of one that is made. */
   readonly role?: string | undefined
+  /** Of which a Lease chooses one; default: 1. */
+  readonly replicas?: number | undefined
   /** Where an administrator has applied the definition of Registry. */
   readonly withoutDefinition?: boolean | undefined
 }
@@ -94,12 +96,12 @@ function binding(
   }
 }
 
-function deployment(namespace: string, { image, scope }: OperatorChoices): object {
+function deployment(namespace: string, { image, scope, replicas = 1 }: OperatorChoices): object {
   const only = scope === 'namespace' ? ['--namespace', namespace] : []
   return {
     ...operatorDeployment(namespace),
     spec: {
-      replicas: 1,
+      replicas,
       selector: { matchLabels: operatorPods },
       template: {
         metadata: { labels: operatorPods },

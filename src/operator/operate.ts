@@ -5,6 +5,7 @@ import {
   type ListedObject,
 } from '../kubernetes/kubernetes.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
+import { createEvents } from './events.ts'
 import { createReconcile, type Reconciling, type SurrogateReport } from './reconcile.ts'
 import { type Registry, registryResource } from './registry-resource.ts'
 import {
@@ -99,8 +100,10 @@ export function startOperator(options: OperatorOptions): Operator {
       queue.add(keyOf({ namespace: object.metadata.namespace, name }))
   }
 
+  const events = createEvents({ client, log })
   const parts: Reconciling = {
     ...options,
+    events,
     interval,
     find: (key) => find(registries.values(), ({ metadata }) => keyOf(metadata) === key),
     podsOf: ({ metadata }) => [...podsIn(pods.values(), metadata)],

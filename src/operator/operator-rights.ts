@@ -21,6 +21,8 @@ export const registryRules: readonly Rule[] = [
   },
   // Where the surrogate listens, and why it does not start.
   { apiGroups: [''], resources: ['pods'], verbs: ['get', 'list', 'watch'] },
+  // What `kubectl describe registry` shows.
+  { apiGroups: [''], resources: ['events'], verbs: ['create'] },
   // `provider: simple`: the Service of the chart.
   { apiGroups: [''], resources: ['services'], verbs: ['list'] },
 ]

@@ -29,6 +29,8 @@ export type BerthService = {
   readonly name: string
   readonly port: number
   readonly isTls: boolean
+  /** By which nodes reach it at localhost, if they do. */
+  readonly nodePort?: number | undefined
 }
 
 /** Why a Registry cannot be used: its reason, and what to do. */
@@ -132,8 +134,9 @@ function simpleAddress(namespace: string, services: readonly BerthService[]): Ad
       message: `there are several Services of Berth: ${all}; name one in spec.indirect`,
     }
   }
-  const address = serviceAddress(found)
-  return { ...address, host: 'localhost:30026', isTls: found.isTls, prefix: 'local' }
+  const { isTls, nodePort } = found
+  const address = { ...serviceAddress(found), isTls, prefix: 'local' }
+  return nodePort === undefined ? address : { ...address, host: `localhost:${nodePort}` }
 }
 
 function authorityIn({ tls }: Spec): Authority | undefined {

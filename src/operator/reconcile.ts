@@ -2,7 +2,10 @@ import { isDeepStrictEqual } from 'node:util'
 import { z } from 'zod'
 import type { ApiClient } from '../kubernetes/kubernetes.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
-import { type BerthService, type Place, placeOf } from './place.ts'
+import { berthServices } from './berth-services.ts'
+import type { Events } from './events.ts'
+import { type Place, placeOf } from './place.ts'
+import { refusal } from './refusal.ts'
 import type { Registry } from './registry-resource.ts'
 import { accepted, type Finding, type Findings, notKnown, refused, statusOf } from './status.ts'
 import {
@@ -27,6 +30,7 @@ export type Reconciling = SurrogateOptions & {
   readonly find: (key: string) => Registry | undefined
   readonly podsOf: (registry: Registry) => readonly SurrogatePod[]
   readonly readReport: (podAddress: string) => Promise<SurrogateReport>
+  readonly events: Events
   readonly telemetry: Telemetry
   readonly interval: number
 }
@@ -41,33 +45,16 @@ const mergeType = 'application/merge-patch+json'
 
 const ownerReferences = z.array(z.object({ uid: z.string() })).default([])
 const existing = z.object({ metadata: z.object({ ownerReferences }) })
-const services = z.object({
-  items: z.array(
-    z.object({
-      metadata: z.object({ name: z.string(), namespace: z.string() }),
-      spec: z.object({
-        ports: z
-          .array(
-            z.object({
-              name: z.string().optional(),
-              port: z.number(),
-              appProtocol: z.string().optional(),
-            }),
-          )
-          .default([]),
-      }),
-    }),
-  ),
-})
-const failure = z.object({ message: z.string() })
 
 /** One turn of a Registry. Milliseconds until the next one; undefined: it is gone. */
 export function createReconcile(parts: Reconciling): (key: string) => Promise<number | undefined> {
   const { client, telemetry, interval } = parts
   return async (key) => {
     const registry = parts.find(key)
-    if (registry === undefined || registry.metadata.deletionTimestamp !== undefined)
+    if (registry === undefined || registry.metadata.deletionTimestamp !== undefined) {
+      parts.events.forget(key)
       return undefined
+    }
     const found = placeOf(registry, await berthServices(parts, registry))
     const place = 'reason' in found ? undefined : found
     const findings =
@@ -76,6 +63,7 @@ export function createReconcile(parts: Reconciling): (key: string) => Promise<nu
     const status = statusOf({ registry, findings, place, surrogate, now: new Date() })
     if (!isDeepStrictEqual(status, registry.status)) {
       await writeStatus(client, registry, status)
+      await parts.events.onStatus(registry, status)
       const ready = status.conditions?.find(({ type }) => type === 'Ready')
       telemetry.log.info(
         { registry: key, ready: ready?.status, reason: ready?.reason },
@@ -145,24 +133,6 @@ async function isForeign(
   return !ownerReferences.some(({ uid }) => uid === metadata.uid)
 }
 
-/** Those of the chart; only a Registry with the provider `simple` needs them. */
-async function berthServices(
-  { client, namespace }: Reconciling,
-  { spec }: Registry,
-): Promise<readonly BerthService[]> {
-  if (spec.provider !== 'simple') return []
-  const place = namespace === undefined ? '' : `/namespaces/${encodeURIComponent(namespace)}`
-  const selector = encodeURIComponent('app.kubernetes.io/name=berth')
-  const path = `/api/v1${place}/services?labelSelector=${selector}`
-  const { status, text } = await client.get(path, { maxBytes: maxAnswer })
-  if (status !== 200) throw new Error(refusal(text))
-  return services.parse(JSON.parse(text)).items.flatMap(({ metadata, spec: { ports } }) => {
-    const found = ports.find(({ name }) => name === 'registry')
-    if (found === undefined) return []
-    return [{ ...metadata, port: found.port, isTls: found.appProtocol === 'https' }]
-  })
-}
-
 async function writeStatus(
   client: ApiClient,
   { metadata }: Registry,
@@ -184,13 +154,4 @@ function pathOf({
   readonly name: string
 }): string {
   return `/apis/apps/v1/namespaces/${namespace}/deployments/${name}`
-}
-
-/** The API server's own words. */
-function refusal(text: string): string {
-  try {
-    return `the API server answered: ${failure.parse(JSON.parse(text)).message}`
-  } catch {
-    return `the API server answered: ${text.slice(0, 200)}`
-  }
 }

@@ -1,17 +1,19 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { type Place, placeOf } from '../../src/operator/place.ts'
+import { type BerthService, type Place, placeOf } from '../../src/operator/place.ts'
 import type { Registry } from '../../src/operator/registry-resource.ts'
 import { surrogateDeployment } from '../../src/operator/surrogate-deployment.ts'
 
 const metadata = { name: 'team', namespace: 'apps', uid: 'u1', generation: 3, resourceVersion: '7' }
-const berths = [{ namespace: 'registry', name: 'berth', port: 30026, isTls: true }]
+const berths: readonly BerthService[] = [
+  { namespace: 'registry', name: 'berth', port: 30026, isTls: true, nodePort: 31_000 },
+]
 
 function registryOf(spec: Registry['spec']): Registry {
   return { metadata, spec, status: {} }
 }
 
-function placeFor(spec: Registry['spec'], services = berths): Place {
+function placeFor(spec: Registry['spec'], services: readonly BerthService[] = berths): Place {
   const place = placeOf(registryOf(spec), services)
   assert.ok(!('reason' in place), JSON.stringify(place))
   return place
@@ -38,6 +40,14 @@ test('each kind of Registry has its address, its host for pods, and its login', 
   assert.deepEqual(seen({ provider: 'simple', host: 'images.example.com' }), [
     ...['https://berth.registry.svc:30026', 'images.example.com', 'local', 'none', undefined],
   ])
+})
+
+test('the host of Berth itself is that of its exposure', () => {
+  const { host } = placeFor({ provider: 'simple' })
+  assert.equal(host, 'localhost:31000')
+  const inCluster = berths.map(({ nodePort, ...service }) => service)
+  const service = placeFor({ provider: 'simple' }, inCluster)
+  assert.equal(service.host, 'berth.registry.svc:30026')
 })
 
 test('fields of the spec replace those of a provider', () => {
