@@ -124,7 +124,7 @@ suite('every command that the manuals show exists, with its flags', { concurrenc
   })
   for (const line of lines) {
     const [, command, rest = ''] =
-      /^berth ((?:config |doctor |image |retention |tag |spool (?=wait|list|retry))?[a-z][a-z-]*)(.*)$/.exec(
+      /^berth ((?:config |doctor |image |retention |tag |spool (?=wait|list|retry|status))?[a-z][a-z-]*)(.*)$/.exec(
         line,
       ) ?? []
     if (command === undefined) continue

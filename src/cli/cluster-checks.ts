@@ -1,3 +1,4 @@
+import { conditionOf, createClusterObjects, getRegistry } from '../install/install.ts'
 import {
   listServices,
   type RegistryPod,
@@ -16,7 +17,8 @@ export async function* checkCluster(
   yield await checkRights(access, first.namespace)
   yield checkReleases(pods)
   for (const pod of pods) yield checkPod(pod)
-  yield await checkServices(access, first)
+  // Surrogates are reached through the API server alone.
+  if (first.registry === undefined) yield await checkServices(access, first)
 }
 
 const wanted = [
@@ -100,6 +102,25 @@ async function checkServices(
     return finding(step, 'ok', texts.join(', '))
   } catch (error) {
     return finding(step, 'skipped', `Services are not known: ${messageOf(error)}`)
+  }
+}
+
+/** What the operator found about the Registry of a surrogate. */
+export async function checkRegistry(
+  access: UserAccess,
+  namespace: string,
+  name: string,
+): Promise<readonly AnyFinding[]> {
+  const outcomes = { True: 'ok', False: 'failed', Unknown: 'skipped' } as const
+  try {
+    const registry = await getRegistry(createClusterObjects(access), namespace, name)
+    return ['Accepted', 'Deployed', 'Reachable', 'Authenticated'].map((type) => {
+      const condition = conditionOf(registry, type)
+      const message = condition?.message ?? 'the operator has not written it yet'
+      return finding(type.toLowerCase(), outcomes[condition?.status ?? 'Unknown'], message)
+    })
+  } catch (error) {
+    return [finding('registry', 'skipped', `its state is not known: ${messageOf(error)}`)]
   }
 }
 

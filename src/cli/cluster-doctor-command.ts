@@ -2,7 +2,7 @@ import { Command } from 'commander'
 import type { Finding } from '../doctor/doctor.ts'
 import { listRegistryPods, type UserAccess } from '../kubernetes/kubernetes.ts'
 import type { Why } from '../why/why.ts'
-import { checkCluster } from './cluster-checks.ts'
+import { checkCluster, checkRegistry } from './cluster-checks.ts'
 import { addClusterOptions, type ClusterOptions } from './cluster-options.ts'
 import { runBerth } from './cluster-programs.ts'
 import { type Replica, readReplica } from './cluster-status-command.ts'
@@ -29,7 +29,7 @@ export function clusterDoctorCommand({ environment }: Context): Command {
   const command = new Command('doctor')
     .summary('find out why a registry in a cluster does not work, or why a pull fails')
     .description(
-      'Check a registry in a cluster: your rights, its pods, its Service, and its parts; then, in the pod, each step of a pull from its upstreams, or of one image. Says what to change. It needs the right to list pods, and to exec for what is seen inside. The exit status is 1 if a check failed.',
+      'Check a registry in a cluster: your rights, its pods, its Service, and its parts; of a Registry, what its operator found; then, in the pod, each step of a pull from its upstreams, or of one image. Says what to change. It needs the right to list pods, and to exec for what is seen inside. The exit status is 1 if a check failed.',
     )
     .argument('[image]', 'image reference as in a pod; default: check all upstreams')
     .addOption(outputOption)
@@ -64,6 +64,11 @@ type Inside = {
 
 /** What the registry says about itself, and its doctor. */
 async function checkInside({ access, pods, image, write, add }: Inside) {
+  const [{ namespace, registry } = { namespace: '' }] = pods
+  if (registry !== undefined) {
+    for (const finding of await checkRegistry(access, namespace, registry)) add(finding)
+    return { ok: true }
+  }
   const replicas = await Promise.all(pods.map((pod) => readReplica(access, pod)))
   for (const replica of replicas) add(findingOf(replica))
   const asked = replicas.find(({ status }) => status !== undefined)
@@ -118,4 +123,5 @@ const examples = `
 Examples:
   kubectl berth doctor
   kubectl berth doctor docker.io/library/busybox
-  kubectl berth doctor app:1.2 -n registry -o json`
+  kubectl berth doctor app:1.2 -n registry -o json
+  kubectl berth doctor --registry team -n team-a`

@@ -1,6 +1,7 @@
 import { Command } from 'commander'
 import { addClusterOptions, type ClusterOptions } from './cluster-options.ts'
 import { runBerthInRegistry } from './cluster-programs.ts'
+import { UsageError } from './errors.ts'
 import type { Context } from './registry-options.ts'
 import { openUserAccess } from './user-access.ts'
 import { describeWhyCommand } from './why-command.ts'
@@ -11,6 +12,10 @@ type Flags = ClusterOptions & { readonly output: 'text' | 'json' }
 export function clusterWhyCommand({ environment }: Context): Command {
   const command = addClusterOptions(describeWhyCommand(new Command('why')))
   return command.action(async (image: string, flags: Flags) => {
+    if (flags.registry !== undefined)
+      throw new UsageError(
+        `why is about images of Berth itself; about a Registry: kubectl berth doctor --registry ${flags.registry}`,
+      )
     const access = await openUserAccess(flags, environment)
     const words = ['why', '--short', '--output', flags.output, '--', image]
     const { stdout, stderr, exitCode } = await runBerthInRegistry(access, flags, words)

@@ -17,6 +17,7 @@ import { outputOption } from './options.ts'
 import { addRegistryOptions, type RegistryOptions } from './registry-login.ts'
 import type { Context } from './registry-options.ts'
 import { runSpool } from './spool.ts'
+import { spoolStatusCommand } from './spool-status-command.ts'
 import { spoolerVariable, withSpoolerCertificate, withSpoolerLogin } from './spooler-login.ts'
 
 type Flags = RegistryOptions & {
@@ -91,6 +92,7 @@ export function spoolCommand(context: Context): Command {
     .addHelpText('after', examples)
     .addCommand(waitCommand())
     .addCommand(listCommand())
+    .addCommand(spoolStatusCommand(directoryOption()))
     .addCommand(retryCommand())
   return addRegistryOptions(command).action((flags: Flags & { readonly queue?: string }) =>
     runSpool(context, {

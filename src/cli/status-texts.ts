@@ -25,7 +25,8 @@ export function formatStatus(status: Status, now: number): string {
   ].join('\n')
 }
 
-function row(name: string, text: string): string {
+/** A line about a part. */
+export function row(name: string, text: string): string {
   return `${name.padEnd(width)}${printable(text)}`
 }
 

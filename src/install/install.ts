@@ -15,6 +15,7 @@ export {
   describeRegistry,
   getRegistry,
   listRegistries,
+  listVisibleRegistries,
   type Registry,
   type RegistryDescription,
   waitForRegistry,

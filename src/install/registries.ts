@@ -40,6 +40,28 @@ export async function listRegistries(
   return listSchema.parse(found)
 }
 
+/**
+ * Those that the user may list: of one namespace; without it, of all, else of `others`. None, if the cluster does not
+ * know Registries.
+ */
+export async function listVisibleRegistries(
+  cluster: Pick<ClusterObjects, 'list'>,
+  namespace: string | undefined,
+  others: readonly string[],
+): Promise<readonly Registry[]> {
+  const listIn = async (place: string | undefined) => {
+    try {
+      return listSchema.parse((await cluster.list({ ...registryKind, namespace: place })) ?? [])
+    } catch (error) {
+      if (error instanceof KubernetesError && error.status === 403) return undefined
+      throw error
+    }
+  }
+  const found = await listIn(namespace)
+  if (found !== undefined || namespace !== undefined) return found ?? []
+  return (await Promise.all(others.map(listIn))).flatMap((some) => some ?? [])
+}
+
 /** @throws KubernetesError if there is none of this name. */
 export async function getRegistry(
   cluster: Pick<ClusterObjects, 'get' | 'list'>,

@@ -2,6 +2,17 @@ import { z } from 'zod'
 import type { PodContainer } from './exec.ts'
 import type { UserAccess } from './kubeconfig.ts'
 import { KubernetesError } from './kubernetes-error.ts'
+import {
+  containerOf,
+  isReady,
+  type Pod,
+  type RegistryPod,
+  registryLabel,
+  registryOf,
+  registryPod,
+  releaseOf,
+  summaryOf,
+} from './registry-pod.ts'
 import { getObject } from './user-api.ts'
 
 export type FindOptions = {
@@ -30,84 +41,15 @@ export type FoundRegistry = PodContainer & {
 const chartSelector = 'app.kubernetes.io/name=berth,app.kubernetes.io/component=registry'
 /** Of the pods through which Registry resources are reached (src/operator). */
 const surrogateSelector = 'app.kubernetes.io/name=berth,app.kubernetes.io/component=surrogate'
-const registryLabel = 'berth.dev/registry'
 const hostAnnotation = 'berth.dev/host'
 const prefixAnnotation = 'berth.dev/prefix'
 const defaultPort = 30026
 const defaultHost = 'localhost:30026'
 const defaultPrefix = 'local'
-const containerName = 'berth'
 
-const waitingSchema = z.object({
-  reason: z.string().optional(),
-  message: z.string().optional(),
-})
-const podSchema = z.object({
-  metadata: z.object({
-    name: z.string(),
-    namespace: z.string(),
-    labels: z.record(z.string(), z.string()).default({}),
-    annotations: z.record(z.string(), z.string()).default({}),
-    deletionTimestamp: z.string().optional(),
-  }),
-  spec: z.object({
-    nodeName: z.string().optional(),
-    containers: z.array(
-      z.object({
-        name: z.string(),
-        ports: z
-          .array(z.object({ name: z.string().optional(), containerPort: z.number() }))
-          .default([]),
-      }),
-    ),
-  }),
-  status: z.object({
-    phase: z.string().optional(),
-    conditions: z
-      .array(
-        z.object({
-          type: z.string(),
-          status: z.string(),
-          reason: z.string().optional(),
-          message: z.string().optional(),
-        }),
-      )
-      .default([]),
-    containerStatuses: z
-      .array(
-        z.object({
-          name: z.string(),
-          ready: z.boolean(),
-          restartCount: z.number().default(0),
-          state: z
-            .object({ waiting: waitingSchema.optional(), terminated: waitingSchema.optional() })
-            .default({}),
-          lastState: z.object({ terminated: waitingSchema.optional() }).default({}),
-        }),
-      )
-      .default([]),
-  }),
-})
-const podsSchema = z.object({ items: z.array(podSchema) })
-type Pod = z.output<typeof podSchema>
+const podsSchema = z.object({ items: z.array(registryPod) })
 
 const hostingSchema = z.object({ data: z.record(z.string(), z.string()).default({}) })
-
-/** A pod of a registry, ready or not. */
-export type RegistryPod = {
-  readonly namespace: string
-  readonly pod: string
-  /** Namespace and release. */
-  readonly release: string
-  readonly node: string | undefined
-  /** That of the registry. */
-  readonly container: string
-  /** What else runs in the pod. */
-  readonly sidecars: readonly string[]
-  readonly ready: boolean
-  /** Why it is not ready, or restarts, as Kubernetes says. */
-  readonly problems: readonly string[]
-}
 
 /**
  * All pods of the registries that {@link findRegistry} would find.
@@ -118,41 +60,7 @@ export async function listRegistryPods(
   options: FindOptions,
 ): Promise<readonly RegistryPod[]> {
   const { pods } = await findPods(access, options)
-  return pods.map((pod) => {
-    const { metadata, spec } = pod
-    const container = containerOf(pod)?.name ?? containerName
-    return {
-      namespace: metadata.namespace,
-      pod: metadata.name,
-      release: releaseOf(pod),
-      node: spec.nodeName,
-      container,
-      sidecars: spec.containers.flatMap(({ name }) => (name === container ? [] : [name])),
-      ready: isReady(pod),
-      problems: problemsOf(pod),
-    }
-  })
-}
-
-function problemsOf({ metadata, status }: Pod): readonly string[] {
-  const say = (what: string, { reason, message }: z.output<typeof waitingSchema>) =>
-    [what, reason, message].filter(Boolean).join(': ')
-  const containers = status.containerStatuses.flatMap(
-    ({ name, ready, restartCount, state, lastState }) => {
-      const trouble = state.waiting ?? state.terminated
-      const restarts = restartCount === 0 ? '' : ` (${restartCount} restarts)`
-      if (trouble !== undefined) return [say(`container ${name}${restarts}`, trouble)]
-      if (!ready) return [`container ${name} is not ready${restarts}`]
-      return restartCount > 0 && lastState.terminated !== undefined
-        ? [say(`container ${name} ended before${restarts}`, lastState.terminated)]
-        : []
-    },
-  )
-  const unscheduled = status.conditions
-    .filter(({ type, status: value }) => type === 'PodScheduled' && value === 'False')
-    .map((condition) => say('not scheduled', condition))
-  const deleted = metadata.deletionTimestamp === undefined ? [] : ['it is being deleted']
-  return [...deleted, ...unscheduled, ...containers]
+  return pods.map(summaryOf)
 }
 
 /**
@@ -219,7 +127,11 @@ async function listPods(
 /** @throws KubernetesError */
 function choose(pods: readonly Pod[], { preferred }: FindOptions): Pod {
   const releases = new Set(pods.map(releaseOf))
-  if (releases.size > 1) throw several([...releases], pods.some(isSurrogate))
+  if (releases.size > 1)
+    throw several(
+      [...releases],
+      pods.some((pod) => registryOf(pod) !== undefined),
+    )
   const running = pods.filter((pod) => pod.metadata.deletionTimestamp === undefined)
   const earlier = running.find(({ metadata: { name } }) => name === preferred)
   const ready = earlier ?? running.find(isReady)
@@ -239,23 +151,6 @@ function several(releases: readonly string[], areSurrogates: boolean): Kubernete
   )
 }
 
-function isSurrogate({ metadata: { labels } }: Pod): boolean {
-  return labels[registryLabel] !== undefined
-}
-
-/** Of a surrogate: its Registry. */
-function releaseOf({ metadata: { namespace, labels } }: Pod): string {
-  return [namespace, labels[registryLabel] ?? labels['app.kubernetes.io/instance'] ?? ''].join('/')
-}
-
-function containerOf({ spec: { containers } }: Pod) {
-  return containers.find(({ name }) => name === containerName) ?? containers[0]
-}
-
-function isReady({ status }: Pod): boolean {
-  return status.conditions.some(({ type, status: value }) => type === 'Ready' && value === 'True')
-}
-
 function describe(found: Pod, host: string): FoundRegistry {
   const { metadata } = found
   const container = containerOf(found)
@@ -263,7 +158,7 @@ function describe(found: Pod, host: string): FoundRegistry {
   return {
     namespace: metadata.namespace,
     pod: metadata.name,
-    container: container?.name ?? containerName,
+    container: container?.name ?? 'berth',
     port: port ?? defaultPort,
     host: metadata.annotations[hostAnnotation] ?? host,
     hosted: [metadata.annotations[prefixAnnotation] ?? defaultPrefix],

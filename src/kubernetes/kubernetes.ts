@@ -12,7 +12,6 @@ export {
   type FoundRegistry,
   findRegistry,
   listRegistryPods,
-  type RegistryPod,
 } from './find-registry.ts'
 export { fetchClusterKeys, fetchPublishedKeys } from './issuer-keys.ts'
 export { loadUserAccess, type UserAccess } from './kubeconfig.ts'
@@ -23,6 +22,7 @@ export {
   podTokenProviderConfig,
 } from './pod-token-provider.ts'
 export { forwardToPod } from './port-forward.ts'
+export type { RegistryPod } from './registry-pod.ts'
 export { reviewAccess } from './review-access.ts'
 export { runInPod } from './run-in-pod.ts'
 export { listServices } from './services.ts'

@@ -137,8 +137,24 @@ export async function findRecord(root: string, path: string): Promise<SpoolRecor
 
 /** Files in `failed/`, without their records: no other file there has a name that ends in `.json`. */
 export async function countFailed(root: string): Promise<number> {
-  const files = await filesBelow(root, failedDirectory)
-  return files.filter(({ path }) => !path.endsWith('.json')).length
+  return (await filesBelow(root, failedDirectory)).filter(isNoRecord).length
+}
+
+/** How many files are in `failed/`, and the newest records there. */
+export async function readFailures(root: string, max: number) {
+  const all = await filesBelow(root, failedDirectory)
+  const newestFirst = all
+    .filter((file) => !isNoRecord(file))
+    .toSorted((a, b) => b.modified - a.modified)
+  const read = newestFirst
+    .slice(0, max)
+    .map(async ({ path }) => parseRecord(await readRecord(join(root, path))))
+  const records = (await Promise.all(read)).filter((record) => record !== undefined)
+  return { failed: all.length - newestFirst.length, records }
+}
+
+function isNoRecord({ path }: { readonly path: string }): boolean {
+  return !path.endsWith('.json')
 }
 
 async function isSame({ ino, dev, nlink }: Stats, path: string): Promise<boolean> {

@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import { mkdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { makeImage } from '../support/images.ts'
 import { setPodScene } from '../support/pod-scene.ts'
@@ -56,6 +58,67 @@ function pod(name: string, release: string, state: object) {
     },
   }
 }
+
+test('kubectl berth status tells what is in the spool, and the conditions of Registries', async (t) => {
+  const good = ['Accepted', 'Deployed', 'Reachable'].map((type) => ({ type, status: 'True' }))
+  const denied = { status: 'False', reason: 'LoginDenied', message: 'ci was denied access' }
+  const bad = ['Authenticated', 'Ready'].map((type) => ({ type, ...denied }))
+  const usual = { reason: 'Fine', message: 'fine', lastTransitionTime: '2026-01-01T00:00:00Z' }
+  const team = {
+    apiVersion: 'berth.dev/v1alpha1',
+    kind: 'Registry',
+    metadata: { name: 'team', namespace: 'registry', uid: 'u', resourceVersion: '1' },
+    spec: { direct: { host: 'r.example.com' } },
+    status: {
+      host: 'r.example.com',
+      conditions: [...good, ...bad].map((one) => ({ ...usual, observedGeneration: 1, ...one })),
+    },
+  }
+  const state = { conditions: [{ type: 'Ready', status: 'True' }] }
+  const sidecar = { name: 'spooler', restartPolicy: 'Always' }
+  const registryPod = {
+    metadata: { name: 'berth-0', namespace: 'registry' },
+    spec: { containers: [{ name: 'berth' }], initContainers: [{ name: 'wait' }, sidecar] },
+    status: {
+      ...state,
+      initContainerStatuses: [{ name: 'wait', ready: true, state: { terminated: {} } }],
+    },
+  }
+  const surrogate = {
+    metadata: { name: 's-0', namespace: 'registry', labels: { 'berth.dev/registry': 'team' } },
+    spec: { containers: [{ name: 'berth' }] },
+    status: state,
+  }
+  const registries = '/apis/berth.dev/v1alpha1/namespaces/registry/registries'
+  const items: object[] = [registryPod]
+  const objects = {
+    [`${namespaced}/pods`]: { items },
+    // Those of all namespaces may not be listed.
+    [registries]: { items: [team] },
+    [`${registries}/team`]: team,
+  }
+  const forbidden = ['v1alpha1/registries']
+  const { run, spool } = await setPodScene(t, { objects, forbidden })
+  await mkdir(join(spool, 'failed'), { recursive: true })
+  await writeFile(join(spool, 'app.tar'), 'content')
+  const told = await run('status')
+  assert.equal(told.status, 1)
+  assert.match(told.stdout, /^berth-0 .* yes .* spooler$/m)
+  assert.doesNotMatch(told.stdout, /container wait/)
+  assert.match(told.stdout, /^spool +1 file waits, 7 B; the oldest is app\.tar, .* old; 0 failed$/m)
+  assert.match(told.stdout, /^spool +PROBLEM: no spooler answers at port 9$/m)
+  const row = /^team +registry +r\.example\.com +True +True +True +False +False$/m
+  assert.match(told.stdout, row)
+  assert.match(told.stdout, /^problem +registry\/team: ci was denied access$/m)
+  items.splice(0, 1, surrogate)
+  const { replicas, registries: shown } = JSON.parse((await run('status', '-o', 'json')).stdout)
+  assert.equal(replicas[0].error, undefined)
+  assert.equal(shown[0].conditions.Authenticated, 'False')
+  const doctor = await run('doctor', '--registry', 'team')
+  assert.equal(doctor.status, 1)
+  assert.match(doctor.stdout, /ok {4}reachable +fine/)
+  assert.match(doctor.stdout, /FAIL {2}authenticated +ci was denied access/)
+})
 
 test('kubectl berth doctor finds pods that do not start, missing rights and several releases', async (t) => {
   const waiting = (reason: string) => ({ waiting: { reason, message: 'says Kubernetes' } })

@@ -24,7 +24,7 @@ suite('berth', { concurrency: 4 }, () => {
       ...['docker-credential', 'kubelet-credential-provider', 'trust'],
     ]
     for (const command of all) assert.match(help.stdout, new RegExp(`^  ${command} `, 'm'))
-    const spool = ['spool wait', 'spool list', 'spool retry']
+    const spool = ['spool wait', 'spool list', 'spool retry', 'spool status']
     const commands = [
       ...all.filter((name) => name !== 'config'),
       'config schema',

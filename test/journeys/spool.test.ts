@@ -98,6 +98,12 @@ test('a dropped archive can be pulled, its sender sees the result, and registry-
   assert.match(again.output, new RegExp(`${digest}$`, 'm'))
 })
 
+const spoolStatus = (scene: Awaited<ReturnType<typeof startScene>>) => {
+  const { port } = new URL(scene.spool.health)
+  const words = ['status', '-d', scene.root, '--health-port', port, '-o', 'json']
+  return berthCommand(scene, 'spool', ...words)
+}
+
 test('what the registry refuses is in failed/ with its reason, and the sender gets a failure (S152, S160)', async (t) => {
   const scene = await startScene(t)
   await drop(scene.root, 'closed/app.tar', tarFile(dockerItems([dockerImage('a:1')])))
@@ -111,6 +117,15 @@ test('what the registry refuses is in failed/ with its reason, and the sender ge
     'failed/closed/app.tar',
     'failed/open/text.tar',
   ])
+  const { status, stdout } = await spoolStatus(scene)
+  assert.equal(status, 0)
+  const { files, oldest, failed, failures } = JSON.parse(stdout)
+  assert.deepEqual([files, oldest, failed], [0, undefined, 2])
+  const reasons = Object.fromEntries(
+    failures.map(({ file, reason }: Readonly<Record<string, string>>) => [file, reason]),
+  )
+  assert.deepEqual(Object.keys(reasons).toSorted(), ['closed/app.tar', 'open/text.tar'])
+  assert.match(reasons['closed/app.tar'], /403: user spool may not push/)
 })
 
 test('while the registry is down files wait, and /ready says why; then all are pushed (S151)', async (t) => {
@@ -123,6 +138,9 @@ test('while the registry is down files wait, and /ready says why; then all are p
     await eventually('it was tried', () => scene.spool.output().includes('will retry'))
     assert.equal((await droppedFiles(scene.root)).length, 5)
     assert.equal((await fetch(`${scene.spool.health}/live`)).status, 200)
+    const { files, size, oldest, failed } = JSON.parse((await spoolStatus(scene)).stdout)
+    assert.deepEqual([files, size, failed], [5, 5000, 0])
+    assert.match(oldest.file, /^open\/file\d$/)
   })
   for (const [at, bytes] of contents.entries()) {
     const name = `open/file${at}`

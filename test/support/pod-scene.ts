@@ -31,12 +31,14 @@ export async function setPodScene(
     join(berth.cache, command === 'pipe' ? 'berth-pipe.sock' : 'berth-query.sock')
   const file = join(berth.directory, 'berth.yaml')
   const port = Number(new URL(berth.url).port)
-  const own = ([, command = '', ...rest]: readonly string[]) => [
-    ...[process.execPath, main, command],
-    ...(command === 'doctor'
-      ? [...rest, '--config', file]
-      : ['--socket', socketFor(command), ...rest]),
-  ]
+  const spool = join(directory, 'spool')
+  const own = ([, command = '', ...rest]: readonly string[]) => {
+    const words = [process.execPath, main, command]
+    if (command === 'doctor') return [...words, ...rest, '--config', file]
+    // Nothing listens at that port: no spooler runs.
+    if (command === 'spool') return [...words, ...rest, '-d', spool, '--health-port', '9']
+    return [...words, '--socket', socketFor(command), ...rest]
+  }
   const api = await startExecApiServer({ program: program ?? own, port, ...options })
   t.after(api.close)
   const kubeconfig = join(directory, 'kubeconfig')
@@ -56,5 +58,14 @@ export async function setPodScene(
   const environment = { HOME: directory, KUBECONFIG: kubeconfig }
   const run = (...args: readonly string[]) =>
     runCommand(args, { environment, file: plugin, directory })
-  return { berth, api, run, directory, environment, plugin, client: createPushClient(berth.url) }
+  return {
+    berth,
+    api,
+    run,
+    directory,
+    environment,
+    plugin,
+    spool,
+    client: createPushClient(berth.url),
+  }
 }
