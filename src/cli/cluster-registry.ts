@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { createConnection } from 'node:net'
 import type { Duplex } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
 import {
   ExecError,
   execInPod,
@@ -40,14 +41,24 @@ export interface ClusterRegistry {
   close(): Promise<void>
 }
 
+/** `waiting`: no pod of the registry is ready; it gives up after `limit` milliseconds. */
+export type ConnectionState =
+  | TunnelState
+  | { readonly kind: 'waiting'; readonly reason: Error; readonly limit: number }
+
 /** Milliseconds for a first answer. */
 const maxProbe = 10_000
+/** Milliseconds for which a ready pod is waited for, as when the only one was deleted; and between two looks. */
+const maxWait = 2 * 60_000
+const pause = 1000
 
 type Opening = Context & {
   readonly options: ClusterOptions & ServiceAccountOptions
   /** Milliseconds without a connection after which it gives up; default: never. */
   readonly maxOutage?: number
-  readonly onState: (state: TunnelState) => void
+  readonly onState: (state: ConnectionState) => void
+  /** Ends waiting for the first connection. */
+  readonly signal?: AbortSignal
 }
 
 type Access = {
@@ -63,16 +74,36 @@ export async function openClusterRegistry(opening: Opening): Promise<ClusterRegi
   const { options, environment } = opening
   if (options.inPod !== undefined) return openByPipe(options.inPod, opening)
   const access = await openUserAccess(options, environment)
-  const found = await findRegistry(access, options)
+  const found = await findReady({ access, ...opening })
   try {
     return await openByExec({ access, ...opening }, found)
   } catch (error) {
     const isForbidden = error instanceof TunnelError && isRefusal(error.cause)
     if (!isForbidden) throw error
-    return openByPortForward({ access, options }, found).catch((other: unknown) => {
+    return openByPortForward({ access, ...opening }, found).catch((other: unknown) => {
       throw isRefusal(other) ? mayNotConnect(error, other) : other
     })
   }
+}
+
+/** A pod of the registry, as soon as one is ready. */
+async function findReady({
+  access,
+  options,
+  onState,
+  signal,
+  preferred,
+}: Opening & Access & { readonly preferred?: string }): Promise<FoundRegistry> {
+  const began = performance.now()
+  for (let looks = 1; ; looks += 1)
+    try {
+      return await findRegistry(access, { ...options, preferred, signal })
+    } catch (reason) {
+      const isTemporary = reason instanceof KubernetesError && reason.isTemporary
+      if (!isTemporary || performance.now() - began > maxWait) throw reason
+      if (looks === 1) onState({ kind: 'waiting', reason, limit: maxWait })
+      await sleep(pause, undefined, { ...(signal && { signal }) })
+    }
 }
 
 function isRefusal(cause: unknown): boolean {
@@ -157,16 +188,23 @@ async function openByPipe(
   }
 }
 
-/** Streams are connections of their own, and none of them survives a break. */
+/** Streams are connections of their own, and none of them survives a break. The next ones lead to a pod that is ready. */
 async function openByPortForward(
-  { access, options }: Access,
-  { namespace, pod, port, host, hosted }: FoundRegistry,
+  opening: Opening & Access,
+  first: FoundRegistry,
 ): Promise<ClusterRegistry> {
+  const { access, options } = opening
+  const { host, hosted } = first
   const closing = new AbortController()
   const open = new Set<Duplex>()
   const closed = Promise.withResolvers<undefined>()
+  let next: FoundRegistry | undefined = first
+  let last = first
   const openStream = async () => {
-    const stream = await forwardToPod(access, { namespace, pod, port, signal: closing.signal })
+    const { signal } = closing
+    last = next ?? (await findReady({ ...opening, preferred: last.pod, signal }))
+    next = undefined
+    const stream = await forwardToPod(access, { ...last, signal })
     open.add(stream)
     stream.once('close', () => open.delete(stream))
     return stream
@@ -176,7 +214,7 @@ async function openByPortForward(
     login: await openServiceAccountLogin({ access, options, audiences: undefined }),
     scheme: await schemeOf(await openStream()),
     hosted,
-    description: `${describe(access, { namespace, pod })} by port-forward, because exec is forbidden: a connection that breaks is not resumed`,
+    description: `${describe(access, first)} by port-forward, because exec is forbidden: a connection that breaks is not resumed`,
     open: openStream,
     closed: closed.promise,
     close: async () => {

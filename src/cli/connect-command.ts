@@ -34,7 +34,7 @@ export function connectCommand(context: Context): Command {
 
 async function connect(context: Context, flags: Flags, signal: AbortSignal): Promise<void> {
   const onState = createStateLines(flags)
-  const registry = await openClusterRegistry({ ...context, options: flags, onState })
+  const registry = await openClusterRegistry({ ...context, options: flags, onState, signal })
   try {
     const port = portOf(flags, registry)
     const servers = await listenLocally(port, (socket) => carry(socket, registry))

@@ -97,6 +97,7 @@ function infoCommand(context: Context): Command {
           options: { ...flags, namespace, selector },
           maxOutage,
           onState: createStateLines(flags),
+          signal,
         })
         try {
           const info = await readRegistryInfo(registry, signal)

@@ -139,6 +139,7 @@ function choose(pods: readonly Pod[], { preferred }: FindOptions): Pod {
   const [{ metadata } = { metadata: { namespace: '', name: '' } }] = pods
   throw new KubernetesError(
     `no pod of the registry is ready; see kubectl describe pod --namespace ${metadata.namespace} ${metadata.name}`,
+    { isTemporary: true },
   )
 }
 

@@ -169,6 +169,39 @@ test('where exec is forbidden it forwards a port, and says so', async (t) => {
   assert.match(JSON.parse(stdout).image, /local\/app@/)
 })
 
+for (const forbidden of [[], ['/exec']])
+  test(`a pod that is not ready is waited for, and a port-forward goes on with the next pod: ${forbidden}`, async (t) => {
+    const list = (name: string, status: 'True' | 'False') => ({
+      items: [
+        {
+          metadata: { name, namespace: 'registry' },
+          spec: { containers: [{ name: 'berth' }] },
+          status: { conditions: [{ type: 'Ready', status }] },
+        },
+      ],
+    })
+    const objects = { '/api/v1/pods': list('berth-1', 'False') }
+    const { environment, plugin, api } = await setScene(t, { objects, forbidden })
+    const port = String(20_000 + ((process.pid + 7) % 20_000))
+    const connect = startCommand(['connect', '--port', port], { environment, file: plugin })
+    t.after(() => connect.signal('SIGKILL'))
+    await until('it says so', () =>
+      assert.match(connect.stderr(), /^waiting for up to 120 s: no pod of the registry is ready;/),
+    )
+    objects['/api/v1/pods'] = list('berth-1', 'True')
+    await connect.wrote(/is the registry of pod berth-1/)
+    const ask = async () => {
+      const headers = { connection: 'close' }
+      return (await fetch(`http://localhost:${port}/v2/`, { headers })).status
+    }
+    assert.equal(await ask(), 200)
+    objects['/api/v1/pods'] = list('berth-2', 'True')
+    if (forbidden.length === 0) api.cut()
+    assert.equal(await ask(), 200)
+    const how = forbidden.length === 0 ? 'exec' : 'portforward'
+    assert.ok(api.requests.some((path) => path.includes(`/pods/berth-2/${how}`)))
+  })
+
 test('a registry with TLS is reached through exec and through a port, verified', async (t) => {
   const authority = await createAuthority('cluster')
   t.after(authority.remove)
