@@ -14,6 +14,7 @@ import {
 import { pipeSocket } from '../pipe/pipe.ts'
 import { openTunnel, TunnelError, type TunnelState } from '../tunnel/tunnel.ts'
 import type { ClusterOptions } from './cluster-options.ts'
+import { collectGarbageLessOften } from './heap.ts'
 import type { Context } from './registry-options.ts'
 import { socketOfRegistry } from './registry-socket.ts'
 import {
@@ -72,6 +73,7 @@ type Access = {
  */
 export async function openClusterRegistry(opening: Opening): Promise<ClusterRegistry> {
   const { options, environment } = opening
+  collectGarbageLessOften()
   if (options.inPod !== undefined) return openByPipe(options.inPod, opening)
   const access = await openUserAccess(options, environment)
   const found = await findReady({ access, ...opening })

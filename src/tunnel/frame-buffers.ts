@@ -17,7 +17,7 @@ export interface FrameBuffers {
 const size = headerSize + maxPayload
 /** Bytes of memory that a frame takes at most. */
 export const maxMemory = size
-const maxIdle = 16
+const maxIdle = 32
 /** Bytes of the object for a buffer. */
 const overhead = 200
 /** Shorter frames would waste most of it. */

@@ -1,3 +1,4 @@
+import { discard, retain } from './read-bytes.ts'
 import { violation } from './tunnel-error.ts'
 
 /**
@@ -76,7 +77,7 @@ export function readNumber(frame: Frame): number {
 
 /**
  * Returns a function that takes the bytes of a link as they arrive, and passes on each whole frame. Payloads are
- * parts of these bytes.
+ * parts of these bytes, and are discarded after `onFrame`.
  * @throws TunnelError for bytes that are no frame.
  */
 export function createFrameParser(onFrame: (frame: Frame) => void): (bytes: Buffer) => void {
@@ -97,16 +98,23 @@ export function createFrameParser(onFrame: (frame: Frame) => void): (bytes: Buff
       missing = headerSize
       onFrame(frame)
     }
+    for (const part of whole) discard(part)
+  }
+
+  const keep = (part: Buffer): void => {
+    if (part.length === 0) return
+    retain(part)
+    parts.push(part)
   }
 
   return (bytes) => {
     let rest = bytes
     while (rest.length >= missing) {
-      if (missing > 0) parts.push(rest.subarray(0, missing))
+      keep(rest.subarray(0, missing))
       rest = rest.subarray(missing)
       finish()
     }
-    if (rest.length > 0) parts.push(rest)
+    keep(rest)
     missing -= rest.length
   }
 }

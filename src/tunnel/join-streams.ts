@@ -1,11 +1,23 @@
 import type { Duplex } from 'node:stream'
+import { discard } from './read-bytes.ts'
 
-/** Bytes in both directions, each with its end. A stream that breaks breaks the other one. */
+/**
+ * Bytes in both directions, each with its end. A stream that breaks breaks the other one. Each is a socket, or a stream
+ * of a tunnel, and nobody else reads it.
+ */
 export function joinStreams(one: Duplex, other: Duplex): void {
   follow(one, other)
   follow(other, one)
-  one.pipe(other)
-  other.pipe(one)
+  carry(one, other)
+  carry(other, one)
+}
+
+function carry(from: Duplex, to: Duplex): void {
+  from.on('data', (bytes: Buffer) => {
+    if (!to.write(bytes, () => discard(bytes))) from.pause()
+  })
+  to.on('drain', () => from.resume())
+  from.on('end', () => to.end())
 }
 
 function follow(stream: Duplex, other: Duplex): void {

@@ -1,5 +1,6 @@
 import type { Duplex } from 'node:stream'
 import { createFrameParser, encodeFrame, type Frame } from './frame.ts'
+import { discard, track } from './read-bytes.ts'
 import { TunnelError } from './tunnel-error.ts'
 
 /** Milliseconds. */
@@ -65,11 +66,13 @@ export function createLink(
 
   bytes.on('data', (chunk: Buffer) => {
     lastArrival = performance.now()
+    track(chunk)
     try {
       if (!isClosed) parse(chunk)
     } catch (error) {
       close(error instanceof Error ? error : new TunnelError(String(error)))
     }
+    discard(chunk)
   })
   bytes.on('drain', () => {
     if (!isClosed) onDrain()

@@ -8,6 +8,7 @@ import {
   readNumber,
 } from './frame.ts'
 import type { Allocate } from './frame-buffers.ts'
+import { retain } from './read-bytes.ts'
 import { TunnelError, violation } from './tunnel-error.ts'
 import { baseWindow } from './windows.ts'
 
@@ -103,7 +104,11 @@ export function createTunnelStream(options: StreamOptions): TunnelStream {
     granted -= bytes
     received += bytes
     if (hasReceivedEnd || duplex.destroyed) return
-    for (const part of parts) duplex.push(duplex.readableLength === 0 ? part : owned(part))
+    for (const part of parts) {
+      const kept = duplex.readableLength === 0 ? part : owned(part)
+      retain(kept)
+      duplex.push(kept)
+    }
   }
 
   const receiveReset = (reason: string): void => {
