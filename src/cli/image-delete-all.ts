@@ -59,18 +59,17 @@ async function deleteRepository({
   flags,
   signal,
 }: Emptying): Promise<readonly DeletionResult[]> {
-  const digests = new Map<Digest, Tag[]>()
-  await forEachOf((await tagNames(remote, name)) ?? [], {
+  const all = (await tagNames(remote, name)) ?? []
+  const digestOf = new Map<Tag, Digest | undefined>()
+  await forEachOf(all, {
     parallel: 8,
     signal,
-    action: async (tag) => {
-      const digest = await digestOfTag(remote, name, tag)
-      if (digest !== undefined) digests.set(digest, [...(digests.get(digest) ?? []), tag])
-    },
+    action: async (tag) => void digestOf.set(tag, await digestOfTag(remote, name, tag)),
   })
   const results: DeletionResult[] = []
-  for (const [digest, tags] of digests) {
+  for (const [digest, tags] of Map.groupBy(all, (tag) => digestOf.get(tag))) {
     signal.throwIfAborted()
+    if (digest === undefined) continue
     const image = `${host}/${name}@${digest}`
     const isConfirmed = flags.yes === true
     results.push(

@@ -10,10 +10,11 @@ const builtPage = join(import.meta.dirname, '../../dist/ui/page')
  */
 export async function readPage(directory = builtPage): Promise<ReadonlyMap<string, Buffer>> {
   const entries = await readdir(directory, { recursive: true, withFileTypes: true })
-  const files = entries.filter((entry) => entry.isFile())
-  const read = files.map(async ({ parentPath, name }) => {
+  const files = new Map<string, Buffer>()
+  // One after another, because file descriptors may be few.
+  for (const { parentPath, name } of entries.filter((entry) => entry.isFile())) {
     const file = join(parentPath, name)
-    return [file.slice(directory.length + 1), await readFile(file)] as const
-  })
-  return new Map(await Promise.all(read))
+    files.set(file.slice(directory.length + 1), await readFile(file))
+  }
+  return files
 }

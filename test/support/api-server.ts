@@ -1,8 +1,9 @@
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ownAddress } from './child.ts'
+import { removeDirectory } from './directory.ts'
 import { attempt, type Finished, type Program, run, start, tool } from './programs.ts'
 
 /** A Kubernetes API of its own, with nothing behind it: objects are checked, admitted and stored. */
@@ -75,7 +76,7 @@ export async function startApiServer({
   await waitFor(async () => (await asking(['get', kinds])).status === 0, [etcd, api])
   const stop = async () => {
     await Promise.all([api.kill(), etcd.kill()])
-    await rm(directory, { recursive: true, force: true })
+    await removeDirectory(directory)
   }
   return { kubeconfig, kubectl, attempt: asking, stop }
 }

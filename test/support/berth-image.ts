@@ -15,6 +15,7 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { removeDirectory } from './directory.ts'
 import { run } from './programs.ts'
 
 /** Berth's own image, as clusters know it. */
@@ -53,8 +54,8 @@ async function buildAlone(archive: string): Promise<boolean> {
     await rename(`${archive}.new`, archive)
     return true
   } finally {
-    await rm(lock, { recursive: true, force: true })
-    await rm(directory, { recursive: true, force: true })
+    await removeDirectory(lock)
+    await removeDirectory(directory)
   }
 }
 
@@ -68,8 +69,7 @@ async function acquire(lock: string): Promise<boolean> {
     return true
   } catch {
     const held = await stat(lock).catch(() => undefined)
-    if (held !== undefined && Date.now() - held.mtimeMs > maxLockAge)
-      await rm(lock, { recursive: true, force: true })
+    if (held !== undefined && Date.now() - held.mtimeMs > maxLockAge) await removeDirectory(lock)
     await sleep(500)
     return false
   }

@@ -1,9 +1,10 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { eventually } from './berth.ts'
 import { compileCache } from './compile-cache.ts'
 import { configFile } from './config-file.ts'
+import { removeDirectory } from './directory.ts'
 import { start } from './programs.ts'
 import { sumIn } from './telemetry.ts'
 
@@ -73,7 +74,7 @@ export async function startBerthProcess(
     lastWords: () => [...program.output().split('\n').slice(-30), program.state()].join('\n'),
     close: async () => {
       await program.kill()
-      await rm(directory, { recursive: true, force: true })
+      await removeDirectory(directory)
     },
   }
 }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -8,6 +8,7 @@ import { loadConfig } from '../../src/config/config.ts'
 import { digestOf, isDigest } from '../../src/oci/digest.ts'
 import { wrongBodies } from './client.ts'
 import { configFile } from './config-file.ts'
+import { removeDirectory } from './directory.ts'
 import { diskUseOf, temporaryFiles } from './disk.ts'
 import { watchedTelemetry } from './telemetry.ts'
 
@@ -85,7 +86,7 @@ export async function startBerth(options: StartOptions): Promise<Berth> {
 /** Stops it, and removes its directory. */
 export async function removeBerth(berth: Berth): Promise<void> {
   await berth.stop()
-  await rm(berth.directory, { recursive: true, force: true })
+  await removeDirectory(berth.directory)
 }
 
 /** Polls until the condition holds. Rejects after ten seconds, with its name. */

@@ -1,8 +1,9 @@
 import { execFile } from 'node:child_process'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { removeDirectory } from './directory.ts'
 
 const run = promisify(execFile)
 
@@ -77,6 +78,6 @@ export async function createAuthority(name: string): Promise<Authority> {
       }
     },
 
-    remove: () => rm(directory, { recursive: true, force: true }),
+    remove: () => removeDirectory(directory),
   }
 }

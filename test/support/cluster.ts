@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { removeCgroups } from './cgroups.ts'
@@ -6,6 +6,7 @@ import { startClusterDns } from './cluster-dns.ts'
 import { type ClusterNetwork, startClusterNetwork } from './cluster-network.ts'
 import { type ClusterNode, type ProxyMode, pauseImage, startClusterNode } from './cluster-node.ts'
 import { type ControlPlane, startControlPlane } from './control-plane.ts'
+import { removeDirectory } from './directory.ts'
 import { createClient, type Kubernetes, lastLines } from './kubernetes.ts'
 import { buildPauseImage } from './runnable-image.ts'
 import { until } from './until.ts'
@@ -149,7 +150,7 @@ async function endsOf(logs: string): Promise<string> {
 async function remove(directory: string): Promise<void> {
   for (const node of await readdir(directory))
     await removeCgroups(join(directory, node, 'containerd'))
-  await rm(directory, { recursive: true, force: true, maxRetries: 10, retryDelay: 200 })
+  await removeDirectory(directory)
 }
 
 /** Of an earlier run that was killed: its programs, mounts and devices went with it, files did not. */

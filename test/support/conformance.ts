@@ -1,6 +1,7 @@
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { removeDirectory } from './directory.ts'
 import { attempt, tool } from './programs.ts'
 
 /** How often each outcome occurred in a run of the specification's own runner. */
@@ -59,7 +60,7 @@ export async function runConformance(host: string, options: Options): Promise<Co
     const { output } = await attempt([tool('conformance')], { environment, directory })
     return readReport(output)
   } finally {
-    await rm(directory, { recursive: true, force: true })
+    await removeDirectory(directory)
   }
 }
 

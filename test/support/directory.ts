@@ -11,14 +11,16 @@ process.once('exit', () => {
   for (const directory of directories) rmSync(directory, { recursive: true, force: true })
 })
 
-/** A server that is stopped afterwards may still write into it. */
-const removal = { recursive: true, force: true, maxRetries: 10, retryDelay: 100 }
+/** Repeats it, because a server that is being stopped may still write into the directory. */
+export function removeDirectory(directory: string): Promise<void> {
+  return rm(directory, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 })
+}
 
 /** A directory for one test, removed after it. */
 export async function ownDirectory(t: TestContext, below = tmpdir()): Promise<string> {
   const directory = await mkdtemp(join(below, 'berth-test-'))
   directories.push(directory)
-  t.after(() => rm(directory, removal))
+  t.after(() => removeDirectory(directory))
   return directory
 }
 
@@ -26,6 +28,6 @@ export async function ownDirectory(t: TestContext, below = tmpdir()): Promise<st
 export async function useDirectory(): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), 'berth-test-'))
   directories.push(directory)
-  after(() => rm(directory, removal))
+  after(() => removeDirectory(directory))
   return directory
 }

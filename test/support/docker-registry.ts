@@ -1,8 +1,9 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { stringify } from 'yaml'
 import type { KeyPair } from './certificates.ts'
+import { removeDirectory } from './directory.ts'
 import { family, type Image } from './images.ts'
 import { type Program, run, start } from './programs.ts'
 
@@ -47,7 +48,7 @@ export async function startDockerRegistry(options: RegistryOptions = {}): Promis
     stop: program.kill,
     close: async () => {
       await program.kill()
-      await rm(directory, { recursive: true, force: true })
+      await removeDirectory(directory)
     },
   }
 }
@@ -99,7 +100,7 @@ export async function collectByDistribution(command: string, volume: string): Pr
     const environment = { OTEL_TRACES_EXPORTER: 'none' }
     return await run([command, 'garbage-collect', file], { environment })
   } finally {
-    await rm(directory, { recursive: true, force: true })
+    await removeDirectory(directory)
   }
 }
 

@@ -1,6 +1,7 @@
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { removeDirectory } from './directory.ts'
 import { createClient, type Kubernetes } from './kubernetes.ts'
 
 /** A cluster that runs already. */
@@ -39,6 +40,6 @@ export async function useCluster({ kubeconfig, machine }: GivenCluster): Promise
   })
   const [first, second] = places
   if (first === undefined || second === undefined) throw new Error('the cluster has one node only')
-  const close = () => rm(home, { recursive: true, force: true })
+  const close = () => removeDirectory(home)
   return { ...client, nodes: [first, second], machine, close }
 }

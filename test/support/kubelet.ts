@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { stringify } from 'yaml'
 import { main } from './command.ts'
+import { removeDirectory } from './directory.ts'
 import { attempt, type Finished, run, tool } from './programs.ts'
 
 /** Of CredentialProviderResponse, as Kubernetes' own types have it. */
@@ -87,6 +88,6 @@ export async function createNode(
       if (status !== 0) throw new Error(output)
       return JSON.parse(stdout) as readonly ProviderResponse[]
     },
-    close: () => rm(directory, { recursive: true, force: true }),
+    close: () => removeDirectory(directory),
   }
 }

@@ -1,9 +1,10 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { mediaTypes } from '../../src/oci/manifest.ts'
+import { removeDirectory } from './directory.ts'
 import { type Blob, blobOf, type Image, manifestOf } from './images.ts'
 import { run } from './programs.ts'
 
@@ -23,7 +24,7 @@ export async function makeLayer(name: string, size: number, gzip = true): Promis
     await symlink('data', join(directory, 'opt', name, 'link'))
     return await packLayer(directory, 'opt', gzip)
   } finally {
-    await rm(directory, { recursive: true, force: true })
+    await removeDirectory(directory)
   }
 }
 

@@ -1,9 +1,10 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { hashPassword } from '../../src/auth/auth.ts'
 import { mediaTypes } from '../../src/oci/manifest.ts'
 import { type BerthProcess, startBerthProcess } from './berth-process.ts'
+import { removeDirectory } from './directory.ts'
 import { type DockerRegistry, startDockerRegistry } from './docker-registry.ts'
 import { type Blob, blobOf, type Image, makeIndex, manifestOf } from './images.ts'
 import { type Layer, makeLayer } from './layered-images.ts'
@@ -64,7 +65,7 @@ export async function startPageScene(): Promise<PageScene> {
     close: async () => {
       await berth.close()
       await upstream.close()
-      await rm(directory, { recursive: true, force: true })
+      await removeDirectory(directory)
     },
   }
 }

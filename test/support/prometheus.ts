@@ -1,9 +1,10 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { stringify } from 'yaml'
 import { ownAddress } from './child.ts'
+import { removeDirectory } from './directory.ts'
 import { start } from './programs.ts'
 
 export type Sample = { readonly metric: Readonly<Record<string, string>>; readonly value: number }
@@ -64,7 +65,7 @@ export async function startPrometheus({ targets, rules }: Options): Promise<Prom
     },
     stop: async () => {
       await program.kill()
-      await rm(directory, { recursive: true, force: true })
+      await removeDirectory(directory)
     },
   }
 }

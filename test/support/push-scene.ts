@@ -1,7 +1,8 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type BerthProcess, startBerthProcess } from './berth-process.ts'
+import { removeDirectory } from './directory.ts'
 import { htpasswdLine, type Login } from './docker-registry.ts'
 
 /** A Berth with hosted repositories below `local/`. */
@@ -33,7 +34,7 @@ export async function setPushScene(
     berth,
     close: async () => {
       await berth.close()
-      await rm(directory, { recursive: true, force: true })
+      await removeDirectory(directory)
     },
   }
 }

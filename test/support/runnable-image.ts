@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto'
-import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { copyFile, mkdir, mkdtemp, writeFile } from 'node:fs/promises'
 import { arch, tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { removeDirectory } from './directory.ts'
 import type { Image } from './images.ts'
 import { makeLayeredImage, packLayer } from './layered-images.ts'
 import { run } from './programs.ts'
@@ -25,7 +26,7 @@ export async function makeRunnableImage(size = 2_000_000): Promise<Image> {
     const data = await packLayer(directory, 'opt')
     return makeLayeredImage({ layers: [programs, data], architecture })
   } finally {
-    await rm(directory, { recursive: true, force: true })
+    await removeDirectory(directory)
   }
 }
 

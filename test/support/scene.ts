@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type BerthProcess, startBerthProcess } from './berth-process.ts'
+import { removeDirectory } from './directory.ts'
 import { htpasswdLine, type Login } from './docker-registry.ts'
 import { type Image, makeIndex } from './images.ts'
 import { makeLayer, makeLayeredImage } from './layered-images.ts'
@@ -54,7 +55,7 @@ export async function setScene(
       const output = berth.output()
       await berth.close()
       await upstream.close()
-      await rm(directory, { recursive: true, force: true })
+      await removeDirectory(directory)
       for (const secret of [login.password, ...upstream.secrets()])
         assert.ok(!output.includes(secret), 'a secret is in the log')
     },

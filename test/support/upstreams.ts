@@ -1,10 +1,11 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type ArtifactRegistry, startArtifactRegistry } from './artifact-registry.ts'
 import { type Aws, region, startAws } from './aws.ts'
 import { startAzure, startContainerRegistry } from './azure.ts'
 import { createAuthority } from './certificates.ts'
+import { removeDirectory } from './directory.ts'
 import { startDockerRegistry } from './docker-registry.ts'
 import { type Ecr, startEcr } from './ecr.ts'
 import { type Google, type GoogleOptions, startGoogle } from './google.ts'
@@ -78,7 +79,7 @@ export async function artifactRegistryUpstream(
     close: async () => {
       await stop()
       await authority.remove()
-      await rm(directory, { recursive: true, force: true })
+      await removeDirectory(directory)
     },
   }
 }
@@ -115,7 +116,7 @@ export async function azureUpstream(): Promise<Upstream> {
     close: async () => {
       await stop()
       await authority.remove()
-      await rm(directory, { recursive: true, force: true })
+      await removeDirectory(directory)
     },
   }
 }
@@ -151,7 +152,7 @@ export async function ecrUpstream(): Promise<EcrUpstream> {
     stop,
     close: async () => {
       await stop()
-      await rm(directory, { recursive: true, force: true })
+      await removeDirectory(directory)
     },
   }
 }
