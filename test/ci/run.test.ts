@@ -60,6 +60,13 @@ test('CI ends well, with the sum of all suites, when all tests passed', async (t
   const { status, output, last } = await runWith(t, {})
   assert.equal(status, 0, output)
   assert.equal(last, `${all} passed, 0 failed, 0 skipped`)
+  for (const suite of [...suites, 'rest of .ci/install'])
+    assert.match(output, new RegExp(`^${suite} \\d+ s$`, 'm'))
+})
+
+test('what .ci/install prints beside npm test stands after it', async (t) => {
+  const { output } = await runWith(t, {}, 'echo building; exit 0')
+  assert.match(output, /ℹ pass 5\n(.*\n)*== \.ci\/install\nbuilding\n== npm run test:faults/)
 })
 
 test('CI goes on after a suite that failed, and fails at the end', async (t) => {
