@@ -5,9 +5,10 @@ import type { comparison, files } from './schema/files.ts'
 import type { details, inUse, manifest } from './schema/manifests.ts'
 import type { overview } from './schema/overview.ts'
 import type { problemDetails } from './schema/problem.ts'
-import type { repositories, usage } from './schema/repositories.ts'
+import type { repositories } from './schema/repositories.ts'
 import type { session } from './schema/session.ts'
 import type { removedTags, tagHistory, tags } from './schema/tags.ts'
+import type { taggedUsage, usage } from './schema/usage.ts'
 
 // What the API answers: types only, so that programs in browsers may import this file.
 
@@ -17,6 +18,8 @@ export type Session = z.infer<typeof session>
 export type Repositories = z.infer<typeof repositories>
 /** @public */
 export type Usage = z.infer<typeof usage>
+/** @public */
+export type TaggedUsage = z.infer<typeof taggedUsage>
 /** @public */
 export type Tags = z.infer<typeof tags>
 /** @public */

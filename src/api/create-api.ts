@@ -13,9 +13,10 @@ import { createListings } from './get-files.ts'
 import { createGetInUse } from './get-in-use.ts'
 import { createGetManifest } from './get-manifest.ts'
 import { createGetOverview, type OverviewOptions } from './get-overview.ts'
-import { createGetRepositories, createGetUsage } from './get-repositories.ts'
+import { createGetRepositories } from './get-repositories.ts'
 import { createGetSession } from './get-session.ts'
 import { createGetTags } from './get-tags.ts'
+import { createGetUsage, type Trash } from './get-usage.ts'
 import { createLookInside } from './look-inside.ts'
 import { openapiDocument } from './openapi.ts'
 import { type OperationName, openOperations, operations } from './operations.ts'
@@ -45,7 +46,7 @@ type ApiOptions = OverviewOptions & {
   readonly caches: CacheMemory
   readonly memory: Reservations
   /** Undefined: the hosted volume is only read. */
-  readonly versions: TagVersions | undefined
+  readonly versions: (TagVersions & Trash) | undefined
 }
 
 /** A handler whose call was parsed as its operation demands. */
@@ -59,13 +60,15 @@ export function createJsonApi(options: ApiOptions): Site {
   const lookInside = createLookInside(options.memory)
   const parts = { ...options, access, expiries, lookInside }
   const { files, file } = createListings(parts)
+  const { usage, taggedUsage } = createGetUsage(parts)
   const document = openapiDocument(version)
 
   const handlers: Handlers = {
     openapi: async () => ({ body: document }),
     session: createGetSession({ ...options, seesAll: access.seesAll }),
     repositories: createGetRepositories(parts),
-    usage: createGetUsage(parts),
+    usage,
+    taggedUsage,
     tags: createGetTags(parts),
     manifest: createGetManifest(parts),
     details: createGetDetails(parts),

@@ -11,9 +11,14 @@ export function createGetRepositories({ inventory, access }: Options): Handler<'
     const visible = all.filter(({ name }) => access.mayPull(identity, name))
     const rest = visible.filter(({ name }) => name > last)
     const page = rest.slice(0, n)
+    const seesAll = access.seesAll(identity)
     return {
       body: {
-        repositories: (await inventory.describe(page)).map(repositoryOf),
+        repositories: (await inventory.describe(page)).map((facts) => ({
+          ...repositoryOf(facts),
+          // It tells what repositories have that the client may not see.
+          ownSize: seesAll ? facts.ownSize : undefined,
+        })),
         total: visible.length,
         next: rest.length > page.length ? page.at(-1)?.name : undefined,
         problem: inventory.problem(),
@@ -28,13 +33,5 @@ function repositoryOf({ pushedAt, checkedAt, pulledAt, ...facts }: RepositoryFac
     pushedAt: timeOf(pushedAt),
     checkedAt: timeOf(checkedAt),
     pulledAt: timeOf(pulledAt),
-  }
-}
-
-/** Only for those who see everything: others could compute what hidden repositories have. */
-export function createGetUsage({ inventory, access }: Options): Handler<'usage'> {
-  return async ({ identity, query: { prefix } }) => {
-    access.assertSeesAll(identity)
-    return { body: { prefix, ...(await inventory.usage(prefix)) } }
   }
 }

@@ -4,7 +4,7 @@ import { change, removal } from './schema/changes.ts'
 import { comparison, files } from './schema/files.ts'
 import { details, inUse, manifest } from './schema/manifests.ts'
 import { overview } from './schema/overview.ts'
-import { repositories, usage } from './schema/repositories.ts'
+import { repositories } from './schema/repositories.ts'
 import {
   compareQuery,
   fileQuery,
@@ -15,12 +15,14 @@ import {
   removalQuery,
   repositoriesQuery,
   sessionQuery,
+  taggedUsageQuery,
   tagsQuery,
   undoQuery,
   usageQuery,
 } from './schema/requests.ts'
 import { session } from './schema/session.ts'
 import { removedTags, tagHistory, tags } from './schema/tags.ts'
+import { taggedUsage, usage } from './schema/usage.ts'
 
 /**
  * What the API can be asked. `/-/` ends the name of a repository, which may contain slashes: no part of a
@@ -58,9 +60,16 @@ export const operations = {
   usage: {
     method: 'GET',
     path: '/api/usage',
-    summary: 'Bytes of the hosted repositories below a prefix',
+    summary: 'Where the bytes are below a prefix, and what removals free',
     query: usageQuery,
     answer: usage,
+  },
+  taggedUsage: {
+    method: 'GET',
+    path: '/api/repositories/{name}/-/usage',
+    summary: 'Where the bytes of a repository are, and what the removal of each tag frees',
+    query: taggedUsageQuery,
+    answer: taggedUsage,
   },
   tags: {
     method: 'GET',

@@ -67,8 +67,10 @@ export interface Questions {
   repositoryRecords(part: RepositoriesPart): Promise<readonly RepositoryRecord[]>
   /** Of all repositories, sorted: reads the whole database. */
   repositorySizes(): Promise<readonly RepositorySize[]>
-  /** Reads the whole database. `prefix` as above. */
-  usage(prefix: string): Promise<Usage>
+  /** Bytes of parts of the repositories; the part with an empty name only shares them. Reads the whole database. */
+  usage(parts: readonly (readonly [RepositoryName, string])[]): Promise<Usage>
+  /** The parts are the tagged manifests of a repository, with what a removal of each also removes. */
+  taggedUsage(of: TaggedUsageOf): Promise<TaggedUsage>
   /** Who references the digests. */
   sharing(digests: readonly Digest[]): Promise<readonly Sharing[]>
   /** What a removal of manifests from a repository frees. */
@@ -194,12 +196,28 @@ export type RepositorySize = {
   readonly ownSize: number
 }
 
-/** Bytes below a prefix: each blob once, of these those of no other repository, and once for each repository. */
+/** `unique`: each stored blob and manifest once. `own`: of those that no other part has. */
+export type UsagePart = { readonly part: string; readonly unique: number; readonly own: number }
+
+/** Of all parts together, and of each. */
 export type Usage = {
-  readonly repositories: number
   readonly unique: number
   readonly own: number
-  readonly total: number
+  readonly parts: readonly UsagePart[]
+}
+
+/** `others`: repositories that share its bytes. */
+export type TaggedUsageOf = {
+  readonly name: RepositoryName
+  readonly others: readonly RepositoryName[]
+}
+
+/** As {@link Usage}. Without a digest: manifests that belong to no tag. */
+export type TaggedUsage = Omit<Usage, 'parts'> & {
+  readonly parts: readonly (Omit<UsagePart, 'part'> & {
+    readonly digest: Digest | undefined
+    readonly tags: readonly Tag[]
+  })[]
 }
 
 /** Manifests of a repository that reference a digest. */

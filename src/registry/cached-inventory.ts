@@ -5,11 +5,13 @@ import { formatPlatform, maxManifestSize, parseManifestDetails } from '../oci/ma
 import { naturalKey } from '../oci/natural-order.ts'
 import { joinName, type RepositoryName } from '../oci/reference.ts'
 import type { BlobCache, CachedLinkStore } from '../store/store.ts'
+import { countUsage } from './cached-usage.ts'
 import type {
   Listed,
   RepositoryFacts,
   RepositoryInventory,
   TagFacts,
+  TaggedUsage,
   TagsFound,
   TagsPart,
 } from './inventory.ts'
@@ -128,7 +130,61 @@ export function createCachedInventory(options: Options) {
     return found.filter((one) => one !== undefined)
   }
 
-  const of = (below: RepositoryName): RepositoryInventory => ({
+  const digestsOf = (below: RepositoryName): readonly Digest[] => {
+    const { manifests = [], blobs = [] } = links.all(below) ?? {}
+    return [...manifests, ...blobs].filter((digest) => cache.sizeOf(digest) !== undefined)
+  }
+
+  /** A manifest and what it references; of an index, with its children. */
+  const closureOf = async (root: Digest): Promise<ReadonlySet<Digest>> => {
+    const all = new Set([root])
+    const manifests = new Set([root])
+    for (const digest of manifests) {
+      const found = cache.sizeOf(digest) === undefined ? undefined : await said.fetch(digest)
+      for (const reference of found?.references ?? []) {
+        all.add(reference)
+        if (found?.isIndex) manifests.add(reference)
+      }
+    }
+    return all
+  }
+
+  const usage = async (
+    below: RepositoryName,
+    elsewhere: readonly (readonly Digest[])[],
+  ): Promise<TaggedUsage> => {
+    const stored = new Set(digestsOf(below))
+    const tags = Map.groupBy(links.all(below)?.tags ?? [], ({ digest }) => digest)
+    const tagged = await inPages([...tags.keys()], async (digest) => {
+      return [digest, [...(await closureOf(digest))].filter((each) => stored.has(each))] as const
+    })
+    const reached = new Set(tagged.flatMap(([, digests]) => digests))
+    const untagged = [...stored].filter((digest) => !reached.has(digest))
+    const { parts, ...sums } = await countUsage({
+      parts: [
+        ...tagged,
+        ...(untagged.length === 0 ? [] : [['untagged', untagged] as const]),
+        ...elsewhere.map((digests) => ['', digests] as const),
+      ],
+      sizeOf: cache.sizeOf,
+    })
+    return {
+      ...sums,
+      parts: parts.map(({ part, ...bytes }) => {
+        const found = tags.get(part as Digest)
+        return {
+          ...bytes,
+          digest: found === undefined ? undefined : (part as Digest),
+          tags: found?.map(({ tag }) => tag) ?? [],
+        }
+      }),
+    }
+  }
+
+  const of = (
+    below: RepositoryName,
+    digestsElsewhere: (name: RepositoryName) => readonly Digest[],
+  ): RepositoryInventory => ({
     kind: 'cached',
     upstream,
     tags: (part) => tagsOf(below, part),
@@ -153,6 +209,7 @@ export function createCachedInventory(options: Options) {
       )
     },
     freed: async () => undefined,
+    usage: (others) => usage(below, others.map(digestsElsewhere)),
   })
 
   return {
@@ -163,6 +220,7 @@ export function createCachedInventory(options: Options) {
         upstream,
       })),
     describe: describeOne,
+    digestsOf,
     of,
   }
 }

@@ -23,12 +23,25 @@ export type RepositoryFacts = Listed & {
   readonly pulledAt?: number | undefined
 }
 
-/** Bytes below a prefix: each blob once; of these, those of no other repository; once for each repository. */
+/** `unique`: each stored blob and manifest once. `own`: of those that no other part has. */
+export type UsagePart = { readonly part: string; readonly unique: number; readonly own: number }
+
+/** Of all parts together, and of each. */
 export type Usage = {
-  readonly repositories: number
   readonly unique: number
   readonly own: number
-  readonly total: number
+  readonly parts: readonly UsagePart[]
+}
+
+/**
+ * As {@link Usage}, of tagged manifests with what a removal of each also removes. Without a digest: what
+ * belongs to no tag.
+ */
+export type TaggedUsage = Omit<Usage, 'parts'> & {
+  readonly parts: readonly (Omit<UsagePart, 'part'> & {
+    readonly digest: Digest | undefined
+    readonly tags: readonly Tag[]
+  })[]
 }
 
 /** `name`: digits compare as numbers. `search`: a text that the tag contains, in any case. */
@@ -98,8 +111,11 @@ export interface Inventory {
   list(part: { readonly prefix: string; readonly search: string }): Promise<readonly Listed[]>
   /** In the same order. */
   describe(listed: readonly Listed[]): Promise<readonly RepositoryFacts[]>
-  /** Of hosted repositories. Rejects with UNAVAILABLE while it is not known. */
-  usage(prefix: string): Promise<Usage>
+  /**
+   * Bytes of parts of the repositories, which are all of one kind; the part with an empty name only shares
+   * them. Rejects with UNAVAILABLE while it is not known.
+   */
+  usage(kind: Listed['kind'], parts: readonly (readonly [RepositoryName, string])[]): Promise<Usage>
   of(name: RepositoryName): RepositoryInventory
   downloads(): readonly Download[]
   /** Why facts about hosted repositories may be missing. */
@@ -115,4 +131,6 @@ export interface RepositoryInventory extends Omit<Listed, 'name'> {
   sharing(digests: readonly Digest[]): Promise<readonly Sharing[]>
   /** Bytes that a removal of manifests frees once nothing else needs them; undefined: not known. */
   freed(manifests: readonly Digest[]): Promise<number | undefined>
+  /** `others`: repositories that share its bytes. Rejects with UNAVAILABLE while it is not known. */
+  usage(others: readonly RepositoryName[]): Promise<TaggedUsage>
 }

@@ -1,10 +1,12 @@
+import type { Digest } from '../oci/digest.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import type { createCachedInventory } from './cached-inventory.ts'
+import { countUsage } from './cached-usage.ts'
 import type { Inventory, Listed, RepositoryFacts, Usage } from './inventory.ts'
 
 type Hosted = Pick<Inventory, 'of' | 'problem' | 'describe'> & {
   list(): Promise<readonly Listed[]>
-  usage(prefix: string): Promise<Usage>
+  usage(parts: Parameters<Inventory['usage']>[1]): Promise<Usage>
 }
 
 type Cached = ReturnType<typeof createCachedInventory> & {
@@ -15,17 +17,26 @@ type Cached = ReturnType<typeof createCachedInventory> & {
 type Options = {
   readonly hosted: Hosted
   readonly cached: readonly Cached[]
+  /** Of a blob in the cache, which all upstreams share. */
+  readonly sizeOf: (digest: Digest) => number | undefined
   readonly downloads: Inventory['downloads']
 }
 
 /** The inventory of the whole registry: each name belongs to one of its parts. */
-export function joinInventories({ hosted, cached, downloads }: Options): Inventory {
+export function joinInventories({ hosted, cached, sizeOf, downloads }: Options): Inventory {
   const owner = (name: RepositoryName) => {
     for (const each of cached) {
       const below = each.nameBelow(name)
       if (below !== undefined) return { below, ...each }
     }
     return undefined
+  }
+  const digestsOf = (name: RepositoryName): readonly Digest[] => {
+    const found = owner(name)
+    return found === undefined ? [] : found.digestsOf(found.below)
+  }
+  function* digestsOfParts(parts: Parameters<Inventory['usage']>[1]) {
+    for (const [name, part] of parts) yield [part, digestsOf(name)] as const
   }
 
   return {
@@ -49,10 +60,13 @@ export function joinInventories({ hosted, cached, downloads }: Options): Invento
         )
       })
     },
-    usage: hosted.usage,
+    usage: (kind, parts) =>
+      kind === 'hosted'
+        ? hosted.usage(parts)
+        : countUsage({ parts: digestsOfParts(parts), sizeOf }),
     of: (name) => {
       const found = owner(name)
-      return found === undefined ? hosted.of(name) : found.of(found.below)
+      return found === undefined ? hosted.of(name) : found.of(found.below, digestsOf)
     },
     downloads,
     problem: hosted.problem,

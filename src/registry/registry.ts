@@ -147,6 +147,7 @@ export function createRegistry({
     inventory: joinInventories({
       hosted: own.inventory,
       cached: proxied.map(({ inventory }) => inventory),
+      sizeOf: cache.sizeOf,
       downloads: () => proxied.flatMap(({ downloads }) => downloads()),
     }),
     close: async () => {

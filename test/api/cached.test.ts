@@ -122,6 +122,25 @@ test('tags of the cache are sorted, filtered and paged, also those whose manifes
   assert.deepEqual(await tags({ filter: '10' }), [1, 'v1.10', undefined])
 })
 
+test('the usage of the cache says what evictions free, across repositories', async () => {
+  await pullAll('up/team/app', 'v1', image)
+  await pullAll('up/secret/app', 'v1', other)
+  const { kinds } = await client().ask('usage', { query: { prefix: 'up' } })
+  const [, cached] = kinds
+  assert.deepEqual(
+    cached?.parts.map(({ name }) => name),
+    ['up/team/app', 'up/secret/app'],
+  )
+  const shared = cached.unique - cached.parts.reduce((sum, { own }) => sum + own, 0)
+  assert.ok(shared >= 300_000 && shared < 330_000, `${shared}`)
+  const usage = await client().ask('taggedUsage', { path: { name: 'up/team/app' } })
+  const [tag] = usage.tagged
+  assert.deepEqual([usage.kind, tag?.tags, tag?.digest], ['cached', ['v1'], multi.digest])
+  assert.equal(tag?.own, usage.own)
+  assert.ok(usage.own > 70_000 && usage.own < 100_000, `${usage.own}`)
+  assert.equal(usage.untagged, undefined)
+})
+
 test('a user sees no repository, image, layer count, upstream or failure that the rules do not allow', async () => {
   await pullAll('up/team/app', 'v1', image)
   await pullAll('up/secret/app', 'v1', other)
@@ -136,7 +155,10 @@ test('a user sees no repository, image, layer count, upstream or failure that th
     assert.equal((await client(alice).fail(operation, { path: hidden })).status, 403, operation)
   const inUse = { path: hidden, query: { name: 'up/secret/app' } }
   assert.equal((await client(alice).fail('inUse', inUse)).status, 403)
-  assert.equal((await client(alice).fail('usage')).status, 403)
+  const [, visible] = (await client(alice).ask('usage')).kinds
+  assert.deepEqual([visible?.partial, visible?.repositories], [true, 1])
+  assert.equal(visible?.own, visible?.unique, 'that secret/app shares the base is not told')
+  assert.equal((await client(alice).fail('taggedUsage', { path: hidden })).status, 403)
   // The digest is in a repository that alice may pull from, or not at all.
   const elsewhere = { name: 'up/team/app', digest: other.digest }
   assert.equal((await client(alice).fail('details', { path: elsewhere })).status, 404)

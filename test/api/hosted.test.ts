@@ -78,8 +78,43 @@ test('repositories are listed with what they have, searched and paged', async ()
   assert.deepEqual(await names({ n: 2 }), ['other/app', 'team/app', 'team/app'])
   assert.deepEqual(await names({ n: 2, last: 'team/app' }), ['team/web', undefined])
   const usage = await client().ask('usage', { query: { prefix: 'team' } })
-  assert.equal(usage.repositories, 2)
-  assert.ok(usage.unique - usage.own >= 100_000, 'other/app shares the base')
+  const [hosted, cached] = usage.kinds
+  assert.deepEqual([hosted?.kind, hosted?.repositories, hosted?.partial], ['hosted', 2, false])
+  assert.ok(hosted && hosted.unique - hosted.own >= 100_000, 'other/app shares the base')
+  assert.deepEqual(hosted.parts.map((part) => part.name).toSorted(), ['team/app', 'team/web'])
+  assert.deepEqual([cached?.kind, cached?.repositories], ['cached', 0])
+  assert.equal(usage.trash, undefined)
+  const all = await client().ask('usage')
+  assert.deepEqual(all.kinds[0]?.parts.map((part) => [part.name, part.repositories]).toSorted(), [
+    ['other/app', 1],
+    ['team/', 2],
+  ])
+  assert.deepEqual([all.trash, all.waiting], [0, 0])
+})
+
+test('the usage of a repository says what the removal of each tag frees, biggest first', async () => {
+  const shared = layer(100_000, 1)
+  const small = makeImage({ layers: [shared, layer(10_000, 2)] })
+  const big = makeImage({ layers: [shared, layer(50_000, 3)] })
+  await push('team/app', small, 'v1', 'latest')
+  await push('team/app', big, 'v2')
+  await push('other/app', makeImage({ layers: [layer(50_000, 3)] }), 'v1')
+  await indexed()
+  const path = { name: 'team/app' }
+  const usage = await client().ask('taggedUsage', { path })
+  assert.deepEqual(
+    usage.tagged.map(({ tags }) => [...tags].toSorted()),
+    [['latest', 'v1'], ['v2']],
+    'other/app has the layer of v2',
+  )
+  assert.ok(usage.tagged.every(({ own }) => own < 20_000))
+  assert.ok(usage.own > 110_000, `${usage.own}`)
+  assert.ok(usage.unique - usage.own >= 50_000)
+  assert.deepEqual([usage.total, usage.next, usage.untagged], [2, undefined, undefined])
+  const first = await client().ask('taggedUsage', { path, query: { n: 1 } })
+  assert.deepEqual([first.tagged.length, first.next], [1, 1])
+  const gone = await client().fail('taggedUsage', { path: { name: 'team/none' } })
+  assert.equal(gone.status, 404)
 })
 
 test('tags are sorted over all pages, with digest, size and platforms', async () => {

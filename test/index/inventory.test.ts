@@ -46,7 +46,7 @@ test('the size of a repository counts each blob once; its own size, what no othe
   ])
 })
 
-test('the usage of a prefix tells what others share from what it has alone', async (t) => {
+test('the usage of parts tells what others share from what each has alone', async (t) => {
   const { volume, index } = await start(t)
   const base = layer(100_000, 1)
   const [one, two, other] = [2, 3, 4].map((byte) =>
@@ -55,19 +55,56 @@ test('the usage of a prefix tells what others share from what it has alone', asy
   assert.ok(one && two && other)
   index.apply(volume.pushImage('team/one', one, at, 'v1'))
   index.apply(volume.pushImage('team/two', two, at, 'v1'))
-  const unique = bytesOf(one, two)
-  const total = bytesOf(one) + bytesOf(two)
-  assert.deepEqual(await index.usage('team'), { repositories: 2, unique, own: unique, total })
   index.apply(volume.pushImage('teams', other, at, 'v1'))
-  const shared = unique + bytesOf(other) - bytesOf(one, two, other)
-  assert.deepEqual(await index.usage('team'), {
-    repositories: 2,
-    unique,
-    own: unique - shared,
-    total,
-  })
-  assert.equal((await index.usage('')).own, bytesOf(one, two, other))
-  assert.deepEqual(await index.usage('nobody'), { repositories: 0, unique: 0, own: 0, total: 0 })
+  const teams = (part: string) => [name('teams'), part] as const
+  const team = [
+    [name('team/one'), 'one'],
+    [name('team/two'), 'two'],
+  ] as const
+  const unique = bytesOf(one, two)
+  const shared = bytesOf(one) + bytesOf(two) - unique
+  const parts = [one, two].map((image, at) => ({
+    part: at === 0 ? 'one' : 'two',
+    unique: bytesOf(image),
+    own: bytesOf(image) - shared,
+  }))
+  assert.deepEqual(await index.usage(team), { unique, own: unique, parts })
+  assert.deepEqual(await index.usage([...team, teams('')]), { unique, own: unique - shared, parts })
+  const all = await index.usage([...team, teams('teams')])
+  assert.deepEqual([all.unique, all.own], [bytesOf(one, two, other), bytesOf(one, two, other)])
+  const together = await index.usage(team.map(([repository]) => [repository, 'both']))
+  assert.deepEqual(together.parts, [{ part: 'both', unique, own: unique }])
+  assert.deepEqual(await index.usage([teams('')]), { unique: 0, own: 0, parts: [] })
+})
+
+test('the usage of a repository is told by tagged manifest, with what a removal also removes', async (t) => {
+  const { volume, index } = await start(t)
+  const base = layer(100_000, 1)
+  const [amd, arm, single, loose, other] = [2, 3, 4, 5, 6].map((byte) =>
+    makeImage({ layers: [base, layer(10_000 * byte, byte)] }),
+  )
+  assert.ok(amd && arm && single && loose && other)
+  const multi = makeIndex([amd, arm])
+  for (const tag of ['latest', 'v1']) index.apply(volume.pushImage('app', multi, at, tag))
+  index.apply(volume.pushImage('app', single, at, 'v2'))
+  index.apply(volume.pushImage('app', loose, at))
+  index.apply(volume.pushImage('other', other, at, 'v1'))
+  const common = bytesOf(single) + bytesOf(loose) - bytesOf(single, loose)
+  const usageWith = (...others: readonly string[]) =>
+    index.taggedUsage({ name: name('app'), others: others.map(name) })
+  const usage = await usageWith()
+  assert.equal(usage.unique, bytesOf(multi, single, loose))
+  assert.equal(usage.own, usage.unique)
+  const byTag = new Map(usage.parts.map((part) => [part.tags.join(), part]))
+  assert.deepEqual([...byTag.keys()].toSorted(), ['', 'latest,v1', 'v2'])
+  assert.equal(byTag.get('latest,v1')?.digest, multi.digest)
+  assert.equal(byTag.get('latest,v1')?.unique, bytesOf(multi))
+  assert.equal(byTag.get('')?.digest, undefined)
+  assert.equal(byTag.get('')?.own, bytesOf(loose) - common)
+  assert.equal(byTag.get('v2')?.own, bytesOf(single) - common)
+  const shared = await usageWith('other')
+  assert.equal(shared.unique, usage.unique)
+  assert.equal(usage.own - shared.own, common)
 })
 
 test('a removal frees what no other manifest of any repository needs', async (t) => {

@@ -51,6 +51,7 @@ test('10,000 tags and 1,000 repositories are listed and sorted in one step each'
   assert.equal((await index.tags(large, {})).entries.length, 10_001)
   assert.equal((await index.repositories({})).entries.length, 1002)
 
+  const names = (await index.repositories({})).entries
   const times = {
     'tags by bytes': await time(() => index.tags(large, {})),
     'tags by number, first page': await time(() => index.tagRecords(large, { ...all, limit: 100 })),
@@ -62,7 +63,8 @@ test('10,000 tags and 1,000 repositories are listed and sorted in one step each'
     'repositories with numbers': await time(() => index.repositoryRecords({ ...all, prefix: '' })),
     search: await time(() => index.search('v99', 100)),
     'sizes of repositories': await time(() => index.repositorySizes()),
-    'usage of a prefix': await time(() => index.usage('team')),
+    'usage by repository': await time(() => index.usage(names.map((each) => [each, each]))),
+    'usage by tag': await time(() => index.taggedUsage({ name: large, others: names })),
   }
   for (const [what, took] of Object.entries(times)) t.diagnostic(`${what}: ${took.toFixed(1)} ms`)
 

@@ -30,14 +30,3 @@ export const repositories = z
   })
   .readonly()
   .meta({ id: 'Repositories' })
-
-export const usage = z
-  .strictObject({
-    prefix: z.string(),
-    repositories: count,
-    unique: bytes.describe('Each stored blob below the prefix once'),
-    own: bytes.describe('Of these, blobs that no repository elsewhere has'),
-    total: bytes.describe('Each blob once for each repository that has it'),
-  })
-  .readonly()
-  .meta({ id: 'Usage', description: 'Where the bytes of hosted repositories are' })

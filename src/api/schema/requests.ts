@@ -38,6 +38,11 @@ export const repositoriesQuery = z.strictObject({
 
 export const usageQuery = repositoriesQuery.pick({ prefix: true })
 
+export const taggedUsageQuery = z.strictObject({
+  offset: number(999_999_999).default(0),
+  n: pageSize,
+})
+
 export const tagsQuery = z.strictObject({
   sort: z
     .enum(['name', 'date', 'size'])

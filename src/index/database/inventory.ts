@@ -1,7 +1,6 @@
 import type { Digest } from '../../oci/digest.ts'
-import type { Freed, Removal, RepositorySize, Sharing, Usage } from '../queries.ts'
+import type { Freed, Removal, RepositorySize, Sharing } from '../queries.ts'
 import type { DatabaseFile } from './database-file.ts'
-import { isBelow } from './names-below.ts'
 import { digestIn, nameIn, numberIn } from './rows.ts'
 
 /** What each repository has: its manifests, and what they reference. */
@@ -15,9 +14,10 @@ const used = `used AS (
 const idsOf = (list: string) =>
   `(SELECT id FROM digests WHERE digest IN (SELECT value FROM json_each(${list})))`
 
-/** Who has which bytes. The first three read the whole database. */
+/** Who has which bytes. */
 export function createInventory({ prepare }: DatabaseFile) {
   return {
+    /** Reads the whole database. */
     repositorySizes: (): readonly RepositorySize[] =>
       prepare(`
         WITH ${used},
@@ -34,29 +34,6 @@ export function createInventory({ prepare }: DatabaseFile) {
           size: numberIn(row, 'size'),
           ownSize: numberIn(row, 'own'),
         })),
-
-    usage: (prefix: string): Usage => {
-      const row = prepare(`
-        WITH ${used},
-        below AS (SELECT id FROM repositories WHERE ${isBelow('name')}),
-        counted AS (
-          SELECT digest, sum(repository IN below) AS inside, count(*) AS repositories
-          FROM used GROUP BY digest)
-        SELECT
-          (SELECT count(DISTINCT repository) FROM revisions WHERE repository IN below)
-            AS repositories,
-          total(size) AS "unique",
-          total(iif(inside = repositories, size, 0)) AS own,
-          total(size * inside) AS total
-        FROM counted JOIN digests ON digests.id = counted.digest WHERE inside > 0`).get({ prefix })
-      const bytesOf = (column: string) => (row === undefined ? 0 : numberIn(row, column))
-      return {
-        repositories: bytesOf('repositories'),
-        unique: bytesOf('unique'),
-        own: bytesOf('own'),
-        total: bytesOf('total'),
-      }
-    },
 
     sharing: (digests: readonly Digest[]): readonly Sharing[] =>
       prepare(`

@@ -8,6 +8,7 @@ import { knownEvents } from './journal-content.ts'
 import { readJournal } from './journal-reading.ts'
 import { createLookups } from './lookups.ts'
 import { createParts, type Parts } from './parts.ts'
+import { createUsage } from './usage.ts'
 import { createVerification } from './verification.ts'
 
 /** Paths. `:memory:` as database; without `journal`, nothing survives the database. */
@@ -68,6 +69,7 @@ function assemble(database: DatabaseFile, before: Before) {
     verification: createVerification(parts),
     lookups: createLookups(database),
     inventory: createInventory(database),
+    usage: createUsage(database),
     images: createImageRecords(database, since),
     configs: createConfigs(database, parts.ids),
   }

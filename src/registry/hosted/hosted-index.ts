@@ -3,7 +3,7 @@ import { isRegistryError } from '../../oci/errors.ts'
 import type { ManifestDetails } from '../../oci/manifest.ts'
 import type { Page, PageRequest } from '../../oci/page.ts'
 import type { RepositoryName, Tag } from '../../oci/reference.ts'
-import type { Sharing, TagsPart, Usage } from '../inventory.ts'
+import type { Sharing, TaggedUsage, TagsPart, Usage } from '../inventory.ts'
 
 /** What has changed on the disk, durably. Times in milliseconds since the epoch, sizes in bytes. */
 type Change =
@@ -120,7 +120,11 @@ export interface HostedIndex {
     readonly limit: number
   }): Promise<readonly RepositoryRecord[]>
   repositorySizes(): Promise<readonly RepositorySize[]>
-  usage(prefix: string): Promise<Usage>
+  usage(parts: readonly (readonly [RepositoryName, string])[]): Promise<Usage>
+  taggedUsage(of: {
+    readonly name: RepositoryName
+    readonly others: readonly RepositoryName[]
+  }): Promise<TaggedUsage>
   tagRecords(name: RepositoryName, part: TagsPart): Promise<TagRecords>
   image(name: RepositoryName, digest: Digest): Promise<ImageRecord | undefined>
   /** Those that are on the disk. */

@@ -73,21 +73,22 @@ export function createHostedInventory({ index, links, caches, catalog }: Options
       const found = await complete(index, ({ freed }) => freed({ name, manifests }))
       return found?.bytes
     },
+    usage: async (others) => (await index?.taggedUsage({ name, others })) ?? noUsage,
   })
 
   return {
     list: async (): Promise<readonly Listed[]> =>
       (await catalog()).map((name) => ({ name, kind: 'hosted' as const })),
     describe,
-    usage: async (prefix: string): Promise<Usage> =>
-      index === undefined || index.isWaiting() ? noUsage : index.usage(prefix),
+    usage: async (parts: Parameters<HostedIndex['usage']>[0]): Promise<Usage> =>
+      index === undefined || index.isWaiting() ? noUsage : index.usage(parts),
     of,
     problem,
   }
 }
 
 const everything = { prefix: '', search: '', offset: 0, limit: -1 }
-const noUsage: Usage = { repositories: 0, unique: 0, own: 0, total: 0 }
+const noUsage = { unique: 0, own: 0, parts: [] }
 
 /** Counting reads the whole database, so the result is used for a while. */
 function createSizes(index: HostedIndex | undefined, caches: CacheMemory) {
