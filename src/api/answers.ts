@@ -9,6 +9,7 @@ import type { repositories } from './schema/repositories.ts'
 import type { session } from './schema/session.ts'
 import type { removedTags, tagHistory, tags } from './schema/tags.ts'
 import type { taggedUsage, usage } from './schema/usage.ts'
+import type { why } from './schema/why.ts'
 
 // What the API answers: types only, so that programs in browsers may import this file.
 
@@ -48,6 +49,8 @@ export type Pins = z.infer<typeof pins>
 export type Unpinned = z.infer<typeof unpinned>
 /** @public */
 export type Eviction = z.infer<typeof eviction>
+/** @public */
+export type Why = z.infer<typeof why>
 /** @public */
 export type Files = z.infer<typeof files>
 /** @public */

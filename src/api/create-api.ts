@@ -3,6 +3,7 @@ import { refuseOtherOrigins, type Site, type SiteCall } from '../http/http.ts'
 import type { CacheMemory, Reservations } from '../memory/memory.ts'
 import { RegistryError } from '../oci/errors.ts'
 import type { CachedImages, Inventory, Registry } from '../registry/registry.ts'
+import type { Explain } from '../why/why.ts'
 import { createAccess } from './access.ts'
 import { createCachedImageHandlers } from './cached-images.ts'
 import type { Handlers, Reply } from './call.ts'
@@ -17,6 +18,7 @@ import { createGetRepositories } from './get-repositories.ts'
 import { createGetSession } from './get-session.ts'
 import { createGetTags } from './get-tags.ts'
 import { createGetUsage, type Trash } from './get-usage.ts'
+import { createGetWhy } from './get-why.ts'
 import { createLookInside } from './look-inside.ts'
 import { openapiDocument } from './openapi.ts'
 import { type OperationName, openOperations, operations } from './operations.ts'
@@ -42,6 +44,7 @@ type ApiOptions = OverviewOptions & {
   readonly cachedImages: CachedImages
   readonly workloads: Workloads
   readonly retention: Retention
+  readonly explain: Explain
   /** For listings of files that are remembered, and for those that are being made. */
   readonly caches: CacheMemory
   readonly memory: Reservations
@@ -73,6 +76,7 @@ export function createJsonApi(options: ApiOptions): Site {
     manifest: createGetManifest(parts),
     details: createGetDetails(parts),
     inUse: createGetInUse(parts),
+    why: createGetWhy(parts),
     files,
     file,
     compare: createCompare(parts),

@@ -19,10 +19,12 @@ import {
   tagsQuery,
   undoQuery,
   usageQuery,
+  whyQuery,
 } from './schema/requests.ts'
 import { session } from './schema/session.ts'
 import { removedTags, tagHistory, tags } from './schema/tags.ts'
 import { taggedUsage, usage } from './schema/usage.ts'
+import { why } from './schema/why.ts'
 
 /**
  * What the API can be asked. `/-/` ends the name of a repository, which may contain slashes: no part of a
@@ -126,6 +128,13 @@ export const operations = {
     summary: 'What differs between the files and the configs of two images that are on the disk',
     query: compareQuery,
     answer: comparison,
+  },
+  why: {
+    method: 'GET',
+    path: '/api/why',
+    summary: 'How an image is served, whether or not it was pulled; nothing is pulled',
+    query: whyQuery,
+    answer: why,
   },
   inUse: {
     method: 'GET',

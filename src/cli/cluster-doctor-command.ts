@@ -7,10 +7,10 @@ import { addClusterOptions, type ClusterOptions } from './cluster-options.ts'
 import { runBerth } from './cluster-programs.ts'
 import { type Replica, readReplica } from './cluster-status-command.ts'
 import { type AnyFinding, formatFinding } from './findings.ts'
+import { formatWhy } from './format-why.ts'
 import { outputOption } from './options.ts'
 import type { Context } from './registry-options.ts'
 import { openUserAccess } from './user-access.ts'
-import { formatWhy } from './why-texts.ts'
 
 type Flags = ClusterOptions & { readonly output: 'text' | 'json' }
 

@@ -6,6 +6,7 @@ import {
   type Registry,
 } from '../install/install.ts'
 import { listRegistryPods, type RegistryPod, type UserAccess } from '../kubernetes/kubernetes.ts'
+import { formatDuration } from '../oci/amounts.ts'
 import { addClusterOptions, type ClusterOptions } from './cluster-options.ts'
 import { runBerth } from './cluster-programs.ts'
 import { outputOption } from './options.ts'
@@ -16,7 +17,6 @@ import type { Status } from './status.ts'
 import { formatStatus, row } from './status-texts.ts'
 import { formatTable } from './table.ts'
 import { openUserAccess } from './user-access.ts'
-import { formatDuration } from './why-texts.ts'
 
 type Flags = ClusterOptions & { readonly output: 'text' | 'json' }
 

@@ -1,5 +1,6 @@
 import { Command } from 'commander'
 import { compareImages, type ImageComparison, type OpenImage } from '../archive/archive.ts'
+import { formatSize } from '../oci/amounts.ts'
 import { UsageError } from './errors.ts'
 import { type Printing, untilInterrupted } from './image-output.ts'
 import { imageArgument, isLocal, platformHelp, withImage } from './open-image.ts'
@@ -7,7 +8,6 @@ import { outputOption } from './options.ts'
 import { printable } from './printable.ts'
 import { addRegistryOptions, hasLogin, type RegistryOptions } from './registry-login.ts'
 import { type Context, parseTarget } from './registry-options.ts'
-import { formatSize } from './transfer-progress.ts'
 import { writeText } from './write-content.ts'
 
 type Flags = RegistryOptions &

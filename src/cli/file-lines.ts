@@ -1,6 +1,6 @@
 import type { ImageFile, LayerFile } from '../archive/archive.ts'
+import { formatSize } from '../oci/amounts.ts'
 import { printable } from './printable.ts'
-import { formatSize } from './transfer-progress.ts'
 
 type Row = LayerFile | ImageFile
 

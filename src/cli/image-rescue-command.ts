@@ -1,4 +1,5 @@
 import { Command } from 'commander'
+import { formatSize } from '../oci/amounts.ts'
 import {
   type ContainerdImage,
   type FoundImage,
@@ -17,7 +18,6 @@ import { type Rescued, rescueImage } from './rescue-image.ts'
 import { listRescuable } from './rescue-list.ts'
 import { parseWanted, type RescueTarget, rescueTarget, type Wanted } from './rescue-target.ts'
 import { parseParallel } from './send-image.ts'
-import { formatSize } from './transfer-progress.ts'
 
 type RescueFlags = RegistryOptions &
   Printing & {

@@ -1,9 +1,9 @@
+import { formatSize } from '../oci/amounts.ts'
 import type { Digest } from '../oci/digest.ts'
 import { type ImageDetails, isAttestation, type PlatformImage } from '../transfer/transfer.ts'
 import type { Referrer } from './image-referrers.ts'
 import { formatTable, printable } from './table.ts'
 import { formatTime } from './tag-list.ts'
-import { formatSize } from './transfer-progress.ts'
 
 type Described = Omit<ImageDetails, 'bytes'> & {
   readonly image: string

@@ -1,5 +1,6 @@
+import { formatSize } from '../oci/amounts.ts'
 import type { Progress } from '../transfer/transfer.ts'
-import { formatSize, type ProgressDisplay } from './transfer-progress.ts'
+import type { ProgressDisplay } from './transfer-progress.ts'
 
 /** A terminal; Node's own streams are. */
 type Screen = {

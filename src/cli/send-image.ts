@@ -1,4 +1,5 @@
 import type { ImageSource } from '../archive/archive.ts'
+import { formatSize } from '../oci/amounts.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { Tag } from '../oci/reference.ts'
 import type { Remote } from '../remote/remote.ts'
@@ -7,7 +8,7 @@ import { UsageError } from './errors.ts'
 import { type Printing, print } from './image-output.ts'
 import { openProgress } from './progress-display.ts'
 import type { Target } from './registry-options.ts'
-import { describeRetry, formatSize } from './transfer-progress.ts'
+import { describeRetry } from './transfer-progress.ts'
 
 export type SendFlags = Printing & { readonly parallel: string }
 

@@ -122,6 +122,9 @@ export async function serve(
   })
   try {
     const failures = createFailures(Date.now)
+    const { collector } = collection
+    const asked = { config, registry, upstreams, hosted, inUse, telemetry }
+    const explain = openWhy({ ...asked, cache, collector })
     const handler = await createApi({
       hosts: config.tls === undefined ? [...config.hosts, config.listen.host] : undefined,
       registry,
@@ -139,7 +142,8 @@ export async function serve(
             cachedImages: registry.cachedImages,
             workloads: inUse,
             retention: collection.retention,
-            versions: collection.collector,
+            versions: collector,
+            explain,
             ...{
               traffic,
               failures,
@@ -176,11 +180,9 @@ export async function serve(
     followed = files.follow(api, telemetry)
     const { addresses } = api
     const pipes = await openPipes({ config, version, addresses, memory, telemetry })
-    const { collector } = collection
-    const asked = { config, registry, upstreams, hosted, inUse, telemetry }
     const queries = await openQueries({
       config,
-      explain: openWhy({ ...asked, cache, collector }),
+      explain,
       status: openStatus({
         ...{ ...asked, version, readiness, addresses, index: hosted.index, serviceAccounts },
       }),

@@ -2,6 +2,7 @@ import { mkdir } from 'node:fs/promises'
 import { isIPv6 } from 'node:net'
 import { listenAdmin } from '../http/http.ts'
 import { createMemory, defaultMemoryLimit } from '../memory/memory.ts'
+import { formatSize } from '../oci/amounts.ts'
 import { createSpooler, type Publish, type SpoolEvent, type Spooler } from '../spooler/spooler.ts'
 import { createTelemetry, type Telemetry } from '../telemetry/telemetry.ts'
 import { UsageError } from './errors.ts'
@@ -17,7 +18,6 @@ import {
 } from './spool-directories.ts'
 import { createPublisher } from './spool-publisher.ts'
 import { attempt } from './start-errors.ts'
-import { formatSize } from './transfer-progress.ts'
 
 type Options = RegistryOptions & {
   readonly directory: string

@@ -1,7 +1,6 @@
+import { formatDuration, formatSize } from '../oci/amounts.ts'
 import { printable } from './printable.ts'
 import type { Status } from './status.ts'
-import { formatSize } from './transfer-progress.ts'
-import { formatDuration } from './why-texts.ts'
 
 const width = 18
 

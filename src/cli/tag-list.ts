@@ -1,3 +1,4 @@
+import { formatSize } from '../oci/amounts.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { RepositoryName, Tag } from '../oci/reference.ts'
 import type { Remote } from '../remote/remote.ts'
@@ -8,7 +9,6 @@ import {
   isAttestation,
 } from '../transfer/transfer.ts'
 import { inNaturalOrder } from './table.ts'
-import { formatSize } from './transfer-progress.ts'
 
 /** What is read of each tag besides its name: nothing, its digest, or the image as well. */
 export type TagDetails = 'names' | 'digests' | 'long'

@@ -1,3 +1,4 @@
+import { formatSize } from '../oci/amounts.ts'
 import type { Progress } from '../transfer/transfer.ts'
 
 /** Milliseconds between two lines of one blob. */
@@ -44,13 +45,4 @@ export function createTransferProgress({
 /** Such as `retrying in 2 s`. */
 export function describeRetry(pause: number): string {
   return `retrying in ${Math.max(Math.round(pause / 1000), 1)} s`
-}
-
-const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const
-
-/** Such as `1.5 GiB`. */
-export function formatSize(bytes: number): string {
-  const step = Math.min(Math.max(Math.floor(Math.log2(bytes) / 10), 0), units.length - 1)
-  const value = bytes / 1024 ** (bytes === 0 ? 0 : step)
-  return `${value < 10 && step > 0 ? value.toFixed(1) : Math.round(value)} ${units[bytes === 0 ? 0 : step]}`
 }

@@ -1,8 +1,8 @@
 import { Command } from 'commander'
 import type { Why } from '../why/why.ts'
+import { formatWhy } from './format-why.ts'
 import { outputOption } from './options.ts'
 import { askRegistryHere, querySocketOption } from './own-registry.ts'
-import { formatWhy } from './why-texts.ts'
 
 type Options = {
   readonly output: 'text' | 'json'

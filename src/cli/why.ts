@@ -8,7 +8,7 @@ import type { RepositoryName, Tag } from '../oci/reference.ts'
 import type { Registry, UpstreamOptions } from '../registry/registry.ts'
 import type { Decision } from '../retention/retention.ts'
 import type { DiskCache, HostedStore } from '../store/store.ts'
-import { createWhy, type Why, type WhyLifetime } from '../why/why.ts'
+import { createWhy, type Explain, type WhyLifetime } from '../why/why.ts'
 import { hostsOf } from './in-use.ts'
 
 type WhyOptions = {
@@ -26,7 +26,7 @@ type WhyOptions = {
 }
 
 /** The wiring of `berth why`. */
-export function openWhy(options: WhyOptions): (image: string) => Promise<Why> {
+export function openWhy(options: WhyOptions): Explain {
   const { config, registry, cache, upstreams, hosted, inUse } = options
   return createWhy({
     ownHosts: hostsOf(config),

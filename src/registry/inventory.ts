@@ -24,7 +24,7 @@ export type RepositoryFacts = Listed & {
 }
 
 /** `unique`: each stored blob and manifest once. `own`: of those that no other part has. */
-export type UsagePart = { readonly part: string; readonly unique: number; readonly own: number }
+type UsagePart = { readonly part: string; readonly unique: number; readonly own: number }
 
 /** Of all parts together, and of each. */
 export type Usage = {

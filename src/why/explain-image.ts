@@ -63,18 +63,22 @@ export type WhyParts = {
 /** Milliseconds for an upstream's answer. */
 const maxPing = 5000
 
+/** `onResolved` is called before anything is looked up; what it throws is the result. */
+export type Explain = (image: string, onResolved?: (resolved: Resolved) => void) => Promise<Why>
+
 /**
  * Explains how images are served, from what this process knows. Of an upstream it asks only whether it answers
  * (`GET /v2/` without a credential): it requests no manifest and no blob, so that nothing is pulled and no tag changes.
  */
-export function createWhy(parts: WhyParts): (image: string) => Promise<Why> {
-  return async (image) => {
+export function createWhy(parts: WhyParts): Explain {
+  return async (image, onResolved) => {
     const { host, name, tag, digest: requestedDigest } = parseImageReference(image)
     const requested = { tag: requestedDigest === undefined ? tag : undefined, requestedDigest }
     if (name === undefined || (requested.tag ?? requestedDigest) === undefined)
       return failed(image, 'expected NAME[:TAG] or NAME@DIGEST, with or without a host')
     const resolved = resolve(parts, host, name)
     if (typeof resolved === 'string') return failed(image, resolved)
+    onResolved?.(resolved)
     const known = { image, name: resolved.name, ...requested }
     const upstream = parts.upstreams.find(({ prefix }) => prefix === resolved.prefix)
     return upstream !== undefined && !resolved.isHosted

@@ -1,2 +1,3 @@
 export type { Why, WhyLifetime } from './answer.ts'
-export { createWhy } from './explain-image.ts'
+export { describeWhy } from './describe-why.ts'
+export { createWhy, type Explain } from './explain-image.ts'

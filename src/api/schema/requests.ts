@@ -95,6 +95,10 @@ export const undoQuery = z.strictObject({
     .describe('A digest of the history of the tag; default: what it pointed to before'),
 })
 
+export const whyQuery = z.strictObject({
+  image: z.string().min(1).max(1024).describe('NAME[:TAG] or NAME@DIGEST, with or without a host'),
+})
+
 export const removalQuery = z.strictObject({
   dryRun: flag.describe('Only say what would be removed'),
 })

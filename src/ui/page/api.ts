@@ -6,7 +6,10 @@ import type {
   Removal,
   Repositories,
   Session,
+  TaggedUsage,
   Tags,
+  Usage,
+  Why,
 } from '../../api/answers.ts'
 
 /** An error of the API, or of the way to it. */
@@ -110,6 +113,12 @@ export const api = {
     },
     signal: AbortSignal,
   ) => request<Repositories>(`api/repositories${query({ ...parameters, n: 1000 })}`, { signal }),
+  usage: (prefix: string, signal: AbortSignal) =>
+    request<Usage>(`api/usage${query({ prefix })}`, { signal }),
+  taggedUsage: (name: string, offset: number, signal: AbortSignal) =>
+    request<TaggedUsage>(`${path(name, 'usage')}${query({ offset, n: 1000 })}`, { signal }),
+  why: (image: string, signal: AbortSignal) =>
+    request<Why>(`api/why${query({ image })}`, { signal }),
   tags: (
     name: string,
     parameters: TagOrder & { readonly offset: number; readonly n: number },

@@ -10,6 +10,8 @@ import { useAnswer } from './use-answer.ts'
 const Catalogue = onDemand(async () => (await import('./catalogue/catalogue.tsx')).Catalogue)
 const TagsView = onDemand(async () => (await import('./tags/tags-view.tsx')).TagsView)
 const ImageView = onDemand(async () => (await import('./image/image-view.tsx')).ImageView)
+const UsageView = onDemand(async () => (await import('./usage/usage-view.tsx')).UsageView)
+const WhyView = onDemand(async () => (await import('./why/why-view.tsx')).WhyView)
 const Overview = onDemand(async () => (await import('./overview/overview.tsx')).Overview)
 
 /** The frame: who uses the page, which view its address names, and the header above it. */
@@ -59,6 +61,10 @@ function View({ route }: { readonly route: Route }) {
       return <ImageView key={`${route.name} ${route.reference}`} {...route} />
     case 'overview':
       return <Overview />
+    case 'usage':
+      return <UsageView key={route.path} path={route.path} />
+    case 'why':
+      return <WhyView image={route.image} />
   }
 }
 

@@ -1,7 +1,7 @@
 import { useEffect, useRef, useState } from 'preact/hooks'
 import type { Session } from '../../api/answers.ts'
 import { Icon } from './parts/icon.tsx'
-import { navigate, overviewLink, type Route, searchLink } from './route.ts'
+import { navigate, overviewLink, type Route, searchLink, usageLink } from './route.ts'
 import { ThemeSwitch } from './theme-switch.tsx'
 
 type HeaderProps = {
@@ -11,7 +11,8 @@ type HeaderProps = {
 }
 
 export function Header({ route, session, onLogin }: HeaderProps) {
-  const isOverview = route.kind === 'overview'
+  const { kind } = route
+  const current = kind === 'overview' || kind === 'usage' ? kind : 'images'
   return (
     <header class="top">
       <div class="top-inner">
@@ -20,10 +21,13 @@ export function Header({ route, session, onLogin }: HeaderProps) {
           <span class="brand-name">{session?.title ?? 'Berth'}</span>
         </a>
         <nav aria-label="Views">
-          <a href="#/" aria-current={isOverview ? undefined : 'page'}>
+          <a href="#/" aria-current={current === 'images' ? 'page' : undefined}>
             Images
           </a>
-          <a href={overviewLink} aria-current={isOverview ? 'page' : undefined}>
+          <a href={usageLink('')} aria-current={current === 'usage' ? 'page' : undefined}>
+            Usage
+          </a>
+          <a href={overviewLink} aria-current={current === 'overview' ? 'page' : undefined}>
             Overview
           </a>
         </nav>

@@ -10,14 +10,23 @@ export type Route =
       readonly section: string | undefined
     }
   | { readonly kind: 'overview' }
+  /** Of a prefix, which is empty or ends with a slash, or of a repository. */
+  | { readonly kind: 'usage'; readonly path: string }
+  | { readonly kind: 'why'; readonly image: string }
 
 /**
- * `#/PREFIX/`, `#/NAME`, `#/NAME:TAG` and `#/NAME@DIGEST`, which can be written by hand, and `#overview`.
+ * `#/PREFIX/`, `#/NAME`, `#/NAME:TAG` and `#/NAME@DIGEST`, which can be written by hand, `#overview`,
+ * `#usage/PREFIX/`, `#usage/NAME`, and `#why/IMAGE`.
  * What the client asks for is decided by the API; here nothing is rejected.
  */
 export function parseRoute(hash: string): Route {
   const text = hash.replace(/^#/, '')
   if (text === 'overview') return { kind: 'overview' }
+  const special = /^(usage|why)(?:\/|$)/.exec(text)
+  if (special !== null) {
+    const rest = decode(text.slice(special[0].length))
+    return special[1] === 'why' ? { kind: 'why', image: rest } : { kind: 'usage', path: rest }
+  }
   const queryStart = text.indexOf('?')
   const query = new URLSearchParams(queryStart < 0 ? '' : text.slice(queryStart + 1))
   const path = decode(queryStart < 0 ? text : text.slice(0, queryStart)).replace(/^\/+/, '')
@@ -45,6 +54,14 @@ function decode(text: string): string {
 }
 
 export const overviewLink = '#overview'
+
+export function usageLink(path: string): string {
+  return path === '' ? '#usage' : `#usage/${path}`
+}
+
+export function whyLink(image: string): string {
+  return `#why/${encodeURIComponent(image).replaceAll('%2F', '/').replaceAll('%3A', ':').replaceAll('%40', '@')}`
+}
 
 export function prefixLink(prefix: string): string {
   return `#/${prefix}`

@@ -5,7 +5,7 @@ import { ErrorMessage, Loading, Message, Notice } from '../parts/message.tsx'
 import { insecure } from '../parts/pull-commands.ts'
 import { Rows } from '../parts/rows.tsx'
 import { useTitle } from '../parts/title.ts'
-import { imageLink, navigate, prefixLink, searchLink } from '../route.ts'
+import { imageLink, navigate, prefixLink, searchLink, whyLink } from '../route.ts'
 import { useSession } from '../session.ts'
 import { CatalogueCells } from './catalogue-cells.tsx'
 import { Crumbs } from './crumbs.tsx'
@@ -170,6 +170,9 @@ function Nothing({ search, prefix, host }: NothingProps) {
       <Message title="No repository has this name" icon="search">
         <p>
           Nothing here contains “{search}”. <a href={searchLink('')}>Show all</a>
+        </p>
+        <p>
+          <a href={whyLink(search)}>What would a pull of {search} get?</a>
         </p>
       </Message>
     )

@@ -9,21 +9,30 @@ type CrumbsProps = {
   readonly name?: string
   /** A tag or a digest of it. */
   readonly reference?: string
+  /** What the tree is called, and where its prefixes are. */
+  readonly root?: string
+  readonly linkOf?: (prefix: string) => string
 }
 
 /** Where a view is in the tree of names; its heading. */
-export function Crumbs({ prefix, name, reference }: CrumbsProps) {
+export function Crumbs({
+  prefix,
+  name,
+  reference,
+  root = 'Images',
+  linkOf = prefixLink,
+}: CrumbsProps) {
   const parts = prefix.split('/').filter(Boolean)
-  if (parts.length === 0 && name === undefined) return <h1>Images</h1>
+  if (parts.length === 0 && name === undefined) return <h1>{root}</h1>
   const links = parts.map((part, at) => ({
     part,
-    link: prefixLink(`${parts.slice(0, at + 1).join('/')}/`),
+    link: linkOf(`${parts.slice(0, at + 1).join('/')}/`),
   }))
   const path = `${prefix}${name ?? ''}`
   const full = reference === undefined ? path : fullReference(path, reference)
   return (
     <h1 class="crumbs">
-      <a href={prefixLink('')}>Images</a>
+      <a href={linkOf('')}>{root}</a>
       {links.map(({ part, link }, at) => (
         <span key={link}>
           <i aria-hidden="true">/</i>

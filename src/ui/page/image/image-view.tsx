@@ -7,7 +7,7 @@ import { Equivalent } from '../parts/equivalent.tsx'
 import { ErrorMessage, Loading, Notice } from '../parts/message.tsx'
 import { insecure } from '../parts/pull-commands.ts'
 import { useTitle } from '../parts/title.ts'
-import { fullReference, imageLink, navigate } from '../route.ts'
+import { fullReference, imageLink, navigate, usageLink, whyLink } from '../route.ts'
 import { useSession } from '../session.ts'
 import { useAnswer } from '../use-answer.ts'
 import { ImageActions } from './image-actions.tsx'
@@ -68,6 +68,11 @@ export function ImageView({ name, reference, platform, section }: ImageProps) {
             <Notice key={problem}>{problem}</Notice>
           ))}
           <Content {...{ name, reference, platform, section, manifest }} details={details.value} />
+          <p class="summary">
+            <a href={whyLink(fullReference(name, reference))}>How it is served</a>
+            {' · '}
+            <a href={usageLink(name)}>What deleting frees</a>
+          </p>
           <Equivalent
             command={`crane manifest${insecure(session)} ${session.pullHost}/${fullReference(name, reference)}`}
           />

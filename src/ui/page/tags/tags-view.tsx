@@ -10,7 +10,7 @@ import { ErrorMessage, Loading, Message, Notice } from '../parts/message.tsx'
 import { insecure, pullCommands } from '../parts/pull-commands.ts'
 import { Rows } from '../parts/rows.tsx'
 import { useTitle } from '../parts/title.ts'
-import { imageLink, navigate } from '../route.ts'
+import { imageLink, navigate, usageLink } from '../route.ts'
 import { useSession } from '../session.ts'
 import { TagCells } from './tag-cells.tsx'
 import { TagHeading } from './tag-heading.tsx'
@@ -64,6 +64,8 @@ export function TagsView({ name }: { readonly name: string }) {
               ? 'Hosted'
               : `Cached from ${answer.upstream ?? 'an upstream'}`}
             {answer.may.readOnly !== undefined && ` · Read-only: ${answer.may.readOnly}`}
+            {' · '}
+            <a href={usageLink(name)}>Usage</a>
           </p>
         )}
       </div>

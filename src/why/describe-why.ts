@@ -1,31 +1,81 @@
-import type { Why } from '../why/why.ts'
-import { printable } from './printable.ts'
-import { formatSize } from './transfer-progress.ts'
+import { formatDuration, formatSize } from '../oci/amounts.ts'
+import type { Why } from './answer.ts'
 
-/** A step on the way from a name to where its image runs, for people. */
+/** A step on the way from a name to where its image runs, in one sentence for people. */
 type Step = {
-  readonly step: string
-  readonly isGood: boolean
+  readonly step:
+    | 'name'
+    | 'rule'
+    | 'upstream'
+    | 'credential'
+    | 'digest'
+    | 'content'
+    | 'lifetime'
+    | 'runs'
+  /** `warning`: pulls work, but something needs attention. */
+  readonly state: 'ok' | 'warning' | 'problem'
   readonly message: string
 }
 
 type Options = {
   /** Milliseconds since the epoch. */
   readonly now: number
+  /** What the reader may not know: who Berth is at which upstream, and which workloads name the image. */
+  readonly hidden?: { readonly upstream: boolean; readonly workloads: boolean }
 }
 
-const width = 12
+type Explanation = {
+  readonly steps: readonly Step[]
+  /** What happens to the next pull, and what to do. */
+  readonly conclusion: string
+}
 
-/** One sentence for each step; the last line is what happens to the next pull, and what to do. */
-export function formatWhy(why: Why, options: Options): string {
-  const lines = stepsOf(why, options).map(({ step, isGood, message }) =>
-    `  ${isGood ? 'ok  ' : 'FAIL'}  ${step.padEnd(width)}${printable(message)}`.trimEnd(),
-  )
-  return [printable(why.image), ...lines, `→ ${printable(conclude(why))}`].join('\n')
+/** The same for commands and for the page. */
+export function describeWhy(why: Why, options: Options): Explanation {
+  const steps = stepsOf(why, options).map((step) => ({
+    ...step,
+    message: withoutDetails(step, why, options) ?? step.message,
+  }))
+  return { steps, conclusion: conclude(why) }
+}
+
+const withoutUpstream = {
+  upstream: {
+    ok: 'the upstream answers',
+    warning: 'the upstream answers, but had trouble recently',
+    problem: 'the upstream does not answer',
+  },
+  credential: {
+    ok: 'Berth has a credential for the upstream, or needs none',
+    warning: 'the credential for the upstream needs attention',
+    problem: 'Berth has no valid credential for the upstream',
+  },
+} as const
+
+/** Undefined: the step has no hidden details. */
+function withoutDetails(
+  { step, state }: Step,
+  { rule, uses }: Why,
+  { hidden }: Options,
+): string | undefined {
+  switch (step) {
+    case 'rule':
+      return hidden?.upstream === true && rule?.kind === 'upstream'
+        ? `proxied: ${namesOf(rule.prefix)} come from an upstream`
+        : undefined
+    case 'upstream':
+    case 'credential':
+      return hidden?.upstream === true ? withoutUpstream[step][state] : undefined
+    case 'runs':
+      if (hidden?.workloads !== true || uses?.unwatched === true) return undefined
+      return uses?.total === 0 ? 'no workload is known to name it' : 'workloads name it'
+    default:
+      return undefined
+  }
 }
 
 function stepsOf(why: Why, options: Options): readonly Step[] {
-  if (why.problem !== undefined) return [{ step: 'name', isGood: false, message: why.problem }]
+  if (why.problem !== undefined) return [{ step: 'name', state: 'problem', message: why.problem }]
   const steps = [
     nameStep(why),
     ruleStep(why),
@@ -41,43 +91,51 @@ function stepsOf(why: Why, options: Options): readonly Step[] {
 
 function nameStep({ name, tag, requestedDigest }: Why): Step {
   const what = tag === undefined ? `digest ${requestedDigest}` : `tag ${tag}`
-  return { step: 'name', isGood: true, message: `repository ${name}, ${what}` }
+  return { step: 'name', state: 'ok', message: `repository ${name}, ${what}` }
 }
 
 function ruleStep({ rule }: Why): Step | undefined {
   if (rule === undefined) return undefined
-  const prefix = rule.prefix === '' ? 'all other names' : `names below ${rule.prefix}/`
+  const prefix = namesOf(rule.prefix)
   if (rule.kind === 'hosted')
-    return { step: 'rule', isGood: true, message: `hosted: ${prefix} are stored here` }
+    return { step: 'rule', state: 'ok', message: `hosted: ${prefix} are stored here` }
   const by = rule.namespace === undefined ? '' : ` (host ${rule.namespace})`
   const push = rule.push ? ', pushes included' : ''
   return {
     step: 'rule',
-    isGood: true,
+    state: 'ok',
     message: `proxied${by}: ${prefix} are at ${rule.url}${push}`,
   }
+}
+
+function namesOf(prefix: string): string {
+  return prefix === '' ? 'all other names' : `names below ${prefix}/`
 }
 
 function upstreamStep({ upstream }: Why): Step | undefined {
   if (upstream === undefined) return undefined
   const { url, status, unreachable, problem } = upstream
   if (unreachable !== undefined)
-    return { step: 'upstream', isGood: false, message: `${url} does not answer: ${unreachable}` }
+    return { step: 'upstream', state: 'problem', message: `${url} does not answer: ${unreachable}` }
   const trouble = problem === undefined ? '' : `; recently: ${problem}`
   return {
     step: 'upstream',
-    isGood: problem === undefined,
+    state: problem === undefined && !isFailing(status) ? 'ok' : 'warning',
     message: `${url} answers (GET /v2/: ${status})${trouble}`,
   }
+}
+
+function isFailing(status = 0): boolean {
+  return status >= 500 || status === 429
 }
 
 function credentialStep({ credential }: Why, { now }: Options): Step | undefined {
   if (credential === undefined) return undefined
   const { identity, source, expires, problem } = credential
-  if (problem !== undefined) return { step: 'credential', isGood: false, message: problem }
+  if (problem !== undefined) return { step: 'credential', state: 'problem', message: problem }
   const left =
     expires === undefined ? '' : `, valid for ${formatDuration(Date.parse(expires) - now)}`
-  return { step: 'credential', isGood: true, message: `as ${identity} (${source})${left}` }
+  return { step: 'credential', state: 'ok', message: `as ${identity} (${source})${left}` }
 }
 
 function digestStep(why: Why, { now }: Options): Step {
@@ -87,13 +145,13 @@ function digestStep(why: Why, { now }: Options): Step {
     const missing = tag === undefined ? `no manifest ${requestedDigest}` : `no tag ${tag}`
     return {
       step: 'digest',
-      isGood: !isHosted,
+      state: isHosted ? 'problem' : 'ok',
       message: isHosted
         ? `the repository has ${missing}`
         : 'not known yet: nobody has pulled this tag here',
     }
   }
-  return { step: 'digest', isGood: true, message: `${digest.digest}${originOf(why, now)}` }
+  return { step: 'digest', state: 'ok', message: `${digest.digest}${originOf(why, now)}` }
 }
 
 function originOf({ digest, requestedDigest }: Why, now: number): string {
@@ -115,7 +173,7 @@ function contentStep({ content, digest, rule }: Why): Step | undefined {
       ? undefined
       : {
           step: 'content',
-          isGood: !isHosted,
+          state: isHosted ? 'problem' : 'ok',
           message: isHosted ? 'its manifest is missing from the volume' : 'not in the cache',
         }
   const { storedBlobs, blobs, storedSize, size, missing, absentPlatforms } = content
@@ -128,7 +186,7 @@ function contentStep({ content, digest, rule }: Why): Step | undefined {
   ]
   return {
     step: 'content',
-    isGood: missing.length === 0 || !isHosted,
+    state: missing.length === 0 || !isHosted ? 'ok' : 'problem',
     message: parts.filter((part) => part !== false).join('; '),
   }
 }
@@ -138,7 +196,7 @@ function lifetimeStep({ lifetime }: Why, { now }: Options): Step | undefined {
   if (lifetime.kind === 'cache')
     return {
       step: 'lifetime',
-      isGood: true,
+      state: 'ok',
       message:
         'no date: evicted when the cache needs room, least recently used first, images in use last',
     }
@@ -152,7 +210,7 @@ function lifetimeStep({ lifetime }: Why, { now }: Options): Step | undefined {
   ]
   return {
     step: 'lifetime',
-    isGood: lifetime.decision !== 'delete',
+    state: lifetime.decision === 'delete' ? 'warning' : 'ok',
     message: parts.filter(Boolean).join('; '),
   }
 }
@@ -191,13 +249,17 @@ function usesStep({ uses }: Why): Step | undefined {
   if (unwatched)
     return {
       step,
-      isGood: true,
+      state: 'ok',
       message:
         'not known: workloads are not watched (inUse.kubernetes; inUse.enabled of the chart)',
     }
   const stale = problem === undefined ? '' : `; not up to date: ${problem}`
   if (total === 0)
-    return { step, isGood: problem === undefined, message: `no workload names it${stale}` }
+    return {
+      step,
+      state: problem === undefined ? 'ok' : 'warning',
+      message: `no workload names it${stale}`,
+    }
   const first = objects.slice(0, 3).map(describeUse)
   const more = total > first.length ? `, and ${total - first.length} more` : ''
   const where = [
@@ -206,7 +268,7 @@ function usesStep({ uses }: Why): Step | undefined {
   ].filter((part) => part !== false)
   return {
     step,
-    isGood: problem === undefined,
+    state: problem === undefined ? 'ok' : 'warning',
     message: `${pods} pods of ${total} objects ${where.join(' ')}: ${first.join(', ')}${more}${stale}`,
   }
 }
@@ -241,13 +303,4 @@ function conclude({ servedBy, problem, rule, image, tag, digest, upstream }: Why
           : 'a pull fails; push the image again'
       return `a pull fails; find out why with: berth doctor upstream ${image}`
   }
-}
-
-/** In its largest unit, such as `43 min`. */
-export function formatDuration(milliseconds: number): string {
-  const seconds = Math.max(0, Math.round(milliseconds / 1000))
-  if (seconds < 120) return `${seconds} s`
-  if (seconds < 7200) return `${Math.round(seconds / 60)} min`
-  if (seconds < 172_800) return `${Math.round(seconds / 3600)} h`
-  return `${Math.round(seconds / 86_400)} days`
 }
