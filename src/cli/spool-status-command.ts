@@ -1,12 +1,11 @@
 import { Command, Option } from 'commander'
 import { z } from 'zod'
+import { formatDuration, formatSize } from '../oci/amounts.ts'
 import { type SpoolSummary, summarizeSpool } from '../spooler/spooler.ts'
 import { type Printing, print } from './image-output.ts'
 import { outputOption } from './options.ts'
 import { printable } from './printable.ts'
 import { spoolerVariable } from './spooler-login.ts'
-import { formatSize } from './transfer-progress.ts'
-import { formatDuration } from './why-texts.ts'
 
 /** What `berth spool status -o json` prints. */
 export type SpoolState = SpoolSummary & {
