@@ -1,6 +1,7 @@
 import type {
   Change,
   Details,
+  Files,
   Manifest,
   Overview,
   Removal,
@@ -43,10 +44,14 @@ type RequestOptions = {
   readonly signal?: AbortSignal
 }
 
-async function request<Answer>(
+async function request<Answer>(path: string, options: RequestOptions = {}): Promise<Answer> {
+  return (await (await send(path, options)).json()) as Answer
+}
+
+async function send(
   path: string,
   { method = 'GET', signal }: RequestOptions = {},
-): Promise<Answer> {
+): Promise<Response> {
   const response =
     (await takeStarted(path)) ??
     (await fetch(new URL(path, base), {
@@ -60,7 +65,7 @@ async function request<Answer>(
     }))
   signal?.throwIfAborted()
   if (!response.ok) throw await errorOf(response)
-  return (await response.json()) as Answer
+  return response
 }
 
 async function errorOf(response: Response): Promise<ApiError> {
@@ -97,6 +102,13 @@ export type TagOrder = {
   readonly filter: string
 }
 
+type FilePlace = {
+  readonly name: string
+  readonly digest: string
+  readonly path: string
+  readonly layer: number | undefined
+}
+
 export const api = {
   session: (signal?: AbortSignal) => request<Session>('api/session', { ...(signal && { signal }) }),
   /** Makes the browser ask for a user and a password, another user than `not`. */
@@ -128,6 +140,18 @@ export const api = {
     request<Manifest>(path(name, 'manifests', reference), { signal }),
   details: (name: string, digest: string, signal: AbortSignal) =>
     request<Details>(path(name, 'details', digest), { signal }),
+  /** What is at the path: a page of a directory, or a file. */
+  files: (
+    { name, digest, path: at, layer }: FilePlace,
+    after: string | undefined,
+    signal: AbortSignal,
+  ) =>
+    request<Files>(`${path(name, 'files', digest)}${query({ path: at, layer, after, n: 1000 })}`, {
+      signal,
+    }),
+  /** The content of a file. */
+  file: ({ name, digest, path: at, layer }: FilePlace, signal: AbortSignal) =>
+    send(`${path(name, 'file', digest)}${query({ path: at, layer })}`, { signal }),
   removal: (name: string, reference: string) =>
     request<Removal>(`${removalPath(name, reference)}?dryRun`, { method: 'DELETE' }),
   remove: (name: string, reference: string) =>

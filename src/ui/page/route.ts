@@ -8,6 +8,9 @@ export type Route =
       readonly reference: string
       readonly platform: string | undefined
       readonly section: string | undefined
+      /** Of the section `files`. */
+      readonly path: string
+      readonly layer: number | undefined
     }
   | { readonly kind: 'overview' }
   /** Of a prefix, which is empty or ends with a slash, or of a repository. */
@@ -42,6 +45,8 @@ export function parseRoute(hash: string): Route {
     reference: path.slice(end + 1),
     platform: query.get('platform') ?? undefined,
     section: query.get('section') ?? undefined,
+    path: query.get('path') ?? '',
+    layer: /^\d{1,4}$/.test(query.get('layer') ?? '') ? Number(query.get('layer')) : undefined,
   }
 }
 
@@ -71,7 +76,12 @@ export function searchLink(search: string): string {
   return search === '' ? '#/' : `#/?search=${encodeURIComponent(search)}`
 }
 
-type ImageLink = { readonly platform?: string | undefined; readonly section?: string | undefined }
+export type ImageLink = {
+  readonly platform?: string | undefined
+  readonly section?: string | undefined
+  readonly path?: string | undefined
+  readonly layer?: string | undefined
+}
 
 export function imageLink(name: string, reference?: string, options: ImageLink = {}): string {
   if (reference === undefined) return `#/${name}`

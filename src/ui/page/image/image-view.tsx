@@ -7,7 +7,7 @@ import { Equivalent } from '../parts/equivalent.tsx'
 import { ErrorMessage, Loading, Notice } from '../parts/message.tsx'
 import { insecure } from '../parts/pull-commands.ts'
 import { useTitle } from '../parts/title.ts'
-import { fullReference, imageLink, navigate, usageLink, whyLink } from '../route.ts'
+import { fullReference, type ImageLink, imageLink, navigate, usageLink, whyLink } from '../route.ts'
 import { useSession } from '../session.ts'
 import { useAnswer } from '../use-answer.ts'
 import { ImageActions } from './image-actions.tsx'
@@ -25,10 +25,13 @@ type ImageProps = {
   readonly reference: string
   readonly platform: string | undefined
   readonly section: string | undefined
+  readonly path: string
+  readonly layer: number | undefined
 }
 
 /** One image: by a tag, or by a digest. */
-export function ImageView({ name, reference, platform, section }: ImageProps) {
+export function ImageView(props: ImageProps) {
+  const { name, reference } = props
   const session = useSession()
   useTitle(fullReference(name, reference))
   const image = useAnswer(`${name} ${reference}`, (signal) => api.manifest(name, reference, signal))
@@ -67,7 +70,7 @@ export function ImageView({ name, reference, platform, section }: ImageProps) {
           {details.value?.problems.map((problem) => (
             <Notice key={problem}>{problem}</Notice>
           ))}
-          <Content {...{ name, reference, platform, section, manifest }} details={details.value} />
+          <Content {...props} manifest={manifest} details={details.value} />
           <p class="summary">
             <a href={whyLink(fullReference(name, reference))}>How it is served</a>
             {' · '}
@@ -97,20 +100,19 @@ type ContentProps = ImageProps & {
   readonly details: Details | undefined
 }
 
-function Content({ name, reference, platform, section, manifest, details }: ContentProps) {
-  const isIndex = manifest.children.length > 0
-  const view = { name, section, details }
-  const choose = (next: string) =>
-    navigate(imageLink(name, reference, { platform, section: next }), { replace: true })
-  if (!isIndex) return <ManifestView {...view} manifest={manifest} onSection={choose} />
+function Content({ name, reference, platform, section, path, layer, ...shown }: ContentProps) {
+  const { manifest, details } = shown
+  const link = (to: ImageLink) => imageLink(name, reference, { platform, ...to })
+  const view = { name, section, details, files: { path, layer, link } }
+  const choose = (next: string) => navigate(link({ section: next }), { replace: true })
+  if (manifest.children.length === 0)
+    return <ManifestView {...view} manifest={manifest} onSection={choose} />
   return (
     <Platforms
       {...view}
       index={manifest}
       platform={platform}
-      onPlatform={(next) =>
-        navigate(imageLink(name, reference, { platform: next, section }), { replace: true })
-      }
+      onPlatform={(next) => navigate(link({ platform: next, section }), { replace: true })}
       onSection={choose}
     />
   )

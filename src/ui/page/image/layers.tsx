@@ -10,10 +10,12 @@ type LayersProps = {
   readonly name: string
   readonly manifest: Manifest
   readonly details: Details | undefined
+  /** To the files of a layer, if it has any. */
+  readonly insideLink: ((layer: number) => string) | undefined
 }
 
 /** The blobs of an image, the lowest first: what made them, how large they are, and where they are. */
-export function Layers({ name, manifest, details }: LayersProps) {
+export function Layers({ name, manifest, details, insideLink }: LayersProps) {
   const session = useSession()
   const { layers, config } = manifest
   const largest = Math.max(1, ...layers.map(({ size }) => size))
@@ -61,6 +63,11 @@ export function Layers({ name, manifest, details }: LayersProps) {
                     : state !== undefined && (state.stored ? 'yes' : 'not here')}
                 </td>
                 <td>
+                  {insideLink !== undefined && state?.stored !== false && (
+                    <a href={insideLink(at)} aria-label={`Look inside layer ${at + 1}`}>
+                      Look inside
+                    </a>
+                  )}{' '}
                   <Copy text={command} what="a crane command for this blob" />
                 </td>
               </tr>

@@ -1,8 +1,10 @@
 import type { ComponentChildren } from 'preact'
 import type { Details, Manifest } from '../../../api/answers.ts'
+import { onDemand } from '../on-demand.tsx'
 import { counted, formatBytes } from '../parts/format.ts'
 import { Notice } from '../parts/message.tsx'
 import { type Tab, Tabs } from '../parts/tabs.tsx'
+import type { ImageLink } from '../route.ts'
 import { Attached } from './attached.tsx'
 import { ChartView } from './chart-view.tsx'
 import { Configuration } from './configuration.tsx'
@@ -20,7 +22,17 @@ type ManifestViewProps = {
   /** Children of the index that attest this manifest. */
   readonly attestations?: Manifest['children']
   readonly section: string | undefined
+  readonly files: FilesPlace
   readonly onSection: (section: string) => void
+}
+
+const FilesView = onDemand(async () => (await import('../files/files-view.tsx')).FilesView)
+
+/** What the section of files shows, and how views of the image are linked. */
+export type FilesPlace = {
+  readonly path: string
+  readonly layer: number | undefined
+  readonly link: (to: ImageLink) => string
 }
 
 /** A manifest without children: an image of one platform, a chart, or another artifact. */
@@ -55,6 +67,7 @@ function sectionsOf({
   details,
   indexDetails,
   attestations = [],
+  files,
 }: ManifestViewProps): readonly Section[] {
   const { chart, config, layers, annotations } = manifest
   const referrers = [...(details?.referrers ?? []), ...(indexDetails?.referrers ?? [])]
@@ -80,7 +93,22 @@ function sectionsOf({
           </span>
         </>
       ),
-      content: () => <Layers {...{ name, manifest, details }} />,
+      content: () => (
+        <Layers
+          {...{ name, manifest, details }}
+          insideLink={
+            manifest.kind === 'image'
+              ? (layer) => files.link({ section: 'files', layer: String(layer) })
+              : undefined
+          }
+        />
+      ),
+    })
+  if (layers.length > 0 && manifest.kind === 'image')
+    sections.push({
+      id: 'files',
+      label: 'Files',
+      content: () => <FilesView {...{ name, manifest, details }} {...files} />,
     })
   if (config !== undefined && config.history.length > 0)
     sections.push({

@@ -4,7 +4,7 @@ import { counted } from '../parts/format.ts'
 import { ErrorMessage, Loading, Message } from '../parts/message.tsx'
 import { Tabs } from '../parts/tabs.tsx'
 import { useAnswer } from '../use-answer.ts'
-import { ManifestView } from './manifest-view.tsx'
+import { type FilesPlace, ManifestView } from './manifest-view.tsx'
 
 type Child = Manifest['children'][number]
 
@@ -14,6 +14,7 @@ type PlatformsProps = {
   readonly details: Details | undefined
   readonly platform: string | undefined
   readonly section: string | undefined
+  readonly files: FilesPlace
   readonly onPlatform: (platform: string) => void
   readonly onSection: (section: string) => void
 }
@@ -25,6 +26,7 @@ export function Platforms({
   details,
   platform,
   section,
+  files,
   onPlatform,
   onSection,
 }: PlatformsProps) {
@@ -57,7 +59,7 @@ export function Platforms({
     >
       <Platform
         key={chosen.digest}
-        {...{ name, section, onSection }}
+        {...{ name, section, files, onSection }}
         child={chosen}
         attestations={index.children.filter(({ attests }) => attests === chosen.digest)}
         indexDetails={details}
@@ -74,6 +76,7 @@ type PlatformProps = {
   readonly indexDetails: Details | undefined
   readonly isMissing: boolean
   readonly section: string | undefined
+  readonly files: FilesPlace
   readonly onSection: (section: string) => void
 }
 
@@ -84,6 +87,7 @@ function Platform({
   indexDetails,
   isMissing,
   section,
+  files,
   onSection,
 }: PlatformProps) {
   const { digest } = child
@@ -114,6 +118,7 @@ function Platform({
       indexDetails={indexDetails}
       attestations={attestations}
       section={section}
+      files={files}
       onSection={onSection}
     />
   )
