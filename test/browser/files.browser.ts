@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import { before, test } from 'node:test'
 import type { Page } from 'playwright-core'
-import { assertAccessible, keepPicture, useBrowser } from '../support/browser.ts'
+import { assertAccessible, keepPicture, type OpenPage, useBrowser } from '../support/browser.ts'
 import { type FilesScene, hostileName, makeFilesScene, many, tool } from '../support/files-scene.ts'
 import { makeIndex } from '../support/images.ts'
 import { createPushClient, type PushClient } from '../support/push-client.ts'
@@ -29,7 +29,12 @@ before(async () => {
   await client.push('local/app', makeIndex([scene.amd64, scene.arm64]), 'v1')
 })
 
-const open = (view: string, options = {}) => browser.open(`${berth.url}/ui/#/${view}`, options)
+async function open(view: string, options = {}): Promise<OpenPage> {
+  const page = await browser.open(`${berth.url}/ui/#/${view}`, options)
+  // Layers are read by a thread of low priority.
+  page.setDefaultTimeout(60_000)
+  return page
+}
 const files = (query = '') => `local/app:v1?platform=linux/amd64&section=files${query}`
 const rows = (page: Page) => page.locator('.rows-body [role=row]')
 const row = (page: Page, text: string) => rows(page).filter({ hasText: text }).first()
