@@ -16,15 +16,21 @@ type PipesOptions = {
   readonly telemetry: Telemetry
 }
 
+interface Pipes {
+  /** To be called before the registry stops listening. */
+  drain(): void
+  close(): Promise<void>
+}
+
 /**
  * Serves tunnels of `berth connect` and others, which `berth pipe` hands on. Their streams lead to this registry, and
  * nowhere else. A directory where no socket can be made is no reason not to serve.
  */
-export async function openPipes(options: PipesOptions): Promise<{ close(): Promise<void> }> {
+export async function openPipes(options: PipesOptions): Promise<Pipes> {
   const { config, version, addresses, memory, telemetry } = options
   const { log } = telemetry
   const [address] = addresses
-  if (address === undefined) return { close: async () => {} }
+  if (address === undefined) return { drain: () => {}, close: async () => {} }
   const registry = {
     scheme: config.tls === undefined ? ('http' as const) : ('https' as const),
     hosted: config.hosted.map(({ prefix }) => prefix),
@@ -41,6 +47,7 @@ export async function openPipes(options: PipesOptions): Promise<{ close(): Promi
   try {
     const listener = await listenForPipes(root, server.accept)
     return {
+      drain: server.drain,
       close: async () => {
         server.close()
         await listener.close()
@@ -48,7 +55,7 @@ export async function openPipes(options: PipesOptions): Promise<{ close(): Promi
     }
   } catch (err) {
     log.warn({ err, directory: root }, 'cannot listen for berth pipe: berth connect will not work')
-    return { close: async () => server.close() }
+    return { drain: server.drain, close: async () => server.close() }
   }
 }
 

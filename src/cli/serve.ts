@@ -198,6 +198,7 @@ export async function serve(
         stopping = true
         for (const listeners of open) listeners.drain()
         await sleep(now ? 0 : shutdown.delay)
+        pipes.drain()
         await Promise.all(open.map((listeners) => listeners.close(shutdown.deadline)))
         await Promise.all([pipes.close(), queries.close()])
         await closeBackground()

@@ -163,6 +163,7 @@ export async function runSurrogate(options: Options): Promise<void> {
   log.info({ signal }, 'stopping')
   stop.abort()
   await looking
+  tunnels.drain()
   const closed = new Promise<void>((resolve) => server.close(() => resolve()))
   server.closeIdleConnections()
   await Promise.race([closed, sleep(grace)])

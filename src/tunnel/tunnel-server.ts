@@ -15,6 +15,8 @@ export interface TunnelServer {
   /** Serves a new link. */
   accept(bytes: Duplex): void
   sessions(): number
+  /** The registry accepts no connections any more, and finishes what runs: new streams wait for the end of the session. */
+  drain(): void
   close(): void
 }
 
@@ -47,7 +49,16 @@ export function createTunnelServer(options: TunnelServerOptions): TunnelServer {
   const kept = new Map<string, Kept>()
   const links = new Set<Link>()
 
-  const connect = (stream: Duplex): void => joinStreams(stream, dial())
+  let isDraining = false
+
+  /**
+   * While the registry stops, a stream that waits costs its client one attempt, after which the client reaches the next
+   * pod. One that is refused costs all of them: docker makes five within a minute.
+   */
+  const connect = (stream: Duplex): void => {
+    if (isDraining) stream.on('error', () => {})
+    else joinStreams(stream, dial())
+  }
 
   const create = (): Kept => {
     const release = kept.size < maxSessions ? reserve(sessionMemory) : undefined
@@ -135,6 +146,9 @@ export function createTunnelServer(options: TunnelServerOptions): TunnelServer {
       late.unref()
     },
     sessions: () => kept.size,
+    drain: () => {
+      isDraining = true
+    },
     close: () => {
       const reason = new TunnelError('the registry stops')
       for (const one of kept.values()) forget(one, reason)

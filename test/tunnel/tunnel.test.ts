@@ -171,6 +171,27 @@ test('a registry that does not listen breaks the stream, with the reason', async
   await assert.rejects(once(stream, 'end'), /ECONNREFUSED/)
 })
 
+test('while the registry stops, streams go on, new ones wait, and end with the session', async (t) => {
+  const { tunnel, server, dialed } = await openTunnelScene(t, { serve: echo })
+  const stream = tunnel.open()
+  const answered = async (text: string) => {
+    stream.write(text)
+    assert.equal(String(await once(stream, 'data')), text)
+  }
+  await answered('before')
+  server.drain()
+  const late = tunnel.open()
+  late.write('late')
+  await answered('after')
+  assert.equal(dialed.length, 1)
+  const ended = Promise.all([
+    assert.rejects(once(stream, 'data')),
+    assert.rejects(once(late, 'data')),
+  ])
+  server.close()
+  await ended
+})
+
 test('streams above the limit wait until another one is closed', async (t) => {
   const { tunnel } = await openTunnelScene(t, { serve: echo })
   const open = Array.from({ length: maxStreams }, () => tunnel.open())
