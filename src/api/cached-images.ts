@@ -1,4 +1,4 @@
-import { isDigest, parseDigest } from '../oci/digest.ts'
+import { isDigest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
 import { parseTag, type Reference } from '../oci/reference.ts'
 import type { CachedImages, Inventory, PinnedImage, Prefetch } from '../registry/registry.ts'
@@ -37,15 +37,15 @@ export function createCachedImageHandlers(options: Options): Pick<Handlers, Oper
     },
     prefetchState: async (call) => {
       const { name, images } = open(call)
-      const found = images.prefetchOf(parseDigest(call.texts.reference))
+      const found = images.prefetchOf(referenceIn(call))
       if (found === undefined) throw notPrefetched(name)
       return { body: describePrefetch(found) }
     },
     cancelPrefetch: async (call) => {
       const { name, images } = open(call)
-      const digest = parseDigest(call.texts.reference)
-      const isCanceled = images.cancelPrefetch(digest)
-      const found = images.prefetchOf(digest)
+      const reference = referenceIn(call)
+      const isCanceled = images.cancelPrefetch(reference)
+      const found = images.prefetchOf(reference)
       if (!isCanceled || found === undefined) throw notPrefetched(name)
       return { body: describePrefetch(found) }
     },

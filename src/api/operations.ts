@@ -181,14 +181,14 @@ export const operations = {
   prefetchState: {
     method: 'GET',
     path: '/api/repositories/{name}/-/prefetch/{reference}',
-    summary: 'How far a prefetch is, or how it ended, by digest',
+    summary: 'How far a prefetch is, or how it ended: by digest, or as it was asked for',
     query: noQuery,
     answer: prefetch,
   },
   cancelPrefetch: {
     method: 'DELETE',
     path: '/api/repositories/{name}/-/prefetch/{reference}',
-    summary: 'Cancel a prefetch, by digest; what is in the cache stays',
+    summary: 'Cancel a prefetch; what is in the cache stays',
     query: noQuery,
     answer: prefetch,
   },

@@ -36,6 +36,7 @@ const commands: Readonly<Record<string, (context: Context) => Promise<Command>>>
   config: async () => (await import('./config-command.ts')).configCommand(),
   diff: async (context) => (await import('./diff-command.ts')).diffCommand(context),
   doctor: async (context) => (await import('./doctor-command.ts')).doctorCommand(context),
+  evict: async (context) => (await import('./evict-command.ts')).evictCommand(context),
   files: async (context) => (await import('./files-command.ts')).filesCommand(context),
   gc: async (context) => (await import('./gc-command.ts')).gcCommand(context),
   htpasswd: async () => (await import('./htpasswd-command.ts')).htpasswdCommand(),
@@ -44,7 +45,10 @@ const commands: Readonly<Record<string, (context: Context) => Promise<Command>>>
   kind: async (context) => (await import('./kind-command.ts')).kindCommand(context),
   operator: async (context) => (await import('./operator-command.ts')).operatorCommand(context),
   pipe: async () => (await import('./pipe-command.ts')).pipeCommand(),
+  pin: async (context) => (await import('./pin-command.ts')).pinCommand(context),
+  prefetch: async (context) => (await import('./prefetch-command.ts')).prefetchCommand(context),
   pull: async (context) => (await import('./pull-command.ts')).pullCommand(context),
+  refresh: async (context) => (await import('./refresh-command.ts')).refreshCommand(context),
   registry: async (context) => (await import('./registry-command.ts')).registryCommand(context),
   retention: async (context) => (await import('./retention-command.ts')).retentionCommand(context),
   spool: async (context) => (await import('./spool-command.ts')).spoolCommand(context),
@@ -53,6 +57,7 @@ const commands: Readonly<Record<string, (context: Context) => Promise<Command>>>
   surrogate: async (context) => (await import('./surrogate-command.ts')).surrogateCommand(context),
   tag: async (context) => (await import('./tag-command.ts')).tagCommand(context),
   trust: async (context) => (await import('./trust-command.ts')).trustCommand(context),
+  unpin: async (context) => (await import('./pin-command.ts')).unpinCommand(context),
   why: async () => (await import('./why-command.ts')).whyCommand(),
   'pull-secret': async () => (await import('./pull-secret-command.ts')).pullSecretCommand(),
   'docker-credential': async (context) =>
@@ -65,7 +70,12 @@ const commands: Readonly<Record<string, (context: Context) => Promise<Command>>>
 
 /** With the same names as commands above. */
 const clusterCommands: typeof commands = {
+  evict: cluster('evict'),
+  pin: cluster('pin'),
+  prefetch: cluster('prefetch'),
   pull: cluster('pull'),
+  refresh: cluster('refresh'),
+  unpin: cluster('unpin'),
   doctor: async (context) =>
     (await import('./cluster-doctor-command.ts')).clusterDoctorCommand(context),
   status: async (context) =>

@@ -5,14 +5,18 @@ import { addClusterOptions, type ClusterOptions } from './cluster-options.ts'
 import { type ClusterRegistry, openClusterRegistry } from './cluster-registry.ts'
 import { createStateLines } from './connection-lines.ts'
 import { UsageError } from './errors.ts'
+import { evictCommand } from './evict-command.ts'
 import { imageCopyCommand } from './image-copy-command.ts'
 import { imageDeleteCommand } from './image-delete-command.ts'
 import { imageInspectCommand } from './image-inspect-command.ts'
 import { imageListCommand } from './image-list-command.ts'
 import type { Printing } from './image-output.ts'
 import { imagePushCommand } from './image-push-command.ts'
+import { pinCommand, unpinCommand } from './pin-command.ts'
 import { isPlainFile } from './plain-file.ts'
+import { prefetchCommand } from './prefetch-command.ts'
 import { pullCommand } from './pull-command.ts'
+import { refreshCommand } from './refresh-command.ts'
 import type { Context } from './registry-options.ts'
 import { addServiceAccountOptions, type ServiceAccountOptions } from './service-account-login.ts'
 
@@ -24,10 +28,22 @@ type Verb = {
   /** The arguments, with names of images in full. */
   readonly inFull: (args: Arguments, registry: Registry) => Arguments
   readonly example: string
+  /** Which names there are, besides full ones. */
+  readonly names?: string
 }
 
 const image = (text: unknown, registry: Registry) =>
   typeof text === 'string' ? clusterName(withTag(text), registry) : text
+
+const hostedNames = 'Names without a host are in its hosted repositories'
+const upstreamNames = 'Names begin with the prefix of their upstream'
+
+/** Images of upstreams: `docker.io/library/busybox` is in the registry, below its host. */
+const cachedImages = ([names]: Arguments, { host }: Registry): Arguments => [
+  Array.isArray(names)
+    ? names.map((name: string) => (name.startsWith(`${host}/`) ? name : `${host}/${name}`))
+    : names,
+]
 
 /** The commands of `berth image`, for a registry in a cluster that is reached through the API server. */
 const verbs = {
@@ -65,6 +81,36 @@ const verbs = {
     inFull: ([name], registry) => [image(name, registry)],
     example: 'kubectl berth inspect app:1.2',
   },
+  refresh: {
+    create: refreshCommand,
+    inFull: cachedImages,
+    names: upstreamNames,
+    example: 'kubectl berth refresh docker.io/library/busybox',
+  },
+  prefetch: {
+    create: prefetchCommand,
+    inFull: cachedImages,
+    names: upstreamNames,
+    example: 'kubectl berth prefetch docker.io/library/busybox',
+  },
+  pin: {
+    create: pinCommand,
+    inFull: cachedImages,
+    names: upstreamNames,
+    example: 'kubectl berth pin docker.io/library/busybox',
+  },
+  unpin: {
+    create: unpinCommand,
+    inFull: cachedImages,
+    names: upstreamNames,
+    example: 'kubectl berth unpin docker.io/library/busybox',
+  },
+  evict: {
+    create: evictCommand,
+    inFull: cachedImages,
+    names: upstreamNames,
+    example: 'kubectl berth evict docker.io/library/busybox',
+  },
 } as const satisfies Readonly<Record<string, Verb>>
 
 export type ClusterVerb = keyof typeof verbs
@@ -78,7 +124,7 @@ export function clusterCommand(
   context: Context,
   onExit: (close: () => Promise<void>) => void,
 ): Command {
-  const { create, inFull, example }: Verb = verbs[verb]
+  const { create, inFull, example, names = hostedNames }: Verb = verbs[verb]
   let registry: ClusterRegistry | undefined
   const command = create({
     ...context,
@@ -89,7 +135,7 @@ export function clusterCommand(
   if (verb === 'push') command.registeredArguments[1]?.argOptional()
   command.addHelpText(
     'after',
-    `\nThe registry is found in the cluster and reached through its API server. Names without a host are in its hosted repositories:\n  ${example}`,
+    `\nThe registry is found in the cluster and reached through its API server. ${names}:\n  ${example}`,
   )
   command.hook('preAction', async (_, action) => {
     const flags = action.opts<ClusterOptions & ServiceAccountOptions & Printing>()

@@ -120,6 +120,17 @@ export interface Remote {
   repositories(): AsyncIterable<readonly RepositoryName[]>
   /** The referrers of `digest`; empty when there are none. */
   referrers(name: RepositoryName, digest: Digest): Promise<RemoteReferrers>
+  /**
+   * The answer of Berth's own API (src/api), as JSON.
+   * @throws RegistryError with the problem that it describes; UNSUPPORTED: the registry has no such API.
+   */
+  askApi(request: {
+    readonly method: 'GET' | 'POST' | 'DELETE'
+    /** Begins with `/api/`. */
+    readonly path: string
+    readonly repository: RepositoryName
+    readonly signal?: AbortSignal
+  }): Promise<unknown>
   /** Requests that write, with a token that may. */
   readonly writer: RemoteWriter
   close(): Promise<void>

@@ -5,6 +5,7 @@ import type { Telemetry } from '../telemetry/telemetry.ts'
 import { findAbsentRepositories } from './absent-repository.ts'
 import { createAdmission } from './admission.ts'
 import { isFound } from './answers.ts'
+import { createApiRequests } from './api-requests.ts'
 import { createAuthorization } from './authorization.ts'
 import { createBlobRequests } from './blob-requests.ts'
 import { fetchCatalog } from './catalog-list.ts'
@@ -153,6 +154,7 @@ export function createRemote(options: RemoteOptions): Remote {
       lastDenial.problem(),
     ...manifests,
     ...createBlobRequests(context),
+    ...createApiRequests(writing),
     writer: { ...createUploads(writing), ...createManifestWrites(writing) },
 
     tags: (name, page = {}) => tagsList.fetch(listsOf(name), page),

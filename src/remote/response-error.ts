@@ -18,7 +18,9 @@ const maxRetryAfter = 3600
 const shownReason = 300
 
 const errorSchema = z.looseObject({
-  errors: z.array(z.looseObject({ message: z.string().optional() })),
+  errors: z.array(z.looseObject({ message: z.string().optional() })).default([]),
+  /** RFC 9457: of Berth's own API. */
+  detail: z.string().optional(),
 })
 
 type DenialContext = {
@@ -92,7 +94,8 @@ export function reasonIn(body: Buffer): string {
 
 function messageIn(text: string): string | undefined {
   try {
-    return errorSchema.parse(JSON.parse(text)).errors[0]?.message
+    const { errors, detail } = errorSchema.parse(JSON.parse(text))
+    return errors[0]?.message ?? detail
   } catch {
     return undefined
   }

@@ -56,8 +56,8 @@ export function createCachedImages({
         run: (job) => prefetchImage({ ...source, ...job, cache, name: below, digest, platforms }),
       })
     },
-    prefetchOf: (digest) => prefetches.find(name, digest),
-    cancelPrefetch: (digest) => prefetches.cancel(name, digest),
+    prefetchOf: (reference) => prefetches.find(name, formatReference(reference)),
+    cancelPrefetch: (reference) => prefetches.cancel(name, formatReference(reference)),
 
     pin: async (reference): Promise<PinnedImage> => {
       const digest = cachedDigest({ name, below, links: source.links }, reference)

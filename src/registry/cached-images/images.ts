@@ -65,9 +65,10 @@ export interface CachedRepository {
    * @throws RegistryError TOOMANYREQUESTS: too many run; and as a pull.
    */
   prefetch(reference: Reference, platforms: readonly string[]): Promise<Prefetch>
-  prefetchOf(digest: Digest): Prefetch | undefined
+  /** By the digest, or by the reference that it was asked for with. */
+  prefetchOf(reference: Reference): Prefetch | undefined
   /** Blobs that are in the cache stay. False: none runs. */
-  cancelPrefetch(digest: Digest): boolean
+  cancelPrefetch(reference: Reference): boolean
   /**
    * Never evicts the image: of an index, the platforms that are in the cache now.
    * @throws RegistryError UNSUPPORTED, status 409: there is no room for it.

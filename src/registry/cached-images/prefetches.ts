@@ -6,8 +6,9 @@ import type { Logger } from '../../telemetry/telemetry.ts'
 import type { Fills } from '../fills.ts'
 import type { Prefetch } from './images.ts'
 
-/** Images that are prefetched at the same time; more wait for nothing: they are refused. */
-const maxRunning = 8
+/** Images that are prefetched at the same time, and all that are asked for: others are refused. */
+const maxActive = 4
+const maxRunning = 100
 /** Prefetches that have ended are shown for this time, in milliseconds, and at most so many. */
 const shownTime = 600_000
 const maxShown = 100
@@ -31,8 +32,9 @@ type Running = {
 export interface Prefetches {
   /** @throws RegistryError TOOMANYREQUESTS */
   start(prefetch: Start): Prefetch
-  find(name: string, digest: Digest): Prefetch | undefined
-  cancel(name: string, digest: Digest): boolean
+  /** `reference`: the digest, or as it was asked for; of several, the last one. */
+  find(name: string, reference: string): Prefetch | undefined
+  cancel(name: string, reference: string): boolean
   list(): readonly Prefetch[]
   close(): Promise<void>
 }
@@ -40,7 +42,27 @@ export interface Prefetches {
 export function createPrefetches(cache: BlobCache, log: Logger): Prefetches {
   const running = new Map<string, Running>()
   const ended = new LRUCache<string, Prefetch>({ max: maxShown, ttl: shownTime })
+  let active = 0
+  const waiting = new Set<() => void>()
   const keyOf = (name: string, digest: Digest) => `${name}@${digest}`
+
+  /** Those that wait longest come first. */
+  const inTurn = async (signal: AbortSignal, run: () => Promise<void>): Promise<void> => {
+    while (active >= maxActive && !signal.aborted)
+      await new Promise<void>((resolve) => {
+        waiting.add(resolve)
+        signal.addEventListener('abort', () => resolve(), { once: true })
+      })
+    signal.throwIfAborted()
+    active += 1
+    try {
+      await run()
+    } finally {
+      active -= 1
+      for (const wake of waiting) wake()
+      waiting.clear()
+    }
+  }
 
   const start: Prefetches['start'] = ({ fills, run, ...what }) => {
     const key = keyOf(what.name, what.digest)
@@ -48,7 +70,7 @@ export function createPrefetches(cache: BlobCache, log: Logger): Prefetches {
     if (before !== undefined) return before.state()
     if (running.size >= maxRunning)
       throw new RegistryError('TOOMANYREQUESTS', {
-        message: `${maxRunning} images are being prefetched; try again when one of them has ended`,
+        message: `${maxRunning} images are being prefetched or wait for that; try again later`,
         retryAfter: 30,
       })
     const controller = new AbortController()
@@ -67,12 +89,10 @@ export function createPrefetches(cache: BlobCache, log: Logger): Prefetches {
       const { name, digest, reference } = what
       log.info({ repository: name, digest, reference, ...result }, 'a prefetch has ended')
     }
-    const done = run({
-      signal,
-      onBlobs: (found) => {
-        sizes = found
-      },
-    }).then(
+    const onBlobs = (found: typeof sizes) => {
+      sizes = found
+    }
+    const done = inTurn(signal, () => run({ signal, onBlobs })).then(
       () => end({ state: 'done' }),
       (error: unknown) =>
         end(
@@ -85,18 +105,26 @@ export function createPrefetches(cache: BlobCache, log: Logger): Prefetches {
     return state()
   }
 
+  const list = () => [
+    ...[...running.values()].map(({ state }) => state()).toReversed(),
+    ...ended.values(),
+  ]
+
   return {
     start,
-    find: (name, digest) => {
-      const key = keyOf(name, digest)
-      return running.get(key)?.state() ?? ended.get(key)
-    },
-    cancel: (name, digest) => {
-      const found = running.get(keyOf(name, digest))
+    find: (name, reference) =>
+      list().find(
+        (each) => each.name === name && (each.digest === reference || each.reference === reference),
+      ),
+    cancel: (name, reference) => {
+      const found = [...running.values()].find(({ state }) => {
+        const each = state()
+        return each.name === name && (each.digest === reference || each.reference === reference)
+      })
       found?.cancel()
       return found !== undefined
     },
-    list: () => [...[...running.values()].map(({ state }) => state()), ...ended.values()],
+    list,
     close: async () => {
       const all = [...running.values()]
       for (const { cancel } of all) cancel()
