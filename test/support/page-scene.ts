@@ -27,6 +27,8 @@ export const logins = {
   alice: { username: 'alice', password: 'password of alice' },
   /** May only pull, and only from `local/shop/`. */
   bob: { username: 'bob', password: 'password of bob' },
+  /** May only pull, and only what is cached. */
+  dave: { username: 'dave', password: 'password of dave' },
 } as const
 
 /** Text that would be a script, or leave its element, if a page believed it. */
@@ -50,6 +52,7 @@ export async function startPageScene(): Promise<PageScene> {
       access: [
         { users: ['alice'], repositories: ['**'], actions: ['pull', 'push', 'delete'] },
         { users: ['bob'], repositories: ['local/shop/**'], actions: ['pull'] },
+        { users: ['dave'], repositories: ['upstream/**'], actions: ['pull'] },
       ],
     },
   })

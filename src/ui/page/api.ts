@@ -1,14 +1,18 @@
 import type {
   Change,
   Details,
+  Eviction,
   Files,
   Manifest,
   Overview,
+  Pin,
+  Prefetch,
   Removal,
   Repositories,
   Session,
   TaggedUsage,
   Tags,
+  Unpinned,
   Usage,
   Why,
 } from '../../api/answers.ts'
@@ -158,6 +162,24 @@ export const api = {
     request<Removal>(removalPath(name, reference), { method: 'DELETE' }),
   refresh: (name: string, tag: string) =>
     request<Change>(path(name, 'tags', tag, 'refresh'), { method: 'POST' }),
+  /** Without platforms: all. */
+  prefetch: (name: string, reference: string, platforms: readonly string[]) =>
+    request<Prefetch>(
+      `${path(name, 'prefetch', reference)}${query({ platform: platforms.join(',') })}`,
+      { method: 'POST' },
+    ),
+  prefetchState: (name: string, digest: string) =>
+    request<Prefetch>(path(name, 'prefetch', digest)),
+  cancelPrefetch: (name: string, digest: string) =>
+    request<Prefetch>(path(name, 'prefetch', digest), { method: 'DELETE' }),
+  pin: (name: string, reference: string) =>
+    request<Pin>(path(name, 'pin', reference), { method: 'POST' }),
+  unpin: (name: string, reference: string) =>
+    request<Unpinned>(path(name, 'pin', reference), { method: 'DELETE' }),
+  evict: (name: string, reference: string, { dryRun = false } = {}) =>
+    request<Eviction>(`${path(name, 'evict', reference)}${dryRun ? '?dryRun' : ''}`, {
+      method: 'POST',
+    }),
 }
 
 function removalPath(name: string, reference: string): string {

@@ -1,27 +1,29 @@
 import { useState } from 'preact/hooks'
 import type { Details } from '../../../api/answers.ts'
-import { api } from '../api.ts'
-import { shortDigest } from '../parts/format.ts'
+import type { CacheAction } from '../cached/action.ts'
+import { CacheButtons } from '../cached/cache-buttons.tsx'
+import { CacheDialog } from '../cached/cache-dialog.tsx'
 import { Icon } from '../parts/icon.tsx'
-import { asApiError } from '../use-answer.ts'
 
 type ActionsProps = {
   readonly name: string
   readonly reference: string
   readonly details: Details
+  /** Of an index. */
+  readonly platforms: readonly string[]
   readonly onRemove: (reference: string) => void
   readonly onChanged: () => void
 }
 
 /** What the user may do with the image; nothing for those who may only look. */
-export function ImageActions({ name, reference, details, onRemove, onChanged }: ActionsProps) {
+export function ImageActions(props: ActionsProps) {
+  const { name, reference, details, platforms, onRemove, onChanged } = props
+  const [action, setAction] = useState<CacheAction>()
   const isTag = !reference.includes(':')
   const mayDelete = details.may.delete
   return (
     <div class="actions">
-      {isTag && details.kind === 'cached' && (
-        <Refresh name={name} tag={reference} onChanged={onChanged} />
-      )}
+      <CacheButtons actions={cacheActionsOf(details, isTag)} onAction={setAction} />
       {isTag && mayDelete && (
         <button type="button" class="danger-quiet" onClick={() => onRemove(reference)}>
           <Icon name="trash" />
@@ -34,41 +36,25 @@ export function ImageActions({ name, reference, details, onRemove, onChanged }: 
           Delete image…
         </button>
       )}
+      {action !== undefined && (
+        <CacheDialog
+          name={name}
+          action={action}
+          references={[reference]}
+          platforms={platforms}
+          onClose={() => {
+            setAction(undefined)
+            onChanged()
+          }}
+        />
+      )}
     </div>
   )
 }
 
-type RefreshProps = {
-  readonly name: string
-  readonly tag: string
-  readonly onChanged: () => void
-}
-
-/** Compares the tag with the upstream now, instead of when its time is over. */
-function Refresh({ name, tag, onChanged }: RefreshProps) {
-  const [state, setState] = useState<{ readonly isBusy: boolean; readonly text: string }>({
-    isBusy: false,
-    text: '',
-  })
-  const refresh = async () => {
-    setState({ isBusy: true, text: '' })
-    const text = await api.refresh(name, tag).then(
-      ({ changed, digest }) =>
-        changed ? `The tag is now ${shortDigest(digest)}` : 'The tag has not changed',
-      (error: unknown) => asApiError(error).message,
-    )
-    setState({ isBusy: false, text })
-    onChanged()
-  }
-  return (
-    <>
-      <span role="status" class="summary">
-        {state.text}
-      </span>
-      <button type="button" disabled={state.isBusy} onClick={refresh}>
-        <Icon name="refresh" />
-        {state.isBusy ? 'Refreshing…' : 'Refresh'}
-      </button>
-    </>
-  )
+/** Whoever may pull a tag may refresh it. */
+function cacheActionsOf({ kind, may, pinned }: Details, isTag: boolean): readonly CacheAction[] {
+  if (kind !== 'cached') return []
+  const refresh = isTag ? (['refresh'] as const) : []
+  return may.cache ? [...refresh, 'prefetch', pinned ? 'unpin' : 'pin', 'evict'] : refresh
 }

@@ -52,6 +52,7 @@ export function ImageView(props: ImageProps) {
             name={name}
             reference={reference}
             details={details.value}
+            platforms={platformsOf(manifest)}
             onRemove={setRemoving}
             onChanged={() => {
               image.reload()
@@ -93,6 +94,12 @@ export function ImageView(props: ImageProps) {
       )}
     </>
   )
+}
+
+/** Without those of attestations. */
+function platformsOf(manifest: Manifest | undefined): readonly string[] {
+  const all = manifest?.children.flatMap(({ platform }) => platform ?? []) ?? []
+  return [...new Set(all)].filter((platform) => platform !== 'unknown/unknown')
 }
 
 type ContentProps = ImageProps & {

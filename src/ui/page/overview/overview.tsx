@@ -8,6 +8,7 @@ import { useAnswer } from '../use-answer.ts'
 import { Downloads } from './downloads.tsx'
 import { Failures } from './failures.tsx'
 import { Plot, type Series } from './plot.tsx'
+import { Prefetches } from './prefetches.tsx'
 import { binned } from './samples.ts'
 import { Upstreams } from './upstreams.tsx'
 
@@ -20,7 +21,7 @@ export function Overview() {
   const { value, error, isLoading, reload } = useAnswer('overview', api.overview, refreshTime)
   if (isLoading) return <Loading label="Loading the overview" />
   if (value === undefined) return error && <ErrorMessage error={error} onRetry={reload} isView />
-  const { traffic, disk, upstreams, downloads, failures, version, parts } = value
+  const { traffic, disk, upstreams, downloads, prefetches, failures, version, parts } = value
   return (
     <>
       <div class="view-head">
@@ -44,6 +45,11 @@ export function Overview() {
           <Downloads downloads={downloads} />
         )}
       </Panel>
+      {prefetches.length > 0 && (
+        <Panel title="Prefetches" count={prefetches.length}>
+          <Prefetches prefetches={prefetches} />
+        </Panel>
+      )}
       <Panel title="Recent errors" count={failures.length}>
         {failures.length === 0 ? (
           <p class="empty">None since Berth started.</p>
@@ -108,7 +114,7 @@ function Tiles({ overview }: { readonly overview: OverviewAnswer }) {
       <Tile
         name="Cache"
         value={formatBytes(cache.bytes)}
-        note={`of ${formatBytes(cache.limit)} · ${counted(cache.blobs, 'blob')}`}
+        note={`of ${formatBytes(cache.limit)} · ${counted(cache.blobs, 'blob')}${cache.pinned > 0 ? ` · ${formatBytes(cache.pinned)} pinned` : ''}`}
         share={cache.limit === 0 ? undefined : cache.bytes / cache.limit}
       />
       <Tile

@@ -13,6 +13,8 @@ const paths = {
   box: 'M12 3l8.5 4.5v9L12 21l-8.5-4.5v-9zM3.5 7.5L12 12l8.5-4.5M12 12v9',
   trash: 'M4 7h16M9 7V4h6v3M6.5 7l1 13h9l1-13M10 11v5.5M14 11v5.5',
   refresh: 'M20 11a8 8 0 0 0-14.5-3.5L4 9M4 4v5h5M4 13a8 8 0 0 0 14.5 3.5L20 15M20 20v-5h-5',
+  pin: 'M9 4h6l-1 6 4 4H6l4-4zM12 14v6',
+  eject: 'M12 5l7 9H5zM5 19h14',
   close: 'M6 6l12 12M18 6L6 18',
   arrow: 'M12 5v14M6 11l6-6 6 6',
   folder: 'M3 6h6l2 2.5h10V19H3z',

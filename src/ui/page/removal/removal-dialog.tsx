@@ -3,6 +3,7 @@ import type { Removal } from '../../../api/answers.ts'
 import { api } from '../api.ts'
 import { Dialog } from '../parts/dialog.tsx'
 import { Equivalent } from '../parts/equivalent.tsx'
+import { forEachOf } from '../parts/for-each-of.ts'
 import { counted, formatBytes } from '../parts/format.ts'
 import { Loading } from '../parts/message.tsx'
 import { insecure } from '../parts/pull-commands.ts'
@@ -22,9 +23,6 @@ type RemovalDialogProps = {
 
 type Phase = 'previewing' | 'asking' | 'removing' | 'done'
 
-/** Requests at once. */
-const concurrency = 4
-
 /**
  * Says what a deletion removes, what it frees and who uses it, before anything is deleted; then deletes what
  * can be deleted, and says what could not.
@@ -42,7 +40,7 @@ export function RemovalDialog({ name, references, onClose }: RemovalDialogProps)
     targets: readonly string[],
     act: (reference: string) => Promise<Removal>,
   ): Promise<void> => {
-    await forEach(targets, async (reference) => {
+    await forEachOf(targets, async (reference) => {
       const item = await act(reference).then(
         (removal) => ({ reference, removal }),
         (error: unknown) => ({ reference, error: asApiError(error).message }),
@@ -137,15 +135,4 @@ function Summary({ items, phase }: { readonly items: readonly Item[]; readonly p
       )}
     </div>
   )
-}
-
-async function forEach(
-  references: readonly string[],
-  act: (reference: string) => Promise<void>,
-): Promise<void> {
-  const rest = [...references]
-  const work = async (): Promise<void> => {
-    for (let next = rest.shift(); next !== undefined; next = rest.shift()) await act(next)
-  }
-  await Promise.all(Array.from({ length: concurrency }, work))
 }

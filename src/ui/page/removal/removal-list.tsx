@@ -61,7 +61,7 @@ function linesOf({ removal, error }: Item): readonly Line[] {
 }
 
 /** Empty for users who may not know. */
-function usersOf(uses: Removal['inUse']['uses']): string {
+export function usersOf(uses: Removal['inUse']['uses']): string {
   if (uses.length === 0) return ' by a workload'
   const names = uses.map(({ kind, namespace, name }) => `${kind} ${namespace}/${name}`)
   return ` by ${listed([...new Set(names)])}`

@@ -1,5 +1,8 @@
 import { useCallback, useEffect, useState } from 'preact/hooks'
 import type { TagOrder } from '../api.ts'
+import type { CacheAction } from '../cached/action.ts'
+import { CacheButtons } from '../cached/cache-buttons.tsx'
+import { CacheDialog } from '../cached/cache-dialog.tsx'
 import { Crumbs } from '../catalogue/crumbs.tsx'
 import { onDemand } from '../on-demand.tsx'
 import { Commands } from '../parts/commands.tsx'
@@ -33,6 +36,7 @@ export function TagsView({ name }: { readonly name: string }) {
   const { answer, error, isLoading, reload, tag } = found
   const [selected, setSelected] = useState<ReadonlySet<string>>(new Set())
   const [isRemoving, setRemoving] = useState(false)
+  const [cacheAction, setCacheAction] = useState<CacheAction>()
   const toggle = (name: string) =>
     setSelected((before) => {
       const after = new Set(before)
@@ -53,6 +57,8 @@ export function TagsView({ name }: { readonly name: string }) {
     return <ErrorMessage error={error} onRetry={reload} isView />
   const end = name.lastIndexOf('/') + 1
   const mayDelete = answer?.may.delete === true
+  const mayCache = answer?.may.cache === true
+  const maySelect = mayDelete || mayCache
   const example = tag(0)
   return (
     <>
@@ -93,16 +99,19 @@ export function TagsView({ name }: { readonly name: string }) {
         <p class="summary" role="status">
           {answer === undefined ? 'Loading' : describe(answer.total, order.filter)}
         </p>
-        {mayDelete && selected.size > 0 && (
+        {maySelect && selected.size > 0 && (
           <p class="selection">
             <span>{formatCount(selected.size)} selected</span>
             <button type="button" class="quiet" onClick={() => setSelected(new Set())}>
               Clear
             </button>
-            <button type="button" class="danger" onClick={() => setRemoving(true)}>
-              <Icon name="trash" />
-              Delete…
-            </button>
+            {mayCache && <CacheButtons actions={cacheActions} onAction={setCacheAction} />}
+            {mayDelete && (
+              <button type="button" class="danger" onClick={() => setRemoving(true)}>
+                <Icon name="trash" />
+                Delete…
+              </button>
+            )}
           </p>
         )}
       </div>
@@ -119,28 +128,28 @@ export function TagsView({ name }: { readonly name: string }) {
       {answer !== undefined && answer.total > 0 && (
         <Rows
           role="grid"
-          name={mayDelete ? 'tags selectable' : 'tags'}
+          name={maySelect ? 'tags selectable' : 'tags'}
           label={`Tags of ${name}`}
           count={answer.total}
-          isMultiselectable={mayDelete}
+          isMultiselectable={maySelect}
           onVisible={found.show}
           heading={
             <TagHeading
               order={order}
               onOrder={setOrder}
               isCached={answer.kind === 'cached'}
-              isSelectable={mayDelete}
+              isSelectable={maySelect}
             />
           }
-          row={(index) => rowOf({ name, found, index, mayDelete, selected, toggle })}
+          row={(index) => rowOf({ name, found, index, maySelect, selected, toggle })}
           onOpen={(index) => {
             const opened = tag(index)
             if (opened !== undefined) navigate(imageLink(name, opened.tag))
           }}
           onKey={(key, index) => {
             const pressed = tag(index)
-            if (!mayDelete || pressed === undefined || (key !== ' ' && key !== 'Delete'))
-              return false
+            const isKnown = (key === ' ' && maySelect) || (key === 'Delete' && mayDelete)
+            if (pressed === undefined || !isKnown) return false
             if (key === ' ') toggle(pressed.tag)
             else {
               if (selected.size === 0) toggle(pressed.tag)
@@ -151,6 +160,18 @@ export function TagsView({ name }: { readonly name: string }) {
         />
       )}
       <Equivalent command={`crane ls${insecure(session)} ${session.pullHost}/${name}`} />
+      {cacheAction !== undefined && (
+        <CacheDialog
+          name={name}
+          action={cacheAction}
+          references={[...selected]}
+          platforms={platformsOf(found, selected)}
+          onClose={() => {
+            setCacheAction(undefined)
+            reload()
+          }}
+        />
+      )}
       {isRemoving && (
         <RemovalDialog name={name} references={[...selected]} onClose={closeRemoval} />
       )}
@@ -158,16 +179,29 @@ export function TagsView({ name }: { readonly name: string }) {
   )
 }
 
+const cacheActions: readonly CacheAction[] = ['refresh', 'prefetch', 'pin', 'unpin', 'evict']
+
+/** Of the selected tags that are loaded. */
+function platformsOf({ answer, tag }: FoundTags, selected: ReadonlySet<string>) {
+  const found = new Set<string>()
+  for (let index = 0; index < (answer?.total ?? 0); index += 1) {
+    const one = tag(index)
+    if (one !== undefined && selected.has(one.tag))
+      for (const platform of one.platforms) found.add(platform)
+  }
+  return [...found].toSorted()
+}
+
 type RowOptions = {
   readonly name: string
   readonly found: FoundTags
   readonly index: number
-  readonly mayDelete: boolean
+  readonly maySelect: boolean
   readonly selected: ReadonlySet<string>
   readonly toggle: (tag: string) => void
 }
 
-function rowOf({ name, found, index, mayDelete, selected, toggle }: RowOptions) {
+function rowOf({ name, found, index, maySelect, selected, toggle }: RowOptions) {
   const tag = found.tag(index)
   // A row that has the focus keeps its element, and so the focus, when its tag arrives.
   const key = String(index)
@@ -180,13 +214,13 @@ function rowOf({ name, found, index, mayDelete, selected, toggle }: RowOptions) 
   const isSelected = selected.has(tag.tag)
   return {
     key,
-    attributes: mayDelete ? { 'aria-selected': isSelected } : {},
+    attributes: maySelect ? { 'aria-selected': isSelected } : {},
     cells: (
       <TagCells
         name={name}
         tag={tag}
         isCached={found.answer?.kind === 'cached'}
-        isSelected={mayDelete ? isSelected : undefined}
+        isSelected={maySelect ? isSelected : undefined}
         onToggle={() => toggle(tag.tag)}
       />
     ),
