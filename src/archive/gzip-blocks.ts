@@ -1,7 +1,7 @@
 import { crc32 } from 'node:zlib'
-import { freeChunks } from '../memory/memory.ts'
 import { createDeflater } from './deflater.ts'
 import { isRandom } from './entropy.ts'
+import { inBlocks } from './in-blocks.ts'
 
 /** Bytes of a block before compression: larger ones compress no better. */
 const blockSize = 256 * 1024
@@ -9,6 +9,9 @@ const blockSize = 256 * 1024
 const deflaterCount = 4
 /** Blocks in work: each deflater finds the next one ready. */
 const concurrency = 2 * deflaterCount
+
+/** The fastest one, because the time of a push is mostly that of compression. */
+const defaultGzipLevel = 1
 
 /** Header of a gzip file (RFC 1952, section 2.3): deflate, no time, the fastest level, an unknown system. */
 const header = Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 4, 255])
@@ -18,33 +21,28 @@ const lastBlock = Buffer.from([3, 0])
 const maxStored = 0xffff
 
 /**
- * Compresses in parallel: blocks know nothing of each other. Equal bytes give equal results, on each machine
- * with the same zlib. It takes the chunks over, and frees them.
+ * Compresses in parallel. Equal bytes give equal results, on each machine with the same zlib. It takes the chunks
+ * over, and frees them.
  */
-export async function* gzipBlocks(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-  const deflaters = Array.from({ length: deflaterCount }, createDeflater)
+export async function* gzipBlocks(
+  chunks: AsyncIterable<Buffer>,
+  level: number = defaultGzipLevel,
+): AsyncGenerator<Buffer> {
+  const deflaters = Array.from({ length: deflaterCount }, () => createDeflater(level))
   // The danger: a deflater may compress a block to other bytes if it had other blocks before.
   const turns = inTurn(deflaters)
-  const compress = async (block: Buffer): Promise<Buffer> => {
-    if (isRandom(block)) return store(block)
-    return turns.next().value.deflate(block)
-  }
-  const inWork: Promise<Buffer>[] = []
   let size = 0
   let sum = 0
+  const compress = async (block: Buffer): Promise<Buffer> => {
+    sum = crc32(block, sum)
+    size += block.length
+    return isRandom(block) ? store(block) : turns.next().value.deflate(block)
+  }
   try {
     yield Buffer.from(header)
-    for await (const block of toBlocks(chunks)) {
-      sum = crc32(block, sum)
-      size += block.length
-      inWork.push(compress(block).finally(() => freeChunks([block])))
-      if (inWork.length < concurrency) continue
-      for (const first of inWork.splice(0, 1)) yield await first
-    }
-    for (const block of inWork.splice(0)) yield await block
+    yield* inBlocks(chunks, { size: blockSize, concurrency, compress })
     yield trailerOf(sum, size)
   } finally {
-    await Promise.allSettled(inWork)
     for (const deflater of deflaters) deflater.close()
   }
 }
@@ -73,23 +71,4 @@ function trailerOf(sum: number, size: number): Buffer {
   trailer.writeUInt32LE(sum, lastBlock.length)
   trailer.writeUInt32LE(size % 2 ** 32, lastBlock.length + 4)
   return trailer
-}
-
-/** Blocks of exactly `blockSize`, except for the last. */
-async function* toBlocks(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-  let pending: Buffer[] = []
-  let size = 0
-  for await (const chunk of chunks) {
-    for (let at = 0; at < chunk.length; ) {
-      const part = chunk.subarray(at, at + blockSize - size)
-      pending.push(part)
-      size += part.length
-      at += part.length
-      if (size < blockSize) continue
-      yield pending.length === 1 ? part : Buffer.concat(pending)
-      pending = []
-      size = 0
-    }
-  }
-  if (size > 0) yield Buffer.concat(pending)
 }

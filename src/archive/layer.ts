@@ -11,11 +11,14 @@ import { gzipBlocks } from './gzip-blocks.ts'
 import type { ReadOptions, SourceBlob } from './image-source.ts'
 import type { Limits } from './limits.ts'
 import { lastAfter, seenBy } from './verified.ts'
+import { zstdBlocks } from './zstd-blocks.ts'
 
 /** `none`: layers stay as large as their files. */
-export type LayerCompression = 'gzip' | 'none'
+export type LayerCompression =
+  | { readonly kind: 'none' }
+  | { readonly kind: Compression; readonly level?: number | undefined }
 
-/** Digests and sizes of layers that were compressed before, by the digest of their uncompressed bytes. */
+/** Digests and sizes of layers that were compressed before in the same way, by the digest of their uncompressed bytes. */
 export interface KnownLayers {
   get(diffId: Digest): SourceBlob | undefined
   set(diffId: Digest, blob: SourceBlob): void
@@ -63,16 +66,29 @@ export async function openLayer(options: LayerOptions): Promise<Layer> {
           : read({ start, end, ...how }),
     }
   }
-  const seen = compression === 'gzip' ? known?.get(diffId) : undefined
-  if (compression === 'none' || seen !== undefined) {
+  if (compression.kind === 'none') {
     assertSame(name, diffId, await digestAll(read({ signal, isTransient: true })))
-    if (seen === undefined) return { digest: diffId, size, mediaType, read }
-    return gzipped(seen, read)
+    return { digest: diffId, size, mediaType, read }
+  }
+  const { kind, level } = compression
+  const compress = kind === 'gzip' ? gzipBlocks : zstdBlocks
+  /** Without a copy, the layer is compressed again for each reader. */
+  const compressAgain: Copy = ({ start = 0, signal: until } = {}) =>
+    skipBytes(compress(read({ signal: until }), level), start)
+  const toLayer = (blob: SourceBlob, copy: Copy = compressAgain): Layer => ({
+    ...blob,
+    mediaType: `${mediaType}+${kind}`,
+    read: copy,
+  })
+  const seen = known?.get(diffId)
+  if (seen !== undefined) {
+    assertSame(name, diffId, await digestAll(read({ signal, isTransient: true })))
+    return toLayer(seen)
   }
   const uncompressed = createDigester('sha256')
   const compressed = createDigester('sha256')
   const copy = copies.create()
-  for await (const chunk of gzipBlocks(seenBy(uncompressed, read({ signal })))) {
+  for await (const chunk of compress(seenBy(uncompressed, read({ signal })), level)) {
     compressed.update(chunk)
     await copy.write(chunk)
     freeChunks([chunk])
@@ -80,14 +96,7 @@ export async function openLayer(options: LayerOptions): Promise<Layer> {
   assertSame(name, diffId, uncompressed.digest())
   const blob = { digest: compressed.digest(), size: compressed.size }
   known?.set(diffId, blob)
-  return gzipped(blob, read, copy.end())
-}
-
-/** Without a copy, the layer is compressed again for each reader. */
-function gzipped(blob: SourceBlob, read: Layer['read'], copy?: Copy | undefined): Layer {
-  const compressAgain: Copy = ({ start = 0, signal } = {}) =>
-    skipBytes(gzipBlocks(read({ signal })), start)
-  return { ...blob, mediaType: `${mediaType}+gzip`, read: copy ?? compressAgain }
+  return toLayer(blob, copy.end())
 }
 
 type Compressed = Pick<LayerOptions, 'name' | 'diffId' | 'limits'> & {

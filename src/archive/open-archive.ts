@@ -41,7 +41,12 @@ export async function openImageArchive(
     await files.close()
   }
   try {
-    const source = await openImages(files, { compression: 'gzip', ...options, limits, copies })
+    const source = await openImages(files, {
+      compression: { kind: 'gzip' },
+      ...options,
+      limits,
+      copies,
+    })
     return { ...source, close }
   } catch (error) {
     await close()

@@ -33,7 +33,12 @@ export async function withImage<Result>(
     use(await openImage(source, digest, platform))
   if (await isLocal(named)) {
     // Layers stay as they are: they are only read.
-    const local = await openSource(named, { image, compression: 'none', environment, signal })
+    const local = await openSource(named, {
+      image,
+      compression: { kind: 'none' },
+      environment,
+      signal,
+    })
     try {
       return await open(local.source, local.digest)
     } finally {

@@ -11,6 +11,11 @@ import {
   type SpoolRecord,
 } from '../spooler/spooler.ts'
 import { allAddresses } from './all-addresses.ts'
+import {
+  addCompressionOptions,
+  type CompressionFlags,
+  compressionOf,
+} from './compression-options.ts'
 import { UsageError } from './errors.ts'
 import { type Printing, print } from './image-output.ts'
 import { outputOption } from './options.ts'
@@ -20,21 +25,21 @@ import { runSpool } from './spool.ts'
 import { spoolStatusCommand } from './spool-status-command.ts'
 import { spoolerVariable, withSpoolerCertificate, withSpoolerLogin } from './spooler-login.ts'
 
-type Flags = RegistryOptions & {
-  readonly directory: string
-  readonly registry: string
-  readonly prefix: string
-  readonly directories?: string
-  readonly results?: string
-  readonly workers: string
-  readonly settle: string
-  readonly compression: 'gzip' | 'none'
-  readonly healthPort: string
-  readonly healthHost: string
-  readonly temporary: string
-  readonly doneRecords: string
-  readonly logLevel: string
-}
+type Flags = RegistryOptions &
+  CompressionFlags & {
+    readonly directory: string
+    readonly registry: string
+    readonly prefix: string
+    readonly directories?: string
+    readonly results?: string
+    readonly workers: string
+    readonly settle: string
+    readonly healthPort: string
+    readonly healthHost: string
+    readonly temporary: string
+    readonly doneRecords: string
+    readonly logLevel: string
+  }
 
 /** Milliseconds between two looks of `wait`. */
 const interval = 200
@@ -76,11 +81,6 @@ export function spoolCommand(context: Context): Command {
     .option('-q, --queue <count>', 'the same as --workers')
     .option('--settle <seconds>', 'time without a change until a file counts as complete', '2')
     .addOption(
-      new Option('--compression <kind>', 'compression of layers that are not compressed')
-        .choices(['gzip', 'none'])
-        .default('gzip'),
-    )
-    .addOption(
       new Option('--health-port <port>', 'port of /live, /ready and /metrics')
         .default('8086')
         .env(spoolerVariable('HEALTH_PORT')),
@@ -94,16 +94,21 @@ export function spoolCommand(context: Context): Command {
     .addCommand(listCommand())
     .addCommand(spoolStatusCommand(directoryOption()))
     .addCommand(retryCommand())
-  return addRegistryOptions(command).action((flags: Flags & { readonly queue?: string }) =>
-    runSpool(context, {
-      ...flags,
-      ...resultsOf(flags),
-      ...withSpoolerCertificate(withSpoolerLogin(flags, context.environment), context.environment),
-      workers: parseCount('--workers', flags.queue ?? flags.workers),
-      settle: 1000 * parseCount('--settle', flags.settle),
-      healthPort: parseCount('--health-port', flags.healthPort),
-      maxDone: parseCount('--done-records', flags.doneRecords),
-    }),
+  return addRegistryOptions(addCompressionOptions(command, spoolerVariable)).action(
+    (flags: Flags & { readonly queue?: string }) =>
+      runSpool(context, {
+        ...flags,
+        ...resultsOf(flags),
+        compression: compressionOf(flags),
+        ...withSpoolerCertificate(
+          withSpoolerLogin(flags, context.environment),
+          context.environment,
+        ),
+        workers: parseCount('--workers', flags.queue ?? flags.workers),
+        settle: 1000 * parseCount('--settle', flags.settle),
+        healthPort: parseCount('--health-port', flags.healthPort),
+        maxDone: parseCount('--done-records', flags.doneRecords),
+      }),
   )
 }
 

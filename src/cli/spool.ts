@@ -1,5 +1,6 @@
 import { mkdir } from 'node:fs/promises'
 import { isIPv6 } from 'node:net'
+import type { LayerCompression } from '../archive/archive.ts'
 import { listenAdmin } from '../http/http.ts'
 import { createMemory, defaultMemoryLimit } from '../memory/memory.ts'
 import { formatSize } from '../oci/amounts.ts'
@@ -31,7 +32,7 @@ type Options = RegistryOptions & {
   readonly workers: number
   /** Milliseconds. */
   readonly settle: number
-  readonly compression: 'gzip' | 'none'
+  readonly compression: LayerCompression
   readonly healthHost: string
   readonly healthPort: number
   readonly temporary: string

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { mkdir, symlink, utimes, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { type TestContext, test } from 'node:test'
-import { gzipSync, zstdCompressSync } from 'node:zlib'
+import { gzipSync, zstdCompressSync, zstdDecompressSync } from 'node:zlib'
 import fc from 'fast-check'
 import { ArchiveError, type ImageSource, openImageArchive } from '../../src/archive/archive.ts'
 import { defaultLimits } from '../../src/archive/limits.ts'
@@ -88,8 +88,21 @@ test('a layer of which no copy can be kept is compressed again', async (t) => {
   assert.equal(digestOf(layer.bytes), layer.digest)
 })
 
+test('layers are compressed with zstd if that is asked for', async (t) => {
+  const bytes = tarFile(dockerItems([image]))
+  const source = await openBytes(t, bytes, { compression: { kind: 'zstd', level: 1 } })
+  const { layers } = await readImage(source, source.images[0]?.digest ?? digestOf(bytes))
+  assert.deepEqual(
+    layers.map(({ bytes: packed }) => zstdDecompressSync(packed)),
+    image.layers,
+  )
+  assert.ok(layers.every(({ mediaType }) => mediaType.endsWith('.tar+zstd')))
+})
+
 test('without compression, a layer has the digest that its config names', async (t) => {
-  const source = await openBytes(t, tarFile(dockerItems([image])), { compression: 'none' })
+  const source = await openBytes(t, tarFile(dockerItems([image])), {
+    compression: { kind: 'none' },
+  })
   const { layers } = await readImage(source, source.images[0]?.digest ?? digestOf(image.config))
   assert.deepEqual(
     layers.map(({ digest }) => digest),

@@ -39,3 +39,17 @@ test('a message names the source that cannot be read', async (t) => {
     assert.ok(stderr.startsWith(`berth: ${message}`), stderr)
   }
 })
+
+test('a level that a compression does not have is refused', async () => {
+  const push = ['image', 'push', 'app.tar', 'localhost:1/app:1', '--compression-level']
+  for (const [level, message] of [
+    ['10', 'expected a number from 1 to 9 for gzip'],
+    ['x', 'expected a number from 1 to 9 for gzip'],
+    ['20 --compression zstd', 'expected a number from 1 to 19 for zstd'],
+    ['1 --compression none', '--compression-level needs --compression gzip or zstd'],
+  ] as const) {
+    const { status, stderr } = await runCommand([...push, ...level.split(' ')])
+    assert.equal(status, 1)
+    assert.ok(stderr.includes(message), stderr)
+  }
+})

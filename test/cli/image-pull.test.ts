@@ -75,7 +75,9 @@ test('a docker archive alone can be pushed again, with the same layers', async (
   const push = ['image', 'push', '-q', 'app.tar', `${host}/local/docker:1`]
   assert.equal((await runCommand(push, { directory })).status, 0)
   assert.equal((await pull(`${host}/local/docker:1`, 'back.tar', '--format', 'docker')).status, 0)
-  const source = await openImageArchive(join(directory, 'back.tar'), { compression: 'none' })
+  const source = await openImageArchive(join(directory, 'back.tar'), {
+    compression: { kind: 'none' },
+  })
   t.after(() => source.close())
   const [found] = source.images
   assert.ok(found)
