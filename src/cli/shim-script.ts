@@ -7,13 +7,13 @@ export function shimScript(version: string): string {
 # kubectl-berth ${version} as a shell script, printed by "berth shim". Runs commands in the pod of the registry.
 set -eu
 
-namespace='' context='' kubeconfig='' selector='' verbose=''
-username='' password_file='' token_file='' secret='' kind=''
+namespace='' context='' kubeconfig='' selector='' registry='' verbose=''
+username='' password_file='' token_file='' account='' audience='' secret='' kind=''
 tab=$(printf '\\t')
 
 fail() {
   printf 'kubectl berth: %s\\n' "$1" >&2
-  exit "\${2:-2}"
+  exit 1
 }
 
 help() {
@@ -30,8 +30,11 @@ Needs Berth itself on this machine: push, pull, connect.
 Options:
   -n, --namespace, --context, --kubeconfig, --selector
                                     which registry
+  --registry NAME                   a Registry resource, through its surrogate
   -u, --username NAME               with --password-file FILE, --password-stdin, or a terminal that asks
   --token-file FILE                 a token instead (default: docker login, if it stores passwords in its file)
+  --service-account [NAMESPACE/]NAME
+                                    a short-lived token of it instead; --audience, if it is not the registry's first
   -v, --verbose                     print which pod it is
 END
 }
@@ -40,14 +43,21 @@ k() {
   kubectl \${kubeconfig:+"--kubeconfig=$kubeconfig"} \${context:+"--context=$context"} "$@"
 }
 
-# Lines of pods of the registry: namespace, release, name, whether it is ready, whether it stays, its containers.
+# Lines of pods of the registry: namespace, release, name, whether it is ready, whether it stays, its containers, its host.
 pods() {
-  k get pods "$@" -l "\${selector:-app.kubernetes.io/name=berth,app.kubernetes.io/component=registry}" -o 'go-template={{range .items}}{{.metadata.namespace}}{{"\\t"}}{{with index .metadata.labels "app.kubernetes.io/instance"}}{{.}}{{end}}{{"\\t"}}{{.metadata.name}}{{"\\t"}}{{range .status.conditions}}{{if eq .type "Ready"}}{{.status}}{{end}}{{end}}{{"\\t"}}{{if .metadata.deletionTimestamp}}ends{{else}}stays{{end}}{{"\\t"}}{{range .spec.containers}}{{.name}} {{end}}{{"\\n"}}{{end}}'
+  labels=\${selector:-app.kubernetes.io/name=berth,app.kubernetes.io/component=registry}
+  [ -z "$registry" ] || labels=app.kubernetes.io/name=berth,app.kubernetes.io/component=surrogate,berth.dev/registry=$registry
+  k get pods "$@" -l "$labels" -o 'go-template={{range .items}}{{.metadata.namespace}}{{"\\t"}}{{with index .metadata.labels "app.kubernetes.io/instance"}}{{.}}{{end}}{{"\\t"}}{{.metadata.name}}{{"\\t"}}{{range .status.conditions}}{{if eq .type "Ready"}}{{.status}}{{end}}{{end}}{{"\\t"}}{{if .metadata.deletionTimestamp}}ends{{else}}stays{{end}}{{"\\t"}}{{range .spec.containers}}{{.name}} {{end}}{{"\\t"}}{{with .metadata.annotations}}{{with index . "berth.dev/host"}}{{.}}{{end}}{{end}}{{"\\n"}}{{end}}'
 }
 
 # What the cluster says about its registry (KEP-1755), if this user may read it.
 hosting() {
   printf '%s\\n' "$hosting" | sed -n "s/^$1: *\\"\\{0,1\\}\\([^\\"]*\\)\\"\\{0,1\\} *\\$/\\1/p"
+}
+
+own_namespace() {
+  own=$(k config view --minify -o 'jsonpath={..namespace}' 2>/dev/null) || own=''
+  echo "\${own:-default}"
 }
 
 # In the namespace that is named; else in the context's, in the one that the cluster names, and in all.
@@ -57,23 +67,25 @@ find_pod() {
   if [ -n "$namespace" ]; then
     found=$(pods "--namespace=$namespace") || exit 1
   else
-    own=$(k config view --minify -o 'jsonpath={..namespace}' 2>/dev/null) || own=''
     hinted=$(hosting hostFromClusterNetwork | sed -n 's/^[^.:]*\\.\\([^.:]*\\).*/\\1/p')
     found=''
-    for place in "\${own:-default}" "$hinted"; do
+    for place in "$(own_namespace)" "$hinted"; do
       [ -n "$found" ] || [ -z "$place" ] || found=$(pods "--namespace=$place" 2>/dev/null) || found=''
     done
     [ -n "$found" ] || found=$(pods --all-namespaces) || exit 1
   fi
-  [ -n "$found" ] || fail 'found no registry (pods of the chart, or with --selector); name its namespace with --namespace' 1
+  [ -n "$found" ] || fail 'found no registry (pods of the chart, or with --selector); name its namespace with --namespace'
   releases=$(printf '%s\\n' "$found" | cut -f 1,2 | sort -u | tr '\\t' /)
   [ "$(printf '%s\\n' "$releases" | wc -l)" -eq 1 ] ||
-    fail "there are several registries: $(printf '%s' "$releases" | tr '\\n' ' '); choose one with --namespace, or with --selector app.kubernetes.io/instance=RELEASE,app.kubernetes.io/component=registry" 1
+    fail "there are several registries: $(printf '%s' "$releases" | tr '\\n' ' '); choose one with --namespace, or with --selector app.kubernetes.io/instance=RELEASE,app.kubernetes.io/component=registry"
   ready=$(printf '%s\\n' "$found" | grep "\${tab}True\${tab}stays\${tab}" | head -n 1)
-  [ -n "$ready" ] || fail "no pod of the registry is ready: $(printf '%s\\n' "$found" | cut -f 3 | tr '\\n' ' ')" 1
+  [ -n "$ready" ] || fail "no pod of the registry is ready: $(printf '%s\\n' "$found" | cut -f 3 | tr '\\n' ' ')"
   namespace=$(printf '%s\\n' "$ready" | cut -f 1)
   pod=$(printf '%s\\n' "$ready" | cut -f 3)
   containers=$(printf '%s\\n' "$ready" | cut -f 6)
+  host=$(printf '%s\\n' "$ready" | cut -f 7)
+  [ -n "$host" ] || host=$(hosting host)
+  host=\${host:-localhost:30026}
   case " $containers" in *' berth '*) container=berth ;; *) container=\${containers%% *} ;; esac
 }
 
@@ -103,8 +115,31 @@ content() {
   case $1 in -) cat ;; *) cat -- "$1" ;; esac
 }
 
+in_pod() {
+  k exec "--namespace=$namespace" "--container=$container" "$@"
+}
+
+# A token of a service account, with the first audience that the registry accepts. A surrogate does not say which.
+account_token() {
+  case $account in
+  */*/* | /* | */) fail "--service-account $account: expected NAME or NAMESPACE/NAME" ;;
+  */*) of=\${account%%/*} ;;
+  *) of=$(own_namespace) ;;
+  esac
+  if [ -z "$audience" ] && [ -z "$registry" ]; then
+    accepted=$(in_pod "$pod" -- berth status --output json </dev/null) || :
+    audience=$(printf '%s\\n' "$accepted" | sed -n 's/.*"serviceAccounts":{"audiences":\\["\\([^"]*\\)".*/\\1/p')
+    [ -n "$audience" ] || fail "cannot log in as service account $account: the registry accepts no tokens of service accounts; set auth.serviceAccounts.audiences there"
+  fi
+  k create token "\${account#*/}" "--namespace=$of" "--audience=\${audience:-berth}" --duration=10m
+}
+
 login() {
-  if [ -n "$token_file" ]; then
+  if [ -n "$account" ]; then
+    [ -z "$username$token_file" ] || fail "choose one login for $1: --service-account, or --username, --token-file or --credentials"
+    kind=--token-file=-
+    secret=$(account_token) || exit 1
+  elif [ -n "$token_file" ]; then
     kind=--token-file=-
     secret=$(content "$token_file")
   elif [ -z "$username" ]; then
@@ -135,7 +170,7 @@ while [ "$left" -gt 0 ]; do
   case $rest$given in
   --) rest=yes ;;
   yes*) name='' ;;
-  -n | --namespace | --context | --kubeconfig | --selector | -u | --username | --password-file | --token-file)
+  -n | --namespace | --context | --kubeconfig | --selector | --registry | --service-account | --audience | -u | --username | --password-file | --token-file)
     [ "$left" -gt 0 ] || fail "$given needs a value"
     value=$1
     shift
@@ -149,6 +184,9 @@ while [ "$left" -gt 0 ]; do
   --context) context=$value ;;
   --kubeconfig) kubeconfig=$value ;;
   --selector) selector=$value ;;
+  --registry) registry=$value ;;
+  --service-account) account=$value ;;
+  --audience) audience=$value ;;
   -u | --username) username=$value ;;
   --password-file) password_file=$value ;;
   --password-stdin) password_file=- ;;
@@ -159,20 +197,20 @@ while [ "$left" -gt 0 ]; do
   esac
 done
 
+[ -z "$audience" ] || [ -n "$account" ] || fail '--audience needs --service-account'
+case $command in
+list | delete | copy | inspect) ;;
+*) [ -z "$account" ] || fail "$command needs no login: leave --service-account out" ;;
+esac
 find_pod
 [ -z "$verbose" ] || printf 'in pod %s in namespace %s\\n' "$pod" "$namespace" >&2
 case $command in
 list | delete | copy | inspect)
-  host=$(hosting host)
-  host=\${host:-localhost:30026}
   login "$host"
   set -- "--in-pod=$host" \${username:+"--username=$username"} \${kind:+"$kind"} "$@"
   ;;
 esac
 # The secret is in no argument, which other users of the machine could see: printf is a part of the shell.
-in_pod() {
-  k exec "--namespace=$namespace" "--container=$container" "$@"
-}
 if [ -n "$kind" ]; then
   printf '%s' "$secret" | in_pod --stdin "$pod" -- berth "$command" "$@"
 else

@@ -5,11 +5,13 @@ import { after, before, suite, test } from 'node:test'
 import { stringify } from 'yaml'
 import { dockerImage, dockerItems } from '../support/archives.ts'
 import { type Berth, removeBerth, startBerth } from '../support/berth.ts'
+import { type ClusterIssuer, startClusterIssuer } from '../support/cluster-issuer.ts'
 import { main, runCommand } from '../support/command.ts'
 import { useDirectory } from '../support/directory.ts'
 import { htpasswdLine } from '../support/docker-registry.ts'
 import { type ExecApiServer, startExecApiServer } from '../support/exec-api-server.ts'
 import { attempt, run, tool } from '../support/programs.ts'
+import { audience, tokenOf } from '../support/service-account-tokens.ts'
 import { tarFile } from '../support/tar-file.ts'
 
 const directory = await useDirectory()
@@ -21,21 +23,36 @@ const login = { user: 'alice', password: 'a %s$(secret)`of\\"alice' }
 suite('the shell script of berth shim', () => {
   let berth: Berth
   let api: ExecApiServer
+  let issuer: ClusterIssuer
+  let token = ''
 
   before(async () => {
     await mkdir(bin)
     const htpasswd = join(directory, 'htpasswd')
     await writeFile(htpasswd, await htpasswdLine(login))
-    const rule = { users: ['alice'], repositories: ['**'], actions: ['pull', 'push', 'delete'] }
+    const users = ['alice', 'system:serviceaccount:team-a:ci']
+    const access = [{ users, repositories: ['**'], actions: ['pull', 'push', 'delete'] }]
+    issuer = await startClusterIssuer()
+    const serviceAccounts = { audiences: [audience], method: 'published-keys', issuer: issuer.url }
     berth = await startBerth({
-      config: { hosted: [{ prefix: 'local' }], auth: { htpasswd, access: [rule] } },
+      config: { hosted: [{ prefix: 'local' }], auth: { htpasswd, access, serviceAccounts } },
     })
-    const socket = join(berth.cache, 'berth-pipe.sock')
+    const socketFor = (verb: string) =>
+      join(berth.cache, verb === 'status' ? 'berth-query.sock' : 'berth-pipe.sock')
     api = await startExecApiServer({
       token: null,
+      objects: {
+        '/api/v1/namespaces/team-a/pods': { kind: 'PodList', apiVersion: 'v1', items: [surrogate] },
+        '/api/v1/namespaces/team-a/pods/team-surrogate-0': surrogate,
+        get '/api/v1/namespaces/team-a/serviceaccounts/ci/token'() {
+          token = tokenOf(issuer, { namespace: 'team-a', name: 'ci' })
+          const status = { token, expirationTimestamp: '2030-01-01T00:00:00Z' }
+          return { kind: 'TokenRequest', apiVersion: 'authentication.k8s.io/v1', spec: {}, status }
+        },
+      },
       // As other tests run on this machine, the socket is named.
       program: ([, verb = '', ...args]) => [
-        ...[process.execPath, main, verb, `--socket=${socket}`, ...args],
+        ...[process.execPath, main, verb, `--socket=${socketFor(verb)}`, ...args],
       ],
     })
     await writeFile(shim, await run([process.execPath, main, 'shim']))
@@ -48,6 +65,7 @@ suite('the shell script of berth shim', () => {
   })
   after(async () => {
     await api?.close()
+    await issuer?.stop()
     if (berth !== undefined) await removeBerth(berth)
   })
 
@@ -96,6 +114,35 @@ suite('the shell script of berth shim', () => {
       assert.ok(!called.includes(login.password) && !called.includes(auth))
     })
 
+    test(`${shell[0]}: logs in as a service account, whose token nobody sees`, async () => {
+      await rm(calls, { force: true })
+      assert.equal(await succeed(['list', 'app', '--service-account=team-a/ci']), '1\n')
+      const called = await readFile(calls, 'utf8')
+      assert.ok(
+        called.includes(`create token ci --namespace=team-a --audience=${audience}`),
+        called,
+      )
+      assert.ok(token !== '' && !called.includes(token))
+      for (const [words, message] of [
+        [['list', '--service-account', 'a/b/c'], /expected NAME or NAMESPACE\/NAME/],
+        [['list', '--service-account', 'ci', ...withPassword], /choose one login/],
+        [['list', '--audience', 'x'], /--audience needs --service-account/],
+        [['tag', '--service-account', 'ci'], /tag needs no login/],
+      ] as const) {
+        const { status, output } = await execute(words)
+        assert.equal(status, 1)
+        assert.match(output, message)
+      }
+    })
+
+    test(`${shell[0]}: reaches a Registry by its surrogate, under its own host`, async () => {
+      await rm(calls, { force: true })
+      const where = ['-n', 'team-a', '--registry', 'team', ...withPassword]
+      const json = await succeed(['inspect', 'app:1', '-ojson', ...where])
+      assert.equal(JSON.parse(json).image, 'own.example.com/local/app:1')
+      assert.match(await readFile(calls, 'utf8'), /component=surrogate,berth\.dev\/registry=team /)
+    })
+
     test(`${shell[0]}: passes on status, context and namespace, and says what it cannot do`, async () => {
       const wrong = await execute(['list', 'app', '-u', 'alice', '--password-stdin'], 'wrong')
       assert.equal(wrong.status, 1)
@@ -107,7 +154,7 @@ suite('the shell script of berth shim', () => {
       assert.equal(context.status, 1)
       for (const verb of ['push', 'pull', 'connect']) {
         const { status, output } = await execute([verb, 'app:1'])
-        assert.equal(status, 2)
+        assert.equal(status, 1)
         assert.match(output, new RegExp(`${verb} needs Berth itself on this machine`))
       }
       const verbose = await execute(['list', '-v', ...withPassword])
@@ -120,6 +167,19 @@ suite('the shell script of berth shim', () => {
     assert.equal(await run([join(bin, 'kubectl'), ...words], { environment }), '1\n')
   })
 })
+
+const surrogate = {
+  kind: 'Pod',
+  apiVersion: 'v1',
+  metadata: {
+    name: 'team-surrogate-0',
+    namespace: 'team-a',
+    labels: {},
+    annotations: { 'berth.dev/host': 'own.example.com' },
+  },
+  spec: { containers: [{ name: 'berth' }] },
+  status: { conditions: [{ type: 'Ready', status: 'True' }] },
+}
 
 function kubeconfig({ url }: ExecApiServer): string {
   return stringify({
