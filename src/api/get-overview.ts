@@ -17,7 +17,12 @@ type Upstream = {
   readonly url: string
   readonly push: boolean
   readonly remote: { problem(): string | undefined }
-  readonly credentials: { identity(): string; problem(): string | undefined }
+  readonly credentials: {
+    identity(): string
+    /** Milliseconds. */
+    validFor(): number | undefined
+    problem(): string | undefined
+  }
 }
 
 export type OverviewOptions = {
@@ -102,6 +107,8 @@ async function describeDisk({
   }
 }
 
+const hiddenProblem = 'requests to it fail; users who see everything are told why'
+
 /** Those from which the client has something, or may have everything. */
 async function describeUpstreams(
   { upstreams, access, inventory, telemetry }: Options,
@@ -122,14 +129,20 @@ async function describeUpstreams(
     .map(({ upstream, prefix, url, push, remote, credentials }) => {
       const problem = remote.problem()
       const isDown = isOpen(upstream) || credentials.problem() !== undefined
+      const left = credentials.validFor()
+      const details = {
+        url,
+        identity: credentials.identity(),
+        expires: left === undefined ? undefined : timeOf(Date.now() + left),
+        problem,
+      }
       return {
         name: upstream,
         prefix,
-        url,
-        identity: credentials.identity(),
         state: problem === undefined ? 'ok' : isDown ? 'down' : 'problem',
-        problem,
         push,
+        // A problem may name a repository that the client may not see.
+        ...(seesAll ? details : { problem: problem && hiddenProblem }),
       }
     })
 }

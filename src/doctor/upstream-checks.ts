@@ -3,7 +3,12 @@ import type { Digest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
 import { parseManifest } from '../oci/manifest.ts'
 import { formatReference } from '../oci/reference.ts'
-import type { PingResult, Remote, RemoteManifest } from '../remote/remote.ts'
+import {
+  type PingResult,
+  passingAdvice,
+  type Remote,
+  type RemoteManifest,
+} from '../remote/remote.ts'
 import type { Image } from './find-image.ts'
 import { type Finding, skipped } from './finding.ts'
 import type { StepRecorder } from './step-recorder.ts'
@@ -16,7 +21,7 @@ export function checkRegistry(ping: PingResult, origin: string): Finding {
   if (!isRegistry) {
     const advice =
       status === 429 || status >= 500
-        ? 'the registry, or a proxy in front of it, fails at the moment; Berth retries by itself'
+        ? passingAdvice
         : "this is not the URL of a registry: check host, port and path of the upstream's url"
     return { ...finding, outcome: 'failed', message: `${answered}, without a challenge`, advice }
   }

@@ -117,7 +117,8 @@ export function createAdmission({ origin, breaker }: AdmissionOptions): Admissio
     problem: () => {
       const throttled = [...byKind].filter(([, { throttle }]) => throttle.wait() > 0)
       if (throttled.length === 0) return undefined
-      return `throttled (429) for: ${throttled.map(([kind]) => kind).join(', ')}`
+      const what = throttled.map(([kind]) => kind).join(', ')
+      return `${origin} throttles (429): ${what}; Berth waits and retries by itself; a login may have a higher limit`
     },
   }
 }

@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache'
 import { limitEntries } from '../memory/memory.ts'
-import { UpstreamFailure } from './faults.ts'
+import { passingAdvice, UpstreamFailure } from './faults.ts'
 
 /**
  * Back-off after the second failure in a row, doubling, in milliseconds: a single failure may be
@@ -23,7 +23,7 @@ export interface Failures {
   check(request: string): void
   failed(request: string, failure: UpstreamFailure): void
   answered(request: string): void
-  /** The last failure, if all recent requests failed. */
+  /** The last failure and what to do, if all recent requests failed. */
   problem(): string | undefined
 }
 
@@ -56,7 +56,7 @@ export function createFailures(): Failures {
       const pause = times < 2 ? 0 : Math.min(firstPause * 2 ** (times - 2), maxPause)
       failed.set(request, { times, until: now + pause, fault, message })
       consecutive += 1
-      last = { message, at: now }
+      last = { message: fault === 'failing' ? `${message}; ${passingAdvice}` : message, at: now }
     },
     answered: (request) => {
       failed.delete(request)

@@ -42,6 +42,10 @@ export class UpstreamFailure extends RegistryError {
   }
 }
 
+/** What to do about 429 and 5XX: for problems of an upstream, and for the doctor. */
+export const passingAdvice =
+  'the registry, or a proxy in front of it, fails at the moment; Berth retries by itself'
+
 /** The upstream answered 429 to this kind of request. */
 export class Throttled extends RegistryError {
   constructor(message: string, retryAfter: number | undefined) {

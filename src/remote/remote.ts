@@ -28,7 +28,7 @@ import { createTagsList } from './tags-list.ts'
 import type { Transport } from './transport.ts'
 import { createUploads } from './uploads/uploads.ts'
 
-export { isTemporary, UpstreamFailure } from './faults.ts'
+export { isTemporary, passingAdvice, UpstreamFailure } from './faults.ts'
 export {
   createForwarder,
   type Forwarded,

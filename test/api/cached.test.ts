@@ -170,6 +170,7 @@ test('a user sees no repository, image, layer count, upstream or failure that th
     ['up'],
   )
   assert.doesNotMatch(JSON.stringify(overview), /secret/)
+  assert.equal(overview.upstreams[0]?.url, undefined)
 })
 
 test('the overview tells what the cache saved, how the upstream is, and what failed', async (t) => {
@@ -197,7 +198,10 @@ test('the overview tells what the cache saved, how the upstream is, and what fai
     return upstreams[0]?.state === 'down'
   })
   const after = await client().ask('overview')
-  assert.match(after.upstreams[0]?.problem ?? '', /not contacting http/)
+  assert.match(after.upstreams[0]?.problem ?? '', /not contacting http.*; check its host and port/)
+  const [hidden] = (await client(alice).ask('overview')).upstreams
+  assert.equal(hidden?.state, 'down')
+  assert.doesNotMatch(JSON.stringify(hidden), /127\.0\.0\.1|localhost|refused/)
   const [failure] = after.failures
   assert.equal(failure?.name, 'up/secret/app')
   assert.ok(failure && failure.status >= 500)

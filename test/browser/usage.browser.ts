@@ -115,10 +115,21 @@ test('axe finds nothing in usage and why, dark or light, wide or narrow', async 
   }
 })
 
-test('with the upstream down, why says so, and that the cache serves what it has', async () => {
+test('with the upstream down, why and the overview say so, and what to do', async () => {
   await scene.upstream.stop()
   const page = await loggedIn('alice', '#why/upstream/team/cached:v1')
   await step(page, 'Upstream').getByText('does not answer').waitFor()
   await step(page, 'Upstream').getByText('problem', { exact: true }).waitFor()
   await keepPicture(page, 'why-down')
+
+  // As many failed connections as it takes until the upstream is not contacted for a while.
+  for (const tag of ['v1', 'v2', 'v3', 'v4', 'v5', 'v6'])
+    await scene.alice.send('GET', `upstream/team/other/manifests/${tag}`)
+  await page.goto(`${scene.url}/ui/#overview`)
+  const card = page.locator('.card').filter({ hasText: 'upstream' })
+  await card.getByText(/connection refused; check its host and port/).waitFor()
+  for (const command of ['kubectl berth doctor', 'kubectl berth status'])
+    await page.getByText(command, { exact: true }).waitFor()
+  await assertAccessible(page)
+  await keepPicture(page, 'overview-down')
 })

@@ -54,8 +54,12 @@ const upstream = z
   .strictObject({
     name: z.string(),
     prefix: z.string(),
-    url: z.string(),
-    identity: z.string().optional().describe('Who Berth is at the upstream; undefined: anonymous'),
+    url: z.string().optional().describe('Only for clients that see everything'),
+    identity: z
+      .string()
+      .optional()
+      .describe('Who Berth is at the upstream; only for clients that see everything'),
+    expires: time.optional().describe('Of the credential; undefined: never, or not known'),
     state: z
       .enum(['ok', 'problem', 'down'])
       .describe('down: its breaker is open, or no credential can be obtained'),

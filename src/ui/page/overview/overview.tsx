@@ -1,6 +1,7 @@
 import type { ComponentChildren } from 'preact'
 import type { Overview as OverviewAnswer } from '../../../api/answers.ts'
 import { api } from '../api.ts'
+import { Equivalent } from '../parts/equivalent.tsx'
 import { counted, formatBytes, formatCount } from '../parts/format.ts'
 import { ErrorMessage, Loading, Notice } from '../parts/message.tsx'
 import { useTitle } from '../parts/title.ts'
@@ -37,6 +38,9 @@ export function Overview() {
         ) : (
           <Upstreams upstreams={upstreams} />
         )}
+        {upstreams.some(({ state }) => state !== 'ok') && (
+          <Equivalent command="kubectl berth doctor" />
+        )}
       </Panel>
       <Panel title="Downloads" count={downloads.length}>
         {downloads.length === 0 ? (
@@ -69,6 +73,7 @@ export function Overview() {
           </dl>
         </Panel>
       )}
+      <Equivalent command="kubectl berth status" />
       {disk?.cache.problem !== undefined && <Notice>{disk.cache.problem}</Notice>}
       {disk?.hosted.problem !== undefined && <Notice>{disk.hosted.problem}</Notice>}
     </>

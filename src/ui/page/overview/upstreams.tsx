@@ -1,14 +1,15 @@
 import type { Overview } from '../../../api/answers.ts'
 import { Icon } from '../parts/icon.tsx'
+import { Time } from '../parts/time.tsx'
 import { prefixLink } from '../route.ts'
 
-const states = { ok: 'reachable', problem: 'problem', down: 'down' } as const
+const states = { ok: 'no problem', problem: 'problem', down: 'down' } as const
 
 /** Where images come from, and whether Berth can get them. */
 export function Upstreams({ upstreams }: Pick<Overview, 'upstreams'>) {
   return (
     <ul class="cards">
-      {upstreams.map(({ name, prefix, url, identity, state, problem, push }) => (
+      {upstreams.map(({ name, prefix, url, identity, expires, state, problem, push }) => (
         <li key={name} class={`card state-${state}`}>
           <p class="card-head">
             <Icon name={state === 'ok' ? 'check' : 'alert'} />
@@ -16,9 +17,16 @@ export function Upstreams({ upstreams }: Pick<Overview, 'upstreams'>) {
             <span class={state === 'ok' ? 'badge good' : 'badge bad'}>{states[state]}</span>
             {push && <span class="badge">push</span>}
           </p>
-          <p class="summary">
-            <code>{url}</code> {identity === undefined ? 'anonymously' : `as ${identity}`}
-          </p>
+          {url !== undefined && (
+            <p class="summary">
+              <code>{url}</code> as {identity}
+              {expires !== undefined && (
+                <>
+                  , until <Time at={expires} />
+                </>
+              )}
+            </p>
+          )}
           {problem !== undefined && <p class="card-problem">{problem}</p>}
         </li>
       ))}
