@@ -35,9 +35,11 @@ export function writing(
 export function refuseOtherOrigins({ headers }: FastifyRequest): void {
   const site = headers['sec-fetch-site']
   const { origin, host } = headers
+  // A browser that says where the page is from knows it; a proxy may have changed `host`.
   const isForeign =
-    (site !== undefined && site !== 'same-origin' && site !== 'none') ||
-    (origin !== undefined && originHost(origin) !== host)
+    site === undefined
+      ? origin !== undefined && originHost(origin) !== host
+      : site !== 'same-origin' && site !== 'none'
   if (!isForeign) return
   throw new RegistryError('DENIED', { message: 'web pages of other origins may only read' })
 }

@@ -34,7 +34,10 @@ export const logins = {
 /** Text that would be a script, or leave its element, if a page believed it. */
 export const hostileText = `"><img src=x onerror="document.title='hacked'"><script>document.title='hacked'</script>`
 
-export async function startPageScene(): Promise<PageScene> {
+/** With more configuration. */
+export async function startPageScene(
+  config: Readonly<Record<string, unknown>> = {},
+): Promise<PageScene> {
   const directory = await mkdtemp(join(tmpdir(), 'berth-page-'))
   const htpasswd = join(directory, 'htpasswd')
   const lines = Object.values(logins).map(
@@ -55,6 +58,7 @@ export async function startPageScene(): Promise<PageScene> {
         { users: ['dave'], repositories: ['upstream/**'], actions: ['pull'] },
       ],
     },
+    ...config,
   })
   const url = `http://${berth.host}`
   const { username, password } = logins.alice
