@@ -33,6 +33,7 @@ test('a tag is refreshed, and the page says what it pointed to and what it point
   const page = await loggedIn('alice', `#/${name}:v1`)
   await button(page, 'Refresh').click()
   await dialog(page).getByText('Has not changed').waitFor()
+  await dialog(page).getByRole('status').getByText('Compared with the upstream now.').waitFor()
   await close(page)
   await scene.upstream.put('team/cached', 'v1', scene.images.amd64)
   await button(page, 'Refresh').click()
@@ -98,7 +99,7 @@ test('a pinned image cannot be evicted, until it is unpinned; then the dialog sa
   await close(page)
 })
 
-test('several tags are prefetched and evicted at once, and one that failed says why', async () => {
+test('several tags are prefetched, pinned, unpinned and evicted at once', async () => {
   await scene.upstream.put('team/several', 'one', makeImage())
   await scene.upstream.put('team/several', 'two', makeImage())
   for (const tag of ['one', 'two'])

@@ -334,7 +334,7 @@ test('with the upstream down, what is cached is shown, and the overview says wha
   await row(page, 'v1').getByRole('link').first().click()
   await page.getByRole('tabpanel').last().getByText('/usr/bin:/bin').waitFor()
   await page.getByRole('button', { name: 'Refresh' }).click()
-  await page.getByRole('status').filter({ hasText: /\w+/ }).first().waitFor()
+  await dialog(page).getByRole('status').getByText('1 request failed.').waitFor()
   await page.goto(`${scene.url}/ui/#overview`)
   await page.locator('.card.state-down, .card.state-problem').waitFor()
   await keepPicture(page, 'upstream-down')

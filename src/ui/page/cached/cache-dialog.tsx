@@ -138,6 +138,15 @@ export function CacheDialog({ name, action, references, platforms, onClose }: Ca
   )
 }
 
+/** What is said at the end. */
+const outcomes: Readonly<Record<CacheAction, string>> = {
+  refresh: 'Compared with the upstream now.',
+  prefetch: 'Later pulls need no upstream.',
+  pin: 'A pinned image is never evicted. A tag that moves has to be pinned again.',
+  unpin: 'From now on it is evicted as others are, when the cache needs room.',
+  evict: 'The next pull fetches the image from its upstream again.',
+}
+
 type ExplanationProps = {
   readonly action: CacheAction
   readonly items: readonly CacheItem[]
@@ -145,8 +154,11 @@ type ExplanationProps = {
 }
 
 function Explanation({ action, items, phase }: ExplanationProps) {
+  const failed = items.filter(({ isFailed }) => isFailed).length
   return (
     <div role="status">
+      {failed > 0 && <p class="warning">{counted(failed, 'request')} failed.</p>}
+      {phase === 'done' && failed < items.length && <p>{outcomes[action]}</p>}
       {action === 'prefetch' && phase === 'asking' && (
         <p>
           Downloads what is missing into the cache in the background, so that later pulls need no
@@ -155,9 +167,6 @@ function Explanation({ action, items, phase }: ExplanationProps) {
       )}
       {action === 'prefetch' && phase === 'running' && (
         <p>The download continues when this is closed; the overview shows it.</p>
-      )}
-      {action === 'pin' && (
-        <p>A pinned image is never evicted. A tag that moves has to be pinned again.</p>
       )}
       {action === 'evict' && phase !== 'previewing' && <Freed items={items} phase={phase} />}
     </div>
@@ -177,7 +186,7 @@ function Freed({ items, phase }: Pick<ExplanationProps, 'items' | 'phase'>) {
         {found.length > 1 && phase !== 'done' && 'at least '}
         {formatBytes(frees)}
       </strong>{' '}
-      of the cache. The next pull fetches the image from its upstream again.
+      of the cache.{phase === 'asking' && ` ${outcomes.evict}`}
     </p>
   )
 }
