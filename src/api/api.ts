@@ -1,3 +1,2 @@
 export { createJsonApi } from './create-api.ts'
-export { createFailures } from './failures.ts'
-export { createTraffic } from './traffic.ts'
+export { createFailures, createTraffic } from './overview/overview.ts'

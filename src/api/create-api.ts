@@ -5,33 +5,34 @@ import { RegistryError } from '../oci/errors.ts'
 import type { CachedImages, Inventory, Registry } from '../registry/registry.ts'
 import type { Explain } from '../why/why.ts'
 import { createAccess } from './access.ts'
-import { createCachedImageHandlers } from './cached-images.ts'
 import type { Handlers, Reply } from './call.ts'
-import { createExpiries, type Retention } from './expiries.ts'
-import { createCompare } from './get-comparison.ts'
-import { createGetDetails } from './get-details.ts'
-import { createListings } from './get-files.ts'
-import { createGetInUse } from './get-in-use.ts'
-import { createGetManifest } from './get-manifest.ts'
-import { createGetOverview, type OverviewOptions } from './get-overview.ts'
-import { createGetRepositories } from './get-repositories.ts'
-import { createGetSession } from './get-session.ts'
-import { createGetTags } from './get-tags.ts'
-import { createGetUsage, type Trash } from './get-usage.ts'
-import { createGetWhy } from './get-why.ts'
-import { createLookInside } from './look-inside.ts'
-import { openapiDocument } from './openapi.ts'
-import { type OperationName, openOperations, operations } from './operations.ts'
-import { findOperation } from './paths.ts'
-import { createDeleteManifest, createDeleteTag } from './removals.ts'
-import { sendProblem, sendReply } from './replies.ts'
 import {
+  createCachedImageHandlers,
+  createDeleteManifest,
+  createDeleteTag,
   createGetRemovedTags,
   createGetTagHistory,
   createRefreshTag,
   createUndoTag,
   type TagVersions,
-} from './tag-changes.ts'
+} from './changes/changes.ts'
+import { createExpiries, type Retention } from './expiries.ts'
+import { createCompare, createListings, createLookInside } from './files/files.ts'
+import { createGetInUse } from './get-in-use.ts'
+import { createGetSession } from './get-session.ts'
+import { createGetWhy } from './get-why.ts'
+import { createGetDetails, createGetManifest } from './images/images.ts'
+import { openapiDocument } from './openapi.ts'
+import { type OperationName, openOperations, operations } from './operations.ts'
+import { createGetOverview, type OverviewOptions } from './overview/overview.ts'
+import { findOperation } from './paths.ts'
+import { sendProblem, sendReply } from './replies.ts'
+import {
+  createGetRepositories,
+  createGetTags,
+  createGetUsage,
+  type Trash,
+} from './repositories/repositories.ts'
 import type { Workloads } from './uses.ts'
 
 type ApiOptions = OverviewOptions & {

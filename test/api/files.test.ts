@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { test } from 'node:test'
 import { gzipSync } from 'node:zlib'
-import { createLookInside } from '../../src/api/look-inside.ts'
+import { createLookInside } from '../../src/api/files/look-inside.ts'
 import { createApiClient } from '../support/api-client.ts'
 import { eventually } from '../support/berth.ts'
 import {

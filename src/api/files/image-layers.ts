@@ -1,10 +1,15 @@
-import type { LayerBlob } from '../archive/archive.ts'
-import { type Digest, isDigest } from '../oci/digest.ts'
-import { RegistryError } from '../oci/errors.ts'
-import { isImageConfig } from '../oci/image-config.ts'
-import { parseManifestDetails } from '../oci/manifest.ts'
-import { chunksOf, type Inventory, type Repository, type Resolved } from '../registry/registry.ts'
-import { createJsonReader, isObject } from './json-parts.ts'
+import type { LayerBlob } from '../../archive/archive.ts'
+import { type Digest, isDigest } from '../../oci/digest.ts'
+import { RegistryError } from '../../oci/errors.ts'
+import { isImageConfig } from '../../oci/image-config.ts'
+import { parseManifestDetails } from '../../oci/manifest.ts'
+import {
+  chunksOf,
+  type Inventory,
+  type Repository,
+  type Resolved,
+} from '../../registry/registry.ts'
+import { createJsonReader, isObject } from '../json-parts.ts'
 
 /** An image whose layers, or that of the number, are on the disk. */
 export type LocalImage = { readonly config: LayerBlob; readonly layers: readonly LayerBlob[] }

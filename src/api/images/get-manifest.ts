@@ -1,22 +1,22 @@
-import { isDigest } from '../oci/digest.ts'
-import { isRegistryError, RegistryError } from '../oci/errors.ts'
-import { isImageConfig } from '../oci/image-config.ts'
+import { isDigest } from '../../oci/digest.ts'
+import { isRegistryError, RegistryError } from '../../oci/errors.ts'
+import { isImageConfig } from '../../oci/image-config.ts'
 import {
   childrenOf,
   type Descriptor,
   formatPlatform,
   type ManifestDetails,
   parseManifestDetails,
-} from '../oci/manifest.ts'
-import { formatReference, parseReference } from '../oci/reference.ts'
-import type { Resolved } from '../registry/registry.ts'
-import type { Access } from './access.ts'
-import type { Manifest } from './answers.ts'
-import type { Handler } from './call.ts'
+} from '../../oci/manifest.ts'
+import { formatReference, parseReference } from '../../oci/reference.ts'
+import type { Resolved } from '../../registry/registry.ts'
+import type { Access } from '../access.ts'
+import type { Manifest } from '../answers.ts'
+import type { Handler } from '../call.ts'
+import { kindOf } from '../image-kind.ts'
+import { createJsonReader, isObject } from '../json-parts.ts'
 import { describeChart } from './describe-chart.ts'
 import { describeConfig, withoutConfig } from './describe-config.ts'
-import { kindOf } from './image-kind.ts'
-import { createJsonReader, isObject } from './json-parts.ts'
 import { readBlob } from './read-blob.ts'
 
 /** Bytes of a config that is read. */

@@ -1,7 +1,7 @@
-import type { Inventory, RepositoryFacts } from '../registry/registry.ts'
-import type { Access } from './access.ts'
-import type { Handler } from './call.ts'
-import { timeOf } from './times.ts'
+import type { Inventory, RepositoryFacts } from '../../registry/registry.ts'
+import type { Access } from '../access.ts'
+import type { Handler } from '../call.ts'
+import { timeOf } from '../times.ts'
 
 type Options = { readonly inventory: Inventory; readonly access: Access }
 

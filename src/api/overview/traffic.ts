@@ -1,7 +1,7 @@
 import { setInterval } from 'node:timers'
-import type { Telemetry } from '../telemetry/telemetry.ts'
-import type { Overview } from './answers.ts'
-import { timeOf } from './times.ts'
+import type { Telemetry } from '../../telemetry/telemetry.ts'
+import type { Overview } from '../answers.ts'
+import { timeOf } from '../times.ts'
 
 /** Milliseconds between two samples, and their number: a day. */
 const interval = 60_000

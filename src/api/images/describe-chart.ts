@@ -1,5 +1,5 @@
-import type { Manifest } from './answers.ts'
-import { createJsonReader } from './json-parts.ts'
+import type { Manifest } from '../answers.ts'
+import { createJsonReader } from '../json-parts.ts'
 
 /** `Chart.yaml`, which the config of a Helm chart has as JSON. */
 export function describeChart(

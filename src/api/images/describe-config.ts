@@ -1,6 +1,6 @@
-import { type Descriptor, formatPlatform } from '../oci/manifest.ts'
-import type { Manifest } from './answers.ts'
-import { createJsonReader, type JsonReader } from './json-parts.ts'
+import { type Descriptor, formatPlatform } from '../../oci/manifest.ts'
+import type { Manifest } from '../answers.ts'
+import { createJsonReader, type JsonReader } from '../json-parts.ts'
 
 type Config = NonNullable<Manifest['config']>
 

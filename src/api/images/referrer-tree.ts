@@ -1,11 +1,11 @@
-import { algorithmOf, type Digest, encodedOf, isDigest } from '../oci/digest.ts'
-import { isRegistryError } from '../oci/errors.ts'
-import { parseManifestDetails } from '../oci/manifest.ts'
-import { isTag } from '../oci/reference.ts'
-import type { Repository, Resolved } from '../registry/registry.ts'
-import type { Details } from './answers.ts'
-import { kindOf } from './image-kind.ts'
-import { createJsonReader, isObject } from './json-parts.ts'
+import { algorithmOf, type Digest, encodedOf, isDigest } from '../../oci/digest.ts'
+import { isRegistryError } from '../../oci/errors.ts'
+import { parseManifestDetails } from '../../oci/manifest.ts'
+import { isTag } from '../../oci/reference.ts'
+import type { Repository, Resolved } from '../../registry/registry.ts'
+import type { Details } from '../answers.ts'
+import { kindOf } from '../image-kind.ts'
+import { createJsonReader, isObject } from '../json-parts.ts'
 
 type Referrer = Details['referrers'][number]
 type Tree = { readonly tree: readonly Referrer[]; readonly isTruncated: boolean }

@@ -1,6 +1,6 @@
-import type { Digest } from '../oci/digest.ts'
-import { RegistryError } from '../oci/errors.ts'
-import { chunksOf, type Repository } from '../registry/registry.ts'
+import type { Digest } from '../../oci/digest.ts'
+import { RegistryError } from '../../oci/errors.ts'
+import { chunksOf, type Repository } from '../../registry/registry.ts'
 
 type Asked = {
   readonly repository: Repository

@@ -1,4 +1,4 @@
-import type { CacheMemory } from '../memory/memory.ts'
+import type { CacheMemory } from '../../memory/memory.ts'
 
 /** How long a result is valid in milliseconds, and as a multiple of the time that it took. */
 const minLife = 10_000

@@ -1,12 +1,13 @@
-import { isDigest } from '../oci/digest.ts'
-import { RegistryError } from '../oci/errors.ts'
-import { parseTag, type Reference } from '../oci/reference.ts'
-import type { CachedImages, Inventory, PinnedImage, Prefetch } from '../registry/registry.ts'
-import type { Access } from './access.ts'
-import type { Call, Handlers } from './call.ts'
-import { isSet } from './schema/requests.ts'
-import { timeOf } from './times.ts'
-import { type UsesOptions, usesOf } from './uses.ts'
+import { isDigest } from '../../oci/digest.ts'
+import { RegistryError } from '../../oci/errors.ts'
+import { parseTag, type Reference } from '../../oci/reference.ts'
+import type { CachedImages, Inventory, PinnedImage } from '../../registry/registry.ts'
+import type { Access } from '../access.ts'
+import type { Call, Handlers } from '../call.ts'
+import { describePrefetch } from '../describe-prefetch.ts'
+import { isSet } from '../schema/requests.ts'
+import { timeOf } from '../times.ts'
+import { type UsesOptions, usesOf } from '../uses.ts'
 
 type Options = UsesOptions & {
   readonly access: Access
@@ -80,10 +81,6 @@ export function createCachedImageHandlers(options: Options): Pick<Handlers, Oper
       }
     },
   }
-}
-
-export function describePrefetch({ startedAt, endedAt, ...rest }: Prefetch) {
-  return { ...rest, startedAt: timeOf(startedAt) ?? '', endedAt: timeOf(endedAt) }
 }
 
 function describePin({ pinnedAt, ...rest }: PinnedImage) {

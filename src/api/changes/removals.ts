@@ -1,13 +1,13 @@
-import { type Digest, isDigest, parseDigest } from '../oci/digest.ts'
-import { isRegistryError, RegistryError } from '../oci/errors.ts'
-import { parseManifest } from '../oci/manifest.ts'
-import { parseTag } from '../oci/reference.ts'
-import type { Inventory, RepositoryInventory, Resolved } from '../registry/registry.ts'
-import type { Removal } from './answers.ts'
-import type { Call, Handler } from './call.ts'
-import { isObject } from './json-parts.ts'
-import { isSet } from './schema/requests.ts'
-import { type UsesOptions, usesOf } from './uses.ts'
+import { type Digest, isDigest, parseDigest } from '../../oci/digest.ts'
+import { isRegistryError, RegistryError } from '../../oci/errors.ts'
+import { parseManifest } from '../../oci/manifest.ts'
+import { parseTag } from '../../oci/reference.ts'
+import type { Inventory, RepositoryInventory, Resolved } from '../../registry/registry.ts'
+import type { Removal } from '../answers.ts'
+import type { Call, Handler } from '../call.ts'
+import { isObject } from '../json-parts.ts'
+import { isSet } from '../schema/requests.ts'
+import { type UsesOptions, usesOf } from '../uses.ts'
 
 type Options = UsesOptions & { readonly inventory: Inventory }
 type RemovalCall = Call<'deleteTag'> | Call<'deleteManifest'>

@@ -1,10 +1,10 @@
-import { type Digest, parseDigest } from '../oci/digest.ts'
-import { RegistryError } from '../oci/errors.ts'
-import { parseTag, type RepositoryName, type Tag } from '../oci/reference.ts'
-import type { Inventory, Resolved } from '../registry/registry.ts'
-import { type Access, rightsOf } from './access.ts'
-import type { Handler } from './call.ts'
-import { timeOf } from './times.ts'
+import { type Digest, parseDigest } from '../../oci/digest.ts'
+import { RegistryError } from '../../oci/errors.ts'
+import { parseTag, type RepositoryName, type Tag } from '../../oci/reference.ts'
+import type { Inventory, Resolved } from '../../registry/registry.ts'
+import { type Access, rightsOf } from '../access.ts'
+import type { Handler } from '../call.ts'
+import { timeOf } from '../times.ts'
 
 type TagName = { readonly name: RepositoryName; readonly tag: Tag }
 

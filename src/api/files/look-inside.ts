@@ -1,6 +1,6 @@
-import { ArchiveError } from '../archive/archive.ts'
-import type { Reservations } from '../memory/memory.ts'
-import { type ErrorCode, RegistryError } from '../oci/errors.ts'
+import { ArchiveError } from '../../archive/archive.ts'
+import type { Reservations } from '../../memory/memory.ts'
+import { type ErrorCode, RegistryError } from '../../oci/errors.ts'
 
 /** Each has a thread of its own, which takes most of a core. */
 const maxRunning = 2

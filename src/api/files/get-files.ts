@@ -5,14 +5,14 @@ import {
   imageFiles,
   layerFiles,
   readImageFile,
-} from '../archive/archive.ts'
-import type { CacheMemory } from '../memory/memory.ts'
-import { type Digest, parseDigest } from '../oci/digest.ts'
-import { RegistryError } from '../oci/errors.ts'
-import type { Inventory, Resolved } from '../registry/registry.ts'
-import type { Access } from './access.ts'
-import type { Files } from './answers.ts'
-import type { Handler } from './call.ts'
+} from '../../archive/archive.ts'
+import type { CacheMemory } from '../../memory/memory.ts'
+import { type Digest, parseDigest } from '../../oci/digest.ts'
+import { RegistryError } from '../../oci/errors.ts'
+import type { Inventory, Resolved } from '../../registry/registry.ts'
+import type { Access } from '../access.ts'
+import type { Files } from '../answers.ts'
+import type { Handler } from '../call.ts'
 import { openLocalImage } from './image-layers.ts'
 import { type LookInside, lookLimits } from './look-inside.ts'
 

@@ -1,13 +1,13 @@
-import { RegistryError } from '../oci/errors.ts'
-import type { Inventory, TagFacts } from '../registry/registry.ts'
-import { type Access, rightsOf } from './access.ts'
-import type { Tags } from './answers.ts'
-import type { Handler } from './call.ts'
-import type { Expiries } from './expiries.ts'
-import { kindOf } from './image-kind.ts'
-import { createRunning } from './running-digests.ts'
-import { timeOf } from './times.ts'
-import type { Workloads } from './uses.ts'
+import { RegistryError } from '../../oci/errors.ts'
+import type { Inventory, TagFacts } from '../../registry/registry.ts'
+import { type Access, rightsOf } from '../access.ts'
+import type { Tags } from '../answers.ts'
+import type { Handler } from '../call.ts'
+import type { Expiries } from '../expiries.ts'
+import { kindOf } from '../image-kind.ts'
+import { createRunning } from '../running-digests.ts'
+import { timeOf } from '../times.ts'
+import type { Workloads } from '../uses.ts'
 
 type Options = {
   readonly inventory: Inventory

@@ -1,5 +1,5 @@
-import { isRegistryError } from '../oci/errors.ts'
-import type { Overview } from './answers.ts'
+import { isRegistryError } from '../../oci/errors.ts'
+import type { Overview } from '../answers.ts'
 
 /** Different failures that are remembered. */
 const maxFailures = 100

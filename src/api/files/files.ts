@@ -1,0 +1,3 @@
+export { createCompare } from './get-comparison.ts'
+export { createListings } from './get-files.ts'
+export { createLookInside } from './look-inside.ts'

@@ -1,0 +1,2 @@
+export { createGetDetails } from './get-details.ts'
+export { createGetManifest } from './get-manifest.ts'
