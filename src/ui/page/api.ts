@@ -1,5 +1,6 @@
 import type {
   Change,
+  Comparison,
   Details,
   Eviction,
   Files,
@@ -8,9 +9,11 @@ import type {
   Pin,
   Prefetch,
   Removal,
+  RemovedTags,
   Repositories,
   Session,
   TaggedUsage,
+  TagHistory,
   Tags,
   Unpinned,
   Usage,
@@ -100,6 +103,8 @@ function query(parameters: Readonly<Record<string, string | number | undefined>>
     : `?${new URLSearchParams(set.map(([key, value]) => [key, String(value)]))}`
 }
 
+export type ComparedImage = { readonly name: string; readonly digest: string }
+
 export type TagOrder = {
   readonly sort: 'name' | 'date' | 'size'
   readonly order: 'asc' | 'desc'
@@ -156,6 +161,29 @@ export const api = {
   /** The content of a file. */
   file: ({ name, digest, path: at, layer }: FilePlace, signal: AbortSignal) =>
     send(`${path(name, 'file', digest)}${query({ path: at, layer })}`, { signal }),
+  /** What is read so far, if that takes longer than a second. */
+  compare: (
+    before: ComparedImage,
+    after: ComparedImage,
+    parameters: {
+      readonly filter: string
+      readonly change: Comparison['files'][number]['change'] | undefined
+      readonly after: string | undefined
+    },
+    signal: AbortSignal,
+  ) => {
+    const toName = after.name === before.name ? undefined : after.name
+    const asked = { to: after.digest, toName, ...parameters, n: 500, wait: 1 }
+    return request<Comparison>(`${path(before.name, 'compare', before.digest)}${query(asked)}`, {
+      signal,
+    })
+  },
+  tagHistory: (name: string, tag: string, signal: AbortSignal) =>
+    request<TagHistory>(path(name, 'tags', tag, 'history'), { signal }),
+  removedTags: (name: string, signal: AbortSignal) =>
+    request<RemovedTags>(path(name, 'removed-tags'), { signal }),
+  undoTag: (name: string, tag: string, to: string) =>
+    request<Change>(`${path(name, 'tags', tag, 'undo')}${query({ to })}`, { method: 'POST' }),
   removal: (name: string, reference: string) =>
     request<Removal>(`${removalPath(name, reference)}?dryRun`, { method: 'DELETE' }),
   remove: (name: string, reference: string) =>

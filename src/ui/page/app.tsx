@@ -12,6 +12,13 @@ const TagsView = onDemand(async () => (await import('./tags/tags-view.tsx')).Tag
 const ImageView = onDemand(async () => (await import('./image/image-view.tsx')).ImageView)
 const UsageView = onDemand(async () => (await import('./usage/usage-view.tsx')).UsageView)
 const WhyView = onDemand(async () => (await import('./why/why-view.tsx')).WhyView)
+const CompareView = onDemand(async () => (await import('./compare/compare-view.tsx')).CompareView)
+const TagHistoryView = onDemand(
+  async () => (await import('./history/tag-history.tsx')).TagHistoryView,
+)
+const RemovedTagsView = onDemand(
+  async () => (await import('./history/removed-tags.tsx')).RemovedTagsView,
+)
 const Overview = onDemand(async () => (await import('./overview/overview.tsx')).Overview)
 
 /** The frame: who uses the page, which view its address names, and the header above it. */
@@ -59,6 +66,12 @@ function View({ route }: { readonly route: Route }) {
       return <TagsView key={route.name} name={route.name} />
     case 'image':
       return <ImageView key={`${route.name} ${route.reference}`} {...route} />
+    case 'compare':
+      return <CompareView {...route} />
+    case 'history':
+      return <TagHistoryView key={`${route.name} ${route.tag}`} {...route} />
+    case 'removed':
+      return <RemovedTagsView key={route.name} name={route.name} />
     case 'overview':
       return <Overview />
     case 'usage':

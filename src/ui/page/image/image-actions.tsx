@@ -4,6 +4,7 @@ import type { CacheAction } from '../cached/action.ts'
 import { CacheButtons } from '../cached/cache-buttons.tsx'
 import { CacheDialog } from '../cached/cache-dialog.tsx'
 import { Icon } from '../parts/icon.tsx'
+import { compareLink, historyLink } from '../route.ts'
 
 type ActionsProps = {
   readonly name: string
@@ -23,6 +24,16 @@ export function ImageActions(props: ActionsProps) {
   const mayDelete = details.may.delete
   return (
     <div class="actions">
+      <a class="button" href={compareLink({ name, reference })}>
+        <Icon name="compare" />
+        Compare…
+      </a>
+      {isTag && details.kind === 'hosted' && (
+        <a class="button" href={historyLink(name, reference)}>
+          <Icon name="history" />
+          History
+        </a>
+      )}
       <CacheButtons actions={cacheActionsOf(details, isTag)} onAction={setAction} />
       {isTag && mayDelete && (
         <button type="button" class="danger-quiet" onClick={() => onRemove(reference)}>

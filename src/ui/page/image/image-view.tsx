@@ -2,6 +2,7 @@ import { useState } from 'preact/hooks'
 import type { Details, Manifest } from '../../../api/answers.ts'
 import { api } from '../api.ts'
 import { Crumbs } from '../catalogue/crumbs.tsx'
+import { RunningNotice } from '../history/running-notice.tsx'
 import { onDemand } from '../on-demand.tsx'
 import { Equivalent } from '../parts/equivalent.tsx'
 import { ErrorMessage, Loading, Notice } from '../parts/message.tsx'
@@ -70,6 +71,9 @@ export function ImageView(props: ImageProps) {
           {details.error !== undefined && <Notice>{details.error.message}</Notice>}
           {details.value?.problems.map((problem) => (
             <Notice key={problem}>{problem}</Notice>
+          ))}
+          {details.value?.running.map((running) => (
+            <RunningNotice key={running.tag} {...{ name, running }} digest={manifest.digest} />
           ))}
           <Content {...props} manifest={manifest} details={details.value} />
           <p class="summary">

@@ -84,7 +84,7 @@ type LayerContentProps = {
   readonly createdBy: string | undefined
 }
 
-function LayerContent({ layer, createdBy }: LayerContentProps) {
+export function LayerContent({ layer, createdBy }: LayerContentProps) {
   const text = layer.title ?? createdBy
   if (text === undefined) return <code>{layer.mediaType}</code>
   const { keyword, rest } =

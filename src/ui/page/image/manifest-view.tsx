@@ -147,6 +147,8 @@ function sectionsOf({
       ),
       content: () => (
         <Uses
+          name={name}
+          digest={indexDetails?.digest ?? manifest.digest}
           uses={uses}
           isTruncated={details?.inUse.truncated === true || indexDetails?.inUse.truncated === true}
         />

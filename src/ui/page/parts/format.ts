@@ -12,6 +12,12 @@ export function formatBytes(bytes: number): string {
   return `${value.toFixed(digits)} ${units[unit]}`
 }
 
+/** `+4.21 MiB`, `−12 B`, `no change`. */
+export function formatChange(bytes: number): string {
+  if (bytes === 0) return 'no change'
+  return `${bytes > 0 ? '+' : '−'}${formatBytes(Math.abs(bytes))}`
+}
+
 const numbers = new Intl.NumberFormat('en')
 
 export function formatCount(count: number): string {

@@ -51,6 +51,11 @@ function imageCommands(session: Session, image: string): readonly Command[] {
   ]
 }
 
+/** The flag that berth needs: it uses plain HTTP for localhost by itself. */
+export function plainHttp(session: Session): string {
+  return isPlainHttp(session) && !isLocal(session.pullHost) ? ' --plain-http' : ''
+}
+
 /** The flag that crane needs where it would not use plain HTTP by itself. */
 export function insecure(session: Session): string {
   return isPlainHttp(session) && !isLocal(session.pullHost) ? ' --insecure' : ''

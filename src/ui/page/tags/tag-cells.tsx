@@ -1,5 +1,5 @@
 import { Digest } from '../parts/digest.tsx'
-import { formatBytes } from '../parts/format.ts'
+import { counted, formatBytes, shortDigest } from '../parts/format.ts'
 import { kindLabel, platformsLabel, storedLabel } from '../parts/labels.ts'
 import { None, Time } from '../parts/time.tsx'
 import { imageLink } from '../route.ts'
@@ -10,8 +10,7 @@ type CellsProps = {
   readonly name: string
   readonly tag: Tag
   readonly isCached: boolean
-  /** Undefined if nothing can be selected. */
-  readonly isSelected: boolean | undefined
+  readonly isSelected: boolean
   readonly onToggle: () => void
 }
 
@@ -19,23 +18,31 @@ export function TagCells({ name, tag, isCached, isSelected, onToggle }: CellsPro
   const { kind, platforms, size, digest, inUse, pinned, stored } = tag
   return (
     <>
-      {isSelected !== undefined && (
-        <span role="gridcell" class="select">
-          <input
-            type="checkbox"
-            checked={isSelected}
-            tabIndex={-1}
-            aria-label={`Select ${tag.tag}`}
-            onChange={onToggle}
-          />
-        </span>
-      )}
+      <span role="gridcell" class="select">
+        <input
+          type="checkbox"
+          checked={isSelected}
+          tabIndex={-1}
+          aria-label={`Select ${tag.tag}`}
+          onChange={onToggle}
+        />
+      </span>
       <span role="gridcell" class="name">
         <a href={imageLink(name, tag.tag)} tabIndex={-1} title={tag.tag}>
           {tag.tag}
         </a>
         {kind !== undefined && kind !== 'image' && kind !== 'index' && (
           <span class="badge">{kindLabel(kind)}</span>
+        )}
+        {tag.running.length > 0 && (
+          <a
+            class="badge warn"
+            href={imageLink(name, tag.tag, { section: 'uses' })}
+            tabIndex={-1}
+            title={runningTitle(tag)}
+          >
+            {tag.running.length > 1 ? `runs ${tag.running.length} images` : 'runs another image'}
+          </a>
         )}
       </span>
       <span role="gridcell" class="platforms" title={platforms.join(', ')}>
@@ -69,4 +76,12 @@ export function TagCells({ name, tag, isCached, isSelected, onToggle }: CellsPro
       </span>
     </>
   )
+}
+
+function runningTitle({ digest, running }: Tag): string {
+  const parts = running.map(
+    (each) =>
+      `${counted(each.pods, 'pod')} ${each.digest === digest ? 'this one' : shortDigest(each.digest)}`,
+  )
+  return `Pods that name this tag run: ${parts.join(', ')}`
 }

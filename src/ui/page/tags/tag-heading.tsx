@@ -6,17 +6,14 @@ type HeadingProps = {
   readonly order: TagOrder
   readonly onOrder: (order: TagOrder) => void
   readonly isCached: boolean
-  readonly isSelectable: boolean
 }
 
-export function TagHeading({ order, onOrder, isCached, isSelectable }: HeadingProps) {
+export function TagHeading({ order, onOrder, isCached }: HeadingProps) {
   return (
     <>
-      {isSelectable && (
-        <span role="columnheader" class="select">
-          <span class="hidden">Selected</span>
-        </span>
-      )}
+      <span role="columnheader" class="select">
+        <span class="hidden">Selected</span>
+      </span>
       <Sortable sort="name" first="asc" order={order} onOrder={onOrder} cell="name">
         Tag
       </Sortable>

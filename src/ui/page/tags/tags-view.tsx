@@ -13,7 +13,7 @@ import { ErrorMessage, Loading, Message, Notice } from '../parts/message.tsx'
 import { insecure, pullCommands } from '../parts/pull-commands.ts'
 import { Rows } from '../parts/rows.tsx'
 import { useTitle } from '../parts/title.ts'
-import { imageLink, navigate, usageLink } from '../route.ts'
+import { compareLink, imageLink, navigate, removedLink, usageLink } from '../route.ts'
 import { useSession } from '../session.ts'
 import { TagCells } from './tag-cells.tsx'
 import { TagHeading } from './tag-heading.tsx'
@@ -58,7 +58,6 @@ export function TagsView({ name }: { readonly name: string }) {
   const end = name.lastIndexOf('/') + 1
   const mayDelete = answer?.may.delete === true
   const mayCache = answer?.may.cache === true
-  const maySelect = mayDelete || mayCache
   const example = tag(0)
   return (
     <>
@@ -72,6 +71,12 @@ export function TagsView({ name }: { readonly name: string }) {
             {answer.may.readOnly !== undefined && ` · Read-only: ${answer.may.readOnly}`}
             {' · '}
             <a href={usageLink(name)}>Usage</a>
+            {answer.kind === 'hosted' && (
+              <>
+                {' · '}
+                <a href={removedLink(name)}>Deleted tags</a>
+              </>
+            )}
           </p>
         )}
       </div>
@@ -99,12 +104,18 @@ export function TagsView({ name }: { readonly name: string }) {
         <p class="summary" role="status">
           {answer === undefined ? 'Loading' : describe(answer.total, order.filter)}
         </p>
-        {maySelect && selected.size > 0 && (
+        {selected.size > 0 && (
           <p class="selection">
             <span>{formatCount(selected.size)} selected</span>
             <button type="button" class="quiet" onClick={() => setSelected(new Set())}>
               Clear
             </button>
+            {selected.size <= 2 && (
+              <a class="button" href={comparisonOf(name, selected)}>
+                <Icon name="compare" />
+                {selected.size === 2 ? 'Compare' : 'Compare…'}
+              </a>
+            )}
             {mayCache && <CacheButtons actions={cacheActions} onAction={setCacheAction} />}
             {mayDelete && (
               <button type="button" class="danger" onClick={() => setRemoving(true)}>
@@ -128,27 +139,22 @@ export function TagsView({ name }: { readonly name: string }) {
       {answer !== undefined && answer.total > 0 && (
         <Rows
           role="grid"
-          name={maySelect ? 'tags selectable' : 'tags'}
+          name="tags"
           label={`Tags of ${name}`}
           count={answer.total}
-          isMultiselectable={maySelect}
+          isMultiselectable
           onVisible={found.show}
           heading={
-            <TagHeading
-              order={order}
-              onOrder={setOrder}
-              isCached={answer.kind === 'cached'}
-              isSelectable={maySelect}
-            />
+            <TagHeading order={order} onOrder={setOrder} isCached={answer.kind === 'cached'} />
           }
-          row={(index) => rowOf({ name, found, index, maySelect, selected, toggle })}
+          row={(index) => rowOf({ name, found, index, selected, toggle })}
           onOpen={(index) => {
             const opened = tag(index)
             if (opened !== undefined) navigate(imageLink(name, opened.tag))
           }}
           onKey={(key, index) => {
             const pressed = tag(index)
-            const isKnown = (key === ' ' && maySelect) || (key === 'Delete' && mayDelete)
+            const isKnown = key === ' ' || (key === 'Delete' && mayDelete)
             if (pressed === undefined || !isKnown) return false
             if (key === ' ') toggle(pressed.tag)
             else {
@@ -196,12 +202,11 @@ type RowOptions = {
   readonly name: string
   readonly found: FoundTags
   readonly index: number
-  readonly maySelect: boolean
   readonly selected: ReadonlySet<string>
   readonly toggle: (tag: string) => void
 }
 
-function rowOf({ name, found, index, maySelect, selected, toggle }: RowOptions) {
+function rowOf({ name, found, index, selected, toggle }: RowOptions) {
   const tag = found.tag(index)
   // A row that has the focus keeps its element, and so the focus, when its tag arrives.
   const key = String(index)
@@ -214,17 +219,26 @@ function rowOf({ name, found, index, maySelect, selected, toggle }: RowOptions) 
   const isSelected = selected.has(tag.tag)
   return {
     key,
-    attributes: maySelect ? { 'aria-selected': isSelected } : {},
+    attributes: { 'aria-selected': isSelected },
     cells: (
       <TagCells
         name={name}
         tag={tag}
         isCached={found.answer?.kind === 'cached'}
-        isSelected={maySelect ? isSelected : undefined}
+        isSelected={isSelected}
         onToggle={() => toggle(tag.tag)}
       />
     ),
   }
+}
+
+/** In the order in which they were selected. */
+function comparisonOf(name: string, selected: ReadonlySet<string>): string {
+  const [before = '', after] = selected
+  return compareLink(
+    { name, reference: before },
+    after === undefined ? undefined : { name, reference: after },
+  )
 }
 
 function describe(total: number, filter: string): string {
