@@ -125,6 +125,8 @@ export type WhyUses = {
   readonly pods: number
   readonly namespaces: readonly string[]
   readonly nodes: readonly string[]
+  /** What pods run that name the tag, most pods first: several images while some started before it moved. */
+  readonly running: readonly { readonly digest: Digest; readonly pods: number }[]
   /** Pods first; at most {@link maxUses}. */
   readonly objects: readonly WhyUse[]
 }

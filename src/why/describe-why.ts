@@ -266,11 +266,19 @@ function usesStep({ uses }: Why): Step | undefined {
     namespaces.length > 0 && `in ${listOf(namespaces, 'namespaces')}`,
     nodes.length > 0 && `on ${listOf(nodes, 'nodes')}`,
   ].filter((part) => part !== false)
+  const several = severalImages(uses)
   return {
     step,
-    state: problem === undefined ? 'ok' : 'warning',
-    message: `${pods} pods of ${total} objects ${where.join(' ')}: ${first.join(', ')}${more}${stale}`,
+    state: problem === undefined && several === '' ? 'ok' : 'warning',
+    message: `${pods} pods of ${total} objects ${where.join(' ')}: ${first.join(', ')}${more}${several}${stale}`,
   }
+}
+
+/** Some pods started before the tag moved. */
+function severalImages({ running }: NonNullable<Why['uses']>): string {
+  if (running.length < 2) return ''
+  const shown = running.slice(0, 3).map(({ digest, pods }) => `${digest} (${pods})`)
+  return `; they run ${running.length} images of the tag: ${shown.join(', ')}${running.length > 3 ? ' and others' : ''}`
 }
 
 function describeUse({ kind, namespace, name }: NonNullable<Why['uses']>['objects'][number]) {

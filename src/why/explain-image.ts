@@ -53,7 +53,7 @@ export type WhyParts = {
     /** What retention says. Undefined while it is not known. */
     lifetime(image: ImageName): Promise<WhyLifetime | undefined>
   }
-  readonly inUse: Pick<InUse, 'usesOf' | 'problem' | 'hasTag'>
+  readonly inUse: Pick<InUse, 'usesOf' | 'problem' | 'hasTag' | 'runningOf'>
   /** Whether a cluster is watched, or another one has stored a list. */
   readonly isWatched: () => boolean
   /** Milliseconds since the epoch. */

@@ -2,7 +2,7 @@ import type { InUse } from '../in-use/in-use.ts'
 import { maxUses, type WhyUse, type WhyUses } from './answer.ts'
 
 type Options = {
-  readonly inUse: Pick<InUse, 'usesOf' | 'problem'>
+  readonly inUse: Pick<InUse, 'usesOf' | 'problem' | 'runningOf'>
   readonly image: Parameters<InUse['usesOf']>[0]
   /** Whether a cluster is watched, or another one has stored a list. */
   readonly isWatched: boolean
@@ -24,6 +24,7 @@ export function whereItRuns({ inUse, image, isWatched }: Options): WhyUses {
     pods: objects.filter(({ kind }) => kind === 'Pod').length,
     namespaces: sorted(objects.map(({ namespace }) => namespace)),
     nodes: sorted(objects.map(({ node }) => node)),
+    running: image.tag === undefined ? [] : inUse.runningOf(image.name, image.tag),
     objects: objects.slice(0, maxUses),
   }
 }
