@@ -2,8 +2,8 @@ import { setImmediate as yieldToOthers } from 'node:timers/promises'
 import type { Digest } from '../oci/digest.ts'
 import type { Usage } from './inventory.ts'
 
-/** Parts that are counted before others get a turn. */
-const stride = 50
+/** Digests that are counted before others get a turn. */
+const stride = 2000
 
 type Options = {
   /** What each part has; a part may occur several times. */
@@ -14,26 +14,33 @@ type Options = {
 
 /** As {@link Usage}: the part with an empty name only shares the bytes of the others. */
 export async function countUsage({ parts, sizeOf }: Options): Promise<Usage> {
-  const owners = new Map<Digest, Set<string>>()
-  let turn = 0
-  for (const [part, digests] of parts) {
-    for (const digest of digests) owners.set(digest, (owners.get(digest) ?? new Set()).add(part))
-    turn += 1
-    if (turn % stride === 0) await yieldToOthers()
-  }
+  // Most digests have one owner, for which no set is made.
+  const owners = new Map<Digest, string | Set<string>>()
+  let turns = 0
+  for (const [part, digests] of parts)
+    for (const digest of digests) {
+      const known = owners.get(digest)
+      if (known instanceof Set) known.add(part)
+      else if (known !== part)
+        owners.set(digest, known === undefined ? part : new Set([known, part]))
+      turns += 1
+      if (turns % stride === 0) await yieldToOthers()
+    }
   const counted = new Map<string, { unique: number; own: number }>()
   const sum = { unique: 0, own: 0 }
-  for (const [digest, names] of owners) {
+  for (const [digest, of] of owners) {
+    turns += 1
+    if (turns % stride === 0) await yieldToOthers()
+    if (of === '') continue
     const size = sizeOf(digest) ?? 0
-    const isElsewhere = names.has('')
-    if (names.size === 1 && isElsewhere) continue
+    const names = of instanceof Set ? of : [of]
     sum.unique += size
-    if (!isElsewhere) sum.own += size
+    if (!(of instanceof Set && of.has(''))) sum.own += size
     for (const part of names) {
-      const of = counted.get(part) ?? { unique: 0, own: 0 }
-      of.unique += size
-      if (names.size === 1) of.own += size
-      counted.set(part, of)
+      const bytes = counted.get(part) ?? { unique: 0, own: 0 }
+      bytes.unique += size
+      if (!(of instanceof Set)) bytes.own += size
+      counted.set(part, bytes)
     }
   }
   counted.delete('')
