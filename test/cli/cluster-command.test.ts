@@ -9,18 +9,24 @@ import { createAuthority } from '../support/certificates.ts'
 import { main, runCommand, startCommand } from '../support/command.ts'
 import { ownDirectory } from '../support/directory.ts'
 import { type ExecApiServer, startExecApiServer } from '../support/exec-api-server.ts'
+import { makeImage } from '../support/images.ts'
+import { startScriptedUpstream } from '../support/scripted-upstream.ts'
 import { tarFile } from '../support/tar-file.ts'
 import { until } from '../support/until.ts'
 
-type ApiOptions = Partial<Parameters<typeof startExecApiServer>[0]> & { readonly tls?: object }
+type ApiOptions = Partial<Parameters<typeof startExecApiServer>[0]> & {
+  readonly tls?: object
+  readonly upstreams?: readonly object[]
+}
 
 /** `berth serve`, and an API server that leads to it. */
-async function setScene(t: TestContext, { tls, ...options }: ApiOptions = {}) {
+async function setScene(t: TestContext, { tls, upstreams = [], ...options }: ApiOptions = {}) {
   const directory = await ownDirectory(t)
   const access = [{ users: ['*'], repositories: ['**'], actions: ['pull', 'push', 'delete'] }]
   const berth = await startBerth({
     config: {
       hosted: [{ prefix: 'local', anonymous: 'pull' }],
+      upstreams,
       auth: { anonymous: 'rules', access },
       ...(tls && { tls }),
     },
@@ -91,6 +97,25 @@ test('kubectl berth copies, inspects and deletes through the API server', async 
   assert.match(await succeed('inspect', 'app'), /sha256:/)
   await succeed('delete', 'app:1.2')
   assert.match((await berth('inspect', 'app:1.2')).stderr, /^berth: .*localhost:30026/)
+})
+
+test('images of upstreams are prefetched and pinned under their names in pods', async (t) => {
+  const upstream = await startScriptedUpstream()
+  t.after(upstream.close)
+  upstream.put('library/app', 'latest', makeImage())
+  const { succeed, berth } = await setScene(t, {
+    upstreams: [{ prefix: 'docker.io', url: upstream.url }],
+  })
+  assert.match(
+    await succeed('prefetch', 'docker.io/library/app'),
+    /^localhost:30026\/docker.io\/library\/app: sha256:\w+ is in the cache: 3 of 3 blobs/,
+  )
+  const [pinned] = JSON.parse(
+    await succeed('pin', 'localhost:30026/docker.io/library/app', '-o', 'json'),
+  ).results
+  assert.equal(pinned.stored, pinned.size)
+  const { status, stdout } = await berth('evict', 'docker.io/library/app')
+  assert.deepEqual([status, stdout.includes('unpin it first')], [1, true])
 })
 
 test('any file is pushed under its own name, and comes back; all images are deleted', async (t) => {
