@@ -235,6 +235,14 @@ suite('Registry resources, in a real API server', () => {
       assert.equal((await conditionsOf('kept')).of.Ready, 'True Ready'),
     )
     assert.ok(addresses.includes('10.1.2.3'))
+    await until('its Events say so', async () => {
+      const { items } = await json('get', 'events', '--field-selector=involvedObject.name=kept')
+      const told = items.map(({ type, reason }: Readonly<Record<string, string>>) => [type, reason])
+      assert.deepEqual(told, [
+        ['Normal', 'Starting'],
+        ['Normal', 'Ready'],
+      ])
+    })
 
     const deployment = ['deployment', 'kept-surrogate']
     const { metadata } = await json('get', ...deployment)
@@ -265,6 +273,51 @@ suite('Registry resources, in a real API server', () => {
     )
     assert.equal(addresses.at(-1), '10.1.2.4')
     assert.notDeepEqual(await conditionsOf('kept'), before)
+  })
+
+  test('the host of Berth itself is that of its exposure: a NodePort, a host port, else its Service', async (t) => {
+    const labels = { 'app.kubernetes.io/name': 'berth', 'app.kubernetes.io/component': 'registry' }
+    const metadata = { name: 'berth', namespace: 'berth', labels }
+    const applied = (type: string, port: object, hostPort: object) =>
+      [
+        { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'berth' } },
+        { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { ...metadata, name: 'default' } },
+        {
+          apiVersion: 'v1',
+          kind: 'Service',
+          metadata,
+          spec: { type, ports: [{ name: 'registry', port: 30026, ...port }] },
+        },
+        {
+          apiVersion: 'v1',
+          kind: 'Pod',
+          metadata,
+          spec: {
+            automountServiceAccountToken: false,
+            containers: [
+              {
+                name: 'berth',
+                image: 'berth:1',
+                ports: [{ name: 'registry', containerPort: 30026, ...hostPort }],
+              },
+            ],
+          },
+        },
+      ].map((object) => JSON.stringify(object))
+    await runOperator(t)
+    await create('own', { provider: 'simple' })
+    const cases = [
+      ['localhost:31026', applied('NodePort', { nodePort: 31_026 }, {})],
+      ['berth.berth.svc:30026', applied('ClusterIP', {}, {})],
+      ['localhost:30027', applied('ClusterIP', {}, { hostPort: 30_027 })],
+    ] as const
+    for (const [expected, objects] of cases) {
+      await api.kubectl(['delete', 'pod,service', '--all', '-n', 'berth', '--force'])
+      for (const object of objects) await api.kubectl(['apply', '-f', '-'], object)
+      await until(`its host is ${expected}`, async () =>
+        assert.equal((await conditionsOf('own')).host, expected),
+      )
+    }
   })
 
   test('a status is written only when it changes', async (t) => {
