@@ -167,7 +167,7 @@ suite('berth why of a hosted image', () => {
     const list = join(scene.berth.directory, 'data/hosted')
     const file = join(scene.berth.directory, 'berth.yaml')
     const put = await runCommand(['in-use', 'put', 'edge', '--config', file], {
-      input: `h/elsewhere@${image.digest}\nh/local/app:v1@${makeImage().digest}\nh/local/app:v1@${image.digest}\n`,
+      input: `h/elsewhere@${image.digest}\nh:1/local/app:v1@${makeImage().digest}\nh:1/local/app:v1@${image.digest}\n`,
     })
     assert.equal(put.status, 0, put.stderr + list)
     await eventually('it is read', async () => {
