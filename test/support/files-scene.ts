@@ -24,12 +24,15 @@ const base = gzipLayer([
   ...Array.from({ length: many }, (_, at) => ({ name: `many/file-${at}`, content: '' })),
 ])
 /** By its table of contents. */
-const middle = estargzLayer([
-  { name: 'etc/motd', content: 'hello again\n' },
-  { name: 'etc/.wh.old' },
-  { name: 'bin/tool', content: tool, mode: 0o4755 },
-  { name: 'bin/tool2', type: '1', linkName: 'bin/tool' },
-])
+const middle = estargzLayer(
+  [
+    { name: 'etc/motd', content: 'hello again\n' },
+    { name: 'etc/.wh.old' },
+    { name: 'bin/tool', content: tool, mode: 0o4755 },
+    { name: 'bin/tool2', type: '1', linkName: 'bin/tool' },
+  ],
+  { chunkSize: 1024 * 1024 },
+)
 const top = zstdChunkedLayer([
   { name: 'opt/cache/', type: '5', mode: 0o755 },
   { name: 'opt/cache/.wh..wh..opq' },

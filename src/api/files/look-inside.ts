@@ -80,5 +80,9 @@ const faults: Readonly<Record<ArchiveError['fault'], readonly [code: ErrorCode, 
 function translated(error: unknown): unknown {
   if (!(error instanceof ArchiveError)) return error
   const [code, status] = faults[error.fault]
-  return new RegistryError(code, { status, message: error.message, cause: error })
+  return new RegistryError(code, {
+    status,
+    message: `cannot read the layers: ${error.message}`,
+    cause: error,
+  })
 }

@@ -5,8 +5,9 @@ import { Message, Notice } from '../parts/message.tsx'
 import { Rows } from '../parts/rows.tsx'
 import { navigate } from '../route.ts'
 import { FileCells } from './file-cells.tsx'
-import { baseName, parentOf, visibleName } from './names.ts'
+import { baseName, parentOf } from './names.ts'
 import type { File } from './use-files.ts'
+import { visibleName } from './visible-text.ts'
 
 type DirectoryProps = {
   readonly path: string

@@ -2,8 +2,9 @@ import { counted, formatBytes } from '../parts/format.ts'
 import { Icon } from '../parts/icon.tsx'
 import { Time } from '../parts/time.tsx'
 import { timeOf } from './file-view.tsx'
-import { baseName, changesOf, layerName, modeOf, typeLabel, visibleName } from './names.ts'
+import { baseName, changesOf, layerName, modeOf, typeLabel } from './names.ts'
 import type { File } from './use-files.ts'
+import { visibleName } from './visible-text.ts'
 
 type CellsProps = {
   readonly file: File

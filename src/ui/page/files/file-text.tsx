@@ -6,8 +6,8 @@ import { Loading, Notice } from '../parts/message.tsx'
 import { useAnswer } from '../use-answer.ts'
 import { maxShown, readBeginning } from './file-content.ts'
 import { formattedJson } from './json.ts'
-import { visibleText } from './names.ts'
 import type { Place } from './use-files.ts'
+import { visibleText } from './visible-text.ts'
 
 /** The text of a file, or its beginning. It is only ever text of the page, whatever it contains. */
 export function FileText({ place }: { readonly place: Place }) {

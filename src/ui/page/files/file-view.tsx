@@ -2,8 +2,9 @@ import { formatBytes } from '../parts/format.ts'
 import { Time } from '../parts/time.tsx'
 import { Download } from './download.tsx'
 import { FileText } from './file-text.tsx'
-import { changesOf, layerName, modeOf, typeLabel, visibleName } from './names.ts'
+import { changesOf, layerName, modeOf, typeLabel } from './names.ts'
 import type { File, Place } from './use-files.ts'
+import { visibleName } from './visible-text.ts'
 
 type FileViewProps = {
   readonly place: Place
@@ -20,12 +21,6 @@ export function FileView({ place, file, linkTo }: FileViewProps) {
   return (
     <>
       <dl class="facts">
-        <div>
-          <dt>Path</dt>
-          <dd>
-            <code>/{visibleName(file.path)}</code>
-          </dd>
-        </div>
         <div>
           <dt>Type</dt>
           <dd>

@@ -9,10 +9,11 @@ import { useSession } from '../session.ts'
 import { Directory } from './directory.tsx'
 import { FileView } from './file-view.tsx'
 import { LayerChoice } from './layer-choice.tsx'
-import { layerName, parentOf, shellWord } from './names.ts'
+import { layerName, parentOf } from './names.ts'
 import { NotStored } from './not-stored.tsx'
 import { PathCrumbs } from './path-crumbs.tsx'
 import { useFiles } from './use-files.ts'
+import { shellWord } from './visible-text.ts'
 
 type FilesViewProps = {
   readonly name: string
@@ -66,6 +67,9 @@ export function FilesView({ name, manifest, details, path, layer, link }: FilesV
         ) : (
           <ErrorMessage error={error} onRetry={reload} />
         ))}
+      {error?.status === 413 && layer === undefined && manifest.layers.length > 1 && (
+        <p class="summary">Layers can be shown one by one: choose one above.</p>
+      )}
       {answer?.file !== undefined && (
         <FileView place={{ name, digest, path, layer }} file={answer.file} linkTo={linkTo} />
       )}

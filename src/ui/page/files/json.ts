@@ -23,7 +23,9 @@ export function formattedJson(text: string): string | undefined {
     if (token === ':') return ': '
     return token.startsWith('"') || /^[{[]/.test(token) ? token.replace(/^([{[])\s+/, '$1') : ''
   })
-  return formatted.trim() === text.trim() ? undefined : formatted
+  // Lists in lists in lists would become nothing but space.
+  const isReadable = formatted.length <= 8 * text.length && formatted.trim() !== text.trim()
+  return isReadable ? formatted : undefined
 }
 
 /** Texts, empty objects and lists, marks, and space. */

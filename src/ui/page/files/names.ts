@@ -1,38 +1,5 @@
 import type { File } from './use-files.ts'
 
-/** Control characters, and what changes the direction of text: names must not look like others. */
-const hostile =
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: those are what is escaped
-  /[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g
-const hostileInText =
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: those are what is escaped
-  /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g
-
-/** A name with what cannot be seen in it as escapes. */
-export function visibleName(name: string): string {
-  return name.replace(hostile, escaped)
-}
-
-/** The content of a file, whose lines stay. */
-export function visibleText(text: string): string {
-  return text.replace(hostileInText, escaped)
-}
-
-function escaped(character: string): string {
-  const code = character.charCodeAt(0)
-  return code < 256
-    ? `\\x${code.toString(16).padStart(2, '0')}`
-    : `\\u${code.toString(16).padStart(4, '0')}`
-}
-
-/** A word for a shell, on one line. */
-export function shellWord(text: string): string {
-  if (/^[\w@%+=:,./-]+$/.test(text)) return text
-  const quoted = visibleName(text.replaceAll('\\', '\\\\'))
-  const isPlain = quoted === text || quoted === text.replaceAll('\\', '\\\\')
-  return isPlain ? `'${text.replaceAll("'", "'\\''")}'` : `$'${quoted.replaceAll("'", "\\'")}'`
-}
-
 /** The last part of a path. */
 export function baseName(path: string): string {
   return path.slice(path.lastIndexOf('/') + 1)

@@ -1,5 +1,5 @@
 import { Copy } from '../parts/copy.tsx'
-import { visibleName } from './names.ts'
+import { visibleName } from './visible-text.ts'
 
 type PathCrumbsProps = {
   readonly path: string

@@ -32,9 +32,11 @@ export function ErrorMessage({ error, onRetry, isView = false }: ErrorProps) {
     <div role="alert">
       <Message title={titleOf(error.status)} icon="alert" isView={isView}>
         <p>{error.message}</p>
-        <button type="button" onClick={onRetry}>
-          Try again
-        </button>
+        {!isFinal(error.status) && (
+          <button type="button" onClick={onRetry}>
+            Try again
+          </button>
+        )}
       </Message>
     </div>
   )
@@ -45,7 +47,12 @@ function titleOf(status: number): string {
   if (status === 401) return 'Log in to see this'
   if (status === 403) return 'You may not see this'
   if (status === 404) return 'Not found'
-  return 'This cannot be shown now'
+  return isFinal(status) ? 'This cannot be shown' : 'This cannot be shown now'
+}
+
+/** Too large, or not what it has to be: it stays so. */
+function isFinal(status: number): boolean {
+  return status === 413 || status === 422
 }
 
 /** A part of an answer that is missing or incomplete. */

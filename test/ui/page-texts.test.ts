@@ -1,0 +1,39 @@
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { formattedJson } from '../../src/ui/page/files/json.ts'
+import { shellWord, visibleName } from '../../src/ui/page/files/visible-text.ts'
+
+test('JSON gets lines, and each of its values stays as it was written', () => {
+  assert.equal(
+    formattedJson('{"a":1e400, "b" :[ ],"c":{"d":"},:\\"{"}}'),
+    '{\n  "a": 1e400,\n  "b": [],\n  "c": {\n    "d": "},:\\"{"\n  }\n}',
+  )
+  for (const text of ['{"a":', 'plain', '1', `${'['.repeat(1000)}${']'.repeat(1000)}`])
+    assert.equal(formattedJson(text), undefined)
+  fc.assert(
+    fc.property(fc.jsonValue(), fc.nat(2), (value, indent) => {
+      const text = JSON.stringify(value, undefined, indent)
+      const formatted = formattedJson(text)
+      if (formatted !== undefined) assert.equal(formatted, JSON.stringify(value, undefined, 2))
+    }),
+  )
+})
+
+test('a path in a command is one word of a shell on one line, whatever is in it', () => {
+  const words = [
+    ...['', 'etc/motd', "it's", 'a b', '$(id)', '`id`', '\\', '-rf', '*', '~', 'é', '😀', '!x'],
+    ...['a\nb', '\u001b[201~', "\u202e'\\n", '\u0085x', '\\u0041\u0007'],
+  ].concat(fc.sample(fc.string({ unit: 'binary', maxLength: 12 }), 200))
+  // No path has a zero.
+  const texts = words.map((word) => word.replaceAll('\0', ''))
+  const script = `printf '%s\\0' ${texts.map(shellWord).join(' ')}`
+  assert.equal(visibleName(script), script)
+  const printed = execFileSync('bash', ['--norc', '-c', script], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: { LC_ALL: 'C.UTF-8' },
+    encoding: 'utf8',
+  })
+  assert.deepEqual(printed.split('\0').slice(0, -1), texts)
+})
