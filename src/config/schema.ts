@@ -205,7 +205,9 @@ export const schema = z.strictObject({
       credentials: z
         .boolean()
         .prefault(false)
-        .describe('Whether browsers may send a login with their requests'),
+        .describe(
+          'Whether browsers may send a login with their requests. They send it within one site only, as from ui.example.com to registry.example.com',
+        ),
     })
     .refine(({ origins, credentials }) => !(credentials && origins.includes('*')), {
       error: 'credentials: true needs origins by name: with *, any web page could use the login',
