@@ -108,8 +108,10 @@ async function fetchOnce(
 /** @throws what the signal was aborted with. */
 async function untilAborted(done: Promise<void> | undefined, signal: AbortSignal): Promise<void> {
   const aborted = Promise.withResolvers<void>()
-  signal.addEventListener('abort', () => aborted.resolve(), { once: true })
+  const end = () => aborted.resolve()
+  signal.addEventListener('abort', end)
   await Promise.race([done, aborted.promise])
+  signal.removeEventListener('abort', end)
   signal.throwIfAborted()
 }
 

@@ -1,7 +1,8 @@
+import { rm } from 'node:fs/promises'
 import { type Digest, isDigest } from '../../oci/digest.ts'
 import { isRepositoryName, isTag, type RepositoryName, type Tag } from '../../oci/reference.ts'
 import type { CachedLinkStore, CachedLinks, TagLink } from '../link-store.ts'
-import { linksPath } from '../paths.ts'
+import { linksPath, repositoriesDirectory } from '../paths.ts'
 import type { Temporary } from '../temporary.ts'
 import { type DurableMap, openDurableMap } from './durable-map.ts'
 
@@ -46,6 +47,14 @@ export async function openCachedLinks(options: CachedLinksOptions): Promise<AllL
     onWritten,
   })
   return { of: (scope) => createLinks(map, scope, repositories), close: map.close }
+}
+
+/**
+ * Removes links of a cache of an earlier version: one file and its directories each. They are
+ * requested again.
+ */
+export function removeOldLinks(root: string): Promise<void> {
+  return rm(repositoriesDirectory(root), { recursive: true, force: true })
 }
 
 function createLinks(

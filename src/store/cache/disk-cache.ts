@@ -1,4 +1,4 @@
-import { lstat, rm } from 'node:fs/promises'
+import { lstat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { Digest } from '../../oci/digest.ts'
 import type { Telemetry } from '../../telemetry/telemetry.ts'
@@ -13,14 +13,13 @@ import {
   linksPath,
   pinsPath,
   recencyPath,
-  repositoriesDirectory,
 } from '../paths.ts'
 import { createTemporary } from '../temporary.ts'
 import { createBackground, oneAtATime } from './background.ts'
 import { createBlobFiles } from './blob-files.ts'
 import { createBlobWriter } from './blob-writer.ts'
 import { createBudget } from './budget.ts'
-import { openCachedLinks } from './cached-links.ts'
+import { openCachedLinks, removeOldLinks } from './cached-links.ts'
 import { createCachedUpload } from './cached-upload.ts'
 import { claimDirectory } from './claim.ts'
 import { markCache, markPath } from './mark.ts'
@@ -84,10 +83,9 @@ export async function createDiskCache(options: DiskCacheOptions): Promise<DiskCa
     () => blockSize,
   )
 
+  const own = { root, temporary, maxSize }
   const pins = await openPins({
-    root,
-    temporary,
-    maxSize,
+    ...own,
     onWritten: () => background.start(overhead.measure(pinsPath(root))),
   })
   const budget = createBudget({
@@ -125,9 +123,7 @@ export async function createDiskCache(options: DiskCacheOptions): Promise<DiskCa
     if (budget.usage().bytes > maxSize) background.start(trim())
   })
   const links = await openCachedLinks({
-    root,
-    temporary,
-    maxSize,
+    ...own,
     onWritten: () => background.start(overhead.measure(linksPath(root))),
   })
   const measureOwnFiles = () =>
@@ -300,12 +296,4 @@ export async function createDiskCache(options: DiskCacheOptions): Promise<DiskCa
       await lock?.release()
     },
   }
-}
-
-/**
- * Removes links of a cache of an earlier version: one file and its directories each. They are
- * requested again.
- */
-function removeOldLinks(root: string): Promise<void> {
-  return rm(repositoriesDirectory(root), { recursive: true, force: true })
 }
