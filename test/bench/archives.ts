@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { tarFile } from '../support/tar-file.ts'
 import { inTurns, median, type Row, ratioOf } from './measure.ts'
-import { type Bench, findProgram, startRegistry } from './peers.ts'
+import { type Bench, findProgram, startBerth, startRegistry } from './peers.ts'
 
 const execute = promisify(execFile)
 
@@ -20,42 +20,67 @@ type ArchiveOptions = {
 /** In seconds. */
 type Run = { readonly wall: number; readonly cpu: number }
 type Command = (source: string, target: string) => readonly string[]
-type Source = { readonly what: string; readonly path: string; readonly transport: string }
+type Source = {
+  readonly what: string
+  readonly path: string
+  readonly transport: string
+  /** Where it is pushed to as well; always to docker-registry. */
+  readonly toBerth?: boolean
+}
 
 const layerCount = 4
 const megabyte = 1_000_000
+/** Of the image of small layers, each with a file of so many bytes. */
+const smallLayers = 60
+const smallSize = 50_000
 
 /**
- * The same docker archive, and the same OCI layout, pushed by several clients in turns. Each push has a new
- * docker-registry, so that nothing is there already, and a new home directory.
+ * The same archives and layouts, pushed by several clients in turns. Each push has a new registry, so that nothing is
+ * there already, and a new home directory; only code that Node has compiled stays.
  */
 export async function measureArchives(options: ArchiveOptions): Promise<readonly Row[]> {
   const { bench, rounds, archive } = options
   const [skopeo, crane] = [findProgram('skopeo'), findProgram('crane')]
   if (skopeo === undefined || crane === undefined) return []
   const directory = join(bench.directory, 'archives')
-  const path = await writeArchive(directory, archive * megabyte)
-  const layout = join(directory, 'layout')
-  await execute(skopeo, [
-    '--insecure-policy',
-    'copy',
-    '-q',
-    `docker-archive:${path}`,
-    `oci:${layout}`,
-  ])
+  const size = (archive * megabyte) / layerCount
+  const path = await writeArchive(directory, { layers: layerCount, size })
+  const small = join(directory, 'small')
+  const smallPath = await writeArchive(small, { layers: smallLayers, size: smallSize })
+  const convert = async (from: string, to: string) => {
+    const words = ['--insecure-policy', 'copy', '-q', `docker-archive:${from}`, `oci:${to}`]
+    await execute(skopeo, words)
+    return to
+  }
+  const layout = await convert(path, join(directory, 'layout'))
+  const sized = `of ${archive} MB`
   const sources: readonly Source[] = [
-    { what: 'a docker archive', path, transport: 'docker-archive' },
-    { what: 'an OCI layout', path: layout, transport: 'oci' },
+    { what: `a docker archive ${sized}`, path, transport: 'docker-archive', toBerth: true },
+    {
+      what: `a docker archive ${sized} with layers in gzip`,
+      path: await pull(layout, { ...options, crane }),
+      transport: 'docker-archive',
+    },
+    { what: `an OCI layout ${sized}`, path: layout, transport: 'oci', toBerth: true },
+    {
+      what: `an OCI layout of ${smallLayers} small layers`,
+      path: await convert(smallPath, join(small, 'layout')),
+      transport: 'oci',
+    },
   ]
   const rows: Row[] = []
-  for (const source of sources) {
-    const commands = commandsFor(source, { skopeo, crane })
-    const works = Object.values(commands).map((command) => () => push(command, source, options))
-    const [ours = [], ...theirs] = await inTurns(rounds, works)
-    const names = Object.keys(commands).slice(1)
-    for (const [at, other] of theirs.entries())
-      rows.push(...compare(`push of ${source.what} of ${archive} MB: ${names[at]}`, ours, other))
-  }
+  for (const source of sources)
+    for (const registry of source.toBerth ? registries : registries.slice(0, 1)) {
+      const commands = commandsFor(source, { skopeo, crane })
+      const works = Object.values(commands).map(
+        (command) => () => push(command, { source, registry, ...options }),
+      )
+      const [ours = [], ...theirs] = await inTurns(rounds, works)
+      const names = Object.keys(commands).slice(1)
+      const what = `push of ${source.what} to ${registry}`
+      for (const [at, other] of theirs.entries())
+        rows.push(...compare(`${what}: ${names[at]}`, ours, other))
+    }
   return rows
 }
 
@@ -76,31 +101,59 @@ function commandsFor(
   }
 }
 
+type Registry = (typeof registries)[number]
+const registries = ['docker-registry', 'Berth'] as const
+
+type Pushing = ArchiveOptions & { readonly source: Source; readonly registry: Registry }
+
 async function push(
   command: Command,
-  { path }: Source,
-  { bench, programs }: ArchiveOptions,
+  { source, registry: kind, bench, programs }: Pushing,
 ): Promise<Run> {
   const home = join(bench.directory, randomBytes(4).toString('hex'))
   const storage = join(home, 'registry')
+  const registry = await (kind === 'Berth'
+    ? startBerth(bench, { storage })
+    : startRegistry(bench, { program: programs.registry, name: kind, storage }))
+  try {
+    const target = `127.0.0.1:${registry.port}/bench/app:1`
+    return await timed(command(source.path, target), { home, caches: bench.directory })
+  } finally {
+    await registry.stop()
+    rmSync(home, { recursive: true, force: true, maxRetries: 5 })
+  }
+}
+
+/** The archive that crane writes of a layout: its layers stay compressed. */
+async function pull(
+  layout: string,
+  { crane, bench, programs }: ArchiveOptions & { readonly crane: string },
+): Promise<string> {
+  const storage = join(bench.directory, 'pulled')
   const registry = await startRegistry(bench, {
     program: programs.registry,
     name: 'docker-registry',
     storage,
   })
   try {
-    return await timed(command(path, `127.0.0.1:${registry.port}/bench/app:1`), home)
+    const image = `127.0.0.1:${registry.port}/bench/app:1`
+    const path = `${layout}.tar`
+    await execute(crane, ['push', '--insecure', layout, image])
+    await execute(crane, ['pull', '--insecure', image, path])
+    return path
   } finally {
     await registry.stop()
-    rmSync(home, { recursive: true, force: true })
   }
 }
 
 /** The shell knows the CPU time of its children. */
-async function timed(words: readonly string[], home: string): Promise<Run> {
+async function timed(
+  words: readonly string[],
+  { home, caches }: { readonly home: string; readonly caches: string },
+): Promise<Run> {
   const script = 'TIMEFORMAT="%R %U %S"; time "$@" >/dev/null'
   const { stderr } = await execute('bash', ['-c', script, 'bash', ...words], {
-    env: { ...process.env, HOME: home, XDG_CACHE_HOME: home },
+    env: { ...process.env, HOME: home, XDG_CACHE_HOME: caches },
   })
   const [wall = Number.NaN, user = Number.NaN, system = Number.NaN] = (
     stderr.trim().split('\n').at(-1) ?? ''
@@ -110,17 +163,24 @@ async function timed(words: readonly string[], home: string): Promise<Run> {
   return { wall, cpu: user + system }
 }
 
-/** A third of each layer is random; the rest are pieces of a program. */
-async function writeArchive(directory: string, size: number): Promise<string> {
+type Shape = {
+  readonly layers: number
+  /** Bytes of each. */
+  readonly size: number
+}
+
+/** A third of the files are random; the rest are pieces of a program. */
+async function writeArchive(directory: string, { layers, size }: Shape): Promise<string> {
   mkdirSync(directory)
+  const piece = Math.min(size, megabyte)
   const program = readFileSync(process.execPath)
   const names = []
   const diffIds = []
-  for (let layer = 0; layer < layerCount; layer += 1) {
-    const files = Array.from({ length: Math.round(size / layerCount / megabyte) }, (_, at) => {
+  for (let layer = 0; layer < layers; layer += 1) {
+    const files = Array.from({ length: Math.round(size / piece) }, (_, at) => {
       const start = ((layer * 1000 + at) * 7_919_000) % (program.length - megabyte)
       const content =
-        at % 3 === 0 ? randomBytes(megabyte) : program.subarray(start, start + megabyte)
+        (layer + at) % 3 === 0 ? randomBytes(piece) : program.subarray(start, start + piece)
       return { name: `${layer}/${at}`, content }
     })
     const bytes = tarFile(files)
