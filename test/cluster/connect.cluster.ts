@@ -217,6 +217,25 @@ describe('a registry in a cluster, with a kubeconfig for exec in one namespace',
       assert.doesNotMatch(await berth('list', 'verbs'), /^1$/m)
     }))
 
+  test('kubectl berth why, status and doctor say what there is', (t) =>
+    scene.explained(async () => {
+      const why = await berth('why', 'verbs:2')
+      assert.match(why, /^localhost:30026\/local\/verbs:2\n/)
+      assert.match(why, /ok {4}content +on the hosted volume/)
+      const status = await berth('status')
+      assert.match(
+        status,
+        new RegExp(`^${await scene.pod()} +${namespaces.berth} +node[12] +yes `, 'm'),
+      )
+      assert.match(status, /^hosted +\S+ \S+, \d+ tags in \d+ repositories$/m)
+      const doctor = await berth('doctor')
+      t.diagnostic(doctor)
+      assert.match(doctor, /ok {4}rights +you may list pods and exec in namespace/)
+      assert.match(doctor, /- {5}service +Services are not known: .*403/)
+      assert.match(doctor, /ok {4}registry +.*all of its parts work/)
+      assert.match(doctor, /No problem found/)
+    }))
+
   test('where exec is forbidden it forwards the port', (t) =>
     scene.explained(async () => {
       const command = await connect(t, forwarder)

@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { after, before, describe, type TestContext, test } from 'node:test'
 import { parse } from 'yaml'
 import { berthImage } from '../support/berth-image.ts'
 import { createAuthority } from '../support/certificates.ts'
 import type { Cluster } from '../support/cluster.ts'
 import { type ClusterScene, setClusterScene } from '../support/cluster-scene.ts'
+import { type ClusterUser, createUsers, killOperators } from '../support/cluster-user.ts'
 import { main } from '../support/command.ts'
 import { execRules } from '../support/connect-scene.ts'
 import { createDeveloper, type Rule } from '../support/developer.ts'
@@ -15,7 +16,7 @@ import { useDirectory } from '../support/directory.ts'
 import { startDockerRegistry } from '../support/docker-registry.ts'
 import { type OpenshiftRegistry, startOpenshiftRegistry } from '../support/openshift-registry.ts'
 import { applyOutsideService } from '../support/outside-service.ts'
-import { attempt, tool } from '../support/programs.ts'
+import { readRegistries } from '../support/registry-resources.ts'
 import { until } from '../support/until.ts'
 
 const directory = await useDirectory()
@@ -34,15 +35,19 @@ describe('Registries in a cluster, with the operator and its surrogates', () => 
   let scene: ClusterScene<Cluster>
   let openshift: OpenshiftRegistry
   let password: string
-  let berth: (...words: readonly string[]) => Promise<string>
+  let registries: ReturnType<typeof readRegistries>
+  let userOf: (kubeconfig: string) => ClusterUser
+  let berth: ClusterUser
+  /** Address of the registry of team-a. */
+  let target: string
   const closing: (() => Promise<void>)[] = []
 
   before(async () => {
     scene = await setClusterScene('iptables', { dns: true })
     const { cluster } = scene
     closing.push(scene.close)
-    await mkdir(join(directory, 'bin'))
-    await symlink(main, join(directory, 'bin/kubectl-berth'))
+    registries = readRegistries(cluster)
+    userOf = await createUsers(directory)
     berth = userOf(cluster.kubeconfig)
 
     const authority = await createAuthority('team')
@@ -52,7 +57,7 @@ describe('Registries in a cluster, with the operator and its surrogates', () => 
     const registry = await startDockerRegistry({ address: cluster.machine, tls })
     closing.push(registry.close)
     password = registry.login.password
-    const target = registry.url.replace('https://', '')
+    target = registry.url.replace('https://', '')
     await applyOutsideService(cluster, { name, namespace, port, target })
     openshift = await startOpenshiftRegistry(cluster)
     closing.push(openshift.close)
@@ -66,27 +71,14 @@ describe('Registries in a cluster, with the operator and its surrogates', () => 
     )
     await logIn(wrong)
     await scene.explained(async () => {
-      await berth('operator', 'install', '--cluster', '-n', operator, '--image', image, '--wait')
+      const flags = ['--cluster', '-n', operator, '--replicas', '2', '--image', image, '--wait']
+      await berth('operator', 'install', ...flags)
     })
   })
   after(async () => {
     for (const close of closing.toReversed()) await close()
   })
 
-  const userOf = (kubeconfig: string) => {
-    const programs = [join(directory, 'bin'), dirname(tool('kubectl')), dirname(process.execPath)]
-    const environment = {
-      PATH: [...programs, '/usr/bin:/bin'].join(':'),
-      HOME: directory,
-      KUBECONFIG: kubeconfig,
-    }
-    return async (...words: readonly string[]) => {
-      const options = { environment, directory, patience: 200 }
-      const { status, stdout, output } = await attempt(['kubectl', 'berth', ...words], options)
-      if (status !== 0) throw new Error(`${words.join(' ')} ended with ${status}: ${output}`)
-      return stdout
-    }
-  }
   const developer = async (
     t: TestContext,
     rules: readonly Rule[] = execRules,
@@ -105,24 +97,14 @@ describe('Registries in a cluster, with the operator and its surrogates', () => 
       type: 'kubernetes.io/basic-auth',
       stringData: { username: 'upstream-user', password: secret },
     })
-  const read = async (...words: readonly string[]) =>
-    JSON.parse(await scene.cluster.kubectl(['get', ...words, '-o', 'json']))
-
-  type Condition = { type: string; status: string; reason: string; message: string }
-  const conditions = async (name: string, namespace: string) => {
-    const { metadata, status = {} } = await read('registry', name, '-n', namespace)
-    assert.equal(status.observedGeneration, metadata.generation)
-    const all = (status.conditions ?? []) as readonly Condition[]
-    return (type: string) => all.find((one) => one.type === type)
-  }
-  const untilReady = (name: string, namespace: string) =>
-    until(`${namespace}/${name} is ready`, async () => {
-      const of = await conditions(name, namespace)
-      assert.deepEqual(of('Ready')?.reason, 'Ready', of('Ready')?.message)
-    })
+  const change = (name: string, namespace: string, spec: object) =>
+    scene.cluster.kubectl([
+      ...['patch', 'registry', name, '-n', namespace, '--type=merge'],
+      ...['-p', JSON.stringify({ spec })],
+    ])
 
   /** Pushes bytes, and gets the same back. */
-  const goAround = async (as: typeof berth, repository: string, ...where: readonly string[]) => {
+  const goAround = async (as: ClusterUser, repository: string, ...where: readonly string[]) => {
     const file = join(directory, 'data.bin')
     const content = randomBytes(size)
     await writeFile(file, content)
@@ -136,7 +118,7 @@ describe('Registries in a cluster, with the operator and its surrogates', () => 
       await scene.cluster.apply(team)
       const { name, namespace } = team.metadata
       const denied = await until('the login is denied', async () => {
-        const of = await conditions(name, namespace)
+        const of = await registries.conditions(name, namespace)
         assert.equal(of('Authenticated')?.reason, 'LoginDenied', of('Ready')?.message)
         assert.equal(of('Reachable')?.status, 'True')
         assert.deepEqual([of('Ready')?.status, of('Ready')?.reason], ['False', 'LoginDenied'])
@@ -164,6 +146,17 @@ describe('Registries in a cluster, with the operator and its surrogates', () => 
       const where = ['--registry', 'own', '-n', 'registry-own']
       await goAround(berth, 'data', ...where)
       assert.match(await berth('list', '--all', ...where), /^local\/data +1$/m)
+      const hostOf = async () =>
+        (await registries.read('registry', 'own', '-n', 'registry-own')).status.host
+      assert.equal(await hostOf(), 'localhost:30026')
+      const patch = [{ op: 'replace', path: '/spec/ports/0/nodePort', value: 31_026 }]
+      await scene.cluster.kubectl([
+        ...['patch', 'service', 'berth', '-n', 'registry-own', '--type=json'],
+        ...['-p', JSON.stringify(patch)],
+      ])
+      await until('its host is the new NodePort', async () =>
+        assert.equal(await hostOf(), 'localhost:31026'),
+      )
     }))
 
   test("OpenShift's registry, by the token of the builder of each namespace", () =>
@@ -187,13 +180,76 @@ describe('Registries in a cluster, with the operator and its surrogates', () => 
   test('once the password is right, a user with pods and exec in one namespace pushes, pulls, lists and deletes', (t) =>
     scene.explained(async () => {
       // Kubelet and surrogate have had the time of two tests to notice.
-      await untilReady('team', 'team-a')
+      await registries.untilReady('team', 'team-a')
       const as = await developer(t)
       const where = ['--registry', 'team', '-n', 'team-a']
       await goAround(as, 'apps/data', ...where)
       assert.match(await as('list', '--all', ...where), /^apps\/data +1$/m)
       await as('delete', '--digest', 'apps/data:1', ...where)
       await assert.rejects(as('pull', 'apps/data:1', join(directory, 'gone.tar'), ...where))
+    }))
+
+  test('its way from a denied login to ready is in Events, in its status and in the answer of the doctor', () =>
+    scene.explained(async () => {
+      const where = ['--registry', 'team', '-n', 'team-a']
+      const described = await berth('registry', 'describe', 'team', '-n', 'team-a')
+      assert.match(described, /^ +Warning +LoginDenied +Registry team +upstream-user was denied/m)
+      assert.match(described, /^ +Normal +Ready +Registry team /m)
+      const status = await berth('status', ...where)
+      assert.match(status, /^team-surrogate-\S+ +team-a +node[12] +yes .* spooler$/m)
+      assert.match(status, /^spool +no files wait; 0 failed$/m)
+      assert.match(status, /^team +team-a +\S+:5000 +True +True +True +True +True$/m)
+      const doctor = await berth('doctor', ...where)
+      assert.match(doctor, / ok +authenticated +.*\n.*No problem found/s)
+    }))
+
+  test('a registry by its address, with a certificate of another name', () =>
+    scene.explained(async () => {
+      const { namespace, service: name } = team.spec.indirect
+      const { tls, credentials } = team.spec
+      await scene.cluster.apply({
+        ...team,
+        metadata: { name: 'straight', namespace: 'team-a' },
+        spec: {
+          direct: { host: target },
+          tls: { ...tls, serverName: `${name}.${namespace}.svc` },
+          credentials,
+        },
+      })
+      await registries.untilReady('straight', 'team-a')
+      assert.equal(
+        (await registries.read('registry', 'straight', '-n', 'team-a')).status.host,
+        target,
+      )
+      await goAround(berth, 'apps/direct', '--registry', 'straight', '-n', 'team-a')
+      await berth('registry', 'delete', 'straight', '-n', 'team-a')
+    }))
+
+  test('of two operators one works, and the other one takes over when its pod is killed', () =>
+    scene.explained(async () => {
+      const holder = async (): Promise<string> =>
+        (await registries.read('lease', 'berth-operator', '-n', operator)).spec.holderIdentity
+      const pods = ['get', 'pods', '-n', operator, '-o', 'name']
+      const all = (await scene.cluster.kubectl(pods)).trim().split('\n')
+      const first = await holder()
+      assert.equal(all.length, 2)
+      assert.ok(all.includes(`pod/${first}`))
+      const reports = async (pod: string) =>
+        (await scene.cluster.kubectl(['logs', '-n', operator, pod])).includes('status changed')
+      const [other = ''] = all.filter((name) => name !== `pod/${first}`)
+      assert.deepEqual([await reports(first), await reports(other)], [true, false])
+      const now = ['--force', '--grace-period=0']
+      await scene.cluster.kubectl(['delete', 'pod', '-n', operator, first, ...now])
+      await until('another one has the Lease', async () => {
+        const next = await holder()
+        assert.ok(next !== '' && next !== first, next)
+      })
+      await change('team', 'team-a', { redirects: ['minio.example.com'] })
+      await until('the surrogate has the new spec', async () => {
+        const [container] = (await registries.podSpecOf('team', 'team-a')).containers
+        assert.ok(container.args.includes('--redirect=minio.example.com'))
+      })
+      await registries.untilReady('team', 'team-a')
     }))
 
   test('a right that is missing is named', (t) =>
@@ -210,37 +266,12 @@ describe('Registries in a cluster, with the operator and its surrogates', () => 
       }
     }))
 
-  /** By a signal that it cannot handle, as the kernel does when memory is short. */
-  const killOperator = async () => {
-    let killed = 0
-    for (const node of scene.cluster.nodes) {
-      // The bracket: grep does not find itself.
-      const found = await node.attempt([
-        'bash',
-        '-c',
-        "grep -lzx 'operato[r]' /proc/[0-9]*/cmdline",
-      ])
-      for (const [, pid = ''] of found.stdout.matchAll(/^\/proc\/(\d+)/gm)) {
-        await node.run(['kill', '-KILL', pid])
-        killed += 1
-      }
-    }
-    assert.ok(killed > 0, 'no operator runs')
-  }
-  const change = (name: string, namespace: string, spec: object) =>
-    scene.cluster.kubectl([
-      ...['patch', 'registry', name, '-n', namespace, '--type=merge'],
-      ...['-p', JSON.stringify({ spec })],
-    ])
-  const podSpecOf = async (name: string, namespace: string) =>
-    (await read('deployment', `${name}-surrogate`, '-n', namespace)).spec.template.spec
-
   test('what changes while the operator is killed, deleted and upgraded is made so', () =>
     scene.explained(async () => {
-      await killOperator()
+      assert.ok((await killOperators(scene.cluster)) > 0, 'no operator runs')
       await change('team', 'team-a', { spool: { enabled: false } })
       await until('the surrogate has no spool', async () =>
-        assert.deepEqual((await podSpecOf('team', 'team-a')).initContainers ?? [], []),
+        assert.deepEqual((await registries.podSpecOf('team', 'team-a')).initContainers ?? [], []),
       )
       const pods = ['delete', 'pod', '-n', operator, '-l', 'app.kubernetes.io/component=operator']
       await scene.cluster.kubectl([...pods, '--force', '--grace-period=0'])
@@ -250,17 +281,17 @@ describe('Registries in a cluster, with the operator and its surrogates', () => 
       ])
       for (const node of scene.cluster.nodes)
         await node.run(['/usr/bin/ctr', '-n', 'k8s.io', 'images', 'tag', image, newerImage])
-      const flags = ['--cluster', '-n', operator, '--image', newerImage, '--wait']
-      await berth('operator', 'install', ...flags)
+      const flags = ['--cluster', '-n', operator, '--replicas', '2', '--image', newerImage]
+      await berth('operator', 'install', ...flags, '--wait')
       for (const [name, namespace] of all) {
         await until(`${name} has the new image`, async () => {
-          const [container] = (await podSpecOf(name, namespace)).containers
+          const [container] = (await registries.podSpecOf(name, namespace)).containers
           assert.equal(container.image, newerImage)
         })
-        await untilReady(name, namespace)
+        await registries.untilReady(name, namespace)
       }
       assert.equal(
-        (await read('registry', 'own', '-n', 'registry-own')).status.host,
+        (await registries.read('registry', 'own', '-n', 'registry-own')).status.host,
         'own.example.com',
       )
     }))
@@ -286,7 +317,7 @@ describe('Registries in a cluster, with the operator and its surrogates', () => 
       }
       const surrogates = ['pods', '-A', '-l', 'app.kubernetes.io/component=surrogate']
       await until('the surrogates are gone', async () =>
-        assert.deepEqual((await read(...surrogates)).items, []),
+        assert.deepEqual((await registries.read(...surrogates)).items, []),
       )
     }))
 })

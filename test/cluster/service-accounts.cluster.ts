@@ -126,6 +126,27 @@ describe('pods and CI jobs of a cluster as themselves', { skip }, () => {
       }
     }))
 
+  test('kubectl berth pushes and lists as a service account, by a token that the API server makes', () =>
+    scene.explained(async () => {
+      const environment = { KUBECONFIG: scene.cluster.kubeconfig, HOME: directory }
+      const as = (account: string, ...words: readonly string[]) =>
+        runCommand([...words, '-n', namespaces.berth, '--service-account', account], {
+          environment,
+        })
+      const file = join(directory, 'berth-pod-token')
+      const push = ['push', '--file', '--quiet', file, 'team-a/from-laptop:1']
+      const pushed = await as('team-a/ci', ...push)
+      assert.equal(pushed.status, 0, pushed.stderr)
+      assert.match(pushed.stdout, /^image: localhost:30026\/local\/team-a\/from-laptop:1$/m)
+      const listed = await as('team-a/default', 'list', 'team-a/from-laptop')
+      assert.equal(listed.stdout, '1\n', listed.stderr)
+      const other = await as('team-b/default', ...push)
+      assert.equal(other.status, 1)
+      assert.match(other.stderr, /403|denied/)
+      const absent = await as('team-a/nobody', ...push)
+      assert.match(absent.stderr, /cannot create a token for the service account nobody in team-a/)
+    }))
+
   test('tokens of the API server are accepted with the audience only, and never expired or forged', () =>
     scene.explained(async () => {
       const token = await createToken('default', '-n', 'team-a', '--audience', audience)

@@ -13,6 +13,7 @@ import {
   pullSecret,
   setClusterScene,
 } from '../support/cluster-scene.ts'
+import { runCommand } from '../support/command.ts'
 import { useDirectory } from '../support/directory.ts'
 import { htpasswdLine } from '../support/docker-registry.ts'
 import { type Image, makeImage, randomBlob } from '../support/images.ts'
@@ -128,6 +129,17 @@ describe('a spooler in a cluster of two nodes', () => {
       await exec('mv', '/spool/back.tar~', '/spool/back.tar')
       const again = await exec('berth', 'spool', 'wait', 'back.tar')
       assert.match(again, new RegExp(image.digest), 'the same image')
+
+      await writeFile(file, 'no archive')
+      await copy(file, 'broken.tar')
+      await assert.rejects(exec('berth', 'spool', 'wait', 'broken.tar'))
+      const environment = { KUBECONFIG: scene.cluster.kubeconfig, HOME: directory }
+      const words = ['status', '-n', namespaces.berth]
+      const { status, stdout, stderr } = await runCommand(words, { environment })
+      assert.equal(status, 0, stderr)
+      assert.match(stdout, /^berth-\S+ +berth +node[12] +yes .* spooler$/m)
+      assert.match(stdout, /^spool +no files wait; 1 failed$/m)
+      assert.match(stdout, /^spool +broken\.tar failed .* ago: .*/m)
     }))
 
   test('a tag is deleted by an empty file, and a file comes back with the same bytes', () =>
