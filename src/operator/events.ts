@@ -24,14 +24,14 @@ const maxAnswer = 256 * 1024
 /** Reasons of a Registry on its way: nobody needs to act. */
 const usual = ['Starting', 'NotKnown']
 
-type Told = { readonly state: string; readonly credit: number; readonly at: number }
+type Reported = { readonly state: string; readonly credit: number; readonly at: number }
 
 /**
  * Events of Registries (kubernetes.io, "Event v1 core"), which the API server removes after an hour. A Registry that changes all the
  * time has few of them: its status says the rest.
  */
 export function createEvents({ client, log, now = Date.now }: EventsOptions): Events {
-  const told = new Map<string, Told>()
+  const reported = new Map<string, Reported>()
 
   const write = async ({ metadata }: Registry, ready: Condition): Promise<void> => {
     const { namespace, name, uid, resourceVersion } = metadata
@@ -65,21 +65,21 @@ export function createEvents({ client, log, now = Date.now }: EventsOptions): Ev
       const key = `${registry.metadata.namespace}/${registry.metadata.name}`
       const ready = readyOf(status)
       if (ready === undefined) return
-      const before = told.get(key)
+      const before = reported.get(key)
       // What another replica, or this one before its start, has written an Event about.
       const earlier = before?.state ?? stateOf(registry, readyOf(registry.status))
       const state = stateOf(registry, ready)
       if (state === earlier) return
       const earned = before === undefined ? burst : (now() - before.at) / interval
       const credit = Math.min(burst, (before?.credit ?? 0) + earned)
-      told.set(key, { state, credit: credit < 1 ? credit : credit - 1, at: now() })
+      reported.set(key, { state, credit: credit < 1 ? credit : credit - 1, at: now() })
       if (credit < 1) return
       // Without Events everything else works, such as with a role that somebody else has made.
       await write(registry, ready).catch((err: unknown) =>
         log.warn({ registry: key, err }, 'cannot write an Event'),
       )
     },
-    forget: (key) => void told.delete(key),
+    forget: (key) => void reported.delete(key),
   }
 }
 

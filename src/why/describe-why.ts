@@ -1,21 +1,8 @@
 import { formatDuration, formatSize } from '../oci/amounts.ts'
 import type { Why } from './answer.ts'
-
-/** A step on the way from a name to where its image runs, in one sentence for people. */
-type Step = {
-  readonly step:
-    | 'name'
-    | 'rule'
-    | 'upstream'
-    | 'credential'
-    | 'digest'
-    | 'content'
-    | 'lifetime'
-    | 'runs'
-  /** `warning`: pulls work, but something needs attention. */
-  readonly state: 'ok' | 'warning' | 'problem'
-  readonly message: string
-}
+import { lifetimeStep } from './lifetime-step.ts'
+import type { Step } from './step.ts'
+import { usesStep } from './uses-step.ts'
 
 type Options = {
   /** Milliseconds since the epoch. */
@@ -189,105 +176,6 @@ function contentStep({ content, digest, rule }: Why): Step | undefined {
     state: missing.length === 0 || !isHosted ? 'ok' : 'problem',
     message: parts.filter((part) => part !== false).join('; '),
   }
-}
-
-function lifetimeStep({ lifetime }: Why, { now }: Options): Step | undefined {
-  if (lifetime === undefined) return undefined
-  if (lifetime.kind === 'cache')
-    return {
-      step: 'lifetime',
-      state: 'ok',
-      message:
-        'no date: evicted when the cache needs room, least recently used first, images in use last',
-    }
-  const ago = (at: string) => `${formatDuration(now - Date.parse(at))} ago`
-  const { pushedAt, pushedBy, pulledAt } = lifetime
-  const parts = [
-    pushedAt &&
-      `pushed ${ago(pushedAt)}${pushedBy === undefined || pushedBy === 'auth-off' ? '' : ` by ${pushedBy}`}`,
-    pulledAt === undefined ? 'not pulled yet' : `pulled ${ago(pulledAt)}`,
-    reasonOf(lifetime),
-  ]
-  return {
-    step: 'lifetime',
-    state: lifetime.decision === 'delete' ? 'warning' : 'ok',
-    message: parts.filter(Boolean).join('; '),
-  }
-}
-
-type HostedLifetime = Extract<Why['lifetime'], { readonly kind: 'hosted' }>
-
-function reasonOf({ pinned, reason, rule, decision, deletedFrom }: HostedLifetime) {
-  switch (reason) {
-    case 'in-use':
-      return 'kept because a workload uses it'
-    case 'pinned':
-      return 'pinned'
-    case 'no-rule':
-      return 'kept: no rule deletes it'
-    case 'not-yet':
-      return `deleted from ${deletedFrom} on, by the rule "${rule}"`
-    case 'leased':
-      return `kept for the grace period of pushes; then the rule "${rule}" deletes it`
-    case 'rule':
-      return decision === 'keep'
-        ? `kept by the rule "${rule}"`
-        : `deleted by the next run of retention, by the rule "${rule}"`
-    case 'child-of':
-    case 'subject-of':
-    case 'referrer-of':
-      return `${decision === 'keep' ? 'kept' : 'deleted'} with the image that it belongs to`
-    default:
-      return pinned ? 'pinned' : ''
-  }
-}
-
-function usesStep({ uses }: Why): Step | undefined {
-  if (uses === undefined) return undefined
-  const { problem, unwatched, total, pods, namespaces, nodes, objects } = uses
-  const step = 'runs'
-  if (unwatched)
-    return {
-      step,
-      state: 'ok',
-      message:
-        'not known: workloads are not watched (inUse.kubernetes; inUse.enabled of the chart)',
-    }
-  const stale = problem === undefined ? '' : `; not up to date: ${problem}`
-  if (total === 0)
-    return {
-      step,
-      state: problem === undefined ? 'ok' : 'warning',
-      message: `no workload names it${stale}`,
-    }
-  const first = objects.slice(0, 3).map(describeUse)
-  const more = total > first.length ? `, and ${total - first.length} more` : ''
-  const where = [
-    namespaces.length > 0 && `in ${listOf(namespaces, 'namespaces')}`,
-    nodes.length > 0 && `on ${listOf(nodes, 'nodes')}`,
-  ].filter((part) => part !== false)
-  const several = severalImages(uses)
-  return {
-    step,
-    state: problem === undefined && several === '' ? 'ok' : 'warning',
-    message: `${pods} pods of ${total} objects ${where.join(' ')}: ${first.join(', ')}${more}${several}${stale}`,
-  }
-}
-
-/** Some pods started before the tag moved. */
-function severalImages({ running }: NonNullable<Why['uses']>): string {
-  if (running.length < 2) return ''
-  const shown = running.slice(0, 3).map(({ digest, pods }) => `${digest} (${pods})`)
-  return `; they run ${running.length} images of the tag: ${shown.join(', ')}${running.length > 3 ? ' and others' : ''}`
-}
-
-function describeUse({ kind, namespace, name }: NonNullable<Why['uses']>['objects'][number]) {
-  return `${kind} ${[namespace, name].filter(Boolean).join('/')}`
-}
-
-/** Up to three names, or how many there are. */
-function listOf(names: readonly string[], what: string): string {
-  return names.length <= 3 ? names.join(', ') : `${names.length} ${what}`
 }
 
 function conclude({ servedBy, problem, rule, image, tag, digest, upstream }: Why): string {

@@ -20,7 +20,7 @@ type Options = {
   readonly caches: CacheMemory
 }
 
-/** A failure is told once: a client that asks again begins again. */
+/** A failure is reported once: the next request starts the comparison anew. */
 type Outcome = { readonly comparison: ImageComparison } | { readonly failure: unknown }
 
 type Context = { readonly work: () => Promise<Outcome> }

@@ -107,7 +107,7 @@ async function describeDisk({
   }
 }
 
-const hiddenProblem = 'requests to it fail; users who see everything are told why'
+const hiddenProblem = 'requests to it fail; users with access to all repositories can see why'
 
 /** Those from which the client has something, or may have everything. */
 async function describeUpstreams(

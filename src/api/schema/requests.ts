@@ -74,7 +74,9 @@ export const compareQuery = z.strictObject({
   n: pageSize.describe('Files of the page; a page of filtered files may have fewer'),
   wait: number(120)
     .default(120)
-    .describe('Seconds after which `reading` is answered if layers are still read; ask again then'),
+    .describe(
+      'Seconds after which the answer is `reading` if layers are still being read; repeat the request then',
+    ),
 })
 
 export const prefetchQuery = z.strictObject({

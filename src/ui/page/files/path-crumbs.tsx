@@ -6,7 +6,7 @@ type PathCrumbsProps = {
   readonly linkTo: (path: string) => string
 }
 
-/** The directories above what is shown. */
+/** The directories above the one on the page. */
 export function PathCrumbs({ path, linkTo }: PathCrumbsProps) {
   const parts = path.split('/').filter(Boolean)
   return (

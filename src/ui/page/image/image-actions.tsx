@@ -63,7 +63,7 @@ export function ImageActions(props: ActionsProps) {
   )
 }
 
-/** Whoever may pull a tag may refresh it. */
+/** Users who may pull a tag may refresh it. */
 function cacheActionsOf({ kind, may, pinned }: Details, isTag: boolean): readonly CacheAction[] {
   if (kind !== 'cached') return []
   const refresh = isTag ? (['refresh'] as const) : []
