@@ -91,8 +91,8 @@ export type WhyContent = {
 }
 
 export type WhyLifetime =
-  /** Evicted when the cache needs room, least recently used first: images in use last. */
-  | { readonly kind: 'cache' }
+  /** Unless it is pinned, it is evicted when the cache needs room, least recently used first: images in use last. */
+  | { readonly kind: 'cache'; readonly pinned: boolean }
   | {
       readonly kind: 'hosted'
       readonly pushedAt?: string | undefined

@@ -5,7 +5,7 @@ import { createMatcher } from '../oci/globs.ts'
 import { parseImageReference } from '../oci/image-reference.ts'
 import type { RepositoryName, Tag } from '../oci/reference.ts'
 import type { Registry, Resolved } from '../registry/registry.ts'
-import type { BlobSource, HostedLinks, LinkSource } from '../store/store.ts'
+import type { BlobCache, BlobSource, HostedLinks, LinkSource } from '../store/store.ts'
 import type { ServedBy, Why, WhyCredential, WhyDigest, WhyLifetime, WhyUpstream } from './answer.ts'
 import { findContent, type StoredContent } from './stored-content.ts'
 import { whereItRuns } from './where-it-runs.ts'
@@ -45,7 +45,7 @@ export type WhyParts = {
   /** Hosts, in lower case, under which clients reach this registry. */
   readonly ownHosts: readonly string[]
   readonly resolve: Registry['resolve']
-  readonly cache: Pick<BlobSource, 'read' | 'stat'>
+  readonly cache: Pick<BlobCache, 'read' | 'stat' | 'pins'>
   readonly upstreams: readonly UpstreamParts[]
   readonly hosted: {
     readonly blobs: Pick<BlobSource, 'read' | 'stat'>
@@ -177,7 +177,11 @@ async function explainProxied(
     credential: credentialOf(upstream, parts.now()),
     digest,
     content: contentIn('cache', content),
-    lifetime: content && { kind: 'cache' },
+    lifetime: content &&
+      digest && {
+        kind: 'cache',
+        pinned: parts.cache.pins.find(known.name, digest.digest) !== undefined,
+      },
     uses: usesOf(parts, asked, digest?.digest, content),
     servedBy: servedBy({ digest, content, state, upstream }, parts.now()),
   }

@@ -12,8 +12,9 @@ export function lifetimeStep(
     return {
       step: 'lifetime',
       state: 'ok',
-      message:
-        'no date: evicted when the cache needs room, least recently used first, images in use last',
+      message: lifetime.pinned
+        ? 'pinned: it is never evicted'
+        : 'no date: evicted when the cache needs room, least recently used first, images in use last',
     }
   const ago = (at: string) => `${formatDuration(now - Date.parse(at))} ago`
   const { pushedAt, pushedBy, pulledAt } = lifetime

@@ -192,7 +192,13 @@ test('a pinned image outlives a full cache and a restart; at most half of the ca
   assert.equal(refused.status, 409)
   assert.match(refused.detail, /half of the cache; unpin another image/)
 
+  const lifetime = async () => {
+    const { steps } = await client().ask('why', { query: { image: `${name}:v2` } })
+    return steps.find(({ step }) => step === 'lifetime')?.message ?? ''
+  }
+  assert.match(await lifetime(), /^pinned/)
   assert.equal((await client().ask('unpin', of('v2'))).changed, true)
+  assert.match(await lifetime(), /evicted when the cache needs room/)
   assert.equal((await client().ask('unpin', of('v2'))).changed, false)
   await fill()
   // All images have the same config.

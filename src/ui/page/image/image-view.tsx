@@ -79,7 +79,7 @@ export function ImageView(props: ImageProps) {
           <p class="summary">
             <a href={whyLink(fullReference(name, reference))}>How it is served</a>
             {' · '}
-            <a href={usageLink(name)}>What deleting frees</a>
+            <a href={usageLink(name)}>Where the bytes are</a>
           </p>
           <Equivalent
             command={`crane manifest${insecure(session)} ${session.pullHost}/${fullReference(name, reference)}`}
