@@ -16,7 +16,7 @@ import {
 import type { Developer } from '../support/developer.ts'
 import { useDirectory } from '../support/directory.ts'
 import { startDockerd } from '../support/dockerd.ts'
-import { run } from '../support/programs.ts'
+import { run, start, tool } from '../support/programs.ts'
 import { createRandom } from '../support/random.ts'
 import { tarFile } from '../support/tar-file.ts'
 import { until } from '../support/until.ts'
@@ -243,6 +243,27 @@ describe('a registry in a cluster, with a kubeconfig for exec in one namespace',
       const image = await load('forwarded:1', layersOf(6_000_000))
       await docker('push', '--quiet', `${host}/local/forwarded:1`)
       await check('forwarded:1', image)
+    }))
+
+  test('the page comes through kubectl port-forward', (t) =>
+    scene.explained(async () => {
+      const words = ['-n', namespaces.berth, `pod/${await scene.pod()}`, ':30026']
+      const forward = start([tool('kubectl'), 'port-forward', ...words], {
+        environment: scene.environmentOf(forwarder),
+      })
+      t.after(forward.kill)
+      const [, url] = await forward.wrote(/from (127\.0\.0\.1:\d+)/)
+      const page = await fetch(`http://${url}/`)
+      assert.equal(new URL(page.url).pathname, '/ui/')
+      const html = await page.text()
+      const [, script] = /<script type="module" src="([^"]+)"/.exec(html) ?? []
+      assert.equal((await fetch(new URL(script ?? '', page.url))).status, 200)
+      const api = `http://${url}/api/repositories`
+      assert.equal((await fetch(api)).status, 401)
+      const { repositories } = (await (
+        await fetch(api, { headers: { authorization } })
+      ).json()) as { repositories: { name: string }[] }
+      assert.ok(repositories.some(({ name }) => name.startsWith('local/')))
     }))
 
   test('a pod that is deleted during pushes costs retries, and both images are right', (t) =>
