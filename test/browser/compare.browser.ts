@@ -196,6 +196,24 @@ test('a tag returns to an earlier image after a confirmation, and a deleted tag 
   assert.equal(await headOf('many'), scene.images.many.digest)
 })
 
+test('the last tag of a repository comes back, too', async () => {
+  const single = 'local/shop/single'
+  const image = scene.images.v1
+  await scene.alice.push(single, image, 'only')
+  const page = await loggedIn('alice', `#/${single}`)
+  await page.getByLabel('Select only').check()
+  await page.getByRole('button', { name: 'Delete…' }).click()
+  await dialog(page).getByRole('button', { name: 'Delete 1 tag' }).click()
+  await dialog(page).getByRole('button', { name: 'Close' }).click()
+  await page.getByRole('heading', { name: 'No tags' }).waitFor()
+  await page.getByRole('link', { name: 'Deleted tags' }).click()
+  await page.getByRole('button', { name: 'Restore…' }).click()
+  await dialog(page).getByRole('button', { name: 'Restore the tag' }).click()
+  await page.getByRole('heading', { name: 'No tag can be restored' }).waitFor()
+  const { status } = await scene.alice.send('HEAD', `${single}/manifests/only`)
+  assert.equal(status, 200)
+})
+
 test('a user who may only pull compares and sees the history, and no way to change it', async () => {
   const page = await loggedIn('bob', `#/${app}`)
   await page.getByLabel('Select 1.0').check()
