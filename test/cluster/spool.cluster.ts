@@ -130,7 +130,7 @@ describe('a spooler in a cluster of two nodes', () => {
       const again = await exec('berth', 'spool', 'wait', 'back.tar')
       assert.match(again, new RegExp(image.digest), 'the same image')
 
-      await writeFile(file, 'no archive')
+      await writeFile(file, tarFile([{ name: 'x', content: 'no image' }]))
       await copy(file, 'broken.tar')
       await assert.rejects(exec('berth', 'spool', 'wait', 'broken.tar'))
       const environment = { KUBECONFIG: scene.cluster.kubeconfig, HOME: directory }

@@ -178,7 +178,7 @@ test('a longer 429 is not retried, and throttles the upstream for its Retry-Afte
       await assert.rejects(remote.manifest(name, { tag }), refused('UNAVAILABLE', 503, /429/))
   })
   assert.equal(count, 1)
-  assert.match(remote.problem() ?? '', /throttled \(429\) for: manifest/)
+  assert.match(remote.problem() ?? '', /throttles \(429\): manifest; Berth waits/)
 })
 
 test('five failures open the breaker, and clients get an immediate answer (U25)', async () => {
@@ -213,7 +213,8 @@ test('requests to an upstream with an open breaker fail without waiting for a sl
 test('markup, control characters and long texts of the upstream are not passed on', async () => {
   for (const [body, message] of [
     ['<html><script>alert(1)</script></html>', /answered 403$/],
-    ['{"detail":"x"}', /answered 403$/],
+    ['{"other":"x"}', /answered 403$/],
+    ['{"detail":"x\\u001b[31m"}', /answered 403: x \[31m$/],
     ['go\r\n\taway\u0000\u001b[31m', /answered 403: go away \[31m$/],
     ['x'.repeat(1000), /answered 403: x{300}$/],
     ['y'.repeat(100_000), /answered 403$/],
