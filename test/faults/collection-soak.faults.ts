@@ -15,7 +15,7 @@ import { until } from '../support/until.ts'
 const mebibyte = 1024 * 1024
 const collector = new URL('../support/collect-garbage.ts', import.meta.url).pathname
 /** Ten minutes: SOAK_SECONDS=600. */
-const seconds = Number(process.env['SOAK_SECONDS'] ?? 60)
+const seconds = Number(process.env['SOAK_SECONDS'] ?? 20)
 const grace = 2000
 /** From when on a rule deletes a tag, in milliseconds. */
 const maxAge = 3000
