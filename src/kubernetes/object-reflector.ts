@@ -44,6 +44,8 @@ const maxPage = 32 * 1024 * 1024
 const defaultMaxSilence = 150_000
 /** Seconds until the API server ends a watch, so that connections move to other servers. */
 const watchTimeout = 300
+/** Of the maximum silence: the list comes before the objects count as unknown. */
+const listAfter = 0.8
 const defaultRetryDelay = 1000
 const maxRetryDelay = 30_000
 /** Objects of one kind. Kubernetes supports clusters of 150,000 pods. */
@@ -67,7 +69,7 @@ const event = z.object({
   object: z.looseObject({}),
 })
 
-/** The server no longer has the history since the version of the watch: list again. */
+/** The server no longer has the history since the version of the watch, or sends nothing: list again. */
 class Expired extends Error {}
 
 /**
@@ -75,8 +77,9 @@ class Expired extends Error {}
  *
  * 1. List in pages. Until the list is complete, the previous objects stay.
  * 2. Watch from the list's version, with bookmarks. Each event carries a version to continue from.
- * 3. When a watch ends, is silent or fails, watch again from the last version; after 410 Gone, list
- *    again.
+ * 3. When a watch ends or fails, watch again from the last version. After 410 Gone, or when it is silent, list
+ *    again: the connection may be dead, and API servers send no bookmarks for a kind of which they have seen no
+ *    event, unless etcd reports its progress often (kubernetes.io, "Watch bookmarks").
  *
  * Only what `keep` returns is kept. Own code: `@kubernetes/client-node`'s informer keeps whole
  * objects, and does not detect a silent connection.
@@ -146,7 +149,7 @@ export function createObjectReflector<Kept>(options: Options<Kept>): ObjectRefle
   /** Watches until the watch ends; each version is stored, so that a failure loses none. */
   const watch = async (from: string, reached: (version: string) => void): Promise<void> => {
     const silence = new AbortController()
-    const timer = setTimeout(() => silence.abort(new Error('the watch was silent')), maxSilence)
+    const timer = setTimeout(() => silence.abort(new Expired()), listAfter * maxSilence)
     try {
       const query = `watch=1&allowWatchBookmarks=true&timeoutSeconds=${watchTimeout}${labels}&resourceVersion=${encodeURIComponent(from)}`
       const signal = AbortSignal.any([stop.signal, silence.signal])
@@ -158,6 +161,8 @@ export function createObjectReflector<Kept>(options: Options<Kept>): ObjectRefle
         if (version !== undefined) reached(version)
         timer.refresh()
       }
+    } catch (error) {
+      throw silence.signal.aborted ? silence.signal.reason : error
     } finally {
       clearTimeout(timer)
     }
