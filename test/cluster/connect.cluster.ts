@@ -80,7 +80,7 @@ describe('a registry in a cluster, with a kubeconfig for exec in one namespace',
       file: plugin,
       patience: 600_000,
     })
-    assert.equal(status, 0, stderr)
+    assert.equal(status, 0, stdout + stderr)
     return stdout
   }
   /** Loads an image into docker under a name of the registry. */
