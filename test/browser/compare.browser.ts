@@ -3,7 +3,7 @@ import { after, before, test } from 'node:test'
 import type { Page } from 'playwright-core'
 import { assertAccessible, keepPicture, type OpenPage, useBrowser } from '../support/browser.ts'
 import { type CompareScene, manyFiles, startCompareScene } from '../support/compare-scene.ts'
-import { hostileText, logins } from '../support/page-scene.ts'
+import { hostileText, loginHeader, type logins } from '../support/page-scene.ts'
 
 let scene: CompareScene
 const browser = useBrowser()
@@ -13,10 +13,8 @@ before(async () => {
 after(() => scene.close())
 
 async function loggedIn(user: keyof typeof logins, view: string, options = {}): Promise<OpenPage> {
-  const { username, password } = logins[user]
-  const authorization = `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`
   const page = await browser.open(`${scene.url}/ui/${view}`, {
-    extraHTTPHeaders: { authorization },
+    extraHTTPHeaders: loginHeader(user),
     ...options,
   })
   // Each comparison starts a thread, which loads its modules.

@@ -2,7 +2,13 @@ import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import type { Page } from 'playwright-core'
 import { assertAccessible, keepPicture, type OpenPage, useBrowser } from '../support/browser.ts'
-import { hostileText, logins, type PageScene, startPageScene } from '../support/page-scene.ts'
+import {
+  hostileText,
+  loginHeader,
+  logins,
+  type PageScene,
+  startPageScene,
+} from '../support/page-scene.ts'
 
 let scene: PageScene
 const browser = useBrowser()
@@ -13,10 +19,8 @@ after(() => scene.close())
 
 /** With the login of a user in each request, as after the browser's dialog. */
 async function loggedIn(user: keyof typeof logins, view: string, options = {}): Promise<OpenPage> {
-  const { username, password } = logins[user]
-  const authorization = `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`
   return browser.open(`${scene.url}/ui/${view}`, {
-    extraHTTPHeaders: { authorization },
+    extraHTTPHeaders: loginHeader(user),
     ...options,
   })
 }

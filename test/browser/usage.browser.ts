@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import type { Page } from 'playwright-core'
 import { assertAccessible, keepPicture, type OpenPage, useBrowser } from '../support/browser.ts'
-import { logins, type PageScene, startPageScene } from '../support/page-scene.ts'
+import { loginHeader, type logins, type PageScene, startPageScene } from '../support/page-scene.ts'
 
 let scene: PageScene
 const browser = useBrowser()
@@ -12,10 +12,8 @@ before(async () => {
 after(() => scene.close())
 
 async function loggedIn(user: keyof typeof logins, view: string, options = {}): Promise<OpenPage> {
-  const { username, password } = logins[user]
-  const authorization = `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`
   return browser.open(`${scene.url}/ui/${view}`, {
-    extraHTTPHeaders: { authorization },
+    extraHTTPHeaders: loginHeader(user),
     ...options,
   })
 }

@@ -31,6 +31,14 @@ export const logins = {
   dave: { username: 'dave', password: 'password of dave' },
 } as const
 
+/** The header of Basic authentication, as a browser sends it. */
+export function loginHeader(user: keyof typeof logins): Readonly<Record<'authorization', string>> {
+  const { username, password } = logins[user]
+  return {
+    authorization: `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`,
+  }
+}
+
 /** Text that would be a script, or leave its element, if a page believed it. */
 export const hostileText = `"><img src=x onerror="document.title='hacked'"><script>document.title='hacked'</script>`
 
