@@ -60,13 +60,14 @@ test('CI ends well, with the sum of all suites, when all tests passed', async (t
   const { status, output, last } = await runWith(t, {})
   assert.equal(status, 0, output)
   assert.equal(last, `${all} passed, 0 failed, 0 skipped`)
-  for (const suite of [...suites, '.ci/install'])
-    assert.match(output, new RegExp(`^(rest of )?${suite} \\d+ s$`, 'm'))
+  for (const what of [...suites.slice(0, 2), 'test:browser', 'rest of .ci/install', 'test:cluster'])
+    assert.match(output, new RegExp(`^${what} \\d+ s$`, 'm'))
+  assert.match(output, /^rest of test:clients test:chart \d+ s$/m)
 })
 
 test('what .ci/install prints beside the first suites stands after them', async (t) => {
   const { output } = await runWith(t, {}, '[ "$1" = packages ] || echo building')
-  assert.match(output, /== \.ci\/install\nbuilding\n== npm run test:clients/)
+  assert.match(output, /== \.ci\/install\nbuilding\n== npm run test:cluster/)
 })
 
 test('CI goes on after a suite that failed, and fails at the end', async (t) => {

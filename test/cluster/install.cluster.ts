@@ -8,6 +8,7 @@ import type { Cluster } from '../support/cluster.ts'
 import { type ClusterScene, setClusterScene } from '../support/cluster-scene.ts'
 import { main } from '../support/command.ts'
 import { useDirectory } from '../support/directory.ts'
+import { volumeOnNode } from '../support/node-volume.ts'
 import { attempt, tool } from '../support/programs.ts'
 import { buildRegistryImage, registryImage } from '../support/registry-image.ts'
 import { tarFile } from '../support/tar-file.ts'
@@ -24,29 +25,6 @@ function commandsOf(heading: string): readonly string[] {
     new RegExp(`^## ${heading}$[^]*?^\`\`\`sh\n([^]*?)^\`\`\``, 'm').exec(readme) ?? []
   return block.trim().split('\n')
 }
-
-/** On one node, so that a pod finds its images again. */
-const persistentVolume = (node: string) => ({
-  apiVersion: 'v1',
-  kind: 'PersistentVolume',
-  metadata: { name: 'install-hosted' },
-  spec: {
-    capacity: { storage: '60Gi' },
-    accessModes: ['ReadWriteOnce'],
-    storageClassName: 'local',
-    persistentVolumeReclaimPolicy: 'Retain',
-    local: { path: volume },
-    nodeAffinity: {
-      required: {
-        nodeSelectorTerms: [
-          {
-            matchExpressions: [{ key: 'kubernetes.io/hostname', operator: 'In', values: [node] }],
-          },
-        ],
-      },
-    },
-  },
-})
 
 /** As minikube's add-on: a registry without TLS and without users, behind port 80 of a Service. */
 const labels = { 'kubernetes.io/minikube-addons': 'registry' }
@@ -90,8 +68,7 @@ describe('the commands of the manual, in a cluster of two nodes', () => {
   before(async () => {
     scene = await setClusterScene('iptables')
     const [node] = scene.cluster.nodes
-    await node.run(['install', '-d', '-o', '65532', '-g', '65532', volume])
-    await scene.cluster.apply(persistentVolume(node.name))
+    await scene.cluster.apply(await volumeOnNode(node, volume))
     const programs = join(directory, 'bin')
     await mkdir(programs)
     await symlink(main, join(programs, 'kubectl-berth'))

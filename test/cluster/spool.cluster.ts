@@ -17,6 +17,7 @@ import { runCommand } from '../support/command.ts'
 import { useDirectory } from '../support/directory.ts'
 import { htpasswdLine } from '../support/docker-registry.ts'
 import { type Image, makeImage, randomBlob } from '../support/images.ts'
+import { volumeOnNode } from '../support/node-volume.ts'
 import { buildRegistryImage, registryImage } from '../support/registry-image.ts'
 import { idle, makeRunnableImage } from '../support/runnable-image.ts'
 import { tarFile } from '../support/tar-file.ts'
@@ -25,22 +26,6 @@ import { until } from '../support/until.ts'
 const directory = await useDirectory()
 const secret = 'spool-login'
 const examples = new URL('../../charts/spooler/', import.meta.url).pathname
-
-/** Of a directory that there is on each node. */
-function persistentVolume(name: string, storageClassName: string, path: string) {
-  return {
-    apiVersion: 'v1',
-    kind: 'PersistentVolume',
-    metadata: { name },
-    spec: {
-      capacity: { storage: '20Gi' },
-      accessModes: ['ReadWriteOnce'],
-      storageClassName,
-      persistentVolumeReclaimPolicy: 'Retain',
-      hostPath: { path },
-    },
-  }
-}
 
 const volumes = {
   hosted: '/var/lib/berth-spool-test/hosted',
@@ -80,13 +65,11 @@ describe('a spooler in a cluster of two nodes', () => {
   let scene: ClusterScene<Cluster>
   before(async () => {
     scene = await setClusterScene('iptables')
-    for (const node of scene.cluster.nodes)
-      for (const path of Object.values(volumes))
-        await node.run(['install', '-d', '-o', '65532', '-g', '65532', path])
+    const [node] = scene.cluster.nodes
     await scene.cluster.apply(
-      persistentVolume('spool-hosted', 'local', volumes.hosted),
-      persistentVolume('spool-files', 'spool', volumes.spool),
-      persistentVolume('spool-other', '', volumes.other),
+      await volumeOnNode(node, volumes.hosted, { name: 'spool-hosted' }),
+      await volumeOnNode(node, volumes.spool, { name: 'spool-files', storageClassName: 'spool' }),
+      await volumeOnNode(node, volumes.other, { name: 'spool-other', storageClassName: '' }),
     )
     await scene.cluster.apply({
       apiVersion: 'v1',

@@ -3,6 +3,7 @@ import type { Cluster } from './cluster.ts'
 import { type ClusterScene, login, namespaces, setClusterScene } from './cluster-scene.ts'
 import { type Command, main, startCommand } from './command.ts'
 import { createDeveloper, type Developer, type Rule } from './developer.ts'
+import { volumeOnNode } from './node-volume.ts'
 
 /** A hosted registry in a cluster, and users who reach nothing of it but its API server. */
 export interface ConnectScene extends ClusterScene<Cluster> {
@@ -16,19 +17,6 @@ export interface ConnectScene extends ClusterScene<Cluster> {
 }
 
 const volume = '/var/lib/berth-connect-test'
-
-const persistentVolume = {
-  apiVersion: 'v1',
-  kind: 'PersistentVolume',
-  metadata: { name: 'connect-hosted' },
-  spec: {
-    capacity: { storage: '16Gi' },
-    accessModes: ['ReadWriteOnce'],
-    storageClassName: 'local',
-    persistentVolumeReclaimPolicy: 'Retain',
-    hostPath: { path: volume },
-  },
-}
 
 const values = {
   replicas: 1,
@@ -61,9 +49,7 @@ export async function setConnectScene(directory: string): Promise<ConnectScene> 
     DOCKER_CONFIG: join(directory, 'docker/client'),
   })
   try {
-    for (const node of scene.cluster.nodes)
-      await node.run(['install', '-d', '-o', '65532', '-g', '65532', volume])
-    await scene.cluster.apply(persistentVolume)
+    await scene.cluster.apply(await volumeOnNode(scene.cluster.nodes[1], volume))
     await scene.explained(() => scene.install(3, values))
   } catch (error) {
     await close()
