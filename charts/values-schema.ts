@@ -147,6 +147,7 @@ export function valuesSchema(): Schema {
         sizeLimit: quantity,
         persistence: object({ enabled: yesOrNo, ...claim }),
         tls: object({ caSecret: maybeName, serverName: text }),
+        extraArgs: texts,
         resources: map,
       }),
       inUse: object({ enabled: yesOrNo }),

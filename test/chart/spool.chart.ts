@@ -25,7 +25,7 @@ suite('a spooler', () => {
     const [spooler] = spec.initContainers
     assert.equal(spooler.name, 'spooler')
     assert.equal(spooler.restartPolicy, 'Always')
-    assert.deepEqual(spooler.args, ['spool'])
+    assert.deepEqual(spooler.args, ['spool', '--compression', 'zstd'])
     const variables = Object.fromEntries(
       spooler.env.map(({ name, value }: { name: string; value: string }) => [name, value]),
     )

@@ -83,7 +83,13 @@ export const matrix: Readonly<Record<string, Values>> = {
     ...threeValues,
     replicas: 1,
     hosted: { enabled: true, storageClass: 'fast', size: '200Gi' },
-    spool: { enabled: true, user: 'spool', passwordSecret: 'spool-login', prefix: 'local/team' },
+    spool: {
+      enabled: true,
+      user: 'spool',
+      passwordSecret: 'spool-login',
+      prefix: 'local/team',
+      extraArgs: ['--compression', 'zstd'],
+    },
     metrics: { podMonitor: { enabled: true } },
   },
   'a spooler on a volume, over TLS': {
