@@ -4,6 +4,7 @@ import { createProxies, type ForwardProxy } from './proxies.ts'
 import type { OutboundTunnel } from './through-tunnel.ts'
 
 export { ForbiddenAddress, isPrivateAddress, isPublicAddress } from './addresses.ts'
+export { type Breaker, createBreaker } from './breaker.ts'
 export { type Connected, watchConnections } from './connections.ts'
 export { withDeadline } from './deadline.ts'
 export type { Connections } from './dispatcher.ts'

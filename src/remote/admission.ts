@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isRegistryError } from '../oci/errors.ts'
-import type { Breaker } from './breaker.ts'
+import type { Breaker } from '../outbound/outbound.ts'
 import { Throttled, UpstreamFailure } from './faults.ts'
 import { type Kind, kinds } from './kinds.ts'
 import { type Claim, createSlots, type Release } from './slots.ts'

@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache'
 import { limitEntries } from '../memory/memory.ts'
-import { type Breaker, createBreaker } from './breaker.ts'
+import { type Breaker, createBreaker } from '../outbound/outbound.ts'
 import { isConnectFailure } from './faults.ts'
 import type { Transport } from './transport.ts'
 

@@ -17,4 +17,13 @@ export {
   type Upload,
 } from './hosted/hosted.ts'
 export type { CachedLinkStore, LinkSource, LinkStore } from './link-store.ts'
+export {
+  type ListedObject,
+  type ObjectHead,
+  type ObjectStore,
+  ObjectStoreError,
+  type ObjectStoreFailure,
+  type PutResult,
+  type WriteCondition,
+} from './object-store.ts'
 export { overlap } from './roots.ts'

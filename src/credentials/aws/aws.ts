@@ -8,6 +8,8 @@ import { type EcrRegistry, parseEcrHost, partitionOf, publicRegion } from './ecr
 import { tokenError } from './failures.ts'
 import { findKeys } from './keys.ts'
 
+export { findKeys as findAwsKeys } from './keys.ts'
+
 type AwsOptions = Omit<Extract<CredentialsOptions, { type: 'aws' }>, 'type'> & {
   readonly host: string
   readonly outbound?: Outbound | undefined

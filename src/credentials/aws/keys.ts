@@ -8,6 +8,7 @@ export type Keys = {
   readonly accessKeyId: string
   readonly secretAccessKey: string
   readonly sessionToken?: string
+  readonly expiration?: Date
 }
 
 type FindOptions = {
@@ -16,7 +17,7 @@ type FindOptions = {
   readonly profile: string | undefined
   readonly ambient: AwsAmbient
   readonly route: Route
-  readonly workloadToken: WorkloadToken | undefined
+  readonly workloadToken?: WorkloadToken | undefined
 }
 
 /**

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { beforeEach, test } from 'node:test'
 import { isRegistryError } from '../../src/oci/errors.ts'
-import { type Breaker, createBreaker } from '../../src/remote/breaker.ts'
+import { type Breaker, createBreaker } from '../../src/outbound/breaker.ts'
 import { type Clock, useClock } from '../support/clock.ts'
 
 let clock: Clock

@@ -1,0 +1,77 @@
+import { z } from 'zod'
+import { describeFault } from '../outbound/outbound.ts'
+import type { RequestFailure } from './attempts.ts'
+
+const schema = z.looseObject({
+  name: z.string().catch('Error'),
+  message: z.string().catch(''),
+  $metadata: z.looseObject({ httpStatusCode: z.number().optional() }).optional().catch(undefined),
+  $response: z
+    .looseObject({ headers: z.record(z.string(), z.string()).optional() })
+    .optional()
+    .catch(undefined),
+})
+
+const slowDown = [
+  'SlowDown',
+  'Throttling',
+  'ThrottlingException',
+  'TooManyRequests',
+  'RequestLimitExceeded',
+]
+/** Keys that were replaced; the next attempt gets new ones. */
+const stale = ['ExpiredToken', 'ExpiredTokenException', 'TokenRefreshRequired']
+/** The library corrects its clock by the time in the response. */
+const skewed = ['RequestTimeTooSkewed', 'RequestExpired', 'RequestInTheFuture']
+/** Two conditional writes at once, of which one must look again; and a body that arrived too slowly. */
+const passing = ['ConditionalRequestConflict', 'OperationAborted', 'RequestTimeout']
+
+export type S3Failure = RequestFailure & {
+  readonly code: string
+  readonly status: number | undefined
+  readonly areKeysStale: boolean
+}
+
+/** What an error of AWS's library means. */
+export function readS3Failure(error: unknown): S3Failure {
+  const { name: code, message, $metadata, $response } = schema.parse(error)
+  const status = $metadata?.httpStatusCode
+  if (status === undefined || (status < 300 && !(error instanceof Error && '$fault' in error)))
+    return { code, status, areKeysStale: false, ...networkFailure(error) }
+  const retryAfter = Number($response?.headers?.['retry-after'])
+  const areKeysStale = stale.includes(code)
+  const isSlowDown = slowDown.includes(code) || status === 429 || status === 503
+  return {
+    code,
+    status,
+    areKeysStale,
+    failure: kindOf(code, status, isSlowDown),
+    why: `${status} ${code}: ${message}`.slice(0, 500),
+    advice: adviceOn(code, status),
+    canRetry: isSlowDown || areKeysStale || status >= 500 || [...skewed, ...passing].includes(code),
+    retryAfter: Number.isFinite(retryAfter) ? retryAfter : undefined,
+  }
+}
+
+/** A failure of the provider chain has an advice of its own in its message. */
+function networkFailure(error: unknown): RequestFailure {
+  if (error instanceof Error && error.name === 'CredentialError')
+    return { failure: 'denied', why: error.message, canRetry: false }
+  const { why, advice } = describeFault(error)
+  return { failure: 'unreachable', why, advice, canRetry: true, isNetwork: true }
+}
+
+function kindOf(code: string, status: number, isSlowDown: boolean): RequestFailure['failure'] {
+  if (code === 'NoSuchBucket') return 'gone'
+  if (isSlowDown) return 'slow-down'
+  return status === 401 || status === 403 ? 'denied' : 'failed'
+}
+
+function adviceOn(code: string, status: number): string | undefined {
+  if (code === 'NoSuchBucket') return 'create the bucket, or correct its name'
+  if (skewed.includes(code)) return "correct this machine's clock"
+  if (status === 301 || code === 'PermanentRedirect' || code === 'AuthorizationHeaderMalformed')
+    return "set the bucket's region"
+  if (status !== 403) return undefined
+  return 'grant s3:GetObject, s3:PutObject, s3:DeleteObject, s3:AbortMultipartUpload on the objects of the bucket, and s3:ListBucket on the bucket'
+}

@@ -1,0 +1,63 @@
+import type { Connections } from '../outbound/outbound.ts'
+
+/** Milliseconds until the headers of a response: the store may verify and replicate what was sent. */
+const headersTimeout = 30_000
+/** Milliseconds between two pieces of a body. */
+const bodyTimeout = 30_000
+
+/** HttpRequest of @smithy/types. */
+type AwsRequest = {
+  readonly protocol: string
+  readonly hostname: string
+  readonly port?: number
+  readonly path: string
+  readonly query?: Readonly<Record<string, string | string[] | null>>
+  readonly method: string
+  readonly headers: Readonly<Record<string, string>>
+  readonly body?: unknown
+}
+
+/** The HTTP handler of AWS's library, with our connections, and bodies as streams. */
+export function createS3Handler({ dispatcher }: Connections) {
+  return {
+    metadata: { handlerProtocol: 'http/1.1' },
+    handle: async (request: AwsRequest, { abortSignal }: { abortSignal?: unknown } = {}) => {
+      const { protocol, hostname, port, method, headers, body } = request
+      // The dispatcher writes the Host that was signed, and waits for nothing before a body.
+      const { connection: _connection, expect: _expect, ...rest } = headers
+      const response = await dispatcher.request({
+        origin: `${protocol}//${hostname}${port === undefined ? '' : `:${port}`}`,
+        path: request.path + queryOf(request),
+        method: method as 'GET',
+        headers: rest,
+        headersTimeout,
+        bodyTimeout,
+        ...((typeof body === 'string' || body instanceof Uint8Array) && { body }),
+        ...(abortSignal instanceof AbortSignal && { signal: abortSignal }),
+      })
+      const pairs = Object.entries(response.headers).map(([name, value]) => [
+        name,
+        [value].flat().join(', '),
+      ])
+      return {
+        response: {
+          statusCode: response.statusCode,
+          headers: Object.fromEntries(pairs),
+          body: response.body,
+        },
+      }
+    },
+    destroy: () => {},
+    updateHttpClientConfig: () => {},
+    httpHandlerConfigs: () => ({}),
+  }
+}
+
+function queryOf({ query = {} }: AwsRequest): string {
+  const pairs = Object.entries(query).flatMap(([name, values]) =>
+    [values]
+      .flat()
+      .map((value) => `${encodeURIComponent(name)}=${encodeURIComponent(value ?? '')}`),
+  )
+  return pairs.length === 0 ? '' : `?${pairs.join('&')}`
+}

@@ -1,0 +1,286 @@
+import type { Readable } from 'node:stream'
+import type { GetObjectCommandOutput, S3Client } from '@aws-sdk/client-s3'
+import { type CredentialsOptions, findAwsKeys } from '../credentials/credentials.ts'
+import type { Outbound } from '../outbound/outbound.ts'
+import {
+  type ObjectHead,
+  type ObjectStore,
+  ObjectStoreError,
+  type PutResult,
+  type WriteCondition,
+} from '../store/store.ts'
+import type { Telemetry } from '../telemetry/telemetry.ts'
+import { createAttempts } from './attempts.ts'
+import { maxWhole, partsOf, readPart } from './parts.ts'
+import { readS3Failure } from './s3-failures.ts'
+import { createS3Handler } from './s3-handler.ts'
+
+type S3Options = {
+  readonly bucket: string
+  readonly region?: string | undefined
+  /** URL of a store other than Amazon's. */
+  readonly endpoint?: string | undefined
+  /** The bucket in the path of URLs instead of their host. */
+  readonly pathStyle?: boolean | undefined
+  /** A section of AWS's configuration files. */
+  readonly profile?: string | undefined
+  readonly certificateAuthorities?: string | undefined
+  readonly ambient?: Extract<CredentialsOptions, { type: 'aws' }>['ambient']
+}
+
+type Context = { readonly outbound: Outbound; readonly telemetry: Telemetry }
+
+/** In milliseconds. */
+const connectTimeout = 5000
+const defaultRegion = 'us-east-1'
+/** Keys of one DeleteObjects. */
+const maxDeleted = 1000
+
+/** Amazon S3, or a store with its API. */
+export async function createS3Store(options: S3Options, context: Context): Promise<ObjectStore> {
+  const { bucket: Bucket, endpoint, certificateAuthorities, profile, ambient = {} } = options
+  const { outbound, telemetry } = context
+  const region = options.region ?? ambient.region ?? defaultRegion
+  const sdk = await import('@aws-sdk/client-s3')
+  const connections = outbound.open({ timeout: connectTimeout, certificateAuthorities })
+  const name = `s3://${Bucket}`
+  const attempts = createAttempts({
+    name,
+    origin: endpoint ?? `https://s3.${region}.amazonaws.com`,
+    classify: readS3Failure,
+    telemetry,
+  })
+
+  const createClient = (): S3Client =>
+    new sdk.S3Client({
+      region,
+      ...(endpoint !== undefined && { endpoint }),
+      forcePathStyle: options.pathStyle ?? endpoint !== undefined,
+      // Others than Amazon do not know its newer checksums.
+      requestChecksumCalculation: 'WHEN_REQUIRED',
+      responseChecksumValidation: 'WHEN_REQUIRED',
+      requestHandler: createS3Handler(connections),
+      maxAttempts: 1,
+      credentials: async () => {
+        const route = { outbound, certificateAuthorities }
+        const { keys } = await findAwsKeys({ region, profile, ambient, route })
+        return keys
+      },
+    })
+  let client = createClient()
+
+  /** The library keeps keys until they expire; a store may reject them earlier. */
+  const send = async <Result>(
+    what: string,
+    work: (client: S3Client) => Promise<Result>,
+    signal?: AbortSignal,
+  ): Promise<Result> =>
+    attempts.run(
+      what,
+      async () => {
+        const used = client
+        try {
+          return await work(used)
+        } catch (error) {
+          if (readS3Failure(error).areKeysStale && used === client) client = createClient()
+          throw error
+        }
+      },
+      signal,
+    )
+
+  const putWhole = (key: string, Body: Buffer, condition?: WriteCondition): Promise<PutResult> =>
+    send(`write ${key}`, (s3) =>
+      unlessDenied(condition, async () => {
+        const input = { Bucket, Key: key, Body, ...conditionOf(condition) }
+        const { ETag } = await s3.send(new sdk.PutObjectCommand(input))
+        return { kind: 'created', version: ETag ?? '' }
+      }),
+    )
+
+  /** The parts of an upload that failed cost money until they are aborted. */
+  const putParts = async (
+    key: string,
+    { path, size }: { readonly path: string; readonly size: number },
+    condition?: WriteCondition,
+  ): Promise<PutResult> => {
+    const what = `write ${key}`
+    const { UploadId } = await send(what, (s3) =>
+      s3.send(new sdk.CreateMultipartUploadCommand({ Bucket, Key: key })),
+    )
+    const upload = { Bucket, Key: key, UploadId }
+    try {
+      const Parts: { ETag: string | undefined; PartNumber: number }[] = []
+      for (const part of partsOf(size)) {
+        const PartNumber = Parts.length + 1
+        const Body = await readPart(path, part)
+        const { ETag } = await send(what, (s3) =>
+          s3.send(new sdk.UploadPartCommand({ ...upload, PartNumber, Body })),
+        )
+        Parts.push({ ETag, PartNumber })
+      }
+      const input = { ...upload, MultipartUpload: { Parts }, ...conditionOf(condition) }
+      const result = await send(what, (s3) =>
+        unlessDenied(condition, async () => {
+          const { ETag } = await s3.send(new sdk.CompleteMultipartUploadCommand(input))
+          return { kind: 'created', version: ETag ?? '' }
+        }),
+      )
+      if (result.kind !== 'created') await abort(key, upload)
+      return result
+    } catch (error) {
+      await abort(key, upload)
+      throw error
+    }
+  }
+
+  const abort = async (
+    key: string,
+    upload: { Bucket: string; Key: string; UploadId: string | undefined },
+  ): Promise<void> => {
+    await send(`abort the upload of ${key}`, (s3) =>
+      s3.send(new sdk.AbortMultipartUploadCommand(upload)),
+    ).catch((error: unknown) => {
+      telemetry.log.warn(
+        { bucket: name, key, err: error },
+        'unfinished upload remains in the bucket',
+      )
+    })
+  }
+
+  const get: ObjectStore['get'] = (key, { range, signal } = {}) =>
+    send(
+      `read ${key}`,
+      (s3) =>
+        undefinedIfAbsent(async () => {
+          const Range = range && `bytes=${range.from}-${range.to === undefined ? '' : range.to - 1}`
+          const found = await s3.send(
+            new sdk.GetObjectCommand({ Bucket, Key: key, Range }),
+            signal && { abortSignal: signal },
+          )
+          return { ...headOf(found), body: found.Body as Readable }
+        }),
+      signal,
+    )
+
+  return {
+    name,
+    get,
+
+    read: (key) =>
+      send(`read ${key}`, (s3) =>
+        undefinedIfAbsent(async () => {
+          const found = await s3.send(new sdk.GetObjectCommand({ Bucket, Key: key }))
+          const bytes = Buffer.from((await found.Body?.transformToByteArray()) ?? [])
+          return { bytes, head: headOf(found) }
+        }),
+      ),
+
+    head: (key) =>
+      send(`find ${key}`, (s3) =>
+        undefinedIfAbsent(async () =>
+          headOf(await s3.send(new sdk.HeadObjectCommand({ Bucket, Key: key }))),
+        ),
+      ),
+
+    put: async (key, source, condition) => {
+      if (Buffer.isBuffer(source)) return putWhole(key, source, condition)
+      if (source.size > maxWhole) return putParts(key, source, condition)
+      return putWhole(key, await readPart(source.path, { from: 0, to: source.size }), condition)
+    },
+
+    delete: async (keys) => {
+      for (let at = 0; at < keys.length; at += maxDeleted) {
+        const Objects = keys.slice(at, at + maxDeleted).map((Key) => ({ Key }))
+        const input = { Bucket, Delete: { Objects, Quiet: true } }
+        const what = `delete ${Objects.length === 1 ? Objects[0]?.Key : `${Objects.length} objects`}`
+        const { Errors = [] } = await send(what, (s3) =>
+          s3.send(new sdk.DeleteObjectsCommand(input)),
+        )
+        const [first] = Errors.filter(({ Code }) => Code !== 'NoSuchKey')
+        if (first !== undefined)
+          throw new ObjectStoreError(first.Code === 'AccessDenied' ? 'denied' : 'failed', {
+            message: `cannot delete ${first.Key} in ${name}: ${first.Code}: ${first.Message}`,
+          })
+      }
+    },
+
+    list: async function* (prefix, { after, delimiter } = {}) {
+      let token: string | undefined
+      do {
+        const page = await send(`list ${prefix}`, (s3) =>
+          s3.send(
+            new sdk.ListObjectsV2Command({
+              Bucket,
+              Prefix: prefix,
+              StartAfter: after,
+              Delimiter: delimiter,
+              ContinuationToken: token,
+            }),
+          ),
+        )
+        yield {
+          objects: (page.Contents ?? []).map(({ Key = '', Size = 0, ETag, LastModified }) => ({
+            key: Key,
+            size: Size,
+            version: ETag ?? '',
+            modified: LastModified?.getTime() ?? 0,
+          })),
+          prefixes: (page.CommonPrefixes ?? []).map(({ Prefix = '' }) => Prefix),
+        }
+        token = page.IsTruncated ? page.NextContinuationToken : undefined
+      } while (token !== undefined)
+    },
+
+    problem: attempts.problem,
+    close: async () => {
+      client.destroy()
+      await connections.destroy()
+    },
+  }
+}
+
+type Found = Pick<
+  GetObjectCommandOutput,
+  'ContentLength' | 'ContentRange' | 'ETag' | 'LastModified'
+>
+
+function headOf({ ContentLength = 0, ContentRange, ETag, LastModified }: Found): ObjectHead {
+  const total = Number(ContentRange?.split('/')[1])
+  return {
+    size: Number.isSafeInteger(total) ? total : ContentLength,
+    version: ETag ?? '',
+    modified: LastModified?.getTime() ?? 0,
+  }
+}
+
+function conditionOf(condition: WriteCondition | undefined) {
+  if (condition === undefined) return {}
+  return condition === 'absent' ? { IfNoneMatch: '*' } : { IfMatch: condition.version }
+}
+
+/** An If-Match of an object that is gone is 404. */
+async function unlessDenied(
+  condition: WriteCondition | undefined,
+  write: () => Promise<PutResult>,
+): Promise<PutResult> {
+  try {
+    return await write()
+  } catch (error) {
+    const { status, code } = readS3Failure(error)
+    if (condition === 'absent' && status === 412) return { kind: 'exists' }
+    if (condition !== undefined && (status === 412 || code === 'NoSuchKey'))
+      return { kind: 'conflict' }
+    throw error
+  }
+}
+
+async function undefinedIfAbsent<Result>(look: () => Promise<Result>): Promise<Result | undefined> {
+  try {
+    return await look()
+  } catch (error) {
+    const { code, status } = readS3Failure(error)
+    if (code === 'NoSuchKey' || (code === 'NotFound' && status === 404)) return undefined
+    throw error
+  }
+}

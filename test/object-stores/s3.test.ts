@@ -1,0 +1,82 @@
+import assert from 'node:assert/strict'
+import type { ServerResponse } from 'node:http'
+import { after, before, beforeEach, test } from 'node:test'
+import { createS3Store } from '../../src/object-stores/object-stores.ts'
+import { createOutbound } from '../../src/outbound/outbound.ts'
+import { type ObjectStore, ObjectStoreError } from '../../src/store/store.ts'
+import { setAwsEnvironment } from '../support/aws.ts'
+import { answer, type FakeServer, startFakeServer } from '../support/fake-server.ts'
+import { watchedTelemetry } from '../support/telemetry.ts'
+
+type Reply = (response: ServerResponse) => void
+
+/** How the next requests are answered; then with 200. */
+let replies: Reply[] = []
+let server: FakeServer
+let store: ObjectStore
+let restore: () => void
+
+before(async () => {
+  restore = setAwsEnvironment({ AWS_ACCESS_KEY_ID: 'key', AWS_SECRET_ACCESS_KEY: 'canary' })
+  server = await startFakeServer((_request, response) => {
+    const reply = replies.shift() ?? ((to) => answer(to, 200, { etag: '"1"' }, 'bytes'))
+    reply(response)
+  })
+  store = await createS3Store(
+    { bucket: 'b', endpoint: server.url },
+    { outbound: createOutbound(), telemetry: watchedTelemetry().telemetry },
+  )
+})
+after(async () => {
+  restore()
+  await store.close()
+  await server.stop()
+})
+beforeEach(() => {
+  replies = []
+})
+
+function fails(status: number, code: string, headers: Record<string, string> = {}): Reply {
+  const body = `<?xml version="1.0"?><Error><Code>${code}</Code><Message>no</Message></Error>`
+  return (response) =>
+    answer(response, status, { 'content-type': 'application/xml', ...headers }, body)
+}
+
+const cut: Reply = (response) => response.destroy()
+
+for (const [what, reply] of [
+  ['SlowDown', fails(503, 'SlowDown', { 'retry-after': '0' })],
+  ['an internal error', fails(500, 'InternalError')],
+  ['a connection that breaks', cut],
+  ['keys that have expired', fails(400, 'ExpiredToken')],
+  ['a clock that differs', fails(403, 'RequestTimeTooSkewed', { date: new Date().toUTCString() })],
+  ['a conditional write at the same time', fails(409, 'ConditionalRequestConflict')],
+] as const)
+  test(`after ${what} a write is attempted again`, async () => {
+    replies = [reply]
+    const before = server.requests.length
+    assert.deepEqual(await store.put('x', Buffer.from('y'), 'absent'), {
+      kind: 'created',
+      version: '"1"',
+    })
+    assert.equal(server.requests.length - before, 2)
+  })
+
+for (const [code, status, failure] of [
+  ['AccessDenied', 403, 'denied'],
+  ['NoSuchBucket', 404, 'gone'],
+] as const)
+  test(`${code} is an error at once, which says what to change`, async () => {
+    replies = [fails(status, code)]
+    await assert.rejects(store.read('x'), (error) => {
+      assert.ok(error instanceof ObjectStoreError)
+      assert.equal(error.failure, failure)
+      assert.match(error.message, new RegExp(`^cannot read x in s3://b: ${status} ${code}: no; .+`))
+      return true
+    })
+  })
+
+test('a write that was cut after it took effect is found to exist', async () => {
+  replies = [cut, fails(412, 'PreconditionFailed')]
+  assert.deepEqual(await store.put('x', Buffer.from('y'), 'absent'), { kind: 'exists' })
+})
