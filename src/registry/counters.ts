@@ -11,8 +11,8 @@ export interface Counters {
   answered(kind: Kind, result: CacheResult): void
   /** Counts a failure, and rejects with it. */
   countFailure<Result>(kind: Kind, answer: Promise<Result>): Promise<Result>
-  /** Bytes received from the upstream. */
-  fetched(kind: 'blob' | 'manifest', bytes: number): void
+  /** Bytes received, from the upstream or from another origin. */
+  fetched(kind: 'blob' | 'manifest', bytes: number, source?: string): void
 }
 
 export function createCounters(upstream: string, metrics: Metrics): Counters {
@@ -32,9 +32,9 @@ export function createCounters(upstream: string, metrics: Metrics): Counters {
         throw error
       }
     },
-    fetched: (kind, bytes) => {
-      metrics.cacheBytes.inc({ upstream, kind, source: 'upstream' }, bytes)
-      metrics.proxyPulledBytes.inc({ type: kind }, bytes)
+    fetched: (kind, bytes, source = 'upstream') => {
+      metrics.cacheBytes.inc({ upstream, kind, source }, bytes)
+      if (source === 'upstream') metrics.proxyPulledBytes.inc({ type: kind }, bytes)
     },
   }
 }

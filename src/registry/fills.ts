@@ -5,6 +5,7 @@ import type { RepositoryName } from '../oci/reference.ts'
 import type { Remote } from '../remote/remote.ts'
 import type { BlobCache } from '../store/store.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
+import { type BlobOrigin, openOrigins } from './blob-origins.ts'
 import type { Counters } from './counters.ts'
 import { createFarRanges, createRangeSlots } from './far-ranges.ts'
 import { type Fill, type FillProgress, startFill } from './fill.ts'
@@ -24,13 +25,7 @@ export interface Fills {
   recentFailure(name: RepositoryName, digest: Digest): RegistryError | 'absent' | undefined
   /** The blob was pushed: a recent failure does not count any more. */
   forgetFailure(name: RepositoryName, digest: Digest): void
-  /** `client`: the address of the client that requested the blob; undefined for a prefetch. */
-  start(
-    name: RepositoryName,
-    digest: Digest,
-    expectedSize: number | undefined,
-    client?: string,
-  ): Fill
+  start(name: RepositoryName, digest: Digest, how: StartOptions): RunningFill
   /** Stops a download that nobody reads. */
   stopUnread(digest: Digest): void
   running(): number
@@ -45,9 +40,24 @@ type RunningDownload = FillProgress & {
   readonly startedAt: number
 }
 
-type RunningFill = { readonly fill: Fill; readonly name: RepositoryName }
+export type RunningFill = {
+  readonly fill: Fill
+  readonly name: RepositoryName
+  /** Whether the bytes come from the upstream, so that its answer grants the permission. */
+  readonly isFromUpstream: () => boolean
+}
+
+type StartOptions = {
+  /** The size in the manifest, if known. */
+  readonly expectedSize: number | undefined
+  /** Are asked for the bytes before the upstream. */
+  readonly origins: readonly BlobOrigin[]
+  /** The address of the client that requested the blob; undefined for a prefetch. */
+  readonly client: string | undefined
+}
 
 type FillsOptions = {
+  readonly prefix: string
   readonly upstream: string
   readonly remote: Remote
   readonly blobs: BlobCache
@@ -60,6 +70,7 @@ type FillsOptions = {
 }
 
 export function createFills({
+  prefix,
   upstream,
   remote,
   blobs,
@@ -99,7 +110,7 @@ export function createFills({
     recentFailure: (name, digest) => failures.get(keyOf(name, digest)),
     forgetFailure: (name, digest) => void failures.delete(keyOf(name, digest)),
 
-    start: (name, digest, expectedSize, client) => {
+    start: (name, digest, { expectedSize, origins, client }) => {
       const controller = new AbortController()
       const timer = setTimeout(() => controller.abort(tooLong), deadline)
       const { signal } = controller
@@ -119,16 +130,23 @@ export function createFills({
           )
         },
       })
+      const { open, source } = openOrigins({
+        blob: { prefix, name, digest },
+        origins,
+        upstream: (from, options) => remote.blob(name, digest, from, { ...options, client }),
+        onFailure: ({ name: origin }, err) =>
+          log.warn({ upstream, origin, repository: name, digest, err }, 'cannot get a blob here'),
+      })
       const fill = startFill({
         digest,
         farRanges,
         expectedSize,
         blobs,
-        open: (from, options) => remote.blob(name, digest, from, { ...options, client }),
+        open,
         maxStall,
         signal,
         abandon: () => controller.abort(slotReleased),
-        onBytes: (bytes) => counters.fetched('blob', bytes),
+        onBytes: (bytes) => counters.fetched('blob', bytes, source()),
         onResume: (position, error) => {
           metrics.fillResumes.inc({ upstream })
           log.warn(
@@ -140,17 +158,19 @@ export function createFills({
         onFailure: (error) => failed(name, digest, error),
       })
       if (closed) controller.abort(closing)
-      running.set(digest, {
+      const started = {
         fill,
         name,
+        isFromUpstream: () => source() === 'upstream',
         startedAt: Date.now(),
-        stop: (reason) => controller.abort(reason),
-      })
+        stop: (reason: RegistryError) => controller.abort(reason),
+      }
+      running.set(digest, started)
       void fill.done.finally(() => {
         clearTimeout(timer)
         running.delete(digest)
       })
-      return fill
+      return started
     },
 
     stopUnread: (digest) => {

@@ -2,8 +2,8 @@ import type { Digest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import type { BlobCache } from '../store/store.ts'
-import type { Fill } from './fill.ts'
-import type { Fills } from './fills.ts'
+import type { BlobOrigin } from './blob-origins.ts'
+import type { Fills, RunningFill } from './fills.ts'
 import type { Permissions } from './permissions.ts'
 import type { BlobAnswer, BlobRequest, CacheResult } from './repository.ts'
 
@@ -26,6 +26,12 @@ type ProxiedBlobsOptions = {
   readonly permissions: Permissions
   /** The size of a blob in a manifest, in bytes. */
   readonly sizeOf: (name: RepositoryName, digest: Digest) => number | undefined
+  /** Where the bytes may be, besides the upstream. */
+  readonly originsOf: (
+    name: RepositoryName,
+    digest: Digest,
+    how: BlobRequest,
+  ) => readonly BlobOrigin[]
 }
 
 /**
@@ -34,7 +40,8 @@ type ProxiedBlobsOptions = {
  *    whether this repository has it, because access to one repository is no access to another.
  * 3. A download that failed within the last seconds is not retried.
  * 4. If a fill is in flight, the request joins it. Otherwise it starts a fill, and a successful
- *    response grants the permission. When the fill of another repository fails, this repository
+ *    response of the upstream grants the permission. While the bytes come from another origin, the
+ *    upstream is asked as in 2. When the fill of another repository fails, this repository
  *    starts its own: the upstream may deny access to the other one only.
  */
 export function createProxiedBlobs({
@@ -42,6 +49,7 @@ export function createProxiedBlobs({
   fills,
   permissions,
   sizeOf,
+  originsOf,
   upstream,
 }: ProxiedBlobsOptions): ProxiedBlobs {
   const stored = async (digest: Digest, how?: BlobRequest): Promise<OpenedBlob | undefined> => {
@@ -55,33 +63,53 @@ export function createProxiedBlobs({
     return (await cache.stat(digest)) !== undefined
   }
 
+  const isPermitted = async (
+    name: RepositoryName,
+    digest: Digest,
+    isFromUpstream: boolean,
+  ): Promise<boolean> => {
+    if (isFromUpstream) await permissions.grant(name, digest)
+    else if (!(await permissions.known(name, digest)))
+      return (await permissions.stat(name, digest)) !== undefined
+    return true
+  }
+
   const join = async (
     name: RepositoryName,
     digest: Digest,
-    { fill, cache }: { readonly fill: Fill; readonly cache: CacheResult },
+    { fill, isFromUpstream }: RunningFill,
+    cache: CacheResult,
   ): Promise<OpenedBlob | undefined> => {
     const joined = await fill.join()
     if (joined === undefined) return undefined
-    await permissions.grant(name, digest)
     const { content, bypassed } = joined
-    return { content, upstream, cache: bypassed ? 'bypass' : cache }
+    let isServed = false
+    try {
+      isServed = await isPermitted(name, digest, isFromUpstream())
+    } finally {
+      if (!isServed) content.close()
+    }
+    return isServed ? { content, upstream, cache: bypassed ? 'bypass' : cache } : undefined
   }
 
   const fill = async (
     name: RepositoryName,
     digest: Digest,
-    how?: BlobRequest,
+    how: BlobRequest,
   ): Promise<OpenedBlob | undefined> => {
     const running = fills.find(digest)
     if (running === undefined) {
-      const own = fills.start(name, digest, sizeOf(name, digest), how?.client)
-      return join(name, digest, { fill: own, cache: 'miss' })
+      const own = fills.start(name, digest, {
+        expectedSize: sizeOf(name, digest),
+        origins: originsOf(name, digest, how),
+        client: how.client,
+      })
+      return join(name, digest, own, 'miss')
     }
-    const coalesced = { fill: running.fill, cache: 'coalesced' } as const
-    if (running.name === name) return join(name, digest, coalesced)
+    if (running.name === name) return join(name, digest, running, 'coalesced')
     // The fill started after the check of the permission.
     if (!(await permissions.known(name, digest))) return open(name, digest, how)
-    const joined = await join(name, digest, coalesced).catch(() => undefined)
+    const joined = await join(name, digest, running, 'coalesced').catch(() => undefined)
     if (joined !== undefined) return joined
     await running.fill.done
     return open(name, digest, how)
@@ -90,7 +118,7 @@ export function createProxiedBlobs({
   const open = async (
     name: RepositoryName,
     digest: Digest,
-    how?: BlobRequest,
+    how: BlobRequest = {},
   ): Promise<OpenedBlob | undefined> => {
     if (await permissions.known(name, digest)) {
       const hit = await stored(digest, how)

@@ -4,6 +4,7 @@ import { joinName, type RepositoryName } from '../oci/reference.ts'
 import type { BlobCache } from '../store/store.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import { createWithAnswerTime, tooSlow } from './answer-time.ts'
+import type { FindOrigins } from './blob-origins.ts'
 import { createCachedInventory } from './cached-inventory.ts'
 import { createCounters } from './counters.ts'
 import { createFills } from './fills.ts'
@@ -35,6 +36,7 @@ type ProxiedOptions = UpstreamOptions & {
   readonly fillDeadline: number
   readonly fillStall: number
   readonly answerTime: number
+  readonly findOrigins: FindOrigins
   readonly telemetry: Telemetry
 }
 
@@ -49,7 +51,7 @@ const maxSizesOfOne = 2000
  * prefix.
  */
 export function createProxied(options: ProxiedOptions) {
-  const { prefix, upstream, remote, links, cache, caches, telemetry } = options
+  const { prefix, upstream, remote, links, cache, caches, findOrigins, telemetry } = options
   const { ttl, staleIfError } = options.tags
   // By repository: the manifest of one must not give a wrong size to another.
   const sizes = caches.create<number>()
@@ -66,6 +68,7 @@ export function createProxied(options: ProxiedOptions) {
   const withAnswerTime = createWithAnswerTime(answerTime)
   const counters = createCounters(upstream, telemetry.metrics)
   const fills = createFills({
+    prefix,
     upstream,
     remote,
     blobs: cache,
@@ -83,6 +86,7 @@ export function createProxied(options: ProxiedOptions) {
     permissions,
     sizeOf,
     upstream,
+    originsOf: (name, digest, how) => findOrigins({ prefix, name, digest }, how),
   })
   const scope = `${upstream} ${prefix}`
   const manifests = createProxiedManifests({

@@ -2,6 +2,7 @@ import type { CacheMemory, Reservations } from '../memory/memory.ts'
 import { nameBelow, type RepositoryName } from '../oci/reference.ts'
 import type { BlobCache, HostedStore } from '../store/store.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
+import type { FindOrigins } from './blob-origins.ts'
 import { type CachedImages, createCachedImages } from './cached-images/cached-images.ts'
 import { createHosted, type HostedIndex, type ImagesInUse, type Leases } from './hosted/hosted.ts'
 import type { Inventory } from './inventory.ts'
@@ -57,6 +58,8 @@ type RegistryOptions = {
   readonly fillStall: number
   /** Maximum time that a client waits for a response, in milliseconds. The request continues. */
   readonly answerTime: number
+  /** Where blobs of upstreams are looked for before the upstream is asked; default: nowhere. */
+  readonly findOrigins?: FindOrigins
   /** Limits the memory of all caches together. */
   readonly caches: CacheMemory
   /** Memory for work in flight. */
@@ -72,6 +75,7 @@ export function createRegistry({
   fillDeadline,
   fillStall,
   answerTime,
+  findOrigins = () => [],
   caches,
   inFlight,
   telemetry,
@@ -96,6 +100,7 @@ export function createRegistry({
       fillDeadline,
       fillStall,
       answerTime,
+      findOrigins,
       telemetry,
     }),
   }))

@@ -1,0 +1,69 @@
+import type { Digest } from '../oci/digest.ts'
+import type { RepositoryName } from '../oci/reference.ts'
+import type { RemoteBlob } from '../remote/remote.ts'
+import type { OpenBlob } from './download.ts'
+import type { BlobRequest } from './repository.ts'
+
+/** A blob of a proxied repository: the prefix of its upstream, and the name below it. */
+type ProxiedBlob = {
+  readonly prefix: string
+  readonly name: RepositoryName
+  readonly digest: Digest
+}
+
+/**
+ * A place, other than the upstream, that may have the bytes of a blob. Its bytes are verified as those of
+ * the upstream, and are no permission: the upstream is asked whether the repository has the blob.
+ */
+export interface BlobOrigin {
+  /** In metrics and logs, such as `replica`. */
+  readonly name: string
+  /**
+   * The bytes from a position on; undefined when it does not have the blob. When it rejects, or its body with
+   * UNAVAILABLE, the next origin is asked. It limits its own waits.
+   */
+  open(blob: ProxiedBlob, from: number, signal: AbortSignal): Promise<RemoteBlob | undefined>
+}
+
+/** The origins of a blob that are asked before its upstream, in their order. */
+export type FindOrigins = (blob: ProxiedBlob, how: BlobRequest) => readonly BlobOrigin[]
+
+type OriginsOptions = {
+  readonly blob: ProxiedBlob
+  readonly origins: readonly BlobOrigin[]
+  readonly upstream: OpenBlob
+  readonly onFailure: (origin: BlobOrigin, error: unknown) => void
+}
+
+/** One download's way through the origins. */
+export type OpenedOrigins = {
+  readonly open: OpenBlob
+  /** Of the bytes that arrive: an origin's name, or `upstream`. */
+  readonly source: () => string
+}
+
+/**
+ * Asks one origin after another, each once, and then the upstream. When the connection of an origin breaks,
+ * the next one continues at the byte reached.
+ */
+export function openOrigins({ blob, origins, upstream, onFailure }: OriginsOptions): OpenedOrigins {
+  const left = [...origins]
+  let source = 'upstream'
+
+  const open: OpenBlob = async (from, options) => {
+    for (let origin = left.shift(); origin !== undefined; origin = left.shift()) {
+      try {
+        const found = await origin.open(blob, from, options.signal)
+        source = origin.name
+        if (found !== undefined) return found
+      } catch (error) {
+        options.signal.throwIfAborted()
+        onFailure(origin, error)
+      }
+    }
+    source = 'upstream'
+    return upstream(from, options)
+  }
+
+  return { open, source: () => source }
+}
