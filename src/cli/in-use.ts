@@ -9,15 +9,13 @@ import {
   type InUse,
   keepCached,
 } from '../in-use/in-use.ts'
-import {
-  createApiClient,
-  serviceAccountDirectory,
-  watchWorkloadImages,
-} from '../kubernetes/kubernetes.ts'
+import { watchWorkloadImages } from '../kubernetes/kubernetes.ts'
 import { nameBelow, type RepositoryName, type Tag } from '../oci/reference.ts'
-import type { Registry, UpstreamOptions } from '../registry/registry.ts'
+import type { CachedImages, Registry, UpstreamOptions } from '../registry/registry.ts'
 import type { DiskCache } from '../store/store.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
+import { apiServerClient } from './api-server.ts'
+import { openWarmUp } from './warm-up.ts'
 
 type InUseOptions = {
   readonly config: Config
@@ -40,12 +38,9 @@ export function openInUse({ config, ambient, hostedRoot, telemetry }: InUseOptio
   const { log } = telemetry
   const sources: ImageSource[] = []
   if (config.inUse.kubernetes) {
-    if (ambient.kubernetesServer === undefined)
+    const client = apiServerClient(ambient)
+    if (client === undefined)
       throw new Error('inUse.kubernetes works only in a pod: $KUBERNETES_SERVICE_HOST is not set')
-    const client = createApiClient({
-      server: ambient.kubernetesServer,
-      directory: serviceAccountDirectory,
-    })
     sources.push(watchWorkloadImages({ client, log }))
   }
   if (config.hosted.length > 0)
@@ -62,8 +57,9 @@ export function openInUse({ config, ambient, hostedRoot, telemetry }: InUseOptio
 
 type MaintainOptions = {
   readonly config: Config
+  readonly ambient: Ambient
   readonly inUse: InUse
-  readonly registry: Registry
+  readonly registry: Registry & { readonly cachedImages: CachedImages }
   readonly cache: DiskCache
   readonly upstreams: readonly UpstreamOptions[]
   readonly telemetry: Telemetry
@@ -77,7 +73,7 @@ const checkPause = 1000
  * their registry.
  */
 export function maintainInUse(options: MaintainOptions): { close(): Promise<void> } {
-  const { config, inUse, registry, cache, upstreams, telemetry } = options
+  const { config, ambient, inUse, registry, cache, upstreams, telemetry } = options
   const { metrics, log } = telemetry
   const stop = new AbortController()
   const { signal } = stop
@@ -96,13 +92,17 @@ export function maintainInUse(options: MaintainOptions): { close(): Promise<void
     metrics.inUseKnown.set(inUse.problem() === undefined ? 1 : 0)
   })
 
+  const keep = () => keepCached({ inUse, cache, cachedDigest: cachedDigestIn(upstreams) })
+  const hosts = hostsOf(config)
+  const warmUp = config.inUse.warmUp.enabled
+    ? openWarmUp({ config, ambient, hosts, inUse, registry, cache, keep, telemetry })
+    : undefined
+
   const run = async (): Promise<void> => {
     while (!signal.aborted) {
       await sleep(config.inUse.interval, undefined, { signal }).catch(() => {})
       if (signal.aborted) return
-      await keepCached({ inUse, cache, cachedDigest: cachedDigestIn(upstreams) }).catch((err) =>
-        log.warn({ err }, 'cannot mark cached images as in use'),
-      )
+      await keep().catch((err) => log.warn({ err }, 'cannot mark cached images as in use'))
       await missing.check()
     }
   }
@@ -111,7 +111,7 @@ export function maintainInUse(options: MaintainOptions): { close(): Promise<void
   return {
     close: async () => {
       stop.abort()
-      await running
+      await Promise.all([running, warmUp?.close()])
       await inUse.close()
     },
   }

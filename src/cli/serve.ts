@@ -99,7 +99,9 @@ export async function serve(
     telemetry,
   })
   const traffic = createTraffic({ metrics: telemetry.metrics, now: Date.now })
-  const maintained = maintainInUse({ config, inUse, registry, cache, upstreams, telemetry })
+  const maintained = maintainInUse({
+    ...{ config, ambient, inUse, registry, cache, upstreams, telemetry },
+  })
   // What runs in the background keeps the process alive.
   const closeBackground = async () => {
     traffic.close()

@@ -6,15 +6,10 @@ import {
   type TokenVerifier,
 } from '../auth/auth.ts'
 import type { Ambient, Config } from '../config/config.ts'
-import {
-  createApiClient,
-  fetchClusterKeys,
-  fetchPublishedKeys,
-  reviewToken,
-  serviceAccountDirectory,
-} from '../kubernetes/kubernetes.ts'
+import { fetchClusterKeys, fetchPublishedKeys, reviewToken } from '../kubernetes/kubernetes.ts'
 import type { Outbound } from '../outbound/outbound.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
+import { apiServerClient } from './api-server.ts'
 
 type Options = {
   readonly config: NonNullable<Config['auth']['serviceAccounts']>
@@ -70,10 +65,10 @@ function createVerifier({ config, ambient, outbound, telemetry }: Options): Toke
   }
 }
 
-function apiClient({ kubernetesServer: server }: Ambient) {
-  if (server === undefined)
-    throw new Error(
-      'auth.serviceAccounts works only in a pod, because $KUBERNETES_SERVICE_HOST is not set; elsewhere, set method: published-keys and the issuer',
-    )
-  return createApiClient({ server, directory: serviceAccountDirectory })
+function apiClient(ambient: Ambient) {
+  const client = apiServerClient(ambient)
+  if (client !== undefined) return client
+  throw new Error(
+    'auth.serviceAccounts works only in a pod, because $KUBERNETES_SERVICE_HOST is not set; elsewhere, set method: published-keys and the issuer',
+  )
 }

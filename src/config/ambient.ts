@@ -34,6 +34,8 @@ export type Ambient = {
   }
   /** `HOST:PORT` of the API server of the cluster that Berth runs in. */
   readonly kubernetesServer: string | undefined
+  /** Directory of the service account's token and authority; undefined: where kubelets mount it. */
+  readonly serviceAccount: string | undefined
   readonly proxy: {
     readonly http: string | undefined
     readonly https: string | undefined
@@ -81,6 +83,7 @@ export function readAmbient(environment: Environment): Ambient {
       metadataHost: set('AZURE_POD_IDENTITY_AUTHORITY_HOST'),
     },
     kubernetesServer: apiServerAddress(environment),
+    serviceAccount: set('BERTH_SERVICE_ACCOUNT'),
     proxy: { http: anyCase('HTTP_PROXY'), https: anyCase('HTTPS_PROXY'), no: anyCase('NO_PROXY') },
     certificates: { file: set('SSL_CERT_FILE'), directories: set('SSL_CERT_DIR') },
   }

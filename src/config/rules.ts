@@ -16,6 +16,7 @@ export function findProblems(config: Config): readonly Problem[] {
     ...findMirrorProblems(config),
     ...findRuleProblems(config),
     ...findAccessProblems(config),
+    ...findWarmUpProblems(config),
   ]
 }
 
@@ -137,6 +138,14 @@ function* findAccessProblems({ auth }: Config): Generator<Problem> {
       path: ['auth', 'access', at, field],
       message: 'has no effect without auth.serviceAccounts, which accepts service account tokens',
     }
+  }
+}
+
+function* findWarmUpProblems({ inUse }: Config): Generator<Problem> {
+  if (inUse.kubernetes || !inUse.warmUp.enabled) return
+  yield {
+    path: ['inUse', 'warmUp', 'enabled'],
+    message: 'has no effect without inUse.kubernetes, which watches the workloads',
   }
 }
 

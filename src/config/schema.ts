@@ -4,6 +4,7 @@ import { collection, retention } from './retention-schema.ts'
 import { file, prefix } from './texts.ts'
 import { address, size, timeout } from './units.ts'
 import { upstream } from './upstream-schema.ts'
+import { warmUp } from './warm-up-schema.ts'
 
 const hosted = z.strictObject({
   prefix: prefix.describe(
@@ -151,6 +152,7 @@ export const schema = z.strictObject({
         .describe(
           'Age from which the list of another cluster (`berth in-use put`) is too old: nothing is deleted until it is renewed or removed',
         ),
+      warmUp,
     })
     .prefault({}),
   mirrors: z

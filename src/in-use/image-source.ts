@@ -19,6 +19,8 @@ export interface ImageSource {
   images(): Iterable<string>
   /** The same, with what names them. */
   uses(): Iterable<ImageUse>
+  /** Images that nodes have still to pull, or may pull for new pods, with the namespaces that name them. */
+  toPull(): Iterable<Pick<ImageUse, 'image' | 'namespace'>>
   /** Increases with each change. */
   version(): number
   /** Why the references are not known at the moment; undefined: they are. */

@@ -37,6 +37,10 @@ export interface InUse {
   }): Iterable<Omit<ImageUse, 'imageId'> & { readonly running?: Digest | undefined }>
   /** What pods run that name the tag: more than one image while pods run that started before it moved. */
   runningOf(name: RepositoryName, tag: Tag): readonly RunningDigest[]
+  /** Images that nodes have still to pull, or may pull for new pods, with the namespaces that name them. */
+  toPull(): Iterable<Pick<ImageUse, 'image' | 'namespace'>>
+  /** Increases with each change of a source. */
+  version(): number
   /** What workloads name, without duplicates. */
   references(): readonly ImageReference[]
   close(): Promise<void>
@@ -48,9 +52,11 @@ export function createInUse(sources: readonly ImageSource[]): InUse {
   let seen = -1
   let running: RunningDigests | undefined
 
+  const versionOf = () => sources.reduce((sum, source) => sum + source.version(), 0)
+
   /** Rebuilt when a source has changed: lookups come in runs, changes one by one. */
   const current = (): Protection => {
-    const version = sources.reduce((sum, source) => sum + source.version(), 0)
+    const version = versionOf()
     if (version !== seen) {
       seen = version
       running = undefined
@@ -87,6 +93,10 @@ export function createInUse(sources: readonly ImageSource[]): InUse {
       running ??= findRunningDigests(uses())
       return running.of(name, tag)
     },
+    toPull: function* () {
+      for (const source of sources) yield* source.toPull()
+    },
+    version: versionOf,
     references: () => current().references,
     close: async () => {
       await Promise.all(sources.map((source) => source.close()))

@@ -22,8 +22,13 @@ const maxDepth = 4
 /**
  * Marks all cached blobs of images in use as used now, so that other blobs are evicted first: a node
  * that has an image does not pull it again, but the node that replaces it will. Reads only the cache.
+ * Returns what it has marked.
  */
-export async function keepCached({ inUse, cache, cachedDigest }: Options): Promise<void> {
+export async function keepCached({
+  inUse,
+  cache,
+  cachedDigest,
+}: Options): Promise<ReadonlySet<Digest>> {
   const marked = new Set<Digest>()
 
   const mark = async (digest: Digest, depth: number): Promise<void> => {
@@ -32,7 +37,7 @@ export async function keepCached({ inUse, cache, cachedDigest }: Options): Promi
     const references = await referencesOf(await cache.read(digest, maxManifestSize))
     for (const reference of references)
       if (isManifest(reference.mediaType)) await mark(reference.digest, depth + 1)
-      else cache.use(reference.digest)
+      else if (cache.use(reference.digest)) marked.add(reference.digest)
   }
 
   for (const { name, tag, digest } of inUse.references()) {
@@ -40,6 +45,7 @@ export async function keepCached({ inUse, cache, cachedDigest }: Options): Promi
     const tagged = name && tag && (await cachedDigest(name, tag))
     if (tagged !== undefined) await mark(tagged, 0)
   }
+  return marked
 }
 
 function isManifest(mediaType: string): boolean {

@@ -61,6 +61,8 @@ export function createPushedLists(options: PushedListsOptions): ImageSource {
         for (const image of images)
           yield { image, kind: 'Cluster', namespace: '', name: cluster, imageId: image }
     },
+    // Nodes of other clusters do not pull from here.
+    toPull: () => [],
     version: () => changes,
     problem: () => {
       if (failure !== undefined) return failure

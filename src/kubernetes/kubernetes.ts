@@ -16,6 +16,7 @@ export {
 export { fetchClusterKeys, fetchPublishedKeys } from './issuer-keys.ts'
 export { loadUserAccess, type UserAccess } from './kubeconfig.ts'
 export { KubernetesError } from './kubernetes-error.ts'
+export { listNodePlatforms } from './node-platforms.ts'
 export { createObjectReflector, type ListedObject } from './object-reflector.ts'
 export {
   podTokenProvider,

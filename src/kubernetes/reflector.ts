@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { imageIdsIn } from './image-ids-in.ts'
 import { imagesIn } from './images-in.ts'
+import { imagesToPull } from './images-to-pull.ts'
 import { createObjectReflector, type ListedObject } from './object-reflector.ts'
 
 /** An object that names an image. */
@@ -22,6 +23,8 @@ export interface Reflector {
   images(): Iterable<string>
   /** The same, with the objects. */
   uses(): Iterable<ImageUse>
+  /** Those that nodes have still to pull, with the namespaces of the objects. */
+  toPull(): Iterable<Pick<ImageUse, 'image' | 'namespace'>>
   /** Increases with each change. */
   version(): number
   /** Why the images are not known at the moment; undefined: they are. */
@@ -50,11 +53,15 @@ export function createReflector({ kind, ...options }: Options): Reflector {
       for (const { images } of values()) yield* images
     },
     uses: function* () {
-      for (const { images, imageIds, ...object } of values())
+      for (const { images, imageIds, toPull, ...object } of values())
         for (const image of images) {
           const imageId = imageIds?.get(image)
           yield { image, kind, ...object, ...(imageId !== undefined && { imageId }) }
         }
+    },
+    toPull: function* () {
+      for (const { toPull = [], namespace } of values())
+        for (const image of toPull) yield { image, namespace }
     },
   }
 }
@@ -63,17 +70,20 @@ type Kept = Omit<ImageUse, 'image' | 'kind' | 'imageId'> & {
   readonly images: readonly string[]
   /** By the reference; undefined: the object is no pod that runs. */
   readonly imageIds?: ReadonlyMap<string, string>
+  readonly toPull?: readonly string[]
 }
 
 function keep(object: ListedObject): Kept {
   const { namespace, name } = object.metadata
   const node = spec.safeParse(object).data?.spec?.nodeName
   const imageIds = imageIdsIn(object)
+  const toPull = imagesToPull(object)
   return {
     namespace,
     name,
     images: imagesIn(object),
     ...(imageIds.size > 0 && { imageIds }),
+    ...(toPull.length > 0 && { toPull }),
     ...(node !== undefined && { node }),
   }
 }

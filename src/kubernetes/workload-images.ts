@@ -19,6 +19,9 @@ const workloadPaths = {
   Job: '/apis/batch/v1/jobs',
 } as const
 
+/** Kinds whose objects are what was started, and not what will be: revisions of others, and templates. */
+const histories: readonly string[] = ['PodTemplate', 'ControllerRevision', 'ReplicaSet']
+
 type Log = Parameters<typeof createReflector>[0]['log']
 
 type Options = {
@@ -30,15 +33,21 @@ type Options = {
 
 /** The images that all workloads of the cluster name. */
 export function watchWorkloadImages({ client, ...options }: Options): Reflector {
-  const reflectors = Object.entries(workloadPaths).map(([kind, path]) =>
-    createReflector({ client, path, kind, ...options }),
-  )
+  const all = Object.entries(workloadPaths).map(([kind, path]) => ({
+    kind,
+    reflector: createReflector({ client, path, kind, ...options }),
+  }))
+  const reflectors = all.map(({ reflector }) => reflector)
   return {
     images: function* () {
       for (const reflector of reflectors) yield* reflector.images()
     },
     uses: function* () {
       for (const reflector of reflectors) yield* reflector.uses()
+    },
+    toPull: function* () {
+      for (const { kind, reflector } of all)
+        if (!histories.includes(kind)) yield* reflector.toPull()
     },
     version: () => reflectors.reduce((sum, { version }) => sum + version(), 0),
     problem: () => {

@@ -90,6 +90,19 @@ export function createMetrics({
       'berth_in_use_known',
       'Whether it is known which images are in use (1) or not (0). While it is not known, nothing is deleted.',
     ),
+    warmUpImages: counter(
+      'berth_warm_up_images_total',
+      'Images that workloads name and that were downloaded before a node asked for them, by result: stored or failed. An image that fails is tried again and counted again.',
+      ['result'],
+    ),
+    warmUpBytes: counter(
+      'berth_warm_up_bytes_total',
+      'Bytes that these images lacked in the cache when they were stored.',
+    ),
+    warmUpWaiting: gauge(
+      'berth_warm_up_waiting_images',
+      'Number of images that wait to be looked at or downloaded.',
+    ),
     hostedObjects: gauge(
       'berth_hosted_objects',
       'Number of blobs (manifests included), manifests, tags and repositories on the hosted volume.',

@@ -483,6 +483,7 @@ test('every flag sets the field of its name', async (t) => {
     ['in-use-kubernetes', 'true', ({ inUse }) => `${inUse.kubernetes}`],
     ['in-use-interval', '13ms', ({ inUse }) => `${inUse.interval}ms`],
     ['in-use-list-expiry', '14ms', ({ inUse }) => `${inUse.listExpiry}ms`],
+    ['in-use-warm-up-max-size', '20B', ({ inUse }) => `${inUse.warmUp.maxSize}B`],
     ['cors-credentials', 'true', ({ cors }) => `${cors.credentials}`],
     ['ui-enabled', 'false', ({ ui }) => `${ui.enabled}`],
     ['ui-title', 'Images of ACME', ({ ui }) => ui.title],
@@ -503,6 +504,7 @@ test('every flag sets the field of its name', async (t) => {
       'auth-service-accounts-method',
       'auth-service-accounts-issuer',
       'auth-anonymous',
+      'in-use-warm-up-enabled',
     ],
   )
 })

@@ -27,6 +27,7 @@ function sourceOf(references: string[]) {
       references.map((image, at) => ({
         ...{ image, kind: 'Pod', namespace: 'team-a', name: `app-${at}`, node: 'n1' },
       })),
+    toPull: () => references.map((image) => ({ image, namespace: 'team-a' })),
     version: () => version,
     problem: () => undefined,
     close: async () => {},

@@ -44,6 +44,13 @@ export type Eviction = {
   readonly blocked?: string | undefined
 }
 
+type Warming = {
+  readonly platforms: readonly string[]
+  /** Gets the bytes that are missing, before they are requested; throws if they are too many. */
+  readonly admit: (bytes: number) => void
+  readonly signal: AbortSignal
+}
+
 /** What people do with images in the cache of this process. Others have their own. */
 export interface CachedImages {
   /** @throws RegistryError UNSUPPORTED: the repository is hosted. */
@@ -65,6 +72,11 @@ export interface CachedRepository {
    * @throws RegistryError TOOMANYREQUESTS: too many run; and as a pull.
    */
   prefetch(reference: Reference, platforms: readonly string[]): Promise<Prefetch>
+  /**
+   * Downloads what is missing of an image that a workload names, and gives way to clients. Does not ask the
+   * upstream about an image that is complete, even if its tag may have moved. Rejects with why it failed.
+   */
+  warm(reference: Reference, how: Warming): Promise<void>
   /** By the digest, or by the reference that it was asked for with. */
   prefetchOf(reference: Reference): Prefetch | undefined
   /** Blobs that are in the cache stay. False: none runs. */

@@ -22,7 +22,7 @@ export type PrefetchSource = {
   readonly fills: Fills
 }
 
-type Prefetching = PrefetchSource & {
+export type Prefetching = PrefetchSource & {
   readonly cache: BlobCache
   /** Below the upstream's prefix. */
   readonly name: RepositoryName
@@ -31,14 +31,16 @@ type Prefetching = PrefetchSource & {
   readonly signal: AbortSignal
   /** Sizes in bytes of all blobs that the image has. */
   readonly onBlobs: (sizes: ReadonlyMap<Digest, number>) => void
+  /** For a prefetch that nobody asked for: it gives up its slots when clients wait. */
+  readonly admit?: ((bytes: number) => void) | undefined
 }
 
 /**
  * Downloads what is missing of an image by fills, as pulls do, which verify it. A reader that reads nothing
- * keeps each fill from giving up its slot; there are few of them at a time.
+ * keeps each fill from giving up its slot; there are few of them at a time. With `admit` there is no reader.
  */
 export async function prefetchImage(options: Prefetching): Promise<void> {
-  const { manifests, cache, name, digest, platforms, signal, onBlobs } = options
+  const { manifests, cache, name, digest, platforms, signal, onBlobs, admit } = options
   const { blobs, skipped, ...read } = await readParts(digest, {
     platforms,
     read: async (each) => {
@@ -62,6 +64,7 @@ export async function prefetchImage(options: Prefetching): Promise<void> {
       message: `${bytes} bytes are missing, and the cache has room for ${room}`,
       advice: 'choose platforms, or raise storage.cache.maxSize',
     })
+  admit?.(bytes)
   const rest = [...blobs.keys()]
   const work = async (): Promise<void> => {
     for (let next = rest.shift(); next !== undefined; next = rest.shift())
@@ -85,7 +88,7 @@ async function fetchBlob(options: Prefetching, digest: Digest): Promise<void> {
 }
 
 async function fetchOnce(
-  { blobs, fills, cache, name, signal }: Prefetching,
+  { blobs, fills, cache, name, signal, admit }: Prefetching,
   digest: Digest,
 ): Promise<void> {
   const opened = await blobs.open(name, digest)
@@ -93,6 +96,7 @@ async function fetchOnce(
     throw new RegistryError('BLOB_UNKNOWN', { message: `the upstream does not have ${digest}` })
   try {
     if (opened.cache === 'bypass') throw notStored(digest, 'the cache has no room for it')
+    if (admit !== undefined) opened.content.close()
     await untilAborted(fills.find(digest)?.fill.done, signal)
   } finally {
     opened.content.close()

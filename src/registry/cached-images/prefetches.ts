@@ -25,13 +25,16 @@ type Start = Pick<Prefetch, 'name' | 'digest' | 'reference' | 'platforms'> & {
 type Running = {
   readonly state: () => Prefetch
   readonly cancel: () => void
-  readonly done: Promise<void>
+  readonly ended: Promise<Prefetch>
 }
 
 /** Downloads of images that nobody waits for. They belong to the process, and end with it. */
 export interface Prefetches {
-  /** @throws RegistryError TOOMANYREQUESTS */
-  start(prefetch: Start): Prefetch
+  /**
+   * Joins one that runs. `ended` never rejects.
+   * @throws RegistryError TOOMANYREQUESTS
+   */
+  start(prefetch: Start): { readonly now: Prefetch; readonly ended: Promise<Prefetch> }
   /** `reference`: the digest, or as it was asked for; of several, the last one. */
   find(name: string, reference: string): Prefetch | undefined
   cancel(name: string, reference: string): boolean
@@ -41,7 +44,7 @@ export interface Prefetches {
 
 export function createPrefetches(cache: BlobCache, log: Logger): Prefetches {
   const running = new Map<string, Running>()
-  const ended = new LRUCache<string, Prefetch>({ max: maxShown, ttl: shownTime })
+  const shown = new LRUCache<string, Prefetch>({ max: maxShown, ttl: shownTime })
   let active = 0
   const waiting = new Set<() => void>()
   const keyOf = (name: string, digest: Digest) => `${name}@${digest}`
@@ -67,7 +70,7 @@ export function createPrefetches(cache: BlobCache, log: Logger): Prefetches {
   const start: Prefetches['start'] = ({ fills, run, ...what }) => {
     const key = keyOf(what.name, what.digest)
     const before = running.get(key)
-    if (before !== undefined) return before.state()
+    if (before !== undefined) return { now: before.state(), ended: before.ended }
     if (running.size >= maxRunning)
       throw new RegistryError('TOOMANYREQUESTS', {
         message: `${maxRunning} images are being prefetched or wait for that; try again later`,
@@ -83,31 +86,33 @@ export function createPrefetches(cache: BlobCache, log: Logger): Prefetches {
       state: 'running',
       ...amountsOf(sizes, cache, fills),
     })
-    const end = (result: Pick<Prefetch, 'state' | 'problem'>): void => {
+    const end = (result: Pick<Prefetch, 'state' | 'problem'>): Prefetch => {
       running.delete(key)
-      ended.set(key, { ...state(), ...result, endedAt: Date.now() })
+      const last = { ...state(), ...result, endedAt: Date.now() }
+      shown.set(key, last)
       const { name, digest, reference } = what
       log.info({ repository: name, digest, reference, ...result }, 'a prefetch has ended')
+      return last
     }
     const onBlobs = (found: typeof sizes) => {
       sizes = found
     }
-    const done = inTurn(signal, () => run({ signal, onBlobs })).then(
+    const ended = inTurn(signal, () => run({ signal, onBlobs })).then(
       () => end({ state: 'done' }),
       (error: unknown) =>
         end(
           signal.aborted ? { state: 'canceled' } : { state: 'failed', problem: messageOf(error) },
         ),
     )
-    ended.delete(key)
-    running.set(key, { state, cancel: () => controller.abort(), done })
+    shown.delete(key)
+    running.set(key, { state, cancel: () => controller.abort(), ended })
     log.info({ repository: what.name, digest: what.digest }, 'a prefetch has started')
-    return state()
+    return { now: state(), ended }
   }
 
   const list = () => [
     ...[...running.values()].map(({ state }) => state()).toReversed(),
-    ...ended.values(),
+    ...shown.values(),
   ]
 
   return {
@@ -128,7 +133,7 @@ export function createPrefetches(cache: BlobCache, log: Logger): Prefetches {
     close: async () => {
       const all = [...running.values()]
       for (const { cancel } of all) cancel()
-      await Promise.all(all.map(({ done }) => done))
+      await Promise.all(all.map(({ ended }) => ended))
     },
   }
 }

@@ -4,7 +4,7 @@ import { RegistryError } from '../../oci/errors.ts'
 import { maxManifestSize, parseManifest } from '../../oci/manifest.ts'
 import { formatReference, type Reference, type RepositoryName } from '../../oci/reference.ts'
 import type { BlobCache, CachedLinkStore } from '../../store/store.ts'
-import type { PartManifest } from './image-parts.ts'
+import { type PartManifest, readParts } from './image-parts.ts'
 
 /** Manifests on the disk, without a request to an upstream. */
 export type ReadStored = (digest: Digest) => Promise<PartManifest | undefined>
@@ -27,16 +27,50 @@ export function createReadStored(cache: BlobCache, caches: CacheMemory): ReadSto
   return async (digest) => (cache.sizeOf(digest) === undefined ? undefined : parsed.fetch(digest))
 }
 
+/** Whether all that the image consists of, on these platforms, is on the disk. */
+export async function isComplete(
+  digest: Digest,
+  options: {
+    readonly cache: BlobCache
+    readonly read: ReadStored
+    readonly platforms: readonly string[]
+  },
+): Promise<boolean> {
+  let hasManifests = true
+  const { blobs } = await readParts(digest, {
+    platforms: options.platforms,
+    read: async (each) => {
+      const found = await options.read(each)
+      hasManifests &&= found !== undefined
+      return found
+    },
+  })
+  return hasManifests && [...blobs.keys()].every((each) => options.cache.sizeOf(each) !== undefined)
+}
+
+type Cached = {
+  /** Below the upstream's prefix. */
+  readonly below: RepositoryName
+  readonly links: CachedLinkStore
+}
+
+/** Undefined: the cache does not know the tag or the digest in this repository. */
+export function findCachedDigest(
+  { below, links }: Cached,
+  reference: Reference,
+): Digest | undefined {
+  const known = links.all(below)
+  return 'digest' in reference
+    ? known?.manifests.find((each) => each === reference.digest)
+    : known?.tags.find(({ tag }) => tag === reference.tag)?.digest
+}
+
 /** @throws RegistryError MANIFEST_UNKNOWN: the cache does not know the tag or the digest in this repository. */
 export function cachedDigest(
-  { name, below, links }: { name: RepositoryName; below: RepositoryName; links: CachedLinkStore },
+  { name, ...cached }: Cached & { readonly name: RepositoryName },
   reference: Reference,
 ): Digest {
-  const known = links.all(below)
-  const digest =
-    'digest' in reference
-      ? known?.manifests.find((each) => each === reference.digest)
-      : known?.tags.find(({ tag }) => tag === reference.tag)?.digest
+  const digest = findCachedDigest(cached, reference)
   if (digest !== undefined) return digest
   throw new RegistryError('MANIFEST_UNKNOWN', {
     message: `${name}${'tag' in reference ? ':' : '@'}${formatReference(reference)} is not in the cache`,
