@@ -150,7 +150,7 @@ export function valuesSchema(): Schema {
         extraArgs: texts,
         resources: map,
       }),
-      inUse: object({ enabled: yesOrNo }),
+      inUse: object({ enabled: yesOrNo, warmUp: object({ enabled: yesOrNo }) }),
       storage: object({
         sizeLimit: quantity,
         medium: { enum: ['', 'Memory'] },

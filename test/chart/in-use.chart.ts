@@ -3,7 +3,11 @@ import { copyFile, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { after, before, suite, test } from 'node:test'
 import { stringify } from 'yaml'
-import { createApiClient, watchWorkloadImages } from '../../src/kubernetes/kubernetes.ts'
+import {
+  createApiClient,
+  listNodePlatforms,
+  watchWorkloadImages,
+} from '../../src/kubernetes/kubernetes.ts'
 import { type ApiServer, startApiServer } from '../support/api-server.ts'
 import { eventually } from '../support/berth.ts'
 import { matrix, render } from '../support/chart.ts'
@@ -56,10 +60,27 @@ suite('workloads of a real API server', () => {
     t.after(() => watched.close())
 
     await eventually('it is refused', () => /may not list/.test(watched.problem() ?? ''))
-    const role = (await render(hosted)).filter(({ kind }) => kind.startsWith('ClusterRole'))
+    const roleFor = async (values: Readonly<Record<string, unknown>>) =>
+      (await render(values)).filter(({ kind }) => kind.startsWith('ClusterRole'))
+    const role = await roleFor(hosted)
     assert.equal(role.length, 2)
     await apply(role)
     await until('it is allowed', () => assert.equal(watched.problem(), undefined))
+
+    const nodes = [
+      ['a', 'linux', 'arm64'],
+      ['b', 'linux', 'amd64'],
+      ['c', 'linux', 'arm64'],
+      ['d', 'windows', 'amd64'],
+    ].map(([name, os, arch]) => ({
+      ...{ apiVersion: 'v1', kind: 'Node' },
+      metadata: { name, labels: { 'kubernetes.io/os': os, 'kubernetes.io/arch': arch } },
+    }))
+    await apply(nodes)
+    await assert.rejects(listNodePlatforms(client), /answered 403/)
+    await apply(await roleFor({ ...hosted, inUse: { warmUp: { enabled: true } } }))
+    const platforms = await until('it may list nodes', () => listNodePlatforms(client))
+    assert.deepEqual(platforms.toSorted(), ['linux/amd64', 'linux/arm64', 'windows/amd64'])
 
     await apply([
       workload('Deployment', 'h:1/deployment:1'),

@@ -69,6 +69,16 @@ suite('berth.yaml', { concurrency: 2 }, () => {
   })
 })
 
+test('images are downloaded in advance by the names that nodes use', async () => {
+  const values = matrix['images in use are evicted last, and downloaded in advance'] ?? {}
+  const { inUse } = configOf(await render(values))
+  assert.deepEqual(inUse.hosts, ['localhost:30026'])
+  assert.deepEqual(inUse.warmUp, { enabled: true, mirrored: [], namespaces: ['prod-*'] })
+  const mirror = { mode: 'mirror', port: 30_026 }
+  const mirrored = configOf(await render({ ...values, exposure: mirror })).inUse.warmUp.mirrored
+  assert.deepEqual(mirrored, ['us-central1-docker.pkg.dev'])
+})
+
 suite('hosted repositories', { concurrency: 2 }, () => {
   test('have a volume of their own, which an uninstallation keeps, and one pod that is replaced', async () => {
     const manifests = await render(matrix['hosted repositories on a volume'] ?? {})

@@ -172,6 +172,11 @@ const bySentence: readonly (readonly [string, Values, RegExp])[] = [
     /azure\.tenantId has no effect/,
   ],
   [
+    'downloads in advance without a watch of workloads',
+    { inUse: { warmUp: { enabled: true } } },
+    /inUse\.warmUp\.enabled has no effect without inUse\.enabled/,
+  ],
+  [
     'a pull secret without namespaces',
     { pullSecret: { username: 'alice', password: 'secret' } },
     /pullSecret has no effect without pullSecret\.namespaces/,

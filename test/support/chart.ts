@@ -128,7 +128,11 @@ export const matrix: Readonly<Record<string, Values>> = {
     persistence: { enabled: true, existingClaim: 'images', size: '100Gi' },
     networkPolicy: { egress: { enabled: true } },
   },
-  'images in use are evicted last': { ...threeValues, inUse: { enabled: true } },
+  'images in use are evicted last, and downloaded in advance': {
+    ...threeValues,
+    inUse: { enabled: true, warmUp: { enabled: true } },
+    config: { inUse: { warmUp: { namespaces: ['prod-*'] } } },
+  },
   'service accounts, verified by reviews, and kubelets that request tokens for them': {
     ...threeValues,
     auth: { serviceAccounts: { enabled: true, method: 'token-review', kubelets: true } },

@@ -370,7 +370,14 @@ are two.
 {{- $_ := set $config "hosted" list -}}
 {{- end -}}
 {{- if include "berth.watchesWorkloads" . -}}
-{{- $_ := set $config "inUse" (merge (dict "kubernetes" true) (default dict $config.inUse)) -}}
+{{- $inUse := merge (dict "kubernetes" true) (default dict $config.inUse) -}}
+{{- if .Values.inUse.warmUp.enabled -}}
+{{- $warmUp := default dict $inUse.warmUp -}}
+{{- $mirrored := concat (default list $warmUp.mirrored) (include "berth.mirrors" . | fromJsonArray) | uniq -}}
+{{- $_ := set $inUse "warmUp" (merge (dict "enabled" true "mirrored" $mirrored) $warmUp) -}}
+{{- $_ := set $inUse "hosts" (append (default list $inUse.hosts) (include "berth.registry" .) | uniq) -}}
+{{- end -}}
+{{- $_ := set $config "inUse" $inUse -}}
 {{- end -}}
 {{- $shutdown := default dict $config.shutdown -}}
 {{- /* `merge` would replace 0, so it is not used here. */ -}}

@@ -39,6 +39,9 @@ while they are disabled.
 {{- if and $v.serviceAccount.annotations (not $v.serviceAccount.create) -}}
 {{- fail "serviceAccount.annotations has no effect with serviceAccount.create: false: annotate the existing ServiceAccount" -}}
 {{- end -}}
+{{- if and $v.inUse.warmUp.enabled (not (include "berth.watchesWorkloads" .)) -}}
+{{- fail "inUse.warmUp.enabled has no effect without inUse.enabled, which watches the workloads" -}}
+{{- end -}}
 {{- if and $v.exposure.mirror.hosts (ne $mode "mirror") -}}
 {{- fail (printf "exposure.mirror.hosts has no effect with exposure.mode: %s: set exposure.mode: mirror" $mode) -}}
 {{- end -}}
