@@ -23,13 +23,11 @@ export function createS3Handler({ dispatcher }: Connections) {
     metadata: { handlerProtocol: 'http/1.1' },
     handle: async (request: AwsRequest, { abortSignal }: { abortSignal?: unknown } = {}) => {
       const { protocol, hostname, port, method, headers, body } = request
-      // The dispatcher writes the Host that was signed, and waits for nothing before a body.
-      const { connection: _connection, expect: _expect, ...rest } = headers
       const response = await dispatcher.request({
         origin: `${protocol}//${hostname}${port === undefined ? '' : `:${port}`}`,
         path: request.path + queryOf(request),
         method: method as 'GET',
-        headers: rest,
+        headers: sentOf(headers),
         headersTimeout,
         bodyTimeout,
         ...((typeof body === 'string' || body instanceof Uint8Array) && { body }),
@@ -51,6 +49,12 @@ export function createS3Handler({ dispatcher }: Connections) {
     updateHttpClientConfig: () => {},
     httpHandlerConfigs: () => ({}),
   }
+}
+
+/** The dispatcher manages the connection, and waits for nothing before a body. */
+function sentOf(headers: AwsRequest['headers']): Record<string, string> {
+  const isOurs = (name: string) => ['connection', 'expect'].includes(name.toLowerCase())
+  return Object.fromEntries(Object.entries(headers).filter(([name]) => !isOurs(name)))
 }
 
 function queryOf({ query = {} }: AwsRequest): string {

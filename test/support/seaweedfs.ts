@@ -33,7 +33,14 @@ export async function startSeaweedFs(bucket: string): Promise<SeaweedFs> {
   ])
   const program = start(
     [
-      ...[tool('weed'), 'server', '-s3', `-s3.config=${config}`, '-s3.port.iceberg=0'],
+      ...[
+        tool('weed'),
+        'server',
+        '-s3',
+        `-s3.config=${config}`,
+        '-s3.port.iceberg=0',
+        '-s3.port.lance=0',
+      ],
       ...[`-dir=${directory}`, '-ip=127.0.0.1', '-volume.max=40', '-master.volumeSizeLimitMB=64'],
       ...listeners,
     ],
