@@ -2,7 +2,7 @@ import type { Readable } from 'node:stream'
 import { RegistryError } from '../oci/errors.ts'
 
 /** What a compare-and-swap compares: an ETag or a generation. */
-type ObjectVersion = string
+export type ObjectVersion = string
 
 /** `modified`: milliseconds since the epoch, by the clock of the store. */
 export type ObjectHead = {
@@ -27,7 +27,7 @@ type ObjectPage = {
 }
 
 /** Bytes, or a file that nobody changes meanwhile. */
-type ObjectSource = Buffer | { readonly path: string; readonly size: number }
+export type ObjectSource = Buffer | { readonly path: string; readonly size: number }
 
 /** Write only if there is no object with the key (`absent`), or if it is still this one. */
 export type WriteCondition = 'absent' | { readonly version: ObjectVersion }

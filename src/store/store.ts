@@ -1,4 +1,5 @@
 export type { BlobCache, BlobSource, BlobWriter, CachedUpload } from './blob-store.ts'
+export { createBucketStore } from './bucket/bucket.ts'
 export { createDiskCache, type DiskCache } from './cache/cache.ts'
 export {
   createHostedStore,

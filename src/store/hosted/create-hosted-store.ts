@@ -1,14 +1,13 @@
 import type { Digest } from '../../oci/digest.ts'
-import { isRegistryError } from '../../oci/errors.ts'
-import { maxManifestSize, parseManifestDetails } from '../../oci/manifest.ts'
 import type { Telemetry } from '../../telemetry/telemetry.ts'
-import { type BlobReader, createBlobReader } from '../blob-reader.ts'
+import { createBlobReader } from '../blob-reader.ts'
 import { createTemporary } from '../temporary.ts'
 import { createBlobPlace } from './blob-place.ts'
 import { createDurableFiles } from './durable-files.ts'
 import { createHostedBlobs } from './hosted-blobs.ts'
 import { createHostedLinks } from './hosted-links.ts'
 import type { HostedStore } from './hosted-store.ts'
+import { readSubject } from './read-subject.ts'
 import { createSyncing } from './syncing.ts'
 import { createTrash } from './trash.ts'
 import { createUploads } from './uploads.ts'
@@ -67,16 +66,5 @@ export async function createHostedStore(options: HostedStoreOptions): Promise<Ho
       await reader.close()
       await access.close()
     },
-  }
-}
-
-async function readSubject(reader: BlobReader, manifest: Digest): Promise<Digest | undefined> {
-  const bytes = await reader.read(manifest, maxManifestSize)
-  if (bytes === undefined) return undefined
-  try {
-    return parseManifestDetails(bytes).subject?.digest
-  } catch (error) {
-    if (isRegistryError(error, 'MANIFEST_INVALID')) return undefined
-    throw error
   }
 }

@@ -11,6 +11,8 @@ import { blobOf, randomBlob } from '../../support/images.ts'
 
 export type StoreUnderTest = {
   readonly store: HostedStore
+  /** See LinksUnderTest. */
+  readonly clockStep?: number
   leftovers(): Promise<readonly string[]>
   restarted(): Promise<StoreUnderTest>
 }

@@ -1,0 +1,122 @@
+import { LRUCache } from 'lru-cache'
+import { algorithmOf, type Digest, digestOf } from '../../oci/digest.ts'
+import { RegistryError } from '../../oci/errors.ts'
+import type { Telemetry } from '../../telemetry/telemetry.ts'
+import type { BlobCache } from '../blob-store.ts'
+import type { HostedBlobs } from '../hosted/hosted-store.ts'
+import type { WriteAccess } from '../hosted/write-access.ts'
+import type { ObjectSource, ObjectStore } from '../object-store.ts'
+import { blobPath, blobsDirectory } from '../paths.ts'
+import { digestOfData } from './bucket-keys.ts'
+import { createBucketReader } from './bucket-reader.ts'
+import type { Marks } from './marks.ts'
+
+/** After a write that took longer, in milliseconds, the blob may have been removed meanwhile. */
+const maxUnseen = 60_000
+const maxCorrupt = 10_000
+
+type BucketBlobsOptions = {
+  readonly objects: ObjectStore
+  readonly root: string
+  readonly access: WriteAccess
+  readonly marks: Marks
+  readonly cache: BlobCache
+  readonly readOnly: boolean
+  readonly telemetry: Telemetry
+}
+
+/** Blobs in Distribution's layout. */
+export function createBucketBlobs(options: BucketBlobsOptions) {
+  const { objects, root, access, marks, cache, readOnly, telemetry } = options
+  /** Written again by their next push. */
+  const corrupt = new LRUCache<Digest, true>({ max: maxCorrupt })
+
+  const reader = createBucketReader({
+    ...options,
+    onCorrupt: (digest, reason) => {
+      corrupt.set(digest, true)
+      telemetry.log.error({ digest, reason, bucket: objects.name }, 'hosted blob is corrupt')
+    },
+  })
+
+  /**
+   * Its size, once it is not in the trash. In this order: without a mark, nobody is about to delete the
+   * bytes that are found then.
+   */
+  const find = async (digest: Digest): Promise<number | undefined> => {
+    if (!readOnly) await marks.restore(digest)
+    return (await objects.head(blobPath(root, digest)))?.size
+  }
+
+  /** Writes verified bytes, unless they are there. That another process was first is as good. */
+  const store = async (digest: Digest, size: number, source: ObjectSource): Promise<void> => {
+    for (;;) {
+      const started = performance.now()
+      const found = await find(digest)
+      if (found === size && !corrupt.has(digest)) return
+      await objects.put(blobPath(root, digest), source, found === undefined ? 'absent' : undefined)
+      corrupt.delete(digest)
+      if (performance.now() - started < maxUnseen) return
+    }
+  }
+
+  const blobs: HostedBlobs = {
+    open: async (digest, how) => {
+      const size = await find(digest)
+      return size === undefined ? undefined : reader.open(digest, size, how)
+    },
+
+    stat: async (digest) => {
+      const size = await find(digest)
+      return size === undefined ? undefined : { size }
+    },
+
+    read: async (digest, limit) => {
+      const [size, cached] = await Promise.all([find(digest), cache.read(digest, limit)])
+      if (size === undefined || size > limit) return undefined
+      if (cached !== undefined) return cached
+      const found = await objects.read(blobPath(root, digest))
+      if (found === undefined) return undefined
+      if (digestOf(found.bytes, algorithmOf(digest)) !== digest) {
+        corrupt.set(digest, true)
+        telemetry.log.error({ digest, bucket: objects.name }, 'hosted blob is corrupt')
+        return undefined
+      }
+      await cache.put(digest, found.bytes)
+      return found.bytes
+    },
+
+    put: (digest, bytes) =>
+      access.change(async () => {
+        if (digestOf(bytes, algorithmOf(digest)) !== digest)
+          throw new RegistryError('DIGEST_INVALID', { message: `the bytes are not ${digest}` })
+        await store(digest, bytes.length, bytes)
+        await cache.put(digest, bytes)
+      }),
+
+    isStored: async (digest) => {
+      const [head, run] = await Promise.all([
+        objects.head(blobPath(root, digest)),
+        marks.runOf(digest),
+      ])
+      return head !== undefined && run === undefined
+    },
+
+    list: async function* () {
+      const removed = await marks.all()
+      for await (const page of objects.list(`${blobsDirectory(root)}/`))
+        for (const { key, size, modified } of page.objects) {
+          const digest = digestOfData(key)
+          if (digest !== undefined && !removed.has(digest)) yield { digest, size, modified }
+        }
+    },
+
+    remove: (digest, run) =>
+      access.change(async () => {
+        const head = await objects.head(blobPath(root, digest))
+        return head !== undefined && marks.add(digest, head.size, run)
+      }),
+  }
+
+  return { blobs, store, close: reader.close }
+}

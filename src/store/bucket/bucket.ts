@@ -1,0 +1,1 @@
+export { createBucketStore } from './create-bucket-store.ts'

@@ -1,0 +1,81 @@
+import { stat } from 'node:fs/promises'
+import type { Digest } from '../../oci/digest.ts'
+import type { Telemetry } from '../../telemetry/telemetry.ts'
+import type { BlobCache } from '../blob-store.ts'
+import { makeDirectory } from '../files.ts'
+import type { BlobPlace } from '../hosted/blob-place.ts'
+import type { HostedStore } from '../hosted/hosted-store.ts'
+import { readSubject } from '../hosted/read-subject.ts'
+import { createSyncing } from '../hosted/syncing.ts'
+import { createUploads } from '../hosted/uploads.ts'
+import { createWriteAccess, denyWrites } from '../hosted/write-access.ts'
+import type { ObjectStore } from '../object-store.ts'
+import { createTemporary } from '../temporary.ts'
+import { createBucketBlobs } from './bucket-blobs.ts'
+import { createBucketLinks } from './bucket-links.ts'
+import { createBucketTags } from './bucket-tags.ts'
+import { createBucketTrash } from './bucket-trash.ts'
+import { createMarks } from './marks.ts'
+
+type BucketStoreOptions = {
+  readonly objects: ObjectStore
+  /** Before all keys, without a slash at its end: the `rootdirectory` of Distribution. */
+  readonly prefix: string
+  /** A local directory for upload sessions. Need not exist. */
+  readonly directory: string
+  /** The local disk, from which blobs are read. The caller closes it. */
+  readonly cache: BlobCache
+  /** This process must not write to the bucket. */
+  readonly readOnly?: boolean
+  readonly telemetry: Telemetry
+  /** A blob came back from the trash because it was read or pushed. `size` in bytes. */
+  readonly onRestored?: (digest: Digest, size: number) => void
+}
+
+/**
+ * A bucket in the layout of Distribution, which several processes may write. Bytes land on the local
+ * disk, are verified there, and go up in one conditional write to their final key.
+ */
+export async function createBucketStore(options: BucketStoreOptions): Promise<HostedStore> {
+  const { objects, prefix: root, directory, cache, telemetry, onRestored = () => {} } = options
+  const temporary = createTemporary(directory)
+  const { readOnly = false } = options
+  const access = readOnly
+    ? denyWrites('storage.hosted.readOnly is set')
+    : await createWriteAccess({
+        root: directory,
+        temporary,
+        createRoot: () => makeDirectory(directory),
+        telemetry,
+      })
+  const marks = createMarks({ objects, root, onRestored })
+  const tags = createBucketTags({ objects, root })
+  const trash = createBucketTrash({ objects, root, access, marks, tags })
+  const { blobs, store, close } = createBucketBlobs({
+    ...{ objects, root, access, marks, cache, readOnly, telemetry },
+  })
+  const place: BlobPlace = {
+    change: access.change,
+    install: async ({ digest, path }) => {
+      const { size } = await stat(path)
+      await store(digest, size, { path, size })
+    },
+    trust: () => {},
+    isDurable: async () => false,
+  }
+  const uploads = createUploads({ root: directory, syncing: createSyncing(), place })
+  const subjectOf = (manifest: Digest) => readSubject(blobs, manifest)
+
+  return {
+    blobs,
+    links: createBucketLinks({ objects, root, directory, access, trash, tags, subjectOf }),
+    uploads,
+    trash,
+    problem: () => access.problem() ?? objects.problem(),
+    close: async () => {
+      await uploads.close()
+      await close()
+      await access.close()
+    },
+  }
+}

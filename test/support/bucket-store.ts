@@ -1,0 +1,74 @@
+import { randomUUID } from 'node:crypto'
+import { join } from 'node:path'
+import type { TestContext } from 'node:test'
+import { createS3Store } from '../../src/object-stores/object-stores.ts'
+import type { Digest } from '../../src/oci/digest.ts'
+import { createOutbound } from '../../src/outbound/outbound.ts'
+import { createBucketStore, createDiskCache, type ObjectStore } from '../../src/store/store.ts'
+import { ownDirectory } from './directory.ts'
+import { temporaryFiles } from './disk.ts'
+import type { HostedUnderTest } from './hosted-store.ts'
+import { watchedTelemetry } from './telemetry.ts'
+
+export type BucketUnderTest = HostedUnderTest & {
+  /** Of Last-Modified. */
+  readonly clockStep: number
+  readonly objects: ObjectStore
+  /** Another replica on the same bucket. */
+  another(): Promise<BucketUnderTest>
+}
+
+/** A bucket of a server; the environment has its keys. */
+export function openBucket(endpoint: string, bucket: string): Promise<ObjectStore> {
+  const { telemetry } = watchedTelemetry()
+  return createS3Store({ bucket, endpoint }, { outbound: createOutbound(), telemetry })
+}
+
+/** A store of hosted repositories in a part of a bucket, closed at the end of the test. */
+export async function bucketStore(
+  t: TestContext,
+  objects: ObjectStore,
+  prefix = `test-${randomUUID()}`,
+): Promise<BucketUnderTest> {
+  const root = await ownDirectory(t)
+  const watched = watchedTelemetry()
+  const restored: Digest[] = []
+  const cache = await createDiskCache({
+    root: join(root, 'cache'),
+    maxSize: 2 ** 30,
+    minimumFree: 0,
+    scrubRate: 0,
+    scrubInterval: 1000,
+    telemetry: watched.telemetry,
+  })
+  const store = await createBucketStore({
+    objects,
+    prefix,
+    directory: join(root, 'hosted'),
+    cache,
+    telemetry: watched.telemetry,
+    onRestored: (digest) => void restored.push(digest),
+  })
+  let isOpen = true
+  const close = async () => {
+    if (!isOpen) return
+    isOpen = false
+    await store.close()
+    await cache.close()
+  }
+  t.after(close)
+  return {
+    ...watched,
+    root: prefix,
+    clockStep: 1000,
+    objects,
+    store,
+    restored,
+    leftovers: () => temporaryFiles(join(root, 'hosted')),
+    restarted: async () => {
+      await close()
+      return bucketStore(t, objects, prefix)
+    },
+    another: () => bucketStore(t, objects, prefix),
+  }
+}
