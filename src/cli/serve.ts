@@ -18,6 +18,7 @@ import { openPipes } from './pipes.ts'
 import { openQueries } from './queries.ts'
 import { readinessOf } from './readiness.ts'
 import { readReloadableFiles } from './reloadable-files.ts'
+import { listenForReplicas, openReplicas } from './replicas.ts'
 import { openServiceAccounts } from './service-accounts.ts'
 import { openSites } from './sites.ts'
 import { attempt } from './start-errors.ts'
@@ -78,6 +79,9 @@ export async function serve(
     ),
   )
   const { fillDeadline, fillStall, answerTime } = limits
+  const replicas =
+    config.replicas &&
+    (await openReplicas({ config: config.replicas, outbound, version, telemetry }))
   const registry = createRegistry({
     ownHosts: config.hosts,
     upstreams,
@@ -86,6 +90,7 @@ export async function serve(
     fillDeadline,
     fillStall,
     answerTime,
+    ...(replicas && { findOrigins: replicas.findOrigins }),
     caches,
     inFlight,
     telemetry,
@@ -105,7 +110,9 @@ export async function serve(
   // What runs in the background keeps the process alive.
   const closeBackground = async () => {
     traffic.close()
-    await Promise.all([maintained.close(), collection.close(), serviceAccounts?.close()])
+    await Promise.all(
+      [maintained, collection, serviceAccounts, replicas].map((part) => part?.close()),
+    )
   }
 
   let followed: Readonly<Record<string, FollowedFiles>> = {}
@@ -179,7 +186,9 @@ export async function serve(
     open.push(api)
     const mirrors = await openMirrors({ config, registry, memory, telemetry })
     open.push(...mirrors)
-    followed = files.follow(api, telemetry)
+    if (replicas !== undefined)
+      open.push(await listenForReplicas({ config, replicas, registry, memory, telemetry }))
+    followed = { ...files.follow(api, telemetry), ...(replicas && { replicas: replicas.followed }) }
     const { addresses } = api
     const pipes = await openPipes({ config, version, addresses, memory, telemetry })
     const queries = await openQueries({

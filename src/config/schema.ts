@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { auth } from './auth-schema.ts'
+import { replicas } from './replicas-schema.ts'
 import { collection, retention } from './retention-schema.ts'
 import { file, prefix } from './texts.ts'
 import { address, size, timeout } from './units.ts'
@@ -155,6 +156,7 @@ export const schema = z.strictObject({
       warmUp,
     })
     .prefault({}),
+  replicas: replicas.optional(),
   mirrors: z
     .array(mirror)
     .prefault([])

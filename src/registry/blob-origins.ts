@@ -25,6 +25,9 @@ export interface BlobOrigin {
   open(blob: ProxiedBlob, from: number, signal: AbortSignal): Promise<RemoteBlob | undefined>
 }
 
+/** The name of the origin that is another replica of this registry. */
+export const replicaOrigin = 'replica'
+
 /** The origins of a blob that are asked before its upstream, in their order. */
 export type FindOrigins = (blob: ProxiedBlob, how: BlobRequest) => readonly BlobOrigin[]
 
@@ -38,7 +41,7 @@ type OriginsOptions = {
 /** One download's way through the origins. */
 export type OpenedOrigins = {
   readonly open: OpenBlob
-  /** Of the bytes that arrive: an origin's name, or `upstream`. */
+  /** The origin that was asked last, or is asked first: its name, or `upstream`. */
   readonly source: () => string
 }
 
@@ -48,13 +51,13 @@ export type OpenedOrigins = {
  */
 export function openOrigins({ blob, origins, upstream, onFailure }: OriginsOptions): OpenedOrigins {
   const left = [...origins]
-  let source = 'upstream'
+  let source = left[0]?.name ?? 'upstream'
 
   const open: OpenBlob = async (from, options) => {
     for (let origin = left.shift(); origin !== undefined; origin = left.shift()) {
       try {
-        const found = await origin.open(blob, from, options.signal)
         source = origin.name
+        const found = await origin.open(blob, from, options.signal)
         if (found !== undefined) return found
       } catch (error) {
         options.signal.throwIfAborted()

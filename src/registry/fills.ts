@@ -43,8 +43,8 @@ type RunningDownload = FillProgress & {
 export type RunningFill = {
   readonly fill: Fill
   readonly name: RepositoryName
-  /** Whether the bytes come from the upstream, so that its answer grants the permission. */
-  readonly isFromUpstream: () => boolean
+  /** Where the bytes come from: the name of an origin, or `upstream`, whose answer grants the permission. */
+  readonly source: () => string
 }
 
 type StartOptions = {
@@ -161,7 +161,7 @@ export function createFills({
       const started = {
         fill,
         name,
-        isFromUpstream: () => source() === 'upstream',
+        source,
         startedAt: Date.now(),
         stop: (reason: RegistryError) => controller.abort(reason),
       }

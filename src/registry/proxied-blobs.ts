@@ -2,7 +2,7 @@ import type { Digest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import type { BlobCache } from '../store/store.ts'
-import type { BlobOrigin } from './blob-origins.ts'
+import { type BlobOrigin, replicaOrigin } from './blob-origins.ts'
 import type { Fills, RunningFill } from './fills.ts'
 import type { Permissions } from './permissions.ts'
 import type { BlobAnswer, BlobRequest, CacheResult } from './repository.ts'
@@ -77,7 +77,7 @@ export function createProxiedBlobs({
   const join = async (
     name: RepositoryName,
     digest: Digest,
-    { fill, isFromUpstream }: RunningFill,
+    { fill, source }: RunningFill,
     cache: CacheResult,
   ): Promise<OpenedBlob | undefined> => {
     const joined = await fill.join()
@@ -85,7 +85,7 @@ export function createProxiedBlobs({
     const { content, bypassed } = joined
     let isServed = false
     try {
-      isServed = await isPermitted(name, digest, isFromUpstream())
+      isServed = await isPermitted(name, digest, source() === 'upstream')
     } finally {
       if (!isServed) content.close()
     }
@@ -106,6 +106,8 @@ export function createProxiedBlobs({
       })
       return join(name, digest, own, 'miss')
     }
+    // Two replicas that take each other for the owner must not wait for each other.
+    if (how.isForwarded && running.source() === replicaOrigin) return undefined
     if (running.name === name) return join(name, digest, running, 'coalesced')
     // The fill started after the check of the permission.
     if (!(await permissions.known(name, digest))) return open(name, digest, how)

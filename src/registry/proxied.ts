@@ -156,6 +156,8 @@ export function createProxied(options: ProxiedOptions) {
       return answer(found)
     },
     blob: async (digest, how) => {
+      // The other replica counts the request, and limits the time of its client.
+      if (how?.isForwarded) return blobs.open(name, digest, how)
       const opening = counters.countFailure('blob', blobs.open(name, digest, how))
       const found = await blobWithinTime(name, digest, opening)
       if (found?.cache !== undefined) counters.answered('blob', found.cache)

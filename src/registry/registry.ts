@@ -12,6 +12,7 @@ import { createProxied } from './proxied.ts'
 import type { HostedPrefix, HostedRemovals, Registry, UpstreamOptions } from './repository.ts'
 import { createRouting, type Route } from './routing.ts'
 
+export { type FindOrigins, replicaOrigin } from './blob-origins.ts'
 export type {
   CachedImages,
   PinnedImage,
@@ -21,6 +22,7 @@ export { createLeases } from './hosted/hosted.ts'
 export type { Inventory, RepositoryFacts, RepositoryInventory, TagFacts } from './inventory.ts'
 export { createMirror } from './mirror.ts'
 export { chunksOf } from './read-content.ts'
+export { createReplicaView } from './replica-view.ts'
 export type {
   Body,
   CacheResult,

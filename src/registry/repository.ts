@@ -49,6 +49,8 @@ export type BlobRequest = {
   readonly ranged?: boolean
   /** Address of the client: requests of different clients get slots in turn. */
   readonly client?: string
+  /** Another replica asks, for its clients. */
+  readonly isForwarded?: boolean
 }
 
 export type TagsAnswer = Provenance & {

@@ -28,6 +28,7 @@ import { createTagsList } from './tags-list.ts'
 import type { Transport } from './transport.ts'
 import { createUploads } from './uploads/uploads.ts'
 
+export { remoteBlob } from './answers.ts'
 export { isTemporary, passingAdvice, UpstreamFailure } from './faults.ts'
 export {
   createForwarder,
@@ -45,7 +46,7 @@ export type {
 } from './remote-registry.ts'
 export type { BlobToUpload, RemoteWriter, ResumableBlob } from './remote-writer.ts'
 export { retryPause } from './retry.ts'
-export { createTransport } from './transport.ts'
+export { createTransport, type Transport } from './transport.ts'
 
 export type RemoteOptions = {
   /** The upstream's name in metrics and logs. */

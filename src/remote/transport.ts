@@ -40,6 +40,8 @@ export type Request = {
    * Milliseconds until the answer's headers, if less than the default. An upload has limits of its own.
    */
   readonly firstByte?: number | undefined
+  /** `firstByte` begins anew with each interim answer, such as 102 (Processing). */
+  readonly isPatient?: boolean | undefined
   readonly signal?: AbortSignal | undefined
   /** On a connection that no other request has used or will use. */
   readonly isFresh?: boolean | undefined
@@ -68,6 +70,8 @@ type TransportOptions = {
   /** The name in the upstream's certificate, if it is not its host. */
   readonly serverName?: string | undefined
   readonly userAgent: string
+  /** Bypasses any forward proxy. */
+  readonly isDirect?: boolean | undefined
 }
 
 export function createTransport({
@@ -77,8 +81,9 @@ export function createTransport({
   certificateAuthorities,
   serverName,
   userAgent,
+  isDirect = false,
 }: TransportOptions): Transport {
-  const shared = { timeout: timeouts.connect, certificateAuthorities }
+  const shared = { timeout: timeouts.connect, certificateAuthorities, direct: isDirect }
   const options = {
     own: { ...shared, serverName },
     listed: shared,
@@ -122,6 +127,7 @@ export function createTransport({
       body,
       signal,
       firstByte = timeouts.firstByte,
+      isPatient = false,
       isFresh = false,
     }) => {
       const request = {
@@ -133,7 +139,18 @@ export function createTransport({
       }
       const headersTimeout = Math.min(firstByte, timeouts.firstByte)
       const send = (dispatcher: Dispatcher) =>
-        dispatch({ dispatcher, request, body, headersTimeout, listedUnder, signal, timeouts })
+        dispatch({
+          ...{
+            dispatcher,
+            request,
+            body,
+            headersTimeout,
+            isPatient,
+            listedUnder,
+            signal,
+            timeouts,
+          },
+        })
       return isFresh ? sendAlone(trust, send) : send(pools[trust].dispatcher)
     },
     close: async () => {
@@ -149,6 +166,7 @@ type DispatchOptions = {
   readonly body: Request['body']
   /** Milliseconds; not of an upload. */
   readonly headersTimeout: number
+  readonly isPatient: boolean
   readonly listedUnder: ListField | undefined
   readonly signal: AbortSignal | undefined
   readonly timeouts: Timeouts
@@ -160,6 +178,7 @@ function dispatch({
   request,
   body,
   headersTimeout,
+  isPatient,
   listedUnder,
   signal,
   timeouts,
@@ -171,6 +190,10 @@ function dispatch({
   let firstByteTimer: NodeJS.Timeout | undefined
   let abortLate = () => {}
   const sent = openBody(body, timeouts, () => abortLate())
+  const startTimer = () => {
+    clearTimeout(firstByteTimer)
+    if (!sent.isUpload) firstByteTimer = setTimeout(abortLate, headersTimeout)
+  }
   const stopTimers = () => {
     clearTimeout(firstByteTimer)
     sent.answered()
@@ -183,7 +206,7 @@ function dispatch({
     {
       onRequestStart: (controller) => {
         abortLate = () => controller.abort(late())
-        if (!sent.isUpload) firstByteTimer = setTimeout(abortLate, headersTimeout)
+        startTimer()
         const abort = () => controller.abort(asError(signal?.reason))
         if (signal?.aborted) return abort()
         signal?.addEventListener('abort', abort, { once: true })
@@ -191,7 +214,7 @@ function dispatch({
       },
       onResponseStart: (controller, status, headers) => {
         // 1XX precedes the final answer.
-        if (status < 200) return
+        if (status < 200) return isPatient ? startTimer() : undefined
         stopTimers()
         const header = (name: string) => joined(headers[name])
         const length = request.method === 'HEAD' ? 0 : lengthIn(header('content-length'))

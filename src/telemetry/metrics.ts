@@ -68,7 +68,7 @@ export function createMetrics({
     ),
     cacheBytes: counter(
       'berth_cache_bytes_total',
-      'Bytes of proxied content: source "cache" was sent to clients, source "upstream" was fetched. The cache saved the difference.',
+      'Bytes of proxied content: source "cache" was sent to clients and other replicas, other sources, such as "upstream" and "replica", are where it was fetched. The cache saved the difference.',
       ['upstream', 'kind', 'source'],
     ),
     cacheSize: gauge(
@@ -181,6 +181,12 @@ export function createMetrics({
     fillRanges: counter('berth_fill_ranges_total', 'Ranges fetched ahead of a running download.', [
       'upstream',
     ]),
+    replicas: gauge('berth_replicas', 'Replicas of this registry that are known, with this one.'),
+    replicaRequests: counter(
+      'berth_replica_requests_total',
+      'Blobs requested from the replica that owns them: found, absent or failed; the upstream is asked instead.',
+      ['outcome'],
+    ),
     upstreamRequests: counter(
       'berth_upstream_requests_total',
       'Requests to upstreams, by status ("error": no response).',

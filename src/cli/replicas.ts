@@ -1,0 +1,106 @@
+import { lookup } from 'node:dns/promises'
+import { createAuth } from '../auth/auth.ts'
+import { type Config, listenHosts } from '../config/config.ts'
+import { createApi, type Listeners, listen } from '../http/http.ts'
+import { type FollowedFiles, followFiles, readRegularFile } from '../input/input.ts'
+import type { Memory } from '../memory/memory.ts'
+import type { Outbound } from '../outbound/outbound.ts'
+import { createReplicaView, type Registry } from '../registry/registry.ts'
+import { createTransport } from '../remote/remote.ts'
+import { createReplicas, type Replicas } from '../replicas/replicas.ts'
+import type { Telemetry } from '../telemetry/telemetry.ts'
+import { attempt } from './start-errors.ts'
+
+/** Milliseconds, and bytes per second: a replica that is slower than this is replaced by the upstream. */
+const timeouts = { connect: 1000, firstByte: 5000, idle: 20_000, minimumRate: 1024 }
+
+type OpenOptions = {
+  readonly config: NonNullable<Config['replicas']>
+  readonly outbound: Outbound
+  readonly version: string
+  readonly telemetry: Telemetry
+}
+
+type OpenedReplicas = Replicas & {
+  readonly listening: Config['listen']
+  readonly followed: FollowedFiles
+}
+
+/** @throws StartError if the file with the secret cannot be used. */
+export function openReplicas(options: OpenOptions): Promise<OpenedReplicas> {
+  const { config, outbound, version, telemetry } = options
+  const { secretFile, listen: listening, address, addresses } = config
+  return attempt('replicas.secretFile', async () => {
+    const secrets = await readRegularFile(secretFile)
+    const replicas = createReplicas({
+      self: { host: address, port: listening.port },
+      endpoints: addresses,
+      lookup: (host) => lookup(host, { all: true }),
+      now: Date.now,
+      secrets,
+      transport: createTransport({
+        timeouts,
+        outbound,
+        host: address,
+        isDirect: true,
+        userAgent: `berth/${version}`,
+      }),
+      telemetry,
+    })
+    const followed = followFiles({
+      files: [secretFile],
+      initial: [secrets],
+      use: ([text = '']) => replicas.useSecrets(text),
+      log: telemetry.log,
+    })
+    return {
+      ...replicas,
+      listening,
+      followed,
+      close: async () => {
+        await Promise.all([followed.close(), replicas.close()])
+      },
+    }
+  })
+}
+
+type ListenOptions = {
+  readonly config: Pick<Config, 'limits' | 'sendfile'>
+  readonly replicas: OpenedReplicas
+  readonly registry: Registry
+  readonly memory: Memory
+  readonly telemetry: Telemetry
+}
+
+/**
+ * A listener of its own, so that no user's login leads there: each request is signed with the secret, and may
+ * pull everything, because the replica that asks has decided about its client's access.
+ */
+export async function listenForReplicas(options: ListenOptions): Promise<Listeners> {
+  const { config, replicas, registry, memory, telemetry } = options
+  const { listening: address } = replicas
+  const { limits, sendfile } = config
+  const api = await createApi({
+    registry: createReplicaView(registry),
+    auth: await createAuth({ anonymous: 'rules', access: pullsAll }),
+    hosts: undefined,
+    memory: memory.inFlight,
+    answerTime: limits.fillDeadline,
+    telemetry,
+    sendfile,
+  })
+  return attempt('replicas.listen', () =>
+    listen({
+      hosts: listenHosts(address),
+      port: address.port,
+      handler: (request, response) => {
+        if (replicas.admit(request, response)) api(request, response)
+      },
+      maxConnections: limits.connections,
+      connectionMemory: memory.connections,
+      memory: memory.inFlight,
+    }),
+  )
+}
+
+const pullsAll = [{ users: ['*'], repositories: ['**'], actions: ['pull'] }] as const

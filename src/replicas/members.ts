@@ -1,0 +1,87 @@
+import type { LookupAddress } from 'node:dns'
+import { isIPv6 } from 'node:net'
+import type { Logger } from '../telemetry/telemetry.ts'
+import { ownerOf } from './rendezvous.ts'
+
+/** Between two lookups, in milliseconds; CoreDNS keeps its answers for as long. */
+const lookupInterval = 5000
+/** How long a replica that failed is left out, in milliseconds. */
+const pause = 5000
+
+/** Host and port. */
+export type Endpoint = { readonly host: string; readonly port: number }
+
+/** The replicas of this registry, as `address:port`. */
+export interface Members {
+  /** The replica that gets a blob for all others; undefined: this one. */
+  ownerOf(digest: string): string | undefined
+  /** It is left out for a moment. */
+  failed(member: string): void
+  /** All that are known, with this one, and with those that are left out. */
+  all(): readonly string[]
+  close(): void
+}
+
+type MembersOptions = {
+  /** This replica, as the others see it. */
+  readonly self: Endpoint
+  /** Names with an address for each replica, such as that of a headless Service. */
+  readonly endpoints: readonly Endpoint[]
+  readonly lookup: (host: string) => Promise<readonly LookupAddress[]>
+  readonly now: () => number
+  readonly log: Logger
+}
+
+/**
+ * The names are resolved again and again, so that no rights at the API server are needed. While a name cannot be
+ * resolved, its last addresses count; a name that does not exist has none.
+ */
+export function createMembers({ self, endpoints, lookup, now, log }: MembersOptions): Members {
+  const own = formatEndpoint(self)
+  const found = new Map<Endpoint, readonly string[]>()
+  const pauses = new Map<string, number>()
+
+  const resolve = async (endpoint: Endpoint): Promise<void> => {
+    try {
+      const addresses = await lookup(endpoint.host)
+      const members = addresses.map(({ address }) => formatEndpoint({ ...endpoint, host: address }))
+      found.set(endpoint, members)
+    } catch (error) {
+      if (isUnknownName(error)) found.set(endpoint, [])
+      else log.warn({ host: endpoint.host, err: error }, 'cannot look up the other replicas')
+    }
+  }
+
+  const all = () => [...new Set([own, ...[...found.values()].flat()])]
+
+  let isLookingUp = false
+  const refresh = async (): Promise<void> => {
+    if (isLookingUp) return
+    isLookingUp = true
+    const before = all().toSorted().join()
+    await Promise.all(endpoints.map(resolve))
+    isLookingUp = false
+    if (all().toSorted().join() !== before) log.info({ replicas: all() }, 'the replicas changed')
+  }
+  void refresh()
+  const timer = setInterval(() => void refresh(), lookupInterval).unref()
+
+  return {
+    ownerOf: (digest) => {
+      const usable = all().filter((member) => (pauses.get(member) ?? 0) <= now())
+      const owner = ownerOf(digest, usable)
+      return owner === own ? undefined : owner
+    },
+    failed: (member) => void pauses.set(member, now() + pause),
+    all,
+    close: () => clearInterval(timer),
+  }
+}
+
+function formatEndpoint({ host, port }: Endpoint): string {
+  return `${isIPv6(host) ? `[${host}]` : host}:${port}`
+}
+
+function isUnknownName(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ENOTFOUND'
+}

@@ -1,0 +1,63 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { FindOrigins } from '../registry/registry.ts'
+import type { Transport } from '../remote/remote.ts'
+import type { Telemetry } from '../telemetry/telemetry.ts'
+import { createMembers, type Endpoint } from './members.ts'
+import { createFindOrigins } from './replica-origin.ts'
+import { createSignatures } from './signature.ts'
+
+/** Between two signs of a replica that cannot answer yet, in milliseconds. */
+const signInterval = 1000
+
+/** The other replicas of this registry, and their requests to this one. */
+export interface Replicas {
+  /** Where blobs are before the upstream: at the replica that owns the digest. */
+  readonly findOrigins: FindOrigins
+  /**
+   * Whether a request comes from a replica; answers it with 401 if not. Until the headers of its response are
+   * sent, the client is told each second that the request is being processed (102).
+   */
+  admit(request: IncomingMessage, response: ServerResponse): boolean
+  /** The secrets have changed. @throws Error if there is none, or if one is too short. */
+  useSecrets(file: string): void
+  close(): Promise<void>
+}
+
+type ReplicasOptions = Pick<Parameters<typeof createMembers>[0], 'self' | 'lookup' | 'now'> & {
+  readonly endpoints: readonly Endpoint[]
+  /** The content of the file with the secrets that all replicas share. */
+  readonly secrets: string
+  /** Closed with the replicas. */
+  readonly transport: Transport
+  readonly telemetry: Telemetry
+}
+
+/** @throws Error if there is no secret, or if one is too short. */
+export function createReplicas(options: ReplicasOptions): Replicas {
+  const { secrets, transport, telemetry, now } = options
+  const { metrics, log } = telemetry
+  const signatures = createSignatures(secrets, now)
+  const members = createMembers({ ...options, log })
+  metrics.onScrape(() => metrics.replicas.set(members.all().length))
+
+  return {
+    findOrigins: createFindOrigins({ members, signatures, transport, metrics }),
+    useSecrets: signatures.use,
+    admit: ({ method = '', url: target = '', headers }, response) => {
+      if (signatures.verify(headers.authorization, { method, target }) === undefined) {
+        response.writeHead(401, { connection: 'close' }).end()
+        return false
+      }
+      const timer = setInterval(() => {
+        if (response.headersSent) clearInterval(timer)
+        else response.writeProcessing()
+      }, signInterval)
+      response.once('close', () => clearInterval(timer))
+      return true
+    },
+    close: async () => {
+      members.close()
+      await transport.close()
+    },
+  }
+}

@@ -1,0 +1,154 @@
+import assert from 'node:assert/strict'
+import { readFile } from 'node:fs/promises'
+import { after, afterEach, before, beforeEach, test } from 'node:test'
+import { createSignatures } from '../../src/replicas/signature.ts'
+import {
+  type Berth,
+  checkInvariants,
+  eventually,
+  removeBerth,
+  startBerth,
+} from '../support/berth.ts'
+import { codeOf, get, getCompared } from '../support/client.ts'
+import { type Blob, randomBlob } from '../support/images.ts'
+import { createReplicaGroup, type ReplicaGroup } from '../support/replicas.ts'
+import { answerInTwo } from '../support/scripted-upstream.ts'
+import { useUpstream } from '../support/use-upstream.ts'
+
+const upstream = await useUpstream()
+/** The index of a replica that is known and does not run. */
+const dead = 3
+let group: ReplicaGroup
+let berths: readonly Berth[]
+
+before(async () => {
+  group = await createReplicaGroup(4)
+  berths = await Promise.all(
+    group.addresses.slice(0, dead).map((_, at) =>
+      startBerth({
+        config: { upstreams: [{ prefix: 'up', url: upstream.url }], replicas: group.config(at) },
+      }),
+    ),
+  )
+  for (const berth of berths)
+    await eventually(
+      'it knows the others',
+      async () => (await berth.metric('berth_replicas')) === 4,
+    )
+})
+after(async () => {
+  for (const berth of berths) {
+    await checkInvariants(berth)
+    await removeBerth(berth)
+  }
+  await group.remove()
+})
+
+let blob: Blob
+beforeEach(() => {
+  blob = ownedBy(0)
+})
+afterEach(() => upstream.behave())
+
+/** A blob that the upstream has, and this replica gets for all. */
+function ownedBy(owner: number, size = 3_000_000): Blob {
+  const found = randomBlob(size)
+  if (group.ownerOf(found.digest) !== owner) return ownedBy(owner, size)
+  upstream.putBlob('p/r', found)
+  return found
+}
+
+const berthAt = (at: number): Berth => berths[at] as Berth
+const urlAt = (at: number, name = 'p/r') => `${berthAt(at).url}/v2/up/${name}/blobs/${blob.digest}`
+const gets = () => upstream.count(`GET /v2/p/r/blobs/${blob.digest}`)
+const asked = (at: number) => berthAt(at).metric('berth_replica_requests_total{outcome="found"}')
+const failures = (at: number) =>
+  berthAt(at).metric('berth_replica_requests_total{outcome="failed"}')
+
+/** A request of a replica for the blob. */
+function askReplica(at: number, secrets: string) {
+  const target = `/v2/up/p/r/blobs/${blob.digest}`
+  const authorization = createSignatures(secrets, Date.now).sign({
+    method: 'GET',
+    target,
+    writer: '',
+  })
+  return get(group.urlOf(at) + target, { headers: { authorization } })
+}
+
+test('clients of all replicas are one GET of the upstream, and read it while it comes', async () => {
+  const half = blob.bytes.length / 2
+  const gate = Promise.withResolvers<void>()
+  upstream.on(`GET /v2/p/r/blobs/${blob.digest}`, answerInTwo(blob.bytes, half, gate.promise))
+  const begun = Array.from({ length: 12 }, () => Promise.withResolvers<void>())
+  const pulls = begun.map(({ resolve }, at) =>
+    getCompared(urlAt(at % 3), blob.bytes, { onFirst: resolve }),
+  )
+  await Promise.all(begun.map(({ promise }) => promise))
+  gate.resolve()
+  for (const { status, complete } of await Promise.all(pulls))
+    assert.deepEqual([status, complete], [200, true])
+  assert.equal(gets(), 1)
+  for (const at of [0, 1, 2]) assert.equal((await get(urlAt(at))).headers['x-cache'], 'hit')
+})
+
+test('bytes of another replica are no permission: the upstream is asked for each repository', async () => {
+  assert.equal((await get(urlAt(0))).status, 200)
+  const refused = await get(urlAt(1, 'p/other'))
+  assert.deepEqual([refused.status, codeOf(refused)], [404, 'BLOB_UNKNOWN'])
+  assert.equal((await get(urlAt(1))).status, 200)
+  assert.equal(upstream.count(`HEAD /v2/p/r/blobs/${blob.digest}`), 1)
+  // The owner has the blob, and the right to it; the upstream denies it to the replica that asks.
+  for (const method of ['HEAD', 'GET'])
+    upstream.on(`${method} /v2/p/r/blobs/${blob.digest}`, ({ reply }) =>
+      reply(403, {}, '{"errors":[{"code":"DENIED"}]}'),
+    )
+  const denied = await get(urlAt(2))
+  assert.deepEqual([denied.status, codeOf(denied)], [403, 'DENIED'])
+})
+
+test('no login leads to what replicas ask each other, and no other secret', async () => {
+  const url = `${group.urlOf(0)}/v2/up/p/r/blobs/${blob.digest}`
+  assert.equal((await get(url)).status, 401)
+  assert.equal((await get(url, { headers: { authorization: 'Basic YTpi' } })).status, 401)
+  assert.equal((await askReplica(0, 'the secret of other replicas')).status, 401)
+  assert.equal(gets(), 0)
+  assert.equal((await askReplica(0, await readFile(group.secretFile, 'utf8'))).status, 200)
+})
+
+test('a request of a replica goes to the upstream, never to a third replica', async () => {
+  const before = await asked(1)
+  const reply = await askReplica(1, await readFile(group.secretFile, 'utf8'))
+  assert.deepEqual([reply.status, reply.body.equals(blob.bytes)], [200, true])
+  assert.deepEqual([gets(), await asked(1)], [1, before])
+})
+
+test('two replicas that take each other for the owner do not wait for each other', async () => {
+  const gate = Promise.withResolvers<void>()
+  upstream.on(`GET /v2/p/r/blobs/${blob.digest}`, answerInTwo(blob.bytes, 100, gate.promise), 1)
+  const waiting = getCompared(urlAt(1), blob.bytes)
+  await eventually('the owner asks', () => gets() === 1)
+  const reply = await askReplica(1, await readFile(group.secretFile, 'utf8'))
+  assert.deepEqual([reply.status, codeOf(reply)], [404, 'BLOB_UNKNOWN'])
+  gate.resolve()
+  assert.equal((await waiting).complete, true)
+  assert.equal(gets(), 1)
+})
+
+test('an owner that does not run is replaced', async () => {
+  blob = ownedBy(dead)
+  const before = await failures(0)
+  for (const at of [0, 1, 2]) assert.equal((await get(urlAt(at))).status, 200)
+  assert.ok((await failures(0)) > before)
+})
+
+test('a 429 of the upstream is waited for by the owner, for all', async () => {
+  upstream.on(
+    `GET /v2/p/r/blobs/${blob.digest}`,
+    ({ reply }) => reply(429, { 'retry-after': '1' }),
+    1,
+  )
+  const pulls = await Promise.all([0, 1, 2, 0, 1, 2].map((at) => get(urlAt(at))))
+  for (const { status } of pulls) assert.equal(status, 200)
+  assert.equal(gets(), 2)
+})

@@ -1,0 +1,54 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { setImmediate as turn } from 'node:timers/promises'
+import { createMembers } from '../../src/replicas/members.ts'
+import { watchedTelemetry } from '../support/telemetry.ts'
+
+const unknown = Object.assign(new Error('no such name'), { code: 'ENOTFOUND' })
+const broken = Object.assign(new Error('no answer'), { code: 'EAI_AGAIN' })
+
+test('names are looked up again; a name without an answer keeps its addresses, one that is gone has none', async (t) => {
+  t.mock.timers.enable({ apis: ['setInterval'] })
+  let answer: readonly string[] | Error = ['10.0.0.1', 'fd00::2']
+  const members = createMembers({
+    self: { host: '10.0.0.1', port: 30028 },
+    endpoints: [{ host: 'berth-replicas', port: 30028 }],
+    lookup: async () => {
+      if (answer instanceof Error) throw answer
+      return answer.map((address) => ({ address, family: address.includes(':') ? 6 : 4 }))
+    },
+    now: () => 0,
+    log: watchedTelemetry().telemetry.log,
+  })
+  t.after(members.close)
+  const known = async (next = answer) => {
+    answer = next
+    t.mock.timers.tick(5000)
+    await turn()
+    return members.all()
+  }
+  assert.deepEqual(await known(), ['10.0.0.1:30028', '[fd00::2]:30028'])
+  assert.deepEqual(await known(['10.0.0.3']), ['10.0.0.1:30028', '10.0.0.3:30028'])
+  assert.deepEqual(await known(broken), ['10.0.0.1:30028', '10.0.0.3:30028'])
+  assert.deepEqual(await known(unknown), ['10.0.0.1:30028'])
+})
+
+test('a replica that failed owns nothing for five seconds', async (t) => {
+  let time = 0
+  const members = createMembers({
+    self: { host: '10.0.0.1', port: 30028 },
+    endpoints: [{ host: 'berth-replicas', port: 30028 }],
+    lookup: async () => [{ address: '10.0.0.2', family: 4 }],
+    now: () => time,
+    log: watchedTelemetry().telemetry.log,
+  })
+  t.after(members.close)
+  await turn()
+  const owners = () =>
+    new Set(Array.from({ length: 50 }, (_, at) => members.ownerOf(`sha256:${at}`)))
+  assert.deepEqual(owners(), new Set([undefined, '10.0.0.2:30028']))
+  members.failed('10.0.0.2:30028')
+  assert.deepEqual(owners(), new Set([undefined]))
+  time += 5001
+  assert.deepEqual(owners(), new Set([undefined, '10.0.0.2:30028']))
+})

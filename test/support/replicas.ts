@@ -1,0 +1,50 @@
+import { mkdtemp, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Digest } from '../../src/oci/digest.ts'
+import { ownerOf } from '../../src/replicas/rendezvous.ts'
+import { ownAddress } from './child.ts'
+import { removeDirectory } from './directory.ts'
+
+const port = 30028
+
+/** A group of replicas that share a secret, and the configuration of each. */
+export type ReplicaGroup = {
+  readonly addresses: readonly string[]
+  /** The fields of `replicas` for the one with this index. */
+  readonly config: (at: number) => Readonly<Record<string, unknown>>
+  /** The index of the one that gets a blob from the upstream, among those with these indexes. */
+  readonly ownerOf: (digest: Digest, among?: readonly number[]) => number
+  /** Of requests between them. */
+  readonly urlOf: (at: number) => string
+  readonly secretFile: string
+  readonly remove: () => Promise<void>
+}
+
+export async function createReplicaGroup(size: number): Promise<ReplicaGroup> {
+  const directory = await mkdtemp(join(tmpdir(), 'berth-replicas-'))
+  const secretFile = join(directory, 'secret')
+  await writeFile(secretFile, 'a secret of these replicas\n')
+  const addresses = Array.from({ length: size }, ownAddress)
+  const endpoints = addresses.map((address) => `${address}:${port}`)
+  const all = endpoints.map((_, at) => at)
+  return {
+    addresses,
+    config: (at) => ({
+      listen: endpoints[at],
+      address: addresses[at],
+      addresses: endpoints,
+      secretFile,
+    }),
+    ownerOf: (digest, among = all) =>
+      endpoints.indexOf(
+        ownerOf(
+          digest,
+          among.flatMap((at) => endpoints[at] ?? []),
+        ) ?? '',
+      ),
+    urlOf: (at) => `http://${endpoints[at]}`,
+    secretFile,
+    remove: () => removeDirectory(directory),
+  }
+}
