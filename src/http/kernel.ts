@@ -1,40 +1,51 @@
 import { createRequire } from 'node:module'
+import { limitTasks } from '../memory/memory.ts'
 import { ClientDisconnected } from './file-range.ts'
 
-/** System calls on the descriptors of a socket and a file. */
+/** System calls that Node does not have. */
 export interface Kernel {
+  /** Undefined when the process has no descriptors left. */
+  duplicate(socket: number): SocketDuplicate | undefined
+}
+
+/**
+ * A descriptor of our own for a socket of Node. The danger: calls run in other threads, and Node may close
+ * its descriptor meanwhile; then the next client's socket gets the number, and this client's bytes. This
+ * one stays until it is closed here.
+ */
+export interface SocketDuplicate {
   /**
    * The number of bytes sent from the file to the socket; 0 at the end of the file; `would-block` when
-   * the send buffer is full; `unsupported` when the kernel does not support it for this file or process.
+   * the send buffer is full; `refused` when the kernel does not support it for this file or process. The
+   * file must stay open until the call returns.
    * @throws ClientDisconnected when the connection is closed; Error for other errors.
    */
-  sendfile(
-    socket: number,
-    file: number,
-    position: number,
-    count: number,
-  ): number | 'would-block' | 'refused'
-  /** Whether the byte at `position` is in the page cache: reading it does not block on a disk. */
-  isResident(file: number, position: number): boolean
+  sendfile(file: number, position: number, count: number): Promise<Sent>
+  /** Resolves when the send buffer has room, or the connection is closed. */
+  writable(): Promise<void>
+  /** Closes the connection while calls are in progress; ends the wait. */
+  shutDown(): void
+  /** No call may be in progress. */
+  close(): void
 }
+
+type Sent = number | 'would-block' | 'refused'
 
 const wouldBlock = 11
 /** EPIPE, ECONNRESET, ENOTCONN, ETIMEDOUT. */
 const connectionGone: readonly number[] = [32, 104, 107, 110]
-const notSupported = 95
 /** EPERM, EACCES, EINVAL, ENOSYS, EOPNOTSUPP: from a seccomp profile or a file system without support. */
-const refusals: readonly number[] = [1, 13, 22, 38, notSupported]
-/** RWF_NOWAIT */
-const noWait = 8
-/** TMPFS_MAGIC */
-const tmpfs = 0x01021994
-/** In bytes; larger than `struct statfs` on any architecture. */
-const statfsSize = 256
+const refusals: readonly number[] = [1, 13, 22, 38, 95]
+/** F_DUPFD_CLOEXEC: programs that Node starts do not inherit the descriptor. */
+const duplicateCommand = 1030
+/** SHUT_RDWR */
+const bothDirections = 2
+/** Calls at once, each in a thread of the pool (`main.ts`); koffi keeps memory for as many. */
+const maxCalls = 8
 
 /**
- * sendfile(2) and preadv2(2) through FFI: Node cannot send a file to a socket without copying it through
- * its own memory, which takes five times the CPU time. Undefined on systems other than Linux, and
- * without the FFI library.
+ * sendfile(2) through FFI: Node cannot send a file to a socket without copying it through its own memory,
+ * which takes five times the CPU time. Undefined on systems other than Linux, and without the FFI library.
  */
 export function loadKernel(): Kernel | undefined {
   if (process.platform !== 'linux') return undefined
@@ -48,39 +59,62 @@ export function loadKernel(): Kernel | undefined {
 function bind(): Kernel {
   const koffi = createRequire(import.meta.url)('koffi') as typeof import('koffi')
   const libc = koffi.load(null)
-  const sendfile = libc.func(
-    'int64_t sendfile64(int out, int in, _Inout_ int64_t *offset, size_t count)',
-  )
-  const vector = koffi.struct({ base: 'void *', length: 'size_t' })
-  const preadv2 = libc.func('preadv2', 'int64_t', [
-    'int',
-    koffi.pointer(vector),
-    'int',
-    'int64_t',
-    'int',
-  ])
-  const fstatfs = libc.func('int fstatfs(int file, void *result)')
-  const fileSystem = Buffer.alloc(statfsSize)
-  const probe = { base: Buffer.alloc(1), length: 1 }
-  const offset = [0]
+  const sendfile = libc.func('int64_t sendfile64(int out, int in, void *offset, size_t count)')
+  const fcntl = libc.func('int fcntl(int fd, int command, ...)')
+  const shutdown = libc.func('int shutdown(int fd, int how)')
+  const close = libc.func('int close(int fd)')
+  const limit = limitTasks(maxCalls)
+
+  const parse = (returned: number): Sent => {
+    if (returned >= 0) return returned
+    const errno = koffi.errno()
+    if (errno === wouldBlock) return 'would-block'
+    if (refusals.includes(errno)) return 'refused'
+    if (connectionGone.includes(errno)) throw new ClientDisconnected()
+    throw Object.assign(new Error(`sendfile failed with errno ${errno}`), { errno })
+  }
+
+  const duplicate = (descriptor: number): SocketDuplicate => {
+    const offset = Buffer.allocUnsafeSlow(8)
+    let endWait = () => {}
+
+    const call = (file: number, position: number, count: number): Promise<Sent> =>
+      new Promise((resolve, reject) => {
+        offset.writeBigInt64LE(BigInt(position))
+        sendfile.async(descriptor, file, offset, count, (error: unknown, returned: number) => {
+          try {
+            if (error) throw error
+            resolve(parse(Number(returned)))
+          } catch (reason) {
+            reject(reason)
+          }
+        })
+      })
+
+    return {
+      sendfile: (file, position, count) => limit(() => call(file, position, count)),
+      writable: () =>
+        new Promise((resolve) => {
+          // The callback holds the handle, because koffi closes one that is garbage.
+          const handle = koffi.node.poll(descriptor, { writable: true }, () => endWait())
+          endWait = () => {
+            endWait = () => {}
+            handle.close()
+            resolve()
+          }
+        }),
+      shutDown: () => {
+        shutdown(descriptor, bothDirections)
+        endWait()
+      },
+      close: () => void close(descriptor),
+    }
+  }
 
   return {
-    sendfile: (socket, file, position, count) => {
-      offset[0] = position
-      const sent = Number(sendfile(socket, file, offset, count))
-      if (sent >= 0) return sent
-      const error = koffi.errno()
-      if (error === wouldBlock) return 'would-block'
-      if (refusals.includes(error)) return 'refused'
-      if (connectionGone.includes(error)) throw new ClientDisconnected()
-      throw Object.assign(new Error(`sendfile failed with errno ${error}`), { errno: error })
-    },
-    isResident: (file, position) => {
-      if (preadv2(file, probe, 1, position, noWait) >= 0) return true
-      // EOPNOTSUPP: NFS, FUSE, overlays, and tmpfs on old kernels have no RWF_NOWAIT. Only tmpfs never
-      // blocks on a disk.
-      if (koffi.errno() !== notSupported) return false
-      return fstatfs(file, fileSystem) === 0 && fileSystem.readUInt32LE(0) === tmpfs
+    duplicate: (socket) => {
+      const descriptor = Number(fcntl(socket, duplicateCommand, 'int', 0))
+      return descriptor < 0 ? undefined : duplicate(descriptor)
     },
   }
 }

@@ -2,11 +2,11 @@ import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Content, Piece } from '../oci/content.ts'
 import { bufferSize, createBuffers } from './buffers.ts'
-import { watchDisconnect } from './disconnect.ts'
+import { type DisconnectWatch, watchDisconnect } from './disconnect.ts'
 import { ClientDisconnected, type FileRange, writeAll } from './file-range.ts'
 import type { Kernel } from './kernel.ts'
 import type { ByteRange } from './range.ts'
-import { plainDescriptor, sendByKernel } from './send-by-kernel.ts'
+import { sendByKernel } from './send-by-kernel.ts'
 import { sendByReading } from './send-by-reading.ts'
 
 /**
@@ -49,21 +49,21 @@ export type Send = (options: SendOptions, onSent: (bytes: number) => void) => Pr
 export function createSend(kernel: Kernel | undefined, idleTimeout = defaultIdleTimeout): Send {
   const buffers = createBuffers()
 
-  const sendFile = async (response: ServerResponse, range: FileRange): Promise<void> => {
-    const { socket } = response
-    const descriptor = socket === null ? undefined : plainDescriptor(socket)
-    if (kernel === undefined || socket === null || descriptor === undefined)
-      return sendByReading(response, range, buffers)
-    return sendByKernel(range, { socket, descriptor, kernel, buffers })
-  }
-
-  const sendBytes = async (
+  // While the response to an earlier request is in progress, Node does not call back pending writes when
+  // the connection closes: writes are not awaited after that.
+  const sendFile = async (
     response: ServerResponse,
-    bytes: Buffer,
-    onSent: (bytes: number) => void,
+    range: FileRange,
+    { orDisconnected }: DisconnectWatch,
   ): Promise<void> => {
-    await writeAll(response, bytes)
-    onSent(bytes.length)
+    const { socket } = response
+    let { position } = range
+    if (kernel !== undefined && socket !== null) {
+      if (socket.writableLength > 0) await orDisconnected(writeAll(socket, Buffer.alloc(0)))
+      position = await sendByKernel(range, kernel, socket)
+    }
+    if (position < range.until)
+      await orDisconnected(sendByReading(response, { ...range, position }, buffers))
   }
 
   return async ({ response, content, piece, parts, epilogue }, onSent) => {
@@ -76,15 +76,16 @@ export function createSend(kernel: Kernel | undefined, idleTimeout = defaultIdle
       // Node's idle timeout does not see bytes that bypass its stream.
       response.socket?.setTimeout(idleTimeout)
     }
-    const sendPiece = (next: Piece, until: number): Promise<void> =>
-      next.kind === 'bytes'
-        ? sendBytes(response, next.bytes.subarray(0, until - position), count)
-        : sendFile(response, {
-            file: next.fd,
-            position,
-            until: Math.min(next.end, until),
-            onSent: count,
-          })
+    const sendPiece = async (next: Piece, until: number): Promise<void> => {
+      if (next.kind === 'file') {
+        const end = Math.min(next.end, until)
+        const range = { file: next.fd, position, until: end, onSent: count }
+        return sendFile(response, range, disconnect)
+      }
+      const bytes = next.bytes.subarray(0, until - position)
+      await disconnect.orDisconnected(writeAll(response, bytes))
+      count(bytes.length)
+    }
     /** The idle timeout is off while the content is waited for: the client has nothing to read. */
     const waitForPiece = async (work: Piece | Promise<Piece>): Promise<Piece> => {
       if (!(work instanceof Promise)) return work
@@ -103,9 +104,7 @@ export function createSend(kernel: Kernel | undefined, idleTimeout = defaultIdle
       position = first
       for (let pending = begin; position <= last; pending = undefined) {
         const next = await waitForPiece(pending ?? content.next(position, last + 1))
-        // While the response to an earlier request is in progress, Node does not call back pending writes
-        // when the connection closes.
-        await disconnect.orDisconnected(sendPiece(next, last + 1))
+        await sendPiece(next, last + 1)
       }
     }
     try {

@@ -5,6 +5,7 @@ export type { CacheMemory } from './caches.ts'
 export { bytesIn, type Chunks, freeChunks, withoutFirst } from './chunks.ts'
 export { defaultMemoryLimit } from './limit.ts'
 export { limitEntries } from './limit-entries.ts'
+export { limitTasks, type TaskLimit } from './limit-tasks.ts'
 export type { Release, Reservations } from './reservations.ts'
 export { createTurns } from './turns.ts'
 

@@ -1,8 +1,8 @@
 import type { FileHandle } from 'node:fs/promises'
+import { limitTasks } from '../memory/memory.ts'
 import { algorithmOf, createDigester, type Digest } from '../oci/digest.ts'
 import { readOrEnd } from './files.ts'
 import { isUnchanged, type Stamp, stampOf } from './stamp.ts'
-import { createTurns } from './turns.ts'
 
 /** Bytes that are read at once. */
 const readSize = 256 * 1024
@@ -21,7 +21,7 @@ export type Verify = (
 ) => Promise<Stamp | undefined>
 
 export function createVerify(): Verify {
-  const inTurn = createTurns(maxAtOnce)
+  const inTurn = limitTasks(maxAtOnce)
   const spare: Buffer[] = []
 
   return async (digest, file, onProgress) => {

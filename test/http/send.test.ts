@@ -5,7 +5,7 @@ import { after, before, suite, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import fc from 'fast-check'
 import { type Listeners, listen } from '../../src/http/http.ts'
-import { loadKernel } from '../../src/http/kernel.ts'
+import { type Kernel, loadKernel } from '../../src/http/kernel.ts'
 import { createSend } from '../../src/http/send.ts'
 import { type Authority, createAuthority, type KeyPair } from '../support/certificates.ts'
 import { ownDirectory } from '../support/directory.ts'
@@ -22,11 +22,20 @@ before(async () => {
 })
 after(() => authority.remove())
 
+function refusing({ duplicate }: Kernel): Kernel {
+  return {
+    duplicate: (socket) => {
+      const original = duplicate(socket)
+      return original && { ...original, sendfile: async () => 'refused' }
+    },
+  }
+}
+
 const ways = [
   { name: 'by the kernel', kernel, isPlain: true },
   {
     name: 'by a kernel that refuses sendfile',
-    kernel: kernel && { ...kernel, sendfile: () => 'refused' as const },
+    kernel: kernel && refusing(kernel),
     isPlain: true,
   },
   { name: 'by reading', kernel: undefined, isPlain: true },

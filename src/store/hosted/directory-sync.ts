@@ -1,7 +1,7 @@
 import { closeSync, constants, fsync as fsyncWithCallback, openSync } from 'node:fs'
 import { promisify } from 'node:util'
+import type { TaskLimit } from '../../memory/memory.ts'
 import { errnoOf, isMissing } from '../files.ts'
-import type { Turns } from '../turns.ts'
 
 /** The file system cannot sync directories, as in PostgreSQL's `fsync_fname_ext`. */
 const unsupportedCodes = ['EBADF', 'EINVAL', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS']
@@ -15,7 +15,7 @@ export type DirectorySync = (path: string) => Promise<void>
  * Concurrent calls for one directory share an fsync. The danger: an fsync that has begun may miss a
  * later entry. So a call joins only an fsync that has not begun, and otherwise starts the next one.
  */
-export function createDirectorySync(inTurn: Turns): DirectorySync {
+export function createDirectorySync(inTurn: TaskLimit): DirectorySync {
   const waiting = new Map<string, Promise<void>>()
   const latest = new Map<string, Promise<void>>()
 

@@ -1,5 +1,5 @@
 import type { FileHandle } from 'node:fs/promises'
-import { createTurns } from '../turns.ts'
+import { limitTasks } from '../../memory/memory.ts'
 import { createDirectorySync } from './directory-sync.ts'
 import { writeNewFile } from './small-file.ts'
 
@@ -24,7 +24,7 @@ export interface Syncing {
 }
 
 export function createSyncing(): Syncing {
-  const inTurn = createTurns(maxSyncs)
+  const inTurn = limitTasks(maxSyncs)
   const syncDirectory = createDirectorySync(inTurn)
   let isWritingBack = false
 

@@ -1,10 +1,10 @@
 import { fstatSync } from 'node:fs'
 import { join } from 'node:path'
+import { limitTasks } from '../../memory/memory.ts'
 import { algorithmOf, type Digest } from '../../oci/digest.ts'
 import { RegistryError } from '../../oci/errors.ts'
 import type { UploadId } from '../../oci/upload-id.ts'
 import { type Stamp, stampOf } from '../stamp.ts'
-import { createTurns } from '../turns.ts'
 import type { BlobPlace } from './blob-place.ts'
 import type { GrowingFile } from './growing-file.ts'
 import type { Upload } from './hosted-store.ts'
@@ -40,7 +40,7 @@ type UploadOptions = {
  */
 export function createUpload(options: UploadOptions): OpenUpload {
   const { id, directory, session, file, place, onUse, onEnd } = options
-  const inTurn = createTurns(1)
+  const inTurn = limitTasks(1)
   let hasEnded = false
 
   const end = async (hasData = true): Promise<void> => {

@@ -1,7 +1,7 @@
 /** Limits the number of tasks that run at once; the others wait in order. */
-export type Turns = <Result>(work: () => Promise<Result>) => Promise<Result>
+export type TaskLimit = <Result>(work: () => Promise<Result>) => Promise<Result>
 
-export function createTurns(maxAtOnce: number): Turns {
+export function limitTasks(maxAtOnce: number): TaskLimit {
   const waiting: (() => void)[] = []
   let running = 0
 
