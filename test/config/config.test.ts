@@ -411,7 +411,7 @@ test('the error message for an invalid value names the field, never the value', 
   const canaries = createCanaries()
   const password = canaries.secret('misplaced')
   for (const { name } of listFlags()) {
-    if (/directory|htpasswd|certificate|key|issuer|title|pull-host/.test(name)) continue
+    if (/directory|htpasswd|certificate|key|secret-file|issuer|title|pull-host/.test(name)) continue
     const lines = await complaints(t, { flags: { [name]: password } })
     assert.ok(
       lines.some((line) => line.includes(`(from --${name})`)),
@@ -505,6 +505,9 @@ test('every flag sets the field of its name', async (t) => {
       'auth-service-accounts-issuer',
       'auth-anonymous',
       'in-use-warm-up-enabled',
+      'replicas-listen',
+      'replicas-address',
+      'replicas-secret-file',
     ],
   )
 })
@@ -513,6 +516,7 @@ test('every flag sets the field of its name', async (t) => {
 const full = (password: string) => ({
   listen: '0.0.0.0:443',
   tls: { certificate: '/c.pem', key: '/k.pem' },
+  replicas: { address: '10.0.0.1', addresses: ['replicas:30028'], secretFile: '/s' },
   auth: {
     htpasswd: '/htpasswd',
     anonymous: 'pull',
