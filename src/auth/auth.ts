@@ -7,7 +7,7 @@ import { parseCredentials } from './token-header.ts'
 import type { TokenVerifier } from './token-verifier.ts'
 import { createTokens } from './tokens.ts'
 
-export type { Action, Auth, Identity } from './access.ts'
+export type { Action, Auth, Authentication, Identity } from './access.ts'
 export { createKeySet, type IssuerKeys } from './key-set.ts'
 export { createReviewedTokens } from './reviewed-tokens.ts'
 export { createSignedTokens } from './signed-tokens.ts'

@@ -10,7 +10,7 @@ import { blobBody, blobMediaType } from './blob-body.ts'
 import type { RepositoryCall, RequestRecord } from './call.ts'
 import { hasAlready } from './conditions.ts'
 import { maxRanges, parseRanges } from './range.ts'
-import { provenanceHeaders } from './replies.ts'
+import { commonHeaders, provenanceHeaders } from './replies.ts'
 import { memoryToSend, type Send } from './send.ts'
 import { createCountSent } from './sent-bytes.ts'
 
@@ -46,7 +46,7 @@ type GetBlobOptions = {
 
 /** distribution-spec, "Pulling blobs", with byte ranges (RFC 9110, section 14). */
 export function createGetBlob({ send, memory, answerTime, log, metrics }: GetBlobOptions) {
-  const countSent = createCountSent(metrics)
+  const countSent = createCountSent(metrics, 'blob')
   return async ({ repository, name, reference, request, reply, record }: RepositoryCall) => {
     const headersDeadline = performance.now() + answerTime
     const digest = parseDigest(reference)
@@ -67,7 +67,7 @@ export function createGetBlob({ send, memory, answerTime, log, metrics }: GetBlo
     } finally {
       release?.()
       content.close(record.error !== undefined)
-      countSent('blob', upstream, record.bytes)
+      countSent(upstream, record.bytes)
     }
   }
 
@@ -130,7 +130,7 @@ type SendRange = {
 /** Sends the headers, and takes the response from fastify to write the body. */
 function hijack(reply: FastifyReply) {
   const { raw, statusCode } = reply
-  for (const [name, value] of Object.entries(reply.getHeaders()))
+  for (const [name, value] of Object.entries({ ...commonHeaders, ...reply.getHeaders() }))
     if (value !== undefined) raw.setHeader(name, value)
   reply.hijack()
   raw.writeHead(statusCode)

@@ -14,8 +14,10 @@ export interface Connections {
   secure(carrier: Socket): void
   /** Whether it was accepted above the limit, when no connection was idle. */
   isSurplus(carrier: Socket): boolean
-  /** Marks the connection as busy until the response is finished. */
+  /** Marks the connection as busy with a response. */
   begin(carrier: Socket, answer: ServerResponse): void
+  /** The response is closed: the connection is idle, unless another response is not finished. */
+  finish(carrier: Socket): void
   /** Whether a response is not completely sent. */
   isAnswering(carrier: Duplex): boolean
   /** Closes the connections that have had a request, and have no response in flight. */
@@ -30,8 +32,9 @@ type Connection = {
   readonly isSurplus: boolean
   /** Releases its memory. */
   readonly release: Release
-  /** The last response of the connection; earlier ones finish before it. */
-  answer?: ServerResponse
+  hasAnswered: boolean
+  /** The last response of the connection, until it is closed; earlier ones finish before it. */
+  answer?: ServerResponse | undefined
 }
 
 type ConnectionsOptions = {
@@ -84,7 +87,13 @@ export function createConnections(options: ConnectionsOptions): Connections {
 
   const add = (socket: Socket, properties: Pick<Connection, 'isSurplus' | 'release'>): void => {
     const { isSurplus } = properties
-    const connection: Connection = { socket, peer: peerOf(socket), carrier: socket, ...properties }
+    const connection: Connection = {
+      socket,
+      peer: peerOf(socket),
+      carrier: socket,
+      hasAnswered: false,
+      ...properties,
+    }
     open.add(connection)
     idleOf(connection).add(connection)
     byCarrier.set(socket, connection)
@@ -111,10 +120,15 @@ export function createConnections(options: ConnectionsOptions): Connections {
       const connection = byCarrier.get(carrier)
       if (connection === undefined) return
       connection.answer = answer
+      connection.hasAnswered = true
       idleOf(connection).delete(connection)
-      answer.once('close', () => {
-        if (open.has(connection) && !isBusy(connection)) idleOf(connection).add(connection)
-      })
+    },
+    finish: (carrier) => {
+      const connection = byCarrier.get(carrier)
+      if (connection === undefined || isBusy(connection)) return
+      // Otherwise it would survive some collections of young garbage, with all that belongs to its request.
+      connection.answer = undefined
+      if (open.has(connection)) idleOf(connection).add(connection)
     },
     isAnswering: (carrier) => {
       const connection = byCarrier.get(carrier)
@@ -122,7 +136,7 @@ export function createConnections(options: ConnectionsOptions): Connections {
     },
     closeIdle: () => {
       for (const connection of open)
-        if (connection.answer !== undefined && !isBusy(connection)) connection.carrier.destroySoon()
+        if (connection.hasAnswered && !isBusy(connection)) connection.carrier.destroySoon()
     },
     destroyAll: () => {
       for (const { socket } of open) socket.destroy()

@@ -1,9 +1,10 @@
 import type { FastifyRequest } from 'fastify'
-import type { Action, Auth, Identity } from '../auth/auth.ts'
+import type { Action, Auth, Authentication, Identity } from '../auth/auth.ts'
 import { RegistryError } from '../oci/errors.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import type { Resolved } from '../registry/registry.ts'
 import type { Metrics } from '../telemetry/telemetry.ts'
+import { countHeaders } from './count-headers.ts'
 import type { CheckHost } from './host-check.ts'
 
 /**
@@ -11,8 +12,11 @@ import type { CheckHost } from './host-check.ts'
  * content exists.
  */
 export interface Guard {
-  /** @throws RegistryError UNAUTHORIZED, and DENIED for anonymous access under an unknown Host. */
-  identify(request: FastifyRequest): Promise<Identity>
+  /**
+   * Synchronous for a login that was verified before.
+   * @throws RegistryError UNAUTHORIZED, and DENIED for anonymous access under an unknown Host.
+   */
+  identify(request: FastifyRequest): Identity | Promise<Identity>
   /** @throws RegistryError UNAUTHORIZED when a login could allow the action, else DENIED. */
   authorize(
     identity: Identity,
@@ -29,24 +33,34 @@ type GuardOptions = {
 }
 
 export function createGuard({ auth, checkHost, metrics }: GuardOptions): Guard {
+  const count = metrics.auth.tally((outcome) => ({ outcome }))
   const counted = (outcome: string, error: RegistryError): RegistryError => {
-    metrics.auth.inc({ outcome })
+    count(outcome)
     return error
   }
 
+  const accept = (request: FastifyRequest, authentication: Authentication): Identity => {
+    if (authentication === undefined)
+      throw request.headers.authorization === undefined
+        ? counted('challenged', notAuthenticated('credentials are required', logIn))
+        : counted('wrong', notAuthenticated('user name or password is wrong', logIn))
+    if (authentication.kind === 'rejected')
+      throw counted('wrong', notAuthenticated(authentication.reason))
+    if (!hasLoggedIn(authentication)) checkHost?.(request.headers.host)
+    count(authentication.kind)
+    return authentication
+  }
+
   return {
-    identify: async (request) => {
-      const authorization = singleHeader(request, 'authorization')
-      const identity =
-        authorization === 'several' ? undefined : await auth.authenticate(authorization)
-      if (identity === undefined)
-        throw authorization === undefined
-          ? counted('challenged', notAuthenticated('credentials are required', logIn))
-          : counted('wrong', notAuthenticated('user name or password is wrong', logIn))
-      if (identity.kind === 'rejected') throw counted('wrong', notAuthenticated(identity.reason))
-      if (!hasLoggedIn(identity)) checkHost?.(request.headers.host)
-      metrics.auth.inc({ outcome: identity.kind })
-      return identity
+    identify: (request) => {
+      const { authorization } = request.headers
+      // A proxy in front may use another one of several.
+      const isAmbiguous =
+        authorization !== undefined && countHeaders(request.raw, 'authorization') > 1
+      const authentication = isAmbiguous ? undefined : auth.authenticate(authorization)
+      return authentication instanceof Promise
+        ? authentication.then((known) => accept(request, known))
+        : accept(request, authentication)
     },
 
     authorize: (identity, action, { name, anonymous }) => {
@@ -89,17 +103,4 @@ function accessDenied(identity: Identity, action: Action, name: RepositoryName):
   return new RegistryError('DENIED', {
     message: `${subject} may not ${action} ${name}${reason}`,
   })
-}
-
-/** Node keeps the first of several headers, a proxy in front may use another: several are an error. */
-function singleHeader(
-  request: FastifyRequest,
-  name: 'authorization',
-): string | 'several' | undefined {
-  const value = request.headers[name]
-  if (value === undefined) return undefined
-  const names = request.raw.rawHeaders.filter(
-    (header, at) => at % 2 === 0 && header.toLowerCase() === name,
-  )
-  return names.length > 1 ? 'several' : value
 }

@@ -110,21 +110,23 @@ function createHandler(
     const { socket } = request
     // Node parses requests that follow in the same read, though the socket is destroyed.
     if (socket.destroyed) return
-    if (!pipeline.admit(socket, response)) return void socket.destroy()
+    if (!pipeline.admit(socket)) return void socket.destroy()
     connections.begin(socket, response)
     limitUnreadBody(request, response, { timeout })
     if (isDraining()) response.setHeader('connection', 'close')
-    // A response that began before draining has no `Connection: close`.
-    response.once('close', () => {
+    const release = memory?.reserve(memoryOf(request))
+    // One listener for all: each costs as much as some of the headers.
+    response.on('close', () => {
+      release?.()
+      pipeline.finish(socket)
+      connections.finish(socket)
+      // A response that began before draining has no `Connection: close`.
       if (isDraining()) connections.closeIdle()
     })
     if (connections.isSurplus(socket) && !isServedAboveLimit(request))
       return sendUnavailable(response, 'too many concurrent connections')
-    if (memory !== undefined) {
-      const release = memory.reserve(memoryOf(request))
-      if (release === undefined) return sendUnavailable(response, 'too many concurrent requests')
-      response.once('close', release)
-    }
+    if (memory !== undefined && release === undefined)
+      return sendUnavailable(response, 'too many concurrent requests')
     handler(request, response)
   }
 }
@@ -172,6 +174,7 @@ async function openAll(
 
 /** Bytes that a request takes until its response: its text twice, and a fixed amount. */
 function memoryOf({ rawHeaders, url = '' }: IncomingMessage): number {
-  const length = rawHeaders.reduce((sum, text) => sum + text.length, url.length)
+  let length = url.length
+  for (const text of rawHeaders) length += text.length
   return baseRequestMemory + 2 * length
 }

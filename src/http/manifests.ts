@@ -1,39 +1,47 @@
 import { RegistryError } from '../oci/errors.ts'
 import { formatReference, parseReference } from '../oci/reference.ts'
+import type { ManifestAnswer } from '../registry/registry.ts'
 import type { RepositoryCall } from './call.ts'
 import { hasAlready } from './conditions.ts'
-import { provenanceHeaders } from './replies.ts'
+import { provenanceHeaders, sendBytes } from './replies.ts'
 import type { CountSent } from './sent-bytes.ts'
 
-/** distribution-spec, "Pulling manifests" and "Checking if content exists in the registry". */
+/**
+ * distribution-spec, "Pulling manifests" and "Checking if content exists in the registry". Synchronous for a
+ * manifest in memory.
+ */
 export function createGetManifest(countSent: CountSent) {
-  return async ({
-    repository,
-    name,
-    reference: requested,
-    request,
-    reply,
-    record,
-  }: RepositoryCall) => {
-    const reference = parseReference(requested)
-    record.reference = formatReference(reference)
-    const isCheck = request.method === 'HEAD' || request.headers['if-none-match'] !== undefined
-    const found = await repository.manifest(reference, { isCheck })
+  const answer = (call: RepositoryCall, found: ManifestAnswer | undefined): unknown => {
+    const { name, request, reply, record } = call
     if (found === undefined) {
       throw new RegistryError('MANIFEST_UNKNOWN', {
-        message: `${name} has no manifest ${formatReference(reference)}`,
+        message: `${name} has no manifest ${record.reference}`,
       })
     }
-
-    const { digest, mediaType, bytes, upstream } = found
-    if (found.cache !== undefined) record.cache = found.cache
+    const { digest, mediaType, bytes, upstream, cache } = found
+    if (cache !== undefined) record.cache = cache
     const etag = `"${digest}"`
-    reply.headers({ ...provenanceHeaders(found), 'docker-content-digest': digest, etag })
-    if (hasAlready(request, etag)) return reply.code(304).send()
+    const headers = provenanceHeaders(found)
+    headers['docker-content-digest'] = digest
+    headers['etag'] = etag
+    if (hasAlready(request, etag)) return reply.headers(headers).code(304).send()
 
     const sent = request.method === 'HEAD' ? 0 : bytes.length
     record.bytes = sent
-    countSent('manifest', upstream, sent)
-    return reply.headers({ 'content-type': mediaType, 'content-length': bytes.length }).send(bytes)
+    countSent(upstream, sent)
+    headers['content-type'] = mediaType
+    headers['content-length'] = String(bytes.length)
+    return sendBytes(reply, bytes, headers)
+  }
+
+  return (call: RepositoryCall): unknown => {
+    const { repository, request, record } = call
+    const reference = parseReference(call.reference)
+    record.reference = formatReference(reference)
+    const isCheck = request.method === 'HEAD' || request.headers['if-none-match'] !== undefined
+    const found = repository.manifest(reference, { isCheck })
+    return found instanceof Promise
+      ? found.then((later) => answer(call, later))
+      : answer(call, found)
   }
 }

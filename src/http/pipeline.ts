@@ -1,4 +1,3 @@
-import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 
 /**
@@ -10,8 +9,10 @@ const maxPendingOfOneRead = 128
 
 /** Limits pipelined requests: pauses reading from connections with many pending responses. */
 export interface Pipeline {
-  /** Counts a request until its response is closed; false when the connection must be closed. */
-  admit(socket: Socket, answer: ServerResponse): boolean
+  /** Counts a request; false when the connection must be closed. */
+  admit(socket: Socket): boolean
+  /** The response of an admitted request is closed. */
+  finish(socket: Socket): void
 }
 
 /**
@@ -21,26 +22,30 @@ export interface Pipeline {
  * arrived in one read are parsed even so: a client that sends more than that is disconnected.
  */
 export function createPipeline(): Pipeline {
-  const pending = new WeakMap<Socket, number>()
+  const connections = new WeakMap<Socket, { pending: number }>()
 
-  const count = (socket: Socket): number => pending.get(socket) ?? 0
-
-  const pauseIfFull = (socket: Socket): void => {
-    if (count(socket) >= maxPending) socket.pause()
-  }
-
-  const finish = (socket: Socket): void => {
-    pending.set(socket, count(socket) - 1)
-    if (count(socket) === maxPending - 1) socket.resume()
+  const countOf = (socket: Socket): { pending: number } => {
+    const known = connections.get(socket)
+    if (known !== undefined) return known
+    const count = { pending: 0 }
+    connections.set(socket, count)
+    socket.on('resume', () => {
+      if (count.pending >= maxPending) socket.pause()
+    })
+    return count
   }
 
   return {
-    admit: (socket, answer) => {
-      if (!pending.has(socket)) socket.on('resume', () => pauseIfFull(socket))
-      pending.set(socket, count(socket) + 1)
-      answer.once('close', () => finish(socket))
-      pauseIfFull(socket)
-      return count(socket) <= maxPendingOfOneRead
+    admit: (socket) => {
+      const count = countOf(socket)
+      count.pending += 1
+      if (count.pending >= maxPending) socket.pause()
+      return count.pending <= maxPendingOfOneRead
+    },
+    finish: (socket) => {
+      const count = countOf(socket)
+      count.pending -= 1
+      if (count.pending === maxPending - 1) socket.resume()
     },
   }
 }

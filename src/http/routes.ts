@@ -68,7 +68,7 @@ export function createRoutes({
 
   const manifest = {
     action: 'pull',
-    handle: createGetManifest(createCountSent(metrics)),
+    handle: createGetManifest(createCountSent(metrics, 'manifest')),
   } as const
   const tags = { action: 'pull', handle: getTags } as const
   const referrers = { action: 'pull', handle: getReferrers } as const
@@ -115,25 +115,43 @@ export function createRoutes({
     route('/v2', { GET: version, HEAD: version }),
   ]
 
-  const identify = async (request: FastifyRequest): Promise<Identity> => {
-    const identity = await guard.identify(request)
-    if (hasLoggedIn(identity)) request.record.user = identity.name
-    return identity
+  const identify = (request: FastifyRequest): Identity | Promise<Identity> => {
+    const identity = guard.identify(request)
+    return identity instanceof Promise
+      ? identity.then((known) => recorded(request, known))
+      : recorded(request, identity)
   }
 
-  /** Finds the route, authenticates, authorizes, and only then calls the route's handler. */
-  return async (request: FastifyRequest, reply: FastifyReply): Promise<unknown> => {
+  const authorizeAndHandle = (call: Call, endpoint: Endpoint, captures: Captures): unknown => {
+    if (endpoint.action === 'authenticated') return endpoint.handle(call)
+    const { record, query, identity, reply } = call
+    const requested = parseRepositoryName(captures.name)
+    const host = query.get('ns') ?? undefined
+    record.repository = requested
+    if (host !== undefined && isRegistryHost(host)) record.namespace = host
+    const resolved = registry.resolve(requested, host)
+    record.repository = resolved.name
+    guard.authorize(identity, endpoint.action, resolved)
+    if (resolved.namespace !== undefined) reply.header('oci-namespace', resolved.namespace)
+    return endpoint.handle({ ...resolved, ...call, reference: captures.reference })
+  }
+
+  /**
+   * Finds the route, authenticates, authorizes, and only then calls the route's handler. Synchronous where these are,
+   * because promises are a good part of the cost of a short request.
+   */
+  return (request: FastifyRequest, reply: FastifyReply): unknown => {
     const { record } = request
     const { path, query } = parseTarget(request.raw.url ?? '')
     const site = sites.find((each) => each.has(path))
     if (site !== undefined) {
       const { authorize } = guard
       const call = { request, reply, path, query, record, authorize }
-      return site.answer({ ...call, identify: () => identify(request) })
+      return site.answer({ ...call, identify: async () => identify(request) })
     }
     const { route, captures } = findRoute(table, path)
     record.route = route.path
-    if (cors?.handle(request, reply) === true) return reply
+    if (cors?.handle(request, reply) === true) return undefined
     const endpoint = route.methods[request.method]
     if (endpoint === undefined) {
       reply.header('allow', Object.keys(route.methods).join(', '))
@@ -142,22 +160,21 @@ export function createRoutes({
       })
     }
 
-    const identity = await identify(request)
     const isAllowedOrigin = cors?.allows(request) ?? false
-    const call: Call = { request, reply, query, identity, isAllowedOrigin, record }
-    if (endpoint.action === 'authenticated') return endpoint.handle(call)
-
-    const requested = parseRepositoryName(captures.name)
-    const host = query.get('ns') ?? undefined
-    record.repository = requested
-    if (host !== undefined && isRegistryHost(host)) record.namespace = host
-    const { anonymous, namespace, ...resolved } = registry.resolve(requested, host)
-    const { name } = resolved
-    record.repository = name
-    guard.authorize(identity, endpoint.action, { name, anonymous })
-    if (namespace !== undefined) reply.header('oci-namespace', namespace)
-    return endpoint.handle({ ...call, ...resolved, reference: captures.reference })
+    const handle = (identity: Identity) =>
+      authorizeAndHandle(
+        { request, reply, query, identity, isAllowedOrigin, record },
+        endpoint,
+        captures,
+      )
+    const identity = identify(request)
+    return identity instanceof Promise ? identity.then(handle) : handle(identity)
   }
+}
+
+function recorded({ record }: FastifyRequest, identity: Identity): Identity {
+  if (hasLoggedIn(identity)) record.user = identity.name
+  return identity
 }
 
 function route(path: string, methods: Route['methods']): Route {

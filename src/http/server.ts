@@ -3,13 +3,12 @@ import type { Reservations } from '../memory/memory.ts'
 import { RegistryError } from '../oci/errors.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import { createAccessLog, type OnFailure } from './access-log.ts'
-import { commonHeaders, sendError } from './replies.ts'
-
-/** In bytes. Shorter payloads are covered by the memory that is reserved for each request. */
-const minReservedPayload = 16 * 1024
+import { countHeaders } from './count-headers.ts'
+import { commonHeaders, minReservedPayload, sendError } from './replies.ts'
 
 type ServerOptions = {
-  readonly answer: (request: FastifyRequest, reply: FastifyReply) => Promise<unknown>
+  /** Throws, or rejects, with what becomes an error response. */
+  readonly answer: (request: FastifyRequest, reply: FastifyReply) => unknown
   /** Memory for responses that wait for their clients. */
   readonly memory: Reservations
   readonly telemetry: Telemetry
@@ -41,7 +40,6 @@ export function createServer({
   const prepare = (request: FastifyRequest, reply: FastifyReply): void => {
     request.record = { route: 'none', bytes: 0 }
     logRequest(request, reply)
-    reply.headers(commonHeaders)
   }
 
   app.decorateRequest('record')
@@ -58,6 +56,7 @@ export function createServer({
     )
   })
   app.addHook('onSend', (_request, reply, payload, done) => {
+    reply.headers(commonHeaders)
     if (!Buffer.isBuffer(payload) || payload.length < minReservedPayload) return done(null, payload)
     const release = memory.reserve(payload.length)
     if (release === undefined) return done(tooManyAnswers())
@@ -85,9 +84,7 @@ function tooManyAnswers(): RegistryError {
  * With two Host headers, a proxy and this server may choose different ones. HTTP/1.0 allows none (RFC
  * 9112, section 3.2).
  */
-function hasOneHost({ raw: { rawHeaders, httpVersion } }: FastifyRequest): boolean {
-  let hosts = 0
-  for (let at = 0; at < rawHeaders.length; at += 2)
-    if (rawHeaders[at]?.toLowerCase() === 'host') hosts += 1
-  return hosts === 1 || (hosts === 0 && httpVersion === '1.0')
+function hasOneHost({ raw }: FastifyRequest): boolean {
+  const hosts = countHeaders(raw, 'host')
+  return hosts === 1 || (hosts === 0 && raw.httpVersion === '1.0')
 }

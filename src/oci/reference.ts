@@ -10,7 +10,8 @@ export type Tag = string & { readonly [brand]: 'Tag' }
 /** The last part of a `/manifests/` path. */
 export type Reference = { readonly tag: Tag } | { readonly digest: Digest }
 
-const component = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*$/
+const component = '[a-z0-9]+(?:(?:[.]|_|__|-+)[a-z0-9]+)*'
+const nameGrammar = new RegExp(`^${component}(?:/${component})*$`)
 const tagGrammar = /^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$/
 const maxNameLength = 255
 
@@ -26,7 +27,7 @@ export function parseRepositoryName(text: string): RepositoryName {
 }
 
 export function isRepositoryName(text: string): text is RepositoryName {
-  return text.length <= maxNameLength && text.split('/').every((part) => component.test(part))
+  return text.length <= maxNameLength && nameGrammar.test(text)
 }
 
 export function isTag(text: string): text is Tag {

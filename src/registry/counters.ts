@@ -16,19 +16,31 @@ export interface Counters {
 }
 
 export function createCounters(upstream: string, metrics: Metrics): Counters {
+  const resultsOf = (kind: Kind) =>
+    metrics.cacheRequests.tally((result) => ({ upstream, kind, result }))
+  const results = {
+    blob: resultsOf('blob'),
+    manifest: resultsOf('manifest'),
+    tag: resultsOf('tag'),
+  }
+  const byType = (type: string) => ({ type })
+  const requests = metrics.proxyRequests.tally(byType)
+  const hits = metrics.proxyHits.tally(byType)
+  const misses = metrics.proxyMisses.tally(byType)
+
   return {
     answered: (kind, result) => {
-      metrics.cacheRequests.inc({ upstream, kind, result })
+      results[kind](result)
       if (kind === 'tag') return
-      metrics.proxyRequests.inc({ type: kind })
-      if (result === 'miss' || result === 'bypass') metrics.proxyMisses.inc({ type: kind })
-      else metrics.proxyHits.inc({ type: kind })
+      requests(kind)
+      if (result === 'miss' || result === 'bypass') misses(kind)
+      else hits(kind)
     },
     countFailure: async (kind, answer) => {
       try {
         return await answer
       } catch (error) {
-        metrics.cacheRequests.inc({ upstream, kind, result: 'error' })
+        results[kind]('error')
         throw error
       }
     },

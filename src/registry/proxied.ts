@@ -1,6 +1,6 @@
 import type { CacheMemory, Reservations } from '../memory/memory.ts'
 import type { Digest } from '../oci/digest.ts'
-import { joinName, type RepositoryName } from '../oci/reference.ts'
+import { joinName, type Reference, type RepositoryName } from '../oci/reference.ts'
 import type { BlobCache } from '../store/store.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import { createWithAnswerTime, tooSlow } from './answer-time.ts'
@@ -20,6 +20,7 @@ import { createRecentPulls } from './recent-pulls.ts'
 import type {
   BlobAnswer,
   ManifestAnswer,
+  ManifestRequest,
   Opened,
   Repository,
   UpstreamOptions,
@@ -99,17 +100,20 @@ export function createProxied(options: ProxiedOptions) {
   const pulls = createRecentPulls(Date.now)
   const prefetch = options.prefetch ? createPrefetch({ blobs, fills }) : undefined
 
-  const answer = ({ known, cache: cached, warning }: FoundManifest): ManifestAnswer => {
+  const answer = (
+    name: RepositoryName,
+    reference: Reference,
+    { isCheck = false, isView = false }: ManifestRequest,
+    { known, cache: cached, warning }: FoundManifest,
+  ): ManifestAnswer => {
+    if (!isCheck && !isView) {
+      pulls.record(name, reference)
+      prefetch?.fetchLayers(name, known)
+    }
     counters.answered('manifest', cached)
     const { digest, mediaType, bytes } = known
-    return {
-      digest,
-      mediaType,
-      bytes,
-      upstream,
-      cache: cached,
-      ...(warning !== undefined && { warning }),
-    }
+    const found = { digest, mediaType, bytes, upstream, cache: cached }
+    return warning === undefined ? found : { ...found, warning }
   }
 
   /**
@@ -144,16 +148,13 @@ export function createProxied(options: ProxiedOptions) {
     : undefined
 
   const read = (name: RepositoryName): Repository => ({
-    manifest: async (reference, { isCheck = false, isView = false, isForced = false } = {}) => {
-      const found =
-        (isForced ? undefined : manifests.fromMemory(name, reference)) ??
-        (await withAnswerTime('the manifest', manifests.find(name, reference, { isForced })))
-      if (found === undefined) return undefined
-      if (!isCheck && !isView) {
-        pulls.record(name, reference)
-        prefetch?.fetchLayers(name, found.known)
-      }
-      return answer(found)
+    manifest: (reference, how = {}) => {
+      const known = how.isForced === true ? undefined : manifests.fromMemory(name, reference)
+      if (known !== undefined) return answer(name, reference, how, known)
+      const finding = manifests.find(name, reference, how)
+      return withAnswerTime('the manifest', finding).then(
+        (found) => found && answer(name, reference, how, found),
+      )
     },
     blob: async (digest, how) => {
       // The other replica counts the request, and limits the time of its client.

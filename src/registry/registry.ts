@@ -26,6 +26,7 @@ export { createReplicaView } from './replica-view.ts'
 export type {
   Body,
   CacheResult,
+  ManifestAnswer,
   Registry,
   Repository,
   Resolved,

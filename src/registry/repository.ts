@@ -35,7 +35,7 @@ export type BlobAnswer = Provenance & {
   readonly upstream?: string
 }
 
-type ManifestRequest = {
+export type ManifestRequest = {
   /** The client asks only whether it has the current manifest, so it will not pull layers next. */
   readonly isCheck?: boolean
   /** Somebody looks at it, which is no pull. */
@@ -82,7 +82,11 @@ export type ReferrersAnswer = Provenance & {
  * a RegistryError when the content is corrupt, denied or unavailable.
  */
 export interface Repository {
-  manifest(reference: Reference, how?: ManifestRequest): Promise<ManifestAnswer | undefined>
+  /** Synchronous for a manifest that is in memory. */
+  manifest(
+    reference: Reference,
+    how?: ManifestRequest,
+  ): ManifestAnswer | undefined | Promise<ManifestAnswer | undefined>
   /** The caller closes the content. */
   blob(digest: Digest, how?: BlobRequest): Promise<BlobAnswer | undefined>
   /** Whether the repository has the blob, without downloading it. Size in bytes, if it is known. */

@@ -1,9 +1,11 @@
+import { LRUCache } from 'lru-cache'
+import { limitEntries } from '../memory/memory.ts'
 import { dockerHubHosts } from '../oci/docker-hub.ts'
 import { RegistryError } from '../oci/errors.ts'
 import { createMatcher } from '../oci/globs.ts'
 import { isRepositoryName, joinName, nameBelow, type RepositoryName } from '../oci/reference.ts'
 import { isRegistryHost } from '../oci/registry-host.ts'
-import type { Opened, Registry } from './repository.ts'
+import type { Opened, Registry, Resolved } from './repository.ts'
 
 /** A prefix of names, and the repositories below it. */
 export type Route = {
@@ -19,6 +21,9 @@ export type Route = {
   /** `name` is below the prefix. */
   readonly open: (name: RepositoryName) => Opened
 }
+
+/** Names that are kept with what they mean: a cluster's nodes ask for few repositories, often. */
+const maxRecent = 1000
 
 type Compiled = Route & { readonly serves: (name: string) => boolean; readonly isHub: boolean }
 
@@ -65,7 +70,7 @@ export function createRouting(
     return route
   }
 
-  return (name, namespace) => {
+  const resolve = (name: RepositoryName, namespace: string | undefined): Resolved => {
     const route = selected(namespace)
     if (namespace !== undefined && route !== undefined) {
       const below = nameAt(route, name, namespace)
@@ -80,6 +85,16 @@ export function createRouting(
       if (below !== undefined) return open(each, below)
     }
     throw unknown('no upstream is configured for this name, and there is no default upstream')
+  }
+
+  const recent = new LRUCache<string, Resolved>(limitEntries(maxRecent))
+  return (name, namespace) => {
+    const key = namespace === undefined ? name : `${namespace} ${name}`
+    const known = recent.get(key)
+    if (known !== undefined) return known
+    const resolved = resolve(name, namespace)
+    recent.set(key, resolved)
+    return resolved
   }
 }
 

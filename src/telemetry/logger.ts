@@ -1,5 +1,6 @@
 import { constants, fstatSync, openSync } from 'node:fs'
 import { type DestinationStream, destination, type LogFn, type Logger as Pino, pino } from 'pino'
+import { createLines } from './lines.ts'
 import { redact } from './redact.ts'
 
 const secretFields = [
@@ -13,6 +14,12 @@ const secretFields = [
 
 /** Maximum depth of the logged chain of causes. */
 const maxCauses = 5
+
+/**
+ * Writes the line of a request at level info, as `log.info(fields, 'request')` would. `fields` are members of a JSON
+ * object, without braces; none of them has a secret. Most lines are such lines, and pino would take twice the time.
+ */
+export type LogRequest = (fields: string) => void
 
 type LoggerOptions = { readonly level: string; readonly output?: DestinationStream | undefined }
 
@@ -37,6 +44,7 @@ const flushTimeout = 1000
  */
 export function createLogger({ level, output = standardOutput() }: LoggerOptions): {
   readonly log: Pino
+  readonly logRequest: LogRequest
   readonly end: () => Promise<void>
 } {
   const hidden = secretFields.map((field) => [field, () => '[redacted]'])
@@ -50,7 +58,15 @@ export function createLogger({ level, output = standardOutput() }: LoggerOptions
     },
     output,
   )
-  return { log, end: () => endOf(log, output) }
+  const hasRequests = log.isLevelEnabled('info')
+  return {
+    log,
+    logRequest: (fields) => {
+      if (hasRequests)
+        output.write(`{"level":"info","time":${Date.now()},${fields},"msg":"request"}\n`)
+    },
+    end: () => endOf(log, output),
+  }
 }
 
 /**
@@ -61,7 +77,7 @@ export function createLogger({ level, output = standardOutput() }: LoggerOptions
  * dropped beyond `maxLength`.
  */
 function standardOutput(): DestinationStream {
-  return destination({ dest: nonBlocking(1), ...batch }).on('error', () => {})
+  return createLines(destination({ dest: nonBlocking(1), ...batch }).on('error', () => {}))
 }
 
 function nonBlocking(descriptor: number): number {

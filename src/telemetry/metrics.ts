@@ -1,4 +1,5 @@
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import { collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import { createCounter } from './counter.ts'
 
 const seconds = [0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 10, 30, 120, 600]
 
@@ -20,7 +21,7 @@ export function createMetrics({
     name: string,
     help: string,
     labelNames: readonly Label[] = [],
-  ) => new Counter({ name, help, labelNames, registers })
+  ) => createCounter({ name, help, labelNames, registers })
   const gauge = <Label extends string>(
     name: string,
     help: string,

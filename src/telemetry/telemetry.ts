@@ -1,5 +1,5 @@
 import type { DestinationStream } from 'pino'
-import { createLogger } from './logger.ts'
+import { createLogger, type LogRequest } from './logger.ts'
 import { createMetrics } from './metrics.ts'
 
 export { redact } from './redact.ts'
@@ -13,6 +13,7 @@ export type Metrics = ReturnType<typeof createMetrics>
 /** Log and metrics for every room. Owns the output stream of the log. */
 export type Telemetry = {
   readonly log: Logger
+  readonly logRequest: LogRequest
   readonly metrics: Metrics
   /** Flushes the log and closes it. */
   end(): Promise<void>

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { hash } from '@node-rs/bcrypt'
 import { measureArchives } from './archives.ts'
-import { createContent } from './content.ts'
+import { blobFile, createContent } from './content.ts'
 import { measureColdPages, measureHits } from './hits.ts'
 import { measureManifests } from './manifests.ts'
 import { load, type Row } from './measure.ts'
@@ -12,6 +12,7 @@ import {
   type Bench,
   findProgram,
   type Peer,
+  startBare,
   startBerth,
   startNginx,
   startRegistry,
@@ -138,11 +139,13 @@ async function main(): Promise<void> {
           : await start(
               startRegistry(bench, { program, name: 'Distribution 3', storage: content.root }),
             )
+      const bare = await start(startBare(bench, blobFile(content.root, content.manifest)))
       report(
         await measureManifests({
           ...scale,
           content,
           berth,
+          bare,
           registry: guarded,
           distribution,
           authorization,

@@ -124,6 +124,13 @@ export function adminPort(peer: Peer): number {
   return peer.port + 1
 }
 
+/** A reply of fastify without anything around it. */
+export function startBare(bench: Bench, file: string): Promise<Peer> {
+  const port = bench.nextPort()
+  const command = [process.execPath, 'test/bench/bare.ts', file, String(port)]
+  return startPeer({ name: 'bare fastify', command, port, ready: '/v2/ready' })
+}
+
 type RegistryOptions = {
   readonly program: string
   readonly name: string

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import { test } from 'node:test'
 import { createTelemetry } from '../../src/telemetry/telemetry.ts'
 import { createCanaries } from '../support/canaries.ts'
@@ -87,3 +88,27 @@ test('entries below the level are not written, and none with level silent', () =
   silent.telemetry.log.fatal('ignored')
   assert.deepEqual(silent.logs(), [])
 })
+
+const logger = new URL('../../src/telemetry/logger.ts', import.meta.url).href
+
+for (const [end, how] of [
+  ['process.exit(3)', 'exits'],
+  ['throw new Error("a bug")', 'crashes'],
+  ['void 0', 'has nothing more to do'],
+] as const) {
+  test(`lines that wait when a process ${how} are written, in order`, () => {
+    const program = `
+      import { createLogger } from '${logger}'
+      const { log, logRequest } = createLogger({ level: 'info' })
+      for (let at = 0; at < 100; at += 1) at % 2 === 0 ? log.info({ at }, 'a line') : logRequest('"at":' + at)
+      setTimeout(() => { log.info({ at: 100 }, 'the last line'); ${end} })
+    `
+    const args = ['--input-type=module', '--eval', program]
+    const { stdout } = spawnSync(process.execPath, args, { encoding: 'utf8' })
+    const numbers = stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line).at)
+    assert.deepEqual(numbers, [...Array(101).keys()])
+  })
+}

@@ -34,6 +34,20 @@ test('an undeclared label is an error', () => {
   assert.throws(() => metrics.httpRequests.inc(labels), /"path"/)
 })
 
+test('tallies are in the counter whenever it is read', async () => {
+  const { auth, text } = createMetrics()
+  const [one, other] = [1, 2].map(() => auth.tally((outcome) => ({ outcome })))
+  one?.('user')
+  other?.('user', 4)
+  assert.match(await text('berth_auth_total'), /^berth_auth_total\{outcome="user"\} 5$/m)
+  one?.('user')
+  auth.inc({ outcome: 'user' })
+  assert.deepEqual(
+    (await auth.get()).values.map(({ value }) => value),
+    [7],
+  )
+})
+
 test('listeners run before each scrape', async () => {
   const metrics = createMetrics()
   let blobs = 0

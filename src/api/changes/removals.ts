@@ -142,7 +142,8 @@ async function childrenOf(
   digest: Digest,
 ): Promise<readonly Digest[]> {
   // A manifest that cannot be read has no parts that are known.
-  const found = await repository.manifest({ digest }, { isView: true }).catch(() => undefined)
+  const finding = Promise.resolve(repository.manifest({ digest }, { isView: true }))
+  const found = await finding.catch(() => undefined)
   if (found === undefined) return []
   const { isIndex, references } = parseManifest(found.bytes, found.mediaType)
   return isIndex ? references.map((each) => each.digest) : []

@@ -97,7 +97,8 @@ async function byTags(
     cosignSuffixes.map(async ([suffix, kind]) => {
       const tag = `${base}.${suffix}`
       if (!isTag(tag)) return []
-      const manifest = await repository.manifest({ tag }, { isView: true }).catch(() => undefined)
+      const finding = Promise.resolve(repository.manifest({ tag }, { isView: true }))
+      const manifest = await finding.catch(() => undefined)
       if (manifest === undefined || seen.has(manifest.digest)) return []
       const { digest, mediaType, bytes } = manifest
       const { artifactType, annotations } = parseManifestDetails(bytes, mediaType)
