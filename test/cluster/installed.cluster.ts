@@ -28,7 +28,8 @@ describe('Berth in a cluster of two nodes, behind a NodePort, kube-proxy in ipta
       nodes = own.cluster.nodes
       scene = own
     } else scene = await setSceneIn(given)
-    await scene.explained(() => scene.install(3, { replicas: 1 }))
+    const inUse = { enabled: true, warmUp: { enabled: true } }
+    await scene.explained(() => scene.install(3, { replicas: 1, inUse }))
   })
   after(() => scene?.close())
 
@@ -44,6 +45,36 @@ describe('Berth in a cluster of two nodes, behind a NodePort, kube-proxy in ipta
       assert.deepEqual([...new Set(exchange.subjects)], [subject])
       for (const { digest } of image.blobs)
         assert.equal(registry.count(new RegExp(`^GET .*/blobs/${digest}$`)), 1)
+    }))
+
+  test('an image that a Deployment without replicas names is cached before a pod of it is created', () =>
+    scene.explained(async () => {
+      const { cluster, registry, startPod } = scene
+      const image = await makeRunnableImage()
+      registry.put(repository, 'ahead', image)
+      const labels = { app: 'ahead' }
+      await cluster.apply({
+        apiVersion: 'apps/v1',
+        kind: 'Deployment',
+        metadata: { name: 'ahead', namespace: namespaces.apps },
+        spec: {
+          replicas: 0,
+          selector: { matchLabels: labels },
+          template: {
+            metadata: { labels },
+            spec: { containers: [{ name: 'app', image: imageOf('ahead') }] },
+          },
+        },
+      })
+      await until('it is downloaded', async () => {
+        const words = ['logs', '-n', namespaces.berth, 'deployment/berth']
+        const lines = (await cluster.kubectl(words)).split('\n')
+        const done = /"reference":"ahead".*downloaded an image that a workload names/
+        assert.ok(lines.some((line) => done.test(line)))
+      })
+      const before = registry.count(/^GET /)
+      await startPod({ name: 'ahead', node: cluster.nodes[1], image: imageOf('ahead') })
+      assert.equal(registry.count(/^GET /), before)
     }))
 
   test('a private image that is cached is not had without the imagePullSecret', () =>
