@@ -86,13 +86,15 @@ type BerthOptions = {
   readonly upstream?: string
   readonly storage: string
   readonly htpasswd?: string
+  /** Default: the built program. */
+  readonly main?: string
 }
 
 const everything = { users: ['*'], repositories: ['**'], actions: ['pull', 'push', 'delete'] }
 
 export function startBerth(
   bench: Bench,
-  { name = 'berth', upstream, storage, htpasswd }: BerthOptions,
+  { name = 'berth', upstream, storage, htpasswd, main = 'dist/main.js' }: BerthOptions,
 ): Promise<Peer> {
   const port = bench.nextPort()
   const config = {
@@ -108,14 +110,7 @@ export function startBerth(
   const file = write(bench, `berth-${port}.json`, JSON.stringify(config))
   return startPeer({
     name,
-    command: [
-      process.execPath,
-      '--max-semi-space-size=2',
-      'dist/main.js',
-      'serve',
-      '--config',
-      file,
-    ],
+    command: [process.execPath, '--max-semi-space-size=2', main, 'serve', '--config', file],
     port,
   })
 }
