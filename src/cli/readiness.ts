@@ -4,6 +4,7 @@ import type { InUse } from '../in-use/in-use.ts'
 import type { Index } from '../index/index.ts'
 import type { FollowedFiles } from '../input/input.ts'
 import type { UpstreamOptions } from '../registry/registry.ts'
+import type { SharedCache } from '../shared-cache/shared-cache.ts'
 import type { BlobCache } from '../store/store.ts'
 
 type Options = {
@@ -11,6 +12,7 @@ type Options = {
   /** Whether the registry's own ports are open: the admin address answers earlier. */
   readonly isListening: boolean
   readonly cache: BlobCache
+  readonly sharedCache: SharedCache | undefined
   readonly hosted: { problem(): string | undefined; readonly index: Index }
   readonly upstreams: readonly UpstreamOptions[]
   readonly followed: Readonly<Record<string, FollowedFiles>>
@@ -23,7 +25,7 @@ type Options = {
  * upstreams still do.
  */
 export function readinessOf(options: Options): Readiness {
-  const { stopping, isListening, cache, hosted, upstreams, followed, inUse } = options
+  const { stopping, isListening, cache, sharedCache, hosted, upstreams, followed, inUse } = options
   const { serviceAccounts } = options
   const files = Object.entries(followed).map(([name, { isFresh }]) => [
     name,
@@ -34,6 +36,7 @@ export function readinessOf(options: Options): Readiness {
     parts: {
       server: stopping ? 'shutting down' : isListening ? 'ok' : 'the registry is not listening',
       cache: cache.problem() ?? 'ok',
+      ...(sharedCache && { 'bucket of the cache': sharedCache.problem() ?? 'ok' }),
       ...hostedPart(hosted.problem()),
       ...indexPart(hosted.index),
       ...inUsePart(inUse.problem()),

@@ -20,6 +20,7 @@ import { readinessOf } from './readiness.ts'
 import { readReloadableFiles } from './reloadable-files.ts'
 import { listenForReplicas, openReplicas } from './replicas.ts'
 import { openServiceAccounts } from './service-accounts.ts'
+import { openSharedCache } from './shared-cache.ts'
 import { openSites } from './sites.ts'
 import { attempt } from './start-errors.ts'
 import { openStatus } from './status.ts'
@@ -78,6 +79,9 @@ export async function serve(
       createUpstream(upstream, { ambient, outbound, cache, version, caches, inFlight, telemetry }),
     ),
   )
+  const sharedCache = await attempt('storage.cache.bucket', () =>
+    openSharedCache({ config, ambient, outbound, cache, caches, inFlight, telemetry }),
+  )
   const { fillDeadline, fillStall, answerTime } = limits
   const replicas =
     config.replicas &&
@@ -90,7 +94,10 @@ export async function serve(
     fillDeadline,
     fillStall,
     answerTime,
-    ...(replicas && { findOrigins: replicas.findOrigins }),
+    findOrigins: (blob, how) => [
+      ...(replicas?.findOrigins(blob, how) ?? []),
+      ...(sharedCache === undefined ? [] : [sharedCache.origin]),
+    ],
     caches,
     inFlight,
     telemetry,
@@ -120,7 +127,7 @@ export async function serve(
   const open: Listeners[] = []
   const readiness = () => {
     const isListening = open.length > 0 && open.every((listeners) => listeners.isListening())
-    const parts = { cache, hosted, upstreams, followed, inUse, serviceAccounts }
+    const parts = { cache, sharedCache, hosted, upstreams, followed, inUse, serviceAccounts }
     return readinessOf({ stopping, isListening, ...parts })
   }
   const admin = await attempt('admin', async () =>
@@ -214,6 +221,7 @@ export async function serve(
         await Promise.all([pipes.close(), queries.close()])
         await closeBackground()
         await registry.close()
+        await sharedCache?.close()
         await Promise.all([cache.close(), hosted.close()])
         const remotes = upstreams.map(({ remote }) => remote)
         await Promise.all([...Object.values(followed), ...remotes].map((part) => part.close()))

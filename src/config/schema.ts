@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { auth } from './auth-schema.ts'
+import { bucket } from './bucket-schema.ts'
 import { replicas } from './replicas-schema.ts'
 import { collection, retention } from './retention-schema.ts'
 import { file, prefix } from './texts.ts'
@@ -98,6 +99,19 @@ export const schema = z.strictObject({
           scrubInterval: timeout()
             .prefault('1d')
             .describe('Time between the starts of two background verifications of the whole cache'),
+          bucket: bucket
+            .extend({
+              prefix: bucket.shape.prefix
+                .prefault('cache')
+                .describe('Path of the cache in the bucket, below which nothing else may be'),
+            })
+            .optional()
+            .describe(
+              'Second level of the cache, for all replicas: blobs that are not on the disk are read from it before the upstream, and what came from the upstream is written to it',
+            ),
+          bucketTimeout: timeout()
+            .prefault('2s')
+            .describe('Maximum time until the bucket sends a blob; after it the upstream is asked'),
         })
         .prefault({}),
       hosted: z

@@ -1,9 +1,8 @@
 import type { Readable } from 'node:stream'
-import type { GetObjectCommandOutput, S3Client } from '@aws-sdk/client-s3'
+import type { S3Client } from '@aws-sdk/client-s3'
 import { type CredentialsOptions, findAwsKeys } from '../credentials/credentials.ts'
 import type { Outbound } from '../outbound/outbound.ts'
 import {
-  type ObjectHead,
   type ObjectStore,
   ObjectStoreError,
   type PutResult,
@@ -12,6 +11,7 @@ import {
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import { createAttempts } from './attempts.ts'
 import { maxWhole, partsOf, readPart } from './parts.ts'
+import { conditionOf, headOf, undefinedIfAbsent, unlessDenied } from './s3-answers.ts'
 import { readS3Failure } from './s3-failures.ts'
 import { createS3Handler } from './s3-handler.ts'
 
@@ -89,13 +89,21 @@ export async function createS3Store(options: S3Options, context: Context): Promi
       signal,
     )
 
-  const putWhole = (key: string, Body: Buffer, condition?: WriteCondition): Promise<PutResult> =>
-    send(`write ${key}`, (s3) =>
-      unlessDenied(condition, async () => {
-        const input = { Bucket, Key: key, Body, ...conditionOf(condition) }
-        const { ETag } = await s3.send(new sdk.PutObjectCommand(input))
-        return { kind: 'created', version: ETag ?? '' }
-      }),
+  const putWhole = (
+    key: string,
+    Body: Buffer,
+    condition?: WriteCondition,
+    signal?: AbortSignal,
+  ): Promise<PutResult> =>
+    send(
+      `write ${key}`,
+      (s3) =>
+        unlessDenied(condition, async () => {
+          const input = { Bucket, Key: key, Body, ...conditionOf(condition) }
+          const { ETag } = await s3.send(new sdk.PutObjectCommand(input), abortedBy(signal))
+          return { kind: 'created', version: ETag ?? '' }
+        }),
+      signal,
     )
 
   /** The parts of an upload that failed cost money until they are aborted. */
@@ -103,6 +111,7 @@ export async function createS3Store(options: S3Options, context: Context): Promi
     key: string,
     { path, size }: { readonly path: string; readonly size: number },
     condition?: WriteCondition,
+    signal?: AbortSignal,
   ): Promise<PutResult> => {
     const what = `write ${key}`
     const { UploadId } = await send(what, (s3) =>
@@ -114,8 +123,11 @@ export async function createS3Store(options: S3Options, context: Context): Promi
       for (const part of partsOf(size)) {
         const PartNumber = Parts.length + 1
         const Body = await readPart(path, part)
-        const { ETag } = await send(what, (s3) =>
-          s3.send(new sdk.UploadPartCommand({ ...upload, PartNumber, Body })),
+        const input = { ...upload, PartNumber, Body }
+        const { ETag } = await send(
+          what,
+          (s3) => s3.send(new sdk.UploadPartCommand(input), abortedBy(signal)),
+          signal,
         )
         Parts.push({ ETag, PartNumber })
       }
@@ -156,7 +168,7 @@ export async function createS3Store(options: S3Options, context: Context): Promi
           const Range = range && `bytes=${range.from}-${range.to === undefined ? '' : range.to - 1}`
           const found = await s3.send(
             new sdk.GetObjectCommand({ Bucket, Key: key, Range }),
-            signal && { abortSignal: signal },
+            abortedBy(signal),
           )
           return { ...headOf(found), body: found.Body as Readable }
         }),
@@ -183,10 +195,11 @@ export async function createS3Store(options: S3Options, context: Context): Promi
         ),
       ),
 
-    put: async (key, source, condition) => {
-      if (Buffer.isBuffer(source)) return putWhole(key, source, condition)
-      if (source.size > maxWhole) return putParts(key, source, condition)
-      return putWhole(key, await readPart(source.path, { from: 0, to: source.size }), condition)
+    put: async (key, source, condition, signal) => {
+      if (Buffer.isBuffer(source)) return putWhole(key, source, condition, signal)
+      if (source.size > maxWhole) return putParts(key, source, condition, signal)
+      const bytes = await readPart(source.path, { from: 0, to: source.size })
+      return putWhole(key, bytes, condition, signal)
     },
 
     delete: async (keys) => {
@@ -240,47 +253,6 @@ export async function createS3Store(options: S3Options, context: Context): Promi
   }
 }
 
-type Found = Pick<
-  GetObjectCommandOutput,
-  'ContentLength' | 'ContentRange' | 'ETag' | 'LastModified'
->
-
-function headOf({ ContentLength = 0, ContentRange, ETag, LastModified }: Found): ObjectHead {
-  const total = Number(ContentRange?.split('/')[1])
-  return {
-    size: Number.isSafeInteger(total) ? total : ContentLength,
-    version: ETag ?? '',
-    modified: LastModified?.getTime() ?? 0,
-  }
-}
-
-function conditionOf(condition: WriteCondition | undefined) {
-  if (condition === undefined) return {}
-  return condition === 'absent' ? { IfNoneMatch: '*' } : { IfMatch: condition.version }
-}
-
-/** An If-Match of an object that is gone is 404. */
-async function unlessDenied(
-  condition: WriteCondition | undefined,
-  write: () => Promise<PutResult>,
-): Promise<PutResult> {
-  try {
-    return await write()
-  } catch (error) {
-    const { status, code } = readS3Failure(error)
-    if (condition === 'absent' && status === 412) return { kind: 'exists' }
-    if (condition !== undefined && (status === 412 || code === 'NoSuchKey'))
-      return { kind: 'conflict' }
-    throw error
-  }
-}
-
-async function undefinedIfAbsent<Result>(look: () => Promise<Result>): Promise<Result | undefined> {
-  try {
-    return await look()
-  } catch (error) {
-    const { code, status } = readS3Failure(error)
-    if (code === 'NoSuchKey' || (code === 'NotFound' && status === 404)) return undefined
-    throw error
-  }
+function abortedBy(signal: AbortSignal | undefined) {
+  return signal && { abortSignal: signal }
 }

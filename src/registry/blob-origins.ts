@@ -23,6 +23,10 @@ export interface BlobOrigin {
    * UNAVAILABLE, the next origin is asked. It limits its own waits.
    */
   open(blob: ProxiedBlob, from: number, signal: AbortSignal): Promise<RemoteBlob | undefined>
+  /** The upstream sent the blob, or the end of it, which is now verified and on the disk. */
+  fetched?(digest: Digest, size: number): void
+  /** The bytes that it sent, or some of them, were wrong. */
+  sentWrong?(digest: Digest): void
 }
 
 /** The name of the origin that is another replica of this registry. */
@@ -43,6 +47,10 @@ export type OpenedOrigins = {
   readonly open: OpenBlob
   /** The origin that was asked last, or is asked first: its name, or `upstream`. */
   readonly source: () => string
+  /** Tells the origins that the blob is verified and stored. */
+  readonly stored: (size: number) => void
+  /** Tells the origins that the bytes were wrong. False: all of them came from the upstream. */
+  readonly wrong: () => boolean
 }
 
 /**
@@ -51,6 +59,7 @@ export type OpenedOrigins = {
  */
 export function openOrigins({ blob, origins, upstream, onFailure }: OriginsOptions): OpenedOrigins {
   const left = [...origins]
+  const used: BlobOrigin[] = []
   let source = left[0]?.name ?? 'upstream'
 
   const open: OpenBlob = async (from, options) => {
@@ -58,7 +67,9 @@ export function openOrigins({ blob, origins, upstream, onFailure }: OriginsOptio
       try {
         source = origin.name
         const found = await origin.open(blob, from, options.signal)
-        if (found !== undefined) return found
+        if (found === undefined) continue
+        used.push(origin)
+        return found
       } catch (error) {
         options.signal.throwIfAborted()
         onFailure(origin, error)
@@ -68,5 +79,15 @@ export function openOrigins({ blob, origins, upstream, onFailure }: OriginsOptio
     return upstream(from, options)
   }
 
-  return { open, source: () => source }
+  return {
+    open,
+    source: () => source,
+    stored: (size) => {
+      if (source === 'upstream') for (const { fetched } of origins) fetched?.(blob.digest, size)
+    },
+    wrong: () => {
+      for (const { sentWrong } of used) sentWrong?.(blob.digest)
+      return used.length > 0
+    },
+  }
 }

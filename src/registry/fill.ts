@@ -49,6 +49,8 @@ type FillOptions = {
   readonly onResume: (position: number, error: unknown) => void
   /** The upstream has no such blob. */
   readonly onAbsent: () => void
+  /** The blob is verified, and on the disk unless that failed at the end. */
+  readonly onStored: (size: number) => void
   readonly onFailure: (error: unknown) => void
 }
 
@@ -72,6 +74,7 @@ export function startFill(options: FillOptions): Fill {
     signal,
     abandon,
     onAbsent,
+    onStored,
     onFailure,
     ...others
   } = options
@@ -117,7 +120,9 @@ export function startFill(options: FillOptions): Fill {
     try {
       await store(writer, answer, size)
       opened.resolve(writer.read)
-      if (!bypassed) await farRanges.compare(keeper)
+      if (bypassed) return
+      onStored(writer.written)
+      await farRanges.compare(keeper)
     } finally {
       setImmediate(keeper.close)
     }

@@ -56,6 +56,14 @@ type StartOptions = {
   readonly client: string | undefined
 }
 
+type FillFailure = {
+  readonly error: unknown
+  /** Size or digest is wrong. */
+  readonly isWrong: boolean
+  /** Not all of the wrong bytes came from the upstream. */
+  readonly isOfOrigin: boolean
+}
+
 type FillsOptions = {
   readonly prefix: string
   readonly upstream: string
@@ -90,15 +98,18 @@ export function createFills({
   let closed = false
   const keyOf = (name: RepositoryName, digest: Digest) => `${name}@${digest}`
 
-  const failed = (name: RepositoryName, digest: Digest, error: unknown): void => {
-    if (isRegistryError(error, 'DIGEST_INVALID', 'SIZE_INVALID'))
-      metrics.digestMismatches.inc({ upstream })
+  const failed = (
+    name: RepositoryName,
+    digest: Digest,
+    { error, isWrong, isOfOrigin }: FillFailure,
+  ): void => {
+    if (isWrong && !isOfOrigin) metrics.digestMismatches.inc({ upstream })
     log.warn(
       { upstream, origin: remote.origin, repository: name, digest, err: error },
       'fill failed',
     )
-    // A fill that gave up its slot may be started again at once.
-    if (error === slotReleased || error === canceled) return
+    // A fill that gave up its slot, or got wrong bytes elsewhere, may be started again at once.
+    if (error === slotReleased || error === canceled || isOfOrigin) return
     failures.set(
       keyOf(name, digest),
       isRegistryError(error) ? withoutCause(error) : new RegistryError('UNKNOWN'),
@@ -130,7 +141,7 @@ export function createFills({
           )
         },
       })
-      const { open, source } = openOrigins({
+      const { open, source, stored, wrong } = openOrigins({
         blob: { prefix, name, digest },
         origins,
         upstream: (from, options) => remote.blob(name, digest, from, { ...options, client }),
@@ -155,7 +166,11 @@ export function createFills({
           )
         },
         onAbsent: () => failures.set(keyOf(name, digest), 'absent', { ttl: absenceTtl }),
-        onFailure: (error) => failed(name, digest, error),
+        onStored: stored,
+        onFailure: (error) => {
+          const isWrong = isRegistryError(error, 'DIGEST_INVALID', 'SIZE_INVALID')
+          failed(name, digest, { error, isWrong, isOfOrigin: isWrong && wrong() })
+        },
       })
       if (closed) controller.abort(closing)
       const started = {

@@ -12,7 +12,7 @@ import { createProxied } from './proxied.ts'
 import type { HostedPrefix, HostedRemovals, Registry, UpstreamOptions } from './repository.ts'
 import { createRouting, type Route } from './routing.ts'
 
-export { type FindOrigins, replicaOrigin } from './blob-origins.ts'
+export { type BlobOrigin, type FindOrigins, replicaOrigin } from './blob-origins.ts'
 export type {
   CachedImages,
   PinnedImage,

@@ -14,7 +14,7 @@ export type ObjectHead = {
 export type ListedObject = ObjectHead & { readonly key: string }
 
 /** `size`: of the whole object, also if a range of it was requested. */
-type OpenObject = ObjectHead & {
+export type OpenObject = ObjectHead & {
   /** From the first requested byte. It fails when the connection breaks; its reader destroys it. */
   readonly body: Readable
 }
@@ -59,7 +59,12 @@ export interface ObjectStore {
    * Writes an object in one step: in one request or, if it is large, in parts that appear together. An
    * upload in parts that fails is aborted.
    */
-  put(key: string, source: ObjectSource, condition?: WriteCondition): Promise<PutResult>
+  put(
+    key: string,
+    source: ObjectSource,
+    condition?: WriteCondition,
+    signal?: AbortSignal,
+  ): Promise<PutResult>
   /** Keys that do not exist count as deleted. */
   delete(keys: readonly string[]): Promise<void>
   /** `after`: only keys that follow it. `delimiter`: see {@link ObjectPage}. */

@@ -24,7 +24,9 @@ export {
   type ObjectStore,
   ObjectStoreError,
   type ObjectStoreFailure,
+  type OpenObject,
   type PutResult,
   type WriteCondition,
 } from './object-store.ts'
+export { blobPath } from './paths.ts'
 export { overlap } from './roots.ts'

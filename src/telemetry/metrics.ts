@@ -69,7 +69,7 @@ export function createMetrics({
     ),
     cacheBytes: counter(
       'berth_cache_bytes_total',
-      'Bytes of proxied content: source "cache" was sent to clients and other replicas, other sources, such as "upstream" and "replica", are where it was fetched. The cache saved the difference.',
+      'Bytes of proxied content: source "cache" was sent to clients and other replicas, other sources, such as "upstream", "replica" and "bucket", are where it was fetched. The cache saved the difference.',
       ['upstream', 'kind', 'source'],
     ),
     cacheSize: gauge(
@@ -141,6 +141,24 @@ export function createMetrics({
     cacheCorruptions: counter(
       'berth_cache_corruptions_total',
       'Files evicted from the cache because they were corrupt.',
+    ),
+    sharedCacheReads: counter(
+      'berth_shared_cache_reads_total',
+      'Blobs that were looked for in the bucket of the cache, by result: "hit", "miss", "failed", "wrong" (bytes), or "skipped" because the bucket fails.',
+      ['result'],
+    ),
+    sharedCacheUploads: counter(
+      'berth_shared_cache_uploads_total',
+      'Blobs for the bucket of the cache, by result: "stored", "exists", "failed", or "dropped" because too many wait.',
+      ['result'],
+    ),
+    sharedCacheWaiting: foreignGauge(
+      'berth_shared_cache_waiting_blobs',
+      'Blobs that wait for their upload to the bucket of the cache.',
+    ),
+    sharedCacheAvailable: foreignGauge(
+      'berth_shared_cache_available',
+      '1 if the bucket of the cache can be read and written, otherwise 0.',
     ),
     cacheFailures: counter(
       'berth_cache_storage_failures_total',

@@ -411,7 +411,12 @@ test('the error message for an invalid value names the field, never the value', 
   const canaries = createCanaries()
   const password = canaries.secret('misplaced')
   for (const { name } of listFlags()) {
-    if (/directory|htpasswd|certificate|key|secret-file|issuer|title|pull-host/.test(name)) continue
+    if (
+      /directory|htpasswd|certificate|key|secret-file|issuer|title|pull-host|bucket-(name|prefix|region|profile)/.test(
+        name,
+      )
+    )
+      continue
     const lines = await complaints(t, { flags: { [name]: password } })
     assert.ok(
       lines.some((line) => line.includes(`(from --${name})`)),
@@ -463,6 +468,7 @@ test('every flag sets the field of its name', async (t) => {
     ['storage-cache-minimum-free', '8B', ({ storage }) => `${storage.cache.minimumFree}B`],
     ['storage-cache-scrub-rate', '0', ({ storage }) => `${storage.cache.scrubRate}`],
     ['storage-cache-scrub-interval', '7ms', ({ storage }) => `${storage.cache.scrubInterval}ms`],
+    ['storage-cache-bucket-timeout', '19ms', ({ storage }) => `${storage.cache.bucketTimeout}ms`],
     ['storage-hosted-directory', '/h', ({ storage }) => storage.hosted.directory],
     ['storage-hosted-read-only', 'true', ({ storage }) => `${storage.hosted.readOnly}`],
     ['storage-hosted-upload-expiry', '9ms', ({ storage }) => `${storage.hosted.uploadExpiry}ms`],
@@ -496,8 +502,10 @@ test('every flag sets the field of its name', async (t) => {
     assert.equal(read(await load(t, { flags: { [flag]: text } })), text, flag)
   const covered = samples.map(([flag]) => flag)
   const others = listFlags().filter(({ name }) => !covered.includes(name))
+  // Of a bucket, two are required together.
+  const ofBuckets = /^storage-\w+-bucket-/
   assert.deepEqual(
-    others.map(({ name }) => name),
+    others.map(({ name }) => name).filter((name) => !ofBuckets.test(name)),
     [
       'tls-certificate',
       'tls-key',

@@ -29,6 +29,7 @@ function fillOfNothing(digest: ReturnType<typeof blobOf>['digest']) {
     onBytes: () => {},
     onResume: () => {},
     onAbsent: () => {},
+    onStored: () => {},
     onFailure: (error) => void failures.push(error),
   })
   return { fill, failures, dropped: () => dropped }

@@ -8,6 +8,7 @@ import { diskUse } from '../files.ts'
 import type { CachedLinkStore } from '../link-store.ts'
 import {
   blobDirectory,
+  blobPath,
   blobsDirectory,
   frameDirectories,
   linksPath,
@@ -61,6 +62,8 @@ type DiskCacheOptions = {
 export interface DiskCache extends BlobCache {
   /** Links of one upstream for one identity: `scope` separates them from the links of others. */
   links(scope: string): CachedLinkStore
+  /** Where the bytes of a stored blob are. They stay there while a content of it is open. */
+  pathOf(digest: Digest): string
 }
 
 /**
@@ -272,6 +275,7 @@ export async function createDiskCache(options: DiskCacheOptions): Promise<DiskCa
     pins,
     usage: () => ({ ...budget.usage(), limit: maxSize }),
     links: links.of,
+    pathOf: (digest) => blobPath(root, digest),
 
     put: async (digest, bytes) => {
       const writer = await create(digest, bytes.length)
