@@ -1,7 +1,6 @@
 import type { Ambient, Config } from '../config/config.ts'
 import { createS3Store } from '../object-stores/object-stores.ts'
 import type { Outbound } from '../outbound/outbound.ts'
-import type { ObjectStore } from '../store/store.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 
 type Bucket = NonNullable<Config['storage']['cache']['bucket']>
@@ -16,6 +15,6 @@ type Context = {
 export function openBucket(
   { name, prefix: _prefix, type: _type, ...options }: Bucket,
   { ambient, outbound, telemetry }: Context,
-): Promise<ObjectStore> {
+) {
   return createS3Store({ ...options, bucket: name, ambient: ambient.aws }, { outbound, telemetry })
 }

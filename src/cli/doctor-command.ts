@@ -5,6 +5,7 @@ import { createMemory, defaultMemoryLimit } from '../memory/memory.ts'
 import { isRegistryError } from '../oci/errors.ts'
 import { createOutbound } from '../outbound/outbound.ts'
 import { createTelemetry } from '../telemetry/telemetry.ts'
+import { bucketCommand } from './doctor-bucket-command.ts'
 import { nodeCommand } from './doctor-node-command.ts'
 import { UsageError } from './errors.ts'
 import { exitOnSignals } from './exit.ts'
@@ -36,9 +37,12 @@ type Report = {
 export function doctorCommand(context: Context): Command {
   return new Command('doctor')
     .summary('find out why a pull fails')
-    .description('Find out why a pull fails: between Berth and an upstream, or on a node.')
+    .description(
+      'Find out why a pull fails: between Berth and an upstream, or on a node; and what a bucket lacks.',
+    )
     .addCommand(upstreamCommand(context))
     .addCommand(nodeCommand())
+    .addCommand(bucketCommand(context))
 }
 
 function upstreamCommand({ environment, version }: Context): Command {

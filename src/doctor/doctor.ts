@@ -1,3 +1,4 @@
+export { checkBucket } from './bucket.ts'
 export { findImage, type Image } from './find-image.ts'
 export type { Finding } from './finding.ts'
 export { checkNode, type NodeVerdict } from './node.ts'

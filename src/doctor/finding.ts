@@ -13,6 +13,15 @@ export type Step =
   | 'services'
   | 'runtime'
   | 'pull'
+  // Of a bucket.
+  | 'write'
+  | 'condition'
+  | 'read'
+  | 'list'
+  | 'clock'
+  | 'delete'
+  | 'versioning'
+  | 'lifecycle'
 
 /** The result of one step, performed with the server's or the runtime's own configuration. */
 export type Finding = {

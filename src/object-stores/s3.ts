@@ -14,6 +14,7 @@ import { maxWhole, partsOf, readPart } from './parts.ts'
 import { conditionOf, headOf, undefinedIfAbsent, unlessDenied } from './s3-answers.ts'
 import { readS3Failure } from './s3-failures.ts'
 import { createS3Handler } from './s3-handler.ts'
+import { type BucketSettings, readSettings } from './s3-settings.ts'
 
 type S3Options = {
   readonly bucket: string
@@ -36,8 +37,10 @@ const defaultRegion = 'us-east-1'
 /** Keys of one DeleteObjects. */
 const maxDeleted = 1000
 
+type S3Store = ObjectStore & { settings(): Promise<BucketSettings> }
+
 /** Amazon S3, or a store with its API. */
-export async function createS3Store(options: S3Options, context: Context): Promise<ObjectStore> {
+export async function createS3Store(options: S3Options, context: Context): Promise<S3Store> {
   const { bucket: Bucket, endpoint, certificateAuthorities, profile, ambient = {} } = options
   const { outbound, telemetry } = context
   const region = options.region ?? ambient.region ?? defaultRegion
@@ -245,6 +248,7 @@ export async function createS3Store(options: S3Options, context: Context): Promi
       } while (token !== undefined)
     },
 
+    settings: () => send('read the settings', (s3) => readSettings(s3, Bucket)),
     problem: attempts.problem,
     close: async () => {
       client.destroy()

@@ -29,6 +29,7 @@ suite('berth', { concurrency: 4 }, () => {
       ...all.filter((name) => name !== 'config'),
       'config schema',
       'doctor node',
+      'doctor bucket',
       ...spool,
     ]
     const pages = await Promise.all(
@@ -40,7 +41,7 @@ suite('berth', { concurrency: 4 }, () => {
 })
 
 test('the help of repeatable options shows no internal default', async () => {
-  for (const command of ['serve', 'trust', 'doctor upstream', 'doctor node']) {
+  for (const command of ['serve', 'trust', 'doctor upstream', 'doctor node', 'doctor bucket']) {
     const { stdout } = await runCommand([...command.split(' '), '--help'])
     assert.doesNotMatch(stdout, /preset:|default:\s*\[/, command)
   }

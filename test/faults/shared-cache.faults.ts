@@ -14,11 +14,13 @@ import {
 } from '../support/berth.ts'
 import { type FaultyProxy, startFaultyProxy } from '../support/faulty-proxy.ts'
 import { type Blob, randomBlob } from '../support/images.ts'
+import { attempt } from '../support/programs.ts'
 import { getBlob, pullBlob } from '../support/pull.ts'
 import { type ScriptedUpstream, startScriptedUpstream } from '../support/scripted-upstream.ts'
 import { type SeaweedFs, startSeaweedFs } from '../support/seaweedfs.ts'
 import { watchedTelemetry } from '../support/telemetry.ts'
 
+const main = new URL('../../src/main.ts', import.meta.url).pathname
 const name = 'registry'
 const large = 3_000_000
 
@@ -226,4 +228,36 @@ suite('the second level of the cache in a bucket of SeaweedFS', () => {
       })
       assert.equal(await berth.metric('berth_shared_cache_available'), 0)
     })
+
+  const doctor = async () => {
+    const { status, stdout } = await attempt(
+      [
+        ...[process.execPath, main, 'doctor', 'bucket', '-o', 'json'],
+        ...['--set', 'storage.cache.bucket.type=s3', '--set', `storage.cache.bucket.name=${name}`],
+        ...['--set', `storage.cache.bucket.endpoint=${proxy.url}`],
+      ],
+      { environment: { ...seaweedfs.keys, HOME: '/nonexistent' } },
+    )
+    const { findings } = JSON.parse(stdout) as {
+      readonly findings: readonly { readonly step: string; readonly outcome: string }[]
+    }
+    return { status, outcomes: findings.map(({ step, outcome }) => `${step}: ${outcome}`) }
+  }
+
+  test('the doctor tries what Berth needs of a bucket, and removes its object', async () => {
+    const steps = ['write', 'condition', 'read', 'list', 'clock', 'delete']
+    assert.deepEqual(await doctor(), {
+      status: 0,
+      outcomes: [...steps, 'lifecycle', 'lifecycle'].map((step) => `${step}: ok`),
+    })
+    for await (const { objects } of bucket.list('cache/_berth-doctor/'))
+      assert.deepEqual(objects, [])
+    proxy.fail((line) =>
+      line.startsWith('PUT')
+        ? { kind: 'answer', status: 403, body: '<Error><Code>AccessDenied</Code></Error>' }
+        : undefined,
+    )
+    const { status, outcomes } = await doctor()
+    assert.deepEqual([status, ...outcomes.slice(0, 2)], [1, 'write: failed', 'condition: skipped'])
+  })
 })

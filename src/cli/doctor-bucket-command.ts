@@ -1,0 +1,71 @@
+import { Command } from 'commander'
+import { loadConfig } from '../config/config.ts'
+import { checkBucket, type Finding } from '../doctor/doctor.ts'
+import { createOutbound } from '../outbound/outbound.ts'
+import { createTelemetry } from '../telemetry/telemetry.ts'
+import { openBucket } from './bucket.ts'
+import { UsageError } from './errors.ts'
+import { exitOnSignals } from './exit.ts'
+import { formatFinding } from './findings.ts'
+import { collect, outputOption } from './options.ts'
+
+type Options = {
+  readonly config?: string
+  readonly set?: readonly string[]
+  readonly output: 'text' | 'json'
+}
+
+type Context = { readonly environment: Readonly<Record<string, string | undefined>> }
+
+export function bucketCommand({ environment }: Context): Command {
+  return new Command('bucket')
+    .summary('check permissions and settings of buckets')
+    .description(
+      'Try with a small object what Berth needs of its buckets, remove the object again, and say which permissions and settings are missing.',
+    )
+    .option(
+      '--config <file>',
+      "the server's configuration file (default: $BERTH_CONFIG, else the embedded default)",
+    )
+    .option('--set <field=value>', 'set any field, as for berth serve; repeatable', collect)
+    .addOption(outputOption)
+    .addHelpText('after', examples)
+    .action(async ({ config: file, set = [], output }: Options) => {
+      exitOnSignals()
+      const { config, ambient } = loadConfig({ file, flags: {}, set, environment })
+      const { bucket } = config.storage.cache
+      if (bucket === undefined)
+        throw new UsageError('no bucket is configured (storage.cache.bucket)')
+      const objects = await openBucket(bucket, {
+        ambient,
+        outbound: createOutbound(ambient),
+        telemetry: createTelemetry({ level: 'silent' }),
+      })
+      const write = output === 'text' ? (text: string) => void process.stdout.write(text) : () => {}
+      write(`\nstorage.cache.bucket (${objects.name})\n`)
+      const findings: Finding[] = []
+      const checked = { use: 'cache', objects, ...bucket, settings: objects.settings } as const
+      for await (const finding of checkBucket(checked)) {
+        findings.push(finding)
+        write(formatFinding(finding))
+      }
+      await objects.close()
+      const isOk = findings.every(({ outcome }) => outcome !== 'failed')
+      write(isOk ? '\nNo problem found.\n' : '\nBerth cannot use this bucket.\n')
+      if (output === 'json')
+        process.stdout.write(`${JSON.stringify({ ok: isOk, bucket: objects.name, findings })}\n`)
+      if (!isOk) process.exitCode = 1
+    })
+}
+
+const examples = `
+Run it where berth serve runs: it reads the same configuration, environment and credentials. The exit
+status is 1 if a step failed.
+
+Examples:
+  # check the buckets of the configuration
+  berth doctor bucket --config /etc/berth/berth.yaml
+  # check a bucket before it is configured
+  berth doctor bucket --set storage.cache.bucket.type=s3 --set storage.cache.bucket.name=my-cache
+  # check from a running pod of Berth, with output for programs
+  kubectl exec deploy/berth -- berth doctor bucket -o json`

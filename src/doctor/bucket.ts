@@ -1,0 +1,144 @@
+import { randomUUID } from 'node:crypto'
+import { isRegistryError } from '../oci/errors.ts'
+import type { ObjectStore } from '../store/store.ts'
+import { type Finding, type Step, skipped } from './finding.ts'
+
+type CheckedBucket = {
+  readonly use: 'cache' | 'hosted'
+  readonly objects: ObjectStore
+  /** Path in front of all keys; may be empty. */
+  readonly prefix: string
+  readonly settings: () => Promise<{
+    readonly isVersioned: boolean
+    readonly rules: readonly {
+      readonly prefix: string
+      readonly abortsUploads: boolean
+      readonly expiresObjects: boolean
+    }[]
+  }>
+}
+
+/** Larger differences end in RequestTimeTooSkewed after 15 minutes; in milliseconds. */
+const maxSkew = 60_000
+
+/**
+ * What Berth needs of a bucket, tried with a small object below a path of its own, which is removed again;
+ * and what the bucket's settings should say. Never throws.
+ */
+export async function* checkBucket(bucket: CheckedBucket): AsyncGenerator<Finding> {
+  const { objects, prefix } = bucket
+  const key = [prefix, '_berth-doctor', randomUUID()].filter(Boolean).join('/')
+  const began = Date.now()
+  const written = await attempt('write', `writing ${key} to ${objects.name}`, async () => {
+    await objects.put(key, Buffer.from('first'), 'absent')
+    return { message: `wrote ${key}` }
+  })
+  yield written
+  if (written.outcome === 'ok') yield* checkObject(bucket, key, began)
+  else
+    for (const step of ['condition', 'read', 'list', 'clock', 'delete'] as const)
+      yield skipped(step)
+  yield* checkSettings(bucket)
+}
+
+async function* checkObject(
+  { objects, prefix }: CheckedBucket,
+  key: string,
+  began: number,
+): AsyncGenerator<Finding> {
+  yield await attempt('condition', 'writing with conditions', async () => {
+    const again = await objects.put(key, Buffer.from('second'), 'absent')
+    const version = (await objects.head(key))?.version ?? ''
+    await objects.put(key, Buffer.from('third'), { version })
+    const late = await objects.put(key, Buffer.from('fourth'), { version })
+    if (again.kind === 'exists' && late.kind === 'conflict')
+      return { message: 'the bucket refuses to replace an object that exists, or that has changed' }
+    return {
+      outcome: 'failed',
+      message: 'the bucket ignores If-None-Match or If-Match',
+      advice:
+        'use an object store with conditional writes: replicas would overwrite what others wrote',
+    }
+  })
+  yield await attempt('read', 'reading it, and an object that does not exist', async () => {
+    const found = await objects.read(key)
+    const missing = await objects.head(`${key}-missing`)
+    const isRight = found?.bytes.toString() === 'third' && missing === undefined
+    return isRight
+      ? { message: 'read it; a missing object is a miss' }
+      : { outcome: 'failed', message: 'the bucket does not return what was written last' }
+  })
+  yield await attempt('list', `listing ${prefix}`, async () => {
+    const from = key.slice(0, key.lastIndexOf('/') + 1)
+    for await (const page of objects.list(from))
+      if (page.objects.some((each) => each.key === key)) return { message: 'the list has it' }
+    return { outcome: 'failed', message: 'the list lacks an object that was written before' }
+  })
+  yield await attempt('clock', 'comparing clocks', async () => {
+    const modified = (await objects.head(key))?.modified ?? began
+    const skew = modified < began ? began - modified : Math.max(0, modified - Date.now())
+    const seconds = Math.round(skew / 1000)
+    if (skew <= maxSkew) return { message: "this machine's clock agrees with that of the bucket" }
+    return {
+      outcome: 'failed',
+      message: `this machine's clock differs by ${seconds} s from that of the bucket`,
+      advice: 'correct it (NTP): the bucket rejects signatures of other times',
+    }
+  })
+  yield await attempt('delete', 'deleting it', async () => {
+    await objects.delete([key])
+    return { message: `deleted ${key}` }
+  })
+}
+
+async function* checkSettings(bucket: CheckedBucket): AsyncGenerator<Finding> {
+  const { use, objects, prefix } = bucket
+  const settings = await bucket.settings().catch(() => undefined)
+  if (settings === undefined) {
+    const advice =
+      'grant s3:GetBucketVersioning and s3:GetLifecycleConfiguration to have them checked; Berth itself does not need them'
+    const message = `cannot read the settings of ${objects.name}`
+    return yield { ...skipped('lifecycle'), message, advice }
+  }
+  const { isVersioned, rules } = settings
+  const covering = rules.filter((rule) => `${prefix}/`.startsWith(rule.prefix))
+  if (use === 'hosted')
+    yield ok(
+      'versioning',
+      `the bucket ${isVersioned ? 'keeps' : 'does not keep'} old versions`,
+      isVersioned
+        ? undefined
+        : 'enable versioning, with a lifecycle rule that expires noncurrent versions: it brings back what was deleted by mistake',
+    )
+  const isAborted = covering.some(({ abortsUploads }) => abortsUploads)
+  yield ok(
+    'lifecycle',
+    `${isAborted ? 'a' : 'no'} rule aborts incomplete multipart uploads`,
+    isAborted
+      ? undefined
+      : 'add a lifecycle rule with AbortIncompleteMultipartUpload after one day: uploads of a process that was killed cost money and are not listed',
+  )
+  if (use !== 'cache') return
+  const isLimited = covering.some(({ expiresObjects }) => expiresObjects)
+  yield ok(
+    'lifecycle',
+    `${isLimited ? 'a' : 'no'} rule expires objects below ${prefix}`,
+    isLimited ? undefined : 'add one, after 30 days for example: Berth does not limit the bucket',
+  )
+}
+
+type Result = Pick<Finding, 'message' | 'advice'> & { readonly outcome?: 'failed' }
+
+async function attempt(step: Step, what: string, work: () => Promise<Result>): Promise<Finding> {
+  try {
+    return { step, outcome: 'ok', requests: [], ...(await work()) }
+  } catch (error) {
+    const advice = isRegistryError(error) ? error.advice : undefined
+    const message = error instanceof Error ? error.message : String(error)
+    return { step, outcome: 'failed', message: `${what}: ${message}`, advice, requests: [] }
+  }
+}
+
+function ok(step: Step, message: string, advice?: string): Finding {
+  return { step, outcome: 'ok', message, advice, requests: [] }
+}

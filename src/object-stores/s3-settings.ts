@@ -1,0 +1,31 @@
+import type { S3Client } from '@aws-sdk/client-s3'
+import { readS3Failure } from './s3-failures.ts'
+
+/** Settings of a bucket that matter for a registry. */
+export type BucketSettings = {
+  readonly isVersioned: boolean
+  /** Enabled lifecycle rules, and the keys that they are for. */
+  readonly rules: readonly {
+    readonly prefix: string
+    readonly abortsUploads: boolean
+    readonly expiresObjects: boolean
+  }[]
+}
+
+export async function readSettings(s3: S3Client, Bucket: string): Promise<BucketSettings> {
+  const sdk = await import('@aws-sdk/client-s3')
+  const { Status } = await s3.send(new sdk.GetBucketVersioningCommand({ Bucket }))
+  const lifecycle = s3.send(new sdk.GetBucketLifecycleConfigurationCommand({ Bucket }))
+  const { Rules = [] } = await lifecycle.catch((error: unknown) => {
+    if (readS3Failure(error).code === 'NoSuchLifecycleConfiguration') return { Rules: [] }
+    throw error
+  })
+  return {
+    isVersioned: Status === 'Enabled',
+    rules: Rules.filter((rule) => rule.Status === 'Enabled').map((rule) => ({
+      prefix: rule.Filter?.Prefix ?? rule.Filter?.And?.Prefix ?? rule.Prefix ?? '',
+      abortsUploads: rule.AbortIncompleteMultipartUpload !== undefined,
+      expiresObjects: rule.Expiration?.Days !== undefined,
+    })),
+  }
+}
