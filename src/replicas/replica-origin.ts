@@ -36,11 +36,12 @@ export function createFindOrigins(options: OriginOptions): FindOrigins {
       counted('failed')
     }
 
-    async function* watched(body: AsyncIterable<Chunks>) {
+    async function* watched(body: AsyncIterable<Chunks>, signal: AbortSignal) {
       try {
         yield* body
       } catch (error) {
-        failed()
+        // A download that is given up here says nothing about the owner.
+        if (!signal.aborted) failed()
         throw error
       }
     }
@@ -68,7 +69,7 @@ export function createFindOrigins(options: OriginOptions): FindOrigins {
           if (answer.status === 200 || answer.status === 206) {
             counted('found')
             const blob = remoteBlob(answer, from, owner)
-            return { ...blob, body: watched(blob.body) }
+            return { ...blob, body: watched(blob.body, signal) }
           }
           answer.drop()
           counted(answer.status === 404 ? 'absent' : 'failed')
