@@ -8,7 +8,7 @@ export const warmUp = z
       .boolean()
       .prefault(false)
       .describe(
-        'Download images of upstreams that Deployments, StatefulSets, DaemonSets, Jobs, CronJobs and pending pods name, before nodes ask for them. Needs inUse.kubernetes. Each replica downloads for itself',
+        'Download images of upstreams that Deployments, StatefulSets, DaemonSets, Jobs, CronJobs and pending pods name, before nodes ask for them. Needs inUse.kubernetes. Each replica downloads for itself; with replicas, from the others',
       ),
     repositories: globs
       .prefault(['**'])

@@ -88,13 +88,15 @@ type BerthOptions = {
   readonly htpasswd?: string
   /** Default: the built program. */
   readonly main?: string
+  /** The field of the configuration. */
+  readonly replicas?: Readonly<Record<string, unknown>>
 }
 
 const everything = { users: ['*'], repositories: ['**'], actions: ['pull', 'push', 'delete'] }
 
 export function startBerth(
   bench: Bench,
-  { name = 'berth', upstream, storage, htpasswd, main = 'dist/main.js' }: BerthOptions,
+  { name = 'berth', upstream, storage, htpasswd, main = 'dist/main.js', replicas }: BerthOptions,
 ): Promise<Peer> {
   const port = bench.nextPort()
   const config = {
@@ -105,6 +107,7 @@ export function startBerth(
         ? { directory: `${storage}-own`, hosted: { directory: storage } }
         : { directory: storage },
     upstreams: upstream === undefined ? [] : [{ url: upstream, tags: { ttl: '1h' } }],
+    ...(replicas !== undefined && { replicas }),
     auth: { ...(htpasswd !== undefined && { htpasswd }), access: [everything] },
   }
   const file = write(bench, `berth-${port}.json`, JSON.stringify(config))

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Content, createContent } from '../bench/content.ts'
 import { type Bench, startBerth, startUpstream } from '../bench/peers.ts'
+import { createReplicaGroup } from '../support/replicas.ts'
 import { readCosts } from './costs.ts'
 import { simulate } from './model.ts'
 import { createRandom } from './random.ts'
@@ -19,21 +20,30 @@ const upstreamDelay = 20
 const unpackRate = 2e6
 const seed = 1
 
+type Group = { readonly replicas: number; readonly owners: boolean }
+
+const groups: readonly Group[] = [
+  { replicas: 1, owners: false },
+  { replicas: 3, owners: false },
+  { replicas: 3, owners: true },
+]
+
 type Run = { readonly transfers: number; readonly lastPod: number }
 
-/** Prints, for different numbers of replicas, what the model says divided by what was measured. */
+/** Prints, for one replica, and for three without and with owners, what the model says divided by what was measured. */
 export async function check(): Promise<void> {
   const directory = mkdtempSync(join(tmpdir(), 'berth-simulate-'))
   let port = 33_000
   const bench: Bench = { directory, nextPort: () => (port += 1) }
   try {
     const content = createContent(join(directory, 'content'), layers)
-    for (const replicas of [1, 3]) {
-      const measured = await measure(bench, content, replicas)
-      const modelled = model(replicas)
+    for (const group of groups) {
+      const measured = await measure(bench, content, group)
+      const modelled = model(group)
+      const { replicas, owners } = group
       const ratio = (modelled.lastPod / measured.lastPod).toFixed(2)
       process.stdout.write(
-        `${clients} clients, ${replicas} replicas: last pod ${modelled.lastPod.toFixed(2)} s in the model, ` +
+        `${clients} clients, ${replicas} replicas ${owners ? 'with' : 'without'} owners: last pod ${modelled.lastPod.toFixed(2)} s in the model, ` +
           `${measured.lastPod.toFixed(2)} s measured, ratio ${ratio}; ` +
           `transfers from the upstream ${modelled.transfers} and ${measured.transfers}\n`,
       )
@@ -43,15 +53,14 @@ export async function check(): Promise<void> {
   }
 }
 
-function model(replicas: number): Run {
+function model(group: Group): Run {
   const image = layers.map((size, id) => ({ id, size: size * 1e6 }))
   const { lastPod, upstreamTransfers } = simulate({
     ...readCosts(),
     images: [image],
     nodes: clients,
     spread: 0,
-    replicas,
-    owners: false,
+    ...group,
     warm: false,
     parallel,
     nodeRate: Number.POSITIVE_INFINITY,
@@ -67,7 +76,8 @@ function model(replicas: number): Run {
   return { lastPod, transfers: upstreamTransfers }
 }
 
-async function measure(bench: Bench, content: Content, replicas: number): Promise<Run> {
+async function measure(bench: Bench, content: Content, { replicas, owners }: Group): Promise<Run> {
+  const group = await createReplicaGroup(replicas)
   const line = { content, rate: upstreamRate, delay: upstreamDelay }
   const upstream = await startUpstream(bench, line)
   const url = `http://127.0.0.1:${upstream.port}`
@@ -76,7 +86,8 @@ async function measure(bench: Bench, content: Content, replicas: number): Promis
       startBerth(bench, {
         upstream: url,
         main: 'src/main.ts',
-        storage: join(bench.directory, `replica-${replicas}-${at}`),
+        storage: join(bench.directory, `${replicas}-${owners}-${at}`),
+        ...(owners && { replicas: group.config(at) }),
       }),
     ),
   )
@@ -92,6 +103,7 @@ async function measure(bench: Bench, content: Content, replicas: number): Promis
   } finally {
     agent.destroy()
     for (const peer of [...peers, upstream]) await peer.stop()
+    await group.remove()
   }
 }
 
