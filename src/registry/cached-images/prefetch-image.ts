@@ -106,7 +106,12 @@ async function fetchOnce(
   const failure = fills.recentFailure(name, digest)
   throw failure instanceof RegistryError
     ? failure
-    : notStored(digest, 'the cache could not store it')
+    : notStored(
+        digest,
+        admit === undefined
+          ? 'the cache could not store it'
+          : 'clients needed its place, or the cache could not store it',
+      )
 }
 
 /** @throws what the signal was aborted with. */
