@@ -3,7 +3,7 @@ import { createS3Store } from '../object-stores/object-stores.ts'
 import type { Outbound } from '../outbound/outbound.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 
-type Bucket = NonNullable<Config['storage']['cache']['bucket']>
+type Bucket = NonNullable<Config['storage']['hosted']['bucket']>
 
 type Context = {
   readonly ambient: Ambient

@@ -29,12 +29,14 @@ export function openCollection(options: CollectionOptions): Collection {
   const { config, ...parts } = options
   if (config.storage.hosted.readOnly)
     return { collector: undefined, retention: undefined, close: async () => {} }
-  const { root, store, telemetry } = parts
+  const { root, isShared, store, telemetry } = parts
   const { log } = telemetry
   const { enabled, ...collection } = config.collection
   const { quayExpiry, rules, ...retention } = config.retention
   const settings = {
     ...collection,
+    // The disk is not where the trash is.
+    ...(isShared && { minimumFree: 0 }),
     retention: { ...retention, rules: [...rules.map(toRule), ...(quayExpiry ? [quayRule] : [])] },
   }
   if (enabled && settings.grace < shortGrace)

@@ -1,12 +1,16 @@
+import { randomUUID } from 'node:crypto'
 import { mkdir } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { Config } from '../config/config.ts'
+import type { Ambient, Config } from '../config/config.ts'
 import type { InUse } from '../in-use/in-use.ts'
 import { createIndex, type Index } from '../index/index.ts'
 import type { Digest } from '../oci/digest.ts'
+import type { Outbound } from '../outbound/outbound.ts'
 import { createLeases } from '../registry/registry.ts'
 import {
+  type BlobCache,
+  createBucketStore,
   createHostedStore,
   fingerprintOf,
   type HostedStore,
@@ -14,21 +18,31 @@ import {
   isBerths,
 } from '../store/store.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
+import { openBucket } from './bucket.ts'
 import { hostedRootOf } from './hosted-root.ts'
 import { reportHosted } from './report-hosted.ts'
 
+/** Milliseconds between two comparisons of the index with a bucket, to which other replicas write. */
+const bucketVerifyInterval = 3_600_000
+
 type HostedOptions = {
   readonly config: Config
+  readonly ambient: Ambient
+  readonly outbound: Outbound
+  /** With a bucket, its blobs are read by way of this disk. */
+  readonly cache: BlobCache
   readonly inUse: InUse
   readonly telemetry: Telemetry
 }
 
 /** Opens all parts of hosted repositories, except what speaks to clients. */
-export async function openHosted({ config, inUse, telemetry }: HostedOptions) {
-  const { readOnly, uploadExpiry } = config.storage.hosted
+export async function openHosted(options: HostedOptions) {
+  const { config, inUse, telemetry } = options
+  const { readOnly, uploadExpiry, bucket } = config.storage.hosted
+  const isShared = bucket !== undefined
   const root = hostedRootOf(config)
   const restored = createRestored()
-  const store = await createHostedStore({ root, readOnly, telemetry, onRestored: restored.add })
+  const { store, close } = await openStore(options, restored.add)
   const index = await openIndex({ config, root, store, telemetry })
   restored.tell(index)
   const leases = createLeases({ life: config.collection.grace, now: () => performance.now() })
@@ -43,7 +57,8 @@ export async function openHosted({ config, inUse, telemetry }: HostedOptions) {
     telemetry,
   })
   return {
-    registry: { prefixes, store, index, leases, inUse, readOnly, uploadExpiry },
+    registry: { prefixes, store, index, leases, inUse, readOnly, uploadExpiry, isShared },
+    isShared,
     root,
     store,
     index,
@@ -52,7 +67,34 @@ export async function openHosted({ config, inUse, telemetry }: HostedOptions) {
     close: async () => {
       await report.close()
       await index.close()
+      await close()
+    },
+  }
+}
+
+type OnRestored = (digest: Digest, size: number) => void
+
+/** On the volume, or in a bucket, which other replicas may write as well. */
+async function openStore(
+  { config, ambient, outbound, cache, telemetry }: HostedOptions,
+  onRestored: OnRestored,
+): Promise<{ readonly store: HostedStore; readonly close: () => Promise<void> }> {
+  const { readOnly, bucket } = config.storage.hosted
+  const directory = hostedRootOf(config)
+  if (bucket === undefined) {
+    const store = await createHostedStore({ root: directory, readOnly, telemetry, onRestored })
+    return { store, close: store.close }
+  }
+  await mkdir(directory, { recursive: true })
+  const objects = await openBucket(bucket, { ambient, outbound, telemetry })
+  const { prefix } = bucket
+  const shared = { objects, prefix, directory, cache, readOnly, telemetry, onRestored }
+  const store = await createBucketStore(shared)
+  return {
+    store,
+    close: async () => {
       await store.close()
+      await objects.close()
     },
   }
 }
@@ -79,6 +121,8 @@ type IndexOptions = {
 /** Without anything hosted, it costs nothing. Quotas need it before the first push. */
 async function openIndex({ config, root, store, telemetry }: IndexOptions) {
   const { blobs, links } = store
+  const { readOnly, bucket } = config.storage.hosted
+  const isShared = bucket !== undefined
   const hasQuotas = config.hosted.some(({ quota }) => quota !== undefined)
   // If it fails, so will the first push, which says why.
   if (hasQuotas) await mkdir(root, { recursive: true }).catch(() => {})
@@ -87,13 +131,19 @@ async function openIndex({ config, root, store, telemetry }: IndexOptions) {
     fallbacks: [join(config.storage.directory, 'index'), join(tmpdir(), 'berth-index')],
     // A volume of another registry, or of another Berth, that is only read remains as it is.
     ownsVolume: async () =>
-      !config.storage.hosted.readOnly && ((await isBerths(root)) || !(await hasContent(root))),
-    source: { blobs, links, fingerprint: () => fingerprintOf(root) },
+      isShared || (!readOnly && ((await isBerths(root)) || !(await hasContent(root)))),
+    source: {
+      blobs,
+      links,
+      // What others write to a bucket leaves no trace but in a listing of all.
+      fingerprint: async () => (isShared ? randomUUID() : fingerprintOf(root)),
+    },
+    ...(isShared && { verifyInterval: bucketVerifyInterval }),
     onSubject: async (name, subject, manifest) => {
-      if (store.problem() === undefined && (await isBerths(root)))
+      if (store.problem() === undefined && (isShared ? !readOnly : await isBerths(root)))
         await links.addReferrer(name, subject, manifest)
     },
-    lazy: !hasQuotas && !(await hasContent(root)),
+    lazy: !isShared && !hasQuotas && !(await hasContent(root)),
     telemetry,
   })
 }

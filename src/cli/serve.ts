@@ -72,7 +72,7 @@ export async function serve(
     openInUse({ config, ambient, hostedRoot: hostedRootOf(config), telemetry }),
   )
   const hosted = await attempt('storage.hosted.directory', () =>
-    openHosted({ config, inUse, telemetry }),
+    openHosted({ config, ambient, outbound, cache, inUse, telemetry }),
   )
   const upstreams = await attempt('upstreams', () =>
     config.upstreams.map((upstream) =>

@@ -41,6 +41,8 @@ export interface CollectedIndex {
   /** Why it was not compared with the whole volume since the start; undefined: it was. */
   unverified(): string | undefined
   apply(changes: readonly Change[]): void
+  /** Compares it with the whole store. */
+  verify(): Promise<void>
   /** In any repository; not as a subject. */
   referencedBy(
     digest: Digest,

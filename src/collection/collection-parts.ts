@@ -67,6 +67,8 @@ export type CollectionSettings = {
 export type CollectionParts = {
   /** Root of the hosted volume. */
   readonly root: string
+  /** Other replicas write to the store: the index is compared with it before each run. */
+  readonly isShared?: boolean
   readonly store: HostedStore
   readonly index: CollectedIndex
   readonly leases: Leases

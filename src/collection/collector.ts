@@ -78,7 +78,7 @@ export interface Collector {
 }
 
 export function createCollector(given: CollectionParts): Collector {
-  const { store, index, inUse, settings, now, uptime } = given
+  const { store, index, inUse, settings, isShared = false, now, uptime } = given
   const inTurn = createOneAtATime()
   const volume = createVolumeMark(given.root)
   const queueOptions = { grace: settings.grace, uptime }
@@ -102,11 +102,19 @@ export function createCollector(given: CollectionParts): Collector {
     { full = false, dryRun = false, confirm }: Parameters<Collector['collect']>[0],
     report: Report,
   ): Promise<End> => {
+    await compare()
     const end = await collectBlobs(parts, { dryRun, confirm, report })
-    if (end.outcome === 'done' && !dryRun) await collectLinks(parts, { dryRun, report })
+    // Another replica may be about to use such a link, and a removed one is missing at once.
+    if (end.outcome === 'done' && !dryRun && !isShared)
+      await collectLinks(parts, { dryRun, report })
     if (!dryRun) await empty(report)
     if (full) report({ step: 'full', ...(await markAll({ store, queue: parts.blobs, report })) })
     return end
+  }
+
+  /** With what other replicas have written. If it fails, the index is not verified. */
+  const compare = async (): Promise<void> => {
+    if (isShared && known() === undefined) await index.verify()
   }
 
   /** Without the index only if there is no room; never while it is not known what is in use. */
@@ -131,9 +139,10 @@ export function createCollector(given: CollectionParts): Collector {
       inTurn(() => record('collection', report, (both) => collect(request, both))),
     retain: ({ dryRun = false, confirm }, report) =>
       inTurn(() =>
-        record('retention', report, (both) =>
-          applyRetention(parts, { dryRun, confirm, report: both }),
-        ),
+        record('retention', report, async (both) => {
+          await compare()
+          return applyRetention(parts, { dryRun, confirm, report: both })
+        }),
       ),
     undo: (run, report) =>
       inTurn(() => record('undo', report, (both) => undoRun(parts, { run, report: both }))),

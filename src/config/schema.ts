@@ -119,8 +119,11 @@ export const schema = z.strictObject({
           directory: file
             .optional()
             .describe(
-              'Directory of hosted repositories, such as a volume of Distribution (default: below storage.directory)',
+              'Directory of hosted repositories, such as a volume of Distribution; with a bucket, only of upload sessions and the index (default: below storage.directory)',
             ),
+          bucket: bucket
+            .optional()
+            .describe('Bucket of hosted repositories, instead of the directory'),
           readOnly: z
             .boolean()
             .prefault(false)

@@ -13,6 +13,9 @@ import { createSession, type Session } from './session.ts'
 import { createVerifications } from './verifications.ts'
 import type { OnSubject } from './verify-volume.ts'
 
+/** Milliseconds. Another program may write to the volume, although it should not. */
+const defaultVerifyInterval = 24 * 3_600_000
+
 type IndexOptions = PlacesOptions & {
   readonly source: IndexSource
   /** Do not start before the first change: there is nothing on the volume. */
@@ -22,6 +25,8 @@ type IndexOptions = PlacesOptions & {
    * have stored them. A rejection is logged.
    */
   readonly onSubject?: OnSubject
+  /** Milliseconds between two comparisons with the volume; default: a day. */
+  readonly verifyInterval?: number
   readonly telemetry: Telemetry
 }
 
@@ -68,6 +73,7 @@ export function createIndex(options: IndexOptions): Index {
       pending,
       onSubject,
       verifications,
+      verifyInterval: options.verifyInterval ?? defaultVerifyInterval,
       hasLosses: losses.changes,
       cause: discard ? problem : undefined,
       telemetry,

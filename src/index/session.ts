@@ -36,6 +36,8 @@ type SessionOptions = {
   readonly pending: PendingChanges
   readonly onSubject: OnSubject | undefined
   readonly verifications: Verifications
+  /** Milliseconds between two comparisons that nobody requested. */
+  readonly verifyInterval: number
   /** Changes were lost since the database was closed. */
   readonly hasLosses: boolean
   /** Why the last database was deleted. */
@@ -47,8 +49,6 @@ type SessionOptions = {
 const questionTimeout = 30_000
 const maintenanceTimeout = 600_000
 const keepAliveInterval = 1000
-/** Another program may write to the volume, although it should not. A day. */
-const verifyInterval = 24 * 3_600_000
 
 /** Rest after each millisecond of work, in milliseconds: while the index answers, and until then. */
 const quietRest = 2
@@ -130,7 +130,7 @@ export function createSession(options: SessionOptions): Session {
   const nextVerification = async (): Promise<void> => {
     const timer = new AbortController()
     const { signal } = timer
-    const pause = sleep(verifyInterval, undefined, { signal, ref: false })
+    const pause = sleep(options.verifyInterval, undefined, { signal, ref: false })
     await Promise.race([verifications.next(), pause]).finally(() => timer.abort())
   }
 

@@ -54,6 +54,8 @@ type RegistryOptions = {
     readonly readOnly: boolean
     /** How long an upload session lasts after its last write, in milliseconds. */
     readonly uploadExpiry: number
+    /** Other processes write as well. */
+    readonly isShared?: boolean
   }
   /** Maximum time for a whole download, in milliseconds. */
   readonly fillDeadline: number

@@ -102,6 +102,18 @@ suite('hosted repositories', { concurrency: 2 }, () => {
     assert.equal(spec.template.spec.volumes.length, 3)
   })
 
+  test('in a bucket need no volume, and have several pods', async () => {
+    const bucket = { type: 's3', name: 'registry' }
+    const manifests = await render({
+      ...threeValues,
+      config: { storage: { hosted: { bucket } } },
+    })
+    assert.deepEqual(configOf(manifests).storage.hosted.bucket, bucket)
+    assert.equal(configOf(manifests).hosted, undefined)
+    assert.equal(configOf(manifests).inUse.kubernetes, true)
+    assert.equal(find(manifests, 'Deployment').spec.replicas, 2)
+  })
+
   test('do not exist without a volume', async () => {
     assert.deepEqual(configOf(await render(threeValues)).hosted, [])
   })

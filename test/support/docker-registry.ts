@@ -27,6 +27,8 @@ type RegistryOptions = {
   readonly program?: string
   /** A volume that there is already. */
   readonly volume?: string
+  /** The configuration of another storage than a volume. */
+  readonly storage?: Readonly<Record<string, unknown>>
   /** Where it listens. */
   readonly address?: string
   readonly tls?: KeyPair
@@ -35,9 +37,9 @@ type RegistryOptions = {
 export async function startDockerRegistry(options: RegistryOptions = {}): Promise<DockerRegistry> {
   const directory = await mkdtemp(join(tmpdir(), 'berth-docker-registry-'))
   const { program: command = 'docker-registry', volume = join(directory, 'data') } = options
-  const { address = '127.0.0.1', tls } = options
+  const { address = '127.0.0.1', tls, storage = storageOf(volume) } = options
   const login = { user: 'upstream-user', password: 'upstream-canary-7c1f' }
-  const program = await launch({ directory, volume, command, login, address, tls })
+  const program = await launch({ directory, storage, command, login, address, tls })
   const [, host] = await program.wrote(/listening on (\d+(?:\.\d+){3}:\d+)/)
   const url = `${tls === undefined ? 'http' : 'https'}://${host}`
   return {
@@ -60,7 +62,7 @@ export function htpasswdLine({ user, password }: Login): Promise<string> {
 
 type Launch = {
   readonly directory: string
-  readonly volume: string
+  readonly storage: Readonly<Record<string, unknown>>
   readonly command: string
   readonly login: Login
   readonly address: string
@@ -68,10 +70,11 @@ type Launch = {
 }
 
 async function launch(options: Launch): Promise<Program> {
-  const { directory, volume, command, login, address, tls } = options
+  const { directory, storage, command, login, address, tls } = options
   const htpasswd = join(directory, 'htpasswd')
   const config = {
-    ...storageOf(volume),
+    version: '0.1',
+    storage,
     http: {
       addr: `${address}:0`,
       ...(tls !== undefined && { tls: await writePair(directory, tls) }),
@@ -96,7 +99,7 @@ export async function collectByDistribution(command: string, volume: string): Pr
   const directory = await mkdtemp(join(tmpdir(), 'berth-collect-'))
   const file = join(directory, 'config.yml')
   try {
-    await writeFile(file, stringify(storageOf(volume)))
+    await writeFile(file, stringify({ version: '0.1', storage: storageOf(volume) }))
     const environment = { OTEL_TRACES_EXPORTER: 'none' }
     return await run([command, 'garbage-collect', file], { environment })
   } finally {
@@ -105,10 +108,7 @@ export async function collectByDistribution(command: string, volume: string): Pr
 }
 
 function storageOf(volume: string) {
-  return {
-    version: '0.1',
-    storage: { filesystem: { rootdirectory: volume }, delete: { enabled: true } },
-  }
+  return { filesystem: { rootdirectory: volume }, delete: { enabled: true } }
 }
 
 type Push = {

@@ -167,7 +167,8 @@ localhost:{{ include "berth.containerPort" . }}
 {{- end }}
 
 {{- define "berth.watchesWorkloads" -}}
-{{- if or .Values.inUse.enabled .Values.hosted.enabled }}true{{ end -}}
+{{- $hosted := default dict (default dict .Values.config.storage).hosted -}}
+{{- if or .Values.inUse.enabled .Values.hosted.enabled $hosted.bucket }}true{{ end -}}
 {{- end }}
 
 {{- define "berth.hasUsers" -}}
@@ -365,7 +366,7 @@ are two.
 {{- $_ := set $storage "cache" (merge (dict "maxSize" (include "berth.cacheLimit" .)) (default dict $storage.cache)) -}}
 {{- if .Values.hosted.enabled -}}
 {{- $_ := set $storage "hosted" (merge (dict "directory" "/var/lib/berth-hosted") (default dict $storage.hosted)) -}}
-{{- else if not (default dict $storage.hosted).directory -}}
+{{- else if not (or (default dict $storage.hosted).directory (default dict $storage.hosted).bucket) -}}
 {{- /* An image that is pushed to an emptyDir would be lost with the pod. */ -}}
 {{- $_ := set $config "hosted" list -}}
 {{- end -}}

@@ -61,8 +61,8 @@ while they are disabled.
 {{- fail "route.caConfigMap has no effect without tls.enabled" -}}
 {{- end -}}
 {{- $hosted := default dict (default dict $v.config.storage).hosted -}}
-{{- if and $v.config.hosted (not $v.hosted.enabled) (not $hosted.directory) -}}
-{{- fail "config.hosted has no effect without hosted.enabled: repositories on an emptyDir would be lost with the pod" -}}
+{{- if and $v.config.hosted (not $v.hosted.enabled) (not $hosted.directory) (not $hosted.bucket) -}}
+{{- fail "config.hosted has no effect without hosted.enabled or config.storage.hosted.bucket: repositories on an emptyDir would be lost with the pod" -}}
 {{- end -}}
 {{- if and (or $v.spool.tls.caSecret $v.spool.tls.serverName) $v.spool.enabled (not $v.tls.enabled) -}}
 {{- fail "spool.tls has no effect without tls.enabled" -}}

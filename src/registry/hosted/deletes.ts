@@ -35,6 +35,8 @@ type Removal = { readonly name: RepositoryName; readonly digest: Digest; readonl
 type DeletesOptions = HostedParts & {
   readonly inUse: ImagesInUse
   readonly references: References
+  /** By the index, if it is verified: for retention, which has it compared first. */
+  readonly knownReferences: References
   /** The repository has one manifest less. */
   readonly onRemoved: () => void
 }
@@ -119,7 +121,8 @@ export function createDeletes(options: DeletesOptions): Deletes {
       locks.exclusive(removal.name, async () => {
         const { name, digest } = removal
         if (!(await links.hasManifest(name, digest)) || (await isTagged(name, digest))) return false
-        const isReferenced = (await references.find(name, digest)) !== undefined
+        const by = await options.knownReferences.find(name, digest)
+        const isReferenced = by !== undefined
         if (isReferenced || leases.isFresh(digest)) return false
         await removeManifest(removal)
         return true

@@ -31,6 +31,8 @@ type HostedOptions = {
   readonly readOnly: boolean
   /** How long an upload session lasts after its last write, in milliseconds. */
   readonly uploadExpiry: number
+  /** Other processes write as well: the index does not know all that is there. */
+  readonly isShared?: boolean
   /** Whether a name leads to a hosted repository, and not to an upstream. */
   readonly isHosted: (name: RepositoryName) => boolean
   readonly memory: ManifestMemory
@@ -44,11 +46,12 @@ type HostedOptions = {
  * those on disk, prefix included.
  */
 export function createHosted({ prefixes, store, index, leases, ...options }: HostedOptions) {
-  const { readOnly, isHosted, log } = options
+  const { readOnly, isHosted, isShared = false, log } = options
   const { links } = store
   const now = Date.now
   const manifests = createManifests({ ...options, ...store, scope: 'hosted' })
-  const catalog = createCatalog({ links, index })
+  const whole = isShared ? undefined : index
+  const catalog = createCatalog({ links, index: whole })
   const quotas = createQuotas({ prefixes, index })
   const uploads = createUploads({ store: store.uploads, quotas, now })
   const expiry = readOnly
@@ -60,7 +63,7 @@ export function createHosted({ prefixes, store, index, leases, ...options }: Hos
         now,
         log,
       })
-  const references = createReferences({ links, manifests, index })
+  const references = createReferences({ links, manifests, index: whole })
   const onPull = createPulls(index, now)
   const read = createReading({ ...options, store, index, manifests, leases, references, onPull })
   const writing = createWriting({
@@ -74,6 +77,7 @@ export function createHosted({ prefixes, store, index, leases, ...options }: Hos
     now,
     uploads,
     references,
+    knownReferences: createReferences({ links, manifests, index }),
     catalog,
     isHosted,
     acceptsSparse: (name) => prefixes.some((one) => one.sparse && nameBelow(one.prefix, name)),

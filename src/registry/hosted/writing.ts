@@ -15,18 +15,30 @@ type WritingOptions = HostedParts & {
   readonly inUse: ImagesInUse
   readonly uploads: Uploads
   readonly references: References
+  readonly knownReferences: References
   readonly catalog: ReturnType<typeof createCatalog>
   readonly acceptsSparse: (name: RepositoryName) => boolean
   readonly isHosted: (name: RepositoryName) => boolean
 }
 
 /** The write side of hosted repositories. */
-export function createWriting({ uploads, references, catalog, ...parts }: WritingOptions) {
+export function createWriting({
+  uploads,
+  references,
+  knownReferences,
+  catalog,
+  ...parts
+}: WritingOptions) {
   const { store, index, leases, now } = parts
   const { links } = store
   const closures = createClosures(parts)
   const putManifest = createPutManifest({ ...parts, closures, onAdded: catalog.added })
-  const deletes = createDeletes({ ...parts, references, onRemoved: catalog.removed })
+  const deletes = createDeletes({
+    ...parts,
+    references,
+    knownReferences,
+    onRemoved: catalog.removed,
+  })
   const mount = createMount(parts)
 
   const open = (name: RepositoryName): WritableRepository => {
