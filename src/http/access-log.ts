@@ -59,7 +59,7 @@ type Fields = {
   readonly cut: true | undefined
 }
 
-/** The fields as members of a JSON object: the lines of pino, in a third of its time. */
+/** The fields as members of a JSON object. */
 function toMembers({ method, record, status, reason, ms, remote, agent, cut }: Fields): string {
   const members =
     member('method', method) +
@@ -83,7 +83,6 @@ function toMembers({ method, record, status, reason, ms, remote, agent, cut }: F
 function member(name: string, value: string | number | boolean | undefined): string {
   if (value === undefined) return ''
   if (typeof value !== 'string') return `,"${name}":${value}`
-  // JSON.stringify takes three times as long.
   return isPlain.test(value) ? `,"${name}":"${value}"` : `,"${name}":${JSON.stringify(value)}`
 }
 

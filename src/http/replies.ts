@@ -42,9 +42,9 @@ export function sendBytes(
 ): unknown {
   if (bytes.length >= minReservedPayload) return reply.headers(headers).send(bytes)
   const { raw, statusCode } = reply
-  const list = listOf({ ...commonHeaders, ...headers }, reply.getHeaders())
+  raw.writeHead(statusCode, listOf({ ...commonHeaders, ...headers }, reply.getHeaders()))
+  // Not before: for a header that Node does not accept, fastify has to send an error.
   reply.hijack()
-  raw.writeHead(statusCode, list)
   raw.end(bytes)
   return undefined
 }

@@ -17,7 +17,7 @@ const maxCauses = 5
 
 /**
  * Writes the line of a request at level info, as `log.info(fields, 'request')` would. `fields` are members of a JSON
- * object, without braces; none of them has a secret. Most lines are such lines, and pino would take twice the time.
+ * object, without braces; none of them has a secret. Most lines are such lines, so they do not pass through pino.
  */
 export type LogRequest = (fields: string) => void
 
