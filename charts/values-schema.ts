@@ -59,6 +59,7 @@ const decidedByTheChart = [
   'tls',
   'auth.htpasswd',
   'auth.serviceAccounts',
+  'replicas',
   'storage.directory',
   'storage.cache.directory',
   'storage.cache.maxSize',
@@ -149,6 +150,11 @@ export function valuesSchema(): Schema {
         tls: object({ caSecret: maybeName, serverName: text }),
         extraArgs: texts,
         resources: map,
+      }),
+      peers: object({
+        enabled: yesOrNo,
+        existingSecret: maybeName,
+        key: { type: 'string', pattern: '^[-._a-zA-Z0-9]+$' },
       }),
       inUse: object({ enabled: yesOrNo, warmUp: object({ enabled: yesOrNo }) }),
       storage: object({

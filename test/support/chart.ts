@@ -65,6 +65,12 @@ const forServiceAccounts = [
 /** One of each choice that the chart gives. */
 export const matrix: Readonly<Record<string, Values>> = {
   'three values': threeValues,
+  'pods that get blobs for each other': {
+    ...threeValues,
+    replicas: 3,
+    peers: { enabled: true, existingSecret: 'peers' },
+    networkPolicy: { egress: { enabled: true } },
+  },
   'hosted repositories on a volume': {
     ...threeValues,
     replicas: 1,

@@ -380,6 +380,10 @@ are two.
 {{- end -}}
 {{- $_ := set $config "inUse" $inUse -}}
 {{- end -}}
+{{- if .Values.peers.enabled -}}
+{{- $peers := printf "%s-peers.%s.svc:30028" (include "berth.fullname" .) (include "berth.namespace" .) -}}
+{{- $_ := set $config "replicas" (dict "addresses" (list $peers) "secretFile" "/etc/berth/peers/secret") -}}
+{{- end -}}
 {{- $shutdown := default dict $config.shutdown -}}
 {{- /* `merge` would replace 0, so it is not used here. */ -}}
 {{- range $key, $value := dict "delay" "10s" "deadline" "2m" -}}

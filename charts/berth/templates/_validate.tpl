@@ -19,6 +19,9 @@ value to set instead.
 {{- fail (printf "image.repository: %s is served by Berth itself, which must run before anything can be pulled from it: use another registry, or copy the image to the nodes (`npm run image -- --load nodes`)" $v.image.repository) -}}
 {{- end -}}
 {{- include "berth.refuseWithoutEffect" . -}}
+{{- if and $v.peers.enabled (eq $mode "hostNetwork") -}}
+{{- fail "peers.enabled: with exposure.mode: hostNetwork the port would be open on the nodes, where no NetworkPolicy protects it: use another exposure.mode" -}}
+{{- end -}}
 
 {{- if and (ne $mode "hostNetwork") (not $users) (not $anonymous) (not $open) -}}
 {{- fail "without users, every client could pull whatever Berth's credentials can read: set htpasswd.existingSecret, htpasswd.lines or auth.serviceAccounts.enabled, or set config.auth.anonymous: pull to allow anonymous pulls" -}}
