@@ -1,5 +1,5 @@
 import { lookup } from 'node:dns/promises'
-import { createAuth } from '../auth/auth.ts'
+import type { Auth, Identity } from '../auth/auth.ts'
 import { type Config, listenHosts } from '../config/config.ts'
 import { createApi, type Listeners, listen } from '../http/http.ts'
 import { type FollowedFiles, followFiles, readRegularFile } from '../input/input.ts'
@@ -7,7 +7,7 @@ import type { Memory } from '../memory/memory.ts'
 import type { Outbound } from '../outbound/outbound.ts'
 import { createReplicaView, type Registry } from '../registry/registry.ts'
 import { createTransport } from '../remote/remote.ts'
-import { createReplicas, type Replicas } from '../replicas/replicas.ts'
+import { createReplicas, type Replicas, writerIn } from '../replicas/replicas.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import { attempt } from './start-errors.ts'
 
@@ -73,8 +73,7 @@ type ListenOptions = {
 }
 
 /**
- * A listener of its own, so that no user's login leads there: each request is signed with the secret, and may
- * pull everything, because the replica that asks has decided about its client's access.
+ * A listener of its own, so that no user's login leads there: each request is signed with the secret.
  */
 export async function listenForReplicas(options: ListenOptions): Promise<Listeners> {
   const { config, replicas, registry, memory, telemetry } = options
@@ -82,12 +81,14 @@ export async function listenForReplicas(options: ListenOptions): Promise<Listene
   const { limits, sendfile } = config
   const api = await createApi({
     registry: createReplicaView(registry),
-    auth: await createAuth({ anonymous: 'rules', access: pullsAll }),
+    auth: trusting,
     hosts: undefined,
     memory: memory.inFlight,
     answerTime: limits.fillDeadline,
     telemetry,
     sendfile,
+    // What a replica has handed on is not handed on again.
+    uploadOwners: { ...replicas.uploadOwners, send: async () => undefined },
   })
   return attempt('replicas.listen', () =>
     listen({
@@ -103,4 +104,17 @@ export async function listenForReplicas(options: ListenOptions): Promise<Listene
   )
 }
 
-const pullsAll = [{ users: ['*'], repositories: ['**'], actions: ['pull'] }] as const
+/** The replica that sends a request has decided about its client's access. */
+const trusting: Auth = {
+  mode: 'off',
+  authenticate: (authorization) => identityOf(writerIn(authorization)),
+  allows: () => true,
+  extentOf: () => 'all',
+  reload: async () => {},
+}
+
+/** The identity whose upload sessions are those of the writer. */
+function identityOf(writer: string): Identity {
+  if (writer.startsWith('user ')) return { kind: 'user', name: writer.slice('user '.length) }
+  return writer === 'anonymous' ? { kind: 'anonymous' } : { kind: 'auth-off' }
+}

@@ -151,6 +151,7 @@ export async function serve(
       answerTime,
       cors: config.cors.origins.length === 0 ? undefined : config.cors,
       onFailure: failures.record,
+      uploadOwners: replicas?.uploadOwners,
       sites: config.ui.enabled
         ? await openSites({
             registry,

@@ -14,6 +14,7 @@ import { createRoutes } from './routes.ts'
 import { createSend } from './send.ts'
 import { createServer } from './server.ts'
 import type { Site } from './site.ts'
+import type { UploadOwners } from './upload-owners.ts'
 
 export { hasAlready } from './conditions.ts'
 export { parseKeyPair } from './key-pair.ts'
@@ -44,6 +45,8 @@ type ApiOptions = {
   /** Undefined: only pages of the same origin. */
   readonly cors?: CorsOptions | undefined
   readonly onFailure?: OnFailure | undefined
+  /** Upload sessions of other replicas; undefined: there are none. */
+  readonly uploadOwners?: UploadOwners | undefined
 }
 
 /** Creates the handler of the OCI distribution API. */
@@ -59,6 +62,7 @@ export async function createApi({
   sites,
   cors,
   onFailure,
+  uploadOwners,
 }: ApiOptions): Promise<RequestListener> {
   const checkHost = hosts && createHostCheck(hosts)
   const send = createSend(sendfile ? loadKernel() : undefined)
@@ -66,6 +70,7 @@ export async function createApi({
     answer: createRoutes({
       ...{ registry, auth, checkHost, send, memory, answerTime, telemetry, paces, sites },
       cors: cors && createCors(cors),
+      uploadOwners,
     }),
     memory,
     telemetry,

@@ -72,6 +72,8 @@ export function createRequestBodies({
     } finally {
       metrics.uploadBodies.dec()
       arrivals.stop()
+      // The response came first: what is left of the body is discarded (http/unread-body).
+      if (reply.raw.writableFinished) request.raw.resume()
     }
   }
 

@@ -21,6 +21,7 @@ import { type BodyPaces, createRequestBodies } from './request-bodies.ts'
 import type { Send } from './send.ts'
 import { createCountSent } from './sent-bytes.ts'
 import type { Site } from './site.ts'
+import type { UploadOwners } from './upload-owners.ts'
 import { createUploads } from './uploads.ts'
 import { createVisibility } from './visibility.ts'
 import { writing } from './writing.ts'
@@ -42,6 +43,7 @@ type RoutesOptions = {
   readonly paces?: BodyPaces | undefined
   readonly sites?: readonly Site[] | undefined
   readonly cors?: Cors | undefined
+  readonly uploadOwners?: UploadOwners | undefined
 }
 
 /**
@@ -59,12 +61,13 @@ export function createRoutes({
   paces,
   sites = [],
   cors,
+  uploadOwners,
 }: RoutesOptions) {
   const { metrics } = telemetry
   const guard = createGuard({ auth, checkHost, metrics })
   const isVisible = createVisibility(registry, auth)
   const bodies = createRequestBodies({ memory, metrics, paces })
-  const uploads = createUploads({ bodies, isVisible, metrics })
+  const uploads = createUploads({ bodies, isVisible, owners: uploadOwners, metrics })
 
   const manifest = {
     action: 'pull',

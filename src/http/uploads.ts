@@ -13,6 +13,7 @@ import type { Metrics } from '../telemetry/telemetry.ts'
 import { lengthOf } from './body-length.ts'
 import { parseContentRange } from './content-range.ts'
 import type { RequestBodies } from './request-bodies.ts'
+import { createAtOwner, sessionIn, type UploadOwners } from './upload-owners.ts'
 import type { Visibility } from './visibility.ts'
 import type { WriteCall } from './writing.ts'
 
@@ -20,6 +21,8 @@ type UploadsOptions = {
   readonly bodies: RequestBodies
   /** Who may pull what, for mounting. */
   readonly isVisible: Visibility
+  /** Undefined: there are no other replicas. */
+  readonly owners: UploadOwners | undefined
   readonly metrics: Metrics
 }
 
@@ -33,7 +36,10 @@ type UploadsOptions = {
  *
  * Locations are paths: a Host header or a proxy's headers cannot lead clients elsewhere.
  */
-export function createUploads({ bodies, isVisible, metrics }: UploadsOptions) {
+export function createUploads({ bodies, isVisible, owners, metrics }: UploadsOptions) {
+  const atOwner = createAtOwner(owners, bodies)
+  const replySession = createReplySession(owners)
+
   /** Counts the attempt as `outcome`, or as failed if it rejects. */
   const counted = async <Value>(outcome: string, attempt: () => Promise<Value>): Promise<Value> => {
     let counts = 'failed'
@@ -91,36 +97,37 @@ export function createUploads({ bodies, isVisible, metrics }: UploadsOptions) {
       return replySession(call, 202, await writable.startUpload({ writer, algorithm }))
     },
 
-    status: async (call: WriteCall) =>
+    status: atOwner(async (call) =>
       replySession(call, 204, await call.writable.uploadStatus(uploadOf(call))),
+    ),
 
-    append: async (call: WriteCall) => {
+    append: atOwner(async (call) => {
       const upload = uploadOf(call)
       const range = rangeOf(call)
       const body = bodies.stream(call) ?? none()
       return replySession(call, 202, await call.writable.append(upload, body, range))
-    },
+    }),
 
-    finish: async (call: WriteCall) => {
+    finish: atOwner(async (call) => {
       const upload = uploadOf(call)
       const digest = parseDigest(call.query.get('digest') ?? '')
       const range = rangeOf(call)
       const body = bodies.stream(call)
       await counted('stored', () => call.writable.finishUpload(upload, digest, body, range))
       return replyStored(call, digest)
-    },
+    }),
 
-    cancel: async (call: WriteCall) => {
+    cancel: atOwner(async (call) => {
       await call.writable.cancelUpload(uploadOf(call))
       metrics.uploads.inc({ outcome: 'canceled' })
       return call.reply.code(204).send()
-    },
+    }),
   }
 }
 
 /** The name of the session, as far as the path has it; whose session it is, the repository decides. */
 function uploadOf({ reference, writer }: WriteCall): UploadRef {
-  return { id: parseUploadId(reference), writer }
+  return { id: parseUploadId(sessionIn(reference).id), writer }
 }
 
 function rangeOf({ request }: WriteCall): UploadRange | undefined {
@@ -137,16 +144,19 @@ function parseAlgorithm(text: string | null): Algorithm {
   })
 }
 
-function replySession(call: WriteCall, status: 202 | 204, { id, size }: UploadStatus) {
-  const { reply, name, record } = call
-  record.reference = id
-  const headers = {
-    location: `/v2/${name}/blobs/uploads/${id}`,
-    // Of an empty session too, as Distribution writes it: clients parse two numbers.
-    range: `0-${Math.max(0, size - 1)}`,
-    'docker-upload-uuid': id,
+function createReplySession(owners: UploadOwners | undefined) {
+  const suffix = owners === undefined ? '' : `.${owners.own}`
+  return (call: WriteCall, status: 202 | 204, { id, size }: UploadStatus) => {
+    const { reply, name, record } = call
+    record.reference = id
+    const headers = {
+      location: `/v2/${name}/blobs/uploads/${id}${suffix}`,
+      // Of an empty session too, as Distribution writes it: clients parse two numbers.
+      range: `0-${Math.max(0, size - 1)}`,
+      'docker-upload-uuid': `${id}${suffix}`,
+    }
+    return reply.code(status).headers(headers).send()
   }
-  return reply.code(status).headers(headers).send()
 }
 
 function replyStored({ reply, name, record }: WriteCall, digest: Digest) {

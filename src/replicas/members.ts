@@ -78,7 +78,7 @@ export function createMembers({ self, endpoints, lookup, now, log }: MembersOpti
   }
 }
 
-function formatEndpoint({ host, port }: Endpoint): string {
+export function formatEndpoint({ host, port }: Endpoint): string {
   return `${isIPv6(host) ? `[${host}]` : host}:${port}`
 }
 

@@ -2,9 +2,12 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { FindOrigins } from '../registry/registry.ts'
 import type { Transport } from '../remote/remote.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
-import { createMembers, type Endpoint } from './members.ts'
+import { createMembers, type Endpoint, formatEndpoint } from './members.ts'
 import { createFindOrigins } from './replica-origin.ts'
 import { createSignatures } from './signature.ts'
+import { createUploadOwners } from './upload-owners.ts'
+
+export { writerIn } from './signature.ts'
 
 /** Between two signs of a replica that cannot answer yet, in milliseconds. */
 const signInterval = 1000
@@ -18,6 +21,8 @@ export interface Replicas {
    * sent, the client is told each second that the request is being processed (102).
    */
   admit(request: IncomingMessage, response: ServerResponse): boolean
+  /** Upload sessions at other replicas. */
+  readonly uploadOwners: ReturnType<typeof createUploadOwners>
   /** The secrets have changed. @throws Error if there is none, or if one is too short. */
   useSecrets(file: string): void
   close(): Promise<void>
@@ -42,6 +47,12 @@ export function createReplicas(options: ReplicasOptions): Replicas {
 
   return {
     findOrigins: createFindOrigins({ members, signatures, transport, metrics }),
+    uploadOwners: createUploadOwners({
+      own: formatEndpoint(options.self),
+      members,
+      signatures,
+      transport,
+    }),
     useSecrets: signatures.use,
     admit: ({ method = '', url: target = '', headers }, response) => {
       if (signatures.verify(headers.authorization, { method, target }) === undefined) {

@@ -44,9 +44,9 @@ export function createSignatures(file: string, now: () => number): Signatures {
     },
 
     verify: (authorization, request) => {
-      const [, time = '', encoded = '', given = ''] = grammar.exec(authorization ?? '') ?? []
+      const [, time = '', , given = ''] = grammar.exec(authorization ?? '') ?? []
       if (given === '' || Math.abs(seconds() - Number(time)) > maxAge) return undefined
-      const writer = Buffer.from(encoded, 'base64url').toString()
+      const writer = writerIn(authorization)
       const bytes = Buffer.from(given, 'base64url')
       const isValid = secrets.some((secret) =>
         timingSafeEqual(signatureOf(secret, { ...request, writer }, time), bytes),
@@ -58,6 +58,12 @@ export function createSignatures(file: string, now: () => number): Signatures {
       secrets = parseSecrets(changed)
     },
   }
+}
+
+/** Whom the request is for, of one that was verified. */
+export function writerIn(authorization: string | undefined): string {
+  const [, , encoded = ''] = grammar.exec(authorization ?? '') ?? []
+  return Buffer.from(encoded, 'base64url').toString()
 }
 
 function signatureOf(secret: string, { method, target, writer }: Signed, time: string): Buffer {

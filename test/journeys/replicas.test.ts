@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
-import { readFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { after, afterEach, before, beforeEach, test } from 'node:test'
+import { hashPassword } from '../../src/auth/auth.ts'
 import { createSignatures } from '../../src/replicas/signature.ts'
 import {
   type Berth,
@@ -10,7 +12,9 @@ import {
   startBerth,
 } from '../support/berth.ts'
 import { codeOf, get, getCompared } from '../support/client.ts'
+import { useDirectory } from '../support/directory.ts'
 import { type Blob, randomBlob } from '../support/images.ts'
+import { createPusher } from '../support/push-requests.ts'
 import { createReplicaGroup, type ReplicaGroup } from '../support/replicas.ts'
 import { answerInTwo } from '../support/scripted-upstream.ts'
 import { useUpstream } from '../support/use-upstream.ts'
@@ -19,14 +23,35 @@ const upstream = await useUpstream()
 /** The index of a replica that is known and does not run. */
 const dead = 3
 let group: ReplicaGroup
+/** A registry that takes pushes. */
+let origin: Berth
 let berths: readonly Berth[]
 
+const alice = { user: 'alice', password: 'secret-of-alice' }
+const bob = { user: 'bob', password: 'secret-of-bob' }
+const access = [{ users: ['*'], repositories: ['**'], actions: ['pull', 'push'] }]
+const htpasswd = join(await useDirectory(), 'htpasswd')
+
 before(async () => {
+  const lines = [alice, bob].map(
+    async ({ user, password }) => `${user}:${await hashPassword(password, 4)}`,
+  )
+  await writeFile(htpasswd, (await Promise.all(lines)).join('\n'))
+  origin = await startBerth({
+    config: { hosted: [{ prefix: '' }], auth: { anonymous: 'rules', access } },
+  })
   group = await createReplicaGroup(4)
   berths = await Promise.all(
     group.addresses.slice(0, dead).map((_, at) =>
       startBerth({
-        config: { upstreams: [{ prefix: 'up', url: upstream.url }], replicas: group.config(at) },
+        config: {
+          upstreams: [
+            { prefix: 'up', url: upstream.url },
+            { prefix: 'through', url: origin.url, push: true },
+          ],
+          replicas: group.config(at),
+          auth: { anonymous: 'pull', htpasswd, access },
+        },
       }),
     ),
   )
@@ -37,7 +62,7 @@ before(async () => {
     )
 })
 after(async () => {
-  for (const berth of berths) {
+  for (const berth of [...berths, origin]) {
     await checkInvariants(berth)
     await removeBerth(berth)
   }
@@ -151,4 +176,36 @@ test('a 429 of the upstream is waited for by the owner, for all', async () => {
   const pulls = await Promise.all([0, 1, 2, 0, 1, 2].map((at) => get(urlAt(at))))
   for (const { status } of pulls) assert.equal(status, 200)
   assert.equal(gets(), 2)
+})
+
+for (const name of ['local/a', 'through/a'])
+  test(`an upload to ${name} that was begun at one replica is continued and finished at others`, async () => {
+    const pushed = randomBlob(2_000_000)
+    const at = (replica: number, login = alice) => createPusher(berthAt(replica).url, login)
+    const location = await at(0).session(name)
+    const half = pushed.bytes.length / 2
+    const first = await at(1).send('PATCH', location, { body: pushed.bytes.subarray(0, half) })
+    assert.deepEqual([first.status, first.headers.get('location')], [202, location])
+    const status = await at(2).send('GET', location)
+    assert.deepEqual([status.status, status.headers.get('range')], [204, `0-${half - 1}`])
+    const stranger = await at(1, bob).send('GET', location)
+    assert.match(stranger.text, /BLOB_UPLOAD_UNKNOWN/)
+    const last = { body: pushed.bytes.subarray(half) }
+    const wrong = await at(2).send('PUT', `${location}?digest=${randomBlob(9).digest}`)
+    assert.match(wrong.text, /DIGEST_INVALID/)
+    assert.equal((await at(2).send('PUT', `${location}?digest=${pushed.digest}`, last)).status, 404)
+    const again = await at(0).session(name)
+    const whole = { body: pushed.bytes }
+    const done = await at(1).send('PUT', `${again}?digest=${pushed.digest}`, whole)
+    assert.deepEqual([done.status, done.headers.get('docker-content-digest')], [201, pushed.digest])
+    const stored = await at(0).send('HEAD', `/v2/${name}/blobs/${pushed.digest}`)
+    assert.equal(stored.headers.get('content-length'), String(pushed.bytes.length))
+  })
+
+test('an upload of a replica that is gone is unknown, so that the client begins it again', async () => {
+  const pusher = createPusher(berthAt(0).url, alice)
+  const location = await pusher.session('local/a')
+  const ofNobody = location.replace(/[^.]+$/, '0123456789ab')
+  const reply = await pusher.send('PATCH', ofNobody, { body: Buffer.alloc(100_000) })
+  assert.deepEqual([reply.status, /BLOB_UPLOAD_UNKNOWN/.test(reply.text)], [404, true])
 })
