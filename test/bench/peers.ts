@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { homedir } from 'node:os'
+import { availableParallelism, homedir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Line } from './upstream.ts'
@@ -158,7 +158,9 @@ export function startRegistry(
 
 type NginxOptions = { readonly program: string; readonly root?: string; readonly upstream?: string }
 
-/** nginx with one worker: a file server that uses sendfile, or a cache with proxy_cache_lock. */
+/**
+ * nginx with as many workers as cores: a file server that uses sendfile, or a cache with proxy_cache_lock.
+ */
 export function startNginx(bench: Bench, { program, root, upstream }: NginxOptions): Promise<Peer> {
   const port = bench.nextPort()
   const cache = join(bench.directory, `nginx-${port}`)
@@ -168,7 +170,7 @@ export function startNginx(bench: Bench, { program, root, upstream }: NginxOptio
     proxy_cache_lock_age 300s; proxy_cache_valid 200 1h; proxy_http_version 1.1; proxy_max_temp_file_size 0; }`
   // A worker of another user could not read the files.
   const user = process.getuid?.() === 0 ? 'user root;' : ''
-  const config = `daemon off; ${user} worker_processes 1; pid ${cache}/pid; error_log /dev/null;
+  const config = `daemon off; ${user} worker_processes ${availableParallelism()}; pid ${cache}/pid; error_log /dev/null;
     events { worker_connections 4096; }
     http { access_log off; keepalive_requests 1000000000; sendfile on; tcp_nopush on; client_body_temp_path ${cache}/b; proxy_temp_path ${cache}/p;
       fastcgi_temp_path ${cache}/f; uwsgi_temp_path ${cache}/u; scgi_temp_path ${cache}/s;
