@@ -12,7 +12,7 @@ import type { Telemetry } from '../telemetry/telemetry.ts'
 import { attempt } from './start-errors.ts'
 
 /** Milliseconds, and bytes per second: a replica that is slower than this is replaced by the upstream. */
-const timeouts = { connect: 1000, firstByte: 5000, idle: 20_000, minimumRate: 1024 }
+const timeouts = { connect: 2000, firstByte: 5000, idle: 20_000, minimumRate: 1024 }
 
 type OpenOptions = {
   readonly config: NonNullable<Config['replicas']>

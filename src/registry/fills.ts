@@ -146,7 +146,10 @@ export function createFills({
         origins,
         upstream: (from, options) => remote.blob(name, digest, from, { ...options, client }),
         onFailure: ({ name: origin }, err) =>
-          log.warn({ upstream, origin, repository: name, digest, err }, 'cannot get a blob here'),
+          log.warn(
+            { upstream, origin, repository: name, digest, err },
+            'cannot get the blob from this origin; asking the next one',
+          ),
       })
       const fill = startFill({
         digest,
