@@ -1,10 +1,15 @@
-import { after, before, suite, type TestContext } from 'node:test'
-import type { ObjectStore } from '../../src/store/store.ts'
+import assert from 'node:assert/strict'
+import { after, before, suite, type TestContext, test } from 'node:test'
+import { isRegistryError } from '../../src/oci/errors.ts'
+import { createRunId, type HostedStore, type ObjectStore } from '../../src/store/store.ts'
 import { testHostedBlobs } from '../store/hosted/hosted-blobs.conformance.ts'
 import { testHostedLinks } from '../store/hosted/hosted-links.conformance.ts'
 import { testTrash } from '../store/hosted/trash.conformance.ts'
 import { setAwsEnvironment } from '../support/aws.ts'
-import { bucketStore, openBucket } from '../support/bucket-store.ts'
+import { bucketStore, openBucket, watchedBucket } from '../support/bucket-store.ts'
+import { all, app, pushBlob } from '../support/hosted-store.ts'
+import { type Blob, randomBlob } from '../support/images.ts'
+import { tagOf } from '../support/push-steps.ts'
 import { type SeaweedFs, startSeaweedFs } from '../support/seaweedfs.ts'
 
 suite('hosted repositories in a bucket of SeaweedFS', () => {
@@ -27,4 +32,79 @@ suite('hosted repositories in a bucket of SeaweedFS', () => {
   testHostedBlobs('hosted blobs in a bucket', make)
   testHostedLinks('hosted links in a bucket', make)
   testTrash('a trash in a bucket', make)
+
+  /** In the order of a client; `done` says what was acknowledged. */
+  const push = async (store: HostedStore, parts: Parts, done: (what: string) => void) => {
+    const { layer, manifest } = parts
+    await pushBlob(store, layer)
+    done('layer')
+    await store.blobs.put(manifest.digest, manifest.bytes)
+    await store.links.addManifest(app, manifest.digest)
+    done('manifest')
+    await store.links.setTag(app, tagOf('v1'), manifest.digest)
+    done('tag')
+  }
+
+  test('a push that ends at any of its requests loses nothing that was acknowledged, and can be repeated', async (t) => {
+    for (let last = 0, isOver = false; !isOver; last += 1) {
+      const parts = { layer: randomBlob(1000), manifest: randomBlob(100) }
+      const { layer, manifest } = parts
+      const killed = await bucketStore(
+        t,
+        watchedBucket(objects, async (count) => {
+          // What is killed sends no further request, whatever it would do after a failure.
+          if (count > last) throw new Error('killed')
+        }),
+      )
+      const acknowledged = new Set<string>()
+      await push(killed.store, parts, (what) => acknowledged.add(what)).catch(() => {})
+      isOver = acknowledged.has('tag')
+      const { store } = await bucketStore(t, objects, killed.root)
+      if (acknowledged.has('layer')) {
+        assert.equal(await store.links.hasBlob(app, layer.digest), true)
+        assert.deepEqual(await store.blobs.read(layer.digest, 1000), layer.bytes)
+      }
+      if (acknowledged.has('manifest')) {
+        assert.equal(await store.links.hasManifest(app, manifest.digest), true)
+        assert.deepEqual(await store.blobs.read(manifest.digest, 1000), manifest.bytes)
+      }
+      const tag = await store.links.tag(app, tagOf('v1'))
+      assert.ok(tag === undefined ? !acknowledged.has('tag') : acknowledged.has('manifest'))
+      // Bytes without a link are listed, so that they are collected.
+      const listed = (await all(store.blobs.list())).map(({ digest }) => digest)
+      for (const { digest } of [layer, manifest])
+        assert.equal(listed.includes(digest), (await store.blobs.stat(digest)) !== undefined)
+      await push(store, parts, () => {})
+      assert.equal((await store.links.tag(app, tagOf('v1')))?.digest, manifest.digest)
+    }
+  })
+
+  test('a push at any moment of a deletion from the trash is refused, or its blob stays', async (t) => {
+    const outcomes = new Set<string>()
+    for (let moment = 1, isOver = false; !isOver; moment += 1) {
+      const blob = randomBlob(1000)
+      const pusher = await bucketStore(t, objects)
+      await pushBlob(pusher.store, blob)
+      const run = createRunId()
+      assert.equal(await pusher.store.blobs.remove(blob.digest, run), true)
+      let outcome: string | undefined
+      const collecting = watchedBucket(objects, async (count) => {
+        if (count !== moment) return
+        outcome = await pushBlob(pusher.store, blob).then(
+          () => 'pushed',
+          (error: unknown) => (isRegistryError(error, 'UNAVAILABLE') ? 'refused' : String(error)),
+        )
+      })
+      const collector = await bucketStore(t, collecting, pusher.root)
+      await collector.store.trash.free({ run })
+      isOver = outcome === undefined
+      if (outcome !== undefined) outcomes.add(outcome)
+      const { store } = await bucketStore(t, objects, pusher.root)
+      const bytes = await store.blobs.read(blob.digest, 1000)
+      assert.deepEqual(bytes, outcome === 'pushed' ? blob.bytes : undefined, `at ${moment}`)
+    }
+    assert.deepEqual([...outcomes].toSorted(), ['pushed', 'refused'])
+  })
 })
+
+type Parts = { readonly layer: Blob; readonly manifest: Blob }

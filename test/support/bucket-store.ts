@@ -24,6 +24,27 @@ export function openBucket(endpoint: string, bucket: string): Promise<ObjectStor
   return createS3Store({ bucket, endpoint }, { outbound: createOutbound(), telemetry })
 }
 
+/** A bucket before each of whose requests something happens. The first request has the number 1. */
+export function watchedBucket(
+  objects: ObjectStore,
+  before: (count: number) => Promise<void>,
+): ObjectStore {
+  let count = 0
+  const step = async <Result>(request: () => Promise<Result>): Promise<Result> => {
+    count += 1
+    await before(count)
+    return request()
+  }
+  return {
+    ...objects,
+    get: (...request) => step(() => objects.get(...request)),
+    read: (key) => step(() => objects.read(key)),
+    head: (key) => step(() => objects.head(key)),
+    put: (...request) => step(() => objects.put(...request)),
+    delete: (keys) => step(() => objects.delete(keys)),
+  }
+}
+
 /** A store of hosted repositories in a part of a bucket, closed at the end of the test. */
 export async function bucketStore(
   t: TestContext,
