@@ -94,6 +94,7 @@ export async function serve(
     fillDeadline,
     fillStall,
     answerTime,
+    findUrl: config.storage.cache.redirects.enabled ? sharedCache?.urlOf : undefined,
     findOrigins: (blob, how) => [
       ...(replicas?.findOrigins(blob, how) ?? []),
       ...(sharedCache === undefined ? [] : [sharedCache.origin]),

@@ -17,12 +17,13 @@ type Options = Pick<Loaded, 'config' | 'ambient'> & {
 /** The second level of the cache, if one is configured. */
 export async function openSharedCache(options: Options): Promise<SharedCache | undefined> {
   const { config, ...context } = options
-  const { bucket, bucketTimeout } = config.storage.cache
+  const { bucket, bucketTimeout, redirects } = config.storage.cache
   if (bucket === undefined) return undefined
   return createSharedCache({
     ...context,
     bucket: await openBucket(bucket, context),
     prefix: bucket.prefix,
     firstByte: bucketTimeout,
+    minRedirected: redirects.minSize,
   })
 }

@@ -112,6 +112,19 @@ export const schema = z.strictObject({
           bucketTimeout: timeout()
             .prefault('2s')
             .describe('Maximum time until the bucket sends a blob; after it the upstream is asked'),
+          redirects: z
+            .strictObject({
+              enabled: z
+                .boolean()
+                .prefault(false)
+                .describe(
+                  'Redirect clients to the bucket for large blobs that are not on the disk, by URLs that are valid for 15 minutes; clients must reach its endpoint',
+                ),
+              minSize: size()
+                .prefault('16MiB')
+                .describe('Minimum size of a blob for which clients are redirected'),
+            })
+            .prefault({}),
         })
         .prefault({}),
       hosted: z

@@ -51,6 +51,15 @@ export function createGetBlob({ send, memory, answerTime, log, metrics }: GetBlo
     const headersDeadline = performance.now() + answerTime
     const digest = parseDigest(reference)
     record.reference = digest
+    const location = await repository.redirect?.(digest)
+    if (location !== undefined) {
+      record.cache = 'redirect'
+      const headers = { location, 'docker-content-digest': digest, 'x-cache': 'redirect' }
+      return reply
+        .code(307)
+        .headers({ ...headers, 'cache-control': 'no-store' })
+        .send()
+    }
     const range = requestedRange(request, `"${digest}"`)
     const client = request.raw.socket.remoteAddress ?? ''
     const found = await repository.blob(digest, { ranged: range !== undefined, client })

@@ -37,7 +37,11 @@ const defaultRegion = 'us-east-1'
 /** Keys of one DeleteObjects. */
 const maxDeleted = 1000
 
-type S3Store = ObjectStore & { settings(): Promise<BucketSettings> }
+export type S3Store = ObjectStore & {
+  settings(): Promise<BucketSettings>
+  /** A URL that reads the object, for so many seconds, without a credential. */
+  sign(key: string, seconds: number): Promise<string>
+}
 
 /** Amazon S3, or a store with its API. */
 export async function createS3Store(options: S3Options, context: Context): Promise<S3Store> {
@@ -248,6 +252,10 @@ export async function createS3Store(options: S3Options, context: Context): Promi
       } while (token !== undefined)
     },
 
+    sign: async (Key, expiresIn) => {
+      const { getSignedUrl } = await import('@aws-sdk/s3-request-presigner')
+      return getSignedUrl(client, new sdk.GetObjectCommand({ Bucket, Key }), { expiresIn })
+    },
     settings: () => send('read the settings', (s3) => readSettings(s3, Bucket)),
     problem: attempts.problem,
     close: async () => {

@@ -32,6 +32,9 @@ export interface BlobOrigin {
 /** The name of the origin that is another replica of this registry. */
 export const replicaOrigin = 'replica'
 
+/** A URL of a blob for clients, which needs no credential; undefined: there is none. */
+export type FindUrl = (digest: Digest) => Promise<string | undefined>
+
 /** The origins of a blob that are asked before its upstream, in their order. */
 export type FindOrigins = (blob: ProxiedBlob, how: BlobRequest) => readonly BlobOrigin[]
 

@@ -2,7 +2,7 @@ import type { Digest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import type { BlobCache } from '../store/store.ts'
-import { type BlobOrigin, replicaOrigin } from './blob-origins.ts'
+import { type BlobOrigin, type FindUrl, replicaOrigin } from './blob-origins.ts'
 import type { Fills, RunningFill } from './fills.ts'
 import type { Permissions } from './permissions.ts'
 import type { BlobAnswer, BlobRequest, CacheResult } from './repository.ts'
@@ -12,6 +12,11 @@ type OpenedBlob = BlobAnswer & { readonly cache: CacheResult }
 /** Blobs of one upstream's repositories, from the disk or from a fill. */
 export interface ProxiedBlobs {
   open(name: RepositoryName, digest: Digest, how?: BlobRequest): Promise<OpenedBlob | undefined>
+  /**
+   * Where a client may fetch a blob itself: only one that this repository has, and that is neither on the disk nor
+   * being downloaded. Never rejects: `open` says what is wrong.
+   */
+  redirect(name: RepositoryName, digest: Digest): Promise<string | undefined>
   stat(
     name: RepositoryName,
     digest: Digest,
@@ -26,6 +31,7 @@ type ProxiedBlobsOptions = {
   readonly permissions: Permissions
   /** The size of a blob in a manifest, in bytes. */
   readonly sizeOf: (name: RepositoryName, digest: Digest) => number | undefined
+  readonly findUrl: FindUrl | undefined
   /** Where the bytes may be, besides the upstream. */
   readonly originsOf: (
     name: RepositoryName,
@@ -49,6 +55,7 @@ export function createProxiedBlobs({
   fills,
   permissions,
   sizeOf,
+  findUrl,
   originsOf,
   upstream,
 }: ProxiedBlobsOptions): ProxiedBlobs {
@@ -136,6 +143,13 @@ export function createProxiedBlobs({
 
   return {
     open,
+
+    redirect: async (name, digest) => {
+      if (cache.sizeOf(digest) !== undefined || fills.find(digest) !== undefined) return undefined
+      const url = await findUrl?.(digest)
+      if (url === undefined) return undefined
+      return (await isPermitted(name, digest, false).catch(() => false)) ? url : undefined
+    },
 
     stat: async (name, digest) => {
       if (await permissions.known(name, digest)) {

@@ -4,7 +4,7 @@ import { joinName, type Reference, type RepositoryName } from '../oci/reference.
 import type { BlobCache } from '../store/store.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import { createWithAnswerTime, tooSlow } from './answer-time.ts'
-import type { FindOrigins } from './blob-origins.ts'
+import type { FindOrigins, FindUrl } from './blob-origins.ts'
 import { createCachedInventory } from './cached-inventory.ts'
 import { createCounters } from './counters.ts'
 import { createFills } from './fills.ts'
@@ -38,6 +38,7 @@ type ProxiedOptions = UpstreamOptions & {
   readonly fillStall: number
   readonly answerTime: number
   readonly findOrigins: FindOrigins
+  readonly findUrl: FindUrl | undefined
   readonly telemetry: Telemetry
 }
 
@@ -52,7 +53,8 @@ const maxSizesOfOne = 2000
  * prefix.
  */
 export function createProxied(options: ProxiedOptions) {
-  const { prefix, upstream, remote, links, cache, caches, findOrigins, telemetry } = options
+  const { prefix, upstream, remote, links, cache, caches, findOrigins, findUrl, telemetry } =
+    options
   const { ttl, staleIfError } = options.tags
   // By repository: the manifest of one must not give a wrong size to another.
   const sizes = caches.create<number>()
@@ -87,6 +89,7 @@ export function createProxied(options: ProxiedOptions) {
     permissions,
     sizeOf,
     upstream,
+    findUrl,
     originsOf: (name, digest, how) => findOrigins({ prefix, name, digest }, how),
   })
   const scope = `${upstream} ${prefix}`
@@ -164,6 +167,13 @@ export function createProxied(options: ProxiedOptions) {
       if (found?.cache !== undefined) counters.answered('blob', found.cache)
       return found
     },
+    redirect:
+      findUrl &&
+      (async (digest) => {
+        const url = await blobs.redirect(name, digest)
+        if (url !== undefined) counters.answered('blob', 'redirect')
+        return url
+      }),
     statBlob: (digest) => withAnswerTime('the size of the blob', blobs.stat(name, digest)),
     tags: (page) => withAnswerTime('the list of tags', listings.tags(name, page)),
     referrers: (digest) =>

@@ -2,7 +2,7 @@ import type { CacheMemory, Reservations } from '../memory/memory.ts'
 import { nameBelow, type RepositoryName } from '../oci/reference.ts'
 import type { BlobCache, HostedStore } from '../store/store.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
-import type { FindOrigins } from './blob-origins.ts'
+import type { FindOrigins, FindUrl } from './blob-origins.ts'
 import { type CachedImages, createCachedImages } from './cached-images/cached-images.ts'
 import { createHosted, type HostedIndex, type ImagesInUse, type Leases } from './hosted/hosted.ts'
 import type { Inventory } from './inventory.ts'
@@ -65,6 +65,8 @@ type RegistryOptions = {
   readonly answerTime: number
   /** Where blobs of upstreams are looked for before the upstream is asked; default: nowhere. */
   readonly findOrigins?: FindOrigins
+  /** Where clients may fetch blobs themselves that are not here; undefined: nowhere. */
+  readonly findUrl?: FindUrl | undefined
   /** Limits the memory of all caches together. */
   readonly caches: CacheMemory
   /** Memory for work in flight. */
@@ -81,6 +83,7 @@ export function createRegistry({
   fillStall,
   answerTime,
   findOrigins = () => [],
+  findUrl,
   caches,
   inFlight,
   telemetry,
@@ -106,6 +109,7 @@ export function createRegistry({
       fillStall,
       answerTime,
       findOrigins,
+      findUrl,
       telemetry,
     }),
   }))

@@ -9,7 +9,7 @@ export function createReplicaView(registry: Registry): Registry {
       const { repository } = resolved
       const blob: typeof repository.blob = (digest, how) =>
         repository.blob(digest, { ...how, isForwarded: true })
-      return { ...resolved, repository: { ...repository, blob } }
+      return { ...resolved, repository: { ...repository, blob, redirect: undefined } }
     },
   }
 }

@@ -10,9 +10,10 @@ import type { CachedLinkStore, RunId } from '../store/store.ts'
 /**
  * Where a response comes from. `hit`: the cache. `miss`: the upstream. `coalesced`: a request to the
  * upstream that was already in flight. `stale`: the cache, while the upstream is unavailable.
- * `bypass`: the upstream, without storing, because there is no room or the disk fails.
+ * `bypass`: the upstream, without storing, because there is no room or the disk fails. `redirect`: the client fetches it
+ * from the bucket of the cache.
  */
-export type CacheResult = 'hit' | 'miss' | 'coalesced' | 'stale' | 'bypass'
+export type CacheResult = 'hit' | 'miss' | 'coalesced' | 'stale' | 'bypass' | 'redirect'
 
 /** Properties of every answer of a proxied repository; a hosted one has neither. */
 export type Provenance = {
@@ -89,6 +90,8 @@ export interface Repository {
   ): ManifestAnswer | undefined | Promise<ManifestAnswer | undefined>
   /** The caller closes the content. */
   blob(digest: Digest, how?: BlobRequest): Promise<BlobAnswer | undefined>
+  /** A URL where the client can fetch the blob without a credential; undefined: `blob` has it, or says why not. */
+  redirect?: ((digest: Digest) => Promise<string | undefined>) | undefined
   /** Whether the repository has the blob, without downloading it. Size in bytes, if it is known. */
   statBlob(
     digest: Digest,

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { CacheMemory, Release, Reservations } from '../memory/memory.ts'
 import { algorithmOf, type Digest, digestOf } from '../oci/digest.ts'
 import { createBreaker } from '../outbound/outbound.ts'
-import type { BlobOrigin } from '../registry/registry.ts'
+import { type BlobOrigin, isSettledWithin } from '../registry/registry.ts'
 import { blobPath, type DiskCache, type ObjectStore, type OpenObject } from '../store/store.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import { readBody } from './bucket-body.ts'
@@ -19,6 +19,8 @@ const partSize = 16 * 1024 * 1024
 const memoryPause = 1000
 /** How long an object with wrong bytes is not read, unless it is replaced before; milliseconds. */
 const wrongTtl = 10 * 60_000
+/** How long a URL for a client is valid, in seconds: a download may begin until then. */
+const urlLife = 15 * 60
 
 /**
  * The second level of the cache: a bucket that all replicas read before the upstream, and write after it.
@@ -26,6 +28,8 @@ const wrongTtl = 10 * 60_000
  */
 export interface SharedCache {
   readonly origin: BlobOrigin
+  /** A signed URL of a large blob in the bucket; undefined: there is none. Never rejects. */
+  urlOf(digest: Digest): Promise<string | undefined>
   /** Why it does not help at the moment. */
   problem(): string | undefined
   close(): Promise<void>
@@ -33,11 +37,13 @@ export interface SharedCache {
 
 type SharedCacheOptions = {
   /** Closed with the cache. */
-  readonly bucket: ObjectStore
+  readonly bucket: ObjectStore & { sign(key: string, seconds: number): Promise<string> }
   /** In front of keys; empty or a path. */
   readonly prefix: string
   /** Maximum time until the first byte of an object, in milliseconds: then the upstream is asked. */
   readonly firstByte: number
+  /** Clients are not sent to the bucket for smaller blobs, in bytes. */
+  readonly minRedirected: number
   readonly cache: Pick<DiskCache, 'open' | 'pathOf'>
   readonly caches: CacheMemory
   readonly inFlight: Reservations
@@ -52,7 +58,7 @@ type SharedCacheOptions = {
  * 4. An object with wrong bytes is deleted, and not read again until it is replaced.
  */
 export function createSharedCache(options: SharedCacheOptions): SharedCache {
-  const { bucket, prefix, firstByte, cache, caches, inFlight, telemetry } = options
+  const { bucket, prefix, firstByte, minRedirected, cache, caches, inFlight, telemetry } = options
   const { log, metrics } = telemetry
   const keyOf = (digest: Digest) => blobPath(prefix, digest)
   const wrong = caches.create<true>({ ttl: wrongTtl })
@@ -141,7 +147,7 @@ export function createSharedCache(options: SharedCacheOptions): SharedCache {
     const bytes = await readWhole(digest, found)
     if (bytes === undefined) return undefined
     countRead('hit')
-    return { size, from, body: once([bytes]), drop: () => {} }
+    return { size, from, body: yieldOnce([bytes]), drop: () => {} }
   }
 
   /** Memory for one part. */
@@ -187,6 +193,20 @@ export function createSharedCache(options: SharedCacheOptions): SharedCache {
   }
   const uploads = createUploads(upload)
 
+  const findLarge = async (digest: Digest): Promise<string | undefined> => {
+    const finding = bucket.head(keyOf(digest))
+    try {
+      if (!(await isSettledWithin(finding, firstByte))) throw tooLate
+      const found = await finding
+      breaker.succeeded()
+      const isLarge = found && found.size >= minRedirected
+      return isLarge ? await bucket.sign(keyOf(digest), urlLife) : undefined
+    } catch (error) {
+      breaker.failed(error instanceof Error ? error.message : '')
+      return undefined
+    }
+  }
+
   const problem = () => breaker.problem() ?? uploadProblem
   metrics.onScrape(() => {
     metrics.sharedCacheAvailable.set(problem() === undefined ? 1 : 0)
@@ -213,6 +233,7 @@ export function createSharedCache(options: SharedCacheOptions): SharedCache {
       },
       sentWrong,
     },
+    urlOf: async (digest) => (mayRead(digest) ? findLarge(digest) : undefined),
     problem,
     close: async () => {
       await uploads.close()
@@ -223,6 +244,6 @@ export function createSharedCache(options: SharedCacheOptions): SharedCache {
 
 const tooLate = new Error('no answer within the time limit')
 
-async function* once<Item>(item: Item): AsyncGenerator<Item, void, undefined> {
+async function* yieldOnce<Item>(item: Item): AsyncGenerator<Item, void, undefined> {
   yield item
 }

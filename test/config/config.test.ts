@@ -468,6 +468,16 @@ test('every flag sets the field of its name', async (t) => {
     ['storage-cache-minimum-free', '8B', ({ storage }) => `${storage.cache.minimumFree}B`],
     ['storage-cache-scrub-rate', '0', ({ storage }) => `${storage.cache.scrubRate}`],
     ['storage-cache-scrub-interval', '7ms', ({ storage }) => `${storage.cache.scrubInterval}ms`],
+    [
+      'storage-cache-redirects-min-size',
+      '7B',
+      ({ storage }) => `${storage.cache.redirects.minSize}B`,
+    ],
+    [
+      'storage-cache-redirects-enabled',
+      'true',
+      ({ storage }) => `${storage.cache.redirects.enabled}`,
+    ],
     ['storage-cache-bucket-timeout', '19ms', ({ storage }) => `${storage.cache.bucketTimeout}ms`],
     ['storage-hosted-directory', '/h', ({ storage }) => storage.hosted.directory],
     ['storage-hosted-read-only', 'true', ({ storage }) => `${storage.hosted.readOnly}`],

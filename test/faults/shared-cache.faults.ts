@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import { rm } from 'node:fs/promises'
+import { readFile, rm } from 'node:fs/promises'
+import { join } from 'node:path'
 import { after, afterEach, before, beforeEach, suite, test } from 'node:test'
 import { createS3Store } from '../../src/object-stores/object-stores.ts'
 import { createOutbound } from '../../src/outbound/outbound.ts'
@@ -12,10 +13,11 @@ import {
   removeBerth,
   startBerth,
 } from '../support/berth.ts'
+import { get } from '../support/client.ts'
 import { type FaultyProxy, startFaultyProxy } from '../support/faulty-proxy.ts'
-import { type Blob, randomBlob } from '../support/images.ts'
-import { attempt } from '../support/programs.ts'
-import { getBlob, pullBlob } from '../support/pull.ts'
+import { type Blob, makeImage, randomBlob } from '../support/images.ts'
+import { attempt, run } from '../support/programs.ts'
+import { getBlob, pullBlob, pullImage } from '../support/pull.ts'
 import { type ScriptedUpstream, startScriptedUpstream } from '../support/scripted-upstream.ts'
 import { type SeaweedFs, startSeaweedFs } from '../support/seaweedfs.ts'
 import { watchedTelemetry } from '../support/telemetry.ts'
@@ -61,15 +63,13 @@ suite('the second level of the cache in a bucket of SeaweedFS', () => {
   })
 
   /** A replica with an empty disk. The time limit is for faults that are silent. */
-  const start = (bucketTimeout = '30s') =>
-    startBerth({
-      config: {
-        upstreams: [{ url: upstream.url }],
-        storage: { cache: { bucket: { type: 's3', name, endpoint: proxy.url }, bucketTimeout } },
-      },
-    })
-  const startAnother = async (bucketTimeout?: string): Promise<Berth> => {
-    const berth = await start(bucketTimeout)
+  const start = (cache: object = {}) => {
+    const bucket = { type: 's3', name, endpoint: proxy.url }
+    const storage = { cache: { bucket, bucketTimeout: '30s', ...cache } }
+    return startBerth({ config: { upstreams: [{ url: upstream.url }], storage } })
+  }
+  const startAnother = async (cache?: object): Promise<Berth> => {
+    const berth = await start(cache)
     berths.push(berth)
     return berth
   }
@@ -220,7 +220,7 @@ suite('the second level of the cache in a bucket of SeaweedFS', () => {
     ],
   ] as const)
     test(`pulls succeed while the bucket ${what}, and after some failures do not wait for it`, async () => {
-      const berth = await startAnother(timeout)
+      const berth = await startAnother({ bucketTimeout: timeout })
       proxy.fail(() => fault)
       await eventually('it is not asked any more', async () => {
         assert.equal(await pullBlob(berth, 'p/r', atUpstream(1000)), 'miss')
@@ -228,6 +228,33 @@ suite('the second level of the cache in a bucket of SeaweedFS', () => {
       })
       assert.equal(await berth.metric('berth_shared_cache_available'), 0)
     })
+
+  test('clients are redirected to the bucket for large blobs only, and with the right to them', async () => {
+    const layer = randomBlob(large)
+    const image = makeImage({ layers: [layer, randomBlob(1000)] })
+    upstream.put('p/image', undefined, image)
+    await pullImage(first(), 'p/image', image)
+    await eventually('it is uploaded', async () => {
+      const stored = await first().metric('berth_shared_cache_uploads_total{result="stored"}')
+      return stored === image.blobs.length
+    })
+    const berth = await startAnother({ redirects: { enabled: true, minSize: '1MiB' } })
+    const blob = (repository: string) => `${berth.url}/v2/${repository}/blobs/${layer.digest}`
+    assert.equal((await get(blob('p/image'))).status, 307)
+    const head = await get(blob('p/image'), { method: 'HEAD' })
+    assert.deepEqual([head.status, head.headers['content-length']], [200, String(large)])
+    const [before, signed] = [gets(layer).length, proxy.count(/X-Amz-Signature/)]
+    const directory = join(berth.directory, 'pulled')
+    const source = `docker://${new URL(berth.url).host}/p/image@${image.digest}`
+    await run(['skopeo', 'copy', '--src-tls-verify=false', source, `dir:${directory}`], {
+      environment: { HOME: berth.directory },
+    })
+    const pulled = await readFile(join(directory, layer.digest.slice('sha256:'.length)))
+    assert.ok(pulled.equals(layer.bytes))
+    assert.equal(proxy.count(/^GET .*X-Amz-Signature/), signed + 1)
+    assert.equal(gets(layer).length, before)
+    assert.equal((await get(blob('p/other'))).status, 404)
+  })
 
   const doctor = async () => {
     const { status, stdout } = await attempt(
