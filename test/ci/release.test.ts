@@ -76,7 +76,7 @@ suite('a release', { concurrency: true }, () => {
     const others = paths.filter(
       (path) =>
         !path.startsWith(page) &&
-        !/^(dist\/[a-z/-]+\.js|LICENSE|README\.md|package\.json)$/.test(path),
+        !/^(dist\/[a-z0-9/-]+\.js|LICENSE|README\.md|package\.json)$/.test(path),
     )
     assert.deepEqual(others, [])
   })
