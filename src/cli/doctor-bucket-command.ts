@@ -33,27 +33,40 @@ export function bucketCommand({ environment }: Context): Command {
     .action(async ({ config: file, set = [], output }: Options) => {
       exitOnSignals()
       const { config, ambient } = loadConfig({ file, flags: {}, set, environment })
-      const { bucket } = config.storage.cache
-      if (bucket === undefined)
-        throw new UsageError('no bucket is configured (storage.cache.bucket)')
-      const objects = await openBucket(bucket, {
+      const { cache, hosted } = config.storage
+      const buckets = [
+        ...(cache.bucket === undefined ? [] : [{ use: 'cache', ...cache.bucket } as const]),
+        ...(hosted.bucket === undefined ? [] : [{ use: 'hosted', ...hosted.bucket } as const]),
+      ]
+      if (buckets.length === 0)
+        throw new UsageError(
+          'no bucket is configured (storage.cache.bucket, storage.hosted.bucket)',
+        )
+      const context = {
         ambient,
         outbound: createOutbound(ambient),
         telemetry: createTelemetry({ level: 'silent' }),
-      })
-      const write = output === 'text' ? (text: string) => void process.stdout.write(text) : () => {}
-      write(`\nstorage.cache.bucket (${objects.name})\n`)
-      const findings: Finding[] = []
-      const checked = { use: 'cache', objects, ...bucket, settings: objects.settings } as const
-      for await (const finding of checkBucket(checked)) {
-        findings.push(finding)
-        write(formatFinding(finding))
       }
-      await objects.close()
-      const isOk = findings.every(({ outcome }) => outcome !== 'failed')
-      write(isOk ? '\nNo problem found.\n' : '\nBerth cannot use this bucket.\n')
+      const write = output === 'text' ? (text: string) => void process.stdout.write(text) : () => {}
+      const reports: { readonly bucket: string; readonly findings: readonly Finding[] }[] = []
+      for (const { use, ...bucket } of buckets) {
+        const objects = await openBucket(bucket, context)
+        write(`\nstorage.${use}.bucket (${objects.name})\n`)
+        const findings: Finding[] = []
+        const checked = { use, objects, prefix: bucket.prefix, settings: objects.settings }
+        for await (const finding of checkBucket(checked)) {
+          findings.push(finding)
+          write(formatFinding(finding))
+        }
+        await objects.close()
+        reports.push({ bucket: objects.name, findings })
+      }
+      const isOk = reports.every(({ findings }) =>
+        findings.every(({ outcome }) => outcome !== 'failed'),
+      )
+      write(isOk ? '\nNo problem found.\n' : '\nBerth cannot use a bucket.\n')
       if (output === 'json')
-        process.stdout.write(`${JSON.stringify({ ok: isOk, bucket: objects.name, findings })}\n`)
+        process.stdout.write(`${JSON.stringify({ ok: isOk, buckets: reports })}\n`)
       if (!isOk) process.exitCode = 1
     })
 }

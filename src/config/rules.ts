@@ -12,6 +12,7 @@ export function findProblems(config: Config): readonly Problem[] {
     ...findOpenRules(config),
     ...findUnusableUpstreams(config),
     ...findUnusableHosted(config),
+    ...findBucketProblems(config),
     ...findDuplicatePrefixes(config),
     ...findMirrorProblems(config),
     ...findRuleProblems(config),
@@ -170,4 +171,16 @@ function* findRuleProblems({ retention }: Config): Generator<Problem> {
         message: 'the rule would delete every image: set tags, untagged, olderThan or notPulledFor',
       }
   }
+}
+
+/** The danger: the cache deletes objects with wrong bytes, and a lifecycle rule expires the others. */
+function findBucketProblems({ storage: { cache, hosted } }: Config): readonly Problem[] {
+  const [one, other] = [cache.bucket, hosted.bucket]
+  const isSame =
+    one !== undefined &&
+    one.name === other?.name &&
+    one.endpoint === other.endpoint &&
+    one.prefix === other.prefix
+  const path = ['storage', 'cache', 'bucket', 'prefix']
+  return isSame ? [{ path, message: 'must not be that of storage.hosted.bucket' }] : []
 }

@@ -133,3 +133,11 @@ suite('rules of retention', () => {
     assert.match(problem, /^retention\.rules\[1\]\.name: another rule has the name "r"/)
   })
 })
+
+test('the cache and hosted repositories have places of their own in a bucket', () => {
+  const at = (use: string, prefix: string) =>
+    [`type=s3`, `name=b1`, `prefix=${prefix}`].map((field) => `storage.${use}.bucket.${field}`)
+  assert.deepEqual(problems([...at('cache', 'x'), ...at('hosted', 'y')]), [])
+  const [problem = ''] = problems([...at('cache', 'x'), ...at('hosted', 'x')])
+  assert.match(problem, /^storage\.cache\.bucket\.prefix: must not be that of storage\.hosted/)
+})

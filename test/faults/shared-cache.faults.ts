@@ -265,9 +265,12 @@ suite('the second level of the cache in a bucket of SeaweedFS', () => {
       ],
       { environment: { ...seaweedfs.keys, HOME: '/nonexistent' } },
     )
-    const { findings } = JSON.parse(stdout) as {
-      readonly findings: readonly { readonly step: string; readonly outcome: string }[]
+    const { buckets } = JSON.parse(stdout) as {
+      readonly buckets: readonly {
+        readonly findings: readonly { readonly step: string; readonly outcome: string }[]
+      }[]
     }
+    const findings = buckets.flatMap((each) => each.findings)
     return { status, outcomes: findings.map(({ step, outcome }) => `${step}: ${outcome}`) }
   }
 
