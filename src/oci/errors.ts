@@ -69,6 +69,14 @@ export function isRegistryError(
   return error instanceof RegistryError && (wanted.length === 0 || wanted.includes(error.code))
 }
 
+/** An upstream throttles: its 429, or the 503 that clients get for it. */
+export function isThrottled(error: unknown): error is RegistryError {
+  return (
+    isRegistryError(error, 'TOOMANYREQUESTS') ||
+    (isRegistryError(error) && isThrottled(error.cause))
+  )
+}
+
 /** A copy for caches. The danger: a cause keeps the failed request and its buffers in memory. */
 export function withoutCause(error: RegistryError): RegistryError {
   const { code, message, status, retryAfter } = error
@@ -76,6 +84,7 @@ export function withoutCause(error: RegistryError): RegistryError {
     message,
     status,
     ...(retryAfter !== undefined && { retryAfter }),
+    ...(isThrottled(error.cause) && { cause: withoutCause(error.cause) }),
   })
 }
 

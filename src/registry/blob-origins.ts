@@ -1,4 +1,5 @@
 import type { Digest } from '../oci/digest.ts'
+import { isThrottled } from '../oci/errors.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import type { RemoteBlob } from '../remote/remote.ts'
 import type { OpenBlob } from './download.ts'
@@ -20,7 +21,7 @@ export interface BlobOrigin {
   readonly name: string
   /**
    * The bytes from a position on; undefined when it does not have the blob. When it rejects, or its body with
-   * UNAVAILABLE, the next origin is asked. It limits its own waits.
+   * UNAVAILABLE, the next origin is asked, unless the upstream throttles. It limits its own waits.
    */
   open(blob: ProxiedBlob, from: number, signal: AbortSignal): Promise<RemoteBlob | undefined>
   /** The upstream sent the blob, or the end of it, which is now verified and on the disk. */
@@ -75,6 +76,7 @@ export function openOrigins({ blob, origins, upstream, onFailure }: OriginsOptio
         return found
       } catch (error) {
         options.signal.throwIfAborted()
+        if (isThrottled(error)) throw error
         onFailure(origin, error)
       }
     }

@@ -1,6 +1,10 @@
+import { isThrottled, RegistryError } from '../oci/errors.ts'
 import type { Registry } from './repository.ts'
 
-/** The registry for its other replicas: what they ask for is not asked for at another replica again. */
+/**
+ * The registry for its other replicas: what they ask for is not asked for at another replica again, and they
+ * learn when the upstream throttles (429), so that they do not ask it as well.
+ */
 export function createReplicaView(registry: Registry): Registry {
   return {
     ...registry,
@@ -8,7 +12,14 @@ export function createReplicaView(registry: Registry): Registry {
       const resolved = registry.resolve(name)
       const { repository } = resolved
       const blob: typeof repository.blob = (digest, how) =>
-        repository.blob(digest, { ...how, isForwarded: true })
+        repository.blob(digest, { ...how, isForwarded: true }).catch((error: unknown) => {
+          throw isThrottled(error)
+            ? new RegistryError('TOOMANYREQUESTS', {
+                message: error.message,
+                retryAfter: error.retryAfter ?? 1,
+              })
+            : error
+        })
       return { ...resolved, repository: { ...repository, blob, redirect: undefined } }
     },
   }

@@ -61,6 +61,7 @@ export function createMembers({ self, endpoints, lookup, now, log }: MembersOpti
     const before = all().toSorted().join()
     await Promise.all(endpoints.map(resolve))
     isLookingUp = false
+    for (const [member, until] of pauses) if (until <= now()) pauses.delete(member)
     if (all().toSorted().join() !== before) log.info({ replicas: all() }, 'the replicas changed')
   }
   void refresh()

@@ -74,6 +74,12 @@ export function createFindOrigins(options: OriginOptions): FindOrigins {
           answer.drop()
           counted(answer.status === 404 ? 'absent' : 'failed')
           if (answer.status === 404) return undefined
+          if (answer.status === 429)
+            throw new RegistryError('UNAVAILABLE', {
+              message: `the upstream throttles (429) ${owner}, the replica that gets ${digest} for all`,
+              retryAfter: Number(answer.header('retry-after') ?? 1),
+              cause: new RegistryError('TOOMANYREQUESTS'),
+            })
           throw new RegistryError('UNAVAILABLE', {
             message: `the replica ${owner} answered ${answer.status} for ${digest}`,
             status: 502,

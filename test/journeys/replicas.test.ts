@@ -47,6 +47,7 @@ before(async () => {
         config: {
           upstreams: [
             { prefix: 'up', url: upstream.url },
+            { prefix: 'throttled', url: upstream.url },
             { prefix: 'through', url: origin.url, push: true },
           ],
           replicas: group.config(at),
@@ -176,6 +177,18 @@ test('a 429 of the upstream is waited for by the owner, for all', async () => {
   const pulls = await Promise.all([0, 1, 2, 0, 1, 2].map((at) => get(urlAt(at))))
   for (const { status } of pulls) assert.equal(status, 200)
   assert.equal(gets(), 2)
+})
+
+test('a 429 that lasts is seen by all through the owner, whom alone the upstream has answered', async () => {
+  upstream.on(`GET /v2/p/r/blobs/${blob.digest}`, ({ reply }) =>
+    reply(429, { 'retry-after': '60' }),
+  )
+  for (const at of [1, 2, 0, 1, 2]) {
+    const reply = await get(urlAt(at).replace('/v2/up/', '/v2/throttled/'))
+    assert.deepEqual([reply.status, codeOf(reply)], [503, 'UNAVAILABLE'])
+    assert.ok(Number(reply.headers['retry-after']) > 50)
+    assert.equal(gets(), 1)
+  }
 })
 
 for (const name of ['local/a', 'through/a'])
