@@ -174,13 +174,16 @@ function* findRuleProblems({ retention }: Config): Generator<Problem> {
 }
 
 /** The danger: the cache deletes objects with wrong bytes, and a lifecycle rule expires the others. */
-function findBucketProblems({ storage: { cache, hosted } }: Config): readonly Problem[] {
+function* findBucketProblems({ storage: { cache, hosted } }: Config): Generator<Problem> {
   const [one, other] = [cache.bucket, hosted.bucket]
-  const isSame =
-    one !== undefined &&
-    one.name === other?.name &&
-    one.endpoint === other.endpoint &&
-    one.prefix === other.prefix
-  const path = ['storage', 'cache', 'bucket', 'prefix']
-  return isSame ? [{ path, message: 'must not be that of storage.hosted.bucket' }] : []
+  const path = ['storage', 'cache']
+  if (one === undefined && cache.redirects.enabled)
+    yield { path: [...path, 'redirects', 'enabled'], message: 'needs storage.cache.bucket' }
+  if (one === undefined || one.name !== other?.name || one.endpoint !== other.endpoint) return
+  const isShared = one.prefix === '' || `${other.prefix}/`.startsWith(`${one.prefix}/`)
+  if (isShared)
+    yield {
+      path: [...path, 'bucket', 'prefix'],
+      message: 'must not be that of storage.hosted.bucket, or above it',
+    }
 }

@@ -138,6 +138,14 @@ test('the cache and hosted repositories have places of their own in a bucket', (
   const at = (use: string, prefix: string) =>
     [`type=s3`, `name=b1`, `prefix=${prefix}`].map((field) => `storage.${use}.bucket.${field}`)
   assert.deepEqual(problems([...at('cache', 'x'), ...at('hosted', 'y')]), [])
-  const [problem = ''] = problems([...at('cache', 'x'), ...at('hosted', 'x')])
-  assert.match(problem, /^storage\.cache\.bucket\.prefix: must not be that of storage\.hosted/)
+  assert.deepEqual(problems([...at('cache', 'x/y'), ...at('hosted', 'x')]), [])
+  for (const below of ['x', 'x/y']) {
+    const [problem = ''] = problems([...at('cache', 'x'), ...at('hosted', below)])
+    assert.match(problem, /^storage\.cache\.bucket\.prefix: must not be that of storage\.hosted/)
+  }
+})
+
+test('redirects need a bucket', () => {
+  const [problem = ''] = problems(['storage.cache.redirects.enabled=true'])
+  assert.match(problem, /^storage\.cache\.redirects\.enabled: needs storage\.cache\.bucket/)
 })
