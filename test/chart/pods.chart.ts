@@ -19,8 +19,10 @@ suite('berth.yaml', { concurrency: 2 }, () => {
   for (const [name, values] of Object.entries(matrix))
     test(`of ${name} is one that Berth takes`, async (t) => {
       const file = join(await ownDirectory(t), 'berth.yaml')
-      await writeFile(file, yamlOf(await render(values)))
-      const { config } = loadConfig({ file, flags: {}, set: [], environment: {} })
+      const manifests = await render(values)
+      await writeFile(file, yamlOf(manifests))
+      const environment = fromFields(manifests)
+      const { config } = loadConfig({ file, flags: {}, set: [], environment })
       assert.equal(config.storage.directory, '/var/lib/berth')
       assert.ok(config.upstreams.length > 0 || config.hosted.length > 0)
     })
@@ -514,8 +516,18 @@ function podOf(manifests: readonly Manifest[]) {
   return spec.template.spec
 }
 
+/** Variables with the address of the pod. */
+function fromFields(manifests: readonly Manifest[]): Record<string, string> {
+  const [{ env }] = podOf(manifests).containers
+  const fields = env.filter(
+    ({ valueFrom }: { valueFrom?: { fieldRef?: object } }) => valueFrom?.fieldRef,
+  )
+  return Object.fromEntries(fields.map(({ name }: { name: string }) => [name, '10.0.0.7']))
+}
+
 function kindOf(manifests: readonly Manifest[]): string {
-  return manifests.some(({ kind }) => kind === 'Deployment') ? 'Deployment' : 'DaemonSet'
+  const kinds = manifests.filter(isRegistry).map(({ kind }) => kind)
+  return ['Deployment', 'StatefulSet'].find((kind) => kinds.includes(kind)) ?? 'DaemonSet'
 }
 
 function isRegistry({ metadata }: Manifest): boolean {
