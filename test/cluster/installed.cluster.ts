@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
+import { get } from '../support/client.ts'
 import type { ClusterNode } from '../support/cluster-node.ts'
 import {
   type ClusterScene,
@@ -24,7 +25,7 @@ describe('Berth in a cluster of two nodes, behind a NodePort, kube-proxy in ipta
   let nodes: readonly ClusterNode[] = []
   before(async () => {
     if (given === undefined) {
-      const own = await setClusterScene('iptables')
+      const own = await setClusterScene('iptables', { dns: true })
       nodes = own.cluster.nodes
       scene = own
     } else scene = await setSceneIn(given)
@@ -120,7 +121,7 @@ describe('Berth in a cluster of two nodes, behind a NodePort, kube-proxy in ipta
     scene.explained(async () => {
       const { cluster, registry, exchange, install } = scene
       await Promise.all([registry.start(), exchange.start()])
-      await install(4, { replicas: 2 })
+      await install(4, { replicas: 2, peers: { enabled: true } })
       const image = await makeRunnableImage()
       registry.put(repository, 'steady', image)
       const urls = cluster.nodes.map(({ address }) => `http://${address}:30026`)
@@ -135,6 +136,43 @@ describe('Berth in a cluster of two nodes, behind a NodePort, kube-proxy in ipta
       await cluster.kubectl(['rollout', 'status', ...inBerth, 'deployment/berth', '--timeout=60s'])
       assert.deepEqual(await pulls.stop(), [])
       assert.ok(pulls.count() > 10, `${pulls.count()} pulls`)
+    }))
+
+  test('three pods of it request each blob once, for 50 clients', () =>
+    scene.explained(async () => {
+      const { cluster, registry, install } = scene
+      await install(4, { replicas: 3, peers: { enabled: true } })
+      const image = await makeRunnableImage()
+      registry.put(repository, 'once', image)
+      const inBerth = ['-n', namespaces.berth]
+      const addressed = 'jsonpath={.subsets[*].addresses[*].targetRef.name}'
+      const pods = await until('three pods are ready', async () => {
+        const words = ['get', 'endpoints', 'berth-peers', ...inBerth, '-o', addressed]
+        const names = (await cluster.kubectl(words)).split(' ').filter(Boolean)
+        assert.equal(names.length, 3)
+        return names
+      })
+      const ask = `fetch('http://127.0.0.1:9026/metrics').then((reply) => reply.text()).then(console.log)`
+      for (const pod of pods)
+        await until(`${pod} knows the others`, async () => {
+          const metrics = await cluster.kubectl(['exec', ...inBerth, pod, '--', 'node', '-e', ask])
+          assert.match(metrics, /^berth_replicas 3$/m)
+        })
+      const authorization = `Basic ${Buffer.from(`${login.user}:${login.password}`).toString('base64')}`
+      const headers = { authorization, connection: 'close' }
+      const [{ address } = { address: '' }] = cluster.nodes
+      const pulls = Array.from({ length: 50 }, () =>
+        Promise.all(
+          image.blobs.map(async ({ digest, bytes }) => {
+            const url = `http://${address}:30026/v2/${repository}/blobs/${digest}`
+            const { status, body } = await get(url, { headers })
+            assert.deepEqual([status, body.equals(bytes)], [200, true])
+          }),
+        ),
+      )
+      await Promise.all(pulls)
+      for (const { digest } of image.blobs)
+        assert.equal(registry.count(new RegExp(`^GET .*/blobs/${digest}$`)), 1)
     }))
 
   test('uninstalled, it leaves nothing in its namespace', () =>

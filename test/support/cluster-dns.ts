@@ -1,11 +1,13 @@
 import { createSocket, type RemoteInfo } from 'node:dgram'
 import { once } from 'node:events'
 
-/** Address of a Service; undefined: there is none. */
-type FindService = (service: string, namespace: string) => Promise<string | undefined>
+/** Addresses of a Service, or of the ready pods of a headless one; none: there is no such Service. */
+type FindService = (service: string, namespace: string) => Promise<readonly string[]>
 
 const serviceName = /^([a-z0-9-]+)\.([a-z0-9-]+)\.svc\.cluster\.local$/
 const typeA = 1
+/** Milliseconds for which an answer is kept. */
+const lifetime = 2000
 /** Bytes of a header (RFC 1035). */
 const headerSize = 12
 const answers = 0x8580
@@ -20,20 +22,23 @@ export async function startClusterDns(
   const known = new Map<string, ReturnType<FindService>>()
   const lookUp = (name: string): ReturnType<FindService> => {
     const [, service, namespace] = serviceName.exec(name) ?? []
-    if (service === undefined || namespace === undefined) return Promise.resolve(undefined)
-    const found = known.get(name) ?? find(service, namespace).catch(() => undefined)
+    if (service === undefined || namespace === undefined) return Promise.resolve([])
+    const found = known.get(name) ?? find(service, namespace).catch(() => [])
     known.set(name, found)
-    // One that is missing may be created.
-    found.then((text) => text === undefined && known.delete(name))
+    // One that is missing may be created, and pods come and go.
+    found.then((addresses) => {
+      if (addresses.length === 0) known.delete(name)
+      else setTimeout(() => known.delete(name), lifetime).unref()
+    })
     return found
   }
   socket.on('message', async (query: Buffer, { port, address: client }: RemoteInfo) => {
     const { name, type, question } = questionIn(query)
     const found = await lookUp(name.toLowerCase())
-    const records = found !== undefined && type === typeA ? [recordOf(found)] : []
+    const records = type === typeA ? found.map(recordOf) : []
     const header = Buffer.alloc(headerSize)
     query.copy(header, 0, 0, 2)
-    header.writeUInt16BE(found === undefined ? answers | noSuchName : answers, 2)
+    header.writeUInt16BE(found.length === 0 ? answers | noSuchName : answers, 2)
     header.writeUInt16BE(1, 4)
     header.writeUInt16BE(records.length, 6)
     if (!isClosed) socket.send(Buffer.concat([header, question, ...records]), port, client)

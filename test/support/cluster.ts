@@ -76,9 +76,13 @@ export async function startCluster(
 }
 
 function serviceIn({ kubectl }: Cluster) {
-  return async (name: string, namespace: string): Promise<string | undefined> => {
-    const words = ['get', 'service', name, '-n', namespace, '-o', 'jsonpath={.spec.clusterIP}']
-    return (await kubectl([...words, '--ignore-not-found'])) || undefined
+  return async (name: string, namespace: string): Promise<readonly string[]> => {
+    const get = (kind: string, path: string) =>
+      kubectl(['get', kind, name, '-n', namespace, '-o', `jsonpath=${path}`, '--ignore-not-found'])
+    const address = await get('service', '{.spec.clusterIP}')
+    const found =
+      address === 'None' ? await get('endpoints', '{.subsets[*].addresses[*].ip}') : address
+    return found.split(' ').filter(Boolean)
   }
 }
 
