@@ -12,7 +12,7 @@ import { createStaticSource } from './static.ts'
 import { createTokenSource } from './token.ts'
 
 /** Keys that sign requests to AWS services, from the provider chain; with their source for messages. */
-export { findAwsKeys } from './aws/aws.ts'
+export { type AwsRequest, findAwsKeys } from './aws/aws.ts'
 export type { Access, Credential, Credentials } from './credential.ts'
 export type { CredentialsOptions, WorkloadToken } from './credentials-options.ts'
 export { hasDockerLogin } from './docker/docker.ts'

@@ -1,21 +1,10 @@
+import type { AwsRequest } from '../credentials/credentials.ts'
 import type { Connections } from '../outbound/outbound.ts'
 
 /** Milliseconds until the headers of a response: the store may verify and replicate what was sent. */
 const headersTimeout = 30_000
 /** Milliseconds between two pieces of a body. */
 const bodyTimeout = 30_000
-
-/** HttpRequest of @smithy/types. */
-type AwsRequest = {
-  readonly protocol: string
-  readonly hostname: string
-  readonly port?: number
-  readonly path: string
-  readonly query?: Readonly<Record<string, string | string[] | null>>
-  readonly method: string
-  readonly headers: Readonly<Record<string, string>>
-  readonly body?: unknown
-}
 
 /** The HTTP handler of AWS's library, with our connections, and bodies as streams. */
 export function createS3Handler({ dispatcher }: Connections) {

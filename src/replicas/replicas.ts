@@ -18,7 +18,7 @@ export interface Replicas {
   readonly findOrigins: FindOrigins
   /**
    * Whether a request comes from a replica; answers it with 401 if not. Until the headers of its response are
-   * sent, the client is told each second that the request is being processed (102).
+   * sent, it sends 102 (Processing) each second.
    */
   admit(request: IncomingMessage, response: ServerResponse): boolean
   /** Upload sessions at other replicas. */

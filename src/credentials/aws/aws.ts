@@ -8,6 +8,7 @@ import { type EcrRegistry, parseEcrHost, partitionOf, publicRegion } from './ecr
 import { tokenError } from './failures.ts'
 import { findKeys } from './keys.ts'
 
+export type { AwsRequest } from './http-handler.ts'
 export { findKeys as findAwsKeys } from './keys.ts'
 
 type AwsOptions = Omit<Extract<CredentialsOptions, { type: 'aws' }>, 'type'> & {

@@ -14,7 +14,7 @@ export type Route = {
 }
 
 /** HttpRequest of @smithy/types. */
-type AwsRequest = {
+export type AwsRequest = {
   readonly protocol: string
   readonly hostname: string
   readonly port?: number

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { isDigest } from '../../oci/digest.ts'
 import { isTag, type RepositoryName, type Tag } from '../../oci/reference.ts'
+import { freeRuns } from '../hosted/free-runs.ts'
 import type { RemovedTag, TagVersion, Trash, TrashEntry, TrashRun } from '../hosted/hosted-store.ts'
 import { layerLink, referrerLink, revisionLink, trashDirectory } from '../hosted/layout.ts'
 import { isRunId, parseRunId, type RunId, timeOfRun } from '../hosted/run-id.ts'
@@ -163,20 +164,7 @@ export function createBucketTrash({
         return (await objects.head(blobPath(root, digest))) !== undefined
       }),
 
-    free: (what) =>
-      access.change(async () => {
-        const runs =
-          'run' in what
-            ? [parseRunId(what.run)]
-            : (await runIds()).filter((run) => timeOfRun(run) < what.before).toReversed()
-        let [entries, bytes] = [0, 0]
-        for (const run of runs) {
-          const freed = await freeRun(run)
-          entries += freed.entries
-          bytes += freed.bytes
-        }
-        return { entries, bytes }
-      }),
+    free: (what) => access.change(() => freeRuns(what, { runIds, freeRun })),
   }
 }
 

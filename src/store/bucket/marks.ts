@@ -36,10 +36,10 @@ type MarksOptions = {
  * Which blobs are in the trash. Their bytes stay where they are, because a bucket cannot rename:
  *
  * 1. A removal creates a mark. An empty mark is none: it was restored.
- * 2. Who needs the blob replaces the mark by an empty one, only if it is unchanged, and deletes it.
+ * 2. A process that needs the blob replaces the mark by an empty one, only if it is unchanged, and deletes it.
  * 3. After the delay, a deletion replaces the mark by one that says so, only if it is unchanged; then
- *    nobody restores the blob any more. It deletes the bytes, and then the mark. Who stores the blob
- *    meanwhile is told to try again.
+ *    nobody restores the blob any more. It deletes the bytes, and then the mark. An attempt to
+ *    store the blob meanwhile rejects with UNAVAILABLE, and its client tries again.
  *
  * So bytes are deleted only while no replica takes the blob for stored: each looks at the mark before it
  * says so, and a mark that is deleted for has been there for the delay, which is longer than a push.

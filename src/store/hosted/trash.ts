@@ -6,6 +6,7 @@ import { blobPath } from '../paths.ts'
 import type { Temporary } from '../temporary.ts'
 import { blobsIn, entriesOf, exists } from './directories.ts'
 import type { DurableFiles } from './durable-files.ts'
+import { freeRuns } from './free-runs.ts'
 import type { Trash, TrashEntry, TrashRun } from './hosted-store.ts'
 import { trashDirectory } from './layout.ts'
 import { isRunId, parseRunId, type RunId, timeOfRun } from './run-id.ts'
@@ -180,20 +181,7 @@ export function createTrash(options: TrashOptions): TrashBin {
       })
     },
 
-    free: (what) =>
-      access.change(async () => {
-        const runs =
-          'run' in what
-            ? [parseRunId(what.run)]
-            : (await runIds()).filter((run) => timeOfRun(run) < what.before).toReversed()
-        let [entries, bytes] = [0, 0]
-        for (const run of runs) {
-          const freed = await freeRun(run)
-          entries += freed.entries
-          bytes += freed.bytes
-        }
-        return { entries, bytes }
-      }),
+    free: (what) => access.change(() => freeRuns(what, { runIds, freeRun })),
   }
 }
 
