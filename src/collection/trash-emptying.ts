@@ -87,16 +87,15 @@ async function freeRun(
   await store.trash.free({ run })
 }
 
-/** Blobs of a run that are in the trash only, and were not stored again meanwhile. */
 async function blobsIn({ store }: CollectionParts, run: RunId): Promise<readonly Digest[]> {
   const digests: Digest[] = []
-  for await (const entry of store.trash.entries(run))
-    if (entry.kind === 'blob' && !(await store.blobs.isStored(entry.digest)))
-      digests.push(entry.digest)
+  for await (const digest of store.trash.blobs(run)) digests.push(digest)
   return digests
 }
 
-async function isNearlyFull({ root, settings }: CollectionParts): Promise<boolean> {
+/** A bucket has room, whatever the disk of this replica has. */
+async function isNearlyFull({ root, isShared, settings }: CollectionParts): Promise<boolean> {
+  if (isShared) return false
   const { bavail, bsize } = await statfs(root)
   return bavail * bsize < settings.minimumFree
 }

@@ -1,7 +1,12 @@
 import assert from 'node:assert/strict'
 import { after, before, suite, type TestContext, test } from 'node:test'
 import { isRegistryError } from '../../src/oci/errors.ts'
-import { createRunId, type HostedStore, type ObjectStore } from '../../src/store/store.ts'
+import {
+  createRunId,
+  type HostedStore,
+  type ObjectStore,
+  type RunId,
+} from '../../src/store/store.ts'
 import { testHostedBlobs } from '../store/hosted/hosted-blobs.conformance.ts'
 import { testHostedLinks } from '../store/hosted/hosted-links.conformance.ts'
 import { testTrash } from '../store/hosted/trash.conformance.ts'
@@ -105,6 +110,93 @@ suite('hosted repositories in a bucket of SeaweedFS', () => {
     }
     assert.deepEqual([...outcomes].toSorted(), ['pushed', 'refused'])
   })
+
+  test('of two deletions from the trash at once, one deletes, and a push waits for it', async (t) => {
+    const blob = randomBlob(1000)
+    const pusher = await bucketStore(t, objects)
+    await pushBlob(pusher.store, blob)
+    const run = createRunId()
+    await pusher.store.blobs.remove(blob.digest, run)
+    const [reached, gate] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    const slow: ObjectStore = {
+      ...objects,
+      delete: async (keys) => {
+        reached.resolve()
+        await gate.promise
+        return objects.delete(keys)
+      },
+    }
+    const [one, two] = [await bucketStore(t, slow, pusher.root), await pusher.another()]
+    const freeing = one.store.trash.free({ run })
+    await reached.promise
+    assert.deepEqual(await two.store.trash.free({ run }), { entries: 0, bytes: 0 })
+    await assert.rejects(pushBlob(pusher.store, blob), /is being deleted from the trash/)
+    gate.resolve()
+    assert.deepEqual(await freeing, { entries: 1, bytes: 1000 })
+    await pushBlob(pusher.store, blob)
+    assert.deepEqual(await two.store.blobs.read(blob.digest, 1000), blob.bytes)
+  })
+
+  for (const [what, change] of [
+    ['removal', (store, blob, run) => store.blobs.remove(blob.digest, run)],
+    ['restoration', (store, blob) => store.blobs.stat(blob.digest)],
+    ['deletion', (store, _blob, run) => store.trash.free({ run })],
+  ] as const satisfies readonly (readonly [string, Change])[])
+    test(`after a ${what} that ends at any of its requests, the blob is whole or gone, and the trash can be emptied`, async (t) => {
+      let now = 0
+      for (let last = 0, isOver = false; !isOver; last += 1) {
+        const { store, root } = await bucketStore(t, objects)
+        const blob = randomBlob(1000)
+        await pushBlob(store, blob)
+        const run = createRunId()
+        if (what !== 'removal') await store.blobs.remove(blob.digest, run)
+        const killed = await bucketStore(
+          t,
+          watchedBucket(objects, async (count) => {
+            if (count > last) throw new Error('killed')
+          }),
+          root,
+        )
+        const work = change(killed.store, blob, run)
+        isOver = await work.then(
+          () => last > 1,
+          () => false,
+        )
+        const next = await bucketStore(t, objects, root, () => now)
+        await next.store.trash.free({ run })
+        now += 3_600_000
+        await next.store.trash.free({ run })
+        const left: string[] = []
+        for await (const page of objects.list(`${root}/_trash/`))
+          left.push(...page.objects.map(({ key }) => key))
+        assert.deepEqual(left, [], `at ${last}`)
+        const isWhole = await next.store.blobs.isStored(blob.digest)
+        const bytes = await next.store.blobs.read(blob.digest, 1000)
+        assert.deepEqual(bytes, isWhole ? blob.bytes : undefined)
+        await pushBlob(next.store, blob)
+      }
+    })
+
+  test('a removal whose responses are lost, so that its requests are repeated, is in the trash', async (t) => {
+    const blob = randomBlob(1000)
+    const repeating: ObjectStore = {
+      ...objects,
+      put: async (...request) => {
+        await objects.put(...request)
+        return objects.put(...request)
+      },
+    }
+    const { store } = await bucketStore(t, repeating)
+    await pushBlob(store, blob)
+    const run = createRunId()
+    assert.equal(await store.blobs.remove(blob.digest, run), true)
+    assert.equal((await store.trash.runs())[0]?.bytes, 1000)
+    assert.equal(await store.blobs.remove(blob.digest, createRunId()), false)
+    await store.trash.undo(run)
+    assert.deepEqual(await store.blobs.read(blob.digest, 1000), blob.bytes)
+  })
 })
+
+type Change = (store: HostedStore, blob: Blob, run: RunId) => Promise<unknown>
 
 type Parts = { readonly layer: Blob; readonly manifest: Blob }

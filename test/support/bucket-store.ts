@@ -50,6 +50,7 @@ export async function bucketStore(
   t: TestContext,
   objects: ObjectStore,
   prefix = `test-${randomUUID()}`,
+  uptime?: () => number,
 ): Promise<BucketUnderTest> {
   const root = await ownDirectory(t)
   const watched = watchedTelemetry()
@@ -68,6 +69,7 @@ export async function bucketStore(
     directory: join(root, 'hosted'),
     cache,
     telemetry: watched.telemetry,
+    ...(uptime && { uptime }),
     onRestored: (digest) => void restored.push(digest),
   })
   let isOpen = true

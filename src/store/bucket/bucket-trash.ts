@@ -1,8 +1,8 @@
 import { z } from 'zod'
-import { isDigest } from '../../oci/digest.ts'
+import { type Digest, isDigest } from '../../oci/digest.ts'
 import { isTag, type RepositoryName, type Tag } from '../../oci/reference.ts'
 import { freeRuns } from '../hosted/free-runs.ts'
-import type { RemovedTag, TagVersion, Trash, TrashEntry, TrashRun } from '../hosted/hosted-store.ts'
+import type { RemovedTag, TagVersion, Trash, TrashEntry } from '../hosted/hosted-store.ts'
 import { layerLink, referrerLink, revisionLink, trashDirectory } from '../hosted/layout.ts'
 import { isRunId, parseRunId, type RunId, timeOfRun } from '../hosted/run-id.ts'
 import type { WriteAccess } from '../hosted/write-access.ts'
@@ -75,26 +75,19 @@ export function createBucketTrash({
     return result.kind === 'created'
   }
 
-  const summary = async (run: RunId): Promise<TrashRun> => {
-    let [entries, bytes] = [0, 0]
-    for await (const entry of entriesOf(run)) {
-      entries += 1
-      bytes += entry.kind === 'blob' ? entry.size : 0
-    }
-    return { run, at: timeOfRun(run), entries, bytes }
-  }
-
   const freeRun = async (run: RunId) => {
-    let [entries, bytes] = [0, 0]
+    const removed: { readonly digest: Digest; readonly size: number }[] = []
     const keys: string[] = []
     for await (const entry of entriesOf(run)) {
-      if (entry.kind === 'blob' && !(await marks.free(entry.digest, run))) continue
-      entries += 1
-      bytes += entry.kind === 'blob' ? entry.size : 0
-      if (entry.kind !== 'blob') keys.push(entryKey(root, run, entry))
+      if (entry.kind === 'blob') removed.push({ digest: entry.digest, size: entry.size })
+      else keys.push(entryKey(root, run, entry))
     }
+    const freed = await marks.free(removed, run)
     await objects.delete(keys)
-    return { entries, bytes }
+    return {
+      entries: keys.length + freed.length,
+      bytes: freed.reduce((sum, { size }) => sum + size, 0),
+    }
   }
 
   return {
@@ -139,12 +132,29 @@ export function createBucketTrash({
     },
 
     runs: async () => {
-      const found: TrashRun[] = []
-      for (const run of await runIds()) found.push(await summary(run))
-      return found.filter(({ entries }) => entries > 0)
+      const prefix = `${trashDirectory(root)}/`
+      const found = new Map<RunId, { entries: number; bytes: number }>()
+      for await (const page of objects.list(prefix))
+        for (const { key } of page.objects) {
+          const [run = '', ...path] = key.slice(prefix.length).split('/')
+          const entry = isRunId(run) ? parseEntry(path.join('/')) : undefined
+          if (!isRunId(run) || entry === undefined) continue
+          const { entries, bytes } = found.get(run) ?? { entries: 0, bytes: 0 }
+          const size = entry.kind === 'blob' ? entry.size : 0
+          found.set(run, { entries: entries + 1, bytes: bytes + size })
+        }
+      return [...found]
+        .map(([run, sums]) => ({ run, at: timeOfRun(run), ...sums }))
+        .toSorted((a, b) => (a.run < b.run ? 1 : -1))
     },
 
     entries: (run) => entriesOf(parseRunId(run)),
+
+    blobs: async function* (run) {
+      const removed = await marks.all()
+      for await (const entry of entriesOf(parseRunId(run)))
+        if (entry.kind === 'blob' && removed.has(entry.digest)) yield entry.digest
+    },
 
     undo: (run) =>
       access.change(async () => {

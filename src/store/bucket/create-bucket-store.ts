@@ -28,6 +28,8 @@ type BucketStoreOptions = {
   /** This process must not write to the bucket. */
   readonly readOnly?: boolean
   readonly telemetry: Telemetry
+  /** Milliseconds since any fixed time. */
+  readonly uptime?: () => number
   /** A blob came back from the trash because it was read or pushed. `size` in bytes. */
   readonly onRestored?: (digest: Digest, size: number) => void
 }
@@ -39,7 +41,7 @@ type BucketStoreOptions = {
 export async function createBucketStore(options: BucketStoreOptions): Promise<HostedStore> {
   const { objects, prefix: root, directory, cache, telemetry, onRestored = () => {} } = options
   const temporary = createTemporary(directory)
-  const { readOnly = false } = options
+  const { readOnly = false, uptime = () => performance.now() } = options
   const access = readOnly
     ? denyWrites('storage.hosted.readOnly is set')
     : await createWriteAccess({
@@ -48,7 +50,7 @@ export async function createBucketStore(options: BucketStoreOptions): Promise<Ho
         createRoot: () => makeDirectory(directory),
         telemetry,
       })
-  const marks = createMarks({ objects, root, onRestored })
+  const marks = createMarks({ objects, root, uptime, onRestored })
   const tags = createBucketTags({ objects, root })
   const trash = createBucketTrash({ objects, root, access, marks, tags })
   const { blobs, store, close } = createBucketBlobs({

@@ -133,6 +133,8 @@ export interface Trash {
   runs(): Promise<readonly TrashRun[]>
   /** What a run removed and nobody restored. */
   entries(run: RunId): AsyncIterable<TrashEntry>
+  /** Blobs among them, without those that were stored again. */
+  blobs(run: RunId): AsyncIterable<Digest>
   /** Restores what a run removed, except what exists again; a tag gets back its history. */
   undo(run: RunId): Promise<{ readonly restored: number }>
   /** When a blob was removed that is in the trash, in milliseconds since the epoch. Restores nothing. */

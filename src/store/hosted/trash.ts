@@ -153,6 +153,12 @@ export function createTrash(options: TrashOptions): TrashBin {
 
     entries: (run) => entriesBelow(rootOf(parseRunId(run))),
 
+    blobs: async function* (run) {
+      for await (const entry of entriesBelow(rootOf(parseRunId(run))))
+        if (entry.kind === 'blob' && !(await exists(blobPath(root, entry.digest))))
+          yield entry.digest
+    },
+
     undo: (run) =>
       access.change(async () => {
         let restored = 0
