@@ -49,7 +49,10 @@ export function createReferrers({ links, manifests, index }: ReferrersOptions) {
       links.referrers(name, subject),
       byOthers(name, subject),
     ])
-    return [...new Set([...linked, ...others])].toSorted()
+    const unlinked = others.filter((digest) => !linked.includes(digest))
+    // Another process may have deleted it, which the index notices later.
+    const isThere = await inParallel(unlinked, (digest) => links.hasManifest(name, digest))
+    return [...linked, ...unlinked.filter((_, at) => isThere[at])].toSorted()
   }
 
   const byTag = async (name: RepositoryName, subject: Digest): Promise<readonly Listed[]> => {

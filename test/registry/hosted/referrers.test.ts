@@ -2,6 +2,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Digest } from '../../../src/oci/digest.ts'
 import { mediaTypes } from '../../../src/oci/manifest.ts'
+import { parseRepositoryName } from '../../../src/oci/reference.ts'
+import { createRunId } from '../../../src/store/store.ts'
 import {
   type Opened,
   openHostedRegistry,
@@ -80,4 +82,16 @@ test('what is no descriptor in the index of the fallback tag is not listed', asy
   const odd = [null, 1, {}, { ...sound, mediaType: 5 }, { ...sound, artifactType: {} }]
   await listByTag(repository, image, [...odd, sound, { ...sound, digest: 'x' }])
   assert.deepEqual((await repository.referrers(image.digest)).descriptors, [sound])
+})
+
+test('a referrer that another process has deleted is not listed, although the index still has it', async (t) => {
+  const { open, store } = await openHostedRegistry(t, { index: true })
+  const repository = open('local/app')
+  const image = makeImage()
+  await pushImage(repository, image)
+  const [deleted, ...others] = await pushReferrers(repository, image)
+  assert.ok(deleted)
+  await store.links.removeManifest(parseRepositoryName('local/app'), deleted, createRunId())
+  const { descriptors } = await repository.referrers(image.digest)
+  assert.deepEqual(digestsIn(descriptors), others)
 })
