@@ -35,7 +35,8 @@ export function createAttempt(options: Options) {
   return async (entry: Entry, job: Job, firstAt: number): Promise<Outcome> => {
     if (job.kind === 'invalid') return { kind: 'rejected', reason: job.reason }
     const unfinished = (message: string, limit: number): Outcome => {
-      const left = Math.max(firstAt, entry.modified) + limit - now()
+      // The time of its last change may be one to come, by another clock.
+      const left = firstAt + limit - now()
       if (left <= 0) return { kind: 'rejected', reason: message }
       return { kind: 'unfinished', pause: left }
     }

@@ -245,11 +245,12 @@ export async function createSpooler(options: SpoolerOptions): Promise<Spooler> {
   }
 
   const scanSoon = (delay: number): void => {
-    const at = now() + Math.max(delay, debounce)
+    const pause = Math.max(delay, debounce)
+    const at = now() + pause
     if (stopping.signal.aborted || at >= nextScanAt) return
     clearTimeout(nextScan)
     nextScanAt = at
-    nextScan = setTimeout(scanNow, at - now())
+    nextScan = setTimeout(scanNow, pause)
   }
 
   const scanNow = (): void => {

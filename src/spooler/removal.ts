@@ -15,7 +15,7 @@ import {
 } from './durable-files.ts'
 import { isAbandoned, maxSilence, type Owner } from './owners.ts'
 import { type Entry, findEntry } from './spool-entries.ts'
-import { failedDirectory, stateDirectory } from './spool-names.ts'
+import { failedDirectory, keptPath, stateDirectory } from './spool-names.ts'
 
 const schema = z.object({ path: z.string(), owner: z.unknown().optional() })
 const removing = `${stateDirectory}/removing`
@@ -115,7 +115,7 @@ export function createRemoval(root: string, owner: Owner) {
     const isBack = await inNewDirectory({ root, path }, (parent, base) =>
       moveWithoutReplacing(aside, parent.at(base), isDirectory),
     )
-    if (!isBack) await keepAsFailed(aside, `${path}.replaced-${randomUUID()}`)
+    if (!isBack) await keepAsFailed(aside, `${keptPath(path)}.replaced-${randomUUID()}`)
   }
 
   const keepAsFailed = async (aside: string, path: string): Promise<void> => {

@@ -3,7 +3,7 @@ import { basename, join } from 'node:path'
 import { inDirectory } from '../input/input.ts'
 import { inNewDirectory, moveWithoutReplacing, parentOf, readRecord } from './durable-files.ts'
 import { filesBelow } from './files-below.ts'
-import { failedDirectory, stateDirectory } from './spool-names.ts'
+import { failedDirectory, keptPath, stateDirectory } from './spool-names.ts'
 import { parseRecord, type SpoolRecord, writeSpoolRecord } from './spool-records.ts'
 
 /** A file in `failed/`, and the name under which it was dropped. */
@@ -51,10 +51,10 @@ async function listKept(root: string): Promise<readonly Kept[]> {
     // What was rejected may be a FIFO, or large.
     if (!path.endsWith('.json')) continue
     const record = parseRecord(await readRecord(join(root, path)))
-    if (record?.keptAs !== undefined && path === `${failedDirectory}/${record.file}.json`)
+    if (record?.keptAs !== undefined && path === recordPathOf(record.file))
       records.set(record.keptAs, record)
   }
-  const recordFiles = new Set([...records.values()].map(({ file }) => file))
+  const recordFiles = new Map([...records.values()].map(({ file }) => [keptPath(file), file]))
   const dropped = new Map<string, Kept>()
   for (const { path } of found.toSorted((a, b) => a.modified - b.modified)) {
     const name = path.slice(failedDirectory.length + 1)
@@ -71,6 +71,10 @@ async function listKept(root: string): Promise<readonly Kept[]> {
   return [...dropped.values()]
 }
 
+function recordPathOf(file: string): string {
+  return `${failedDirectory}/${keptPath(file)}.json`
+}
+
 /** `a`, `a/b` of `a/b/c`. */
 function parentsOf(path: string): readonly string[] {
   const parts = path.split('/')
@@ -78,13 +82,14 @@ function parentsOf(path: string): readonly string[] {
 }
 
 /** Without the end that a second file of one name got (`app.2`), which only the newest one has a record for. */
-function originalName(name: string, recordFiles: ReadonlySet<string>): string {
+function originalName(name: string, recordFiles: ReadonlyMap<string, string>): string {
   const base = name.replace(/\.(?:\d+|replaced-[0-9a-f-]{36})$/, '')
-  return base !== name && (recordFiles.has(base) || name.includes('.replaced-')) ? base : name
+  if (base === name) return name
+  return recordFiles.get(base) ?? (name.includes('.replaced-') ? base : name)
 }
 
 async function moveBack(root: string, { keptAs, file, record }: Kept): Promise<Retried> {
-  const recordPath = `${failedDirectory}/${file}.json`
+  const recordPath = recordPathOf(file)
   const moved = await inDirectory({ root, path: parentOf(keptAs) }, (from) =>
     inNewDirectory({ root, path: file }, async (to, base) => {
       const source = from.at(basename(keptAs))

@@ -36,14 +36,14 @@ const reserved = [failedDirectory, doneDirectory, stateDirectory]
 type ListOptions = {
   /** Whether a directory at the top may be a layout: not if it belongs to several files of a user. */
   readonly layoutsAtTop?: boolean | undefined
-  /** Of one directory, which cannot be read. Without it, they are thrown. */
+  /** Of one directory, which cannot be read (without this, it is thrown), or of one name. */
   readonly onError?: (error: unknown) => void
 }
 
 /** All entries that are not marked as unfinished. No link is followed. */
 export async function listEntries(
   root: string,
-  { layoutsAtTop = true, onError = raise }: ListOptions = {},
+  { layoutsAtTop = true, onError }: ListOptions = {},
 ): Promise<readonly Entry[]> {
   const found: Entry[] = []
 
@@ -60,12 +60,17 @@ export async function listEntries(
   type Place = { readonly name: string; readonly path: string; readonly depth: number }
   const visitEntry = async (parent: OpenDirectory, { name, path, depth }: Place): Promise<void> => {
     const stat = await lstat(parent.at(name)).catch(ignoreMissing)
+    // Without this, nobody learns that it is never pushed. Others have left meanwhile.
+    if (stat === undefined && name.includes('\uFFFD'))
+      onError?.(new Error(`the name ${JSON.stringify(path)} in the spool is not UTF-8; rename it`))
     if (stat === undefined) return
     if (!stat.isDirectory()) {
       found.push(entryOf(path, stat))
       return
     }
-    await visitDirectory(parent, { name, path, depth }).catch(ignoreMissing).catch(onError)
+    await visitDirectory(parent, { name, path, depth })
+      .catch(ignoreMissing)
+      .catch(onError ?? raise)
   }
 
   const visitDirectory = async (parent: OpenDirectory, { name, path, depth }: Place) => {

@@ -1,3 +1,5 @@
+import { createHash } from 'node:crypto'
+import { basename, dirname, join } from 'node:path'
 import { isDigest } from '../oci/digest.ts'
 import {
   isRepositoryName,
@@ -34,6 +36,17 @@ export const stateDirectory = '.berth'
 /** Names of files that are still being written, and of hidden ones such as NFS's `.nfs0123`. */
 export function isUnfinished(name: string): boolean {
   return name.endsWith('~') || name.endsWith('.tmp') || name.startsWith('.')
+}
+
+/** Bytes of a file name, with room for what is appended to it: `.json`, or `.replaced-` and a UUID. */
+const maxKeptName = 200
+
+/** The path below `failed/`, `done/` and `.berth/` for a file: the same one, unless its name is too long for an ending. */
+export function keptPath(path: string): string {
+  const name = basename(path)
+  if (Buffer.byteLength(name) <= maxKeptName) return path
+  const hash = createHash('sha256').update(name).digest('hex').slice(0, 32)
+  return join(dirname(path), `${[...name].slice(0, 40).join('')}-${hash}`)
 }
 
 /**

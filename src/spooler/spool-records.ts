@@ -12,7 +12,7 @@ import {
 } from './durable-files.ts'
 import { filesBelow } from './files-below.ts'
 import type { Entry } from './spool-entries.ts'
-import { doneDirectory, failedDirectory, stateDirectory } from './spool-names.ts'
+import { doneDirectory, failedDirectory, keptPath, stateDirectory } from './spool-names.ts'
 
 const schema = z.object({
   /** Path below the spool. */
@@ -63,7 +63,7 @@ const temporary = `${stateDirectory}/tmp`
 
 export function createSpoolRecords(root: string, { maxDone, maxAge, results }: Options) {
   const write = (directory: string, path: string, record: SpoolRecord) =>
-    writeSpoolRecord({ root, path: `${directory}/${path}.json`, temporary }, record)
+    writeSpoolRecord({ root, path: `${directory}/${keptPath(path)}.json`, temporary }, record)
 
   /**
    * Moves the file, which is at `from`, to `failed/`, beside its record. A file of the same name that is
@@ -71,8 +71,9 @@ export function createSpoolRecords(root: string, { maxDone, maxAge, results }: O
    */
   const fail = async (entry: Entry, record: SpoolRecord, from: string): Promise<void> => {
     const isDirectory = (await lstat(from)).isDirectory()
-    for (let at = entry.path.endsWith('.json') ? 2 : 1; at < maxNames; at += 1) {
-      const keptAs = `${failedDirectory}/${entry.path}${at === 1 ? '' : `.${at}`}`
+    const kept = `${failedDirectory}/${keptPath(entry.path)}`
+    for (let at = kept.endsWith('.json') ? 2 : 1; at < maxNames; at += 1) {
+      const keptAs = `${kept}${at === 1 ? '' : `.${at}`}`
       const isDone = await inNewDirectory({ root, path: keptAs }, async (parent, base) => {
         const target = parent.at(base)
         const before = await lstat(target).catch(() => undefined)
@@ -94,7 +95,7 @@ export function createSpoolRecords(root: string, { maxDone, maxAge, results }: O
 
   const result = async (record: SpoolRecord): Promise<void> => {
     if (results === undefined) return
-    const path = `${record.file}.json`
+    const path = `${keptPath(record.file)}.json`
     await writeSpoolRecord({ root: results, path, temporary: '' }, record)
   }
 
@@ -129,7 +130,7 @@ async function pruneBelow(
 export async function findRecord(root: string, path: string): Promise<SpoolRecord | undefined> {
   const found = []
   for (const directory of [failedDirectory, doneDirectory]) {
-    const record = parseRecord(await readRecord(join(root, directory, `${path}.json`)))
+    const record = parseRecord(await readRecord(join(root, directory, `${keptPath(path)}.json`)))
     if (record !== undefined) found.push(record)
   }
   return found.toSorted((a, b) => b.finishedAt.localeCompare(a.finishedAt))[0]

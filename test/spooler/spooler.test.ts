@@ -26,6 +26,7 @@ import {
   listEntries,
   type Publish,
   RejectedFile,
+  retryFailed,
   type SpoolEvent,
   UnfinishedFile,
 } from '../../src/spooler/spooler.ts'
@@ -285,6 +286,61 @@ test('an incomplete archive waits for a change, and is rejected after a while (S
     (await filesIn(root)).includes('failed/b.tar'),
   )
   assert.ok(attempts <= 5, `${attempts} attempts`)
+})
+
+test('an incomplete archive with a time to come is rejected as others are', async (t) => {
+  const { publish } = createRecorder(() => {
+    throw new UnfinishedFile('it ends too early')
+  })
+  const { root } = await start(t, { publish, settle: 20, maxIncomplete: 100 })
+  await writeFile(join(root, '.app'), '')
+  await utimes(join(root, '.app'), 1e10, 1e10)
+  await rename(join(root, '.app'), join(root, 'app.tar'))
+  await eventually('it is rejected', async () => (await findRecord(root, 'app.tar')) !== undefined)
+})
+
+test('a file with the longest possible name is recorded, kept, and tried again under its name', async (t) => {
+  const root = await newDirectory()
+  const [pushed, refused] = [`${'a'.repeat(251)}.tar`, `${'é'.repeat(125)}.json`]
+  const { published, publish } = createRecorder((_, content) => {
+    if (content === 'bad') throw new RejectedFile('no')
+  })
+  const { events } = await start(t, { root, publish })
+  await writeFile(join(root, '.x'), 'good')
+  await rename(join(root, '.x'), join(root, pushed))
+  await eventually('it is gone', async () => (await filesIn(root)).length === 0)
+  assert.equal((await findRecord(root, pushed))?.state, 'pushed')
+  assert.equal(published.length, 1)
+  await writeFile(join(root, '.x'), 'bad')
+  await rename(join(root, '.x'), join(root, refused))
+  await eventually('it is rejected', async () => (await findRecord(root, refused)) !== undefined)
+  assert.equal((await findRecord(root, refused))?.file, refused)
+  assert.deepEqual(
+    events.filter(({ kind }) => kind === 'broken'),
+    [],
+  )
+  assert.deepEqual(await retryFailed(root, [refused]), [{ file: refused }])
+})
+
+test('a name that is not UTF-8 is reported, and other files are pushed', async (t) => {
+  const { publish } = createRecorder()
+  const { root, spooler } = await start(t, { publish })
+  const name = Buffer.concat([
+    Buffer.from(join(root, 'app')),
+    Buffer.from([0xff]),
+    Buffer.from('.tar'),
+  ])
+  writeFileSync(name, '')
+  await eventually('it is reported', () =>
+    /app.*not UTF-8; rename it/.test(spooler.status().problem ?? ''),
+  )
+  await drop(root, 'good.tar')
+  await eventually(
+    'the other one is pushed',
+    async () => (await findRecord(root, 'good.tar')) !== undefined,
+  )
+  await rename(name, join(root, 'app.tar'))
+  await eventually('nothing is reported', () => spooler.status().problem === undefined)
 })
 
 test('small files do not wait behind large ones', async (t) => {
