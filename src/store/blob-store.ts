@@ -2,6 +2,7 @@ import type { Chunks } from '../memory/memory.ts'
 import type { Content } from '../oci/content.ts'
 import type { Algorithm, Digest, Digester } from '../oci/digest.ts'
 import type { RegistryError } from '../oci/errors.ts'
+import type { BlockChecksums } from './block-checksums.ts'
 import type { Pins } from './pins.ts'
 
 /** Reads blobs by digest. The bytes were verified, or are verified while they are read. */
@@ -77,6 +78,13 @@ export interface CachedUpload {
   discard(error: RegistryError): Promise<void>
 }
 
+export type VerifiedFile = {
+  readonly path: string
+  /** Bytes. */
+  readonly size: number
+  readonly checksums?: BlockChecksums | undefined
+}
+
 /** A bounded store, which evicts the least recently used blobs. */
 export interface BlobCache extends BlobSource {
   /**
@@ -86,6 +94,11 @@ export interface BlobCache extends BlobSource {
   create(digest: Digest, size: number | undefined): Promise<BlobWriter | undefined>
   /** Undefined as above. */
   createUpload(algorithm: Algorithm): Promise<CachedUpload | undefined>
+  /**
+   * Moves a verified file into the cache. It stays where it is when there is no room, the disk fails, or it is on
+   * another file system.
+   */
+  adopt(digest: Digest, file: VerifiedFile): Promise<void>
   /** Bytes that a blob takes on the disk, as far as it is known without looking there. */
   sizeOf(digest: Digest): number | undefined
   /** Bytes and blobs on the disk, and the limit in bytes. */

@@ -7,6 +7,7 @@ import {
   type ObjectStore,
   type RunId,
 } from '../../src/store/store.ts'
+import { testBlobSource } from '../store/blob-source.conformance.ts'
 import { testHostedBlobs } from '../store/hosted/hosted-blobs.conformance.ts'
 import { testHostedLinks } from '../store/hosted/hosted-links.conformance.ts'
 import { testTrash } from '../store/hosted/trash.conformance.ts'
@@ -37,6 +38,11 @@ suite('hosted repositories in a bucket of SeaweedFS', () => {
   testHostedBlobs('hosted blobs in a bucket', make)
   testHostedLinks('hosted links in a bucket', make)
   testTrash('a trash in a bucket', make)
+  testBlobSource('blobs in a bucket, for pulls', async (t, blobs) => {
+    const { store, another } = await make(t)
+    for (const blob of blobs) await pushBlob(store, blob)
+    return (await another()).store.reading?.blobs ?? assert.fail()
+  })
 
   /** In the order of a client; `done` says what was acknowledged. */
   const push = async (store: HostedStore, parts: Parts, done: (what: string) => void) => {

@@ -65,7 +65,13 @@ export function createHosted({ prefixes, store, index, leases, ...options }: Hos
       })
   const references = createReferences({ links, manifests, index: whole })
   const onPull = createPulls(index, now)
-  const read = createReading({ ...options, store, index, manifests, leases, references, onPull })
+  const { reading = store } = store
+  const readManifests =
+    reading === store ? manifests : createManifests({ ...options, ...reading, scope: 'hosted' })
+  const read = createReading({
+    ...options,
+    ...{ store: reading, index, manifests: readManifests, leases, references, onPull },
+  })
   const writing = createWriting({
     store,
     inUse: options.inUse,

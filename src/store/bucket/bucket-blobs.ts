@@ -118,5 +118,5 @@ export function createBucketBlobs(options: BucketBlobsOptions) {
       }),
   }
 
-  return { blobs, store, close: reader.close }
+  return { blobs, store, openKnown: reader.open, close: reader.close }
 }

@@ -13,6 +13,7 @@ import type { ObjectStore } from '../object-store.ts'
 import { createTemporary } from '../temporary.ts'
 import { createBucketBlobs } from './bucket-blobs.ts'
 import { createBucketLinks } from './bucket-links.ts'
+import { createBucketReading } from './bucket-reading.ts'
 import { createBucketTags } from './bucket-tags.ts'
 import { createBucketTrash } from './bucket-trash.ts'
 import { createMarks } from './marks.ts'
@@ -53,30 +54,36 @@ export async function createBucketStore(options: BucketStoreOptions): Promise<Ho
   const marks = createMarks({ objects, root, uptime, onRestored })
   const tags = createBucketTags({ objects, root })
   const trash = createBucketTrash({ objects, root, access, marks, tags })
-  const { blobs, store, close } = createBucketBlobs({
+  const stored = createBucketBlobs({
     ...{ objects, root, access, marks, cache, readOnly, telemetry },
+  })
+  const subjectOf = (manifest: Digest) => readSubject(stored.blobs, manifest)
+  const { blobs, links, reading } = createBucketReading({
+    ...{ blobs: stored.blobs, openKnown: stored.openKnown, cache },
+    links: createBucketLinks({ objects, root, directory, access, trash, tags, subjectOf }),
   })
   const place: BlobPlace = {
     change: access.change,
-    install: async ({ digest, path }) => {
+    install: async ({ digest, path, checksums }) => {
       const { size } = await stat(path)
-      await store(digest, size, { path, size })
+      await stored.store(digest, size, { path, size })
+      await cache.adopt(digest, { path, size, checksums })
     },
     trust: () => {},
     isDurable: async () => false,
   }
   const uploads = createUploads({ root: directory, syncing: createSyncing(), place })
-  const subjectOf = (manifest: Digest) => readSubject(blobs, manifest)
 
   return {
     blobs,
-    links: createBucketLinks({ objects, root, directory, access, trash, tags, subjectOf }),
+    links,
+    reading,
     uploads,
     trash,
     problem: () => access.problem() ?? objects.problem(),
     close: async () => {
       await uploads.close()
-      await close()
+      await stored.close()
       await access.close()
     },
   }

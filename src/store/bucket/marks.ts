@@ -54,8 +54,9 @@ type MarksOptions = {
  * 4. A process that was killed in 3 leaves its mark. Who sees that mark unchanged for some minutes does 3
  *    again. No clock is compared with that of another machine.
  *
- * So bytes are deleted only while no replica takes the blob for stored: each looks at the mark before it
- * says so, and a mark that is deleted for has been there for the delay, which is longer than a push.
+ * So bytes are deleted only while no replica takes the blob for stored: each looks at the mark at
+ * most a minute before it says so, and a mark that is deleted for has been there for the delay, which is
+ * longer than a push.
  */
 export function createMarks({ objects, root, uptime, onRestored }: MarksOptions) {
   /** Deletions of others, and when this process saw them first. */

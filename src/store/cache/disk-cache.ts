@@ -16,6 +16,7 @@ import {
   recencyPath,
 } from '../paths.ts'
 import { createTemporary } from '../temporary.ts'
+import { adoptBlob } from './adopt-blob.ts'
 import { createBackground, oneAtATime } from './background.ts'
 import { createBlobFiles } from './blob-files.ts'
 import { createBlobWriter } from './blob-writer.ts'
@@ -250,6 +251,14 @@ export async function createDiskCache(options: DiskCacheOptions): Promise<DiskCa
       }),
     )
 
+  const adopt: BlobCache['adopt'] = async (digest, file) => {
+    await createFile(`the pushed blob ${digest}`, async (place) => {
+      const stamp = await adoptBlob(place, { ...file, digest })
+      if (stamp !== undefined) reader.trust(digest, stamp)
+      measure(digest)
+    })
+  }
+
   const createUpload: BlobCache['createUpload'] = (algorithm) =>
     createFile('an upload', (place) =>
       createCachedUpload({
@@ -269,6 +278,7 @@ export async function createDiskCache(options: DiskCacheOptions): Promise<DiskCa
 
     create,
     createUpload,
+    adopt,
     use: budget.use,
     sizeOf: budget.sizeOf,
     evict: budget.evictThese,

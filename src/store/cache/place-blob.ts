@@ -24,13 +24,13 @@ export type Place = {
   readonly onFailure: (error: unknown) => void
 }
 
-type VerifiedFile = {
+type TemporaryBlob = {
   readonly digest: Digest
   /** Bytes. */
   readonly size: number
   readonly path: string
   readonly handle: FileHandle
-  readonly checksummer: BlockChecksummer | undefined
+  readonly checksummer: Pick<BlockChecksummer, 'finish'> | undefined
   readonly reservation: Reservation
 }
 
@@ -40,7 +40,7 @@ type VerifiedFile = {
  */
 export async function placeBlob(
   place: Place,
-  file: VerifiedFile,
+  file: TemporaryBlob,
 ): Promise<{ readonly stamp: Stamp; readonly unpin: Unpin }> {
   const { root, budget, directorySize } = place
   const { digest, path, handle, reservation } = file
@@ -56,7 +56,7 @@ export async function placeBlob(
   return { stamp, unpin: budget.pin(digest) }
 }
 
-type Named = Pick<VerifiedFile, 'digest' | 'path'>
+type Named = Pick<TemporaryBlob, 'digest' | 'path'>
 
 /** The eviction of an older copy may remove the directory between the two steps. */
 async function renameIntoPlace(
@@ -79,7 +79,7 @@ async function renameIntoPlace(
  */
 async function addChecksums(
   { root, temporary, onFailure }: Place,
-  { digest, size, checksummer }: VerifiedFile,
+  { digest, size, checksummer }: TemporaryBlob,
 ): Promise<number> {
   if (checksummer === undefined || size < minChecksummed) return 0
   const checksums = checksummer.finish()

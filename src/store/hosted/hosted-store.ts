@@ -16,6 +16,11 @@ export interface HostedStore {
   readonly links: HostedLinks
   readonly uploads: UploadStore
   readonly trash: Trash
+  /**
+   * The same for pulls: a removal by another process is seen a minute later, and what is known is answered while the store
+   * cannot be reached. Undefined: there is no difference.
+   */
+  readonly reading?: Pick<HostedStore, 'blobs' | 'links'> | undefined
   /** Why nothing can be written now. */
   problem(): string | undefined
   close(): Promise<void>

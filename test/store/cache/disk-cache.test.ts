@@ -237,6 +237,23 @@ test('a blob that cannot be committed is still read, and leaves no file (C62)', 
   await checkAccounting(cached)
 })
 
+test('a file that was written elsewhere becomes a blob, or stays where it is if there is no room', async (t) => {
+  const cached = await cacheOf(t, { maxSize: 2 * mebibyte })
+  const directory = await ownDirectory(t)
+  for (const [size, hasRoom] of [
+    [mebibyte, true],
+    [3 * mebibyte, false],
+  ] as const) {
+    const blob = randomBlob(size)
+    const path = join(directory, String(size))
+    await writeFile(path, blob.bytes)
+    await cached.cache.adopt(blob.digest, { path, size })
+    assert.equal(await isThere(cached.cache, blob), hasRoom)
+    assert.equal(await exists(path), !hasRoom)
+    await checkAccounting(cached)
+  }
+})
+
 test('links of an earlier version, a file and directories each, are removed', async (t) => {
   const root = await earlierCache(t)
   const { digest } = randomBlob(10)

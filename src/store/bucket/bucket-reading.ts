@@ -1,0 +1,118 @@
+import { LRUCache } from 'lru-cache'
+import type { Content } from '../../oci/content.ts'
+import type { Digest } from '../../oci/digest.ts'
+import type { BlobCache } from '../blob-store.ts'
+import type { HostedBlobs, HostedLinks, HostedStore } from '../hosted/hosted-store.ts'
+import type { TagLink } from '../link-store.ts'
+import { ObjectStoreError } from '../object-store.ts'
+import { createRecent, maxAnswers, usableFor } from './recent.ts'
+
+type Parts = { readonly blobs: HostedBlobs; readonly links: HostedLinks }
+
+type ReadingOptions = Parts & {
+  /** The local disk. */
+  readonly cache: BlobCache
+  /** A blob that is in the bucket, from the local disk if it is there. */
+  readonly openKnown: (
+    digest: Digest,
+    size: number,
+    how?: { readonly ranged?: boolean },
+  ) => Promise<Content>
+}
+
+/**
+ * What pulls need to know, with few requests: the answers of the last minute count, except that a tag is asked
+ * for each time. While the bucket fails, earlier answers count, and blobs that are on the local disk.
+ *
+ * The danger: a client that is told that a blob exists does not upload it. Its manifest is compared with the
+ * bucket itself, and a blob stays in the trash for longer than a push takes.
+ *
+ * Returns `blobs` and `links` for writers: what they remove, readers do not see any more.
+ */
+export function createBucketReading(
+  options: ReadingOptions,
+): Parts & Required<Pick<HostedStore, 'reading'>> {
+  const { blobs, links, cache, openKnown } = options
+  const found = createRecent<true>()
+  const sizes = createRecent<number>()
+  const tags = new LRUCache<string, TagLink>({ max: maxAnswers, ttl: usableFor })
+  let removedTags = 0
+
+  const isLinked = async (key: string, ask: () => Promise<boolean>): Promise<boolean> =>
+    (await found.find(key, async () => (await ask()) || undefined)) === true
+
+  const sizeOf = (digest: Digest): Promise<number | undefined> =>
+    sizes
+      .find(digest, async () => (await blobs.stat(digest))?.size)
+      .catch(async (error) => {
+        const local = error instanceof ObjectStoreError ? await cache.stat(digest) : undefined
+        if (local === undefined) throw error
+        return local.size
+      })
+
+  const tag: HostedLinks['tag'] = async (name, tag) => {
+    const key = `${name}:${tag}`
+    const removedBefore = removedTags
+    try {
+      const link = await links.tag(name, tag)
+      if (link === undefined) tags.delete(key)
+      else if (removedTags === removedBefore) tags.set(key, link)
+      return link
+    } catch (error) {
+      const last = error instanceof ObjectStoreError ? tags.get(key) : undefined
+      if (last === undefined) throw error
+      return last
+    }
+  }
+
+  const untagging = (key: string) => {
+    removedTags += 1
+    tags.delete(key)
+  }
+
+  return {
+    reading: {
+      links: {
+        ...links,
+        hasBlob: (name, digest) =>
+          isLinked(`blob ${name}@${digest}`, () => links.hasBlob(name, digest)),
+        hasManifest: (name, digest) =>
+          isLinked(`manifest ${name}@${digest}`, () => links.hasManifest(name, digest)),
+        tag,
+      },
+      blobs: {
+        ...blobs,
+        open: async (digest, how) => {
+          const size = await sizeOf(digest)
+          return size === undefined ? undefined : openKnown(digest, size, how)
+        },
+        stat: async (digest) => {
+          const size = await sizeOf(digest)
+          return size === undefined ? undefined : { size }
+        },
+        read: async (digest, limit) => {
+          const size = await sizeOf(digest)
+          if (size === undefined || size > limit) return undefined
+          return (await cache.read(digest, limit)) ?? blobs.read(digest, limit)
+        },
+      },
+    },
+    links: {
+      ...links,
+      removeBlob: (name, digest, run) =>
+        links.removeBlob(name, digest, run).finally(() => found.forget(`blob ${name}@${digest}`)),
+      removeManifest: (name, digest, run) =>
+        links
+          .removeManifest(name, digest, run)
+          .finally(() => found.forget(`manifest ${name}@${digest}`)),
+      removeTag: (name, tag) =>
+        links.removeTag(name, tag).finally(() => untagging(`${name}:${tag}`)),
+      untag: (name, tag, run) =>
+        links.untag(name, tag, run).finally(() => untagging(`${name}:${tag}`)),
+    },
+    blobs: {
+      ...blobs,
+      remove: (digest, run) => blobs.remove(digest, run).finally(() => sizes.forget(digest)),
+    },
+  }
+}

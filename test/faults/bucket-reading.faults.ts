@@ -1,0 +1,140 @@
+import assert from 'node:assert/strict'
+import { after, afterEach, before, beforeEach, suite, test } from 'node:test'
+import { setAwsEnvironment } from '../support/aws.ts'
+import {
+  type Berth,
+  checkInvariants,
+  removeBerth,
+  startBerth,
+  visibleBlobs,
+} from '../support/berth.ts'
+import { codeOf, get } from '../support/client.ts'
+import { type FaultyProxy, startFaultyProxy } from '../support/faulty-proxy.ts'
+import { type Blob, makeImage, randomBlob } from '../support/images.ts'
+import { getBlob, pullBlob, pullImage } from '../support/pull.ts'
+import { createPushClient } from '../support/push-client.ts'
+import { type SeaweedFs, startSeaweedFs } from '../support/seaweedfs.ts'
+
+const name = 'registry'
+const app = 'local/app'
+const access = [{ users: ['*'], repositories: ['**'], actions: ['pull', 'push', 'delete'] }]
+
+suite('pulls from hosted repositories in a bucket of SeaweedFS', () => {
+  let seaweedfs: SeaweedFs
+  let proxy: FaultyProxy
+  let restore: () => void
+  /** Replicas: one that is pushed to, and another. */
+  let berths: readonly [Berth, Berth]
+
+  before(async () => {
+    seaweedfs = await startSeaweedFs(name)
+    restore = setAwsEnvironment(seaweedfs.keys)
+    proxy = await startFaultyProxy(seaweedfs.url)
+  })
+  after(async () => {
+    restore()
+    await proxy.close()
+    await seaweedfs.close()
+  })
+  const start = (hosted: object = {}) => {
+    const bucket = { type: 's3', name, endpoint: proxy.url }
+    return startBerth({
+      config: { upstreams: [], auth: { access }, storage: { hosted: { bucket, ...hosted } } },
+    })
+  }
+  beforeEach(async () => {
+    berths = [await start(), await start()]
+  })
+  afterEach(async () => {
+    proxy.behave()
+    for (const berth of berths) {
+      await checkInvariants(berth)
+      await removeBerth(berth)
+    }
+  })
+
+  const client = ({ url }: Berth) => createPushClient(url)
+  const head = ({ url }: Berth, { digest }: Blob) =>
+    get(`${url}/v2/${app}/blobs/${digest}`, { method: 'HEAD' })
+  /** Requests for one blob: its link, mark and bytes. */
+  const requests = ({ digest }: Blob) => proxy.count(new RegExp(digest.slice('sha256:'.length)))
+  const pushed = async () => {
+    const image = makeImage({ layers: [randomBlob(3_000_000)] })
+    const layer = image.blobs.at(-1)
+    assert.ok(layer !== undefined)
+    await client(berths[0]).push(app, image, 'v1')
+    return { image, layer }
+  }
+  const breakBucket = () => proxy.fail(() => ({ kind: 'reset' }))
+
+  test('a pushed blob is on the local disk, and reading it again costs no request', async () => {
+    const { image, layer } = await pushed()
+    const [one, other] = berths
+    const found = (await visibleBlobs(one.cache)).map(({ digest }) => digest)
+    for (const { digest } of image.blobs) assert.ok(found.includes(digest))
+    const gets = () => proxy.count(/^GET .*\/data/)
+    const before = gets()
+    await pullImage(one, app, image)
+    assert.equal(gets(), before)
+    for (const berth of [one, other]) {
+      await pullImage(berth, app, image)
+      const known = requests(layer)
+      await pullBlob(berth, app, layer)
+      assert.equal((await head(berth, layer)).headers['content-length'], '3000000')
+      assert.equal(requests(layer), known)
+    }
+  })
+
+  test('many clients of a blob that is not local cost one download', async () => {
+    const { layer } = await pushed()
+    const other = berths[1]
+    const before = requests(layer)
+    await Promise.all(Array.from({ length: 20 }, () => pullBlob(other, app, layer)))
+    // Its link, mark, HEAD, and GET.
+    assert.equal(requests(layer) - before, 4)
+  })
+
+  test('what this replica deletes is gone at once, although it was read before', async () => {
+    const { image, layer } = await pushed()
+    const [one] = berths
+    await pullImage(one, app, image)
+    for (const reference of [`manifests/${image.digest}`, `blobs/${layer.digest}`]) {
+      const path = `${app}/${reference}`
+      assert.equal((await client(one).send('DELETE', path)).status, 202)
+      assert.equal((await get(`${one.url}/v2/${path}`)).status, 404)
+      assert.equal((await get(`${one.url}/v2/${path}`, { method: 'HEAD' })).status, 404)
+    }
+    assert.equal((await get(`${one.url}/v2/${app}/manifests/v1`)).status, 404)
+  })
+
+  test('while the bucket is down, what is known and local is served, and the rest is unavailable', async () => {
+    const { image } = await pushed()
+    const [one, other] = berths
+    const unknown = makeImage({ layers: [randomBlob(1000)] })
+    await client(other).push(app, unknown, 'v2')
+    await pullImage(one, app, image, 'v1')
+    breakBucket()
+    await pullImage(one, app, image, 'v1')
+    const blob = unknown.blobs.at(-1)
+    assert.ok(blob !== undefined)
+    for (const reply of [
+      await get(`${one.url}/v2/${app}/manifests/v2`),
+      await get(`${one.url}/v2/${app}/manifests/${unknown.digest}`),
+      await getBlob(one, app, blob),
+    ]) {
+      assert.equal(reply.status, 503)
+      assert.equal(codeOf(reply), 'UNAVAILABLE')
+      assert.match(reply.body.toString(), /s3:\/\/registry/)
+      assert.ok(reply.headers['retry-after'] !== undefined)
+    }
+    assert.equal((await head(one, blob)).status, 503)
+  })
+
+  test('a blob whose link is known, and that is not local, is unavailable while the bucket is down', async () => {
+    const { layer } = await pushed()
+    const other = berths[1]
+    assert.equal((await head(other, layer)).status, 200)
+    breakBucket()
+    assert.equal((await getBlob(other, app, layer)).status, 503)
+  })
+})
