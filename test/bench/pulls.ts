@@ -34,7 +34,7 @@ type Pulled = Measured & { readonly upstreamGets: number; readonly peakMemory: n
 /** Rate and delay of the upstream in the targets, in bytes per second and milliseconds. */
 const slowLine = { rate: 110e6, delay: 5 }
 /** Without limits. */
-const fastLine = { rate: Number.POSITIVE_INFINITY, delay: 0 }
+const fastLine = { delay: 0 }
 
 type Starter = (upstream: string, storage: string) => Promise<Peer>
 
@@ -57,7 +57,7 @@ export async function measurePulls(options: PullOptions): Promise<readonly Row[]
    * measured.
    */
   const pull =
-    (start: Starter | undefined, line: typeof slowLine, connections: number) =>
+    (start: Starter | undefined, line: typeof slowLine | typeof fastLine, connections: number) =>
     async (): Promise<Pulled> => {
       const upstream = await startUpstream(bench, { content, ...line })
       const storage = join(bench.directory, 'pull')

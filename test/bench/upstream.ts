@@ -4,8 +4,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { mediaTypes } from '../../src/oci/manifest.ts'
 import { blobFile, type Content } from './content.ts'
 
-/** A registry with a limited total rate, in bytes per second, and a delay, in milliseconds. */
-export type Line = { readonly content: Content; readonly rate: number; readonly delay: number }
+/** A registry with a delay, in milliseconds, and a total rate, in bytes per second, if it is limited. */
+export type Line = { readonly content: Content; readonly rate?: number; readonly delay: number }
 
 const block = 64 * 1024
 
@@ -21,7 +21,7 @@ function createLine(rate: number) {
 }
 
 function serve({ content, rate, delay }: Line): void {
-  const pass = createLine(rate)
+  const pass = rate === undefined ? undefined : createLine(rate)
   const counts = { manifests: 0, blobs: 0 }
 
   const sendBlob = async (response: ServerResponse, digest: string, onlyHead: boolean) => {
@@ -34,7 +34,7 @@ function serve({ content, rate, delay }: Line): void {
     if (onlyHead) return response.end()
     counts.blobs += 1
     for await (const chunk of createReadStream(file, { highWaterMark: block })) {
-      await pass(chunk.length)
+      await pass?.(chunk.length)
       if (!response.write(chunk)) await new Promise((resolve) => response.once('drain', resolve))
       if (response.destroyed) return undefined
     }
