@@ -3,6 +3,7 @@ import { isThrottled } from '../oci/errors.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import type { RemoteBlob } from '../remote/remote.ts'
 import type { OpenBlob } from './download.ts'
+import type { OpenRange } from './far-ranges.ts'
 import type { BlobRequest } from './repository.ts'
 
 /** A blob of a proxied repository: the prefix of its upstream, and the name below it. */
@@ -24,6 +25,12 @@ export interface BlobOrigin {
    * UNAVAILABLE, the next origin is asked, unless the upstream throttles. It limits its own waits.
    */
   open(blob: ProxiedBlob, from: number, signal: AbortSignal): Promise<RemoteBlob | undefined>
+  /** Both ends included, while it sends the blob. When it does not send them, the upstream is asked. */
+  openRange?(
+    blob: ProxiedBlob,
+    range: { readonly first: number; readonly last: number },
+    signal: AbortSignal,
+  ): Promise<RemoteBlob | undefined>
   /** The upstream sent the blob, or the end of it, which is now verified and on the disk. */
   fetched?(digest: Digest, size: number): void
   /** The bytes that it sent, or some of them, were wrong. */
@@ -43,14 +50,18 @@ type OriginsOptions = {
   readonly blob: ProxiedBlob
   readonly origins: readonly BlobOrigin[]
   readonly upstream: OpenBlob
+  readonly upstreamRange: OpenRange
   readonly onFailure: (origin: BlobOrigin, error: unknown) => void
 }
 
 /** One download's way through the origins. */
 export type OpenedOrigins = {
   readonly open: OpenBlob
+  readonly openRange: OpenRange
   /** The origin that was asked last, or is asked first: its name, or `upstream`. */
   readonly source: () => string
+  /** Resolves when the upstream is asked. */
+  readonly atUpstream: Promise<void>
   /** Tells the origins that the blob is verified and stored. */
   readonly stored: (size: number) => void
   /** Tells the origins that the bytes were wrong. False: all of them came from the upstream. */
@@ -61,10 +72,17 @@ export type OpenedOrigins = {
  * Asks one origin after another, each once, and then the upstream. When the connection of an origin breaks,
  * the next one continues at the byte reached.
  */
-export function openOrigins({ blob, origins, upstream, onFailure }: OriginsOptions): OpenedOrigins {
+export function openOrigins({
+  blob,
+  origins,
+  upstream,
+  upstreamRange,
+  onFailure,
+}: OriginsOptions): OpenedOrigins {
   const left = [...origins]
   const used: BlobOrigin[] = []
   let source = left[0]?.name ?? 'upstream'
+  const { promise: atUpstream, resolve: reachUpstream } = Promise.withResolvers<void>()
 
   const open: OpenBlob = async (from, options) => {
     for (let origin = left.shift(); origin !== undefined; origin = left.shift()) {
@@ -81,12 +99,19 @@ export function openOrigins({ blob, origins, upstream, onFailure }: OriginsOptio
       }
     }
     source = 'upstream'
+    reachUpstream()
     return upstream(from, options)
   }
 
   return {
     open,
+    openRange: async (first, last, signal) => {
+      const current = source === 'upstream' ? undefined : used.at(-1)
+      const found = await current?.openRange?.(blob, { first, last }, signal).catch(() => undefined)
+      return found ?? upstreamRange(first, last, signal)
+    },
     source: () => source,
+    atUpstream,
     stored: (size) => {
       if (source === 'upstream') for (const { fetched } of origins) fetched?.(blob.digest, size)
     },

@@ -6,7 +6,7 @@ import type { Content, Piece } from '../oci/content.ts'
 import type { RemoteBlob } from '../remote/remote.ts'
 
 /** Bytes of a blob from `first` to `last`, both included; undefined from an upstream without ranges. */
-type OpenRange = (
+export type OpenRange = (
   first: number,
   last: number,
   signal: AbortSignal,
@@ -61,6 +61,8 @@ export function createFarRanges(options: FarRangesOptions): FarRanges {
   let requests = 0
   let isSupported = true
 
+  const held = new Map<string, { readonly bytes: Promise<Buffer | undefined>; readers: number }>()
+
   const fetch = async (position: number, until: number): Promise<Buffer | undefined> => {
     requests += 1
     const limited = AbortSignal.any([signal, AbortSignal.timeout(timeout)])
@@ -81,26 +83,40 @@ export function createFarRanges(options: FarRangesOptions): FarRanges {
     return bytes
   }
 
+  /** Readers share a request, and its bytes while one of them holds these. Undefined: there is no slot. */
+  const hold = (position: number, until: number) => {
+    const key = `${position}-${until}`
+    let shared = held.get(key)
+    if (shared === undefined) {
+      if (requests >= maxRequests || slots.free === 0) return undefined
+      slots.free -= 1
+      shared = { bytes: fetch(position, until).catch(() => undefined), readers: 0 }
+      held.set(key, shared)
+    }
+    const found = shared
+    found.readers += 1
+    const release = once(() => {
+      found.readers -= 1
+      if (found.readers > 0) return
+      slots.free += 1
+      held.delete(key)
+    })
+    return { bytes: found.bytes, release }
+  }
+
   const isFarEnough = (position: number, until: number, arrived: number): boolean =>
-    isSupported &&
-    requests < maxRequests &&
-    slots.free > 0 &&
-    position - arrived >= minDistance &&
-    until - position <= maxRangeSize
+    isSupported && position - arrived >= minDistance && until - position <= maxRangeSize
 
   const reader: FarRanges['reader'] = (content, arrived) => {
-    let held = 0
-    const release = () => {
-      slots.free += held
-      held = 0
-    }
+    let release = () => {}
 
     const fetchHeld = async (position: number, until: number): Promise<Piece | undefined> => {
-      slots.free -= 1
-      held += 1
-      const bytes = await fetch(position, until).catch(() => undefined)
+      const holding = hold(position, until)
+      if (holding === undefined) return undefined
+      release = holding.release
+      const bytes = await holding.bytes
       if (bytes !== undefined) return { kind: 'bytes', bytes }
-      release()
+      holding.release()
       return undefined
     }
 
@@ -129,6 +145,15 @@ export function createFarRanges(options: FarRangesOptions): FarRanges {
         if (bytes !== undefined && hashOf(bytes) !== hash) onMismatch(position)
       }
     },
+  }
+}
+
+function once(act: () => void): () => void {
+  let isDone = false
+  return () => {
+    if (isDone) return
+    isDone = true
+    act()
   }
 }
 

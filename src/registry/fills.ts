@@ -45,6 +45,8 @@ export type RunningFill = {
   readonly name: RepositoryName
   /** Where the bytes come from: the name of an origin, or `upstream`, whose answer grants the permission. */
   readonly source: () => string
+  /** Resolves when the upstream is asked. */
+  readonly atUpstream: Promise<void>
 }
 
 type StartOptions = {
@@ -125,8 +127,20 @@ export function createFills({
       const controller = new AbortController()
       const timer = setTimeout(() => controller.abort(tooLong), deadline)
       const { signal } = controller
+      const { open, openRange, source, atUpstream, stored, wrong } = openOrigins({
+        blob: { prefix, name, digest },
+        origins,
+        upstream: (from, options) => remote.blob(name, digest, from, { ...options, client }),
+        upstreamRange: (first, last, signal) =>
+          remote.blobRange(name, digest, { first, last }, signal),
+        onFailure: ({ name: origin }, err) =>
+          log.warn(
+            { upstream, origin, repository: name, digest, err },
+            'cannot get the blob from this origin; asking the next one',
+          ),
+      })
       const farRanges = createFarRanges({
-        openRange: (first, last, signal) => remote.blobRange(name, digest, { first, last }, signal),
+        openRange,
         slots: rangeSlots,
         signal,
         onBytes: (bytes) => {
@@ -140,16 +154,6 @@ export function createFills({
             'the upstream sent wrong bytes for a range of a blob; clients have received them',
           )
         },
-      })
-      const { open, source, stored, wrong } = openOrigins({
-        blob: { prefix, name, digest },
-        origins,
-        upstream: (from, options) => remote.blob(name, digest, from, { ...options, client }),
-        onFailure: ({ name: origin }, err) =>
-          log.warn(
-            { upstream, origin, repository: name, digest, err },
-            'cannot get the blob from this origin; asking the next one',
-          ),
       })
       const fill = startFill({
         digest,
@@ -180,6 +184,7 @@ export function createFills({
         fill,
         name,
         source,
+        atUpstream,
         startedAt: Date.now(),
         stop: (reason: RegistryError) => controller.abort(reason),
       }

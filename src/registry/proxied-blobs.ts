@@ -6,6 +6,10 @@ import { type BlobOrigin, type FindUrl, replicaOrigin } from './blob-origins.ts'
 import type { Fills, RunningFill } from './fills.ts'
 import type { Permissions } from './permissions.ts'
 import type { BlobAnswer, BlobRequest, CacheResult } from './repository.ts'
+import { isSettledWithin } from './settled-within.ts'
+
+/** Milliseconds between two replicas' knowledge that the owner of a blob has died. */
+const maxWait = 5000
 
 type OpenedBlob = BlobAnswer & { readonly cache: CacheResult }
 
@@ -106,6 +110,8 @@ export function createProxiedBlobs({
   ): Promise<OpenedBlob | undefined> => {
     const running = fills.find(digest)
     if (running === undefined) {
+      // A replica continues a download that it has begun elsewhere: whoever has it as well does so for all.
+      if (how.isForwarded && how.ranged) return undefined
       const own = fills.start(name, digest, {
         expectedSize: sizeOf(name, digest),
         origins: originsOf(name, digest, how),
@@ -113,8 +119,11 @@ export function createProxiedBlobs({
       })
       return join(name, digest, own, 'miss')
     }
-    // Two replicas that take each other for the owner must not wait for each other.
-    if (how.isForwarded && running.source() === replicaOrigin) return undefined
+    // Replicas must not wait for each other. But if the owner has died, this one soon continues for all.
+    if (how.isForwarded && running.source() === replicaOrigin) {
+      const isNext = how.ranged && (await isSettledWithin(running.atUpstream, maxWait))
+      if (!isNext) return undefined
+    }
     if (running.name === name) return join(name, digest, running, 'coalesced')
     // The fill started after the check of the permission.
     if (!(await permissions.known(name, digest))) return open(name, digest, how)

@@ -28,7 +28,7 @@ import { createTagsList } from './tags-list.ts'
 import type { Transport } from './transport.ts'
 import { createUploads } from './uploads/uploads.ts'
 
-export { remoteBlob } from './answers.ts'
+export { remoteBlob, remoteRange } from './answers.ts'
 export { isTemporary, passingAdvice, UpstreamFailure } from './faults.ts'
 export {
   createForwarder,

@@ -1,7 +1,7 @@
 import type { LookupAddress } from 'node:dns'
 import { isIPv6 } from 'node:net'
 import type { Logger } from '../telemetry/telemetry.ts'
-import { ownerOf } from './rendezvous.ts'
+import { rank } from './rendezvous.ts'
 
 /** Between two lookups, in milliseconds; CoreDNS keeps its answers for as long. */
 const lookupInterval = 5000
@@ -13,8 +13,11 @@ export type Endpoint = { readonly host: string; readonly port: number }
 
 /** The replicas of this registry, as `address:port`. */
 export interface Members {
-  /** The replica that gets a blob for all others; undefined: this one. */
-  ownerOf(digest: string): string | undefined
+  /**
+   * The replicas that rank before this one for a key, the owner first. None: this one is the owner, or all
+   * that rank before it are left out.
+   */
+  before(key: string): readonly string[]
   /** It is left out for a moment. */
   failed(member: string): void
   /** All that are known, with this one, and with those that are left out. */
@@ -68,10 +71,10 @@ export function createMembers({ self, endpoints, lookup, now, log }: MembersOpti
   const timer = setInterval(() => void refresh(), lookupInterval).unref()
 
   return {
-    ownerOf: (digest) => {
+    before: (key) => {
       const usable = all().filter((member) => (pauses.get(member) ?? 0) <= now())
-      const owner = ownerOf(digest, usable)
-      return owner === own ? undefined : owner
+      const ranked = rank(key, usable)
+      return ranked.slice(0, ranked.indexOf(own))
     },
     failed: (member) => void pauses.set(member, now() + pause),
     all,

@@ -1,13 +1,12 @@
 import { hash } from 'node:crypto'
 
 /**
- * The member with the highest score for a key (rendezvous hashing): each process that knows the same members
- * finds the same one, and one member more or less moves only the keys that it owns.
+ * The members by their score for a key, the owner first (rendezvous hashing): each process that knows the same
+ * members finds the same order, and one member more or less does not change that of the others.
  */
-export function ownerOf(key: string, members: readonly string[]): string | undefined {
-  const scored = members.map((member) => ({ member, score: hash('sha1', `${member} ${key}`) }))
-  return scored.reduce<(typeof scored)[number] | undefined>(
-    (best, each) => (best === undefined || each.score > best.score ? each : best),
-    undefined,
-  )?.member
+export function rank(key: string, members: readonly string[]): readonly string[] {
+  return members
+    .map((member) => ({ member, score: hash('sha1', `${member} ${key}`) }))
+    .toSorted((a, b) => (a.score > b.score ? -1 : 1))
+    .map(({ member }) => member)
 }

@@ -1,14 +1,17 @@
 import type { Chunks } from '../memory/memory.ts'
+import type { Digest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
 import { joinName } from '../oci/reference.ts'
-import { type FindOrigins, replicaOrigin } from '../registry/registry.ts'
-import { remoteBlob, type Transport } from '../remote/remote.ts'
+import { type BlobOrigin, type FindOrigins, replicaOrigin } from '../registry/registry.ts'
+import { remoteBlob, remoteRange, type Transport } from '../remote/remote.ts'
 import type { Metrics } from '../telemetry/telemetry.ts'
 import type { Members } from './members.ts'
 import type { Signatures } from './signature.ts'
 
 /** Milliseconds without a sign of the owner: while it waits for the upstream, it says so each second. */
 const maxSilence = 5000
+/** Replicas that are asked for one blob: the owner, and those that continue when it has failed. */
+const maxAsked = 3
 
 type OriginOptions = {
   readonly members: Members
@@ -20,72 +23,104 @@ type OriginOptions = {
 /**
  * 1. The owner of the digest is asked for the bytes, if it is another replica.
  * 2. It has them, or gets them from the upstream for all, and sends them while they arrive.
- * 3. A request of a replica is never handed on to a third one: replicas may disagree for a moment about who
+ * 3. If it fails, the next replica in the order of the digest is asked, until it is the turn of this one. So
+ *    one replica continues at the upstream for all: the first that has begun the same download.
+ * 4. A request of a replica is never handed on to a third one: replicas may disagree for a moment about who
  *    the owner is.
  */
 export function createFindOrigins(options: OriginOptions): FindOrigins {
+  return ({ digest }, { isForwarded = false }) => {
+    const count = isForwarded ? 0 : options.members.before(digest).length
+    const origin = createOrigin(digest, options)
+    return Array.from({ length: Math.min(count, maxAsked) }, () => origin)
+  }
+}
+
+/** Asks another replica each time that it is opened. */
+function createOrigin(digest: Digest, options: OriginOptions): BlobOrigin {
   const { members, signatures, transport, metrics } = options
+  const asked: string[] = []
+  let isAnswered = false
+
   const counted = (outcome: 'found' | 'absent' | 'failed') =>
     metrics.replicaRequests.inc({ outcome })
+  const failed = (owner: string): void => {
+    members.failed(owner)
+    counted('failed')
+  }
 
-  return ({ digest }, { isForwarded = false }) => {
-    const owner = isForwarded ? undefined : members.ownerOf(digest)
-    if (owner === undefined) return []
-    const failed = (): void => {
-      members.failed(owner)
-      counted('failed')
+  type Range = { readonly headers: { readonly range?: string }; readonly isPatient: boolean }
+  const send = (
+    owner: string,
+    { prefix, name }: Parameters<BlobOrigin['open']>[0],
+    { headers, isPatient }: Range,
+    signal: AbortSignal,
+  ) => {
+    const target = `/v2/${joinName(prefix, name)}/blobs/${digest}`
+    const authorization = signatures.sign({ method: 'GET', target, writer: '' })
+    return transport.send({
+      method: 'GET',
+      url: new URL(`http://${owner}${target}`),
+      trust: 'own',
+      headers: { ...headers, authorization },
+      firstByte: maxSilence,
+      isPatient,
+      signal,
+    })
+  }
+
+  async function* watched(owner: string, body: AsyncIterable<Chunks>, signal: AbortSignal) {
+    try {
+      yield* body
+    } catch (error) {
+      // A download that is given up here says nothing about the owner.
+      if (!signal.aborted) failed(owner)
+      throw error
     }
+  }
 
-    async function* watched(body: AsyncIterable<Chunks>, signal: AbortSignal) {
-      try {
-        yield* body
-      } catch (error) {
-        // A download that is given up here says nothing about the owner.
-        if (!signal.aborted) failed()
-        throw error
-      }
-    }
-
-    return [
-      {
-        name: replicaOrigin,
-        open: async ({ prefix, name }, from, signal) => {
-          const target = `/v2/${joinName(prefix, name)}/blobs/${digest}`
-          const authorization = signatures.sign({ method: 'GET', target, writer: '' })
-          const answer = await transport
-            .send({
-              method: 'GET',
-              url: new URL(`http://${owner}${target}`),
-              trust: 'own',
-              headers: { authorization, ...(from > 0 && { range: `bytes=${from}-` }) },
-              firstByte: maxSilence,
-              isPatient: true,
-              signal,
-            })
-            .catch((error: unknown) => {
-              if (!signal.aborted) failed()
-              throw error
-            })
-          if (answer.status === 200 || answer.status === 206) {
-            counted('found')
-            const blob = remoteBlob(answer, from, owner)
-            return { ...blob, body: watched(blob.body, signal) }
-          }
-          answer.drop()
-          counted(answer.status === 404 ? 'absent' : 'failed')
-          if (answer.status === 404) return undefined
-          if (answer.status === 429)
-            throw new RegistryError('UNAVAILABLE', {
-              message: `the upstream throttles (429) ${owner}, the replica that gets ${digest} for all`,
-              retryAfter: Number(answer.header('retry-after') ?? 1),
-              cause: new RegistryError('TOOMANYREQUESTS'),
-            })
-          throw new RegistryError('UNAVAILABLE', {
-            message: `the replica ${owner} answered ${answer.status} for ${digest}`,
-            status: 502,
-          })
+  return {
+    name: replicaOrigin,
+    open: async (blob, from, signal) => {
+      const owner = members.before(digest).find((member) => !asked.includes(member))
+      if (owner === undefined || isAnswered) return undefined
+      asked.push(owner)
+      const headers = from > 0 ? { range: `bytes=${from}-` } : {}
+      const answer = await send(owner, blob, { headers, isPatient: true }, signal).catch(
+        (error: unknown) => {
+          if (!signal.aborted) failed(owner)
+          throw error
         },
-      },
-    ]
+      )
+      if (answer.status === 200 || answer.status === 206) {
+        counted('found')
+        const found = remoteBlob(answer, from, owner)
+        return { ...found, body: watched(owner, found.body, signal) }
+      }
+      answer.drop()
+      counted(answer.status === 404 ? 'absent' : 'failed')
+      if (answer.status === 404 && from > 0) return undefined
+      isAnswered = true
+      if (answer.status === 404) return undefined
+      if (answer.status === 429)
+        throw new RegistryError('UNAVAILABLE', {
+          message: `the upstream throttles (429) ${owner}, the replica that gets ${digest} for all`,
+          retryAfter: Number(answer.header('retry-after') ?? 1),
+          cause: new RegistryError('TOOMANYREQUESTS'),
+        })
+      throw new RegistryError('UNAVAILABLE', {
+        message: `the replica ${owner} answered ${answer.status} for ${digest}`,
+        status: 502,
+      })
+    },
+    openRange: async (blob, range, signal) => {
+      const owner = asked.at(-1)
+      if (owner === undefined) return undefined
+      const headers = { range: `bytes=${range.first}-${range.last}` }
+      return remoteRange(await send(owner, blob, { headers, isPatient: false }, signal), range)
+    },
+    sentWrong: () => {
+      for (const owner of asked) members.failed(owner)
+    },
   }
 }

@@ -161,6 +161,26 @@ test('two replicas that take each other for the owner do not wait for each other
   assert.equal(gets(), 1)
 })
 
+test('a range far ahead of a download is requested from the upstream by the owner', async () => {
+  blob = ownedBy(0, 12_000_000)
+  const [first, last] = [11_000_000, 11_000_999]
+  const footer = blob.bytes.subarray(first, last + 1)
+  const rest = Promise.withResolvers<void>()
+  upstream.on(`GET /v2/p/r/blobs/${blob.digest}`, (exchange) => {
+    if (exchange.headers['range'] === undefined)
+      return answerInTwo(blob.bytes, 100, rest.promise)(exchange)
+    const range = `bytes ${first}-${last}/${blob.bytes.length}`
+    exchange.reply(206, { 'content-range': range }, footer)
+  })
+  const ranges = () => berthAt(0).metric('berth_fill_ranges_total{upstream="up"}')
+  const before = await ranges()
+  const { status, body } = await get(urlAt(1), { headers: { range: `bytes=${first}-${last}` } })
+  assert.deepEqual([status, body.equals(footer)], [206, true])
+  rest.resolve()
+  assert.equal((await getCompared(urlAt(2), blob.bytes)).complete, true)
+  assert.deepEqual([gets(), (await ranges()) - before], [2, 1])
+})
+
 test('an owner that does not run is replaced', async () => {
   blob = ownedBy(dead)
   const before = await failures(0)

@@ -37,6 +37,7 @@ function from(origins: Readonly<Record<string, BlobOrigin['open']>>) {
       asked.push(`upstream ${from}`)
       return sends(from)
     },
+    upstreamRange: async () => undefined,
     onFailure: ({ name }) => void failed.push(name),
   })
   const read = async (): Promise<Buffer> => {

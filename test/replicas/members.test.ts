@@ -45,7 +45,7 @@ test('a replica that failed owns nothing for five seconds', async (t) => {
   t.after(members.close)
   await turn()
   const owners = () =>
-    new Set(Array.from({ length: 50 }, (_, at) => members.ownerOf(`sha256:${at}`)))
+    new Set(Array.from({ length: 50 }, (_, at) => members.before(`sha256:${at}`)[0]))
   assert.deepEqual(owners(), new Set([undefined, '10.0.0.2:30028']))
   members.failed('10.0.0.2:30028')
   assert.deepEqual(owners(), new Set([undefined]))

@@ -19,7 +19,7 @@ async function isLeftOut(abort: (controller: AbortController) => void): Promise<
   }
   const find = createFindOrigins({
     members: {
-      ownerOf: () => '192.0.2.1:1',
+      before: () => ['192.0.2.1:1'],
       failed: () => {
         failures += 1
       },

@@ -2,7 +2,7 @@ import { mkdtemp, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Digest } from '../../src/oci/digest.ts'
-import { ownerOf } from '../../src/replicas/rendezvous.ts'
+import { rank } from '../../src/replicas/rendezvous.ts'
 import { ownAddress } from './child.ts'
 import { removeDirectory } from './directory.ts'
 
@@ -13,8 +13,8 @@ export type ReplicaGroup = {
   readonly addresses: readonly string[]
   /** The fields of `replicas` for the one with this index. */
   readonly config: (at: number) => Readonly<Record<string, unknown>>
-  /** The index of the one that gets a blob from the upstream, among those with these indexes. */
-  readonly ownerOf: (digest: Digest, among?: readonly number[]) => number
+  /** The index of the one that gets a blob from the upstream. */
+  readonly ownerOf: (digest: Digest) => number
   /** Of requests between them. */
   readonly urlOf: (at: number) => string
   readonly secretFile: string
@@ -27,7 +27,6 @@ export async function createReplicaGroup(size: number): Promise<ReplicaGroup> {
   await writeFile(secretFile, 'a secret of these replicas\n')
   const addresses = Array.from({ length: size }, ownAddress)
   const endpoints = addresses.map((address) => `${address}:${port}`)
-  const all = endpoints.map((_, at) => at)
   return {
     addresses,
     config: (at) => ({
@@ -36,13 +35,7 @@ export async function createReplicaGroup(size: number): Promise<ReplicaGroup> {
       addresses: endpoints,
       secretFile,
     }),
-    ownerOf: (digest, among = all) =>
-      endpoints.indexOf(
-        ownerOf(
-          digest,
-          among.flatMap((at) => endpoints[at] ?? []),
-        ) ?? '',
-      ),
+    ownerOf: (digest) => endpoints.indexOf(rank(digest, endpoints)[0] ?? ''),
     urlOf: (at) => `http://${endpoints[at]}`,
     secretFile,
     remove: () => removeDirectory(directory),
