@@ -1,5 +1,5 @@
 import type { Ambient, Config } from '../config/config.ts'
-import { createS3Store } from '../object-stores/object-stores.ts'
+import { type BucketStore, createGcsStore, createS3Store } from '../object-stores/object-stores.ts'
 import type { Outbound } from '../outbound/outbound.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 
@@ -11,10 +11,23 @@ type Context = {
   readonly telemetry: Telemetry
 }
 
-/** Sends no request yet. */
-export function openBucket(
-  { name, prefix: _prefix, type: _type, ...options }: Bucket,
+/** Sends no request to the bucket yet. */
+export async function openBucket(
+  { name, prefix: _prefix, type, ...options }: Bucket,
   { ambient, outbound, telemetry }: Context,
-) {
-  return createS3Store({ ...options, bucket: name, ambient: ambient.aws }, { outbound, telemetry })
+): Promise<BucketStore> {
+  const context = { outbound, telemetry }
+  if (type === 's3')
+    return createS3Store({ ...options, bucket: name, ambient: ambient.aws }, context)
+  const { endpoint, certificateAuthorities } = options
+  const { googleCredentials: file, metadataHost, googleExecutables: executables } = ambient
+  return createGcsStore(
+    {
+      bucket: name,
+      endpoint,
+      certificateAuthorities,
+      ambient: { file, metadataHost, executables },
+    },
+    context,
+  )
 }

@@ -6,23 +6,25 @@ const text = z.string().min(1).optional()
 /** An existing bucket of an object store. */
 export const bucket = z.strictObject({
   type: z
-    .enum(['s3'])
-    .describe('API of the object store: that of Amazon S3, which others have too'),
+    .enum(['s3', 'gcs'])
+    .describe(
+      'API of the object store: that of Amazon S3, which others have too, or that of Google Cloud Storage',
+    ),
   name: z.string().min(1).describe('Name of the bucket, which must exist'),
   prefix: z
     .string()
     .regex(/^$|^[^/]+(\/[^/]+)*$/, { message: 'expected a path such as registry/one' })
     .prefault('')
     .describe("Path of the registry in the bucket: docker-registry's rootdirectory"),
-  region: text.describe('Region of the bucket (default: $AWS_REGION, then us-east-1)'),
+  region: text.describe('Region of an S3 bucket (default: $AWS_REGION, then us-east-1)'),
   endpoint: z
     .url({ protocol: /^https?$/ })
     .optional()
-    .describe("URL of an object store other than Amazon's"),
+    .describe("URL of an object store other than Amazon's or Google's"),
   pathStyle: z
     .boolean()
     .optional()
-    .describe('Send the name of the bucket in the path of URLs (default: if endpoint is set)'),
+    .describe('Send the name of an S3 bucket in the path of URLs (default: if endpoint is set)'),
   profile: text.describe('Profile in the AWS configuration files (default: $AWS_PROFILE)'),
   certificateAuthorities: file
     .optional()

@@ -176,6 +176,13 @@ function* findRuleProblems({ retention }: Config): Generator<Problem> {
 /** The danger: the cache deletes objects with wrong bytes, and a lifecycle rule expires the others. */
 function* findBucketProblems({ storage: { cache, hosted } }: Config): Generator<Problem> {
   const [one, other] = [cache.bucket, hosted.bucket]
+  for (const [use, bucket] of Object.entries({ cache: one, hosted: other }))
+    for (const field of ['region', 'pathStyle', 'profile'] as const)
+      if (bucket?.type === 'gcs' && bucket[field] !== undefined)
+        yield {
+          path: ['storage', use, 'bucket', field],
+          message: 'has no meaning for a bucket of Google Cloud Storage',
+        }
   const path = ['storage', 'cache']
   if (one === undefined && cache.redirects.enabled)
     yield { path: [...path, 'redirects', 'enabled'], message: 'needs storage.cache.bucket' }

@@ -16,6 +16,7 @@ export { type AwsRequest, findAwsKeys } from './aws/aws.ts'
 export type { Access, Credential, Credentials } from './credential.ts'
 export type { CredentialsOptions, WorkloadToken } from './credentials-options.ts'
 export { hasDockerLogin } from './docker/docker.ts'
+export { findGoogleSigner, type GoogleSigner } from './google/google.ts'
 export { type Login, loginOf } from './login.ts'
 export { workloadAnnotations } from './workload-annotations.ts'
 

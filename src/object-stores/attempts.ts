@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isRegistryError } from '../oci/errors.ts'
-import { createBreaker } from '../outbound/outbound.ts'
+import { createBreaker, describeFault } from '../outbound/outbound.ts'
 import { ObjectStoreError, type ObjectStoreFailure } from '../store/store.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 
@@ -15,6 +15,12 @@ export type RequestFailure = {
   readonly retryAfter?: number | undefined
   /** No connection, or it broke: counted by the breaker. */
   readonly isNetwork?: boolean
+}
+
+/** Without an answer. */
+export function networkFailure(error: unknown): RequestFailure {
+  const { why, advice } = describeFault(error)
+  return { failure: 'unreachable', why, advice, canRetry: true, isNetwork: true }
 }
 
 const maxAttempts = 4

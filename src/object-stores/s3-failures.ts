@@ -1,6 +1,5 @@
 import { z } from 'zod'
-import { describeFault } from '../outbound/outbound.ts'
-import type { RequestFailure } from './attempts.ts'
+import { networkFailure, type RequestFailure } from './attempts.ts'
 
 const schema = z.looseObject({
   name: z.string().catch('Error'),
@@ -37,7 +36,7 @@ export function readS3Failure(error: unknown): S3Failure {
   const { name: code, message, $metadata, $response } = schema.parse(error)
   const status = $metadata?.httpStatusCode
   if (status === undefined || (status < 300 && !(error instanceof Error && '$fault' in error)))
-    return { code, status, areKeysStale: false, ...networkFailure(error) }
+    return { code, status, areKeysStale: false, ...withoutAnswer(error) }
   const retryAfter = Number($response?.headers?.['retry-after'])
   const areKeysStale = stale.includes(code)
   const isSlowDown = slowDown.includes(code) || status === 429 || status === 503
@@ -54,11 +53,10 @@ export function readS3Failure(error: unknown): S3Failure {
 }
 
 /** A failure of the provider chain has an advice of its own in its message. */
-function networkFailure(error: unknown): RequestFailure {
+function withoutAnswer(error: unknown): RequestFailure {
   if (error instanceof Error && error.name === 'CredentialError')
     return { failure: 'denied', why: error.message, canRetry: false }
-  const { why, advice } = describeFault(error)
-  return { failure: 'unreachable', why, advice, canRetry: true, isNetwork: true }
+  return networkFailure(error)
 }
 
 function kindOf(code: string, status: number, isSlowDown: boolean): RequestFailure['failure'] {

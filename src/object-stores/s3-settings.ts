@@ -1,16 +1,6 @@
 import type { S3Client } from '@aws-sdk/client-s3'
+import type { BucketSettings } from './bucket-store.ts'
 import { readS3Failure } from './s3-failures.ts'
-
-/** Settings of a bucket that matter for a registry. */
-export type BucketSettings = {
-  readonly isVersioned: boolean
-  /** Enabled lifecycle rules, and the keys that they are for. */
-  readonly rules: readonly {
-    readonly prefix: string
-    readonly abortsUploads: boolean
-    readonly expiresObjects: boolean
-  }[]
-}
 
 export async function readSettings(s3: S3Client, Bucket: string): Promise<BucketSettings> {
   const sdk = await import('@aws-sdk/client-s3')

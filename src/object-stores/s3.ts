@@ -10,11 +10,12 @@ import {
 } from '../store/store.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import { createAttempts } from './attempts.ts'
+import type { BucketStore } from './bucket-store.ts'
 import { maxWhole, partsOf, readPart } from './parts.ts'
 import { conditionOf, headOf, undefinedIfAbsent, unlessDenied } from './s3-answers.ts'
 import { readS3Failure } from './s3-failures.ts'
 import { createS3Handler } from './s3-handler.ts'
-import { type BucketSettings, readSettings } from './s3-settings.ts'
+import { readSettings } from './s3-settings.ts'
 
 type S3Options = {
   readonly bucket: string
@@ -37,14 +38,8 @@ const defaultRegion = 'us-east-1'
 /** Keys of one DeleteObjects. */
 const maxDeleted = 1000
 
-export type S3Store = ObjectStore & {
-  settings(): Promise<BucketSettings>
-  /** A URL that reads the object, for so many seconds, without a credential. */
-  sign(key: string, seconds: number): Promise<string>
-}
-
 /** Amazon S3, or a store with its API. */
-export async function createS3Store(options: S3Options, context: Context): Promise<S3Store> {
+export async function createS3Store(options: S3Options, context: Context): Promise<BucketStore> {
   const { bucket: Bucket, endpoint, certificateAuthorities, profile, ambient = {} } = options
   const { outbound, telemetry } = context
   const region = options.region ?? ambient.region ?? defaultRegion

@@ -11,27 +11,26 @@ import { testBlobSource } from '../store/blob-source.conformance.ts'
 import { testHostedBlobs } from '../store/hosted/hosted-blobs.conformance.ts'
 import { testHostedLinks } from '../store/hosted/hosted-links.conformance.ts'
 import { testTrash } from '../store/hosted/trash.conformance.ts'
-import { setAwsEnvironment } from '../support/aws.ts'
-import { bucketStore, openBucket, watchedBucket } from '../support/bucket-store.ts'
+import { type Bucket, type BucketServer, bucketServers } from '../support/bucket-servers.ts'
+import { bucketStore, watchedBucket } from '../support/bucket-store.ts'
 import { all, app, pushBlob } from '../support/hosted-store.ts'
 import { type Blob, randomBlob } from '../support/images.ts'
 import { tagOf } from '../support/push-steps.ts'
-import { type SeaweedFs, startSeaweedFs } from '../support/seaweedfs.ts'
 
-suite('hosted repositories in a bucket of SeaweedFS', () => {
-  let seaweedfs: SeaweedFs
+for (const server of bucketServers)
+  suite(`hosted repositories in a bucket of ${server.name}`, () => testHosted(server))
+
+function testHosted({ startBucket }: BucketServer): void {
+  let bucket: Bucket
   let objects: ObjectStore
-  let restore: () => void
 
   before(async () => {
-    seaweedfs = await startSeaweedFs('registry')
-    restore = setAwsEnvironment(seaweedfs.keys)
-    objects = await openBucket(seaweedfs.url, 'registry')
+    bucket = await startBucket()
+    objects = await bucket.open()
   })
   after(async () => {
-    restore()
     await objects.close()
-    await seaweedfs.close()
+    await bucket.close()
   })
 
   const make = (t: TestContext) => bucketStore(t, objects)
@@ -201,7 +200,7 @@ suite('hosted repositories in a bucket of SeaweedFS', () => {
     await store.trash.undo(run)
     assert.deepEqual(await store.blobs.read(blob.digest, 1000), blob.bytes)
   })
-})
+}
 
 type Change = (store: HostedStore, blob: Blob, run: RunId) => Promise<unknown>
 

@@ -1,9 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
-import { createS3Store } from '../../src/object-stores/object-stores.ts'
 import type { Digest } from '../../src/oci/digest.ts'
-import { createOutbound } from '../../src/outbound/outbound.ts'
 import { createBucketStore, createDiskCache, type ObjectStore } from '../../src/store/store.ts'
 import { ownDirectory } from './directory.ts'
 import { temporaryFiles } from './disk.ts'
@@ -16,12 +14,6 @@ export type BucketUnderTest = HostedUnderTest & {
   readonly objects: ObjectStore
   /** Another replica on the same bucket. */
   another(): Promise<BucketUnderTest>
-}
-
-/** A bucket of a server; the environment has its keys. */
-export function openBucket(endpoint: string, bucket: string): Promise<ObjectStore> {
-  const { telemetry } = watchedTelemetry()
-  return createS3Store({ bucket, endpoint }, { outbound: createOutbound(), telemetry })
 }
 
 /** A bucket before each of whose requests something happens. The first request has the number 1. */

@@ -1,12 +1,10 @@
-import { once } from 'node:events'
 import { mkdtemp, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { removeDirectory } from './directory.ts'
 import { start, tool } from './programs.ts'
-import { portOf } from './tunnels.ts'
 import { until } from './until.ts'
+import { unusedPorts } from './unused-ports.ts'
 
 /** SeaweedFS, which has the API of Amazon S3. */
 export interface SeaweedFs {
@@ -77,18 +75,4 @@ async function createBucket(endpoint: string, Bucket: string): Promise<void> {
   const s3 = new S3Client({ endpoint, region: 'us-east-1', forcePathStyle: true, credentials })
   await until('SeaweedFS creates a bucket', () => s3.send(new CreateBucketCommand({ Bucket })))
   s3.destroy()
-}
-
-/** It cannot choose them. */
-async function unusedPorts(count: number): Promise<readonly number[]> {
-  const servers = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'))
-  await Promise.all(servers.map((server) => once(server, 'listening')))
-  const ports = servers.map(portOf)
-  await Promise.all(
-    servers.map((server) => {
-      server.close()
-      return once(server, 'close')
-    }),
-  )
-  return ports
 }

@@ -20,6 +20,8 @@ import {
 import { defaultDeadline, withTransport } from './transport.ts'
 import { withWorkloadToken } from './workload-token.ts'
 
+export { findGoogleSigner, type GoogleSigner } from './signer.ts'
+
 /** The user name for an access token at Artifact Registry's token endpoint. */
 const username = 'oauth2accesstoken'
 

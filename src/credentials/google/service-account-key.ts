@@ -49,20 +49,25 @@ function selfSigned(key: Key, scope: string): Token {
 }
 
 function signed(key: Key, claims: Readonly<Record<string, string>>): string {
-  const { client_email: iss, private_key, private_key_id: kid } = key
+  const { client_email: iss, private_key_id: kid } = key
   const iat = Math.floor(Date.now() / 1000)
   const header = { alg: 'RS256', typ: 'JWT', ...(kid !== undefined && { kid }) }
   const text = [header, { iss, iat, exp: iat + lifetime, ...claims }]
     .map((part) => Buffer.from(JSON.stringify(part)).toString('base64url'))
     .join('.')
+  return `${text}.${signWithKey(key, text).toString('base64url')}`
+}
+
+/** RSA with SHA-256. @throws CredentialError */
+export function signWithKey({ client_email, private_key }: Key, text: string): Buffer {
   try {
-    return `${text}.${sign('RSA-SHA256', Buffer.from(text), private_key).toString('base64url')}`
+    return sign('RSA-SHA256', Buffer.from(text), private_key)
   } catch {
     // The reason may contain a part of the key.
     throw new CredentialError(
-      `cannot sign a JWT with the key of ${iss}: the private key is invalid`,
+      `cannot sign with the key of ${client_email}: the private key is invalid`,
       {
-        advice: `check that private_key is complete; to create a new key, run: gcloud iam service-accounts keys create FILE --iam-account=${iss}`,
+        advice: `check that private_key is complete; to create a new key, run: gcloud iam service-accounts keys create FILE --iam-account=${client_email}`,
       },
     )
   }

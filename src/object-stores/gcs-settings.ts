@@ -1,0 +1,63 @@
+import { z } from 'zod'
+import type { BucketSettings } from './bucket-store.ts'
+
+const day = 24 * 3600
+const seconds = z.coerce.number().optional()
+const schema = z.looseObject({
+  location: z.string().optional(),
+  versioning: z.looseObject({ enabled: z.boolean().default(false) }).optional(),
+  softDeletePolicy: z.looseObject({ retentionDurationSeconds: seconds }).optional(),
+  retentionPolicy: z.looseObject({ retentionPeriod: seconds }).optional(),
+  lifecycle: z
+    .looseObject({
+      rule: z
+        .array(
+          z.looseObject({
+            action: z.looseObject({ type: z.string() }),
+            condition: z.looseObject({
+              age: z.number().optional(),
+              isLive: z.boolean().optional(),
+              createdBefore: z.string().optional(),
+              matchesPrefix: z.array(z.string()).default(['']),
+              numNewerVersions: z.number().optional(),
+              daysSinceNoncurrentTime: z.number().optional(),
+              noncurrentTimeBefore: z.string().optional(),
+            }),
+          }),
+        )
+        .default([]),
+    })
+    .optional(),
+})
+
+export const settingsFields = Object.keys(schema.shape).join()
+
+/** What Google says about a bucket, as JSON. */
+export function settingsIn(json: Buffer): BucketSettings {
+  const { location, versioning, softDeletePolicy, retentionPolicy, lifecycle } = schema.parse(
+    JSON.parse(json.toString()),
+  )
+  const daysOf = (duration: number | undefined) =>
+    duration === undefined || duration === 0 ? undefined : duration / day
+  return {
+    isVersioned: versioning?.enabled ?? false,
+    location,
+    softDeleteDays: daysOf(softDeletePolicy?.retentionDurationSeconds),
+    retentionDays: daysOf(retentionPolicy?.retentionPeriod),
+    endsUploads: true,
+    rules: (lifecycle?.rule ?? []).flatMap(({ action, condition }) => {
+      const isOfOldVersions =
+        condition.isLive === false ||
+        [
+          condition.numNewerVersions,
+          condition.daysSinceNoncurrentTime,
+          condition.noncurrentTimeBefore,
+        ].some((limit) => limit !== undefined)
+      return condition.matchesPrefix.map((prefix) => ({
+        prefix,
+        abortsUploads: action.type === 'AbortIncompleteMultipartUpload',
+        expiresObjects: action.type === 'Delete' && !isOfOldVersions,
+      }))
+    }),
+  }
+}
