@@ -2,6 +2,7 @@ import { z } from 'zod'
 import type { PodContainer } from './exec.ts'
 import type { UserAccess } from './kubeconfig.ts'
 import { KubernetesError } from './kubernetes-error.ts'
+import { nodePortOf } from './node-port.ts'
 import {
   containerOf,
   isReady,
@@ -44,7 +45,6 @@ const surrogateSelector = 'app.kubernetes.io/name=berth,app.kubernetes.io/compon
 const hostAnnotation = 'berth.dev/host'
 const prefixAnnotation = 'berth.dev/prefix'
 const defaultPort = 30026
-const defaultHost = 'localhost:30026'
 const defaultPrefix = 'local'
 
 const podsSchema = z.object({ items: z.array(registryPod) })
@@ -73,11 +73,15 @@ export async function findRegistry(
   access: UserAccess,
   options: FindOptions,
 ): Promise<FoundRegistry> {
-  const { pods, host } = await findPods(access, options)
-  return describe(choose(pods, options), host)
+  const found = await findPods(access, options)
+  const pod = choose(found.pods, options)
+  const host = pod.metadata.annotations[hostAnnotation] ?? found.host
+  if (host !== undefined) return describe(pod, host)
+  const port = await nodePortOf(access, pod, options.signal)
+  return describe(pod, `localhost:${port ?? defaultPort}`)
 }
 
-type FoundPods = { readonly pods: readonly Pod[]; readonly host: string }
+type FoundPods = { readonly pods: readonly Pod[]; readonly host: string | undefined }
 
 /** Of the first place that has any. */
 async function findPods(access: UserAccess, options: FindOptions): Promise<FoundPods> {
@@ -92,7 +96,7 @@ async function findPods(access: UserAccess, options: FindOptions): Promise<Found
         refusals.push(error)
         return []
       })
-      if (pods.length > 0) return { pods, host: hosting?.host ?? defaultHost }
+      if (pods.length > 0) return { pods, host: hosting?.host }
     }
   throw notFound(places, options, refusals)
 }
@@ -161,7 +165,7 @@ function describe(found: Pod, host: string): FoundRegistry {
     pod: metadata.name,
     container: container?.name ?? 'berth',
     port: port ?? defaultPort,
-    host: metadata.annotations[hostAnnotation] ?? host,
+    host,
     hosted: [metadata.annotations[prefixAnnotation] ?? defaultPrefix],
   }
 }

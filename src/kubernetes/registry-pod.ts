@@ -34,7 +34,13 @@ export const registryPod = z.object({
       z.object({
         name: z.string(),
         ports: z
-          .array(z.object({ name: z.string().optional(), containerPort: z.number() }))
+          .array(
+            z.object({
+              name: z.string().optional(),
+              containerPort: z.number(),
+              hostPort: z.number().optional(),
+            }),
+          )
           .default([]),
       }),
     ),

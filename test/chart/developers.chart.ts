@@ -51,6 +51,7 @@ suite('the role of developers', () => {
         assert.ok(!(await may('developers', verb, `pods/${access}`, 'default')), verb)
       }
       assert.ok(await may('developers', 'list', 'pods'))
+      assert.ok(await may('developers', 'list', 'services'))
       for (const [verb = '', what = ''] of [
         ['get', 'secrets'],
         ['delete', 'pods'],
