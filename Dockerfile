@@ -14,6 +14,7 @@ RUN npm run --silent install:once
 COPY tsconfig.json ./
 COPY src ./src
 RUN npm run --silent build \
+ && npm run --silent bundle \
  && npm sbom --sbom-format=spdx --sbom-type=application --omit=dev >/sbom.json \
  && npm prune --silent --omit=dev --ignore-scripts
 # Remove types, source maps, manuals and C++ sources of dependencies; keep licences.
@@ -25,7 +26,7 @@ RUN mkdir -p /image/opt/berth /image/usr/local/bin /image/usr/share/berth /image
  && cp /sbom.json /image/usr/share/berth/sbom.json \
  && cp -a package.json dist node_modules /image/opt/berth/ \
  && cp "$(node --print process.execPath)" /image/usr/local/bin/node \
- && printf '#!/usr/local/bin/node --max-semi-space-size=2\nimport("/opt/berth/dist/main.js")\n' \
+ && printf '#!/usr/local/bin/node --max-semi-space-size=2\nimport("/opt/berth/dist/bundle/main.js")\n' \
       >/image/usr/local/bin/berth \
  && chmod 755 /image/usr/local/bin/berth \
  && ln -s berth /image/usr/local/bin/registry-pull

@@ -96,7 +96,14 @@ const everything = { users: ['*'], repositories: ['**'], actions: ['pull', 'push
 
 export function startBerth(
   bench: Bench,
-  { name = 'berth', upstream, storage, htpasswd, main = 'dist/main.js', replicas }: BerthOptions,
+  {
+    name = 'berth',
+    upstream,
+    storage,
+    htpasswd,
+    main = 'dist/bundle/main.js',
+    replicas,
+  }: BerthOptions,
 ): Promise<Peer> {
   const port = bench.nextPort()
   const config = {

@@ -1,0 +1,68 @@
+import { rm } from 'node:fs/promises'
+import { isBuiltin } from 'node:module'
+import { basename, dirname, join } from 'node:path'
+import { build, type Plugin } from 'esbuild'
+
+/**
+ * Joins the program and its packages in few files, `dist/bundle` (`npm run bundle`), which images run: Node keeps the
+ * text of each module and more beside it in memory. Native modules remain packages. The page and the version are
+ * read from where `dist/ui/` reads them.
+ */
+const root = join(import.meta.dirname, '..')
+const target = join(root, 'dist/bundle')
+const threads = ['archive/layer-files', 'index/database']
+
+const nameOf = (directory: string) => `${basename(directory)}-worker`
+
+/** Modules of several directories become files of one, and so do the programs of threads. */
+const workers: Plugin = {
+  name: 'workers',
+  setup: ({ onLoad }) =>
+    onLoad({ filter: /\/src\/.*\/worker-url\.ts$/ }, ({ path }) => ({
+      contents: `export const workerUrl = () => new URL('./${nameOf(dirname(path))}.js', import.meta.url)`,
+    })),
+}
+
+/**
+ * Node's modules without the copies that `import` makes of all their properties: that of `node:http` alone loads Node's
+ * own undici, for 14 MB.
+ */
+const builtins: Plugin = {
+  name: 'builtins',
+  setup: ({ onResolve, onLoad }) => {
+    onResolve({ filter: /^[a-z:/_]+$/ }, ({ path, kind }) =>
+      kind === 'import-statement' && isBuiltin(path) ? { path, namespace: 'builtin' } : undefined,
+    )
+    onLoad({ filter: /.*/, namespace: 'builtin' }, ({ path }) => ({
+      contents: `module.exports = process.getBuiltinModule('${path}')`,
+    }))
+  },
+}
+
+await rm(target, { recursive: true, force: true })
+await build({
+  absWorkingDir: root,
+  entryPoints: [
+    { in: 'src/main.ts', out: 'main' },
+    ...threads.map((directory) => ({ in: `src/${directory}/worker.ts`, out: nameOf(directory) })),
+  ],
+  outdir: target,
+  bundle: true,
+  // What is imported on demand stays so.
+  splitting: true,
+  platform: 'node',
+  format: 'esm',
+  target: 'node24',
+  // Identifiers stay, for stack traces.
+  minifySyntax: true,
+  minifyWhitespace: true,
+  legalComments: 'external',
+  // Packages that are CommonJS require Node's modules.
+  banner: {
+    js: `const require = process.getBuiltinModule('node:module').createRequire(import.meta.url)`,
+  },
+  // Native modules, and what a package would like to have, and can do without.
+  external: ['koffi', '@node-rs/bcrypt', 'bufferutil', 'utf-8-validate'],
+  plugins: [workers, builtins],
+  logLevel: 'warning',
+})
