@@ -51,6 +51,8 @@ type OriginsOptions = {
   readonly origins: readonly BlobOrigin[]
   readonly upstream: OpenBlob
   readonly upstreamRange: OpenRange
+  /** Whether the upstream says that the repository has the blob; it is asked before bytes of an origin are used. */
+  readonly isPermitted: () => Promise<boolean>
   readonly onFailure: (origin: BlobOrigin, error: unknown) => void
 }
 
@@ -72,31 +74,36 @@ export type OpenedOrigins = {
  * Asks one origin after another, each once, and then the upstream. When the connection of an origin breaks,
  * the next one continues at the byte reached.
  */
-export function openOrigins({
-  blob,
-  origins,
-  upstream,
-  upstreamRange,
-  onFailure,
-}: OriginsOptions): OpenedOrigins {
+export function openOrigins(options: OriginsOptions): OpenedOrigins {
+  const { blob, origins, upstream, upstreamRange, isPermitted, onFailure } = options
   const left = [...origins]
   const used: BlobOrigin[] = []
   let source = left[0]?.name ?? 'upstream'
   const { promise: atUpstream, resolve: reachUpstream } = Promise.withResolvers<void>()
 
+  const permitted = async (found: RemoteBlob): Promise<RemoteBlob | undefined> => {
+    let isAllowed = false
+    try {
+      isAllowed = await isPermitted()
+    } finally {
+      if (!isAllowed) found.drop()
+    }
+    return isAllowed ? found : undefined
+  }
+
   const open: OpenBlob = async (from, options) => {
     for (let origin = left.shift(); origin !== undefined; origin = left.shift()) {
-      try {
-        source = origin.name
-        const found = await origin.open(blob, from, options.signal)
-        if (found === undefined) continue
-        used.push(origin)
-        return found
-      } catch (error) {
+      const asked = origin
+      source = asked.name
+      const found = await asked.open(blob, from, options.signal).catch((error: unknown) => {
         options.signal.throwIfAborted()
         if (isThrottled(error)) throw error
-        onFailure(origin, error)
-      }
+        onFailure(asked, error)
+        return undefined
+      })
+      if (found === undefined) continue
+      used.push(asked)
+      return permitted(found)
     }
     source = 'upstream'
     reachUpstream()

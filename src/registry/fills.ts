@@ -54,6 +54,8 @@ type StartOptions = {
   readonly expectedSize: number | undefined
   /** Are asked for the bytes before the upstream. */
   readonly origins: readonly BlobOrigin[]
+  /** See `openOrigins`. */
+  readonly isPermitted: () => Promise<boolean>
   /** The address of the client that requested the blob; undefined for a prefetch. */
   readonly client: string | undefined
 }
@@ -123,13 +125,14 @@ export function createFills({
     recentFailure: (name, digest) => failures.get(keyOf(name, digest)),
     forgetFailure: (name, digest) => void failures.delete(keyOf(name, digest)),
 
-    start: (name, digest, { expectedSize, origins, client }) => {
+    start: (name, digest, { expectedSize, origins, isPermitted, client }) => {
       const controller = new AbortController()
       const timer = setTimeout(() => controller.abort(tooLong), deadline)
       const { signal } = controller
       const { open, openRange, source, atUpstream, stored, wrong } = openOrigins({
         blob: { prefix, name, digest },
         origins,
+        isPermitted,
         upstream: (from, options) => remote.blob(name, digest, from, { ...options, client }),
         upstreamRange: (first, last, signal) =>
           remote.blobRange(name, digest, { first, last }, signal),

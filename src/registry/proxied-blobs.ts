@@ -50,7 +50,7 @@ type ProxiedBlobsOptions = {
  *    whether this repository has it, because access to one repository is no access to another.
  * 3. A download that failed within the last seconds is not retried.
  * 4. If a fill is in flight, the request joins it. Otherwise it starts a fill, and a successful
- *    response of the upstream grants the permission. While the bytes come from another origin, the
+ *    response of the upstream grants the permission. Before bytes of another origin are stored, the
  *    upstream is asked as in 2. When the fill of another repository fails, this repository
  *    starts its own: the upstream may deny access to the other one only.
  */
@@ -115,6 +115,7 @@ export function createProxiedBlobs({
       const own = fills.start(name, digest, {
         expectedSize: sizeOf(name, digest),
         origins: originsOf(name, digest, how),
+        isPermitted: () => isPermitted(name, digest, false),
         client: how.client,
       })
       return join(name, digest, own, 'miss')

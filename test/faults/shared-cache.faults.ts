@@ -12,6 +12,7 @@ import {
   eventually,
   removeBerth,
   startBerth,
+  visibleBlobs,
 } from '../support/berth.ts'
 import { get } from '../support/client.ts'
 import { type FaultyProxy, startFaultyProxy } from '../support/faulty-proxy.ts'
@@ -157,6 +158,7 @@ suite('the second level of the cache in a bucket of SeaweedFS', () => {
     assert.equal((await getBlob(first(), 'p/other', blob)).status, 404)
     upstream.on('/v2/p/denied/', ({ reply }) => reply(403, {}, '{"errors":[{"code":"DENIED"}]}'))
     assert.equal((await getBlob(first(), 'p/denied', blob)).status, 403)
+    assert.deepEqual(await visibleBlobs(first().cache), [])
     const before = gets(blob).length
     await pullBlob(first(), 'p/r', blob)
     assert.equal(gets(blob).length, before)

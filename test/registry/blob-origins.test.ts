@@ -21,7 +21,10 @@ function sends(from: number, end = blob.bytes.length): RemoteBlob {
 }
 
 /** A download from these origins, and then from the upstream. */
-function from(origins: Readonly<Record<string, BlobOrigin['open']>>) {
+function from(
+  origins: Readonly<Record<string, BlobOrigin['open']>>,
+  isPermitted = async () => true,
+) {
   const asked: string[] = []
   const failed: string[] = []
   const opened = openOrigins({
@@ -38,6 +41,7 @@ function from(origins: Readonly<Record<string, BlobOrigin['open']>>) {
       return sends(from)
     },
     upstreamRange: async () => undefined,
+    isPermitted,
     onFailure: ({ name }) => void failed.push(name),
   })
   const read = async (): Promise<Buffer> => {
@@ -50,7 +54,7 @@ function from(origins: Readonly<Record<string, BlobOrigin['open']>>) {
       chunks.push(...batch)
     return Buffer.concat(chunks)
   }
-  return { read, source: opened.source, asked, failed }
+  return { read, open: () => opened.open(0, { signal }), source: opened.source, asked, failed }
 }
 
 test('the upstream is not asked for what another origin has', async () => {
@@ -79,4 +83,15 @@ test('the next origin continues where the connection of one broke', async () => 
   assert.deepEqual(await read(), blob.bytes)
   assert.deepEqual(asked, ['replica 0', 'bucket 100000', 'upstream 200000'])
   assert.equal(source(), 'upstream')
+})
+
+test('without the right to the blob, no byte of an origin is read, and none of the upstream', async () => {
+  const dropped: string[] = []
+  const bucket = async () => ({ ...sends(0), drop: () => void dropped.push('bucket') })
+  const absent = from({ bucket }, async () => false)
+  assert.equal(await absent.open(), undefined)
+  const denied = from({ bucket }, () => Promise.reject(new RegistryError('DENIED')))
+  await assert.rejects(denied.open(), { code: 'DENIED' })
+  for (const { asked } of [absent, denied]) assert.deepEqual(asked, ['bucket 0'])
+  assert.deepEqual(dropped, ['bucket', 'bucket'])
 })
