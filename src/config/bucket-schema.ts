@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { file } from './texts.ts'
+import { file, httpUrl } from './texts.ts'
 
 const text = z.string().min(1).optional()
 
@@ -17,8 +17,7 @@ export const bucket = z.strictObject({
     .prefault('')
     .describe("Path of the registry in the bucket: docker-registry's rootdirectory"),
   region: text.describe('Region of an S3 bucket (default: $AWS_REGION, then us-east-1)'),
-  endpoint: z
-    .url({ protocol: /^https?$/ })
+  endpoint: httpUrl('https://s3.example.com', "credentials come from the provider's own sources")
     .optional()
     .describe("URL of an object store other than Amazon's or Google's"),
   pathStyle: z

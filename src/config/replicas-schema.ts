@@ -10,7 +10,7 @@ export const replicas = z.strictObject({
       'Address that the other replicas connect to, with plain HTTP: their requests are signed, not encrypted',
     ),
   address: z
-    .union([z.ipv4(), z.ipv6()])
+    .union([z.ipv4(), z.ipv6()], { error: 'expected an IP address' })
     .describe('IP address of this replica, as the others see it, such as that of the pod'),
   addresses: z
     .array(address())

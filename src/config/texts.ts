@@ -16,3 +16,14 @@ export const globs = z.array(
     }),
 )
 export const file = z.string().min(1)
+
+/** `advice`: where credentials go instead. */
+export function httpUrl(example: string, advice: string) {
+  return z.url({ protocol: /^https?$/, error: `expected a URL such as ${example}` }).refine(
+    (text) => {
+      const url = URL.parse(text)
+      return url === null || [url.username, url.password, url.search, url.hash].join('') === ''
+    },
+    { message: `expected no user, query or fragment; ${advice}` },
+  )
+}

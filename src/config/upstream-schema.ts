@@ -1,22 +1,11 @@
 import { z } from 'zod'
-import { file, globs, prefix } from './texts.ts'
+import { file, globs, httpUrl, prefix } from './texts.ts'
 import { duration, size, timeout } from './units.ts'
 
-const registryUrl = z
-  .url({ protocol: /^https?$/, error: 'expected a URL such as https://us-central1-docker.pkg.dev' })
-  .refine(
-    (text) => {
-      const url = URL.parse(text)
-      return (
-        url !== null &&
-        url.username === '' &&
-        url.password === '' &&
-        url.search === '' &&
-        url.hash === ''
-      )
-    },
-    { message: 'expected no user, query or fragment; credentials go under "credentials"' },
-  )
+const registryUrl = httpUrl(
+  'https://us-central1-docker.pkg.dev',
+  'credentials go under "credentials"',
+)
 
 const credentials = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('anonymous').describe('no credentials') }),

@@ -149,3 +149,17 @@ test('redirects need a bucket', () => {
   const [problem = ''] = problems(['storage.cache.redirects.enabled=true'])
   assert.match(problem, /^storage\.cache\.redirects\.enabled: needs storage\.cache\.bucket/)
 })
+
+for (const [field, expected] of [
+  ['storage.cache.bucket.endpoint=s3.example.com', 'expected a URL such as https://s3.example.com'],
+  ['storage.cache.bucket.endpoint=https://key:secret@s3.example.com', 'expected no user, query or'],
+  ['storage.cache.bucket.endpoint=https://s3.example.com?key=1', 'expected no user, query or'],
+  ['upstreams[0].url=registry.example.com', 'expected a URL such as https://'],
+  ['replicas.address=pod-0', 'expected an IP address'],
+] as const)
+  test(`${field} is an error that says what is expected, once`, () => {
+    const [name = ''] = field.split('=')
+    const found = problems([field]).filter((problem) => problem.startsWith(`${name}: `))
+    assert.equal(found.length, 1, found.join())
+    assert.ok(found[0]?.startsWith(`${name}: ${expected}`), found[0])
+  })
