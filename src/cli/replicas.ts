@@ -3,7 +3,7 @@ import type { Auth, Identity } from '../auth/auth.ts'
 import { type Config, listenHosts } from '../config/config.ts'
 import { createApi, type Listeners, listen } from '../http/http.ts'
 import { type FollowedFiles, followFiles, readRegularFile } from '../input/input.ts'
-import type { Memory } from '../memory/memory.ts'
+import type { Memory, Reservations } from '../memory/memory.ts'
 import type { Outbound } from '../outbound/outbound.ts'
 import { createReplicaView, type Registry } from '../registry/registry.ts'
 import { createTransport } from '../remote/remote.ts'
@@ -18,6 +18,7 @@ type OpenOptions = {
   readonly config: NonNullable<Config['replicas']>
   readonly outbound: Outbound
   readonly version: string
+  readonly memory: Reservations
   readonly telemetry: Telemetry
 }
 
@@ -28,7 +29,7 @@ type OpenedReplicas = Replicas & {
 
 /** @throws StartError if the file with the secret cannot be used. */
 export function openReplicas(options: OpenOptions): Promise<OpenedReplicas> {
-  const { config, outbound, version, telemetry } = options
+  const { config, outbound, version, memory, telemetry } = options
   const { secretFile, listen: listening, address, addresses } = config
   return attempt('replicas.secretFile', async () => {
     const secrets = await readRegularFile(secretFile)
@@ -45,6 +46,7 @@ export function openReplicas(options: OpenOptions): Promise<OpenedReplicas> {
         isDirect: true,
         userAgent: `berth/${version}`,
       }),
+      memory,
       telemetry,
     })
     const followed = followFiles({
@@ -95,7 +97,8 @@ export async function listenForReplicas(options: ListenOptions): Promise<Listene
       hosts: listenHosts(address),
       port: address.port,
       handler: (request, response) => {
-        if (replicas.admit(request, response)) api(request, response)
+        if (!replicas.admit(request, response)) return
+        if (!replicas.answerTag(registry, request, response)) api(request, response)
       },
       maxConnections: limits.connections,
       connectionMemory: memory.connections,

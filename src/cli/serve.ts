@@ -85,7 +85,13 @@ export async function serve(
   const { fillDeadline, fillStall, answerTime } = limits
   const replicas =
     config.replicas &&
-    (await openReplicas({ config: config.replicas, outbound, version, telemetry }))
+    (await openReplicas({
+      config: config.replicas,
+      outbound,
+      version,
+      memory: inFlight,
+      telemetry,
+    }))
   const registry = createRegistry({
     ownHosts: config.hosts,
     upstreams,
@@ -99,6 +105,7 @@ export async function serve(
       ...(replicas?.findOrigins(blob, how) ?? []),
       ...(sharedCache === undefined ? [] : [sharedCache.origin]),
     ],
+    shared: replicas?.shared,
     caches,
     inFlight,
     telemetry,

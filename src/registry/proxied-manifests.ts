@@ -9,8 +9,10 @@ import type { Telemetry } from '../telemetry/telemetry.ts'
 import type { Counters } from './counters.ts'
 import { createManifests, type KnownManifest, type ManifestMemory } from './manifests.ts'
 import type { CacheResult } from './repository.ts'
+import type { SharedManifests, SharedTag } from './shared-manifests.ts'
 import { createStoredManifests } from './stored-manifests.ts'
-import { createTags, type ResolvedTag, type TagPolicy } from './tags.ts'
+import type { ResolvedTag, TagPolicy } from './tag-state.ts'
+import { createTags } from './tags.ts'
 
 /** How long an absence and a failure are cached, in milliseconds. */
 const absenceTtl = 5000
@@ -29,8 +31,10 @@ export interface ProxiedManifests {
   find(
     name: RepositoryName,
     reference: Reference,
-    how?: { readonly isForced?: boolean },
+    how?: { readonly isForced?: boolean; readonly isForwarded?: boolean },
   ): Promise<FoundManifest | undefined>
+  /** For another replica, with the same upstream. Undefined: it has to ask the upstream itself. */
+  resolve(name: RepositoryName, tag: Tag, origin: string): Promise<SharedTag | undefined>
   /** Stores what was pushed to the upstream just now, with the tags that point to it. */
   addPushed(name: RepositoryName, pushed: PushedManifest): Promise<void>
   /** The manifest, and its tags, were deleted from the upstream. */
@@ -46,8 +50,10 @@ type PushedManifest = {
 
 type ProxiedManifestsOptions = {
   readonly upstream: string
+  readonly prefix: string
   readonly scope: string
   readonly remote: Remote
+  readonly shared: SharedManifests
   readonly links: CachedLinkStore
   readonly cache: BlobCache
   readonly memory: ManifestMemory
@@ -60,13 +66,19 @@ type ProxiedManifestsOptions = {
   readonly onManifest: (name: RepositoryName, known: KnownManifest) => void
 }
 
-type Context = { readonly name: RepositoryName; readonly digest: Digest }
+type Context = {
+  readonly name: RepositoryName
+  readonly digest: Digest
+  readonly isForwarded: boolean
+}
 
 export function createProxiedManifests(options: ProxiedManifestsOptions): ProxiedManifests {
   const {
     upstream,
+    prefix,
     scope,
     remote,
+    shared,
     links,
     cache,
     memory,
@@ -109,6 +121,7 @@ export function createProxiedManifests(options: ProxiedManifestsOptions): Proxie
   const tags = createTags({
     policy,
     remote,
+    findShared: (name, tag) => shared.tag({ prefix, name, tag, origin: remote.origin }),
     links,
     caches,
     has: async (name, digest) => (await stored.find(name, digest)) !== undefined,
@@ -120,14 +133,26 @@ export function createProxiedManifests(options: ProxiedManifestsOptions): Proxie
       ),
   })
 
+  const fetch = async ({ name, digest, isForwarded }: Context) => {
+    const found = isForwarded ? undefined : await shared.manifest({ prefix, name, digest })
+    if (found === undefined) return remote.manifest(name, { digest })
+    const right = await remote.resolve(name, digest).catch((error: unknown) => {
+      found.release()
+      throw error
+    })
+    if (typeof right === 'string') return found
+    found.release()
+    return right
+  }
+
   /** Concurrent requests share one request to the upstream; failures are cached for a short time. */
   const requests = caches.create<KnownManifest | RegistryError | 'absent', Context>({
     ttl: failureTtl,
     ignoreFetchAbort: true,
-    fetchMethod: async (_key, _stale, { options: entry, context: { name, digest } }) => {
+    fetchMethod: async (_key, _stale, { options: entry, context }) => {
       try {
-        const answer = await remote.manifest(name, { digest })
-        if (answer !== undefined) return await add(name, answer)
+        const answer = await fetch(context)
+        if (answer !== undefined) return await add(context.name, answer)
         entry.ttl = absenceTtl
         return 'absent'
       } catch (error) {
@@ -140,10 +165,12 @@ export function createProxiedManifests(options: ProxiedManifestsOptions): Proxie
   const request = async (
     name: RepositoryName,
     digest: Digest,
+    isForwarded: boolean,
   ): Promise<FoundManifest | undefined> => {
-    const key = `${name}@${digest}`
+    // A replica that is known under two addresses may ask itself, and must not wait for itself.
+    const key = `${name}@${digest}${isForwarded ? ' forwarded' : ''}`
     const status: LRUCache.Status<string, KnownManifest | RegistryError | 'absent', Context> = {}
-    const answer = await requests.fetch(key, { context: { name, digest }, status })
+    const answer = await requests.fetch(key, { context: { name, digest, isForwarded }, status })
     if (answer === undefined || answer === 'absent') return undefined
     if (answer instanceof RegistryError) throw answer
     // The manifest is in the other cache.
@@ -154,9 +181,10 @@ export function createProxiedManifests(options: ProxiedManifestsOptions): Proxie
   const byDigest = async (
     name: RepositoryName,
     digest: Digest,
+    isForwarded = false,
   ): Promise<FoundManifest | undefined> => {
     const known = await stored.find(name, digest)
-    if (known === undefined) return request(name, digest)
+    if (known === undefined) return request(name, digest, isForwarded)
     await stored.useAndRestore(name, known)
     return { known, cache: 'hit' }
   }
@@ -191,9 +219,19 @@ export function createProxiedManifests(options: ProxiedManifestsOptions): Proxie
     },
     find: async (name, reference, how) => {
       if ('digest' in reference)
-        return counters.countFailure('manifest', byDigest(name, reference.digest))
+        return counters.countFailure('manifest', byDigest(name, reference.digest, how?.isForwarded))
       const resolved = await counters.countFailure('tag', tags.resolve(name, reference.tag, how))
       return resolved && counters.countFailure('manifest', byTag(name, resolved))
+    },
+    resolve: async (name, tag, origin) => {
+      // A replica that is known under two addresses may ask itself.
+      if (origin !== remote.origin || tags.isAsking(name, tag)) return undefined
+      try {
+        return (await tags.resolve(name, tag, { isForwarded: true })) ?? { age: 0 }
+      } catch (error) {
+        if (isRegistryError(error)) return { age: 0, error }
+        throw error
+      }
     },
     addPushed: async (name, { digest, bytes, tags: pushedTags }) => {
       const known = await manifests.remember(name, digest, bytes)

@@ -26,6 +26,7 @@ import type {
   UpstreamOptions,
 } from './repository.ts'
 import { isSettledWithin } from './settled-within.ts'
+import type { SharedManifests } from './shared-manifests.ts'
 
 type ProxiedOptions = UpstreamOptions & {
   readonly cache: BlobCache
@@ -38,6 +39,7 @@ type ProxiedOptions = UpstreamOptions & {
   readonly fillStall: number
   readonly answerTime: number
   readonly findOrigins: FindOrigins
+  readonly shared: SharedManifests
   readonly findUrl: FindUrl | undefined
   readonly telemetry: Telemetry
 }
@@ -106,14 +108,15 @@ export function createProxied(options: ProxiedOptions) {
   const answer = (
     name: RepositoryName,
     reference: Reference,
-    { isCheck = false, isView = false }: ManifestRequest,
+    { isCheck = false, isView = false, isForwarded = false }: ManifestRequest,
     { known, cache: cached, warning }: FoundManifest,
   ): ManifestAnswer => {
-    if (!isCheck && !isView) {
+    if (!isCheck && !isView && !isForwarded) {
       pulls.record(name, reference)
       prefetch?.fetchLayers(name, known)
     }
-    counters.answered('manifest', cached)
+    // The other replica counts the request.
+    if (!isForwarded) counters.answered('manifest', cached)
     const { digest, mediaType, bytes } = known
     const found = { digest, mediaType, bytes, upstream, cache: cached }
     return warning === undefined ? found : { ...found, warning }
@@ -159,6 +162,7 @@ export function createProxied(options: ProxiedOptions) {
         (found) => found && answer(name, reference, how, found),
       )
     },
+    resolveTag: (tag, origin) => manifests.resolve(name, tag, origin),
     blob: async (digest, how) => {
       // The other replica counts the request, and limits the time of its client.
       if (how?.isForwarded) return blobs.open(name, digest, how)

@@ -11,6 +11,7 @@ import { createManifestMemory } from './manifests.ts'
 import { createProxied } from './proxied.ts'
 import type { HostedPrefix, HostedRemovals, Registry, UpstreamOptions } from './repository.ts'
 import { createRouting, type Route } from './routing.ts'
+import { notShared, type SharedManifests } from './shared-manifests.ts'
 
 export { type BlobOrigin, type FindOrigins, replicaOrigin } from './blob-origins.ts'
 export type {
@@ -38,6 +39,7 @@ export type {
   Writer,
 } from './repository.ts'
 export { isSettledWithin } from './settled-within.ts'
+export type { SharedManifests, SharedTag } from './shared-manifests.ts'
 
 type RegistryOptions = {
   readonly upstreams: readonly UpstreamOptions[]
@@ -65,6 +67,8 @@ type RegistryOptions = {
   readonly answerTime: number
   /** Where blobs of upstreams are looked for before the upstream is asked; default: nowhere. */
   readonly findOrigins?: FindOrigins
+  /** Manifests and tags that another replica gets for all; default: none. */
+  readonly shared?: SharedManifests | undefined
   /** Where clients may fetch blobs themselves that are not here; undefined: nowhere. */
   readonly findUrl?: FindUrl | undefined
   /** Limits the memory of all caches together. */
@@ -83,6 +87,7 @@ export function createRegistry({
   fillStall,
   answerTime,
   findOrigins = () => [],
+  shared = notShared,
   findUrl,
   caches,
   inFlight,
@@ -109,6 +114,7 @@ export function createRegistry({
       fillStall,
       answerTime,
       findOrigins,
+      shared,
       findUrl,
       telemetry,
     }),

@@ -12,15 +12,21 @@ export function createReplicaView(registry: Registry): Registry {
       const resolved = registry.resolve(name)
       const { repository } = resolved
       const blob: typeof repository.blob = (digest, how) =>
-        repository.blob(digest, { ...how, isForwarded: true }).catch((error: unknown) => {
-          throw isThrottled(error)
-            ? new RegistryError('TOOMANYREQUESTS', {
-                message: error.message,
-                retryAfter: error.retryAfter ?? 1,
-              })
-            : error
-        })
-      return { ...resolved, repository: { ...repository, blob, redirect: undefined } }
+        repository.blob(digest, { ...how, isForwarded: true }).catch(asThrottle)
+      const manifest: typeof repository.manifest = (reference, how) => {
+        const found = repository.manifest(reference, { ...how, isForwarded: true })
+        return found instanceof Promise ? found.catch(asThrottle) : found
+      }
+      return { ...resolved, repository: { ...repository, blob, manifest, redirect: undefined } }
     },
   }
+}
+
+function asThrottle(error: unknown): never {
+  throw isThrottled(error)
+    ? new RegistryError('TOOMANYREQUESTS', {
+        message: error.message,
+        retryAfter: error.retryAfter ?? 1,
+      })
+    : error
 }

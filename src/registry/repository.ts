@@ -6,6 +6,7 @@ import type { Reference, RepositoryName, Tag } from '../oci/reference.ts'
 import type { UploadId } from '../oci/upload-id.ts'
 import type { Remote } from '../remote/remote.ts'
 import type { CachedLinkStore, RunId } from '../store/store.ts'
+import type { SharedTag } from './shared-manifests.ts'
 
 /**
  * Where a response comes from. `hit`: the cache. `miss`: the upstream. `coalesced`: a request to the
@@ -43,6 +44,8 @@ export type ManifestRequest = {
   readonly isView?: boolean
   /** Of an upstream: compares the tag with it now, although the tag is fresh. */
   readonly isForced?: boolean
+  /** Another replica asks, for its clients. */
+  readonly isForwarded?: boolean
 }
 
 export type BlobRequest = {
@@ -88,6 +91,8 @@ export interface Repository {
     reference: Reference,
     how?: ManifestRequest,
   ): ManifestAnswer | undefined | Promise<ManifestAnswer | undefined>
+  /** Of an upstream with this origin: what a tag means, for another replica. */
+  resolveTag?(tag: Tag, origin: string): Promise<SharedTag | undefined>
   /** The caller closes the content. */
   blob(digest: Digest, how?: BlobRequest): Promise<BlobAnswer | undefined>
   /** A URL where the client can fetch the blob without a credential; undefined: `blob` has it, or says why not. */

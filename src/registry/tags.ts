@@ -6,13 +6,17 @@ import { createMatcher } from '../oci/globs.ts'
 import type { RepositoryName, Tag } from '../oci/reference.ts'
 import type { Remote, RemoteManifest } from '../remote/remote.ts'
 import type { LinkStore } from '../store/store.ts'
+import { isSettledWithin } from './settled-within.ts'
+import type { SharedTag } from './shared-manifests.ts'
+import {
+  type Known,
+  type ResolvedTag,
+  resolved,
+  type State,
+  type TagPolicy,
+  ttlOf,
+} from './tag-state.ts'
 
-/** How long responses without a digest are cached, in milliseconds. */
-const absenceTtl = 5000
-const denialTtl = 2000
-const failureTtl = 1000
-/** How long a stale tag is served before the upstream is asked again, in milliseconds. */
-const staleTtl = 5000
 /**
  * How long clients wait for an upstream's response if a stale one can be served, in milliseconds;
  * zero for a repository whose last response took longer. A kubelet waits behind them.
@@ -21,46 +25,12 @@ const maxWait = 1500
 /** How long a repository is remembered to be slow, in milliseconds. */
 const slowTtl = 60_000
 
-/** The last valid digest of a tag. Times in milliseconds on the monotonic clock. */
-type Known = {
-  readonly kind: 'digest'
-  readonly digest: Digest
-  readonly validatedAt: number
-  readonly warning?: string
-}
-type State =
-  | Known
-  | { readonly kind: 'absent' }
-  | { readonly kind: 'denied'; readonly error: RegistryError }
-
-/**
- * `coalesced`: by a request of another client. `validated`: by a request to the upstream.
- * `fetched`: the response also had the manifest.
- */
-export type ResolvedTag = {
-  readonly digest: Digest
-  readonly how: 'fresh' | 'coalesced' | 'validated' | 'fetched' | 'stale'
-  readonly warning?: string
-}
-
-export type TagPolicy = {
-  /** Milliseconds for which a tag is fresh. */
-  readonly ttl: number
-  /**
-   * Milliseconds since its last validation for which a tag is served while the upstream is
-   * unavailable.
-   */
-  readonly staleIfError: number
-  /** Globs of tags that never change. */
-  readonly immutable: readonly string[]
-  /** Globs of tags that change, although `immutable` matches them. */
-  readonly except?: readonly string[]
-}
-
 /** Which digest a tag means. */
 export interface Tags {
   /** The digest of a tag that is fresh, from memory. */
   fresh(name: RepositoryName, tag: Tag): Digest | undefined
+  /** Whether another replica is asked for it now. */
+  isAsking(name: RepositoryName, tag: Tag): boolean
   /** Undefined when the upstream says that there is no such tag. */
   resolve(
     name: RepositoryName,
@@ -68,6 +38,8 @@ export interface Tags {
     how?: {
       /** Asks the upstream although the tag is fresh, or never changes. */
       readonly isForced?: boolean
+      /** For another replica: none is asked. */
+      readonly isForwarded?: boolean
     },
   ): Promise<ResolvedTag | undefined>
   /** The upstream has just acknowledged a push: the tag is fresh. */
@@ -81,6 +53,8 @@ export interface Tags {
 type TagsOptions = {
   readonly policy: TagPolicy
   readonly remote: Remote
+  /** The answer of the replica that asks the upstream for all; undefined: there is none. */
+  readonly findShared: (name: RepositoryName, tag: Tag) => Promise<SharedTag | undefined>
   readonly links: LinkStore
   readonly caches: CacheMemory
   /** Whether the manifest of a digest is in memory or on the disk. */
@@ -94,6 +68,7 @@ type Context = {
   readonly name: RepositoryName
   readonly tag: Tag
   readonly isForced: boolean
+  readonly isForwarded: boolean
   fetched: boolean
 }
 
@@ -108,10 +83,13 @@ type Context = {
  *    be.
  * 5. 404 and 403 replace the digest: it is removed, on disk too, so that a later outage of the
  *    upstream does not bring it back.
+ * 6. Another replica may ask the upstream for all. Its digest is fresh for as long as it is there, and
+ *    its other answers are not kept here.
  */
 export function createTags({
   policy,
   remote,
+  findShared,
   links,
   caches,
   has,
@@ -120,6 +98,8 @@ export function createTags({
 }: TagsOptions): Tags {
   const isImmutable = createMatcher({ include: policy.immutable, except: policy.except })
   const slow = caches.create<true>({ ttl: slowTtl })
+  /** Tags that another replica is asked for. */
+  const asking = new Set<string>()
 
   const states = caches.create<State, Context>({
     ttl: Math.max(policy.ttl, 1),
@@ -129,7 +109,7 @@ export function createTags({
       const began = performance.now()
       const state = await next(context, await lastKnown(stale, context))
       if (performance.now() - began < maxWait) slow.delete(context.name)
-      options.ttl = ttlOf(state, context.tag)
+      options.ttl = ttlOf(state, policy.ttl, isImmutable(context.tag))
       return state
     },
   })
@@ -149,37 +129,52 @@ export function createTags({
   const forget = ({ name, tag }: Context): Promise<void> =>
     links.removeTag(name, tag).catch(() => {})
 
+  const askShared = async ({ name, tag, isForced, isForwarded }: Context) => {
+    if (isForced || isForwarded) return undefined
+    const key = keyOf(name, tag)
+    asking.add(key)
+    const shared = await findShared(name, tag).finally(() => asking.delete(key))
+    return shared && { ...shared, validatedAt: performance.now() - shared.age }
+  }
+
   const next = async (context: Context, last: Known | undefined): Promise<State> => {
     const { name, tag, isForced } = context
     const began = performance.now()
     const isSettled = isImmutable(tag) && !isForced
     if (last !== undefined && isSettled && (await has(name, last.digest))) return last
+    const shared = await askShared(context)
+    const isShared = shared !== undefined
     try {
-      const answer =
-        last === undefined ? await remote.manifest(name, { tag }) : await remote.resolve(name, tag)
+      if (shared?.error !== undefined) throw shared.error
+      const answer = isShared ? shared.digest : await ask(name, tag, last)
       if (answer === undefined) {
         await forget(context)
-        return { kind: 'absent' }
+        return { kind: 'absent', isShared }
       }
-      const digest = await storeAnswer(context, answer, last?.digest)
+      const digest = await storeAnswer(context, answer, last?.digest, shared)
       const pushed = states.peek(keyOf(name, tag))
       if (pushed?.kind === 'digest' && pushed.validatedAt > began) return pushed
-      await links.setTag(name, tag, digest).catch(() => {})
-      return { kind: 'digest', digest, validatedAt: performance.now() }
+      await links.setTag(name, tag, digest, shared?.age).catch(() => {})
+      const { validatedAt = performance.now(), warning } = shared ?? {}
+      return { kind: 'digest', digest, validatedAt, warning, isShared }
     } catch (error) {
       if (!isRegistryError(error)) throw error
       if (error.code === 'DENIED') await forget(context)
       const stale = error.code === 'DENIED' ? undefined : staleOf(last, error)
-      if (stale === undefined) return { kind: 'denied', error: withoutCause(error) }
+      if (stale === undefined) return { kind: 'denied', error: withoutCause(error), isShared }
       onStale(name, tag, error)
-      return stale
+      return { ...stale, isShared }
     }
   }
+
+  const ask = (name: RepositoryName, tag: Tag, last: Known | undefined) =>
+    last === undefined ? remote.manifest(name, { tag }) : remote.resolve(name, tag)
 
   const storeAnswer = async (
     context: Context,
     answer: Digest | RemoteManifest,
     known: Digest | undefined,
+    shared: SharedTag | undefined,
   ): Promise<Digest> => {
     const { name } = context
     if (typeof answer !== 'string') {
@@ -188,7 +183,8 @@ export function createTags({
       return answer.digest
     }
     if (answer === known || (await has(name, answer))) return answer
-    const manifest = await remote.manifest(name, { digest: answer })
+    const manifest =
+      (await shared?.manifest?.(answer)) ?? (await remote.manifest(name, { digest: answer }))
     if (manifest === undefined)
       throw new RegistryError('UNAVAILABLE', {
         message: `${remote.origin} has the tag but not the manifest that it points to`,
@@ -221,13 +217,6 @@ export function createTags({
     return stale
   }
 
-  const ttlOf = (state: State, tag: Tag): number => {
-    if (state.kind === 'absent') return absenceTtl
-    if (state.kind === 'denied') return state.error.code === 'DENIED' ? denialTtl : failureTtl
-    if (state.warning !== undefined) return Math.min(staleTtl, Math.max(policy.ttl, 1))
-    return isImmutable(tag) ? Number.MAX_SAFE_INTEGER : Math.max(policy.ttl, 1)
-  }
-
   const keyOf = (name: RepositoryName, tag: Tag) => `${name}:${tag}`
 
   const remove = async (name: RepositoryName, tag: Tag): Promise<void> => {
@@ -239,9 +228,10 @@ export function createTags({
     set: async (name, tag, digest) => {
       const state: State = { kind: 'digest', digest, validatedAt: performance.now() }
       // A request that is in flight was sent before the push: its answer must not replace this.
-      states.set(keyOf(name, tag), state, { ttl: ttlOf(state, tag) })
+      states.set(keyOf(name, tag), state, { ttl: ttlOf(state, policy.ttl, isImmutable(tag)) })
       await links.setTag(name, tag, digest).catch(() => {})
     },
+    isAsking: (name, tag) => asking.has(keyOf(name, tag)),
     remove,
     removeAllOf: async (name, digest) => {
       for (const [key, state] of states.entries())
@@ -254,40 +244,19 @@ export function createTags({
       const state = states.get(keyOf(name, tag))
       return state?.kind === 'digest' && state.warning === undefined ? state.digest : undefined
     },
-    resolve: async (name, tag, { isForced = false } = {}) => {
+    resolve: async (name, tag, { isForced = false, isForwarded = false } = {}) => {
       const key = keyOf(name, tag)
       const fresh = isForced ? undefined : states.get(key)
       if (fresh !== undefined) return resolved(fresh, 'fresh')
-      const context: Context = { name, tag, isForced, fetched: false }
+      const context: Context = { name, tag, isForced, isForwarded, fetched: false }
       const status: LRUCache.Status<string, State, Context> = {}
       const request = states.fetch(key, { context, status, forceRefresh: isForced })
       const isFirst = status.fetch !== 'inflight'
-      const answered = await within(slow.has(name) ? 0 : maxWait, request)
-      const state = answered ?? (await staleWhileSlow(context, isFirst)) ?? (await request)
+      const isAnswered = await isSettledWithin(request, slow.has(name) ? 0 : maxWait)
+      const stale = isAnswered ? undefined : await staleWhileSlow(context, isFirst)
+      const state = stale ?? (await request)
       if (!isFirst) return resolved(state, 'coalesced')
       return resolved(state, context.fetched ? 'fetched' : 'validated')
     },
-  }
-}
-
-function resolved(state: State | undefined, how: ResolvedTag['how']): ResolvedTag | undefined {
-  if (state === undefined || state.kind === 'absent') return undefined
-  if (state.kind === 'denied') throw state.error
-  const { digest, warning } = state
-  return warning === undefined ? { digest, how } : { digest, warning, how: 'stale' }
-}
-
-/** Undefined after so many milliseconds; the work continues. */
-async function within<Result>(
-  milliseconds: number,
-  work: Promise<Result>,
-): Promise<Result | undefined> {
-  work.catch(() => {})
-  const late = Promise.withResolvers<undefined>()
-  const timer = setTimeout(late.resolve, milliseconds, undefined)
-  try {
-    return await Promise.race([work, late.promise])
-  } finally {
-    clearTimeout(timer)
   }
 }

@@ -41,7 +41,7 @@ export function createManifestRequests(
   /** Undefined when the HEAD answer does not say. */
   const headTag = async (
     name: RepositoryName,
-    tag: Tag,
+    tag: Tag | Digest,
     options: ManifestOptions | undefined,
   ): Promise<Digest | undefined> => {
     try {
@@ -73,7 +73,7 @@ export function createManifestRequests(
         headSupport.answered()
         return digest
       }
-      const found = await manifest(name, { tag }, options)
+      const found = await manifest(name, isDigest(tag) ? { digest: tag } : { tag }, options)
       if (triesHead && found !== undefined) headSupport.unsupported()
       return found
     },

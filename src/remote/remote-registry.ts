@@ -84,10 +84,10 @@ export interface Remote {
     reference: Reference,
     options?: ManifestOptions,
   ): Promise<RemoteManifest | undefined>
-  /** The digest of a tag, without its manifest if the upstream supports that. */
+  /** The digest of a tag, or a digest that is there, without its manifest if the upstream supports that. */
   resolve(
     name: RepositoryName,
-    tag: Tag,
+    tag: Tag | Digest,
     options?: ManifestOptions,
   ): Promise<Digest | RemoteManifest | undefined>
   blob(

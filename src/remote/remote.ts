@@ -28,7 +28,7 @@ import { createTagsList } from './tags-list.ts'
 import type { Transport } from './transport.ts'
 import { createUploads } from './uploads/uploads.ts'
 
-export { remoteBlob, remoteRange } from './answers.ts'
+export { remoteBlob, remoteRange, verifiedManifest } from './answers.ts'
 export { isTemporary, passingAdvice, UpstreamFailure } from './faults.ts'
 export {
   createForwarder,
@@ -37,6 +37,7 @@ export {
   type Forwarder,
 } from './forwarder.ts'
 export type { PingResult } from './ping.ts'
+export { readBody } from './read-body.ts'
 export type {
   Remote,
   RemoteBlob,
@@ -46,7 +47,7 @@ export type {
 } from './remote-registry.ts'
 export type { BlobToUpload, RemoteWriter, ResumableBlob } from './remote-writer.ts'
 export { retryPause } from './retry.ts'
-export { createTransport, type Transport } from './transport.ts'
+export { type Answer, createTransport, type Transport } from './transport.ts'
 
 export type RemoteOptions = {
   /** The upstream's name in metrics and logs. */

@@ -3,15 +3,15 @@ import type { Digest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
 import { joinName } from '../oci/reference.ts'
 import { type BlobOrigin, type FindOrigins, replicaOrigin } from '../registry/registry.ts'
-import { remoteBlob, remoteRange, type Transport } from '../remote/remote.ts'
+import { type Answer, remoteBlob, remoteRange, type Transport } from '../remote/remote.ts'
 import type { Metrics } from '../telemetry/telemetry.ts'
 import type { Members } from './members.ts'
 import type { Signatures } from './signature.ts'
 
 /** Milliseconds without a sign of the owner: while it waits for the upstream, it says so each second. */
-const maxSilence = 5000
+export const maxSilence = 5000
 /** Replicas that are asked for one blob: the owner, and those that continue when it has failed. */
-const maxAsked = 3
+export const maxAsked = 3
 
 type OriginOptions = {
   readonly members: Members
@@ -34,6 +34,19 @@ export function createFindOrigins(options: OriginOptions): FindOrigins {
     const origin = createOrigin(digest, options)
     return Array.from({ length: Math.min(count, maxAsked) }, () => origin)
   }
+}
+
+/** The error of a client for the 429 of an owner. */
+export function throttled(
+  { header }: Pick<Answer, 'header'>,
+  owner: string,
+  digest: Digest,
+): RegistryError {
+  return new RegistryError('UNAVAILABLE', {
+    message: `the upstream throttles (429) ${owner}, the replica that gets ${digest} for all`,
+    retryAfter: Number(header('retry-after') ?? 1),
+    cause: new RegistryError('TOOMANYREQUESTS'),
+  })
 }
 
 /** Asks another replica each time that it is opened. */
@@ -102,12 +115,7 @@ function createOrigin(digest: Digest, options: OriginOptions): BlobOrigin {
       if (answer.status === 404 && from > 0) return undefined
       isAnswered = true
       if (answer.status === 404) return undefined
-      if (answer.status === 429)
-        throw new RegistryError('UNAVAILABLE', {
-          message: `the upstream throttles (429) ${owner}, the replica that gets ${digest} for all`,
-          retryAfter: Number(answer.header('retry-after') ?? 1),
-          cause: new RegistryError('TOOMANYREQUESTS'),
-        })
+      if (answer.status === 429) throw throttled(answer, owner, digest)
       throw new RegistryError('UNAVAILABLE', {
         message: `the replica ${owner} answered ${answer.status} for ${digest}`,
         status: 502,

@@ -1,10 +1,13 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { FindOrigins } from '../registry/registry.ts'
+import type { Reservations } from '../memory/memory.ts'
+import type { FindOrigins, Registry, SharedManifests } from '../registry/registry.ts'
 import type { Transport } from '../remote/remote.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import { createMembers, type Endpoint, formatEndpoint } from './members.ts'
 import { createFindOrigins } from './replica-origin.ts'
+import { createSharedManifests } from './shared-manifests.ts'
 import { createSignatures } from './signature.ts'
+import { createAnswerTag } from './tag-answers.ts'
 import { createUploadOwners } from './upload-owners.ts'
 
 export { writerIn } from './signature.ts'
@@ -21,6 +24,10 @@ export interface Replicas {
    * sent, it sends 102 (Processing) each second.
    */
   admit(request: IncomingMessage, response: ServerResponse): boolean
+  /** Manifests and tags that other replicas get for all. */
+  readonly shared: SharedManifests
+  /** Answers the questions of other replicas for tags. False: it is another request. */
+  answerTag(registry: Registry, request: IncomingMessage, response: ServerResponse): boolean
   /** Upload sessions at other replicas. */
   readonly uploadOwners: ReturnType<typeof createUploadOwners>
   /** The secrets have changed. @throws Error if there is none, or if one is too short. */
@@ -34,12 +41,13 @@ type ReplicasOptions = Pick<Parameters<typeof createMembers>[0], 'self' | 'looku
   readonly secrets: string
   /** Closed with the replicas. */
   readonly transport: Transport
+  readonly memory: Reservations
   readonly telemetry: Telemetry
 }
 
 /** @throws Error if there is no secret, or if one is too short. */
 export function createReplicas(options: ReplicasOptions): Replicas {
-  const { secrets, transport, telemetry, now } = options
+  const { secrets, transport, memory, telemetry, now } = options
   const { metrics, log } = telemetry
   const signatures = createSignatures(secrets, now)
   const members = createMembers({ ...options, log })
@@ -47,6 +55,8 @@ export function createReplicas(options: ReplicasOptions): Replicas {
 
   return {
     findOrigins: createFindOrigins({ members, signatures, transport, metrics }),
+    shared: createSharedManifests({ members, signatures, transport, memory, metrics }),
+    answerTag: createAnswerTag(signatures),
     uploadOwners: createUploadOwners({
       own: formatEndpoint(options.self),
       members,

@@ -20,6 +20,9 @@ export interface Signatures {
     authorization: string | undefined,
     request: Omit<Signed, 'writer'>,
   ): { readonly writer: string } | undefined
+  /** Of the body that answers a request with this authorization, and no other. */
+  signAnswer(authorization: string, body: string): string
+  isAnswer(authorization: string, body: string, signature: string | undefined): boolean
   /** @throws Error as `createSignatures` does. */
   use(file: string): void
 }
@@ -34,12 +37,19 @@ const grammar = /^Berth-Replica (\d{1,12}) ([\w-]*) ([\w-]{43})$/
 export function createSignatures(file: string, now: () => number): Signatures {
   let secrets = parseSecrets(file)
   const seconds = () => Math.floor(now() / 1000)
+  const isValid = (given: string, lines: readonly string[]): boolean => {
+    const bytes = Buffer.from(given, 'base64url')
+    return secrets.some((secret) => {
+      const signature = signatureOf(secret, lines)
+      return signature.length === bytes.length && timingSafeEqual(signature, bytes)
+    })
+  }
 
   return {
     sign: (request) => {
       const time = String(seconds())
       const writer = Buffer.from(request.writer).toString('base64url')
-      const signature = signatureOf(secrets[0] ?? '', request, time).toString('base64url')
+      const signature = signatureOf(secrets[0], linesOf(request, time)).toString('base64url')
       return `Berth-Replica ${time} ${writer} ${signature}`
     },
 
@@ -47,12 +57,13 @@ export function createSignatures(file: string, now: () => number): Signatures {
       const [, time = '', , given = ''] = grammar.exec(authorization ?? '') ?? []
       if (given === '' || Math.abs(seconds() - Number(time)) > maxAge) return undefined
       const writer = writerIn(authorization)
-      const bytes = Buffer.from(given, 'base64url')
-      const isValid = secrets.some((secret) =>
-        timingSafeEqual(signatureOf(secret, { ...request, writer }, time), bytes),
-      )
-      return isValid ? { writer } : undefined
+      return isValid(given, linesOf({ ...request, writer }, time)) ? { writer } : undefined
     },
+
+    signAnswer: (authorization, body) =>
+      signatureOf(secrets[0], ['answer', authorization, body]).toString('base64url'),
+    isAnswer: (authorization, body, signature = '') =>
+      isValid(signature, ['answer', authorization, body]),
 
     use: (changed) => {
       secrets = parseSecrets(changed)
@@ -66,8 +77,12 @@ export function writerIn(authorization: string | undefined): string {
   return Buffer.from(encoded, 'base64url').toString()
 }
 
-function signatureOf(secret: string, { method, target, writer }: Signed, time: string): Buffer {
-  return createHmac('sha256', secret).update([method, target, writer, time].join('\n')).digest()
+function linesOf({ method, target, writer }: Signed, time: string): readonly string[] {
+  return [method, target, writer, time]
+}
+
+function signatureOf(secret = '', lines: readonly string[]): Buffer {
+  return createHmac('sha256', secret).update(lines.join('\n')).digest()
 }
 
 function parseSecrets(file: string): readonly string[] {

@@ -25,7 +25,8 @@ export interface LinkSource {
 export interface LinkStore extends LinkSource {
   addBlob(name: RepositoryName, digest: Digest): Promise<void>
   addManifest(name: RepositoryName, digest: Digest): Promise<void>
-  setTag(name: RepositoryName, tag: Tag, digest: Digest): Promise<void>
+  /** `age`: milliseconds since an upstream has said so, in a cache. */
+  setTag(name: RepositoryName, tag: Tag, digest: Digest, age?: number): Promise<void>
   removeTag(name: RepositoryName, tag: Tag): Promise<void>
 }
 

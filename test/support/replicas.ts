@@ -1,7 +1,6 @@
 import { mkdtemp, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { Digest } from '../../src/oci/digest.ts'
 import { rank } from '../../src/replicas/rendezvous.ts'
 import { ownAddress } from './child.ts'
 import { removeDirectory } from './directory.ts'
@@ -13,8 +12,8 @@ export type ReplicaGroup = {
   readonly addresses: readonly string[]
   /** The fields of `replicas` for the one with this index. */
   readonly config: (at: number) => Readonly<Record<string, unknown>>
-  /** The index of the one that gets a blob from the upstream. */
-  readonly ownerOf: (digest: Digest) => number
+  /** The index of the one that gets a digest, or `NAME:TAG`, from the upstream. */
+  readonly ownerOf: (key: string) => number
   /** Of requests between them. */
   readonly urlOf: (at: number) => string
   readonly secretFile: string
@@ -35,7 +34,7 @@ export async function createReplicaGroup(size: number): Promise<ReplicaGroup> {
       addresses: endpoints,
       secretFile,
     }),
-    ownerOf: (digest) => endpoints.indexOf(rank(digest, endpoints)[0] ?? ''),
+    ownerOf: (key) => endpoints.indexOf(rank(key, endpoints)[0] ?? ''),
     urlOf: (at) => `http://${endpoints[at]}`,
     secretFile,
     remove: () => removeDirectory(directory),

@@ -92,7 +92,8 @@ function createLinks(
     removeManifest: (name, digest) => map.delete(keyOf('manifest', name, digest)),
 
     tag: async (name, tag) => linkOf(map.get(keyOf('tag', name, tag))),
-    setTag: (name, tag, digest) => map.set(keyOf('tag', name, tag), `${digest} ${Date.now()}`),
+    setTag: (name, tag, digest, age = 0) =>
+      map.set(keyOf('tag', name, tag), `${digest} ${Math.round(Date.now() - age)}`),
     removeTag: (name, tag) => map.delete(keyOf('tag', name, tag)),
 
     tags: async (name) => {

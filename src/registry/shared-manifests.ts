@@ -1,0 +1,36 @@
+import type { Digest } from '../oci/digest.ts'
+import type { RegistryError } from '../oci/errors.ts'
+import type { RepositoryName, Tag } from '../oci/reference.ts'
+import type { RemoteManifest } from '../remote/remote.ts'
+
+/** A name below the prefix of an upstream. */
+type Proxied = { readonly prefix: string; readonly name: RepositoryName }
+
+/** What the upstream has said to another replica about a tag. */
+export type SharedTag = {
+  /** Undefined: there is no such tag, or there is an error. */
+  readonly digest?: Digest | undefined
+  /** Milliseconds since the upstream has said so. */
+  readonly age: number
+  /** The digest is stale. */
+  readonly warning?: string | undefined
+  readonly error?: RegistryError | undefined
+  /** The manifest that the other replica has. */
+  readonly manifest?: (digest: Digest) => Promise<RemoteManifest | undefined>
+}
+
+/**
+ * Another replica, which asks the upstream for all. Undefined: there is none, or it does not answer. Never reject,
+ * except with the upstream's throttling.
+ */
+export interface SharedManifests {
+  tag(tag: Proxied & { readonly tag: Tag; readonly origin: string }): Promise<SharedTag | undefined>
+  /** Its bytes, verified. They are no permission: the upstream is asked whether this repository has them. */
+  manifest(manifest: Proxied & { readonly digest: Digest }): Promise<RemoteManifest | undefined>
+}
+
+/** A registry without replicas. */
+export const notShared: SharedManifests = {
+  tag: async () => undefined,
+  manifest: async () => undefined,
+}

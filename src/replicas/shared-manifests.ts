@@ -1,0 +1,89 @@
+import type { Reservations } from '../memory/memory.ts'
+import type { Digest } from '../oci/digest.ts'
+import { isThrottled } from '../oci/errors.ts'
+import { joinName, type RepositoryName } from '../oci/reference.ts'
+import type { SharedManifests } from '../registry/registry.ts'
+import { type Answer, readBody, type Transport, verifiedManifest } from '../remote/remote.ts'
+import type { Metrics } from '../telemetry/telemetry.ts'
+import type { Members } from './members.ts'
+import { maxAsked, maxSilence, throttled } from './replica-origin.ts'
+import type { Signatures } from './signature.ts'
+import { parseTag, signatureHeader, tagTarget } from './tag-answers.ts'
+
+type Options = {
+  readonly members: Members
+  readonly signatures: Signatures
+  readonly transport: Transport
+  readonly memory: Reservations
+  readonly metrics: Metrics
+}
+
+/** Bytes of an answer for a tag. */
+const maxTagAnswer = 64 * 1024
+
+type Read<Found> = (
+  answer: Answer,
+  asked: { readonly owner: string; readonly authorization: string },
+) => Promise<Found | undefined>
+
+/**
+ * A tag has an owner, as a digest has: it asks the upstream for all, and says how old its answer is, which thus gets
+ * no older than without replicas. Nothing else proves what a tag means, so the answer is signed.
+ */
+export function createSharedManifests(options: Options): SharedManifests {
+  const { members, signatures, transport, memory, metrics } = options
+
+  /** Asks one after another, until one answers. */
+  const ask = async <Found>(
+    owners: readonly string[],
+    target: string,
+    read: Read<Found>,
+  ): Promise<Found | undefined> => {
+    for (const owner of owners.slice(0, maxAsked)) {
+      const authorization = signatures.sign({ method: 'GET', target, writer: '' })
+      try {
+        const answer = await transport.send({
+          method: 'GET',
+          url: new URL(`http://${owner}${target}`),
+          trust: 'own',
+          headers: { authorization },
+          firstByte: maxSilence,
+          isPatient: true,
+        })
+        const found = await read(answer, { owner, authorization })
+        metrics.replicaRequests.inc({ outcome: found === undefined ? 'absent' : 'found' })
+        return found
+      } catch (error) {
+        if (isThrottled(error)) throw error
+        members.failed(owner)
+        metrics.replicaRequests.inc({ outcome: 'failed' })
+      }
+    }
+    return undefined
+  }
+
+  const manifestAt = (owners: readonly string[], name: RepositoryName, digest: Digest) =>
+    ask(owners, `/v2/${name}/manifests/${digest}`, async (answer, { owner }) => {
+      if (answer.status === 200)
+        return verifiedManifest(answer, { digest }, { origin: owner, memory })
+      answer.drop()
+      if (answer.status === 429) throw throttled(answer, owner, digest)
+      return undefined
+    })
+
+  return {
+    tag: ({ prefix, name, tag, origin }) => {
+      const full = joinName(prefix, name)
+      const target = tagTarget(full, tag, origin)
+      return ask(members.before(`${full}:${tag}`), target, async (answer, asked) => {
+        const { owner, authorization } = asked
+        const body = (await readBody(answer, maxTagAnswer)).toString()
+        const isSigned = signatures.isAnswer(authorization, body, answer.header(signatureHeader))
+        if (answer.status !== 200 || !isSigned) return undefined
+        return { ...parseTag(body), manifest: (digest) => manifestAt([owner], full, digest) }
+      })
+    },
+    manifest: ({ prefix, name, digest }) =>
+      manifestAt(members.before(digest), joinName(prefix, name), digest),
+  }
+}

@@ -1,0 +1,87 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { createMemory } from '../../src/memory/memory.ts'
+import { digestOf } from '../../src/oci/digest.ts'
+import { parseRepositoryName, parseTag } from '../../src/oci/reference.ts'
+import type { Answer } from '../../src/remote/remote.ts'
+import { createSharedManifests } from '../../src/replicas/shared-manifests.ts'
+import { createSignatures } from '../../src/replicas/signature.ts'
+import { watchedTelemetry } from '../support/telemetry.ts'
+
+const digest = digestOf(Buffer.from('x'))
+const body = JSON.stringify({ digest, age: 5000 })
+const signatures = createSignatures('a secret of these replicas', Date.now)
+const others = createSignatures('the secret of other replicas', Date.now)
+
+/** What is believed of an owner's answer for a tag, and whether the owner is left out then. */
+async function ask(answer: (authorization: string) => Partial<Record<string, string>> | Error) {
+  let failures = 0
+  const shared = createSharedManifests({
+    members: {
+      before: () => ['192.0.2.1:1'],
+      failed: () => {
+        failures += 1
+      },
+      all: () => [],
+      close: () => {},
+    },
+    signatures,
+    transport: {
+      send: async ({ headers }) => {
+        const sent = answer(String(headers['authorization']))
+        if (sent instanceof Error) throw sent
+        const { content = body, signature } = sent
+        return {
+          status: 200,
+          header: (name) => (name === 'berth-signature' ? signature : undefined),
+          body: (async function* () {
+            yield [Buffer.from(content)]
+          })(),
+          drop: () => {},
+          settled: Promise.resolve(),
+        } satisfies Omit<Answer, 'body'> & { body: unknown } as unknown as Answer
+      },
+      close: async () => {},
+    },
+    memory: createMemory(2 ** 30).inFlight,
+    metrics: watchedTelemetry('silent').telemetry.metrics,
+  })
+  const name = parseRepositoryName('p/r')
+  const tag = { prefix: 'up', name, tag: parseTag('1'), origin: 'https://registry.test' }
+  const found = await shared.tag(tag)
+  return { digest: found?.digest, age: found?.age, failures }
+}
+
+const ignored = { digest: undefined, age: undefined, failures: 0 }
+
+test('what a tag means is believed of a replica alone that has the secret, for this request', async () => {
+  const signed = await ask((authorization) => ({
+    signature: signatures.signAnswer(authorization, body),
+  }))
+  assert.deepEqual(signed, { digest, age: 5000, failures: 0 })
+  assert.deepEqual(await ask(() => ({})), ignored)
+  for (const by of [signatures, others])
+    assert.deepEqual(
+      await ask((authorization) => ({
+        signature: by.signAnswer(by === others ? authorization : `${authorization}x`, body),
+      })),
+      ignored,
+    )
+  const changed = body.replace('5000', '1')
+  const altered = await ask((authorization) => ({
+    content: changed,
+    signature: signatures.signAnswer(authorization, body),
+  }))
+  assert.deepEqual(altered, ignored)
+})
+
+test('an owner that does not answer, or not with what this version knows, is left out', async () => {
+  const left = { ...ignored, failures: 1 }
+  assert.deepEqual(await ask(() => new Error('no connection')), left)
+  const content = '{"digest":5}'
+  const unknown = await ask((authorization) => ({
+    content,
+    signature: signatures.signAnswer(authorization, content),
+  }))
+  assert.deepEqual(unknown, left)
+})
