@@ -18,7 +18,11 @@ const entry = new URL('entry.ts', import.meta.url).pathname
 /** What `npm run build` has made. */
 const builtPage = join(root, 'dist/ui/page')
 /** Modules that ask for the program of a thread. */
-const threads = ['src/archive/layer-files/worker-url.ts', 'src/index/database/worker-url.ts']
+const threads = [
+  'src/archive/layer-files/worker-url.ts',
+  'src/http/sendfile/worker-url.ts',
+  'src/index/database/worker-url.ts',
+]
 
 const options = {
   absWorkingDir: root,

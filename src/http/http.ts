@@ -6,12 +6,12 @@ import type { Telemetry } from '../telemetry/telemetry.ts'
 import type { OnFailure } from './access-log.ts'
 import { type CorsOptions, createCors } from './cors.ts'
 import { createHostCheck } from './host-check.ts'
-import { loadKernel } from './kernel.ts'
 import { type Listeners, listen } from './listeners.ts'
 import { createProbes, type Readiness } from './probes.ts'
 import type { BodyPaces } from './request-bodies.ts'
 import { createRoutes } from './routes.ts'
 import { createSend } from './send.ts'
+import { createSendfile } from './sendfile/sendfile.ts'
 import { createServer } from './server.ts'
 import type { Site } from './site.ts'
 import type { UploadOwners } from './upload-owners.ts'
@@ -65,7 +65,7 @@ export async function createApi({
   uploadOwners,
 }: ApiOptions): Promise<RequestListener> {
   const checkHost = hosts && createHostCheck(hosts)
-  const send = createSend(sendfile ? loadKernel() : undefined)
+  const send = createSend(sendfile ? createSendfile() : undefined)
   const app = createServer({
     answer: createRoutes({
       ...{ registry, auth, checkHost, send, memory, answerTime, telemetry, paces, sites },

@@ -1,9 +1,9 @@
 import type { Socket } from 'node:net'
 import { ClientDisconnected, type FileRange, fileTooShort } from './file-range.ts'
-import type { Kernel } from './kernel.ts'
+import type { Sendfile } from './sendfile/sendfile.ts'
 
-/** Bytes of one sendfile call, after which other clients have their turn. */
-const maxCallBytes = 4 * 1024 * 1024
+/** Fewer bytes are read: passing them to another thread costs more than copying them. */
+const minBytes = 128 * 1024
 
 /**
  * Sends a file range with sendfile(2), and returns the position reached: less than the end where it is not
@@ -12,32 +12,23 @@ const maxCallBytes = 4 * 1024 * 1024
  * settles, so this settles only after the last call has returned, also when the client disconnects.
  */
 export async function sendByKernel(
-  { file, position, until, onSent }: FileRange,
-  kernel: Kernel,
+  range: FileRange,
+  sendfile: Sendfile,
   socket: Socket,
 ): Promise<number> {
+  const { position, until } = range
   const descriptor = plainDescriptor(socket)
-  const duplicate = descriptor === undefined ? undefined : kernel.duplicate(descriptor)
-  if (duplicate === undefined) return position
-  socket.once('close', duplicate.shutDown)
+  if (descriptor === undefined || until - position < minBytes) return position
+  const transfer = sendfile(descriptor, range)
+  if (transfer === undefined) return position
+  socket.once('close', transfer.shutDown)
   try {
-    for (let at = position; at < until; ) {
-      const count = Math.min(maxCallBytes, until - at)
-      const sent = await duplicate.sendfile(file, at, count)
-      if (socket.destroyed) throw new ClientDisconnected()
-      if (sent === 'refused') return at
-      if (sent === 0) throw fileTooShort(at)
-      if (sent !== 'would-block') {
-        at += sent
-        onSent(sent)
-      }
-      // Less than `count`: the send buffer is full.
-      if (sent !== count) await duplicate.writable()
-    }
-    return until
+    const { position: reached, cause } = await transfer.ended
+    if (socket.destroyed || cause === 'disconnected') throw new ClientDisconnected()
+    if (cause === 'sent' && reached < until) throw fileTooShort(reached)
+    return reached
   } finally {
-    socket.off('close', duplicate.shutDown)
-    duplicate.close()
+    socket.off('close', transfer.shutDown)
   }
 }
 

@@ -4,10 +4,10 @@ import type { Content, Piece } from '../oci/content.ts'
 import { bufferSize, createBuffers } from './buffers.ts'
 import { type DisconnectWatch, watchDisconnect } from './disconnect.ts'
 import { ClientDisconnected, type FileRange, writeAll } from './file-range.ts'
-import type { Kernel } from './kernel.ts'
 import type { ByteRange } from './range.ts'
 import { sendByKernel } from './send-by-kernel.ts'
 import { sendByReading } from './send-by-reading.ts'
+import type { Sendfile } from './sendfile/sendfile.ts'
 
 /**
  * In milliseconds. A client that reads nothing for so long is disconnected; containerd has the same limit
@@ -45,8 +45,8 @@ type SendOptions = {
  */
 export type Send = (options: SendOptions, onSent: (bytes: number) => void) => Promise<boolean>
 
-/** Uses sendfile(2) where there is a kernel and no TLS; else reads files into memory. */
-export function createSend(kernel: Kernel | undefined, idleTimeout = defaultIdleTimeout): Send {
+/** Uses sendfile(2) where there is one and no TLS; else reads files into memory. */
+export function createSend(sendfile: Sendfile | undefined, idleTimeout = defaultIdleTimeout): Send {
   const buffers = createBuffers()
 
   // While the response to an earlier request is in progress, Node does not call back pending writes when
@@ -58,9 +58,9 @@ export function createSend(kernel: Kernel | undefined, idleTimeout = defaultIdle
   ): Promise<void> => {
     const { socket } = response
     let { position } = range
-    if (kernel !== undefined && socket !== null) {
+    if (sendfile !== undefined && socket !== null) {
       if (socket.writableLength > 0) await orDisconnected(writeAll(socket, Buffer.alloc(0)))
-      position = await sendByKernel(range, kernel, socket)
+      position = await sendByKernel(range, sendfile, socket)
     }
     if (position < range.until)
       await orDisconnected(sendByReading(response, { ...range, position }, buffers))

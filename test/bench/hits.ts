@@ -95,6 +95,7 @@ export async function measureColdPages({
     if (peer === berth) lags.push(await eventLoopLag(berth))
     return outcome
   }
+  await eventLoopLag(berth)
   const [ours = [], theirs = []] = await inTurns(rounds, [
     cold(berth, cache),
     cold(registry, content.root),

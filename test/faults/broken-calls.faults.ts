@@ -108,7 +108,7 @@ test('a blob that breaks while the kernel sends it is cut short, verified again,
   child = running
   await pullBlob(running, 'p/r', blob)
   await pullBlob(running, 'p/r', blob)
-  const fault = await inject(running, 'files', 'sendfile:error=EIO')
+  const fault = await inject(running, 'sendfile', 'sendfile:error=EIO')
   const broken = await getBlob(running, 'p/r', blob)
   await fault.withdraw()
   assert.ok(!broken.complete)
@@ -122,7 +122,8 @@ for (const refusal of ['EPERM', 'ENOSYS', 'EINVAL']) {
     const running = await startChild({ config: config() })
     child = running
     await pullBlob(running, 'p/r', blob)
-    const fault = await inject(running, 'files', `sendfile:error=${refusal}`)
+    await pullBlob(running, 'p/r', blob)
+    const fault = await inject(running, 'sendfile', `sendfile:error=${refusal}`)
     assert.equal(await pullBlob(running, 'p/r', blob), 'hit')
     await fault.withdraw()
     assert.equal(await running.metric('berth_http_short_responses_total'), 0)

@@ -5,8 +5,8 @@ import { after, before, suite, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import fc from 'fast-check'
 import { type Listeners, listen } from '../../src/http/http.ts'
-import { type Kernel, loadKernel } from '../../src/http/kernel.ts'
 import { createSend } from '../../src/http/send.ts'
+import { createSendfile, type Sendfile } from '../../src/http/sendfile/sendfile.ts'
 import { type Authority, createAuthority, type KeyPair } from '../support/certificates.ts'
 import { ownDirectory } from '../support/directory.ts'
 import { connectRaw } from '../support/raw.ts'
@@ -14,7 +14,7 @@ import { type Part, type ScriptedContent, scriptedContent } from '../support/scr
 
 let authority: Authority
 let pair: KeyPair
-const kernel = loadKernel()
+const sendfile = createSendfile()
 
 before(async () => {
   authority = await createAuthority('send')
@@ -22,24 +22,16 @@ before(async () => {
 })
 after(() => authority.remove())
 
-function refusing({ duplicate }: Kernel): Kernel {
-  return {
-    duplicate: (socket) => {
-      const original = duplicate(socket)
-      return original && { ...original, sendfile: async () => 'refused' }
-    },
-  }
-}
+const refusing: Sendfile = (_socket, { position }) => ({
+  ended: Promise.resolve({ position, cause: 'refused' }),
+  shutDown: () => {},
+})
 
 const ways = [
-  { name: 'by the kernel', kernel, isPlain: true },
-  {
-    name: 'by a kernel that refuses sendfile',
-    kernel: kernel && refusing(kernel),
-    isPlain: true,
-  },
-  { name: 'by reading', kernel: undefined, isPlain: true },
-  { name: 'over TLS', kernel, isPlain: false },
+  { name: 'by the kernel', sendfile, isPlain: true },
+  { name: 'by a kernel that refuses sendfile', sendfile: refusing, isPlain: true },
+  { name: 'by reading', sendfile: undefined, isPlain: true },
+  { name: 'over TLS', sendfile, isPlain: false },
 ] as const
 
 type Sending = {
@@ -52,7 +44,7 @@ type Sending = {
 type Ended = { readonly outcome: unknown; readonly sent: number; readonly response: ServerResponse }
 
 for (const way of ways) {
-  suite(way.name, { skip: way.name.includes('kernel') && kernel === undefined }, () => {
+  suite(way.name, { skip: way.name === 'by the kernel' && sendfile === undefined }, () => {
     let listeners: Listeners
     let url: string
     let patience: number | undefined
@@ -66,7 +58,7 @@ for (const way of ways) {
       const sending = contents.get(path)
       if (sending === undefined) return void response.writeHead(404, { 'content-length': 0 }).end()
       const { content, first = 0, last = content.size - 1 } = sending
-      const send = createSend(way.kernel, patience)
+      const send = createSend(way.sendfile, patience)
       let sent = 0
       const settle = (outcome: unknown) => {
         content.close()

@@ -3,10 +3,14 @@ import { once } from 'node:events'
 import { readdir, readFile } from 'node:fs/promises'
 import type { Child } from './child.ts'
 
-/** The threads of a program that call for files, or for the network and `sendfile`. */
-type Thread = 'files' | 'main'
+/** The threads of a program that call for files, for the network, or `sendfile`; the last begins with its first use. */
+type Thread = 'files' | 'main' | 'sendfile'
 
-const threadNames: Readonly<Record<Thread, string>> = { files: 'libuv-worker', main: 'MainThread' }
+const threadNames: Readonly<Record<Thread, string>> = {
+  files: 'libuv-worker',
+  main: 'MainThread',
+  sendfile: 'sendfile',
+}
 
 /** Faults in the system calls of a running program, until they are withdrawn. */
 export type Fault = { withdraw(): Promise<void> }

@@ -1,0 +1,51 @@
+import { createRequire } from 'node:module'
+import { parentPort } from 'node:worker_threads'
+import { errors, type FromThread, type Progress, type ToThread } from './messages.ts'
+
+// The thread that sends files to sockets, all of its tasks in one event loop: a socket whose buffer has
+// room gets one call, then the next has its turn. A client that does not read costs no call.
+
+/** Bytes of one call. */
+const maxCallBytes = 4 * 1024 * 1024
+/** Milliseconds between two reports of a task. */
+const reportInterval = 1000
+
+const koffi = createRequire(import.meta.url)('koffi') as typeof import('koffi')
+const sendfile = koffi
+  .load(null)
+  .func('int64_t sendfile64(int out, int in, void *offset, size_t count)')
+const offset = Buffer.allocUnsafeSlow(8)
+
+function post(message: FromThread): void {
+  parentPort?.postMessage(message)
+}
+
+function run({ id, socket, file, position: start, until }: ToThread): void {
+  let position = start
+  let reported = performance.now()
+
+  const step = (): Progress => {
+    offset.writeBigInt64LE(BigInt(position))
+    const sent = Number(sendfile(socket, file, offset, Math.min(maxCallBytes, until - position)))
+    if (sent > 0) position += sent
+    const errno = sent < 0 ? koffi.errno() : 0
+    if (errno === errors.wouldBlock) return { position, hasEnded: false, errno: 0 }
+    return { position, hasEnded: sent <= 0 || position === until, errno }
+  }
+
+  // koffi passes libuv's status first. After an error of the socket libuv polls no more.
+  const handle = koffi.node.poll(socket, { writable: true }, (status: unknown) => {
+    const isBroken = status !== 0
+    const progress = isBroken ? { position, hasEnded: true, errno: errors.brokenPipe } : step()
+    const now = performance.now()
+    if (!progress.hasEnded && now < reported + reportInterval) return
+    reported = now
+    // First the end of the polling: after the report the descriptor is closed, and used anew. This also
+    // keeps the handle, because koffi closes one that is garbage.
+    if (progress.hasEnded) handle.close()
+    post({ id, ...progress })
+  })
+}
+
+parentPort?.on('message', run)
+post('ready')
