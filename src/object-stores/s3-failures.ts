@@ -1,3 +1,4 @@
+import { STATUS_CODES } from 'node:http'
 import { z } from 'zod'
 import { networkFailure, type RequestFailure } from './attempts.ts'
 
@@ -45,11 +46,16 @@ export function readS3Failure(error: unknown): S3Failure {
     status,
     areKeysStale,
     failure: kindOf(code, status, isSlowDown),
-    why: `${status} ${code}: ${message}`.slice(0, 500),
+    why: `${status} ${textOf(status, code, message)}`.slice(0, 500),
     advice: adviceOn(code, status),
     canRetry: isSlowDown || areKeysStale || status >= 500 || [...skewed, ...passing].includes(code),
     retryAfter: Number.isFinite(retryAfter) ? retryAfter : undefined,
   }
+}
+
+/** The response to a HEAD has no body that says more. */
+function textOf(status: number, code: string, message: string): string {
+  return code === 'Unknown' ? (STATUS_CODES[status] ?? '') : `${code}: ${message}`
 }
 
 /** A failure of the provider chain has an advice of its own in its message. */

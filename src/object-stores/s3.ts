@@ -16,6 +16,7 @@ import { conditionOf, headOf, undefinedIfAbsent, unlessDenied } from './s3-answe
 import { readS3Failure } from './s3-failures.ts'
 import { createS3Handler } from './s3-handler.ts'
 import { readSettings } from './s3-settings.ts'
+import { findUnfinished } from './s3-unfinished.ts'
 
 type S3Options = {
   readonly bucket: string
@@ -245,6 +246,12 @@ export async function createS3Store(options: S3Options, context: Context): Promi
         }
         token = page.IsTruncated ? page.NextContinuationToken : undefined
       } while (token !== undefined)
+    },
+
+    abortUploads: async (Prefix, before) => {
+      const unfinished = await findUnfinished(send, { Bucket, Prefix, before })
+      for (const { Key, UploadId } of unfinished) await abort(Key, { Bucket, Key, UploadId })
+      return unfinished.length
     },
 
     sign: async (Key, expiresIn) => {

@@ -72,6 +72,11 @@ export interface ObjectStore {
     prefix: string,
     options?: { readonly after?: string; readonly delimiter?: '/' },
   ): AsyncIterable<ObjectPage>
+  /**
+   * Aborts uploads in parts that began before a time, in milliseconds since the epoch: a process that
+   * was killed leaves them. Returns how many. Missing: the store forgets them itself.
+   */
+  abortUploads?(prefix: string, before: number): Promise<number>
   /** Why no request is sent now. */
   problem(): string | undefined
   close(): Promise<void>

@@ -3,8 +3,8 @@ import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { callControl } from '../../src/control/control.ts'
 import { type Child, startChild } from '../support/child.ts'
+import { collectSteps } from '../support/collect-steps.ts'
 import { temporaryFiles } from '../support/disk.ts'
 import { createHostedClients } from '../support/hosted-clients.ts'
 import { makeImage, randomBlob } from '../support/images.ts'
@@ -96,7 +96,7 @@ test(`nothing is lost in ${seconds} seconds of pushes, pulls and deletions with 
   const sampling = (async () => {
     while (performance.now() < end) {
       memory.push((await berth.metric('nodejs_heap_size_used_bytes')) / mebibyte)
-      await collect(root)
+      await collectSteps(root)
       await sleep(1000)
     }
   })()
@@ -148,7 +148,7 @@ test('a registry that is killed in the middle of collections loses nothing (H132
 /** Until everything that is not needed is gone from blobs, trash, sessions and temporary files. */
 async function drained(berth: Child, root: string): Promise<void> {
   await until('nothing is left to collect', async () => {
-    const steps = await collect(root)
+    const steps = await collectSteps(root)
     const full = steps.find(({ step }) => step === 'full')
     assert.deepEqual({ ...full, blobs: 0, referenced: 0 }, noneLeft)
     assert.equal(full?.['blobs'], full?.['referenced'], JSON.stringify(steps.at(-1)))
@@ -157,21 +157,6 @@ async function drained(berth: Child, root: string): Promise<void> {
     assert.deepEqual(await sessionsOf(root), [])
     assert.equal(await berth.metric('berth_trash_bytes'), 0)
   })
-}
-
-/** The steps of a collection, which is confirmed if it would remove more than a fifth. */
-async function collect(root: string): Promise<readonly Readonly<Record<string, unknown>>[]> {
-  const steps = await ask(root, {})
-  const asked = steps.find(({ step }) => step === 'confirm')
-  return asked === undefined ? steps : ask(root, { confirm: asked['run'] })
-}
-
-async function ask(root: string, request: object) {
-  const steps: Readonly<Record<string, unknown>>[] = []
-  const body = { full: true, ...request }
-  for await (const line of callControl({ root, action: 'collect', body }))
-    steps.push(Object(line).data)
-  return steps
 }
 
 const noneLeft = { step: 'full', blobs: 0, referenced: 0, missed: 0, absent: 0 }

@@ -22,7 +22,7 @@ export interface Bucket {
 
 const name = 'registry'
 
-async function startS3(): Promise<Bucket> {
+export async function startS3(): Promise<Bucket> {
   const server = await startSeaweedFs(name)
   const restore = setAwsEnvironment(server.keys)
   return {

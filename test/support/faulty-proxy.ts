@@ -1,13 +1,21 @@
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { buffer } from 'node:stream/consumers'
 
-/** What happens to a request in place of being passed on; `cut`: its answer breaks after so many bytes. */
+/**
+ * What happens to a request in place of being passed on; `cut`: its answer breaks after so many bytes.
+ * `hold`: all of it waits, and is then passed on or not, whatever the client does meanwhile. `late`: it
+ * waits before it is passed on. `break`: the connection breaks in the middle of the request.
+ */
 export type Fault =
   | { readonly kind: 'answer'; readonly status: number; readonly body: string }
   | { readonly kind: 'silence' }
   | { readonly kind: 'reset' }
   | { readonly kind: 'cut'; readonly after: number }
+  | { readonly kind: 'hold'; readonly hold: (pass: () => Promise<void>) => void }
+  | { readonly kind: 'late'; readonly until: Promise<void> }
+  | { readonly kind: 'break' }
 
 /** An HTTP proxy in front of a real server, which does not notice: `Host` and signatures stay as they are. */
 export interface FaultyProxy {
@@ -37,6 +45,14 @@ export async function startFaultyProxy(target: string): Promise<FaultyProxy> {
       case 'answer':
         incoming.resume()
         return void response.writeHead(fault.status).end(fault.body)
+      case 'hold':
+        return void buffer(incoming).then((body) =>
+          fault.hold(() => passWhole(incoming, body, target)),
+        )
+      case 'late':
+        return void fault.until.then(() => passOn(incoming, response, { target, limit: undefined }))
+      case 'break':
+        return void incoming.once('data', () => incoming.socket.resetAndDestroy())
       case 'cut':
       case undefined:
         return passOn(incoming, response, { target, limit: fault?.after })
@@ -62,6 +78,14 @@ export async function startFaultyProxy(target: string): Promise<FaultyProxy> {
   }
 }
 
+/** Resolves with the answer of the server, which nobody gets. */
+async function passWhole(incoming: IncomingMessage, body: Buffer, target: string): Promise<void> {
+  const { method, url, headers } = incoming
+  const outer = request(new URL(url ?? '/', target), { method, headers }).end(body)
+  const [answer] = (await once(outer, 'response')) as [IncomingMessage]
+  await buffer(answer)
+}
+
 type PassOn = { readonly target: string; readonly limit: number | undefined }
 
 function passOn(incoming: IncomingMessage, response: ServerResponse, { target, limit }: PassOn) {
@@ -70,6 +94,7 @@ function passOn(incoming: IncomingMessage, response: ServerResponse, { target, l
     response.writeHead(answer.statusCode ?? 502, answer.headers)
     if (limit === undefined) return void answer.pipe(response)
     let left = limit
+    answer.on('end', () => response.destroy())
     answer.on('data', (bytes: Buffer) => {
       const passed = bytes.subarray(0, left)
       left -= passed.length

@@ -16,6 +16,8 @@ export interface SessionStore {
     readonly id: UploadId
     readonly lastWriteAt: number
   }>
+  /** See UploadStore of store/. */
+  purge?(before: number): Promise<number>
 }
 
 export interface SessionUpload {

@@ -263,7 +263,7 @@ export function createUploads({ store, quotas, now, ...limits }: UploadsOptions)
         await sessions.use(session, () => drop(session))
         purged += 1
       }
-      return purged
+      return purged + ((await store.purge?.(before)) ?? 0)
     },
   }
 }

@@ -9,7 +9,8 @@ import { readSubject } from '../hosted/read-subject.ts'
 import { createSyncing } from '../hosted/syncing.ts'
 import { createUploads } from '../hosted/uploads.ts'
 import { createWriteAccess, denyWrites } from '../hosted/write-access.ts'
-import type { ObjectStore } from '../object-store.ts'
+import { type ObjectStore, ObjectStoreError } from '../object-store.ts'
+import { blobsDirectory } from '../paths.ts'
 import { createTemporary } from '../temporary.ts'
 import { createBucketBlobs } from './bucket-blobs.ts'
 import { createBucketLinks } from './bucket-links.ts'
@@ -78,7 +79,7 @@ export async function createBucketStore(options: BucketStoreOptions): Promise<Ho
     blobs,
     links,
     reading,
-    uploads,
+    uploads: { ...uploads, purge: (before) => abortUploads(objects, root, before) },
     trash,
     problem: () => access.problem() ?? objects.problem(),
     close: async () => {
@@ -86,5 +87,15 @@ export async function createBucketStore(options: BucketStoreOptions): Promise<Ho
       await stored.close()
       await access.close()
     },
+  }
+}
+
+/** Whoever may not list them has a lifecycle rule for them. */
+async function abortUploads(objects: ObjectStore, root: string, before: number): Promise<number> {
+  try {
+    return (await objects.abortUploads?.(`${blobsDirectory(root)}/`, before)) ?? 0
+  } catch (error) {
+    if (error instanceof ObjectStoreError && error.failure === 'denied') return 0
+    throw error
   }
 }

@@ -82,6 +82,11 @@ export interface UploadStore {
   /** Also a session of an earlier process. */
   open(name: RepositoryName, id: UploadId): Promise<Upload | undefined>
   list(): AsyncIterable<UploadSummary>
+  /**
+   * Deletes what uploads left that a kill ended before a time, in milliseconds since the epoch, and that
+   * are no sessions. Returns how many.
+   */
+  purge?(before: number): Promise<number>
 }
 
 /** Times in milliseconds since the epoch. */

@@ -1,0 +1,180 @@
+import assert from 'node:assert/strict'
+import { after, afterEach, before, suite, test } from 'node:test'
+import { setAwsEnvironment } from '../support/aws.ts'
+import { type Berth, eventually, removeBerth, startBerth } from '../support/berth.ts'
+import { get } from '../support/client.ts'
+import { type Fault, type FaultyProxy, startFaultyProxy } from '../support/faulty-proxy.ts'
+import { type Image, makeImage, randomBlob } from '../support/images.ts'
+import { pullImage } from '../support/pull.ts'
+import { createPushClient } from '../support/push-client.ts'
+import { type SeaweedFs, startSeaweedFs } from '../support/seaweedfs.ts'
+
+const name = 'registry'
+const app = 'team/app'
+const access = [{ users: ['*'], repositories: ['**'], actions: ['pull', 'push', 'delete'] }]
+
+const answer = (status: number, code: string): Fault => ({
+  kind: 'answer',
+  status,
+  body: `<Error><Code>${code}</Code><Message>as asked</Message></Error>`,
+})
+
+suite('hosted repositories in a bucket that has troubles', () => {
+  let seaweedfs: SeaweedFs
+  let proxy: FaultyProxy
+  let berth: Berth
+  let restore: () => void
+  const others: Berth[] = []
+
+  before(async () => {
+    seaweedfs = await startSeaweedFs(name)
+    restore = setAwsEnvironment(seaweedfs.keys)
+    proxy = await startFaultyProxy(seaweedfs.url)
+    berth = await start()
+  })
+  after(async () => {
+    await removeBerth(berth)
+    restore()
+    await proxy.close()
+    await seaweedfs.close()
+  })
+  afterEach(async () => {
+    proxy.behave()
+    for (const other of others.splice(0)) await removeBerth(other)
+  })
+
+  const start = () => {
+    const hosted = { bucket: { type: 's3', name, endpoint: proxy.url } }
+    return startBerth({ config: { upstreams: [], auth: { access }, storage: { hosted } } })
+  }
+  /** Without anything on its disk. */
+  const startAnother = async (): Promise<Berth> => {
+    const other = await start()
+    others.push(other)
+    return other
+  }
+  const client = () => createPushClient(berth.url)
+  const push = async (image: Image, tag = 'v1'): Promise<void> => client().push(app, image, tag)
+  const newImage = () => makeImage({ layers: [randomBlob(400_000)] })
+
+  /** Requests that fail, of those to which the pattern applies: so many. */
+  const failFirst = (pattern: RegExp, fault: Fault, count = 1): void => {
+    let left = count
+    proxy.fail((line) => {
+      if (left === 0 || !pattern.test(line)) return undefined
+      left -= 1
+      return fault
+    })
+  }
+
+  const problemIn = async (response: Response) => {
+    const { errors } = (await response.json()) as { errors: { code: string; message: string }[] }
+    return `${response.status} ${errors[0]?.code}: ${errors[0]?.message}`
+  }
+
+  for (const [what, pattern, fault, count] of [
+    ['is slowed down now and then', /./, answer(503, 'SlowDown'), 3],
+    ['breaks in the middle of a blob', /^PUT .*\/blobs\//, { kind: 'break' }, 1],
+    ['loses the response to a write', /^PUT .*\/blobs\//, { kind: 'cut', after: 0 }, 1],
+    ['loses the response to a tag', /^PUT .*\/current\//, { kind: 'cut', after: 0 }, 1],
+    ['has a token that has expired', /./, answer(400, 'ExpiredToken'), 1],
+    ['has another clock', /^PUT/, answer(403, 'RequestTimeTooSkewed'), 1],
+    ['sets a tag that others set', /^PUT .*\/current\//, answer(412, 'PreconditionFailed'), 3],
+  ] as const satisfies readonly (readonly [string, RegExp, Fault, number])[])
+    test(`a push that ${what} succeeds`, async () => {
+      const image = newImage()
+      failFirst(pattern, fault, count)
+      await push(image)
+      proxy.behave()
+      await pullImage(await startAnother(), app, image, 'v1')
+    })
+
+  for (const [what, fault] of [
+    ['cut', { kind: 'cut', after: 200_000 }],
+    ['slowed down', answer(503, 'SlowDown')],
+  ] as const satisfies readonly (readonly [string, Fault])[])
+    test(`a pull whose request to the bucket is ${what} is whole`, async () => {
+      const image = newImage()
+      await push(image)
+      const other = await startAnother()
+      failFirst(/^GET .*\/blobs\//, fault, 2)
+      await pullImage(other, app, image, 'v1')
+    })
+
+  test('while the bucket asks for fewer requests all the time, clients get 503 with the reason, and later all is as before', async (t) => {
+    const [image, next] = [newImage(), newImage()]
+    await push(image)
+    proxy.fail(() => answer(503, 'SlowDown'))
+    const { send } = client()
+    const [pulled, pushed] = await Promise.all([
+      send('GET', `${app}/manifests/v1`),
+      client().putManifest(app, 'v1', next),
+    ])
+    assert.equal(pushed.headers.get('retry-after'), '1')
+    for (const response of [pulled, pushed]) {
+      const problem = await problemIn(response)
+      t.diagnostic(problem)
+      assert.match(
+        problem,
+        /^503 UNAVAILABLE: cannot .* in s3:\/\/registry: 503 (SlowDown|Service Unavailable)/,
+      )
+    }
+    proxy.behave()
+    await pullImage(berth, app, image, 'v1')
+    await push(next)
+    await pullImage(berth, app, next, 'v1')
+  })
+
+  test('a tag that cannot be compared and set keeps what it points to', async (t) => {
+    const [image, next] = [newImage(), newImage()]
+    await push(image)
+    for (const blob of next.blobs) await client().pushBlob(app, blob)
+    proxy.fail((line) =>
+      /^PUT .*\/current\//.test(line) ? answer(412, 'PreconditionFailed') : undefined,
+    )
+    const problem = await problemIn(await client().putManifest(app, 'v1', next))
+    t.diagnostic(problem)
+    assert.match(problem, /^503 UNAVAILABLE: cannot set team\/app:v1/)
+    await pullImage(berth, app, image, 'v1')
+    proxy.behave()
+    assert.equal((await client().putManifest(app, 'v1', next)).status, 201)
+    await pullImage(berth, app, next, 'v1')
+  })
+
+  test('without the right to delete, pulls and pushes go on, a deletion says what is missing, and can be repeated', async (t) => {
+    const image = newImage()
+    await push(image, 'v2')
+    proxy.fail((line) => (/^POST .*\?delete/.test(line) ? answer(403, 'AccessDenied') : undefined))
+    const path = `${app}/manifests/${image.digest}`
+    const problem = await problemIn(await client().send('DELETE', path))
+    t.diagnostic(problem)
+    assert.match(problem, /^503 UNAVAILABLE: cannot delete .*AccessDenied/)
+    await pullImage(berth, app, image, 'v2')
+    const next = newImage()
+    await push(next, 'v3')
+    await pullImage(berth, app, next, 'v3')
+    proxy.behave()
+    assert.equal((await client().send('DELETE', path)).status, 202)
+    assert.equal((await client().send('GET', path)).status, 404)
+  })
+
+  test('while a listing takes long, images are pulled and pushed, and the readiness says what it waits for', async (t) => {
+    const gate = Promise.withResolvers<void>()
+    proxy.fail((line) =>
+      line.includes('list-type=2') ? { kind: 'late', until: gate.promise } : undefined,
+    )
+    const other = await startAnother()
+    const image = newImage()
+    await createPushClient(other.url).push(app, image, 'slow')
+    await pullImage(other, app, image, 'slow')
+    const ready = await get(`${other.admin}/readyz`)
+    t.diagnostic(ready.body.toString('utf8'))
+    assert.equal(ready.status, 200)
+    assert.match(ready.body.toString('utf8'), /index of hosted repositories.*behind/)
+    gate.resolve()
+    await eventually('the index is complete', async () => {
+      const { body } = await get(`${other.admin}/readyz`)
+      return !body.includes('index of hosted repositories')
+    })
+  })
+})
