@@ -6,6 +6,7 @@ import type { BlobWriter } from '../blob-store.ts'
 import { createBlockChecksummer } from '../block-checksums.ts'
 import { minChecksummed } from '../checksum-file.ts'
 import { writeAll } from '../files.ts'
+import type { HashTurns } from '../hash-turns.ts'
 import { createSharedContent } from '../shared-content.ts'
 import { isUnchanged, type Stamp } from '../stamp.ts'
 import { blobOverhead, type Place, placeBlob } from './place-blob.ts'
@@ -15,6 +16,7 @@ type WriterOptions = Place & {
   readonly digest: Digest
   /** Bytes, if known. */
   readonly size: number | undefined
+  readonly hashTurn: HashTurns
   /** The blob was committed, with this stamp. */
   readonly onCommit: (stamp: Stamp) => void
   /** A reader failed to read the blob, or the blob changed after it was committed. */
@@ -35,7 +37,7 @@ type WriterOptions = Place & {
  * fails.
  */
 export async function createBlobWriter(options: WriterOptions): Promise<BlobWriter | undefined> {
-  const { digest, size, temporary, budget, onCommit, onFailure, onSuspect } = options
+  const { digest, size, hashTurn, temporary, budget, onCommit, onFailure, onSuspect } = options
   const reservation = await budget.reserve((size ?? 0) + blobOverhead)
   if (reservation === undefined) return undefined
   const { path, handle } = await temporary.create().catch((error: unknown) => {
@@ -103,6 +105,7 @@ export async function createBlobWriter(options: WriterOptions): Promise<BlobWrit
         throw error
       })
       reservation.markWritten(bytes)
+      await hashTurn(bytes)
       for (const chunk of chunks) {
         digester.update(chunk)
         checksummer?.update(chunk)

@@ -11,12 +11,14 @@ import { RegistryError } from '../../oci/errors.ts'
 import type { CachedUpload } from '../blob-store.ts'
 import { type BlockChecksummer, createBlockChecksummer } from '../block-checksums.ts'
 import { errnoOf, isDiskFull, openRegular, readOrEnd, writeAll } from '../files.ts'
+import type { HashTurns } from '../hash-turns.ts'
 import { createSharedContent, type SharedContent } from '../shared-content.ts'
 import type { Stamp } from '../stamp.ts'
 import { blobOverhead, type Place, placeBlob } from './place-blob.ts'
 
 type CachedUploadOptions = Place & {
   readonly algorithm: Algorithm
+  readonly hashTurn: HashTurns
   readonly onCommit: (digest: Digest, stamp: Stamp) => void
 }
 
@@ -29,7 +31,7 @@ const bufferSize = 256 * 1024
 export async function createCachedUpload(
   options: CachedUploadOptions,
 ): Promise<CachedUpload | undefined> {
-  const { algorithm, temporary, budget, onCommit, onFailure } = options
+  const { algorithm, hashTurn, temporary, budget, onCommit, onFailure } = options
   const reservation = await budget.reserve(blobOverhead)
   if (reservation === undefined) return undefined
   const { path, handle } = await temporary.create().catch((error: unknown) => {
@@ -96,6 +98,7 @@ export async function createCachedUpload(
         throw diskFailed(error)
       })
       reservation.markWritten(bytes)
+      await hashTurn(bytes)
       for (const chunk of chunks) hash(chunk)
       for (const content of readers) content.advance(digester.size)
     },

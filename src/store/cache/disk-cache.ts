@@ -5,6 +5,7 @@ import type { Telemetry } from '../../telemetry/telemetry.ts'
 import { createBlobReader } from '../blob-reader.ts'
 import type { BlobCache } from '../blob-store.ts'
 import { diskUse } from '../files.ts'
+import { createHashTurns } from '../hash-turns.ts'
 import type { CachedLinkStore } from '../link-store.ts'
 import {
   blobDirectory,
@@ -224,6 +225,7 @@ export async function createDiskCache(options: DiskCacheOptions): Promise<DiskCa
   background.start(maintain())
   if (scrubRate > 0) background.start(scrubAll())
 
+  const hashTurn = createHashTurns()
   const missIfUnreadable = createMissIfUnreadable(telemetry)
 
   const createFile = createBlobFiles({ root, temporary, budget, directorySize }, failures)
@@ -239,6 +241,7 @@ export async function createDiskCache(options: DiskCacheOptions): Promise<DiskCa
         ...place,
         digest,
         size,
+        hashTurn,
         onCommit: (stamp) => {
           reader.trust(digest, stamp)
           measure(digest)
@@ -264,6 +267,7 @@ export async function createDiskCache(options: DiskCacheOptions): Promise<DiskCa
       createCachedUpload({
         ...place,
         algorithm,
+        hashTurn,
         onCommit: (digest, stamp) => {
           reader.trust(digest, stamp)
           measure(digest)

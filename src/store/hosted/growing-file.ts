@@ -8,6 +8,7 @@ import {
   createBlockChecksummer,
 } from '../block-checksums.ts'
 import { writeAll } from '../files.ts'
+import type { HashTurns } from '../hash-turns.ts'
 import type { Syncing } from './syncing.ts'
 
 /** Bytes that are read at once to hash them again. */
@@ -50,6 +51,7 @@ type GrowingFileOptions = {
   readonly size: number
   readonly algorithm: Algorithm
   readonly syncing: Syncing
+  readonly hashTurn: HashTurns
 }
 
 /**
@@ -58,7 +60,7 @@ type GrowingFileOptions = {
  * sync it fails for ever.
  */
 export function createGrowingFile(options: GrowingFileOptions): GrowingFile {
-  const { path, algorithm, syncing } = options
+  const { path, algorithm, syncing, hashTurn } = options
   let size = options.size
   let opened: Promise<FileHandle> | undefined
   let hash: Hash | undefined = size === 0 ? newHash(algorithm) : undefined
@@ -141,6 +143,7 @@ export function createGrowingFile(options: GrowingFileOptions): GrowingFile {
     append: async (chunks) => {
       assertSound()
       const file = await handle()
+      await hashTurn(bytesIn(chunks))
       const writing = writeAll(file, chunks, size)
       // The disk writes while this thread hashes.
       update(chunks)

@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { LRUCache } from 'lru-cache'
 import type { RepositoryName } from '../../oci/reference.ts'
 import { createUploadId, isUploadId, type UploadId } from '../../oci/upload-id.ts'
+import { createHashTurns } from '../hash-turns.ts'
 import type { BlobPlace } from './blob-place.ts'
 import { entriesOf, repositoriesIn } from './directories.ts'
 import { createGrowingFile } from './growing-file.ts'
@@ -29,6 +30,7 @@ type UploadsOptions = {
  * memory until they end; their number is limited by the caller, which creates and expires them.
  */
 export function createUploads({ root, syncing, place }: UploadsOptions): Uploads {
+  const hashTurn = createHashTurns()
   const sessions = new Map<string, OpenUpload>()
   const resting = new Set<Promise<void>>()
   const awake = new LRUCache<string, OpenUpload>({
@@ -55,7 +57,9 @@ export function createUploads({ root, syncing, place }: UploadsOptions): Uploads
       id,
       directory,
       session,
-      file: createGrowingFile({ path: join(directory, dataName), size, algorithm, syncing }),
+      file: createGrowingFile({
+        ...{ path: join(directory, dataName), size, algorithm, syncing, hashTurn },
+      }),
       place,
       onUse: () => awake.set(key, upload),
       onEnd: () => {

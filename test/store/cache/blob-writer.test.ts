@@ -41,6 +41,7 @@ async function writersOf(t: TestContext, limit = 64 * 1024 * 1024) {
       root,
       digest: blob.digest,
       size: blob.bytes.length,
+      hashTurn: async () => {},
       temporary,
       budget,
       directorySize,
