@@ -1,3 +1,4 @@
+import { fstatSync } from 'node:fs'
 import type { FileHandle } from 'node:fs/promises'
 import type { Content } from '../oci/content.ts'
 import { algorithmOf, type Digest, digestOf } from '../oci/digest.ts'
@@ -80,7 +81,7 @@ export function createBlobReader(options: BlobReaderOptions): BlobReader {
   }
 
   const checked = async (digest: Digest, file: FileHandle): Promise<Content | undefined> => {
-    const { size } = await file.stat()
+    const { size } = fstatSync(file.fd)
     const checksums = verified.stampOfVerified(digest, file)
       ? undefined
       : await readChecksums(root, digest)
@@ -104,7 +105,7 @@ export function createBlobReader(options: BlobReaderOptions): BlobReader {
     const file = await verified.open(digest)
     if (file === undefined) return undefined
     try {
-      const { size } = await file.stat()
+      const { size } = fstatSync(file.fd)
       if (trustsSizes || verified.stampOfVerified(digest, file)) return size
       const checksums = await readChecksums(root, digest)
       if (checksums === undefined) return 'unknown'
@@ -143,7 +144,7 @@ export function createBlobReader(options: BlobReaderOptions): BlobReader {
       const file = await verified.open(digest)
       if (file === undefined) return undefined
       try {
-        const { size } = await file.stat()
+        const { size } = fstatSync(file.fd)
         if (size > limit) return undefined
         const bytes = await file.readFile().catch(undefinedIfUnreadable)
         if (bytes === undefined || digestOf(bytes, algorithmOf(digest)) !== digest)

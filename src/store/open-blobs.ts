@@ -1,3 +1,4 @@
+import { fstatSync } from 'node:fs'
 import type { FileHandle } from 'node:fs/promises'
 import { LRUCache } from 'lru-cache'
 import { limitEntries } from '../memory/memory.ts'
@@ -143,7 +144,7 @@ export function createOpenBlobs(options: OpenBlobsOptions): OpenBlobs {
       if (before !== undefined) return before
       const file = await verified.open(digest)
       if (file === undefined) return undefined
-      const { size } = await file.stat()
+      const { size } = fstatSync(file.fd)
       const meanwhile = shared(digest)
       if (meanwhile !== undefined || !hasName(file.fd)) {
         await file.close()
