@@ -72,6 +72,12 @@ function toArchiveError(error: unknown): unknown {
   const code = error instanceof Error && 'code' in error ? String(error.code) : ''
   if (truncated.includes(code))
     return new ArchiveError('incomplete', 'the compressed data ends too early', error)
+  if (code === 'ZSTD_error_frameParameter_windowTooLarge')
+    return new ArchiveError(
+      'invalid',
+      'reading it takes a zstd window above 128 MiB; compress it without --long, or with --long=27',
+      error,
+    )
   const isCorrupt = code.startsWith('Z_') || code.startsWith('ZSTD')
   return isCorrupt ? new ArchiveError('invalid', 'the compressed data is corrupt', error) : error
 }

@@ -90,3 +90,11 @@ test('all members of a gzip file are read', async () => {
   const members = ['one', 'two', ''].map((text) => gzipSync(text))
   assert.equal((await plain(Buffer.concat(members), 'gzip', 7)).toString(), 'onetwo')
 })
+
+test('a zstd window that is too large is named, with what to do', async () => {
+  // RFC 8878, section 3.1.1.1.2: a window descriptor, and an empty last block.
+  const frame = (windowLog: number) =>
+    Buffer.from([0x28, 0xb5, 0x2f, 0xfd, 0, (windowLog - 10) << 3, 1, 0, 0])
+  assert.equal((await plain(frame(27), 'zstd')).length, 0)
+  await assert.rejects(plain(frame(28), 'zstd'), { fault: 'invalid', message: /--long=27/ })
+})
