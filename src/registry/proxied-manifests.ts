@@ -104,10 +104,10 @@ export function createProxiedManifests(options: ProxiedManifestsOptions): Proxie
   /** Parses and stores a manifest from the upstream. */
   const add = async (
     name: RepositoryName,
-    { digest, bytes, contentType, release }: RemoteManifest,
+    { digest, bytes, contentType, source, release }: RemoteManifest,
   ): Promise<KnownManifest> => {
     try {
-      counters.fetched('manifest', bytes.length)
+      counters.fetched('manifest', bytes.length, source)
       const remembering = manifests.remember(name, digest, bytes, contentType)
       const known = await asUpstreamError(remote.origin, remembering)
       onManifest(name, known)

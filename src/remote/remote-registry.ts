@@ -16,6 +16,8 @@ export type RemoteManifest = {
   readonly bytes: Buffer
   /** The upstream's Content-Type, for manifests that do not contain their media type. */
   readonly contentType?: string
+  /** Where it was found, if not at the upstream. */
+  readonly source?: string
   /** Releases the memory that is reserved for the manifest: the caller must call it when done. */
   readonly release: Release
 }

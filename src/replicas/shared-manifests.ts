@@ -1,9 +1,15 @@
 import type { Reservations } from '../memory/memory.ts'
 import type { Digest } from '../oci/digest.ts'
-import { isThrottled } from '../oci/errors.ts'
+import { isRegistryError } from '../oci/errors.ts'
 import { joinName, type RepositoryName } from '../oci/reference.ts'
-import type { SharedManifests } from '../registry/registry.ts'
-import { type Answer, readBody, type Transport, verifiedManifest } from '../remote/remote.ts'
+import { replicaOrigin, type SharedManifests } from '../registry/registry.ts'
+import {
+  type Answer,
+  readBody,
+  type Transport,
+  UpstreamFailure,
+  verifiedManifest,
+} from '../remote/remote.ts'
 import type { Metrics } from '../telemetry/telemetry.ts'
 import type { Members } from './members.ts'
 import { maxAsked, maxSilence, throttled } from './replica-origin.ts'
@@ -54,7 +60,9 @@ export function createSharedManifests(options: Options): SharedManifests {
         metrics.replicaRequests.inc({ outcome: found === undefined ? 'absent' : 'found' })
         return found
       } catch (error) {
-        if (isThrottled(error)) throw error
+        // The upstream throttles, or there is no memory here.
+        const isOwners = error instanceof UpstreamFailure || !isRegistryError(error, 'UNAVAILABLE')
+        if (!isOwners) throw error
         members.failed(owner)
         metrics.replicaRequests.inc({ outcome: 'failed' })
       }
@@ -64,8 +72,10 @@ export function createSharedManifests(options: Options): SharedManifests {
 
   const manifestAt = (owners: readonly string[], name: RepositoryName, digest: Digest) =>
     ask(owners, `/v2/${name}/manifests/${digest}`, async (answer, { owner }) => {
-      if (answer.status === 200)
-        return verifiedManifest(answer, { digest }, { origin: owner, memory })
+      if (answer.status === 200) {
+        const found = await verifiedManifest(answer, { digest }, { origin: owner, memory })
+        return { ...found, source: replicaOrigin }
+      }
       answer.drop()
       if (answer.status === 429) throw throttled(answer, owner, digest)
       return undefined
@@ -80,7 +90,8 @@ export function createSharedManifests(options: Options): SharedManifests {
         const body = (await readBody(answer, maxTagAnswer)).toString()
         const isSigned = signatures.isAnswer(authorization, body, answer.header(signatureHeader))
         if (answer.status !== 200 || !isSigned) return undefined
-        return { ...parseTag(body), manifest: (digest) => manifestAt([owner], full, digest) }
+        const found = parseTag(body)
+        return found && { ...found, manifest: (digest) => manifestAt([owner], full, digest) }
       })
     },
     manifest: ({ prefix, name, digest }) =>

@@ -61,14 +61,19 @@ function messageOf({ digest, age, warning, error }: SharedTag): TagMessage {
   return { age, error: { code, message, status, retryAfter, isThrottled: isThrottled(error) } }
 }
 
-/** @throws if it is none of these messages: of another version, for its signature is right. */
-export function parseTag(body: string): SharedTag {
-  const { digest, age, warning, error } = JSON.parse(body) as TagMessage
-  return {
-    digest: digest === undefined ? undefined : parseDigest(digest),
-    age: Number(age),
-    warning,
-    error: error && errorOf(error),
+/** Undefined: it is a message of another version, for its signature is right. */
+export function parseTag(body: string): SharedTag | undefined {
+  try {
+    const { digest, age, warning, error } = JSON.parse(body) as TagMessage
+    if (!(age >= 0)) return undefined
+    return {
+      digest: digest === undefined ? undefined : parseDigest(digest),
+      age,
+      warning,
+      error: error && errorOf(error),
+    }
+  } catch {
+    return undefined
   }
 }
 

@@ -58,6 +58,11 @@ const bySchema: readonly (readonly [string, Values, RegExp])[] = [
     { config: { auth: { serviceAccounts: { audiences: ['berth'] } } } },
     /'serviceAccounts' not allowed/,
   ],
+  [
+    'replicas in berth.yaml, which the chart decides',
+    { config: { replicas: { addresses: ['berth:30028'] } } },
+    /'replicas' not allowed/,
+  ],
   ['an invalid size', { storage: { sizeLimit: '20GiB' } }, /\/storage\/sizeLimit/],
   ['an unknown runtime', { trust: { runtimes: ['lxc'] } }, /\/trust\/runtimes/],
   ['an unknown field of berth.yaml', { config: { upstream: [] } }, /'upstream' not allowed/],
@@ -140,6 +145,11 @@ const bySentence: readonly (readonly [string, Values, RegExp])[] = [
     'the admin port as exposure.port',
     { exposure: { mode: 'hostNetwork', port: 9026 } },
     /exposure\.port: port 9026 is used by the admin listener/,
+  ],
+  [
+    'pods that ask each other on the host network',
+    { exposure: { mode: 'hostNetwork' }, peers: { enabled: true } },
+    /peers\.enabled: with exposure\.mode: hostNetwork the port would be open on the nodes/,
   ],
   [
     "the trust agent's port as exposure.port",
