@@ -14,22 +14,24 @@ type FullMarkOptions = {
  * nothing: it says where the review queue, and so the index, is wrong.
  */
 export async function markAll({ store, queue, report }: FullMarkOptions): Promise<FullMark> {
+  const stored = new Map<Digest, number>()
+  for await (const { digest, size } of store.blobs.list()) stored.set(digest, size)
   const referenced = new Set<Digest>()
   let absent = 0
   for await (const reference of layoutReferences(store)) {
     const { digest } = reference
     if (referenced.has(digest)) continue
     referenced.add(digest)
-    if ((await store.blobs.stat(digest)) !== undefined) continue
+    // It may have been stored after the listing.
+    if (stored.has(digest) || (await store.blobs.stat(digest)) !== undefined) continue
     absent += 1
     report({ step: 'absent', ...reference })
   }
-  let [blobs, missed] = [0, 0]
-  for await (const { digest, size } of store.blobs.list()) {
-    blobs += 1
+  let missed = 0
+  for (const [digest, size] of stored) {
     if (referenced.has(digest) || queue.has(digest)) continue
     missed += 1
     report({ step: 'missed', digest, size })
   }
-  return { blobs, referenced: referenced.size, missed, absent }
+  return { blobs: stored.size, referenced: referenced.size, missed, absent }
 }
