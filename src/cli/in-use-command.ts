@@ -1,12 +1,11 @@
-import { readdir, rm } from 'node:fs/promises'
-import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { Command } from 'commander'
 import { loadConfig } from '../config/config.ts'
-import { putList } from '../in-use/in-use.ts'
+import { type ListPlace, putList } from '../in-use/in-use.ts'
+import { createOutbound } from '../outbound/outbound.ts'
+import { createTelemetry } from '../telemetry/telemetry.ts'
 import { UsageError } from './errors.ts'
-import { hostedRootOf } from './hosted-root.ts'
-import { listsDirectory } from './in-use.ts'
+import { openLists } from './in-use-lists.ts'
 
 type Context = { readonly environment: Record<string, string | undefined> }
 
@@ -14,10 +13,22 @@ type Context = { readonly environment: Record<string, string | undefined> }
 const maxList = 16 * 1024 * 1024
 
 export function inUseCommand({ environment }: Context): Command {
-  const directoryOf = (command: Command): string => {
+  const withLists = async (
+    command: Command,
+    work: (lists: ListPlace) => Promise<unknown>,
+  ): Promise<void> => {
     const { config: file } = command.optsWithGlobals<{ config?: string }>()
-    const { config } = loadConfig({ file, flags: {}, set: [], environment })
-    return listsDirectory(hostedRootOf(config))
+    const { config, ambient } = loadConfig({ file, flags: {}, set: [], environment })
+    const telemetry = createTelemetry({ level: 'silent' })
+    const outbound = createOutbound(ambient)
+    const lists = await openLists({ config, ambient, outbound, telemetry })
+    try {
+      await work(lists)
+    } catch (error) {
+      throw new UsageError(error instanceof Error ? error.message : String(error))
+    } finally {
+      await lists.close()
+    }
   }
   const command = new Command('in-use')
     .summary('lists of images that other clusters run')
@@ -35,19 +46,20 @@ export function inUseCommand({ environment }: Context): Command {
     .action(async (cluster: string, _options: object, self: Command) => {
       const list = await text(process.stdin)
       if (Buffer.byteLength(list) > maxList) throw new UsageError('the list is longer than 16 MiB')
-      const stored = await putList(directoryOf(self), cluster, list).catch((error: Error) => {
-        throw new UsageError(error.message)
+      await withLists(self, async (lists) => {
+        const stored = await putList(lists, cluster, list)
+        process.stdout.write(`${cluster}: ${stored} images\n`)
       })
-      process.stdout.write(`${cluster}: ${stored} images\n`)
     })
 
   command
     .command('list')
     .description('Print the names of the clusters that have a list.')
     .action(async (_options: object, self: Command) => {
-      const names = await readdir(directoryOf(self)).catch(() => [])
-      for (const name of names.filter((each) => !each.startsWith('.')).toSorted())
-        process.stdout.write(`${name}\n`)
+      await withLists(self, async (lists) => {
+        const names = (await lists.list()).map(({ cluster }) => cluster)
+        for (const name of names.toSorted()) process.stdout.write(`${name}\n`)
+      })
     })
 
   command
@@ -55,8 +67,8 @@ export function inUseCommand({ environment }: Context): Command {
     .description("Remove a cluster's list: its images may be deleted from then on.")
     .action(async (cluster: string, _options: object, self: Command) => {
       if (!/^[a-z0-9][a-z0-9.-]*$/.test(cluster)) throw new UsageError('invalid name of a cluster')
-      await rm(join(directoryOf(self), cluster)).catch(() => {
-        throw new UsageError(`there is no list of ${cluster}`)
+      await withLists(self, async (lists) => {
+        if (!(await lists.remove(cluster))) throw new Error(`there is no list of ${cluster}`)
       })
     })
 

@@ -1,4 +1,3 @@
-import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Ambient, Config } from '../config/config.ts'
 import {
@@ -11,30 +10,27 @@ import {
 } from '../in-use/in-use.ts'
 import { watchWorkloadImages } from '../kubernetes/kubernetes.ts'
 import { nameBelow, type RepositoryName, type Tag } from '../oci/reference.ts'
+import type { Outbound } from '../outbound/outbound.ts'
 import type { CachedImages, Registry, UpstreamOptions } from '../registry/registry.ts'
 import type { DiskCache } from '../store/store.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import { apiServerClient } from './api-server.ts'
+import { openLists } from './in-use-lists.ts'
 import { openWarmUp } from './warm-up.ts'
 
 type InUseOptions = {
   readonly config: Config
   readonly ambient: Ambient
-  /** Root of the hosted volume. */
-  readonly hostedRoot: string
+  readonly outbound: Outbound
   readonly telemetry: Telemetry
 }
 
 /** Milliseconds between two reads of the lists of other clusters. */
 const listInterval = 10_000
 
-/** Where lists of other clusters lie on the hosted volume. */
-export function listsDirectory(hostedRoot: string): string {
-  return join(hostedRoot, '_berth', 'in-use')
-}
-
 /** @throws Error outside a cluster, if workloads should be watched. */
-export function openInUse({ config, ambient, hostedRoot, telemetry }: InUseOptions): InUse {
+export async function openInUse(options: InUseOptions): Promise<InUse> {
+  const { config, ambient, telemetry } = options
   const { log } = telemetry
   const sources: ImageSource[] = []
   if (config.inUse.kubernetes) {
@@ -46,7 +42,7 @@ export function openInUse({ config, ambient, hostedRoot, telemetry }: InUseOptio
   if (config.hosted.length > 0)
     sources.push(
       createPushedLists({
-        directory: listsDirectory(hostedRoot),
+        place: await openLists(options),
         expiry: config.inUse.listExpiry,
         interval: listInterval,
         log,

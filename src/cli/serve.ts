@@ -68,9 +68,7 @@ export async function serve(
     ))
   const files = await readReloadableFiles(config, serviceAccounts)
   const cache = await openCache(config, telemetry)
-  const inUse = await attempt('inUse', () =>
-    openInUse({ config, ambient, hostedRoot: hostedRootOf(config), telemetry }),
-  )
+  const inUse = await attempt('inUse', () => openInUse({ config, ambient, outbound, telemetry }))
   const hosted = await attempt('storage.hosted.directory', () =>
     openHosted({ config, ambient, outbound, cache, inUse, telemetry }),
   )

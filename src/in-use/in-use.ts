@@ -1,6 +1,7 @@
 export type { ImageSource } from './image-source.ts'
 export { createInUse, type InUse } from './images-in-use.ts'
 export { keepCached } from './keep-cached.ts'
+export { createListDirectory, type ListPlace } from './list-place.ts'
 export { createMissingImages } from './missing-images.ts'
 export { createPushedLists, putList } from './pushed-lists.ts'
 export { createWarmUp, type WarmImage, type WarmUp } from './warm-up.ts'

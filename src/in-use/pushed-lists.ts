@@ -1,23 +1,19 @@
-import { constants } from 'node:fs'
-import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
-import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ImageSource } from './image-source.ts'
+import type { ListPlace } from './list-place.ts'
 
 type Log = { readonly warn: (fields: object, message: string) => void }
 
 type PushedListsOptions = {
-  /** Has one file for each cluster: an image reference on each line. Need not exist. */
-  readonly directory: string
+  /** Has an image reference on each line of a list. Closed with this. */
+  readonly place: ListPlace
   /** Milliseconds after which a list is too old to be believed. */
   readonly expiry: number
-  /** Milliseconds between two reads of the directory. */
+  /** Milliseconds between two reads of the place. */
   readonly interval: number
   readonly log: Log
 }
 
-/** Bytes of one list: 100,000 references. */
-const maxList = 16 * 1024 * 1024
 const maxLists = 1000
 const listName = /^[a-z0-9](?:[a-z0-9.-]{0,61}[a-z0-9])?$/
 
@@ -26,7 +22,7 @@ const listName = /^[a-z0-9](?:[a-z0-9.-]{0,61}[a-z0-9])?$/
  * stops doing so makes the whole unknown until its list is removed, because its workloads still run.
  */
 export function createPushedLists(options: PushedListsOptions): ImageSource {
-  const { directory, expiry, interval, log } = options
+  const { place, expiry, interval, log } = options
   const stop = new AbortController()
   let lists: readonly List[] = []
   let changes = 0
@@ -34,13 +30,13 @@ export function createPushedLists(options: PushedListsOptions): ImageSource {
 
   const poll = async (): Promise<void> => {
     try {
-      const read = await readLists(directory, lists)
+      const read = await readLists(place, lists)
       if (!isSame(read, lists)) changes += 1
       lists = read
       failure = undefined
     } catch (err) {
-      failure = `cannot read the lists of other clusters in ${directory}: ${err instanceof Error ? err.message : ''}`
-      log.warn({ directory, err }, 'cannot read the lists of images in use')
+      failure = `cannot read the lists of other clusters in ${place.name}: ${err instanceof Error ? err.message : ''}`
+      log.warn({ place: place.name, err }, 'cannot read the lists of images in use')
     }
   }
 
@@ -69,12 +65,12 @@ export function createPushedLists(options: PushedListsOptions): ImageSource {
       const old = lists.find(({ modified }) => Date.now() - modified > expiry)
       return (
         old &&
-        `the list of cluster ${old.cluster} is ${minutes(Date.now() - old.modified)} min old; push a new one, or remove ${join(directory, old.cluster)}`
+        `the list of cluster ${old.cluster} is ${minutes(Date.now() - old.modified)} min old; push a new one, or remove it with berth in-use remove ${old.cluster}`
       )
     },
     close: async () => {
       stop.abort()
-      await running
+      await Promise.all([running, place.close()])
     },
   }
 }
@@ -84,7 +80,7 @@ export function createPushedLists(options: PushedListsOptions): ImageSource {
  * spaces, as kubectl's jsonpath prints them.
  * @throws Error for an invalid name, or a list that is empty: it would allow to delete everything.
  */
-export async function putList(directory: string, cluster: string, text: string): Promise<number> {
+export async function putList(place: ListPlace, cluster: string, text: string): Promise<number> {
   if (!listName.test(cluster))
     throw new Error(
       `invalid name of a cluster: ${JSON.stringify(cluster)}; use lower-case letters, digits, - and .`,
@@ -92,46 +88,29 @@ export async function putList(directory: string, cluster: string, text: string):
   const images = parse(text)
   if (images.length === 0)
     throw new Error('the list has no image; a running cluster has some, so it was not stored')
-  await mkdir(directory, { recursive: true })
-  const temporary = join(directory, `.${cluster}-${process.pid}`)
-  try {
-    await using file = await open(temporary, 'wx', 0o644)
-    await file.writeFile(`${images.join('\n')}\n`)
-    await file.sync()
-    await rename(temporary, join(directory, cluster))
-  } finally {
-    await rm(temporary, { force: true })
-  }
+  await place.put(cluster, `${images.join('\n')}\n`)
   return images.length
 }
 
 type List = {
   readonly cluster: string
   readonly modified: number
+  readonly version: string
   readonly images: readonly string[]
 }
 
-async function readLists(directory: string, known: readonly List[]): Promise<readonly List[]> {
-  const names = (await readdir(directory).catch(emptyIfMissing)).filter((name) =>
-    listName.test(name),
+async function readLists(place: ListPlace, known: readonly List[]): Promise<readonly List[]> {
+  const found = (await place.list()).filter(({ cluster }) => listName.test(cluster))
+  if (found.length > maxLists) throw new Error(`more than ${maxLists} lists`)
+  const sorted = found.toSorted((one, other) => (one.cluster < other.cluster ? -1 : 1))
+  return Promise.all(
+    sorted.map(async (entry) => {
+      const same = known.find(
+        ({ cluster, version }) => cluster === entry.cluster && version === entry.version,
+      )
+      return { ...entry, images: same?.images ?? parse(await place.read(entry.cluster)) }
+    }),
   )
-  if (names.length > maxLists) throw new Error(`more than ${maxLists} lists`)
-  return Promise.all(names.toSorted().map((cluster) => readList(directory, cluster, known)))
-}
-
-async function readList(directory: string, cluster: string, known: readonly List[]): Promise<List> {
-  const path = join(directory, cluster)
-  const { mtimeMs: modified } = await stat(path)
-  const same = known.find((list) => list.cluster === cluster && list.modified === modified)
-  if (same !== undefined) return same
-  await using file = await open(
-    path,
-    constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK,
-  )
-  const found = await file.stat()
-  if (!found.isFile() || found.size > maxList)
-    throw new Error(`${path} is not a file of at most ${maxList} bytes`)
-  return { cluster, modified, images: parse(await file.readFile('utf8')) }
 }
 
 function parse(text: string): readonly string[] {
@@ -139,12 +118,7 @@ function parse(text: string): readonly string[] {
 }
 
 function isSame(one: readonly List[], other: readonly List[]): boolean {
-  return one.length === other.length && one.every((list, at) => list === other[at])
-}
-
-function emptyIfMissing(error: unknown): readonly string[] {
-  if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return []
-  throw error
+  return one.length === other.length && one.every(({ images }, at) => images === other[at]?.images)
 }
 
 function minutes(milliseconds: number): number {

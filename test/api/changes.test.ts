@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { putList } from '../../src/in-use/in-use.ts'
+import { createListDirectory, putList } from '../../src/in-use/in-use.ts'
 import { createApiClient } from '../support/api-client.ts'
 import { eventually } from '../support/berth.ts'
 import { get } from '../support/client.ts'
@@ -162,7 +162,11 @@ test('a tag says what runs under it if that is not one image; users who may not 
     d: child,
     e: index,
   }))
-    await putList(directory, cluster, `${app}:v1@${digest} ${app}:same@${two.digest}`)
+    await putList(
+      createListDirectory(directory),
+      cluster,
+      `${app}:v1@${digest} ${app}:same@${two.digest}`,
+    )
   const read = { users: ['*'], repositories: ['**'], actions: ['pull'] }
   const start = (rule: object) =>
     berth.start({ directory: berth.directory, config: { upstreams: [], auth: { access: [rule] } } })

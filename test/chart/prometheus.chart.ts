@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { after, before, suite, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parse } from 'yaml'
-import { putList } from '../../src/in-use/in-use.ts'
+import { createListDirectory, putList } from '../../src/in-use/in-use.ts'
 import { type Berth, removeBerth, startBerth } from '../support/berth.ts'
 import { chart } from '../support/chart.ts'
 import { type Child, startChild } from '../support/child.ts'
@@ -96,7 +96,7 @@ async function pullWrongBytes(berth: Berth, scripted: ScriptedUpstream): Promise
 /** A Berth for which another cluster has stored a list of images. */
 async function withList(list: string, config: Readonly<Record<string, unknown>>) {
   const hosted = await mkdtemp(join(directory, 'hosted-'))
-  await putList(join(hosted, '_berth', 'in-use'), 'edge', list)
+  await putList(createListDirectory(join(hosted, '_berth', 'in-use')), 'edge', list)
   const berth = await start({ storage: { hosted: { directory: hosted } }, ...config })
   return { admin: berth.admin, cause: async () => {} }
 }

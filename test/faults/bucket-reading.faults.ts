@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { join } from 'node:path'
 import { after, afterEach, before, beforeEach, suite, test } from 'node:test'
 import { setAwsEnvironment } from '../support/aws.ts'
 import {
@@ -11,10 +12,13 @@ import {
 import { codeOf, get } from '../support/client.ts'
 import { type FaultyProxy, startFaultyProxy } from '../support/faulty-proxy.ts'
 import { type Blob, makeImage, randomBlob } from '../support/images.ts'
+import { run } from '../support/programs.ts'
 import { getBlob, pullBlob, pullImage } from '../support/pull.ts'
 import { createPushClient } from '../support/push-client.ts'
 import { type SeaweedFs, startSeaweedFs } from '../support/seaweedfs.ts'
+import { until } from '../support/until.ts'
 
+const main = new URL('../../src/main.ts', import.meta.url).pathname
 const name = 'registry'
 const app = 'local/app'
 const access = [{ users: ['*'], repositories: ['**'], actions: ['pull', 'push', 'delete'] }]
@@ -136,5 +140,37 @@ suite('pulls from hosted repositories in a bucket of SeaweedFS', () => {
     assert.equal((await head(other, layer)).status, 200)
     breakBucket()
     assert.equal((await getBlob(other, app, layer)).status, 503)
+  })
+
+  test('a list of images in use that is stored at one replica protects them from all', async () => {
+    const { image } = await pushed()
+    const other = berths[1]
+    const inUse = (...args: readonly string[]) =>
+      run(
+        [
+          process.execPath,
+          main,
+          'in-use',
+          ...args,
+          '--config',
+          join(berths[0].directory, 'berth.yaml'),
+        ],
+        {
+          environment: { ...seaweedfs.keys, HOME: '/nonexistent' },
+          input: `localhost/${app}:v1`,
+        },
+      )
+    const knows = (count: number) =>
+      until(`the other replica knows ${count} images`, async () =>
+        assert.equal(await other.metric('berth_in_use_images'), count),
+      )
+    const remove = async () =>
+      (await client(other).send('DELETE', `${app}/manifests/${image.digest}`)).status
+    await inUse('put', 'edge')
+    await knows(1)
+    assert.equal(await remove(), 405)
+    await inUse('remove', 'edge')
+    await knows(0)
+    assert.equal(await remove(), 202)
   })
 })

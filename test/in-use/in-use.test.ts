@@ -3,7 +3,12 @@ import { mkdir, mkdtemp, rm, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
-import { createInUse, createPushedLists, putList } from '../../src/in-use/in-use.ts'
+import {
+  createInUse,
+  createListDirectory,
+  createPushedLists,
+  putList,
+} from '../../src/in-use/in-use.ts'
 import { digestOf } from '../../src/oci/digest.ts'
 import { parseImageReference } from '../../src/oci/image-reference.ts'
 import { parseReference, parseRepositoryName } from '../../src/oci/reference.ts'
@@ -124,7 +129,12 @@ test('one source that does not know makes the whole unknown', () => {
 async function listsIn(t: TestContext, expiry = 60_000) {
   const parent = await mkdtemp(join(tmpdir(), 'berth-test-'))
   const directory = join(parent, 'in-use')
-  const lists = createPushedLists({ directory, expiry, interval: 10, log: { warn: () => {} } })
+  const lists = createPushedLists({
+    place: createListDirectory(directory),
+    expiry,
+    interval: 10,
+    log: { warn: () => {} },
+  })
   t.after(async () => {
     await lists.close()
     await rm(parent, { recursive: true })
@@ -135,19 +145,19 @@ async function listsIn(t: TestContext, expiry = 60_000) {
 test('lists of other clusters count as soon as they are stored', async (t) => {
   const { directory, lists } = await listsIn(t)
   await eventually('no list is known', () => lists.problem() === undefined)
-  assert.equal(await putList(directory, 'edge-1', 'h/a:1 h/b:1\nh/a:1\n'), 2)
+  assert.equal(await putList(createListDirectory(directory), 'edge-1', 'h/a:1 h/b:1\nh/a:1\n'), 2)
   await eventually('it is read', () => [...lists.images()].length === 2)
   assert.deepEqual(
     [...lists.uses()].map(({ kind, name, image }) => [kind, name, image]),
     ['h/a:1', 'h/b:1'].map((image) => ['Cluster', 'edge-1', image]),
   )
-  await putList(directory, 'edge-1', 'h/c:1')
+  await putList(createListDirectory(directory), 'edge-1', 'h/c:1')
   await eventually('it is replaced', () => [...lists.images()].join() === 'h/c:1')
 })
 
 test('a list that is too old means that it is not known what is in use', async (t) => {
   const { directory, lists } = await listsIn(t)
-  await putList(directory, 'edge-1', 'h/a:1')
+  await putList(createListDirectory(directory), 'edge-1', 'h/a:1')
   await utimes(join(directory, 'edge-1'), new Date(0), new Date(0))
   await eventually('it is too old', () => /edge-1 is \d+ min old/.test(lists.problem() ?? ''))
   assert.deepEqual([...lists.images()], ['h/a:1'])
@@ -155,9 +165,9 @@ test('a list that is too old means that it is not known what is in use', async (
 
 test('an empty list, or a name that is a path, is refused', async (t) => {
   const { directory } = await listsIn(t)
-  await assert.rejects(putList(directory, 'edge-1', ' \n'), /has no image/)
+  await assert.rejects(putList(createListDirectory(directory), 'edge-1', ' \n'), /has no image/)
   for (const cluster of ['', '..', '../x', 'A', '.hidden', 'a/b'])
-    await assert.rejects(putList(directory, cluster, 'h/a:1'), /invalid name/)
+    await assert.rejects(putList(createListDirectory(directory), cluster, 'h/a:1'), /invalid name/)
 })
 
 test('something that is not a list makes it unknown rather than empty', async (t) => {

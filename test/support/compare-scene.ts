@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { hashPassword } from '../../src/auth/auth.ts'
-import { putList } from '../../src/in-use/in-use.ts'
+import { createListDirectory, putList } from '../../src/in-use/in-use.ts'
 import { mediaTypes } from '../../src/oci/manifest.ts'
 import { startBerthProcess } from './berth-process.ts'
 import { startDockerRegistry } from './docker-registry.ts'
@@ -36,9 +36,9 @@ export async function startCompareScene(): Promise<CompareScene> {
   const { v1, v2 } = images
   const app = 'registry.example:5000/local/shop/app'
   const lists = join(directory, 'data/hosted/_berth/in-use')
-  await putList(lists, 'berlin', `${app}:latest@${v1.digest}`)
+  await putList(createListDirectory(lists), 'berlin', `${app}:latest@${v1.digest}`)
   for (const cluster of ['oslo', 'paris'])
-    await putList(lists, cluster, `${app}:latest@${v2.digest}`)
+    await putList(createListDirectory(lists), cluster, `${app}:latest@${v2.digest}`)
 
   const upstream = await startDockerRegistry()
   const credentials = {
