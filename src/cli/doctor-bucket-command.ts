@@ -53,7 +53,12 @@ export function bucketCommand({ environment }: Context): Command {
         const objects = await openBucket(bucket, context)
         write(`\nstorage.${use}.bucket (${objects.name})\n`)
         const findings: Finding[] = []
-        const checked = { use, objects, prefix: bucket.prefix, settings: objects.settings }
+        const { settings, settingsPermission, sign } = objects
+        const isRedirected = use === 'cache' && cache.redirects.enabled
+        const checked = {
+          ...{ use, objects, prefix: bucket.prefix, settings, settingsPermission },
+          ...(isRedirected && { sign }),
+        }
         for await (const finding of checkBucket(checked)) {
           findings.push(finding)
           write(formatFinding(finding))

@@ -14,6 +14,7 @@ import { createTokenSource } from './token.ts'
 /** Keys that sign requests to AWS services, from the provider chain; with their source for messages. */
 export { type AwsRequest, findAwsKeys } from './aws/aws.ts'
 export type { Access, Credential, Credentials } from './credential.ts'
+export { CredentialError } from './credential-error.ts'
 export type { CredentialsOptions, WorkloadToken } from './credentials-options.ts'
 export { hasDockerLogin } from './docker/docker.ts'
 export { findGoogleSigner, type GoogleSigner } from './google/google.ts'

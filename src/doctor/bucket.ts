@@ -8,14 +8,23 @@ type CheckedBucket = {
   readonly objects: ObjectStore
   /** Path in front of all keys; may be empty. */
   readonly prefix: string
-  readonly settings: () => Promise<{
-    readonly isVersioned: boolean
-    readonly rules: readonly {
-      readonly prefix: string
-      readonly abortsUploads: boolean
-      readonly expiresObjects: boolean
-    }[]
-  }>
+  readonly settings: () => Promise<BucketSettings>
+  readonly settingsPermission: string
+  /** If clients are redirected. */
+  readonly sign?: ((key: string, seconds: number) => Promise<string>) | undefined
+}
+
+type BucketSettings = {
+  readonly isVersioned: boolean
+  readonly location?: string | undefined
+  readonly softDeleteDays?: number | undefined
+  readonly retentionDays?: number | undefined
+  readonly endsUploads?: boolean
+  readonly rules: readonly {
+    readonly prefix: string
+    readonly abortsUploads: boolean
+    readonly expiresObjects: boolean
+  }[]
 }
 
 /** Larger differences end in RequestTimeTooSkewed after 15 minutes; in milliseconds. */
@@ -42,7 +51,7 @@ export async function* checkBucket(bucket: CheckedBucket): AsyncGenerator<Findin
 }
 
 async function* checkObject(
-  { objects, prefix }: CheckedBucket,
+  { objects, prefix, sign }: CheckedBucket,
   key: string,
   began: number,
 ): AsyncGenerator<Finding> {
@@ -85,6 +94,11 @@ async function* checkObject(
       advice: 'correct it (NTP): the bucket rejects signatures of other times',
     }
   })
+  if (sign !== undefined)
+    yield await attempt('redirect', 'signing a URL', async () => {
+      await sign(key, 1)
+      return { message: 'signed a URL for clients' }
+    })
   yield await attempt('delete', 'deleting it', async () => {
     await objects.delete([key])
     return { message: `deleted ${key}` }
@@ -92,32 +106,33 @@ async function* checkObject(
 }
 
 async function* checkSettings(bucket: CheckedBucket): AsyncGenerator<Finding> {
-  const { use, objects, prefix } = bucket
+  const { use, objects, prefix, settingsPermission } = bucket
   const settings = await bucket.settings().catch(() => undefined)
   if (settings === undefined) {
-    const advice =
-      'grant s3:GetBucketVersioning and s3:GetLifecycleConfiguration to have them checked; Berth itself does not need them'
+    const advice = `grant ${settingsPermission} to have them checked; Berth itself does not need it`
     const message = `cannot read the settings of ${objects.name}`
     return yield { ...skipped('lifecycle'), message, advice }
   }
-  const { isVersioned, rules } = settings
-  const covering = rules.filter((rule) => `${prefix}/`.startsWith(rule.prefix))
-  if (use === 'hosted')
+  const { location, retentionDays, endsUploads = false, rules } = settings
+  const base = prefix === '' ? '' : `${prefix}/`
+  const covering = rules.filter((rule) => base.startsWith(rule.prefix))
+  if (location !== undefined) yield ok('location', `the bucket is in ${location}`)
+  if (use === 'hosted') yield* checkHosted(settings, base)
+  if (retentionDays !== undefined)
+    yield failed('lifecycle', {
+      message: `no object can be replaced or deleted for ${retentionDays} days`,
+      advice: 'remove the retention policy of the bucket, or use another one',
+    })
+  if (!endsUploads) {
+    const isAborted = covering.some(({ abortsUploads }) => abortsUploads)
     yield ok(
-      'versioning',
-      `the bucket ${isVersioned ? 'keeps' : 'does not keep'} old versions`,
-      isVersioned
+      'lifecycle',
+      `${isAborted ? 'a' : 'no'} rule aborts incomplete multipart uploads`,
+      isAborted
         ? undefined
-        : 'enable versioning, with a lifecycle rule that expires noncurrent versions: it brings back what was deleted by mistake',
+        : 'add a lifecycle rule with AbortIncompleteMultipartUpload after one day: uploads of a process that was killed cost money and are not listed',
     )
-  const isAborted = covering.some(({ abortsUploads }) => abortsUploads)
-  yield ok(
-    'lifecycle',
-    `${isAborted ? 'a' : 'no'} rule aborts incomplete multipart uploads`,
-    isAborted
-      ? undefined
-      : 'add a lifecycle rule with AbortIncompleteMultipartUpload after one day: uploads of a process that was killed cost money and are not listed',
-  )
+  }
   if (use !== 'cache') return
   const isLimited = covering.some(({ expiresObjects }) => expiresObjects)
   yield ok(
@@ -125,6 +140,30 @@ async function* checkSettings(bucket: CheckedBucket): AsyncGenerator<Finding> {
     `${isLimited ? 'a' : 'no'} rule expires objects below ${prefix}`,
     isLimited ? undefined : 'add one, after 30 days for example: Berth does not limit the bucket',
   )
+}
+
+function* checkHosted(
+  { isVersioned, softDeleteDays, rules }: BucketSettings,
+  base: string,
+): Generator<Finding> {
+  if (softDeleteDays === undefined)
+    yield ok(
+      'versioning',
+      `the bucket ${isVersioned ? 'keeps' : 'does not keep'} old versions`,
+      isVersioned
+        ? undefined
+        : 'enable versioning, with a lifecycle rule that expires noncurrent versions: it brings back what was deleted by mistake',
+    )
+  else yield ok('versioning', `the bucket keeps what was deleted for ${softDeleteDays} days`)
+  const deleting = rules.find(
+    (rule) => rule.expiresObjects && (base.startsWith(rule.prefix) || rule.prefix.startsWith(base)),
+  )
+  if (deleting !== undefined)
+    yield failed('lifecycle', {
+      message: `a rule deletes objects of images below ${deleting.prefix || 'all prefixes'}`,
+      advice:
+        'remove the lifecycle rule, or limit it to noncurrent versions: images are deleted by retention rules',
+    })
 }
 
 type Result = Pick<Finding, 'message' | 'advice'> & { readonly outcome?: 'failed' }
@@ -141,4 +180,8 @@ async function attempt(step: Step, what: string, work: () => Promise<Result>): P
 
 function ok(step: Step, message: string, advice?: string): Finding {
   return { step, outcome: 'ok', message, advice, requests: [] }
+}
+
+function failed(step: Step, result: Pick<Finding, 'message' | 'advice'>): Finding {
+  return { step, outcome: 'failed', requests: [], ...result }
 }

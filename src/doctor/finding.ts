@@ -19,7 +19,9 @@ export type Step =
   | 'read'
   | 'list'
   | 'clock'
+  | 'redirect'
   | 'delete'
+  | 'location'
   | 'versioning'
   | 'lifecycle'
 

@@ -21,6 +21,8 @@ export type BucketSettings = {
 
 export type BucketStore = ObjectStore & {
   settings(): Promise<BucketSettings>
-  /** A URL that reads the object, for so many seconds, without a credential. */
+  /** What `settings` needs. */
+  readonly settingsPermission: string
+  /** A URL that reads the object, for so many seconds, without a credential. @throws ObjectStoreError */
   sign(key: string, seconds: number): Promise<string>
 }

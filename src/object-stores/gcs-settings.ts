@@ -14,11 +14,10 @@ const schema = z.looseObject({
         .array(
           z.looseObject({
             action: z.looseObject({ type: z.string() }),
-            condition: z.looseObject({
-              age: z.number().optional(),
+            condition: z.object({
               isLive: z.boolean().optional(),
-              createdBefore: z.string().optional(),
               matchesPrefix: z.array(z.string()).default(['']),
+              matchesSuffix: z.array(z.string()).optional(),
               numNewerVersions: z.number().optional(),
               daysSinceNoncurrentTime: z.number().optional(),
               noncurrentTimeBefore: z.string().optional(),
@@ -46,17 +45,15 @@ export function settingsIn(json: Buffer): BucketSettings {
     retentionDays: daysOf(retentionPolicy?.retentionPeriod),
     endsUploads: true,
     rules: (lifecycle?.rule ?? []).flatMap(({ action, condition }) => {
-      const isOfOldVersions =
-        condition.isLive === false ||
-        [
-          condition.numNewerVersions,
-          condition.daysSinceNoncurrentTime,
-          condition.noncurrentTimeBefore,
-        ].some((limit) => limit !== undefined)
-      return condition.matchesPrefix.map((prefix) => ({
+      const { isLive, matchesPrefix, matchesSuffix, ...ofOldVersions } = condition
+      const isOfOthers =
+        isLive === false ||
+        matchesSuffix !== undefined ||
+        Object.values(ofOldVersions).some((limit) => limit !== undefined)
+      return matchesPrefix.map((prefix) => ({
         prefix,
         abortsUploads: action.type === 'AbortIncompleteMultipartUpload',
-        expiresObjects: action.type === 'Delete' && !isOfOldVersions,
+        expiresObjects: action.type === 'Delete' && !isOfOthers,
       }))
     }),
   }

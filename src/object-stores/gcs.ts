@@ -1,12 +1,18 @@
 import { randomUUID } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
 import {
+  CredentialError,
   type CredentialsOptions,
   createCredentials,
   findGoogleSigner,
 } from '../credentials/credentials.ts'
 import type { Outbound } from '../outbound/outbound.ts'
-import type { ObjectStore, PutResult, WriteCondition } from '../store/store.ts'
+import {
+  type ObjectStore,
+  ObjectStoreError,
+  type PutResult,
+  type WriteCondition,
+} from '../store/store.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import { createAttempts, networkFailure } from './attempts.ts'
 import type { BucketStore } from './bucket-store.ts'
@@ -137,8 +143,15 @@ export function createGcsStore(options: GcsOptions, context: Context): BucketSto
 
   const signed = new LRUCache<string, Promise<string>>({ max: maxSigned, ttl: signedTtl })
   const sign = async (key: string, seconds: number): Promise<string> => {
-    const signer = await findGoogleSigner({ file: ambient?.file, credentials, ...route })
-    return signUrl(signer, { origin, bucket, key, seconds, now: new Date() })
+    try {
+      const signer = await findGoogleSigner({ file: ambient?.file, credentials, ...route })
+      return await signUrl(signer, { origin, bucket, key, seconds, now: new Date() })
+    } catch (cause) {
+      if (!(cause instanceof CredentialError)) throw cause
+      const { advice } = cause
+      const message = `cannot sign a URL of ${key} in ${name}: ${cause.message}`
+      throw new ObjectStoreError('denied', { message, advice, cause })
+    }
   }
 
   return {
@@ -222,6 +235,7 @@ export function createGcsStore(options: GcsOptions, context: Context): BucketSto
       attempts.run('read the settings', async () =>
         settingsIn(await readBytes(await send({ path: `${base}?fields=${settingsFields}` }))),
       ),
+    settingsPermission: 'roles/storage.legacyBucketReader',
     problem: attempts.problem,
     close: async () => {
       credentials.close()

@@ -15,7 +15,10 @@ export async function readSettings(s3: S3Client, Bucket: string): Promise<Bucket
     rules: Rules.filter((rule) => rule.Status === 'Enabled').map((rule) => ({
       prefix: rule.Filter?.Prefix ?? rule.Filter?.And?.Prefix ?? rule.Prefix ?? '',
       abortsUploads: rule.AbortIncompleteMultipartUpload !== undefined,
-      expiresObjects: rule.Expiration?.Days !== undefined,
+      expiresObjects:
+        rule.Expiration?.Days !== undefined &&
+        rule.Filter?.Tag === undefined &&
+        rule.Filter?.And?.Tags === undefined,
     })),
   }
 }

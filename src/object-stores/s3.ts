@@ -259,6 +259,7 @@ export async function createS3Store(options: S3Options, context: Context): Promi
       return getSignedUrl(client, new sdk.GetObjectCommand({ Bucket, Key }), { expiresIn })
     },
     settings: () => send('read the settings', (s3) => readSettings(s3, Bucket)),
+    settingsPermission: 's3:GetBucketVersioning and s3:GetLifecycleConfiguration',
     problem: attempts.problem,
     close: async () => {
       client.destroy()

@@ -68,6 +68,7 @@ export function createSharedCache(options: SharedCacheOptions): SharedCache {
   })
   let reads = 0
   let uploadProblem: string | undefined
+  let signProblem: string | undefined
   const countRead = (result: 'hit' | 'miss' | 'skipped' | 'failed' | 'wrong') =>
     metrics.sharedCacheReads.inc({ result })
   const countUpload = (result: 'stored' | 'exists' | 'failed' | 'dropped') =>
@@ -193,6 +194,20 @@ export function createSharedCache(options: SharedCacheOptions): SharedCache {
   }
   const uploads = createUploads(upload)
 
+  /** That a URL cannot be signed, for lack of a role, is no failure of the bucket. */
+  const sign = async (key: string): Promise<string | undefined> => {
+    try {
+      const url = await bucket.sign(key, urlLife)
+      signProblem = undefined
+      return url
+    } catch (err) {
+      const why = err instanceof Error ? err.message : ''
+      if (why !== signProblem) log.warn({ err }, 'cannot redirect to the bucket of the cache')
+      signProblem = why
+      return undefined
+    }
+  }
+
   const findLarge = async (digest: Digest): Promise<string | undefined> => {
     const finding = bucket.head(keyOf(digest))
     try {
@@ -200,7 +215,7 @@ export function createSharedCache(options: SharedCacheOptions): SharedCache {
       const found = await finding
       breaker.succeeded()
       const isLarge = found && found.size >= minRedirected
-      return isLarge ? await bucket.sign(keyOf(digest), urlLife) : undefined
+      return isLarge ? await sign(keyOf(digest)) : undefined
     } catch (error) {
       breaker.failed(error instanceof Error ? error.message : '')
       return undefined

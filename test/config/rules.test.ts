@@ -145,6 +145,13 @@ test('the cache and hosted repositories have places of their own in a bucket', (
   }
 })
 
+test('regions and profiles are those of S3', () => {
+  const bucket = ['type=gcs', 'name=b'].map((field) => `storage.hosted.bucket.${field}`)
+  assert.deepEqual(problems(bucket), [])
+  const [problem = ''] = problems([...bucket, 'storage.hosted.bucket.region=eu'])
+  assert.match(problem, /^storage\.hosted\.bucket\.region: has no meaning/)
+})
+
 test('redirects need a bucket', () => {
   const [problem = ''] = problems(['storage.cache.redirects.enabled=true'])
   assert.match(problem, /^storage\.cache\.redirects\.enabled: needs storage\.cache\.bucket/)

@@ -2,10 +2,7 @@ import assert from 'node:assert/strict'
 import { readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, afterEach, before, beforeEach, suite, test } from 'node:test'
-import { createS3Store } from '../../src/object-stores/object-stores.ts'
-import { createOutbound } from '../../src/outbound/outbound.ts'
 import { blobPath, type ObjectStore } from '../../src/store/store.ts'
-import { setAwsEnvironment } from '../support/aws.ts'
 import {
   type Berth,
   checkInvariants,
@@ -14,42 +11,37 @@ import {
   startBerth,
   visibleBlobs,
 } from '../support/berth.ts'
+import { type Bucket, type BucketServer, bucketServers } from '../support/bucket-servers.ts'
 import { get } from '../support/client.ts'
 import { type FaultyProxy, startFaultyProxy } from '../support/faulty-proxy.ts'
 import { type Blob, makeImage, randomBlob } from '../support/images.ts'
 import { attempt, run } from '../support/programs.ts'
 import { getBlob, pullBlob, pullImage } from '../support/pull.ts'
 import { type ScriptedUpstream, startScriptedUpstream } from '../support/scripted-upstream.ts'
-import { type SeaweedFs, startSeaweedFs } from '../support/seaweedfs.ts'
-import { watchedTelemetry } from '../support/telemetry.ts'
 
 const main = new URL('../../src/main.ts', import.meta.url).pathname
-const name = 'registry'
 const large = 3_000_000
 
-suite('the second level of the cache in a bucket of SeaweedFS', () => {
-  let seaweedfs: SeaweedFs
+for (const server of bucketServers)
+  suite(`the second level of the cache in a bucket of ${server.name}`, () => testCache(server))
+
+function testCache({ startBucket, settings }: BucketServer): void {
+  let server: Bucket
   let proxy: FaultyProxy
   let upstream: ScriptedUpstream
   /** Without the proxy. */
   let bucket: ObjectStore
-  let restore: () => void
   const berths: Berth[] = []
 
   before(async () => {
-    seaweedfs = await startSeaweedFs(name)
-    restore = setAwsEnvironment(seaweedfs.keys)
-    proxy = await startFaultyProxy(seaweedfs.url)
+    server = await startBucket()
+    proxy = await startFaultyProxy(server.url)
     upstream = await startScriptedUpstream()
-    bucket = await createS3Store(
-      { bucket: name, endpoint: seaweedfs.url },
-      { outbound: createOutbound(), telemetry: watchedTelemetry().telemetry },
-    )
+    bucket = await server.open()
   })
   after(async () => {
-    restore()
     await Promise.all([bucket.close(), proxy.close(), upstream.close()])
-    await seaweedfs.close()
+    await server.close()
   })
   beforeEach(async () => {
     berths.push(await start())
@@ -65,9 +57,10 @@ suite('the second level of the cache in a bucket of SeaweedFS', () => {
 
   /** A replica with an empty disk. The time limit is for faults that are silent. */
   const start = (cache: object = {}) => {
-    const bucket = { type: 's3', name, endpoint: proxy.url }
+    const bucket = server.configAt(proxy.url)
     const storage = { cache: { bucket, bucketTimeout: '30s', ...cache } }
-    return startBerth({ config: { upstreams: [{ url: upstream.url }], storage } })
+    const config = { upstreams: [{ url: upstream.url }], storage }
+    return startBerth({ config, environment: server.keys })
   }
   const startAnother = async (cache?: object): Promise<Berth> => {
     const berth = await start(cache)
@@ -245,7 +238,7 @@ suite('the second level of the cache in a bucket of SeaweedFS', () => {
     assert.equal((await get(blob('p/image'))).status, 307)
     const head = await get(blob('p/image'), { method: 'HEAD' })
     assert.deepEqual([head.status, head.headers['content-length']], [200, String(large)])
-    const [before, signed] = [gets(layer).length, proxy.count(/X-Amz-Signature/)]
+    const [before, signed] = [gets(layer).length, proxy.count(/X-(Amz|Goog)-Signature/)]
     const directory = join(berth.directory, 'pulled')
     const source = `docker://${new URL(berth.url).host}/p/image@${image.digest}`
     await run(['skopeo', 'copy', '--src-tls-verify=false', source, `dir:${directory}`], {
@@ -253,19 +246,22 @@ suite('the second level of the cache in a bucket of SeaweedFS', () => {
     })
     const pulled = await readFile(join(directory, layer.digest.slice('sha256:'.length)))
     assert.ok(pulled.equals(layer.bytes))
-    assert.equal(proxy.count(/^GET .*X-Amz-Signature/), signed + 1)
+    assert.equal(proxy.count(/^GET .*X-(Amz|Goog)-Signature/), signed + 1)
     assert.equal(gets(layer).length, before)
     assert.equal((await get(blob('p/other'))).status, 404)
   })
 
   const doctor = async () => {
+    const fields = Object.entries(server.configAt(proxy.url)).flatMap(([field, value]) => [
+      '--set',
+      `storage.cache.bucket.${field}=${value}`,
+    ])
     const { status, stdout } = await attempt(
       [
-        ...[process.execPath, main, 'doctor', 'bucket', '-o', 'json'],
-        ...['--set', 'storage.cache.bucket.type=s3', '--set', `storage.cache.bucket.name=${name}`],
-        ...['--set', `storage.cache.bucket.endpoint=${proxy.url}`],
+        ...[process.execPath, main, 'doctor', 'bucket', '-o', 'json', ...fields],
+        ...['--set', 'storage.cache.redirects.enabled=true'],
       ],
-      { environment: { ...seaweedfs.keys, HOME: '/nonexistent' } },
+      { environment: { ...server.keys, HOME: '/nonexistent' } },
     )
     const { buckets } = JSON.parse(stdout) as {
       readonly buckets: readonly {
@@ -277,19 +273,16 @@ suite('the second level of the cache in a bucket of SeaweedFS', () => {
   }
 
   test('the doctor tries what Berth needs of a bucket, and removes its object', async () => {
-    const steps = ['write', 'condition', 'read', 'list', 'clock', 'delete']
-    assert.deepEqual(await doctor(), {
-      status: 0,
-      outcomes: [...steps, 'lifecycle', 'lifecycle'].map((step) => `${step}: ok`),
-    })
+    const steps = ['write', 'condition', 'read', 'list', 'clock', 'redirect', 'delete', ...settings]
+    assert.deepEqual(await doctor(), { status: 0, outcomes: steps.map((step) => `${step}: ok`) })
     for await (const { objects } of bucket.list('cache/_berth-doctor/'))
       assert.deepEqual(objects, [])
     proxy.fail((line) =>
-      line.startsWith('PUT')
+      /^P(U|OS)T /.test(line)
         ? { kind: 'answer', status: 403, body: '<Error><Code>AccessDenied</Code></Error>' }
         : undefined,
     )
     const { status, outcomes } = await doctor()
     assert.deepEqual([status, ...outcomes.slice(0, 2)], [1, 'write: failed', 'condition: skipped'])
   })
-})
+}

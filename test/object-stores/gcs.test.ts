@@ -4,6 +4,7 @@ import { readFile, writeFile } from 'node:fs/promises'
 import type { ServerResponse } from 'node:http'
 import { join } from 'node:path'
 import { after, afterEach, before, beforeEach, test } from 'node:test'
+import { checkBucket } from '../../src/doctor/doctor.ts'
 import { type BucketStore, createGcsStore } from '../../src/object-stores/object-stores.ts'
 import { createOutbound } from '../../src/outbound/outbound.ts'
 import { ObjectStoreError } from '../../src/store/store.ts'
@@ -321,10 +322,51 @@ test('without a key IAM signs a URL, or says which role is missing', async () =>
   await assert.rejects(other.sign('y', 900), (error: Error & { readonly advice?: string }) => {
     assert.match(
       error.message,
-      /^cannot sign as berth@.*: 127.0.0.1:\d+ answered 403 PERMISSION_DENIED/,
+      /: cannot sign as berth@.*: 127.0.0.1:\d+ answered 403 PERMISSION_DENIED/,
     )
     assert.match(error.advice ?? '', /^grant roles\/iam\.serviceAccountTokenCreator on berth@/)
     return true
   })
   await other.close()
+})
+
+test('the doctor says where a bucket is, what it keeps, and which rules delete images', async () => {
+  const rule = (type: string, condition: object) => ({ action: { type }, condition })
+  const outcomes = async (settings: object) => {
+    replies = [fails(403, 'forbidden'), (response) => answerJson(response, 200, settings)]
+    const found: string[] = []
+    const checked = { ...store, use: 'hosted', objects: store, prefix: 'registry' } as const
+    for await (const { step, outcome, message } of checkBucket(checked))
+      if (outcome !== 'skipped') found.push(`${step} ${outcome}: ${message}`)
+    return found.slice(1)
+  }
+  assert.deepEqual(
+    await outcomes({
+      location: 'EU',
+      softDeletePolicy: { retentionDurationSeconds: '604800' },
+      lifecycle: {
+        rule: [
+          rule('Delete', { age: 30, matchesPrefix: ['other/'] }),
+          rule('Delete', { daysSinceNoncurrentTime: 7 }),
+          rule('SetStorageClass', { age: 30 }),
+        ],
+      },
+    }),
+    [
+      'location ok: the bucket is in EU',
+      'versioning ok: the bucket keeps what was deleted for 7 days',
+    ],
+  )
+  assert.deepEqual(
+    await outcomes({
+      versioning: { enabled: true },
+      retentionPolicy: { retentionPeriod: '86400' },
+      lifecycle: { rule: [rule('Delete', { age: 30, matchesPrefix: ['registry/docker/'] })] },
+    }),
+    [
+      'versioning ok: the bucket keeps old versions',
+      'lifecycle failed: a rule deletes objects of images below registry/docker/',
+      'lifecycle failed: no object can be replaced or deleted for 1 days',
+    ],
+  )
 })

@@ -17,6 +17,11 @@ export interface Bucket {
   /** The `bucket` of a configuration, at this URL: its own, or that of a proxy. */
   configAt(url: string): { readonly type: string; readonly name: string; readonly endpoint: string }
   open(): Promise<BucketStore>
+  /** Distribution's driver for it; see startDockerRegistry. */
+  distribution(rootdirectory: string): {
+    readonly storage: Readonly<Record<string, unknown>>
+    readonly environment?: Readonly<Record<string, string>>
+  }
   close(): Promise<void>
 }
 
@@ -29,6 +34,17 @@ export async function startS3(): Promise<Bucket> {
     ...server,
     configAt: (endpoint) => ({ type: 's3', name, endpoint }),
     open: () => createS3Store({ bucket: name, endpoint: server.url }, context()),
+    distribution: (rootdirectory) => ({
+      storage: {
+        delete: { enabled: true },
+        s3: {
+          ...{ bucket: name, rootdirectory, region: 'us-east-1', regionendpoint: server.url },
+          ...{ secure: false, v4auth: true, forcepathstyle: true },
+          accesskey: server.keys['AWS_ACCESS_KEY_ID'],
+          secretkey: server.keys['AWS_SECRET_ACCESS_KEY'],
+        },
+      },
+    }),
     close: async () => {
       restore()
       await server.close()
@@ -44,6 +60,14 @@ async function startGcs(): Promise<Bucket> {
     configAt: (endpoint) => ({ type: 'gcs', name, endpoint }),
     open: async () =>
       createGcsStore({ bucket: name, endpoint: server.url, ambient: { file } }, context()),
+    distribution: (rootdirectory) => ({
+      storage: {
+        delete: { enabled: true },
+        redirect: { disable: true },
+        gcs: { bucket: name, rootdirectory, keyfile: file },
+      },
+      environment: { STORAGE_EMULATOR_HOST: new URL(server.url).host },
+    }),
   }
 }
 
@@ -56,10 +80,34 @@ export type BucketServer = {
   readonly startBucket: () => Promise<Bucket>
   /** It knows conditions of uploads in parts. */
   readonly hasConditionalParts: boolean
+  /** Versions and programs of Distribution with a driver for it. */
+  readonly distributions: readonly (readonly [string, string])[]
+  /** Such a driver can upload blobs to it. */
+  readonly hasUploads: boolean
+  /** What the doctor says about the settings of a bucket for the cache. */
+  readonly settings: readonly string[]
 }
 
 /** A real server of each API. */
 export const bucketServers: readonly BucketServer[] = [
-  { name: 'SeaweedFS', startBucket: startS3, hasConditionalParts: true },
-  { name: 'fake-gcs-server', startBucket: startGcs, hasConditionalParts: false },
+  {
+    name: 'SeaweedFS',
+    startBucket: startS3,
+    hasConditionalParts: true,
+    distributions: [
+      ['2.8', 'docker-registry'],
+      ['3.1', 'registry3'],
+    ],
+    hasUploads: true,
+    settings: ['lifecycle', 'lifecycle'],
+  },
+  {
+    name: 'fake-gcs-server',
+    startBucket: startGcs,
+    hasConditionalParts: false,
+    // Debian's 2.8 has no driver. That of 3.1 uploads blobs to Google only, whatever the endpoint is.
+    distributions: [['3.1', 'registry3']],
+    hasUploads: false,
+    settings: ['location', 'lifecycle'],
+  },
 ]

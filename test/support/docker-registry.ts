@@ -15,7 +15,8 @@ export interface DockerRegistry {
   readonly login: Login
   /** Its volume, in Distribution's layout. */
   readonly volume: string
-  put(name: string, tag: string, image: Image): Promise<void>
+  /** `from`: a repository that has its blobs, which are not uploaded then. */
+  put(name: string, tag: string, image: Image, from?: string): Promise<void>
   /** Kills it. */
   stop(): Promise<void>
   /** Kills it, and removes its storage. */
@@ -29,6 +30,7 @@ type RegistryOptions = {
   readonly volume?: string
   /** The configuration of another storage than a volume. */
   readonly storage?: Readonly<Record<string, unknown>>
+  readonly environment?: Readonly<Record<string, string>>
   /** Where it listens. */
   readonly address?: string
   readonly tls?: KeyPair
@@ -37,16 +39,17 @@ type RegistryOptions = {
 export async function startDockerRegistry(options: RegistryOptions = {}): Promise<DockerRegistry> {
   const directory = await mkdtemp(join(tmpdir(), 'berth-docker-registry-'))
   const { program: command = 'docker-registry', volume = join(directory, 'data') } = options
-  const { address = '127.0.0.1', tls, storage = storageOf(volume) } = options
+  const { address = '127.0.0.1', tls, storage = storageOf(volume), environment = {} } = options
   const login = { user: 'upstream-user', password: 'upstream-canary-7c1f' }
-  const program = await launch({ directory, storage, command, login, address, tls })
+  const launched = { directory, storage, command, login, address, tls, environment }
+  const program = await launch(launched)
   const [, host] = await program.wrote(/listening on (\d+(?:\.\d+){3}:\d+)/)
   const url = `${tls === undefined ? 'http' : 'https'}://${host}`
   return {
     url,
     login,
     volume,
-    put: (name, tag, image) => push({ url, login, name, tag, image }),
+    put: (name, tag, image, from) => push({ url, login, name, tag, image, from }),
     stop: program.kill,
     close: async () => {
       await program.kill()
@@ -67,6 +70,7 @@ type Launch = {
   readonly login: Login
   readonly address: string
   readonly tls: KeyPair | undefined
+  readonly environment: Readonly<Record<string, string>>
 }
 
 async function launch(options: Launch): Promise<Program> {
@@ -83,7 +87,7 @@ async function launch(options: Launch): Promise<Program> {
   }
   await writeFile(htpasswd, await htpasswdLine(login))
   await writeFile(join(directory, 'config.yml'), stringify(config))
-  const environment = { OTEL_TRACES_EXPORTER: 'none' }
+  const environment = { OTEL_TRACES_EXPORTER: 'none', ...options.environment }
   return start([command, 'serve', join(directory, 'config.yml')], { directory, environment })
 }
 
@@ -117,10 +121,11 @@ type Push = {
   readonly name: string
   readonly tag: string
   readonly image: Image
+  readonly from: string | undefined
 }
 
 /** Blobs before manifests, children before their index (distribution-spec, "Push"). */
-async function push({ url, login, name, tag, image }: Push): Promise<void> {
+async function push({ url, login, name, tag, image, from }: Push): Promise<void> {
   const authorization = `Basic ${Buffer.from(`${login.user}:${login.password}`).toString('base64')}`
   const send = async (method: string, to: URL, type: string, body?: Buffer): Promise<Response> => {
     const headers = { authorization, 'content-type': type }
@@ -133,7 +138,10 @@ async function push({ url, login, name, tag, image }: Push): Promise<void> {
 
   for (const member of family(image).toReversed()) {
     for (const { digest, bytes } of member.blobs) {
-      const started = await send('POST', new URL(`/v2/${name}/blobs/uploads/`, url), 'text/plain')
+      const place = new URL(`/v2/${name}/blobs/uploads/`, url)
+      if (from !== undefined) place.search = `?mount=${digest}&from=${from}`
+      const started = await send('POST', place, 'text/plain')
+      if (started.status === 201) continue
       const upload = new URL(started.headers.get('location') ?? '', url)
       upload.searchParams.set('digest', digest)
       await send('PUT', upload, 'application/octet-stream', bytes)

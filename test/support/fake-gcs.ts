@@ -24,7 +24,7 @@ export async function startFakeGcs(bucket: string): Promise<FakeGcs> {
   const program = start(
     [
       ...[tool('fake-gcs-server'), '-backend=memory', '-log-level=warn'],
-      ...['-scheme=http', '-host=127.0.0.1', `-port=${port}`],
+      ...['-scheme=http', '-host=127.0.0.1', '-public-host=127.0.0.1', `-port=${port}`],
     ],
     { directory, environment: { HOME: directory } },
   )
