@@ -80,6 +80,9 @@ export async function startPeer({
   }
 }
 
+/** As our image starts Node. */
+const nodeOptions = ['--max-semi-space-size=2']
+
 type BerthOptions = {
   readonly name?: string
   /** The upstream; without it, the content of `storage` is served. */
@@ -120,7 +123,7 @@ export function startBerth(
   const file = write(bench, `berth-${port}.json`, JSON.stringify(config))
   return startPeer({
     name,
-    command: [process.execPath, '--max-semi-space-size=2', main, 'serve', '--config', file],
+    command: [process.execPath, ...nodeOptions, main, 'serve', '--config', file],
     port,
   })
 }
@@ -129,10 +132,10 @@ export function adminPort(peer: Peer): number {
   return peer.port + 1
 }
 
-/** A reply of fastify without anything around it. */
+/** A reply of fastify without anything around it, by the same Node. */
 export function startBare(bench: Bench, file: string): Promise<Peer> {
   const port = bench.nextPort()
-  const command = [process.execPath, 'test/bench/bare.ts', file, String(port)]
+  const command = [process.execPath, ...nodeOptions, 'test/bench/bare.ts', file, String(port)]
   return startPeer({ name: 'bare fastify', command, port, ready: '/v2/ready' })
 }
 
