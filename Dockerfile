@@ -42,7 +42,9 @@ COPY --from=build /image/usr /usr
 COPY --from=build --chown=65532:65532 /image/var/lib/berth /var/lib/berth
 WORKDIR /var/lib/berth
 # The kernel passes all that follows the program in a `#!` line as one argument, so the second flag is here.
+# glibc's default of eight areas for malloc on each core wastes memory with our threads.
 ENV NODE_ENV=production \
+    MALLOC_ARENA_MAX=2 \
     NODE_OPTIONS=--max-old-space-size-percentage=40
 USER 65532:65532
 # The registry; metrics and probes. There is no HEALTHCHECK, because Kubernetes probes /livez and /readyz.

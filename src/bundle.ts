@@ -1,3 +1,4 @@
+import { globSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { isBuiltin } from 'node:module'
 import { basename, dirname, join } from 'node:path'
@@ -10,16 +11,17 @@ import { build, type Plugin } from 'esbuild'
  */
 const root = join(import.meta.dirname, '..')
 const target = join(root, 'dist/bundle')
-const threads = ['archive/layer-files', 'index/database']
+/** The modules that ask for the program of a thread. */
+const asking = globSync('src/**/worker-url.ts', { cwd: root })
 
-const nameOf = (directory: string) => `${basename(directory)}-worker`
+const nameOf = (path: string) => `${basename(dirname(path))}-worker`
 
 /** Modules of several directories become files of one, and so do the programs of threads. */
 const workers: Plugin = {
   name: 'workers',
   setup: ({ onLoad }) =>
     onLoad({ filter: /\/src\/.*\/worker-url\.ts$/ }, ({ path }) => ({
-      contents: `export const workerUrl = () => new URL('./${nameOf(dirname(path))}.js', import.meta.url)`,
+      contents: `export const workerUrl = () => new URL('./${nameOf(path)}.js', import.meta.url)`,
     })),
 }
 
@@ -44,7 +46,7 @@ await build({
   absWorkingDir: root,
   entryPoints: [
     { in: 'src/main.ts', out: 'main' },
-    ...threads.map((directory) => ({ in: `src/${directory}/worker.ts`, out: nameOf(directory) })),
+    ...asking.map((path) => ({ in: join(dirname(path), 'worker.ts'), out: nameOf(path) })),
   ],
   outdir: target,
   bundle: true,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { before, suite, test } from 'node:test'
+import { test } from 'node:test'
 import { dockerImage, dockerItems } from './support/archives.ts'
 import { runCommand, startCommand } from './support/command.ts'
 import { configFile } from './support/config-file.ts'
@@ -15,46 +15,48 @@ const project = new URL('../', import.meta.url).pathname
 const bundle = join(project, 'dist/bundle')
 const file = join(bundle, 'main.js')
 
-suite('the bundle that images run', () => {
-  before(() => run([process.execPath, 'src/bundle.ts'], { directory: project }))
+/** Milliseconds: the bundler has a CPU to share. */
+const timeout = 180_000
 
-  test('serves with its native modules, the page, and the thread of the index', async (t) => {
-    const directory = await ownDirectory(t)
-    const config = join(directory, 'berth.json')
-    const storage = {
-      directory: join(directory, 'data'),
-      hosted: { directory: join(directory, 'hosted') },
-    }
-    const addresses = { listen: '127.0.0.1:0', admin: '127.0.0.1:0' }
-    await writeFile(config, configFile({ ...addresses, storage, upstreams: [] }))
-    const berth = startCommand(['serve', '--config', config], { file, directory })
-    t.after(() => berth.signal('SIGKILL'))
-    const [line] = await berth.wrote(/^\{.*"msg":"listening".*\}$/m)
-    const { listen, admin } = JSON.parse(line)
-    const page = await fetch(`http://127.0.0.1:${listen[0].port}/ui/`)
-    assert.match(await page.text(), /<script type="module"/)
-    assert.match(await readFile(`/proc/${berth.pid}/maps`, 'utf8'), /koffi\.node/)
-    await until('the thread of the index has read the volume', async () => {
-      const response = await fetch(`http://127.0.0.1:${admin[0].port}/metrics`)
-      const metrics = await response.text()
-      assert.equal(sumIn(metrics, 'berth_index_complete'), 1)
-    })
+test('the bundle that images run serves with its native modules, the page, and the thread of the index', {
+  timeout,
+}, async (t) => {
+  await run([process.execPath, 'src/bundle.ts'], { directory: project })
+  const directory = await ownDirectory(t)
+  const config = join(directory, 'berth.json')
+  const storage = {
+    directory: join(directory, 'data'),
+    hosted: { directory: join(directory, 'hosted') },
+  }
+  const addresses = { listen: '127.0.0.1:0', admin: '127.0.0.1:0' }
+  await writeFile(config, configFile({ ...addresses, storage, upstreams: [] }))
+  const berth = startCommand(['serve', '--config', config], { file, directory })
+  t.after(() => berth.signal('SIGKILL'))
+  const [line] = await berth.wrote(/^\{.*"msg":"listening".*\}$/m)
+  const { listen, admin } = JSON.parse(line)
+  const page = await fetch(`http://127.0.0.1:${listen[0].port}/ui/`)
+  assert.match(await page.text(), /<script type="module"/)
+  assert.match(await readFile(`/proc/${berth.pid}/maps`, 'utf8'), /koffi\.node/)
+  await until('the thread of the index has read the volume', async () => {
+    const response = await fetch(`http://127.0.0.1:${admin[0].port}/metrics`)
+    const metrics = await response.text()
+    assert.equal(sumIn(metrics, 'berth_index_complete'), 1)
   })
+})
 
-  test('looks into layers in a thread', async (t) => {
-    const archive = join(await ownDirectory(t), 'app.tar')
-    const image = dockerImage('app:1', [tarFile([{ name: 'etc/who', content: 'berth\n' }])])
-    await writeFile(archive, tarFile(dockerItems([image])))
-    const { stdout, stderr } = await runCommand(['files', archive, '/etc/who'], { file })
-    assert.equal(stdout, 'berth\n', stderr)
-  })
+test('it looks into layers in a thread', async (t) => {
+  const archive = join(await ownDirectory(t), 'app.tar')
+  const image = dockerImage('app:1', [tarFile([{ name: 'etc/who', content: 'berth\n' }])])
+  await writeFile(archive, tarFile(dockerItems([image])))
+  const { stdout, stderr } = await runCommand(['files', archive, '/etc/who'], { file })
+  assert.equal(stdout, 'berth\n', stderr)
+})
 
-  test('has all that is loaded on demand', async () => {
-    const names = (await readdir(bundle)).filter(
-      (name) => name.endsWith('.js') && !/^main|-worker/.test(name),
-    )
-    const imports = names.map((name) => `await import(${JSON.stringify(join(bundle, name))})`)
-    assert.ok(imports.length > 100)
-    await run([process.execPath, '--input-type=module', '--eval', imports.join('\n')])
-  })
+test('it has all that is loaded on demand', async () => {
+  const names = (await readdir(bundle)).filter(
+    (name) => name.endsWith('.js') && !/^main|-worker/.test(name),
+  )
+  const imports = names.map((name) => `await import(${JSON.stringify(join(bundle, name))})`)
+  assert.ok(imports.length > 100)
+  await run([process.execPath, '--input-type=module', '--eval', imports.join('\n')])
 })
