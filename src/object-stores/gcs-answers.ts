@@ -17,9 +17,10 @@ const page = z.looseObject({
 /** Of these, the metadata of an object. */
 export const headFields = 'size,generation,timeCreated'
 
-/** Metadata, as JSON. */
+/** Metadata, as JSON. Its date is in whole seconds, as in headers. */
 export function headIn(json: Buffer): ObjectHead {
-  return headOf(resource.parse(JSON.parse(json.toString())))
+  const head = headOf(resource.parse(JSON.parse(json.toString())))
+  return { ...head, modified: Math.floor(head.modified / 1000) * 1000 }
 }
 
 export function pageIn(json: Buffer) {
@@ -28,10 +29,8 @@ export function pageIn(json: Buffer) {
   return { objects, prefixes, nextPageToken }
 }
 
-/** In whole seconds, as in headers. */
 function headOf({ size, generation, timeCreated }: z.infer<typeof resource>): ObjectHead {
-  const modified = Math.floor(Date.parse(timeCreated) / 1000) * 1000
-  return { size, version: generation, modified: Number.isNaN(modified) ? 0 : modified }
+  return { size, version: generation, modified: Date.parse(timeCreated) || 0 }
 }
 
 /** Of an object's bytes. Google does not say when it was written: then that is 0. */
