@@ -8,8 +8,6 @@ import type { KnownManifest, Manifests } from './manifests.ts'
 
 /** Maximum number of a manifest's references that a pull marks as used. */
 const maxUsed = 200
-/** Milliseconds during which further pulls of a manifest do not mark its references again. */
-const useInterval = 1000
 /** Minimum time between attempts to store a manifest again, in milliseconds. */
 const restoreInterval = 5000
 
@@ -43,8 +41,6 @@ type StoredManifestsOptions = {
 
 export function createStoredManifests(options: StoredManifestsOptions): StoredManifests {
   const { upstream, manifests, links, cache, caches, log, onManifest } = options
-  /** When the references of a manifest were marked. */
-  const marked = new WeakMap<KnownManifest, number>()
   const restored = caches.create<true>({ ttl: restoreInterval })
 
   const store: StoredManifests['store'] = async (name, { digest, bytes }) => {
@@ -54,19 +50,12 @@ export function createStoredManifests(options: StoredManifestsOptions): StoredMa
     })
   }
 
-  const markReferences = (name: RepositoryName, known: KnownManifest): void => {
-    const now = performance.now()
-    if (now - (marked.get(known) ?? Number.NEGATIVE_INFINITY) < useInterval) return
-    marked.set(known, now)
+  const use: StoredManifests['use'] = (name, known) => {
     for (const { digest } of known.references.slice(0, maxUsed)) {
       const child = known.isIndex ? manifests.inMemory(name, digest) : undefined
       for (const below of child?.references.slice(0, maxUsed) ?? []) cache.use(below.digest)
       cache.use(digest)
     }
-  }
-
-  const use: StoredManifests['use'] = (name, known) => {
-    markReferences(name, known)
     return cache.use(known.digest)
   }
 
