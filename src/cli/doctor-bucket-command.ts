@@ -54,10 +54,9 @@ export function bucketCommand({ environment }: Context): Command {
         write(`\nstorage.${use}.bucket (${objects.name})\n`)
         const findings: Finding[] = []
         const { settings, settingsPermission, sign } = objects
-        const isRedirected = use === 'cache' && cache.redirects.enabled
         const checked = {
           ...{ use, objects, prefix: bucket.prefix, settings, settingsPermission },
-          ...(isRedirected && { sign }),
+          ...(config.storage[use].redirects.enabled && { sign }),
         }
         for await (const finding of checkBucket(checked)) {
           findings.push(finding)

@@ -12,6 +12,7 @@ import {
   type BlobCache,
   createBucketStore,
   createHostedStore,
+  createObjectUrls,
   fingerprintOf,
   type HostedStore,
   hasContent,
@@ -79,7 +80,7 @@ async function openStore(
   { config, ambient, outbound, cache, telemetry }: HostedOptions,
   onRestored: OnRestored,
 ): Promise<{ readonly store: HostedStore; readonly close: () => Promise<void> }> {
-  const { readOnly, bucket } = config.storage.hosted
+  const { readOnly, bucket, redirects } = config.storage.hosted
   const directory = hostedRootOf(config)
   if (bucket === undefined) {
     const store = await createHostedStore({ root: directory, readOnly, telemetry, onRestored })
@@ -88,8 +89,11 @@ async function openStore(
   await mkdir(directory, { recursive: true })
   const objects = await openBucket(bucket, { ambient, outbound, telemetry })
   const { prefix } = bucket
-  const shared = { objects, prefix, directory, cache, readOnly, telemetry, onRestored }
-  const store = await createBucketStore(shared)
+  const urlOf = createObjectUrls(objects, telemetry)
+  const store = await createBucketStore({
+    ...{ objects, prefix, directory, cache, readOnly, telemetry, onRestored },
+    ...(redirects.enabled && { redirects: { minSize: redirects.minSize, urlOf } }),
+  })
   return {
     store,
     close: async () => {

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { file, httpUrl } from './texts.ts'
+import { size } from './units.ts'
 
 const text = z.string().min(1).optional()
 
@@ -29,3 +30,18 @@ export const bucket = z.strictObject({
     .optional()
     .describe("File of PEM certificates to trust in addition to the system's"),
 })
+
+/** Of clients, to a bucket. */
+export const redirects = z
+  .strictObject({
+    enabled: z
+      .boolean()
+      .prefault(false)
+      .describe(
+        'Redirect clients to the bucket for large blobs that are not on the disk, by URLs that are valid for 15 minutes; clients must reach its endpoint',
+      ),
+    minSize: size()
+      .prefault('16MiB')
+      .describe('Minimum size of a blob for which clients are redirected'),
+  })
+  .prefault({})

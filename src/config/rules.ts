@@ -183,14 +183,17 @@ function* findBucketProblems({ storage: { cache, hosted } }: Config): Generator<
           path: ['storage', use, 'bucket', field],
           message: 'has no meaning for a bucket of Google Cloud Storage',
         }
-  const path = ['storage', 'cache']
-  if (one === undefined && cache.redirects.enabled)
-    yield { path: [...path, 'redirects', 'enabled'], message: 'needs storage.cache.bucket' }
+  for (const [use, { bucket, redirects }] of Object.entries({ cache, hosted }))
+    if (bucket === undefined && redirects.enabled)
+      yield {
+        path: ['storage', use, 'redirects', 'enabled'],
+        message: `needs storage.${use}.bucket`,
+      }
   if (one === undefined || one.name !== other?.name || one.endpoint !== other.endpoint) return
   const isShared = one.prefix === '' || `${other.prefix}/`.startsWith(`${one.prefix}/`)
   if (isShared)
     yield {
-      path: [...path, 'bucket', 'prefix'],
+      path: ['storage', 'cache', 'bucket', 'prefix'],
       message: 'must not be that of storage.hosted.bucket, or above it',
     }
 }

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { auth } from './auth-schema.ts'
-import { bucket } from './bucket-schema.ts'
+import { bucket, redirects } from './bucket-schema.ts'
 import { replicas } from './replicas-schema.ts'
 import { collection, retention } from './retention-schema.ts'
 import { file, prefix } from './texts.ts'
@@ -112,19 +112,7 @@ export const schema = z.strictObject({
           bucketTimeout: timeout()
             .prefault('2s')
             .describe('Maximum time until the bucket sends a blob; after it the upstream is asked'),
-          redirects: z
-            .strictObject({
-              enabled: z
-                .boolean()
-                .prefault(false)
-                .describe(
-                  'Redirect clients to the bucket for large blobs that are not on the disk, by URLs that are valid for 15 minutes; clients must reach its endpoint',
-                ),
-              minSize: size()
-                .prefault('16MiB')
-                .describe('Minimum size of a blob for which clients are redirected'),
-            })
-            .prefault({}),
+          redirects,
         })
         .prefault({}),
       hosted: z
@@ -137,6 +125,7 @@ export const schema = z.strictObject({
           bucket: bucket
             .optional()
             .describe('Bucket of hosted repositories, instead of the directory'),
+          redirects,
           readOnly: z
             .boolean()
             .prefault(false)

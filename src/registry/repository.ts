@@ -12,7 +12,7 @@ import type { SharedTag } from './shared-manifests.ts'
  * Where a response comes from. `hit`: the cache. `miss`: the upstream. `coalesced`: a request to the
  * upstream that was already in flight. `stale`: the cache, while the upstream is unavailable.
  * `bypass`: the upstream, without storing, because there is no room or the disk fails. `redirect`: the client fetches it
- * from the bucket of the cache.
+ * from a bucket.
  */
 export type CacheResult = 'hit' | 'miss' | 'coalesced' | 'stale' | 'bypass' | 'redirect'
 

@@ -4,7 +4,13 @@ import type { CacheMemory, Release, Reservations } from '../memory/memory.ts'
 import { algorithmOf, type Digest, digestOf } from '../oci/digest.ts'
 import { createBreaker } from '../outbound/outbound.ts'
 import { type BlobOrigin, isSettledWithin } from '../registry/registry.ts'
-import { blobPath, type DiskCache, type ObjectStore, type OpenObject } from '../store/store.ts'
+import {
+  blobPath,
+  createObjectUrls,
+  type DiskCache,
+  type ObjectStore,
+  type OpenObject,
+} from '../store/store.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import { readBody } from './bucket-body.ts'
 import { createUploads } from './uploads.ts'
@@ -19,8 +25,6 @@ const partSize = 16 * 1024 * 1024
 const memoryPause = 1000
 /** How long an object with wrong bytes is not read, unless it is replaced before; milliseconds. */
 const wrongTtl = 10 * 60_000
-/** How long a URL for a client is valid, in seconds: a download may begin until then. */
-const urlLife = 15 * 60
 
 /**
  * The second level of the cache: a bucket that all replicas read before the upstream, and write after it.
@@ -61,6 +65,7 @@ export function createSharedCache(options: SharedCacheOptions): SharedCache {
   const { bucket, prefix, firstByte, minRedirected, cache, caches, inFlight, telemetry } = options
   const { log, metrics } = telemetry
   const keyOf = (digest: Digest) => blobPath(prefix, digest)
+  const urlOf = createObjectUrls(bucket, telemetry)
   const wrong = caches.create<true>({ ttl: wrongTtl })
   const breaker = createBreaker({
     origin: bucket.name,
@@ -68,7 +73,6 @@ export function createSharedCache(options: SharedCacheOptions): SharedCache {
   })
   let reads = 0
   let uploadProblem: string | undefined
-  let signProblem: string | undefined
   const countRead = (result: 'hit' | 'miss' | 'skipped' | 'failed' | 'wrong') =>
     metrics.sharedCacheReads.inc({ result })
   const countUpload = (result: 'stored' | 'exists' | 'failed' | 'dropped') =>
@@ -194,20 +198,6 @@ export function createSharedCache(options: SharedCacheOptions): SharedCache {
   }
   const uploads = createUploads(upload)
 
-  /** That a URL cannot be signed, for lack of a role, is no failure of the bucket. */
-  const sign = async (key: string): Promise<string | undefined> => {
-    try {
-      const url = await bucket.sign(key, urlLife)
-      signProblem = undefined
-      return url
-    } catch (err) {
-      const why = err instanceof Error ? err.message : ''
-      if (why !== signProblem) log.warn({ err }, 'cannot redirect to the bucket of the cache')
-      signProblem = why
-      return undefined
-    }
-  }
-
   const findLarge = async (digest: Digest): Promise<string | undefined> => {
     const finding = bucket.head(keyOf(digest))
     try {
@@ -215,7 +205,7 @@ export function createSharedCache(options: SharedCacheOptions): SharedCache {
       const found = await finding
       breaker.succeeded()
       const isLarge = found && found.size >= minRedirected
-      return isLarge ? await sign(keyOf(digest)) : undefined
+      return isLarge ? await urlOf(keyOf(digest)) : undefined
     } catch (error) {
       breaker.failed(error instanceof Error ? error.message : '')
       return undefined

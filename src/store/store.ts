@@ -28,5 +28,6 @@ export {
   type PutResult,
   type WriteCondition,
 } from './object-store.ts'
+export { createObjectUrls } from './object-urls.ts'
 export { blobPath } from './paths.ts'
 export { overlap } from './roots.ts'

@@ -476,6 +476,11 @@ test('every flag sets the field of its name', async (t) => {
     ['storage-cache-bucket-timeout', '19ms', ({ storage }) => `${storage.cache.bucketTimeout}ms`],
     ['storage-hosted-directory', '/h', ({ storage }) => storage.hosted.directory],
     ['storage-hosted-read-only', 'true', ({ storage }) => `${storage.hosted.readOnly}`],
+    [
+      'storage-hosted-redirects-min-size',
+      '8B',
+      ({ storage }) => `${storage.hosted.redirects.minSize}B`,
+    ],
     ['storage-hosted-upload-expiry', '9ms', ({ storage }) => `${storage.hosted.uploadExpiry}ms`],
     ['auth-htpasswd', '/f', ({ auth }) => auth.htpasswd],
     ['limits-connections', '9', ({ limits }) => `${limits.connections}`],
@@ -508,7 +513,7 @@ test('every flag sets the field of its name', async (t) => {
   const covered = samples.map(([flag]) => flag)
   const others = listFlags().filter(({ name }) => !covered.includes(name))
   // Of a bucket, two are required together; redirects need one.
-  const ofBuckets = /^storage-\w+-bucket-|^storage-cache-redirects-enabled$/
+  const ofBuckets = /^storage-\w+-bucket-|^storage-\w+-redirects-enabled$/
   assert.deepEqual(
     others.map(({ name }) => name).filter((name) => !ofBuckets.test(name)),
     [

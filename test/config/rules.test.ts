@@ -153,8 +153,11 @@ test('regions and profiles are those of S3', () => {
 })
 
 test('redirects need a bucket', () => {
-  const [problem = ''] = problems(['storage.cache.redirects.enabled=true'])
-  assert.match(problem, /^storage\.cache\.redirects\.enabled: needs storage\.cache\.bucket/)
+  for (const use of ['cache', 'hosted']) {
+    const [problem = ''] = problems([`storage.${use}.redirects.enabled=true`])
+    const expected = `storage.${use}.redirects.enabled: needs storage.${use}.bucket`
+    assert.ok(problem.startsWith(expected), problem)
+  }
 })
 
 for (const [field, expected] of [

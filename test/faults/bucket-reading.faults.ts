@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, afterEach, before, beforeEach, suite, test } from 'node:test'
 import { setAwsEnvironment } from '../support/aws.ts'
@@ -109,6 +110,36 @@ suite('pulls from hosted repositories in a bucket of SeaweedFS', () => {
       assert.equal((await get(`${one.url}/v2/${path}`, { method: 'HEAD' })).status, 404)
     }
     assert.equal((await get(`${one.url}/v2/${app}/manifests/v1`)).status, 404)
+  })
+
+  test('clients are sent to the bucket for large blobs that are not on the disk, with the right to them', async (t) => {
+    const { layer } = await pushed()
+    const [one] = berths
+    const berth = await start({ redirects: { enabled: true, minSize: '1MiB' } })
+    t.after(() => removeBerth(berth))
+    const blob = `blobs/${layer.digest}`
+    const range = { headers: { range: 'bytes=5-9' } }
+    assert.equal((await get(`${berth.url}/v2/${app}/${blob}`, range)).status, 307)
+    assert.equal((await head(berth, layer)).headers['content-length'], '3000000')
+    assert.equal((await get(`${berth.url}/v2/local/other/${blob}`)).status, 404)
+    assert.equal((await get(`${one.url}/v2/${app}/${blob}`)).status, 200)
+    const directory = join(berth.directory, 'pulled')
+    const signed = () => proxy.count(/^GET .*X-Amz-Signature/)
+    const before = signed()
+    const source = `docker://${new URL(berth.url).host}/${app}:v1`
+    await run(['skopeo', 'copy', '--src-tls-verify=false', source, `dir:${directory}`], {
+      environment: { HOME: berth.directory },
+    })
+    const pulled = await readFile(join(directory, layer.digest.slice('sha256:'.length)))
+    assert.ok(pulled.equals(layer.bytes))
+    assert.equal(signed(), before + 1)
+    const onDisk = (await visibleBlobs(berth.cache)).map(({ digest }) => digest)
+    assert.ok(!onDisk.includes(layer.digest))
+    const own = makeImage({ layers: [randomBlob(2_000_000)] })
+    await client(berth).push(app, own, 'own')
+    await pullImage(berth, app, own)
+    breakBucket()
+    assert.equal((await get(`${berth.url}/v2/${app}/blobs/${randomBlob(9).digest}`)).status, 503)
   })
 
   test('while the bucket is down, what is known and local is served, and the rest is unavailable', async () => {

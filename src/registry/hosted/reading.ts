@@ -102,6 +102,9 @@ export function createReading(options: ReadingOptions) {
       if (content === undefined) await assertNotLost(name, digest)
       return content && { content }
     },
+    redirect:
+      blobs.urlOf &&
+      (async (digest) => ((await links.hasBlob(name, digest)) ? blobs.urlOf?.(digest) : undefined)),
     statBlob: async (digest) => {
       await leases.renew(digest)
       if (!(await links.hasBlob(name, digest))) return undefined

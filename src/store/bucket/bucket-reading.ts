@@ -5,13 +5,23 @@ import type { BlobCache } from '../blob-store.ts'
 import type { HostedBlobs, HostedLinks, HostedStore } from '../hosted/hosted-store.ts'
 import type { TagLink } from '../link-store.ts'
 import { ObjectStoreError } from '../object-store.ts'
+import { blobPath } from '../paths.ts'
 import { createRecent, maxAnswers, usableFor } from './recent.ts'
 
 type Parts = { readonly blobs: HostedBlobs; readonly links: HostedLinks }
 
+/** Of blobs of at least `minSize` bytes that are not on the local disk. */
+export type Redirects = {
+  readonly minSize: number
+  /** Undefined: no URL can be signed. */
+  readonly urlOf: (key: string) => Promise<string | undefined>
+}
+
 type ReadingOptions = Parts & {
+  readonly root: string
   /** The local disk. */
   readonly cache: BlobCache
+  readonly redirects: Redirects | undefined
   /** A blob that is in the bucket, from the local disk if it is there. */
   readonly openKnown: (
     digest: Digest,
@@ -32,7 +42,7 @@ type ReadingOptions = Parts & {
 export function createBucketReading(
   options: ReadingOptions,
 ): Parts & Required<Pick<HostedStore, 'reading'>> {
-  const { blobs, links, cache, openKnown } = options
+  const { blobs, links, root, cache, redirects, openKnown } = options
   const found = createRecent<true>()
   const sizes = createRecent<number>()
   const tags = new LRUCache<string, TagLink>({ max: maxAnswers, ttl: usableFor })
@@ -49,6 +59,12 @@ export function createBucketReading(
         if (local === undefined) throw error
         return local.size
       })
+
+  const findUrl = async (digest: Digest, { minSize, urlOf }: Redirects) => {
+    if (cache.sizeOf(digest) !== undefined) return undefined
+    const size = await sizeOf(digest)
+    return size !== undefined && size >= minSize ? urlOf(blobPath(root, digest)) : undefined
+  }
 
   const tag: HostedLinks['tag'] = async (name, tag) => {
     const key = `${name}:${tag}`
@@ -82,6 +98,7 @@ export function createBucketReading(
       },
       blobs: {
         ...blobs,
+        ...(redirects && { urlOf: (digest) => findUrl(digest, redirects) }),
         open: async (digest, how) => {
           const size = await sizeOf(digest)
           return size === undefined ? undefined : openKnown(digest, size, how)

@@ -14,7 +14,7 @@ import { blobsDirectory } from '../paths.ts'
 import { createTemporary } from '../temporary.ts'
 import { createBucketBlobs } from './bucket-blobs.ts'
 import { createBucketLinks } from './bucket-links.ts'
-import { createBucketReading } from './bucket-reading.ts'
+import { createBucketReading, type Redirects } from './bucket-reading.ts'
 import { createBucketTags } from './bucket-tags.ts'
 import { createBucketTrash } from './bucket-trash.ts'
 import { createMarks } from './marks.ts'
@@ -27,6 +27,8 @@ type BucketStoreOptions = {
   readonly directory: string
   /** The local disk, from which blobs are read. The caller closes it. */
   readonly cache: BlobCache
+  /** Clients may read large blobs from the bucket. */
+  readonly redirects?: Redirects | undefined
   /** This process must not write to the bucket. */
   readonly readOnly?: boolean
   readonly telemetry: Telemetry
@@ -43,7 +45,7 @@ type BucketStoreOptions = {
 export async function createBucketStore(options: BucketStoreOptions): Promise<HostedStore> {
   const { objects, prefix: root, directory, cache, telemetry, onRestored = () => {} } = options
   const temporary = createTemporary(directory)
-  const { readOnly = false, uptime = () => performance.now() } = options
+  const { readOnly = false, uptime = () => performance.now(), redirects } = options
   const access = readOnly
     ? denyWrites('storage.hosted.readOnly is set')
     : await createWriteAccess({
@@ -60,7 +62,7 @@ export async function createBucketStore(options: BucketStoreOptions): Promise<Ho
   })
   const subjectOf = (manifest: Digest) => readSubject(stored.blobs, manifest)
   const { blobs, links, reading } = createBucketReading({
-    ...{ blobs: stored.blobs, openKnown: stored.openKnown, cache },
+    ...{ blobs: stored.blobs, openKnown: stored.openKnown, cache, root, redirects },
     links: createBucketLinks({ objects, root, directory, access, trash, tags, subjectOf }),
   })
   const place: BlobPlace = {

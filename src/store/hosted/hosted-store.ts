@@ -35,6 +35,8 @@ export type StoredBlob = {
 
 /** A blob that is read while it is in the trash is restored first. */
 export interface HostedBlobs extends BlobSource {
+  /** Where a client can fetch a large blob itself, without a credential. Undefined: `open` reads it from the local disk. */
+  urlOf?(digest: Digest): Promise<string | undefined>
   /**
    * Stores a small blob.
    * @throws RegistryError DIGEST_INVALID: the bytes have another digest.
