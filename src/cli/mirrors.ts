@@ -1,14 +1,15 @@
 import { createAuth } from '../auth/auth.ts'
 import { type Config, listenHosts } from '../config/config.ts'
-import { createApi, type Listeners, listen } from '../http/http.ts'
+import { createApi, type Listeners, listen, type Send } from '../http/http.ts'
 import type { Memory } from '../memory/memory.ts'
 import { createMirror, type Registry } from '../registry/registry.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import { attempt } from './start-errors.ts'
 
 type MirrorsOptions = {
-  readonly config: Pick<Config, 'mirrors' | 'hosts' | 'limits' | 'sendfile'>
+  readonly config: Pick<Config, 'mirrors' | 'hosts' | 'limits'>
   readonly registry: Registry
+  readonly send: Send
   readonly memory: Memory
   readonly telemetry: Telemetry
 }
@@ -19,8 +20,9 @@ type MirrorsOptions = {
  * serve only what anonymous users may pull.
  */
 export async function openMirrors({
-  config: { mirrors, hosts: allowedHosts, limits, sendfile },
+  config: { mirrors, hosts: allowedHosts, limits },
   registry,
+  send,
   memory,
   telemetry,
 }: MirrorsOptions): Promise<readonly Listeners[]> {
@@ -36,7 +38,7 @@ export async function openMirrors({
         memory: memory.inFlight,
         answerTime: limits.answerTime,
         telemetry,
-        sendfile,
+        send,
       })
       const { port } = address
       const options = {

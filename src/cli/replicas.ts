@@ -1,7 +1,7 @@
 import { lookup } from 'node:dns/promises'
 import type { Auth, Identity } from '../auth/auth.ts'
 import { type Config, listenHosts } from '../config/config.ts'
-import { createApi, type Listeners, listen } from '../http/http.ts'
+import { createApi, type Listeners, listen, type Send } from '../http/http.ts'
 import { type FollowedFiles, followFiles, readRegularFile } from '../input/input.ts'
 import type { Memory, Reservations } from '../memory/memory.ts'
 import type { Outbound } from '../outbound/outbound.ts'
@@ -67,9 +67,10 @@ export function openReplicas(options: OpenOptions): Promise<OpenedReplicas> {
 }
 
 type ListenOptions = {
-  readonly config: Pick<Config, 'limits' | 'sendfile'>
+  readonly config: Pick<Config, 'limits'>
   readonly replicas: OpenedReplicas
   readonly registry: Registry
+  readonly send: Send
   readonly memory: Memory
   readonly telemetry: Telemetry
 }
@@ -78,9 +79,9 @@ type ListenOptions = {
  * A listener of its own, so that no user's login leads there: each request is signed with the secret.
  */
 export async function listenForReplicas(options: ListenOptions): Promise<Listeners> {
-  const { config, replicas, registry, memory, telemetry } = options
+  const { config, replicas, registry, send, memory, telemetry } = options
   const { listening: address } = replicas
-  const { limits, sendfile } = config
+  const { limits } = config
   const api = await createApi({
     registry: createReplicaView(registry),
     auth: trusting,
@@ -88,7 +89,7 @@ export async function listenForReplicas(options: ListenOptions): Promise<Listene
     memory: memory.inFlight,
     answerTime: limits.fillDeadline,
     telemetry,
-    sendfile,
+    send,
     // What a replica has handed on is not handed on again.
     uploadOwners: { ...replicas.uploadOwners, send: async () => undefined },
   })

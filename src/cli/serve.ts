@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createFailures, createTraffic } from '../api/api.ts'
 import { type Config, type Loaded, listenHosts } from '../config/config.ts'
-import { createApi, type Listeners, listen, listenAdmin } from '../http/http.ts'
+import { createApi, type Listeners, listen, listenAdmin, openSend } from '../http/http.ts'
 import type { FollowedFiles } from '../input/input.ts'
 import { createMemory, defaultMemoryLimit, type Memory } from '../memory/memory.ts'
 import { createOutbound } from '../outbound/outbound.ts'
@@ -147,12 +147,13 @@ export async function serve(
     const { collector } = collection
     const asked = { config, registry, upstreams, hosted, inUse, telemetry }
     const explain = openWhy({ ...asked, cache, collector })
+    const send = openSend(config.sendfile)
     const handler = await createApi({
       hosts: config.tls === undefined ? [...config.hosts, config.listen.host] : undefined,
       registry,
       auth: files.auth,
       telemetry,
-      sendfile: config.sendfile,
+      send,
       memory: inFlight,
       answerTime,
       cors: config.cors.origins.length === 0 ? undefined : config.cors,
@@ -198,10 +199,10 @@ export async function serve(
       }),
     )
     open.push(api)
-    const mirrors = await openMirrors({ config, registry, memory, telemetry })
+    const mirrors = await openMirrors({ config, registry, send, memory, telemetry })
     open.push(...mirrors)
     if (replicas !== undefined)
-      open.push(await listenForReplicas({ config, replicas, registry, memory, telemetry }))
+      open.push(await listenForReplicas({ config, replicas, registry, send, memory, telemetry }))
     followed = { ...files.follow(api, telemetry), ...(replicas && { replicas: replicas.followed }) }
     const { addresses } = api
     const pipes = await openPipes({ config, version, addresses, memory, telemetry })

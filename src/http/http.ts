@@ -10,7 +10,7 @@ import { type Listeners, listen } from './listeners.ts'
 import { createProbes, type Readiness } from './probes.ts'
 import type { BodyPaces } from './request-bodies.ts'
 import { createRoutes } from './routes.ts'
-import { createSend } from './send.ts'
+import { createSend, type Send } from './send.ts'
 import { createSendfile } from './sendfile/sendfile.ts'
 import { createServer } from './server.ts'
 import type { Site } from './site.ts'
@@ -20,6 +20,7 @@ export { hasAlready } from './conditions.ts'
 export { parseKeyPair } from './key-pair.ts'
 export { type Listeners, listen } from './listeners.ts'
 export type { Readiness } from './probes.ts'
+export type { Send } from './send.ts'
 export type { Site, SiteCall } from './site.ts'
 export { refuseOtherOrigins } from './writing.ts'
 
@@ -32,8 +33,7 @@ type ApiOptions = {
    */
   readonly hosts: readonly string[] | undefined
   readonly telemetry: Telemetry
-  /** Whether to send files with sendfile(2) where the system has it. */
-  readonly sendfile: boolean
+  readonly send: Send
   /** Memory for send buffers. */
   readonly memory: Reservations
   /** Maximum time until the response headers, in milliseconds. */
@@ -49,13 +49,18 @@ type ApiOptions = {
   readonly uploadOwners?: UploadOwners | undefined
 }
 
+/** What sends blobs, for all listeners of a process; with sendfile(2) where the system has it, if `useSendfile`. */
+export function openSend(useSendfile: boolean): Send {
+  return createSend(useSendfile ? createSendfile() : undefined)
+}
+
 /** Creates the handler of the OCI distribution API. */
 export async function createApi({
   registry,
   auth,
   hosts,
   telemetry,
-  sendfile,
+  send,
   memory,
   answerTime,
   paces,
@@ -65,7 +70,6 @@ export async function createApi({
   uploadOwners,
 }: ApiOptions): Promise<RequestListener> {
   const checkHost = hosts && createHostCheck(hosts)
-  const send = createSend(sendfile ? createSendfile() : undefined)
   const app = createServer({
     answer: createRoutes({
       ...{ registry, auth, checkHost, send, memory, answerTime, telemetry, paces, sites },

@@ -5,7 +5,7 @@ import { get as ask, createServer } from 'node:http'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { createAuth } from '../../src/auth/auth.ts'
-import { createApi } from '../../src/http/http.ts'
+import { createApi, openSend } from '../../src/http/http.ts'
 import { createMemory } from '../../src/memory/memory.ts'
 import type { Content } from '../../src/oci/content.ts'
 import type { Registry, Repository } from '../../src/registry/registry.ts'
@@ -60,7 +60,7 @@ async function serve(t: TestContext, { sendfile, there }: { sendfile: boolean; t
       hosts: undefined,
       memory: createMemory(2 ** 29).inFlight,
       answerTime: 20_000,
-      sendfile,
+      send: openSend(sendfile),
     }),
   )
   server.listen(0, '127.0.0.1')

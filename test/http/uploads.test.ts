@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { afterEach, suite, test } from 'node:test'
-import { createApi, type Listeners, listen } from '../../src/http/http.ts'
+import { createApi, type Listeners, listen, openSend } from '../../src/http/http.ts'
 import { createReservations } from '../../src/memory/reservations.ts'
 import { type Digest, digestOf } from '../../src/oci/digest.ts'
 import { eventually } from '../support/berth.ts'
@@ -30,7 +30,7 @@ async function start({ readOnly, memory = 64 * 1024 * 1024, paces, timeouts }: O
     auth: openAuth,
     hosts: [],
     telemetry,
-    sendfile: false,
+    send: openSend(false),
     memory: reservations,
     answerTime: 20_000,
     ...(paces && { paces }),
