@@ -94,6 +94,7 @@ export function valuesSchema(): Schema {
       aws: object({
         roleArn: either({ const: '' }, { type: 'string', pattern: '^arn:[^:]+:iam::[0-9]+:role/' }),
         podIdentity: yesOrNo,
+        existingSecret: maybeName,
         region: text,
       }),
       azure: object({ clientId: text, tenantId: text }),

@@ -104,18 +104,6 @@ suite('hosted repositories', { concurrency: 2 }, () => {
     assert.equal(spec.template.spec.volumes.length, 3)
   })
 
-  test('in a bucket need no volume, and have several pods', async () => {
-    const bucket = { type: 's3', name: 'registry' }
-    const manifests = await render({
-      ...threeValues,
-      config: { storage: { hosted: { bucket } } },
-    })
-    assert.deepEqual(configOf(manifests).storage.hosted.bucket, bucket)
-    assert.equal(configOf(manifests).hosted, undefined)
-    assert.equal(configOf(manifests).inUse.kubernetes, true)
-    assert.equal(find(manifests, 'Deployment').spec.replicas, 2)
-  })
-
   test('do not exist without a volume', async () => {
     assert.deepEqual(configOf(await render(threeValues)).hosted, [])
   })
@@ -227,7 +215,8 @@ suite('who Berth is to upstreams', { concurrency: 2 }, () => {
         if (!['Deployment', 'StatefulSet', 'DaemonSet', 'Pod'].includes(kind)) continue
         const pod = kind === 'Pod' ? spec : spec.template.spec
         const isAgent = metadata.name.endsWith('-trust')
-        const watches = Boolean(enabledIn(values, 'hosted') || enabledIn(values, 'inUse'))
+        const isHosting = enabledIn(values, 'hosted') || name.startsWith('hosted repositories')
+        const watches = Boolean(isHosting || enabledIn(values, 'inUse'))
         assert.equal(
           pod.automountServiceAccountToken,
           isAgent || ((watches || name.startsWith('service accounts')) && kind !== 'Pod'),

@@ -4,6 +4,10 @@ import { helms, template, threeValues, user, type Values } from '../support/char
 
 const pullable = { config: { auth: { anonymous: 'pull' } } }
 const route = { enabled: true, host: 'a.b', parentRefs: [{ name: 'public' }] }
+const hostedIn = (type: 's3' | 'gcs') => ({
+  peers: { enabled: true },
+  config: { storage: { hosted: { bucket: { type, name: 'images' } } } },
+})
 
 /** Refused by the schema. Helm's message has the path and the problem. */
 const bySchema: readonly (readonly [string, Values, RegExp])[] = [
@@ -169,7 +173,32 @@ const bySentence: readonly (readonly [string, Values, RegExp])[] = [
   [
     'an AWS identity without an AWS upstream',
     { aws: { podIdentity: true } },
-    /aws\.podIdentity has no effect/,
+    /aws\.podIdentity has no effect: no upstream.* no bucket has type s3/,
+  ],
+  [
+    'an AWS identity for a bucket of Google',
+    { ...hostedIn('gcs'), aws: { existingSecret: 'keys' } },
+    /aws\.existingSecret has no effect/,
+  ],
+  [
+    'the region of a registry for a bucket',
+    { ...hostedIn('s3'), aws: { podIdentity: true, region: 'eu-west-1' } },
+    /aws\.region has no effect.* a bucket has a region of its own/,
+  ],
+  [
+    'keys of AWS that a role would not replace',
+    { ...hostedIn('s3'), aws: { existingSecret: 'keys', podIdentity: true } },
+    /aws\.existingSecret excludes/,
+  ],
+  [
+    'hosted repositories in a bucket and on a volume',
+    { ...hostedIn('s3'), hosted: { enabled: true } },
+    /hosted\.enabled creates a volume, but config\.storage\.hosted\.bucket/,
+  ],
+  [
+    'pushes to pods that do not know of each other',
+    { ...hostedIn('s3'), peers: { enabled: false } },
+    /config\.storage\.hosted\.bucket: .*set peers\.enabled/,
   ],
   [
     'an AWS region without an AWS identity',

@@ -85,6 +85,20 @@ export const matrix: Readonly<Record<string, Values>> = {
       },
     },
   },
+  'hosted repositories and a cache in buckets of a store with the API of S3': {
+    ...threeValues,
+    replicas: 3,
+    peers: { enabled: true, existingSecret: 'peers' },
+    aws: { existingSecret: 'keys' },
+    networkPolicy: { egress: { enabled: true } },
+    config: {
+      hosted: [{ prefix: 'team' }],
+      storage: {
+        hosted: { bucket: { type: 's3', name: 'images', endpoint: 'http://s3.storage:8333' } },
+        cache: { bucket: { type: 's3', name: 'cache', endpoint: 'http://s3.storage:8333' } },
+      },
+    },
+  },
   'a spooler beside hosted repositories': {
     ...threeValues,
     replicas: 1,

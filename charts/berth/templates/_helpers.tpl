@@ -167,8 +167,7 @@ localhost:{{ include "berth.containerPort" . }}
 {{- end }}
 
 {{- define "berth.watchesWorkloads" -}}
-{{- $hosted := default dict (default dict .Values.config.storage).hosted -}}
-{{- if or .Values.inUse.enabled .Values.hosted.enabled $hosted.bucket }}true{{ end -}}
+{{- if or .Values.inUse.enabled .Values.hosted.enabled (include "berth.hostedBucket" .) }}true{{ end -}}
 {{- end }}
 
 {{- define "berth.hasUsers" -}}
@@ -312,22 +311,29 @@ mirror serves the image.
 
 {{/*
 A tenth of the volume stays free for links, manifests and directories, which the cache does not count: the kubelet
-evicts a pod that exceeds the limit of its volume.
+evicts a pod that exceeds the limit of its volume. With a bucket of hosted repositories, pushes that are in progress need
+room as well.
 */}}
 {{- define "berth.cacheLimit" -}}
 {{- if .Values.storage.cacheLimit -}}
 {{ if kindIs "string" .Values.storage.cacheLimit }}{{ .Values.storage.cacheLimit | replace "k" "K" }}{{ else }}{{ int64 .Values.storage.cacheLimit }}{{ end }}B
 {{- else -}}
-{{ div (mul (include "berth.bytes" (include "berth.volumeSize" .)) 9) 10485760 }}MiB
+{{- $tenths := ternary 7 9 (eq (include "berth.hostedBucket" .) "true") -}}
+{{ div (mul (include "berth.bytes" (include "berth.volumeSize" .)) $tenths) 10485760 }}MiB
 {{- end -}}
 {{- end }}
 
+{{/* An identity that a bucket needs is for `upstream` only if that is a registry of the same cloud. */}}
 {{- define "berth.upstreamCredentials" -}}
+{{- $host := (urlParse .Values.upstream).host -}}
+{{- $forBuckets := include "berth.bucketIdentities" . | fromJsonArray -}}
+{{- $google := or (regexMatch `(^|[.-])(gcr\.io|pkg\.dev)$` $host) (not (has "google" $forBuckets)) -}}
+{{- $aws := or (regexMatch `^\d+\.dkr[.-]ecr|^(public\.ecr\.aws|ecr-public\.aws\.com)$` $host) (not (has "aws" $forBuckets)) -}}
 {{- if .Values.upstreamCredentials -}}
 {{ .Values.upstreamCredentials | toJson }}
-{{- else if or .Values.google.workloadIdentityProvider .Values.google.gkeServiceAccount -}}
+{{- else if and $google (or .Values.google.workloadIdentityProvider .Values.google.gkeServiceAccount) -}}
 {{ dict "type" "google" | toJson }}
-{{- else if or .Values.aws.roleArn .Values.aws.podIdentity -}}
+{{- else if and $aws (or .Values.aws.roleArn .Values.aws.podIdentity .Values.aws.existingSecret) -}}
 {{ (ternary (dict "type" "aws" "region" .Values.aws.region) (dict "type" "aws") (ne .Values.aws.region "")) | toJson }}
 {{- else if .Values.azure.clientId -}}
 {{ dict "type" "azure" | toJson }}
@@ -366,7 +372,7 @@ are two.
 {{- $_ := set $storage "cache" (merge (dict "maxSize" (include "berth.cacheLimit" .)) (default dict $storage.cache)) -}}
 {{- if .Values.hosted.enabled -}}
 {{- $_ := set $storage "hosted" (merge (dict "directory" "/var/lib/berth-hosted") (default dict $storage.hosted)) -}}
-{{- else if not (or (default dict $storage.hosted).directory (default dict $storage.hosted).bucket) -}}
+{{- else if not (or (default dict $storage.hosted).directory (include "berth.hostedBucket" .)) -}}
 {{- /* An image that is pushed to an emptyDir would be lost with the pod. */ -}}
 {{- $_ := set $config "hosted" list -}}
 {{- end -}}

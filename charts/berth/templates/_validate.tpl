@@ -59,6 +59,9 @@ value to set instead.
 {{- if gt (len $identities) 1 -}}
 {{- fail "google.workloadIdentityProvider and google.gkeServiceAccount exclude each other: set one of them (google.impersonate needs the first)" -}}
 {{- end -}}
+{{- if and $v.aws.existingSecret (or $v.aws.roleArn $v.aws.podIdentity) -}}
+{{- fail "aws.existingSecret excludes aws.roleArn and aws.podIdentity, because keys take precedence over a role: set one of them" -}}
+{{- end -}}
 {{- if and $v.google.impersonate (not $v.google.workloadIdentityProvider) -}}
 {{- fail "google.impersonate needs google.workloadIdentityProvider; on GKE, set google.gkeServiceAccount instead" -}}
 {{- end -}}
@@ -128,12 +131,21 @@ value to set instead.
 {{- fail "persistence.enabled: only one pod can use a cache volume: set replicas: 1 and autoscaling.enabled: false" -}}
 {{- end -}}
 {{- end -}}
+{{- if include "berth.hostedBucket" . -}}
+{{- if $v.hosted.enabled -}}
+{{- fail "hosted.enabled creates a volume, but config.storage.hosted.bucket has the repositories: set one of them" -}}
+{{- end -}}
+{{- $several := or (eq $kind "DaemonSet") $v.autoscaling.enabled (gt (int $v.replicas) 1) -}}
+{{- if and $several (not $v.peers.enabled) (not $config.storage.hosted.readOnly) (ne $mode "hostNetwork") -}}
+{{- fail "config.storage.hosted.bucket: the requests of a push reach several pods, and only one has the bytes that were sent: set peers.enabled, by which pods continue each other's uploads, or one replica" -}}
+{{- end -}}
+{{- end -}}
 {{- if $v.hosted.enabled -}}
 {{- if eq $kind "DaemonSet" -}}
 {{- fail "hosted.enabled: only one pod can write to the volume of hosted repositories, and a DaemonSet has one pod on each node: use another exposure.mode, or leave kind empty" -}}
 {{- end -}}
 {{- if or $v.autoscaling.enabled (gt (int $v.replicas) 1) -}}
-{{- fail "hosted.enabled: only one pod can write to the volume of hosted repositories: set replicas: 1 and autoscaling.enabled: false; to keep several replicas for pulls, install a second release that has this one as an upstream with push: true" -}}
+{{- fail "hosted.enabled: only one pod can write to the volume of hosted repositories: set replicas: 1 and autoscaling.enabled: false; for several replicas, set config.storage.hosted.bucket instead of hosted.enabled, or install a second release that has this one as an upstream with push: true" -}}
 {{- end -}}
 {{- if and (eq $kind "Deployment") (has "ReadWriteMany" $v.hosted.accessModes) -}}
 {{- fail "hosted.accessModes: with ReadWriteMany, the pods of a Deployment could write to the volume from two nodes at once: leave kind empty, which creates a StatefulSet" -}}
@@ -178,8 +190,8 @@ value to set instead.
 {{- if and $v.spool.enabled (include "berth.isHostNetwork" .) -}}
 {{- fail "spool.enabled: on the host network, the spooler's port would be open on each node; choose another exposure.mode" -}}
 {{- end -}}
-{{- if and $v.spool.enabled (regexMatch "^local(/|$)" $v.spool.prefix) (not $v.hosted.enabled) -}}
-{{- fail "spool.enabled needs hosted.enabled, or as spool.prefix that of an upstream with push: true" -}}
+{{- if and $v.spool.enabled (regexMatch "^local(/|$)" $v.spool.prefix) (not $v.hosted.enabled) (not (include "berth.hostedBucket" .)) -}}
+{{- fail "spool.enabled needs hosted.enabled or config.storage.hosted.bucket, or as spool.prefix that of an upstream with push: true" -}}
 {{- end -}}
 {{- $spoolVolume := and $v.spool.enabled $v.spool.persistence.enabled -}}
 {{- if and $spoolVolume (not (has "ReadWriteMany" $v.spool.persistence.accessModes)) (or (eq $kind "DaemonSet") $v.autoscaling.enabled (gt (int $v.replicas) 1)) -}}

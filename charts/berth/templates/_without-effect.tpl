@@ -10,20 +10,23 @@ while they are disabled.
 {{- $types = append $types (default "anonymous" (default dict .credentials).type) -}}
 {{- end -}}
 
+{{- $used := concat $types (include "berth.bucketIdentities" . | fromJsonArray) -}}
+{{- $buckets := dict "google" ", and no bucket has type gcs" "aws" ", and no bucket has type s3" "azure" "" -}}
 {{- $identities := dict
   "google.workloadIdentityProvider" (list "google" $v.google.workloadIdentityProvider)
   "google.gkeServiceAccount" (list "google" $v.google.gkeServiceAccount)
   "aws.roleArn" (list "aws" $v.aws.roleArn)
   "aws.podIdentity" (list "aws" $v.aws.podIdentity)
+  "aws.existingSecret" (list "aws" $v.aws.existingSecret)
   "azure.clientId" (list "azure" $v.azure.clientId)
 -}}
 {{- range $value, $pair := $identities -}}
-{{- if and (last $pair) (not (has (first $pair) $types)) -}}
-{{- fail (printf "%s has no effect: no upstream has credentials of type %s; set upstream, or credentials: {type: %s} for an entry of config.upstreams" $value (first $pair) (first $pair)) -}}
+{{- if and (last $pair) (not (has (first $pair) $used)) -}}
+{{- fail (printf "%s has no effect: no upstream has credentials of type %s%s; set upstream, or credentials: {type: %s} for an entry of config.upstreams" $value (first $pair) (get $buckets (first $pair)) (first $pair)) -}}
 {{- end -}}
 {{- end -}}
 {{- if and $v.aws.region (not (has "aws" $types)) -}}
-{{- fail "aws.region has no effect without aws.roleArn or aws.podIdentity" -}}
+{{- fail "aws.region has no effect: no upstream has credentials of type aws; a bucket has a region of its own under config" -}}
 {{- end -}}
 {{- if and $v.aws.region $v.upstreamCredentials -}}
 {{- fail "aws.region has no effect together with upstreamCredentials: set upstreamCredentials.region" -}}
@@ -61,7 +64,7 @@ while they are disabled.
 {{- fail "route.caConfigMap has no effect without tls.enabled" -}}
 {{- end -}}
 {{- $hosted := default dict (default dict $v.config.storage).hosted -}}
-{{- if and $v.config.hosted (not $v.hosted.enabled) (not $hosted.directory) (not $hosted.bucket) -}}
+{{- if and $v.config.hosted (not $v.hosted.enabled) (not $hosted.directory) (not (include "berth.hostedBucket" .)) -}}
 {{- fail "config.hosted has no effect without hosted.enabled or config.storage.hosted.bucket: repositories on an emptyDir would be lost with the pod" -}}
 {{- end -}}
 {{- if and (or $v.spool.tls.caSecret $v.spool.tls.serverName) $v.spool.enabled (not $v.tls.enabled) -}}
