@@ -41,6 +41,32 @@ const builtins: Plugin = {
   },
 }
 
+/**
+ * Packages that are imported on demand, with the names that Node finds in them: of a package that is CommonJS, the bundler
+ * gives a file of its own only `default`.
+ */
+const onDemand: Plugin = {
+  name: 'on-demand',
+  setup: ({ onResolve, onLoad }) => {
+    onResolve({ filter: /^[^./]/ }, ({ path, kind }) =>
+      kind === 'dynamic-import' && !isBuiltin(path) ? { path, namespace: 'on-demand' } : undefined,
+    )
+    onLoad({ filter: /.*/, namespace: 'on-demand' }, async ({ path }) => {
+      const names = Object.keys(await import(path)).filter((name) => /^[\w$]+$/.test(name))
+      // The bundler may choose another file of the package, without `default`.
+      const exported = names.map((name) =>
+        name === 'default'
+          ? "export default Reflect.get(all, 'default')"
+          : `export const ${name} = all.${name}`,
+      )
+      return {
+        contents: [`import * as all from '${path}'`, ...exported].join('\n'),
+        resolveDir: root,
+      }
+    })
+  },
+}
+
 await rm(target, { recursive: true, force: true })
 await build({
   absWorkingDir: root,
@@ -65,6 +91,6 @@ await build({
   },
   // Native modules, and what a package would like to have, and can do without.
   external: ['koffi', '@node-rs/bcrypt', 'bufferutil', 'utf-8-validate'],
-  plugins: [workers, builtins],
+  plugins: [workers, builtins, onDemand],
   logLevel: 'warning',
 })

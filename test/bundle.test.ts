@@ -6,6 +6,7 @@ import { dockerImage, dockerItems } from './support/archives.ts'
 import { runCommand, startCommand } from './support/command.ts'
 import { configFile } from './support/config-file.ts'
 import { ownDirectory } from './support/directory.ts'
+import { startGoogle } from './support/google.ts'
 import { run } from './support/programs.ts'
 import { tarFile } from './support/tar-file.ts'
 import { sumIn } from './support/telemetry.ts'
@@ -42,6 +43,20 @@ test('the bundle that images run serves with its native modules, the page, and t
     const metrics = await response.text()
     assert.equal(sumIn(metrics, 'berth_index_complete'), 1)
   })
+})
+
+test('it has the names of packages that are loaded on demand: it gets a token of Google', async (t) => {
+  const google = await startGoogle({ grant: 'impersonation' })
+  t.after(() => google.stop())
+  const environment = {
+    GOOGLE_APPLICATION_CREDENTIALS: await google.configure(await ownDirectory(t)),
+  }
+  const input = 'us-docker.pkg.dev'
+  const { stdout, stderr } = await runCommand(['docker-credential', 'get'], {
+    ...{ file, environment, input },
+  })
+  assert.equal(stderr, '')
+  assert.ok(google.accessTokens.spend(JSON.parse(stdout).Secret))
 })
 
 test('it looks into layers in a thread', async (t) => {
