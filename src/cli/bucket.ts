@@ -1,9 +1,10 @@
 import type { Ambient, Config } from '../config/config.ts'
-import { type BucketStore, createGcsStore, createS3Store } from '../object-stores/object-stores.ts'
+import { createGcsStore, createS3Store } from '../object-stores/object-stores.ts'
 import type { Outbound } from '../outbound/outbound.ts'
+import type { Bucket } from '../store/store.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 
-type Bucket = NonNullable<Config['storage']['hosted']['bucket']>
+type BucketConfig = NonNullable<Config['storage']['hosted']['bucket']>
 
 type Context = {
   readonly ambient: Ambient
@@ -13,9 +14,9 @@ type Context = {
 
 /** Sends no request to the bucket yet. */
 export async function openBucket(
-  { name, prefix: _prefix, type, ...options }: Bucket,
+  { name, prefix: _prefix, type, ...options }: BucketConfig,
   { ambient, outbound, telemetry }: Context,
-): Promise<BucketStore> {
+): Promise<Bucket> {
   const context = { outbound, telemetry }
   if (type === 's3')
     return createS3Store({ ...options, bucket: name, ambient: ambient.aws }, context)

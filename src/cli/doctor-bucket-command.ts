@@ -49,21 +49,18 @@ export function bucketCommand({ environment }: Context): Command {
       }
       const write = output === 'text' ? (text: string) => void process.stdout.write(text) : () => {}
       const reports: { readonly bucket: string; readonly findings: readonly Finding[] }[] = []
-      for (const { use, ...bucket } of buckets) {
-        const objects = await openBucket(bucket, context)
-        write(`\nstorage.${use}.bucket (${objects.name})\n`)
+      for (const { use, ...described } of buckets) {
+        const bucket = await openBucket(described, context)
+        write(`\nstorage.${use}.bucket (${bucket.name})\n`)
         const findings: Finding[] = []
-        const { settings, settingsPermission, sign } = objects
-        const checked = {
-          ...{ use, objects, prefix: bucket.prefix, settings, settingsPermission },
-          ...(config.storage[use].redirects.enabled && { sign }),
-        }
+        const isRedirected = config.storage[use].redirects.enabled
+        const checked = { use, bucket, prefix: described.prefix, isRedirected }
         for await (const finding of checkBucket(checked)) {
           findings.push(finding)
           write(formatFinding(finding))
         }
-        await objects.close()
-        reports.push({ bucket: objects.name, findings })
+        await bucket.close()
+        reports.push({ bucket: bucket.name, findings })
       }
       const isOk = reports.every(({ findings }) =>
         findings.every(({ outcome }) => outcome !== 'failed'),

@@ -1,30 +1,15 @@
 import { randomUUID } from 'node:crypto'
 import { isRegistryError } from '../oci/errors.ts'
-import type { ObjectStore } from '../store/store.ts'
+import type { Bucket, BucketSettings } from '../store/store.ts'
 import { type Finding, type Step, skipped } from './finding.ts'
 
 type CheckedBucket = {
   readonly use: 'cache' | 'hosted'
-  readonly objects: ObjectStore
+  readonly bucket: Bucket
   /** Path in front of all keys; may be empty. */
   readonly prefix: string
-  readonly settings: () => Promise<BucketSettings>
-  readonly settingsPermission: string
-  /** If clients are redirected. */
-  readonly sign?: ((key: string, seconds: number) => Promise<string>) | undefined
-}
-
-type BucketSettings = {
-  readonly isVersioned: boolean
-  readonly location?: string | undefined
-  readonly softDeleteDays?: number | undefined
-  readonly retentionDays?: number | undefined
-  readonly endsUploads?: boolean
-  readonly rules: readonly {
-    readonly prefix: string
-    readonly abortsUploads: boolean
-    readonly expiresObjects: boolean
-  }[]
+  /** Clients are. */
+  readonly isRedirected: boolean
 }
 
 /** Larger differences end in RequestTimeTooSkewed after 15 minutes; in milliseconds. */
@@ -34,32 +19,32 @@ const maxSkew = 60_000
  * What Berth needs of a bucket, tried with a small object below a path of its own, which is removed again;
  * and what the bucket's settings should say. Never throws.
  */
-export async function* checkBucket(bucket: CheckedBucket): AsyncGenerator<Finding> {
-  const { objects, prefix } = bucket
+export async function* checkBucket(checked: CheckedBucket): AsyncGenerator<Finding> {
+  const { bucket, prefix } = checked
   const key = [prefix, '_berth-doctor', randomUUID()].filter(Boolean).join('/')
   const began = Date.now()
-  const written = await attempt('write', `writing ${key} to ${objects.name}`, async () => {
-    await objects.put(key, Buffer.from('first'), 'absent')
+  const written = await attempt('write', `writing ${key} to ${bucket.name}`, async () => {
+    await bucket.put(key, Buffer.from('first'), 'absent')
     return { message: `wrote ${key}` }
   })
   yield written
-  if (written.outcome === 'ok') yield* checkObject(bucket, key, began)
+  if (written.outcome === 'ok') yield* checkObject(checked, key, began)
   else
     for (const step of ['condition', 'read', 'list', 'clock', 'delete'] as const)
       yield skipped(step)
-  yield* checkSettings(bucket)
+  yield* checkSettings(checked)
 }
 
 async function* checkObject(
-  { objects, prefix, sign }: CheckedBucket,
+  { bucket, prefix, isRedirected }: CheckedBucket,
   key: string,
   began: number,
 ): AsyncGenerator<Finding> {
   yield await attempt('condition', 'writing with conditions', async () => {
-    const again = await objects.put(key, Buffer.from('second'), 'absent')
-    const version = (await objects.head(key))?.version ?? ''
-    await objects.put(key, Buffer.from('third'), { version })
-    const late = await objects.put(key, Buffer.from('fourth'), { version })
+    const again = await bucket.put(key, Buffer.from('second'), 'absent')
+    const version = (await bucket.head(key))?.version ?? ''
+    await bucket.put(key, Buffer.from('third'), { version })
+    const late = await bucket.put(key, Buffer.from('fourth'), { version })
     if (again.kind === 'exists' && late.kind === 'conflict')
       return { message: 'the bucket refuses to replace an object that exists, or that has changed' }
     return {
@@ -70,8 +55,8 @@ async function* checkObject(
     }
   })
   yield await attempt('read', 'reading it, and an object that does not exist', async () => {
-    const found = await objects.read(key)
-    const missing = await objects.head(`${key}-missing`)
+    const found = await bucket.read(key)
+    const missing = await bucket.head(`${key}-missing`)
     const isRight = found?.bytes.toString() === 'third' && missing === undefined
     return isRight
       ? { message: 'read it; a missing object is a miss' }
@@ -79,12 +64,12 @@ async function* checkObject(
   })
   yield await attempt('list', `listing ${prefix}`, async () => {
     const from = key.slice(0, key.lastIndexOf('/') + 1)
-    for await (const page of objects.list(from))
+    for await (const page of bucket.list(from))
       if (page.objects.some((each) => each.key === key)) return { message: 'the list has it' }
     return { outcome: 'failed', message: 'the list lacks an object that was written before' }
   })
   yield await attempt('clock', 'comparing clocks', async () => {
-    const modified = (await objects.head(key))?.modified ?? began
+    const modified = (await bucket.head(key))?.modified ?? began
     const skew = modified < began ? began - modified : Math.max(0, modified - Date.now())
     const seconds = Math.round(skew / 1000)
     if (skew <= maxSkew) return { message: "this machine's clock agrees with that of the bucket" }
@@ -94,23 +79,23 @@ async function* checkObject(
       advice: 'correct it (NTP): the bucket rejects signatures of other times',
     }
   })
-  if (sign !== undefined)
+  if (isRedirected)
     yield await attempt('redirect', 'signing a URL', async () => {
-      await sign(key, 1)
+      await bucket.sign(key, 1)
       return { message: 'signed a URL for clients' }
     })
   yield await attempt('delete', 'deleting it', async () => {
-    await objects.delete([key])
+    await bucket.delete([key])
     return { message: `deleted ${key}` }
   })
 }
 
-async function* checkSettings(bucket: CheckedBucket): AsyncGenerator<Finding> {
-  const { use, objects, prefix, settingsPermission } = bucket
+async function* checkSettings(checked: CheckedBucket): AsyncGenerator<Finding> {
+  const { use, bucket, prefix } = checked
   const settings = await bucket.settings().catch(() => undefined)
   if (settings === undefined) {
-    const advice = `grant ${settingsPermission} to have them checked; Berth itself does not need it`
-    const message = `cannot read the settings of ${objects.name}`
+    const advice = `grant ${bucket.settingsPermission} to have them checked; Berth itself does not need it`
+    const message = `cannot read the settings of ${bucket.name}`
     return yield { ...skipped('lifecycle'), message, advice }
   }
   const { location, retentionDays, endsUploads = false, rules } = settings

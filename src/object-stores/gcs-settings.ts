@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import type { BucketSettings } from './bucket-store.ts'
+import type { BucketSettings } from '../store/store.ts'
 
 const day = 24 * 3600
 const seconds = z.coerce.number().optional()

@@ -8,6 +8,7 @@ import {
 } from '../credentials/credentials.ts'
 import type { Outbound } from '../outbound/outbound.ts'
 import {
+  type Bucket,
   type ObjectStore,
   ObjectStoreError,
   type PutResult,
@@ -15,7 +16,6 @@ import {
 } from '../store/store.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import { createAttempts, networkFailure } from './attempts.ts'
-import type { BucketStore } from './bucket-store.ts'
 import {
   conditionOf,
   headFields,
@@ -53,7 +53,7 @@ const signedTtl = 60_000
 const maxSigned = 1000
 
 /** Google Cloud Storage, by its JSON API. */
-export function createGcsStore(options: GcsOptions, context: Context): BucketStore {
+export function createGcsStore(options: GcsOptions, context: Context): Bucket {
   const { bucket, certificateAuthorities, ambient } = options
   const { outbound, telemetry } = context
   const { origin } = new URL(options.endpoint ?? 'https://storage.googleapis.com')

@@ -1,3 +1,2 @@
-export type { BucketStore } from './bucket-store.ts'
 export { createGcsStore } from './gcs.ts'
 export { createS3Store } from './s3.ts'

@@ -1,5 +1,5 @@
 import type { S3Client } from '@aws-sdk/client-s3'
-import type { BucketSettings } from './bucket-store.ts'
+import type { BucketSettings } from '../store/store.ts'
 import { readS3Failure } from './s3-failures.ts'
 
 export async function readSettings(s3: S3Client, Bucket: string): Promise<BucketSettings> {

@@ -3,6 +3,7 @@ import type { S3Client } from '@aws-sdk/client-s3'
 import { type CredentialsOptions, findAwsKeys } from '../credentials/credentials.ts'
 import type { Outbound } from '../outbound/outbound.ts'
 import {
+  type Bucket,
   type ObjectStore,
   ObjectStoreError,
   type PutResult,
@@ -10,7 +11,6 @@ import {
 } from '../store/store.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import { createAttempts } from './attempts.ts'
-import type { BucketStore } from './bucket-store.ts'
 import { maxWhole, partsOf, readPart } from './parts.ts'
 import { conditionOf, headOf, undefinedIfAbsent, unlessDenied } from './s3-answers.ts'
 import { readS3Failure } from './s3-failures.ts'
@@ -40,7 +40,7 @@ const defaultRegion = 'us-east-1'
 const maxDeleted = 1000
 
 /** Amazon S3, or a store with its API. */
-export async function createS3Store(options: S3Options, context: Context): Promise<BucketStore> {
+export async function createS3Store(options: S3Options, context: Context): Promise<Bucket> {
   const { bucket: Bucket, endpoint, certificateAuthorities, profile, ambient = {} } = options
   const { outbound, telemetry } = context
   const region = options.region ?? ambient.region ?? defaultRegion

@@ -5,10 +5,10 @@ import { algorithmOf, type Digest, digestOf } from '../oci/digest.ts'
 import { createBreaker } from '../outbound/outbound.ts'
 import { type BlobOrigin, isSettledWithin } from '../registry/registry.ts'
 import {
+  type Bucket,
   blobPath,
   createObjectUrls,
   type DiskCache,
-  type ObjectStore,
   type OpenObject,
 } from '../store/store.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
@@ -41,7 +41,7 @@ export interface SharedCache {
 
 type SharedCacheOptions = {
   /** Closed with the cache. */
-  readonly bucket: ObjectStore & { sign(key: string, seconds: number): Promise<string> }
+  readonly bucket: Bucket
   /** In front of keys; empty or a path. */
   readonly prefix: string
   /** Maximum time until the first byte of an object, in milliseconds: then the upstream is asked. */

@@ -82,6 +82,34 @@ export interface ObjectStore {
   close(): Promise<void>
 }
 
+/** Settings of a bucket that matter for a registry. */
+export type BucketSettings = {
+  readonly isVersioned: boolean
+  /** Where its bytes are, if the store says so. */
+  readonly location?: string | undefined
+  /** Days for which what was deleted or replaced can be brought back, without versions. */
+  readonly softDeleteDays?: number | undefined
+  /** Days before whose end no object can be deleted or replaced. */
+  readonly retentionDays?: number | undefined
+  /** The store ends unfinished uploads itself. */
+  readonly endsUploads?: boolean
+  /** Enabled lifecycle rules, and the keys that they are for. */
+  readonly rules: readonly {
+    readonly prefix: string
+    readonly abortsUploads: boolean
+    readonly expiresObjects: boolean
+  }[]
+}
+
+/** A bucket of an object store. */
+export type Bucket = ObjectStore & {
+  settings(): Promise<BucketSettings>
+  /** What `settings` needs. */
+  readonly settingsPermission: string
+  /** A URL that reads the object, for so many seconds, without a credential. @throws ObjectStoreError */
+  sign(key: string, seconds: number): Promise<string>
+}
+
 /**
  * `denied`: the credential lacks a permission, or there is none. `gone`: there is no such bucket.
  * `slow-down`: the store asked for fewer requests. `unreachable`: the network, or the breaker. `failed`:

@@ -1,19 +1,15 @@
 import type { Telemetry } from '../telemetry/telemetry.ts'
+import type { Bucket } from './object-store.ts'
 
 /** How long a URL is valid, in seconds: a download may begin until then. */
 const life = 15 * 60
-
-type SigningBucket = {
-  readonly name: string
-  sign(key: string, seconds: number): Promise<string>
-}
 
 /**
  * URLs of objects, for clients. Undefined: none can be signed, for lack of a role, which is no failure of
  * the bucket. Never rejects.
  */
 export function createObjectUrls(
-  bucket: SigningBucket,
+  bucket: Pick<Bucket, 'name' | 'sign'>,
   { log }: Pick<Telemetry, 'log'>,
 ): (key: string) => Promise<string | undefined> {
   let problem: string | undefined

@@ -19,6 +19,8 @@ export {
 } from './hosted/hosted.ts'
 export type { CachedLinkStore, LinkSource, LinkStore } from './link-store.ts'
 export {
+  type Bucket,
+  type BucketSettings,
   type ListedObject,
   type ObjectHead,
   type ObjectStore,

@@ -5,8 +5,9 @@ import type { ServerResponse } from 'node:http'
 import { join } from 'node:path'
 import { after, afterEach, before, beforeEach, test } from 'node:test'
 import { checkBucket } from '../../src/doctor/doctor.ts'
-import { type BucketStore, createGcsStore } from '../../src/object-stores/object-stores.ts'
+import { createGcsStore } from '../../src/object-stores/object-stores.ts'
 import { createOutbound } from '../../src/outbound/outbound.ts'
+import type { Bucket } from '../../src/store/store.ts'
 import { ObjectStoreError } from '../../src/store/store.ts'
 import { useDirectory } from '../support/directory.ts'
 import {
@@ -30,7 +31,7 @@ let replies: Reply[] = []
 const directory = await useDirectory()
 let key: GoogleKey
 let server: FakeServer
-let store: BucketStore
+let store: Bucket
 /** Number of requests before a test. */
 let begun = 0
 
@@ -136,7 +137,7 @@ for (const [what, reply, failure, advice] of [
 test('a write whose condition is not met writes nothing', async () => {
   const denied = fails(412, 'conditionNotMet')
   replies = [denied, denied, cut, denied]
-  const write = (condition: Parameters<BucketStore['put']>[2]) =>
+  const write = (condition: Parameters<Bucket['put']>[2]) =>
     store.put('x', Buffer.from('y'), condition)
   assert.deepEqual(await write('absent'), { kind: 'exists' })
   assert.match(lines()[0] ?? '', /ifGenerationMatch=0$/)
@@ -335,7 +336,12 @@ test('the doctor says where a bucket is, what it keeps, and which rules delete i
   const outcomes = async (settings: object) => {
     replies = [fails(403, 'forbidden'), (response) => answerJson(response, 200, settings)]
     const found: string[] = []
-    const checked = { ...store, use: 'hosted', objects: store, prefix: 'registry' } as const
+    const checked = {
+      use: 'hosted',
+      bucket: store,
+      prefix: 'registry',
+      isRedirected: false,
+    } as const
     for await (const { step, outcome, message } of checkBucket(checked))
       if (outcome !== 'skipped') found.push(`${step} ${outcome}: ${message}`)
     return found.slice(1)

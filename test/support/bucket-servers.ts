@@ -1,9 +1,6 @@
-import {
-  type BucketStore,
-  createGcsStore,
-  createS3Store,
-} from '../../src/object-stores/object-stores.ts'
+import { createGcsStore, createS3Store } from '../../src/object-stores/object-stores.ts'
 import { createOutbound } from '../../src/outbound/outbound.ts'
+import type { Bucket as OpenBucket } from '../../src/store/store.ts'
 import { setAwsEnvironment } from './aws.ts'
 import { startFakeGcs } from './fake-gcs.ts'
 import { startSeaweedFs } from './seaweedfs.ts'
@@ -16,7 +13,7 @@ export interface Bucket {
   readonly keys: Readonly<Record<string, string>>
   /** The `bucket` of a configuration, at this URL: its own, or that of a proxy. */
   configAt(url: string): { readonly type: string; readonly name: string; readonly endpoint: string }
-  open(): Promise<BucketStore>
+  open(): Promise<OpenBucket>
   /** Distribution's driver for it; see startDockerRegistry. */
   distribution(rootdirectory: string): {
     readonly storage: Readonly<Record<string, unknown>>
