@@ -1,3 +1,4 @@
+import { globSync } from 'node:fs'
 import { readdir } from 'node:fs/promises'
 import { join, relative } from 'node:path'
 import { type BuildOptions, build } from 'esbuild'
@@ -18,11 +19,7 @@ const entry = new URL('entry.ts', import.meta.url).pathname
 /** What `npm run build` has made. */
 const builtPage = join(root, 'dist/ui/page')
 /** Modules that ask for the program of a thread. */
-const threads = [
-  'src/archive/layer-files/worker-url.ts',
-  'src/http/sendfile/worker-url.ts',
-  'src/index/database/worker-url.ts',
-]
+const threads = globSync('src/**/worker-url.ts', { cwd: root })
 
 const options = {
   absWorkingDir: root,

@@ -8,7 +8,7 @@ import type { Permissions } from './permissions.ts'
 import type { BlobAnswer, BlobRequest, CacheResult } from './repository.ts'
 import { isSettledWithin } from './settled-within.ts'
 
-/** Milliseconds between two replicas' knowledge that the owner of a blob has died. */
+/** Milliseconds that a replica may know later than another one that the owner of a blob has failed. */
 const maxWait = 5000
 
 type OpenedBlob = BlobAnswer & { readonly cache: CacheResult }
@@ -110,7 +110,7 @@ export function createProxiedBlobs({
   ): Promise<OpenedBlob | undefined> => {
     const running = fills.find(digest)
     if (running === undefined) {
-      // A replica continues a download that it has begun elsewhere: whoever has it as well does so for all.
+      // The other replica looks for one that has begun the same download. This one has not.
       if (how.isForwarded && how.ranged) return undefined
       const own = fills.start(name, digest, {
         expectedSize: sizeOf(name, digest),
@@ -120,7 +120,7 @@ export function createProxiedBlobs({
       })
       return join(name, digest, own, 'miss')
     }
-    // Replicas must not wait for each other. But if the owner has died, this one soon continues for all.
+    // Replicas must not wait for each other. But if the owner has failed, this one soon continues at the upstream for all.
     if (how.isForwarded && running.source() === replicaOrigin) {
       const isNext = how.ranged && (await isSettledWithin(running.atUpstream, maxWait))
       if (!isNext) return undefined

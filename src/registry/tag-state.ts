@@ -7,6 +7,7 @@ const denialTtl = 2000
 const failureTtl = 1000
 /** How long a stale tag is served before the upstream is asked again, in milliseconds. */
 const staleTtl = 5000
+
 /** The last valid digest of a tag. Times in milliseconds on the monotonic clock. */
 export type Known = {
   readonly kind: 'digest'
@@ -14,6 +15,7 @@ export type Known = {
   readonly validatedAt: number
   readonly warning?: string | undefined
 }
+
 /** `isShared`: another replica knows it, and for how long. */
 export type State = (
   | Known

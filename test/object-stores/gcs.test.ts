@@ -7,8 +7,7 @@ import { after, afterEach, before, beforeEach, test } from 'node:test'
 import { checkBucket } from '../../src/doctor/doctor.ts'
 import { createGcsStore } from '../../src/object-stores/object-stores.ts'
 import { createOutbound } from '../../src/outbound/outbound.ts'
-import type { Bucket } from '../../src/store/store.ts'
-import { ObjectStoreError } from '../../src/store/store.ts'
+import { type Bucket, ObjectStoreError } from '../../src/store/store.ts'
 import { useDirectory } from '../support/directory.ts'
 import {
   answer,

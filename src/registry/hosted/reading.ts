@@ -35,6 +35,7 @@ type ReadingOptions = {
 export function createReading(options: ReadingOptions) {
   const { store, index, manifests, leases, references, inUse, onPull } = options
   const { blobs, links } = store
+  const { urlOf } = blobs
   const referrers = createReferrers({ links, manifests, index })
 
   const byDigest = async (
@@ -103,8 +104,8 @@ export function createReading(options: ReadingOptions) {
       return content && { content }
     },
     redirect:
-      blobs.urlOf &&
-      (async (digest) => ((await links.hasBlob(name, digest)) ? blobs.urlOf?.(digest) : undefined)),
+      urlOf &&
+      (async (digest) => ((await links.hasBlob(name, digest)) ? urlOf(digest) : undefined)),
     statBlob: async (digest) => {
       await leases.renew(digest)
       if (!(await links.hasBlob(name, digest))) return undefined

@@ -34,10 +34,11 @@ type ReadingOptions = Parts & {
  * What pulls need to know, with few requests: the answers of the last minute count, except that a tag is asked
  * for each time. While the bucket fails, earlier answers count, and blobs that are on the local disk.
  *
- * The danger: a client that is told that a blob exists does not upload it. Its manifest is compared with the
- * bucket itself, and a blob stays in the trash for longer than a push takes.
+ * The danger: a client does not upload a blob that an answer of the last minute says is there, although another
+ * replica has removed it. Therefore the blobs of a manifest that is pushed are looked up in the bucket itself, and
+ * a removed blob stays in the trash for longer than a push takes.
  *
- * Returns `blobs` and `links` for writers: what they remove, readers do not see any more.
+ * Also returns `blobs` and `links` for those who write: what is removed by them is forgotten here at once.
  */
 export function createBucketReading(
   options: ReadingOptions,

@@ -92,7 +92,7 @@ export async function createBucketStore(options: BucketStoreOptions): Promise<Ho
   }
 }
 
-/** Whoever may not list them has a lifecycle rule for them. */
+/** Without the permission to list them, this is left to a lifecycle rule of the bucket. */
 async function abortUploads(objects: ObjectStore, root: string, before: number): Promise<number> {
   try {
     return (await objects.abortUploads?.(`${blobsDirectory(root)}/`, before)) ?? 0

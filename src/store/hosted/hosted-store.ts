@@ -17,8 +17,8 @@ export interface HostedStore {
   readonly uploads: UploadStore
   readonly trash: Trash
   /**
-   * The same for pulls: a removal by another process is seen a minute later, and what is known is answered while the store
-   * cannot be reached. Undefined: there is no difference.
+   * For pulls, with fewer questions to the store: a removal by another process is seen up to a minute later, and what
+   * is known is answered while the store cannot be reached. Undefined: pulls use `blobs` and `links`.
    */
   readonly reading?: Pick<HostedStore, 'blobs' | 'links'> | undefined
   /** Why nothing can be written now. */
