@@ -1,7 +1,7 @@
 import { basename } from 'node:path'
 import { Command } from 'commander'
-import type { ClusterVerb } from './cluster-command.ts'
-import { describeFailure, exitWhenOutputFails } from './errors.ts'
+import type { ClusterVerb } from './cluster/cluster-command.ts'
+import { describeFailure, exitWhenOutputFails } from './process/errors.ts'
 import { readVersion } from './version.ts'
 
 /** Of this process: programs that a command starts inherit what is set here. */
@@ -17,55 +17,64 @@ type Context = {
 const cluster =
   (verb: ClusterVerb) =>
   async ({ onExit, ...context }: Context): Promise<Command> =>
-    (await import('./cluster-command.ts')).clusterCommand(verb, context, onExit)
+    (await import('./cluster/cluster-command.ts')).clusterCommand(verb, context, onExit)
 
 /**
  * Each command is loaded when it runs: a credential helper starts for each pull, and must not load the
  * server's dependencies.
  */
 const commands: Readonly<Record<string, (context: Context) => Promise<Command>>> = {
-  serve: async (context) => (await import('./serve-command.ts')).serveCommand(context),
+  serve: async (context) => (await import('./serve/serve-command.ts')).serveCommand(context),
   shim: async ({ version }) => (await import('./shim-command.ts')).shimCommand(version),
-  connect: async (context) => (await import('./connect-command.ts')).connectCommand(context),
+  connect: async (context) =>
+    (await import('./cluster/connect-command.ts')).connectCommand(context),
   copy: cluster('copy'),
   delete: cluster('delete'),
   inspect: cluster('inspect'),
   list: cluster('list'),
   push: cluster('push'),
-  completion: async () => (await import('./completion-command.ts')).completionCommand(),
+  completion: async () => (await import('./completion/completion-command.ts')).completionCommand(),
   config: async () => (await import('./config-command.ts')).configCommand(),
-  diff: async (context) => (await import('./diff-command.ts')).diffCommand(context),
-  doctor: async (context) => (await import('./doctor-command.ts')).doctorCommand(context),
-  evict: async (context) => (await import('./evict-command.ts')).evictCommand(context),
-  files: async (context) => (await import('./files-command.ts')).filesCommand(context),
-  gc: async (context) => (await import('./gc-command.ts')).gcCommand(context),
-  htpasswd: async () => (await import('./htpasswd-command.ts')).htpasswdCommand(),
-  image: async (context) => (await import('./image-command.ts')).imageCommand(context),
-  'in-use': async (context) => (await import('./in-use-command.ts')).inUseCommand(context),
-  kind: async (context) => (await import('./kind-command.ts')).kindCommand(context),
-  operator: async (context) => (await import('./operator-command.ts')).operatorCommand(context),
-  pipe: async () => (await import('./pipe-command.ts')).pipeCommand(),
-  pin: async (context) => (await import('./pin-command.ts')).pinCommand(context),
-  prefetch: async (context) => (await import('./prefetch-command.ts')).prefetchCommand(context),
-  pull: async (context) => (await import('./pull-command.ts')).pullCommand(context),
-  refresh: async (context) => (await import('./refresh-command.ts')).refreshCommand(context),
-  registry: async (context) => (await import('./registry-command.ts')).registryCommand(context),
-  retention: async (context) => (await import('./retention-command.ts')).retentionCommand(context),
-  spool: async (context) => (await import('./spool-command.ts')).spoolCommand(context),
-  simple: async (context) => (await import('./simple-command.ts')).simpleCommand(context),
-  status: async () => (await import('./status-command.ts')).statusCommand(),
-  surrogate: async (context) => (await import('./surrogate-command.ts')).surrogateCommand(context),
-  tag: async (context) => (await import('./tag-command.ts')).tagCommand(context),
-  trust: async (context) => (await import('./trust-command.ts')).trustCommand(context),
-  unpin: async (context) => (await import('./pin-command.ts')).unpinCommand(context),
-  why: async () => (await import('./why-command.ts')).whyCommand(),
-  'pull-secret': async () => (await import('./pull-secret-command.ts')).pullSecretCommand(),
+  diff: async (context) => (await import('./images/diff-command.ts')).diffCommand(context),
+  doctor: async (context) => (await import('./doctor/doctor-command.ts')).doctorCommand(context),
+  evict: async (context) =>
+    (await import('./cached-images/evict-command.ts')).evictCommand(context),
+  files: async (context) => (await import('./images/files-command.ts')).filesCommand(context),
+  gc: async (context) => (await import('./administration/gc-command.ts')).gcCommand(context),
+  htpasswd: async () => (await import('./credentials/htpasswd-command.ts')).htpasswdCommand(),
+  image: async (context) => (await import('./images/image-command.ts')).imageCommand(context),
+  'in-use': async (context) => (await import('./in-use/in-use-command.ts')).inUseCommand(context),
+  kind: async (context) => (await import('./nodes/kind-command.ts')).kindCommand(context),
+  operator: async (context) =>
+    (await import('./install/operator-command.ts')).operatorCommand(context),
+  pipe: async () => (await import('./administration/pipe-command.ts')).pipeCommand(),
+  pin: async (context) => (await import('./cached-images/pin-command.ts')).pinCommand(context),
+  prefetch: async (context) =>
+    (await import('./cached-images/prefetch-command.ts')).prefetchCommand(context),
+  pull: async (context) => (await import('./transfers/pull-command.ts')).pullCommand(context),
+  refresh: async (context) =>
+    (await import('./cached-images/refresh-command.ts')).refreshCommand(context),
+  registry: async (context) =>
+    (await import('./cluster/registry-command.ts')).registryCommand(context),
+  retention: async (context) =>
+    (await import('./administration/retention-command.ts')).retentionCommand(context),
+  spool: async (context) => (await import('./spool/spool-command.ts')).spoolCommand(context),
+  simple: async (context) => (await import('./install/simple-command.ts')).simpleCommand(context),
+  status: async () => (await import('./administration/status-command.ts')).statusCommand(),
+  surrogate: async (context) =>
+    (await import('./nodes/surrogate-command.ts')).surrogateCommand(context),
+  tag: async (context) => (await import('./administration/tag-command.ts')).tagCommand(context),
+  trust: async (context) => (await import('./nodes/trust-command.ts')).trustCommand(context),
+  unpin: async (context) => (await import('./cached-images/pin-command.ts')).unpinCommand(context),
+  why: async () => (await import('./administration/why-command.ts')).whyCommand(),
+  'pull-secret': async () =>
+    (await import('./credentials/pull-secret-command.ts')).pullSecretCommand(),
   'docker-credential': async (context) =>
-    (await import('./docker-credential-command.ts')).dockerCredentialCommand(context),
+    (await import('./credentials/docker-credential-command.ts')).dockerCredentialCommand(context),
   'kubelet-credential-provider': async ({ environment }) =>
-    (await import('./kubelet-credential-provider-command.ts')).kubeletCredentialProviderCommand(
-      environment,
-    ),
+    (
+      await import('./credentials/kubelet-credential-provider-command.ts')
+    ).kubeletCredentialProviderCommand(environment),
 }
 
 /** With the same names as commands above. */
@@ -77,10 +86,11 @@ const clusterCommands: typeof commands = {
   refresh: cluster('refresh'),
   unpin: cluster('unpin'),
   doctor: async (context) =>
-    (await import('./cluster-doctor-command.ts')).clusterDoctorCommand(context),
+    (await import('./cluster/cluster-doctor-command.ts')).clusterDoctorCommand(context),
   status: async (context) =>
-    (await import('./cluster-status-command.ts')).clusterStatusCommand(context),
-  why: async (context) => (await import('./cluster-why-command.ts')).clusterWhyCommand(context),
+    (await import('./cluster/cluster-status-command.ts')).clusterStatusCommand(context),
+  why: async (context) =>
+    (await import('./cluster/cluster-why-command.ts')).clusterWhyCommand(context),
 }
 
 /** `kubectl berth`: its `pull`, `why` and others are those of a cluster too. */
@@ -148,7 +158,7 @@ async function printCompletion(
   { program, context, hasCluster }: Completing,
   words: readonly string[],
 ): Promise<void> {
-  const { complete, formatCompletion } = await import('./completion.ts')
+  const { complete, formatCompletion } = await import('./completion/completion.ts')
   const known = hasCluster ? { ...commands, ...clusterCommands } : commands
   const [name = '', ...rest] = words
   const load = Object.hasOwn(known, name) ? known[name] : undefined

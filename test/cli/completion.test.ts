@@ -3,7 +3,7 @@ import { symlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { Argument, Command, Option } from 'commander'
-import { complete } from '../../src/cli/completion.ts'
+import { complete } from '../../src/cli/completion/completion.ts'
 import { main, runCommand } from '../support/command.ts'
 import { ownDirectory } from '../support/directory.ts'
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { credentialsOptions } from '../../src/cli/credentials-options.ts'
+import { credentialsOptions } from '../../src/cli/credentials/credentials-options.ts'
 import { loadConfig } from '../../src/config/config.ts'
 
 /** The options of one upstream's credentials, from these fields and variables. */

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { suite, test } from 'node:test'
-import { describeFailure, InterruptedError, UsageError } from '../../src/cli/errors.ts'
+import { describeFailure, InterruptedError, UsageError } from '../../src/cli/process/errors.ts'
 import { RegistryError } from '../../src/oci/errors.ts'
 import { main } from '../support/command.ts'
 

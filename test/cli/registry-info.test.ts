@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { type TestContext, test } from 'node:test'
-import { readRegistryInfo } from '../../src/cli/registry-info.ts'
+import { readRegistryInfo } from '../../src/cli/cluster/registry-info.ts'
 import { removeBerth, startBerth } from '../support/berth.ts'
 import { sendJson, startWebServer } from '../support/web-server.ts'
 

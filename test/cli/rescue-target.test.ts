@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { parseWanted, rescueTarget } from '../../src/cli/rescue-target.ts'
+import { parseWanted, rescueTarget } from '../../src/cli/transfers/rescue-target.ts'
 import { digestOf } from '../../src/oci/digest.ts'
 
 const digest = digestOf(Buffer.from('manifest'))

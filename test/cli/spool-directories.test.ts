@@ -6,7 +6,7 @@ import {
   createDirectoryPublisher,
   readDirectories,
   rulesOf,
-} from '../../src/cli/spool-directories.ts'
+} from '../../src/cli/spool/spool-directories.ts'
 import { type Publish, parseSpoolPath } from '../../src/spooler/spooler.ts'
 import { ownDirectory } from '../support/directory.ts'
 

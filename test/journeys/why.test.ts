@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { suite, type TestContext, test } from 'node:test'
-import type { Status } from '../../src/cli/status.ts'
+import type { Status } from '../../src/cli/administration/status.ts'
 import type { Why } from '../../src/why/why.ts'
 import { eventually, removeBerth, startBerth } from '../support/berth.ts'
 import { get } from '../support/client.ts'
