@@ -15,19 +15,45 @@ export type RequestFailure = {
   readonly retryAfter?: number | undefined
   /** No connection, or it broke: counted by the breaker. */
   readonly isNetwork?: boolean
+  /** The store accepted the request, and was silent. */
+  readonly isSilent?: boolean
 }
 
 /** Without an answer. */
 export function networkFailure(error: unknown): RequestFailure {
-  const { why, advice } = describeFault(error)
-  return { failure: 'unreachable', why, advice, canRetry: true, isNetwork: true }
+  const { fault, why, advice } = describeFault(error)
+  const isSilent = fault === 'slow'
+  return {
+    failure: 'unreachable',
+    why,
+    advice: isSilent ? 'see whether the object store is overloaded or has stopped' : advice,
+    canRetry: true,
+    isNetwork: true,
+    isSilent,
+  }
+}
+
+/**
+ * Milliseconds without any byte of a response until a request fails. Longer for what may take the store a while: it
+ * verifies and replicates what it gets, and searches for a listing.
+ */
+export function timeoutsOf(isQuick: boolean) {
+  const timeout = isQuick ? 10_000 : 30_000
+  return { headersTimeout: timeout, bodyTimeout: timeout }
 }
 
 const maxAttempts = 4
+/** A client waits for so many times the timeout. */
+const maxSilentAttempts = 2
 /** Milliseconds before the second attempt; doubles, and varies so that clients do not come together. */
 const firstDelay = 200
 /** The longest Retry-After that is waited for, in milliseconds. */
 const maxDelay = 5000
+
+/** Milliseconds. The breaker lets a request pass every ten seconds, or more often. */
+const probeInterval = 1000
+/** Of an object that does not exist. */
+export const probeKey = '_berth-probe'
 
 type AttemptsOptions = {
   /** The bucket, in messages. */
@@ -35,19 +61,34 @@ type AttemptsOptions = {
   /** Scheme, host and port. */
   readonly origin: string
   readonly classify: (error: unknown) => RequestFailure
+  /** Any request, by `run`. */
+  readonly probe: () => Promise<unknown>
   readonly telemetry: Telemetry
 }
 
 /**
  * Runs requests that may be repeated: with delays that grow, and not while the host cannot be
- * connected to.
+ * connected to. Then one request after another finds out when it is.
  */
-export function createAttempts({ name, origin, classify, telemetry }: AttemptsOptions) {
+export function createAttempts({ name, origin, classify, probe, telemetry }: AttemptsOptions) {
   const breaker = createBreaker({
     origin,
-    onChange: (isOpen) =>
-      telemetry.log.warn({ bucket: name, isOpen }, 'breaker of the object store has changed'),
+    onChange: (isOpen) => {
+      telemetry.log.warn({ bucket: name, isOpen }, 'breaker of the object store has changed')
+      if (isOpen) recovering = recover()
+    },
   })
+
+  const closing = new AbortController()
+
+  /** Otherwise nobody would know that the store is back, as long as nobody reads. */
+  const recover = async (): Promise<void> => {
+    while (breaker.problem() !== undefined && !closing.signal.aborted) {
+      await sleep(probeInterval, undefined, { ref: false, signal: closing.signal }).catch(() => {})
+      await probe().catch(() => {})
+    }
+  }
+  let recovering: Promise<void> | undefined
 
   const attempt = async <Result>(what: string, work: () => Promise<Result>): Promise<Result> => {
     breaker.enter()
@@ -56,8 +97,8 @@ export function createAttempts({ name, origin, classify, telemetry }: AttemptsOp
       breaker.succeeded()
       return result
     } catch (error) {
-      const { isNetwork, why } = classify(error)
-      if (isNetwork) breaker.failed(`${what}: ${why}`)
+      const { isNetwork, why, advice } = classify(error)
+      if (isNetwork) breaker.failed([`${what}: ${why}`, advice].filter(Boolean).join('; '))
       else breaker.succeeded()
       throw error
     }
@@ -81,8 +122,8 @@ export function createAttempts({ name, origin, classify, telemetry }: AttemptsOp
               retryAfter: error.retryAfter ?? 1,
               cause: error,
             })
-          const { failure, why, advice, canRetry, retryAfter } = classify(error)
-          if (!canRetry || count === maxAttempts)
+          const { failure, why, advice, canRetry, retryAfter, isSilent } = classify(error)
+          if (!canRetry || count >= (isSilent ? maxSilentAttempts : maxAttempts))
             throw new ObjectStoreError(failure, {
               message: `cannot ${what} in ${name}: ${why}`,
               advice,
@@ -97,5 +138,10 @@ export function createAttempts({ name, origin, classify, telemetry }: AttemptsOp
       }
     },
     problem: breaker.problem,
+    /** Call it when no request can be sent any more. */
+    close: async (): Promise<void> => {
+      closing.abort()
+      await recovering
+    },
   }
 }

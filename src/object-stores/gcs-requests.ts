@@ -3,12 +3,8 @@ import { z } from 'zod'
 import type { Credentials } from '../credentials/credentials.ts'
 import { isRegistryError } from '../oci/errors.ts'
 import type { Connections } from '../outbound/outbound.ts'
-import { networkFailure, type RequestFailure } from './attempts.ts'
+import { networkFailure, type RequestFailure, timeoutsOf } from './attempts.ts'
 
-/** Milliseconds until the headers of a response: the store may replicate what was sent. */
-const headersTimeout = 30_000
-/** Milliseconds between two pieces of a body. */
-const bodyTimeout = 30_000
 /** Of an error's body, in bytes. */
 const maxErrorBytes = 64 * 1024
 
@@ -74,8 +70,8 @@ export function createGcsRequests({ origin, connections, credentials }: Requests
         ...(method !== 'GET' && { 'content-length': String(length) }),
       },
       ...(length > 0 && { body: Readable.from(body) }),
-      headersTimeout,
-      bodyTimeout,
+      // Of one object, not of a listing.
+      ...timeoutsOf(method === 'GET' && url.pathname.includes('/o/')),
       ...(signal && { signal }),
     })
     const pairs = Object.entries(response.headers).map(([name, value]) => [

@@ -15,7 +15,7 @@ import {
   type WriteCondition,
 } from '../store/store.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
-import { createAttempts, networkFailure } from './attempts.ts'
+import { createAttempts, networkFailure, probeKey } from './attempts.ts'
 import {
   conditionOf,
   headFields,
@@ -69,6 +69,7 @@ export function createGcsStore(options: GcsOptions, context: Context): Bucket {
     name,
     origin,
     classify: (error) => (error instanceof GcsError ? error.failure : networkFailure(error)),
+    probe: () => head(probeKey),
     telemetry,
   })
   const base = `/storage/v1/b/${encodeURIComponent(bucket)}`
@@ -240,6 +241,7 @@ export function createGcsStore(options: GcsOptions, context: Context): Bucket {
     close: async () => {
       credentials.close()
       await connections.destroy()
+      await attempts.close()
     },
   }
 }

@@ -1,10 +1,6 @@
 import type { AwsRequest } from '../credentials/credentials.ts'
 import type { Connections } from '../outbound/outbound.ts'
-
-/** Milliseconds until the headers of a response: the store may verify and replicate what was sent. */
-const headersTimeout = 30_000
-/** Milliseconds between two pieces of a body. */
-const bodyTimeout = 30_000
+import { timeoutsOf } from './attempts.ts'
 
 /** The HTTP handler of AWS's library, with our connections, and bodies as streams. */
 export function createS3Handler({ dispatcher }: Connections) {
@@ -17,8 +13,7 @@ export function createS3Handler({ dispatcher }: Connections) {
         path: request.path + queryOf(request),
         method: method as 'GET',
         headers: sentOf(headers),
-        headersTimeout,
-        bodyTimeout,
+        ...timeoutsOf(isQuick(request)),
         ...((typeof body === 'string' || body instanceof Uint8Array) && { body }),
         ...(abortSignal instanceof AbortSignal && { signal: abortSignal }),
       })
@@ -38,6 +33,11 @@ export function createS3Handler({ dispatcher }: Connections) {
     updateHttpClientConfig: () => {},
     httpHandlerConfigs: () => ({}),
   }
+}
+
+/** It reads one object. */
+function isQuick({ method, query = {} }: AwsRequest): boolean {
+  return method === 'HEAD' || (method === 'GET' && !('list-type' in query || 'uploads' in query))
 }
 
 /** The dispatcher manages the connection, and waits for nothing before a body. */

@@ -10,7 +10,7 @@ import {
   type WriteCondition,
 } from '../store/store.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
-import { createAttempts } from './attempts.ts'
+import { createAttempts, probeKey } from './attempts.ts'
 import { maxWhole, partsOf, readPart } from './parts.ts'
 import { conditionOf, headOf, undefinedIfAbsent, unlessDenied } from './s3-answers.ts'
 import { readS3Failure } from './s3-failures.ts'
@@ -51,6 +51,7 @@ export async function createS3Store(options: S3Options, context: Context): Promi
     name,
     origin: endpoint ?? `https://s3.${region}.amazonaws.com`,
     classify: readS3Failure,
+    probe: () => head(probeKey),
     telemetry,
   })
 
@@ -178,6 +179,13 @@ export async function createS3Store(options: S3Options, context: Context): Promi
       signal,
     )
 
+  const head: ObjectStore['head'] = (key) =>
+    send(`find ${key}`, (s3) =>
+      undefinedIfAbsent(async () =>
+        headOf(await s3.send(new sdk.HeadObjectCommand({ Bucket, Key: key }))),
+      ),
+    )
+
   return {
     name,
     get,
@@ -191,12 +199,7 @@ export async function createS3Store(options: S3Options, context: Context): Promi
         }),
       ),
 
-    head: (key) =>
-      send(`find ${key}`, (s3) =>
-        undefinedIfAbsent(async () =>
-          headOf(await s3.send(new sdk.HeadObjectCommand({ Bucket, Key: key }))),
-        ),
-      ),
+    head,
 
     put: async (key, source, condition, signal) => {
       if (Buffer.isBuffer(source)) return putWhole(key, source, condition, signal)
@@ -264,6 +267,7 @@ export async function createS3Store(options: S3Options, context: Context): Promi
     close: async () => {
       client.destroy()
       await connections.destroy()
+      await attempts.close()
     },
   }
 }

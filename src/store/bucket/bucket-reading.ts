@@ -6,6 +6,7 @@ import type { HostedBlobs, HostedLinks, HostedStore } from '../hosted/hosted-sto
 import type { TagLink } from '../link-store.ts'
 import { ObjectStoreError } from '../object-store.ts'
 import { blobPath } from '../paths.ts'
+import { createPatience } from './patience.ts'
 import { createRecent, maxAnswers, usableFor } from './recent.ts'
 
 type Parts = { readonly blobs: HostedBlobs; readonly links: HostedLinks }
@@ -32,7 +33,7 @@ type ReadingOptions = Parts & {
 
 /**
  * What pulls need to know, with few requests: the answers of the last minute count, except that a tag is asked
- * for each time. While the bucket fails, earlier answers count, and blobs that are on the local disk.
+ * for each time. While the bucket fails or is silent, earlier answers count, and blobs that are on the local disk.
  *
  * The danger: a client does not upload a blob that an answer of the last minute says is there, although another
  * replica has removed it. Therefore the blobs of a manifest that is pushed are looked up in the bucket itself, and
@@ -44,22 +45,22 @@ export function createBucketReading(
   options: ReadingOptions,
 ): Parts & Required<Pick<HostedStore, 'reading'>> {
   const { blobs, links, root, cache, redirects, openKnown } = options
-  const found = createRecent<true>()
-  const sizes = createRecent<number>()
+  const patience = createPatience()
+  const found = createRecent<true>(patience)
+  const sizes = createRecent<number>(patience)
   const tags = new LRUCache<string, TagLink>({ max: maxAnswers, ttl: usableFor })
-  let removedTags = 0
+  /** Answers that were asked for before a change are older than it. */
+  let tagChanges = 0
 
   const isLinked = async (key: string, ask: () => Promise<boolean>): Promise<boolean> =>
     (await found.find(key, async () => (await ask()) || undefined)) === true
 
   const sizeOf = (digest: Digest): Promise<number | undefined> =>
-    sizes
-      .find(digest, async () => (await blobs.stat(digest))?.size)
-      .catch(async (error) => {
-        const local = error instanceof ObjectStoreError ? await cache.stat(digest) : undefined
-        if (local === undefined) throw error
-        return local.size
-      })
+    sizes.find(
+      digest,
+      async () => (await blobs.stat(digest))?.size,
+      async () => (await cache.stat(digest))?.size,
+    )
 
   const findUrl = async (digest: Digest, { minSize, urlOf }: Redirects) => {
     if (cache.sizeOf(digest) !== undefined) return undefined
@@ -69,21 +70,26 @@ export function createBucketReading(
 
   const tag: HostedLinks['tag'] = async (name, tag) => {
     const key = `${name}:${tag}`
-    const removedBefore = removedTags
-    try {
+    const ask = async () => {
+      const changesBefore = tagChanges
       const link = await links.tag(name, tag)
+      if (tagChanges !== changesBefore) return link
       if (link === undefined) tags.delete(key)
-      else if (removedTags === removedBefore) tags.set(key, link)
+      else tags.set(key, link)
       return link
+    }
+    const last = tags.get(key)
+    if (last === undefined) return ask()
+    try {
+      return await patience(ask, last)
     } catch (error) {
-      const last = error instanceof ObjectStoreError ? tags.get(key) : undefined
-      if (last === undefined) throw error
+      if (!(error instanceof ObjectStoreError)) throw error
       return last
     }
   }
 
-  const untagging = (key: string) => {
-    removedTags += 1
+  const tagChanged = (key: string) => {
+    tagChanges += 1
     tags.delete(key)
   }
 
@@ -123,10 +129,15 @@ export function createBucketReading(
         links
           .removeManifest(name, digest, run)
           .finally(() => found.forget(`manifest ${name}@${digest}`)),
+      setTag: async (name, tag, digest) => {
+        const key = `${name}:${tag}`
+        await links.setTag(name, tag, digest).finally(() => tagChanged(key))
+        tags.set(key, { digest, age: 0 })
+      },
       removeTag: (name, tag) =>
-        links.removeTag(name, tag).finally(() => untagging(`${name}:${tag}`)),
+        links.removeTag(name, tag).finally(() => tagChanged(`${name}:${tag}`)),
       untag: (name, tag, run) =>
-        links.untag(name, tag, run).finally(() => untagging(`${name}:${tag}`)),
+        links.untag(name, tag, run).finally(() => tagChanged(`${name}:${tag}`)),
     },
     blobs: {
       ...blobs,
