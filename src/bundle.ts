@@ -7,10 +7,10 @@ import { build, type Plugin } from 'esbuild'
 /**
  * Joins the program and its packages in few files, `dist/bundle` (`npm run bundle`), which images run: Node keeps the
  * text of each module and more beside it in memory. Native modules remain packages. The page and the version are
- * read from where `dist/ui/` reads them.
+ * read from where `dist/ui/` reads them. Another directory of `dist` can be named: tests start such a bundle.
  */
 const root = join(import.meta.dirname, '..')
-const target = join(root, 'dist/bundle')
+const target = join(root, 'dist', process.argv[2] ?? 'bundle')
 /** The modules that ask for the program of a thread. */
 const asking = globSync('src/**/worker-url.ts', { cwd: root })
 

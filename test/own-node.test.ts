@@ -5,7 +5,7 @@ import { stripTypeScriptTypes } from 'node:module'
 import { dirname, join } from 'node:path'
 import { suite, type TestContext, test } from 'node:test'
 import { isSupported } from '../src/own-node.ts'
-import { runCommand } from './support/command.ts'
+import { runCommand, sources } from './support/command.ts'
 import { ownDirectory } from './support/directory.ts'
 
 test('Node 24.12 and newer run Berth', () => {
@@ -42,14 +42,15 @@ suite('an old Node', () => {
   `)}`
 
   test('runs Berth with the Node of the npm package, with its arguments, input and status', async () => {
-    const version = await runCommand(['--version'], { preload: asOld })
+    const options = { file: sources, preload: asOld }
+    const version = await runCommand(['--version'], options)
     assert.match(version.stdout, /^\d+\.\d+\.\d+\n$/)
     const line = await runCommand(['htpasswd', 'alice', '--cost', '4'], {
-      preload: asOld,
+      ...options,
       input: 'p',
     })
     assert.match(line.stdout, /^alice:\$2y\$04\$/)
-    const failed = await runCommand(['htpasswd', 'alice'], { preload: asOld })
+    const failed = await runCommand(['htpasswd', 'alice'], options)
     assert.deepEqual([failed.status, failed.stderr], [1, 'berth: the password is empty\n'])
   })
 

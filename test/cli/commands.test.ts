@@ -3,7 +3,7 @@ import { suite, test } from 'node:test'
 import { parse } from 'yaml'
 import { createAuth } from '../../src/auth/auth.ts'
 import { basicOf } from '../support/canaries.ts'
-import { main, runCommand } from '../support/command.ts'
+import { runCommand, sources } from '../support/command.ts'
 
 const header = (user: string, password: string) => `Basic ${basicOf(user, password)}`
 
@@ -51,13 +51,14 @@ suite('a credential helper', { concurrency: 4 }, () => {
   /** Prints on exit whether the server's framework was loaded. */
   const preload = `data:text/javascript,${encodeURIComponent(`
     import { createRequire } from 'node:module'
-    const { cache } = createRequire(${JSON.stringify(main)})
+    const { cache } = createRequire(${JSON.stringify(sources)})
     const isLoaded = () => Object.keys(cache).some((file) => file.includes('/fastify/'))
     process.on('exit', () => process.stderr.write(isLoaded() ? 'all of it' : 'a part'))
   `)}`
 
   test("does not load the server's dependencies", async () => {
-    const loads = async (...args: string[]) => (await runCommand(args, { preload })).stderr
+    const loads = async (...args: string[]) =>
+      (await runCommand(args, { file: sources, preload })).stderr
     assert.equal(await loads('serve', '--print-config'), 'all of it')
     assert.equal(await loads('docker-credential', 'list'), 'a part')
     assert.equal(await loads('kubelet-credential-provider', '--print-config'), 'a part')

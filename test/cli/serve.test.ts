@@ -9,7 +9,7 @@ import { hashPassword } from '../../src/auth/auth.ts'
 import { eventually, removeBerth, startBerth } from '../support/berth.ts'
 import { ownAddress } from '../support/child.ts'
 import { get } from '../support/client.ts'
-import { type Command, runCommand, startCommand } from '../support/command.ts'
+import { type Command, main, runCommand, startCommand } from '../support/command.ts'
 import { configFile } from '../support/config-file.ts'
 import { ownDirectory } from '../support/directory.ts'
 import { temporaryFiles } from '../support/disk.ts'
@@ -331,7 +331,6 @@ suite('berth serve exits on SIGTERM', () => {
       shutdown: { delay: 0, deadline: '1s' },
     }
     await writeFile(file, configFile(config))
-    const main = new URL('../../src/main.ts', import.meta.url).pathname
     const berth = spawn(process.execPath, [main, 'serve', '--config', file], {
       stdio: ['ignore', 'pipe', 'ignore'],
     })

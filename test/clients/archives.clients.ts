@@ -4,12 +4,12 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, suite, test } from 'node:test'
 import { type BerthProcess, startBerthProcess } from '../support/berth-process.ts'
+import { main } from '../support/command.ts'
 import { useDirectory } from '../support/directory.ts'
 import { type DockerRegistry, startDockerRegistry } from '../support/docker-registry.ts'
 import { startDockerd } from '../support/dockerd.ts'
 import { run, tool } from '../support/programs.ts'
 
-const main = new URL('../../src/main.ts', import.meta.url).pathname
 const name = 'host.example/team/app:1.2'
 const directory = await useDirectory()
 const actions = ['pull', 'push', 'delete']

@@ -5,11 +5,11 @@ import { join } from 'node:path'
 import { after, before, suite, test } from 'node:test'
 import { type BerthProcess, startBerthProcess } from '../support/berth-process.ts'
 import { startBuildkit } from '../support/buildkit.ts'
+import { main } from '../support/command.ts'
 import { useDirectory } from '../support/directory.ts'
 import { type DockerRegistry, startDockerRegistry } from '../support/docker-registry.ts'
 import { run } from '../support/programs.ts'
 
-const main = new URL('../../src/main.ts', import.meta.url).pathname
 const directory = await useDirectory()
 const at = (name: string) => join(directory, name)
 const actions = ['pull', 'push']

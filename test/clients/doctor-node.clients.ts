@@ -2,10 +2,10 @@ import assert from 'node:assert/strict'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { suite, type TestContext, test } from 'node:test'
+import { main } from '../support/command.ts'
 import { containerdConfig, makeRoot } from '../support/node-root.ts'
 import { attempt } from '../support/programs.ts'
 
-const main = new URL('../../src/main.ts', import.meta.url).pathname
 /** The node's address in the namespace. */
 const address = '10.77.0.1'
 

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { after, before, suite, test } from 'node:test'
 import { parse } from 'yaml'
 import { berthImage, buildBerthImage } from '../support/berth-image.ts'
+import { main } from '../support/command.ts'
 import { useDirectory } from '../support/directory.ts'
 import { type Namespaces, startNamespaces } from '../support/namespaces.ts'
 import { tool } from '../support/programs.ts'
@@ -13,7 +14,6 @@ import { until } from '../support/until.ts'
  * Real docker with a network of its own, and nodes with a real containerd. kind itself is a stand-in: its node images
  * cannot be had here.
  */
-const main = new URL('../../src/main.ts', import.meta.url).pathname
 const image = `${berthImage.repository}:${berthImage.tag}`
 const directory = await useDirectory()
 const environment = {

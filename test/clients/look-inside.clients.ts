@@ -5,9 +5,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { type BerthProcess, startBerthProcess } from '../support/berth-process.ts'
+import { main } from '../support/command.ts'
 import { run } from '../support/programs.ts'
 
-const main = new URL('../../src/main.ts', import.meta.url).pathname
 const config = {
   upstreams: [],
   auth: { access: [{ users: ['*'], repositories: ['**'], actions: ['pull', 'push'] }] },

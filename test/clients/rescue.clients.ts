@@ -3,6 +3,7 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, suite, test } from 'node:test'
 import { type BerthProcess, startBerthProcess } from '../support/berth-process.ts'
+import { main } from '../support/command.ts'
 import { startContainerd } from '../support/containerd.ts'
 import { createCri } from '../support/cri.ts'
 import { useDirectory } from '../support/directory.ts'
@@ -12,7 +13,6 @@ import { makeLayer, makeLayeredImage } from '../support/layered-images.ts'
 import { writeLayout } from '../support/oci-layout.ts'
 import { attempt, run, tool } from '../support/programs.ts'
 
-const main = new URL('../../src/main.ts', import.meta.url).pathname
 const directory = await useDirectory()
 const actions = ['pull', 'push', 'delete']
 const config = {

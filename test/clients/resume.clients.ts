@@ -10,6 +10,7 @@ import { openRegistryImage, pushImage } from '../../src/transfer/transfer.ts'
 import { readImage } from '../support/archives.ts'
 import { eventually } from '../support/berth.ts'
 import { startBerthProcess } from '../support/berth-process.ts'
+import { main } from '../support/command.ts'
 import { startCuttingProxy } from '../support/cutting-proxy.ts'
 import { ownDirectory } from '../support/directory.ts'
 import { type Login, startDockerRegistry } from '../support/docker-registry.ts'
@@ -29,7 +30,6 @@ type Registry = {
   readonly restart: () => Promise<Registry>
 }
 
-const main = new URL('../../src/main.ts', import.meta.url).pathname
 const everything = [{ users: ['*'], repositories: ['**'], actions: ['pull', 'push', 'delete'] }]
 const name = parseRepositoryName('local/app')
 const tag = parseTag('one')

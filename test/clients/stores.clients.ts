@@ -5,6 +5,7 @@ import { after, before, suite, test } from 'node:test'
 import { parseDigest } from '../../src/oci/digest.ts'
 import { createContainerd } from '../../src/stores/containerd-client.ts'
 import { type BerthProcess, startBerthProcess } from '../support/berth-process.ts'
+import { main } from '../support/command.ts'
 import { startContainerd } from '../support/containerd.ts'
 import { useDirectory } from '../support/directory.ts'
 import { type DockerRegistry, startDockerRegistry } from '../support/docker-registry.ts'
@@ -14,7 +15,6 @@ import { makeLayer, makeLayeredImage } from '../support/layered-images.ts'
 import { writeLayout } from '../support/oci-layout.ts'
 import { attempt, type Program, run, start, tool } from '../support/programs.ts'
 
-const main = new URL('../../src/main.ts', import.meta.url).pathname
 const directory = await useDirectory()
 const actions = ['pull', 'push', 'delete']
 const config = {

@@ -11,6 +11,7 @@ import {
   visibleBlobs,
 } from '../support/berth.ts'
 import { codeOf, get } from '../support/client.ts'
+import { main } from '../support/command.ts'
 import { type FaultyProxy, startFaultyProxy } from '../support/faulty-proxy.ts'
 import { type Blob, makeImage, randomBlob } from '../support/images.ts'
 import { run } from '../support/programs.ts'
@@ -19,7 +20,6 @@ import { createPushClient } from '../support/push-client.ts'
 import { type SeaweedFs, startSeaweedFs } from '../support/seaweedfs.ts'
 import { until } from '../support/until.ts'
 
-const main = new URL('../../src/main.ts', import.meta.url).pathname
 const name = 'registry'
 const app = 'local/app'
 const access = [{ users: ['*'], repositories: ['**'], actions: ['pull', 'push', 'delete'] }]

@@ -13,13 +13,13 @@ import {
 } from '../support/berth.ts'
 import { type Bucket, type BucketServer, bucketServers } from '../support/bucket-servers.ts'
 import { get } from '../support/client.ts'
+import { main } from '../support/command.ts'
 import { type FaultyProxy, startFaultyProxy } from '../support/faulty-proxy.ts'
 import { type Blob, makeImage, randomBlob } from '../support/images.ts'
 import { attempt, run } from '../support/programs.ts'
 import { getBlob, pullBlob, pullImage } from '../support/pull.ts'
 import { type ScriptedUpstream, startScriptedUpstream } from '../support/scripted-upstream.ts'
 
-const main = new URL('../../src/main.ts', import.meta.url).pathname
 const large = 3_000_000
 
 for (const server of bucketServers)

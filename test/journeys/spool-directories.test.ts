@@ -4,11 +4,11 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { hashPassword } from '../../src/auth/auth.ts'
 import { removeBerth, startBerth } from '../support/berth.ts'
+import { main } from '../support/command.ts'
 import { ownDirectory } from '../support/directory.ts'
 import { attempt } from '../support/programs.ts'
 import { droppedFiles, startSpool } from '../support/spool-process.ts'
 
-const main = new URL('../../src/main.ts', import.meta.url).pathname
 const users = ['team-a', 'team-b']
 const passwordOf = (user: string) => `canary-${user}`
 

@@ -4,11 +4,11 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { removeBerth, startBerth } from '../support/berth.ts'
 import { createAuthority } from '../support/certificates.ts'
+import { main } from '../support/command.ts'
 import { ownDirectory } from '../support/directory.ts'
 import { attempt } from '../support/programs.ts'
 import { startSpool } from '../support/spool-process.ts'
 
-const main = new URL('../../src/main.ts', import.meta.url).pathname
 const actions = ['pull', 'push', 'delete']
 const everything = [{ users: ['*'], repositories: ['**'], actions }]
 

@@ -7,13 +7,13 @@ import { hashPassword } from '../../src/auth/auth.ts'
 import { digestOf } from '../../src/oci/digest.ts'
 import { dockerImage, dockerItems, layerOf } from '../support/archives.ts'
 import { type Berth, eventually, removeBerth, startBerth } from '../support/berth.ts'
+import { main } from '../support/command.ts'
 import { ownDirectory } from '../support/directory.ts'
 import { attempt } from '../support/programs.ts'
 import { droppedFiles, startSpool } from '../support/spool-process.ts'
 import { tarFile } from '../support/tar-file.ts'
 
 const password = `canary-${randomBytes(12).toString('hex')}`
-const main = new URL('../../src/main.ts', import.meta.url).pathname
 
 async function startScene(t: TestContext, environment: Readonly<Record<string, string>> = {}) {
   const files = await ownDirectory(t)

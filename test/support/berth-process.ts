@@ -2,6 +2,7 @@ import { mkdtemp, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { eventually } from './berth.ts'
+import { main } from './command.ts'
 import { compileCache } from './compile-cache.ts'
 import { configFile } from './config-file.ts'
 import { removeDirectory } from './directory.ts'
@@ -25,8 +26,6 @@ export interface BerthProcess {
   lastWords(): string
   close(): Promise<void>
 }
-
-const main = new URL('../../src/main.ts', import.meta.url).pathname
 
 export async function startBerthProcess(
   config: Readonly<Record<string, unknown>>,

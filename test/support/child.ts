@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { errnoOf } from '../../src/store/files.ts'
 import { eventually } from './berth.ts'
 import { get } from './client.ts'
+import { main } from './command.ts'
 import { configFile } from './config-file.ts'
 import { metricIn } from './telemetry.ts'
 
@@ -56,7 +57,6 @@ export async function startChild(options: StartOptions): Promise<Child> {
   }
   const file = join(directory, 'berth.yaml')
   await writeFile(file, configFile(config))
-  const main = new URL('../../src/main.ts', import.meta.url).pathname
   const [program = '', ...words] = [
     ...(options.wrapper ?? []),
     process.execPath,

@@ -5,11 +5,11 @@ import { after, before, describe, test } from 'node:test'
 import type { Cluster } from './cluster.ts'
 import type { ClusterNode, ProxyMode } from './cluster-node.ts'
 import { type ClusterScene, makePullSecret, namespaces, setClusterScene } from './cluster-scene.ts'
+import { main } from './command.ts'
 import { givenCluster } from './given-cluster.ts'
 import { makeRunnableImage } from './runnable-image.ts'
 import { until } from './until.ts'
 
-const main = new URL('../../src/main.ts', import.meta.url).pathname
 const repository = 'my-project/my-repository/app'
 /** Pods end immediately, because no client pulls meanwhile. */
 const config = { shutdown: { delay: 0, deadline: '1s' } }

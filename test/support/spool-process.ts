@@ -1,8 +1,8 @@
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import { main } from './command.ts'
+import { compileCache } from './compile-cache.ts'
 import { type Program, start } from './programs.ts'
-
-const main = new URL('../../src/main.ts', import.meta.url).pathname
 
 export type SpoolProcess = Program & { readonly health: string }
 
@@ -27,7 +27,7 @@ export async function startSpool({
       ...['--prefix', 'local', '--health-port', '0', '--health-host', '127.0.0.1'],
       ...['--settle', '1', ...args],
     ],
-    { environment: { HOME: root, ...environment } },
+    { environment: { HOME: root, ...compileCache, ...environment } },
   )
   const [, health = ''] = await program.wrote(/"health":"([^"]+)"/)
   return { ...program, health: `http://${health}` }
