@@ -40,8 +40,10 @@ export type Request = {
    * Milliseconds until the answer's headers, if less than the default. An upload has limits of its own.
    */
   readonly firstByte?: number | undefined
-  /** `firstByte` begins anew with each interim answer, such as 102 (Processing). */
+  /** `firstByte` begins anew with each interim answer, such as 102 (Processing), and holds for uploads as well. */
   readonly isPatient?: boolean | undefined
+  /** Milliseconds between two pieces of the answer's body, if not the default. */
+  readonly idle?: number | undefined
   readonly signal?: AbortSignal | undefined
   /** On a connection that no other request has used or will use. */
   readonly isFresh?: boolean | undefined
@@ -127,6 +129,7 @@ export function createTransport({
       body,
       signal,
       firstByte = timeouts.firstByte,
+      idle = timeouts.idle,
       isPatient = false,
       isFresh = false,
     }) => {
@@ -135,7 +138,7 @@ export function createTransport({
         path: url.pathname + url.search,
         method,
         headers: { 'user-agent': userAgent, 'accept-encoding': 'identity', ...headers },
-        bodyTimeout: timeouts.idle,
+        bodyTimeout: idle,
       }
       const headersTimeout = Math.min(firstByte, timeouts.firstByte)
       const send = (dispatcher: Dispatcher) =>
@@ -189,7 +192,11 @@ function dispatch({
   let stopListening = () => {}
   let firstByteTimer: NodeJS.Timeout | undefined
   let abortLate = () => {}
-  const sent = openBody(body, timeouts, () => abortLate())
+  const sent = openBody(
+    body,
+    { ...timeouts, patient: isPatient ? headersTimeout : undefined },
+    () => abortLate(),
+  )
   const startTimer = () => {
     clearTimeout(firstByteTimer)
     if (!sent.isUpload) firstByteTimer = setTimeout(abortLate, headersTimeout)
@@ -214,7 +221,10 @@ function dispatch({
       },
       onResponseStart: (controller, status, headers) => {
         // 1XX precedes the final answer.
-        if (status < 200) return isPatient ? startTimer() : undefined
+        if (status < 200) {
+          if (isPatient) sent.isUpload ? sent.isAlive() : startTimer()
+          return
+        }
         stopTimers()
         const header = (name: string) => joined(headers[name])
         const length = request.method === 'HEAD' ? 0 : lengthIn(header('content-length'))
@@ -237,14 +247,21 @@ function dispatch({
   return answer.promise
 }
 
-/** What the HTTP client sends, and the limits of an upload. */
-function openBody(body: Request['body'], { idle, firstByte }: Timeouts, onLate: () => void) {
-  if (body === undefined || typeof body === 'string' || Buffer.isBuffer(body))
-    return { part: body === undefined ? {} : { body }, isUpload: false, answered: () => {} }
+/** What the HTTP client sends, and the limits of an upload. `patient`: of a receiver that sends interim answers. */
+function openBody(
+  body: Request['body'],
+  { idle, firstByte, patient }: Timeouts & { readonly patient: number | undefined },
+  onLate: () => void,
+) {
+  if (body === undefined || typeof body === 'string' || Buffer.isBuffer(body)) {
+    const part = body === undefined ? {} : { body }
+    return { part, isUpload: false, isAlive: () => {}, answered: () => {} }
+  }
   const { size, verified = size ?? 0 } = body
   const answer = Math.max(firstByte, minUploadAnswer) + (verified / minVerified) * 1000
-  const { stream, answered } = createUploadStream(body, { idle, answer, onLate })
-  return { part: { body: stream }, isUpload: true, answered }
+  const limits = { idle, answer: patient ?? answer, onLate }
+  const { stream, ...upload } = createUploadStream(body, limits)
+  return { part: { body: stream }, isUpload: true, ...upload }
 }
 
 function late(): Error {

@@ -23,18 +23,29 @@ type UploadLimits = {
 
 /**
  * The stream of an upload. Only the time that the upstream takes counts against its limits, not the time
- * that the source of the bytes takes. `answered` ends the limits.
+ * that the source of the bytes takes. `isAlive`: a sign of the upstream after the end of the body begins the time
+ * for the answer anew. `answered` ends the limits.
  */
 export function createUploadStream(
   { size, chunks }: UploadBody,
   { idle, answer, onLate }: UploadLimits,
-): { readonly stream: Readable | Buffer; readonly answered: () => void } {
+): {
+  readonly stream: Readable | Buffer
+  readonly isAlive: () => void
+  readonly answered: () => void
+} {
   let timer: NodeJS.Timeout | undefined
   let isAnswered = false
+  let isSent = false
   const stop = () => clearTimeout(timer)
   const limit = (milliseconds: number) => {
     stop()
     if (!isAnswered) timer = setTimeout(onLate, milliseconds)
+  }
+
+  const awaitAnswer = () => {
+    isSent = true
+    limit(answer)
   }
 
   async function* pieces(): AsyncGenerator<Buffer, void, undefined> {
@@ -45,7 +56,7 @@ export function createUploadStream(
           yield piece
           stop()
         }
-      limit(answer)
+      awaitAnswer()
     } catch (error) {
       stop()
       throw error
@@ -53,12 +64,15 @@ export function createUploadStream(
   }
 
   // The HTTP client reads no stream that is announced to be empty.
-  if (size === 0) limit(answer)
+  if (size === 0) awaitAnswer()
   return {
     stream:
       size === 0
         ? Buffer.alloc(0)
         : Readable.from(pieces(), { objectMode: false, highWaterMark: maxPiece }),
+    isAlive: () => {
+      if (isSent) awaitAnswer()
+    },
     answered: () => {
       isAnswered = true
       stop()

@@ -5,8 +5,9 @@ import { rank } from './rendezvous.ts'
 
 /** Between two lookups, in milliseconds; CoreDNS keeps its answers for as long. */
 const lookupInterval = 5000
-/** How long a replica that failed is left out, in milliseconds. */
-const pause = 5000
+/** How long a replica that failed is left out, in milliseconds; twice as long if it fails again soon. */
+const firstPause = 5000
+const maxPause = 40_000
 
 /** Host and port. */
 export type Endpoint = { readonly host: string; readonly port: number }
@@ -42,7 +43,7 @@ type MembersOptions = {
 export function createMembers({ self, endpoints, lookup, now, log }: MembersOptions): Members {
   const own = formatEndpoint(self)
   const found = new Map<Endpoint, readonly string[]>()
-  const pauses = new Map<string, number>()
+  const pauses = new Map<string, { readonly time: number; readonly until: number }>()
 
   const resolve = async (endpoint: Endpoint): Promise<void> => {
     try {
@@ -55,6 +56,7 @@ export function createMembers({ self, endpoints, lookup, now, log }: MembersOpti
     }
   }
 
+  const isPaused = (member: string) => (pauses.get(member)?.until ?? 0) > now()
   const all = () => [...new Set([own, ...[...found.values()].flat()])]
 
   let isLookingUp = false
@@ -64,7 +66,7 @@ export function createMembers({ self, endpoints, lookup, now, log }: MembersOpti
     const before = all().toSorted().join()
     await Promise.all(endpoints.map(resolve))
     isLookingUp = false
-    for (const [member, until] of pauses) if (until <= now()) pauses.delete(member)
+    for (const [member, { until }] of pauses) if (until + maxPause <= now()) pauses.delete(member)
     if (all().toSorted().join() !== before) log.info({ replicas: all() }, 'the replicas changed')
   }
   void refresh()
@@ -72,11 +74,17 @@ export function createMembers({ self, endpoints, lookup, now, log }: MembersOpti
 
   return {
     before: (key) => {
-      const usable = all().filter((member) => (pauses.get(member) ?? 0) <= now())
+      const usable = all().filter((member) => !isPaused(member))
       const ranked = rank(key, usable)
       return ranked.slice(0, ranked.indexOf(own))
     },
-    failed: (member) => void pauses.set(member, now() + pause),
+    failed: (member) => {
+      // What else fails at the same time says nothing new.
+      if (isPaused(member)) return
+      const last = pauses.get(member)
+      const time = last === undefined ? firstPause : Math.min(2 * last.time, maxPause)
+      pauses.set(member, { time, until: now() + time })
+    },
     all,
     close: () => clearInterval(timer),
   }

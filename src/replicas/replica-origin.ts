@@ -1,17 +1,26 @@
-import type { Chunks } from '../memory/memory.ts'
+import { bytesIn } from '../memory/memory.ts'
 import type { Digest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
 import { joinName } from '../oci/reference.ts'
 import { type BlobOrigin, type FindOrigins, replicaOrigin } from '../registry/registry.ts'
-import { type Answer, remoteBlob, remoteRange, type Transport } from '../remote/remote.ts'
+import {
+  type Answer,
+  type RemoteBlob,
+  remoteBlob,
+  remoteRange,
+  type Transport,
+  UpstreamFailure,
+} from '../remote/remote.ts'
 import type { Metrics } from '../telemetry/telemetry.ts'
 import type { Members } from './members.ts'
 import type { Signatures } from './signature.ts'
 
-/** Milliseconds without a sign of the owner: while it waits for the upstream, it says so each second. */
+/** Milliseconds without a sign of the owner: until its answer begins, it gives one each second. */
 export const maxSilence = 5000
 /** Replicas that are asked for one blob: the owner, and those that continue when it has failed. */
 export const maxAsked = 3
+
+type Blob = Parameters<BlobOrigin['open']>[0]
 
 type OriginOptions = {
   readonly members: Members
@@ -49,6 +58,15 @@ export function throttled(
   })
 }
 
+/** The error for the 401 of a replica. */
+export function rejected(owner: string): RegistryError {
+  return new RegistryError('UNAUTHORIZED', {
+    message: `the replica ${owner} rejected a request of this one (401)`,
+    advice: 'both need the same secret, and clocks that differ by less than 5 minutes',
+    status: 502,
+  })
+}
+
 /** Asks another replica each time that it is opened. */
 function createOrigin(digest: Digest, options: OriginOptions): BlobOrigin {
   const { members, signatures, transport, metrics } = options
@@ -65,7 +83,7 @@ function createOrigin(digest: Digest, options: OriginOptions): BlobOrigin {
   type Range = { readonly headers: { readonly range?: string }; readonly isPatient: boolean }
   const send = (
     owner: string,
-    { prefix, name }: Parameters<BlobOrigin['open']>[0],
+    { prefix, name }: Blob,
     { headers, isPatient }: Range,
     signal: AbortSignal,
   ) => {
@@ -77,18 +95,44 @@ function createOrigin(digest: Digest, options: OriginOptions): BlobOrigin {
       trust: 'own',
       headers: { ...headers, authorization },
       firstByte: maxSilence,
+      idle: maxSilence,
       isPatient,
       signal,
     })
   }
 
-  async function* watched(owner: string, body: AsyncIterable<Chunks>, signal: AbortSignal) {
-    try {
-      yield* body
-    } catch (error) {
-      // A download that is given up here says nothing about the owner.
-      if (!signal.aborted) failed(owner)
-      throw error
+  const sendFrom = (owner: string, blob: Blob, from: number, signal: AbortSignal) => {
+    const headers = from > 0 ? { range: `bytes=${from}-` } : {}
+    return send(owner, blob, { headers, isPatient: true }, signal)
+  }
+
+  /** The rest of a blob that the owner is still getting itself; undefined if it has all of it, or does not answer. */
+  const stillComing = async (owner: string, blob: Blob, from: number, signal: AbortSignal) => {
+    const answer = await sendFrom(owner, blob, from, signal).catch(() => undefined)
+    if (answer?.status === (from > 0 ? 206 : 200) && answer.header('x-cache') === 'coalesced')
+      return remoteBlob(answer, from, owner).body
+    answer?.drop()
+    return undefined
+  }
+
+  /** An owner is not slow if its upstream is: it is asked for the rest again. */
+  async function* watched(owner: string, blob: Blob, found: RemoteBlob, signal: AbortSignal) {
+    let position = found.from
+    for (let rest: RemoteBlob['body'] | undefined = found.body; rest !== undefined; ) {
+      try {
+        for await (const chunks of rest) {
+          position += bytesIn(chunks)
+          yield chunks
+        }
+        return
+      } catch (error) {
+        const isSlow = error instanceof UpstreamFailure && error.fault === 'slow'
+        rest = isSlow ? await stillComing(owner, blob, position, signal) : undefined
+        if (rest !== undefined) continue
+        // A download that is given up here says nothing about the owner.
+        if (!signal.aborted) failed(owner)
+        throw error
+      }
     }
   }
 
@@ -98,19 +142,20 @@ function createOrigin(digest: Digest, options: OriginOptions): BlobOrigin {
       const owner = members.before(digest).find((member) => !asked.includes(member))
       if (owner === undefined || isAnswered) return undefined
       asked.push(owner)
-      const headers = from > 0 ? { range: `bytes=${from}-` } : {}
-      const answer = await send(owner, blob, { headers, isPatient: true }, signal).catch(
-        (error: unknown) => {
-          if (!signal.aborted) failed(owner)
-          throw error
-        },
-      )
+      const answer = await sendFrom(owner, blob, from, signal).catch((error: unknown) => {
+        if (!signal.aborted) failed(owner)
+        throw error
+      })
       if (answer.status === 200 || answer.status === 206) {
         counted('found')
         const found = remoteBlob(answer, from, owner)
-        return { ...found, body: watched(owner, found.body, signal) }
+        return { ...found, body: watched(owner, blob, found, signal) }
       }
       answer.drop()
+      if (answer.status === 401) {
+        failed(owner)
+        throw rejected(owner)
+      }
       counted(answer.status === 404 ? 'absent' : 'failed')
       if (answer.status === 404 && from > 0) return undefined
       isAnswered = true

@@ -62,6 +62,7 @@ export function createReplicas(options: ReplicasOptions): Replicas {
       members,
       signatures,
       transport,
+      log,
     }),
     useSecrets: signatures.use,
     admit: ({ method = '', url: target = '', headers }, response) => {

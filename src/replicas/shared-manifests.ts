@@ -12,7 +12,7 @@ import {
 } from '../remote/remote.ts'
 import type { Metrics } from '../telemetry/telemetry.ts'
 import type { Members } from './members.ts'
-import { maxAsked, maxSilence, throttled } from './replica-origin.ts'
+import { maxAsked, maxSilence, rejected, throttled } from './replica-origin.ts'
 import type { Signatures } from './signature.ts'
 import { parseTag, signatureHeader, tagTarget } from './tag-answers.ts'
 
@@ -56,6 +56,10 @@ export function createSharedManifests(options: Options): SharedManifests {
           firstByte: maxSilence,
           isPatient: true,
         })
+        if (answer.status === 401) {
+          answer.drop()
+          throw rejected(owner)
+        }
         const found = await read(answer, { owner, authorization })
         metrics.replicaRequests.inc({ outcome: found === undefined ? 'absent' : 'found' })
         return found

@@ -1,7 +1,9 @@
 import { hash } from 'node:crypto'
 import type { Chunks } from '../memory/memory.ts'
 import { type Transport, UpstreamFailure } from '../remote/remote.ts'
+import type { Logger } from '../telemetry/telemetry.ts'
 import type { Members } from './members.ts'
+import { rejected } from './replica-origin.ts'
 import type { Signatures } from './signature.ts'
 
 type Forwarded = {
@@ -20,10 +22,12 @@ type UploadOwnersOptions = {
   readonly members: Members
   readonly signatures: Signatures
   readonly transport: Transport
+  readonly log: Logger
 }
 
 /** Requests for upload sessions that belong to other replicas. */
-export function createUploadOwners({ own, members, signatures, transport }: UploadOwnersOptions) {
+export function createUploadOwners(options: UploadOwnersOptions) {
+  const { own, members, signatures, transport, log } = options
   return {
     own: nameOf(own),
     /** Undefined: no replica of that name can be reached. */
@@ -35,7 +39,7 @@ export function createUploadOwners({ own, members, signatures, transport }: Uplo
       const signed = { method, target: url.pathname + url.search, writer }
       const authorization = signatures.sign(signed)
       try {
-        return await transport.send({
+        const answer = await transport.send({
           method,
           url,
           trust: 'own',
@@ -45,6 +49,15 @@ export function createUploadOwners({ own, members, signatures, transport }: Uplo
           // A kept-alive connection may break unnoticed, and this is sent only once.
           isFresh: true,
         })
+        // Neither is the answer of a registry: 408 is that of a listener which did not receive the whole head.
+        if (answer.status !== 401 && answer.status !== 408) return answer
+        answer.drop()
+        const err = answer.status === 401 ? rejected(member) : undefined
+        log.warn(
+          { replica: member, status: answer.status, err },
+          'cannot continue an upload at another replica',
+        )
+        return undefined
       } catch (error) {
         if (error instanceof UpstreamFailure && error.fault === 'unreachable') return undefined
         throw error

@@ -159,7 +159,7 @@ test('an owner that sends wrong bytes, too few, too slowly or none is replaced i
   const late: Answering = async ({ write, reset }) => {
     for (let count = 0; count < 3; count += 1) {
       await write('HTTP/1.1 102 Processing\r\n\r\n')
-      await sleep(4900)
+      await sleep(3500)
     }
     reset()
   }

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { hash } from 'node:crypto'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, afterEach, before, beforeEach, test } from 'node:test'
@@ -16,7 +17,7 @@ import { useDirectory } from '../support/directory.ts'
 import { type Blob, randomBlob } from '../support/images.ts'
 import { createPusher } from '../support/push-requests.ts'
 import { createReplicaGroup, type ReplicaGroup } from '../support/replicas.ts'
-import { answerInTwo } from '../support/scripted-upstream.ts'
+import { answerInTwo, startScriptedUpstream } from '../support/scripted-upstream.ts'
 import { useUpstream } from '../support/use-upstream.ts'
 
 const upstream = await useUpstream()
@@ -241,4 +242,20 @@ test('an upload of a replica that is gone is unknown, so that the client begins 
   const ofNobody = location.replace(/[^.]+$/, '0123456789ab')
   const reply = await pusher.send('PATCH', ofNobody, { body: Buffer.alloc(100_000) })
   assert.deepEqual([reply.status, /BLOB_UPLOAD_UNKNOWN/.test(reply.text)], [404, true])
+})
+
+test('neither is an upload known at a replica that rejects requests of this one, or does not receive them', async (t) => {
+  const [host = '', port] = group.urlOf(dead).replace('http://', '').split(':')
+  const other = await startScriptedUpstream({ host, port: Number(port) })
+  t.after(other.close)
+  const pusher = createPusher(berthAt(0).url, alice)
+  const location = await pusher.session('local/a')
+  const owner = hash('sha256', `${host}:${port}`).slice(0, 12)
+  for (const status of [401, 408]) {
+    other.on('PATCH', ({ reply }) => reply(status), 1)
+    const body = Buffer.alloc(100)
+    const reply = await pusher.send('PATCH', location.replace(/[^.]+$/, owner), { body })
+    assert.deepEqual([reply.status, /BLOB_UPLOAD_UNKNOWN/.test(reply.text)], [404, true])
+  }
+  assert.equal(other.count('PATCH'), 2)
 })

@@ -10,6 +10,7 @@ import { UpstreamFailure } from '../../src/remote/faults.ts'
 import { createTransport, type Transport } from '../../src/remote/transport.ts'
 import { eventually } from '../support/berth.ts'
 import { useClock } from '../support/clock.ts'
+import { startFakeServer } from '../support/fake-server.ts'
 import { readAll, shortTimeouts } from '../support/remotes.ts'
 import { type ScriptedUpstream, startScriptedUpstream } from '../support/scripted-upstream.ts'
 
@@ -89,6 +90,31 @@ test('endless 1XX answers time out (C209, issue 46)', async () => {
   const impatient = open({ timeouts: { ...shortTimeouts, firstByte: 200 } })
   await assert.rejects(ask('/early', {}, impatient), failure('slow', 504, /no answer within/))
   await impatient.close()
+})
+
+test('an upload to a receiver that gives signs ends when they stop, and not before', async () => {
+  const frozen = Promise.withResolvers<void>()
+  const receiver = await startFakeServer(async ({ path }, response) => {
+    if (path === '/frozen') return
+    const signs = setInterval(() => response.writeProcessing(), 50)
+    await frozen.promise
+    clearInterval(signs)
+    response.writeHead(202).end()
+  })
+  const impatient = open({ timeouts: { ...shortTimeouts, firstByte: 1000 } })
+  const upload = (path: string) => {
+    async function* chunks() {
+      yield [Buffer.from('x')]
+    }
+    const url = new URL(path, receiver.url)
+    const options = { url, method: 'PATCH', isPatient: true } as const
+    return ask(path, { ...options, body: { size: 1, chunks: chunks() } }, impatient)
+  }
+  const busy = upload('/busy')
+  await assert.rejects(upload('/frozen'), failure('slow', 504, /no answer within/))
+  frozen.resolve()
+  assert.equal((await busy).status, 202)
+  await Promise.all([impatient.close(), receiver.stop()])
 })
 
 test('the rest of an answer that is not needed does not hold its connection (C209, issue 46)', async () => {
@@ -288,13 +314,11 @@ test('a connection attempt without an answer times out (U24)', async () => {
   const { port, free } = await blackHole()
   const impatient = open({ timeouts: { ...shortTimeouts, connect: 300, firstByte: 60_000 } })
   try {
-    const started = performance.now()
     const url = new URL(`http://127.0.0.1:${port}/x`)
     await assert.rejects(
       ask('/x', { url }, impatient),
       failure('unreachable', 503, /no connection within/),
     )
-    assert.ok(performance.now() - started < 10_000)
   } finally {
     await impatient.close()
     free()

@@ -33,7 +33,7 @@ test('names are looked up again; a name without an answer keeps its addresses, o
   assert.deepEqual(await known(unknown), ['10.0.0.1:30028'])
 })
 
-test('a replica that failed owns nothing for five seconds', async (t) => {
+test('a replica that failed owns nothing for five seconds, and for ten when it fails again', async (t) => {
   let time = 0
   const members = createMembers({
     self: { host: '10.0.0.1', port: 30028 },
@@ -50,5 +50,12 @@ test('a replica that failed owns nothing for five seconds', async (t) => {
   members.failed('10.0.0.2:30028')
   assert.deepEqual(owners(), new Set([undefined]))
   time += 5001
+  assert.deepEqual(owners(), new Set([undefined, '10.0.0.2:30028']))
+  // Two requests that fail at the same time are one failure.
+  members.failed('10.0.0.2:30028')
+  members.failed('10.0.0.2:30028')
+  time += 9999
+  assert.deepEqual(owners(), new Set([undefined]))
+  time += 2
   assert.deepEqual(owners(), new Set([undefined, '10.0.0.2:30028']))
 })

@@ -2,20 +2,33 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { digestOf } from '../../src/oci/digest.ts'
 import { parseRepositoryName } from '../../src/oci/reference.ts'
+import { UpstreamFailure } from '../../src/remote/remote.ts'
 import { createFindOrigins } from '../../src/replicas/replica-origin.ts'
 import { createSignatures } from '../../src/replicas/signature.ts'
 import { watchedTelemetry } from '../support/telemetry.ts'
 
 const digest = digestOf(Buffer.from('x'))
+const broken = new Error('the connection broke')
+const slow = new UpstreamFailure('slow', 'too slow', {})
 
-/** Reads a body of the owner until it breaks; whether the owner is left out then. */
-async function isLeftOut(abort: (controller: AbortController) => void): Promise<boolean> {
+type Scene = {
+  /** The bytes of each answer, after which its body fails; the last one does not. */
+  readonly bodies: readonly string[]
+  readonly error?: Error
+  /** `x-cache` of the owner's answers. */
+  readonly cache?: string
+  readonly onBytes?: (controller: AbortController) => void
+}
+
+/** Reads a blob of an owner. */
+async function read({ bodies, error = broken, cache, onBytes = () => {} }: Scene) {
   let failures = 0
+  const asked: (string | undefined)[] = []
   const controller = new AbortController()
-  async function* body() {
-    yield [Buffer.from('x')]
-    abort(controller)
-    throw new Error('the connection broke')
+  async function* body(at: number) {
+    yield [Buffer.from(bodies[at] ?? '')]
+    onBytes(controller)
+    if (at < bodies.length - 1) throw error
   }
   const find = createFindOrigins({
     members: {
@@ -28,13 +41,21 @@ async function isLeftOut(abort: (controller: AbortController) => void): Promise<
     },
     signatures: createSignatures('a secret of these replicas', Date.now),
     transport: {
-      send: async () => ({
-        status: 200,
-        header: () => undefined,
-        length: 2,
-        body: body(),
-        drop: () => {},
-      }),
+      send: async ({ headers }: { readonly headers: Readonly<Record<string, string>> }) => {
+        const range = headers['range']
+        const from = Number(/\d+/.exec(range ?? '0')?.[0])
+        const answered: Readonly<Record<string, string>> = {
+          ...(range !== undefined && { 'content-range': `bytes ${from}-9/10` }),
+          ...(cache !== undefined && { 'x-cache': cache }),
+        }
+        const at = asked.push(range) - 1
+        return {
+          status: range === undefined ? 200 : 206,
+          header: (name: string) => answered[name],
+          body: body(at),
+          drop: () => {},
+        }
+      },
       close: async () => {},
     } as unknown as Parameters<typeof createFindOrigins>[0]['transport'],
     metrics: watchedTelemetry('silent').telemetry.metrics,
@@ -42,13 +63,33 @@ async function isLeftOut(abort: (controller: AbortController) => void): Promise<
   const blob = { prefix: '', name: parseRepositoryName('p/r'), digest }
   const [origin] = find(blob, {})
   const opened = await origin?.open(blob, 0, controller.signal)
-  await assert.rejects(async () => {
-    for await (const chunks of opened?.body ?? []) assert.ok(chunks)
-  }, /the connection broke/)
-  return failures > 0
+  let text = ''
+  let failure: unknown
+  try {
+    for await (const chunks of opened?.body ?? []) text += Buffer.concat(chunks)
+  } catch (error) {
+    failure = error
+  }
+  return { text, failure, asked, isLeftOut: failures > 0 }
 }
 
 test('an owner whose connection breaks is left out, but not if the download was given up here', async () => {
-  assert.equal(await isLeftOut(() => {}), true)
-  assert.equal(await isLeftOut((controller) => controller.abort()), false)
+  const bodies = ['x', '']
+  const left = await read({ bodies })
+  assert.deepEqual([left.failure, left.isLeftOut], [broken, true])
+  const given = await read({ bodies, onBytes: (controller) => controller.abort() })
+  assert.deepEqual([given.failure, given.isLeftOut], [broken, false])
+})
+
+test('an owner that is slow is left out if it has the blob, and waited for while it gets it', async () => {
+  const bodies = ['0123', '45', '6789']
+  const waited = await read({ bodies, error: slow, cache: 'coalesced' })
+  assert.deepEqual(waited, {
+    text: '0123456789',
+    failure: undefined,
+    asked: [undefined, 'bytes=4-', 'bytes=6-'],
+    isLeftOut: false,
+  })
+  const left = await read({ bodies, error: slow, cache: 'hit' })
+  assert.deepEqual([left.text, left.failure, left.isLeftOut], ['0123', slow, true])
 })

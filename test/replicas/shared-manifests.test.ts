@@ -14,7 +14,10 @@ const signatures = createSignatures('a secret of these replicas', Date.now)
 const others = createSignatures('the secret of other replicas', Date.now)
 
 /** What is believed of an owner's answer for a tag, and whether the owner is left out then. */
-async function ask(answer: (authorization: string) => Partial<Record<string, string>> | Error) {
+async function ask(
+  answer: (authorization: string) => Partial<Record<string, string>> | Error,
+  status = 200,
+) {
   let failures = 0
   const shared = createSharedManifests({
     members: {
@@ -32,7 +35,7 @@ async function ask(answer: (authorization: string) => Partial<Record<string, str
         if (sent instanceof Error) throw sent
         const { content = body, signature } = sent
         return {
-          status: 200,
+          status,
           header: (name) => (name === 'berth-signature' ? signature : undefined),
           body: (async function* () {
             yield [Buffer.from(content)]
@@ -77,6 +80,8 @@ test('what a tag means is believed of a replica alone that has the secret, for t
 
 test('an owner that does not answer is left out, but not one that answers what this version does not know', async () => {
   assert.deepEqual(await ask(() => new Error('no connection')), { ...ignored, failures: 1 })
+  // Its secret or its clock differs.
+  assert.deepEqual(await ask(() => ({}), 401), { ...ignored, failures: 1 })
   for (const content of ['{"digest":5,"age":1}', '{}', 'x']) {
     const unknown = await ask((authorization) => ({
       content,
