@@ -3,7 +3,7 @@ import { ClientDisconnected, type FileRange, fileTooShort } from './file-range.t
 import type { Sendfile } from './sendfile/sendfile.ts'
 
 /** Fewer bytes are read: passing them to another thread costs more than copying them. */
-const minBytes = 128 * 1024
+export const minBytes = 128 * 1024
 
 /**
  * Sends a file range with sendfile(2), and returns the position reached: less than the end where it is not
@@ -18,7 +18,7 @@ export async function sendByKernel(
 ): Promise<number> {
   const { position, until } = range
   const descriptor = plainDescriptor(socket)
-  if (descriptor === undefined || until - position < minBytes) return position
+  if (descriptor === undefined) return position
   const transfer = sendfile(descriptor, range)
   if (transfer === undefined) return position
   socket.once('close', transfer.shutDown)

@@ -5,7 +5,7 @@ import { bufferSize, createBuffers } from './buffers.ts'
 import { type DisconnectWatch, watchDisconnect } from './disconnect.ts'
 import { ClientDisconnected, type FileRange, writeAll } from './file-range.ts'
 import type { ByteRange } from './range.ts'
-import { sendByKernel } from './send-by-kernel.ts'
+import { minBytes, sendByKernel } from './send-by-kernel.ts'
 import { sendByReading } from './send-by-reading.ts'
 import type { Sendfile } from './sendfile/sendfile.ts'
 
@@ -45,6 +45,12 @@ type SendOptions = {
  */
 export type Send = (options: SendOptions, onSent: (bytes: number) => void) => Promise<boolean>
 
+/** Resolves when the kernel has taken what was written. Mostly it has already, and Node says so in a tick. */
+async function flush(socket: Socket): Promise<void> {
+  if (socket.writableLength > 0) await new Promise(process.nextTick)
+  if (socket.writableLength > 0) await writeAll(socket, Buffer.alloc(0))
+}
+
 /** Uses sendfile(2) where there is one and no TLS; else reads files into memory. */
 export function createSend(sendfile: Sendfile | undefined, idleTimeout = defaultIdleTimeout): Send {
   const buffers = createBuffers()
@@ -58,8 +64,9 @@ export function createSend(sendfile: Sendfile | undefined, idleTimeout = default
   ): Promise<void> => {
     const { socket } = response
     let { position } = range
-    if (sendfile !== undefined && socket !== null) {
-      if (socket.writableLength > 0) await orDisconnected(writeAll(socket, Buffer.alloc(0)))
+    const isLarge = range.until - position >= minBytes
+    if (sendfile !== undefined && socket !== null && isLarge) {
+      await orDisconnected(flush(socket))
       position = await sendByKernel(range, sendfile, socket)
     }
     if (position < range.until)

@@ -9,20 +9,32 @@ import { errors, type FromThread, type Progress, type ToThread } from './message
 const maxCallBytes = 4 * 1024 * 1024
 /** Milliseconds between two reports of a task. */
 const reportInterval = 1000
+/** IPPROTO_TCP and TCP_CORK */
+const [tcpLevel, corkOption] = [6, 3]
 
 const koffi = createRequire(import.meta.url)('koffi') as typeof import('koffi')
-const sendfile = koffi
-  .load(null)
-  .func('int64_t sendfile64(int out, int in, void *offset, size_t count)')
+const libc = koffi.load(null)
+const sendfile = libc.func('int64_t sendfile64(int out, int in, void *offset, size_t count)')
+const setsockopt = libc.func('setsockopt', 'int', ['int', 'int', 'int', 'void *', 'uint32_t'])
 const offset = Buffer.allocUnsafeSlow(8)
+const option = Buffer.allocUnsafeSlow(4)
+let running = 0
 
 function post(message: FromThread): void {
   parentPort?.postMessage(message)
 }
 
+/** Without effect on sockets other than TCP. */
+function cork(socket: number, isOn: boolean): void {
+  option.writeInt32LE(isOn ? 1 : 0)
+  setsockopt(socket, tcpLevel, corkOption, option, option.length)
+}
+
 function run({ id, socket, file, position: start, until }: ToThread): void {
   let position = start
   let reported = performance.now()
+  let isCorked = false
+  running += 1
 
   const step = (): Progress => {
     offset.writeBigInt64LE(BigInt(position))
@@ -33,16 +45,29 @@ function run({ id, socket, file, position: start, until }: ToThread): void {
     return { position, hasEnded: sent <= 0 || position === until, errno }
   }
 
+  // The only client is woken less often when it gets whole segments only, which saves a fifth of the CPU
+  // time. Clients among several have enough to read whenever they are woken; for them it costs more.
+  const corkIf = (isWanted: boolean): void => {
+    if (isWanted === isCorked) return
+    isCorked = isWanted
+    cork(socket, isCorked)
+  }
+
   // koffi passes libuv's status first. After an error of the socket libuv polls no more.
   const handle = koffi.node.poll(socket, { writable: true }, (status: unknown) => {
+    corkIf(running === 1)
     const isBroken = status !== 0
     const progress = isBroken ? { position, hasEnded: true, errno: errors.brokenPipe } : step()
     const now = performance.now()
     if (!progress.hasEnded && now < reported + reportInterval) return
     reported = now
-    // First the end of the polling: after the report the descriptor is closed, and used anew. This also
-    // keeps the handle, because koffi closes one that is garbage.
-    if (progress.hasEnded) handle.close()
+    if (progress.hasEnded) {
+      corkIf(false)
+      running -= 1
+      // First the end of the polling: after the report the descriptor is closed, and used anew. This also
+      // keeps the handle, because koffi closes one that is garbage.
+      handle.close()
+    }
     post({ id, ...progress })
   })
 }
