@@ -32,6 +32,8 @@ export type AccessRule = {
 export interface Auth {
   /** Who has to log in: all users (`required`), users who want more than to pull (`optional`), nobody. */
   readonly mode: 'required' | 'optional' | 'off'
+  /** As {@link Auth.authenticate}, for a header that was verified before, or a missing one; else undefined. */
+  known(authorization: string | undefined): Identity | undefined
   /**
    * Synchronous for a header that was verified before.
    * @throws RegistryError TOOMANYREQUESTS if too many passwords or tokens wait for verification, and

@@ -68,15 +68,20 @@ export async function createAuth(options: AuthOptions): Promise<Auth> {
       .then((isCorrect) => (isCorrect ? { kind: 'user', name: login.username } : undefined))
   }
 
+  const known = (authorization: string | undefined): Identity | undefined => {
+    if (!hasUsers) return anonymous === 'pull' ? anonymousIdentity : withoutAuth
+    return authorization === undefined ? withoutLogin : cachedIdentity(authorization)
+  }
+
   return {
     mode: !hasUsers ? 'off' : anonymous === 'pull' ? 'optional' : 'required',
 
+    known,
+
     authenticate: (authorization) => {
-      if (!hasUsers) return anonymous === 'pull' ? anonymousIdentity : withoutAuth
-      if (authorization === undefined) return withoutLogin
       // Before the header is parsed: most requests end here.
-      const known = cachedIdentity(authorization)
-      if (known !== undefined) return known
+      const identity = known(authorization)
+      if (identity !== undefined || authorization === undefined) return identity
       const credentials = parseCredentials(authorization)
       if (credentials === undefined) return undefined
       if (credentials.kind === 'password') return withPassword(authorization, credentials.login)

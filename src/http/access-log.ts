@@ -1,4 +1,4 @@
-import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import { isRegistryError } from '../oci/errors.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import type { RequestRecord } from './call.ts'
@@ -13,30 +13,38 @@ export type OnFailure = (failure: {
 
 /**
  * Writes one log line and updates the metrics for each request when its response is closed, complete or
- * not.
+ * not. `startedAt`: as `performance.now()`.
  */
-export function createAccessLog({ log, logRequest, metrics }: Telemetry, onFailure?: OnFailure) {
+export type AccessLog = (
+  request: IncomingMessage,
+  response: ServerResponse,
+  record: RequestRecord,
+  startedAt?: number,
+) => void
+
+export function createAccessLog(
+  { log, logRequest, metrics }: Telemetry,
+  onFailure?: OnFailure,
+): AccessLog {
   const count = metrics.httpRequests.tally((key) => {
     const [method = '', code = '', route = ''] = key.split(' ')
     return { route, method, code }
   })
 
-  return (request: FastifyRequest, reply: FastifyReply): void => {
-    const { record, raw } = request
-    const startedAt = performance.now()
+  return (request, response, record, startedAt = performance.now()) => {
     // A closed socket has no address.
-    const remote = plainAddress(raw.socket.remoteAddress)
+    const remote = plainAddress(request.socket.remoteAddress)
     metrics.httpInFlight.inc()
-    reply.raw.on('close', () => {
+    response.on('close', () => {
       const milliseconds = performance.now() - startedAt
-      const method = raw.method ?? ''
-      const { headersSent, statusCode, writableFinished } = reply.raw
+      const method = request.method ?? ''
+      const { headersSent, statusCode, writableFinished } = response
       const status = headersSent ? statusCode : clientClosedRequest
       metrics.httpInFlight.dec()
       count(`${method} ${status} ${record.route}`)
       metrics.httpDuration.observe({ route: record.route }, milliseconds / 1000)
       const reason = status >= 400 && status < 500 ? reasonOf(request, record.error) : undefined
-      const agent = raw.headers['user-agent']?.slice(0, maxUserAgentLength)
+      const agent = request.headers['user-agent']?.slice(0, maxUserAgentLength)
       const ms = Math.round(milliseconds * 10) / 10
       const cut = writableFinished ? undefined : true
       if (status < 500)
@@ -59,31 +67,28 @@ type Fields = {
   readonly cut: true | undefined
 }
 
-/** The fields as members of a JSON object. */
+/** The fields as members of a JSON object. Those that are not escaped contain printable ASCII only, by their grammar. */
 function toMembers({ method, record, status, reason, ms, remote, agent, cut }: Fields): string {
-  const members =
-    member('method', method) +
-    member('route', record.route) +
-    member('bytes', record.bytes) +
-    member('received', record.received) +
-    member('user', record.user) +
-    member('repository', record.repository) +
-    member('namespace', record.namespace) +
-    member('reference', record.reference) +
-    member('cache', record.cache) +
-    member('status', status) +
-    member('reason', reason) +
-    member('ms', ms) +
-    member('remote', remote) +
-    member('agent', agent) +
-    member('cut', cut)
-  return members.slice(1)
+  const { route, bytes, received, user, repository, namespace, reference, cache } = record
+  return (
+    `"method":"${method}","route":"${route}","bytes":${bytes}` +
+    (received === undefined ? '' : `,"received":${received}`) +
+    (user === undefined ? '' : `,"user":${quote(user)}`) +
+    (repository === undefined ? '' : `,"repository":"${repository}"`) +
+    (namespace === undefined ? '' : `,"namespace":${quote(namespace)}`) +
+    (reference === undefined ? '' : `,"reference":"${reference}"`) +
+    (cache === undefined ? '' : `,"cache":"${cache}"`) +
+    `,"status":${status}` +
+    (reason === undefined ? '' : `,"reason":${quote(reason)}`) +
+    `,"ms":${ms}` +
+    (remote === undefined ? '' : `,"remote":"${remote}"`) +
+    (agent === undefined ? '' : `,"agent":${quote(agent)}`) +
+    (cut === undefined ? '' : ',"cut":true')
+  )
 }
 
-function member(name: string, value: string | number | boolean | undefined): string {
-  if (value === undefined) return ''
-  if (typeof value !== 'string') return `,"${name}":${value}`
-  return isPlain.test(value) ? `,"${name}":"${value}"` : `,"${name}":${JSON.stringify(value)}`
+function quote(text: string): string {
+  return isPlain.test(text) ? `"${text}"` : JSON.stringify(text)
 }
 
 /** Printable characters of ASCII, without quotation marks and backslashes. */
@@ -93,7 +98,7 @@ const isPlain = /^[ !#-[\]-~]*$/
  * The message of a failed login, a denied access, an unknown name or a push that failed. Other client errors
  * are clear from their status.
  */
-function reasonOf({ method, headers }: FastifyRequest, error: unknown): string | undefined {
+function reasonOf({ method, headers }: IncomingMessage, error: unknown): string | undefined {
   if (!isRegistryError(error)) return undefined
   const isLogin = headers.authorization !== undefined
   const isWrite = method !== 'GET' && method !== 'HEAD'

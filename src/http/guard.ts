@@ -1,4 +1,4 @@
-import type { FastifyRequest } from 'fastify'
+import type { IncomingMessage } from 'node:http'
 import type { Action, Auth, Authentication, Identity } from '../auth/auth.ts'
 import { RegistryError } from '../oci/errors.ts'
 import type { RepositoryName } from '../oci/reference.ts'
@@ -16,7 +16,17 @@ export interface Guard {
    * Synchronous for a login that was verified before.
    * @throws RegistryError UNAUTHORIZED, and DENIED for anonymous access under an unknown Host.
    */
-  identify(request: FastifyRequest): Identity | Promise<Identity>
+  identify(request: IncomingMessage): Identity | Promise<Identity>
+  /**
+   * The identity, if it is known and may do it. Undefined: `identify` and `authorize` decide, and count that.
+   */
+  admit(
+    request: IncomingMessage,
+    action: Action,
+    resolved: Pick<Resolved, 'name' | 'anonymous'>,
+  ): Identity | undefined
+  /** Counts the login of what was admitted. */
+  count(identity: Identity): void
   /** @throws RegistryError UNAUTHORIZED when a login could allow the action, else DENIED. */
   authorize(
     identity: Identity,
@@ -39,7 +49,7 @@ export function createGuard({ auth, checkHost, metrics }: GuardOptions): Guard {
     return error
   }
 
-  const accept = (request: FastifyRequest, authentication: Authentication): Identity => {
+  const accept = (request: IncomingMessage, authentication: Authentication): Identity => {
     if (authentication === undefined)
       throw request.headers.authorization === undefined
         ? counted('challenged', notAuthenticated('credentials are required', logIn))
@@ -53,15 +63,23 @@ export function createGuard({ auth, checkHost, metrics }: GuardOptions): Guard {
 
   return {
     identify: (request) => {
-      const { authorization } = request.headers
-      // A proxy in front may use another one of several.
-      const isAmbiguous =
-        authorization !== undefined && countHeaders(request.raw, 'authorization') > 1
-      const authentication = isAmbiguous ? undefined : auth.authenticate(authorization)
+      const authentication = isAmbiguous(request)
+        ? undefined
+        : auth.authenticate(request.headers.authorization)
       return authentication instanceof Promise
         ? authentication.then((known) => accept(request, known))
         : accept(request, authentication)
     },
+
+    admit: (request, action, { name, anonymous }) => {
+      const identity = isAmbiguous(request) ? undefined : auth.known(request.headers.authorization)
+      // Without a login, the Host decides as well.
+      if (identity === undefined || (checkHost !== undefined && !hasLoggedIn(identity)))
+        return undefined
+      return auth.allows(identity, action, name, anonymous) ? identity : undefined
+    },
+
+    count: ({ kind }) => count(kind),
 
     authorize: (identity, action, { name, anonymous }) => {
       if (auth.allows(identity, action, name, anonymous)) return
@@ -77,6 +95,11 @@ export function createGuard({ auth, checkHost, metrics }: GuardOptions): Guard {
       throw counted('denied', accessDenied(identity, action, name))
     },
   }
+}
+
+/** A proxy in front may use another one of several. */
+function isAmbiguous(request: IncomingMessage): boolean {
+  return request.headers.authorization !== undefined && countHeaders(request, 'authorization') > 1
 }
 
 /** Whether the request proves that it is no web page's: those have neither a password nor a token. */

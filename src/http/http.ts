@@ -3,15 +3,18 @@ import type { Auth } from '../auth/auth.ts'
 import type { Reservations } from '../memory/memory.ts'
 import type { Registry } from '../registry/registry.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
-import type { OnFailure } from './access-log.ts'
+import { createAccessLog, type OnFailure } from './access-log.ts'
 import { type CorsOptions, createCors } from './cors.ts'
+import { createGuard } from './guard.ts'
 import { createHostCheck } from './host-check.ts'
+import { answerKnownManifests } from './known-manifests.ts'
 import { type Listeners, listen } from './listeners.ts'
 import { createProbes, type Readiness } from './probes.ts'
 import type { BodyPaces } from './request-bodies.ts'
 import { createRoutes } from './routes.ts'
 import { createSend, type Send } from './send.ts'
 import { createSendfile } from './sendfile/sendfile.ts'
+import { createCountSent } from './sent-bytes.ts'
 import { createServer } from './server.ts'
 import type { Site } from './site.ts'
 import type { UploadOwners } from './upload-owners.ts'
@@ -64,24 +67,30 @@ export async function createApi({
   memory,
   answerTime,
   paces,
-  sites,
+  sites = [],
   cors,
   onFailure,
   uploadOwners,
 }: ApiOptions): Promise<RequestListener> {
-  const checkHost = hosts && createHostCheck(hosts)
+  const { metrics } = telemetry
+  const guard = createGuard({ auth, checkHost: hosts && createHostCheck(hosts), metrics })
+  const logRequest = createAccessLog(telemetry, onFailure)
+  const countSent = createCountSent(metrics, 'manifest')
   const app = createServer({
     answer: createRoutes({
-      ...{ registry, auth, checkHost, send, memory, answerTime, telemetry, paces, sites },
+      ...{ registry, auth, guard, send, memory, answerTime, telemetry, countSent, paces, sites },
       cors: cors && createCors(cors),
       uploadOwners,
     }),
     memory,
-    telemetry,
-    onFailure,
+    logRequest,
   })
   await app.ready()
-  return app.routing
+  const { routing } = app
+  // Pages of other origins need headers of their own.
+  return cors === undefined
+    ? answerKnownManifests({ registry, guard, sites, logRequest, countSent, otherwise: routing })
+    : routing
 }
 
 const probes = ['/livez', '/readyz', '/live', '/ready']

@@ -6,6 +6,9 @@ import { hasAlready } from './conditions.ts'
 import { provenanceHeaders, sendBytes } from './replies.ts'
 import type { CountSent } from './sent-bytes.ts'
 
+/** A line of the route table. */
+export const manifestRoute = '/v2/<name>/manifests/<reference>'
+
 /**
  * distribution-spec, "Pulling manifests" and "Checking if content exists in the registry". Synchronous for a
  * manifest in memory.
@@ -18,20 +21,15 @@ export function createGetManifest(countSent: CountSent) {
         message: `${name} has no manifest ${record.reference}`,
       })
     }
-    const { digest, mediaType, bytes, upstream, cache } = found
+    const { digest, bytes, upstream, cache } = found
     if (cache !== undefined) record.cache = cache
-    const etag = `"${digest}"`
-    const headers = provenanceHeaders(found)
-    headers['docker-content-digest'] = digest
-    headers['etag'] = etag
-    if (hasAlready(request, etag)) return reply.headers(headers).code(304).send()
+    if (hasAlready(request, etagOf(digest)))
+      return reply.headers(validators(found)).code(304).send()
 
     const sent = request.method === 'HEAD' ? 0 : bytes.length
     record.bytes = sent
     countSent(upstream, sent)
-    headers['content-type'] = mediaType
-    headers['content-length'] = String(bytes.length)
-    return sendBytes(reply, bytes, headers)
+    return sendBytes(reply, bytes, manifestHeaders(found))
   }
 
   return (call: RepositoryCall): unknown => {
@@ -44,4 +42,22 @@ export function createGetManifest(countSent: CountSent) {
       ? found.then((later) => answer(call, later))
       : answer(call, found)
   }
+}
+
+export function manifestHeaders(found: ManifestAnswer): Readonly<Record<string, string>> {
+  return {
+    ...validators(found),
+    'content-type': found.mediaType,
+    'content-length': String(found.bytes.length),
+  }
+}
+
+/** Those of a 304 as well. */
+function validators(found: ManifestAnswer): Record<string, string> {
+  const { digest } = found
+  return { ...provenanceHeaders(found), 'docker-content-digest': digest, etag: etagOf(digest) }
+}
+
+function etagOf(digest: string): string {
+  return `"${digest}"`
 }

@@ -50,7 +50,7 @@ export function sendBytes(
 }
 
 /** Headers as Node writes them fastest: names and values in turn. */
-function listOf(
+export function listOf(
   ...all: readonly Readonly<Record<string, OutgoingHttpHeader | undefined>>[]
 ): OutgoingHttpHeader[] {
   const list: OutgoingHttpHeader[] = []

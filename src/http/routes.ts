@@ -2,24 +2,22 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Auth, Identity } from '../auth/auth.ts'
 import type { Reservations } from '../memory/memory.ts'
 import { RegistryError } from '../oci/errors.ts'
-import { parseRepositoryName } from '../oci/reference.ts'
-import { isRegistryHost } from '../oci/registry-host.ts'
 import type { Registry } from '../registry/registry.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import { createGetBlob, headBlob } from './blobs.ts'
 import type { Call, Endpoint } from './call.ts'
 import type { Cors } from './cors.ts'
-import { createGuard, hasLoggedIn } from './guard.ts'
-import type { CheckHost } from './host-check.ts'
+import { type Guard, hasLoggedIn } from './guard.ts'
 import { createGetCatalog, getTags } from './listings.ts'
 import { createPutManifest, deleteBlob, deleteManifest } from './manifest-push.ts'
-import { createGetManifest } from './manifests.ts'
+import { createGetManifest, manifestRoute } from './manifests.ts'
 import { type Captures, parseTarget, pathMatcher } from './paths.ts'
 import { getReferrers } from './referrers.ts'
 import { challenge, sendJson } from './replies.ts'
 import { type BodyPaces, createRequestBodies } from './request-bodies.ts'
+import { resolveRepository } from './resolve-repository.ts'
 import type { Send } from './send.ts'
-import { createCountSent } from './sent-bytes.ts'
+import type { CountSent } from './sent-bytes.ts'
 import type { Site } from './site.ts'
 import type { UploadOwners } from './upload-owners.ts'
 import { createUploads } from './uploads.ts'
@@ -35,13 +33,15 @@ type Route = {
 type RoutesOptions = {
   readonly registry: Registry
   readonly auth: Auth
-  readonly checkHost: CheckHost | undefined
+  readonly guard: Guard
   readonly send: Send
   readonly memory: Reservations
   readonly answerTime: number
   readonly telemetry: Telemetry
+  /** Counts bytes of manifests. */
+  readonly countSent: CountSent
   readonly paces?: BodyPaces | undefined
-  readonly sites?: readonly Site[] | undefined
+  readonly sites: readonly Site[]
   readonly cors?: Cors | undefined
   readonly uploadOwners?: UploadOwners | undefined
 }
@@ -53,26 +53,23 @@ type RoutesOptions = {
 export function createRoutes({
   registry,
   auth,
-  checkHost,
+  guard,
   send,
   memory,
   answerTime,
   telemetry,
+  countSent,
   paces,
-  sites = [],
+  sites,
   cors,
   uploadOwners,
 }: RoutesOptions) {
   const { metrics } = telemetry
-  const guard = createGuard({ auth, checkHost, metrics })
   const isVisible = createVisibility(registry, auth)
   const bodies = createRequestBodies({ memory, metrics, paces })
   const uploads = createUploads({ bodies, isVisible, owners: uploadOwners, metrics })
 
-  const manifest = {
-    action: 'pull',
-    handle: createGetManifest(createCountSent(metrics, 'manifest')),
-  } as const
+  const manifest = { action: 'pull', handle: createGetManifest(countSent) } as const
   const tags = { action: 'pull', handle: getTags } as const
   const referrers = { action: 'pull', handle: getReferrers } as const
   const blob = {
@@ -92,7 +89,7 @@ export function createRoutes({
   const uploadStatus = writing('push', uploads.status)
 
   const table = [
-    route('/v2/<name>/manifests/<reference>', {
+    route(manifestRoute, {
       GET: manifest,
       HEAD: manifest,
       PUT: writing('push', createPutManifest({ bodies, metrics })),
@@ -119,7 +116,7 @@ export function createRoutes({
   ]
 
   const identify = (request: FastifyRequest): Identity | Promise<Identity> => {
-    const identity = guard.identify(request)
+    const identity = guard.identify(request.raw)
     return identity instanceof Promise
       ? identity.then((known) => recorded(request, known))
       : recorded(request, identity)
@@ -128,12 +125,7 @@ export function createRoutes({
   const authorizeAndHandle = (call: Call, endpoint: Endpoint, captures: Captures): unknown => {
     if (endpoint.action === 'authenticated') return endpoint.handle(call)
     const { record, query, identity, reply } = call
-    const requested = parseRepositoryName(captures.name)
-    const host = query.get('ns') ?? undefined
-    record.repository = requested
-    if (host !== undefined && isRegistryHost(host)) record.namespace = host
-    const resolved = registry.resolve(requested, host)
-    record.repository = resolved.name
+    const resolved = resolveRepository(registry, { captures, query, record })
     guard.authorize(identity, endpoint.action, resolved)
     if (resolved.namespace !== undefined) reply.header('oci-namespace', resolved.namespace)
     return endpoint.handle({ ...resolved, ...call, reference: captures.reference })

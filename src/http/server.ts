@@ -1,8 +1,8 @@
+import type { IncomingMessage } from 'node:http'
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import type { Reservations } from '../memory/memory.ts'
 import { RegistryError } from '../oci/errors.ts'
-import type { Telemetry } from '../telemetry/telemetry.ts'
-import { createAccessLog, type OnFailure } from './access-log.ts'
+import type { AccessLog } from './access-log.ts'
 import { countHeaders } from './count-headers.ts'
 import { commonHeaders, minReservedPayload, sendError } from './replies.ts'
 
@@ -11,8 +11,7 @@ type ServerOptions = {
   readonly answer: (request: FastifyRequest, reply: FastifyReply) => unknown
   /** Memory for responses that wait for their clients. */
   readonly memory: Reservations
-  readonly telemetry: Telemetry
-  readonly onFailure?: OnFailure | undefined
+  readonly logRequest: AccessLog
 }
 
 /**
@@ -20,13 +19,7 @@ type ServerOptions = {
  * its own format for errors, and limits the length of parameters. All paths go to `answer`, which gets
  * the request target as the client sent it.
  */
-export function createServer({
-  answer,
-  memory,
-  telemetry,
-  onFailure,
-}: ServerOptions): FastifyInstance {
-  const logRequest = createAccessLog(telemetry, onFailure)
+export function createServer({ answer, memory, logRequest }: ServerOptions): FastifyInstance {
   const app = fastify({
     logger: false,
     exposeHeadRoutes: false,
@@ -39,7 +32,7 @@ export function createServer({
 
   const prepare = (request: FastifyRequest, reply: FastifyReply): void => {
     request.record = { route: 'none', bytes: 0 }
-    logRequest(request, reply)
+    logRequest(request.raw, reply.raw, request.record)
   }
 
   app.decorateRequest('record')
@@ -48,7 +41,7 @@ export function createServer({
   app.addHook('onRequest', (request, reply, done) => {
     prepare(request, reply)
     done(
-      hasOneHost(request)
+      hasOneHost(request.raw)
         ? undefined
         : new RegistryError('NAME_INVALID', {
             message: 'a request must have exactly one Host header',
@@ -84,7 +77,7 @@ function tooManyAnswers(): RegistryError {
  * With two Host headers, a proxy and this server may choose different ones. HTTP/1.0 allows none (RFC
  * 9112, section 3.2).
  */
-function hasOneHost({ raw }: FastifyRequest): boolean {
-  const hosts = countHeaders(raw, 'host')
-  return hosts === 1 || (hosts === 0 && raw.httpVersion === '1.0')
+export function hasOneHost(request: IncomingMessage): boolean {
+  const hosts = countHeaders(request, 'host')
+  return hosts === 1 || (hosts === 0 && request.httpVersion === '1.0')
 }

@@ -2,6 +2,7 @@ import type { LRUCache } from 'lru-cache'
 import type { CacheMemory, Reservations } from '../memory/memory.ts'
 import type { Digest } from '../oci/digest.ts'
 import { isRegistryError, RegistryError, withoutCause } from '../oci/errors.ts'
+import { maxManifestSize } from '../oci/manifest.ts'
 import type { Reference, RepositoryName, Tag } from '../oci/reference.ts'
 import type { Remote, RemoteManifest } from '../remote/remote.ts'
 import type { BlobCache, CachedLinkStore } from '../store/store.ts'
@@ -26,8 +27,12 @@ export type FoundManifest = {
 
 /** Manifests of one upstream's repositories, from memory, disk or the upstream. */
 export interface ProxiedManifests {
-  /** Undefined when the answer is not in memory. */
-  fromMemory(name: RepositoryName, reference: Reference): FoundManifest | undefined
+  /** Undefined when the answer is not in memory, or has more than `maxSize` bytes. */
+  fromMemory(
+    name: RepositoryName,
+    reference: Reference,
+    maxSize?: number,
+  ): FoundManifest | undefined
   find(
     name: RepositoryName,
     reference: Reference,
@@ -210,10 +215,11 @@ export function createProxiedManifests(options: ProxiedManifestsOptions): Proxie
   }
 
   return {
-    fromMemory: (name, reference) => {
+    fromMemory: (name, reference, maxSize = maxManifestSize) => {
       const digest = 'digest' in reference ? reference.digest : tags.fresh(name, reference.tag)
       const known = digest && manifests.inMemory(name, digest)
-      if (known === undefined || !stored.use(name, known)) return undefined
+      if (known === undefined || known.bytes.length > maxSize) return undefined
+      if (!stored.use(name, known)) return undefined
       if ('tag' in reference) counters.answered('tag', 'hit')
       return { known, cache: 'hit' }
     },

@@ -162,6 +162,10 @@ export function createProxied(options: ProxiedOptions) {
         (found) => found && answer(name, reference, how, found),
       )
     },
+    known: (reference, { isCheck, maxSize }) => {
+      const known = manifests.fromMemory(name, reference, maxSize)
+      return known && answer(name, reference, { isCheck }, known)
+    },
     resolveTag: (tag, origin) => manifests.resolve(name, tag, origin),
     blob: async (digest, how) => {
       // The other replica counts the request, and limits the time of its client.

@@ -17,7 +17,10 @@ export function createReplicaView(registry: Registry): Registry {
         const found = repository.manifest(reference, { ...how, isForwarded: true })
         return found instanceof Promise ? found.catch(asThrottle) : found
       }
-      return { ...resolved, repository: { ...repository, blob, manifest, redirect: undefined } }
+      return {
+        ...resolved,
+        repository: { ...repository, blob, manifest, known: undefined, redirect: undefined },
+      }
     },
   }
 }

@@ -91,6 +91,13 @@ export interface Repository {
     reference: Reference,
     how?: ManifestRequest,
   ): ManifestAnswer | undefined | Promise<ManifestAnswer | undefined>
+  /** As `manifest`, but undefined if that would take a promise, or more than `maxSize` bytes. */
+  known?:
+    | ((
+        reference: Reference,
+        how: { readonly isCheck: boolean; readonly maxSize: number },
+      ) => ManifestAnswer | undefined)
+    | undefined
   /** Of an upstream with this origin: what a tag means, for another replica. */
   resolveTag?(tag: Tag, origin: string): Promise<SharedTag | undefined>
   /** The caller closes the content. */

@@ -127,6 +127,7 @@ export function createMemoryRepository(readOnly?: string): MemoryRepository {
 /** All users may do everything, except pull from `private/…` or push to `forbidden/…`. */
 export const openAuth: Auth = {
   mode: 'off',
+  known: () => ({ kind: 'auth-off' }),
   authenticate: () => ({ kind: 'auth-off' }),
   allows: (_identity, action, name) =>
     !name.startsWith(action === 'pull' ? 'private/' : 'forbidden/'),

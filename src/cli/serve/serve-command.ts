@@ -1,6 +1,7 @@
 import { Command } from 'commander'
 import { listFlags, loadConfig, printConfig } from '../../config/config.ts'
 import { collect } from '../output/options.ts'
+import { allocateInYoungGeneration } from '../process/heap.ts'
 import { banner } from './banner.ts'
 import { type Service, serve } from './serve.ts'
 
@@ -45,6 +46,7 @@ export function serveCommand({ environment, version }: Context): Command {
       process.stdout.write(printConfig(loaded.config))
       return
     }
+    allocateInYoungGeneration()
     const service = await serve(loaded, { version })
     const { config } = loaded
     service.telemetry.log.info(
