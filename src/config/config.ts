@@ -56,7 +56,9 @@ type LoadOptions = {
 export function loadConfig({ file: given, flags, set, environment }: LoadOptions): Loaded {
   const file = given ?? (environment['BERTH_CONFIG'] || undefined)
   const base = file === undefined ? embeddedDefault : readYaml(file)
-  const fields = listFields()
+  const variables = Object.keys(environment).filter((name) => name.startsWith('BERTH_'))
+  // To list all fields takes longer than to parse the file.
+  const fields = [...Object.keys(flags), ...set, ...variables].length > 0 ? listFields() : []
   const assignments = [...fromEnvironment(environment, fields), ...fromFlags(flags, set, fields)]
   const tree = assign(base, assignments)
   const earlyProblems = [...findUnknownVariables(environment, fields), ...findGaps(tree)]

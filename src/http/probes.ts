@@ -1,5 +1,6 @@
 import fastify, { type FastifyInstance } from 'fastify'
 import type { Telemetry } from '../telemetry/telemetry.ts'
+import { noSchemas } from './no-schemas.ts'
 import { sendError } from './replies.ts'
 
 /**
@@ -27,7 +28,7 @@ export function createProbes({
   isAlive = () => true,
   status,
 }: ProbesOptions): FastifyInstance {
-  const app = fastify({ logger: false })
+  const app = fastify({ ...noSchemas, logger: false })
   app.setErrorHandler((error, _request, reply) => void sendError(reply, error))
 
   app.get('/', (_request, reply) =>

@@ -4,6 +4,7 @@ import type { Reservations } from '../memory/memory.ts'
 import { RegistryError } from '../oci/errors.ts'
 import type { AccessLog } from './access-log.ts'
 import { countHeaders } from './count-headers.ts'
+import { noSchemas } from './no-schemas.ts'
 import { commonHeaders, minReservedPayload, sendError } from './replies.ts'
 
 type ServerOptions = {
@@ -21,6 +22,7 @@ type ServerOptions = {
  */
 export function createServer({ answer, memory, logRequest }: ServerOptions): FastifyInstance {
   const app = fastify({
+    ...noSchemas,
     logger: false,
     exposeHeadRoutes: false,
     routerOptions: { maxParamLength: 4096 },
