@@ -1,4 +1,4 @@
-import type { PutResult, WriteCondition } from '../store/store.ts'
+import { ObjectStoreError, type PutResult, type WriteCondition } from '../store/store.ts'
 import type { createAttempts } from './attempts.ts'
 import { headIn, unlessDenied } from './gcs-answers.ts'
 import { GcsError, type GcsSend, readBytes } from './gcs-requests.ts'
@@ -20,11 +20,28 @@ type Upload = {
 /** `at`: bytes that the store has; or the end. */
 type Progress = { readonly at: number } | PutResult
 
+/** Google loses a session now and then, and says that the upload has to begin again. */
+const maxSessions = 3
+
 /**
  * A resumable upload: after a failure, the store says which bytes it has. Its session ends after a week
  * at the latest.
  */
 export async function uploadInParts(upload: Upload): Promise<PutResult> {
+  for (let count = 1; ; count += 1)
+    try {
+      return await uploadInSession(upload)
+    } catch (error) {
+      if (count === maxSessions || !isSessionLost(error)) throw error
+    }
+}
+
+function isSessionLost(error: unknown): boolean {
+  const cause = error instanceof ObjectStoreError && error.failure === 'failed' && error.cause
+  return cause instanceof GcsError && (cause.status === 404 || cause.status === 410)
+}
+
+async function uploadInSession(upload: Upload): Promise<PutResult> {
   const { start, send, attempts, what, file, condition, signal, onAbandoned } = upload
   const started = await attempts.run(what, () => unlessDenied(condition, start), signal)
   if ('kind' in started) return started
@@ -70,6 +87,7 @@ export async function uploadInParts(upload: Upload): Promise<PutResult> {
       at = progress.at
     }
   } catch (error) {
+    if (isSessionLost(error)) throw error
     // 499 says that it is canceled.
     await send({ method: 'DELETE', path: session, accepts: [404, 410, 499] }).then(
       (answer) => answer.body.resume(),

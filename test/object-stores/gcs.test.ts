@@ -182,8 +182,8 @@ test('a list has pages', async () => {
 const large = randomBytes(17 * 1024 * 1024)
 const sessionPath = '/upload/storage/v1/b/b/o?uploadType=resumable&upload_id=canary'
 
-/** A session as Google documents it, after `faults`; a fault may store a part of what it was sent. */
-function startSession(faults: readonly ((response: ServerResponse) => number)[]): {
+/** Sessions as Google documents them, after `faults`; a fault may store a part of what it was sent. */
+function startSessions(faults: readonly ((response: ServerResponse) => number)[]): {
   readonly stored: () => Buffer
 } {
   let stored = Buffer.alloc(0)
@@ -191,6 +191,10 @@ function startSession(faults: readonly ((response: ServerResponse) => number)[])
   const reply: Reply = (response, { method, headers, bytes: received }) => {
     replies.unshift(reply)
     if (method === 'DELETE') return answer(response, 499)
+    if (method === 'POST') {
+      stored = Buffer.alloc(0)
+      return answer(response, 200, { location: `${server.url}${sessionPath}` })
+    }
     const [, from, total] =
       /^bytes (?:(\d+)-\d+|\*)\/(\d+)$/.exec(headers['content-range'] ?? '') ?? []
     if (from !== undefined && Number(from) !== stored.length) return answer(response, 400)
@@ -202,10 +206,7 @@ function startSession(faults: readonly ((response: ServerResponse) => number)[])
       stored.length === 0 ? {} : { range: `bytes=0-${stored.length - 1}` }
     answer(response, 308, range)
   }
-  replies = [
-    (response) => answer(response, 200, { location: `${server.url}${sessionPath}` }),
-    reply,
-  ]
+  replies = [reply]
   return { stored: () => stored }
 }
 
@@ -225,7 +226,11 @@ async function putLarge() {
 }
 
 test('an upload in parts continues with the bytes that the bucket lacks', async () => {
-  const { stored } = startSession([breaksAfter(1_000_000), refuses(503), breaksAfter(large.length)])
+  const { stored } = startSessions([
+    breaksAfter(1_000_000),
+    refuses(503),
+    breaksAfter(large.length),
+  ])
   assert.deepEqual(await putLarge(), { kind: 'created', version: '9' })
   assert.ok(stored().equals(large))
   const [start, ...parts] = sent()
@@ -237,16 +242,28 @@ test('an upload in parts continues with the bytes that the bucket lacks', async 
 })
 
 test('an upload that cannot continue is canceled', async () => {
-  startSession([refuses(400)])
+  startSessions([refuses(400)])
   await assert.rejects(putLarge(), /cannot write x in gs:\/\/b: 400/)
   assert.equal(lines().at(-1), `DELETE ${sessionPath}`)
-  startSession(Array.from({ length: 4 }, () => refuses(503)))
+  startSessions(Array.from({ length: 4 }, () => refuses(503)))
   await assert.rejects(putLarge(), /cannot write x in gs:\/\/b: 503/)
   assert.equal(lines().at(-1), `DELETE ${sessionPath}`)
 })
 
+test('an upload whose session is lost begins again, a few times', async () => {
+  const begins = () => sent().filter(({ method }) => method === 'POST').length
+  const { stored } = startSessions([breaksAfter(1_000_000), refuses(410)])
+  assert.deepEqual(await putLarge(), { kind: 'created', version: '9' })
+  assert.ok(stored().equals(large))
+  assert.equal(begins(), 2)
+  begun = server.requests.length
+  startSessions(Array.from({ length: 4 }, () => refuses(404)))
+  await assert.rejects(putLarge(), /cannot write x in gs:\/\/b: 404/)
+  assert.equal(begins(), 3)
+})
+
 test('an upload in parts does not replace an object', async () => {
-  startSession([refuses(412)])
+  startSessions([refuses(412)])
   assert.deepEqual(await putLarge(), { kind: 'exists' })
   replies = [fails(412, 'conditionNotMet')]
   assert.deepEqual(await putLarge(), { kind: 'exists' })
