@@ -25,6 +25,8 @@ import { reportHosted } from './report-hosted.ts'
 
 /** Milliseconds between two comparisons of the index with a bucket, to which other replicas write. */
 const bucketVerifyInterval = 3_600_000
+/** With quotas, which count what other replicas have pushed. */
+const quotaVerifyInterval = 600_000
 
 type HostedOptions = {
   readonly config: Config
@@ -142,7 +144,7 @@ async function openIndex({ config, root, store, telemetry }: IndexOptions) {
       // What others write to a bucket leaves no trace but in a listing of all.
       fingerprint: async () => (isShared ? randomUUID() : fingerprintOf(root)),
     },
-    ...(isShared && { verifyInterval: bucketVerifyInterval }),
+    ...(isShared && { verifyInterval: hasQuotas ? quotaVerifyInterval : bucketVerifyInterval }),
     onSubject: async (name, subject, manifest) => {
       if (store.problem() === undefined && (isShared ? !readOnly : await isBerths(root)))
         await links.addReferrer(name, subject, manifest)

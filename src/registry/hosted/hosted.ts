@@ -52,7 +52,7 @@ export function createHosted({ prefixes, store, index, leases, ...options }: Hos
   const manifests = createManifests({ ...options, ...store, scope: 'hosted' })
   const whole = isShared ? undefined : index
   const catalog = createCatalog({ links, index: whole })
-  const quotas = createQuotas({ prefixes, index })
+  const quotas = createQuotas({ prefixes, index, isShared })
   const uploads = createUploads({ store: store.uploads, quotas, now })
   const expiry = readOnly
     ? undefined

@@ -2,6 +2,8 @@ import { RegistryError } from '../../oci/errors.ts'
 
 /** How long a refusal is repeated without counting again, in milliseconds. */
 const refusalLife = 1000
+/** How long a count is used where other processes store as well, in milliseconds. */
+const sharedLife = 60_000
 const mebibyte = 1024 * 1024
 
 /** The limit of one prefix. All sizes in bytes. */
@@ -19,13 +21,15 @@ type QuotaOptions = {
   readonly limit: number
   /** Counts what is used, after all changes until now. */
   readonly used: () => Promise<number>
+  /** Others store as well. */
+  readonly isShared?: boolean
 }
 
 /**
  * Counting takes long, so an estimate that is never too low is kept between counts: what was counted,
- * and everything that was stored since, even if it was there already.
+ * and everything that was stored since, even if it was there already. What others store is in the next count.
  */
-export function createQuota({ prefix, limit, used }: QuotaOptions): Quota {
+export function createQuota({ prefix, limit, used, isShared = false }: QuotaOptions): Quota {
   let estimate: number | undefined
   let storedSince = 0
   let reserved = 0
@@ -56,10 +60,12 @@ export function createQuota({ prefix, limit, used }: QuotaOptions): Quota {
   const isExact = (): boolean =>
     !isFreed && storedSince === 0 && performance.now() - countedAt < refusalLife
 
+  const isOld = (): boolean => isShared && performance.now() - countedAt > sharedLife
+
   return {
     prefix,
     take: async (bytes) => {
-      if (!hasRoom(bytes) && !isExact()) await countAgain()
+      if (isOld() || (!hasRoom(bytes) && !isExact())) await countAgain()
       if (!hasRoom(bytes)) throw exceeded({ prefix, limit, used: estimate ?? 0, reserved, bytes })
       reserved += bytes
     },

@@ -24,11 +24,15 @@ export interface Quotas {
 type QuotasOptions = {
   readonly prefixes: readonly { readonly prefix: string; readonly quota?: number | undefined }[]
   readonly index: HostedIndex | undefined
+  /** Other replicas store as well. */
+  readonly isShared: boolean
 }
 
-export function createQuotas({ prefixes, index }: QuotasOptions): Quotas {
+export function createQuotas({ prefixes, index, isShared }: QuotasOptions): Quotas {
   const quotas: readonly Quota[] = prefixes.flatMap(({ prefix, quota }) =>
-    quota === undefined ? [] : [createQuota({ prefix, limit: quota, used: () => used(prefix) })],
+    quota === undefined
+      ? []
+      : [createQuota({ prefix, limit: quota, used: () => used(prefix), isShared })],
   )
   const covering = (name: RepositoryName) =>
     quotas.filter(({ prefix }) => nameBelow(prefix, name) !== undefined)

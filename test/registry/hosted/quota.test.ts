@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { createQuota } from '../../../src/registry/hosted/quota.ts'
 
 /** A quota of 100 bytes over a volume whose size the test sets. */
-function scene({ size = 0 } = {}) {
+function scene({ size = 0, isShared = false } = {}) {
   let counts = 0
   let barrier: Promise<void> = Promise.resolve()
   const volume = { size }
@@ -13,7 +13,7 @@ function scene({ size = 0 } = {}) {
     await barrier
     return counted
   }
-  const quota = createQuota({ prefix: 'local', limit: 100, used })
+  const quota = createQuota({ prefix: 'local', limit: 100, used, isShared })
   const hold = () => {
     const { promise, resolve } = Promise.withResolvers<void>()
     barrier = promise
@@ -87,4 +87,18 @@ test('what is stored while it counts is not lost', async () => {
   await waiting
   await quota.take(60)
   await assert.rejects(quota.take(1), { code: 'DENIED' })
+})
+
+test('what other replicas store is counted a minute later', async (t) => {
+  let now = 1
+  t.mock.method(performance, 'now', () => now)
+  for (const isShared of [true, false]) {
+    const { quota, volume } = scene({ isShared })
+    await quota.take(10)
+    quota.end(10, 10)
+    volume.size = 100
+    now += 61_000
+    const taking = quota.take(10)
+    await (isShared ? assert.rejects(taking, { code: 'DENIED' }) : taking)
+  }
 })
