@@ -37,6 +37,7 @@ type Verified = {
   readonly version: number
   /** In milliseconds since 1970. */
   readonly expires: number
+  /** Of a clock that is never set: a review that is too old has to be repeated. */
   readonly validUntil: number
 }
 
@@ -71,7 +72,11 @@ export function createTokens({ verifier, now = () => Date.now() }: Options): Tok
   }
 
   const accept = (key: string, known: Omit<Verified, 'kind' | 'validUntil'>, validFor: number) => {
-    const verified = { kind: 'verified', ...known, validUntil: now() + validFor } as const
+    const verified = {
+      kind: 'verified',
+      ...known,
+      validUntil: performance.now() + validFor,
+    } as const
     accepted.set(key, verified)
     knownAccounts.set(known.account.name, true)
     return verified
@@ -115,7 +120,7 @@ export function createTokens({ verifier, now = () => Date.now() }: Options): Tok
 
   const cachedAccount = (key: string): ServiceAccount | undefined => {
     const known = unexpired(key)
-    return known !== undefined && now() < known.validUntil ? known.account : undefined
+    return known !== undefined && performance.now() < known.validUntil ? known.account : undefined
   }
 
   return {

@@ -12,7 +12,8 @@ export interface Events {
 type EventsOptions = {
   readonly client: Pick<ApiClient, 'post'>
   readonly log: Telemetry['log']
-  readonly now?: () => number
+  /** Milliseconds of a clock that is never set. */
+  readonly uptime?: () => number
 }
 
 /** Of each Registry: Events at once, and milliseconds until there may be one more. */
@@ -30,13 +31,17 @@ type Reported = { readonly state: string; readonly credit: number; readonly at: 
  * Events of Registries (kubernetes.io, "Event v1 core"), which the API server removes after an hour. A Registry that changes all the
  * time has few of them: its status says the rest.
  */
-export function createEvents({ client, log, now = Date.now }: EventsOptions): Events {
+export function createEvents({
+  client,
+  log,
+  uptime = () => performance.now(),
+}: EventsOptions): Events {
   const reported = new Map<string, Reported>()
 
   const write = async ({ metadata }: Registry, ready: Condition): Promise<void> => {
     const { namespace, name, uid, resourceVersion } = metadata
     const { status, reason, message } = ready
-    const time = new Date(now()).toISOString().replace(/\.\d+Z$/, 'Z')
+    const time = new Date().toISOString().replace(/\.\d+Z$/, 'Z')
     const event = {
       apiVersion: 'v1',
       kind: 'Event',
@@ -70,9 +75,9 @@ export function createEvents({ client, log, now = Date.now }: EventsOptions): Ev
       const earlier = before?.state ?? stateOf(registry, readyOf(registry.status))
       const state = stateOf(registry, ready)
       if (state === earlier) return
-      const earned = before === undefined ? burst : (now() - before.at) / interval
+      const earned = before === undefined ? burst : (uptime() - before.at) / interval
       const credit = Math.min(burst, (before?.credit ?? 0) + earned)
-      reported.set(key, { state, credit: credit < 1 ? credit : credit - 1, at: now() })
+      reported.set(key, { state, credit: credit < 1 ? credit : credit - 1, at: uptime() })
       if (credit < 1) return
       // Without Events everything else works, such as with a role that somebody else has made.
       await write(registry, ready).catch((err: unknown) =>

@@ -32,7 +32,8 @@ type MembersOptions = {
   /** Names with an address for each replica, such as that of a headless Service. */
   readonly endpoints: readonly Endpoint[]
   readonly lookup: (host: string) => Promise<readonly LookupAddress[]>
-  readonly now: () => number
+  /** Milliseconds of a clock that is never set. */
+  readonly uptime: () => number
   readonly log: Logger
 }
 
@@ -40,7 +41,7 @@ type MembersOptions = {
  * The names are resolved again and again, so that no rights at the API server are needed. While a name cannot be
  * resolved, its last addresses count; a name that does not exist has none.
  */
-export function createMembers({ self, endpoints, lookup, now, log }: MembersOptions): Members {
+export function createMembers({ self, endpoints, lookup, uptime, log }: MembersOptions): Members {
   const own = formatEndpoint(self)
   const found = new Map<Endpoint, readonly string[]>()
   const pauses = new Map<string, { readonly time: number; readonly until: number }>()
@@ -56,7 +57,7 @@ export function createMembers({ self, endpoints, lookup, now, log }: MembersOpti
     }
   }
 
-  const isPaused = (member: string) => (pauses.get(member)?.until ?? 0) > now()
+  const isPaused = (member: string) => (pauses.get(member)?.until ?? 0) > uptime()
   const all = () => [...new Set([own, ...[...found.values()].flat()])]
 
   let isLookingUp = false
@@ -66,7 +67,8 @@ export function createMembers({ self, endpoints, lookup, now, log }: MembersOpti
     const before = all().toSorted().join()
     await Promise.all(endpoints.map(resolve))
     isLookingUp = false
-    for (const [member, { until }] of pauses) if (until + maxPause <= now()) pauses.delete(member)
+    for (const [member, { until }] of pauses)
+      if (until + maxPause <= uptime()) pauses.delete(member)
     if (all().toSorted().join() !== before) log.info({ replicas: all() }, 'the replicas changed')
   }
   void refresh()
@@ -83,7 +85,7 @@ export function createMembers({ self, endpoints, lookup, now, log }: MembersOpti
       if (isPaused(member)) return
       const last = pauses.get(member)
       const time = last === undefined ? firstPause : Math.min(2 * last.time, maxPause)
-      pauses.set(member, { time, until: now() + time })
+      pauses.set(member, { time, until: uptime() + time })
     },
     all,
     close: () => clearInterval(timer),

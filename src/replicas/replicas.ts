@@ -35,7 +35,9 @@ export interface Replicas {
   close(): Promise<void>
 }
 
-type ReplicasOptions = Pick<Parameters<typeof createMembers>[0], 'self' | 'lookup' | 'now'> & {
+type ReplicasOptions = Pick<Parameters<typeof createMembers>[0], 'self' | 'lookup' | 'uptime'> & {
+  /** The wall clock, for signatures. */
+  readonly now: () => number
   readonly endpoints: readonly Endpoint[]
   /** The content of the file with the secrets that all replicas share. */
   readonly secrets: string

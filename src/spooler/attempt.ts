@@ -22,21 +22,21 @@ type Options = {
   readonly settle: number
   readonly maxIncomplete: number
   readonly onStart: (entry: Entry) => void
-  readonly now: () => number
+  readonly uptime: () => number
 }
 
 const unreadable = ['EACCES', 'EPERM', 'ELOOP', 'EISDIR', 'ENXIO']
 
 /** Tries to do what one file asks for. */
 export function createAttempt(options: Options) {
-  const { root, publish, hasWriter, signal, settle, maxIncomplete, onStart, now } = options
+  const { root, publish, hasWriter, signal, settle, maxIncomplete, onStart, uptime } = options
 
-  /** `firstAt`: when the file, as it is, was seen first. */
+  /** `firstAt`: when the file, as it is, was seen first, by `uptime`. */
   return async (entry: Entry, job: Job, firstAt: number): Promise<Outcome> => {
     if (job.kind === 'invalid') return { kind: 'rejected', reason: job.reason }
     const unfinished = (message: string, limit: number): Outcome => {
       // The time of its last change may be one to come, by another clock.
-      const left = firstAt + limit - now()
+      const left = firstAt + limit - uptime()
       if (left <= 0) return { kind: 'rejected', reason: message }
       return { kind: 'unfinished', pause: left }
     }

@@ -28,7 +28,7 @@ type Waiting = {
   readonly identity: string
   readonly attempts: number
   readonly firstAt: number
-  /** When it may be tried again, and since when it is known to be unchanged. */
+  /** When it may be tried again. All times are those of `uptime`. */
   readonly notBefore: number
 }
 
@@ -47,6 +47,7 @@ export async function createSpooler(options: SpoolerOptions): Promise<Spooler> {
     results,
     onEvent,
     now = Date.now,
+    uptime = () => performance.now(),
   } = options
   const owner = { instance: randomUUID(), host: hostname(), pid: process.pid }
   const claims = createClaims(join(root, stateDirectory, 'claims'), owner)
@@ -63,7 +64,7 @@ export async function createSpooler(options: SpoolerOptions): Promise<Spooler> {
     settle,
     maxIncomplete,
     onStart: ({ path, size }) => onEvent({ kind: 'started', path, size }),
-    now,
+    uptime,
   })
   /** By path: attempts so far, and what is being worked on. */
   const waiting = new Map<string, Waiting>()
@@ -71,7 +72,7 @@ export async function createSpooler(options: SpoolerOptions): Promise<Spooler> {
   const running = new Set<Promise<void>>()
   let entries: readonly Entry[] = []
   let failed = 0
-  let scannedAt = now()
+  let scannedAt = uptime()
   let checkedAt = Number.NEGATIVE_INFINITY
   let tidiedAt = Number.NEGATIVE_INFINITY
   let nextScan: NodeJS.Timeout | undefined
@@ -95,19 +96,19 @@ export async function createSpooler(options: SpoolerOptions): Promise<Spooler> {
     const paths = new Set(entries.map(({ path }) => path))
     for (const path of waiting.keys()) if (!paths.has(path)) waiting.delete(path)
     startWork()
-    if (now() - checkedAt >= rescan || problems.current() !== undefined)
+    if (uptime() - checkedAt >= rescan || problems.current() !== undefined)
       await check().catch(collect)
-    scannedAt = now()
+    scannedAt = uptime()
     return errors
   }
 
   /** What changes seldom, and is not reported by the kernel. */
   const check = async (): Promise<void> => {
-    checkedAt = now()
+    checkedAt = uptime()
     failed = await countFailed(root)
     await records.prune(now())
-    if (now() - tidiedAt >= tidyInterval) {
-      tidiedAt = now()
+    if (uptime() - tidiedAt >= tidyInterval) {
+      tidiedAt = uptime()
       await claims.tidy()
       await tidyTemporary(root)
     }
@@ -145,14 +146,15 @@ export async function createSpooler(options: SpoolerOptions): Promise<Spooler> {
   /** A file of an unknown age is new to us; one that was renamed into the spool may be old. */
   const isDue = (entry: Entry, job: Job): boolean => {
     const before = waiting.get(entry.path)
-    if (before !== undefined && before.identity === entry.identity) return now() >= before.notBefore
+    if (before !== undefined && before.identity === entry.identity)
+      return uptime() >= before.notBefore
     // The content of a file that deletes does not matter.
     if (now() - entry.modified >= settle || job.kind === 'delete') return true
     waiting.set(entry.path, {
       identity: entry.identity,
       attempts: 0,
-      firstAt: now(),
-      notBefore: now() + settle,
+      firstAt: uptime(),
+      notBefore: uptime() + settle,
     })
     scanSoon(settle)
     return false
@@ -179,7 +181,7 @@ export async function createSpooler(options: SpoolerOptions): Promise<Spooler> {
         finishedAt: new Date(now()).toISOString(),
         ...rest,
       })
-      const outcome: Outcome = await attempt(entry, job, known?.firstAt ?? now())
+      const outcome: Outcome = await attempt(entry, job, known?.firstAt ?? uptime())
       switch (outcome.kind) {
         case 'retry':
           onEvent({
@@ -239,14 +241,14 @@ export async function createSpooler(options: SpoolerOptions): Promise<Spooler> {
     { attempts, pause }: { readonly attempts: number; readonly pause: number },
   ): void => {
     const before = waiting.get(path)
-    const firstAt = before?.identity === identity ? before.firstAt : now()
-    waiting.set(path, { identity, attempts, firstAt, notBefore: now() + pause })
+    const firstAt = before?.identity === identity ? before.firstAt : uptime()
+    waiting.set(path, { identity, attempts, firstAt, notBefore: uptime() + pause })
     scanSoon(pause)
   }
 
   const scanSoon = (delay: number): void => {
     const pause = Math.max(delay, debounce)
-    const at = now() + pause
+    const at = uptime() + pause
     if (stopping.signal.aborted || at >= nextScanAt) return
     clearTimeout(nextScan)
     nextScanAt = at
@@ -276,7 +278,7 @@ export async function createSpooler(options: SpoolerOptions): Promise<Spooler> {
       active: [...active.keys()],
       failed,
       problem: problems.current(),
-      sinceScan: now() - scannedAt,
+      sinceScan: uptime() - scannedAt,
     }),
     stop: async () => {
       stopping.abort(new Error('the spooler is stopping'))

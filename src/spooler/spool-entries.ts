@@ -36,7 +36,7 @@ const reserved = [failedDirectory, doneDirectory, stateDirectory]
 type ListOptions = {
   /** Whether a directory at the top may be a layout: not if it belongs to several files of a user. */
   readonly layoutsAtTop?: boolean | undefined
-  /** Of one directory, which cannot be read (without this, it is thrown), or of one name. */
+  /** Of one directory, which cannot be read (without this, it is thrown), or is too deep, or of one name. */
   readonly onError?: (error: unknown) => void
 }
 
@@ -80,6 +80,12 @@ export async function listEntries(
       if ((layoutsAtTop || depth > 0) && (await isLayout(directory)))
         found.push(await layoutEntry(path, directory))
       else if (depth < maxDepth) await visit(directory, path, depth + 1)
+      else
+        onError?.(
+          new Error(
+            `${JSON.stringify(path)} is below ${maxDepth} directories of the spool, and nothing in it is pushed; move it up`,
+          ),
+        )
     } finally {
       await directory.close()
     }

@@ -59,6 +59,7 @@ export type SpoolerOptions = {
   /** A directory outside of the spool, where the result of each file is recorded as well. */
   readonly results?: string | undefined
   readonly onEvent: (event: SpoolEvent) => void
-  /** For tests. */
+  /** For tests: the wall clock, for ages and records, and milliseconds of a clock that is never set, for waits. */
   readonly now?: () => number
+  readonly uptime?: () => number
 }

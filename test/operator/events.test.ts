@@ -22,7 +22,7 @@ function scene(answer = { status: 201, text: '' }) {
       return answer
     },
   }
-  const events = createEvents({ client, log: telemetry.log, now: () => now })
+  const events = createEvents({ client, log: telemetry.log, uptime: () => now })
   const tell = (status: 'True' | 'False', reason: string, uid = 'u1') =>
     events.onStatus(
       { metadata: { ...metadata, uid }, spec: {}, status: statusOf('False', 'Starting') },

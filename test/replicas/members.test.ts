@@ -17,7 +17,7 @@ test('names are looked up again; a name without an answer keeps its addresses, o
       if (answer instanceof Error) throw answer
       return answer.map((address) => ({ address, family: address.includes(':') ? 6 : 4 }))
     },
-    now: () => 0,
+    uptime: () => 0,
     log: watchedTelemetry().telemetry.log,
   })
   t.after(members.close)
@@ -39,7 +39,7 @@ test('a replica that failed owns nothing for five seconds, and for ten when it f
     self: { host: '10.0.0.1', port: 30028 },
     endpoints: [{ host: 'berth-replicas', port: 30028 }],
     lookup: async () => [{ address: '10.0.0.2', family: 4 }],
-    now: () => time,
+    uptime: () => time,
     log: watchedTelemetry().telemetry.log,
   })
   t.after(members.close)

@@ -196,6 +196,36 @@ test('a temporary failure is retried, in the order of each tag; other tags do no
   )
 })
 
+test('a retry comes in time although the clock was set back', async (t) => {
+  let lag = 0
+  const { published, publish } = createRecorder(() => {
+    if (lag > 0) return
+    lag = 3_600_000
+    throw new Error('503 Service Unavailable')
+  })
+  const { root } = await start(t, { publish, now: () => Date.now() - lag })
+  await drop(root, 'app.tar')
+  await eventually('it is published', () => published.length === 1)
+})
+
+test('a directory that is too deep is reported once, and files above it are pushed', async (t) => {
+  const { publish } = createRecorder()
+  const { root, spooler, events } = await start(t, { publish })
+  const deepest = Array.from({ length: 16 }, (_, at) => `d${at}`).join('/')
+  await drop(root, `${deepest}/deeper/app.tar`)
+  await drop(root, `${deepest}/app.tar`)
+  await eventually('it is reported', () =>
+    (spooler.status().problem ?? '').includes(`${deepest}/deeper" is below 16 directories`),
+  )
+  await eventually(
+    'the other one is pushed',
+    async () => (await findRecord(root, `${deepest}/app.tar`)) !== undefined,
+  )
+  assert.equal(events.filter(({ kind }) => kind === 'broken').length, 1)
+  await rename(join(root, deepest, 'deeper'), join(root, 'less-deep'))
+  await eventually('nothing is reported', () => spooler.status().problem === undefined)
+})
+
 test('a file that is replaced while it is pushed stays, and is pushed too', async (t) => {
   const entered = Promise.withResolvers<void>()
   const gate = Promise.withResolvers<void>()
@@ -513,7 +543,7 @@ test('links below done/ and failed/ lead nowhere: no file outside of the spool i
   assert.equal(spooler.status().failed, 1)
 })
 
-/** A clock that runs `change` once, when a file was claimed and before it is opened. */
+/** A clock for waits that runs `change` once, when a file was claimed and before it is opened. */
 function afterClaim(root: string, change: () => void): () => number {
   let isDone = false
   return () => {
@@ -521,7 +551,7 @@ function afterClaim(root: string, change: () => void): () => number {
       isDone = true
       change()
     }
-    return Date.now()
+    return performance.now()
   }
 }
 
@@ -544,11 +574,11 @@ test('a directory that becomes a link after the scan is not followed (S147)', as
   const { published, publish } = createRecorder()
   await mkdir(join(root, '.berth/claims'), { recursive: true })
   let isSwapped = false
-  const now = afterClaim(root, () => {
+  const uptime = afterClaim(root, () => {
     swap()
     isSwapped = true
   })
-  const { spooler } = await start(t, { root, publish, now })
+  const { spooler } = await start(t, { root, publish, uptime })
   await eventually('the link is in failed/', async () =>
     (await filesIn(root)).includes('failed/team'),
   )

@@ -38,6 +38,7 @@ export function openReplicas(options: OpenOptions): Promise<OpenedReplicas> {
       endpoints: addresses,
       lookup: (host) => lookup(host, { all: true }),
       now: Date.now,
+      uptime: () => performance.now(),
       secrets,
       transport: createTransport({
         timeouts,

@@ -148,9 +148,9 @@ function waitCommand(): Command {
         name: string,
         flags: Printing & { readonly directory: string; readonly timeout: string },
       ) => {
-        const until = Date.now() + 1000 * parseCount('--timeout', flags.timeout)
+        const until = performance.now() + 1000 * parseCount('--timeout', flags.timeout)
         while (await isInSpool(flags.directory, name)) {
-          if (Date.now() > until) {
+          if (performance.now() > until) {
             process.stderr.write(`berth: ${name} is still in the spool\n`)
             process.exitCode = timedOut
             return
