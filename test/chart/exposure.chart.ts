@@ -177,6 +177,38 @@ suite('what a node asks of the network', () => {
       assert.equal(tester.metadata.labels?.[key], value, 'helm test passes, too')
   })
 
+  for (const [identity, values, addresses, ports] of [
+    [
+      "EKS Pod Identity's agent",
+      { upstream: 'https://1.dkr.ecr.eu-west-1.amazonaws.com', aws: { podIdentity: true } },
+      ['169.254.170.23/32', 'fd00:ec2::23/128'],
+      [80],
+    ],
+    [
+      "GKE's metadata server",
+      matrix["Google's identity on GKE"],
+      ['169.254.169.254/32', '169.254.169.252/32'],
+      [80, 8080, 987, 988],
+    ],
+  ] as const)
+    test(`may be asked of ${identity}, too, with restricted connections`, async () => {
+      const { image, htpasswd } = threeValues
+      const networkPolicy = { egress: { enabled: true } }
+      const { egress } = find(
+        await render({ image, htpasswd, ...values, networkPolicy }),
+        'NetworkPolicy',
+      ).spec
+      const rules = egress.slice(2)
+      const blocks = rules.flatMap(({ to }: { to: { ipBlock: { cidr: string } }[] }) =>
+        to.map(({ ipBlock }) => ipBlock.cidr),
+      )
+      assert.deepEqual(blocks, addresses)
+      assert.deepEqual(
+        rules.flatMap((rule: { ports: { port: number }[] }) => rule.ports.map(({ port }) => port)),
+        ports,
+      )
+    })
+
   test('is all that other pods reach: probes and metrics are closed without being asked for', async () => {
     const { spec } = find(await render(threeValues), 'NetworkPolicy')
     assert.deepEqual(spec.policyTypes, ['Ingress'])

@@ -328,6 +328,7 @@ export const matrix: Readonly<Record<string, Values>> = {
     image,
     upstream: 'https://europe-docker.pkg.dev',
     google: { gkeServiceAccount: 'puller@project.iam.gserviceaccount.com' },
+    networkPolicy: { egress: { enabled: true } },
     htpasswd: { existingSecret: 'users', key: 'auth' },
   },
   'secrets for pods': {
