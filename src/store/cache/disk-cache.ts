@@ -17,13 +17,11 @@ import {
   recencyPath,
 } from '../paths.ts'
 import { createTemporary } from '../temporary.ts'
-import { adoptBlob } from './adopt-blob.ts'
 import { createBackground, oneAtATime } from './background.ts'
 import { createBlobFiles } from './blob-files.ts'
-import { createBlobWriter } from './blob-writer.ts'
 import { createBudget } from './budget.ts'
+import { createCacheWrites } from './cache-writes.ts'
 import { openCachedLinks, removeOldLinks } from './cached-links.ts'
-import { createCachedUpload } from './cached-upload.ts'
 import { claimDirectory } from './claim.ts'
 import { markCache, markPath } from './mark.ts'
 import { createOverhead } from './overhead.ts'
@@ -225,7 +223,6 @@ export async function createDiskCache(options: DiskCacheOptions): Promise<DiskCa
   background.start(maintain())
   if (scrubRate > 0) background.start(scrubAll())
 
-  const hashTurn = createHashTurns()
   const missIfUnreadable = createMissIfUnreadable(telemetry)
 
   const createFile = createBlobFiles({ root, temporary, budget, directorySize }, failures)
@@ -235,54 +232,14 @@ export async function createDiskCache(options: DiskCacheOptions): Promise<DiskCa
     background.start(overhead.measure(prefix, dirname(prefix), temporary.directory))
   }
 
-  const create: BlobCache['create'] = (digest, size) =>
-    createFile(digest, (place) =>
-      createBlobWriter({
-        ...place,
-        digest,
-        size,
-        hashTurn,
-        onCommit: (stamp) => {
-          reader.trust(digest, stamp)
-          measure(digest)
-        },
-        onFailure: (error) => {
-          place.onFailure(error)
-          measure(digest)
-        },
-        onSuspect: () => reader.suspect(digest),
-      }),
-    )
-
-  const adopt: BlobCache['adopt'] = async (digest, file) => {
-    await createFile(`the pushed blob ${digest}`, async (place) => {
-      const stamp = await adoptBlob(place, { ...file, digest })
-      if (stamp !== undefined) reader.trust(digest, stamp)
-      measure(digest)
-    })
-  }
-
-  const createUpload: BlobCache['createUpload'] = (algorithm) =>
-    createFile('an upload', (place) =>
-      createCachedUpload({
-        ...place,
-        algorithm,
-        hashTurn,
-        onCommit: (digest, stamp) => {
-          reader.trust(digest, stamp)
-          measure(digest)
-        },
-      }),
-    )
+  const writes = createCacheWrites({ createFile, reader, hashTurn: createHashTurns(), measure })
 
   return {
     open: (digest, how) => missIfUnreadable(digest, reader.open(digest, how)),
     stat: (digest) => missIfUnreadable(digest, reader.stat(digest)),
     read: (digest, limit) => missIfUnreadable(digest, reader.read(digest, limit)),
 
-    create,
-    createUpload,
-    adopt,
+    ...writes,
     use: budget.use,
     sizeOf: budget.sizeOf,
     evict: budget.evictThese,
@@ -290,17 +247,6 @@ export async function createDiskCache(options: DiskCacheOptions): Promise<DiskCa
     usage: () => ({ ...budget.usage(), limit: maxSize }),
     links: links.of,
     pathOf: (digest) => blobPath(root, digest),
-
-    put: async (digest, bytes) => {
-      const writer = await create(digest, bytes.length)
-      if (writer === undefined) return
-      try {
-        await writer.write([bytes])
-        await writer.commit()
-      } catch (error) {
-        await writer.abort(error)
-      }
-    },
 
     problem: failures.problem,
 
