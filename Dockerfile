@@ -1,5 +1,5 @@
-# Berth's image: Node, the output of `npm run build`, the runtime dependencies, and an SBOM. It builds for every architecture of
-# the base images; each stage runs on the target architecture.
+# Berth's image: Node, the bundle of Berth with its packages, the page, and licences and an SBOM of what is bundled. It builds for
+# every architecture of the base images; each stage runs on the target architecture.
 #
 # BUILD_IMAGE needs Node 24 and npm. If it contains a /src/node_modules newer than package-lock.json, the build uses that and
 # needs no network. RUNTIME_IMAGE needs glibc and libstdc++, and for a spooler the `tar` that `kubectl cp` starts; the build runs no
@@ -14,17 +14,12 @@ RUN npm run --silent install:once
 COPY tsconfig.json ./
 COPY src ./src
 RUN npm run --silent build \
- && npm run --silent bundle \
- && npm sbom --sbom-format=spdx --sbom-type=application --omit=dev >/sbom.json \
- && npm prune --silent --omit=dev --ignore-scripts
-# Remove types, source maps, manuals and C++ sources of dependencies; keep licences.
-RUN find node_modules -type f '(' -name '*.map' -o -name '*.ts' -o -name '*.mts' -o -name '*.cts' \
-      -o -iname '*.md' -not -iname 'licen[cs]e*' ')' -delete \
- && rm -rf node_modules/koffi/src node_modules/koffi/vendor node_modules/koffi/doc node_modules/.bin dist/.tsbuildinfo dist/.page \
- && find node_modules -depth -type d -empty -delete
-RUN mkdir -p /image/opt/berth /image/usr/local/bin /image/usr/share/berth /image/var/lib/berth \
- && cp /sbom.json /image/usr/share/berth/sbom.json \
- && cp -a package.json dist node_modules /image/opt/berth/ \
+ && npm run --silent bundle
+RUN mkdir -p /image/opt/berth/dist/ui /image/usr/local/bin /image/usr/share/berth /image/var/lib/berth \
+ && cp -a package.json /image/opt/berth/ \
+ && cp -a dist/bundle /image/opt/berth/dist/ \
+ && cp -a dist/ui/page /image/opt/berth/dist/ui/ \
+ && mv /image/opt/berth/dist/bundle/LICENSES /image/opt/berth/dist/bundle/sbom.json /image/usr/share/berth/ \
  && cp "$(node --print process.execPath)" /image/usr/local/bin/node \
  && printf '#!/usr/local/bin/node --max-semi-space-size=2\nimport("/opt/berth/dist/bundle/main.js")\n' \
       >/image/usr/local/bin/berth \

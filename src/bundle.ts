@@ -1,18 +1,23 @@
 import { globSync } from 'node:fs'
-import { rm } from 'node:fs/promises'
-import { isBuiltin } from 'node:module'
-import { basename, dirname, join } from 'node:path'
+import { copyFile, mkdir, rm, writeFile } from 'node:fs/promises'
+import { createRequire, isBuiltin } from 'node:module'
+import { basename, dirname, join, relative } from 'node:path'
 import { build, type Plugin } from 'esbuild'
+import { licensesOf, packageDirectory, packagesOf, sbomOf } from './bundled-packages.ts'
 
 /**
  * Joins the program and its packages in few files, `dist/bundle` (`npm run bundle`), which images run: Node keeps the
- * text of each module and more beside it in memory. Native modules remain packages. The page and the version are
- * read from where `dist/ui/` reads them. Another directory of `dist` can be named: tests start such a bundle.
+ * text of each module and more beside it in memory. Native modules remain packages, in a `node_modules` of the bundle. The page
+ * and the version are read from where `dist/ui/` reads them. Beside it are licences and a bill of materials of all packages.
+ * Another directory of `dist` can be named: tests start such a bundle.
  */
 const root = join(import.meta.dirname, '..')
 const target = join(root, 'dist', process.argv[2] ?? 'bundle')
 /** The modules that ask for the program of a thread. */
 const asking = globSync('src/**/worker-url.ts', { cwd: root })
+
+/** The bundler cannot join these. */
+const native = ['koffi', '@node-rs/bcrypt']
 
 const nameOf = (path: string) => `${basename(dirname(path))}-worker`
 
@@ -68,7 +73,7 @@ const onDemand: Plugin = {
 }
 
 await rm(target, { recursive: true, force: true })
-await build({
+const { metafile } = await build({
   absWorkingDir: root,
   entryPoints: [
     { in: 'src/main.ts', out: 'main' },
@@ -90,7 +95,31 @@ await build({
     js: `const require = process.getBuiltinModule('node:module').createRequire(import.meta.url)`,
   },
   // Native modules, and what a package would like to have, and can do without.
-  external: ['koffi', '@node-rs/bcrypt', 'bufferutil', 'utf-8-validate'],
+  external: [...native, 'bufferutil', 'utf-8-validate'],
+  metafile: true,
   plugins: [workers, builtins, onDemand],
   logLevel: 'warning',
 })
+
+const nativeFiles = await copyNative()
+const bundled = Object.values(metafile.outputs).flatMap(({ inputs }) => Object.keys(inputs))
+// `npm run build` has put preact into the page.
+const packages = await packagesOf([...bundled, ...nativeFiles, 'node_modules/preact/package.json'])
+await writeFile(join(target, 'LICENSES'), await licensesOf(packages))
+await writeFile(join(target, 'sbom.json'), await sbomOf(packages))
+
+/** Copies the files that are loaded on a machine like this one, with their package.json. */
+async function copyNative(): Promise<readonly string[]> {
+  const require = createRequire(import.meta.url)
+  for (const name of native) require(name)
+  const loaded = Object.keys(require.cache)
+    .map((path) => relative(root, path))
+    .filter((path) => native.some((name) => path.includes(name)))
+  const manifests = loaded.map((path) => join(packageDirectory(path) ?? '', 'package.json'))
+  const files = [...new Set([...loaded, ...manifests])]
+  for (const path of files) {
+    await mkdir(dirname(join(target, path)), { recursive: true })
+    await copyFile(join(root, path), join(target, path))
+  }
+  return files
+}

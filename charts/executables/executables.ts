@@ -3,10 +3,10 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { basename, join, resolve } from 'node:path'
 import { Command, Option } from 'commander'
+import { licensesOf, packagesOf } from '../../src/bundled-packages.ts'
 import { buildExecutable } from './build-executable.ts'
 import { type Bundle, bundle } from './bundle.ts'
 import { type Download, krewManifest } from './krew.ts'
-import { licensesOf } from './licenses.ts'
 import { unpacked } from './packages.ts'
 import { nameOf, nodeVersion, type Platform, platforms } from './platforms.ts'
 import { sign } from './sign.ts'
@@ -91,7 +91,11 @@ async function archiveOf(platform: Platform, { inputs }: Bundle, program: string
     { name: nameInArchive(platform), content: await readFile(program), mode: 0o755 },
     { name: 'LICENSE', content: await readFile(join(root, 'LICENSE')), mode: 0o644 },
     { name: 'LICENSE.node', content: await readFile(join(node, 'LICENSE')), mode: 0o644 },
-    { name: 'LICENSE.packages', content: Buffer.from(await licensesOf(inputs)), mode: 0o644 },
+    {
+      name: 'LICENSE.packages',
+      content: Buffer.from(await licensesOf(await packagesOf(inputs))),
+      mode: 0o644,
+    },
   ])
 }
 

@@ -87,7 +87,7 @@ async function build(directory: string, archive: string): Promise<void> {
   const container = await buildah('from', 'scratch')
   await buildah('add', '--quiet', container, base, '/')
   await buildah('commit', '--quiet', container, 'localhost/runtime')
-  await addBuildTools(container, buildah)
+  await addBuildTools(container, buildah, directory)
   await buildah('commit', '--quiet', '--rm', container, 'localhost/build')
   const name = `${berthImage.repository}:${berthImage.tag}`
   const bases = ['--build-image=localhost/build', '--runtime-image=localhost/runtime']
@@ -113,13 +113,26 @@ export async function buildahIn(directory: string): Promise<Readonly<Record<stri
 async function addBuildTools(
   container: string,
   buildah: (...args: readonly string[]) => Promise<string>,
+  directory: string,
 ): Promise<void> {
   const cli = await realpath((await run(['sh', '-c', 'command -v npm'])).trim())
   const npm = join(cli, '..', '..')
   const copy = (from: string, to: string) => buildah('copy', '--quiet', container, from, to)
   await copy(process.execPath, '/usr/local/bin/node')
   await copy(npm, '/usr/local/lib/node_modules/npm')
-  await copy(join(project, 'node_modules'), '/src/node_modules')
+  // Large, and not needed: what tests have unpacked, another Node, and what checks the sources.
+  const ignored = join(directory, 'ignored')
+  const unneeded = ['.cache', 'node', '@biomejs', 'playwright-core']
+  await writeFile(ignored, unneeded.map((name) => `node_modules/${name}\n`).join(''))
+  const without = ['--contextdir', project, '--ignorefile', ignored]
+  await buildah(
+    'copy',
+    '--quiet',
+    ...without,
+    container,
+    join(project, 'node_modules'),
+    '/src/node_modules',
+  )
   const commands = [
     'ln -s ../lib/node_modules/npm/bin/npm-cli.js /usr/local/bin/npm',
     'touch /src/node_modules/.package-lock.json',
