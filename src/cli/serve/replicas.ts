@@ -12,7 +12,7 @@ import type { Telemetry } from '../../telemetry/telemetry.ts'
 import { attempt } from '../process/start-errors.ts'
 
 /** Milliseconds, and bytes per second: a replica that is slower than this, and not because of its upstream, is replaced. */
-const timeouts = { connect: 2000, firstByte: 5000, idle: 20_000, minimumRate: 256 * 1024 }
+const timeouts = { connect: 2000, firstByte: 5000, idle: 20_000, minimumRate: 128 * 1024 }
 
 type OpenOptions = {
   readonly config: NonNullable<Config['replicas']>
