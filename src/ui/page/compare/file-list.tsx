@@ -1,9 +1,9 @@
 import { useEffect, useState } from 'preact/hooks'
 import type { ComparedImage } from '../api.ts'
 import { formatBytes, formatChange, formatCount } from '../parts/format.ts'
-import { Icon } from '../parts/icon.tsx'
 import { Loading, Message, Notice } from '../parts/message.tsx'
 import { Rows } from '../parts/rows.tsx'
+import { SearchField } from '../parts/search-field.tsx'
 import { imageLink, navigate } from '../route.ts'
 import { ChangeMark } from './change-mark.tsx'
 import type { Differences, FileDifference, FileFilter } from './use-differences.ts'
@@ -57,18 +57,7 @@ export function FileList({ before, after, files, filter, onFilter }: FileListPro
     <>
       {error !== undefined && <Notice>{error.message}</Notice>}
       <div class="toolbar">
-        <label class="field">
-          <Icon name="search" />
-          <span class="hidden">Filter files</span>
-          <input
-            type="search"
-            placeholder="Filter files"
-            value={text}
-            autocomplete="off"
-            spellcheck={false}
-            onInput={({ currentTarget }) => setText(currentTarget.value)}
-          />
-        </label>
+        <SearchField label="Filter files" value={text} onValue={setText} />
         <fieldset class="choices">
           <legend class="hidden">Which files</legend>
           {kinds.map(({ kind, label, count }) => (

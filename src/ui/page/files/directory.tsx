@@ -3,6 +3,7 @@ import { counted, formatBytes, formatCount } from '../parts/format.ts'
 import { Icon } from '../parts/icon.tsx'
 import { Message, Notice } from '../parts/message.tsx'
 import { Rows } from '../parts/rows.tsx'
+import { SearchField } from '../parts/search-field.tsx'
 import { navigate } from '../route.ts'
 import { FileCells } from './file-cells.tsx'
 import { baseName, parentOf } from './names.ts'
@@ -42,18 +43,7 @@ export function Directory({ path, files, isComplete, layer, linkTo, onMove }: Di
   return (
     <>
       <div class="toolbar">
-        <label class="field">
-          <Icon name="search" />
-          <span class="hidden">Filter names</span>
-          <input
-            type="search"
-            placeholder="Filter names"
-            value={filter}
-            autocomplete="off"
-            spellcheck={false}
-            onInput={({ currentTarget }) => setFilter(currentTarget.value)}
-          />
-        </label>
+        <SearchField label="Filter names" value={filter} onValue={setFilter} />
         <p class="summary" role="status">
           {describe(shown, files.length)}
         </p>

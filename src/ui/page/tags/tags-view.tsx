@@ -12,6 +12,7 @@ import { Icon } from '../parts/icon.tsx'
 import { ErrorMessage, Loading, Message, Notice } from '../parts/message.tsx'
 import { insecure, pullCommands } from '../parts/pull-commands.ts'
 import { Rows } from '../parts/rows.tsx'
+import { SearchField } from '../parts/search-field.tsx'
 import { useTitle } from '../parts/title.ts'
 import { compareLink, imageLink, navigate, removedLink, usageLink } from '../route.ts'
 import { useSession } from '../session.ts'
@@ -89,18 +90,7 @@ export function TagsView({ name }: { readonly name: string }) {
       {answer?.problem !== undefined && <Notice>{answer.problem}</Notice>}
       {error !== undefined && <Notice>{error.message}</Notice>}
       <div class="toolbar">
-        <label class="field">
-          <Icon name="search" />
-          <span class="hidden">Filter tags</span>
-          <input
-            type="search"
-            placeholder="Filter tags"
-            value={filter}
-            autocomplete="off"
-            spellcheck={false}
-            onInput={({ currentTarget }) => setFilter(currentTarget.value)}
-          />
-        </label>
+        <SearchField label="Filter tags" value={filter} onValue={setFilter} />
         <p class="summary" role="status">
           {answer === undefined ? 'Loading' : describe(answer.total, order.filter)}
         </p>

@@ -4,6 +4,7 @@ import { api } from '../api.ts'
 import { Equivalent } from '../parts/equivalent.tsx'
 import { Icon } from '../parts/icon.tsx'
 import { ErrorMessage, Loading } from '../parts/message.tsx'
+import { SearchField } from '../parts/search-field.tsx'
 import { useTitle } from '../parts/title.ts'
 import { imageLink, navigate, whyLink } from '../route.ts'
 import { useAnswer } from '../use-answer.ts'
@@ -40,18 +41,12 @@ function AskForm({ image }: { readonly image: string }) {
         navigate(whyLink(text.trim()))
       }}
     >
-      <label class="field">
-        <Icon name="search" />
-        <span class="hidden">Image</span>
-        <input
-          type="search"
-          value={text}
-          placeholder="docker.io/library/busybox:1.36"
-          autocomplete="off"
-          spellcheck={false}
-          onInput={({ currentTarget }) => setText(currentTarget.value)}
-        />
-      </label>
+      <SearchField
+        label="Image"
+        placeholder="docker.io/library/busybox:1.36"
+        value={text}
+        onValue={setText}
+      />
       <button type="submit" class="primary" disabled={text.trim() === ''}>
         Explain
       </button>
