@@ -1,42 +1,35 @@
 import assert from 'node:assert/strict'
 import { after, afterEach, before, suite, test } from 'node:test'
-import { setAwsEnvironment } from '../support/aws.ts'
 import { type Berth, eventually, removeBerth, startBerth } from '../support/berth.ts'
+import { type Bucket, type BucketServer, bucketServers } from '../support/bucket-servers.ts'
 import { get } from '../support/client.ts'
 import { type Fault, type FaultyProxy, startFaultyProxy } from '../support/faulty-proxy.ts'
 import { type Image, makeImage, randomBlob } from '../support/images.ts'
 import { pullImage } from '../support/pull.ts'
 import { createPushClient } from '../support/push-client.ts'
-import { type SeaweedFs, startSeaweedFs } from '../support/seaweedfs.ts'
 
-const name = 'registry'
 const app = 'team/app'
 const access = [{ users: ['*'], repositories: ['**'], actions: ['pull', 'push', 'delete'] }]
 
-const answer = (status: number, code: string): Fault => ({
-  kind: 'answer',
-  status,
-  body: `<Error><Code>${code}</Code><Message>as asked</Message></Error>`,
-})
+for (const server of bucketServers)
+  suite(`hosted repositories in a bucket of ${server.name} that has troubles`, () =>
+    testTroubles(server))
 
-suite('hosted repositories in a bucket that has troubles', () => {
-  let seaweedfs: SeaweedFs
+function testTroubles({ startBucket, describe, refuse }: BucketServer): void {
+  let bucket: Bucket
   let proxy: FaultyProxy
   let berth: Berth
-  let restore: () => void
   const others: Berth[] = []
 
   before(async () => {
-    seaweedfs = await startSeaweedFs(name)
-    restore = setAwsEnvironment(seaweedfs.keys)
-    proxy = await startFaultyProxy(seaweedfs.url)
+    bucket = await startBucket()
+    proxy = await startFaultyProxy(bucket.url)
     berth = await start()
   })
   after(async () => {
     await removeBerth(berth)
-    restore()
     await proxy.close()
-    await seaweedfs.close()
+    await bucket.close()
   })
   afterEach(async () => {
     proxy.behave()
@@ -44,8 +37,11 @@ suite('hosted repositories in a bucket that has troubles', () => {
   })
 
   const start = () => {
-    const hosted = { bucket: { type: 's3', name, endpoint: proxy.url } }
-    return startBerth({ config: { upstreams: [], auth: { access }, storage: { hosted } } })
+    const storage = { hosted: { bucket: bucket.configAt(proxy.url) } }
+    return startBerth({
+      config: { upstreams: [], auth: { access }, storage },
+      environment: bucket.keys,
+    })
   }
   /** Without anything on its disk. */
   const startAnother = async (): Promise<Berth> => {
@@ -57,11 +53,14 @@ suite('hosted repositories in a bucket that has troubles', () => {
   const push = async (image: Image, tag = 'v1'): Promise<void> => client().push(app, image, tag)
   const newImage = () => makeImage({ layers: [randomBlob(400_000)] })
 
+  const failAll = (pattern: RegExp, fault: Fault): void =>
+    proxy.fail((line) => (pattern.test(describe(line)) ? fault : undefined))
+
   /** Requests that fail, of those to which the pattern applies: so many. */
   const failFirst = (pattern: RegExp, fault: Fault, count = 1): void => {
     let left = count
     proxy.fail((line) => {
-      if (left === 0 || !pattern.test(line)) return undefined
+      if (left === 0 || !pattern.test(describe(line))) return undefined
       left -= 1
       return fault
     })
@@ -73,13 +72,12 @@ suite('hosted repositories in a bucket that has troubles', () => {
   }
 
   for (const [what, pattern, fault, count] of [
-    ['is slowed down now and then', /./, answer(503, 'SlowDown'), 3],
-    ['breaks in the middle of a blob', /^PUT .*\/blobs\//, { kind: 'break' }, 1],
-    ['loses the response to a write', /^PUT .*\/blobs\//, { kind: 'cut', after: 0 }, 1],
-    ['loses the response to a tag', /^PUT .*\/current\//, { kind: 'cut', after: 0 }, 1],
-    ['has a token that has expired', /./, answer(400, 'ExpiredToken'), 1],
-    ['has another clock', /^PUT/, answer(403, 'RequestTimeTooSkewed'), 1],
-    ['sets a tag that others set', /^PUT .*\/current\//, answer(412, 'PreconditionFailed'), 3],
+    ['is slowed down now and then', /./, refuse('slow down'), 3],
+    ['breaks in the middle of a blob', /^write .*\/blobs\//, { kind: 'break' }, 1],
+    ['loses the response to a write', /^write .*\/blobs\//, { kind: 'cut', after: 0 }, 1],
+    ['loses the response to a tag', /^write .*\/current\//, { kind: 'cut', after: 0 }, 1],
+    ['has a token that has expired', /./, refuse('stale credentials'), 1],
+    ['sets a tag that others set', /^write .*\/current\//, refuse('condition'), 3],
   ] as const satisfies readonly (readonly [string, RegExp, Fault, number])[])
     test(`a push that ${what} succeeds`, async () => {
       const image = newImage()
@@ -91,20 +89,20 @@ suite('hosted repositories in a bucket that has troubles', () => {
 
   for (const [what, fault] of [
     ['cut', { kind: 'cut', after: 200_000 }],
-    ['slowed down', answer(503, 'SlowDown')],
+    ['slowed down', refuse('slow down')],
   ] as const satisfies readonly (readonly [string, Fault])[])
     test(`a pull whose request to the bucket is ${what} is whole`, async () => {
       const image = newImage()
       await push(image)
       const other = await startAnother()
-      failFirst(/^GET .*\/blobs\//, fault, 2)
+      failFirst(/^read .*\/blobs\//, fault, 2)
       await pullImage(other, app, image, 'v1')
     })
 
   test('while the bucket asks for fewer requests all the time, clients get 503 with the reason, and later all is as before', async (t) => {
     const [image, next] = [newImage(), newImage()]
     await push(image)
-    proxy.fail(() => answer(503, 'SlowDown'))
+    failAll(/./, refuse('slow down'))
     const { send } = client()
     const [pulled, pushed] = await Promise.all([
       send('GET', `${app}/manifests/v1`),
@@ -114,10 +112,7 @@ suite('hosted repositories in a bucket that has troubles', () => {
     for (const response of [pulled, pushed]) {
       const problem = await problemIn(response)
       t.diagnostic(problem)
-      assert.match(
-        problem,
-        /^503 UNAVAILABLE: cannot .* in s3:\/\/registry: 503 (SlowDown|Service Unavailable)/,
-      )
+      assert.match(problem, /^503 UNAVAILABLE: cannot .* in (s3|gs):\/\/registry: (503|429) ./)
     }
     proxy.behave()
     await pullImage(berth, app, image, 'v1')
@@ -129,9 +124,7 @@ suite('hosted repositories in a bucket that has troubles', () => {
     const [image, next] = [newImage(), newImage()]
     await push(image)
     for (const blob of next.blobs) await client().pushBlob(app, blob)
-    proxy.fail((line) =>
-      /^PUT .*\/current\//.test(line) ? answer(412, 'PreconditionFailed') : undefined,
-    )
+    failAll(/^write .*\/current\//, refuse('condition'))
     const problem = await problemIn(await client().putManifest(app, 'v1', next))
     t.diagnostic(problem)
     assert.match(problem, /^503 UNAVAILABLE: cannot set team\/app:v1/)
@@ -144,11 +137,11 @@ suite('hosted repositories in a bucket that has troubles', () => {
   test('without the right to delete, pulls and pushes go on, a deletion says what is missing, and can be repeated', async (t) => {
     const image = newImage()
     await push(image, 'v2')
-    proxy.fail((line) => (/^POST .*\?delete/.test(line) ? answer(403, 'AccessDenied') : undefined))
+    failAll(/^delete$/, refuse('denied'))
     const path = `${app}/manifests/${image.digest}`
     const problem = await problemIn(await client().send('DELETE', path))
     t.diagnostic(problem)
-    assert.match(problem, /^503 UNAVAILABLE: cannot delete .*AccessDenied/)
+    assert.match(problem, /^503 UNAVAILABLE: cannot delete .*(AccessDenied|forbidden)/)
     await pullImage(berth, app, image, 'v2')
     const next = newImage()
     await push(next, 'v3')
@@ -160,9 +153,7 @@ suite('hosted repositories in a bucket that has troubles', () => {
 
   test('while a listing takes long, images are pulled and pushed, and the readiness says what it waits for', async (t) => {
     const gate = Promise.withResolvers<void>()
-    proxy.fail((line) =>
-      line.includes('list-type=2') ? { kind: 'late', until: gate.promise } : undefined,
-    )
+    failAll(/^list$/, { kind: 'late', until: gate.promise })
     const other = await startAnother()
     const image = newImage()
     await createPushClient(other.url).push(app, image, 'slow')
@@ -177,4 +168,4 @@ suite('hosted repositories in a bucket that has troubles', () => {
       return !body.includes('index of hosted repositories')
     })
   })
-})
+}

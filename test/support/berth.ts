@@ -89,14 +89,15 @@ export async function removeBerth(berth: Berth): Promise<void> {
   await removeDirectory(berth.directory)
 }
 
-/** Polls until the condition holds. Rejects after ten seconds, with its name. */
+/** Polls until the condition holds. Rejects when it takes longer, with its name. */
 export async function eventually(
   what: string,
   holds: () => boolean | Promise<boolean>,
+  seconds = 30,
 ): Promise<void> {
-  const deadline = performance.now() + 30_000
+  const deadline = performance.now() + seconds * 1000
   while (!(await holds())) {
-    if (performance.now() > deadline) throw new Error(`not within 30 seconds: ${what}`)
+    if (performance.now() > deadline) throw new Error(`not within ${seconds} seconds: ${what}`)
     await sleep(10)
   }
 }

@@ -3,6 +3,7 @@ import { createOutbound } from '../../src/outbound/outbound.ts'
 import type { Bucket as OpenBucket } from '../../src/store/store.ts'
 import { setAwsEnvironment } from './aws.ts'
 import { startFakeGcs } from './fake-gcs.ts'
+import type { Fault } from './faulty-proxy.ts'
 import { startSeaweedFs } from './seaweedfs.ts'
 import { watchedTelemetry } from './telemetry.ts'
 
@@ -72,9 +73,59 @@ function context() {
   return { outbound: createOutbound(), telemetry: watchedTelemetry().telemetry }
 }
 
+/** What a request does: `read KEY`, `write KEY`, `list` or `delete`. `line`: its method and path. */
+type Describe = (line: string) => string
+
+const describeS3: Describe = (line) => {
+  const [method, url = ''] = line.split(' ')
+  const { pathname, searchParams } = new URL(url, 'http://s3')
+  if (searchParams.has('delete') || method === 'DELETE') return 'delete'
+  if (searchParams.has('list-type')) return 'list'
+  const isRead = method === 'GET' || method === 'HEAD'
+  return `${isRead ? 'read' : 'write'} ${decodeURIComponent(pathname)}`
+}
+
+const describeGcs: Describe = (line) => {
+  const [method, url = ''] = line.split(' ')
+  const { pathname, searchParams } = new URL(url, 'http://gcs')
+  if (method === 'DELETE') return 'delete'
+  if (method !== 'GET') return `write ${searchParams.get('name')}`
+  return pathname.endsWith('/o') ? 'list' : `read ${decodeURIComponent(pathname)}`
+}
+
+type Refusal = 'slow down' | 'stale credentials' | 'condition' | 'denied'
+
+const s3Refusals = {
+  'slow down': [503, 'SlowDown'],
+  'stale credentials': [400, 'ExpiredToken'],
+  condition: [412, 'PreconditionFailed'],
+  denied: [403, 'AccessDenied'],
+} as const
+const gcsRefusals = {
+  'slow down': [429, 'rateLimitExceeded'],
+  'stale credentials': [401, 'authError'],
+  condition: [412, 'conditionNotMet'],
+  denied: [403, 'forbidden'],
+} as const
+
+const refuseS3 = (refusal: Refusal): Fault => {
+  const [status, code] = s3Refusals[refusal]
+  const body = `<Error><Code>${code}</Code><Message>as asked</Message></Error>`
+  return { kind: 'answer', status, body }
+}
+
+const refuseGcs = (refusal: Refusal): Fault => {
+  const [code, reason] = gcsRefusals[refusal]
+  const body = JSON.stringify({ error: { code, message: 'as asked', errors: [{ reason }] } })
+  return { kind: 'answer', status: code, body }
+}
+
 export type BucketServer = {
   readonly name: string
   readonly startBucket: () => Promise<Bucket>
+  readonly describe: Describe
+  /** The answer of a store that refuses a request. */
+  readonly refuse: (refusal: Refusal) => Fault
   /** It knows conditions of uploads in parts. */
   readonly hasConditionalParts: boolean
   /** Versions and programs of Distribution with a driver for it. */
@@ -90,6 +141,8 @@ export const bucketServers: readonly BucketServer[] = [
   {
     name: 'SeaweedFS',
     startBucket: startS3,
+    describe: describeS3,
+    refuse: refuseS3,
     hasConditionalParts: true,
     distributions: [
       ['2.8', 'docker-registry'],
@@ -101,6 +154,8 @@ export const bucketServers: readonly BucketServer[] = [
   {
     name: 'fake-gcs-server',
     startBucket: startGcs,
+    describe: describeGcs,
+    refuse: refuseGcs,
     hasConditionalParts: false,
     // Debian's 2.8 has no driver. That of 3.1 uploads blobs to Google only, whatever the endpoint is.
     distributions: [['3.1', 'registry3']],

@@ -76,11 +76,12 @@ export async function startChild(options: StartOptions): Promise<Child> {
   const isRunning = () => child.exitCode === null && child.signalCode === null
   const admin = `http://${address}:9026`
 
-  await eventually(`it listens: ${output.join('')}`, async () => {
+  const listens = async () => {
     if (!isRunning()) throw new Error(`it did not start: ${output.join('')}`)
     const reply = await get(`${admin}/readyz`).catch(() => undefined)
     return reply?.status === 200
-  })
+  }
+  await eventually('it listens', listens, 120)
   const pid = await pidOf(child)
 
   return {
