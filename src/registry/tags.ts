@@ -139,7 +139,10 @@ export function createTags({
 
   const next = async (context: Context, last: Known | undefined): Promise<State> => {
     const { name, tag, isForced } = context
-    const began = performance.now()
+    const peek = () => states.peek(keyOf(name, tag), { allowStale: true })
+    const before = peek()
+    /** What a push or a deletion has set meanwhile: the answer may be older. */
+    const changed = () => (peek() === before ? undefined : peek())
     const isSettled = isImmutable(tag) && !isForced
     if (last !== undefined && isSettled && (await has(name, last.digest))) return last
     const shared = await askShared(context)
@@ -147,13 +150,13 @@ export function createTags({
     try {
       if (shared?.error !== undefined) throw shared.error
       const answer = isShared ? shared.digest : await ask(name, tag, last)
-      if (answer === undefined) {
+      const digest = answer && (await storeAnswer(context, answer, last?.digest, shared))
+      const change = changed()
+      if (change !== undefined) return change
+      if (digest === undefined) {
         await forget(context)
         return { kind: 'absent', isShared }
       }
-      const digest = await storeAnswer(context, answer, last?.digest, shared)
-      const pushed = states.peek(keyOf(name, tag))
-      if (pushed?.kind === 'digest' && pushed.validatedAt > began) return pushed
       await links.setTag(name, tag, digest, shared?.age).catch(() => {})
       const { validatedAt = performance.now(), warning } = shared ?? {}
       return { kind: 'digest', digest, validatedAt, warning, isShared }
@@ -220,14 +223,14 @@ export function createTags({
   const keyOf = (name: RepositoryName, tag: Tag) => `${name}:${tag}`
 
   const remove = async (name: RepositoryName, tag: Tag): Promise<void> => {
-    states.delete(keyOf(name, tag))
+    const state: State = { kind: 'absent' }
+    states.set(keyOf(name, tag), state, { ttl: ttlOf(state, policy.ttl, false) })
     await links.removeTag(name, tag)
   }
 
   return {
     set: async (name, tag, digest) => {
       const state: State = { kind: 'digest', digest, validatedAt: performance.now() }
-      // A request that is in flight was sent before the push: its answer must not replace this.
       states.set(keyOf(name, tag), state, { ttl: ttlOf(state, policy.ttl, isImmutable(tag)) })
       await links.setTag(name, tag, digest).catch(() => {})
     },
