@@ -8,17 +8,9 @@ const retryAfter = 5
 
 const full = ['ENOSPC', 'EDQUOT']
 const readOnly = ['EROFS', 'EACCES', 'EPERM']
-const broken = [
-  'EIO',
-  'EMFILE',
-  'ENFILE',
-  'ENOMEM',
-  'ENOENT',
-  'ENOTDIR',
-  'EUCLEAN',
-  'EFBIG',
-  'ESTALE',
-]
+/** Of the process or the machine: the disk is well, and a client may retry. */
+const exhausted = ['EMFILE', 'ENFILE', 'ENOMEM']
+const broken = ['EIO', 'ENOENT', 'ENOTDIR', 'EUCLEAN', 'EFBIG', 'ESTALE']
 
 type Writable = { problem(): string | undefined }
 
@@ -46,7 +38,7 @@ export async function writing<Result>(
 
 /** Whether the disk has failed: more bytes cannot be written. */
 export function isDiskError(error: unknown): boolean {
-  return [...full, ...readOnly, ...broken].includes(systemCode(error))
+  return [...full, ...readOnly, ...exhausted, ...broken].includes(systemCode(error))
 }
 
 function translated(error: unknown, name: RepositoryName): unknown {
@@ -64,6 +56,11 @@ function translated(error: unknown, name: RepositoryName): unknown {
     return new RegistryError('UNAVAILABLE', {
       ...options,
       message: `cannot write to ${name}: the directory of the hosted repositories is not writable (${code})`,
+    })
+  if (exhausted.includes(code))
+    return new RegistryError('UNAVAILABLE', {
+      ...options,
+      message: `cannot write to ${name}: Berth is out of file descriptors or memory (${code})`,
     })
   if (broken.includes(code))
     return new RegistryError('UNAVAILABLE', {
