@@ -162,12 +162,13 @@ export function createProxiedBlobs({
     },
 
     stat: async (name, digest) => {
-      if (await permissions.known(name, digest)) {
-        const stored = await cache.stat(digest)
-        if (stored !== undefined) return { ...stored, cache: 'hit' }
-      }
+      const stored = await cache.stat(digest)
+      if (stored !== undefined && (await permissions.known(name, digest)))
+        return { ...stored, cache: 'hit' }
       const stat = await permissions.stat(name, digest)
-      return stat && { size: stat.size ?? sizeOf(name, digest), cache: 'miss' }
+      // What the upstream says of the size is not verified.
+      const size = stored?.size ?? stat?.size ?? sizeOf(name, digest)
+      return stat && { size, cache: 'miss' }
     },
   }
 }

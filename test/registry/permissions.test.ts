@@ -112,6 +112,13 @@ test('HEAD of a blob answers for the requested repository only', async () => {
   assert.equal((await head(yours)).status, 404)
 })
 
+test('HEAD of a cached blob has its size, whatever the upstream says to another repository (C203)', async () => {
+  await pull(mine)
+  upstream.on(`HEAD /v2/${yours}/`, ({ head }) => head(200, { 'content-length': '5' }))
+  const { headers } = await get(berth.url + pathOf(yours), { method: 'HEAD' })
+  assert.equal(headers['content-length'], String(blob.bytes.length))
+})
+
 test('access to a blob stays with its repository after a restart, and while the upstream is down', async () => {
   await pull(mine)
   berth = await berth.restart()
