@@ -81,8 +81,9 @@ export function createBlobReader(options: BlobReaderOptions): BlobReader {
   }
 
   const checked = async (digest: Digest, file: FileHandle): Promise<Content | undefined> => {
-    const { size } = fstatSync(file.fd)
-    const checksums = verified.stampOfVerified(digest, file)
+    const stat = fstatSync(file.fd, { bigint: true })
+    const size = Number(stat.size)
+    const checksums = verified.stampOfVerified(digest, stat)
       ? undefined
       : await readChecksums(root, digest)
     if (checksums === undefined) return undefined
@@ -105,8 +106,9 @@ export function createBlobReader(options: BlobReaderOptions): BlobReader {
     const file = await verified.open(digest)
     if (file === undefined) return undefined
     try {
-      const { size } = fstatSync(file.fd)
-      if (trustsSizes || verified.stampOfVerified(digest, file)) return size
+      const stat = fstatSync(file.fd, { bigint: true })
+      const size = Number(stat.size)
+      if (trustsSizes || verified.stampOfVerified(digest, stat)) return size
       const checksums = await readChecksums(root, digest)
       if (checksums === undefined) return 'unknown'
       return checksums.size === size ? size : await verified.report(digest, wrongSize, file)

@@ -1,11 +1,12 @@
-import { fstatSync } from 'node:fs'
+import { type BigIntStats, fstatSync } from 'node:fs'
 import type { FileHandle } from 'node:fs/promises'
 import { LRUCache } from 'lru-cache'
 import { limitEntries } from '../memory/memory.ts'
 import type { Digest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
+import { createFileStatus, type FileStatus } from './file-status.ts'
 import { createSharedContent, type SharedContent } from './shared-content.ts'
-import { hasName, isUnchanged, type Stamp } from './stamp.ts'
+import { isUnchanged, type Stamp } from './stamp.ts'
 import type { Verify } from './verification.ts'
 import type { VerifiedFiles } from './verified-files.ts'
 
@@ -25,6 +26,7 @@ type OpenBlob = {
 type Entry = {
   readonly content: SharedContent
   readonly file: FileHandle
+  readonly status: FileStatus
   readonly size: number
   stamp?: Stamp
   verification?: Promise<boolean>
@@ -66,8 +68,9 @@ export function createOpenBlobs(options: OpenBlobsOptions): OpenBlobs {
     // Only a counted blob can be pinned.
     use(digest, file, size)
     const unpin = pin(digest)
-    const assertUnchanged = () => {
-      if (opened.stamp !== undefined && isUnchanged(file.fd, opened.stamp)) return
+    const status = createFileStatus(file)
+    const assertUnchanged = async () => {
+      if (opened.stamp !== undefined && isUnchanged(await status(), opened.stamp)) return
       suspect(digest)
       throw new RegistryError('UNKNOWN', {
         message: `${digest} was changed on disk while it was read`,
@@ -85,7 +88,7 @@ export function createOpenBlobs(options: OpenBlobsOptions): OpenBlobs {
       onIdle,
       onClosed: unpin,
     })
-    const opened: Entry = { content, file, size }
+    const opened: Entry = { content, file, status, size }
     inUse.set(digest, opened)
     return opened
   }
@@ -109,21 +112,21 @@ export function createOpenBlobs(options: OpenBlobsOptions): OpenBlobs {
     return false
   }
 
-  /** The file that current readers share, held for one more, unless it has changed. */
-  const shared = (digest: Digest): Entry | undefined => {
-    const opened = inUse.get(digest)
-    if (
-      opened === undefined ||
-      (opened.verification === undefined && !verified.stampOfVerified(digest, opened.file))
-    )
-      return undefined
-    use(digest, opened.file, opened.size)
+  const isTrusted = async (digest: Digest, { verification, status }: Entry): Promise<boolean> =>
+    verification !== undefined || verified.stampOfVerified(digest, await status()) !== undefined
+
+  /** Holds the file that current readers share for one more, unless it has changed. */
+  const join = async (digest: Digest, opened: Entry): Promise<boolean> => {
     opened.content.hold()
-    return opened
+    const isRight = await isTrusted(digest, opened).catch(() => false)
+    if (isRight) use(digest, opened.file, opened.size)
+    else opened.content.release()
+    return isRight
   }
 
-  const start = (digest: Digest, opened: Entry): Entry => {
-    const stamp = verified.stampOfVerified(digest, opened.file)
+  const start = (digest: Digest, file: FileHandle, stat: BigIntStats): Entry => {
+    const opened = share(digest, file, Number(stat.size))
+    const stamp = verified.stampOfVerified(digest, stat)
     if (stamp !== undefined) {
       opened.stamp = stamp
       opened.content.finish(opened.size)
@@ -140,17 +143,27 @@ export function createOpenBlobs(options: OpenBlobsOptions): OpenBlobs {
 
   return {
     open: async (digest) => {
-      const before = shared(digest)
-      if (before !== undefined) return before
-      const file = await verified.open(digest)
-      if (file === undefined) return undefined
-      const { size } = fstatSync(file.fd)
-      const meanwhile = shared(digest)
-      if (meanwhile !== undefined || !hasName(file.fd)) {
-        await file.close()
-        return meanwhile
+      let file: FileHandle | undefined
+      let changed: Entry | undefined
+      // After each wait, another reader may have opened the file.
+      for (;;) {
+        const other = inUse.get(digest)
+        if (other !== undefined && other !== changed) {
+          if (await join(digest, other)) {
+            await file?.close()
+            return other
+          }
+          changed = other
+        } else if (file === undefined) {
+          file = await verified.open(digest)
+          if (file === undefined) return undefined
+        } else {
+          const stat = fstatSync(file.fd, { bigint: true })
+          if (stat.nlink > 0n) return start(digest, file, stat)
+          await file.close()
+          return undefined
+        }
       }
-      return start(digest, share(digest, file, size))
     },
     forget: (digest) => void inUse.delete(digest),
     suspect,

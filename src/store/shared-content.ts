@@ -34,7 +34,7 @@ type SharedContentOptions = {
    * Called before the last bytes are returned: throws if the file has changed since it was
    * verified.
    */
-  readonly assertUnchanged?: () => void
+  readonly assertUnchanged?: () => Promise<void> | void
   /** A reader failed to read a range of the file. */
   readonly onReadFailure?: () => void
   /** All holds have ended: no new reader may start. */
@@ -65,15 +65,14 @@ export function createSharedContent(options: SharedContentOptions): SharedConten
     if (handedOver !== undefined) return end
     const tail = Math.max(0, size - tailSize)
     if (!finished) return Math.min(end, tail)
-    if (position < tail) return tail
-    assertUnchanged?.()
-    return size
+    return position < tail ? tail : size
   }
 
   const next = async (position: number, rest: () => Content): Promise<Piece> => {
     for (;;) {
       if (failure !== undefined) throw failure.error
       const until = readable(position)
+      if (position < until && until === size && finished) await assertUnchanged?.()
       if (position < until) return { kind: 'file', fd: file.fd, end: until }
       if (handedOver !== undefined) return rest().next(position)
       await progress.promise

@@ -15,8 +15,7 @@ export function stampOf(stat: BigIntStats): Stamp {
  * An open file that was unlinked meanwhile (evicted) is unchanged: only its link count, and so its
  * change time, differ.
  */
-export function isUnchanged(fd: number, stamp: Stamp): boolean {
-  const stat = fstatSync(fd, { bigint: true })
+export function isUnchanged(stat: BigIntStats, stamp: Stamp): boolean {
   const now = stampOf(stat)
   return now.file === stamp.file && (now.changed === stamp.changed || stat.nlink === 0n)
 }

@@ -35,6 +35,8 @@ export function createVerify(): Verify {
       return bytes
     }
     while ((await inTurn(hashPart)) > 0) await onProgress(digester.size)
-    return digester.digest() === digest && isUnchanged(file.fd, stamp) ? stamp : undefined
+    return digester.digest() === digest && isUnchanged(await file.stat({ bigint: true }), stamp)
+      ? stamp
+      : undefined
   }
 }

@@ -1,4 +1,4 @@
-import { fstatSync } from 'node:fs'
+import { type BigIntStats, fstatSync } from 'node:fs'
 import type { FileHandle } from 'node:fs/promises'
 import { LRUCache } from 'lru-cache'
 import { limitEntries } from '../memory/memory.ts'
@@ -17,8 +17,8 @@ export interface VerifiedFiles {
   open(digest: Digest): Promise<FileHandle | undefined>
   /** The file with this stamp was verified; `file`: unless it has been removed meanwhile. */
   trust(digest: Digest, stamp: Stamp, file?: FileHandle): void
-  /** The stamp with which this file was verified, if it is unchanged. */
-  stampOfVerified(digest: Digest, file: FileHandle): Stamp | undefined
+  /** The stamp with which the file with this status was verified, if it is unchanged. */
+  stampOfVerified(digest: Digest, stat: BigIntStats): Stamp | undefined
   forget(digest: Digest): void
   /** Reports a file as corrupt, once for all concurrent readers. */
   report(digest: Digest, reason: string, file?: FileHandle): Promise<undefined>
@@ -40,13 +40,16 @@ export function createVerifiedFiles({ root, onCorrupt }: VerifiedFilesOptions): 
 
   const isKnownCorrupt = (digest: Digest, file: FileHandle): boolean => {
     const stamp = knownCorrupt.get(digest)
-    return stamp !== undefined && isUnchanged(file.fd, stamp)
+    return stamp !== undefined && isUnchanged(fstatSync(file.fd, { bigint: true }), stamp)
   }
 
   const report: VerifiedFiles['report'] = async (digest, reason, file) => {
-    // The file was removed or replaced during verification: the current file is another one.
-    if (file !== undefined && !hasName(file.fd)) return undefined
-    if (file !== undefined) knownCorrupt.set(digest, stampOf(fstatSync(file.fd, { bigint: true })))
+    if (file !== undefined) {
+      const stat = await file.stat({ bigint: true })
+      // The file was removed or replaced during verification: the current file is another one.
+      if (stat.nlink === 0n) return undefined
+      knownCorrupt.set(digest, stampOf(stat))
+    }
     stamps.delete(digest)
     const running = reports.get(digest) ?? onCorrupt(digest, reason)
     reports.set(digest, running)
@@ -67,9 +70,9 @@ export function createVerifiedFiles({ root, onCorrupt }: VerifiedFilesOptions): 
     trust: (digest, stamp, file) => {
       if (file === undefined || hasName(file.fd)) stamps.set(digest, stamp)
     },
-    stampOfVerified: (digest, file) => {
+    stampOfVerified: (digest, stat) => {
       const stamp = stamps.get(digest)
-      return stamp !== undefined && isUnchanged(file.fd, stamp) ? stamp : undefined
+      return stamp !== undefined && isUnchanged(stat, stamp) ? stamp : undefined
     },
     forget: (digest) => void stamps.delete(digest),
     report,

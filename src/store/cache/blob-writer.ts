@@ -5,6 +5,7 @@ import { RegistryError } from '../../oci/errors.ts'
 import type { BlobWriter } from '../blob-store.ts'
 import { createBlockChecksummer } from '../block-checksums.ts'
 import { minChecksummed } from '../checksum-file.ts'
+import { createFileStatus } from '../file-status.ts'
 import { writeAll } from '../files.ts'
 import type { HashTurns } from '../hash-turns.ts'
 import { createSharedContent } from '../shared-content.ts'
@@ -52,12 +53,13 @@ export async function createBlobWriter(options: WriterOptions): Promise<BlobWrit
   let unpin: Unpin = () => {}
   let broken = false
 
+  const status = createFileStatus(handle)
   const content = createSharedContent({
     digest,
     size,
     file: handle,
-    assertUnchanged: () => {
-      if (stamp === undefined || isUnchanged(handle.fd, stamp)) return
+    assertUnchanged: async () => {
+      if (stamp === undefined || isUnchanged(await status(), stamp)) return
       onSuspect()
       throw new RegistryError('UNKNOWN', {
         message: `${digest} was changed on disk while it was read`,
