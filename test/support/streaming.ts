@@ -1,4 +1,5 @@
 import { connect } from 'node:net'
+import { connect as connectSecurely } from 'node:tls'
 import { isPartOf, type SeededBlob } from './seeded.ts'
 
 /** What came of a body that was looked at and not kept. */
@@ -29,7 +30,7 @@ export function streamBlob(
   blob: SeededBlob,
   { range, hangUpAfter = Number.POSITIVE_INFINITY, onFirstByte }: StreamOptions = {},
 ): Promise<Streamed> {
-  const { hostname, port } = new URL(url)
+  const { hostname: host, port, protocol } = new URL(url)
   const done = Promise.withResolvers<Streamed>()
   const first = range?.first ?? 0
   let head = ''
@@ -57,11 +58,11 @@ export function streamBlob(
     if (received >= Math.min(announced, hangUpAfter)) socket.destroy()
     return true
   }
-  const socket = connect({
-    host: hostname,
-    port: Number(port),
-    onread: { buffer: shared, callback: take },
-  })
+  const address = { host, port: Number(port), onread: { buffer: shared, callback: take } }
+  const socket =
+    protocol === 'https:'
+      ? connectSecurely({ ...address, rejectUnauthorized: false })
+      : connect(address)
   socket.on('error', done.reject)
   socket.on('close', () =>
     done.resolve({ status, received, right, complete: status !== 0 && received === announced }),
