@@ -52,7 +52,16 @@ type RequestOptions = {
 }
 
 async function request<Answer>(path: string, options: RequestOptions = {}): Promise<Answer> {
-  return (await (await send(path, options)).json()) as Answer
+  const response = await send(path, options)
+  try {
+    return (await response.json()) as Answer
+  } catch (error) {
+    if (options.signal?.aborted) throw error
+    throw new ApiError(
+      'The answer broke off, or came from a proxy in front of Berth instead of Berth.',
+      response.status,
+    )
+  }
 }
 
 async function send(

@@ -1,10 +1,10 @@
 import { useCallback, useEffect, useState } from 'preact/hooks'
-import { api } from './api.ts'
+import { type ApiError, api } from './api.ts'
 import { Header } from './header.tsx'
 import { onDemand } from './on-demand.tsx'
 import { ErrorMessage, Message } from './parts/message.tsx'
 import { parseRoute, type Route } from './route.ts'
-import { SessionContext } from './session.ts'
+import { LoginContext, SessionContext } from './session.ts'
 import { useAnswer } from './use-answer.ts'
 
 const Catalogue = onDemand(async () => (await import('./catalogue/catalogue.tsx')).Catalogue)
@@ -27,34 +27,41 @@ export function App() {
   const [round, setRound] = useState(0)
   const session = useAnswer(`session ${round}`, (signal) => api.session(signal))
   const login = useCallback(async (not?: string) => {
-    await api.login(not).catch(() => {})
+    // A login that is refused by now, as after a change of the password, may be for the same user.
+    const isRefused = await api.session().then(
+      () => false,
+      ({ status }: ApiError) => status === 401,
+    )
+    await api.login(isRefused ? undefined : not).catch(() => {})
     setRound((before) => before + 1)
   }, [])
 
   const { value, error } = session
   return (
-    <SessionContext.Provider value={value}>
-      <button type="button" class="skip" onClick={skipToMain}>
-        Skip to the content
-      </button>
-      <Header route={route} session={value} onLogin={login} />
-      <main id="main" tabIndex={-1}>
-        {error !== undefined && <ErrorMessage error={error} onRetry={session.reload} isView />}
-        {value?.identity === 'none' && (
-          <Message title="Log in to see images" icon="user" isView>
-            <p>
-              Your browser asks for the user and the password, and keeps them until it is closed.
-            </p>
-            <button type="button" class="primary" onClick={() => login()}>
-              Log in
-            </button>
-          </Message>
-        )}
-        {value !== undefined && value.identity !== 'none' && (
-          <View key={`${value.identity} ${value.user}`} route={route} />
-        )}
-      </main>
-    </SessionContext.Provider>
+    <LoginContext.Provider value={login}>
+      <SessionContext.Provider value={value}>
+        <button type="button" class="skip" onClick={skipToMain}>
+          Skip to the content
+        </button>
+        <Header route={route} session={value} onLogin={login} />
+        <main id="main" tabIndex={-1}>
+          {error !== undefined && <ErrorMessage error={error} onRetry={session.reload} isView />}
+          {value?.identity === 'none' && (
+            <Message title="Log in to see images" icon="user" isView>
+              <p>
+                Your browser asks for the user and the password, and keeps them until it is closed.
+              </p>
+              <button type="button" class="primary" onClick={() => login()}>
+                Log in
+              </button>
+            </Message>
+          )}
+          {value !== undefined && value.identity !== 'none' && (
+            <View key={`${value.identity} ${value.user}`} route={route} />
+          )}
+        </main>
+      </SessionContext.Provider>
+    </LoginContext.Provider>
   )
 }
 

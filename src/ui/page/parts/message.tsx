@@ -1,5 +1,7 @@
 import type { ComponentChildren } from 'preact'
+import { useContext } from 'preact/hooks'
 import type { ApiError } from '../api.ts'
+import { LoginContext } from '../session.ts'
 import { Icon, type IconName } from './icon.tsx'
 
 type MessageProps = {
@@ -28,13 +30,15 @@ type ErrorProps = Pick<MessageProps, 'isView'> & {
 }
 
 export function ErrorMessage({ error, onRetry, isView = false }: ErrorProps) {
+  const login = useContext(LoginContext)
+  const isLogin = error.status === 401
   return (
     <div role="alert">
       <Message title={titleOf(error.status)} icon="alert" isView={isView}>
         <p>{error.message}</p>
         {!isFinal(error.status) && (
-          <button type="button" onClick={onRetry}>
-            Try again
+          <button type="button" onClick={isLogin ? () => login() : onRetry}>
+            {isLogin ? 'Log in' : 'Try again'}
           </button>
         )}
       </Message>
@@ -50,9 +54,9 @@ function titleOf(status: number): string {
   return isFinal(status) ? 'This cannot be shown' : 'This cannot be shown now'
 }
 
-/** Too large, or not what it has to be: it stays so. */
+/** No valid name, too large, or not what it has to be: it stays so. */
 function isFinal(status: number): boolean {
-  return status === 413 || status === 422
+  return status === 400 || status === 413 || status === 422
 }
 
 /** A part of an answer that is missing or incomplete. */
