@@ -142,3 +142,50 @@ test('10,000 tags scroll without stalls, and only the pages that one looks at ar
   assert.ok(apiRequests(page).length <= 7, apiRequests(page).join('\n'))
   await keepPicture(page, 'large-tags')
 })
+
+test('while more pages of repositories are awaited, no view says that there are none', async () => {
+  const page = await browser.open(`http://${berth.host}/ui/#overview`)
+  await page.getByRole('heading', { name: 'Overview' }).waitFor()
+  const { promise: released, resolve: release } = Promise.withResolvers<void>()
+  await page.route('**/api/repositories?*', async (route) => {
+    const url = new URL(route.request().url())
+    url.searchParams.set('n', '400')
+    if (url.searchParams.has('last')) await released
+    await route.continue({ url: url.href })
+  })
+  await page.evaluate("location.hash = '#/local/group-9/'")
+  await page.getByText('Loading', { exact: true }).waitFor()
+  release()
+  await page.getByText('25 repositories · 25 tags').waitFor()
+})
+
+test('more repositories than the page holds are searched by the registry, once for each text', async () => {
+  const page = await browser.open(`http://${berth.host}/ui/#overview`)
+  await page.getByRole('heading', { name: 'Overview' }).waitFor()
+  const asked: string[] = []
+  await page.route('**/api/repositories?*', async (route) => {
+    const { search } = new URL(route.request().url())
+    asked.push(search)
+    const response = await route.fetch()
+    const json = (await response.json()) as object
+    await route.fulfill({
+      response,
+      json: search === '?n=1000' ? { ...json, total: 20_000 } : json,
+    })
+  })
+  const answered = (query: string) => page.waitForResponse((answer) => answer.url().includes(query))
+  const search = page.getByRole('searchbox', { name: 'Search repositories' })
+  await Promise.all([answered('search=app-77'), search.fill('app-77')])
+  await page.getByText('11 repositories with “app-77”').waitFor()
+  await Promise.all([answered('search=app-78'), search.fill('app-78')])
+  await page.getByText('11 repositories with “app-78”').waitFor()
+  const prefix = page.evaluate("location.hash = '#/local/group-9/'")
+  await Promise.all([answered('prefix=local'), prefix])
+  await page.getByText('25 repositories · 25 tags').waitFor()
+  assert.deepEqual(asked, [
+    '?n=1000',
+    '?search=app-77&n=1000',
+    '?search=app-78&n=1000',
+    '?prefix=local%2Fgroup-9&n=1000',
+  ])
+})

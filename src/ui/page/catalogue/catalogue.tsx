@@ -22,8 +22,10 @@ const maxOpenGroup = 25
 export function Catalogue({ prefix, search }: CatalogueProps) {
   const session = useSession()
   useTitle(prefix === '' ? 'Images' : prefix)
-  const { repositories, total, isComplete, isLoading, problem, error, reload } =
-    useRepositories(search)
+  const { repositories, total, isComplete, isLoading, problem, error, reload } = useRepositories(
+    prefix,
+    search,
+  )
   const [changes, setChanges] = useState(0)
 
   const found = useMemo(
@@ -46,6 +48,7 @@ export function Catalogue({ prefix, search }: CatalogueProps) {
     setChanges((before) => before + 1)
   }
 
+  const isEmpty = found.length === 0
   const host = session.pullHost
   const summary = describe(found, search, isComplete ? undefined : total)
   return (
@@ -53,17 +56,17 @@ export function Catalogue({ prefix, search }: CatalogueProps) {
       <div class="view-head">
         <Crumbs prefix={prefix} />
         <p class="summary" role="status">
-          {isLoading ? 'Loading' : summary}
+          {isEmpty && isLoading ? 'Loading' : summary}
         </p>
       </div>
       {problem !== undefined && <Notice>{problem}</Notice>}
-      {isLoading && <Loading label="Loading repositories" />}
+      {isEmpty && isLoading && <Loading label="Loading repositories" />}
       {error !== undefined && repositories.length === 0 ? (
         <ErrorMessage error={error} onRetry={reload} />
       ) : (
         error !== undefined && <Notice>{error.message}</Notice>
       )}
-      {!isLoading && error === undefined && found.length === 0 && (
+      {isEmpty && !isLoading && error === undefined && (
         <Nothing search={search} prefix={prefix} host={host} />
       )}
       {rows.length > 0 && (

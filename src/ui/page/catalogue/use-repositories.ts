@@ -10,49 +10,63 @@ type State = {
   readonly repositories: readonly Repository[]
   readonly total: number
   readonly isComplete: boolean
+  /** More pages are awaited. */
+  readonly isLoading: boolean
   readonly problem?: string | undefined
   readonly error?: ApiError
 }
 
-type Found = State & { readonly isLoading: boolean; readonly reload: () => void }
+type Found = State & { readonly reload: () => void }
 
-/** All repositories, page by page; `search` is only for the registry if there are too many of them. */
-export function useRepositories(search: string): Found {
+/** What is asked for: names that begin with `prefix` and its slash, and contain `search`. */
+type Asked = { readonly prefix: string; readonly search: string }
+
+/** All repositories, page by page; the registry is asked for a part only if there are too many of them. */
+export function useRepositories(prefix: string, search: string): Found {
   const [state, setState] = useState<State>()
   const [round, setRound] = useState(0)
-  const isTooMany = state !== undefined && state.total > maxRepositories
-  const asked = isTooMany ? search : ''
+  const [isTooMany, setTooMany] = useState(false)
+  const asked = isTooMany
+    ? { prefix: prefix.replace(/\/$/, ''), search }
+    : { prefix: '', search: '' }
 
   useEffect(() => {
     const controller = new AbortController()
-    loadAll(asked, controller.signal, setState).catch((error: unknown) => {
+    setState((before) => before && { ...before, isLoading: true })
+    const onPage = (page: State) => {
+      setState(page)
+      if (asked.prefix === '' && asked.search === '') setTooMany(page.total > maxRepositories)
+    }
+    loadAll(asked, controller.signal, onPage).catch((error: unknown) => {
       if (controller.signal.aborted) return
-      setState((before) => ({ ...(before ?? nothing), error: asApiError(error) }))
+      setState((before) => ({ ...(before ?? nothing), isLoading: false, error: asApiError(error) }))
     })
     return () => controller.abort()
-  }, [asked, round])
+  }, [asked.prefix, asked.search, round])
 
   return {
     ...(state ?? nothing),
-    isLoading: state === undefined,
     reload: useCallback(() => setRound((before) => before + 1), []),
   }
 }
 
-const nothing: State = { repositories: [], total: 0, isComplete: false }
+const nothing: State = { repositories: [], total: 0, isComplete: false, isLoading: true }
 
 async function loadAll(
-  search: string,
+  asked: Asked,
   signal: AbortSignal,
   onPage: (state: State) => void,
 ): Promise<void> {
   let repositories: readonly Repository[] = []
   let last: string | undefined
-  do {
-    const page = await api.repositories({ search, last }, signal)
+  let isLoading = true
+  while (isLoading) {
+    const page = await api.repositories({ ...asked, last }, signal)
     repositories = [...repositories, ...page.repositories]
     last = page.next
     const { total, problem } = page
-    onPage({ repositories, total, problem, isComplete: last === undefined })
-  } while (last !== undefined && repositories.length < maxRepositories)
+    const isComplete = last === undefined
+    isLoading = !isComplete && repositories.length < maxRepositories
+    onPage({ repositories, total, problem, isComplete, isLoading })
+  }
 }
