@@ -14,7 +14,7 @@ export function Pairs({ label, pairs }: PairsProps) {
       <tbody>
         {entries.map(([name, value]) => (
           <tr key={name}>
-            <th scope="row">{name}</th>
+            <th scope="row">{name || '(empty)'}</th>
             <td>
               <span class="value">{value}</span>
               <Copy text={value} what={`the value of ${name}`} />
