@@ -83,7 +83,7 @@ async function load({ kubeconfig, context, environment }: KubeconfigOptions): Pr
   else if (existsSync(join(serviceAccountDirectory, 'token'))) config.loadFromCluster()
   else
     throw new KubernetesError(
-      'found no kubeconfig: name one with --kubeconfig, or set KUBECONFIG; ~/.kube/config does not exist',
+      'found no kubeconfig, through which a registry in a cluster is reached: name one with --kubeconfig, or set KUBECONFIG; ~/.kube/config does not exist. The commands of berth image need none',
     )
   if (context !== undefined) config.setCurrentContext(context)
   return config

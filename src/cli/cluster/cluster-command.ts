@@ -136,6 +136,7 @@ export function clusterCommand(
     },
   })
   if (verb === 'push') command.registeredArguments[1]?.argOptional()
+  command.summary(`${command.summary()}; in a cluster`)
   command.addHelpText(
     'after',
     `\nThe registry is found in the cluster and reached through its API server. ${names}:\n  ${example}`,
