@@ -75,7 +75,8 @@ export function answerKnownManifests(options: Options): RequestListener {
     if ((method !== 'GET' && method !== 'HEAD') || headers['if-none-match'] !== undefined)
       return false
     const startedAt = performance.now()
-    const target = targets.get(url) ?? parse(url)
+    const known = targets.get(url)
+    const target = known ?? parse(url)
     if (target === undefined || !hasOneHost(request)) return false
     const { resolved, reference } = target
     const identity = guard.admit(request, 'pull', resolved)
@@ -89,7 +90,7 @@ export function answerKnownManifests(options: Options): RequestListener {
     const record = { ...target.record, bytes: isCheck ? 0 : bytes.length }
     if (cache !== undefined) record.cache = cache
     if (hasLoggedIn(identity)) record.user = identity.name
-    targets.set(url, target)
+    if (known === undefined) targets.set(url, target)
     guard.count(identity)
     countSent(upstream, record.bytes)
     logRequest(request, response, record, startedAt)
