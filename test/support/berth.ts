@@ -11,6 +11,7 @@ import { configFile } from './config-file.ts'
 import { removeDirectory } from './directory.ts'
 import { diskUseOf, temporaryFiles } from './disk.ts'
 import { watchedTelemetry } from './telemetry.ts'
+import { until } from './until.ts'
 
 export type Berth = {
   readonly url: string
@@ -122,7 +123,10 @@ export async function checkInvariants(berth: Pick<Berth, 'metric' | 'cache'>): P
     assert.equal(digestOf(bytes, digest.startsWith('sha512') ? 'sha512' : 'sha256'), digest)
     assert.equal((await stat(path)).mode & 0o222, 0, `${path} is writable`)
   }
-  assert.deepEqual(await temporaryFiles(berth.cache), [], 'temporary files')
+  // A download from a bucket that failed removes its file after the response.
+  await until('no temporary file is left', async () =>
+    assert.deepEqual(await temporaryFiles(berth.cache), []),
+  )
   await eventually('the cache counts what is on disk', async () => {
     const stray = await strayFiles(berth.cache).catch(() => [])
     const used = await diskUseOf(berth.cache, stray)
