@@ -104,10 +104,9 @@ export function listFlags(): readonly {
   return listFields().flatMap((field) => {
     const name = flagName(field)
     if (name === undefined || field.secret || field.type === 'list') return []
-    const fallback = field.fallback === undefined ? '' : ` (default: ${String(field.fallback)})`
-    return [
-      { name, description: `${field.description}${fallback}`, isBoolean: field.type === 'boolean' },
-    ]
+    const fallback = String(field.fallback ?? '')
+    const description = field.description + (fallback && ` (default: ${fallback})`)
+    return [{ name, description, isBoolean: field.type === 'boolean' }]
   })
 }
 

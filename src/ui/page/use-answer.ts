@@ -1,4 +1,4 @@
-import { useCallback, useEffect, useState } from 'preact/hooks'
+import { useCallback, useEffect, useRef, useState } from 'preact/hooks'
 import { ApiError } from './api.ts'
 
 /** An answer of the API, as a view has it. */
@@ -13,8 +13,8 @@ export type Answer<Value> = {
 type State<Value> = { readonly key: string; readonly value?: Value; readonly error?: ApiError }
 
 /**
- * Asks when `key` changes, at `reload`, and again every `every` milliseconds while the page is visible. An
- * answer to an earlier key is dropped. Without a key nothing is asked.
+ * Asks when `key` changes, at `reload`, and again every `every` milliseconds while the page is visible and
+ * no answer is awaited. An answer to an earlier key is dropped. Without a key nothing is asked.
  */
 export function useAnswer<Value>(
   key: string | undefined,
@@ -23,18 +23,23 @@ export function useAnswer<Value>(
 ): Answer<Value> {
   const [state, setState] = useState<State<Value>>({ key: '' })
   const [round, setRound] = useState(0)
+  const isAsking = useRef(false)
   const reload = useCallback(() => setRound((before) => before + 1), [])
 
   // `ask` is a new function at each render; `key` says when it asks for something else.
   useEffect(() => {
     if (key === undefined) return
     const controller = new AbortController()
+    isAsking.current = true
     ask(controller.signal).then(
       (value) => {
-        if (!controller.signal.aborted) setState({ key, value })
+        if (controller.signal.aborted) return
+        isAsking.current = false
+        setState({ key, value })
       },
       (error: unknown) => {
         if (controller.signal.aborted) return
+        isAsking.current = false
         setState((before) => ({ ...(before.key === key && before), key, error: asApiError(error) }))
       },
     )
@@ -44,7 +49,7 @@ export function useAnswer<Value>(
   useEffect(() => {
     if (every === undefined) return
     const timer = setInterval(() => {
-      if (document.visibilityState === 'visible') reload()
+      if (document.visibilityState === 'visible' && !isAsking.current) reload()
     }, every)
     return () => clearInterval(timer)
   }, [every, reload])
