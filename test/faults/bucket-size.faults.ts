@@ -120,7 +120,8 @@ test('two replicas whose clocks differ by a minute collect a bucket at once: the
       timeout / 1000,
     ),
   )
-  const most = collections * (idle + 8) + 8 * unreferenced
+  // If both remove a blob at once: five requests of each, and two of the one that is too late to delete it.
+  const most = collections * (idle + 8) + 12 * unreferenced
   assert.ok(requests <= most, `${requests} requests of at most ${most}`)
   assert.equal(await keysBelow(objects, 'docker/registry/v2/blobs/'), images * blobsPerImage)
   const pushed = makeImage({ layers: image.blobs.slice(1, 5) })
