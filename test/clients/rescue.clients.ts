@@ -9,9 +9,10 @@ import { createCri } from '../support/cri.ts'
 import { useDirectory } from '../support/directory.ts'
 import { type DockerRegistry, startDockerRegistry } from '../support/docker-registry.ts'
 import { type Image, makeIndex } from '../support/images.ts'
-import { makeLayer, makeLayeredImage } from '../support/layered-images.ts'
+import { type Layer, makeLayer, makeLayeredImage } from '../support/layered-images.ts'
 import { writeLayout } from '../support/oci-layout.ts'
 import { attempt, run, tool } from '../support/programs.ts'
+import { until } from '../support/until.ts'
 
 const directory = await useDirectory()
 const actions = ['pull', 'push', 'delete']
@@ -23,6 +24,7 @@ const at = (file: string) => join(directory, file)
 
 let berth: BerthProcess
 let other: DockerRegistry
+let layers: readonly Layer[]
 let image: Image
 /** Of two platforms; nodes pull `amd`. */
 let index: Image
@@ -32,7 +34,7 @@ before(async () => {
   berth = await startBerthProcess(config)
   other = await startDockerRegistry()
   await writeFile(at('password'), other.login.password)
-  const layers = [await makeLayer('a', 300_000), await makeLayer('b', 9_000)]
+  layers = [await makeLayer('a', 300_000), await makeLayer('b', 9_000)]
   image = makeLayeredImage({ layers })
   amd = makeLayeredImage({ layers: [await makeLayer('c', 9_000)] })
   const arm = makeLayeredImage({ layers: [await makeLayer('d', 9_000)], architecture: 'arm64' })
@@ -62,7 +64,7 @@ const runtimes: readonly Runtime[] = [
 ]
 
 /** A node with images that a kubelet has pulled. */
-async function startNode({ program, version }: Runtime, discards: boolean) {
+async function startNode({ program, ctr, version }: Runtime, discards: boolean) {
   const own = at(`node-${version}-${discards}`)
   await mkdir(own)
   const daemon = await startContainerd({ program, directory: own, version, discards })
@@ -72,7 +74,11 @@ async function startNode({ program, version }: Runtime, discards: boolean) {
     await cri.pullImage(`${berth.host}/local/${tag}:1`, { user: '', password: '' })
   const rescue = (...words: readonly string[]) =>
     attempt([process.execPath, main, 'image', 'rescue', ...words], { environment })
-  return { daemon, rescue }
+  const has = async ({ digest }: { readonly digest: string }) => {
+    const list = [ctr, '--address', daemon.socket, '-n', 'k8s.io', 'content', 'ls', '-q']
+    return (await run(list)).includes(digest)
+  }
+  return { daemon, rescue, has }
 }
 
 const berthImage = (...words: readonly string[]) =>
@@ -210,6 +216,10 @@ for (const runtime of runtimes) {
       await putImages()
       const discarding = await startNode(runtime, true)
       t.after(discarding.daemon.close)
+      for (const layer of layers)
+        await until('containerd has discarded the layer', async () =>
+          assert.equal(await discarding.has(layer), false),
+        )
       const { status, output } = await discarding.rescue(`${name('image')}:1`)
       assert.equal(status, 1)
       assert.match(output, /not 2 of its blobs .*discard_unpacked_layers/)

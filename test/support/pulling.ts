@@ -90,7 +90,7 @@ export function describePulls(kind: ClientKind, startUpstream: () => Promise<Ups
 }
 
 /**
- * Access tokens live six seconds, those of the token endpoint six requests; after each five requests
+ * Access tokens live six seconds, those of the token endpoint three requests; after each five requests
  * come only 429s for a while. Blobs come from another host, which breaks off the first large one.
  */
 async function pullInBadWeather(kind: ClientKind): Promise<void> {
@@ -101,7 +101,7 @@ async function pullInBadWeather(kind: ClientKind): Promise<void> {
     registry.delay(100)
     registry.behave({
       accessTokens: 'endpoint',
-      tokenLife: { seconds: 30, requests: 6 },
+      tokenLife: { seconds: 30, requests: 3 },
       headOfManifests: false,
       storage,
       quota: { requests: 5, milliseconds: 800, retryAfter: 'alternately' },
