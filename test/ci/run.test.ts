@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
-import { chmod, copyFile, mkdir, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { copyFile, mkdir, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { ownDirectory } from '../support/directory.ts'
 import { attempt } from '../support/programs.ts'
@@ -26,14 +26,17 @@ const good: Outcome = { counts: { tests: 5, pass: 5, fail: 0, cancelled: 0, skip
 async function runWith(
   t: TestContext,
   outcomes: Readonly<Record<string, Outcome>>,
-  install = 'exit 0',
+  files: Readonly<Record<string, string>> = {},
 ) {
   const directory = await ownDirectory(t)
   const programs = join(directory, 'bin')
   await mkdir(join(directory, '.ci'))
   await mkdir(programs)
   await copyFile(script, join(directory, '.ci/run'))
-  await writeProgram(join(directory, '.ci/install'), install)
+  for (const [path, text] of Object.entries({ '.ci/install': program('exit 0'), ...files })) {
+    await mkdir(dirname(join(directory, path)), { recursive: true })
+    await writeFile(join(directory, path), text, { mode: 0o755 })
+  }
   const cases = [...suites, 'test:files'].map((suite) => {
     const { status = 0, counts = {}, hangs = false, report } = outcomes[suite] ?? good
     const lines = Object.entries(counts).map(([kind, count]) => `echo 'ℹ ${kind} ${count}'`)
@@ -41,7 +44,8 @@ async function runWith(
     lines.unshift('[ "$3" != test:files ] || echo "alone: $*"')
     return `${suite}) ${[...lines, hangs ? 'sleep 1000' : `exit ${status}`].join('; ')};;`
   })
-  await writeProgram(join(programs, 'npm'), `case $3 in\n${cases.join('\n')}\nesac`)
+  const npm = program(`case $3 in\n${cases.join('\n')}\nesac`)
+  await writeFile(join(programs, 'npm'), npm, { mode: 0o755 })
   const environment = {
     PATH: `${programs}:/usr/bin:/bin`,
     TMPDIR: directory,
@@ -51,9 +55,8 @@ async function runWith(
   return { status, output, last: output.trimEnd().split('\n').at(-1) }
 }
 
-async function writeProgram(path: string, text: string): Promise<void> {
-  await writeFile(path, `#!/bin/bash\n${text}\n`)
-  await chmod(path, 0o755)
+function program(text: string): string {
+  return `#!/bin/bash\n${text}\n`
 }
 
 test('CI ends well, with the sum of all suites, when all tests passed', async (t) => {
@@ -66,7 +69,13 @@ test('CI ends well, with the sum of all suites, when all tests passed', async (t
 })
 
 test('what .ci/install prints beside the first suites stands after them', async (t) => {
-  const { output } = await runWith(t, {}, '[ "$1" = packages ] || echo building')
+  const { output } = await runWith(
+    t,
+    {},
+    {
+      '.ci/install': program('[ "$1" = packages ] || echo building'),
+    },
+  )
   assert.match(output, /== \.ci\/install\nbuilding\n== npm run test:cluster/)
 })
 
@@ -102,6 +111,24 @@ test('the files of failed tests run again, alone; a test that passes then is pri
   )
   assert.match(output, /^✖ another test/m)
   assert.equal(last, `${all} passed, 0 failed, 0 skipped`)
+})
+
+test('a test that is described for several files runs again in each of them', async (t) => {
+  const report = `✖ failing tests:\n\ntest at test/support/pulling.ts:49:3\n✖ a pull (1ms)`
+  const failing = { status: 1, report, counts: { ...good.counts, pass: 4, fail: 1 } }
+  const { status, output } = await runWith(
+    t,
+    { 'test:clients': failing },
+    {
+      'test/clients/one.clients.ts': "import '../support/pulling.ts'",
+      'test/clients/other.clients.ts': "import '../support/pushing.ts'",
+      'test/clients/two.clients.ts': "import '../support/pulling.ts'",
+      'test/cluster/one.cluster.ts': "import '../support/pulling.ts'",
+    },
+  )
+  assert.equal(status, 0, output)
+  const files = 'test/clients/one.clients.ts test/clients/two.clients.ts'
+  assert.ok(output.includes(`alone: run --silent test:files -- ${files}\n`), output)
 })
 
 test('CI fails when a test fails twice, and prints its error at the end', async (t) => {
@@ -147,7 +174,7 @@ test('CI ends a suite that does not end, and goes on', async (t) => {
 })
 
 test('CI tells the sum also when what the slower suites need cannot be installed', async (t) => {
-  const { status, output, last } = await runWith(t, {}, 'exit 100')
+  const { status, output, last } = await runWith(t, {}, { '.ci/install': program('exit 100') })
   assert.equal(status, 1)
   assert.match(output, /^FAILED: \.ci\/install ended with 100$/m)
   assert.equal(last, `${all} passed, 0 failed, 0 skipped`)

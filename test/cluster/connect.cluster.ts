@@ -269,7 +269,8 @@ describe('a registry in a cluster, with a kubeconfig for exec in one namespace',
   test('a pod that is deleted during pushes costs retries, and both images are right', (t) =>
     scene.explained(async () => {
       const command = await connect(t)
-      const image = await load('moved:1', layersOf(size))
+      // Docker does not repeat the request for a manifest: the layers must take longer than the deletion.
+      const image = await load('moved:1', layersOf(4 * size))
       const file = join(directory, 'moved.tar')
       const other = dockerImage('moved:2', layersOf(size))
       await writeFile(file, tarFile(dockerItems([other])))
