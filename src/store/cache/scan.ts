@@ -1,5 +1,6 @@
 import { lstat, readdir, rmdir, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
+import { limitTasks } from '../../memory/memory.ts'
 import type { Digest } from '../../oci/digest.ts'
 import { minChecksummed } from '../checksum-file.ts'
 import { diskUse } from '../files.ts'
@@ -15,6 +16,9 @@ export type FoundBlob = {
   readonly modified: number
 }
 
+/** Files that are looked at together: a start, and requests, do not wait behind all files of a directory. */
+const width = 4
+
 type Batch = { readonly directory: string; readonly found: readonly FoundBlob[] }
 
 /**
@@ -22,12 +26,13 @@ type Batch = { readonly directory: string; readonly found: readonly FoundBlob[] 
  * kill left without its blob is removed.
  */
 export async function* scanBlobs(root: string): AsyncGenerator<Batch, void, undefined> {
+  const inTurn = limitTasks(width)
   for (const algorithm of ['sha256', 'sha512']) {
     for (const prefix of await list(join(blobsDirectory(root), algorithm))) {
       const directory = join(blobsDirectory(root), algorithm, prefix)
       const names = await list(directory)
       const found = await Promise.all(
-        names.map((encoded) => inspect(root, digestFromPath(algorithm, encoded))),
+        names.map((encoded) => inTurn(() => inspect(root, digestFromPath(algorithm, encoded)))),
       )
       yield { directory, found: found.filter((entry) => entry !== undefined) }
     }
