@@ -1,4 +1,3 @@
-import { mkdirSync } from 'node:fs'
 import { connect as connectSocket, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -21,8 +20,6 @@ export async function measureStarts({
   blobs,
 }: StartOptions): Promise<readonly Row[]> {
   const full = join(bench.directory, 'full')
-  mkdirSync(full, { recursive: true })
-  createManyBlobs(join(full, 'cache'), blobs)
   const start = (storage: string) => async () => {
     const began = performance.now()
     const peer = await startBerth(bench, { upstream, storage })
@@ -32,6 +29,9 @@ export async function measureStarts({
     await peer.stop()
     return { elapsed, memory }
   }
+  // Berth refuses a directory with files that it has not begun itself.
+  await start(full)()
+  createManyBlobs(join(full, 'cache'), blobs)
   const [empty = [], many = []] = await inTurns(rounds, [
     start(join(bench.directory, 'empty')),
     start(full),
