@@ -104,7 +104,7 @@ export function answerKnownManifests(options: Options): RequestListener {
     try {
       if (answer(request, response)) return
     } catch {
-      // Whoever answers otherwise reports it.
+      // The routes report it.
     }
     otherwise(request, response)
   }
