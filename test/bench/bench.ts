@@ -28,7 +28,7 @@ const help = `npm run bench [-- options]
 Measures Berth beside Debian's docker-registry, nginx and, where there is one, Distribution 3, all on
 this machine and in turns. Prints ratios; writes bench.json and bench.svg.
 
-  --quick          less of everything: a minute instead of ten, and rougher
+  --quick          less of everything: minutes instead of twenty, and rougher
   --only <part>    hits, manifests, pulls, pushes, archives or starts; may be repeated.
                    tunnel is measured only if it is named: it starts a Kubernetes, as root, after .ci/install
   --output <dir>   where the files go (default test/bench/results)

@@ -18,7 +18,7 @@ type State = {
 
 type Found = State & { readonly reload: () => void }
 
-/** What is asked for: names that begin with `prefix` and its slash, and contain `search`. */
+/** The request: repositories below `prefix` whose names contain `search`. */
 type Asked = { readonly prefix: string; readonly search: string }
 
 /** All repositories, page by page; the registry is asked for a part only if there are too many of them. */
