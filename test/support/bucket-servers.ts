@@ -128,6 +128,8 @@ export type BucketServer = {
   readonly refuse: (refusal: Refusal) => Fault
   /** It knows conditions of uploads in parts. */
   readonly hasConditionalParts: boolean
+  /** Parts of an upload whose process was killed remain until somebody aborts it. */
+  readonly leavesUploads: boolean
   /** Versions and programs of Distribution with a driver for it. */
   readonly distributions: readonly (readonly [string, string])[]
   /** Such a driver can upload blobs to it. */
@@ -144,6 +146,7 @@ export const bucketServers: readonly BucketServer[] = [
     describe: describeS3,
     refuse: refuseS3,
     hasConditionalParts: true,
+    leavesUploads: true,
     distributions: [
       ['2.8', 'docker-registry'],
       ['3.1', 'registry3'],
@@ -157,6 +160,7 @@ export const bucketServers: readonly BucketServer[] = [
     describe: describeGcs,
     refuse: refuseGcs,
     hasConditionalParts: false,
+    leavesUploads: false,
     // Debian's 2.8 has no driver. That of 3.1 uploads blobs to Google only, whatever the endpoint is.
     distributions: [['3.1', 'registry3']],
     hasUploads: false,
