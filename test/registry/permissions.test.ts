@@ -8,7 +8,7 @@ import {
   startBerth,
 } from '../support/berth.ts'
 import { codeOf, get } from '../support/client.ts'
-import { useForwardClock } from '../support/clock.ts'
+import { useClock } from '../support/clock.ts'
 import { type Blob, makeImage, randomBlob } from '../support/images.ts'
 import { settle } from '../support/remotes.ts'
 import { type ScriptedUpstream, startScriptedUpstream } from '../support/scripted-upstream.ts'
@@ -147,7 +147,7 @@ for (const [status, code] of [
   [500, 'UNAVAILABLE'],
 ] as const) {
   test(`an answer of ${status} for a blob that is cached for another repository is cached for a short time (U43)`, async (t) => {
-    const clock = useForwardClock(t)
+    const clock = useClock(t)
     await pull(mine)
     upstream.on(`/v2/${yours}/`, ({ head }) => head(status, { 'content-length': '0' }))
     assert.equal(codeOf(await pull(yours)), code)
