@@ -89,16 +89,19 @@ const hash = createHash('sha256')
 for (const [path, text] of [...files].sort()) hash.update(`${path}\0${text}\0`)
 const directory = hash.digest('hex').slice(0, 16)
 
-await rm(target, { recursive: true, force: true })
-for (const [path, text] of files) {
-  const file = join(target, directory, path)
-  await mkdir(dirname(file), { recursive: true })
-  await writeFile(file, text)
-}
-await cp(join(root, 'node_modules/preact/LICENSE'), join(target, directory, 'vendor/LICENSE'))
 const preloads = [...first].map((path) => `<link rel="modulepreload" href="${directory}/${path}">`)
-const html = await readFile(join(sources, 'index.html'), 'utf8')
-await writeFile(
-  join(target, 'index.html'),
-  html.replaceAll('DIRECTORY', directory).replace('<!-- preloads -->', preloads.join('\n    ')),
-)
+const html = (await readFile(join(sources, 'index.html'), 'utf8'))
+  .replaceAll('DIRECTORY', directory)
+  .replace('<!-- preloads -->', preloads.join('\n    '))
+const index = join(target, 'index.html')
+// Written last. The same page stays, because others may read it.
+if ((await readFile(index, 'utf8').catch(() => undefined)) !== html) {
+  await rm(target, { recursive: true, force: true })
+  for (const [path, text] of files) {
+    const file = join(target, directory, path)
+    await mkdir(dirname(file), { recursive: true })
+    await writeFile(file, text)
+  }
+  await cp(join(root, 'node_modules/preact/LICENSE'), join(target, directory, 'vendor/LICENSE'))
+  await writeFile(index, html)
+}
