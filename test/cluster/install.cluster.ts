@@ -66,7 +66,7 @@ describe('the commands of the manual, in a cluster of two nodes', () => {
   let environment: Readonly<Record<string, string>>
 
   before(async () => {
-    scene = await setClusterScene('iptables')
+    scene = await setClusterScene('iptables', { loadsImage: true })
     const [node] = scene.cluster.nodes
     await scene.cluster.apply(await volumeOnNode(node, volume))
     const programs = join(directory, 'bin')

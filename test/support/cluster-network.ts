@@ -1,6 +1,7 @@
 import { networkInterfaces } from 'node:os'
 import { type Namespaces, startNamespaces } from './namespaces.ts'
 import { run } from './programs.ts'
+import { until } from './until.ts'
 
 /** Addresses of one cluster, all of them in one 10.N.0.0/16. */
 export interface ClusterNetwork {
@@ -23,12 +24,17 @@ export interface ClusterNetwork {
  * device more. All of them are gone as soon as the name space is.
  */
 export async function startClusterNetwork(): Promise<ClusterNetwork> {
-  const second = freeNetwork()
+  const lan = await startNamespaces('ip link add br0 type bridge\nip link set br0 up')
+  const end = ['type', 'veth', 'peer', 'machine', 'netns', `${lan.pid}`]
+  // Another test may have chosen the same network: only one of them gets the device.
+  const second = await until('a network is free', async () => {
+    const free = freeNetwork()
+    await run(['ip', 'link', 'add', `berth${free}`, ...end])
+    return free
+  })
+  const device = `berth${second}`
   const address = (rest: string) => `10.${second}.${rest}`
   const machine = address('0.254')
-  const lan = await startNamespaces('ip link add br0 type bridge\nip link set br0 up')
-  const device = `berth${second}`
-  await run(['ip', 'link', 'add', device, 'type', 'veth', 'peer', 'machine', 'netns', `${lan.pid}`])
   await lan.run(['ip', 'link', 'set', 'machine', 'master', 'br0', 'up'])
   await run(['ip', 'address', 'add', `${machine}/24`, 'dev', device])
   await run(['ip', 'link', 'set', device, 'up'])

@@ -22,7 +22,9 @@ export interface ClusterNode extends Pick<Namespaces, 'run' | 'attempt' | 'keep'
   importImage(file: string): Promise<void>
   /** Starts kube-proxy, in another mode than before, if it runs already. */
   startProxy(mode: ProxyMode): Promise<void>
-  /** Starts containerd and kubelet, once there is an API server. */
+  /** Starts containerd, and waits until it answers. */
+  startRuntime(): Promise<void>
+  /** Starts the kubelet, once there is an API server. */
   startKubelet(kubeconfig: string): Promise<void>
   /**
    * Restarts the kubelet with a credential provider: its configuration, and the directory of programs.
@@ -94,16 +96,19 @@ export async function startClusterNode(options: Options): Promise<ClusterNode> {
     proxy = launch('kube-proxy', [tool('kube-proxy'), `--config=${at('proxy.yaml')}`])
   }
 
-  const startKubelet = async (kubeconfig: string) => {
-    kubeletConfig = kubeconfig
+  const startRuntime = async () => {
     await writeFile(at('cni/10-bridge.conflist'), JSON.stringify(cniConfig(n, network), null, 2))
     await writeFile(at('etc-containerd/config.toml'), containerdConfig(at))
-    await writeKubeletSettings()
     // Its shim is the one beside it, and not that of the other version.
     const programs = `PATH=${dirname(containerd())}:/usr/sbin:/usr/bin:/sbin:/bin`
     const configured = ['--config', '/etc/containerd/config.toml']
     launch('containerd', ['env', programs, containerd(), ...configured])
     await until(`${name} has a runtime`, () => namespaces.run([ctr(), 'version']))
+  }
+
+  const startKubelet = async (kubeconfig: string) => {
+    kubeletConfig = kubeconfig
+    await writeKubeletSettings()
     launchKubelet(kubeconfig)
   }
 
@@ -137,6 +142,7 @@ export async function startClusterNode(options: Options): Promise<ClusterNode> {
       await namespaces.run([...imagesOf, 'import', file])
     },
     startProxy,
+    startRuntime,
     startKubelet,
     provideCredentials: async (configuration, programs, settings = {}) => {
       kubeletChanges = { ...ownSettings, ...settings }
@@ -151,6 +157,7 @@ export async function startClusterNode(options: Options): Promise<ClusterNode> {
     reboot: async () => {
       await close()
       namespaces = await switchOn()
+      await startRuntime()
       if (kubeletConfig !== undefined) await startKubelet(kubeletConfig)
       if (proxyMode !== undefined) await startProxy(proxyMode)
     },

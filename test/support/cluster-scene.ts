@@ -52,22 +52,26 @@ export const provider =
 const chart = new URL('../../charts/berth', import.meta.url).pathname
 const release = ['berth', chart, '--namespace', namespaces.berth]
 
+type OwnClusterOptions = Pick<ClusterOptions, 'dns'> & {
+  /** Berth's image gets to the nodes by `npm run image`, as users without a registry do it. */
+  readonly loadsImage?: boolean
+}
+
 /** In a cluster of our own. */
 export async function setClusterScene(
   mode: ProxyMode,
-  options: ClusterOptions = {},
+  { loadsImage = false, ...options }: OwnClusterOptions = {},
 ): Promise<ClusterScene<Cluster>> {
   const archive = await buildBerthImage()
-  const cluster = await startCluster(mode, options)
+  const cluster = await startCluster(mode, { ...options, images: loadsImage ? [] : [archive] })
   const image = { ...berthImage, pullPolicy: 'Never' }
   return setScene(cluster, image, async () => {
-    await loadNodes(cluster, archive)
+    if (loadsImage) await loadNodes(cluster, archive)
     for (const namespace of Object.values(namespaces))
       await cluster.kubectl(['create', 'namespace', namespace])
   })
 }
 
-/** By `npm run image`, as users without a registry do. */
 async function loadNodes({ kubeconfig }: Cluster, archive: string): Promise<void> {
   const name = `${berthImage.repository}:${berthImage.tag}`
   const load = ['--from', archive, '--name', name, '--load', 'nodes', '--helper-image', pauseImage]

@@ -29,6 +29,8 @@ export interface Cluster extends Kubernetes {
 export type ClusterOptions = {
   /** Pods find Services by their names. */
   readonly dns?: boolean
+  /** Archives of images that all nodes have from the beginning. */
+  readonly images?: readonly string[]
 }
 
 const prefix = 'berth-cluster-'
@@ -36,7 +38,7 @@ const prefix = 'berth-cluster-'
 /** Two nodes, Ready. Takes root, and what `.ci/install` installs. Twenty seconds on a quiet machine. */
 export async function startCluster(
   mode: ProxyMode,
-  { dns = false }: ClusterOptions = {},
+  { dns = false, images = [] }: ClusterOptions = {},
 ): Promise<Cluster> {
   await removeLeftovers()
   const directory = await mkdtemp(join(tmpdir(), prefix))
@@ -66,7 +68,13 @@ export async function startCluster(
     closing.push(controlPlane.close)
     const cluster = createCluster({ nodes, network, controlPlane, logs, close })
     if (dns) closing.push((await startClusterDns(network.machine, serviceIn(cluster))).close)
-    await bringUp(cluster, controlPlane, mode, directory)
+    const importImages = async () => {
+      await Promise.all(nodes.map((node) => node.startRuntime()))
+      const pause = await buildPauseImage(directory, pauseImage)
+      await until('images can be imported', () => cluster.importImage(pause))
+      for (const image of images) await cluster.importImage(image)
+    }
+    await Promise.all([importImages(), bringUp(cluster, controlPlane, mode)])
     return cluster
   } catch (error) {
     const ends = await endsOf(logs)
@@ -90,13 +98,10 @@ async function bringUp(
   cluster: Cluster,
   controlPlane: ControlPlane,
   mode: ProxyMode,
-  directory: string,
 ): Promise<void> {
   const { nodes, kubectl } = cluster
   await until('the API server is ready', () => kubectl(['get', '--raw', '/readyz']))
   for (const node of nodes) await node.startKubelet(await controlPlane.nodeConfig(node.name))
-  const pause = await buildPauseImage(directory, pauseImage)
-  await until('images can be imported', () => cluster.importImage(pause))
   await cluster.startProxies(mode)
   await until('both nodes are registered', () =>
     kubectl(['get', 'node', ...nodes.map(({ name }) => name)]),
