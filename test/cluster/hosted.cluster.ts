@@ -47,7 +47,7 @@ const deployment = (image: string) => ({
   kind: 'Deployment',
   metadata: { name: 'app', namespace: namespaces.apps },
   spec: {
-    replicas: 1,
+    replicas: 0,
     selector: { matchLabels: { app: 'app' } },
     template: {
       metadata: { labels: { app: 'app' } },
@@ -97,8 +97,14 @@ describe('hosted repositories in a cluster of two nodes', () => {
       const [first, second] = cluster.nodes
       const [image, unused] = [await makeRunnableImage(), await makeRunnableImage()]
       await cluster.kubectl(['cordon', second.name])
-      await push('local/team/app', '1', image)
+      const others = await imagesInUse()
       await cluster.apply(deployment('localhost:30026/local/team/app:1'))
+      // Otherwise the tag may be deleted before Berth knows that it is in use.
+      await until('Berth knows its image', async () =>
+        assert.equal(await imagesInUse(), others + 1),
+      )
+      await push('local/team/app', '1', image)
+      await cluster.kubectl(['scale', '-n', namespaces.apps, 'deployment/app', '--replicas=1'])
       await runsOn(first.name)
       await push('local/team/idle', '1', unused)
       // Retention and collection run, and delete what nothing uses.
@@ -114,6 +120,15 @@ describe('hosted repositories in a cluster of two nodes', () => {
       await runsOn(second.name)
       for (const { digest } of [image, ...image.blobs]) assert.ok(await isStored(digest), digest)
     }))
+
+  const imagesInUse = async () => {
+    const ask = `fetch('http://127.0.0.1:9026/metrics').then((reply) => reply.text()).then(console.log)`
+    const words = ['exec', '-n', namespaces.berth, 'deployment/berth', '--', 'node', '-e', ask]
+    const metrics = await scene.cluster.kubectl(words)
+    const [, count] = /^berth_in_use_images (\d+)$/m.exec(metrics) ?? []
+    assert.ok(count !== undefined, metrics)
+    return Number(count)
+  }
 
   const runsOn = (node: string) =>
     until(`the app runs on ${node}`, async () => {
