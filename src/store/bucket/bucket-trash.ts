@@ -151,9 +151,13 @@ export function createBucketTrash({
     entries: (run) => entriesOf(parseRunId(run)),
 
     blobs: async function* (run) {
-      const removed = await marks.all()
-      for await (const entry of entriesOf(parseRunId(run)))
-        if (entry.kind === 'blob' && removed.has(entry.digest)) yield entry.digest
+      let removed: ReadonlySet<Digest> | undefined
+      for await (const entry of entriesOf(parseRunId(run))) {
+        if (entry.kind !== 'blob') continue
+        // The deletions of clients have none.
+        removed ??= await marks.all()
+        if (removed.has(entry.digest)) yield entry.digest
+      }
     },
 
     undo: (run) =>

@@ -14,6 +14,8 @@ import { digestOfMark, entryKey, markKey, marksPrefix } from './bucket-keys.ts'
  */
 const maxDeletion = 60_000
 const abandonedAfter = 10 * 60_000
+/** Milliseconds for which blobs are claimed before that, so that a slow bucket leaves time to delete them. */
+const maxClaiming = maxDeletion / 2
 /** Deletions of others that are remembered. */
 const maxSeen = 10_000
 /** Blobs that are deleted together, and requests for them at the same time. */
@@ -173,7 +175,7 @@ export function createMarks({ objects, root, uptime, onRestored }: MarksOptions)
       return false
     },
 
-    /** Deletes those for good that a run removed and nobody restored. Returns them. */
+    /** Deletes those for good that a run removed and nobody restored, as many as there is time for. Returns them. */
     free: async (blobs: readonly RemovedBlob[], run: RunId): Promise<readonly RemovedBlob[]> => {
       const freed: RemovedBlob[] = []
       for (let at = 0; at < blobs.length; at += batchSize) {
@@ -181,6 +183,7 @@ export function createMarks({ objects, root, uptime, onRestored }: MarksOptions)
         const stale: string[] = []
         const claimedAt = uptime()
         const prepare = async (blob: RemovedBlob): Promise<void> => {
+          if (uptime() > claimedAt + maxClaiming) return
           const mark = await read(blob.digest)
           // A process that restored or removed it was killed before it had deleted the rest.
           if (mark === 'restored') stale.push(...keysOf(blob, run))
