@@ -6,7 +6,8 @@ import { buffer } from 'node:stream/consumers'
 /**
  * What happens to a request in place of being passed on; `cut`: its answer breaks after so many bytes.
  * `hold`: all of it waits, and is then passed on or not, whatever the client does meanwhile. `late`: it
- * waits before it is passed on. `break`: the connection breaks in the middle of the request.
+ * waits before it is passed on. `break`: the connection breaks in the middle of the request. `pause`: after so
+ * many bytes, its answer does not go on.
  */
 export type Fault =
   | { readonly kind: 'answer'; readonly status: number; readonly body: string }
@@ -16,6 +17,7 @@ export type Fault =
   | { readonly kind: 'hold'; readonly hold: (pass: () => Promise<void>) => void }
   | { readonly kind: 'late'; readonly until: Promise<void> }
   | { readonly kind: 'break' }
+  | { readonly kind: 'pause'; readonly after: number; readonly onPaused: () => void }
 
 /** An HTTP proxy in front of a real server, which does not notice: `Host` and signatures stay as they are. */
 export interface FaultyProxy {
@@ -50,12 +52,19 @@ export async function startFaultyProxy(target: string): Promise<FaultyProxy> {
           fault.hold(() => passWhole(incoming, body, target)),
         )
       case 'late':
-        return void fault.until.then(() => passOn(incoming, response, { target, limit: undefined }))
+        return void fault.until.then(() => passOn(incoming, response, { target }))
       case 'break':
         return void incoming.once('data', () => incoming.socket.resetAndDestroy())
-      case 'cut':
+      case 'cut': {
+        const onLimit = () => void response.destroy()
+        return passOn(incoming, response, { target, limit: fault.after, onLimit })
+      }
+      case 'pause': {
+        const { after: limit, onPaused: onLimit } = fault
+        return passOn(incoming, response, { target, limit, onLimit })
+      }
       case undefined:
-        return passOn(incoming, response, { target, limit: fault?.after })
+        return passOn(incoming, response, { target })
     }
   })
   server.listen(0, '127.0.0.1')
@@ -86,9 +95,18 @@ async function passWhole(incoming: IncomingMessage, body: Buffer, target: string
   await buffer(answer)
 }
 
-type PassOn = { readonly target: string; readonly limit: number | undefined }
+type PassOn = {
+  readonly target: string
+  /** Bytes of the answer. */
+  readonly limit?: number
+  readonly onLimit?: () => void
+}
 
-function passOn(incoming: IncomingMessage, response: ServerResponse, { target, limit }: PassOn) {
+function passOn(
+  incoming: IncomingMessage,
+  response: ServerResponse,
+  { target, limit, onLimit = () => {} }: PassOn,
+) {
   const { method, url, headers } = incoming
   const outer = request(new URL(url ?? '/', target), { method, headers }, (answer) => {
     response.writeHead(answer.statusCode ?? 502, answer.headers)
@@ -99,7 +117,7 @@ function passOn(incoming: IncomingMessage, response: ServerResponse, { target, l
       const passed = bytes.subarray(0, left)
       left -= passed.length
       if (left === 0) answer.pause()
-      response.write(passed, () => left === 0 && response.destroy())
+      response.write(passed, () => left === 0 && onLimit())
     })
   })
   outer.on('error', () => response.destroy())
