@@ -11,7 +11,7 @@ import type { RepositoryCall, RequestRecord } from './call.ts'
 import { hasAlready } from './conditions.ts'
 import { maxRanges, parseRanges } from './range.ts'
 import { commonHeaders, provenanceHeaders } from './replies.ts'
-import { memoryToSend, type Send } from './send.ts'
+import { reserveToSend, type Send } from './send.ts'
 import { createCountSent } from './sent-bytes.ts'
 
 /** distribution-spec, "Checking if content exists in the registry". Downloads nothing. */
@@ -67,21 +67,22 @@ export function createGetBlob({ send, memory, answerTime, log, metrics }: GetBlo
     if (found.cache !== undefined) record.cache = found.cache
     const { content, upstream } = found
     const headers = { ...provenanceHeaders(found), ...blobHeaders(digest) }
-    const release = memory.reserve(memoryToSend(content.size, request.raw.socket))
+    const reserved = reserveToSend(memory, content.size, request.raw.socket)
     try {
-      if (release === undefined) throw tooManyBlobs()
+      if (reserved === undefined) throw tooManyBlobs()
       if (hasAlready(request, headers.etag)) return await reply.code(304).headers(headers).send()
       if (content.size === 0) return await reply.headers({ ...headers, 'content-length': 0 }).send()
-      await sendRange({ reply, headers, content, range, record, headersDeadline })
+      const { bufferSize } = reserved
+      await sendRange({ reply, headers, content, range, record, headersDeadline, bufferSize })
     } finally {
-      release?.()
+      reserved?.release()
       content.close(record.error !== undefined)
       countSent(upstream, record.bytes)
     }
   }
 
   async function sendRange(options: SendRange): Promise<void> {
-    const { reply, headers, content, range, record, headersDeadline } = options
+    const { reply, headers, content, range, record, headersDeadline, bufferSize } = options
     const { size } = content
     const ranges = parseRanges(range, size)
     if (ranges === 'unsatisfiable') {
@@ -103,7 +104,7 @@ export function createGetBlob({ send, memory, answerTime, log, metrics }: GetBlo
     reply.code(ranges === undefined ? 200 : 206).headers({ ...headers, ...bodyHeaders })
     const response = hijack(reply)
     try {
-      await send({ response, content, piece, parts, epilogue }, (bytes) => {
+      await send({ response, content, piece, parts, epilogue, bufferSize }, (bytes) => {
         record.bytes += bytes
       })
     } catch (err) {
@@ -134,6 +135,7 @@ type SendRange = {
   readonly record: RequestRecord
   /** A time of `performance.now()`. */
   readonly headersDeadline: number
+  readonly bufferSize: number
 }
 
 /** Sends the headers, and takes the response from fastify to write the body. */

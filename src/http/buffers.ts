@@ -1,6 +1,4 @@
-/** In bytes. */
-export const bufferSize = 256 * 1024
-/** Free buffers that are kept. */
+/** Free buffers of one size that are kept. */
 const maxSpare = 32
 
 /**
@@ -8,17 +6,19 @@ const maxSpare = 32
  * 4 KiB.
  */
 export interface Buffers {
-  acquire(): Buffer
+  acquire(size: number): Buffer
   /** The caller must not use the buffer afterwards. */
   release(buffer: Buffer): void
 }
 
 export function createBuffers(): Buffers {
-  const spare: Buffer[] = []
+  const spare = new Map<number, Buffer[]>()
   return {
-    acquire: () => spare.pop() ?? Buffer.allocUnsafeSlow(bufferSize),
+    acquire: (size) => spare.get(size)?.pop() ?? Buffer.allocUnsafeSlow(size),
     release: (buffer) => {
-      if (spare.length < maxSpare) spare.push(buffer)
+      const kept = spare.get(buffer.length) ?? []
+      if (kept.length < maxSpare) kept.push(buffer)
+      spare.set(buffer.length, kept)
     },
   }
 }

@@ -1,5 +1,5 @@
 import type { ServerResponse } from 'node:http'
-import { type Buffers, bufferSize } from './buffers.ts'
+import type { Buffers } from './buffers.ts'
 import { type FileRange, readInto, writeAll } from './file-range.ts'
 
 /**
@@ -9,10 +9,10 @@ import { type FileRange, readInto, writeAll } from './file-range.ts'
 export async function sendByReading(
   response: ServerResponse,
   { file, position, until, onSent }: FileRange,
-  buffers: Buffers,
+  { buffers, bufferSize }: { readonly buffers: Buffers; readonly bufferSize: number },
 ): Promise<void> {
   const readAt = async (at: number) => {
-    const buffer = buffers.acquire()
+    const buffer = buffers.acquire(bufferSize)
     return { buffer, length: await readInto(buffer, file, at, Math.min(bufferSize, until - at)) }
   }
   let reading = readAt(position)

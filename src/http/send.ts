@@ -1,7 +1,8 @@
 import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
+import type { Release, Reservations } from '../memory/memory.ts'
 import type { Content, Piece } from '../oci/content.ts'
-import { bufferSize, createBuffers } from './buffers.ts'
+import { createBuffers } from './buffers.ts'
 import { type DisconnectWatch, watchDisconnect } from './disconnect.ts'
 import { ClientDisconnected, type FileRange, writeAll } from './file-range.ts'
 import type { ByteRange } from './range.ts'
@@ -21,9 +22,29 @@ export type Part = ByteRange & { readonly preamble?: Buffer }
 /** Buffers in memory at once: with TLS, one is encrypted while the next is read. */
 const buffersOf = { plain: 1, tls: 3 } as const
 
-/** Bytes of memory that sending a content of `size` bytes takes. */
-export function memoryToSend(size: number, socket: Socket): number {
-  return buffersOf['encrypted' in socket ? 'tls' : 'plain'] * Math.min(size, bufferSize)
+/** In bytes, and the share of the memory up to which buffers of this size are used. */
+const bufferSizes = [
+  { bufferSize: 256 * 1024, share: 1 / 2 },
+  { bufferSize: 64 * 1024, share: 3 / 4 },
+  { bufferSize: 16 * 1024, share: 1 },
+] as const
+
+/**
+ * Reserves memory to send a content of `size` bytes, for smaller buffers when memory is short: more clients are
+ * served, each slower. Undefined when not even that is free.
+ */
+export function reserveToSend(
+  memory: Reservations,
+  size: number,
+  socket: Socket,
+): { readonly bufferSize: number; readonly release: Release } | undefined {
+  const count = buffersOf['encrypted' in socket ? 'tls' : 'plain']
+  for (const { bufferSize, share } of bufferSizes) {
+    const bytes = count * Math.min(size, bufferSize)
+    const release = memory.used() + bytes > share * memory.max ? undefined : memory.reserve(bytes)
+    if (release !== undefined) return { bufferSize, release }
+  }
+  return undefined
 }
 
 type SendOptions = {
@@ -35,6 +56,8 @@ type SendOptions = {
   readonly parts: readonly Part[]
   /** Bytes to send after the last part. */
   readonly epilogue?: Buffer | undefined
+  /** Of buffers for file reads, in bytes. */
+  readonly bufferSize: number
 }
 
 /**
@@ -60,6 +83,7 @@ export function createSend(sendfile: Sendfile | undefined, idleTimeout = default
   const sendFile = async (
     response: ServerResponse,
     range: FileRange,
+    bufferSize: number,
     { orDisconnected }: DisconnectWatch,
   ): Promise<void> => {
     const { socket } = response
@@ -70,10 +94,10 @@ export function createSend(sendfile: Sendfile | undefined, idleTimeout = default
       position = await sendByKernel(range, sendfile, socket)
     }
     if (position < range.until)
-      await orDisconnected(sendByReading(response, { ...range, position }, buffers))
+      await orDisconnected(sendByReading(response, { ...range, position }, { buffers, bufferSize }))
   }
 
-  return async ({ response, content, piece, parts, epilogue }, onSent) => {
+  return async ({ response, content, piece, parts, epilogue, bufferSize }, onSent) => {
     const disconnect = watchDisconnect(response)
     response.setTimeout(idleTimeout, () => response.destroy())
     let position = 0
@@ -87,7 +111,7 @@ export function createSend(sendfile: Sendfile | undefined, idleTimeout = default
       if (next.kind === 'file') {
         const end = Math.min(next.end, until)
         const range = { file: next.fd, position, until: end, onSent: count }
-        return sendFile(response, range, disconnect)
+        return sendFile(response, range, bufferSize, disconnect)
       }
       const bytes = next.bytes.subarray(0, until - position)
       await disconnect.orDisconnected(writeAll(response, bytes))

@@ -67,10 +67,13 @@ for (const way of ways) {
       const piece = await content.next(first)
       response.writeHead(200, { 'content-length': last + 1 - first })
       response.flushHeaders()
-      await send({ response, content, piece, parts: [{ first, last }] }, (bytes) => {
-        sent += bytes
-        onSent?.(response)
-      }).then(settle, settle)
+      await send(
+        { response, content, piece, parts: [{ first, last }], bufferSize: 64 * 1024 },
+        (bytes) => {
+          sent += bytes
+          onSent?.(response)
+        },
+      ).then(settle, settle)
     }
 
     before(async () => {
