@@ -296,13 +296,16 @@ test('axe finds nothing, dark or light, wide or narrow, and nothing is wider tha
     config: '#/local/shop/api:latest',
     layers: '#/local/shop/api:latest?section=layers',
     dockerfile: '#/local/hostile/app:a-_.?section=dockerfile',
+    labels: '#/local/hostile/app:a-_.',
+    chart: '#/local/charts/web:0.3.0',
+    'nothing-found': '#/?search=nothing',
     attached: '#/local/shop/api:latest?section=attached',
     overview: '#overview',
     missing: '#/local/shop/nothing:here',
   }
   for (const [look, options] of Object.entries({
     light: { colorScheme: 'light' },
-    'dark-narrow': { colorScheme: 'dark', viewport: { width: 360, height: 740 } },
+    'dark-narrow': { colorScheme: 'dark', viewport: { width: 320, height: 640 } },
   })) {
     const page = await loggedIn('alice', '', options)
     for (const [name, view] of Object.entries(views)) {

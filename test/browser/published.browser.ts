@@ -110,6 +110,51 @@ test('a view whose modules are gone since an upgrade says so, and is there after
   await main(page).getByRole('heading', { name: 'Upstreams' }).waitFor()
 })
 
+test('after a change of the password one logs in again as the same user, in a view or above it', async () => {
+  const page = await open('/berth/ui/', 'dave')
+  for (const [round, button] of [
+    ['first', main(page).getByRole('button', { name: 'Log in' })],
+    ['second', page.getByRole('banner').getByRole('button', { name: 'dave' })],
+  ] as const) {
+    const password = `the ${round} password`
+    await scene.changePassword('dave', password)
+    await page.evaluate("location.hash = '#/upstream/team/cached'")
+    await page.getByRole('heading', { name: 'Log in to see this' }).waitFor()
+    await page.context().setHTTPCredentials({ username: 'dave', password })
+    await button.click()
+    await row(page, 'v1').waitFor()
+    await page.evaluate("location.hash = '#overview'")
+  }
+})
+
+test('a view, and a part of one, says what failed, and is there after another attempt', async () => {
+  const page = await open('/berth/ui/')
+  const { digest } = scene.images.amd64
+  const failing = {
+    [`manifests/latest`]: /The answer broke off/,
+    [`details/${digest}`]: /Tags and uses cannot be shown: The answer broke off/,
+  }
+  for (const [path, text] of Object.entries(failing)) {
+    await page.route(`**/${path}`, (route) => route.fulfill({ body: '{"name":' }), { times: 1 })
+    await page.evaluate("location.hash = '#/local/shop/web:latest'")
+    await main(page).getByText(text).waitFor()
+    await page.getByRole('button', { name: 'Try again' }).click()
+    await page.getByRole('button', { name: 'Delete tag…' }).waitFor()
+    assert.equal(await main(page).getByText(text).count(), 0)
+    await page.evaluate("location.hash = '#overview'")
+  }
+})
+
+test('while nothing answers, the page says that it waits', async () => {
+  const page = await open('/berth/ui/')
+  await page.clock.install()
+  await page.route('**/api/session', () => {})
+  await page.reload()
+  await page.getByText('Loading', { exact: true }).waitFor({ state: 'attached' })
+  await page.clock.runFor(11_000)
+  await page.getByText('This takes longer than 10 seconds').waitFor()
+})
+
 /** As docker-registry-ui asks: with the login that the browser has, for what it shows and deletes. */
 const foreignPage = `async (registry) => {
   const ask = async (path, options = {}) => {

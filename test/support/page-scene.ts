@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { hashPassword } from '../../src/auth/auth.ts'
 import { mediaTypes } from '../../src/oci/manifest.ts'
+import { eventually } from './berth.ts'
 import { type BerthProcess, startBerthProcess } from './berth-process.ts'
 import { removeDirectory } from './directory.ts'
 import { type DockerRegistry, startDockerRegistry } from './docker-registry.ts'
@@ -17,6 +18,8 @@ export interface PageScene {
   readonly alice: PushClient
   readonly upstream: DockerRegistry
   readonly images: Images
+  /** Until it is in force, and the password before is not. */
+  changePassword(user: keyof typeof logins, password: string): Promise<void>
   close(): Promise<void>
 }
 
@@ -42,16 +45,23 @@ export function loginHeader(user: keyof typeof logins): Readonly<Record<'authori
 /** Text that would be a script, or leave its element, if a page believed it. */
 export const hostileText = `"><img src=x onerror="document.title='hacked'"><script>document.title='hacked'</script>`
 
+/** As long as a tag may be, without a place to break it. */
+const longWord = 'long'.repeat(32)
+
 /** With more configuration. */
 export async function startPageScene(
   config: Readonly<Record<string, unknown>> = {},
 ): Promise<PageScene> {
   const directory = await mkdtemp(join(tmpdir(), 'berth-page-'))
   const htpasswd = join(directory, 'htpasswd')
-  const lines = Object.values(logins).map(
-    async ({ username, password }) => `${username}:${await hashPassword(password, 4)}`,
-  )
-  await writeFile(htpasswd, (await Promise.all(lines)).join('\n'))
+  const writePasswords = async (changed: Readonly<Record<string, string>> = {}) => {
+    const lines = Object.values(logins).map(
+      async ({ username, password }) =>
+        `${username}:${await hashPassword(changed[username] ?? password, 4)}`,
+    )
+    await writeFile(htpasswd, (await Promise.all(lines)).join('\n'))
+  }
+  await writePasswords()
   const upstream = await startDockerRegistry()
   const { url: upstreamUrl, login } = upstream
   const credentials = { type: 'static', username: login.user, password: login.password }
@@ -77,6 +87,13 @@ export async function startPageScene(
     alice,
     upstream,
     images: await pushImages(alice, upstream),
+    changePassword: async (user, password) => {
+      await writePasswords({ [user]: password })
+      const { send } = createPushClient(url, `${user}:${password}`)
+      await eventually('the password is in force', async () => {
+        return (await send('GET', '/v2/')).status === 200
+      })
+    },
     close: async () => {
       await berth.close()
       await upstream.close()
@@ -110,9 +127,10 @@ async function pushImages(alice: PushClient, upstream: DockerRegistry) {
 
   const hostile = imageOf([base, await makeLayer('hostile', 100)], 'amd64', {
     [hostileText]: hostileText,
+    '': 'a label without a name',
     'org.opencontainers.image.url': 'javascript:alert(1)',
   })
-  await alice.push('local/hostile/app', hostile, 'a-_.')
+  await alice.push('local/hostile/app', hostile, 'a-_.', longWord)
   await alice.push('local/charts/web', chartOf(), '0.3.0')
 
   await upstream.put('team/cached', 'v1', multi)
@@ -209,7 +227,7 @@ function chartOf(): Image {
         name: 'web',
         version: '0.3.0',
         appVersion: '1.10',
-        description: 'The web shop',
+        description: `The web shop ${longWord}`,
         home: 'javascript:alert(1)',
         keywords: ['shop'],
         dependencies: [{ name: 'redis', version: '20.x', repository: 'oci://charts.example' }],

@@ -85,7 +85,7 @@ async function send(
 }
 
 async function errorOf(response: Response): Promise<ApiError> {
-  const text = await response.text()
+  const text = await response.text().catch(() => '')
   try {
     const { detail, title } = JSON.parse(text) as { detail?: unknown; title?: unknown }
     const message = [detail, title].find((part) => typeof part === 'string')

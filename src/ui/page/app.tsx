@@ -1,8 +1,8 @@
 import { useCallback, useEffect, useState } from 'preact/hooks'
-import { type ApiError, api } from './api.ts'
+import { api } from './api.ts'
 import { Header } from './header.tsx'
 import { onDemand } from './on-demand.tsx'
-import { ErrorMessage, Message } from './parts/message.tsx'
+import { ErrorMessage, Loading, Message } from './parts/message.tsx'
 import { parseRoute, type Route } from './route.ts'
 import { LoginContext, SessionContext } from './session.ts'
 import { useAnswer } from './use-answer.ts'
@@ -27,12 +27,13 @@ export function App() {
   const [round, setRound] = useState(0)
   const session = useAnswer(`session ${round}`, (signal) => api.session(signal))
   const login = useCallback(async (not?: string) => {
-    // A login that is refused by now, as after a change of the password, may be for the same user.
-    const isRefused = await api.session().then(
-      () => false,
-      ({ status }: ApiError) => status === 401,
+    // A login that is refused by now, as after a change of the password, or that the browser has therefore
+    // dropped, may be for the same user.
+    const user = await api.session().then(
+      (current) => current.user,
+      () => undefined,
     )
-    await api.login(isRefused ? undefined : not).catch(() => {})
+    await api.login(user === not ? not : undefined).catch(() => {})
     setRound((before) => before + 1)
   }, [])
 
@@ -46,6 +47,7 @@ export function App() {
         <Header route={route} session={value} onLogin={login} />
         <main id="main" tabIndex={-1}>
           {error !== undefined && <ErrorMessage error={error} onRetry={session.reload} isView />}
+          {session.isLoading && value === undefined && <Loading label="Loading" />}
           {value?.identity === 'none' && (
             <Message title="Log in to see images" icon="user" isView>
               <p>

@@ -1,7 +1,7 @@
 import { useMemo, useState } from 'preact/hooks'
 import { Equivalent } from '../parts/equivalent.tsx'
 import { counted, formatBytes, formatCount } from '../parts/format.ts'
-import { ErrorMessage, Loading, Message, Notice } from '../parts/message.tsx'
+import { ErrorMessage, Loading, Message, Notice, PartError } from '../parts/message.tsx'
 import { insecure } from '../parts/pull-commands.ts'
 import { Rows } from '../parts/rows.tsx'
 import { useTitle } from '../parts/title.ts'
@@ -64,7 +64,9 @@ export function Catalogue({ prefix, search }: CatalogueProps) {
       {error !== undefined && repositories.length === 0 ? (
         <ErrorMessage error={error} onRetry={reload} />
       ) : (
-        error !== undefined && <Notice>{error.message}</Notice>
+        error !== undefined && (
+          <PartError what="Some repositories are missing" error={error} onRetry={reload} />
+        )
       )}
       {isEmpty && !isLoading && error === undefined && (
         <Nothing search={search} prefix={prefix} host={host} />

@@ -1,7 +1,7 @@
 import { useEffect, useState } from 'preact/hooks'
 import type { ComparedImage } from '../api.ts'
 import { formatBytes, formatChange, formatCount } from '../parts/format.ts'
-import { Loading, Message, Notice } from '../parts/message.tsx'
+import { Loading, Message, PartError } from '../parts/message.tsx'
 import { Rows } from '../parts/rows.tsx'
 import { SearchField } from '../parts/search-field.tsx'
 import { imageLink, navigate } from '../route.ts'
@@ -30,14 +30,7 @@ export function FileList({ before, after, files, filter, onFilter }: FileListPro
   }, [text])
 
   if (error !== undefined && answer === undefined)
-    return (
-      <>
-        <Notice>Files cannot be compared: {error.message}</Notice>
-        <button type="button" onClick={files.retry}>
-          Try again
-        </button>
-      </>
-    )
+    return <PartError what="Files cannot be compared" error={error} onRetry={files.retry} />
   if (answer === undefined) return <Reading files={files} />
   const { added, removed, changed } = answer.totals
   const all = added.count + removed.count + changed.count
@@ -55,7 +48,9 @@ export function FileList({ before, after, files, filter, onFilter }: FileListPro
   ] as const
   return (
     <>
-      {error !== undefined && <Notice>{error.message}</Notice>}
+      {error !== undefined && (
+        <PartError what="More files cannot be shown" error={error} onRetry={files.retry} />
+      )}
       <div class="toolbar">
         <SearchField label="Filter files" value={text} onValue={setText} />
         <fieldset class="choices">

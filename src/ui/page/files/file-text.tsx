@@ -2,7 +2,7 @@ import { useState } from 'preact/hooks'
 import { api } from '../api.ts'
 import { Copy } from '../parts/copy.tsx'
 import { formatBytes } from '../parts/format.ts'
-import { Loading, Notice } from '../parts/message.tsx'
+import { Loading, PartError } from '../parts/message.tsx'
 import { useAnswer } from '../use-answer.ts'
 import { maxShown, readBeginning } from './file-content.ts'
 import { formattedJson } from './json.ts'
@@ -19,14 +19,7 @@ export function FileText({ place }: { readonly place: Place }) {
   const [isFormatted, setFormatted] = useState(true)
   const { value, error } = content
   if (error !== undefined)
-    return (
-      <Notice>
-        The content cannot be shown: {error.message}{' '}
-        <button type="button" onClick={content.reload}>
-          Try again
-        </button>
-      </Notice>
-    )
+    return <PartError what="The content cannot be shown" error={error} onRetry={content.reload} />
   if (value === undefined) return <Loading label="Reading the file" />
   if (value.kind === 'binary')
     return <p class="empty">This is no text in UTF-8, so it is not shown. Download it to see it.</p>

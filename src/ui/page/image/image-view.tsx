@@ -5,7 +5,7 @@ import { Crumbs } from '../catalogue/crumbs.tsx'
 import { RunningNotice } from '../history/running-notice.tsx'
 import { onDemand } from '../on-demand.tsx'
 import { Equivalent } from '../parts/equivalent.tsx'
-import { ErrorMessage, Loading, Notice } from '../parts/message.tsx'
+import { ErrorMessage, Loading, Notice, PartError } from '../parts/message.tsx'
 import { insecure } from '../parts/pull-commands.ts'
 import { useTitle } from '../parts/title.ts'
 import { fullReference, type ImageLink, imageLink, navigate, usageLink, whyLink } from '../route.ts'
@@ -68,7 +68,13 @@ export function ImageView(props: ImageProps) {
         <>
           <ImageFacts name={name} manifest={manifest} details={details.value} />
           <ImageCommands name={name} reference={reference} manifest={manifest} />
-          {details.error !== undefined && <Notice>{details.error.message}</Notice>}
+          {details.error !== undefined && (
+            <PartError
+              what="Tags and uses cannot be shown"
+              error={details.error}
+              onRetry={details.reload}
+            />
+          )}
           {details.value?.problems.map((problem) => (
             <Notice key={problem}>{problem}</Notice>
           ))}

@@ -1,7 +1,7 @@
 import type { Details, Manifest } from '../../../api/answers.ts'
 import { api } from '../api.ts'
 import { counted } from '../parts/format.ts'
-import { ErrorMessage, Loading, Message } from '../parts/message.tsx'
+import { ErrorMessage, Loading, Message, PartError } from '../parts/message.tsx'
 import { Tabs } from '../parts/tabs.tsx'
 import { useAnswer } from '../use-answer.ts'
 import { type FilesPlace, ManifestView } from './manifest-view.tsx'
@@ -111,16 +111,25 @@ function Platform({
     return manifest.error && <ErrorMessage error={manifest.error} onRetry={manifest.reload} />
   }
   return (
-    <ManifestView
-      name={name}
-      manifest={manifest.value}
-      details={details.value}
-      indexDetails={indexDetails}
-      attestations={attestations}
-      section={section}
-      files={files}
-      onSection={onSection}
-    />
+    <>
+      {details.error !== undefined && (
+        <PartError
+          what="What is stored cannot be shown"
+          error={details.error}
+          onRetry={details.reload}
+        />
+      )}
+      <ManifestView
+        name={name}
+        manifest={manifest.value}
+        details={details.value}
+        indexDetails={indexDetails}
+        attestations={attestations}
+        section={section}
+        files={files}
+        onSection={onSection}
+      />
+    </>
   )
 }
 

@@ -1,5 +1,5 @@
 import type { ComponentChildren } from 'preact'
-import { useContext } from 'preact/hooks'
+import { useContext, useEffect, useState } from 'preact/hooks'
 import type { ApiError } from '../api.ts'
 import { LoginContext } from '../session.ts'
 import { Icon, type IconName } from './icon.tsx'
@@ -24,25 +24,43 @@ export function Message({ title, icon, isView = false, children }: MessageProps)
   )
 }
 
-type ErrorProps = Pick<MessageProps, 'isView'> & {
+type ErrorProps = {
   readonly error: ApiError
   readonly onRetry: () => void
 }
 
-export function ErrorMessage({ error, onRetry, isView = false }: ErrorProps) {
-  const login = useContext(LoginContext)
-  const isLogin = error.status === 401
+export function ErrorMessage({
+  error,
+  onRetry,
+  isView = false,
+}: ErrorProps & Pick<MessageProps, 'isView'>) {
   return (
     <div role="alert">
       <Message title={titleOf(error.status)} icon="alert" isView={isView}>
         <p>{error.message}</p>
-        {!isFinal(error.status) && (
-          <button type="button" onClick={isLogin ? () => login() : onRetry}>
-            {isLogin ? 'Log in' : 'Try again'}
-          </button>
-        )}
+        <Retry error={error} onRetry={onRetry} />
       </Message>
     </div>
+  )
+}
+
+/** Beside what can be shown. `what` says which part failed. */
+export function PartError({ what, error, onRetry }: ErrorProps & { readonly what: string }) {
+  return (
+    <Notice>
+      {what}: {error.message} <Retry error={error} onRetry={onRetry} />
+    </Notice>
+  )
+}
+
+function Retry({ error: { status }, onRetry }: ErrorProps) {
+  const login = useContext(LoginContext)
+  if (isFinal(status)) return null
+  const isLogin = status === 401
+  return (
+    <button type="button" onClick={isLogin ? () => login() : onRetry}>
+      {isLogin ? 'Log in' : 'Try again'}
+    </button>
   )
 }
 
@@ -69,11 +87,26 @@ export function Notice({ children }: { readonly children: ComponentChildren }) {
   )
 }
 
+/** Seconds of waiting after which the page says so. */
+const slowAfter = 10
+
 export function Loading({ label }: { readonly label: string }) {
+  const [isSlow, setSlow] = useState(false)
+  useEffect(() => {
+    const timer = setTimeout(() => setSlow(true), slowAfter * 1000)
+    return () => clearTimeout(timer)
+  }, [])
   return (
-    <div class="loading" role="status">
-      <span class="loading-bar" />
-      <span class="hidden">{label}</span>
+    <div role="status">
+      <div class="loading">
+        <span class="loading-bar" />
+        <span class="hidden">{label}</span>
+      </div>
+      {isSlow && (
+        <p class="empty">
+          This takes longer than {slowAfter} seconds. The page still waits; reload it to ask again.
+        </p>
+      )}
     </div>
   )
 }

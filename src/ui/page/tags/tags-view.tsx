@@ -9,7 +9,7 @@ import { Commands } from '../parts/commands.tsx'
 import { Equivalent } from '../parts/equivalent.tsx'
 import { counted, formatCount } from '../parts/format.ts'
 import { Icon } from '../parts/icon.tsx'
-import { ErrorMessage, Loading, Message, Notice } from '../parts/message.tsx'
+import { ErrorMessage, Loading, Message, Notice, PartError } from '../parts/message.tsx'
 import { insecure, pullCommands } from '../parts/pull-commands.ts'
 import { Rows } from '../parts/rows.tsx'
 import { SearchField } from '../parts/search-field.tsx'
@@ -88,7 +88,9 @@ export function TagsView({ name }: { readonly name: string }) {
         />
       )}
       {answer?.problem !== undefined && <Notice>{answer.problem}</Notice>}
-      {error !== undefined && <Notice>{error.message}</Notice>}
+      {error !== undefined && (
+        <PartError what="Some tags cannot be shown" error={error} onRetry={reload} />
+      )}
       <div class="toolbar">
         <SearchField label="Filter tags" value={filter} onValue={setFilter} />
         <p class="summary" role="status">
