@@ -283,6 +283,8 @@ suite('a collection', () => {
     for (let at = 0; at < 15; at += 1) await pushBlob(repository, randomBlob(100))
     await scene.collect()
     future.advance(2 * hour)
+    // The alert needs the zero before the first one.
+    assert.match(await scene.runs(), /"collection",outcome="confirm"\} 0$/m)
     const steps = await scene.collect()
     assert.deepEqual(removed(steps), [])
     assert.equal(endOf(steps).outcome, 'confirm')
@@ -293,6 +295,7 @@ suite('a collection', () => {
     // The same plan has the same name.
     const again = (await scene.collect()).find((step) => step.step === 'confirm')
     assert.equal(again?.run, asked.run)
+    assert.match(await scene.runs(), /"collection",outcome="confirm"\} 2$/m)
     assert.equal(removed(await scene.collect({ confirm: asked.run })).length, 15)
     assert.equal(endOf(await scene.collect()).outcome, 'done')
   })

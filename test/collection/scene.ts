@@ -54,6 +54,8 @@ export type Scene = {
   collect(request?: Parameters<Collector['collect']>[0]): Promise<readonly Step[]>
   retain(request?: Parameters<Collector['retain']>[0]): Promise<readonly Step[]>
   undo(run: Parameters<Collector['undo']>[0]): Promise<readonly Step[]>
+  /** As the metrics count runs. */
+  runs(): Promise<string>
   /** A new process on the same volume. `loseIndex`: it makes the index anew from the files. */
   restart(how?: { readonly loseIndex: boolean }): Promise<Scene>
   close(): Promise<void>
@@ -197,6 +199,7 @@ export async function openScene(
     collect: (request = {}) => stepsOf((report) => collector.collect(request, report)),
     retain: (request = {}) => stepsOf((report) => collector.retain(request, report)),
     undo: (run) => stepsOf((report) => collector.undo(run, report)),
+    runs: () => telemetry.metrics.text('berth_collection_runs_total'),
     restart: async (how = { loseIndex: false }) => {
       await close()
       if (how.loseIndex) await removeIndex(root)
