@@ -18,6 +18,9 @@ export function createMetrics({
 } = {}) {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry })
+  // Gauges with names of counters, which promtool reports; the gauges by type have the same sums.
+  for (const what of ['handles', 'requests', 'resources'])
+    registry.removeSingleMetric(`nodejs_active_${what}_total`)
   const kinds = createMetricKinds(registry, withoutZeros)
   const scrapeListeners: (() => void)[] = []
 
