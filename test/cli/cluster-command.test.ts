@@ -258,6 +258,9 @@ test('failures say what is missing', async (t) => {
   const other = await missing.berth('list', '-n', 'elsewhere')
   assert.match(other.stderr, /found no registry \(pods with app\.kubernetes\.io\/name=berth/)
   assert.match((await missing.berth('list', '--context', 'x')).stderr, /no context x; it has: here/)
+  const environment = { HOME: missing.directory }
+  const { stderr } = await runCommand(['list'], { environment })
+  assert.match(stderr, /found no kubeconfig.* The commands of berth image need none/)
   await writeKubeconfig(missing.directory, missing.api, { token: 'wrong' })
   assert.match((await missing.berth('list')).stderr, /401.*log in to the cluster again/)
   await writeKubeconfig(missing.directory, { url: 'http://127.0.0.1:1' })
