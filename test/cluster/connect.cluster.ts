@@ -163,7 +163,8 @@ describe('a registry in a cluster, with a kubeconfig for exec in one namespace',
         ...(await Promise.all((await podProcesses()).map(memoryOf))),
       ]
       t.diagnostic(`connect, pipe and serve took at most ${memory.map(Math.round).join(', ')} MiB`)
-      assert.equal(memory.length, 3)
+      // A slow machine may have connected again.
+      assert.ok(memory.length >= 3)
       assert.ok(memory.every((most) => most < 300))
     }))
 
