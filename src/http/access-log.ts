@@ -30,6 +30,10 @@ export function createAccessLog(
     const [method = '', code = '', route = ''] = key.split(' ')
     return { route, method, code }
   })
+  const prepare = (method: string, status: number, record: RequestRecord) => ({
+    count: count.of(`${method} ${status} ${record.route}`),
+    members: toMembers(method, record),
+  })
 
   return (request, response, record, startedAt = performance.now()) => {
     // A closed socket has no address.
@@ -41,24 +45,24 @@ export function createAccessLog(
       const { headersSent, statusCode, writableFinished } = response
       const status = headersSent ? statusCode : clientClosedRequest
       metrics.httpInFlight.dec()
-      count(`${method} ${status} ${record.route}`)
+      record.prepared ??= prepare(method, status, record)
+      const { prepared } = record
+      prepared.count.pending += 1
       metrics.httpDuration.observe({ route: record.route }, milliseconds / 1000)
       const reason = status >= 400 && status < 500 ? reasonOf(request, record.error) : undefined
       const agent = request.headers['user-agent']?.slice(0, maxUserAgentLength)
       const ms = Math.round(milliseconds * 10) / 10
       const cut = writableFinished ? undefined : true
       if (status < 500)
-        return logRequest(toMembers({ method, record, status, reason, ms, remote, agent, cut }))
-      const { error, ...known } = record
+        return logRequest(prepared.members + rest({ status, reason, ms, remote, agent, cut }))
+      const { error, prepared: _, ...known } = record
       onFailure?.({ status, repository: record.repository, error })
       log.error({ method, ...known, status, ms, remote, agent, cut, err: error }, 'request')
     })
   }
 }
 
-type Fields = {
-  readonly method: string
-  readonly record: RequestRecord
+type Rest = {
   readonly status: number
   readonly reason: string | undefined
   readonly ms: number
@@ -67,8 +71,8 @@ type Fields = {
   readonly cut: true | undefined
 }
 
-/** The fields as members of a JSON object. Those that are not escaped contain printable ASCII only, by their grammar. */
-function toMembers({ method, record, status, reason, ms, remote, agent, cut }: Fields): string {
+/** As members of a JSON object. Those that are not escaped contain printable ASCII only, by their grammar. */
+function toMembers(method: string, record: RequestRecord): string {
   const { route, bytes, received, user, repository, namespace, reference, cache } = record
   return (
     `"method":"${method}","route":"${route}","bytes":${bytes}` +
@@ -77,7 +81,13 @@ function toMembers({ method, record, status, reason, ms, remote, agent, cut }: F
     (repository === undefined ? '' : `,"repository":"${repository}"`) +
     (namespace === undefined ? '' : `,"namespace":${quote(namespace)}`) +
     (reference === undefined ? '' : `,"reference":"${reference}"`) +
-    (cache === undefined ? '' : `,"cache":"${cache}"`) +
+    (cache === undefined ? '' : `,"cache":"${cache}"`)
+  )
+}
+
+/** The members that follow. */
+function rest({ status, reason, ms, remote, agent, cut }: Rest): string {
+  return (
     `,"status":${status}` +
     (reason === undefined ? '' : `,"reason":${quote(reason)}`) +
     `,"ms":${ms}` +

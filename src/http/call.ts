@@ -1,6 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Action, Identity } from '../auth/auth.ts'
 import type { CacheResult, Resolved } from '../registry/registry.ts'
+import type { Count } from '../telemetry/telemetry.ts'
 
 /**
  * What the access log and the metrics record about a request. Handlers fill it in; it contains parsed
@@ -20,6 +21,11 @@ export type RequestRecord = {
   user?: string
   cache?: CacheResult
   error?: unknown
+  /**
+   * What the access log made of it when the response was closed. A record of equal requests, with equal responses, may
+   * be used again.
+   */
+  prepared?: { readonly members: string; readonly count: Count }
 }
 
 declare module 'fastify' {

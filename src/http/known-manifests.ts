@@ -36,6 +36,15 @@ type Target = {
   readonly record: RequestRecord
   bytes?: Buffer
   headers?: OutgoingHttpHeader[]
+  /** Of the last GET and of the last HEAD. */
+  readonly last: { GET?: RequestRecord; HEAD?: RequestRecord }
+}
+
+/** What differs between the records of a target. */
+type Varying = {
+  readonly bytes: number
+  readonly user: string | undefined
+  readonly cache: ManifestAnswer['cache'] | undefined
 }
 
 const maxTargets = 1000
@@ -57,7 +66,7 @@ export function answerKnownManifests(options: Options): RequestListener {
     const reference = parseReference(captures.reference)
     const record = { route: manifestRoute, bytes: 0, reference: formatReference(reference) }
     const resolved = resolveRepository(registry, { captures, query, record })
-    return { resolved, reference, record }
+    return { resolved, reference, record, last: {} }
   }
 
   const headersOf = (target: Target, found: ManifestAnswer): OutgoingHttpHeader[] => {
@@ -68,6 +77,21 @@ export function answerKnownManifests(options: Options): RequestListener {
     target.bytes = found.bytes
     target.headers = list
     return list
+  }
+
+  /** That of the last request, if this one is equal. */
+  const recordOf = (
+    { record, last }: Target,
+    method: 'GET' | 'HEAD',
+    { bytes, user, cache }: Varying,
+  ): RequestRecord => {
+    const known = last[method]
+    if (known?.user === user && known?.bytes === bytes && known.cache === cache) return known
+    const made: RequestRecord = { ...record, bytes }
+    if (user !== undefined) made.user = user
+    if (cache !== undefined) made.cache = cache
+    last[method] = made
+    return made
   }
 
   const answer = (request: IncomingMessage, response: ServerResponse): boolean => {
@@ -87,12 +111,12 @@ export function answerKnownManifests(options: Options): RequestListener {
 
     response.writeHead(200, headersOf(target, found))
     const { bytes, upstream, cache } = found
-    const record = { ...target.record, bytes: isCheck ? 0 : bytes.length }
-    if (cache !== undefined) record.cache = cache
-    if (hasLoggedIn(identity)) record.user = identity.name
+    const user = hasLoggedIn(identity) ? identity.name : undefined
+    const size = isCheck ? 0 : bytes.length
+    const record = recordOf(target, method, { bytes: size, user, cache })
     if (known === undefined) targets.set(url, target)
     guard.count(identity)
-    countSent(upstream, record.bytes)
+    countSent(upstream, size)
     logRequest(request, response, record, startedAt)
     // As a text, the body is sent with the headers in one piece.
     if (isCheck) response.end()

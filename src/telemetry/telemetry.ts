@@ -2,6 +2,7 @@ import type { DestinationStream } from 'pino'
 import { createLogger, type LogRequest } from './logger.ts'
 import { createMetrics } from './metrics.ts'
 
+export type { Count } from './counter.ts'
 export { redact } from './redact.ts'
 
 /** The log. Fields come first: `log.warn({ digest, err }, 'fill failed')`. */
