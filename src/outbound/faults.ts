@@ -73,9 +73,16 @@ function classify(code: string, message: string): Diagnosis {
       'check HTTPS_PROXY and what the proxy allows, or add the host to NO_PROXY',
     ]
   if (socketCodes.has(code)) return ['broken', 'the connection broke']
-  if (tlsCode.test(code)) return ['untrusted', `TLS: ${redact(message)}`, tlsAdvice(code)]
+  if (tlsCode.test(code)) return ['untrusted', `TLS: ${tlsReason(message)}`, tlsAdvice(code)]
   if (code.startsWith('HPE_')) return ['garbled', 'what it answered is not HTTP']
   return ['unreachable', redact(message)]
+}
+
+/** OpenSSL's reason without its place in the source, Node's without its advice for programmers. */
+function tlsReason(message: string): string {
+  const reason =
+    /:SSL routines:[^:]*:([^:]+):/.exec(message)?.[1] ?? message.split(';')[0] ?? message
+  return redact(reason.trim())
 }
 
 function tlsAdvice(code: string): string {
@@ -84,7 +91,7 @@ function tlsAdvice(code: string): string {
   if (code === 'ERR_TLS_CERT_ALTNAME_INVALID')
     return 'the url has to name the host as its certificate does'
   if (code === 'EPROTO' || code.startsWith('ERR_SSL')) return 'it may speak plain HTTP on that port'
-  return "set the upstream's certificateAuthorities to a PEM file of the authority that signed it, if that is the company's own"
+  return "if the company's own authority signed it, name that one's PEM file: certificateAuthorities of the upstream, --certificate of a command"
 }
 
 /** Failures of several addresses arrive as one AggregateError without its own code. */

@@ -86,7 +86,7 @@ export function createAdmission({ origin, breaker }: AdmissionOptions): Admissio
       },
       failed: (error) => {
         release()
-        if (error instanceof Throttled) throttle.throttled(error.retryAfter)
+        if (error instanceof Throttled) throttle.throttled(error.retryAfter, error.reason)
         else if (error instanceof UpstreamFailure || isRegistryError(error, 'DENIED'))
           throttle.answered()
         else throttle.abandoned()

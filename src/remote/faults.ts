@@ -46,10 +46,20 @@ export class UpstreamFailure extends RegistryError {
 export const passingAdvice =
   'the registry, or a proxy in front of it, fails at the moment; Berth retries by itself'
 
+type Throttling = {
+  /** Seconds. */
+  readonly retryAfter: number | undefined
+  readonly reason: string | undefined
+}
+
 /** The upstream answered 429 to this kind of request. */
 export class Throttled extends RegistryError {
-  constructor(message: string, retryAfter: number | undefined) {
+  /** The upstream's own words. */
+  readonly reason: string | undefined
+
+  constructor(message: string, { retryAfter, reason }: Partial<Throttling> = {}) {
     super('TOOMANYREQUESTS', { message, ...(retryAfter !== undefined && { retryAfter }) })
+    this.reason = reason
   }
 }
 

@@ -29,6 +29,8 @@ type DenialContext = {
   /** The origin at the end of the redirects. */
   readonly from: string
   readonly target: Target
+  /** Method and path, if the path is ours. */
+  readonly request?: string | undefined
   readonly credentials: Pick<Credentials, 'identity' | 'advice'>
   /** Removes our credentials from a text that the upstream wrote. */
   readonly scrub: (text: string) => string
@@ -49,7 +51,8 @@ export async function errorOf(answer: Answer, context: DenialContext): Promise<R
   const wait = retryAfter === undefined ? {} : { retryAfter }
   if (answer.status >= 500 || (answer.status === 429 && !isOwn))
     return new UpstreamFailure('failing', description, wait)
-  if (answer.status === 429) return new Throttled(description, retryAfter)
+  if (answer.status === 429)
+    return new Throttled(description, { retryAfter, reason: body && context.scrub(reasonIn(body)) })
   if (body === undefined) return new UpstreamFailure('redirected', description, {})
   if (!isFromRegistry(answer, body)) return new UnconfirmedAnswer(origin, answer.status)
   return new RegistryError('DENIED', {
@@ -68,13 +71,14 @@ function denialOf(identity: string, { repository, access }: Target): string {
  * repeat the URL, whose query is a key.
  */
 function reasonOf(answer: Answer, body: Buffer | undefined, context: DenialContext): string {
-  const { origin, from, scrub } = context
+  const { origin, from, scrub, request } = context
   if (body === undefined) {
     answer.drop()
     return `${origin} redirects to ${from}, which answered ${answer.status}`
   }
   const reason = scrub(reasonIn(body))
-  return `${origin} answered ${answer.status}${reason && `: ${reason}`}`
+  const to = answer.status >= 500 && request !== undefined ? ` to ${request}` : ''
+  return `${origin} answered ${answer.status}${to}${reason && `: ${reason}`}`
 }
 
 /** An upstream's message, if it is short. */

@@ -189,6 +189,7 @@ export function createSending(options: SendingOptions): Sending {
           scrub: authorization.scrub,
           from: from.origin,
           target: targetOf(request),
+          request: request.location ? undefined : `${request.method} ${url.pathname}`,
         })
       if (answer.status >= 400 && answer.status !== 416 && !isRegistryUrl(from)) {
         answer.drop()

@@ -23,8 +23,8 @@ export interface Throttle {
   enter(): void
   /** @throws RegistryError TOOMANYREQUESTS while requests are held back. */
   check(): void
-  /** The upstream answered 429; `seconds` from its Retry-After. */
-  throttled(seconds: number | undefined): void
+  /** The upstream answered 429; `seconds` from its Retry-After, `reason` in its words. */
+  throttled(seconds: number | undefined, reason?: string): void
   /** The upstream sent any other answer. */
   answered(): void
   /** The request ended without a result: if it was the probe, the next request is. */
@@ -35,6 +35,7 @@ export interface Throttle {
 export function createThrottle(what: string): Throttle {
   let until = 0
   let probeUntil = 0
+  let why = ''
 
   const wait = (): number => {
     if (until === 0) return 0
@@ -53,11 +54,12 @@ export function createThrottle(what: string): Throttle {
       if (left === 0) return
       const retryAfter = Math.max(Math.ceil(left / 1000), 1)
       throw new RegistryError('TOOMANYREQUESTS', {
-        message: `${what}: throttled for ${retryAfter} s after 429 (too many requests)`,
+        message: `${what}: throttled for ${retryAfter} s after 429 (${why})`,
         retryAfter,
       })
     },
-    throttled: (seconds) => {
+    throttled: (seconds, reason) => {
+      why = reason || 'too many requests'
       const pause = seconds === undefined ? defaultThrottle : seconds * 1000
       until = performance.now() + Math.min(Math.max(pause, 1000), maxThrottle)
       probeUntil = 0

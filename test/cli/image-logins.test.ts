@@ -54,6 +54,15 @@ test('a token that is refused is sent to no token endpoint, and not shown', asyn
   assert.ok(registry.requests.length > 0)
 })
 
+test('a command without a login says how to log in', async (t) => {
+  const registry = await serverFor(t, (_request, response) => {
+    response.setHeader('www-authenticate', 'Basic realm="registry"')
+    sendJson(response, { errors: [{ code: 'UNAUTHORIZED' }] }, 401)
+  })
+  const { stderr } = await runCommand(['image', 'list', `${registry.host}/team/app`])
+  assert.match(stderr, /^berth: anonymous was denied access .* 401; log in: --username and /)
+})
+
 test('a token does not follow a redirect to another origin', async (t) => {
   const other = await serverFor(t, (_request, response) => sendJson(response, { tags: ['x'] }))
   const registry = await serverFor(t, (_request, response) => {

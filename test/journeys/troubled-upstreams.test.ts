@@ -280,6 +280,6 @@ test('a certificate that nobody vouches for is an error that says so, and nothin
   await berth.start({ config: config({ url: server.url }) })
   const reply = await get(manifestUrl('v1'))
   assertError(reply, [502, 'UNAVAILABLE'])
-  assert.match(reply.body.toString(), /certificateAuthorities to a PEM file/)
+  assert.match(reply.body.toString(), /PEM file: certificateAuthorities/)
   assert.deepEqual(server.requests, [])
 })

@@ -12,6 +12,7 @@ import { type FaultyRegistry, startFaultyRegistry } from '../support/faulty-uplo
 import { createTokens } from '../support/google.ts'
 import { type Blob, blobOf, makeImage, manifestOf, randomBlob } from '../support/images.ts'
 import { changingSource, openRemote, tellingTelemetry } from '../support/remotes.ts'
+import { until } from '../support/until.ts'
 
 const name = parseRepositoryName('project/repository/app')
 const other = parseRepositoryName('project/repository/base')
@@ -221,6 +222,16 @@ test('an upload that breaks begins again, after a look whether the blob arrived'
   assert.equal(faulty.count(/^HEAD .*\/blobs\//), 2)
 })
 
+test('a registry that cannot look for a blob says why, although the answer to HEAD has no body', async () => {
+  const { writer } = open({ url: faulty.url })
+  const errors = [{ code: 'UNAVAILABLE', message: 'its upstream is down' }]
+  faulty.on(/^(HEAD|GET) .*\/blobs\//, (response) => answerJson(response, 503, { errors }), 4)
+  await assert.rejects(
+    writer.hasBlob(name, randomBlob(10).digest),
+    refused('UNAVAILABLE', 503, /answered 503 to GET \/v2\/.*: its upstream is down$/),
+  )
+})
+
 test('an upload that fails three times has failed', async () => {
   const { writer } = open({ url: faulty.url })
   const broken = { kind: 'answer', status: 500 } as const
@@ -337,7 +348,8 @@ test('an upload that its caller ends leaves no session behind', async () => {
   const blob = randomBlob(20_000_000)
   const uploading = writer.uploadBlob(name, toUpload(blob), controller.signal)
   const reason = new Error('no longer wanted')
-  setTimeout(() => controller.abort(reason), 100)
+  await until('the upload has begun', () => assert.ok(faulty.count(/^(PATCH|PUT)/) > 0))
+  controller.abort(reason)
   await assert.rejects(uploading, reason)
   gate.resolve()
   assert.equal(faulty.count(/^DELETE .*uploads\/session-1/), 1)

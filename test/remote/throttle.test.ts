@@ -50,6 +50,11 @@ test('the throttle after a 429 is five seconds without Retry-After, at most a mi
   }
 })
 
+test('requests that are held back say why the upstream throttles', () => {
+  throttle.throttled(10, 'the limit of anonymous pulls is reached')
+  assert.throws(() => throttle.check(), /after 429 \(the limit of anonymous pulls is reached\)$/)
+})
+
 test('an answer that was in flight when a 429 arrived does not end the throttle (U46)', () => {
   throttle.throttled(10)
   throttle.answered()

@@ -232,7 +232,8 @@ test('a push that makes no progress fails, and says how often it was tried', asy
   })
   await assert.rejects(push, {
     code: 'UNAVAILABLE',
-    message: /^cannot upload sha256:.* in a row, without progress: .*answered 503; push again when/,
+    message:
+      /^cannot upload sha256:.* in a row, without progress: .*answered 503 to POST \S+; push again when/,
   })
   assert.ok(retries.length > 0)
   for (const { attempt, pause } of retries) {

@@ -60,7 +60,7 @@ export function filesCommand(context: Context): Command {
     )
     .option('--layer <number>', 'list or read one layer (0: the first), with its whiteouts')
     .option('--platform <os/arch>', platformHelp)
-    .option('--image <name>', 'which image of an archive of several')
+    .option('--image <name>', 'which image, if the archive has several')
     .addOption(outputOption)
     .addHelpText('after', examples)
   return addRegistryOptions(command).action(

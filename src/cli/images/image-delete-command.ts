@@ -33,7 +33,7 @@ export function imageDeleteCommand(context: Context): Command {
       'HOST[:PORT]/NAME:TAG, or HOST[:PORT]/NAME@DIGEST; with --all, as for list: HOST[:PORT], HOST[:PORT]/PREFIX/ or HOST[:PORT]/NAME',
     )
     .option('--digest', 'remove the images that the tags point to, with all their tags')
-    .option('-f, --force', 'also if an image has other tags')
+    .option('-f, --force', 'remove an image also if it has other tags')
     .option(
       '--all',
       'remove all images with tags, of repositories or of a whole registry; needs --yes',

@@ -35,35 +35,42 @@ const names = [
   'plainHttp',
 ] as const satisfies readonly (keyof RegistryOptions)[]
 
-/** With a `side`, such as `from`, all options begin with it: for commands with two registries. */
-export function addRegistryOptions(command: Command, side?: 'from' | 'to'): Command {
-  const flag = (name: string) => `--${side === undefined ? '' : `${side}-`}${name}`
-  const where = side === undefined ? '' : ` of <${side}>`
+type Side = 'from' | 'to'
+
+/** With a `side`, all options begin with it: for commands with two registries, and options for `both`. */
+export function addRegistryOptions(command: Command, side?: Side | 'both'): Command {
+  const isOne = side === 'from' || side === 'to'
+  const flag = (name: string) => `--${isOne ? `${side}-` : ''}${name}`
+  const place = isOne ? `<${side}>` : 'both sides'
+  const [of, towards] = side === undefined ? ['', ''] : [` of ${place}`, ` for ${place}`]
   return command
+    .option(`${isOne ? '' : '-u, '}${flag('username')} <name>`, `user name for the registry${of}`)
     .option(
-      `${side === undefined ? '-u, ' : ''}${flag('username')} <name>`,
-      `user name for the registry${where}`,
+      `${flag('password-file')} <file>`,
+      `file with the password${towards}; -: standard input`,
     )
-    .option(`${flag('password-file')} <file>`, 'file with the password; -: standard input')
-    .option(flag('password-stdin'), 'read the password from standard input')
+    .option(flag('password-stdin'), `read the password${towards} from standard input`)
     .option(
       `${flag('token-file')} <file>`,
-      `file with a Bearer token that the registry${where} accepts; -: standard input`,
+      `file with a Bearer token that the registry${of} accepts; -: standard input`,
     )
     .addOption(
       new Option(
         `${flag('credentials')} <type>`,
-        'where the credentials come from (default: docker login, else none)',
+        `where the credentials${towards} come from (default: docker login, else none)`,
       ).choices(credentialTypes),
     )
-    .option(`${flag('certificate')} <file>`, 'PEM file with certificate authorities to trust')
-    .option(flag('plain-http'), 'use http; the default is https, except for localhost')
+    .option(
+      `${flag('certificate')} <file>`,
+      `PEM file with certificate authorities to trust${towards}`,
+    )
+    .option(flag('plain-http'), `use http${towards}; the default is https, except for localhost`)
 }
 
 /** The options of one side, without its name. */
 export function optionsOfSide(
   flags: Readonly<Record<string, unknown>>,
-  side: 'from' | 'to',
+  side: Side,
 ): RegistryOptions {
   const found = names.map((name) => [
     name,

@@ -65,9 +65,16 @@ export async function openRegistry(opening: Opening): Promise<OpenRegistry> {
       ? openToken(registry, login, context)
       : openCredentials(withPushAccess(registry), context)
   const { memory = createMemory(defaultMemoryLimit()) } = opening
-  const remote = openRemote(registry, { credentials, outbound, version, ...memory, telemetry })
+  const isAnonymous = login.kind === 'fields' && registry.credentials.type === 'anonymous'
+  const remote = openRemote(registry, {
+    ...{ outbound, version, ...memory, telemetry },
+    credentials: isAnonymous ? { ...credentials, advice: () => loginAdvice } : credentials,
+  })
   return { host, remote }
 }
+
+const loginAdvice =
+  'log in: --username and --password-file, --token-file, --credentials, or docker login'
 
 async function loginFor({ host, options, environment, tunnel }: Opening): Promise<Login> {
   const account = tunnel?.host === host ? tunnel.login : undefined

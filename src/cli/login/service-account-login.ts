@@ -22,7 +22,7 @@ export function addServiceAccountOptions(command: Command): Command {
   return command
     .option(
       '--service-account <name>',
-      "log in as a service account, [NAMESPACE/]NAME (default: the context's namespace), by a short-lived token that the API server creates; takes the right create on serviceaccounts/token",
+      "log in as a service account, [NAMESPACE/]NAME (default: the context's namespace), by a short-lived token that the API server creates; needs the permission to create serviceaccounts/token",
     )
     .option(
       '--audience <name>',

@@ -21,7 +21,7 @@ export function addCompressionOptions(
       withVariable(
         new Option(
           '--compression <kind>',
-          'of layers that are not compressed. All runtimes read gzip; docker reads zstd since 23.0, containerd since 1.5',
+          'how layers that are not compressed are sent. All runtimes read gzip; docker reads zstd since 23.0, containerd since 1.5',
         )
           .choices(['gzip', 'zstd', 'none'])
           .default('gzip'),

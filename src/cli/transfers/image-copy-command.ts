@@ -20,7 +20,7 @@ export function imageCopyCommand(context: Context): Command {
   const command = new Command('copy')
     .summary('copy an image from one repository to another one, in the same or another registry')
     .description(
-      'Copy an image with all its platforms. The digest stays. Blobs are mounted within a registry, and sent only if the target lacks them. Each registry has its login: options of one side begin with --from- or --to-; without them, the login is that of docker login, or none.',
+      'Copy an image with all its platforms. The digest stays. Blobs are mounted within a registry, and sent only if the target lacks them. Each registry has its login: options of one side begin with --from- or --to-. Those without hold for both sides, a login only if both are in the same registry. Without options, the login is that of docker login, or none.',
     )
     .argument('<from>', 'HOST[:PORT]/NAME[:TAG][@DIGEST]')
     .argument('<to>', 'HOST[:PORT]/NAME:TAG')
@@ -29,7 +29,7 @@ export function imageCopyCommand(context: Context): Command {
     .addOption(outputOption)
     .addHelpText('after', examples)
   addRegistryOptions(addRegistryOptions(command, 'from'), 'to')
-  return addRegistryOptions(command).action((from: string, to: string, flags: Flags) =>
+  return addRegistryOptions(command, 'both').action((from: string, to: string, flags: Flags) =>
     untilInterrupted((signal) => copy(context, { ...sidesOf(from, to, flags), flags, signal })),
   )
 }

@@ -49,7 +49,7 @@ export function imagePushCommand(context: Context): Command {
     .option('--artifact-type <type>', 'what the artifact is, as a media type')
     .option('--annotation <key=value>', 'annotation of the artifact; may be repeated', collect)
     .option('-t, --tag <tag>', 'another tag of the same repository; may be repeated', collect)
-    .option('--image <name>', 'which image of an archive of several')
+    .option('--image <name>', 'which image, if the archive has several')
     .option('-j, --parallel <count>', 'blobs at a time', '3')
     .option('-q, --quiet', 'print no progress')
     .addOption(outputOption)

@@ -2,6 +2,7 @@ import { algorithmOf, type Digest } from '../../oci/digest.ts'
 import { isRegistryError, type RegistryError } from '../../oci/errors.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
 import { assertSame } from '../answers.ts'
+import { UnconfirmedAnswer, UpstreamFailure } from '../faults.ts'
 import { rejectionOf } from '../rejection.ts'
 import type { WriteContext } from '../request-context.ts'
 import { type Answer, lengthIn } from '../transport.ts'
@@ -191,20 +192,30 @@ export function createUploadRequests(context: WriteContext): UploadRequests {
     cancel,
 
     hasBlob: async (name, digest, signal) => {
+      const request = {
+        ...common(name),
+        kind: 'stat',
+        path: `${pathOf(name)}/blobs/${digest}`,
+        ...(signal && { signal }),
+      } as const
       try {
-        const answer = await exchange.request({
-          ...common(name),
-          method: 'HEAD',
-          kind: 'stat',
-          path: `${pathOf(name)}/blobs/${digest}`,
-          ...(signal && { signal }),
-        })
+        const answer = await exchange.request({ ...request, method: 'HEAD' })
         answer.drop()
         return answer.status === 200
       } catch (error) {
         // Some registries refuse HEAD; the upload shows whether this one refuses writes.
-        if (isRegistryError(error, 'DENIED')) return false
-        throw error
+        if (isRegistryError(error, 'DENIED') || error instanceof UnconfirmedAnswer) return false
+        if (!(error instanceof UpstreamFailure) || error.fault !== 'failing') throw error
+        // The answer to HEAD has no message; that to GET says what failed.
+        const headers = { range: 'bytes=0-0' }
+        const answer = await exchange.request({
+          ...request,
+          headers,
+          method: 'GET',
+          isResume: true,
+        })
+        answer.drop()
+        return answer.status === 200 || answer.status === 206
       }
     },
 
