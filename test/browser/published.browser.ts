@@ -91,6 +91,19 @@ test('behind a proxy that changes the host, too, a user deletes what he may, and
   await dialog.getByRole('button', { name: 'Close' }).click()
   await page.getByText('1 tag', { exact: true }).waitFor()
 
+  // Somebody else is faster.
+  await scene.alice.push('local/shop/published', scene.images.amd64, 'gone')
+  await page.reload()
+  await page.getByLabel('Select gone').check()
+  await page.getByRole('button', { name: 'Delete…' }).click()
+  const confirm = dialog.getByRole('button', { name: 'Delete 1 tag' })
+  await confirm.waitFor()
+  await scene.alice.send('DELETE', 'local/shop/published/manifests/gone')
+  await confirm.click()
+  await dialog.getByRole('heading', { name: 'Nothing was deleted' }).waitFor()
+  await dialog.getByRole('button', { name: 'Close' }).click()
+  await page.getByText('1 tag', { exact: true }).waitFor()
+
   const reader = await open('/plain/ui/#/local/shop/published', 'bob')
   await row(reader, 'two').waitFor()
   await reader.getByLabel('Select two').check()

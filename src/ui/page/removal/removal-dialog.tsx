@@ -17,7 +17,7 @@ type RemovalDialogProps = {
   readonly name: string
   /** Tags, or one digest. */
   readonly references: readonly string[]
-  /** Whether something was deleted. */
+  /** Whether something was deleted, here or elsewhere. */
   readonly onClose: (isChanged: boolean) => void
 }
 
@@ -33,6 +33,8 @@ export function RemovalDialog({ name, references, onClose }: RemovalDialogProps)
     references.map((reference) => ({ reference })),
   )
   const [phase, setPhase] = useState<Phase>('previewing')
+  /** Somebody else has deleted one of them. */
+  const [isGone, setGone] = useState(false)
   const removable = items.filter(({ removal }) => removal !== undefined && !removal.blocked)
   const removed = items.filter(({ removal }) => removal?.removed === true)
 
@@ -43,7 +45,11 @@ export function RemovalDialog({ name, references, onClose }: RemovalDialogProps)
     await forEachOf(targets, async (reference) => {
       const item = await act(reference).then(
         (removal) => ({ reference, removal }),
-        (error: unknown) => ({ reference, error: asApiError(error).message }),
+        (thrown: unknown) => {
+          const error = asApiError(thrown)
+          if (error.status === 404) setGone(true)
+          return { reference, error: error.message }
+        },
       )
       setItems((before) => before.map((other) => (other.reference === reference ? item : other)))
     })
@@ -61,13 +67,20 @@ export function RemovalDialog({ name, references, onClose }: RemovalDialogProps)
   }
 
   const [only] = references
+  const close = () => onClose(removed.length > 0 || isGone)
   const isDigest = only?.includes(':') === true
   const what = isDigest ? 'the image' : counted(references.length, 'tag')
   return (
     <Dialog
-      title={phase === 'done' ? 'Deleted' : `Delete ${what} of ${name}?`}
+      title={
+        phase !== 'done'
+          ? `Delete ${what} of ${name}?`
+          : removed.length > 0
+            ? 'Deleted'
+            : 'Nothing was deleted'
+      }
       isBusy={phase === 'removing'}
-      onClose={() => onClose(removed.length > 0)}
+      onClose={close}
     >
       {phase === 'previewing' && <Loading label="Looking what would be deleted" />}
       {phase !== 'previewing' && <Summary items={items} phase={phase} />}
@@ -78,11 +91,7 @@ export function RemovalDialog({ name, references, onClose }: RemovalDialogProps)
         />
       )}
       <div class="dialog-actions">
-        <button
-          type="button"
-          disabled={phase === 'removing'}
-          onClick={() => onClose(removed.length > 0)}
-        >
+        <button type="button" disabled={phase === 'removing'} onClick={close}>
           {phase === 'done' ? 'Close' : 'Cancel'}
         </button>
         {phase !== 'done' && (
