@@ -3,6 +3,7 @@ import { digestOf } from '../../src/oci/digest.ts'
 import { type Blob, type Image, makeImage, randomBlob } from './images.ts'
 import { createPushClient } from './push-client.ts'
 import type { Random } from './random.ts'
+import { until } from './until.ts'
 
 type HostedClientsOptions = {
   /** Where the registry is now. */
@@ -12,6 +13,10 @@ type HostedClientsOptions = {
   /** Tags `pr-…` may be gone after so many milliseconds, and not before. */
   readonly maxAge: number
   readonly random: Random
+  /** Replicas on a bucket: a HEAD may be a minute old, so that a push finds its blobs gone, and pushes them again. */
+  readonly isShared?: boolean
+  /** Points a tag, which was deleted just now, to an image again; false: it cannot. */
+  readonly undo?: (repository: string, tag: string) => Promise<boolean>
 }
 
 /** Clients of hosted repositories whose images share layers, and who notice whatever is lost. */
@@ -36,13 +41,14 @@ const repositories = ['local/one', 'local/two', 'local/three'] as const
 const clientCount = 6
 
 export function createHostedClients(options: HostedClientsOptions): HostedClients {
-  const { url, grace, maxAge, random } = options
+  const { url, grace, maxAge, random, isShared = false, undo } = options
   const { pick } = random
   const layers = Array.from({ length: 24 }, (_, at) => randomBlob(500 + at * 1500))
   /** What must be there, by repository and tag. */
   const pushed = new Map<string, Pushed>()
   /** Everything that was pushed, to be deleted at the end. */
   const images: Pick<Pushed, 'repository' | 'image'>[] = []
+  const wrong: string[] = []
   const tally = new Map<string, number>()
   let mayFail = false
   let serial = 0
@@ -73,61 +79,98 @@ export function createHostedClients(options: HostedClientsOptions): HostedClient
     if (mounted.status === 202) await client().pushBlob(repository, blob)
   }
 
-  const push = async (): Promise<void> => {
-    const [repository, image] = [pick(repositories), newImage()]
-    const tag = `${pick(['pr', 'v'])}-${serial}`
+  const push = async (moved?: Pushed): Promise<void> => {
+    const image = newImage()
+    const repository = moved?.repository ?? pick(repositories)
+    const tag = moved?.tag ?? `${pick(['pr', 'v'])}-${serial}`
     const start = performance.now()
     for (const blob of image.blobs) await ensureBlob(repository, blob)
     images.push({ repository, image })
-    const response = await client().putManifest(repository, tag, image)
+    let [at, response] = [performance.now(), await client().putManifest(repository, tag, image)]
+    if (isShared && response.status === 404) {
+      count('pushed again')
+      for (const blob of image.blobs) await client().pushBlob(repository, blob)
+      at = performance.now()
+      response = await client().putManifest(repository, tag, image)
+    }
     const text = await response.text()
     const took = performance.now() - start
     // A push that takes longer than the grace period may find its blobs gone.
-    if (response.status !== 201 && took > grace) return count('too slow')
+    if (response.status !== 201 && took > grace && moved === undefined) return count('too slow')
     assert.equal(response.status, 201, `${text} after ${took} ms`)
-    pushed.set(`${repository}:${tag}`, { repository, tag, image, at: performance.now() })
-    count('pushed')
+    pushed.set(`${repository}:${tag}`, { repository, tag, image, at })
+    count(moved === undefined ? 'pushed' : 'moved')
   }
 
-  const pullOne = async (one: Pushed): Promise<void> => {
+  /** Nobody else changes it meanwhile. */
+  const take = (): Pushed => {
+    const one = pick([...pushed.values()])
+    pushed.delete(`${one.repository}:${one.tag}`)
+    return one
+  }
+
+  /** While a bucket is slow, a replica answers what it knew before: it has to be right a little later. */
+  const pullOne = (one: Pushed): Promise<void> =>
+    isShared && !mayFail
+      ? until(`${one.repository}:${one.tag} is whole`, () => pullOnce(one), 60)
+      : pullOnce(one)
+
+  const pullOnce = async (one: Pushed): Promise<void> => {
     const { repository, tag, image, at } = one
+    const isSame = () => pushed.get(`${repository}:${tag}`) === one
     const mayBeGone = () =>
-      !pushed.has(`${repository}:${tag}`) ||
-      (tag.startsWith('pr-') && performance.now() - at > maxAge - 1000)
+      !isSame() || (tag.startsWith('pr-') && performance.now() - at > maxAge - 1000)
     const found = await body(`${repository}/manifests/${tag}`)
-    if (found.status === 404 && mayBeGone()) {
-      pushed.delete(`${repository}:${tag}`)
+    if (found.status !== 200 && mayBeGone()) {
+      assert.ok(isShared || found.status === 404, `${found.status}`)
+      if (isSame()) pushed.delete(`${repository}:${tag}`)
       return
     }
     assert.equal(found.status, 200, `${repository}:${tag}: ${found.bytes}`)
-    assert.equal(digestOf(found.bytes), image.digest)
+    if (!isSame()) return
+    assert.equal(digestOf(found.bytes), image.digest, `${repository}:${tag} is another image`)
     for (const { digest } of image.blobs) {
       const blob = await body(`${repository}/blobs/${digest}`)
-      if (blob.status === 404 && mayBeGone()) return
+      if (blob.status !== 200 && mayBeGone()) return
       assert.equal(blob.status, 200, `${repository}:${tag} lost ${digest}: ${blob.bytes}`)
-      assert.equal(digestOf(blob.bytes), digest)
+      if (digestOf(blob.bytes) !== digest) wrong.push(digest)
     }
     count('pulled')
   }
 
   const body = async (path: string) => {
-    const response = await client().send('GET', path)
+    const first = await client().send('GET', path)
+    const response = first.status === 307 ? await fetch(first.headers.get('location') ?? '') : first
+    if (response !== first) count('redirected')
     return { status: response.status, bytes: Buffer.from(await response.arrayBuffer()) }
   }
 
-  const remove = async (one: Pushed): Promise<void> => {
-    const { repository, tag, image } = one
-    pushed.delete(`${repository}:${tag}`)
+  const remove = async (): Promise<void> => {
+    const { repository, tag, image } = take()
     const reference = pick([tag, image.digest, image.digest])
     const { status } = await client().send('DELETE', `${repository}/manifests/${reference}`)
     assert.ok([202, 404].includes(status), `DELETE: ${status}`)
     count('deleted')
   }
 
+  const removeAndUndo = async (): Promise<void> => {
+    const one = take()
+    const { repository, tag } = one
+    const [at, path] = [performance.now(), `${repository}/manifests/${tag}`]
+    const { status } = await client().send('DELETE', path)
+    // A rule may have been faster.
+    if (status === 404) return assert.ok(tag.startsWith('pr-'))
+    assert.equal(status, 202)
+    const isUndone = await undo?.(repository, tag)
+    assert.ok(isUndone || performance.now() - at > grace, `${repository}:${tag} is not restored`)
+    if (isUndone) pushed.set(`${repository}:${tag}`, { ...one, at })
+    count('undone')
+  }
+
   const acts: readonly (() => Promise<void>)[] = [
-    push,
-    push,
-    push,
+    () => push(),
+    () => push(),
+    () => push(),
     async () => {
       if (pushed.size > 0) await pullOne(pick([...pushed.values()]))
     },
@@ -135,16 +178,20 @@ export function createHostedClients(options: HostedClientsOptions): HostedClient
       if (pushed.size > 0) await pullOne(pick([...pushed.values()]))
     },
     async () => {
-      if (pushed.size > 15) await remove(pick([...pushed.values()]))
+      if (pushed.size > 15) await remove()
     },
     async () => {
-      if (pushed.size > 15) await remove(pick([...pushed.values()]))
+      if (pushed.size > 15) await remove()
+    },
+    async () => {
+      if (undo !== undefined && pushed.size > 5) await pick([removeAndUndo, () => push(take())])()
     },
     // A blob that no manifest will reference, and a session that nobody ends.
     () => client().pushBlob(pick(repositories), randomBlob(3000)),
     async () => {
-      const location = await client().start(pick(repositories))
-      const { status } = await client().send('PATCH', location, { body: new Uint8Array(500) })
+      const replica = client()
+      const location = await replica.start(pick(repositories))
+      const { status } = await replica.send('PATCH', location, { body: new Uint8Array(500) })
       assert.equal(status, 202)
     },
   ]
@@ -154,8 +201,9 @@ export function createHostedClients(options: HostedClientsOptions): HostedClient
       try {
         await pick(acts)()
       } catch (error) {
-        if (!mayFail) throw error
-        count('failed while it was killed')
+        const isDeleted = isShared && String(error).includes('is being deleted from the trash')
+        if (!mayFail && !isDeleted) throw error
+        count(isDeleted ? 'refused while it is deleted' : 'failed while it was killed')
         await new Promise((resolve) => setTimeout(resolve, 50))
       }
     }
@@ -168,6 +216,7 @@ export function createHostedClients(options: HostedClientsOptions): HostedClient
     },
     pullAll: async () => {
       for (const one of [...pushed.values()]) await pullOne(one)
+      assert.deepEqual(wrong, [], 'wrong bytes')
     },
     deleteAll: async () => {
       for (const repository of repositories) {
