@@ -70,7 +70,7 @@ test("5XX is retried twice, and then reported with the upstream's message (U47)"
     const count = await counting(() =>
       assert.rejects(
         remote.manifest(name, { tag }),
-        refused('UNAVAILABLE', 503, new RegExp(`answered ${status}: not my day`)),
+        refused('UNAVAILABLE', 503, new RegExp(`answered ${status} to GET \\S+: not my day`)),
       ),
     )
     assert.equal(count, 3)
