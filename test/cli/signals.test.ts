@@ -24,11 +24,12 @@ async function startServing(t: TestContext, delay: string) {
 }
 
 suite('berth serve', { concurrency: true }, () => {
-  test('exits with 0 on SIGINT, without the delay', async (t) => {
-    const berth = await startServing(t, '10m')
-    berth.signal('SIGINT')
-    assert.equal((await berth.finished).status, 0)
-  })
+  for (const signal of ['SIGINT', 'SIGHUP'] as const)
+    test(`exits with 0 on ${signal}, without the delay`, async (t) => {
+      const berth = await startServing(t, '10m')
+      berth.signal(signal)
+      assert.equal((await berth.finished).status, 0)
+    })
 
   test('exits with 0 on SIGTERM, after the delay (K161)', async (t) => {
     const berth = await startServing(t, '0')

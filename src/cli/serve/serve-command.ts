@@ -93,8 +93,8 @@ Examples:
 const duplicateWindow = 500
 
 /**
- * SIGINT, from a terminal, stops without the delay; SIGTERM, from an orchestrator, after it. A second
- * signal exits immediately with status 1.
+ * SIGINT, from a terminal, and SIGHUP, when it is closed, stop without the delay; SIGTERM, from an orchestrator,
+ * after it. A second signal exits immediately with status 1.
  */
 async function untilStopped({ stop, telemetry }: Service): Promise<void> {
   const { log } = telemetry
@@ -106,8 +106,7 @@ async function untilStopped({ stop, telemetry }: Service): Promise<void> {
     if (now - first > duplicateWindow) void telemetry.end().finally(() => process.exit(1))
     stopRequested.resolve({ signal, status: 0 })
   }
-  process.on('SIGTERM', onSignal)
-  process.on('SIGINT', onSignal)
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP']) process.on(signal, onSignal)
   // After an uncaught error the state is unknown: log it, finish running requests, and exit.
   const onUncaught = (err: unknown) => {
     log.fatal({ err }, 'uncaught error')
