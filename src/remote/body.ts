@@ -75,7 +75,8 @@ export function createBodySink(options: BodySinkOptions): BodySink {
       arrival = Promise.withResolvers()
       const since = performance.now()
       await arrival.promise
-      if (!rateCheck.isEnough(performance.now() - since, received)) controller.abort(tooSlow())
+      if (!rateCheck.isEnough(performance.now() - since, received))
+        controller.abort(new BelowRate())
     }
     return { done: false, value: take() }
   }
@@ -145,6 +146,11 @@ function createRateCheck(minimumRate: number) {
   }
 }
 
-function tooSlow(): Error {
-  return Object.assign(new Error('the body arrives too slowly'), { code: 'UND_ERR_BODY_TIMEOUT' })
+/** The cause of an UpstreamFailure: bytes of the body arrive, too slowly. */
+export class BelowRate extends Error {
+  readonly code = 'UND_ERR_BODY_TIMEOUT'
+
+  constructor() {
+    super('the body arrives too slowly')
+  }
 }

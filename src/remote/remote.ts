@@ -29,6 +29,7 @@ import type { Transport } from './transport.ts'
 import { createUploads } from './uploads/uploads.ts'
 
 export { remoteBlob, remoteRange, verifiedManifest } from './answers.ts'
+export { BelowRate } from './body.ts'
 export { isTemporary, passingAdvice, UpstreamFailure } from './faults.ts'
 export {
   createForwarder,

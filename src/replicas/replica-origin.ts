@@ -5,6 +5,7 @@ import { joinName } from '../oci/reference.ts'
 import { type BlobOrigin, type FindOrigins, replicaOrigin } from '../registry/registry.ts'
 import {
   type Answer,
+  BelowRate,
   type RemoteBlob,
   remoteBlob,
   remoteRange,
@@ -17,10 +18,14 @@ import type { Signatures } from './signature.ts'
 
 /** Milliseconds without a sign of the owner: until its answer begins, it gives one each second. */
 export const maxSilence = 5000
+/** Milliseconds without a byte of a body, after which the owner is asked for the rest, and until its sign then. */
+const maxPause = 2000
+const maxProbe = maxSilence - maxPause
 /** Replicas that are asked for one blob: the owner, and those that continue when it has failed. */
 export const maxAsked = 3
 
 type Blob = Parameters<BlobOrigin['open']>[0]
+type Rest = { readonly signal: AbortSignal; readonly mustBeComing: boolean }
 
 type OriginOptions = {
   readonly members: Members
@@ -80,11 +85,16 @@ function createOrigin(digest: Digest, options: OriginOptions): BlobOrigin {
     counted('failed')
   }
 
-  type Range = { readonly headers: { readonly range?: string }; readonly isPatient: boolean }
+  type Range = {
+    readonly headers: { readonly range?: string }
+    readonly isPatient: boolean
+    readonly firstByte: number
+    readonly idle: number
+  }
   const send = (
     owner: string,
     { prefix, name }: Blob,
-    { headers, isPatient }: Range,
+    { headers, ...limits }: Range,
     signal: AbortSignal,
   ) => {
     const target = `/v2/${joinName(prefix, name)}/blobs/${digest}`
@@ -94,41 +104,53 @@ function createOrigin(digest: Digest, options: OriginOptions): BlobOrigin {
       url: new URL(`http://${owner}${target}`),
       trust: 'own',
       headers: { ...headers, authorization },
-      firstByte: maxSilence,
-      idle: maxSilence,
-      isPatient,
+      ...limits,
       signal,
     })
   }
 
-  const sendFrom = (owner: string, blob: Blob, from: number, signal: AbortSignal) => {
+  const sendFrom = (
+    owner: string,
+    blob: Blob,
+    from: number,
+    { signal, firstByte }: { readonly signal: AbortSignal; readonly firstByte: number },
+  ) => {
     const headers = from > 0 ? { range: `bytes=${from}-` } : {}
-    return send(owner, blob, { headers, isPatient: true }, signal)
+    return send(owner, blob, { headers, isPatient: true, firstByte, idle: maxPause }, signal)
   }
 
-  /** The rest of a blob that the owner is still getting itself; undefined if it has all of it, or does not answer. */
-  const stillComing = async (owner: string, blob: Blob, from: number, signal: AbortSignal) => {
-    const answer = await sendFrom(owner, blob, from, signal).catch(() => undefined)
-    if (answer?.status === (from > 0 ? 206 : 200) && answer.header('x-cache') === 'coalesced')
+  /** The rest of a blob; undefined if the owner does not answer, or has all of it and `mustBeComing`. */
+  const rest = async (owner: string, blob: Blob, from: number, how: Rest) => {
+    const { signal, mustBeComing } = how
+    const sent = sendFrom(owner, blob, from, { signal, firstByte: maxProbe })
+    const answer = await sent.catch(() => undefined)
+    const isComing = answer?.header('x-cache') === 'coalesced'
+    if (answer?.status === (from > 0 ? 206 : 200) && (isComing || !mustBeComing))
       return remoteBlob(answer, from, owner).body
     answer?.drop()
     return undefined
   }
 
-  /** An owner is not slow if its upstream is: it is asked for the rest again. */
+  /**
+   * An owner is not slow if its upstream is: it is asked for the rest again. One that is silent may have been
+   * busy, unless it is so twice at one position.
+   */
   async function* watched(owner: string, blob: Blob, found: RemoteBlob, signal: AbortSignal) {
     let position = found.from
-    for (let rest: RemoteBlob['body'] | undefined = found.body; rest !== undefined; ) {
+    let askedFrom = -1
+    for (let body: RemoteBlob['body'] | undefined = found.body; body !== undefined; ) {
       try {
-        for await (const chunks of rest) {
+        for await (const chunks of body) {
           position += bytesIn(chunks)
           yield chunks
         }
         return
       } catch (error) {
         const isSlow = error instanceof UpstreamFailure && error.fault === 'slow'
-        rest = isSlow ? await stillComing(owner, blob, position, signal) : undefined
-        if (rest !== undefined) continue
+        const mustBeComing = position === askedFrom || (isSlow && error.cause instanceof BelowRate)
+        askedFrom = position
+        body = isSlow ? await rest(owner, blob, position, { signal, mustBeComing }) : undefined
+        if (body !== undefined) continue
         // A download that is given up here says nothing about the owner.
         if (!signal.aborted) failed(owner)
         throw error
@@ -142,7 +164,8 @@ function createOrigin(digest: Digest, options: OriginOptions): BlobOrigin {
       const owner = members.before(digest).find((member) => !asked.includes(member))
       if (owner === undefined || isAnswered) return undefined
       asked.push(owner)
-      const answer = await sendFrom(owner, blob, from, signal).catch((error: unknown) => {
+      const how = { signal, firstByte: maxSilence }
+      const answer = await sendFrom(owner, blob, from, how).catch((error: unknown) => {
         if (!signal.aborted) failed(owner)
         throw error
       })
@@ -170,7 +193,8 @@ function createOrigin(digest: Digest, options: OriginOptions): BlobOrigin {
       const owner = asked.at(-1)
       if (owner === undefined) return undefined
       const headers = { range: `bytes=${range.first}-${range.last}` }
-      return remoteRange(await send(owner, blob, { headers, isPatient: false }, signal), range)
+      const limits = { isPatient: false, firstByte: maxSilence, idle: maxSilence }
+      return remoteRange(await send(owner, blob, { headers, ...limits }, signal), range)
     },
     sentWrong: () => {
       for (const owner of asked) members.failed(owner)

@@ -110,6 +110,31 @@ test('the owner is killed in the middle: one of the others continues at the upst
   await start(0)
 })
 
+test('the owner freezes in the middle: the others continue at the upstream', async (t) => {
+  const blob = blobOf(1)
+  const gate = Promise.withResolvers<void>()
+  serve(blob, { pause: { at: size / 2, gate: gate.promise } })
+  const begun = [0, 2, 0, 2].map((at) => ({ at, ...Promise.withResolvers<void>() }))
+  const pulls = begun.map(({ at, resolve }) => pullAt(at, blob, resolve))
+  await Promise.all(begun.map(({ promise }) => promise))
+  const { pid } = childAt(1)
+  process.kill(pid, 'SIGSTOP')
+  gate.resolve()
+  const since = performance.now()
+  try {
+    assertWhole(await Promise.all(pulls))
+  } finally {
+    process.kill(pid, 'SIGCONT')
+  }
+  const [first, ...resumed] = gets(blob)
+  assert.equal(first, undefined)
+  // One that notices it seconds later than the other does not wait for it.
+  assert.ok(resumed.length > 0 && resumed.length < 3, `${resumed.length} GETs`)
+  for (const range of resumed) assert.match(String(range), /^bytes=[1-9]\d*-$/)
+  const seconds = ((performance.now() - since) / 1000).toFixed(1)
+  t.diagnostic(`GETs from ${['0', ...resumed].join(', ')}, after ${seconds} s`)
+})
+
 test('a replica that leaves and comes back under load fails no pull', async (t) => {
   const loading = new AbortController()
   const load = async (at: number): Promise<number> => {

@@ -2,14 +2,15 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { digestOf } from '../../src/oci/digest.ts'
 import { parseRepositoryName } from '../../src/oci/reference.ts'
-import { UpstreamFailure } from '../../src/remote/remote.ts'
+import { BelowRate, UpstreamFailure } from '../../src/remote/remote.ts'
 import { createFindOrigins } from '../../src/replicas/replica-origin.ts'
 import { createSignatures } from '../../src/replicas/signature.ts'
 import { watchedTelemetry } from '../support/telemetry.ts'
 
 const digest = digestOf(Buffer.from('x'))
 const broken = new Error('the connection broke')
-const slow = new UpstreamFailure('slow', 'too slow', {})
+const slow = new UpstreamFailure('slow', 'too slow', { cause: new BelowRate() })
+const silent = new UpstreamFailure('slow', 'no bytes', {})
 
 type Scene = {
   /** The bytes of each answer, after which its body fails; the last one does not. */
@@ -92,4 +93,15 @@ test('an owner that is slow is left out if it has the blob, and waited for while
   })
   const left = await read({ bodies, error: slow, cache: 'hit' })
   assert.deepEqual([left.text, left.failure, left.isLeftOut], ['0123', slow, true])
+})
+
+test('an owner that is silent in the middle is asked for the rest once, and then left out', async () => {
+  const bodies = ['0123', '45', '', '']
+  const left = await read({ bodies, error: silent, cache: 'hit' })
+  assert.deepEqual(left, {
+    text: '012345',
+    failure: silent,
+    asked: [undefined, 'bytes=4-', 'bytes=6-', 'bytes=6-'],
+    isLeftOut: true,
+  })
 })
