@@ -268,9 +268,12 @@ function late(): Error {
   return Object.assign(new Error('no final answer'), { code: 'UND_ERR_HEADERS_TIMEOUT' })
 }
 
-/** Joins a header that occurs several times into one list (RFC 9110, section 5.3). */
+/**
+ * Joins a header that occurs several times into one list (RFC 9110, section 5.3). Proxies may repeat one that
+ * is no list, such as Docker-Content-Digest.
+ */
 function joined(value: string | string[] | undefined): string | undefined {
-  return Array.isArray(value) ? value.join(', ') : value
+  return Array.isArray(value) ? [...new Set(value)].join(', ') : value
 }
 
 /** Content-Length in bytes; undefined when it is missing or invalid. */

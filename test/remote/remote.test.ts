@@ -73,13 +73,21 @@ test('content with another digest is rejected (P4)', async () => {
 })
 
 test('a tag without a digest in its answer gets the digest of its bytes, and a wrong or invalid one is rejected (U37)', async () => {
-  const answering = (headers: Record<string, string>) => {
+  const answering = (headers: Record<string, string | string[]>) => {
     upstream.behave()
     upstream.on(`GET /v2/${name}/manifests/v1`, ({ reply }) => reply(200, headers, image.bytes))
   }
   answering({})
   assert.equal((await remote.manifest(name, { tag }))?.digest, digest)
-  for (const announced of [makeImage().digest, 'sha256:xyz', '../../etc', '']) {
+  answering({ 'docker-content-digest': [digest, digest] })
+  assert.equal((await remote.manifest(name, { tag }))?.digest, digest)
+  for (const announced of [
+    [digest, makeImage().digest],
+    makeImage().digest,
+    'sha256:xyz',
+    '../../etc',
+    '',
+  ]) {
     answering({ 'docker-content-digest': announced })
     await assert.rejects(remote.manifest(name, { tag }), refused('DIGEST_INVALID', 502))
   }

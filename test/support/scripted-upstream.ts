@@ -2,6 +2,9 @@ import { createServer, type Socket } from 'node:net'
 import { mediaTypes } from '../../src/oci/manifest.ts'
 import { type Blob, family, type Image } from './images.ts'
 
+/** A list: the header occurs several times. */
+type AnswerHeaders = Readonly<Record<string, string | readonly string[]>>
+
 /** One request as it came, and the socket to answer it on, byte by byte if need be. */
 export type Exchange = {
   readonly method: string
@@ -10,9 +13,9 @@ export type Exchange = {
   readonly headers: Readonly<Record<string, string>>
   readonly socket: Socket
   /** A whole answer. Content-Length is set unless `headers` says something else of it. */
-  reply(status: number, headers?: Readonly<Record<string, string>>, body?: Buffer | string): void
+  reply(status: number, headers?: AnswerHeaders, body?: Buffer | string): void
   /** Status line and headers alone. */
-  head(status: number, headers?: Readonly<Record<string, string | readonly string[]>>): void
+  head(status: number, headers?: AnswerHeaders): void
   /** Bytes as they are. Resolves when the socket took them. */
   write(bytes: Buffer | string): Promise<void>
   /** RST. */
