@@ -27,11 +27,12 @@ before(async () => {
     hosted: [{ prefix: 'local' }],
     storage: { hosted: { directory: root } },
   })
-  await eventually('the volume is in the index', async () => {
+  const isIndexed = async () => {
     const response = await fetch(`http://${berth.host}/api/repositories?n=1`)
     const { total, problem } = (await response.json()) as { total?: number; problem?: string }
     return total === repositories && problem === undefined
-  })
+  }
+  await eventually('the volume is in the index', isIndexed, 180)
 })
 after(async () => {
   await berth.close()

@@ -57,7 +57,8 @@ export async function runConformance(host: string, options: Options): Promise<Co
       OCI_RESULTS_DIR: directory,
       ...options,
     }
-    const { output } = await attempt([tool('conformance')], { environment, directory })
+    const settings = { environment, directory, patience: 500 }
+    const { output } = await attempt([tool('conformance')], settings)
     return readReport(output)
   } finally {
     await removeDirectory(directory)
