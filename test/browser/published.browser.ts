@@ -165,7 +165,7 @@ test('while nothing answers, the page says that it waits', async () => {
   await page.reload()
   await page.getByText('Loading', { exact: true }).waitFor({ state: 'attached' })
   await page.clock.runFor(11_000)
-  await page.getByText('This takes longer than 10 seconds').waitFor()
+  await page.getByText('No answer after 10 seconds').waitFor()
 })
 
 /** As docker-registry-ui asks: with the login that the browser has, for what it shows and deletes. */

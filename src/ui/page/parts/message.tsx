@@ -103,9 +103,7 @@ export function Loading({ label }: { readonly label: string }) {
         <span class="hidden">{label}</span>
       </div>
       {isSlow && (
-        <p class="empty">
-          This takes longer than {slowAfter} seconds. The page still waits; reload it to ask again.
-        </p>
+        <p class="empty">No answer after {slowAfter} seconds. Reload the page to try again.</p>
       )}
     </div>
   )
