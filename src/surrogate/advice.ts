@@ -1,8 +1,8 @@
 /** What messages advise for the configuration of `berth serve`, and for a Registry. */
 const places = [
   [
-    "set the upstream's certificateAuthorities to a PEM file of the authority that signed it, if that is the company's own",
-    'put the authority that signed it into a Secret or a ConfigMap, and name that in spec.tls.caSecretRef or spec.tls.caConfigMapRef',
+    "name that one's PEM file: certificateAuthorities of the upstream, --certificate of a command",
+    'put that one into a Secret or a ConfigMap, and name that in spec.tls.caSecretRef or spec.tls.caConfigMapRef',
   ],
   [
     'the url has to name the host as its certificate does',

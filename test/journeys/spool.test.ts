@@ -177,14 +177,18 @@ test('it stops with status 0, and the password is nowhere (S158, S159)', async (
   })
   await drop(scene.root, 'closed/app', Buffer.from('x'))
   await drop(scene.root, 'open/app', Buffer.from('x'))
-  await eventually('both are handled', async () =>
-    (await droppedFiles(scene.root)).every((path) => path.startsWith('failed/')),
-  )
+  const metricsOf = async () => (await fetch(`${scene.spool.health}/metrics`)).text()
+  const handled = [
+    /^berth_spool_files_total\{result="pushed"\} 1$/m,
+    /^berth_spool_failed_files 1$/m,
+  ]
+  await eventually('one is pushed, and one has failed', async () => {
+    const text = await metricsOf()
+    return handled.every((line) => line.test(text))
+  })
+  const metrics = await metricsOf()
   const title = await readFile(`/proc/${scene.spool.pid}/cmdline`, 'utf8')
   const record = await readFile(join(scene.root, 'failed/closed/app.json'), 'utf8')
-  const metrics = await (await fetch(`${scene.spool.health}/metrics`)).text()
-  assert.match(metrics, /^berth_spool_files_total\{result="pushed"\} 1$/m)
-  assert.match(metrics, /^berth_spool_failed_files 1$/m)
   process.kill(scene.spool.pid, 'SIGTERM')
   await eventually('it has ended', () => scene.spool.state() !== 'it runs')
   assert.equal(scene.spool.state(), 'it ended with 0', scene.spool.output())
