@@ -32,7 +32,7 @@ export type OutgoingRequest = {
   readonly signal?: AbortSignal
   /**
    * For an API that an upstream may not support: a denial, 501 and a redirect to another origin are
-   * returned as answers, to be dropped.
+   * returned as answers, to be dropped. 501 to HEAD is always returned: some proxies refuse HEAD.
    */
   readonly isOptional?: boolean
   /** Milliseconds until the headers of each answer, if less than the default. */
@@ -43,7 +43,7 @@ export type OutgoingRequest = {
 
 /**
  * Sends one request with its credential, follows redirects and returns the answer. 200, 206 and 404
- * are returned, as are other 4XX that are not refusals; everything else throws. The only retry is
+ * are returned, as are other 4XX that are not refusals, and 501 to HEAD; everything else throws. The only retry is
  * with a new credential.
  */
 export interface Sending {
@@ -182,6 +182,7 @@ export function createSending(options: SendingOptions): Sending {
       const url = request.location ?? urlOf(base, request.path)
       const { answer, from } = await follow(request, url, await sendAuthorized(request, url))
       if (request.isOptional && unsupportedStatuses.has(answer.status)) return answer
+      if (request.method === 'HEAD' && answer.status === 501) return answer
       if (denialStatuses.has(answer.status) || answer.status >= 500)
         throw await errorOf(answer, {
           origin: base.origin,

@@ -232,6 +232,17 @@ test('a registry that cannot look for a blob says why, although the answer to HE
   )
 })
 
+test('a registry that does not support HEAD is asked for a blob with GET', async () => {
+  const { writer } = open({ url: faulty.url })
+  const blob = randomBlob(1000)
+  faulty.blobs.set(blob.digest, blob.bytes)
+  for (const status of [405, 501]) {
+    faulty.on(/^HEAD/, (response) => response.writeHead(status).end(), 1)
+    assert.equal(await writer.hasBlob(name, blob.digest), true, String(status))
+  }
+  assert.equal(faulty.count(/^HEAD/), 2)
+})
+
 test('an upload that fails three times has failed', async () => {
   const { writer } = open({ url: faulty.url })
   const broken = { kind: 'answer', status: 500 } as const

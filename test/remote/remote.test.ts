@@ -135,8 +135,8 @@ test('a tag is resolved without its manifest', async () => {
   assert.equal(await remote.resolve(name, 'none' as Tag), undefined)
 })
 
-test('the manifest is fetched if HEAD is denied or has no digest', async () => {
-  for (const status of [405, 200]) {
+test('the manifest is fetched if HEAD is refused or has no digest', async () => {
+  for (const status of [405, 501, 200]) {
     upstream.behave()
     upstream.on('HEAD', ({ head }) => head(status, { 'content-length': '0' }))
     assert.partialDeepStrictEqual(await remote.resolve(name, tag), whole)
@@ -215,7 +215,7 @@ test('HEAD checks whether a blob exists', async () => {
 })
 
 test('GET is used for an upstream that denies HEAD of blobs, or closes the connection, and after three of them alone (issue 53)', async () => {
-  for (const refusal of [401, 403, 405, 'hang up'] as const) {
+  for (const refusal of [401, 403, 405, 501, 'hang up'] as const) {
     upstream.behave()
     upstream.on('HEAD', ({ head, end }) => {
       if (refusal === 'hang up') end()

@@ -201,22 +201,17 @@ export function createUploadRequests(context: WriteContext): UploadRequests {
       try {
         const answer = await exchange.request({ ...request, method: 'HEAD' })
         answer.drop()
-        return answer.status === 200
+        if (answer.status !== 405 && answer.status !== 501) return answer.status === 200
       } catch (error) {
-        // Some registries refuse HEAD; the upload shows whether this one refuses writes.
+        // Some registries deny HEAD; the upload shows whether this one denies writes.
         if (isRegistryError(error, 'DENIED') || error instanceof UnconfirmedAnswer) return false
         if (!(error instanceof UpstreamFailure) || error.fault !== 'failing') throw error
-        // The answer to HEAD has no message; that to GET says what failed.
-        const headers = { range: 'bytes=0-0' }
-        const answer = await exchange.request({
-          ...request,
-          headers,
-          method: 'GET',
-          isResume: true,
-        })
-        answer.drop()
-        return answer.status === 200 || answer.status === 206
       }
+      // HEAD is not supported, or failed without a message: the answer to GET has one.
+      const headers = { range: 'bytes=0-0' }
+      const answer = await exchange.request({ ...request, headers, method: 'GET', isResume: true })
+      answer.drop()
+      return answer.status === 200 || answer.status === 206
     },
 
     mount: async (name, { digest, from, signal }) => {
