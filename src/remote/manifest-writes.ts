@@ -6,6 +6,7 @@ import { accept } from './manifest-requests.ts'
 import { rejectionOf } from './rejection.ts'
 import type { RemoteWriter } from './remote-writer.ts'
 import type { WriteContext } from './request-context.ts'
+import { readReason, reasonIn } from './response-error.ts'
 import { retryWrite } from './retry-write.ts'
 import type { Answer } from './transport.ts'
 
@@ -18,7 +19,7 @@ const done = [200, 201, 202, 204]
 export function createManifestWrites(
   context: WriteContext,
 ): Pick<RemoteWriter, 'putManifest' | 'deleteManifest' | 'deleteBlob'> {
-  const { exchange, origin, pathOf, repositoryOf } = context
+  const { exchange, origin, pathOf, repositoryOf, scrub } = context
   const manifestPath = (name: RepositoryName, reference: Reference) =>
     `${pathOf(name)}/manifests/${formatReference(reference)}`
 
@@ -55,7 +56,7 @@ export function createManifestWrites(
         answer.drop()
         return true
       }
-      if (answer.status === 400 && isTagPath(path)) throw onlyByDigest(answer, repository)
+      if (answer.status === 400 && isTagPath(path)) throw await onlyByDigest(answer, repository)
       if (answer.status !== 404)
         throw await rejectionOf(answer, {
           ...context,
@@ -66,10 +67,10 @@ export function createManifestWrites(
     })
 
   /** Distribution 2.8 takes the tag for a digest that is wrong. */
-  const onlyByDigest = (answer: Answer, repository: string): RegistryError => {
-    answer.drop()
+  const onlyByDigest = async (answer: Answer, repository: string): Promise<RegistryError> => {
+    const reason = scrub(reasonIn(await readReason(answer)))
     return new RegistryError('UNSUPPORTED', {
-      message: `cannot delete a tag of ${repository}: ${origin} answered ${answer.status}, as registries do that delete by digest only`,
+      message: `cannot delete a tag of ${repository}: ${origin} answered ${answer.status}${reason && `: ${reason}`}, as registries do that delete by digest only`,
     })
   }
 

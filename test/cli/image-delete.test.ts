@@ -78,15 +78,16 @@ test('--all removes nothing without --yes, and then all tags of what is named, o
   assert.match((await deletion()).stderr, /name the images, or add --all/)
 })
 
-for (const [what, status, code] of [
-  ['Distribution 2.8', 400, 'DIGEST_INVALID'],
-  ['a registry without deletions', 405, 'UNSUPPORTED'],
-  ['a registry that finds only digests', 404, 'MANIFEST_UNKNOWN'],
+for (const [what, status, code, reason] of [
+  ['Distribution 2.8', 400, 'DIGEST_INVALID', /400: only by digest, /],
+  ['a registry without deletions', 405, 'UNSUPPORTED', /405: only by digest; /],
+  ['a registry that finds only digests', 404, 'MANIFEST_UNKNOWN', /it is not there; /],
 ] as const)
   test(`a registry that cannot remove a tag says what to do: ${what}`, async (t) => {
     const image = makeImage()
     const server = await startWebServer(({ method, path }, response) => {
-      if (method === 'DELETE') return sendJson(response, { errors: [{ code }] }, status)
+      if (method === 'DELETE')
+        return sendJson(response, { errors: [{ code, message: 'only by digest' }] }, status)
       if (path.includes('tags/list')) return sendJson(response, { tags: ['1', '2', '3'] })
       const { digest } = path.endsWith('/3') ? makeImage() : image
       response.setHeader('docker-content-digest', digest)
@@ -97,6 +98,7 @@ for (const [what, status, code] of [
     const { status: exit, stdout } = await deletion(`${app}:1`, `${app}:2`)
     assert.equal(exit, 1)
     const [first, second] = stdout.split('\n')
+    assert.match(first ?? '', reason)
     assert.match(first ?? '', /app:1: not deleted: .*--digest deletes the image .*other tags: 2\)/)
     assert.match(second ?? '', /app:2: not deleted: .*other tags: 1\)/)
   })
