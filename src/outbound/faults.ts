@@ -1,4 +1,5 @@
 import { inspect } from 'node:util'
+import { errors } from 'undici'
 import { redact } from '../telemetry/telemetry.ts'
 
 /**
@@ -57,11 +58,23 @@ const socketCodes = new Set([
 const tlsCode =
   /^(ERR_TLS|ERR_SSL|CERT_|UNABLE_TO|SELF_SIGNED|DEPTH_ZERO|HOSTNAME_MISMATCH|EPROTO|ERR_OSSL)/
 
-/** Classifies an error of the HTTP client. Only this function knows the client's codes. */
-export function describeFault(error: unknown): NetworkFault {
+/** What to change if `origin` is used without TLS. */
+export const adviceForTls =
+  'it may speak TLS on that port: https:// in the url of the upstream, --certificate of a command'
+
+/** Classifies an error of the HTTP client. Only this function knows the client's codes. `origin`: where it was sent. */
+export function describeFault(error: unknown, origin = ''): NetworkFault {
   const { code, message } = firstWithCode(error)
   const [fault, why, advice] = byCode[code] ?? classify(code, message)
-  return { fault, code, why, advice }
+  const mayNeedTls = origin.startsWith('http:') && isFromTls(error)
+  return { fault, code, why, advice: mayNeedTls ? adviceForTls : advice }
+}
+
+/** To plain HTTP, a server of TLS sends an alert (RFC 8446, section 6), or closes the connection without a byte. */
+function isFromTls(error: unknown): boolean {
+  if (error instanceof errors.SocketError) return error.socket?.bytesRead === 0
+  const answer = error instanceof errors.HTTPParserError && 'data' in error ? error.data : undefined
+  return typeof answer === 'string' && answer.startsWith('\x15\x03')
 }
 
 function classify(code: string, message: string): Diagnosis {

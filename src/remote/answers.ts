@@ -6,7 +6,7 @@ import { formatReference, type Reference } from '../oci/reference.ts'
 import { UnconfirmedAnswer } from './faults.ts'
 import type { LastDenial } from './last-denial.ts'
 import { readReservedBody } from './read-body.ts'
-import { isFromRegistry } from './registry-answer.ts'
+import { codesIn, isFromRegistry } from './registry-answer.ts'
 import type { RemoteBlob, RemoteManifest } from './remote-registry.ts'
 import { readReason } from './response-error.ts'
 import { type Answer, lengthIn } from './transport.ts'
@@ -29,17 +29,19 @@ export async function isFound(answer: Answer, requested: Asked): Promise<boolean
   const { origin, repository, lastDenial } = requested
   const { status } = answer
   if (status === 200 || status === 206) return true
-  if (status === 404) {
-    if (isFromRegistry(answer, await readReason(answer))) return false
+  if (status === 400 || status === 404) {
+    const body = await readReason(answer)
+    if (isFromRegistry(answer, body) || (status === 400 && codesIn(body).length > 0)) {
+      if (status === 404) return false
+      throw new RegistryError('NAME_INVALID', {
+        message: `${origin} rejected the name as invalid (400)`,
+      })
+    }
     const error = new UnconfirmedAnswer(origin, status)
     lastDenial.denied(repository, error.message)
     throw error
   }
   answer.drop()
-  if (status === 400)
-    throw new RegistryError('NAME_INVALID', {
-      message: `${origin} rejected the name as invalid (400)`,
-    })
   throw new RegistryError('UNAVAILABLE', { message: `${origin} answered ${status}`, status: 502 })
 }
 

@@ -1,5 +1,6 @@
 import { isRegistryError, RegistryError } from '../oci/errors.ts'
 import {
+  adviceForTls,
   describeFault,
   ForbiddenAddress,
   type Fault as NetworkFault,
@@ -64,17 +65,23 @@ export class Throttled extends RegistryError {
 }
 
 /**
- * A 401, 403 or 404 that no registry wrote, and that therefore does not show what the registry has
+ * A 400, 401, 403 or 404 that no registry wrote, and that therefore does not show what the registry has
  * or allows.
  */
 export class UnconfirmedAnswer extends RegistryError {
+  readonly answered: number
+
   constructor(origin: string, status: number) {
     super('UNAVAILABLE', {
       message: `${origin} answered ${status}, but not as a registry does`,
+      // What Go's server and nginx answer to plain HTTP on a port for TLS.
       advice:
-        'check the URL, and what answers there: an ingress without a backend, a proxy, or a login page',
+        status === 400 && origin.startsWith('http:')
+          ? adviceForTls
+          : 'check the URL, and what answers there: an ingress without a backend, a proxy, or a login page',
       status: 502,
     })
+    this.answered = status
   }
 }
 
@@ -92,7 +99,7 @@ const localCodes = new Set(['EADDRNOTAVAIL', 'EMFILE', 'ENFILE'])
  * that is not HTTP, a certificate that is not trusted, and a name that does not resolve stay as they are.
  */
 export function isTemporary(error: unknown): error is RegistryError {
-  if (error instanceof UnconfirmedAnswer) return true
+  if (error instanceof UnconfirmedAnswer) return error.answered !== 400
   if (!(error instanceof UpstreamFailure))
     return (
       isRegistryError(error, 'UNAVAILABLE', 'TOOMANYREQUESTS') && error.retryAfter !== undefined
@@ -135,7 +142,7 @@ export function toUpstreamFailure(
       status: 502,
       cause: error,
     })
-  const { fault, why, advice } = describeFault(error)
+  const { fault, why, advice } = describeFault(error, origin)
   return new UpstreamFailure(fault, `cannot use ${origin}: ${why}`, { advice, cause: error })
 }
 

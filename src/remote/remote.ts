@@ -30,7 +30,7 @@ import { createUploads } from './uploads/uploads.ts'
 
 export { remoteBlob, remoteRange, verifiedManifest } from './answers.ts'
 export { BelowRate } from './body.ts'
-export { isTemporary, passingAdvice, UpstreamFailure } from './faults.ts'
+export { isTemporary, passingAdvice, UnconfirmedAnswer, UpstreamFailure } from './faults.ts'
 export {
   createForwarder,
   type Forwarded,

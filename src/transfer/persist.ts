@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { RegistryError } from '../oci/errors.ts'
-import { isTemporary, retryPause } from '../remote/remote.ts'
+import { isTemporary, retryPause, UnconfirmedAnswer } from '../remote/remote.ts'
 
 /** Pause after the first failure, in milliseconds; doubled by each further one, with a jitter of half. */
 const firstPause = 500
@@ -9,7 +9,7 @@ const maxPause = 30_000
 const defaultPatience = 120_000
 /** So many times longer for a step that has got somewhere, and whose successor would begin anew. */
 const begunFactor = 5
-/** Before the first answer of the registry: its address may be wrong. */
+/** Before the first answer of the registry, and while something else answers: its address may be wrong. */
 const firstPatience = 15_000
 /** An attempt may take longer than the patience, and deserves another one. */
 const minAttempts = 3
@@ -54,9 +54,10 @@ export function createPersistence({
 }: PersistOptions = {}): Persistence {
   let hasAnswered = false
 
-  const limitOf = (reached: number, maxPatience: number): number => {
+  const limitOf = (reached: number, maxPatience: number, error: RegistryError): number => {
     if (reached > 0) return begunFactor * patience
-    return Math.min(patience, maxPatience, hasAnswered ? patience : firstPatience)
+    const isThere = hasAnswered && !(error instanceof UnconfirmedAnswer)
+    return Math.min(patience, maxPatience, isThere ? patience : firstPatience)
   }
 
   return {
@@ -80,7 +81,7 @@ export function createPersistence({
           const now = performance.now()
           if (failures === 0) failingSince = now
           failures += 1
-          const limit = limitOf(reached, maxPatience)
+          const limit = limitOf(reached, maxPatience, error)
           const pause = Math.max(backOff(failures), retryPause(error))
           const isLate = failures >= minAttempts && now + pause - failingSince > limit
           if (isLate || pause > limit) throw givenUp(error, attempt, failures)

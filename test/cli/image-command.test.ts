@@ -2,9 +2,10 @@ import assert from 'node:assert/strict'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { createAuthority } from '../support/certificates.ts'
 import { runCommand } from '../support/command.ts'
 import { ownDirectory } from '../support/directory.ts'
-import { startWebServer } from '../support/web-server.ts'
+import { sendJson, startWebServer } from '../support/web-server.ts'
 
 test('a login for one registry is not sent to another one', async (t) => {
   const challenge = { 'www-authenticate': 'Basic realm="r"' }
@@ -38,6 +39,18 @@ test('a message names the source that cannot be read', async (t) => {
     assert.equal(status, 1)
     assert.ok(stderr.startsWith(`berth: ${message}`), stderr)
   }
+})
+
+test('localhost is reached by TLS if a certificate is named', async (t) => {
+  const authority = await createAuthority('the company')
+  t.after(() => authority.remove())
+  const tls = await authority.issue(['DNS:localhost'])
+  const server = await startWebServer((_, response) => sendJson(response, { tags: ['1'] }), { tls })
+  t.after(server.close)
+  const list = ['image', 'list', `localhost:${server.port}/app`]
+  const plain = await runCommand(list)
+  assert.match(plain.stderr, /it may speak TLS on that port: .*--certificate of a command/)
+  assert.equal((await runCommand([...list, '--certificate', authority.file])).stdout, '1\n')
 })
 
 test('a level that a compression does not have is refused', async () => {

@@ -5,13 +5,14 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, afterEach, before, beforeEach, test } from 'node:test'
+import { parseRepositoryName } from '../../src/oci/reference.ts'
 import { createOutbound, type ForwardProxy } from '../../src/outbound/outbound.ts'
 import { UpstreamFailure } from '../../src/remote/faults.ts'
 import { createTransport, type Transport } from '../../src/remote/transport.ts'
 import { createCanaries } from '../support/canaries.ts'
 import { type Authority, createAuthority } from '../support/certificates.ts'
 import { type ConnectProxy, startConnectProxy } from '../support/connect-proxy.ts'
-import { readAll, shortTimeouts } from '../support/remotes.ts'
+import { openRemote, readAll, shortTimeouts } from '../support/remotes.ts'
 import { sendJson, startWebServer, type WebServer } from '../support/web-server.ts'
 
 const canaries = createCanaries()
@@ -85,6 +86,30 @@ test("another host's certificate is refused (U26)", async () => {
   const other = await serve(['DNS:other.example.com'])
   await assert.rejects(ask(open(), other.url), failure('untrusted', /127\.0\.0\.1/))
   assert.equal(other.requests.length, 0)
+  await other.close()
+})
+
+test('plain HTTP to a port of TLS says so, whether the server closes the connection, sends an alert or an error', async () => {
+  const advice = /it may speak TLS on that port: https:\/\/ in the url/
+  const plain = right.url.replace('https:', 'http:')
+  await assert.rejects(ask(open(), plain), failure('broken', advice))
+  const alert = createServer((socket) => {
+    socket.on('error', () => {})
+    socket.once('data', () => socket.end(Buffer.from([0x15, 3, 1, 0, 2, 2, 70])))
+  })
+  alert.listen(0, '127.0.0.1')
+  await once(alert, 'listening')
+  const address = alert.address()
+  const port = typeof address === 'object' && address !== null ? address.port : 0
+  await assert.rejects(ask(open(), `http://127.0.0.1:${port}/v2/`), failure('garbled', advice))
+  alert.close()
+  // Of Go's server, and in HTML of nginx.
+  const other = await startWebServer((_seen, response) => {
+    response.writeHead(400).end('Client sent an HTTP request to an HTTPS server.\n')
+  })
+  const remote = openRemote({ url: other.url })
+  await assert.rejects(remote.tags(parseRepositoryName('a/b')), { message: advice })
+  await remote.close()
   await other.close()
 })
 

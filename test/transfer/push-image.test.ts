@@ -22,6 +22,7 @@ import {
   readImage,
 } from '../support/archives.ts'
 import { eventually, removeBerth, startBerth } from '../support/berth.ts'
+import { useForwardClock } from '../support/clock.ts'
 import { ownDirectory } from '../support/directory.ts'
 import { startFaultyRegistry } from '../support/faulty-uploads.ts'
 import { memoryImage } from '../support/memory-image.ts'
@@ -241,6 +242,33 @@ test('a push that makes no progress fails, and says how often it was tried', asy
     assert.ok(pause > 0)
   }
 })
+
+for (const [what, status, message] of [
+  [
+    'no registry wrote is repeated for 15 seconds, as a registry may follow',
+    404,
+    /failed 3 times.*login page$/,
+  ],
+  [
+    'a server of TLS writes to plain HTTP is not repeated',
+    400,
+    /bytes\) to \S+: http.*it may speak TLS/,
+  ],
+] as const)
+  test(`a push whose answer ${what}`, async (t) => {
+    const registry = await startFaultyRegistry()
+    t.after(() => registry.close())
+    const clock = useForwardClock(t)
+    const { source, image } = memoryImage([100])
+    registry.on(/^POST/, (response) => {
+      response.removeHeader('docker-distribution-api-version')
+      response.writeHead(status, { 'content-length': 0 }).end()
+    })
+    const remote = open(t, registry.url)
+    const onRetry = () => clock.advance(8000)
+    const push = pushImage({ source, image, remote, name, tags: [one], onRetry, signal })
+    await assert.rejects(push, { code: 'UNAVAILABLE', message })
+  })
 
 test('a Retry-After that ends later than the patience is not waited for', async (t) => {
   const registry = await startFaultyRegistry()

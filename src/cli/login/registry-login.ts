@@ -64,7 +64,10 @@ export function addRegistryOptions(command: Command, side?: Side | 'both'): Comm
       `${flag('certificate')} <file>`,
       `PEM file with certificate authorities to trust${towards}`,
     )
-    .option(flag('plain-http'), `use http${towards}; the default is https, except for localhost`)
+    .option(
+      flag('plain-http'),
+      `use http${towards}; the default is https, except for localhost without a certificate`,
+    )
 }
 
 /** The options of one side, without its name. */

@@ -103,9 +103,11 @@ export async function withRegistry<Result>(
   }
 }
 
-function urlOf(host: string, { plainHttp }: RegistryOptions): string {
+function urlOf(host: string, { plainHttp, certificate }: RegistryOptions): string {
   if (/^https?:\/\//.test(host)) return host
-  const isLocal = isLoopback(new URL(`http://${host}`).hostname.replace(/^\[|\]$/g, ''))
+  const isLocal =
+    certificate === undefined &&
+    isLoopback(new URL(`http://${host}`).hostname.replace(/^\[|\]$/g, ''))
   const address = dockerHubHosts.includes(host) ? 'registry-1.docker.io' : host
   return `${(plainHttp ?? isLocal) ? 'http' : 'https'}://${address}`
 }
