@@ -3,6 +3,8 @@ import type { RepositoryName, Tag } from '../oci/reference.ts'
 
 /** The hosted volume as the index reads it. All lists in any order; times in milliseconds. */
 export interface IndexSource {
+  /** What is read at the same time, without rests. Undefined: a disk, which is read with rests, one thing after another. */
+  readonly width?: number | undefined
   readonly blobs: {
     list(): AsyncIterable<SourceBlob>
     stat(digest: Digest): Promise<{ readonly size: number } | undefined>

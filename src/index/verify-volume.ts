@@ -4,6 +4,7 @@ import { maxManifestSize } from '../oci/manifest.ts'
 import type { RepositoryName, Tag } from '../oci/reference.ts'
 import { batches } from './batches.ts'
 import type { Ask } from './database/database.ts'
+import { inLanes } from './in-lanes.ts'
 import type { IndexSource } from './index-source.ts'
 import { readConfigs } from './read-configs.ts'
 
@@ -12,7 +13,7 @@ export type OnSubject = (name: RepositoryName, subject: Digest, manifest: Digest
 type VerifyOptions = {
   readonly ask: Ask
   readonly source: IndexSource
-  /** Milliseconds of rest for each millisecond of work. */
+  /** Milliseconds of rest for each millisecond of work on a disk. */
   readonly rest: number
   /** Called for each manifest with a subject. */
   readonly onSubject: OnSubject | undefined
@@ -31,8 +32,19 @@ const maxUnreadable = 100
 
 /** Compares the whole volume with the database. Rejects when the volume cannot be read. */
 export async function verifyVolume(options: VerifyOptions): Promise<readonly Unreadable[]> {
+  const failure = new AbortController()
+  const signal = AbortSignal.any([options.signal, failure.signal])
+  try {
+    return await verify({ ...options, signal })
+  } finally {
+    // What else runs ends as well.
+    failure.abort()
+  }
+}
+
+async function verify(options: VerifyOptions): Promise<readonly Unreadable[]> {
   const { ask, source, signal, onBlobs } = options
-  const { links, blobs } = source
+  const { links, blobs, width = 1 } = source
   const unreadable: Unreadable[] = []
   const step = createPacer(options)
 
@@ -57,17 +69,20 @@ export async function verifyVolume(options: VerifyOptions): Promise<readonly Unr
   const addManifests = async (name: RepositoryName, digests: readonly Digest[]): Promise<void> => {
     let manifests: { readonly digest: Digest; readonly bytes: Buffer }[] = []
     let size = 0
-    for (const digest of digests) {
-      const [manifest] = await step(() => readManifest(name, digest))
-      if (manifest === undefined) continue
-      manifests.push(manifest)
-      size += manifest.bytes.length
-      if (size < manifestBatchSize) continue
-      await ask('addManifests', manifests)
+    const send = async (): Promise<void> => {
+      const batch = manifests
       manifests = []
       size = 0
+      if (batch.length > 0) await ask('addManifests', batch)
     }
-    if (manifests.length > 0) await ask('addManifests', manifests)
+    await inLanes(digests, width, async (digest) => {
+      const [manifest] = await step(() => readManifest(name, digest))
+      if (manifest === undefined) return
+      manifests.push(manifest)
+      size += manifest.bytes.length
+      if (size >= manifestBatchSize / width) await send()
+    })
+    await send()
   }
 
   const readTag = async (name: RepositoryName, tag: Tag) => {
@@ -92,7 +107,7 @@ export async function verifyVolume(options: VerifyOptions): Promise<readonly Unr
   await ask('beginVerification')
   for (const table of await ask('tables')) await step(() => ask('checkTable', table))
   await verifyBlobs()
-  for await (const name of links.names()) await verifyRepository(name)
+  await inLanes(links.names(), width, verifyRepository)
   signal.throwIfAborted()
   await ask('finishVerification')
   await readConfigs({ ask, source, signal })
@@ -100,19 +115,21 @@ export async function verifyVolume(options: VerifyOptions): Promise<readonly Unr
 }
 
 async function reportSubjects(
-  { ask, onSubject }: VerifyOptions,
+  { ask, source, onSubject }: VerifyOptions,
   name: RepositoryName,
 ): Promise<void> {
   if (onSubject === undefined) return
-  for (const { digest, subject } of await ask('subjects', name))
-    await onSubject(name, subject, digest)
+  await inLanes(await ask('subjects', name), source.width ?? 1, ({ digest, subject }) =>
+    onSubject(name, subject, digest),
+  )
 }
 
-/** Does one step after the other, with rests that leave the disk to others. */
-function createPacer({ rest, signal }: VerifyOptions) {
+/** Does steps with rests that leave the disk to others, if the source is one. */
+function createPacer({ source, rest, signal }: VerifyOptions) {
   let owed = 0
   return async <Result>(work: () => Promise<Result>): Promise<Result> => {
     signal.throwIfAborted()
+    if (source.width !== undefined) return work()
     const start = performance.now()
     const result = await work()
     owed += rest * (performance.now() - start)

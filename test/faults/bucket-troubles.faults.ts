@@ -9,6 +9,7 @@ import { pullImage } from '../support/pull.ts'
 import { createPushClient } from '../support/push-client.ts'
 
 const app = 'team/app'
+const listOfBlobs = /^GET (?!.*[?&]uploads).*[?&]prefix=[^&]*%2Fblobs%2F/
 const access = [{ users: ['*'], repositories: ['**'], actions: ['pull', 'push', 'delete'] }]
 
 for (const server of bucketServers)
@@ -65,6 +66,12 @@ function testTroubles({ startBucket, describe, refuse }: BucketServer): void {
       return fault
     })
   }
+
+  const untilIndexed = ({ admin }: Berth) =>
+    eventually('the index is complete', async () => {
+      const { body } = await get(`${admin}/readyz`)
+      return !body.includes('index of hosted repositories')
+    })
 
   const problemIn = async (response: Response) => {
     const { errors } = (await response.json()) as { errors: { code: string; message: string }[] }
@@ -151,6 +158,19 @@ function testTroubles({ startBucket, describe, refuse }: BucketServer): void {
     assert.equal((await client().send('GET', path)).status, 404)
   })
 
+  test('while the bucket asks for fewer requests, the index on an empty disk waits, and does not begin anew', async () => {
+    const image = newImage()
+    await push(image)
+    await untilIndexed(berth)
+    const hex = image.digest.slice('sha256:'.length)
+    // More often than one request is repeated.
+    failFirst(new RegExp(`^read .*${hex}`), refuse('slow down'), 5)
+    const before = proxy.count(listOfBlobs)
+    const other = await startAnother()
+    await untilIndexed(other)
+    assert.equal(proxy.count(listOfBlobs) - before, 1)
+  })
+
   test('while a listing takes long, images are pulled and pushed, and the readiness says what it waits for', async (t) => {
     const gate = Promise.withResolvers<void>()
     failAll(/^list$/, { kind: 'late', until: gate.promise })
@@ -163,9 +183,6 @@ function testTroubles({ startBucket, describe, refuse }: BucketServer): void {
     assert.equal(ready.status, 200)
     assert.match(ready.body.toString('utf8'), /index of hosted repositories.*behind/)
     gate.resolve()
-    await eventually('the index is complete', async () => {
-      const { body } = await get(`${other.admin}/readyz`)
-      return !body.includes('index of hosted repositories')
-    })
+    await untilIndexed(other)
   })
 }

@@ -126,7 +126,7 @@ type IndexOptions = {
 
 /** Without anything hosted, it costs nothing. Quotas need it before the first push. */
 async function openIndex({ config, root, store, telemetry }: IndexOptions) {
-  const { blobs, links } = store
+  const { blobs, links, width } = store.scanning ?? { ...store, width: undefined }
   const { readOnly, bucket } = config.storage.hosted
   const isShared = bucket !== undefined
   const hasQuotas = config.hosted.some(({ quota }) => quota !== undefined)
@@ -141,6 +141,7 @@ async function openIndex({ config, root, store, telemetry }: IndexOptions) {
     source: {
       blobs,
       links,
+      width,
       // What others write to a bucket leaves no trace but in a listing of all.
       fingerprint: async () => (isShared ? randomUUID() : fingerprintOf(root)),
     },

@@ -1,4 +1,4 @@
-import { LRUCache } from 'lru-cache'
+import type { LRUCache } from 'lru-cache'
 import { algorithmOf, type Digest, digestOf } from '../../oci/digest.ts'
 import { RegistryError } from '../../oci/errors.ts'
 import type { Telemetry } from '../../telemetry/telemetry.ts'
@@ -13,7 +13,6 @@ import type { Marks } from './marks.ts'
 
 /** After a write that took longer, in milliseconds, the blob may have been removed meanwhile. */
 const maxUnseen = 60_000
-const maxCorrupt = 10_000
 
 type BucketBlobsOptions = {
   readonly objects: ObjectStore
@@ -21,15 +20,15 @@ type BucketBlobsOptions = {
   readonly access: WriteAccess
   readonly marks: Marks
   readonly cache: BlobCache
+  /** Written again by their next push. */
+  readonly corrupt: Pick<LRUCache<Digest, true>, 'has' | 'set' | 'delete'>
   readonly readOnly: boolean
   readonly telemetry: Telemetry
 }
 
 /** Blobs in Distribution's layout. */
 export function createBucketBlobs(options: BucketBlobsOptions) {
-  const { objects, root, access, marks, cache, readOnly, telemetry } = options
-  /** Written again by their next push. */
-  const corrupt = new LRUCache<Digest, true>({ max: maxCorrupt })
+  const { objects, root, access, marks, cache, corrupt, readOnly, telemetry } = options
 
   const reader = createBucketReader({
     ...options,

@@ -1,4 +1,5 @@
 import { stat } from 'node:fs/promises'
+import { LRUCache } from 'lru-cache'
 import type { Digest } from '../../oci/digest.ts'
 import type { Telemetry } from '../../telemetry/telemetry.ts'
 import type { BlobCache } from '../blob-store.ts'
@@ -12,12 +13,15 @@ import { createWriteAccess, denyWrites } from '../hosted/write-access.ts'
 import { type ObjectStore, ObjectStoreError } from '../object-store.ts'
 import { blobsDirectory } from '../paths.ts'
 import { createTemporary } from '../temporary.ts'
+import { maxInBackground, splitRequests } from './background-requests.ts'
 import { createBucketBlobs } from './bucket-blobs.ts'
 import { createBucketLinks } from './bucket-links.ts'
 import { createBucketReading, type Redirects } from './bucket-reading.ts'
 import { createBucketTags } from './bucket-tags.ts'
 import { createBucketTrash } from './bucket-trash.ts'
 import { createMarks } from './marks.ts'
+
+const maxCorrupt = 10_000
 
 type BucketStoreOptions = {
   readonly objects: ObjectStore
@@ -54,16 +58,24 @@ export async function createBucketStore(options: BucketStoreOptions): Promise<Ho
         createRoot: () => makeDirectory(directory),
         telemetry,
       })
-  const marks = createMarks({ objects, root, uptime, onRestored })
-  const tags = createBucketTags({ objects, root })
-  const trash = createBucketTrash({ objects, root, access, marks, tags })
-  const stored = createBucketBlobs({
-    ...{ objects, root, access, marks, cache, readOnly, telemetry },
-  })
-  const subjectOf = (manifest: Digest) => readSubject(stored.blobs, manifest)
+  const corrupt = new LRUCache<Digest, true>({ max: maxCorrupt })
+  const partsOn = (objects: ObjectStore) => {
+    const marks = createMarks({ objects, root, uptime, onRestored })
+    const tags = createBucketTags({ objects, root })
+    const trash = createBucketTrash({ objects, root, access, marks, tags })
+    const stored = createBucketBlobs({
+      ...{ objects, root, access, marks, cache, corrupt, readOnly, telemetry },
+    })
+    const subjectOf = (manifest: Digest) => readSubject(stored.blobs, manifest)
+    const links = createBucketLinks({ objects, root, directory, access, trash, tags, subjectOf })
+    return { stored, links, trash }
+  }
+  const { forClients, inBackground } = splitRequests(objects)
+  const { stored, trash, ...parts } = partsOn(forClients)
+  const background = partsOn(inBackground)
   const { blobs, links, reading } = createBucketReading({
     ...{ blobs: stored.blobs, openKnown: stored.openKnown, cache, root, redirects },
-    links: createBucketLinks({ objects, root, directory, access, trash, tags, subjectOf }),
+    links: parts.links,
   })
   const place: BlobPlace = {
     change: access.change,
@@ -81,6 +93,11 @@ export async function createBucketStore(options: BucketStoreOptions): Promise<Ho
     blobs,
     links,
     reading,
+    scanning: {
+      blobs: background.stored.blobs,
+      links: background.links,
+      width: maxInBackground,
+    },
     uploads: { ...uploads, purge: (before) => abortUploads(objects, root, before) },
     trash,
     problem: () => access.problem() ?? objects.problem(),

@@ -21,6 +21,13 @@ export interface HostedStore {
    * is known is answered while the store cannot be reached. Undefined: pulls use `blobs` and `links`.
    */
   readonly reading?: Pick<HostedStore, 'blobs' | 'links'> | undefined
+  /**
+   * For who reads everything, `width` things at the same time, while the requests of clients go first. Undefined: it is a
+   * disk, which is read with rests.
+   */
+  readonly scanning?:
+    | (Pick<HostedStore, 'blobs' | 'links'> & { readonly width: number })
+    | undefined
   /** Why nothing can be written now. */
   problem(): string | undefined
   close(): Promise<void>
