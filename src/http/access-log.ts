@@ -13,7 +13,7 @@ export type OnFailure = (failure: {
 
 /**
  * Writes one log line and updates the metrics for each request when its response is closed, complete or
- * not. `startedAt`: as `performance.now()`.
+ * not, or at once if the kernel has all of it. `startedAt`: as `performance.now()`.
  */
 export type AccessLog = (
   request: IncomingMessage,
@@ -32,34 +32,60 @@ export function createAccessLog(
   })
   const prepare = (method: string, status: number, record: RequestRecord) => ({
     count: count.of(`${method} ${status} ${record.route}`),
+    observe: metrics.httpDuration.prepare({ route: record.route }),
     members: toMembers(method, record),
   })
+
+  const write = (
+    request: IncomingMessage,
+    record: RequestRecord,
+    { status, milliseconds, remote, cut }: Outcome,
+  ): void => {
+    const method = request.method ?? ''
+    record.prepared ??= prepare(method, status, record)
+    const { prepared } = record
+    prepared.count.pending += 1
+    prepared.observe(milliseconds / 1000)
+    const reason = status >= 400 && status < 500 ? reasonOf(request, record.error) : undefined
+    const agent = request.headers['user-agent']?.slice(0, maxUserAgentLength)
+    const ms = Math.round(milliseconds * 10) / 10
+    if (status < 500)
+      return logRequest(prepared.members + rest({ status, reason, ms, remote, agent, cut }))
+    const { error, prepared: _, ...known } = record
+    onFailure?.({ status, repository: record.repository, error })
+    log.error({ method, ...known, status, ms, remote, agent, cut, err: error }, 'request')
+  }
 
   return (request, response, record, startedAt = performance.now()) => {
     // A closed socket has no address.
     const remote = plainAddress(request.socket.remoteAddress)
+    const outcome = (status: number, cut?: true): Outcome => {
+      const milliseconds = performance.now() - startedAt
+      return { status, milliseconds, remote, cut }
+    }
+    if (isSent(response)) return write(request, record, outcome(response.statusCode))
     metrics.httpInFlight.inc()
     response.on('close', () => {
-      const milliseconds = performance.now() - startedAt
-      const method = request.method ?? ''
       const { headersSent, statusCode, writableFinished } = response
-      const status = headersSent ? statusCode : clientClosedRequest
       metrics.httpInFlight.dec()
-      record.prepared ??= prepare(method, status, record)
-      const { prepared } = record
-      prepared.count.pending += 1
-      metrics.httpDuration.observe({ route: record.route }, milliseconds / 1000)
-      const reason = status >= 400 && status < 500 ? reasonOf(request, record.error) : undefined
-      const agent = request.headers['user-agent']?.slice(0, maxUserAgentLength)
-      const ms = Math.round(milliseconds * 10) / 10
-      const cut = writableFinished ? undefined : true
-      if (status < 500)
-        return logRequest(prepared.members + rest({ status, reason, ms, remote, agent, cut }))
-      const { error, prepared: _, ...known } = record
-      onFailure?.({ status, repository: record.repository, error })
-      log.error({ method, ...known, status, ms, remote, agent, cut, err: error }, 'request')
+      const status = headersSent ? statusCode : clientClosedRequest
+      write(request, record, outcome(status, writableFinished ? undefined : true))
     })
   }
+}
+
+/** How a response ended. */
+type Outcome = {
+  readonly status: number
+  readonly milliseconds: number
+  readonly remote: string | undefined
+  readonly cut: true | undefined
+}
+
+/** Whether the kernel has all of it. A listener for its close would cost as much as the line. */
+function isSent(response: ServerResponse): boolean {
+  const { writableEnded, writableLength, socket } = response
+  return writableEnded && writableLength === 0 && socket !== null && !socket.destroyed
 }
 
 type Rest = {

@@ -1,7 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Action, Identity } from '../auth/auth.ts'
 import type { CacheResult, Resolved } from '../registry/registry.ts'
-import type { Count } from '../telemetry/telemetry.ts'
+import type { Count, Observe } from '../telemetry/telemetry.ts'
 
 /**
  * What the access log and the metrics record about a request. Handlers fill it in; it contains parsed
@@ -25,7 +25,7 @@ export type RequestRecord = {
    * What the access log made of it when the response was closed. A record of equal requests, with equal responses, may
    * be used again.
    */
-  prepared?: { readonly members: string; readonly count: Count }
+  prepared?: { readonly members: string; readonly count: Count; readonly observe: Observe }
 }
 
 declare module 'fastify' {

@@ -6,8 +6,8 @@ import type {
 } from 'node:http'
 import { LRUCache } from 'lru-cache'
 import { limitEntries } from '../memory/memory.ts'
-import { formatReference, parseReference, type Reference } from '../oci/reference.ts'
-import type { ManifestAnswer, Registry, Resolved } from '../registry/registry.ts'
+import { formatReference, parseReference } from '../oci/reference.ts'
+import type { ManifestAnswer, PreparedManifest, Registry, Resolved } from '../registry/registry.ts'
 import type { AccessLog } from './access-log.ts'
 import type { RequestRecord } from './call.ts'
 import { type Guard, hasLoggedIn } from './guard.ts'
@@ -32,12 +32,19 @@ type Options = {
 /** What a request target means, and how it was answered last. */
 type Target = {
   readonly resolved: Resolved
-  readonly reference: Reference
+  readonly find: PreparedManifest | undefined
   readonly record: RequestRecord
-  bytes?: Buffer
-  headers?: OutgoingHttpHeader[]
+  reply?: Reply
   /** Of the last GET and of the last HEAD. */
   readonly last: { GET?: RequestRecord; HEAD?: RequestRecord }
+}
+
+type Reply = {
+  readonly digest: string
+  readonly mediaType: string
+  readonly headers: OutgoingHttpHeader[]
+  /** As a text, it is sent with the headers in one piece. */
+  readonly body: string
 }
 
 /** What differs between the records of a target. */
@@ -66,17 +73,18 @@ export function answerKnownManifests(options: Options): RequestListener {
     const reference = parseReference(captures.reference)
     const record = { route: manifestRoute, bytes: 0, reference: formatReference(reference) }
     const resolved = resolveRepository(registry, { captures, query, record })
-    return { resolved, reference, record, last: {} }
+    return { resolved, find: resolved.repository.prepare?.(reference), record, last: {} }
   }
 
-  const headersOf = (target: Target, found: ManifestAnswer): OutgoingHttpHeader[] => {
-    if (target.headers !== undefined && target.bytes === found.bytes) return target.headers
-    const { namespace } = target.resolved
-    const all = { ...commonHeaders, ...manifestHeaders(found), 'oci-namespace': namespace }
-    const list = listOf(all)
-    target.bytes = found.bytes
-    target.headers = list
-    return list
+  const replyOf = (target: Target, found: ManifestAnswer): Reply => {
+    const { digest, mediaType, bytes } = found
+    const { reply, resolved } = target
+    if (reply?.digest === digest && reply.mediaType === mediaType) return reply
+    const { namespace } = resolved
+    const headers = { ...commonHeaders, ...manifestHeaders(found), 'oci-namespace': namespace }
+    const body = bytes.toString('latin1')
+    target.reply = { digest, mediaType, headers: listOf(headers), body }
+    return target.reply
   }
 
   /** That of the last request, if this one is equal. */
@@ -102,14 +110,15 @@ export function answerKnownManifests(options: Options): RequestListener {
     const known = targets.get(url)
     const target = known ?? parse(url)
     if (target === undefined || !hasOneHost(request)) return false
-    const { resolved, reference } = target
+    const { resolved, find } = target
     const identity = guard.admit(request, 'pull', resolved)
     if (identity === undefined) return false
     const isCheck = method === 'HEAD'
-    const found = resolved.repository.known?.(reference, { isCheck, maxSize: minReservedPayload })
+    const found = find?.({ isCheck, maxSize: minReservedPayload })
     if (found === undefined) return false
 
-    response.writeHead(200, headersOf(target, found))
+    const { headers: replyHeaders, body } = replyOf(target, found)
+    response.writeHead(200, replyHeaders)
     const { bytes, upstream, cache } = found
     const user = hasLoggedIn(identity) ? identity.name : undefined
     const size = isCheck ? 0 : bytes.length
@@ -117,10 +126,9 @@ export function answerKnownManifests(options: Options): RequestListener {
     if (known === undefined) targets.set(url, target)
     guard.count(identity)
     countSent(upstream, size)
-    logRequest(request, response, record, startedAt)
-    // As a text, the body is sent with the headers in one piece.
     if (isCheck) response.end()
-    else response.end(bytes.toString('latin1'), 'latin1')
+    else response.end(body, 'latin1')
+    logRequest(request, response, record, startedAt)
     return true
   }
 
@@ -128,6 +136,7 @@ export function answerKnownManifests(options: Options): RequestListener {
     try {
       if (answer(request, response)) return
     } catch {
+      if (response.headersSent) return void response.destroy()
       // The routes report it.
     }
     otherwise(request, response)

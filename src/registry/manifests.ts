@@ -46,6 +46,8 @@ type ManifestsOptions = {
 /** The manifests of a store, from memory or its disk. */
 export interface Manifests {
   inMemory(name: RepositoryName, digest: Digest): KnownManifest | undefined
+  /** As `inMemory` with each call; faster for the digest of the last one. */
+  prepare(name: RepositoryName): (digest: Digest) => KnownManifest | undefined
   /**
    * Undefined unless the repository has a link to it and the store has its bytes. Rejects with
    * UNAVAILABLE when there is no memory for it.
@@ -98,6 +100,13 @@ export function createManifests(options: ManifestsOptions): Manifests {
 
   return {
     inMemory: (name, digest) => memory.get(keyOf(name, digest)),
+    prepare: (name) => {
+      let last: { readonly digest: Digest; readonly key: string } | undefined
+      return (digest) => {
+        if (last?.digest !== digest) last = { digest, key: keyOf(name, digest) }
+        return memory.get(last.key)
+      }
+    },
     remember,
     forget: (name, digest) => {
       memory.delete(keyOf(name, digest))

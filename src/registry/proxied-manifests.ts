@@ -18,6 +18,8 @@ import { createTags } from './tags.ts'
 /** How long an absence and a failure are cached, in milliseconds. */
 const absenceTtl = 5000
 const failureTtl = 1000
+/** Within this time a manifest that is pulled again is not marked as used again, in milliseconds. */
+const useInterval = 1000
 
 export type FoundManifest = {
   readonly known: KnownManifest
@@ -27,12 +29,11 @@ export type FoundManifest = {
 
 /** Manifests of one upstream's repositories, from memory, disk or the upstream. */
 export interface ProxiedManifests {
-  /** Undefined when the answer is not in memory, or has more than `maxSize` bytes. */
-  fromMemory(
+  /** Finds it with each call. Undefined when the answer is not in memory, or has more than `maxSize` bytes. */
+  prepare(
     name: RepositoryName,
     reference: Reference,
-    maxSize?: number,
-  ): FoundManifest | undefined
+  ): (maxSize?: number) => FoundManifest | undefined
   find(
     name: RepositoryName,
     reference: Reference,
@@ -215,13 +216,25 @@ export function createProxiedManifests(options: ProxiedManifestsOptions): Proxie
   }
 
   return {
-    fromMemory: (name, reference, maxSize = maxManifestSize) => {
-      const digest = 'digest' in reference ? reference.digest : tags.fresh(name, reference.tag)
-      const known = digest && manifests.inMemory(name, digest)
-      if (known === undefined || known.bytes.length > maxSize) return undefined
-      if (!stored.use(name, known)) return undefined
-      if ('tag' in reference) counters.answered('tag', 'hit')
-      return { known, cache: 'hit' }
+    prepare: (name, reference) => {
+      const isTag = 'tag' in reference
+      const findDigest = isTag ? tags.prepare(name, reference.tag) : () => reference.digest
+      const find = manifests.prepare(name)
+      let used: Digest | undefined
+      let usedAt = 0
+      return (maxSize = maxManifestSize) => {
+        const digest = findDigest()
+        const known = digest && find(digest)
+        if (known === undefined || known.bytes.length > maxSize) return undefined
+        const now = performance.now()
+        if (digest !== used || now > usedAt + useInterval) {
+          if (!stored.use(name, known)) return undefined
+          used = digest
+          usedAt = now
+        }
+        if (isTag) counters.answered('tag', 'hit')
+        return { known, cache: 'hit' }
+      }
     },
     find: async (name, reference, how) => {
       if ('digest' in reference)

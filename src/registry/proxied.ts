@@ -1,6 +1,6 @@
 import type { CacheMemory, Reservations } from '../memory/memory.ts'
 import type { Digest } from '../oci/digest.ts'
-import { joinName, type Reference, type RepositoryName } from '../oci/reference.ts'
+import { joinName, type RepositoryName } from '../oci/reference.ts'
 import type { BlobCache } from '../store/store.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import { createWithAnswerTime, tooSlow } from './answer-time.ts'
@@ -107,12 +107,12 @@ export function createProxied(options: ProxiedOptions) {
 
   const answer = (
     name: RepositoryName,
-    reference: Reference,
+    recordPull: () => void,
     { isCheck = false, isView = false, isForwarded = false }: ManifestRequest,
     { known, cache: cached, warning }: FoundManifest,
   ): ManifestAnswer => {
     if (!isCheck && !isView && !isForwarded) {
-      pulls.record(name, reference)
+      recordPull()
       prefetch?.fetchLayers(name, known)
     }
     // The other replica counts the request.
@@ -155,16 +155,21 @@ export function createProxied(options: ProxiedOptions) {
 
   const read = (name: RepositoryName): Repository => ({
     manifest: (reference, how = {}) => {
-      const known = how.isForced === true ? undefined : manifests.fromMemory(name, reference)
-      if (known !== undefined) return answer(name, reference, how, known)
+      const recordPull = pulls.prepare(name, reference)
+      const known = how.isForced === true ? undefined : manifests.prepare(name, reference)()
+      if (known !== undefined) return answer(name, recordPull, how, known)
       const finding = manifests.find(name, reference, how)
       return withAnswerTime('the manifest', finding).then(
-        (found) => found && answer(name, reference, how, found),
+        (found) => found && answer(name, recordPull, how, found),
       )
     },
-    known: (reference, { isCheck, maxSize }) => {
-      const known = manifests.fromMemory(name, reference, maxSize)
-      return known && answer(name, reference, { isCheck }, known)
+    prepare: (reference) => {
+      const find = manifests.prepare(name, reference)
+      const recordPull = pulls.prepare(name, reference)
+      return ({ isCheck, maxSize }) => {
+        const known = find(maxSize)
+        return known && answer(name, recordPull, { isCheck }, known)
+      }
     },
     resolveTag: (tag, origin) => manifests.resolve(name, tag, origin),
     blob: async (digest, how) => {

@@ -28,6 +28,7 @@ export type {
   Body,
   CacheResult,
   ManifestAnswer,
+  PreparedManifest,
   Registry,
   Repository,
   Resolved,

@@ -81,6 +81,12 @@ export type ReferrersAnswer = Provenance & {
   readonly descriptors: readonly unknown[]
 }
 
+/** As `manifest` of the repository, but undefined if that would take a promise, or more than `maxSize` bytes. */
+export type PreparedManifest = (how: {
+  readonly isCheck: boolean
+  readonly maxSize: number
+}) => ManifestAnswer | undefined
+
 /**
  * A repository that can be read. Undefined means that it does not have the content. All reject with
  * a RegistryError when the content is corrupt, denied or unavailable.
@@ -91,13 +97,8 @@ export interface Repository {
     reference: Reference,
     how?: ManifestRequest,
   ): ManifestAnswer | undefined | Promise<ManifestAnswer | undefined>
-  /** As `manifest`, but undefined if that would take a promise, or more than `maxSize` bytes. */
-  known?:
-    | ((
-        reference: Reference,
-        how: { readonly isCheck: boolean; readonly maxSize: number },
-      ) => ManifestAnswer | undefined)
-    | undefined
+  /** For a reference that is requested often. */
+  prepare?: ((reference: Reference) => PreparedManifest) | undefined
   /** Of an upstream with this origin: what a tag means, for another replica. */
   resolveTag?(tag: Tag, origin: string): Promise<SharedTag | undefined>
   /** The caller closes the content. */

@@ -27,8 +27,8 @@ const slowTtl = 60_000
 
 /** Which digest a tag means. */
 export interface Tags {
-  /** The digest of a tag that is fresh, from memory. */
-  fresh(name: RepositoryName, tag: Tag): Digest | undefined
+  /** Finds the digest of a tag that is fresh, from memory, with each call. */
+  prepare(name: RepositoryName, tag: Tag): () => Digest | undefined
   /** Whether another replica is asked for it now. */
   isAsking(name: RepositoryName, tag: Tag): boolean
   /** Undefined when the upstream says that there is no such tag. */
@@ -243,9 +243,12 @@ export function createTags({
       for (const tag of (await links.tags(name)) ?? [])
         if ((await links.tag(name, tag))?.digest === digest) await remove(name, tag)
     },
-    fresh: (name, tag) => {
-      const state = states.get(keyOf(name, tag))
-      return state?.kind === 'digest' && state.warning === undefined ? state.digest : undefined
+    prepare: (name, tag) => {
+      const key = keyOf(name, tag)
+      return () => {
+        const state = states.get(key)
+        return state?.kind === 'digest' && state.warning === undefined ? state.digest : undefined
+      }
     },
     resolve: async (name, tag, { isForced = false, isForwarded = false } = {}) => {
       const key = keyOf(name, tag)

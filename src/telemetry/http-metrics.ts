@@ -1,14 +1,14 @@
 import type { MetricKinds } from './metric-kinds.ts'
 
 /** Requests of clients, what they push, their logins, and memory. */
-export function httpMetrics({ counter, gauge, histogram }: MetricKinds) {
+export function httpMetrics({ counter, gauge, preparedHistogram }: MetricKinds) {
   return {
     httpRequests: counter('berth_http_requests_total', 'Requests from clients.', [
       'route',
       'method',
       'code',
     ]),
-    httpDuration: histogram(
+    httpDuration: preparedHistogram(
       'berth_http_duration_seconds',
       'Time from a request to the last byte of the response.',
       ['route'],

@@ -1,7 +1,8 @@
 import type { DestinationStream } from 'pino'
 
-/** A stream that collects what is written to it, as pino's `destination`. */
-type Output = DestinationStream & {
+/** A stream that collects what is written to it, as pino's `destination` for buffers. */
+type Output = {
+  write(lines: string | Buffer): void
   flush(done?: (error?: Error) => void): void
   flushSync(): void
   destroy(): void
@@ -11,17 +12,18 @@ type Output = DestinationStream & {
 const maxPending = 16 * 1024
 
 /**
- * Passes lines on once for each turn of the event loop: pino's `destination` copies all that it has collected for
- * each write. Lines of the last turn are passed on when the process exits, also by an exception.
+ * Passes lines on once for each turn of the event loop, as bytes: pino's `destination` copies all that it has collected for
+ * each write, and encodes a text three times. Lines of the last turn are passed on when the process exits, also by an
+ * exception.
  */
-export function createLines(output: Output): Output {
+export function createLines(output: Output): Output & DestinationStream {
   let pending = ''
   let isScheduled = false
 
   const pass = (): void => {
     isScheduled = false
     if (pending === '') return
-    const lines = pending
+    const lines = Buffer.from(pending)
     pending = ''
     output.write(lines)
   }

@@ -32,6 +32,7 @@ const batch = {
   periodicFlush: 200,
   maxLength: 4 * 1024 * 1024,
   sync: false,
+  contentMode: 'buffer',
 } as const
 
 /** Maximum time to flush the log at exit, in milliseconds. */

@@ -1,5 +1,6 @@
 import { Gauge, Histogram, type Registry } from 'prom-client'
 import { createCounter } from './counter.ts'
+import { PreparedHistogram } from './prepared-histogram.ts'
 
 const seconds = [0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 10, 30, 120, 600]
 
@@ -35,5 +36,11 @@ export function createMetricKinds(registry: Registry, withoutZeros: boolean) {
     labelNames: readonly Label[],
   ) => new Histogram({ name, help, labelNames, registers, buckets: seconds })
 
-  return { counter, gauge, foreignGauge, histogram }
+  const preparedHistogram = <Label extends string>(
+    name: string,
+    help: string,
+    labelNames: readonly Label[],
+  ) => new PreparedHistogram({ name, help, labelNames, registers, buckets: seconds })
+
+  return { counter, gauge, foreignGauge, histogram, preparedHistogram }
 }

@@ -3,6 +3,7 @@ import { createLogger, type LogRequest } from './logger.ts'
 import { createMetrics } from './metrics.ts'
 
 export type { Count } from './counter.ts'
+export type { Observe } from './prepared-histogram.ts'
 export { redact } from './redact.ts'
 
 /** The log. Fields come first: `log.warn({ digest, err }, 'fill failed')`. */
