@@ -1,5 +1,5 @@
 import type { Digest } from '../oci/digest.ts'
-import { isThrottled } from '../oci/errors.ts'
+import { isThrottled, RegistryError } from '../oci/errors.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import type { RemoteBlob } from '../remote/remote.ts'
 import type { OpenBlob } from './download.ts'
@@ -40,11 +40,24 @@ export interface BlobOrigin {
 /** The name of the origin that is another replica of this registry. */
 export const replicaOrigin = 'replica'
 
+/** The answer to another replica (RFC 9110, section 15.5.20), which asks the next one then. */
+export function misdirected(digest: Digest): RegistryError {
+  return new RegistryError('UNAVAILABLE', {
+    message: `this replica cannot get ${digest} for others now`,
+    status: 421,
+  })
+}
+
 /** A URL of a blob for clients, which needs no credential; undefined: there is none. */
 export type FindUrl = (digest: Digest) => Promise<string | undefined>
 
 /** The origins of a blob that are asked before its upstream, in their order. */
-export type FindOrigins = (blob: ProxiedBlob, how: BlobRequest) => readonly BlobOrigin[]
+export type FindOrigins = (blob: ProxiedBlob, how: OriginsRequest) => readonly BlobOrigin[]
+
+export type OriginsRequest = Pick<BlobRequest, 'isForwarded'> & {
+  /** The blob cannot be stored here. */
+  readonly isUnstored: boolean
+}
 
 type OriginsOptions = {
   readonly blob: ProxiedBlob

@@ -4,10 +4,12 @@ import { algorithmOf, createDigester, type Digest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
 import type { RemoteBlob } from '../remote/remote.ts'
 import type { BlobCache, BlobWriter } from '../store/store.ts'
-import { download, type OpenBlob } from './download.ts'
+import { misdirected } from './blob-origins.ts'
+import { type DownloadOptions, download, type OpenBlob } from './download.ts'
 import type { FarRanges } from './far-ranges.ts'
 import { createPassThrough } from './pass-through.ts'
 import { createReaders } from './readers.ts'
+import type { BlobRequest } from './repository.ts'
 
 /**
  * One download of one blob. It belongs to the process, not to a client: it continues to its end or
@@ -16,9 +18,12 @@ import { createReaders } from './readers.ts'
 export interface Fill {
   /**
    * A reader of its own for each client, as soon as there is something to read; undefined when the
-   * upstream has no such blob.
+   * upstream has no such blob. Rejects for another replica, `isForwarded`, if this one has to request the blob again
+   * for each reader.
    */
-  join(): Promise<Joined | undefined>
+  join(how?: JoinRequest): Promise<Joined | undefined>
+  /** Settles when the first byte is coming, or will not. */
+  readonly opened: Promise<unknown>
   /** Resolves when the fill has ended; never rejects. */
   readonly done: Promise<void>
   progress(): FillProgress
@@ -31,24 +36,31 @@ export type FillProgress = {
   readonly readers: number
 }
 
+type JoinRequest = Pick<BlobRequest, 'isForwarded'>
+
 /** `bypassed`: the bytes are passed through without being stored. */
 type Joined = { readonly content: Content; readonly bypassed: boolean }
 
-type FillOptions = {
+/** Where bytes come from, and what counts them. */
+type Source = Pick<DownloadOptions, 'open' | 'onBytes'>
+
+type FillOptions = Source & {
   readonly digest: Digest
   /** The size in the manifest, if known, for an upstream that sends none. */
   readonly expectedSize: number | undefined
-  readonly open: OpenBlob
+  /** For a reader whose bytes are not stored. */
+  readonly openSource: () => Source
   readonly maxStall: number
   readonly farRanges: FarRanges
   readonly blobs: BlobCache
   readonly signal: AbortSignal
   /** Ends the fill: it has no readers, and others wait for its slot. */
   readonly abandon: () => void
-  readonly onBytes: (bytes: number) => void
   readonly onResume: (position: number, error: unknown) => void
   /** The upstream has no such blob. */
   readonly onAbsent: () => void
+  /** There is no space, or the disk failed. */
+  readonly onBypass: () => void
   /** The blob is verified, and on the disk unless that failed at the end. */
   readonly onStored: (size: number) => void
   readonly onFailure: (error: unknown) => void
@@ -63,7 +75,8 @@ type FillOptions = {
  *    readers get the same error, once.
  * 5. Fetch ranges far beyond the bytes that have arrived by separate requests.
  * 6. If there is no space, or the disk fails, pass the bytes through. Readers read what was written
- *    to its end, and each continues with its own download, which continues the hash from there.
+ *    to its end, and each continues with its own download, which continues the hash from there. Readers of other
+ *    replicas fail instead: these continue with one download for all.
  */
 export function startFill(options: FillOptions): Fill {
   const {
@@ -73,12 +86,14 @@ export function startFill(options: FillOptions): Fill {
     blobs,
     signal,
     abandon,
+    openSource,
     onAbsent,
+    onBypass,
     onStored,
     onFailure,
     ...others
   } = options
-  const opened = Promise.withResolvers<(() => Content) | undefined>()
+  const opened = Promise.withResolvers<((how: JoinRequest) => Content) | undefined>()
   opened.promise.catch(() => {})
   const readers = createReaders()
   let bypassed = false
@@ -99,6 +114,11 @@ export function startFill(options: FillOptions): Fill {
     open: withSlotRelease(others.open, () => releaseSlot()),
   }
 
+  const bypass = (): void => {
+    bypassed = true
+    onBypass()
+  }
+
   const run = async (): Promise<void> => {
     const answer = await source.open(0, { signal })
     if (answer === undefined) {
@@ -116,10 +136,11 @@ export function startFill(options: FillOptions): Fill {
     const keeper = writer.read()
     // An empty blob has no end to hold back, and the size of one of unknown size cannot be
     // announced: their readers start when the blob is verified.
-    if (size) opened.resolve(() => farRanges.reader(writer.read(), () => writer.written))
+    const read = ({ isForwarded = false }: JoinRequest) => writer.read({ continues: !isForwarded })
+    if (size) opened.resolve((how) => farRanges.reader(read(how), () => writer.written))
     try {
       await store(writer, answer, size)
-      opened.resolve(writer.read)
+      opened.resolve(read)
       if (bypassed) return
       onStored(writer.written)
       await farRanges.compare(keeper)
@@ -144,10 +165,11 @@ export function startFill(options: FillOptions): Fill {
         await writer.abort(error)
         throw writer.isBroken() ? noRoom(digest, error) : error
       }
-      bypassed = true
-      await writer.handOver(
-        (digester) => createPassThrough({ ...source, digest, size, digester, onFailure }).content,
-      )
+      bypass()
+      await writer.handOver((digester) => {
+        const rest = { ...others, ...openSource(), digest, size, digester, onFailure }
+        return createPassThrough(rest).content
+      })
     }
   }
 
@@ -167,19 +189,20 @@ export function startFill(options: FillOptions): Fill {
         status: 502,
       })
     }
-    bypassed = true
+    bypass()
     let unused: RemoteBlob | undefined = answer
-    const read = () => {
+    const read = ({ isForwarded }: JoinRequest) => {
       const first = unused
+      if (first === undefined && isForwarded) throw misdirected(digest)
       unused = undefined
       const digester = createDigester(algorithmOf(digest))
       const { content, releaseSlot: readerReleasesSlot } = createPassThrough({
-        ...source,
+        ...others,
+        ...(first === undefined ? openSource() : { ...source, first }),
         digest,
         size,
         digester,
         onFailure,
-        ...(first && { first }),
       })
       if (first !== undefined) releaseSlot = readerReleasesSlot
       return content
@@ -195,8 +218,10 @@ export function startFill(options: FillOptions): Fill {
   return {
     done,
     progress: () => ({ received, size: knownSize, readers: readers.count() }),
-    join: async () => {
-      const content = await readers.reading(opened.promise)
+    opened: opened.promise,
+    join: async (how = {}) => {
+      const opening = opened.promise.then((read) => read && (() => read(how)))
+      const content = await readers.reading(opening)
       return content && { content, bypassed }
     },
   }

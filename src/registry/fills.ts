@@ -5,7 +5,7 @@ import type { RepositoryName } from '../oci/reference.ts'
 import type { Remote } from '../remote/remote.ts'
 import type { BlobCache } from '../store/store.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
-import { type BlobOrigin, openOrigins } from './blob-origins.ts'
+import { type BlobOrigin, type OpenedOrigins, openOrigins } from './blob-origins.ts'
 import type { Counters } from './counters.ts'
 import { createFarRanges, createRangeSlots } from './far-ranges.ts'
 import { type Fill, type FillProgress, startFill } from './fill.ts'
@@ -16,6 +16,8 @@ import { type Fill, type FillProgress, startFill } from './fill.ts'
  */
 const failureTtl = 2000
 const absenceTtl = 5000
+/** How long a blob that could not be stored is left to other replicas, in milliseconds. */
+const unstoredTtl = 5000
 
 /** Downloads in flight from one upstream, by digest: at most one for each. */
 export interface Fills {
@@ -23,6 +25,8 @@ export interface Fills {
   find(digest: Digest): RunningFill | undefined
   /** The failure of a recent download: the error, or `absent`. */
   recentFailure(name: RepositoryName, digest: Digest): RegistryError | 'absent' | undefined
+  /** It could not be stored some seconds ago. */
+  isUnstored(digest: Digest): boolean
   /** The blob was pushed: a recent failure does not count any more. */
   forgetFailure(name: RepositoryName, digest: Digest): void
   start(name: RepositoryName, digest: Digest, how: StartOptions): RunningFill
@@ -54,6 +58,8 @@ type StartOptions = {
   readonly expectedSize: number | undefined
   /** Are asked for the bytes before the upstream. */
   readonly origins: readonly BlobOrigin[]
+  /** Those for each reader of a blob that cannot be stored. */
+  readonly findOrigins: () => readonly BlobOrigin[]
   /** See `openOrigins`. */
   readonly isPermitted: () => Promise<boolean>
   /** The address of the client that requested the blob; undefined for a prefetch. */
@@ -98,6 +104,7 @@ export function createFills({
     RunningFill & { readonly startedAt: number; readonly stop: (reason: RegistryError) => void }
   >()
   const failures = caches.create<RegistryError | 'absent'>({ ttl: failureTtl })
+  const unstored = caches.create<true>({ ttl: unstoredTtl })
   const rangeSlots = createRangeSlots()
   let closed = false
   const keyOf = (name: RepositoryName, digest: Digest) => `${name}@${digest}`
@@ -123,25 +130,33 @@ export function createFills({
   return {
     find: (digest) => running.get(digest),
     recentFailure: (name, digest) => failures.get(keyOf(name, digest)),
+    isUnstored: (digest) => unstored.has(digest),
     forgetFailure: (name, digest) => void failures.delete(keyOf(name, digest)),
 
-    start: (name, digest, { expectedSize, origins, isPermitted, client }) => {
+    start: (name, digest, { expectedSize, origins, findOrigins, isPermitted, client }) => {
       const controller = new AbortController()
       const timer = setTimeout(() => controller.abort(tooLong), deadline)
       const { signal } = controller
-      const { open, openRange, source, atUpstream, stored, wrong } = openOrigins({
-        blob: { prefix, name, digest },
-        origins,
-        isPermitted,
-        upstream: (from, options) => remote.blob(name, digest, from, { ...options, client }),
-        upstreamRange: (first, last, signal) =>
-          remote.blobRange(name, digest, { first, last }, signal),
-        onFailure: ({ name: origin }, err) =>
-          log.warn(
-            { upstream, origin, repository: name, digest, err },
-            'cannot get the blob from this origin; asking the next one',
-          ),
-      })
+      const used: OpenedOrigins[] = []
+      const openThese = (these: readonly BlobOrigin[]) => {
+        const opened = openOrigins({
+          blob: { prefix, name, digest },
+          origins: these,
+          isPermitted,
+          upstream: (from, options) => remote.blob(name, digest, from, { ...options, client }),
+          upstreamRange: (first, last, signal) =>
+            remote.blobRange(name, digest, { first, last }, signal),
+          onFailure: ({ name: origin }, err) =>
+            log.warn(
+              { upstream, origin, repository: name, digest, err },
+              'cannot get the blob from this origin; asking the next one',
+            ),
+        })
+        used.push(opened)
+        const onBytes = (bytes: number) => counters.fetched('blob', bytes, opened.source())
+        return { ...opened, onBytes }
+      }
+      const { open, onBytes, openRange, source, atUpstream, stored } = openThese(origins)
       const farRanges = createFarRanges({
         openRange,
         slots: rangeSlots,
@@ -167,7 +182,8 @@ export function createFills({
         maxStall,
         signal,
         abandon: () => controller.abort(slotReleased),
-        onBytes: (bytes) => counters.fetched('blob', bytes, source()),
+        onBytes,
+        openSource: () => openThese(findOrigins()),
         onResume: (position, error) => {
           metrics.fillResumes.inc({ upstream })
           log.warn(
@@ -176,10 +192,11 @@ export function createFills({
           )
         },
         onAbsent: () => failures.set(keyOf(name, digest), 'absent', { ttl: absenceTtl }),
+        onBypass: () => unstored.set(digest, true),
         onStored: stored,
         onFailure: (error) => {
           const isWrong = isRegistryError(error, 'DIGEST_INVALID', 'SIZE_INVALID')
-          failed(name, digest, { error, isWrong, isOfOrigin: isWrong && wrong() })
+          failed(name, digest, { error, isWrong, isOfOrigin: isWrong && areWrong(used) })
         },
       })
       if (closed) controller.abort(closing)
@@ -216,6 +233,11 @@ export function createFills({
       await Promise.all(fills.map(({ fill }) => fill.done))
     },
   }
+}
+
+/** Tells all origins. False: all bytes came from the upstream. */
+function areWrong(opened: readonly OpenedOrigins[]): boolean {
+  return opened.map(({ wrong }) => wrong()).includes(true)
 }
 
 const tooLong = new RegistryError('UNAVAILABLE', {

@@ -2,13 +2,19 @@ import type { Digest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import type { BlobCache } from '../store/store.ts'
-import { type BlobOrigin, type FindUrl, replicaOrigin } from './blob-origins.ts'
+import {
+  type BlobOrigin,
+  type FindUrl,
+  misdirected,
+  type OriginsRequest,
+  replicaOrigin,
+} from './blob-origins.ts'
 import type { Fills, RunningFill } from './fills.ts'
 import type { Permissions } from './permissions.ts'
 import type { BlobAnswer, BlobRequest, CacheResult } from './repository.ts'
 import { isSettledWithin } from './settled-within.ts'
 
-/** Milliseconds that a replica may know later than another one that the owner of a blob has failed. */
+/** Milliseconds that a replica may know later than another one that the owner of a blob has failed, or is another. */
 const maxWait = 5000
 
 type OpenedBlob = BlobAnswer & { readonly cache: CacheResult }
@@ -40,7 +46,7 @@ type ProxiedBlobsOptions = {
   readonly originsOf: (
     name: RepositoryName,
     digest: Digest,
-    how: BlobRequest,
+    how: OriginsRequest,
   ) => readonly BlobOrigin[]
 }
 
@@ -53,6 +59,8 @@ type ProxiedBlobsOptions = {
  *    response of the upstream grants the permission. Before bytes of another origin are stored, the
  *    upstream is asked as in 2. When the fill of another repository fails, this repository
  *    starts its own: the upstream may deny access to the other one only.
+ * 5. Another replica is never sent to a third one. It reads what a third one sends here already. It asks the next
+ *    one if this one cannot store the blob, or waits itself for another replica.
  */
 export function createProxiedBlobs({
   cache,
@@ -89,9 +97,9 @@ export function createProxiedBlobs({
     name: RepositoryName,
     digest: Digest,
     { fill, source }: RunningFill,
-    cache: CacheResult,
+    { isForwarded, cache }: { readonly isForwarded: boolean; readonly cache: CacheResult },
   ): Promise<OpenedBlob | undefined> => {
-    const joined = await fill.join()
+    const joined = await fill.join({ isForwarded })
     if (joined === undefined) return undefined
     const { content, bypassed } = joined
     let isServed = false
@@ -103,32 +111,45 @@ export function createProxiedBlobs({
     return isServed ? { content, upstream, cache: bypassed ? 'bypass' : cache } : undefined
   }
 
+  const isUnstored = (digest: Digest) => cache.isPaused() || fills.isUnstored(digest)
+
+  /** Whether another replica may join. */
+  const mayWait = async ({ fill, source, atUpstream }: RunningFill, { ranged }: BlobRequest) => {
+    if (source() !== replicaOrigin) return true
+    // The rest of a broken download: both may wait for the bytes of each other, unless this one continues at the upstream.
+    const coming = ranged ? atUpstream : Promise.race([atUpstream, fill.opened])
+    return isSettledWithin(coming, maxWait)
+  }
+
   const fill = async (
     name: RepositoryName,
     digest: Digest,
     how: BlobRequest,
   ): Promise<OpenedBlob | undefined> => {
     const running = fills.find(digest)
+    const { isForwarded = false } = how
+    // The other replica looks for one that has begun the same download. This one has not.
+    if (running === undefined && isForwarded && how.ranged) return undefined
+    const isComing = running !== undefined && running.source() !== replicaOrigin
+    if (isForwarded && !isComing && isUnstored(digest)) throw misdirected(digest)
     if (running === undefined) {
-      // The other replica looks for one that has begun the same download. This one has not.
-      if (how.isForwarded && how.ranged) return undefined
+      const findOrigins = (isForwarded: boolean) =>
+        originsOf(name, digest, { isForwarded, isUnstored: isUnstored(digest) })
       const own = fills.start(name, digest, {
         expectedSize: sizeOf(name, digest),
-        origins: originsOf(name, digest, how),
+        origins: findOrigins(isForwarded),
+        findOrigins: () => findOrigins(false),
         isPermitted: () => isPermitted(name, digest, false),
         client: how.client,
       })
-      return join(name, digest, own, 'miss')
+      return join(name, digest, own, { isForwarded, cache: 'miss' })
     }
-    // Replicas must not wait for each other. But if the owner has failed, this one soon continues at the upstream for all.
-    if (how.isForwarded && running.source() === replicaOrigin) {
-      const isNext = how.ranged && (await isSettledWithin(running.atUpstream, maxWait))
-      if (!isNext) return undefined
-    }
-    if (running.name === name) return join(name, digest, running, 'coalesced')
+    if (isForwarded && !(await mayWait(running, how))) throw misdirected(digest)
+    const joining = { isForwarded, cache: 'coalesced' } as const
+    if (running.name === name) return join(name, digest, running, joining)
     // The fill started after the check of the permission.
     if (!(await permissions.known(name, digest))) return open(name, digest, how)
-    const joined = await join(name, digest, running, 'coalesced').catch(() => undefined)
+    const joined = await join(name, digest, running, joining).catch(() => undefined)
     if (joined !== undefined) return joined
     await running.fill.done
     return open(name, digest, how)

@@ -19,8 +19,12 @@ export interface Members {
    * that rank before it are left out.
    */
   before(key: string): readonly string[]
+  /** All but this one, the owner first, without those that are left out. */
+  others(key: string): readonly string[]
   /** It is left out for a moment. */
   failed(member: string): void
+  /** This one. */
+  readonly own: string
   /** All that are known, with this one, and with those that are left out. */
   all(): readonly string[]
   close(): void
@@ -74,12 +78,19 @@ export function createMembers({ self, endpoints, lookup, uptime, log }: MembersO
   void refresh()
   const timer = setInterval(() => void refresh(), lookupInterval).unref()
 
+  const usable = (key: string) =>
+    rank(
+      key,
+      all().filter((member) => !isPaused(member)),
+    )
+
   return {
+    own,
     before: (key) => {
-      const usable = all().filter((member) => !isPaused(member))
-      const ranked = rank(key, usable)
+      const ranked = usable(key)
       return ranked.slice(0, ranked.indexOf(own))
     },
+    others: (key) => usable(key).filter((member) => member !== own),
     failed: (member) => {
       // What else fails at the same time says nothing new.
       if (isPaused(member)) return
@@ -92,8 +103,9 @@ export function createMembers({ self, endpoints, lookup, uptime, log }: MembersO
   }
 }
 
-export function formatEndpoint({ host, port }: Endpoint): string {
-  return `${isIPv6(host) ? `[${host}]` : host}:${port}`
+function formatEndpoint({ host, port }: Endpoint): string {
+  // An address of IPv6 may be written in several ways.
+  return `${isIPv6(host) ? new URL(`http://[${host}]`).hostname : host}:${port}`
 }
 
 function isUnknownName(error: unknown): boolean {

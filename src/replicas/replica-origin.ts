@@ -14,7 +14,7 @@ import {
 } from '../remote/remote.ts'
 import type { Metrics } from '../telemetry/telemetry.ts'
 import type { Members } from './members.ts'
-import type { Signatures } from './signature.ts'
+import { askingHeader, type Signatures } from './signature.ts'
 
 /** Milliseconds without a sign of the owner: until its answer begins, it gives one each second. */
 export const maxSilence = 5000
@@ -23,6 +23,8 @@ const maxPause = 2000
 const maxProbe = maxSilence - maxPause
 /** Replicas that are asked for one blob: the owner, and those that continue when it has failed. */
 export const maxAsked = 3
+/** Status of a replica that cannot get a blob for others now. */
+const misdirected = 421
 
 type Blob = Parameters<BlobOrigin['open']>[0]
 type Rest = { readonly signal: AbortSignal; readonly mustBeComing: boolean }
@@ -39,13 +41,17 @@ type OriginOptions = {
  * 2. It has them, or gets them from the upstream for all, and sends them while they arrive.
  * 3. If it fails, the next replica in the order of the digest is asked, until it is the turn of this one. So
  *    one replica continues at the upstream for all: the first that has begun the same download.
+ *    An owner that cannot store the blob answers 421, and does not fail.
  * 4. A request of a replica is never handed on to a third one: replicas may disagree for a moment about who
- *    the owner is.
+ *    the owner is. But it may join a download that has begun.
+ * 5. A replica that cannot store the blob asks all others, in their order: one of them stores it. It asks for the whole
+ *    blob, because the others may not have begun it.
  */
 export function createFindOrigins(options: OriginOptions): FindOrigins {
-  return ({ digest }, { isForwarded = false }) => {
-    const count = isForwarded ? 0 : options.members.before(digest).length
-    const origin = createOrigin(digest, options)
+  return ({ digest }, { isForwarded, isUnstored }) => {
+    const owners = isUnstored ? options.members.others : options.members.before
+    const count = isForwarded ? 0 : owners(digest).length
+    const origin = createOrigin(digest, { ...options, owners, isUnstored })
     return Array.from({ length: Math.min(count, maxAsked) }, () => origin)
   }
 }
@@ -72,9 +78,14 @@ export function rejected(owner: string): RegistryError {
   })
 }
 
+type AskOptions = OriginOptions & {
+  readonly owners: Members['before']
+  readonly isUnstored: boolean
+}
+
 /** Asks another replica each time that it is opened. */
-function createOrigin(digest: Digest, options: OriginOptions): BlobOrigin {
-  const { members, signatures, transport, metrics } = options
+function createOrigin(digest: Digest, options: AskOptions): BlobOrigin {
+  const { members, owners, isUnstored, signatures, transport, metrics } = options
   const asked: string[] = []
   let isAnswered = false
 
@@ -103,7 +114,7 @@ function createOrigin(digest: Digest, options: OriginOptions): BlobOrigin {
       method: 'GET',
       url: new URL(`http://${owner}${target}`),
       trust: 'own',
-      headers: { ...headers, authorization },
+      headers: { ...headers, authorization, [askingHeader]: members.own },
       ...limits,
       signal,
     })
@@ -160,8 +171,9 @@ function createOrigin(digest: Digest, options: OriginOptions): BlobOrigin {
 
   return {
     name: replicaOrigin,
-    open: async (blob, from, signal) => {
-      const owner = members.before(digest).find((member) => !asked.includes(member))
+    open: async (blob, position, signal) => {
+      const from = isUnstored ? 0 : position
+      const owner = owners(digest).find((member) => !asked.includes(member))
       if (owner === undefined || isAnswered) return undefined
       asked.push(owner)
       const how = { signal, firstByte: maxSilence }
@@ -179,13 +191,14 @@ function createOrigin(digest: Digest, options: OriginOptions): BlobOrigin {
         failed(owner)
         throw rejected(owner)
       }
-      counted(answer.status === 404 ? 'absent' : 'failed')
-      if (answer.status === 404 && from > 0) return undefined
-      isAnswered = true
-      if (answer.status === 404) return undefined
-      if (answer.status === 429) throw throttled(answer, owner, digest)
+      const { status } = answer
+      const isAbsent = status === 404 || status === misdirected
+      counted(isAbsent ? 'absent' : 'failed')
+      isAnswered = status < 500 && status !== misdirected && !(status === 404 && from > 0)
+      if (isAbsent) return undefined
+      if (status === 429) throw throttled(answer, owner, digest)
       throw new RegistryError('UNAVAILABLE', {
-        message: `the replica ${owner} answered ${answer.status} for ${digest}`,
+        message: `the replica ${owner} answered ${status} for ${digest}`,
         status: 502,
       })
     },

@@ -3,10 +3,10 @@ import type { Reservations } from '../memory/memory.ts'
 import type { FindOrigins, Registry, SharedManifests } from '../registry/registry.ts'
 import type { Transport } from '../remote/remote.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
-import { createMembers, type Endpoint, formatEndpoint } from './members.ts'
+import { createMembers, type Endpoint } from './members.ts'
 import { createFindOrigins } from './replica-origin.ts'
 import { createSharedManifests } from './shared-manifests.ts'
-import { createSignatures } from './signature.ts'
+import { askingHeader, createSignatures } from './signature.ts'
 import { createAnswerTag } from './tag-answers.ts'
 import { createUploadOwners } from './upload-owners.ts'
 
@@ -20,7 +20,8 @@ export interface Replicas {
   /** Where blobs are before the upstream: at the replica that owns the digest. */
   readonly findOrigins: FindOrigins
   /**
-   * Whether a request comes from a replica; answers it with 401 if not. Until the headers of its response are
+   * Whether a request comes from another replica; answers it with 401 if not, and with 404 if it comes from this one,
+   * which is known under a second address. Until the headers of its response are
    * sent, it sends 102 (Processing) each second.
    */
   admit(request: IncomingMessage, response: ServerResponse): boolean
@@ -60,7 +61,6 @@ export function createReplicas(options: ReplicasOptions): Replicas {
     shared: createSharedManifests({ members, signatures, transport, memory, metrics }),
     answerTag: createAnswerTag(signatures),
     uploadOwners: createUploadOwners({
-      own: formatEndpoint(options.self),
       members,
       signatures,
       transport,
@@ -70,6 +70,10 @@ export function createReplicas(options: ReplicasOptions): Replicas {
     admit: ({ method = '', url: target = '', headers }, response) => {
       if (signatures.verify(headers.authorization, { method, target }) === undefined) {
         response.writeHead(401, { connection: 'close' }).end()
+        return false
+      }
+      if (headers[askingHeader] === members.own) {
+        response.writeHead(404).end()
         return false
       }
       const timer = setInterval(() => {

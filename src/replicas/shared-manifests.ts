@@ -13,7 +13,7 @@ import {
 import type { Metrics } from '../telemetry/telemetry.ts'
 import type { Members } from './members.ts'
 import { maxAsked, maxSilence, rejected, throttled } from './replica-origin.ts'
-import type { Signatures } from './signature.ts'
+import { askingHeader, type Signatures } from './signature.ts'
 import { parseTag, signatureHeader, tagTarget } from './tag-answers.ts'
 
 type Options = {
@@ -52,7 +52,7 @@ export function createSharedManifests(options: Options): SharedManifests {
           method: 'GET',
           url: new URL(`http://${owner}${target}`),
           trust: 'own',
-          headers: { authorization },
+          headers: { authorization, [askingHeader]: members.own },
           firstByte: maxSilence,
           isPatient: true,
         })

@@ -4,6 +4,9 @@ import { createHmac, timingSafeEqual } from 'node:crypto'
 const maxAge = 300
 const minSecretLength = 16
 
+/** The address of the replica that asks. */
+export const askingHeader = 'berth-replica'
+
 /** What a signature covers: the request line, and whom the request is for. */
 type Signed = {
   readonly method: string

@@ -17,8 +17,6 @@ type Forwarded = {
 }
 
 type UploadOwnersOptions = {
-  /** This replica, as `address:port`. */
-  readonly own: string
   readonly members: Members
   readonly signatures: Signatures
   readonly transport: Transport
@@ -27,9 +25,9 @@ type UploadOwnersOptions = {
 
 /** Requests for upload sessions that belong to other replicas. */
 export function createUploadOwners(options: UploadOwnersOptions) {
-  const { own, members, signatures, transport, log } = options
+  const { members, signatures, transport, log } = options
   return {
-    own: nameOf(own),
+    own: nameOf(members.own),
     /** Undefined: no replica of that name can be reached. */
     send: async (owner: string, { method, target, writer, headers, body }: Forwarded) => {
       const member = members.all().find((each) => nameOf(each) === owner)

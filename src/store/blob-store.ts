@@ -45,8 +45,8 @@ export interface BlobWriter {
    * continues the hash from there.
    */
   handOver(rest: (digester: Digester) => Content): Promise<void>
-  /** A reader of the blob while it is written. */
-  read(): Content
+  /** A reader of the blob while it is written. `continues: false`: it fails where another one continues with `rest`. */
+  read(how?: { readonly continues: boolean }): Content
 }
 
 /**
@@ -116,6 +116,8 @@ export interface BlobCache extends BlobSource {
   readonly pins: Pins
   /** Stores a small blob whole, if possible. */
   put(digest: Digest, bytes: Buffer): Promise<void>
+  /** Nothing is stored for some seconds, because the disk failed. */
+  isPaused(): boolean
   /** Why nothing can be stored at the moment, if so. */
   problem(): string | undefined
   close(): Promise<void>

@@ -1,6 +1,7 @@
 import type { FileHandle } from 'node:fs/promises'
 import type { Content, Piece } from '../oci/content.ts'
 import type { Digest } from '../oci/digest.ts'
+import { RegistryError } from '../oci/errors.ts'
 
 /** Bytes at the end of a blob that readers do not get before the whole blob is verified. */
 export const tailSize = 64 * 1024
@@ -16,9 +17,10 @@ export interface SharedContent {
   finish(size: number): void
   /** The blob is corrupt, or its bytes are not available: all readers fail. */
   fail(error: unknown): void
-  /** This file gets no more bytes: a reader that reaches `end` continues with its own content. */
+  /** This file gets no more bytes: a reader that reaches `end` continues with its own content, or fails. */
   handOver(rest: () => Content): void
-  read(): Content
+  /** `continues: false`: the reader fails where the file is handed over. */
+  read(how?: { readonly continues: boolean }): Content
   /** Adds a holder that needs the file open. The creator is the first. */
   hold(): void
   /** Ends one hold. The file is closed when there are no holders and no readers any more. */
@@ -86,14 +88,15 @@ export function createSharedContent(options: SharedContentOptions): SharedConten
     file.close().then(onClosed, onClosed)
   }
 
-  const read = (): Content => {
+  const read: SharedContent['read'] = ({ continues } = { continues: true }) => {
     if (holders === 0) throw new Error('the file is closed, and its descriptor may be another file')
     holders += 1
     let open = true
     let rest: Content | undefined
     const continuation = () => {
-      rest ??= handedOver?.()
-      if (rest === undefined) throw new Error('no content continues this file')
+      if (continues) rest ??= handedOver?.()
+      if (rest === undefined)
+        throw new RegistryError('UNAVAILABLE', { message: `cannot store the rest of ${digest}` })
       return rest
     }
     return {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { appendFile, rm, writeFile } from 'node:fs/promises'
+import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, afterEach, before, beforeEach, type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -15,7 +15,7 @@ import { type Child, startChild } from '../support/child.ts'
 import { get } from '../support/client.ts'
 import { temporaryFiles } from '../support/disk.ts'
 import { type Blob, makeImage, randomBlob } from '../support/images.ts'
-import { freeBytes, ownDisk, ownFileSystem } from '../support/mounts.ts'
+import { fillDisk, freeBytes, ownDisk, ownFileSystem } from '../support/mounts.ts'
 import { getBlob, pullBlob, pullImage } from '../support/pull.ts'
 import {
   answerInTwo,
@@ -284,7 +284,7 @@ test('a Berth that starts on a disk that a neighbour has filled serves what is t
   for (const blob of blobs) await pullBlob(first, 'p/r', blob)
   await pullImage(first, 'p/i', image, 'v1')
   await first.stop()
-  await fillDisk(join(disk, 'neighbour'))
+  await fillDisk(disk)
 
   await upstream.stop()
   const second = await start()
@@ -310,15 +310,3 @@ test('a Berth that starts on a disk that a neighbour has filled serves what is t
   await removeBerth(second)
   await removeBerth(first)
 })
-
-/** Writes until the file system takes no more. */
-async function fillDisk(path: string): Promise<void> {
-  for (const size of [mebibyte, 4096, 1]) {
-    const bytes = Buffer.alloc(size, 'x')
-    for (let isFull = false; !isFull; )
-      isFull = await appendFile(path, bytes).then(
-        () => false,
-        () => true,
-      )
-  }
-}

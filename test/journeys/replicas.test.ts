@@ -92,16 +92,20 @@ const asked = (at: number) => berthAt(at).metric('berth_replica_requests_total{o
 const failures = (at: number) =>
   berthAt(at).metric('berth_replica_requests_total{outcome="failed"}')
 
-/** A request of a replica for the blob. */
-function askReplica(at: number, secrets: string) {
+/** The head of a request of a replica for the blob. */
+function headersFor(secrets: string): Readonly<Record<string, string>> {
   const target = `/v2/up/p/r/blobs/${blob.digest}`
   const authorization = createSignatures(secrets, Date.now).sign({
     method: 'GET',
     target,
     writer: '',
   })
-  return get(group.urlOf(at) + target, { headers: { authorization } })
+  return { authorization }
 }
+
+const replicaUrl = (at: number) => `${group.urlOf(at)}/v2/up/p/r/blobs/${blob.digest}`
+const askReplica = (at: number, secrets: string) =>
+  get(replicaUrl(at), { headers: headersFor(secrets) })
 
 test('clients of all replicas are one GET of the upstream, and read it while it comes', async () => {
   const half = blob.bytes.length / 2
@@ -135,7 +139,7 @@ test('bytes of another replica are no permission: the upstream is asked for each
 })
 
 test('no login leads to what replicas ask each other, and no other secret', async () => {
-  const url = `${group.urlOf(0)}/v2/up/p/r/blobs/${blob.digest}`
+  const url = replicaUrl(0)
   assert.equal((await get(url)).status, 401)
   assert.equal((await get(url, { headers: { authorization: 'Basic YTpi' } })).status, 401)
   assert.equal((await askReplica(0, 'the secret of other replicas')).status, 401)
@@ -150,16 +154,26 @@ test('a request of a replica goes to the upstream, never to a third replica', as
   assert.deepEqual([gets(), await asked(1)], [1, before])
 })
 
-test('two replicas that take each other for the owner do not wait for each other', async () => {
+test('a replica that takes another one for the owner reads what the owner sends there', async () => {
   const gate = Promise.withResolvers<void>()
   upstream.on(`GET /v2/p/r/blobs/${blob.digest}`, answerInTwo(blob.bytes, 100, gate.promise), 1)
   const waiting = getCompared(urlAt(1), blob.bytes)
   await eventually('the owner asks', () => gets() === 1)
-  const reply = await askReplica(1, await readFile(group.secretFile, 'utf8'))
-  assert.deepEqual([reply.status, codeOf(reply)], [404, 'BLOB_UNKNOWN'])
+  const headers = headersFor(await readFile(group.secretFile, 'utf8'))
+  const begun = Promise.withResolvers<void>()
+  const asking = getCompared(replicaUrl(1), blob.bytes, { headers, onFirst: begun.resolve })
+  await begun.promise
   gate.resolve()
-  assert.equal((await waiting).complete, true)
+  assert.deepEqual([(await waiting).complete, (await asking).complete], [true, true])
   assert.equal(gets(), 1)
+})
+
+test('a replica that is known under a second address does not wait for itself', async () => {
+  const own = group.urlOf(1).replace('http://', '')
+  const headers = headersFor(await readFile(group.secretFile, 'utf8'))
+  const reply = await get(replicaUrl(1), { headers: { ...headers, 'berth-replica': own } })
+  assert.equal(reply.status, 404)
+  assert.equal(gets(), 0)
 })
 
 test('a range far ahead of a download is requested from the upstream by the owner', async () => {

@@ -10,11 +10,7 @@ function fillOfNothing(digest: ReturnType<typeof blobOf>['digest']) {
   let dropped = 0
   const failures: unknown[] = []
   const blobs: Pick<BlobCache, 'create'> = { create: async () => undefined }
-  const fill = startFill({
-    digest,
-    expectedSize: undefined,
-    farRanges: { reader: (content) => content, compare: async () => {} },
-    blobs: blobs as BlobCache,
+  const source = {
     open: async () => ({
       size: 0,
       from: 0,
@@ -23,12 +19,21 @@ function fillOfNothing(digest: ReturnType<typeof blobOf>['digest']) {
         dropped += 1
       },
     }),
+    onBytes: () => {},
+  }
+  const fill = startFill({
+    digest,
+    expectedSize: undefined,
+    farRanges: { reader: (content) => content, compare: async () => {} },
+    blobs: blobs as BlobCache,
+    ...source,
+    openSource: () => source,
     signal: new AbortController().signal,
     abandon: () => {},
     maxStall: 1000,
-    onBytes: () => {},
     onResume: () => {},
     onAbsent: () => {},
+    onBypass: () => {},
     onStored: () => {},
     onFailure: (error) => void failures.push(error),
   })

@@ -33,7 +33,9 @@ async function read({ bodies, error = broken, cache, onBytes = () => {} }: Scene
   }
   const find = createFindOrigins({
     members: {
+      own: '192.0.2.9:1',
       before: () => ['192.0.2.1:1'],
+      others: () => [],
       failed: () => {
         failures += 1
       },
@@ -62,7 +64,7 @@ async function read({ bodies, error = broken, cache, onBytes = () => {} }: Scene
     metrics: watchedTelemetry('silent').telemetry.metrics,
   })
   const blob = { prefix: '', name: parseRepositoryName('p/r'), digest }
-  const [origin] = find(blob, {})
+  const [origin] = find(blob, { isUnstored: false })
   const opened = await origin?.open(blob, 0, controller.signal)
   let text = ''
   let failure: unknown

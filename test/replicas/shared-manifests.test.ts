@@ -21,7 +21,9 @@ async function ask(
   let failures = 0
   const shared = createSharedManifests({
     members: {
+      own: '192.0.2.9:1',
       before: () => ['192.0.2.1:1'],
+      others: () => [],
       failed: () => {
         failures += 1
       },

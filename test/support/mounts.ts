@@ -1,17 +1,28 @@
 import { execFileSync, spawnSync } from 'node:child_process'
-import { copyFile, mkdtemp, open, rm, rmdir, statfs } from 'node:fs/promises'
+import { appendFile, copyFile, mkdtemp, open, rm, rmdir, statfs } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 
-/** A file system of the test's own, in memory. `options` are those of tmpfs(5). Takes root. */
-export async function ownFileSystem(t: TestContext, options: string): Promise<string> {
+export type FileSystem = { readonly directory: string; readonly remove: () => Promise<void> }
+
+/** A file system in memory. `options` are those of tmpfs(5). Takes root. */
+export async function mountFileSystem(options: string): Promise<FileSystem> {
   const directory = await mkdtemp(join(tmpdir(), 'berth-test-'))
   execFileSync('mount', ['-t', 'tmpfs', '-o', options, 'berth-test', directory])
-  t.after(async () => {
-    execFileSync('umount', ['--lazy', directory])
-    await rmdir(directory)
-  })
+  return {
+    directory,
+    remove: async () => {
+      execFileSync('umount', ['--lazy', directory])
+      await rmdir(directory)
+    },
+  }
+}
+
+/** As `mountFileSystem`, for one test. */
+export async function ownFileSystem(t: TestContext, options: string): Promise<string> {
+  const { directory, remove } = await mountFileSystem(options)
+  t.after(remove)
   return directory
 }
 
@@ -24,6 +35,18 @@ export function remount(directory: string, options: string): void {
 export async function freeBytes(directory: string): Promise<number> {
   const { bavail, bsize } = await statfs(directory)
   return bavail * bsize
+}
+
+/** Writes until the file system takes no more. */
+export async function fillDisk(directory: string): Promise<void> {
+  for (const size of [1024 * 1024, 4096, 1]) {
+    const bytes = Buffer.alloc(size, 'x')
+    for (let isFull = false; !isFull; )
+      isFull = await appendFile(join(directory, 'neighbour'), bytes).then(
+        () => false,
+        () => true,
+      )
+  }
 }
 
 /** A disk whose power can fail. */

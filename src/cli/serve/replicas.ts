@@ -1,4 +1,5 @@
 import { lookup } from 'node:dns/promises'
+import { isIP } from 'node:net'
 import type { Auth, Identity } from '../../auth/auth.ts'
 import { type Config, listenHosts } from '../../config/config.ts'
 import { createApi, type Listeners, listen, type Send } from '../../http/http.ts'
@@ -36,7 +37,8 @@ export function openReplicas(options: OpenOptions): Promise<OpenedReplicas> {
     const replicas = createReplicas({
       self: { host: address, port: listening.port },
       endpoints: addresses,
-      lookup: (host) => lookup(host, { all: true }),
+      // A pod may have addresses of both families, and is one replica.
+      lookup: (host) => lookup(host, { all: true, family: isIP(address) }),
       now: Date.now,
       uptime: () => performance.now(),
       secrets,

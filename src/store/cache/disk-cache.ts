@@ -248,6 +248,7 @@ export async function createDiskCache(options: DiskCacheOptions): Promise<DiskCa
     links: links.of,
     pathOf: (digest) => blobPath(root, digest),
 
+    isPaused: failures.isPaused,
     problem: failures.problem,
 
     close: async () => {
