@@ -9,9 +9,9 @@ const broken = Object.assign(new Error('no answer'), { code: 'EAI_AGAIN' })
 
 test('names are looked up again; a name without an answer keeps its addresses, one that is gone has none', async (t) => {
   t.mock.timers.enable({ apis: ['setInterval'] })
-  let answer: readonly string[] | Error = ['10.0.0.1', 'fd00::2']
+  let answer: readonly string[] | Error = ['fd00::1', 'fd00::2']
   const members = createMembers({
-    self: { host: '10.0.0.1', port: 30028 },
+    self: { host: 'FD00:0::1', port: 30028 },
     endpoints: [{ host: 'berth-replicas', port: 30028 }],
     lookup: async () => {
       if (answer instanceof Error) throw answer
@@ -27,10 +27,10 @@ test('names are looked up again; a name without an answer keeps its addresses, o
     await turn()
     return members.all()
   }
-  assert.deepEqual(await known(), ['10.0.0.1:30028', '[fd00::2]:30028'])
-  assert.deepEqual(await known(['10.0.0.3']), ['10.0.0.1:30028', '10.0.0.3:30028'])
-  assert.deepEqual(await known(broken), ['10.0.0.1:30028', '10.0.0.3:30028'])
-  assert.deepEqual(await known(unknown), ['10.0.0.1:30028'])
+  assert.deepEqual(await known(), ['[fd00::1]:30028', '[fd00::2]:30028'])
+  assert.deepEqual(await known(['10.0.0.3']), ['[fd00::1]:30028', '10.0.0.3:30028'])
+  assert.deepEqual(await known(broken), ['[fd00::1]:30028', '10.0.0.3:30028'])
+  assert.deepEqual(await known(unknown), ['[fd00::1]:30028'])
 })
 
 test('a replica that failed owns nothing for five seconds, and for ten when it fails again', async (t) => {
@@ -44,6 +44,7 @@ test('a replica that failed owns nothing for five seconds, and for ten when it f
   })
   t.after(members.close)
   await turn()
+  assert.deepEqual(members.others('x'), ['10.0.0.2:30028'])
   const owners = () =>
     new Set(Array.from({ length: 50 }, (_, at) => members.before(`sha256:${at}`)[0]))
   assert.deepEqual(owners(), new Set([undefined, '10.0.0.2:30028']))

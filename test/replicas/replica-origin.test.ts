@@ -107,3 +107,45 @@ test('an owner that is silent in the middle is asked for the rest once, and then
     isLeftOut: true,
   })
 })
+
+/** Which replicas are asked for a blob, and for which bytes, when they answer with these statuses. */
+async function ask(statuses: readonly number[], isUnstored = false) {
+  const asked: (string | undefined)[] = []
+  const others = ['192.0.2.1:1', '192.0.2.2:1']
+  const find = createFindOrigins({
+    members: {
+      own: '192.0.2.9:1',
+      before: () => others.slice(0, statuses.length),
+      others: () => others,
+      failed: () => assert.fail('no replica is left out'),
+      all: () => [],
+      close: () => {},
+    },
+    signatures: createSignatures('a secret of these replicas', Date.now),
+    transport: {
+      send: async ({ url, headers }: { url: URL; headers: Record<string, string> }) => {
+        asked.push(`${url.hostname} ${headers['range']}`)
+        const status = statuses[asked.length - 1]
+        return { status, header: () => undefined, body: [], drop: () => {} }
+      },
+      close: async () => {},
+    } as unknown as Parameters<typeof createFindOrigins>[0]['transport'],
+    metrics: watchedTelemetry('silent').telemetry.metrics,
+  })
+  const blob = { prefix: '', name: parseRepositoryName('p/r'), digest }
+  const { signal } = new AbortController()
+  for (const origin of find(blob, { isUnstored }))
+    if (await origin.open(blob, 5, signal).catch(() => undefined)) break
+  return asked
+}
+
+test('an owner that cannot store a blob, or fails to get it, is followed by the next one', async () => {
+  const both = ['192.0.2.1 bytes=5-', '192.0.2.2 bytes=5-']
+  for (const status of [421, 500, 503]) assert.deepEqual(await ask([status, 404]), both)
+  for (const status of [403, 429]) assert.deepEqual(await ask([status, 404]), both.slice(0, 1))
+})
+
+test('a replica that cannot store a blob asks the others for all of it, also those after it', async () => {
+  const all = ['192.0.2.1 undefined', '192.0.2.2 undefined']
+  assert.deepEqual(await ask([421, 200], true), all)
+})
