@@ -16,7 +16,7 @@ type EmptyingOptions = {
   readonly report: Report
   /** Only while the disk is nearly full. */
   readonly underPressureOnly: boolean
-  /** Called when there is something to delete. */
+  /** Called when there are blobs to delete. */
   readonly questions: () => Promise<TrashQuestions>
 }
 
@@ -31,9 +31,13 @@ export async function emptyTrash(
   for (const run of oldestFirst) {
     const isOld = run.at + settings.trash <= now() && !underPressureOnly
     if (!isOld && !(await isNearlyFull(parts))) return
-    if (await hasTagInUse(parts, run.run)) continue
-    asked ??= questions()
-    await freeRun(parts, run.run, await asked)
+    const { hasTagInUse, hasBlobs } = await lookInto(parts, run.run)
+    if (hasTagInUse) continue
+    if (hasBlobs) {
+      asked ??= questions()
+      await releaseBlobs(parts, run.run, await asked)
+    }
+    await store.trash.free({ run: run.run })
     report({ step: 'free', reason: isOld ? 'age' : 'disk-pressure', ...run })
   }
 }
@@ -42,15 +46,17 @@ export async function emptyTrash(
  * A deleted tag that a workload names is served from its history in the trash until the workload is gone
  * (registry/hosted): without it, the pod could not start on another node.
  */
-async function hasTagInUse({ store, inUse }: CollectionParts, run: RunId): Promise<boolean> {
+async function lookInto({ store, inUse }: CollectionParts, run: RunId) {
   const isKnown = inUse.problem() === undefined
+  let [hasTagInUse, hasBlobs] = [false, false]
   for await (const entry of store.trash.entries(run)) {
-    if (entry.kind !== 'tag') continue
+    if (entry.kind === 'blob') hasBlobs = true
+    if (entry.kind !== 'tag' || hasTagInUse) continue
     const { name, tag } = entry
     const isCurrent = (await store.links.tag(name, tag)) !== undefined
-    if (!isCurrent && (!isKnown || inUse.hasTag(name, tag))) return true
+    hasTagInUse = !isCurrent && (!isKnown || inUse.hasTag(name, tag))
   }
-  return false
+  return { hasTagInUse, hasBlobs }
 }
 
 /**
@@ -58,9 +64,10 @@ async function hasTagInUse({ store, inUse }: CollectionParts, run: RunId): Promi
  * 2. Remove the links of the other blobs: a link to a deleted blob would look like lost data.
  * 3. Look again. A client that found a link before 2 has restored the blob, which is then not in the
  *    trash any more: it gets its links back.
- * 4. Delete.
+ *
+ * Then the run can be deleted.
  */
-async function freeRun(
+async function releaseBlobs(
   parts: CollectionParts,
   run: RunId,
   { keepReasons, linkedIn }: TrashQuestions,
@@ -84,7 +91,6 @@ async function freeRun(
     if (stillThere.has(digest)) index.apply(names.map((name) => ({ kind: 'unlink', name, digest })))
     else for (const name of names) await store.links.addBlob(name, digest)
   }
-  await store.trash.free({ run })
 }
 
 async function blobsIn({ store }: CollectionParts, run: RunId): Promise<readonly Digest[]> {

@@ -23,7 +23,7 @@ const images = Math.floor((0.9 * blobs) / blobsPerImage)
 const unreferenced = blobs - images * blobsPerImage
 /** Milliseconds. */
 const timeout = 600_000
-const access = [{ users: ['*'], repositories: ['**'], actions: ['pull', 'push'] }]
+const access = [{ users: ['*'], repositories: ['**'], actions: ['pull', 'push', 'delete'] }]
 const clockAhead = new URL('../support/clock-ahead.ts', import.meta.url).pathname
 
 const kinds = {
@@ -33,6 +33,9 @@ const kinds = {
   put: /^PUT /,
   delete: /^POST .*\?delete/,
 }
+
+/** Of one run of the trash. */
+const listOfRun = /list-type=2.*prefix=_trash%2F20/
 
 /** Puts images and blobs into a bucket; returns one of the images. */
 async function fill(objects: ObjectStore): Promise<Image> {
@@ -124,8 +127,25 @@ test('two replicas whose clocks differ by a minute collect a bucket at once: the
   const most = collections * (idle + 8) + 12 * unreferenced
   assert.ok(requests <= most, `${requests} requests of at most ${most}`)
   assert.equal(await keysBelow(objects, 'docker/registry/v2/blobs/'), images * blobsPerImage)
+  const client = createPushClient(first.url)
+  const tags = Array.from({ length: 20 }, (_, at) => `old${at}`)
+  for (const tag of tags)
+    assert.equal((await client.putManifest('team/app0', tag, image)).status, 201)
+  for (const { status } of await Promise.all(
+    tags.map((tag) => client.send('DELETE', `team/app0/manifests/${tag}`)),
+  ))
+    assert.equal(status, 202)
+  const before = proxy.count(listOfRun)
+  await until('the trash is empty', async () => {
+    await collect(first)
+    assert.equal(await keysBelow(objects, '_trash/'), 0)
+  })
+  const listings = proxy.count(listOfRun) - before
+  t.diagnostic(`${listings} listings of the runs of 20 deletions`)
+  assert.ok(listings > 0 && listings < 20, `${listings} listings`)
+
   const pushed = makeImage({ layers: image.blobs.slice(1, 5) })
-  await createPushClient(first.url).push('team/app0', pushed, 'new')
+  await client.push('team/app0', pushed, 'new')
   for (const replica of replicas) {
     await pullImage(replica, 'team/app0', image, 'v0')
     await pullImage(replica, 'team/app0', pushed, 'new')

@@ -2,7 +2,8 @@ import type { Digest } from '../../oci/digest.ts'
 import { RegistryError } from '../../oci/errors.ts'
 import { parseManifestDetails } from '../../oci/manifest.ts'
 import type { RepositoryName, Tag } from '../../oci/reference.ts'
-import { createRunId, type RunId } from '../../store/store.ts'
+import type { RunId } from '../../store/store.ts'
+import { createDeletionRuns } from './deletion-runs.ts'
 import { inParallel } from './in-parallel.ts'
 import type { HostedParts } from './parts.ts'
 import type { ImagesInUse } from './reading.ts'
@@ -37,13 +38,16 @@ type DeletesOptions = HostedParts & {
   readonly references: References
   /** By the index, if it is verified: for retention, which has it compared first. */
   readonly knownReferences: References
+  /** Other processes write to the store as well. */
+  readonly isShared: boolean
   /** The repository has one manifest less. */
   readonly onRemoved: () => void
 }
 
 export function createDeletes(options: DeletesOptions): Deletes {
-  const { store, index, manifests, leases, quotas, locks, references, inUse, now } = options
+  const { store, index, manifests, leases, quotas, locks, references, inUse } = options
   const { links } = store
+  const runOf = createDeletionRuns({ isJoined: options.isShared, now: options.now })
 
   const assertUnreferenced = async (name: RepositoryName, digest: Digest): Promise<void> => {
     const by = await references.find(name, digest)
@@ -81,8 +85,7 @@ export function createDeletes(options: DeletesOptions): Deletes {
       return true
     })
 
-  const untagAll = async (name: RepositoryName, digest: Digest, run: RunId): Promise<void> => {
-    const tags = await references.tags(name, digest)
+  const untagAll = async ({ name, digest, run }: Removal, tags: readonly Tag[]): Promise<void> => {
     await inParallel(tags, async (tag) => {
       if ((await links.tag(name, tag))?.digest === digest) await untag(name, tag, run, digest)
     })
@@ -105,15 +108,16 @@ export function createDeletes(options: DeletesOptions): Deletes {
   }
 
   return {
-    tag: (name, tag) => untag(name, tag, createRunId(now())),
+    tag: (name, tag) => untag(name, tag, runOf(name, [tag])),
     manifest: (name, digest) =>
       locks.exclusive(name, async () => {
         if (!(await links.hasManifest(name, digest))) return false
         await assertUnused(name, digest)
         if (!(await hasSubject(name, digest))) await assertUnreferenced(name, digest)
-        const run = createRunId(now())
-        await untagAll(name, digest, run)
-        await removeManifest({ name, digest, run })
+        const tags = await references.tags(name, digest)
+        const removal = { name, digest, run: runOf(name, [digest, ...tags]) }
+        await untagAll(removal, tags)
+        await removeManifest(removal)
         return true
       }),
     untag: ({ name, tag, digest, run }) => untag(name, tag, run, digest),
@@ -131,7 +135,7 @@ export function createDeletes(options: DeletesOptions): Deletes {
       locks.exclusive(name, async () => {
         if (!(await links.hasBlob(name, digest))) return false
         await assertUnreferenced(name, digest)
-        await links.removeBlob(name, digest, createRunId(now()))
+        await links.removeBlob(name, digest, runOf(name, [digest]))
         index?.apply([{ kind: 'unlink', name, digest }])
         quotas.freed(name)
         return true

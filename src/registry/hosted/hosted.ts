@@ -75,6 +75,7 @@ export function createHosted({ prefixes, store, index, leases, ...options }: Hos
   const writing = createWriting({
     store,
     inUse: options.inUse,
+    isShared,
     index,
     manifests,
     leases,

@@ -13,6 +13,7 @@ import type { References } from './references.ts'
 
 type WritingOptions = HostedParts & {
   readonly inUse: ImagesInUse
+  readonly isShared: boolean
   readonly uploads: Uploads
   readonly references: References
   readonly knownReferences: References
