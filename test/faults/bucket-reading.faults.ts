@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, afterEach, before, beforeEach, suite, test } from 'node:test'
+import { digestOf } from '../../src/oci/digest.ts'
 import { setAwsEnvironment } from '../support/aws.ts'
 import {
   type Berth,
@@ -88,6 +89,16 @@ suite('pulls from hosted repositories in a bucket of SeaweedFS', () => {
       assert.equal((await head(berth, layer)).headers['content-length'], '3000000')
       assert.equal(requests(layer), known)
     }
+  })
+
+  test('a manifest whose layer has another size than the object in the bucket is refused', async () => {
+    const { image, layer } = await pushed()
+    const text = image.bytes.toString().replace('"size":3000000', '"size":3000001')
+    const bytes = Buffer.from(text)
+    const wrong = { ...image, bytes, digest: digestOf(bytes) }
+    const response = await client(berths[1]).putManifest(app, 'v2', wrong)
+    assert.equal(response.status, 400)
+    assert.match(await response.text(), new RegExp(`${layer.digest} says 3000001 bytes.*3000000`))
   })
 
   test('many clients of a blob that is not local cost one download', async () => {

@@ -12,13 +12,20 @@ import type { HostedParts } from './parts.ts'
 /** Indexes below indexes. What is deeper is not looked at. */
 const maxDepth = 8
 
-type Item = { readonly kind: 'blob' | 'manifest'; readonly digest: Digest }
+type Kind = 'blob' | 'manifest'
+type Item = { readonly kind: Kind; readonly digest: Digest; readonly size: number }
 
 /** What a manifest leads to in its repository, except its subject. */
 export type Closure = {
   readonly present: readonly Item[]
   /** Direct references that the repository lacks. */
   readonly missing: readonly Digest[]
+  /** Direct references that are there, and whose descriptors have another size. */
+  readonly mismatches: readonly {
+    readonly digest: Digest
+    readonly size: number
+    readonly said: number
+  }[]
 }
 
 /** Looks for what manifests reference, and keeps it. */
@@ -38,21 +45,28 @@ export function createClosures(options: ClosuresOptions): Closures {
   const { store, index, manifests, leases, now } = options
   const { blobs, links } = store
 
-  const isLinked = (name: RepositoryName, { kind, digest }: Item): Promise<boolean> =>
+  const isLinked = (name: RepositoryName, kind: Kind, digest: Digest): Promise<boolean> =>
     kind === 'blob' ? links.hasBlob(name, digest) : links.hasManifest(name, digest)
 
-  const isThere = async (name: RepositoryName, item: Item): Promise<boolean> =>
-    (await isLinked(name, item)) && (await blobs.stat(item.digest)) !== undefined
+  const find = async (
+    name: RepositoryName,
+    kind: Kind,
+    digest: Digest,
+  ): Promise<Item | undefined> => {
+    if (!(await isLinked(name, kind, digest))) return undefined
+    const stat = await blobs.stat(digest)
+    return stat && { kind, digest, size: stat.size }
+  }
 
   const lookForBlob = async (name: RepositoryName, digest: Digest) => {
-    const item = { kind: 'blob', digest } as const
-    return (await isThere(name, item)) ? [item] : undefined
+    const item = await find(name, 'blob', digest)
+    return item && [item]
   }
 
   /** An index of BuildKit's cache references layers, not manifests. */
   const lookForChild = async (name: RepositoryName, digest: Digest, depth: number) => {
-    const item = { kind: 'manifest', digest } as const
-    if (!(await isThere(name, item))) return lookForBlob(name, digest)
+    const item = await find(name, 'manifest', digest)
+    if (item === undefined) return lookForBlob(name, digest)
     const child = depth < maxDepth ? await readable(name, digest) : undefined
     return child === undefined ? [item] : [item, ...(await look(name, child, depth + 1)).present]
   }
@@ -73,13 +87,18 @@ export function createClosures(options: ClosuresOptions): Closures {
       (digest): Promise<readonly Item[] | undefined> =>
         isIndex ? lookForChild(name, digest, depth) : lookForBlob(name, digest),
     )
+    const sizes = new Map(digests.map((digest, at) => [digest, found[at]?.[0]?.size]))
     return {
       present: found.flatMap((below) => below ?? []),
-      missing: digests.filter((_, at) => found[at] === undefined),
+      missing: digests.filter((digest) => sizes.get(digest) === undefined),
+      mismatches: references.flatMap(({ digest, size: said }) => {
+        const size = sizes.get(digest) ?? said
+        return size === said ? [] : [{ digest, size, said }]
+      }),
     }
   }
 
-  const relink = async (name: RepositoryName, { kind, digest }: Item, size: number) => {
+  const relink = async (name: RepositoryName, { kind, digest, size }: Item) => {
     const at = now()
     if (kind === 'blob') {
       await links.addBlob(name, digest)
@@ -104,9 +123,8 @@ export function createClosures(options: ClosuresOptions): Closures {
     restore: async (name, { present }) => {
       const lost = await inParallel(present, async (item) => {
         // A blob in the trash is brought back when it is looked for.
-        const stat = await blobs.stat(item.digest)
-        if (stat === undefined) return item.digest
-        if (!(await isLinked(name, item))) await relink(name, item, stat.size)
+        if ((await blobs.stat(item.digest)) === undefined) return item.digest
+        if (!(await isLinked(name, item.kind, item.digest))) await relink(name, item)
         return undefined
       })
       return lost.filter((digest) => digest !== undefined)

@@ -100,6 +100,9 @@ export function createPutManifest(options: PutManifestOptions) {
     const mayLack = manifest.isIndex || options.acceptsSparse(name)
     if (!mayLack && closure.missing.length > 0) throw blobsUnknown(name, closure.missing)
     const wasThere = await links.hasManifest(name, digest)
+    const [mismatch] = closure.mismatches
+    // One that was accepted once gets more tags.
+    if (!wasThere && mismatch !== undefined) throw sizeMismatch(mismatch)
     await (wasThere ? write(incoming) : add(incoming))
     const lost = await lookAgain(incoming, closure)
     if (lost.length > 0) {
@@ -116,6 +119,13 @@ export function createPutManifest(options: PutManifestOptions) {
     )
     return { digest, ...(manifest.subject && { subject: manifest.subject.digest }) }
   }
+}
+
+/** image-spec, "Content Descriptors": clients do not pull content of another size. Distribution and zot do not look. */
+function sizeMismatch({ digest, size, said }: Closure['mismatches'][number]): RegistryError {
+  return new RegistryError('MANIFEST_INVALID', {
+    message: `invalid manifest: its descriptor of ${digest} says ${said} bytes, and the content has ${size}`,
+  })
 }
 
 function blobsUnknown(name: RepositoryName, missing: readonly Digest[]): RegistryError {

@@ -3,7 +3,7 @@ import { rm } from 'node:fs/promises'
 import { test } from 'node:test'
 import { digestOf } from '../../../src/oci/digest.ts'
 import { mediaTypes } from '../../../src/oci/manifest.ts'
-import { parseTag } from '../../../src/oci/reference.ts'
+import { parseRepositoryName, parseTag } from '../../../src/oci/reference.ts'
 import {
   type Opened,
   openHostedRegistry,
@@ -103,6 +103,39 @@ test('an index may lack images, a manifest its subject, and foreign layers are n
     }),
   )
   assert.equal(subject, elsewhere.digest)
+})
+
+test('a manifest is refused when its descriptors have other sizes than the content, unless it is there already', async (t) => {
+  const { open, root, store } = await openHostedRegistry(t)
+  const repository = open(name)
+  const image = small()
+  await pushImage(repository, image)
+  const child = { mediaType: image.mediaType, digest: image.digest, size: image.bytes.length }
+  const [config, layer] = image.blobs.map(({ digest, bytes }) => ({
+    ...{ mediaType: 'application/octet-stream', digest, size: bytes.length },
+  }))
+  assert.ok(config !== undefined && layer !== undefined)
+  const wrong = { ...layer, size: 99 }
+  const refused = {
+    code: 'MANIFEST_INVALID',
+    status: 400,
+    message: new RegExp(`descriptor of ${layer.digest} says 99 bytes, and the content has 100$`),
+  }
+  const twice = manifestOf(mediaTypes.ociManifest, { config, layers: [layer, wrong] })
+  await assert.rejects(putManifest(repository, twice, ['v2']), refused)
+  for (const odd of [
+    manifestOf(mediaTypes.ociManifest, { config: { ...config, size: 0 }, layers: [layer] }),
+    manifestOf(mediaTypes.ociIndex, { manifests: [{ ...child, size: 1 }] }),
+  ])
+    await assert.rejects(putManifest(repository, odd), { code: 'MANIFEST_INVALID' })
+  assert.equal(await pulled(repository, 'v2'), undefined)
+  assert.deepEqual(await checkVolume(root), [])
+
+  // As by an earlier version.
+  await store.blobs.put(twice.digest, twice.bytes)
+  await store.links.addManifest(parseRepositoryName(name), twice.digest)
+  await putManifest(repository, twice, ['v2'])
+  assert.equal(await pulled(repository, 'v2'), twice.digest)
 })
 
 test('a manifest is refused when its digest, its Content-Type or its descriptors are wrong (H127)', async (t) => {
