@@ -247,10 +247,14 @@ function assertMetrics(expression: string, whose: string): void {
   )
   const names = [...expression.matchAll(/\b(berth_\w+)(?:\{([^}]*)\})?/g)]
   assert.ok(names.length > 0 || /\b(up|process_\w+|nodejs_\w+)\b/.test(expression), whose)
+  const grouped = [...expression.matchAll(/\bby \(([^)]*)\)/g)].flatMap(([, list = '']) =>
+    list.split(/, */),
+  )
   for (const [, name = '', selector = ''] of names) {
     const known = declared.get(name) ?? declared.get(name.replace(/_bucket$/, ''))
     assert.ok(known, `${whose}: there is no ${name}`)
-    for (const [, label = ''] of selector.matchAll(/(\w+)(?==|!=|=~|!~)/g))
+    const selected = [...selector.matchAll(/(\w+)(?==|!=|=~|!~)/g)].map(([, label = '']) => label)
+    for (const label of [...selected, ...grouped])
       assert.ok(
         ['job', 'instance', 'le', ...known].includes(label),
         `${whose}: ${name} has no label ${label}`,
