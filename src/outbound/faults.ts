@@ -85,6 +85,13 @@ function classify(code: string, message: string): Diagnosis {
       `the forward proxy answered ${proxyStatus}`,
       'check HTTPS_PROXY and what the proxy allows, or add the host to NO_PROXY',
     ]
+  // undici accepts other interim answers.
+  if (code === 'UND_ERR_SOCKET' && message === 'bad response')
+    return [
+      'garbled',
+      'it sent 100 (Continue) without being asked for it, which the HTTP client does not accept',
+      'see which proxy in front of it does that, and use another address or configure it',
+    ]
   if (socketCodes.has(code)) return ['broken', 'the connection broke']
   if (tlsCode.test(code)) return ['untrusted', `TLS: ${tlsReason(message)}`, tlsAdvice(code)]
   if (code.startsWith('HPE_')) return ['garbled', 'what it answered is not HTTP']

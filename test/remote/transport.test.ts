@@ -83,6 +83,16 @@ test('an answer that does not arrive in time is slow (U27)', async () => {
   await impatient.close()
 })
 
+test('an answer after 103 is an answer; 100 that nobody asked for is an error that says so', async () => {
+  for (const status of ['103 Early Hints', '100 Continue'])
+    upstream.on(`GET /${status.slice(0, 3)}`, async ({ write, reply }) => {
+      await write(`HTTP/1.1 ${status}\r\n\r\n`)
+      reply(200)
+    })
+  assert.equal((await ask('/103')).status, 200)
+  await assert.rejects(ask('/100'), failure('garbled', 502, /it sent 100 \(Continue\) without/))
+})
+
 test('endless 1XX answers time out (C209, issue 46)', async () => {
   upstream.on('GET /early', async ({ write, socket }) => {
     for (; !socket.destroyed; await sleep(20)) await write('HTTP/1.1 103 Early Hints\r\n\r\n')
