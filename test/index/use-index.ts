@@ -31,5 +31,5 @@ export function useIndex(t: TestContext, { root, source, ...options }: Options) 
 
 /** Until the volume was compared with the index. */
 export function untilVerified(index: Index): Promise<void> {
-  return until('the index is verified', () => assert.equal(index.unverified(), undefined), 20)
+  return until('the index is verified', () => assert.equal(index.unverified(), undefined))
 }

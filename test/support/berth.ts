@@ -94,7 +94,7 @@ export async function removeBerth(berth: Berth): Promise<void> {
 export async function eventually(
   what: string,
   holds: () => boolean | Promise<boolean>,
-  seconds = 30,
+  seconds = 120,
 ): Promise<void> {
   const deadline = performance.now() + seconds * 1000
   while (!(await holds())) {

@@ -152,11 +152,11 @@ async function setScene<K extends Kubernetes>(
       },
       startPod: async (pod) => {
         await cluster.apply(podOf(pod))
-        await until(`pod ${pod.name} runs`, () => checkRuns(cluster, pod), 90)
+        await until(`pod ${pod.name} runs`, () => checkRuns(cluster, pod))
       },
       failPod: async (pod) => {
         await cluster.apply(podOf(pod))
-        const why = await until(`pod ${pod.name} has no image`, () => whyNot(cluster, pod), 90)
+        const why = await until(`pod ${pod.name} has no image`, () => whyNot(cluster, pod))
         const { name, namespace = namespaces.apps } = pod
         await kubectl(['delete', 'pod', '-n', namespace, name, '--wait'])
         return why

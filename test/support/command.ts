@@ -43,7 +43,7 @@ export const sources = new URL('../../src/main.ts', import.meta.url).pathname
  */
 export const main = process.env['BERTH_PROGRAM'] ?? sources
 /** Milliseconds: the machine may be busy with something else. */
-const defaultPatience = 60_000
+const defaultPatience = 120_000
 
 /** Starts `berth` with these arguments. */
 export function startCommand(args: readonly string[], options: CommandOptions = {}): Command {

@@ -112,7 +112,7 @@ export function createHostedClients(options: HostedClientsOptions): HostedClient
   /** While a bucket is slow, a replica answers what it knew before: it has to be right a little later. */
   const pullOne = (one: Pushed): Promise<void> =>
     isShared && !mayFail
-      ? until(`${one.repository}:${one.tag} is whole`, () => pullOnce(one), 60)
+      ? until(`${one.repository}:${one.tag} is whole`, () => pullOnce(one))
       : pullOnce(one)
 
   const pullOnce = async (one: Pushed): Promise<void> => {

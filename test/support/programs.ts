@@ -28,7 +28,7 @@ export type Finished = { readonly status: number; readonly stdout: string; reado
 
 const path = '/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin'
 /** Seconds: the machine may be busy with something else. */
-const startPatience = 60
+const startPatience = 120
 const runPatience = 180
 
 /** What is started by this gets SIGKILL when we are gone, even if that was by SIGKILL. */

@@ -22,7 +22,7 @@ type Options = {
   readonly rules: unknown
 }
 
-const patience = 60_000
+const patience = 120_000
 
 export async function startPrometheus({ targets, rules }: Options): Promise<Prometheus> {
   const directory = await mkdtemp(join(tmpdir(), 'berth-test-'))

@@ -23,7 +23,7 @@ type TerminalOptions = {
 }
 
 /** Milliseconds: the machine may be busy with something else. */
-const patience = 30_000
+const patience = 120_000
 
 /** The shell's prompt: nothing else shows it. */
 export const shellPrompt = '>>> '
