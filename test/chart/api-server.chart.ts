@@ -24,7 +24,7 @@ suite('a Kubernetes API', () => {
   let api: ApiServer
 
   before(async () => {
-    api = await startApiServer()
+    api = await startApiServer({ hasDefinitions: true })
     // A controller would make the accounts; there is none.
     for (const name of namespaces) {
       await api.kubectl(['create', 'namespace', name])

@@ -20,7 +20,7 @@ test('the objects of berth simple install are what `npm run chart:install` write
 suite('berth simple, with a Kubernetes API', () => {
   let api: ApiServer
   before(async () => {
-    api = await startApiServer()
+    api = await startApiServer({ hasDefinitions: true })
   })
   after(() => api?.stop())
 

@@ -20,10 +20,12 @@ const definitions = new URL('../../.ci/tools/crds/', import.meta.url).pathname
 /** Seconds: two programs of hundred megabytes on a machine that may be busy. */
 const patience = 120
 
-/** With the definitions of Prometheus' operator and of cert-manager. */
 export async function startApiServer({
+  hasDefinitions = false,
   clientAuthority,
 }: {
+  /** Of the Gateway API, of Prometheus' operator and of cert-manager, which take seconds. */
+  readonly hasDefinitions?: boolean
   /** File of an authority whose certificates are logins; their common name is the user. */
   readonly clientAuthority?: string
 } = {}): Promise<ApiServer> {
@@ -70,10 +72,12 @@ export async function startApiServer({
     (await asking(['get', '--raw=/readyz'])).status === 0 &&
     (await asking(['get', 'namespace', 'default', 'kube-public'])).status === 0
   await waitFor(isReady, [etcd, api])
-  const folders = await readdir(definitions)
-  await Promise.all(folders.map((name) => kubectl(['create', '-f', definitions + name])))
-  const kinds = 'servicemonitors,podmonitors,prometheusrules,issuers,certificates'
-  await waitFor(async () => (await asking(['get', kinds])).status === 0, [etcd, api])
+  if (hasDefinitions) {
+    const folders = await readdir(definitions)
+    await Promise.all(folders.map((name) => kubectl(['create', '-f', definitions + name])))
+    const kinds = 'servicemonitors,podmonitors,prometheusrules,issuers,certificates'
+    await waitFor(async () => (await asking(['get', kinds])).status === 0, [etcd, api])
+  }
   const stop = async () => {
     await Promise.all([api.kill(), etcd.kill()])
     await removeDirectory(directory)
