@@ -11,7 +11,7 @@ import { inject } from '../support/strace.ts'
 import { tarFile } from '../support/tar-file.ts'
 
 /** Rounds that run at the same time: most of each is waiting for a process to start. */
-const lanes = 2
+const lanes = 3
 const everything = [{ users: ['*'], repositories: ['**'], actions: ['pull', 'push', 'delete'] }]
 /** One thread makes all calls for files, so that strace(1) can count them. */
 const environment = { UV_THREADPOOL_SIZE: '1' }
