@@ -17,6 +17,8 @@ export type RequestFailure = {
   readonly isNetwork?: boolean
   /** The store accepted the request, and was silent. */
   readonly isSilent?: boolean
+  /** The connection ended before the answer did. */
+  readonly isBroken?: boolean
 }
 
 /** Without an answer. */
@@ -30,6 +32,7 @@ export function networkFailure(error: unknown): RequestFailure {
     canRetry: true,
     isNetwork: true,
     isSilent,
+    isBroken: fault === 'broken',
   }
 }
 
@@ -90,15 +93,21 @@ export function createAttempts({ name, origin, classify, probe, telemetry }: Att
   }
   let recovering: Promise<void> | undefined
 
-  const attempt = async <Result>(what: string, work: () => Promise<Result>): Promise<Result> => {
+  /** Many kept-alive connections may expire together: only the next attempt says whether the store is there. */
+  const attempt = async <Result>(
+    what: string,
+    work: () => Promise<Result>,
+    isFirst: boolean,
+  ): Promise<Result> => {
     breaker.enter()
     try {
       const result = await work()
       breaker.succeeded()
       return result
     } catch (error) {
-      const { isNetwork, why, advice } = classify(error)
-      if (isNetwork) breaker.failed([`${what}: ${why}`, advice].filter(Boolean).join('; '))
+      const { isNetwork, isBroken, why, advice } = classify(error)
+      if (isBroken && isFirst) breaker.abandoned()
+      else if (isNetwork) breaker.failed([`${what}: ${why}`, advice].filter(Boolean).join('; '))
       else breaker.succeeded()
       throw error
     }
@@ -113,7 +122,7 @@ export function createAttempts({ name, origin, classify, probe, telemetry }: Att
     ): Promise<Result> => {
       for (let count = 1; ; count += 1) {
         try {
-          return await attempt(what, work)
+          return await attempt(what, work, count === 1)
         } catch (error) {
           signal?.throwIfAborted()
           if (isRegistryError(error))

@@ -1,5 +1,10 @@
-import type { GetObjectCommandOutput } from '@aws-sdk/client-s3'
-import type { ObjectHead, PutResult, WriteCondition } from '../store/store.ts'
+import type { GetObjectCommandOutput, ListObjectsV2CommandOutput } from '@aws-sdk/client-s3'
+import {
+  type ObjectHead,
+  ObjectStoreError,
+  type PutResult,
+  type WriteCondition,
+} from '../store/store.ts'
 import { readS3Failure } from './s3-failures.ts'
 
 type Found = Pick<
@@ -49,4 +54,21 @@ export async function undefinedIfAbsent<Result>(
     if (code === 'NoSuchKey' || (code === 'NotFound' && status === 404)) return undefined
     throw error
   }
+}
+
+type Page = Pick<ListObjectsV2CommandOutput, 'Name' | 'IsTruncated' | 'NextContinuationToken'>
+
+/**
+ * The token of the page that follows; undefined: none does. The danger: a listing that ends too early looks as if all
+ * else were deleted, and what no image seems to need is removed. So each page must say whether it is the last one.
+ */
+export function nextTokenOf(page: Page, token: string | undefined, what: string) {
+  const { Name, IsTruncated, NextContinuationToken: next } = page
+  const isListing = Name !== undefined || IsTruncated !== undefined
+  const isEndless = IsTruncated && (!next || next === token)
+  if (isListing && !isEndless) return IsTruncated ? next : undefined
+  throw new ObjectStoreError('failed', {
+    message: `cannot ${what}: ${isListing ? 'more follows, and nothing says how to ask for it' : 'the answer is no listing'}`,
+    advice: 'see what answers in place of the object store',
+  })
 }

@@ -21,6 +21,8 @@ const slowDown = [
 ]
 /** Keys that were replaced; the next attempt gets new ones. */
 const stale = ['ExpiredToken', 'ExpiredTokenException', 'TokenRefreshRequired']
+/** Keys that the store does not accept: a file may have others by now. */
+const refused = ['InvalidAccessKeyId', 'SignatureDoesNotMatch']
 /** The library corrects its clock by the time in the response. */
 const skewed = ['RequestTimeTooSkewed', 'RequestExpired', 'RequestInTheFuture']
 /** Two conditional writes at once, of which one must look again; and a body that arrived too slowly. */
@@ -29,6 +31,7 @@ const passing = ['ConditionalRequestConflict', 'OperationAborted', 'RequestTimeo
 export type S3Failure = RequestFailure & {
   readonly code: string
   readonly status: number | undefined
+  /** The next request needs others, if there are any. */
   readonly areKeysStale: boolean
 }
 
@@ -39,16 +42,16 @@ export function readS3Failure(error: unknown): S3Failure {
   if (status === undefined || (status < 300 && !(error instanceof Error && '$fault' in error)))
     return { code, status, areKeysStale: false, ...withoutAnswer(error) }
   const retryAfter = Number($response?.headers?.['retry-after'])
-  const areKeysStale = stale.includes(code)
+  const isStale = stale.includes(code)
   const isSlowDown = slowDown.includes(code) || status === 429 || status === 503
   return {
     code,
     status,
-    areKeysStale,
+    areKeysStale: isStale || refused.includes(code),
     failure: kindOf(code, status, isSlowDown),
     why: `${status} ${textOf(status, code, message)}`.slice(0, 500),
     advice: adviceOn(code, status),
-    canRetry: isSlowDown || areKeysStale || status >= 500 || [...skewed, ...passing].includes(code),
+    canRetry: isSlowDown || isStale || status >= 500 || [...skewed, ...passing].includes(code),
     retryAfter: Number.isFinite(retryAfter) ? retryAfter : undefined,
   }
 }

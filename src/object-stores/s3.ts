@@ -12,7 +12,7 @@ import {
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import { createAttempts, probeKey } from './attempts.ts'
 import { maxWhole, partsOf, readPart } from './parts.ts'
-import { conditionOf, headOf, undefinedIfAbsent, unlessDenied } from './s3-answers.ts'
+import { conditionOf, headOf, nextTokenOf, undefinedIfAbsent, unlessDenied } from './s3-answers.ts'
 import { readS3Failure } from './s3-failures.ts'
 import { createS3Handler } from './s3-handler.ts'
 import { readSettings } from './s3-settings.ts'
@@ -238,6 +238,7 @@ export async function createS3Store(options: S3Options, context: Context): Promi
             }),
           ),
         )
+        token = nextTokenOf(page, token, `list ${prefix} in ${name}`)
         yield {
           objects: (page.Contents ?? []).map(({ Key = '', Size = 0, ETag, LastModified }) => ({
             key: Key,
@@ -247,7 +248,6 @@ export async function createS3Store(options: S3Options, context: Context): Promi
           })),
           prefixes: (page.CommonPrefixes ?? []).map(({ Prefix = '' }) => Prefix),
         }
-        token = page.IsTruncated ? page.NextContinuationToken : undefined
       } while (token !== undefined)
     },
 

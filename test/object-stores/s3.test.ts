@@ -6,6 +6,7 @@ import { createOutbound } from '../../src/outbound/outbound.ts'
 import { type ObjectStore, ObjectStoreError } from '../../src/store/store.ts'
 import { setAwsEnvironment } from '../support/aws.ts'
 import { answer, type FakeServer, startFakeServer } from '../support/fake-server.ts'
+import { all } from '../support/hosted-store.ts'
 import { watchedTelemetry } from '../support/telemetry.ts'
 
 type Reply = (response: ServerResponse) => void
@@ -80,3 +81,48 @@ test('a write that was cut after it took effect is found to exist', async () => 
   replies = [cut, fails(412, 'PreconditionFailed')]
   assert.deepEqual(await store.put('x', Buffer.from('y'), 'absent'), { kind: 'exists' })
 })
+
+test('keys that are refused are read again, because others may have taken their place', async (t) => {
+  replies = [fails(403, 'InvalidAccessKeyId')]
+  await assert.rejects(store.read('x'), /403 InvalidAccessKeyId/)
+  const { AWS_ACCESS_KEY_ID: before } = process.env
+  process.env['AWS_ACCESS_KEY_ID'] = 'replaced'
+  t.after(() => {
+    process.env['AWS_ACCESS_KEY_ID'] = before
+  })
+  await store.read('x')
+  assert.match(server.requests.at(-1)?.headers.authorization ?? '', /Credential=replaced\//)
+})
+
+test('many connections that expire at once are no reason to stop asking', async () => {
+  replies = Array.from({ length: 8 }, () => cut)
+  await Promise.all(Array.from({ length: 8 }, () => store.put('x', Buffer.from('y'))))
+  assert.equal(store.problem(), undefined)
+})
+
+const page = (content: string): Reply => {
+  const body = `<?xml version="1.0"?><ListBucketResult><Name>b</Name>${content}</ListBucketResult>`
+  return (response) => answer(response, 200, { 'content-type': 'application/xml' }, body)
+}
+const keyPage = (key: string, more: string) =>
+  page(`<Contents><Key>${key}</Key></Contents><IsTruncated>true</IsTruncated>${more}`)
+const token = '<NextContinuationToken>t</NextContinuationToken>'
+
+for (const [what, pages] of [
+  ['has a page that is no listing', [keyPage('a', token), answerEmpty]],
+  ['has no token for what follows', [keyPage('a', '')]],
+  ['has the same token again', [keyPage('a', token), keyPage('b', token)]],
+  ['has a token that is refused', [keyPage('a', token), fails(400, 'InvalidArgument')]],
+] as const satisfies readonly (readonly [string, readonly Reply[]])[])
+  test(`a listing that ${what} fails, and does not end as if that were all`, async (t) => {
+    replies = [...pages]
+    await assert.rejects(all(store.list('p/')), (error) => {
+      assert.ok(error instanceof ObjectStoreError)
+      t.diagnostic(error.message)
+      return /^cannot list p\/ in s3:\/\/b: /.test(error.message)
+    })
+  })
+
+function answerEmpty(response: ServerResponse): void {
+  answer(response, 200, {}, '')
+}

@@ -5,13 +5,13 @@ import { type ObjectStore, ObjectStoreError } from '../object-store.ts'
 export const maxInBackground = 16
 const maxBesideClients = 1
 /** Of one request, each with the repetitions of the object store, until it fails. */
-const maxAttempts = 8
+const maxAttempts = 5
 
 type Run = <Result>(work: () => Promise<Result>) => Promise<Result>
 
 /**
  * A bucket for clients, and the same bucket for what reads all of it in the background: many requests at once,
- * which wait for those of clients, and become fewer when the bucket asks for fewer.
+ * which wait for those of clients, become fewer when the bucket asks for fewer, and are repeated for longer.
  */
 export function splitRequests(objects: ObjectStore): {
   readonly forClients: ObjectStore
@@ -51,7 +51,7 @@ export function splitRequests(objects: ObjectStore): {
       width = Math.min(maxInBackground, width + 1 / width)
       return result
     } catch (error) {
-      if (isSlowDown(error)) width = Math.max(1, width / 2)
+      if (isPassing(error)) width = Math.max(1, width / 2)
       throw error
     } finally {
       running -= 1
@@ -64,7 +64,7 @@ export function splitRequests(objects: ObjectStore): {
       try {
         return await inTurn(work)
       } catch (error) {
-        if (!isSlowDown(error) || count === maxAttempts) throw error
+        if (!isPassing(error) || count === maxAttempts) throw error
         await sleep(1000 * (error.retryAfter ?? 1), undefined, { ref: false })
       }
   }
@@ -95,6 +95,7 @@ function withRequests(objects: ObjectStore, run: Run, runPage: Run): ObjectStore
   }
 }
 
-function isSlowDown(error: unknown): error is ObjectStoreError {
-  return error instanceof ObjectStoreError && error.failure === 'slow-down'
+/** The bucket asks for fewer requests, or cannot be reached at the moment. */
+function isPassing(error: unknown): error is ObjectStoreError {
+  return error instanceof ObjectStoreError && error.retryAfter !== undefined
 }
