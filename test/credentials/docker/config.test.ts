@@ -10,6 +10,7 @@ import { keyFor } from '../../../src/credentials/docker/hosts.ts'
 import { keepFresh } from '../../../src/credentials/keep-fresh.ts'
 import { basicOf, createCanaries } from '../../support/canaries.ts'
 import { useClock } from '../../support/clock.ts'
+import { cpuTimeOf } from '../../support/cpu-time.ts'
 import { helperPrograms } from '../../support/helper-programs.ts'
 import { settle, tellingTelemetry } from '../../support/remotes.ts'
 
@@ -238,11 +239,12 @@ describe('patterns of the kubelet', () => {
     )
   })
 
-  test('take little time with many stars', () => {
+  test('take little time with many stars', async () => {
     const key = `${'*a'.repeat(2000)}*`
-    const begun = performance.now()
-    assert.equal(keyFor('a'.repeat(250), [key]), undefined)
-    assert.ok(performance.now() - begun < 1000)
+    const time = await cpuTimeOf(() => {
+      assert.equal(keyFor('a'.repeat(250), [key]), undefined)
+    })
+    assert.ok(time < 1000, `${time} ms`)
   })
 })
 

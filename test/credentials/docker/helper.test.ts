@@ -113,13 +113,11 @@ describe('an answer of a helper', () => {
   })
 
   test('is not delayed by a child process that keeps the output open', async () => {
-    await programs.write('daemon', `sleep 30 & echo '{"Username":"u","Secret":"s"}'`)
-    const begun = performance.now()
+    await programs.write('daemon', `sleep 300 & echo '{"Username":"u","Secret":"s"}'`)
     assert.deepEqual(await runHelper({ helper: 'daemon', server: 'h' }), {
       username: 'u',
       secret: 's',
     })
-    assert.ok(performance.now() - begun < 8000)
   })
 })
 
