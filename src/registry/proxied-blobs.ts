@@ -2,6 +2,7 @@ import type { Digest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import type { BlobCache } from '../store/store.ts'
+import { maxWait } from './asked-replicas.ts'
 import {
   type BlobOrigin,
   type FindUrl,
@@ -13,9 +14,6 @@ import type { Fills, RunningFill } from './fills.ts'
 import type { Permissions } from './permissions.ts'
 import type { BlobAnswer, BlobRequest, CacheResult } from './repository.ts'
 import { isSettledWithin } from './settled-within.ts'
-
-/** Milliseconds that a replica may know later than another one that the owner of a blob has failed, or is another. */
-const maxWait = 5000
 
 type OpenedBlob = BlobAnswer & { readonly cache: CacheResult }
 

@@ -7,6 +7,8 @@ import type { Reference, RepositoryName, Tag } from '../oci/reference.ts'
 import type { Remote, RemoteManifest } from '../remote/remote.ts'
 import type { BlobCache, CachedLinkStore } from '../store/store.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
+import { createAskedReplicas } from './asked-replicas.ts'
+import { misdirected } from './blob-origins.ts'
 import type { Counters } from './counters.ts'
 import { createManifests, type KnownManifest, type ManifestMemory } from './manifests.ts'
 import type { CacheResult } from './repository.ts'
@@ -95,6 +97,7 @@ export function createProxiedManifests(options: ProxiedManifestsOptions): Proxie
     telemetry,
     onManifest,
   } = options
+  const replicas = createAskedReplicas()
   const manifests = createManifests({ memory, caches, inFlight, scope, blobs: cache, links })
 
   const stored = createStoredManifests({
@@ -139,8 +142,11 @@ export function createProxiedManifests(options: ProxiedManifestsOptions): Proxie
       ),
   })
 
+  const askShared = (name: RepositoryName, digest: Digest) =>
+    replicas.ask(`${name}@${digest}`, shared.manifest({ prefix, name, digest }))
+
   const fetch = async ({ name, digest, isForwarded }: Context) => {
-    const found = isForwarded ? undefined : await shared.manifest({ prefix, name, digest })
+    const found = isForwarded ? undefined : await askShared(name, digest)
     if (found === undefined) return remote.manifest(name, { digest })
     const right = await remote.resolve(name, digest).catch((error: unknown) => {
       found.release()
@@ -173,8 +179,8 @@ export function createProxiedManifests(options: ProxiedManifestsOptions): Proxie
     digest: Digest,
     isForwarded: boolean,
   ): Promise<FoundManifest | undefined> => {
-    // A replica that is known under two addresses may ask itself, and must not wait for itself.
-    const key = `${name}@${digest}${isForwarded ? ' forwarded' : ''}`
+    const key = `${name}@${digest}`
+    if (isForwarded && !(await replicas.isAnswered(key))) throw misdirected(digest)
     const status: LRUCache.Status<string, KnownManifest | RegistryError | 'absent', Context> = {}
     const answer = await requests.fetch(key, { context: { name, digest, isForwarded }, status })
     if (answer === undefined || answer === 'absent') return undefined
@@ -243,8 +249,7 @@ export function createProxiedManifests(options: ProxiedManifestsOptions): Proxie
       return resolved && counters.countFailure('manifest', byTag(name, resolved))
     },
     resolve: async (name, tag, origin) => {
-      // A replica that is known under two addresses may ask itself.
-      if (origin !== remote.origin || tags.isAsking(name, tag)) return undefined
+      if (origin !== remote.origin || !(await tags.isAnswered(name, tag))) return undefined
       try {
         return (await tags.resolve(name, tag, { isForwarded: true })) ?? { age: 0 }
       } catch (error) {

@@ -6,6 +6,7 @@ import { createMatcher } from '../oci/globs.ts'
 import type { RepositoryName, Tag } from '../oci/reference.ts'
 import type { Remote, RemoteManifest } from '../remote/remote.ts'
 import type { LinkStore } from '../store/store.ts'
+import { createAskedReplicas } from './asked-replicas.ts'
 import { isSettledWithin } from './settled-within.ts'
 import type { SharedTag } from './shared-manifests.ts'
 import {
@@ -29,8 +30,8 @@ const slowTtl = 60_000
 export interface Tags {
   /** Finds the digest of a tag that is fresh, from memory, with each call. */
   prepare(name: RepositoryName, tag: Tag): () => Digest | undefined
-  /** Whether another replica is asked for it now. */
-  isAsking(name: RepositoryName, tag: Tag): boolean
+  /** False: another replica is asked for it, and does not answer soon. */
+  isAnswered(name: RepositoryName, tag: Tag): Promise<boolean>
   /** Undefined when the upstream says that there is no such tag. */
   resolve(
     name: RepositoryName,
@@ -98,8 +99,7 @@ export function createTags({
 }: TagsOptions): Tags {
   const isImmutable = createMatcher({ include: policy.immutable, except: policy.except })
   const slow = caches.create<true>({ ttl: slowTtl })
-  /** Tags that another replica is asked for. */
-  const asking = new Set<string>()
+  const replicas = createAskedReplicas()
 
   const states = caches.create<State, Context>({
     ttl: Math.max(policy.ttl, 1),
@@ -131,9 +131,7 @@ export function createTags({
 
   const askShared = async ({ name, tag, isForced, isForwarded }: Context) => {
     if (isForced || isForwarded) return undefined
-    const key = keyOf(name, tag)
-    asking.add(key)
-    const shared = await findShared(name, tag).finally(() => asking.delete(key))
+    const shared = await replicas.ask(keyOf(name, tag), findShared(name, tag))
     return shared && { ...shared, validatedAt: performance.now() - shared.age }
   }
 
@@ -234,7 +232,7 @@ export function createTags({
       states.set(keyOf(name, tag), state, { ttl: ttlOf(state, policy.ttl, isImmutable(tag)) })
       await links.setTag(name, tag, digest).catch(() => {})
     },
-    isAsking: (name, tag) => asking.has(keyOf(name, tag)),
+    isAnswered: (name, tag) => replicas.isAnswered(keyOf(name, tag)),
     remove,
     removeAllOf: async (name, digest) => {
       for (const [key, state] of states.entries())

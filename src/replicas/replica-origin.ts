@@ -24,7 +24,7 @@ const maxProbe = maxSilence - maxPause
 /** Replicas that are asked for one blob: the owner, and those that continue when it has failed. */
 export const maxAsked = 3
 /** Status of a replica that cannot get a blob for others now. */
-const misdirected = 421
+export const misdirected = 421
 
 type Blob = Parameters<BlobOrigin['open']>[0]
 type Rest = { readonly signal: AbortSignal; readonly mustBeComing: boolean }

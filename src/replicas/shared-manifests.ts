@@ -12,7 +12,7 @@ import {
 } from '../remote/remote.ts'
 import type { Metrics } from '../telemetry/telemetry.ts'
 import type { Members } from './members.ts'
-import { maxAsked, maxSilence, rejected, throttled } from './replica-origin.ts'
+import { maxAsked, maxSilence, misdirected, rejected, throttled } from './replica-origin.ts'
 import { askingHeader, type Signatures } from './signature.ts'
 import { parseTag, signatureHeader, tagTarget } from './tag-answers.ts'
 
@@ -39,7 +39,7 @@ type Read<Found> = (
 export function createSharedManifests(options: Options): SharedManifests {
   const { members, signatures, transport, memory, metrics } = options
 
-  /** Asks one after another, until one answers. */
+  /** Asks one after another, until one answers. An owner that cannot is not left out. */
   const ask = async <Found>(
     owners: readonly string[],
     target: string,
@@ -59,6 +59,11 @@ export function createSharedManifests(options: Options): SharedManifests {
         if (answer.status === 401) {
           answer.drop()
           throw rejected(owner)
+        }
+        if (answer.status === misdirected || answer.status >= 500) {
+          answer.drop()
+          metrics.replicaRequests.inc({ outcome: 'absent' })
+          continue
         }
         const found = await read(answer, { owner, authorization })
         metrics.replicaRequests.inc({ outcome: found === undefined ? 'absent' : 'found' })

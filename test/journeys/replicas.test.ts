@@ -14,7 +14,7 @@ import {
 } from '../support/berth.ts'
 import { codeOf, get, getCompared } from '../support/client.ts'
 import { useDirectory } from '../support/directory.ts'
-import { type Blob, randomBlob } from '../support/images.ts'
+import { type Blob, type Image, makeImage, randomBlob } from '../support/images.ts'
 import { createPusher } from '../support/push-requests.ts'
 import { createReplicaGroup, type ReplicaGroup } from '../support/replicas.ts'
 import { answerInTwo, startScriptedUpstream } from '../support/scripted-upstream.ts'
@@ -85,6 +85,16 @@ function ownedBy(owner: number, size = 3_000_000): Blob {
   return found
 }
 
+function imageOwnedBy(owner: number): Image {
+  const image = makeImage()
+  return group.ownerOf(image.digest) === owner ? image : imageOwnedBy(owner)
+}
+
+/** A repository whose tag `1` this replica requests for all. */
+function nameOwnedBy(owner: number, name = 'p/tag'): string {
+  return group.ownerOf(`up/${name}:1`) === owner ? name : nameOwnedBy(owner, `${name}x`)
+}
+
 const berthAt = (at: number): Berth => berths[at] as Berth
 const urlAt = (at: number, name = 'p/r') => `${berthAt(at).url}/v2/up/${name}/blobs/${blob.digest}`
 const gets = () => upstream.count(`GET /v2/p/r/blobs/${blob.digest}`)
@@ -106,6 +116,25 @@ function headersFor(secrets: string): Readonly<Record<string, string>> {
 const replicaUrl = (at: number) => `${group.urlOf(at)}/v2/up/p/r/blobs/${blob.digest}`
 const askReplica = (at: number, secrets: string) =>
   get(replicaUrl(at), { headers: headersFor(secrets) })
+
+test('an owner that does not run is replaced by one of the others, for all', async () => {
+  const before = await failures(0)
+  blob = ownedBy(dead)
+  const image = imageOwnedBy(dead)
+  const name = nameOwnedBy(dead)
+  upstream.put(name, '1', image)
+  const paths = [`blobs/${blob.digest}`, `${name}/manifests/1`, `p/r/manifests/${image.digest}`]
+  upstream.put('p/r', undefined, image)
+  const pulls = Array.from({ length: 6 }, (_, at) =>
+    [urlAt(at % 3), ...paths.slice(1).map((path) => `${berthAt(at % 3).url}/v2/up/${path}`)].map(
+      (url) => get(url),
+    ),
+  )
+  for (const { status } of await Promise.all(pulls.flat())) assert.equal(status, 200)
+  for (const path of paths)
+    assert.equal(upstream.count(`GET /v2/${path.replace(/^blobs/, 'p/r/blobs')}`), 1, path)
+  assert.ok((await failures(0)) > before)
+})
 
 test('clients of all replicas are one GET of the upstream, and read it while it comes', async () => {
   const half = blob.bytes.length / 2
@@ -194,13 +223,6 @@ test('a range far ahead of a download is requested from the upstream by the owne
   rest.resolve()
   assert.equal((await getCompared(urlAt(2), blob.bytes)).complete, true)
   assert.deepEqual([gets(), (await ranges()) - before], [2, 1])
-})
-
-test('an owner that does not run is replaced', async () => {
-  blob = ownedBy(dead)
-  const before = await failures(0)
-  for (const at of [0, 1, 2]) assert.equal((await get(urlAt(at))).status, 200)
-  assert.ok((await failures(0)) > before)
 })
 
 test('a 429 of the upstream is waited for by the owner, for all', async () => {
