@@ -5,6 +5,8 @@ import { rank } from './rendezvous.ts'
 
 /** Between two lookups, in milliseconds; CoreDNS keeps its answers for as long. */
 const lookupInterval = 5000
+/** How long the last addresses of a name without addresses count, in milliseconds: all replicas may be unready for a moment. */
+const maxAbsence = 60_000
 /** How long a replica that failed is left out, in milliseconds; twice as long if it fails again soon. */
 const firstPause = 5000
 const maxPause = 40_000
@@ -43,11 +45,12 @@ type MembersOptions = {
 
 /**
  * The names are resolved again and again, so that no rights at the API server are needed. While a name cannot be
- * resolved, its last addresses count; a name that does not exist has none.
+ * resolved, its last addresses count; if it does not exist, for a minute.
  */
 export function createMembers({ self, endpoints, lookup, uptime, log }: MembersOptions): Members {
   const own = formatEndpoint(self)
   const found = new Map<Endpoint, readonly string[]>()
+  const answered = new Map<Endpoint, number>()
   const pauses = new Map<string, { readonly time: number; readonly until: number }>()
 
   const resolve = async (endpoint: Endpoint): Promise<void> => {
@@ -55,9 +58,12 @@ export function createMembers({ self, endpoints, lookup, uptime, log }: MembersO
       const addresses = await lookup(endpoint.host)
       const members = addresses.map(({ address }) => formatEndpoint({ ...endpoint, host: address }))
       found.set(endpoint, members)
+      answered.set(endpoint, uptime())
     } catch (error) {
-      if (isUnknownName(error)) found.set(endpoint, [])
-      else log.warn({ host: endpoint.host, err: error }, 'cannot look up the other replicas')
+      const absence = uptime() - (answered.get(endpoint) ?? 0)
+      if (!isUnknownName(error))
+        log.warn({ host: endpoint.host, err: error }, 'cannot look up the other replicas')
+      else if (absence > maxAbsence) found.set(endpoint, [])
     }
   }
 

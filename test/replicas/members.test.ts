@@ -7,8 +7,9 @@ import { watchedTelemetry } from '../support/telemetry.ts'
 const unknown = Object.assign(new Error('no such name'), { code: 'ENOTFOUND' })
 const broken = Object.assign(new Error('no answer'), { code: 'EAI_AGAIN' })
 
-test('names are looked up again; a name without an answer keeps its addresses, one that is gone has none', async (t) => {
+test('names are looked up again; a name without an answer keeps its addresses, one that is gone for a minute', async (t) => {
   t.mock.timers.enable({ apis: ['setInterval'] })
+  let time = 0
   let answer: readonly string[] | Error = ['fd00::1', 'fd00::2']
   const members = createMembers({
     self: { host: 'FD00:0::1', port: 30028 },
@@ -17,7 +18,7 @@ test('names are looked up again; a name without an answer keeps its addresses, o
       if (answer instanceof Error) throw answer
       return answer.map((address) => ({ address, family: address.includes(':') ? 6 : 4 }))
     },
-    uptime: () => 0,
+    uptime: () => time,
     log: watchedTelemetry().telemetry.log,
   })
   t.after(members.close)
@@ -30,6 +31,8 @@ test('names are looked up again; a name without an answer keeps its addresses, o
   assert.deepEqual(await known(), ['[fd00::1]:30028', '[fd00::2]:30028'])
   assert.deepEqual(await known(['10.0.0.3']), ['[fd00::1]:30028', '10.0.0.3:30028'])
   assert.deepEqual(await known(broken), ['[fd00::1]:30028', '10.0.0.3:30028'])
+  assert.deepEqual(await known(unknown), ['[fd00::1]:30028', '10.0.0.3:30028'])
+  time += 60_001
   assert.deepEqual(await known(unknown), ['[fd00::1]:30028'])
 })
 
