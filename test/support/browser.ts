@@ -55,7 +55,7 @@ export function useBrowser(): UsedBrowser {
         ...(login && { httpCredentials: login }),
         ...options,
       })
-      context.setDefaultTimeout(20_000)
+      context.setDefaultTimeout(60_000)
       const page = await watched(await context.newPage())
       troubled.push(page)
       await page.goto(address)
