@@ -1,5 +1,5 @@
-# Berth's image: Node, the bundle of Berth with its packages, the page, and licences and an SBOM of what is bundled. It builds for
-# every architecture of the base images; each stage runs on the target architecture.
+# Berth's image: Node, the bundle of Berth with its packages, the page, the licences of them all, and an SBOM of what is bundled. It
+# builds for every architecture of the base images; each stage runs on the target architecture.
 #
 # BUILD_IMAGE needs Node 24 and npm. If it contains a /src/node_modules newer than package-lock.json, the build uses that and
 # needs no network. RUNTIME_IMAGE needs glibc and libstdc++, and for a spooler the `tar` that `kubectl cp` starts; the build runs no
@@ -9,7 +9,7 @@ ARG RUNTIME_IMAGE=docker.io/library/debian:bookworm-slim
 
 FROM ${BUILD_IMAGE} AS build
 WORKDIR /src
-COPY package.json package-lock.json ./
+COPY package.json package-lock.json LICENSE ./
 RUN npm run --silent install:once
 COPY tsconfig.json ./
 COPY src ./src
@@ -21,6 +21,9 @@ RUN mkdir -p /image/opt/berth/dist/ui /image/usr/local/bin /image/usr/share/bert
  && cp -a dist/ui/page /image/opt/berth/dist/ui/ \
  && mv /image/opt/berth/dist/bundle/LICENSES /image/opt/berth/dist/bundle/sbom.json /image/usr/share/berth/ \
  && cp "$(node --print process.execPath)" /image/usr/local/bin/node \
+ && cp LICENSE /image/usr/share/berth/ \
+ && cp "$(ls /usr/local/LICENSE node_modules/node/node_modules/*/LICENSE 2>/dev/null | head -n 1)" \
+      /image/usr/share/berth/LICENSE.node \
  && printf '#!/usr/local/bin/node --max-semi-space-size=2\nimport("/opt/berth/dist/bundle/main.js")\n' \
       >/image/usr/local/bin/berth \
  && chmod 755 /image/usr/local/bin/berth \

@@ -68,6 +68,12 @@ suite('the image', () => {
       assert.ok(licenses.includes(`${name} ${versionInfo}: `), name)
   })
 
+  test("has Berth's own licence and that of Node", async () => {
+    const share = join(root, 'usr/share/berth')
+    assert.match(await readFile(join(share, 'LICENSE'), 'utf8'), /^\s+Apache License/)
+    assert.match(await readFile(join(share, 'LICENSE.node'), 'utf8'), /^Node\.js is licensed/)
+  })
+
   test('has all modules of all commands', async () => {
     const modules = (await readdir(join(root, bundle))).filter(
       (name) => name.endsWith('.js') && !/^main|-worker/.test(name),

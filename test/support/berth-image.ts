@@ -119,6 +119,9 @@ async function addBuildTools(
   const npm = join(cli, '..', '..')
   const copy = (from: string, to: string) => buildah('copy', '--quiet', container, from, to)
   await copy(process.execPath, '/usr/local/bin/node')
+  // Where Node's own images have it.
+  const installed = join(project, 'node_modules/node/node_modules', `node-linux-${process.arch}`)
+  await copy(join(installed, 'LICENSE'), '/usr/local/LICENSE')
   await copy(npm, '/usr/local/lib/node_modules/npm')
   // Large, and not needed: what tests have unpacked, another Node, and what checks the sources.
   const ignored = join(directory, 'ignored')
@@ -152,7 +155,7 @@ async function inputs(): Promise<string> {
     .filter((entry) => entry.isFile())
     .map(({ parentPath, name }) => join(parentPath, name))
     .toSorted()
-  const others = ['Dockerfile', '.dockerignore', 'package.json', 'package-lock.json']
+  const others = ['Dockerfile', '.dockerignore', 'LICENSE', 'package.json', 'package-lock.json']
   const hash = createHash('sha256').update(packages)
   for (const file of [...others.map((name) => join(project, name)), ...files])
     hash.update(file.slice(project.length)).update(await readFile(file))
