@@ -1,5 +1,5 @@
 import type { LookupAddress } from 'node:dns'
-import { isIPv6 } from 'node:net'
+import { isIP, isIPv6 } from 'node:net'
 import type { Logger } from '../telemetry/telemetry.ts'
 import { rank } from './rendezvous.ts'
 
@@ -56,7 +56,11 @@ export function createMembers({ self, endpoints, lookup, uptime, log }: MembersO
   const resolve = async (endpoint: Endpoint): Promise<void> => {
     try {
       const addresses = await lookup(endpoint.host)
-      const members = addresses.map(({ address }) => formatEndpoint({ ...endpoint, host: address }))
+      // A pod with addresses of both families is one replica.
+      const alike = addresses.filter(({ family }) => family === isIP(self.host))
+      const members = (alike.length > 0 ? alike : addresses).map(({ address }) =>
+        formatEndpoint({ ...endpoint, host: address }),
+      )
       found.set(endpoint, members)
       answered.set(endpoint, uptime())
     } catch (error) {

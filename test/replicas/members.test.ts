@@ -10,7 +10,7 @@ const broken = Object.assign(new Error('no answer'), { code: 'EAI_AGAIN' })
 test('names are looked up again; a name without an answer keeps its addresses, one that is gone for a minute', async (t) => {
   t.mock.timers.enable({ apis: ['setInterval'] })
   let time = 0
-  let answer: readonly string[] | Error = ['fd00::1', 'fd00::2']
+  let answer: readonly string[] | Error = ['fd00::1', 'fd00::2', '10.0.0.2']
   const members = createMembers({
     self: { host: 'FD00:0::1', port: 30028 },
     endpoints: [{ host: 'berth-replicas', port: 30028 }],

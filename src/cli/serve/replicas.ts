@@ -1,5 +1,4 @@
 import { lookup } from 'node:dns/promises'
-import { isIP } from 'node:net'
 import type { Auth, Identity } from '../../auth/auth.ts'
 import { type Config, listenHosts } from '../../config/config.ts'
 import { createApi, type Listeners, listen, type Send } from '../../http/http.ts'
@@ -37,8 +36,7 @@ export function openReplicas(options: OpenOptions): Promise<OpenedReplicas> {
     const replicas = createReplicas({
       self: { host: address, port: listening.port },
       endpoints: addresses,
-      // A pod may have addresses of both families, and is one replica.
-      lookup: (host) => lookup(host, { all: true, family: isIP(address) }),
+      lookup: (host) => lookup(host, { all: true }),
       now: Date.now,
       uptime: () => performance.now(),
       secrets,
