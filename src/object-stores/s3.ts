@@ -38,6 +38,8 @@ const connectTimeout = 5000
 const defaultRegion = 'us-east-1'
 /** Keys of one DeleteObjects. */
 const maxDeleted = 1000
+/** How long a bucket that was found is taken to be there, in milliseconds. */
+const bucketInterval = 10_000
 
 /** Amazon S3, or a store with its API. */
 export async function createS3Store(options: S3Options, context: Context): Promise<Bucket> {
@@ -179,12 +181,23 @@ export async function createS3Store(options: S3Options, context: Context): Promi
       signal,
     )
 
+  let bucketSeenAt = Number.NEGATIVE_INFINITY
+
+  /** The answer to HEAD has no body, so it does not say whether the object is absent or the bucket. */
+  const assertBucket = async (s3: S3Client): Promise<void> => {
+    if (performance.now() < bucketSeenAt + bucketInterval) return
+    await undefinedIfAbsent(() => s3.send(new sdk.GetObjectCommand({ Bucket, Key: probeKey })))
+    bucketSeenAt = performance.now()
+  }
+
   const head: ObjectStore['head'] = (key) =>
-    send(`find ${key}`, (s3) =>
-      undefinedIfAbsent(async () =>
+    send(`find ${key}`, async (s3) => {
+      const found = await undefinedIfAbsent(async () =>
         headOf(await s3.send(new sdk.HeadObjectCommand({ Bucket, Key: key }))),
-      ),
-    )
+      )
+      if (found === undefined) await assertBucket(s3)
+      return found
+    })
 
   return {
     name,

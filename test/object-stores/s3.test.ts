@@ -77,6 +77,15 @@ for (const [code, status, failure] of [
     })
   })
 
+test('an object that HEAD does not find is absent only if its bucket is there', async () => {
+  replies = [fails(404, 'NotFound'), fails(404, 'NoSuchBucket')]
+  await assert.rejects(store.head('x'), /cannot find x in s3:\/\/b: 404 NoSuchBucket/)
+  replies = [fails(404, 'NotFound'), fails(404, 'NoSuchKey')]
+  assert.equal(await store.head('x'), undefined)
+  replies = [fails(404, 'NotFound')]
+  assert.equal(await store.head('x'), undefined)
+})
+
 test('a write that was cut after it took effect is found to exist', async () => {
   replies = [cut, fails(412, 'PreconditionFailed')]
   assert.deepEqual(await store.put('x', Buffer.from('y'), 'absent'), { kind: 'exists' })
