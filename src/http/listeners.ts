@@ -17,7 +17,6 @@ import {
   tlsOptions,
 } from './listening-server.ts'
 import { createPipeline } from './pipeline.ts'
-import { useOriginForm } from './request-target.ts'
 import { limitUnreadBody } from './unread-body.ts'
 
 /** One service that listens on one or more addresses. */
@@ -112,7 +111,6 @@ function createHandler(
     // Node parses requests that follow in the same read, though the socket is destroyed.
     if (socket.destroyed) return
     if (!pipeline.admit(socket)) return void socket.destroy()
-    useOriginForm(request)
     connections.begin(socket, response)
     limitUnreadBody(request, response, { timeout })
     if (isDraining()) response.setHeader('connection', 'close')
@@ -129,9 +127,7 @@ function createHandler(
       return sendUnavailable(response, 'too many concurrent connections')
     if (memory !== undefined && release === undefined)
       return sendUnavailable(response, 'too many concurrent requests')
-    // About the server as a whole (RFC 9110, section 9.3.7).
-    if (request.url === '*' && request.method === 'OPTIONS') response.writeHead(204).end()
-    else handler(request, response)
+    handler(request, response)
   }
 }
 

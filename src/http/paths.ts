@@ -8,9 +8,9 @@ const emptyQuery = new URLSearchParams()
 const maxTargetLength = 8192
 
 /**
- * Parses a request target in origin form (RFC 9112, section 3.2.1; `useOriginForm` makes it of the absolute form).
- * Rejects other forms, and invalid percent-encoding. Normalizes nothing: a path with `..` or `//` is no valid
- * repository name.
+ * Parses a request target in origin form (RFC 9112, section 3.2.1). Rejects the absolute form, which
+ * servers and proxies may route differently, and invalid percent-encoding. Normalizes nothing: a path
+ * with `..` or `//` is no valid repository name.
  */
 export function parseTarget(target: string): Target {
   if (target.length > maxTargetLength)

@@ -24,13 +24,6 @@ test('the root of the admin address lists its paths (point 36)', async () => {
   assert.ok(!body.includes('/status'))
 })
 
-test('a probe may name the host in its target (RFC 9112, section 3.2.2)', async () => {
-  const probe = await connectRaw(url)
-  probe.ask(`GET ${url}/livez HTTP/1.1`, 'Host: x')
-  assert.equal((await probe.reply()).body.toString(), 'ok\n')
-  probe.socket.destroy()
-})
-
 test('hundreds of silent connections do not block the probes (R208)', async () => {
   const silent: RawConnection[] = []
   for (let at = 0; at < 600; at += 1) silent.push(await connectRaw(url))

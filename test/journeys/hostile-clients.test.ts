@@ -138,42 +138,18 @@ suite('another name for us (X177)', () => {
     await registry.close()
   })
 
-  test('in front of the path replaces the Host header and changes no response', async () => {
+  test('in front of the path is rejected, also our own', async () => {
     const { host } = new URL(berth.url)
-    const paths = ['/v2/', `/v2/${name}/tags/list?n=1`, `/v2/${name}/manifests/v1`]
-    for (const path of paths) {
-      const plain = await askRaw(`GET ${path} HTTP/1.1`)
-      for (const prefix of ['http://evil.example', `HTTP://${host}`, 'https://[::1]:30026']) {
-        const reply = await askRaw(`GET ${prefix}${path} HTTP/1.1`, 'Host: other.example')
-        assert.equal(reply.status, plain.status, prefix + path)
-        assert.deepEqual(reply.body, plain.body, prefix + path)
-        assert.doesNotMatch(JSON.stringify(reply.headers), /evil|other\.example/, path)
-      }
-      const reply = await askRaw(`GET http://other.example${path} HTTP/1.1`)
-      assert.equal(reply.status, 421, 'the target decides whether anonymous requests are accepted')
-    }
-  })
-
-  test('in front of what is no path, with a user name, or without a Host header is rejected', async () => {
-    const asked = upstream.requests.length
-    const path = `/v2/${name}/manifests/v1`
     for (const prefix of [
+      'http://evil.example',
+      `http://${host}`,
       'https://u:p@evil.example',
-      'ftp://berth',
-      'http://',
-      'evil.example',
-      '/',
+      '//',
     ])
-      assertError(await askRaw(`GET ${prefix}${path} HTTP/1.1`), prefix)
-    for (const target of ['http://berth', 'http://berth?n=1', 'http://berth//v2/', '*'])
-      assertError(await askRaw(`GET ${target} HTTP/1.1`), target)
-    assertError(await askRaw(`GET http://berth${path} HTTP/1.1`, 'Accept: */*'), 'no Host')
-    assert.equal(upstream.requests.length, asked)
-  })
-
-  test('OPTIONS for the server as a whole is answered', async () => {
-    for (const target of ['*', 'http://berth'])
-      assert.equal((await askRaw(`OPTIONS ${target} HTTP/1.1`)).status, 204, target)
+      for (const path of ['/v2/', `/v2/${name}/manifests/v1`])
+        assertError(await askRaw(`GET ${prefix}${path} HTTP/1.1`, `Host: ${host}`), prefix + path)
+    assertError(await askRaw('OPTIONS * HTTP/1.1'), '*')
+    assert.equal(berth.logs().filter(({ repository }) => repository === name).length, 0)
   })
 
   test('in a second Host header is rejected, and so is a missing Host', async () => {

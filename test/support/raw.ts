@@ -118,8 +118,7 @@ function readHead(bytes: Buffer, bodiless: boolean): Head | undefined {
   )
   const status = Number(/^HTTP\/1\.1 (\d{3}) /.exec(line)?.[1] ?? Number.NaN)
   if (Number.isNaN(status)) throw new Error(`not an answer: ${line.slice(0, 200)}`)
-  const isBodiless = bodiless || status === 204 || status === 304
-  const size = isBodiless ? 0 : Number(headers['content-length'] ?? Number.NaN)
+  const size = bodiless || status === 304 ? 0 : Number(headers['content-length'] ?? Number.NaN)
   if (Number.isNaN(size)) throw new Error(`an answer without Content-Length: ${line}`)
   return { status, headers, start: blank + 4, end: blank + 4 + size }
 }

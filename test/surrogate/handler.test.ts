@@ -9,7 +9,6 @@ import { createMemory } from '../../src/memory/memory.ts'
 import { createOutbound } from '../../src/outbound/outbound.ts'
 import { createForwarder, createTransport } from '../../src/remote/remote.ts'
 import { createHandler } from '../../src/surrogate/surrogate.ts'
-import { connectRaw } from '../support/raw.ts'
 import { watchedTelemetry } from '../support/telemetry.ts'
 import { until } from '../support/until.ts'
 import { sendJson, startWebServer, type WebServer } from '../support/web-server.ts'
@@ -83,16 +82,6 @@ test("a request gets the registry's login in place of the client's", async (t) =
   assert.equal(last?.headers['cookie'], undefined)
   for (const { headers: sent } of registry.requests)
     assert.ok(!JSON.stringify(sent).includes('b3duLWNhbmFyeQ'), "the client's login was sent")
-})
-
-test('a request may name a host in its target, which is not contacted (RFC 9112, section 3.2.2)', async (t) => {
-  const registry = await startRegistry(t, (_seen, response) => sendJson(response, { tags: ['1'] }))
-  const surrogate = await startSurrogate(t, registry.url)
-  const client = await connectRaw(surrogate.url)
-  client.ask('HEAD http://other.example/v2/app/tags/list HTTP/1.1', 'Host: x')
-  assert.equal((await client.reply({ bodiless: true })).status, 200)
-  client.socket.destroy()
-  assert.equal(registry.requests.at(-1)?.path, '/v2/app/tags/list')
 })
 
 test('a login that the registry denies is 403, so that no client asks its user for another one', async (t) => {
