@@ -43,7 +43,7 @@ WORKDIR /var/lib/berth
 # glibc's default of eight areas for malloc on each core wastes memory with our threads.
 ENV NODE_ENV=production \
     MALLOC_ARENA_MAX=2 \
-    NODE_OPTIONS=--max-old-space-size-percentage=40
+    NODE_OPTIONS="--max-old-space-size-percentage=40 --v8-pool-size=2"
 USER 65532:65532
 # The registry; metrics and probes. There is no HEALTHCHECK, because Kubernetes probes /livez and /readyz.
 EXPOSE 30026 9026

@@ -81,7 +81,7 @@ export async function startPeer({
 }
 
 /** As our image starts Node. */
-const nodeOptions = ['--max-semi-space-size=2']
+const nodeOptions = ['--max-semi-space-size=2', '--v8-pool-size=2']
 
 type BerthOptions = {
   readonly name?: string

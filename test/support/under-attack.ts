@@ -70,7 +70,7 @@ async function startTarget(
     wrapper: memory.wrapper,
     environment: {
       UV_THREADPOOL_SIZE: '4',
-      NODE_OPTIONS: '--max-semi-space-size=2 --max-old-space-size-percentage=40',
+      NODE_OPTIONS: '--max-semi-space-size=2 --max-old-space-size-percentage=40 --v8-pool-size=2',
     },
     config: {
       upstreams: [
