@@ -277,7 +277,7 @@ test('no secret leaks through responses, logs, files or other servers, in succes
   // Upstreams that deny, echo, redirect, or are unavailable.
   await fail(403, `/v2/refusing/${name}/manifests/v1`, alice)
   await fail(403, `/v2/echo/${name}/manifests/denied`, alice)
-  await fail(400, `/v2/echo/${name}/manifests/refused`, alice)
+  await fail(502, `/v2/echo/${name}/manifests/refused`, alice)
   await fail(502, `/v2/echo/${name}/manifests/strange`, alice)
   await fail(502, `/v2/echo/${name}/manifests/challenge`, alice)
   await fail(502, `/v2/echo/${name}/manifests/redirect`, alice)
