@@ -118,8 +118,10 @@ export async function checkInvariants(berth: Pick<Berth, 'metric' | 'cache'>): P
     'no request is in flight',
     async () => (await berth.metric('berth_http_in_flight')) === 0,
   )
+  let large = 0
   for (const { path, digest } of await visibleBlobs(berth.cache)) {
     const bytes = await readFile(path)
+    if (bytes.length > minFragmented) large += 1
     assert.equal(digestOf(bytes, digest.startsWith('sha512') ? 'sha512' : 'sha256'), digest)
     assert.equal((await stat(path)).mode & 0o222, 0, `${path} is writable`)
   }
@@ -127,12 +129,18 @@ export async function checkInvariants(berth: Pick<Berth, 'metric' | 'cache'>): P
   await until('no temporary file is left', async () =>
     assert.deepEqual(await temporaryFiles(berth.cache), []),
   )
-  await eventually('the cache counts what is on disk', async () => {
+  await until('the cache counts what is on disk', async () => {
     const stray = await strayFiles(berth.cache).catch(() => [])
     const used = await diskUseOf(berth.cache, stray)
-    return (await berth.metric('berth_cache_size_bytes')) === used
+    const counted = await berth.metric('berth_cache_size_bytes')
+    const later = used - counted
+    assert.ok(later >= 0 && later <= large * extentBlock, `${counted} counted, ${used} on the disk`)
   })
 }
+
+/** When ext4 writes a large file that is in many pieces, after it was counted, it adds a block with their places. */
+const minFragmented = 16 * 1024 * 1024
+const extentBlock = 4096
 
 export async function visibleBlobs(
   cache: string,
