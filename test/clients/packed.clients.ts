@@ -21,11 +21,11 @@ const execute = (name: string, ...args: readonly string[]) =>
 
 test('the packed npm package, installed into an empty prefix, serves, pushes and pulls by its programs', async (t) => {
   const packing = ['npm', 'pack', '--json', '--pack-destination', directory]
-  const options = { directory: project, environment, patience: 300 }
+  const options = { directory: project, environment, patience: 560 }
   const [{ filename, version }] = JSON.parse(await run(packing, options))
   const quietly = ['--no-audit', '--no-fund', '--prefer-offline', '--loglevel', 'error']
   const installing = ['npm', 'install', '--global', '--prefix', prefix, ...quietly]
-  await run([...installing, join(directory, filename)], { environment, patience: 300 })
+  await run([...installing, join(directory, filename)], { environment, patience: 560 })
   for (const name of ['berth', 'kubectl-berth'])
     assert.equal(await execute(name, '--version'), `${version}\n`)
 
