@@ -59,7 +59,7 @@ const maxTargets = 1000
 /**
  * Answers GET and HEAD of a manifest that is in memory, from a client whose access is known, in one turn and without
  * fastify: most requests of a cluster are such. All others, and all that fail, are answered otherwise, before anything is
- * counted, logged or sent.
+ * counted, logged or sent; a failure after the headers ends the connection.
  */
 export function answerKnownManifests(options: Options): RequestListener {
   const { registry, guard, sites, logRequest, countSent, otherwise } = options

@@ -4,7 +4,7 @@ import type { Reference, RepositoryName, Tag } from '../oci/reference.ts'
 
 /** Names and tags that are remembered, of one upstream. */
 const maxPulls = 10_000
-/** In milliseconds. */
+/** Within this time a further pull is not recorded, in milliseconds. */
 const resolution = 1000
 
 /** When a cached repository was pulled, since the start. Milliseconds since the epoch. */

@@ -230,7 +230,7 @@ test("ECR Public's token endpoint rejects an expired password, which is replaced
   assert.equal(aws.countRequests('ecr-public:GetAuthorizationToken'), 2)
 })
 
-test('ECR Public rejects an expired token with a 400, and it is replaced once (U41)', async (t) => {
+test('ECR Public rejects an expired token with a 400, and it is replaced (U41)', async (t) => {
   await ecr.stop()
   ecr = await startEcr({ aws, storage, kind: 'public' })
   ecr.put('amazonlinux/amazonlinux', 'v1', image)
