@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { createSecureContext, getCACertificates, type SecureContext } from 'node:tls'
 
@@ -12,7 +12,8 @@ export interface Authorities {
   /**
    * The trusted authorities: Node's own list, NODE_EXTRA_CA_CERTS, the system's store,
    * SSL_CERT_FILE and SSL_CERT_DIR, and `file` in addition. The file is read immediately; the rest
-   * at the first TLS connection, because reading takes a tenth of a second.
+   * at the first TLS connection, because reading takes a tenth of a second. `file` and SSL_CERT_FILE are
+   * read again for later connections, because authorities are renewed: the context is then another object.
    * @throws the file system's error if `file` cannot be read.
    */
   open(trust: {
@@ -24,34 +25,72 @@ export interface Authorities {
 /** The client certificate for a server that requests one: PEM. */
 export type ClientCertificate = { readonly cert: string; readonly key: string }
 
+type Certificates = readonly string[]
+
+/** In milliseconds, between two reads of a file. */
+const rereadInterval = 5000
+
 const certificate = /-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g
 
-export function createAuthorities(sources: AuthoritySources): Authorities {
-  const shared = once(() => readShared(sources))
-  const common = once(() => contextOf(shared()))
+export function createAuthorities({ file: bundle, directories }: AuthoritySources): Authorities {
+  const installed = once(() => readInstalled(directories))
+  const bundled = bundle ? once(() => followed(bundle, readQuietly(bundle))) : () => none
+  const common = trusting(() => [installed(), bundled()()])
   return {
     open: ({ file, clientCertificate }) => {
       if (file === undefined && clientCertificate === undefined) return common
-      const own = file === undefined ? [] : certificatesIn(readFileSync(file, 'utf8'))
-      return once(() => contextOf([...shared(), ...own], clientCertificate))
+      const own = file === undefined ? none : followed(file, certificatesIn(readText(file)))
+      return trusting(() => [installed(), bundled()(), own()], clientCertificate)
     },
   }
 }
 
-function readShared({ file, directories = '' }: AuthoritySources): readonly string[] {
+const empty: Certificates = []
+const none = () => empty
+
+/** The certificates of a file, the same object as long as they do not change. */
+function followed(file: string, initial: Certificates): () => Certificates {
+  let current = initial
+  let readAt = performance.now()
+  return () => {
+    if (performance.now() < readAt + rereadInterval) return current
+    readAt = performance.now()
+    const found = readQuietly(file)
+    // A file that is gone or empty is about to be replaced.
+    if (found.length > 0 && found.join() !== current.join()) current = found
+    return current
+  }
+}
+
+/** One context, until the certificates change. */
+function trusting(
+  read: () => readonly Certificates[],
+  clientCertificate?: ClientCertificate,
+): () => SecureContext | undefined {
+  let made: { readonly from: readonly Certificates[]; readonly context?: SecureContext } | undefined
+  return () => {
+    const from = read()
+    if (made === undefined || from.some((each, index) => each !== made?.from[index])) {
+      const context = contextOf(from.flat(), clientCertificate)
+      made = { from, ...(context && { context }) }
+    }
+    return made.context
+  }
+}
+
+function readInstalled(directories = ''): Certificates {
   return [
-    ...getCACertificates('system'),
-    ...(file ? readQuietly(file) : []),
+    ...getCACertificates('system').map(normalized),
     ...directories
       .split(':')
       .filter(Boolean)
       .flatMap((directory) => filesIn(directory).flatMap(readQuietly)),
-  ].map(normalized)
+  ]
 }
 
 /** Undefined if Node's own list contains all of them: that list costs nothing. */
 function contextOf(
-  added: readonly string[],
+  added: Certificates,
   clientCertificate?: ClientCertificate,
 ): SecureContext | undefined {
   const standard = new Set(getCACertificates('default').map(normalized))
@@ -61,12 +100,18 @@ function contextOf(
 }
 
 /** Unreadable files in the system's locations are skipped, as Go does. */
-function readQuietly(file: string): readonly string[] {
+function readQuietly(file: string): Certificates {
   try {
-    return certificatesIn(readFileSync(file, 'utf8'))
+    return certificatesIn(readText(file))
   } catch {
     return []
   }
+}
+
+/** The danger: a read from a pipe without a writer does not end. */
+function readText(file: string): string {
+  if (!statSync(file).isFile()) throw new Error(`${file} is not a regular file`)
+  return readFileSync(file, 'utf8')
 }
 
 function filesIn(directory: string): readonly string[] {
@@ -77,7 +122,7 @@ function filesIn(directory: string): readonly string[] {
   }
 }
 
-function certificatesIn(text: string): readonly string[] {
+function certificatesIn(text: string): Certificates {
   return (text.match(certificate) ?? []).map(normalized)
 }
 

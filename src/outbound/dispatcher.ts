@@ -83,11 +83,13 @@ export function openConnections(
   if (options.direct || (proxies.http === undefined && proxies.https === undefined))
     return { dispatcher: direct, destroy: () => direct.destroy() }
 
-  const agents = new Map<string, ProxyAgent>()
+  const agents = new Map<string, TrustingAgent>()
+  const retiring = new Set<ProxyAgent>()
   const agentFor = (proxy: URL): ProxyAgent => {
-    const known = agents.get(proxy.href)
-    if (known !== undefined) return known
     const context = contextOf()
+    const known = agents.get(proxy.href)
+    if (known !== undefined && known.context === context) return known.agent
+    if (known !== undefined) retire(known.agent)
     const own = { ...tls, autoSelectFamily: true, ...(context && { secureContext: context }) }
     const agent = new ProxyAgent({
       ...shared,
@@ -98,8 +100,16 @@ export function openConnections(
       // A tunnel is part of the connection, and has the same time limit.
       clientFactory: (origin, client) => new Pool(origin, { ...client, headersTimeout: timeout }),
     })
-    agents.set(proxy.href, agent)
+    agents.set(proxy.href, { agent, context })
     return agent
+  }
+  /** Its running requests end as they would have. */
+  const retire = (agent: ProxyAgent): void => {
+    retiring.add(agent)
+    void agent.close().then(
+      () => retiring.delete(agent),
+      () => retiring.delete(agent),
+    )
   }
   const dispatcher = direct.compose((dispatch) => (request, handler) => {
     const origin = String(request.origin)
@@ -111,24 +121,35 @@ export function openConnections(
   return {
     dispatcher,
     destroy: async () => {
-      await Promise.all([direct, ...agents.values()].map((agent) => agent.destroy()))
+      const proxied = [...agents.values()].map(({ agent }) => agent)
+      await Promise.all([direct, ...proxied, ...retiring].map((agent) => agent.destroy()))
     },
   }
 }
 
 type Connector = ReturnType<typeof buildConnector>
 
-/** Plain connections need no authorities, so they are not read. */
+/** Connections through a proxy, and the authorities that they trust. */
+type TrustingAgent = { readonly agent: ProxyAgent; readonly context: SecureContext | undefined }
+
+/**
+ * Plain connections need no authorities, so they are not read. A changed context makes a new connector, which resumes
+ * no TLS session of the previous one.
+ */
 function withLazyAuthorities(
   contextOf: () => SecureContext | undefined,
   build: (context: SecureContext | undefined) => Connector,
 ): Connector {
   let plain: Connector | undefined
-  let secure: Connector | undefined
+  let secure:
+    | { readonly connect: Connector; readonly context: SecureContext | undefined }
+    | undefined
   return (options, callback) => {
     if (options.protocol === 'https:') {
-      secure ??= build(contextOf())
-      return secure(options, callback)
+      const context = contextOf()
+      if (secure === undefined || secure.context !== context)
+        secure = { connect: build(context), context }
+      return secure.connect(options, callback)
     }
     plain ??= build(undefined)
     return plain(options, callback)
