@@ -39,6 +39,10 @@ export function createSecretSource({ directory, name, hosts }: SecretOptions): C
     if (dockerKey !== undefined) return openDocker(file(dockerKey), { name, hosts })
     if (keys.includes('username') && keys.includes('password')) {
       const username = (await readRegularFile(file('username'))).replace(/\r?\n$/, '')
+      if (username === '')
+        throw new CredentialError(`the Secret ${name} has an empty username`, {
+          advice: 'write the name of the user into its key username',
+        })
       return createStaticSource({ username, passwordFile: file('password') })
     }
     if (keys.includes('token')) return createTokenSource({ tokenFile: file('token') })

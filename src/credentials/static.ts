@@ -27,12 +27,13 @@ export function createStaticSource({
     fetch: async () => {
       if (passwordFile === undefined)
         return { credential: { kind: 'password', username, password: password ?? '' } }
-      const text = await readPassword(passwordFile)
-      const credential = {
-        kind: 'password',
-        username,
-        password: text.replace(/\r?\n$/, ''),
-      } as const
+      const written = (await readPassword(passwordFile)).replace(/\r?\n$/, '')
+      // The danger: a registry denies an empty password, and a denial removes tags from the cache.
+      if (written === '')
+        throw new CredentialError(`${passwordFile} is empty`, {
+          advice: 'write the password into the file',
+        })
+      const credential = { kind: 'password', username, password: written } as const
       return { credential, refreshAfter: rereadInterval }
     },
     advice: (repository, access) =>

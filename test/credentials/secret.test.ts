@@ -44,6 +44,8 @@ const unreadable: Readonly<Record<string, readonly [Readonly<Record<string, stri
     /only the keys tls\.crt, tls\.key/,
   ],
   'a password without a user': [{ password: 'pass' }, /only the keys password/],
+  'a password that is empty': [{ username: 'me', password: '\n' }, /password is empty$/],
+  'a user without a name': [{ username: '\n', password: 'pass' }, /an empty username/],
   'no Secret': [{}, /there is no Secret login/],
 }
 for (const [what, [files, message]] of Object.entries(unreadable))

@@ -42,7 +42,6 @@ test('one trailing newline of a password file is not part of the password', asyn
     ['secret\r\n', 'secret'],
     ['secret\n\n', 'secret\n'],
     [' secret ', ' secret '],
-    ['', ''],
   ]) {
     await writeFile(passwordFile, text ?? '')
     const { credential } = await createStaticSource({ username: 'u', passwordFile }).fetch()
@@ -94,6 +93,25 @@ test('after a password file is removed, the last password is used and the proble
   await until(() => credentials.problem() !== undefined)
   assert.equal(await credentials.current(), before)
   assert.match(credentials.problem() ?? '', /no credential for up as u: .*ENOENT/)
+  credentials.close()
+})
+
+test('while a password file is empty, the last password is used and the problem is reported', async (t) => {
+  const clock = useClock(t, ['setTimeout'])
+  await writeFile(passwordFile, canaries.password('u'))
+  const source = createStaticSource({ username: 'u', passwordFile })
+  const credentials = keepFresh(source, { upstream: 'up', telemetry })
+  const before = await credentials.current()
+  for (const text of ['', '\n']) {
+    await writeFile(passwordFile, text)
+    clock.advance(31_000)
+    await until(() => credentials.problem() !== undefined)
+    assert.equal(await credentials.current(), before)
+    assert.match(
+      credentials.problem() ?? '',
+      /no credential for up as u: .*password is empty; write the password/,
+    )
+  }
   credentials.close()
 })
 
