@@ -6,13 +6,16 @@ export type Users = ReadonlyMap<string, readonly string[]>
 /** Lines of one user: the old and the new password during a rotation. */
 const maxLines = 2
 
+/** Apache's own limit. The danger: a cost of 31 takes two days, for each login and before the file is in force. */
+const maxCost = 17
+
 const bcryptHash = /^\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}$/
 
 /**
  * Parses an htpasswd file. Every line of a user is valid (Apache uses only the first), because replicas
  * and pods receive a new password at different times.
- * @throws Error naming the line if it is not a bcrypt hash or the third of its user, and if there are no
- * users: an empty file is a partial write.
+ * @throws Error naming the line if it is not a bcrypt hash, takes too long to verify, or is the third of its user, and if
+ * there are no users: an empty file is a partial write.
  */
 export function parseHtpasswd(text: string): Users {
   const users = new Map<string, readonly string[]>()
@@ -25,6 +28,10 @@ export function parseHtpasswd(text: string): Users {
         `htpasswd line ${index + 1} is not "user:bcrypt-hash"; create one with: berth htpasswd USER`,
       )
     }
+    if (costOf(hash) > maxCost)
+      throw new Error(
+        `htpasswd line ${index + 1} has a hash of cost ${costOf(hash)}; the maximum is ${maxCost}, as each login takes twice as long with each step`,
+      )
     const user = line.slice(0, colon)
     const hashes = [...(users.get(user) ?? []), hash]
     if (hashes.length > maxLines)

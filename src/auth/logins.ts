@@ -144,8 +144,12 @@ async function firstMatch(
  */
 async function read(htpasswd: string): Promise<{ users: Users; dummyHashes: readonly string[] }> {
   const users = parseHtpasswd(htpasswd)
-  const all = [...users.values()]
-  const cost = Math.max(...all.flat().map(costOf))
+  let cost = 0
+  let lines = 0
+  for (const hashes of users.values()) {
+    lines = Math.max(lines, hashes.length)
+    for (const hash of hashes) cost = Math.max(cost, costOf(hash))
+  }
   const dummyHash = await bcrypt(randomBytes(16).toString('hex'), { cost })
-  return { users, dummyHashes: Array(Math.max(...all.map(({ length }) => length))).fill(dummyHash) }
+  return { users, dummyHashes: Array(lines).fill(dummyHash) }
 }

@@ -42,6 +42,14 @@ test('hashes of all bcrypt versions are accepted', async () => {
   }
 })
 
+test('a file of 150,000 users is read, and its first and its last user log in', async () => {
+  const names = Array.from({ length: 150_000 }, (_, index) => `user${index}`)
+  const hashed = (await line('', 'secret')).slice(1)
+  const auth = await authFor(names.map((name) => `${name}:${hashed}`).join(''))
+  for (const name of ['user0', 'user149999'])
+    assert.deepEqual(await auth.authenticate(header(name, 'secret')), user(name))
+})
+
 test('a password longer than bcrypt reads is rejected when it is hashed and at login (A102)', async () => {
   const longest = 'x'.repeat(72)
   await assert.rejects(hashPassword(`${longest}x`, 4), /longer than 72 bytes/)

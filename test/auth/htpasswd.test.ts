@@ -59,6 +59,15 @@ test('the error message for another hash names the line and does not contain the
   }
 })
 
+test('a hash that takes too long to verify is rejected, and the message names its line', () => {
+  assert.equal(parseHtpasswd(`a:${hash('2y', '17')}`).size, 1)
+  for (const cost of ['18', '31'])
+    assert.throws(
+      () => parseHtpasswd(`a:${hash()}\nb:${hash('2y', cost)}\n`),
+      new RegExp(`^Error: htpasswd line 2 has a hash of cost ${cost}; the maximum is 17`),
+    )
+})
+
 test('a line without user or hash is rejected', () => {
   for (const line of [`:${hash()}`, hash(), 'a', 'a b c', '\0', `a:${hash()}:more`])
     assert.throws(() => parseHtpasswd(line), /htpasswd line 1/)
