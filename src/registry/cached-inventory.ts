@@ -55,7 +55,7 @@ export function createCachedInventory(options: Options) {
       tags: tags.length,
       manifests: manifests.length,
       size: sizes.reduce((sum, size) => sum + size, 0),
-      checkedAt: ages.length === 0 ? undefined : Date.now() - Math.min(...ages),
+      checkedAt: ages.length === 0 ? undefined : Date.now() - ages.reduce((a, b) => Math.min(a, b)),
       pulledAt: pulls.ofRepository(below),
     }
   }

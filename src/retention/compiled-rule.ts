@@ -90,7 +90,7 @@ function newestOf(
     .filter((image) => !isPart(image))
     .map((image) => ({ image, pushed: itemsOf(image).filter(names).map(pushedAt) }))
     .filter(({ pushed }) => pushed.length > 0)
-    .map(({ image, pushed }) => ({ image, at: Math.max(...pushed) }))
+    .map(({ image, pushed }) => ({ image, at: pushed.reduce((a, b) => Math.max(a, b)) }))
     .toSorted((a, b) => b.at - a.at || (a.image.digest < b.image.digest ? -1 : 1))
   const kept = new Set(ranked.slice(0, newest).map(({ image }) => image.digest))
   return ({ digest }) => kept.has(digest)

@@ -7,7 +7,9 @@ export function formatTable(
   rows: readonly (readonly string[])[],
 ): string {
   const lines = [header, ...rows.map((row) => row.map((cell) => printable(cell) || '-'))]
-  const widths = header.map((_name, at) => Math.max(...lines.map((line) => line[at]?.length ?? 0)))
+  const widths = header.map((_name, at) =>
+    lines.reduce((width, line) => Math.max(width, line[at]?.length ?? 0), 0),
+  )
   const format = (line: readonly string[]) =>
     line.map((cell, at) => cell.padEnd(at === line.length - 1 ? 0 : (widths[at] ?? 0)))
   return lines.map((line) => format(line).join('  ')).join('\n')
