@@ -8,7 +8,7 @@ import { isSettledWithin } from '../registry/registry.ts'
 import type { Logger, Metrics } from '../telemetry/telemetry.ts'
 import { blobBody, blobMediaType } from './blob-body.ts'
 import type { RepositoryCall, RequestRecord } from './call.ts'
-import { hasAlready } from './conditions.ts'
+import { assertMatch, etagOf, hasAlready } from './conditions.ts'
 import { maxRanges, parseRanges } from './range.ts'
 import { commonHeaders, provenanceHeaders } from './replies.ts'
 import { reserveToSend, type Send } from './send.ts'
@@ -29,6 +29,7 @@ export async function headBlob({
   if (stat === undefined) throw blobUnknown(name, digest)
   if (stat.cache !== undefined) record.cache = stat.cache
   const headers = blobHeaders(digest)
+  assertMatch(request, headers.etag)
   reply.headers({ ...provenanceHeaders(stat), ...headers })
   if (hasAlready(request, headers.etag)) return reply.code(304).send()
   if (stat.size !== undefined) reply.header('content-length', stat.size)
@@ -60,7 +61,7 @@ export function createGetBlob({ send, memory, answerTime, log, metrics }: GetBlo
         .headers({ ...headers, 'cache-control': 'no-store' })
         .send()
     }
-    const range = requestedRange(request, `"${digest}"`)
+    const range = requestedRange(request, etagOf(digest))
     const client = request.raw.socket.remoteAddress ?? ''
     const found = await repository.blob(digest, { ranged: range !== undefined, client })
     if (found === undefined) throw blobUnknown(name, digest)
@@ -70,6 +71,7 @@ export function createGetBlob({ send, memory, answerTime, log, metrics }: GetBlo
     const reserved = reserveToSend(memory, content.size, request.raw.socket)
     try {
       if (reserved === undefined) throw tooManyBlobs()
+      assertMatch(request, headers.etag)
       if (hasAlready(request, headers.etag)) return await reply.code(304).headers(headers).send()
       if (content.size === 0) return await reply.headers({ ...headers, 'content-length': 0 }).send()
       const { bufferSize } = reserved
@@ -160,7 +162,7 @@ function blobHeaders(digest: Digest) {
   return {
     'content-type': blobMediaType,
     'docker-content-digest': digest,
-    etag: `"${digest}"`,
+    etag: etagOf(digest),
     'accept-ranges': 'bytes',
     'cache-control': 'private, max-age=31536000, immutable',
   }

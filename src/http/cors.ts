@@ -22,7 +22,7 @@ export interface Cors {
 /** Seconds for which browsers remember a preflight. */
 const maxAge = 600
 const allowedHeaders =
-  'Authorization, Accept, Cache-Control, Content-Type, If-None-Match, Range, X-Requested-With'
+  'Authorization, Accept, Cache-Control, Content-Type, If-Match, If-None-Match, Range, X-Requested-With'
 const exposedHeaders =
   'Content-Length, Content-Range, Docker-Content-Digest, Docker-Distribution-API-Version, ETag, Link, Location, OCI-Filters-Applied, OCI-Subject, Warning, WWW-Authenticate, X-Cache'
 

@@ -104,8 +104,8 @@ export function answerKnownManifests(options: Options): RequestListener {
 
   const answer = (request: IncomingMessage, response: ServerResponse): boolean => {
     const { method, url = '', headers } = request
-    if ((method !== 'GET' && method !== 'HEAD') || headers['if-none-match'] !== undefined)
-      return false
+    if (method !== 'GET' && method !== 'HEAD') return false
+    if (headers['if-none-match'] !== undefined || headers['if-match'] !== undefined) return false
     const startedAt = performance.now()
     const known = targets.get(url)
     const target = known ?? parse(url)

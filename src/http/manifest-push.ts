@@ -1,7 +1,8 @@
-import { parseDigest } from '../oci/digest.ts'
+import { type Digest, parseDigest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
 import { formatReference, parseReference, parseTag } from '../oci/reference.ts'
 import type { Metrics } from '../telemetry/telemetry.ts'
+import { assertNotExcluded, preconditionOf } from './conditions.ts'
 import type { RequestBodies } from './request-bodies.ts'
 import type { WriteCall } from './writing.ts'
 
@@ -21,6 +22,7 @@ export function createPutManifest({ bodies, metrics }: PutManifestOptions) {
     const tags = [...new Set(call.query.getAll('tag'))]
     if (tags.length > maxTags) throw tooManyTags(tags.length)
     const parsedTags = tags.map(parseTag)
+    if (request.headers['content-range'] !== undefined) throw partial()
     const bytes = await bodies.read(call, maxManifestSize)
     const contentType = request.headers['content-type']
     const { digest, subject } = await writable.putManifest({
@@ -29,6 +31,7 @@ export function createPutManifest({ bodies, metrics }: PutManifestOptions) {
       bytes,
       contentType,
       writer,
+      precondition: preconditionOf(request),
     })
     metrics.manifestsPushed.inc()
     const headers = {
@@ -42,19 +45,19 @@ export function createPutManifest({ bodies, metrics }: PutManifestOptions) {
 }
 
 /** distribution-spec, "Deleting tags" and "Deleting Manifests". A tag is removed without its manifest. */
-export async function deleteManifest({
-  writable,
-  name,
-  reference: text,
-  reply,
-  record,
-}: WriteCall) {
-  const reference = parseReference(text)
+export async function deleteManifest(call: WriteCall) {
+  const { writable, repository, name, request, reply, record } = call
+  const reference = parseReference(call.reference)
   record.reference = formatReference(reference)
+  const deleteByDigest = async (digest: Digest): Promise<boolean> => {
+    const find = () => repository.manifest(reference, { isView: true })
+    await assertNotExcluded(request, digest, find)
+    return writable.deleteManifest(digest)
+  }
   const isDeleted =
     'tag' in reference
-      ? await writable.deleteTag(reference.tag)
-      : await writable.deleteManifest(reference.digest)
+      ? await writable.deleteTag(reference.tag, preconditionOf(request))
+      : await deleteByDigest(reference.digest)
   if (isDeleted) return reply.code(202).send()
   throw new RegistryError('MANIFEST_UNKNOWN', {
     message: `${name} has no manifest ${formatReference(reference)}`,
@@ -62,11 +65,20 @@ export async function deleteManifest({
 }
 
 /** distribution-spec, "Deleting Blobs". */
-export async function deleteBlob({ writable, name, reference, reply, record }: WriteCall) {
-  const digest = parseDigest(reference)
+export async function deleteBlob(call: WriteCall) {
+  const { writable, repository, name, request, reply, record } = call
+  const digest = parseDigest(call.reference)
   record.reference = digest
+  await assertNotExcluded(request, digest, () => repository.statBlob(digest))
   if (await writable.deleteBlob(digest)) return reply.code(202).send()
   throw new RegistryError('BLOB_UNKNOWN', { message: `${name} has no blob ${digest}` })
+}
+
+/** RFC 9110, section 14.5: a part must not become the whole. */
+function partial(): RegistryError {
+  return new RegistryError('MANIFEST_INVALID', {
+    message: 'a manifest cannot be pushed in parts: the request has a Content-Range header',
+  })
 }
 
 function tooManyTags(count: number): RegistryError {

@@ -2,7 +2,7 @@ import { RegistryError } from '../oci/errors.ts'
 import { formatReference, parseReference } from '../oci/reference.ts'
 import type { ManifestAnswer } from '../registry/registry.ts'
 import type { RepositoryCall } from './call.ts'
-import { hasAlready } from './conditions.ts'
+import { assertMatch, etagOf, hasAlready } from './conditions.ts'
 import { provenanceHeaders, sendBytes } from './replies.ts'
 import type { CountSent } from './sent-bytes.ts'
 
@@ -23,6 +23,7 @@ export function createGetManifest(countSent: CountSent) {
     }
     const { digest, bytes, upstream, cache } = found
     if (cache !== undefined) record.cache = cache
+    assertMatch(request, etagOf(digest))
     if (hasAlready(request, etagOf(digest)))
       return reply.headers(validators(found)).code(304).send()
 
@@ -56,8 +57,4 @@ export function manifestHeaders(found: ManifestAnswer): Readonly<Record<string, 
 function validators(found: ManifestAnswer): Record<string, string> {
   const { digest } = found
   return { ...provenanceHeaders(found), 'docker-content-digest': digest, etag: etagOf(digest) }
-}
-
-function etagOf(digest: string): string {
-  return `"${digest}"`
 }

@@ -28,6 +28,7 @@ export type {
   Body,
   CacheResult,
   ManifestAnswer,
+  Precondition,
   PreparedManifest,
   Registry,
   Repository,

@@ -128,6 +128,12 @@ export type Body = AsyncIterable<Chunks> & {
   readonly size?: number | undefined
 }
 
+/**
+ * Whether a request may change what a reference means now; undefined: it means nothing yet. The changes of one process
+ * come one after another; those of other replicas, and of an upstream's other clients, may come in between.
+ */
+export type Precondition = (current: Digest | undefined) => boolean
+
 /** Where the bytes of a request belong in the blob, in bytes; `size` as the request announces it. */
 export type UploadRange = { readonly first: number; readonly size?: number | undefined }
 
@@ -172,7 +178,8 @@ export interface WritableRepository {
   /**
    * Stores a manifest, and points the tags to it: `tags`, and that of the reference.
    * @throws RegistryError MANIFEST_INVALID; DIGEST_INVALID: the reference is another digest;
-   * MANIFEST_BLOB_UNKNOWN: the repository lacks what it references.
+   * MANIFEST_BLOB_UNKNOWN: the repository lacks what it references; DENIED, status 412: the precondition for the
+   * reference does not hold.
    */
   putManifest(request: {
     readonly reference: Reference
@@ -180,9 +187,13 @@ export interface WritableRepository {
     readonly bytes: Buffer
     readonly contentType?: string | undefined
     readonly writer: Writer
+    readonly precondition?: Precondition | undefined
   }): Promise<{ readonly digest: Digest; readonly subject?: Digest }>
-  /** Removes the tag, and no manifest. False: there is no such tag, as below. */
-  deleteTag(tag: Tag): Promise<boolean>
+  /**
+   * Removes the tag, and no manifest. False: there is no such tag, as below.
+   * @throws RegistryError DENIED, status 412: the precondition does not hold.
+   */
+  deleteTag(tag: Tag, precondition?: Precondition): Promise<boolean>
   /** Removes the manifest, and all tags that point to it. */
   deleteManifest(digest: Digest): Promise<boolean>
   /** Removes the blob from this repository. */

@@ -395,6 +395,11 @@ suite('a manifest', () => {
     const streamed = await ask('PUT', '/v2/app/manifests/v1', { body, duplex: 'half' })
     assert.equal(streamed.status, 413)
 
+    const part = { body: manifest, headers: { ...type, 'content-range': 'bytes 0-1/900' } }
+    const inPart = await ask('PUT', '/v2/app/manifests/part', part)
+    assert.equal(inPart.status, 400)
+    assert.equal((await errorOf(inPart)).code, 'MANIFEST_INVALID')
+
     for (const reference of ['v1', digestOf(manifest)]) {
       assert.equal((await ask('DELETE', `/v2/app/manifests/${reference}`)).status, 202)
       assert.equal((await ask('DELETE', `/v2/app/manifests/${reference}`)).status, 404)

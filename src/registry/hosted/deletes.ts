@@ -3,6 +3,8 @@ import { RegistryError } from '../../oci/errors.ts'
 import { parseManifestDetails } from '../../oci/manifest.ts'
 import type { RepositoryName, Tag } from '../../oci/reference.ts'
 import type { RunId } from '../../store/store.ts'
+import { assertPrecondition } from '../precondition.ts'
+import type { Precondition } from '../repository.ts'
 import { createDeletionRuns } from './deletion-runs.ts'
 import { inParallel } from './in-parallel.ts'
 import type { HostedParts } from './parts.ts'
@@ -11,7 +13,8 @@ import type { References } from './references.ts'
 
 /** Removes on request. Everything goes to the trash. False: it was not there. */
 export interface Deletes {
-  tag(name: RepositoryName, tag: Tag): Promise<boolean>
+  /** @throws RegistryError DENIED, status 412: the precondition does not hold. */
+  tag(name: RepositoryName, tag: Tag, precondition?: Precondition): Promise<boolean>
   /**
    * With the tags that point to it.
    * @throws RegistryError UNSUPPORTED: a workload uses it; an index references it, and it has no subject. Clients delete a
@@ -32,6 +35,8 @@ export interface Deletes {
 
 /** A removal by the rules of retention, as part of a run. */
 type Removal = { readonly name: RepositoryName; readonly digest: Digest; readonly run: RunId }
+
+type Untagging = { readonly name: RepositoryName; readonly tag: Tag; readonly run: RunId }
 
 type DeletesOptions = HostedParts & {
   readonly inUse: ImagesInUse
@@ -76,10 +81,13 @@ export function createDeletes(options: DeletesOptions): Deletes {
     return known !== undefined && parseManifestDetails(known.bytes).subject !== undefined
   }
 
-  /** `onlyIf`: the digest that the tag must point to. */
-  const untag = (name: RepositoryName, tag: Tag, run: RunId, onlyIf?: Digest) =>
+  /** `isRight`: whether the tag may be removed that points to a digest; it may throw. */
+  const untag = (
+    { name, tag, run }: Untagging,
+    isRight?: (digest: Digest | undefined) => boolean,
+  ): Promise<boolean> =>
     locks.exclusive(`${name}:${tag}`, async () => {
-      if (onlyIf !== undefined && (await links.tag(name, tag))?.digest !== onlyIf) return false
+      if (isRight !== undefined && !isRight((await links.tag(name, tag))?.digest)) return false
       if (!(await links.untag(name, tag, run))) return false
       index?.apply([{ kind: 'tag-removed', name, tag }])
       return true
@@ -87,7 +95,8 @@ export function createDeletes(options: DeletesOptions): Deletes {
 
   const untagAll = async ({ name, digest, run }: Removal, tags: readonly Tag[]): Promise<void> => {
     await inParallel(tags, async (tag) => {
-      if ((await links.tag(name, tag))?.digest === digest) await untag(name, tag, run, digest)
+      const isRight = (current: Digest | undefined) => current === digest
+      if (isRight((await links.tag(name, tag))?.digest)) await untag({ name, tag, run }, isRight)
     })
   }
 
@@ -108,7 +117,15 @@ export function createDeletes(options: DeletesOptions): Deletes {
   }
 
   return {
-    tag: (name, tag) => untag(name, tag, runOf(name, [tag])),
+    tag: (name, tag, precondition) => {
+      const run = runOf(name, [tag])
+      if (precondition === undefined) return untag({ name, tag, run })
+      return untag({ name, tag, run }, (current) => {
+        if (current === undefined) return false
+        assertPrecondition(precondition, { name, reference: { tag }, current })
+        return true
+      })
+    },
     manifest: (name, digest) =>
       locks.exclusive(name, async () => {
         if (!(await links.hasManifest(name, digest))) return false
@@ -120,7 +137,8 @@ export function createDeletes(options: DeletesOptions): Deletes {
         await removeManifest(removal)
         return true
       }),
-    untag: ({ name, tag, digest, run }) => untag(name, tag, run, digest),
+    untag: ({ name, tag, digest, run }) =>
+      untag({ name, tag, run }, (current) => current === digest),
     retire: (removal) =>
       locks.exclusive(removal.name, async () => {
         const { name, digest } = removal

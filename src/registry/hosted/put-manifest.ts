@@ -3,6 +3,7 @@ import { RegistryError } from '../../oci/errors.ts'
 import type { ManifestDetails } from '../../oci/manifest.ts'
 import type { RepositoryName, Tag } from '../../oci/reference.ts'
 import { createRunId } from '../../store/store.ts'
+import { assertPrecondition } from '../precondition.ts'
 import { parsePushedManifest } from '../pushed-manifest.ts'
 import type { WritableRepository } from '../repository.ts'
 import type { Closure, Closures } from './closure.ts'
@@ -79,23 +80,37 @@ export function createPutManifest(options: PutManifestOptions) {
     return closures.restore(name, closure)
   }
 
-  const setTag = (name: RepositoryName, tag: Tag, digest: Digest): Promise<void> =>
-    locks.exclusive(`${name}:${tag}`, async () => {
+  const assertAllowed = async ({ name, reference, digest, precondition }: Incoming) => {
+    if (precondition === undefined) return
+    const isThere = 'digest' in reference && (await links.hasManifest(name, digest))
+    const link = 'tag' in reference ? await links.tag(name, reference.tag) : undefined
+    const current = isThere ? digest : link?.digest
+    assertPrecondition(precondition, { name, reference, current })
+  }
+
+  const setTag = (incoming: Incoming, tag: Tag): Promise<void> =>
+    locks.exclusive(`${incoming.name}:${tag}`, async () => {
+      const { name, digest, reference } = incoming
+      // Another push may have set it since the first look.
+      if ('tag' in reference && reference.tag === tag) await assertAllowed(incoming)
       await links.setTag(name, tag, digest)
       index?.apply([{ kind: 'tag', name, tag, digest, at: now() }])
     })
 
-  const publish = async ({ name, digest, manifest, bytes, reference, tags }: Incoming) => {
+  const publish = async (incoming: Incoming) => {
+    const { name, digest, manifest, bytes, reference, tags } = incoming
     if (manifest.subject !== undefined)
       await links.addReferrer(name, manifest.subject.digest, digest)
     await manifests.remember(name, digest, bytes)
-    const all = new Set('tag' in reference ? [reference.tag, ...tags] : tags)
-    await Promise.all([...all].map((tag) => setTag(name, tag, digest)))
+    if ('tag' in reference) await setTag(incoming, reference.tag)
+    const others = tags.filter((tag) => !('tag' in reference && reference.tag === tag))
+    await Promise.all(others.map((tag) => setTag(incoming, tag)))
   }
 
   const putOne = async (incoming: Incoming): Promise<void> => {
     const { name, digest, manifest } = incoming
     await leases.renew(digest)
+    await assertAllowed(incoming)
     const closure = await closures.find(name, manifest)
     const mayLack = manifest.isIndex || options.acceptsSparse(name)
     if (!mayLack && closure.missing.length > 0) throw blobsUnknown(name, closure.missing)

@@ -65,7 +65,7 @@ export function createWriting({
       cancelUpload: (upload) => write(() => uploads.cancel(name, upload)),
       mount: (request) => write(() => mount(name, request)),
       putManifest: (request) => write(() => putManifest(name, request)),
-      deleteTag: (tag) => write(() => deletes.tag(name, tag)),
+      deleteTag: (tag, precondition) => write(() => deletes.tag(name, tag, precondition)),
       deleteManifest: (digest) => write(() => deletes.manifest(name, digest)),
       deleteBlob: (digest) => write(() => deletes.blob(name, digest)),
     }

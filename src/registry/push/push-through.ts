@@ -1,15 +1,16 @@
 import { type Digest, digestOf } from '../../oci/digest.ts'
 import { createMatcher } from '../../oci/globs.ts'
-import type { RepositoryName } from '../../oci/reference.ts'
+import type { Reference, RepositoryName } from '../../oci/reference.ts'
 import type { RemoteWriter } from '../../remote/remote.ts'
 import type { BlobCache } from '../../store/store.ts'
 import type { Logger } from '../../telemetry/telemetry.ts'
 import type { Fills } from '../fills.ts'
 import type { Listings } from '../listings.ts'
 import type { Permissions } from '../permissions.ts'
+import { assertPrecondition } from '../precondition.ts'
 import type { ProxiedManifests } from '../proxied-manifests.ts'
 import { parsePushedManifest } from '../pushed-manifest.ts'
-import type { WritableRepository } from '../repository.ts'
+import type { Precondition, WritableRepository } from '../repository.ts'
 import { createUploadExpiry } from '../uploads/upload-expiry.ts'
 import { createUploads } from '../uploads/uploads.ts'
 import { createCachedSessions } from './cached-sessions.ts'
@@ -65,6 +66,17 @@ export function createPushThrough(options: PushThroughOptions) {
     await permissions.grant(name, digest)
   }
 
+  /** The upstream is asked now: its other clients change tags as well. */
+  const assertAllowed = async (
+    name: RepositoryName,
+    reference: Reference,
+    precondition: Precondition | undefined,
+  ): Promise<void> => {
+    if (precondition === undefined) return
+    const found = await manifests.find(name, reference, { isForced: true })
+    assertPrecondition(precondition, { name, reference, current: found?.known.digest })
+  }
+
   /**
    * 1. Put it by its reference, with the further tags, and again by each tag that the upstream did not
    *    set: it need not know the parameter `tag`. Tags that were put alone point to a SHA-256.
@@ -81,6 +93,7 @@ export function createPushThrough(options: PushThroughOptions) {
     const { digest, manifest } = parsePushedManifest(request)
     const { mediaType, subject } = manifest
     const sha256 = digestOf(bytes)
+    await assertAllowed(name, reference, request.precondition)
     const put = await remote.putManifest(name, reference, { digest, bytes, mediaType, tags })
     const alone = tags.filter((tag) => !put.tags.includes(tag))
     for (const tag of alone)
@@ -113,7 +126,13 @@ export function createPushThrough(options: PushThroughOptions) {
       return isMounted
     },
     putManifest: (request) => putManifest(name, request),
-    deleteTag: async (tag) => {
+    deleteTag: async (tag, precondition) => {
+      // What does not exist is unknown, whatever the condition.
+      await assertAllowed(
+        name,
+        { tag },
+        precondition && ((current) => current === undefined || precondition(current)),
+      )
       const isDeleted = await remote.deleteManifest(name, { tag })
       await manifests.removeTag(name, tag)
       listings.forget(name)
