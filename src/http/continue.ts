@@ -6,15 +6,16 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
  *
  * 1. Without the request for the body, the response closes the connection: whether the client sends the
  *    body nevertheless is unknown.
- * 2. When a handler reads the body, `100 Continue` is sent, and the connection is kept.
+ * 2. When a handler reads the body, `100 Continue` is sent, and the connection is kept, if nothing else closes it.
  */
 export function expectContinue(response: ServerResponse): void {
-  if (response.getHeader('connection') === undefined) response.setHeader('connection', 'close')
+  response.shouldKeepAlive = false
 }
 
-/** Asks for the body, if the client waits for that. */
-export function sendContinue({ headers }: IncomingMessage, response: ServerResponse): void {
-  if (headers.expect?.toLowerCase() !== '100-continue') return
-  response.removeHeader('connection')
+/** Asks for the body, if the client waits for that. HTTP/1.0 has no such answers (section 15.2). */
+export function sendContinue(request: IncomingMessage, response: ServerResponse): void {
+  const { headers, httpVersion } = request
+  if (headers.expect?.toLowerCase() !== '100-continue' || httpVersion === '1.0') return
+  response.shouldKeepAlive = !/\bclose\b/i.test(headers.connection ?? '')
   response.writeContinue()
 }

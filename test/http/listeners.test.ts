@@ -4,6 +4,7 @@ import type { RequestListener } from 'node:http'
 import { connect, createServer, type Socket } from 'node:net'
 import { after, afterEach, before, suite, test } from 'node:test'
 import { connect as connectTls } from 'node:tls'
+import { sendContinue } from '../../src/http/continue.ts'
 import { type Listeners, listen } from '../../src/http/http.ts'
 import { createReservations } from '../../src/memory/reservations.ts'
 import { eventually } from '../support/berth.ts'
@@ -182,6 +183,30 @@ for (const scheme of ['http', 'https'] as const) {
       assert.equal(status, 200)
       assert.equal(headers['connection'], 'close')
       await fresh.closed
+    })
+
+    test('draining closes the connection of a body that was asked for by 100, and says so (K162)', async () => {
+      const { listeners, url } = await start((request, response) => {
+        sendContinue(request, response)
+        request.resume()
+        request.on('end', () => sayOk(request, response))
+      }, tls())
+      const kept = await connectRaw(url)
+      const closing = await connectRaw(url)
+      const ask = ({ ask: say }: typeof kept) =>
+        say('PUT / HTTP/1.1', 'Host: x', 'Content-Length: 4', 'Expect: 100-continue')
+      const answerOf = async (client: typeof kept) => {
+        await eventually('100', () => client.rest().includes('100 Continue\r\n\r\n'))
+        client.send('body')
+        await eventually('200', () => client.rest().includes('\r\n\r\nok'))
+        return client.rest().toString('latin1')
+      }
+      ask(kept)
+      assert.doesNotMatch(await answerOf(kept), /connection: close/i)
+      listeners.drain()
+      ask(closing)
+      assert.match(await answerOf(closing), /connection: close/i)
+      await closing.closed
     })
 
     test('draining does not cut off a response that the client has not read yet (K161)', async () => {

@@ -283,6 +283,19 @@ suite('a request body', () => {
     client.socket.destroy()
   })
 
+  test('of HTTP/1.0 gets no 100, whatever it expects, and a connection that closes', async () => {
+    const { url, repository } = await start()
+    const client = await connectRaw(url)
+    const line = `POST /v2/app/blobs/uploads/?digest=${digest} HTTP/1.0`
+    client.ask(line, `Content-Length: ${blob.length}`, 'Expect: 100-continue')
+    client.send(blob)
+    const reply = await client.reply()
+    assert.equal(reply.status, 201)
+    assert.equal(reply.headers['connection'], 'close')
+    assert.deepEqual(repository.blobs.get(digest), blob)
+    await client.closed
+  })
+
   test('that is not wanted does not hide the response from a client that still sends', async () => {
     const { url } = await start()
     for (const size of [3_000_000, 12_000_000]) {
