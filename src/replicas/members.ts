@@ -9,7 +9,7 @@ const lookupInterval = 5000
 const maxAbsence = 60_000
 /** How long a replica that failed is left out, in milliseconds; twice as long if it fails again soon. */
 const firstPause = 5000
-const maxPause = 40_000
+export const maxPause = 40_000
 
 /** Host and port. */
 export type Endpoint = { readonly host: string; readonly port: number }
@@ -25,10 +25,14 @@ export interface Members {
   others(key: string): readonly string[]
   /** It is left out for a moment. */
   failed(member: string): void
+  /** It has been started: its failures before that count no more. */
+  started(member: string): void
   /** This one. */
   readonly own: string
   /** All that are known, with this one, and with those that are left out. */
   all(): readonly string[]
+  /** Resolves when the names were looked up for the first time. */
+  readonly lookedUp: Promise<void>
   close(): void
 }
 
@@ -85,7 +89,7 @@ export function createMembers({ self, endpoints, lookup, uptime, log }: MembersO
       if (until + maxPause <= uptime()) pauses.delete(member)
     if (all().toSorted().join() !== before) log.info({ replicas: all() }, 'the replicas changed')
   }
-  void refresh()
+  const lookedUp = refresh()
   const timer = setInterval(() => void refresh(), lookupInterval).unref()
 
   const usable = (key: string) =>
@@ -108,7 +112,13 @@ export function createMembers({ self, endpoints, lookup, uptime, log }: MembersO
       const time = last === undefined ? firstPause : Math.min(2 * last.time, maxPause)
       pauses.set(member, { time, until: uptime() + time })
     },
+    started: (member) => {
+      if (isPaused(member))
+        log.info({ replica: member }, 'a replica that failed was started again; it is asked again')
+      pauses.delete(member)
+    },
     all,
+    lookedUp,
     close: () => clearInterval(timer),
   }
 }

@@ -7,6 +7,7 @@ import { createMembers, type Endpoint } from './members.ts'
 import { createFindOrigins } from './replica-origin.ts'
 import { createSharedManifests } from './shared-manifests.ts'
 import { askingHeader, createSignatures } from './signature.ts'
+import { announceStart, createAnswerStart } from './start-notices.ts'
 import { createAnswerTag } from './tag-answers.ts'
 import { createUploadOwners } from './upload-owners.ts'
 
@@ -27,8 +28,10 @@ export interface Replicas {
   admit(request: IncomingMessage, response: ServerResponse): boolean
   /** Manifests and tags that other replicas get for all. */
   readonly shared: SharedManifests
-  /** Answers the questions of other replicas for tags. False: it is another request. */
-  answerTag(registry: Registry, request: IncomingMessage, response: ServerResponse): boolean
+  /** Answers questions of other replicas for tags, and notices of their starts. False: it is another request. */
+  answer(registry: Registry, request: IncomingMessage, response: ServerResponse): boolean
+  /** From now on this one answers the others, which may have left it out while it did not. */
+  announce(): void
   /** Upload sessions at other replicas. */
   readonly uploadOwners: ReturnType<typeof createUploadOwners>
   /** The secrets have changed. @throws Error if there is none, or if one is too short. */
@@ -55,11 +58,19 @@ export function createReplicas(options: ReplicasOptions): Replicas {
   const signatures = createSignatures(secrets, now)
   const members = createMembers({ ...options, log })
   metrics.onScrape(() => metrics.replicas.set(members.all().length))
+  const answerTag = createAnswerTag(signatures)
+  const answerStart = createAnswerStart(members)
+  const closing = new AbortController()
+  let announced: Promise<void> | undefined
 
   return {
     findOrigins: createFindOrigins({ members, signatures, transport, metrics }),
     shared: createSharedManifests({ members, signatures, transport, memory, metrics }),
-    answerTag: createAnswerTag(signatures),
+    answer: (registry, request, response) =>
+      answerStart(request, response) || answerTag(registry, request, response),
+    announce: () => {
+      announced ??= announceStart({ members, signatures, transport, signal: closing.signal })
+    },
     uploadOwners: createUploadOwners({
       members,
       signatures,
@@ -85,6 +96,8 @@ export function createReplicas(options: ReplicasOptions): Replicas {
     },
     close: async () => {
       members.close()
+      closing.abort()
+      await announced
       await transport.close()
     },
   }

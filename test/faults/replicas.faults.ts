@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { checkInvariants, eventually } from '../support/berth.ts'
 import { type Child, startChild } from '../support/child.ts'
 import { getCompared } from '../support/client.ts'
-import { randomBlob } from '../support/images.ts'
+import { type Blob, randomBlob } from '../support/images.ts'
 import { createReplicaGroup, type ReplicaGroup } from '../support/replicas.ts'
 import {
   type Answering,
@@ -157,6 +157,37 @@ test('a replica that leaves and comes back under load fails no pull', async (t) 
   loading.abort()
   const blobs = (await loads).reduce((sum, count) => sum + count, 0)
   t.diagnostic(`${2 * blobs} pulls of ${blobs} blobs, ${upstream.count('GET') - before} GETs`)
+})
+
+test('a replica that is killed and started again at its address is the owner for all again', async (t) => {
+  const blobs = Array.from({ length: 100 }, () => randomBlob(50_000))
+  const pull = async (at: number, blob: Blob): Promise<void> => {
+    const reply = await getCompared(`${childAt(at).url}/v2/up/p/r/blobs/${blob.digest}`, blob.bytes)
+    assert.deepEqual([reply.status, reply.complete], [200, true])
+  }
+  const failures = (at: number) =>
+    childAt(at).metric('berth_replica_requests_total{outcome="failed"}')
+  await childAt(2).kill('SIGKILL')
+  for (const at of [0, 1]) {
+    const before = await failures(at)
+    await eventually('it is left out for longer each time', async () => {
+      const blob = randomBlob(1000)
+      upstream.putBlob('p/r', blob)
+      await pull(at, blob)
+      return (await failures(at)) > before + 2
+    })
+  }
+  await start(2)
+  for (const at of [0, 1])
+    await eventually('it is told', () => /was started again/.test(childAt(at).output()))
+  const before = upstream.count('GET /v2/p/r/blobs/')
+  for (const blob of blobs) {
+    upstream.putBlob('p/r', blob)
+    await Promise.all([0, 1, 2].map((at) => pull(at, blob)))
+  }
+  const counted = upstream.count('GET /v2/p/r/blobs/') - before
+  t.diagnostic(`${blobs.length} blobs, each pulled at three replicas: ${counted} GETs`)
+  assert.equal(counted, blobs.length)
 })
 
 test('an upstream that answers late is waited for by the owner alone', async () => {

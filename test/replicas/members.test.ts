@@ -63,3 +63,26 @@ test('a replica that failed owns nothing for five seconds, and for ten when it f
   time += 2
   assert.deepEqual(owners(), new Set([undefined, '10.0.0.2:30028']))
 })
+
+test('a replica that was started again owns at once, and fails for the first time', async (t) => {
+  let time = 0
+  const members = createMembers({
+    self: { host: '10.0.0.1', port: 30028 },
+    endpoints: [{ host: 'berth-replicas', port: 30028 }],
+    lookup: async () => [{ address: '10.0.0.2', family: 4 }],
+    uptime: () => time,
+    log: watchedTelemetry().telemetry.log,
+  })
+  t.after(members.close)
+  await members.lookedUp
+  const fail = () => members.failed('10.0.0.2:30028')
+  fail()
+  time += 5001
+  fail()
+  members.started('10.0.0.2:30028')
+  assert.deepEqual(members.others('x'), ['10.0.0.2:30028'])
+  fail()
+  assert.deepEqual(members.others('x'), [])
+  time += 5001
+  assert.deepEqual(members.others('x'), ['10.0.0.2:30028'])
+})

@@ -39,7 +39,9 @@ async function read({ bodies, error = broken, cache, onBytes = () => {} }: Scene
       failed: () => {
         failures += 1
       },
+      started: () => {},
       all: () => [],
+      lookedUp: Promise.resolve(),
       close: () => {},
     },
     signatures: createSignatures('a secret of these replicas', Date.now),
@@ -118,7 +120,9 @@ async function ask(statuses: readonly number[], isUnstored = false) {
       before: () => others.slice(0, statuses.length),
       others: () => others,
       failed: () => assert.fail('no replica is left out'),
+      started: () => {},
       all: () => [],
+      lookedUp: Promise.resolve(),
       close: () => {},
     },
     signatures: createSignatures('a secret of these replicas', Date.now),

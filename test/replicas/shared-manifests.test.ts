@@ -27,7 +27,9 @@ async function ask(
       failed: () => {
         failures += 1
       },
+      started: () => {},
       all: () => [],
+      lookedUp: Promise.resolve(),
       close: () => {},
     },
     signatures,

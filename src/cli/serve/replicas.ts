@@ -94,19 +94,21 @@ export async function listenForReplicas(options: ListenOptions): Promise<Listene
     // What a replica has handed on is not handed on again.
     uploadOwners: { ...replicas.uploadOwners, send: async () => undefined },
   })
-  return attempt('replicas.listen', () =>
+  const listeners = await attempt('replicas.listen', () =>
     listen({
       hosts: listenHosts(address),
       port: address.port,
       handler: (request, response) => {
         if (!replicas.admit(request, response)) return
-        if (!replicas.answerTag(registry, request, response)) api(request, response)
+        if (!replicas.answer(registry, request, response)) api(request, response)
       },
       maxConnections: limits.connections,
       connectionMemory: memory.connections,
       memory: memory.inFlight,
     }),
   )
+  replicas.announce()
+  return listeners
 }
 
 /** The replica that sends a request has decided about its client's access. */

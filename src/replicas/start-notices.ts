@@ -1,0 +1,61 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Transport } from '../remote/remote.ts'
+import { type Members, maxPause } from './members.ts'
+import { maxSilence } from './replica-origin.ts'
+import type { Signatures } from './signature.ts'
+
+/** Between two attempts, in milliseconds. After the last one, no replica leaves this one out for what was before its start. */
+const interval = 5000
+const maxAttempts = 1 + maxPause / interval
+
+const path = '/started/'
+
+type Options = {
+  readonly members: Members
+  readonly signatures: Signatures
+  readonly transport: Transport
+  /** Ends the attempts. */
+  readonly signal: AbortSignal
+}
+
+/**
+ * Tells each other replica once that this one has been started, so that all ask it again at the same time. One that
+ * does not answer is told again after the next lookup. One of an earlier version knows no such notice.
+ */
+export async function announceStart(options: Options): Promise<void> {
+  const { members, signatures, transport, signal } = options
+  const method = 'PUT'
+  const target = path + members.own
+  const informed = new Set([members.own])
+
+  const inform = async (member: string): Promise<void> => {
+    const answer = await transport.send({
+      method,
+      url: new URL(`http://${member}${target}`),
+      trust: 'own',
+      headers: { authorization: signatures.sign({ method, target, writer: '' }) },
+      firstByte: maxSilence,
+      signal,
+    })
+    answer.drop()
+    if (answer.status < 500 && answer.status !== 401) informed.add(member)
+  }
+
+  await members.lookedUp
+  for (let attempt = 0; attempt < maxAttempts && !signal.aborted; attempt += 1) {
+    const others = members.all().filter((member) => !informed.has(member))
+    await Promise.allSettled(others.map(inform))
+    await sleep(interval, undefined, { signal, ref: false }).catch(() => {})
+  }
+}
+
+/** Receives the notices of others. False: it is another request. */
+export function createAnswerStart({ started }: Members) {
+  return ({ method, url = '' }: IncomingMessage, response: ServerResponse): boolean => {
+    if (method !== 'PUT' || !url.startsWith(path)) return false
+    started(url.slice(path.length))
+    response.writeHead(204).end()
+    return true
+  }
+}
