@@ -103,11 +103,13 @@ async function main(): Promise<void> {
     if (wanted('hits')) {
       progress('hits')
       const cache = join(directory, 'cache')
-      const berth = await start(startBerth(bench, { upstream, storage: cache }))
+      const holdFile = join(directory, 'hold')
+      const berth = await start(startBerth(bench, { upstream, storage: cache, holdFile }))
       const nginx = await start(startNginx(bench, { program: programs.nginx, root: content.root }))
       for (const digest of Object.values(content.blobs))
         await load(berth, { path: `/v2/${content.name}/blobs/${digest}` })
-      const hits = { ...scale, content, berth, registry, nginx, cache: join(cache, 'cache') }
+      const files = { cache: join(cache, 'cache'), holdFile }
+      const hits = { ...scale, ...files, content, berth, registry, nginx }
       report(await measureHits(hits))
       report(await measureColdPages(hits))
       report(await measurePausedReaders({ content, berth, readers: quick ? 200 : 1000 }))

@@ -8,6 +8,7 @@ import type { Line } from './upstream.ts'
 /** A server under measurement. */
 export type Peer = {
   readonly name: string
+  readonly pid: number
   readonly port: number
   /** CPU time used so far by it and its children, in seconds. */
   cpu(): number
@@ -44,6 +45,7 @@ type StartOptions = {
   readonly port: number
   /** The path that is requested until the server responds. */
   readonly ready?: string
+  readonly env?: Readonly<Record<string, string>>
 }
 
 export async function startPeer({
@@ -51,10 +53,15 @@ export async function startPeer({
   command,
   port,
   ready = '/v2/',
+  env,
 }: StartOptions): Promise<Peer> {
   const [program = '', ...args] = command
   // A process group of its own is killed as a whole: nginx restarts a worker that ends.
-  const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'], detached: true })
+  const child = spawn(program, args, {
+    stdio: ['ignore', 'ignore', 'pipe'],
+    detached: true,
+    env: { ...process.env, ...env },
+  })
   const kill = () => void (child.pid && process.kill(-child.pid, 'SIGKILL'))
   process.on('exit', kill)
   child.once('exit', () => process.off('exit', kill))
@@ -67,6 +74,7 @@ export async function startPeer({
   const all = () => [pid, ...childrenOf(pid)]
   return {
     name,
+    pid,
     port,
     cpu: () => all().reduce((sum, one) => sum + cpuOf(one), 0),
     memory: () => all().reduce((sum, one) => sum + statusOf(one, 'VmRSS'), 0),
@@ -93,6 +101,8 @@ type BerthOptions = {
   readonly main?: string
   /** The field of the configuration. */
   readonly replicas?: Readonly<Record<string, unknown>>
+  /** Where `hold.ts` writes; without it, that is not loaded. */
+  readonly holdFile?: string
 }
 
 const everything = { users: ['*'], repositories: ['**'], actions: ['pull', 'push', 'delete'] }
@@ -106,6 +116,7 @@ export function startBerth(
     htpasswd,
     main = 'dist/bundle/main.js',
     replicas,
+    holdFile,
   }: BerthOptions,
 ): Promise<Peer> {
   const port = bench.nextPort()
@@ -121,10 +132,12 @@ export function startBerth(
     auth: { ...(htpasswd !== undefined && { htpasswd }), access: [everything] },
   }
   const file = write(bench, `berth-${port}.json`, JSON.stringify(config))
+  const preload = holdFile === undefined ? [] : ['--import', './test/bench/hold.ts']
   return startPeer({
     name,
-    command: [process.execPath, ...nodeOptions, main, 'serve', '--config', file],
+    command: [process.execPath, ...nodeOptions, ...preload, main, 'serve', '--config', file],
     port,
+    ...(holdFile !== undefined && { env: { BENCH_HOLD: holdFile } }),
   })
 }
 
