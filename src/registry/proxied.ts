@@ -144,7 +144,7 @@ export function createProxied(options: ProxiedOptions) {
   const pushThrough = options.push
     ? createPushThrough({
         ...options,
-        remote: remote.writer,
+        remote,
         permissions,
         manifests,
         fills,

@@ -11,6 +11,8 @@ const maxList = 8 * 1024 * 1024
 /** Memory of a descriptor, as a multiple of its text. */
 const parsedFactor = 4
 
+export const noneTagged: RemoteReferrers = { descriptors: [], size: 0, isTagged: true }
+
 const schema = z.looseObject({ manifests: z.array(z.unknown()).nullish() })
 
 /**
@@ -48,7 +50,7 @@ export async function fetchReferrers(
     descriptors.push(...(readPage(body, schema, context).manifests ?? []))
     next = nextPage(answer.header('link'), first, origin)
   }
-  return { descriptors, size: bytes * parsedFactor }
+  return { descriptors, size: bytes * parsedFactor, isTagged: false }
 }
 
 /**
@@ -61,9 +63,9 @@ export function readReferrers(
   subject: Digest,
   origin: string,
 ): RemoteReferrers {
-  if (digest === subject) return { descriptors: [], size: 0 }
+  if (digest === subject) return noneTagged
   try {
-    return { descriptors: childrenOf(bytes), size: bytes.length * parsedFactor }
+    return { descriptors: childrenOf(bytes), size: bytes.length * parsedFactor, isTagged: true }
   } catch (cause) {
     throw brokenList(origin, 'what the tag of referrers has is no manifest', cause)
   }

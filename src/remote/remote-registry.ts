@@ -46,6 +46,8 @@ export type RemoteReferrers = {
   readonly descriptors: readonly unknown[]
   /** Bytes in memory. */
   readonly size: number
+  /** The upstream has no referrers API; clients maintain the list under a tag. */
+  readonly isTagged: boolean
 }
 
 export type BlobOptions = {

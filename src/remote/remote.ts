@@ -18,7 +18,7 @@ import { createManifestWrites } from './manifest-writes.ts'
 import { type Observed, observed } from './observed.ts'
 import { createOrigins } from './origins.ts'
 import { ping } from './ping.ts'
-import { fetchReferrers, readReferrers } from './referrers-list.ts'
+import { fetchReferrers, noneTagged, readReferrers } from './referrers-list.ts'
 import type { Remote } from './remote-registry.ts'
 import { type RequestContext, repositoryNames } from './request-context.ts'
 import { waitForThrottles } from './retry-write.ts'
@@ -39,6 +39,7 @@ export {
 } from './forwarder.ts'
 export type { PingResult } from './ping.ts'
 export { readBody } from './read-body.ts'
+export { addReferrer, removeReferrer } from './referrers-tag.ts'
 export type {
   Remote,
   RemoteBlob,
@@ -168,7 +169,7 @@ export function createRemote(options: RemoteOptions): Remote {
       const listed = await fetchReferrers(listsOf(name), digest)
       if (listed !== undefined) return listed
       const index = await manifests.manifest(name, { tag: referrersTag(digest) })
-      if (index === undefined) return { descriptors: [], size: 0 }
+      if (index === undefined) return noneTagged
       try {
         return readReferrers(index, digest, base.origin)
       } finally {

@@ -4,7 +4,7 @@ import type { Digest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
 import { parseManifest } from '../oci/manifest.ts'
 import { formatReference, type Reference, type RepositoryName, type Tag } from '../oci/reference.ts'
-import type { Remote, ResumableBlob } from '../remote/remote.ts'
+import { addReferrer, type Remote, type ResumableBlob } from '../remote/remote.ts'
 import { forEachOf } from './for-each-of.ts'
 import { createPersistence, type Persistence, type PersistOptions } from './persist.ts'
 
@@ -53,7 +53,8 @@ const maxProofWait = 10_000
  * 1. Read its manifests, from the index down.
  * 2. HEAD of each config and layer. Those that another repository has are mounted, and the others are uploaded. An upload
  *    that breaks continues.
- * 3. Put the manifests, those that are referenced first, and the root under its tags.
+ * 3. Put the manifests, those that are referenced first, and the root under its tags. One that refers to another is listed
+ *    under the tag of referrers, if the registry has no list.
  * 4. Get the root by its digest and by its tags, on new connections: only this proves that the registry has it.
  * Each step is repeated while the registry cannot be reached. A blob that fails ends the other uploads.
  * @throws RegistryError as RemoteWriter does; UNAVAILABLE if the proof fails; errors of the source.
@@ -111,7 +112,10 @@ async function putManifest(manifest: SourceManifest, pushing: Pushing): Promise<
   for (const reference of references)
     await persistence.persist({
       attempt: `put the manifest ${digest} as ${referenceTo(pushing, reference)}`,
-      run: () => remote.writer.putManifest(name, reference, manifest, signal),
+      run: async () => {
+        const { isListed } = await remote.writer.putManifest(name, reference, manifest, signal)
+        if (!isListed) await addReferrer(remote, name, manifest)
+      },
       signal,
     })
 }

@@ -330,7 +330,7 @@ test('deletions pass through, and what was deleted is not served from the cache'
   assert.equal((await remove('v1')).status, 404)
 })
 
-test('a signature is among the referrers at once, and OCI-Subject says what the upstream does', async () => {
+test('a signature is among the referrers at once, also where the upstream has no such list', async () => {
   const image = makeImage()
   await pusher.image(name, 'v1', image)
   await read(`${name}/referrers/${image.digest}`)
@@ -345,17 +345,44 @@ test('a signature is among the referrers at once, and OCI-Subject says what the 
   const pushed = await pusher.manifest(name, signature.digest, signature)
   assert.equal(pushed.status, 201, pushed.text)
   assert.equal(pushed.headers.get('oci-subject'), image.digest)
-  const listed = await read(`${name}/referrers/${image.digest}`)
-  const { manifests } = JSON.parse(listed.body.toString())
-  assert.deepEqual(
-    manifests.map(({ digest }: { digest: string }) => digest),
-    [signature.digest],
+  assert.deepEqual(await referrersOf(name, image), [signature.digest])
+  const atDocker = 'docker/team/app'
+  await pusher.image(atDocker, 'v1', image)
+  assert.deepEqual(await referrersOf(atDocker, image), [])
+  const others = Array.from({ length: 4 }, (_, at) =>
+    manifestOf(image.mediaType, {
+      ...JSON.parse(signature.bytes.toString()),
+      annotations: { at: `${at}` },
+    }),
   )
-  await pusher.image('docker/team/app', 'v1', image)
-  const atDocker = await pusher.manifest('docker/team/app', signature.digest, signature)
-  assert.equal(atDocker.status, 201, atDocker.text)
-  assert.equal(atDocker.headers.get('oci-subject'), null)
+  const signatures = [signature, ...others]
+  await Promise.all(
+    signatures.map(async (each) => {
+      const reply = await pusher.manifest(atDocker, each.digest, each)
+      assert.equal(reply.status, 201, reply.text)
+      assert.equal(reply.headers.get('oci-subject'), image.digest)
+    }),
+  )
+  const again = await pusher.manifest(atDocker, signature.digest, signature)
+  assert.equal(again.status, 201, again.text)
+  const digests = signatures.map(({ digest }) => digest)
+  assert.deepEqual((await referrersOf(atDocker, image)).toSorted(), digests.toSorted())
+  const tag = image.digest.replace(':', '-')
+  const index = JSON.parse((await read(`${atDocker}/manifests/${tag}`)).body.toString())
+  assert.equal(index.manifests.length, 5)
+  assert.equal(index.manifests[0].artifactType, 'application/vnd.example.signature')
+
+  const deleted = await pusher.send('DELETE', `/v2/${atDocker}/manifests/${signature.digest}`)
+  assert.equal(deleted.status, 202, deleted.text)
+  const left = others.map(({ digest }) => digest)
+  assert.deepEqual((await referrersOf(atDocker, image)).toSorted(), left.toSorted())
 })
+
+async function referrersOf(repository: string, image: Image): Promise<readonly string[]> {
+  const { body } = await read(`${repository}/referrers/${image.digest}`)
+  const { manifests } = JSON.parse(body.toString())
+  return manifests.map(({ digest }: { digest: string }) => digest)
+}
 
 test('several tags of one push are all put to the upstream', async () => {
   const image = makeImage()

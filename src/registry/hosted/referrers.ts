@@ -2,8 +2,9 @@ import { type Digest, isDigest } from '../../oci/digest.ts'
 import { isRegistryError } from '../../oci/errors.ts'
 import { childrenOf, parseManifestDetails } from '../../oci/manifest.ts'
 import { type RepositoryName, referrersTag } from '../../oci/reference.ts'
+import { describeReferrer } from '../../oci/referrer.ts'
 import type { HostedLinks } from '../../store/store.ts'
-import type { KnownManifest, Manifests } from '../manifests.ts'
+import type { Manifests } from '../manifests.ts'
 import type { ReferrersRequest } from '../repository.ts'
 import type { HostedIndex } from './hosted-index.ts'
 import { inParallel } from './in-parallel.ts'
@@ -35,7 +36,9 @@ export function createReferrers({ links, manifests, index }: ReferrersOptions) {
       // One that cannot be read must not hide the others.
       return undefined
     })
-    return known && descriptorOf(known)
+    return (
+      known && describeReferrer(known.digest, known.bytes.length, parseManifestDetails(known.bytes))
+    )
   }
 
   /** On a volume of Distribution, only the index knows the subjects of manifests. */
@@ -102,18 +105,6 @@ export function createReferrers({ links, manifests, index }: ReferrersOptions) {
     const others = new Map(listed.map((descriptor) => [descriptor.digest, descriptor]))
     for (const digest of known) if (!unreadable.has(digest)) others.delete(digest)
     return [...found, ...others.values()]
-  }
-}
-
-/** As the specification demands; an index has no config that the type could come from. */
-function descriptorOf({ digest, bytes }: KnownManifest) {
-  const { mediaType, artifactType, annotations } = parseManifestDetails(bytes)
-  return {
-    mediaType,
-    digest,
-    size: bytes.length,
-    ...(artifactType !== undefined && { artifactType }),
-    ...(Object.keys(annotations).length > 0 && { annotations }),
   }
 }
 

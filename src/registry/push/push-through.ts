@@ -1,7 +1,7 @@
 import { type Digest, digestOf } from '../../oci/digest.ts'
 import { createMatcher } from '../../oci/globs.ts'
 import type { Reference, RepositoryName } from '../../oci/reference.ts'
-import type { RemoteWriter } from '../../remote/remote.ts'
+import type { Remote } from '../../remote/remote.ts'
 import type { BlobCache } from '../../store/store.ts'
 import type { Logger } from '../../telemetry/telemetry.ts'
 import type { Fills } from '../fills.ts'
@@ -14,6 +14,7 @@ import type { Precondition, WritableRepository } from '../repository.ts'
 import { createUploadExpiry } from '../uploads/upload-expiry.ts'
 import { createUploads } from '../uploads/uploads.ts'
 import { createCachedSessions } from './cached-sessions.ts'
+import { createReferrersTags } from './referrers-tags.ts'
 
 /** Milliseconds after its last request: abandoned sessions use room in the cache. */
 const uploadExpiry = 3_600_000
@@ -22,7 +23,7 @@ const maxSessions = 1000
 const maxSessionsPerWriter = 500
 
 type PushThroughOptions = {
-  readonly remote: RemoteWriter
+  readonly remote: Remote
   readonly cache: BlobCache
   readonly permissions: Permissions
   readonly manifests: ProxiedManifests
@@ -41,7 +42,9 @@ type PushThroughOptions = {
  * acknowledged is put into the cache, so that the next pull is a hit; what it refused is not.
  */
 export function createPushThrough(options: PushThroughOptions) {
-  const { remote, cache, permissions, manifests, fills, listings, nameBelow, log } = options
+  const { cache, permissions, manifests, fills, listings, nameBelow, log } = options
+  const remote = options.remote.writer
+  const referrersTags = createReferrersTags({ remote: options.remote, manifests })
   const serves = createMatcher({ include: options.repositories, except: options.except })
   const sessions = createCachedSessions({ cache, remote })
   const uploads = createUploads({
@@ -82,8 +85,7 @@ export function createPushThrough(options: PushThroughOptions) {
    *    set: it need not know the parameter `tag`. Tags that were put alone point to a SHA-256.
    * 2. Store it, and set the tags: the next pull gets it.
    *
-   * The subject is returned if the upstream lists the manifest among its referrers. If not, the client
-   * maintains the referrers tag (distribution-spec, "Pushing Manifests with Subject").
+   * 3. List it among the referrers of its subject, if the upstream does not.
    */
   const putManifest = async (
     name: RepositoryName,
@@ -101,8 +103,9 @@ export function createPushThrough(options: PushThroughOptions) {
     const own = 'tag' in reference ? [reference.tag] : []
     await manifests.addPushed(name, { digest, bytes, tags: [...own, ...put.tags] })
     if (alone.length > 0) await manifests.addPushed(name, { digest: sha256, bytes, tags: alone })
+    if (!put.isListed) await referrersTags.add(name, { digest, bytes })
     listings.forget(name)
-    return { digest, ...(put.isListed && subject && { subject: subject.digest }) }
+    return { digest, ...(subject && { subject: subject.digest }) }
   }
 
   const open = (name: RepositoryName): WritableRepository => ({
@@ -139,8 +142,17 @@ export function createPushThrough(options: PushThroughOptions) {
       return isDeleted
     },
     deleteManifest: async (digest) => {
+      // What cannot be read can be deleted.
+      const found = await manifests.find(name, { digest }).catch(() => undefined)
       const isDeleted = await remote.deleteManifest(name, { digest })
       await manifests.remove(name, digest)
+      // It is gone, whether or not it is still listed.
+      if (isDeleted && found !== undefined)
+        await referrersTags
+          .remove(name, { digest, bytes: found.known.bytes })
+          .catch((err) =>
+            log.warn({ repository: name, digest, err }, 'a deleted referrer is still listed'),
+          )
       listings.forget(name)
       return isDeleted
     },

@@ -1,0 +1,61 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { ImageSource } from '../../src/archive/archive.ts'
+import { parseRepositoryName, parseTag, referrersTag } from '../../src/oci/reference.ts'
+import { pushImage } from '../../src/transfer/transfer.ts'
+import { startDockerRegistry } from '../support/docker-registry.ts'
+import { type Image, makeImage } from '../support/images.ts'
+import { changingSource, openRemote } from '../support/remotes.ts'
+
+const name = parseRepositoryName('team/app')
+const { signal } = new AbortController()
+
+function sourceOf({ digest, bytes, mediaType, blobs }: Image): ImageSource {
+  return {
+    images: [{ names: [], digest }],
+    manifest: async () => ({ digest, bytes, mediaType }),
+    async *read({ digest: wanted }, { start = 0 } = {}) {
+      yield blobs.find((blob) => blob.digest === wanted)?.bytes.subarray(start) ?? Buffer.alloc(0)
+    },
+    close: async () => {},
+  }
+}
+
+test('what refers to another image is listed where the registry has no list of referrers', async (t) => {
+  const docker = await startDockerRegistry()
+  t.after(() => docker.close())
+  const { user: username, password } = docker.login
+  const source = changingSource({ kind: 'password', username, password })
+  const remote = openRemote({ url: docker.url, source, push: true })
+  t.after(() => remote.close())
+  const push = (image: Image, tags: readonly string[] = []) =>
+    pushImage({
+      source: sourceOf(image),
+      image: image.digest,
+      remote,
+      name,
+      tags: tags.map(parseTag),
+      signal,
+    })
+  const image = makeImage()
+  await push(image, ['v1'])
+  assert.equal(await remote.resolve(name, referrersTag(image.digest)), undefined)
+  const subject = { mediaType: image.mediaType, digest: image.digest, size: image.bytes.length }
+  const signatures = ['one', 'two'].map((which) =>
+    makeImage({ extra: { subject, artifactType: `application/x.${which}` } }),
+  )
+  const [first, second] = signatures as [Image, Image]
+  await push(first)
+  // With several tags it is put several times.
+  await push(second, ['a', 'b'])
+  const { descriptors } = await remote.referrers(name, image.digest)
+  assert.deepEqual(
+    descriptors,
+    [first, second].map(({ digest, mediaType, bytes }, at) => ({
+      mediaType,
+      digest,
+      size: bytes.length,
+      artifactType: `application/x.${['one', 'two'][at]}`,
+    })),
+  )
+})
