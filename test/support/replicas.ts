@@ -20,11 +20,13 @@ export type ReplicaGroup = {
   readonly remove: () => Promise<void>
 }
 
-export async function createReplicaGroup(size: number): Promise<ReplicaGroup> {
+export async function createReplicaGroup(
+  size: number,
+  addresses = Array.from({ length: size }, ownAddress),
+): Promise<ReplicaGroup> {
   const directory = await mkdtemp(join(tmpdir(), 'berth-replicas-'))
   const secretFile = join(directory, 'secret')
   await writeFile(secretFile, 'a secret of these replicas\n')
-  const addresses = Array.from({ length: size }, ownAddress)
   const endpoints = addresses.map((address) => `${address}:${port}`)
   return {
     addresses,
