@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
+import { formatTime } from '../../src/cli/images/tag-list.ts'
 import { removeBerth, startBerth } from '../support/berth.ts'
 import { runCommand } from '../support/command.ts'
 import { type Image, makeImage, makeIndex } from '../support/images.ts'
@@ -56,6 +57,12 @@ test('a real Berth lists repositories, tags in natural order, and what images ar
   const missing = await runCommand(['image', 'list', `${host}/local/none`])
   assert.equal(missing.status, 1)
   assert.match(missing.stderr, /has no repository local\/none/)
+})
+
+test('a date that stands for none is not printed', () => {
+  for (const text of [undefined, '', 'soon', '0001-01-01T00:00:00Z', '1970-01-01T00:00:00Z'])
+    assert.equal(formatTime(text), '', text)
+  assert.equal(formatTime('2024-05-06T07:08:09.123Z'), '2024-05-06T07:08:09Z')
 })
 
 /** A registry with one image under many tags, which answers only when requests wait together. */

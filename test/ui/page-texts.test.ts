@@ -4,6 +4,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { formattedJson } from '../../src/ui/page/files/json.ts'
 import { shellWord, visibleName } from '../../src/ui/page/files/visible-text.ts'
+import { timeIn } from '../../src/ui/page/parts/format.ts'
 
 test('JSON gets lines, and each of its values stays as it was written', () => {
   assert.equal(
@@ -19,6 +20,12 @@ test('JSON gets lines, and each of its values stays as it was written', () => {
       if (formatted !== undefined) assert.equal(formatted, JSON.stringify(value, undefined, 2))
     }),
   )
+})
+
+test('the dates that stand for none in images are no times', () => {
+  for (const text of [undefined, '', 'soon', '0001-01-01T00:00:00Z', '1970-01-01T00:00:00Z'])
+    assert.equal(timeIn(text), undefined, text)
+  assert.equal(timeIn('1980-01-01T00:00:01Z'), 315_532_801_000)
 })
 
 test('a path in a command is one word of a shell on one line, whatever is in it', () => {

@@ -134,10 +134,13 @@ export function rowOf(details: TagDetails): (tag: ListedTag) => readonly string[
   }
 }
 
-/** To the second, in UTC. */
+/**
+ * To the second, in UTC. Builds that can be reproduced write the year 1, Go's zero, or 1970 where nothing was set: it is not
+ * known.
+ */
 export function formatTime(text: string | undefined): string {
   const time = Date.parse(text ?? '')
-  return Number.isNaN(time) ? '' : `${new Date(time).toISOString().slice(0, 19)}Z`
+  return time > 0 ? `${new Date(time).toISOString().slice(0, 19)}Z` : ''
 }
 
 /** Those whose names begin with a prefix. */

@@ -29,6 +29,15 @@ export function counted(count: number, one: string, many = `${one}s`): string {
   return `${formatCount(count)} ${count === 1 ? one : many}`
 }
 
+/**
+ * In milliseconds; undefined if there is none. Builds that can be reproduced write the year 1, Go's zero, or 1970 where
+ * nothing was set.
+ */
+export function timeIn(text: string | undefined): number | undefined {
+  const time = Date.parse(text ?? '')
+  return time > 0 ? time : undefined
+}
+
 const steps = [
   ['year', 31_557_600],
   ['month', 2_629_800],

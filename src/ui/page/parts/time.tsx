@@ -1,9 +1,9 @@
-import { formatAgo, formatDate } from './format.ts'
+import { formatAgo, formatDate, timeIn } from './format.ts'
 
 /** How long ago, and the date when one points at it. */
 export function Time({ at }: { readonly at: string | undefined }) {
-  const time = at === undefined ? Number.NaN : Date.parse(at)
-  if (Number.isNaN(time)) return <None />
+  const time = timeIn(at)
+  if (time === undefined) return <None />
   return (
     <time dateTime={at ?? ''} title={formatDate(time)}>
       {formatAgo(time, Date.now())}
