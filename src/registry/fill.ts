@@ -1,7 +1,7 @@
 import { freeChunks } from '../memory/memory.ts'
 import type { Content } from '../oci/content.ts'
 import { algorithmOf, createDigester, type Digest } from '../oci/digest.ts'
-import { RegistryError } from '../oci/errors.ts'
+import { isRegistryError, RegistryError } from '../oci/errors.ts'
 import type { RemoteBlob } from '../remote/remote.ts'
 import type { BlobCache, BlobWriter } from '../store/store.ts'
 import { misdirected } from './blob-origins.ts'
@@ -160,7 +160,8 @@ export function startFill(options: FillOptions): Fill {
         freeChunks(batch)
       }
       await writer.commit()
-    } catch (error) {
+    } catch (cause) {
+      const error = explained(cause, first)
       if (size === undefined || !writer.isBroken()) {
         await writer.abort(error)
         throw writer.isBroken() ? noRoom(digest, error) : error
@@ -230,6 +231,16 @@ export function startFill(options: FillOptions): Fill {
 /** Requests with a slot that is released on demand when the readers do not need it. */
 function withSlotRelease(open: OpenBlob, releaseSlot: () => boolean): OpenBlob {
   return (from, options) => open(from, { releaseSlot, ...options })
+}
+
+/** Wrong bytes are what a proxy made of the right ones, or a page of its own, if the response says so. */
+function explained(error: unknown, { sent }: RemoteBlob): unknown {
+  if (sent === undefined || !isRegistryError(error, 'DIGEST_INVALID')) return error
+  return new RegistryError('DIGEST_INVALID', {
+    message: `${error.message}: they were sent ${sent}`,
+    advice: 'check what answers in front of the registry: a proxy, or a login page',
+    status: 502,
+  })
 }
 
 /** A blob of unknown size has no Content-Length and cannot be passed through. */

@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { type ErrorCode, RegistryError } from '../oci/errors.ts'
 import { readBody } from './read-body.ts'
 import type { Remote } from './remote-registry.ts'
-import type { WriteContext } from './request-context.ts'
+import type { RequestContext } from './request-context.ts'
 
 /** Bytes of an answer. */
 const maxAnswer = 4 * 1024 * 1024
@@ -22,7 +22,7 @@ export function createApiRequests({
   exchange,
   origin,
   scrub,
-}: Pick<WriteContext, 'exchange' | 'origin' | 'scrub'>): Pick<Remote, 'askApi'> {
+}: Pick<RequestContext, 'exchange' | 'origin' | 'scrub'>): Pick<Remote, 'askApi'> {
   return {
     askApi: async ({ method, path, repository, signal }) => {
       const answer = await exchange.request({

@@ -53,6 +53,8 @@ export interface Authorization {
    * Removes our credentials, and anything that looks like one, from a text that the upstream wrote.
    */
   scrub(text: string): string
+  /** Why the token endpoint issues no tokens. */
+  problem(): string | undefined
 }
 
 type AuthorizationOptions = {
@@ -250,6 +252,7 @@ export function createAuthorization({
     },
 
     scrub,
+    problem: endpoint.problem,
   }
 }
 

@@ -3,7 +3,7 @@ import { RegistryError } from '../oci/errors.ts'
 import { isRepositoryName, type RepositoryName } from '../oci/reference.ts'
 import { brokenList, nextPage, readPage } from './list-pages.ts'
 import { readBody } from './read-body.ts'
-import type { WriteContext } from './request-context.ts'
+import type { RequestContext } from './request-context.ts'
 import { readReason, reasonIn } from './response-error.ts'
 import type { Answer } from './transport.ts'
 
@@ -18,7 +18,7 @@ const maxPage = 8 * 1024 * 1024
 
 const schema = z.looseObject({ repositories: z.array(z.string()).nullish() })
 
-type CatalogContext = Pick<WriteContext, 'exchange' | 'origin' | 'memory' | 'scrub'> & {
+type CatalogContext = Pick<RequestContext, 'exchange' | 'origin' | 'memory' | 'scrub'> & {
   readonly identity: () => string
 }
 

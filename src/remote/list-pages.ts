@@ -3,7 +3,10 @@ import { RegistryError } from '../oci/errors.ts'
 import type { RequestContext } from './request-context.ts'
 
 /** Where the lists of one repository are, and which upstream serves them. */
-export type ListContext = Pick<RequestContext, 'exchange' | 'origin' | 'lastDenial' | 'memory'> & {
+export type ListContext = Pick<
+  RequestContext,
+  'exchange' | 'origin' | 'lastDenial' | 'memory' | 'scrub'
+> & {
   /** `/v2/NAME` on the upstream. */
   readonly path: string
   /** The upstream's name for it. */

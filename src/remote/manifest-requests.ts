@@ -2,7 +2,7 @@ import { type Digest, isDigest } from '../oci/digest.ts'
 import { isRegistryError } from '../oci/errors.ts'
 import { mediaTypes } from '../oci/manifest.ts'
 import { formatReference, type RepositoryName, type Tag } from '../oci/reference.ts'
-import { isFound, verifiedManifest, wrongDigest } from './answers.ts'
+import { assertDocument, isFound, verifiedManifest, wrongDigest } from './answers.ts'
 import { UnconfirmedAnswer } from './faults.ts'
 import { createHeadSupport } from './head-support.ts'
 import type { ManifestOptions, Remote } from './remote-registry.ts'
@@ -34,8 +34,10 @@ export function createManifestRequests(
       repository: repositoryOf(name),
       headers: { accept },
     })
-    const isThere = await isFound(answer, { ...context, repository: repositoryOf(name) })
-    return isThere ? verifiedManifest(answer, reference, context) : undefined
+    const requested = { ...context, repository: repositoryOf(name) }
+    if (!(await isFound(answer, requested))) return undefined
+    const check = (body: Buffer) => assertDocument(answer, body, requested)
+    return verifiedManifest(answer, reference, { ...context, check })
   }
 
   /** Undefined when the HEAD answer does not say. */

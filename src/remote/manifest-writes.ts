@@ -5,7 +5,7 @@ import { assertSame, isFound } from './answers.ts'
 import { accept } from './manifest-requests.ts'
 import { rejectionOf } from './rejection.ts'
 import type { RemoteWriter } from './remote-writer.ts'
-import type { WriteContext } from './request-context.ts'
+import type { RequestContext } from './request-context.ts'
 import { readReason, reasonIn } from './response-error.ts'
 import { retryWrite } from './retry-write.ts'
 import type { Answer } from './transport.ts'
@@ -17,7 +17,7 @@ const done = [200, 201, 202, 204]
  * reference leads to the manifest already.
  */
 export function createManifestWrites(
-  context: WriteContext,
+  context: RequestContext,
 ): Pick<RemoteWriter, 'putManifest' | 'deleteManifest' | 'deleteBlob'> {
   const { exchange, origin, pathOf, repositoryOf, scrub } = context
   const manifestPath = (name: RepositoryName, reference: Reference) =>

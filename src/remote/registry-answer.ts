@@ -24,6 +24,11 @@ export function isFromRegistry(
   return codesIn(body).some((code) => registryCodes.test(code))
 }
 
+/** Whether a body is markup: no registry answers with it, but a login page or a proxy does, with 200 as well. */
+export function isPage(body: Buffer): boolean {
+  return /^\s*</.test(body.subarray(0, 100).toString('latin1'))
+}
+
 /** The error codes in a body (distribution-spec, "Error Codes"), or none. */
 export function codesIn(body: Buffer): readonly string[] {
   try {

@@ -30,6 +30,8 @@ export type RemoteBlob = {
   readonly from: number
   readonly body: Body
   readonly drop: () => void
+  /** What the response's headers say that may explain wrong bytes: `as text/html`. */
+  readonly sent?: string | undefined
 }
 
 /** One page of tags, sorted, without duplicates. */

@@ -119,14 +119,11 @@ export function createRemote(options: RemoteOptions): Remote {
     exchange: options.push ? findAbsentRepositories(exchange) : exchange,
     origin: base.origin,
     lastDenial,
+    scrub: authorization.scrub,
     memory: options.inFlight,
     ...repositoryNames(base.host),
   }
-  const writing = {
-    ...context,
-    exchange: waitForThrottles(exchange),
-    scrub: authorization.scrub,
-  }
+  const writing = { ...context, exchange: waitForThrottles(exchange) }
   const manifests = createManifestRequests(context)
   const tagsList = createTagsList(options.caches)
   const listsOf = (name: RepositoryName) => ({
@@ -153,6 +150,7 @@ export function createRemote(options: RemoteOptions): Remote {
     problem: () =>
       breaker.problem() ??
       admission.problem() ??
+      authorization.problem() ??
       failures.problem() ??
       credentials.problem() ??
       lastDenial.problem(),

@@ -9,18 +9,14 @@ export type RequestContext = {
   readonly exchange: Exchange
   readonly origin: string
   readonly lastDenial: LastDenial
+  /** Removes our credentials from a text that the upstream wrote. */
+  readonly scrub: (text: string) => string
   /** The memory budget for bodies that are being read. */
   readonly memory: Reservations
   /** The upstream's name for it. */
   readonly repositoryOf: (name: RepositoryName) => string
   /** `/v2/NAME` on the upstream. */
   readonly pathOf: (name: RepositoryName) => string
-}
-
-/** Of requests whose refusals are passed on in the upstream's words. */
-export type WriteContext = RequestContext & {
-  /** Removes our credentials from a text that the upstream wrote. */
-  readonly scrub: (text: string) => string
 }
 
 /** Docker Hub's official images are below `library/`, which its users omit. */

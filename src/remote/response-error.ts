@@ -21,6 +21,8 @@ const errorSchema = z.looseObject({
   errors: z.array(z.looseObject({ message: z.string().optional() })).default([]),
   /** RFC 9457: of Berth's own API. */
   detail: z.string().optional(),
+  /** Of Docker Hub's token service. */
+  details: z.string().optional(),
 })
 
 type DenialContext = {
@@ -46,7 +48,7 @@ export async function errorOf(answer: Answer, context: DenialContext): Promise<R
   const isOwn = from === origin
   const body = isOwn ? await readReason(answer) : undefined
   const description = reasonOf(answer, body, context)
-  const requested = parseRetryAfter(answer.header('retry-after'))
+  const requested = parseRetryAfter(answer.header('retry-after'), answer.header('date'))
   const retryAfter = requested && Math.min(requested, maxRetryAfter)
   const wait = retryAfter === undefined ? {} : { retryAfter }
   if (answer.status >= 500 || (answer.status === 429 && !isOwn))
@@ -98,8 +100,8 @@ export function reasonIn(body: Buffer): string {
 
 function messageIn(text: string): string | undefined {
   try {
-    const { errors, detail } = errorSchema.parse(JSON.parse(text))
-    return errors[0]?.message ?? detail
+    const { errors, detail, details } = errorSchema.parse(JSON.parse(text))
+    return errors[0]?.message ?? detail ?? details
   } catch {
     return undefined
   }

@@ -152,7 +152,8 @@ export function createSending(options: SendingOptions): Sending {
     let answer = first
     let url = requested
     for (let hops = 0; redirects.has(answer.status); hops += 1) {
-      const target = URL.parse(answer.header('location') ?? '', url.href)
+      const location = answer.header('location')
+      const target = location ? URL.parse(location, url.href) : null
       const trust = target === null ? undefined : trustIn(target, request, answer.status)
       if (request.isOptional && trust !== 'own') break
       answer.drop()

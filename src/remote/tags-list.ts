@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { type CacheMemory, createTurns } from '../memory/memory.ts'
 import { cutPage, type PageRequest } from '../oci/page.ts'
 import { isTag, type Tag } from '../oci/reference.ts'
-import { isFound } from './answers.ts'
+import { assertDocument, isFound } from './answers.ts'
 import { brokenList, type ListContext, nextPage, readPage } from './list-pages.ts'
 import { notEnoughMemory, readBody } from './read-body.ts'
 import type { RemoteTags } from './remote-registry.ts'
@@ -84,6 +84,7 @@ export function createTagsList(caches: CacheMemory): TagsList {
     if (!(await isFound(answer, context))) return undefined
     const link = nextPage(answer.header('link'), `${path}/tags/list`, origin)
     const body = await readBody(answer, maxPage, { memory: context.memory })
+    assertDocument(answer, body, context)
     return { tags: await readInTurn(body, context), link }
   }
 

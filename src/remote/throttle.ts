@@ -73,11 +73,22 @@ export function createThrottle(what: string): Throttle {
   }
 }
 
-/** The seconds of a Retry-After: a number or a date (RFC 9110, section 10.2.3). */
-export function parseRetryAfter(value: string | undefined): number | undefined {
-  if (value === undefined) return undefined
-  const seconds = /^\d{1,9}$/.test(value.trim())
-    ? Number(value)
-    : (Date.parse(value) - Date.now()) / 1000
+/** More seconds than any caller waits. */
+const maxRetryAfter = 1_000_000_000
+
+/**
+ * The seconds of a Retry-After: a number or a date (RFC 9110, section 10.2.3). A date is compared with `date`, that of
+ * the same response, since clocks differ: by ours, a pause could be long over, and each second a request would follow.
+ */
+export function parseRetryAfter(
+  value: string | undefined,
+  date?: string | undefined,
+): number | undefined {
+  const text = value?.trim() ?? ''
+  if (/^\d+(?:\.\d+)?$/.test(text)) return Math.min(Number(text), maxRetryAfter)
+  // Without a letter it is no date, though Date.parse takes -5 and 1,5 for one.
+  if (!/[a-z]/i.test(text)) return undefined
+  const sent = Date.parse(date ?? '')
+  const seconds = (Date.parse(text) - (Number.isNaN(sent) ? Date.now() : sent)) / 1000
   return Number.isFinite(seconds) ? Math.max(seconds, 0) : undefined
 }

@@ -1,10 +1,11 @@
 import { z } from 'zod'
 import type { Credential, Credentials } from '../credentials/credentials.ts'
-import { RegistryError } from '../oci/errors.ts'
+import { isRegistryError, RegistryError } from '../oci/errors.ts'
 import { basicOf } from './basic.ts'
 import { adviceToList, UnconfirmedAnswer } from './faults.ts'
 import type { Origins } from './origins.ts'
 import { readBody } from './read-body.ts'
+import { isPage } from './registry-answer.ts'
 import { reasonIn } from './response-error.ts'
 import { createThrottle, parseRetryAfter } from './throttle.ts'
 import type { Target } from './token-scope.ts'
@@ -34,6 +35,8 @@ export function accessMode(credential: Credential): 'credential' | 'anonymous' {
 export interface TokenEndpoint {
   /** @throws RegistryError DENIED when the endpoint refuses the credential, else UNAVAILABLE. */
   request(requested: Asked): Promise<{ readonly token: string; readonly life: number }>
+  /** Why it issues no tokens, if its last response was none. What it denies counts for one repository only. */
+  problem(): string | undefined
 }
 
 type TokenEndpointOptions = {
@@ -64,6 +67,8 @@ const tokenSchema = z.looseObject({
 const claimsSchema = z.looseObject({ exp: z.number(), iat: z.number() })
 
 const maxTokenAnswer = 64 * 1024
+/** A failure is forgotten after this, in milliseconds, if no client repeats the request. */
+const maxAge = 60_000
 /** Default life of a token, in seconds (distribution, "Token Authentication"). */
 const defaultLifetime = 60
 
@@ -76,6 +81,7 @@ export function createTokenEndpoint({
 }: TokenEndpointOptions): TokenEndpoint {
   // Slots of its own: requests that have a token do not wait for it.
   const throttle = createThrottle(`not requesting tokens for ${origin}`)
+  let failure: { readonly message: string; readonly at: number } | undefined
 
   const tokenError = (
     { status, header }: Answer,
@@ -84,7 +90,7 @@ export function createTokenEndpoint({
     const reason = scrub(reasonIn(body))
     const message = `${realm} answered ${status} to a token request for ${origin} as ${credentials.identity()}${reason && `: ${reason}`}`
     if (status === 429) {
-      const retryAfter = parseRetryAfter(header('retry-after')) ?? 5
+      const retryAfter = parseRetryAfter(header('retry-after'), header('date')) ?? 5
       throttle.throttled(retryAfter)
       return new RegistryError('TOOMANYREQUESTS', { message, retryAfter })
     }
@@ -100,20 +106,38 @@ export function createTokenEndpoint({
     return new RegistryError('UNAVAILABLE', { message, retryAfter: 5 })
   }
 
+  const request = async ({ bearer, target, scope, credential }: Asked) => {
+    const trust = origins.realm(bearer.realm, accessMode(credential))
+    if (trust === undefined) throw forbiddenRealm(origin, bearer.realm)
+    const requested = tokenRequest({ bearer, scope, credential })
+    const answer = await transport.send({ ...requested, trust, listedUnder: 'tokenRealms' })
+    const body = await readBody(answer, maxTokenAnswer)
+    const { origin: realm } = bearer.realm
+    if (answer.status !== 429) throttle.answered()
+    if (answer.status !== 200) throw tokenError(answer, { realm, target, body })
+    return readToken(body, realm)
+  }
+
   return {
-    request: async ({ bearer, target, scope, credential }) => {
+    request: async (asked) => {
       throttle.check()
       throttle.enter()
-      const trust = origins.realm(bearer.realm, accessMode(credential))
-      if (trust === undefined) throw forbiddenRealm(origin, bearer.realm)
-      const requested = tokenRequest({ bearer, scope, credential })
-      const answer = await transport.send({ ...requested, trust, listedUnder: 'tokenRealms' })
-      const body = await readBody(answer, maxTokenAnswer)
-      const { origin: realm } = bearer.realm
-      if (answer.status !== 429) throttle.answered()
-      if (answer.status !== 200) throw tokenError(answer, { realm, target, body })
-      return readToken(body, realm)
+      try {
+        const issued = await request(asked)
+        failure = undefined
+        return issued
+      } catch (error) {
+        failure =
+          isRegistryError(error) && error.code !== 'DENIED'
+            ? { message: error.message, at: performance.now() }
+            : undefined
+        throw error
+      }
     },
+    problem: () =>
+      failure !== undefined && performance.now() - failure.at < maxAge
+        ? failure.message
+        : undefined,
   }
 }
 
@@ -154,6 +178,7 @@ function readToken(body: Buffer, realm: string): { token: string; life: number }
   const parsed = tokenSchema.safeParse(parseJson(body))
   const token = parsed.data?.token ?? parsed.data?.access_token
   if (token === undefined) {
+    if (isPage(body)) throw new UnconfirmedAnswer(realm, 200)
     throw new RegistryError('UNAVAILABLE', {
       message: `${realm} answered without a token`,
       status: 502,

@@ -116,7 +116,7 @@ const troubles: Readonly<Record<string, Trouble>> = {
   'answers 418': { begin: answering(418), cold: [502, 'UNAVAILABLE'], tag: 'stale', most: 2 },
   'sends everybody to a page (U39)': {
     begin: answering(200, { 'content-type': 'text/html' }, html),
-    cold: [502, 'MANIFEST_INVALID'],
+    cold: [502, 'UNAVAILABLE'],
     tag: 'stale',
     most: 2,
   },

@@ -81,7 +81,21 @@ test('Retry-After is seconds or a date; a past date is zero; other values are ig
   t.mock.timers.enable({ apis: ['Date'], now: Date.parse('Wed, 21 Oct 2026 07:28:00 GMT') })
   assert.equal(parseRetryAfter('Wed, 21 Oct 2026 07:28:30 GMT'), 30)
   assert.equal(parseRetryAfter('Wed, 21 Oct 2015 07:28:00 GMT'), 0)
-  for (const text of ['', 'soon', '1e400', 'NaN']) assert.equal(parseRetryAfter(text), undefined)
+  for (const text of ['', 'soon', '1e400', 'NaN', '-5', '5, 10', '1,5', '0x10'])
+    assert.equal(parseRetryAfter(text), undefined, text)
+})
+
+test('a Retry-After of any length is a number, also with a fraction', () => {
+  assert.equal(parseRetryAfter('1.5'), 1.5)
+  for (const digits of [10, 20, 400])
+    assert.ok(Number(parseRetryAfter('9'.repeat(digits))) >= 999_999_999)
+})
+
+test('the date of a Retry-After is compared with that of its response, whatever time it is here', () => {
+  const sent = 'Wed, 21 Oct 2015 07:28:00 GMT'
+  assert.equal(parseRetryAfter('Wed, 21 Oct 2015 07:28:30 GMT', sent), 30)
+  assert.equal(parseRetryAfter('Wed, 21 Oct 2015 07:27:30 GMT', sent), 0)
+  assert.equal(parseRetryAfter('30', sent), 30)
 })
 
 test('any Retry-After is parsed to a number of seconds or undefined', () => {

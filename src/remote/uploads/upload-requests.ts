@@ -4,7 +4,7 @@ import type { RepositoryName } from '../../oci/reference.ts'
 import { assertSame } from '../answers.ts'
 import { UnconfirmedAnswer, UpstreamFailure } from '../faults.ts'
 import { rejectionOf } from '../rejection.ts'
-import type { WriteContext } from '../request-context.ts'
+import type { RequestContext } from '../request-context.ts'
 import { type Answer, lengthIn } from '../transport.ts'
 import type { UploadBody } from '../upload-body.ts'
 import { completedBy, locationOf } from './session-location.ts'
@@ -87,7 +87,7 @@ export interface UploadRequests {
   ): Promise<void>
 }
 
-export function createUploadRequests(context: WriteContext): UploadRequests {
+export function createUploadRequests(context: RequestContext): UploadRequests {
   const { exchange, origin, pathOf, repositoryOf } = context
   const uploadsOf = (name: RepositoryName) => `${pathOf(name)}/blobs/uploads/`
   const common = (name: RepositoryName) =>

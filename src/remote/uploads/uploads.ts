@@ -3,7 +3,7 @@ import type { Digest } from '../../oci/digest.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
 import { UpstreamFailure } from '../faults.ts'
 import type { RemoteWriter } from '../remote-writer.ts'
-import type { WriteContext } from '../request-context.ts'
+import type { RequestContext } from '../request-context.ts'
 import { lostSession, retryWrite } from '../retry-write.ts'
 import { type Abilities, createResumableUpload } from './resumable-upload.ts'
 import { createUploadRequests, type UploadRequests } from './upload-requests.ts'
@@ -17,7 +17,7 @@ const maxPlaces = 10_000
  * requests before them, have seen in other repositories.
  */
 export function createUploads(
-  context: WriteContext,
+  context: RequestContext,
 ): Pick<RemoteWriter, 'hasBlob' | 'uploadBlob' | 'resumableUpload' | 'mountBlob'> {
   const requests = createUploadRequests(context)
   const abilities: Abilities = { takesParts: true, findsBlobs: true }
