@@ -2,6 +2,7 @@ import { read } from 'node:fs'
 import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { promisify } from 'node:util'
+import type { Rest } from '../oci/content.ts'
 
 /**
  * A range of an open file, from `position` to `until` (exclusive). The sender calls `onSent` with the
@@ -11,6 +12,8 @@ export type FileRange = {
   readonly file: number
   readonly position: number
   readonly until: number
+  /** What may follow; who does not check its condition stops at `until`. */
+  readonly rest?: Rest | undefined
   readonly onSent: (bytes: number) => void
 }
 

@@ -6,8 +6,8 @@ import type { Sendfile } from './sendfile/sendfile.ts'
 export const minBytes = 128 * 1024
 
 /**
- * Sends a file range with sendfile(2), and returns the position reached: less than the end where it is not
- * supported, as with TLS. Two dangers. These bytes bypass Node's stream, so the stream must be flushed
+ * Sends a file range with sendfile(2), and returns the position reached: the end of what may follow; that of the range, if
+ * the file has changed; less where it is not supported, as with TLS. Two dangers. These bytes bypass Node's stream, so the stream must be flushed
  * before, and nothing else may be written to the response. And the caller closes the file after this
  * settles, so this settles only after the last call has returned, also when the client disconnects.
  */

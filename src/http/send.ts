@@ -74,6 +74,13 @@ async function flush(socket: Socket): Promise<void> {
   if (socket.writableLength > 0) await writeAll(socket, Buffer.alloc(0))
 }
 
+/** How far a piece of a file, and what may follow it, are sent: at most up to `until`. */
+function endOf(piece: Extract<Piece, { kind: 'file' }>, until: number) {
+  if (piece.end >= until || piece.rest === undefined) return { until: Math.min(piece.end, until) }
+  const end = Math.min(piece.rest.end, until)
+  return { until: piece.end, rest: { ...piece.rest, end } }
+}
+
 /** Uses sendfile(2) where there is one and no TLS; else reads files into memory. */
 export function createSend(sendfile: Sendfile | undefined, idleTimeout = defaultIdleTimeout): Send {
   const buffers = createBuffers()
@@ -88,7 +95,7 @@ export function createSend(sendfile: Sendfile | undefined, idleTimeout = default
   ): Promise<void> => {
     const { socket } = response
     let { position } = range
-    const isLarge = range.until - position >= minBytes
+    const isLarge = (range.rest?.end ?? range.until) - position >= minBytes
     if (sendfile !== undefined && socket !== null && isLarge) {
       await orDisconnected(flush(socket))
       position = await sendByKernel(range, sendfile, socket)
@@ -109,8 +116,7 @@ export function createSend(sendfile: Sendfile | undefined, idleTimeout = default
     }
     const sendPiece = async (next: Piece, until: number): Promise<void> => {
       if (next.kind === 'file') {
-        const end = Math.min(next.end, until)
-        const range = { file: next.fd, position, until: end, onSent: count }
+        const range = { file: next.fd, position, ...endOf(next, until), onSent: count }
         return sendFile(response, range, bufferSize, disconnect)
       }
       const bytes = next.bytes.subarray(0, until - position)

@@ -1,12 +1,19 @@
 import type { Digest } from './digest.ts'
+import type { Stamp } from './file-stamp.ts'
 
 /**
  * The next bytes of a {@link Content}: a range of an open file up to `end` (exclusive), or the bytes
  * themselves, which stay valid until the next call of `next`.
  */
 export type Piece =
-  | { readonly kind: 'file'; readonly fd: number; readonly end: number }
+  | { readonly kind: 'file'; readonly fd: number; readonly end: number; readonly rest?: Rest }
   | { readonly kind: 'bytes'; readonly bytes: Buffer }
+
+/**
+ * The bytes of the same file that follow a piece, up to `end` (exclusive). They may be sent without another call of
+ * `next` if the file, after all bytes of the piece were sent, has this stamp.
+ */
+export type Rest = { readonly end: number; readonly stamp: Stamp }
 
 /**
  * The bytes of one digest, read sequentially by one reader, possibly during their download. The last

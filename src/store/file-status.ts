@@ -22,3 +22,8 @@ export function createFileStatus(file: FileHandle): FileStatus {
     })
   }
 }
+
+/** Whether an open file still has a name: a removed file has none. */
+export function hasName(fd: number): boolean {
+  return fstatSync(fd).nlink > 0
+}

@@ -4,9 +4,9 @@ import { LRUCache } from 'lru-cache'
 import { limitEntries } from '../memory/memory.ts'
 import type { Digest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
+import { isUnchanged, type Stamp } from '../oci/file-stamp.ts'
 import { createFileStatus, type FileStatus } from './file-status.ts'
 import { createSharedContent, type SharedContent } from './shared-content.ts'
-import { isUnchanged, type Stamp } from './stamp.ts'
 import type { Verify } from './verification.ts'
 import type { VerifiedFiles } from './verified-files.ts'
 
@@ -84,6 +84,7 @@ export function createOpenBlobs(options: OpenBlobsOptions): OpenBlobs {
       size,
       file,
       assertUnchanged,
+      stamp: () => opened.stamp,
       onReadFailure: () => suspect(digest),
       onIdle,
       onClosed: unpin,

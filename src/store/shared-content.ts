@@ -1,7 +1,8 @@
 import type { FileHandle } from 'node:fs/promises'
-import type { Content, Piece } from '../oci/content.ts'
+import type { Content, Piece, Rest } from '../oci/content.ts'
 import type { Digest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
+import type { Stamp } from '../oci/file-stamp.ts'
 
 /** Bytes at the end of a blob that readers do not get before the whole blob is verified. */
 export const tailSize = 64 * 1024
@@ -37,6 +38,8 @@ type SharedContentOptions = {
    * verified.
    */
   readonly assertUnchanged?: () => Promise<void> | void
+  /** With which `assertUnchanged` finds the file unchanged; undefined before it was verified. */
+  readonly stamp?: () => Stamp | undefined
   /** A reader failed to read a range of the file. */
   readonly onReadFailure?: () => void
   /** All holds have ended: no new reader may start. */
@@ -46,7 +49,7 @@ type SharedContentOptions = {
 }
 
 export function createSharedContent(options: SharedContentOptions): SharedContent {
-  const { digest, file, assertUnchanged, onReadFailure, onIdle, onClosed } = options
+  const { digest, file, assertUnchanged, stamp, onReadFailure, onIdle, onClosed } = options
   let size = options.size ?? 0
   let end = 0
   let finished = false
@@ -70,12 +73,17 @@ export function createSharedContent(options: SharedContentOptions): SharedConten
     return position < tail ? tail : size
   }
 
+  const restFrom = (end: number): { readonly rest?: Rest } => {
+    const known = finished && end < size ? stamp?.() : undefined
+    return known === undefined ? {} : { rest: { end: size, stamp: known } }
+  }
+
   const next = async (position: number, rest: () => Content): Promise<Piece> => {
     for (;;) {
       if (failure !== undefined) throw failure.error
       const until = readable(position)
       if (position < until && until === size && finished) await assertUnchanged?.()
-      if (position < until) return { kind: 'file', fd: file.fd, end: until }
+      if (position < until) return { kind: 'file', fd: file.fd, end: until, ...restFrom(until) }
       if (handedOver !== undefined) return rest().next(position)
       await progress.promise
     }

@@ -1,8 +1,8 @@
 import type { FileHandle } from 'node:fs/promises'
 import { limitTasks } from '../memory/memory.ts'
 import { algorithmOf, createDigester, type Digest } from '../oci/digest.ts'
+import { isUnchanged, type Stamp, stampOf } from '../oci/file-stamp.ts'
 import { readOrEnd } from './files.ts'
-import { isUnchanged, type Stamp, stampOf } from './stamp.ts'
 
 /** Bytes that are read at once. */
 const readSize = 256 * 1024

@@ -3,9 +3,10 @@ import type { FileHandle } from 'node:fs/promises'
 import { LRUCache } from 'lru-cache'
 import { limitEntries } from '../memory/memory.ts'
 import type { Digest } from '../oci/digest.ts'
+import { isUnchanged, type Stamp, stampOf } from '../oci/file-stamp.ts'
+import { hasName } from './file-status.ts'
 import { openRegular } from './files.ts'
 import { blobPath } from './paths.ts'
-import { hasName, isUnchanged, type Stamp, stampOf } from './stamp.ts'
 
 /** Maximum number of blobs whose stamps are kept; a blob without a stamp is verified again. */
 const maxTrusted = 200_000

@@ -244,6 +244,28 @@ for (const way of ways) {
       assert.ok(client.rest().length < 101_000)
     })
 
+    test('what may follow a piece is sent, up to the end of the range', async (t) => {
+      const directory = await ownDirectory(t)
+      const bytes = randomBytes(600_000)
+      const parts: Part[] = [
+        { kind: 'file', end: 300_000, restEnd: 600_000 },
+        { kind: 'file', end: 600_000 },
+      ]
+      for (const last of [299_998, 300_000, 599_998, 599_999]) {
+        const path = `/follows/${last}`
+        const done = put(path, { content: scriptedContent(bytes, { directory, parts }), last })
+        const client = await connectRaw(url)
+        client.ask(...ask(path))
+        const { body } = await client.reply()
+        assert.ok(body.equals(bytes.subarray(0, last + 1)), path)
+        assert.deepEqual(await done.then(({ outcome, sent }) => ({ outcome, sent })), {
+          outcome: true,
+          sent: last + 1,
+        })
+        client.socket.destroy()
+      }
+    })
+
     test('a file that is shorter than its content cuts the response off (T2)', async (t) => {
       const directory = await ownDirectory(t)
       const bytes = randomBytes(3_000_000)

@@ -146,6 +146,19 @@ test('the file is checked before the last bytes, and not before the others', asy
   content.release()
 })
 
+test('the end may follow without another call if the file has its stamp, once all is verified', async (t) => {
+  const stamp = { file: 'a file', changed: 1n }
+  const { file, content } = await contentOf(t, { stamp: () => stamp })
+  content.advance(size)
+  const reader = content.read()
+  assert.deepEqual(await reader.next(0), fileUntil(file, tail))
+  content.finish(size)
+  assert.deepEqual(await reader.next(1), { ...fileUntil(file, tail), rest: { end: size, stamp } })
+  assert.deepEqual(await reader.next(tail), fileUntil(file, size))
+  reader.close()
+  content.release()
+})
+
 test('the end of a file that fails its check is not returned', async (t) => {
   const { content } = await contentOf(t, {
     assertUnchanged: () => {

@@ -1,10 +1,15 @@
-import { closeSync, openSync, writeFileSync } from 'node:fs'
+import { closeSync, fstatSync, openSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Content } from '../../src/oci/content.ts'
+import { stampOf } from '../../src/oci/file-stamp.ts'
 import { blobOf } from './images.ts'
 
-/** A stretch of a content up to `end`, exclusive. */
-export type Part = { readonly kind: 'file' | 'bytes'; readonly end: number }
+/** A stretch of a content up to `end`, exclusive; of a file, what may follow it. */
+export type Part = {
+  readonly kind: 'file' | 'bytes'
+  readonly end: number
+  readonly restEnd?: number
+}
 
 export interface ScriptedContent extends Content {
   /** How it was closed: undefined while it is open. */
@@ -29,6 +34,7 @@ export function scriptedContent(bytes: Buffer, options: ScriptedOptions): Script
   const path = join(directory, digest.slice(-12))
   writeFileSync(path, options.onDisk ?? bytes)
   const fd = openSync(path, 'r')
+  const stamp = stampOf(fstatSync(fd, { bigint: true }))
   let closed: 'whole' | 'broken' | undefined
 
   return {
@@ -39,9 +45,14 @@ export function scriptedContent(bytes: Buffer, options: ScriptedOptions): Script
       await before?.(position)
       const part = parts.find(({ end }) => end > position)
       if (part === undefined) throw new Error(`nothing follows ${position}`)
-      return part.kind === 'file'
-        ? { kind: 'file', fd, end: part.end }
-        : { kind: 'bytes', bytes: bytes.subarray(position, part.end) }
+      if (part.kind === 'bytes') return { kind: 'bytes', bytes: bytes.subarray(position, part.end) }
+      const { end, restEnd } = part
+      return {
+        kind: 'file',
+        fd,
+        end,
+        ...(restEnd !== undefined && { rest: { end: restEnd, stamp } }),
+      }
     },
     close: (broken = false) => {
       if (closed === undefined) closeSync(fd)

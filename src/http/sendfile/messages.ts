@@ -1,9 +1,15 @@
-/** A range of a file to send to a socket. Both descriptors stay open until it has ended. */
+import type { Rest } from '../../oci/content.ts'
+
+/**
+ * A range of a file to send to a socket, and then the rest if its condition holds. Both descriptors stay open until it
+ * has ended.
+ */
 export type Task = {
   readonly socket: number
   readonly file: number
   readonly position: number
   readonly until: number
+  readonly rest?: Rest | undefined
 }
 
 /** `position`: the bytes before it are sent. `errno`: of the call that ended the task, else 0. */

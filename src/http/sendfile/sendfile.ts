@@ -1,6 +1,7 @@
 import { closeSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { availableParallelism } from 'node:os'
+import type { Rest } from '../../oci/content.ts'
 import { errors, type Progress } from './messages.ts'
 import { startThread, type Thread } from './thread.ts'
 
@@ -9,10 +10,11 @@ type Range = {
   readonly file: number
   readonly position: number
   readonly until: number
+  readonly rest?: Rest | undefined
   readonly onSent: (bytes: number) => void
 }
 
-/** `sent`: up to the end of the range or of the file. `refused`: not supported for this file or process. */
+/** `sent`: up to the end of the rest, of the range, or of the file. `refused`: not supported for this file or process. */
 type Ended = {
   readonly position: number
   readonly cause: 'sent' | 'disconnected' | 'refused'
@@ -60,7 +62,7 @@ function bind(): Sendfile {
   const shutdown = libc.func('int shutdown(int fd, int how)')
   const chooseThread = createThreads()
 
-  return (socket, { file, position, until, onSent }) => {
+  return (socket, { file, position, until, rest, onSent }) => {
     // The danger: calls run in other threads, and Node may close its descriptor meanwhile; then the next
     // client's socket gets the number, and this client's bytes. A duplicate stays until it is closed here.
     const duplicate = Number(fcntl(socket, duplicateCommand, 'int', 0))
@@ -73,7 +75,7 @@ function bind(): Sendfile {
     }
     const run = async (): Promise<Ended> => {
       try {
-        const task = { socket: duplicate, file, position, until }
+        const task = { socket: duplicate, file, position, until, rest }
         const last = await chooseThread().run(task, count)
         if (last === undefined) return { position, cause: 'refused' }
         count(last)

@@ -1,7 +1,7 @@
 import { open, stat } from 'node:fs/promises'
 import type { Digest } from '../../oci/digest.ts'
+import type { Stamp } from '../../oci/file-stamp.ts'
 import type { VerifiedFile } from '../blob-store.ts'
-import type { Stamp } from '../stamp.ts'
 import { blobOverhead, type Place, placeBlob } from './place-blob.ts'
 
 /** Makes a verified file, which was written elsewhere on the file system, a blob. Undefined: it cannot. */

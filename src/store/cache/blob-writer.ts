@@ -2,6 +2,7 @@ import { rm } from 'node:fs/promises'
 import { bytesIn, type Chunks } from '../../memory/memory.ts'
 import { algorithmOf, createDigester, type Digest } from '../../oci/digest.ts'
 import { RegistryError } from '../../oci/errors.ts'
+import { isUnchanged, type Stamp } from '../../oci/file-stamp.ts'
 import type { BlobWriter } from '../blob-store.ts'
 import { createBlockChecksummer } from '../block-checksums.ts'
 import { minChecksummed } from '../checksum-file.ts'
@@ -9,7 +10,6 @@ import { createFileStatus } from '../file-status.ts'
 import { writeAll } from '../files.ts'
 import type { HashTurns } from '../hash-turns.ts'
 import { createSharedContent } from '../shared-content.ts'
-import { isUnchanged, type Stamp } from '../stamp.ts'
 import { blobOverhead, type Place, placeBlob } from './place-blob.ts'
 import type { Unpin } from './stored-blobs.ts'
 
@@ -65,6 +65,7 @@ export async function createBlobWriter(options: WriterOptions): Promise<BlobWrit
         message: `${digest} was changed on disk while it was read`,
       })
     },
+    stamp: () => stamp,
     onReadFailure: onSuspect,
     onClosed: () => {
       reservation.release()

@@ -8,12 +8,12 @@ import {
   type Digester,
 } from '../../oci/digest.ts'
 import { RegistryError } from '../../oci/errors.ts'
+import type { Stamp } from '../../oci/file-stamp.ts'
 import type { CachedUpload } from '../blob-store.ts'
 import { type BlockChecksummer, createBlockChecksummer } from '../block-checksums.ts'
 import { errnoOf, isDiskFull, openRegular, readOrEnd, writeAll } from '../files.ts'
 import type { HashTurns } from '../hash-turns.ts'
 import { createSharedContent, type SharedContent } from '../shared-content.ts'
-import type { Stamp } from '../stamp.ts'
 import { blobOverhead, type Place, placeBlob } from './place-blob.ts'
 
 type CachedUploadOptions = Place & {

@@ -4,7 +4,11 @@ import { closeSync, fstatSync, openSync, readFileSync, writeFileSync } from 'nod
 import { createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
+import { setTimeout } from 'node:timers/promises'
 import { createSendfile } from '../../../src/http/sendfile/sendfile.ts'
+import type { Rest } from '../../../src/oci/content.ts'
+import { stampOf } from '../../../src/oci/file-stamp.ts'
+import { eventually } from '../../support/berth.ts'
 import { ownDirectory } from '../../support/directory.ts'
 import { connectRaw, type RawConnection } from '../../support/raw.ts'
 
@@ -44,12 +48,12 @@ async function ownFile(t: TestContext, bytes: Buffer): Promise<number> {
   return file
 }
 
-function start({ socket }: Connected, file: number, position: number, until: number) {
+function start({ socket }: Connected, file: number, position: number, until: number, rest?: Rest) {
   let counted = 0
   const onSent = (bytes: number) => {
     counted += bytes
   }
-  const transfer = sendfile?.(descriptorOf(socket), { file, position, until, onSent })
+  const transfer = sendfile?.(descriptorOf(socket), { file, position, until, rest, onSent })
   assert.ok(transfer)
   return { ...transfer, counted: () => counted }
 }
@@ -65,6 +69,40 @@ test('a range is sent, up to the end of the file', options, async (t) => {
   connection.client.resume()
   await once(connection.client.socket, 'data')
   assert.equal(connection.client.rest().toString(), '345689')
+})
+
+for (const [what, until, end] of [
+  ['a few bytes', 4, 8],
+  ['much', large - 1000, large],
+] as const) {
+  test(`the rest of an unchanged file follows (${what})`, options, async (t) => {
+    const connection = await connected(t)
+    const file = await ownFile(t, Buffer.alloc(large, 'x'))
+    const stamp = stampOf(fstatSync(file, { bigint: true }))
+    connection.client.resume()
+    const range = start(connection, file, 0, until, { end, stamp })
+    assert.deepEqual(await range.ended, { position: end, cause: 'sent' })
+    assert.equal(range.counted(), end)
+    await eventually('all bytes arrive', () => connection.client.rest().length === end)
+  })
+}
+
+test('of a file that is changed while it is sent, the rest does not follow', options, async (t) => {
+  const connection = await connected(t)
+  const path = join(await ownDirectory(t), 'file')
+  writeFileSync(path, Buffer.alloc(large, 'x'))
+  const file = openSync(path, 'r')
+  t.after(() => closeSync(file))
+  const stamp = stampOf(fstatSync(file, { bigint: true }))
+  const range = start(connection, file, 0, large - 1000, { end: large, stamp })
+  await setTimeout(100)
+  writeFileSync(path, 'y', { flag: 'r+' })
+  connection.client.resume()
+  assert.deepEqual(await range.ended, { position: large - 1000, cause: 'sent' })
+  await eventually(
+    'the bytes before the rest arrive',
+    () => connection.client.rest().length === large - 1000,
+  )
 })
 
 test('a client that does not read holds up no other', options, async (t) => {

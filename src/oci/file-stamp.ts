@@ -1,4 +1,4 @@
-import { type BigIntStats, fstatSync } from 'node:fs'
+import type { BigIntStats } from 'node:fs'
 
 /**
  * Detects changes of a file since its bytes were verified: inode, size, time of the last write,
@@ -18,9 +18,4 @@ export function stampOf(stat: BigIntStats): Stamp {
 export function isUnchanged(stat: BigIntStats, stamp: Stamp): boolean {
   const now = stampOf(stat)
   return now.file === stamp.file && (now.changed === stamp.changed || stat.nlink === 0n)
-}
-
-/** Whether an open file still has a name: a removed file has none. */
-export function hasName(fd: number): boolean {
-  return fstatSync(fd).nlink > 0
 }

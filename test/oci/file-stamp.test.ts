@@ -12,7 +12,8 @@ import {
 } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
-import { hasName, isUnchanged, type Stamp, stampOf } from '../../src/store/stamp.ts'
+import { isUnchanged, type Stamp, stampOf } from '../../src/oci/file-stamp.ts'
+import { hasName } from '../../src/store/file-status.ts'
 import { ownDirectory } from '../support/directory.ts'
 
 function statusOf(file: FileHandle) {
