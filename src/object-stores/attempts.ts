@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isRegistryError } from '../oci/errors.ts'
 import { createBreaker, describeFault } from '../outbound/outbound.ts'
-import { ObjectStoreError, type ObjectStoreFailure } from '../store/store.ts'
+import { type ObjectAccess, ObjectStoreError, type ObjectStoreFailure } from '../store/store.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
+import { createDenials } from './denials.ts'
 
 /** Why one request failed. */
 export type RequestFailure = {
@@ -55,8 +56,10 @@ const maxDelay = 5000
 
 /** Milliseconds. The breaker lets a request pass every ten seconds, or more often. */
 const probeInterval = 1000
-/** Of an object that does not exist. */
-export const probeKey = '_berth-probe'
+/** Of an object that does not exist, below the prefix: a credential may be limited to that. */
+export function probeKeyBelow(prefix = ''): string {
+  return prefix === '' ? '_berth-probe' : `${prefix}/_berth-probe`
+}
 
 type AttemptsOptions = {
   /** The bucket, in messages. */
@@ -64,16 +67,40 @@ type AttemptsOptions = {
   /** Scheme, host and port. */
   readonly origin: string
   readonly classify: (error: unknown) => RequestFailure
-  /** Any request, by `run`. */
-  readonly probe: () => Promise<unknown>
+  /** Requests that change nothing, of an object that does not exist. */
+  readonly probes: Readonly<Record<ObjectAccess, () => Promise<unknown>>>
   readonly telemetry: Telemetry
+}
+
+const verbs = {
+  read: 'read',
+  find: 'read',
+  write: 'write',
+  list: undefined,
+  delete: undefined,
+  abort: undefined,
+  inspect: undefined,
+} as const satisfies Record<string, ObjectAccess | undefined>
+
+/** What is attempted, such as `write docker/…`. */
+export type Attempted = `${keyof typeof verbs} ${string}`
+
+function accessOf(what: Attempted): ObjectAccess | undefined {
+  const [verb] = what.split(' ', 1) as [keyof typeof verbs]
+  return verbs[verb]
 }
 
 /**
  * Runs requests that may be repeated: with delays that grow, and not while the host cannot be
  * connected to. Then one request after another finds out when it is.
  */
-export function createAttempts({ name, origin, classify, probe, telemetry }: AttemptsOptions) {
+export function createAttempts(options: AttemptsOptions) {
+  const { name, origin, classify, probes, telemetry } = options
+  const denials = createDenials({
+    name,
+    probe: (access) => run(`${access} objects`, probes[access]),
+    telemetry,
+  })
   const breaker = createBreaker({
     origin,
     onChange: (isOpen) => {
@@ -88,14 +115,14 @@ export function createAttempts({ name, origin, classify, probe, telemetry }: Att
   const recover = async (): Promise<void> => {
     while (breaker.problem() !== undefined && !closing.signal.aborted) {
       await sleep(probeInterval, undefined, { ref: false, signal: closing.signal }).catch(() => {})
-      await probe().catch(() => {})
+      await run('read objects', probes.read).catch(() => {})
     }
   }
   let recovering: Promise<void> | undefined
 
   /** Many kept-alive connections may expire together: only the next attempt says whether the store is there. */
   const attempt = async <Result>(
-    what: string,
+    what: Attempted,
     work: () => Promise<Result>,
     isFirst: boolean,
   ): Promise<Result> => {
@@ -113,44 +140,61 @@ export function createAttempts({ name, origin, classify, probe, telemetry }: Att
     }
   }
 
-  return {
-    /** `what`: what is attempted, such as `write docker/…`. */
-    run: async <Result>(
-      what: string,
-      work: () => Promise<Result>,
-      signal?: AbortSignal,
-    ): Promise<Result> => {
-      for (let count = 1; ; count += 1) {
-        try {
-          return await attempt(what, work, count === 1)
-        } catch (error) {
-          signal?.throwIfAborted()
-          if (isRegistryError(error))
-            throw new ObjectStoreError('unreachable', {
-              message: `cannot ${what} in ${name}: ${error.message}`,
-              retryAfter: error.retryAfter ?? 1,
-              cause: error,
-            })
-          const { failure, why, advice, canRetry, retryAfter, isSilent } = classify(error)
-          if (!canRetry || count >= (isSilent ? maxSilentAttempts : maxAttempts))
-            throw new ObjectStoreError(failure, {
-              message: `cannot ${what} in ${name}: ${why}`,
-              advice,
-              ...(canRetry && { retryAfter: retryAfter ?? 1 }),
-              cause: error,
-            })
-          const delay = firstDelay * 2 ** (count - 1) * (0.5 + Math.random())
-          await sleep(Math.min(Math.max((retryAfter ?? 0) * 1000, delay), maxDelay), undefined, {
-            ...(signal && { signal }),
+  const runOften = async <Result>(
+    what: Attempted,
+    work: () => Promise<Result>,
+    signal?: AbortSignal,
+  ): Promise<Result> => {
+    for (let count = 1; ; count += 1) {
+      try {
+        return await attempt(what, work, count === 1)
+      } catch (error) {
+        signal?.throwIfAborted()
+        if (isRegistryError(error))
+          throw new ObjectStoreError('unreachable', {
+            message: `cannot ${what} in ${name}: ${error.message}`,
+            retryAfter: error.retryAfter ?? 1,
+            cause: error,
           })
-        }
+        const { failure, why, advice, canRetry, retryAfter, isSilent } = classify(error)
+        if (!canRetry || count >= (isSilent ? maxSilentAttempts : maxAttempts))
+          throw new ObjectStoreError(failure, {
+            message: `cannot ${what} in ${name}: ${why}`,
+            advice,
+            ...(canRetry && { retryAfter: retryAfter ?? 1 }),
+            cause: error,
+          })
+        const delay = firstDelay * 2 ** (count - 1) * (0.5 + Math.random())
+        await sleep(Math.min(Math.max((retryAfter ?? 0) * 1000, delay), maxDelay), undefined, {
+          ...(signal && { signal }),
+        })
       }
-    },
-    problem: breaker.problem,
+    }
+  }
+
+  const run = async <Result>(
+    what: Attempted,
+    work: () => Promise<Result>,
+    signal?: AbortSignal,
+  ): Promise<Result> => {
+    const access = accessOf(what)
+    try {
+      const result = await runOften(what, work, signal)
+      if (access !== undefined) denials.succeeded(access)
+      return result
+    } catch (error) {
+      if (access !== undefined) denials.failed(access, error)
+      throw error
+    }
+  }
+
+  return {
+    run,
+    problem: (access?: ObjectAccess) => breaker.problem() ?? denials.problem(access),
     /** Call it when no request can be sent any more. */
     close: async (): Promise<void> => {
       closing.abort()
-      await recovering
+      await Promise.all([recovering, denials.close()])
     },
   }
 }

@@ -1,5 +1,5 @@
 import { ObjectStoreError, type PutResult, type WriteCondition } from '../store/store.ts'
-import type { createAttempts } from './attempts.ts'
+import type { Attempted, createAttempts } from './attempts.ts'
 import { headIn, unlessDenied } from './gcs-answers.ts'
 import { GcsError, type GcsSend, readBytes } from './gcs-requests.ts'
 import { maxWhole, readPart } from './parts.ts'
@@ -10,7 +10,7 @@ type Upload = {
   readonly send: GcsSend
   readonly attempts: ReturnType<typeof createAttempts>
   /** In messages. */
-  readonly what: string
+  readonly what: Attempted
   readonly file: { readonly path: string; readonly size: number }
   readonly condition: WriteCondition | undefined
   readonly signal: AbortSignal | undefined

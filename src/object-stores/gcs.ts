@@ -9,13 +9,14 @@ import {
 import type { Outbound } from '../outbound/outbound.ts'
 import {
   type Bucket,
+  type ObjectHead,
   type ObjectStore,
   ObjectStoreError,
   type PutResult,
   type WriteCondition,
 } from '../store/store.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
-import { createAttempts, networkFailure, probeKey } from './attempts.ts'
+import { createAttempts, networkFailure, probeKeyBelow } from './attempts.ts'
 import {
   conditionOf,
   headFields,
@@ -33,6 +34,8 @@ import { maxWhole, readPart } from './parts.ts'
 
 type GcsOptions = {
   readonly bucket: string
+  /** Path in front of all keys. */
+  readonly prefix?: string | undefined
   /** URL of another endpoint of Google's API, or of another store with it. */
   readonly endpoint?: string | undefined
   readonly certificateAuthorities?: string | undefined
@@ -65,11 +68,16 @@ export function createGcsStore(options: GcsOptions, context: Context): Bucket {
     { host: new URL(origin).host, upstream: name, telemetry, ...route },
   )
   const send = createGcsRequests({ origin, connections, credentials })
+  const probeKey = probeKeyBelow(options.prefix)
   const attempts = createAttempts({
     name,
     origin,
     classify: (error) => (error instanceof GcsError ? error.failure : networkFailure(error)),
-    probe: () => head(probeKey),
+    probes: {
+      read: () => find(probeKey),
+      // No object has this generation: nothing is written.
+      write: () => write(probeKey, Buffer.alloc(0), { version: '1' }),
+    },
     telemetry,
   })
   const base = `/storage/v1/b/${encodeURIComponent(bucket)}`
@@ -94,12 +102,12 @@ export function createGcsStore(options: GcsOptions, context: Context): Bucket {
       signal,
     )
 
-  const head: ObjectStore['head'] = (key) =>
-    attempts.run(`find ${key}`, () =>
-      undefinedIfAbsent(async () =>
-        headIn(await readBytes(await send({ path: pathOf(key, { fields: headFields }) }))),
-      ),
+  const find = (key: string): Promise<ObjectHead | undefined> =>
+    undefinedIfAbsent(async () =>
+      headIn(await readBytes(await send({ path: pathOf(key, { fields: headFields }) }))),
     )
+
+  const head: ObjectStore['head'] = (key) => attempts.run(`find ${key}`, () => find(key))
 
   /** The answer with the bytes may not say when they were written. */
   const read: ObjectStore['read'] = async (key) => {
@@ -117,30 +125,33 @@ export function createGcsStore(options: GcsOptions, context: Context): Bucket {
   }
 
   /** With its name in one request: metadata, and bytes. */
+  const write = (
+    key: string,
+    bytes: Buffer,
+    condition?: WriteCondition,
+    signal?: AbortSignal,
+  ): Promise<PutResult> =>
+    unlessDenied(condition, async () => {
+      const boundary = randomUUID()
+      const type = 'content-type: application'
+      const start = `--${boundary}\r\n${type}/json\r\n\r\n{}\r\n--${boundary}\r\n${type}/octet-stream\r\n\r\n`
+      const answer = await send({
+        method: 'POST',
+        path: uploadPath('multipart', key, condition),
+        headers: { 'content-type': `multipart/related; boundary=${boundary}` },
+        body: [Buffer.from(start), bytes, Buffer.from(`\r\n--${boundary}--\r\n`)],
+        signal,
+      })
+      return { kind: 'created', version: headIn(await readBytes(answer)).version }
+    })
+
   const putWhole = (
     key: string,
     bytes: Buffer,
     condition?: WriteCondition,
     signal?: AbortSignal,
   ): Promise<PutResult> =>
-    attempts.run(
-      `write ${key}`,
-      () =>
-        unlessDenied(condition, async () => {
-          const boundary = randomUUID()
-          const type = 'content-type: application'
-          const start = `--${boundary}\r\n${type}/json\r\n\r\n{}\r\n--${boundary}\r\n${type}/octet-stream\r\n\r\n`
-          const answer = await send({
-            method: 'POST',
-            path: uploadPath('multipart', key, condition),
-            headers: { 'content-type': `multipart/related; boundary=${boundary}` },
-            body: [Buffer.from(start), bytes, Buffer.from(`\r\n--${boundary}--\r\n`)],
-            signal,
-          })
-          return { kind: 'created', version: headIn(await readBytes(answer)).version }
-        }),
-      signal,
-    )
+    attempts.run(`write ${key}`, () => write(key, bytes, condition, signal), signal)
 
   const signed = new LRUCache<string, Promise<string>>({ max: maxSigned, ttl: signedTtl })
   const sign = async (key: string, seconds: number): Promise<string> => {
@@ -233,7 +244,7 @@ export function createGcsStore(options: GcsOptions, context: Context): Bucket {
       return url
     },
     settings: () =>
-      attempts.run('read the settings', async () =>
+      attempts.run('inspect the settings', async () =>
         settingsIn(await readBytes(await send({ path: `${base}?fields=${settingsFields}` }))),
       ),
     settingsPermission: 'roles/storage.legacyBucketReader',

@@ -79,6 +79,8 @@ function adviceOn(code: string, status: number): string | undefined {
   if (skewed.includes(code)) return "correct this machine's clock"
   if (status === 301 || code === 'PermanentRedirect' || code === 'AuthorizationHeaderMalformed')
     return "set the bucket's region"
+  if (refused.includes(code))
+    return 'replace the keys of Berth: they were deleted or deactivated, or the secret key is not that of the access key; keys in a file are read again by themselves'
   if (status !== 403) return undefined
   return 'grant s3:GetObject, s3:PutObject, s3:DeleteObject, s3:AbortMultipartUpload on the objects of the bucket, and s3:ListBucket on the bucket'
 }

@@ -1,10 +1,11 @@
 import type { S3Client } from '@aws-sdk/client-s3'
+import type { Attempted } from './attempts.ts'
 
 type Unfinished = { readonly Key: string; readonly UploadId: string | undefined }
 
 /** Uploads in parts below a prefix that began before a time, in milliseconds since the epoch. */
 export async function findUnfinished(
-  send: <Result>(what: string, work: (s3: S3Client) => Promise<Result>) => Promise<Result>,
+  send: <Result>(what: Attempted, work: (s3: S3Client) => Promise<Result>) => Promise<Result>,
   of: { readonly Bucket: string; readonly Prefix: string; readonly before: number },
 ): Promise<readonly Unfinished[]> {
   const { Bucket, Prefix, before } = of

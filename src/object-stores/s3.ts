@@ -1,18 +1,20 @@
 import type { Readable } from 'node:stream'
 import type { S3Client } from '@aws-sdk/client-s3'
-import { type CredentialsOptions, findAwsKeys } from '../credentials/credentials.ts'
+import type { CredentialsOptions } from '../credentials/credentials.ts'
 import type { Outbound } from '../outbound/outbound.ts'
 import {
   type Bucket,
+  type ObjectHead,
   type ObjectStore,
   ObjectStoreError,
   type PutResult,
   type WriteCondition,
 } from '../store/store.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
-import { createAttempts, probeKey } from './attempts.ts'
+import { type Attempted, createAttempts, probeKeyBelow } from './attempts.ts'
 import { maxWhole, partsOf, readPart } from './parts.ts'
 import { conditionOf, headOf, nextTokenOf, undefinedIfAbsent, unlessDenied } from './s3-answers.ts'
+import { createS3Clients } from './s3-clients.ts'
 import { readS3Failure } from './s3-failures.ts'
 import { createS3Handler } from './s3-handler.ts'
 import { readSettings } from './s3-settings.ts'
@@ -20,6 +22,8 @@ import { findUnfinished } from './s3-unfinished.ts'
 
 type S3Options = {
   readonly bucket: string
+  /** Path in front of all keys. */
+  readonly prefix?: string | undefined
   readonly region?: string | undefined
   /** URL of a store other than Amazon's. */
   readonly endpoint?: string | undefined
@@ -35,11 +39,11 @@ type Context = { readonly outbound: Outbound; readonly telemetry: Telemetry }
 
 /** In milliseconds. */
 const connectTimeout = 5000
+/** No object has it. */
+const noVersion = { version: '"berth"' }
 const defaultRegion = 'us-east-1'
 /** Keys of one DeleteObjects. */
 const maxDeleted = 1000
-/** How long a bucket that was found is taken to be there, in milliseconds. */
-const bucketInterval = 10_000
 
 /** Amazon S3, or a store with its API. */
 export async function createS3Store(options: S3Options, context: Context): Promise<Bucket> {
@@ -49,16 +53,8 @@ export async function createS3Store(options: S3Options, context: Context): Promi
   const sdk = await import('@aws-sdk/client-s3')
   const connections = outbound.open({ timeout: connectTimeout, certificateAuthorities })
   const name = `s3://${Bucket}`
-  const attempts = createAttempts({
-    name,
-    origin: endpoint ?? `https://s3.${region}.amazonaws.com`,
-    classify: readS3Failure,
-    probe: () => head(probeKey),
-    telemetry,
-  })
-
-  const createClient = (): S3Client =>
-    new sdk.S3Client({
+  const clients = await createS3Clients({
+    settings: {
       region,
       ...(endpoint !== undefined && { endpoint }),
       forcePathStyle: options.pathStyle ?? endpoint !== undefined,
@@ -67,33 +63,54 @@ export async function createS3Store(options: S3Options, context: Context): Promi
       responseChecksumValidation: 'WHEN_REQUIRED',
       requestHandler: createS3Handler(connections),
       maxAttempts: 1,
-      credentials: async () => {
-        const route = { outbound, certificateAuthorities }
-        const { keys } = await findAwsKeys({ region, profile, ambient, route })
-        return keys
+    },
+    keys: { region, profile, ambient, route: { outbound, certificateAuthorities } },
+  })
+  const probeKey = probeKeyBelow(options.prefix)
+  const attempts = createAttempts({
+    name,
+    origin: endpoint ?? `https://s3.${region}.amazonaws.com`,
+    classify: readS3Failure,
+    probes: {
+      read: () => {
+        clients.forgetKeys()
+        return clients.use((s3) => find(s3, probeKey))
       },
-    })
-  let client = createClient()
+      write: () => {
+        clients.forgetKeys()
+        return clients.use((s3) => writeNothing(s3))
+      },
+    },
+    telemetry,
+  })
 
-  /** The library keeps keys until they expire; a store may reject them earlier. */
-  const send = async <Result>(
-    what: string,
+  /** By its first byte: the answer to HEAD has no body, so it does not say whether the object is absent or the bucket. */
+  const find = (s3: S3Client, Key: string): Promise<ObjectHead | undefined> =>
+    undefinedIfAbsent(async () => {
+      const object = { Bucket, Key }
+      try {
+        const found = await s3.send(new sdk.GetObjectCommand({ ...object, Range: 'bytes=0-0' }))
+        await found.Body?.transformToByteArray()
+        return headOf(found)
+      } catch (error) {
+        // It is there, and empty.
+        if (readS3Failure(error).status !== 416) throw error
+        return headOf(await s3.send(new sdk.HeadObjectCommand(object)))
+      }
+    })
+
+  const writeNothing = (s3: S3Client): Promise<PutResult> =>
+    unlessDenied(noVersion, async () => {
+      const input = { Bucket, Key: probeKey, Body: Buffer.alloc(0), ...conditionOf(noVersion) }
+      await s3.send(new sdk.PutObjectCommand(input))
+      return { kind: 'conflict' }
+    })
+
+  const send = <Result>(
+    what: Attempted,
     work: (client: S3Client) => Promise<Result>,
     signal?: AbortSignal,
-  ): Promise<Result> =>
-    attempts.run(
-      what,
-      async () => {
-        const used = client
-        try {
-          return await work(used)
-        } catch (error) {
-          if (readS3Failure(error).areKeysStale && used === client) client = createClient()
-          throw error
-        }
-      },
-      signal,
-    )
+  ): Promise<Result> => attempts.run(what, () => clients.use(work), signal)
 
   const putWhole = (
     key: string,
@@ -119,7 +136,7 @@ export async function createS3Store(options: S3Options, context: Context): Promi
     condition?: WriteCondition,
     signal?: AbortSignal,
   ): Promise<PutResult> => {
-    const what = `write ${key}`
+    const what = `write ${key}` as const
     const { UploadId } = await send(what, (s3) =>
       s3.send(new sdk.CreateMultipartUploadCommand({ Bucket, Key: key })),
     )
@@ -181,23 +198,7 @@ export async function createS3Store(options: S3Options, context: Context): Promi
       signal,
     )
 
-  let bucketSeenAt = Number.NEGATIVE_INFINITY
-
-  /** The answer to HEAD has no body, so it does not say whether the object is absent or the bucket. */
-  const assertBucket = async (s3: S3Client): Promise<void> => {
-    if (performance.now() < bucketSeenAt + bucketInterval) return
-    await undefinedIfAbsent(() => s3.send(new sdk.GetObjectCommand({ Bucket, Key: probeKey })))
-    bucketSeenAt = performance.now()
-  }
-
-  const head: ObjectStore['head'] = (key) =>
-    send(`find ${key}`, async (s3) => {
-      const found = await undefinedIfAbsent(async () =>
-        headOf(await s3.send(new sdk.HeadObjectCommand({ Bucket, Key: key }))),
-      )
-      if (found === undefined) await assertBucket(s3)
-      return found
-    })
+  const head: ObjectStore['head'] = (key) => send(`find ${key}`, (s3) => find(s3, key))
 
   return {
     name,
@@ -225,7 +226,7 @@ export async function createS3Store(options: S3Options, context: Context): Promi
       for (let at = 0; at < keys.length; at += maxDeleted) {
         const Objects = keys.slice(at, at + maxDeleted).map((Key) => ({ Key }))
         const input = { Bucket, Delete: { Objects, Quiet: true } }
-        const what = `delete ${Objects.length === 1 ? Objects[0]?.Key : `${Objects.length} objects`}`
+        const what: Attempted = `delete ${Objects.length === 1 ? Objects[0]?.Key : `${Objects.length} objects`}`
         const { Errors = [] } = await send(what, (s3) =>
           s3.send(new sdk.DeleteObjectsCommand(input)),
         )
@@ -272,13 +273,15 @@ export async function createS3Store(options: S3Options, context: Context): Promi
 
     sign: async (Key, expiresIn) => {
       const { getSignedUrl } = await import('@aws-sdk/s3-request-presigner')
-      return getSignedUrl(client, new sdk.GetObjectCommand({ Bucket, Key }), { expiresIn })
+      return getSignedUrl(clients.current(), new sdk.GetObjectCommand({ Bucket, Key }), {
+        expiresIn,
+      })
     },
-    settings: () => send('read the settings', (s3) => readSettings(s3, Bucket)),
+    settings: () => send('inspect the settings', (s3) => readSettings(s3, Bucket)),
     settingsPermission: 's3:GetBucketVersioning and s3:GetLifecycleConfiguration',
     problem: attempts.problem,
     close: async () => {
-      client.destroy()
+      clients.current().destroy()
       await connections.destroy()
       await attempts.close()
     },

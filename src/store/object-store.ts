@@ -37,6 +37,9 @@ export type PutResult =
   | { readonly kind: 'created'; readonly version: ObjectVersion }
   | { readonly kind: 'exists' | 'conflict' }
 
+/** What a credential may be allowed to do with objects. */
+export type ObjectAccess = 'read' | 'write'
+
 /**
  * A bucket. A missing object is a value; all other failures are an {@link ObjectStoreError}, after
  * retries. What is written can be read and is listed at once.
@@ -77,8 +80,8 @@ export interface ObjectStore {
    * was killed leaves them. Returns how many. Missing: the store forgets them itself.
    */
   abortUploads?(prefix: string, before: number): Promise<number>
-  /** Why no request is sent now. */
-  problem(): string | undefined
+  /** Why no request is sent now, or why the bucket denies all; `access`: only those of this kind. */
+  problem(access?: ObjectAccess): string | undefined
   close(): Promise<void>
 }
 

@@ -22,6 +22,7 @@ export {
   type Bucket,
   type BucketSettings,
   type ListedObject,
+  type ObjectAccess,
   type ObjectHead,
   type ObjectStore,
   ObjectStoreError,

@@ -65,9 +65,10 @@ for (const server of bucketServers)
         const [, hex = ''] = digest.split(':')
         return { isFor: (line: string) => line.includes(hex), promise, onPaused: resolve }
       })
-      // GET with `fields` asks Google for metadata.
+      // GET with `fields` asks Google for metadata; that of one byte asks S3 whether an object is there.
       proxy.fail((line) => {
-        const one = /^GET (?!.*fields=)/.test(line) && paused.find(({ isFor }) => isFor(line))
+        const one =
+          /^GET (?!.*(fields=| bytes=0-0$))/.test(line) && paused.find(({ isFor }) => isFor(line))
         return one && position < size && line.includes('data')
           ? { kind: 'pause', after: position, onPaused: one.onPaused }
           : undefined

@@ -28,8 +28,8 @@ const clockAhead = new URL('../support/clock-ahead.ts', import.meta.url).pathnam
 
 const kinds = {
   list: /^GET .*list-type=2/,
-  get: /^GET (?!.*list-type=2)/,
-  head: /^HEAD /,
+  get: /^GET (?!.*(list-type=2| bytes=0-0$))/,
+  head: /^(HEAD |GET .* bytes=0-0$)/,
   put: /^PUT /,
   delete: /^POST .*\?delete/,
 }

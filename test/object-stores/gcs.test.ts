@@ -27,6 +27,8 @@ const watched = watchedTelemetry()
 
 /** How the next requests are answered; then with an object. */
 let replies: Reply[] = []
+/** Of the bucket, which denies all else. */
+let settings: object | undefined
 const directory = await useDirectory()
 let key: GoogleKey
 let server: FakeServer
@@ -37,20 +39,25 @@ let begun = 0
 before(async () => {
   key = await startGoogleKey(directory)
   server = await startFakeServer((request, response) => {
+    if (settings !== undefined)
+      return request.path.startsWith('/storage/v1/b/b?')
+        ? answerJson(response, 200, settings)
+        : fails(403, 'forbidden')(response, request)
     const reply = replies.shift() ?? ((to: ServerResponse) => answerJson(to, 200, object))
     reply(response, request)
   })
-  store = open(key.file)
 })
 after(async () => {
-  await store.close()
   await Promise.all([server.stop(), key.close()])
 })
 beforeEach(() => {
   replies = []
+  settings = undefined
   begun = server.requests.length
+  store = open(key.file)
 })
-afterEach(() => {
+afterEach(async () => {
+  await store.close()
   assert.doesNotMatch(JSON.stringify(watched.logs()), /canary|upload_id|X-Goog-Signature/)
 })
 
@@ -349,8 +356,8 @@ test('without a key IAM signs a URL, or says which role is missing', async () =>
 
 test('the doctor says where a bucket is, what it keeps, and which rules delete images', async () => {
   const rule = (type: string, condition: object) => ({ action: { type }, condition })
-  const outcomes = async (settings: object) => {
-    replies = [fails(403, 'forbidden'), (response) => answerJson(response, 200, settings)]
+  const outcomes = async (answered: object) => {
+    settings = answered
     const found: string[] = []
     const checked = {
       use: 'hosted',

@@ -22,7 +22,7 @@ export type Fault =
 /** An HTTP proxy in front of a real server, which does not notice: `Host` and signatures stay as they are. */
 export interface FaultyProxy {
   readonly url: string
-  /** Method and path of each request. */
+  /** Method, path and range of each request. */
   readonly requests: readonly string[]
   count(pattern: RegExp): number
   /** Of all requests from now on. */
@@ -36,7 +36,8 @@ export async function startFaultyProxy(target: string): Promise<FaultyProxy> {
   let choose: (line: string) => Fault | undefined = () => undefined
 
   const server = createServer((incoming, response) => {
-    const line = `${incoming.method} ${incoming.url}`
+    const { method, url, headers } = incoming
+    const line = [method, url, headers.range].filter(Boolean).join(' ')
     requests.push(line)
     const fault = choose(line)
     switch (fault?.kind) {

@@ -1,6 +1,13 @@
+import { randomUUID } from 'node:crypto'
 import { mkdtemp, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import {
+  CreateBucketCommand,
+  DeleteBucketCommand,
+  ListBucketsCommand,
+  S3Client,
+} from '@aws-sdk/client-s3'
 import { removeDirectory } from './directory.ts'
 import { start, tool } from './programs.ts'
 import { until } from './until.ts'
@@ -11,19 +18,43 @@ export interface SeaweedFs {
   readonly url: string
   /** Environment variables with its keys. */
   readonly keys: Readonly<Record<string, string>>
+  /** Its only keys from now on, and what they may do; default: everything. */
+  allow(keys: S3Keys, actions?: readonly string[]): Promise<void>
+  deleteBucket(): Promise<void>
+  createBucket(): Promise<void>
   close(): Promise<void>
 }
 
-const keys = { AWS_ACCESS_KEY_ID: 'berth-test', AWS_SECRET_ACCESS_KEY: 'bucket-canary-51fe' }
+export type S3Keys = {
+  readonly AWS_ACCESS_KEY_ID: string
+  readonly AWS_SECRET_ACCESS_KEY: string
+}
+
+const allActions = ['Admin', 'Read', 'Write', 'List', 'Tagging']
+const keys: S3Keys = {
+  AWS_ACCESS_KEY_ID: 'berth-test',
+  AWS_SECRET_ACCESS_KEY: 'bucket-canary-51fe',
+}
 
 /** Starts it with an empty bucket. */
 export async function startSeaweedFs(bucket: string): Promise<SeaweedFs> {
   const directory = await mkdtemp(join(tmpdir(), 'berth-seaweedfs-'))
   const ports = await unusedPorts(8)
   const config = join(directory, 's3.json')
-  const credentials = [{ accessKey: keys.AWS_ACCESS_KEY_ID, secretKey: keys.AWS_SECRET_ACCESS_KEY }]
-  const actions = ['Admin', 'Read', 'Write', 'List', 'Tagging']
-  await writeFile(config, JSON.stringify({ identities: [{ name: 'test', credentials, actions }] }))
+  /** Of the tests, for what they do to the bucket themselves: new ones each time, which says when they are in force. */
+  let owner = keys
+  const writeKeys = async (
+    allowed: S3Keys,
+    actions: readonly string[] = allActions,
+  ): Promise<void> => {
+    owner = { AWS_ACCESS_KEY_ID: randomUUID(), AWS_SECRET_ACCESS_KEY: randomUUID() }
+    const identities = [
+      { name: 'owner', credentials: [credentialOf(owner)], actions: allActions },
+      { name: 'test', credentials: [credentialOf(allowed)], actions },
+    ]
+    await writeFile(config, JSON.stringify({ identities }))
+  }
+  await writeKeys(keys)
   const parts = ['master', 'volume', 'filer', 's3']
   const listeners = parts.flatMap((part, at) => [
     `-${part}.port=${ports[at]}`,
@@ -50,7 +81,7 @@ export async function startSeaweedFs(bucket: string): Promise<SeaweedFs> {
       const { status } = await fetch(`${url}/healthz`)
       if (status !== 200) throw new Error(`${status}`)
     })
-    await createBucket(url, bucket)
+    await createBucket(url, keys, bucket)
   } catch (error) {
     const output = program.output()
     await program.kill()
@@ -59,6 +90,18 @@ export async function startSeaweedFs(bucket: string): Promise<SeaweedFs> {
   return {
     url,
     keys,
+    allow: async (allowed, actions) => {
+      await writeKeys(allowed, actions)
+      process.kill(program.pid, 'SIGHUP')
+      await until('SeaweedFS has read its keys', () =>
+        withClient(url, owner, (s3) => s3.send(new ListBucketsCommand())),
+      )
+    },
+    deleteBucket: () =>
+      withClient(url, owner, async (s3) => {
+        await s3.send(new DeleteBucketCommand({ Bucket: bucket }))
+      }),
+    createBucket: () => createBucket(url, owner, bucket),
     close: async () => {
       await program.kill()
       await removeDirectory(directory)
@@ -66,13 +109,26 @@ export async function startSeaweedFs(bucket: string): Promise<SeaweedFs> {
   }
 }
 
-async function createBucket(endpoint: string, Bucket: string): Promise<void> {
-  const { S3Client, CreateBucketCommand } = await import('@aws-sdk/client-s3')
-  const credentials = {
-    accessKeyId: keys.AWS_ACCESS_KEY_ID,
-    secretAccessKey: keys.AWS_SECRET_ACCESS_KEY,
-  }
+function credentialOf({ AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY }: S3Keys) {
+  return { accessKey: AWS_ACCESS_KEY_ID, secretKey: AWS_SECRET_ACCESS_KEY }
+}
+
+async function withClient<Result>(
+  endpoint: string,
+  { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey }: S3Keys,
+  work: (s3: S3Client) => Promise<Result>,
+): Promise<Result> {
+  const credentials = { accessKeyId, secretAccessKey }
   const s3 = new S3Client({ endpoint, region: 'us-east-1', forcePathStyle: true, credentials })
-  await until('SeaweedFS creates a bucket', () => s3.send(new CreateBucketCommand({ Bucket })))
-  s3.destroy()
+  try {
+    return await work(s3)
+  } finally {
+    s3.destroy()
+  }
+}
+
+async function createBucket(endpoint: string, keys: S3Keys, Bucket: string): Promise<void> {
+  await withClient(endpoint, keys, (s3) =>
+    until('SeaweedFS creates a bucket', () => s3.send(new CreateBucketCommand({ Bucket }))),
+  )
 }

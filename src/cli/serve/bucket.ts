@@ -14,17 +14,18 @@ type Context = {
 
 /** Sends no request to the bucket yet. */
 export async function openBucket(
-  { name, prefix: _prefix, type, ...options }: BucketConfig,
+  { name, type, ...options }: BucketConfig,
   { ambient, outbound, telemetry }: Context,
 ): Promise<Bucket> {
   const context = { outbound, telemetry }
   if (type === 's3')
     return createS3Store({ ...options, bucket: name, ambient: ambient.aws }, context)
-  const { endpoint, certificateAuthorities } = options
+  const { prefix, endpoint, certificateAuthorities } = options
   const { googleCredentials: file, metadataHost, googleExecutables: executables } = ambient
   return createGcsStore(
     {
       bucket: name,
+      prefix,
       endpoint,
       certificateAuthorities,
       ambient: { file, metadataHost, executables },

@@ -100,7 +100,7 @@ export async function createBucketStore(options: BucketStoreOptions): Promise<Ho
     },
     uploads: { ...uploads, purge: (before) => abortUploads(objects, root, before) },
     trash,
-    problem: () => access.problem() ?? objects.problem(),
+    problem: () => objects.problem() ?? access.problem(),
     close: async () => {
       await uploads.close()
       await stored.close()
