@@ -55,7 +55,8 @@ export async function acquireLock(directory: string): Promise<Lock | undefined> 
   await removeLeftovers(directory)
   return {
     release: async () => {
-      await rm(lockPath(directory), { force: true })
+      // On a disk that failed or is read-only it stays. Without a listener, it is no lock.
+      await rm(lockPath(directory), { force: true }).catch(() => {})
       await close(server)
       await handle.close()
     },

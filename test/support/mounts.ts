@@ -1,7 +1,7 @@
 import { execFileSync, spawnSync } from 'node:child_process'
-import { appendFile, copyFile, mkdtemp, open, rm, rmdir, statfs } from 'node:fs/promises'
+import { appendFile, copyFile, mkdtemp, open, rm, rmdir, statfs, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import type { TestContext } from 'node:test'
 
 export type FileSystem = { readonly directory: string; readonly remove: () => Promise<void> }
@@ -60,6 +60,8 @@ export type Disk = {
    * `journal: false`, not even that, unless somebody waited for it. Nobody may write meanwhile.
    */
   afterPowerLoss(how?: { readonly journal?: boolean }): Promise<Disk>
+  /** The file system has found an error: from now on it is read-only, also for files that are open. */
+  becomeReadOnly(): Promise<void>
 }
 
 /** An ext4 of the test's own, in a file that is copied while it is in use. Takes root. */
@@ -73,7 +75,7 @@ export async function ownDisk(t: TestContext, size: number): Promise<Disk> {
 async function mountDisk(t: TestContext, image: string): Promise<Disk> {
   const directory = await mkdtemp(join(tmpdir(), 'berth-test-'))
   // The journal is not committed within five minutes without a sync.
-  execFileSync('mount', ['-o', 'loop,commit=300', image, directory])
+  execFileSync('mount', ['-o', 'loop,commit=300,errors=remount-ro', image, directory])
   t.after(async () => {
     execFileSync('umount', ['--lazy', directory])
     await rmdir(directory)
@@ -96,6 +98,11 @@ async function mountDisk(t: TestContext, image: string): Promise<Disk> {
       do await copyFile(image, copy)
       while (spawnSync('cmp', ['--silent', image, copy]).status !== 0)
       return mountDisk(t, copy)
+    },
+    becomeReadOnly: async () => {
+      const find = ['--noheadings', '--output', 'SOURCE', directory]
+      const device = basename(execFileSync('findmnt', find).toString().trim())
+      await writeFile(`/sys/fs/ext4/${device}/trigger_fs_error`, 'by a test')
     },
   }
 }

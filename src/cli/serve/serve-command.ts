@@ -117,10 +117,15 @@ async function untilStopped({ stop, telemetry }: Service): Promise<void> {
 
   const { signal, status } = await stopRequested.promise
   log.info({ signal }, 'stopping')
-  await stop(signal !== 'SIGTERM')
-  log.info('stopped')
+  const failure = await stop(signal !== 'SIGTERM').then(
+    () => undefined,
+    (err: unknown) => ({ err }),
+  )
+  // What is still open would keep the process running.
+  if (failure === undefined) log.info('stopped')
+  else log.error(failure, 'stopped, but not everything could be closed')
   await telemetry.end()
-  process.exit(status)
+  process.exit(failure === undefined ? status : 1)
 }
 
 /** As in the descriptions of all other options; keeps abbreviations. */
