@@ -66,6 +66,7 @@ const commands: Readonly<Record<string, (context: Context) => Promise<Command>>>
   tag: async (context) => (await import('./administration/tag-command.ts')).tagCommand(context),
   trust: async (context) => (await import('./nodes/trust-command.ts')).trustCommand(context),
   unpin: async (context) => (await import('./cached-images/pin-command.ts')).unpinCommand(context),
+  version: async ({ version }) => (await import('./version-command.ts')).versionCommand(version),
   why: async () => (await import('./administration/why-command.ts')).whyCommand(),
   'pull-secret': async () =>
     (await import('./credentials/pull-secret-command.ts')).pullSecretCommand(),

@@ -152,7 +152,7 @@ login() {
 
 case \${1:-help} in
 help | -h | --help) help && exit ;;
---version) echo '${version} (shell script)' && exit ;;
+version | -V | --version) echo '${version} (shell script)' && exit ;;
 push | pull | connect | kind | trust | spool | simple | operator | registry | serve | pipe)
   fail "$1 needs Berth itself on this machine, and this is only a shell script. Install the executable or the npm package (src/kubernetes/README.md)" ;;
 -*) fail "expected a command before $1" ;;

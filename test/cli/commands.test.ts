@@ -11,6 +11,7 @@ suite('berth', { concurrency: 4 }, () => {
   test('prints its version, and mentions --help after an unknown command', async () => {
     const version = await runCommand(['--version'])
     assert.match(version.stdout, /^\d+\.\d+\.\d+\n$/)
+    assert.equal((await runCommand(['version'])).stdout, version.stdout)
     const unknown = await runCommand(['sreve'])
     assert.equal(unknown.status, 1)
     assert.match(unknown.stderr, /unknown command 'sreve'/)
