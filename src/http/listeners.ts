@@ -1,7 +1,7 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Duplex } from 'node:stream'
-import type { Reservations } from '../memory/memory.ts'
+import { maxOpenFiles, type Reservations, surplusWithin } from '../memory/memory.ts'
 import { RegistryError } from '../oci/errors.ts'
 import { type Connections, createConnections } from './connections.ts'
 import { expectContinue } from './continue.ts'
@@ -65,7 +65,7 @@ const maxSurplus = 256
 export async function listen(options: ListenersOptions): Promise<Listeners> {
   const connections = createConnections({
     maxConnections: options.maxConnections,
-    maxSurplus,
+    maxSurplus: surplusWithin(maxOpenFiles(), maxSurplus),
     memory: options.connectionMemory,
     size: options.tls === undefined ? connectionSize.plain : connectionSize.tls,
   })

@@ -7,6 +7,7 @@ export { defaultMemoryLimit } from './limit.ts'
 export { limitEntries } from './limit-entries.ts'
 export { limitPerTurn } from './limit-per-turn.ts'
 export { limitTasks, type TaskLimit } from './limit-tasks.ts'
+export { connectionsWithin, maxOpenFiles, surplusWithin } from './open-files.ts'
 export type { Release, Reservations } from './reservations.ts'
 export { createTurns } from './turns.ts'
 

@@ -16,6 +16,7 @@ import { openCollection } from './collection.ts'
 import { openHosted } from './hosted.ts'
 import { hostedRootOf } from './hosted-root.ts'
 import { openMirrors } from './mirrors.ts'
+import { withinOpenFiles } from './open-files.ts'
 import { openPipes } from './pipes.ts'
 import { openQueries } from './queries.ts'
 import { readinessOf } from './readiness.ts'
@@ -52,9 +53,10 @@ type ServeOptions = {
  * readable.
  */
 export async function serve(
-  { config, ambient }: Pick<Loaded, 'config' | 'ambient'>,
-  { version, telemetry = createTelemetry({ level: config.log.level }) }: ServeOptions,
+  { config: configured, ambient }: Pick<Loaded, 'config' | 'ambient'>,
+  { version, telemetry = createTelemetry({ level: configured.log.level }) }: ServeOptions,
 ): Promise<Service> {
+  const config = withinOpenFiles(configured, telemetry)
   const { shutdown, limits } = config
   const memory = createMemory(limits.memory ?? defaultMemoryLimit())
   const { caches, inFlight } = memory
