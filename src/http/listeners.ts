@@ -108,8 +108,9 @@ function createHandler(
   const { request: timeout } = { ...defaultTimeouts, ...timeouts }
   return (request, response) => {
     const { socket } = request
-    // Node parses requests that follow in the same read, though the socket is destroyed.
-    if (socket.destroyed) return
+    // Node parses requests that follow in the same read, though the socket is destroyed, or ended with an error.
+    if (socket.destroyed || socket.writableEnded) return
+    if (hasFaultyFraming(request)) return refuse(socket, connections)
     if (!pipeline.admit(socket)) return void socket.destroy()
     connections.begin(socket, response)
     limitUnreadBody(request, response, { timeout })
@@ -133,10 +134,9 @@ function createHandler(
 
 function connect(server: ListeningServer, connections: Connections, handler: RequestListener) {
   server.on('connection', connections.accept)
-  server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {
-    if (connections.isAnswering(socket)) socket.destroy()
-    else answerClientError(error, socket)
-  })
+  server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) =>
+    refuse(socket, connections, error),
+  )
   server.on('checkExpectation', handler)
   server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => {
     expectContinue(response)
@@ -170,6 +170,24 @@ async function openAll(
     throw error
   }
   return addresses
+}
+
+/** An error would be taken for a part of the response that is being sent. */
+function refuse(
+  socket: Duplex,
+  connections: Connections,
+  error: NodeJS.ErrnoException = new Error('faulty framing'),
+): void {
+  if (connections.isAnswering(socket)) socket.destroy()
+  else answerClientError(error, socket)
+}
+
+/**
+ * The danger: HTTP/1.0 has no transfer codings, so a proxy of that version in front takes the chunks for the next request
+ * (RFC 9112, section 6.1).
+ */
+function hasFaultyFraming({ httpVersion, headers }: IncomingMessage): boolean {
+  return httpVersion === '1.0' && headers['transfer-encoding'] !== undefined
 }
 
 /** Bytes that a request takes until its response: its text twice, and a fixed amount. */

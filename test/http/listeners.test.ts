@@ -386,6 +386,25 @@ for (const scheme of ['http', 'https'] as const) {
       assert.ok(!seen.includes('/smuggled'))
     })
 
+    test('chunks of HTTP/1.0 are refused, and nothing behind them is a request', async () => {
+      const handled: (string | undefined)[] = []
+      const { url } = await start((request, response) => {
+        handled.push(request.url)
+        sayOk(request, response)
+      }, tls())
+      const client = await connectRaw(url)
+      client.send(
+        'POST /upload HTTP/1.0\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n' +
+          '3\r\nabc\r\n0\r\n\r\nDELETE /behind HTTP/1.0\r\n\r\n',
+      )
+      const { status, headers } = await client.reply()
+      assert.equal(status, 400)
+      assert.equal(headers['connection'], 'close')
+      await client.closed
+      assert.equal(client.rest().length, 0)
+      assert.deepEqual(handled, [])
+    })
+
     test('a connection with many pending responses is not read (R201)', async () => {
       const answers: (() => void)[] = []
       const gate = Promise.withResolvers<void>()
