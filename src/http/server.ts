@@ -46,7 +46,7 @@ export function createServer({ answer, memory, logRequest }: ServerOptions): Fas
       hasOneHost(request.raw)
         ? undefined
         : new RegistryError('NAME_INVALID', {
-            message: 'a request must have exactly one Host header',
+            message: 'a request must have exactly one Host header, with a host and perhaps a port',
           }),
     )
   })
@@ -75,11 +75,15 @@ function tooManyAnswers(): RegistryError {
   })
 }
 
+/** RFC 3986, section 3.2.2; it may be empty. */
+const hostGrammar = /^(?:\[[\w.:%~-]+\]|[\w.~!$&'()*+,;=%-]*)(?::\d*)?$/
+
 /**
- * With two Host headers, a proxy and this server may choose different ones. HTTP/1.0 allows none (RFC
- * 9112, section 3.2).
+ * With two Host headers, or one that names no host, a proxy and this server may understand different ones. HTTP/1.0 allows
+ * none (RFC 9112, section 3.2).
  */
 export function hasOneHost(request: IncomingMessage): boolean {
   const hosts = countHeaders(request, 'host')
-  return hosts === 1 || (hosts === 0 && request.httpVersion === '1.0')
+  if (hosts === 0) return request.httpVersion === '1.0'
+  return hosts === 1 && hostGrammar.test(request.headers.host ?? '')
 }

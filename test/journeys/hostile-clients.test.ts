@@ -152,15 +152,20 @@ suite('another name for us (X177)', () => {
     assert.equal(berth.logs().filter(({ repository }) => repository === name).length, 0)
   })
 
-  test('in a second Host header is rejected, and so is a missing Host', async () => {
+  test('in a second Host header is rejected, and so is a missing Host, or one that is no host', async () => {
     for (const headers of [
       ['Host: berth', 'Host: evil.example'],
       ['Host: berth', 'Host: berth'],
       ['host: berth', 'HOST: evil.example'],
+      ...['user@berth', 'a b', 'berth/v2', 'berth:x', 'bérth', '[::1', 'a,b/c'].map((host) => [
+        `Host: ${host}`,
+      ]),
       ['Accept: */*'],
     ])
       assertError(await askRaw(`GET /v2/${name}/manifests/v1 HTTP/1.1`, ...headers), headers.join())
     assert.equal((await askRaw('GET /v2/ HTTP/1.0', 'Accept: */*')).status, 200)
+    for (const host of ['berth:', '[::1]:30026', '[fe80::1%25eth0]', 'a_b.svc'])
+      assert.equal((await askRaw('GET /v2/ HTTP/1.1', `Host: ${host}`)).status, 200, host)
   })
 
   test('as a namespace is never contacted', async () => {
