@@ -10,6 +10,7 @@ import type { Telemetry } from '../telemetry/telemetry.ts'
 import { createAskedReplicas } from './asked-replicas.ts'
 import { misdirected } from './blob-origins.ts'
 import type { Counters } from './counters.ts'
+import { asUpstreamError } from './invalid-manifest.ts'
 import { createManifests, type KnownManifest, type ManifestMemory } from './manifests.ts'
 import type { CacheResult } from './repository.ts'
 import type { SharedManifests, SharedTag } from './shared-manifests.ts'
@@ -45,6 +46,8 @@ export interface ProxiedManifests {
   resolve(name: RepositoryName, tag: Tag, origin: string): Promise<SharedTag | undefined>
   /** Stores what was pushed to the upstream just now, with the tags that point to it. */
   addPushed(name: RepositoryName, pushed: PushedManifest): Promise<void>
+  /** Another replica has pushed them: the upstream is asked for them. */
+  expire(name: RepositoryName, tags: readonly Tag[], digest: Digest | undefined): void
   /** The manifest, and its tags, were deleted from the upstream. */
   remove(name: RepositoryName, digest: Digest): Promise<void>
   removeTag(name: RepositoryName, tag: Tag): Promise<void>
@@ -264,6 +267,10 @@ export function createProxiedManifests(options: ProxiedManifestsOptions): Proxie
       await stored.store(name, known)
       for (const tag of pushedTags) await tags.set(name, tag, digest)
     },
+    expire: (name, pushedTags, digest) => {
+      for (const tag of pushedTags) tags.expire(name, tag)
+      requests.delete(`${name}@${digest}`)
+    },
     remove: async (name, digest) => {
       manifests.forget(name, digest)
       requests.delete(`${name}@${digest}`)
@@ -281,17 +288,3 @@ const tagResults = {
   fetched: 'miss',
   stale: 'stale',
 } as const satisfies Record<ResolvedTag['how'], CacheResult>
-
-/** An invalid manifest is the client's error in a push (400), and the upstream's in a pull (502). */
-async function asUpstreamError<Result>(origin: string, parsing: Promise<Result>): Promise<Result> {
-  try {
-    return await parsing
-  } catch (error) {
-    if (!isRegistryError(error, 'MANIFEST_INVALID')) throw error
-    throw new RegistryError('MANIFEST_INVALID', {
-      message: `${origin} sent an invalid manifest: ${error.message}`,
-      status: 502,
-      cause: error,
-    })
-  }
-}

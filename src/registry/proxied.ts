@@ -3,6 +3,7 @@ import type { Digest } from '../oci/digest.ts'
 import { joinName, type RepositoryName } from '../oci/reference.ts'
 import type { BlobCache } from '../store/store.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
+import { announceChanges, learnChange } from './announced-changes.ts'
 import { createWithAnswerTime, tooSlow } from './answer-time.ts'
 import type { FindOrigins, FindUrl } from './blob-origins.ts'
 import { createCachedInventory } from './cached-inventory.ts'
@@ -146,7 +147,9 @@ export function createProxied(options: ProxiedOptions) {
         ...options,
         remote,
         permissions,
-        manifests,
+        manifests: announceChanges(manifests, (name, change) =>
+          options.shared.changed({ prefix, name, ...change }),
+        ),
         fills,
         listings,
         log: telemetry.log,
@@ -172,6 +175,7 @@ export function createProxied(options: ProxiedOptions) {
       }
     },
     resolveTag: (tag, origin) => manifests.resolve(name, tag, origin),
+    learn: (change) => learnChange({ manifests, listings }, name, change),
     blob: async (digest, how) => {
       // The other replica counts the request, and limits the time of its client.
       if (how?.isForwarded) return blobs.open(name, digest, how)

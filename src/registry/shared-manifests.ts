@@ -19,6 +19,13 @@ export type SharedTag = {
   readonly manifest?: (digest: Digest) => Promise<RemoteManifest | undefined>
 }
 
+/** What was pushed to a repository of an upstream, or deleted from it, just now. */
+export type Change = {
+  readonly isDeleted: boolean
+  readonly tags: readonly Tag[]
+  readonly digest?: Digest
+}
+
 /**
  * Another replica, which asks the upstream for all. Undefined: there is none, or it does not answer. Never reject,
  * except with the upstream's throttling.
@@ -27,10 +34,13 @@ export interface SharedManifests {
   tag(tag: Proxied & { readonly tag: Tag; readonly origin: string }): Promise<SharedTag | undefined>
   /** Its bytes, verified. They are no permission: the upstream is asked whether this repository has them. */
   manifest(manifest: Proxied & { readonly digest: Digest }): Promise<RemoteManifest | undefined>
+  /** All others forget what they know of it. Resolves when those have that answer. */
+  changed(change: Proxied & Change): Promise<void>
 }
 
 /** A registry without replicas. */
 export const notShared: SharedManifests = {
   tag: async () => undefined,
   manifest: async () => undefined,
+  changed: async () => {},
 }

@@ -45,6 +45,8 @@ export interface Tags {
   ): Promise<ResolvedTag | undefined>
   /** The upstream has just acknowledged a push: the tag is fresh. */
   set(name: RepositoryName, tag: Tag, digest: Digest): Promise<void>
+  /** Another replica has pushed the tag: the upstream is asked for it. */
+  expire(name: RepositoryName, tag: Tag): void
   /** The tag was deleted. */
   remove(name: RepositoryName, tag: Tag): Promise<void>
   /** The manifest was deleted, and with it all tags that pointed to it. */
@@ -232,6 +234,8 @@ export function createTags({
       states.set(keyOf(name, tag), state, { ttl: ttlOf(state, policy.ttl, isImmutable(tag)) })
       await links.setTag(name, tag, digest).catch(() => {})
     },
+    // The answer to a request in flight, which may be older, is not kept either.
+    expire: (name, tag) => void states.delete(keyOf(name, tag)),
     isAnswered: (name, tag) => replicas.isAnswered(keyOf(name, tag)),
     remove,
     removeAllOf: async (name, digest) => {

@@ -3,7 +3,9 @@ import type { Reservations } from '../memory/memory.ts'
 import type { FindOrigins, Registry, SharedManifests } from '../registry/registry.ts'
 import type { Transport } from '../remote/remote.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
+import { answerChange, createTellChange } from './change-notices.ts'
 import { createMembers, type Endpoint } from './members.ts'
+import { createNotify } from './notices.ts'
 import { createFindOrigins } from './replica-origin.ts'
 import { createSharedManifests } from './shared-manifests.ts'
 import { askingHeader, createSignatures } from './signature.ts'
@@ -28,7 +30,7 @@ export interface Replicas {
   admit(request: IncomingMessage, response: ServerResponse): boolean
   /** Manifests and tags that other replicas get for all. */
   readonly shared: SharedManifests
-  /** Answers questions of other replicas for tags, and notices of their starts. False: it is another request. */
+  /** Answers questions of other replicas for tags, and notices of their starts and changes. False: it is another request. */
   answer(registry: Registry, request: IncomingMessage, response: ServerResponse): boolean
   /** From now on this one answers the others, which may have left it out while it did not. */
   announce(): void
@@ -60,16 +62,22 @@ export function createReplicas(options: ReplicasOptions): Replicas {
   metrics.onScrape(() => metrics.replicas.set(members.all().length))
   const answerTag = createAnswerTag(signatures)
   const answerStart = createAnswerStart(members)
+  const notify = createNotify(signatures, transport)
   const closing = new AbortController()
   let announced: Promise<void> | undefined
 
   return {
     findOrigins: createFindOrigins({ members, signatures, transport, metrics }),
-    shared: createSharedManifests({ members, signatures, transport, memory, metrics }),
+    shared: {
+      ...createSharedManifests({ members, signatures, transport, memory, metrics }),
+      changed: createTellChange(members, notify),
+    },
     answer: (registry, request, response) =>
-      answerStart(request, response) || answerTag(registry, request, response),
+      answerStart(request, response) ||
+      answerChange(registry, request, response) ||
+      answerTag(registry, request, response),
     announce: () => {
-      announced ??= announceStart({ members, signatures, transport, signal: closing.signal })
+      announced ??= announceStart({ members, notify, signal: closing.signal })
     },
     uploadOwners: createUploadOwners({
       members,

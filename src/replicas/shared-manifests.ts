@@ -36,7 +36,7 @@ type Read<Found> = (
  * A tag has an owner, as a digest has: it asks the upstream for all, and says how old its answer is, which thus gets
  * no older than without replicas. Nothing else proves what a tag means, so the answer is signed.
  */
-export function createSharedManifests(options: Options): SharedManifests {
+export function createSharedManifests(options: Options): Omit<SharedManifests, 'changed'> {
   const { members, signatures, transport, memory, metrics } = options
 
   /** Asks one after another, until one answers. An owner that cannot is not left out. */

@@ -1,9 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Transport } from '../remote/remote.ts'
 import { type Members, maxPause } from './members.ts'
+import type { Notify } from './notices.ts'
 import { maxSilence } from './replica-origin.ts'
-import type { Signatures } from './signature.ts'
 
 /** Between two attempts, in milliseconds. After the last one, no replica leaves this one out for what was before its start. */
 const interval = 5000
@@ -13,8 +12,7 @@ const path = '/started/'
 
 type Options = {
   readonly members: Members
-  readonly signatures: Signatures
-  readonly transport: Transport
+  readonly notify: Notify
   /** Ends the attempts. */
   readonly signal: AbortSignal
 }
@@ -24,22 +22,12 @@ type Options = {
  * does not answer is told again after the next lookup. One of an earlier version knows no such notice.
  */
 export async function announceStart(options: Options): Promise<void> {
-  const { members, signatures, transport, signal } = options
-  const method = 'PUT'
+  const { members, notify, signal } = options
   const target = path + members.own
   const informed = new Set([members.own])
 
   const inform = async (member: string): Promise<void> => {
-    const answer = await transport.send({
-      method,
-      url: new URL(`http://${member}${target}`),
-      trust: 'own',
-      headers: { authorization: signatures.sign({ method, target, writer: '' }) },
-      firstByte: maxSilence,
-      signal,
-    })
-    answer.drop()
-    if (answer.status < 500 && answer.status !== 401) informed.add(member)
+    if (await notify({ member, target, maxWait: maxSilence, signal })) informed.add(member)
   }
 
   await members.lookedUp
