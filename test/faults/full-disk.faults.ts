@@ -242,6 +242,33 @@ test('a neighbour that fills the disk is made room for by the next pull (C76)', 
   assert.equal(await started.metric('berth_cache_storage_failures_total'), 0)
 })
 
+test('a neighbour that leaves no room at all is reported until it goes, in /readyz and once in the log (C76)', async (t) => {
+  const { started, directory } = await startOn(t, 'size=32m', {
+    maxSize: '1GiB',
+    minimumFree: 4 * mebibyte,
+  })
+  const cacheIs = async () => {
+    const { body } = await get(`${started.admin}/readyz`)
+    const { parts } = JSON.parse(body.toString()) as { parts: Readonly<Record<string, string>> }
+    return parts['cache'] ?? ''
+  }
+  await pullBlob(started, 'p/r', newBlob(mebibyte))
+  assert.equal(await cacheIs(), 'ok')
+  const neighbour = join(directory, 'neighbour')
+  await writeFile(neighbour, Buffer.alloc(28 * mebibyte))
+  for (let at = 0; at < 5; at += 1)
+    assert.equal(await pullBlob(started, 'p/r', newBlob(mebibyte)), 'bypass')
+  const why =
+    /^no room, .*: the file system of .* lacks .* for a blob, and storage\.cache\.minimumFree keeps 4\.0 MiB: free space/
+  assert.match(await cacheIs(), why)
+  const warnings = () =>
+    started.logs().filter(({ msg }) => /no room in the cache/.test(String(msg)))
+  assert.equal(warnings().length, 1)
+  await rm(neighbour)
+  await pullBlob(started, 'p/r', newBlob(mebibyte))
+  assert.equal(await cacheIs(), 'ok')
+})
+
 test('room that one blob frees is not counted on by two who come at the same time (C76)', async (t) => {
   const directory = await ownFileSystem(t, 'size=16m')
   const gate = Promise.withResolvers<void>()

@@ -64,10 +64,22 @@ type BudgetOptions = {
   readonly isPinned?: (digest: Digest) => boolean
   /** Removes a blob from the disk; rejects when that fails. */
   readonly removeFromDisk: (digest: Digest) => Promise<void>
+  readonly onAdmitted?: () => void
+  readonly onRefused?: (refusal: Refusal) => void
+}
+
+/** Bytes that found no room. */
+export type Refusal = {
+  readonly bytes: number
+  /** Bytes that the file system lacks for them; negative when it has room. */
+  readonly shortage: number
+  /** Bytes of all blobs that could be evicted. */
+  readonly evictable: number
 }
 
 export function createBudget(options: BudgetOptions): Budget {
   const { directory, limit, minimumFree, isPinned = () => false, removeFromDisk } = options
+  const { onAdmitted = () => {}, onRefused = () => {} } = options
   const blobs = createStoredBlobs({ removeFromDisk, isPinned })
   const space = createFreeSpace({ directory, minimumFree })
   const margin = Math.min(limit * marginPart, maxMargin)
@@ -96,11 +108,18 @@ export function createBudget(options: BudgetOptions): Budget {
     return candidates.bytes >= bytes ? candidates.digests : undefined
   }
 
+  const refuse = (bytes: number, shortage: number): undefined =>
+    void onRefused({ bytes, shortage, evictable: blobs.oldest(Number.POSITIVE_INFINITY).bytes })
+
   const makeRoom = async (bytes: number, count: (bytes: number) => void): Promise<boolean> => {
-    const needed = Math.max(await space.shortage(bytes), excess(bytes), 0)
+    const shortage = await space.shortage(bytes)
+    const needed = Math.max(shortage, excess(bytes), 0)
     const withMargin = excess(bytes) > 0 ? needed + margin : needed
     const chosen = victims(withMargin) ?? victims(needed)
-    if (chosen === undefined) return false
+    if (chosen === undefined) {
+      refuse(bytes, shortage)
+      return false
+    }
     count(bytes)
     await blobs.evict(chosen)
     if (excess(0) <= 0) return true
@@ -167,9 +186,11 @@ export function createBudget(options: BudgetOptions): Budget {
     digests,
 
     reserve: async (announced) => {
-      const shortfall = await space.shortage(announced + outstanding)
-      const needed = Math.max(shortfall, excess(announced + outstanding), 0)
-      return victims(needed) && open(announced)
+      const shortage = await space.shortage(announced + outstanding)
+      const needed = Math.max(shortage, excess(announced + outstanding), 0)
+      if (victims(needed) === undefined) return refuse(announced, shortage)
+      onAdmitted()
+      return open(announced)
     },
 
     setOverhead: (bytes) => {

@@ -28,6 +28,7 @@ import { createOverhead } from './overhead.ts'
 import { openPins } from './pins.ts'
 import { byRecency, writeRecency } from './recency.ts'
 import { discardBlob, removeBlob } from './remove-blob.ts'
+import { createRoom } from './room.ts'
 import { type FoundBlob, scanBlobs } from './scan.ts'
 import { scrub } from './scrub.ts'
 import { createStorageFailures } from './storage-failures.ts'
@@ -91,11 +92,14 @@ export async function createDiskCache(options: DiskCacheOptions): Promise<DiskCa
     ...own,
     onWritten: () => background.start(overhead.measure(pinsPath(root))),
   })
+  const room = createRoom({ directory: root, limit: maxSize, minimumFree, pinned: pins.bytes, log })
   const budget = createBudget({
     directory: root,
     limit: maxSize,
     minimumFree,
     isPinned: pins.holds,
+    onAdmitted: room.admitted,
+    onRefused: room.refused,
     removeFromDisk: async (digest) => {
       try {
         await removeBlob(root, digest)
@@ -249,7 +253,7 @@ export async function createDiskCache(options: DiskCacheOptions): Promise<DiskCa
     pathOf: (digest) => blobPath(root, digest),
 
     isPaused: failures.isPaused,
-    problem: failures.problem,
+    problem: () => failures.problem() ?? room.problem(),
 
     close: async () => {
       await background.stop()

@@ -22,6 +22,7 @@ import { watchedTelemetry } from '../../support/telemetry.ts'
 import { testBlobCache } from './blob-cache.conformance.ts'
 
 const mebibyte = 1024 * 1024
+const app = parseRepositoryName('docker.io/library/app')
 
 type Options = Partial<Parameters<typeof createDiskCache>[0]>
 
@@ -344,3 +345,39 @@ async function replaceTemporary(root: string): Promise<void> {
   await rm(join(root, 'tmp'), { recursive: true })
   await writeFile(join(root, 'tmp'), '')
 }
+
+test('pinned images that a lowered limit has no room beside are a problem, which names them, until one is unpinned', async (t) => {
+  const image = randomBlob(2 * mebibyte)
+  const { cache: before, root, close } = await cacheOf(t, { maxSize: 8 * mebibyte })
+  await before.put(image.digest, image.bytes)
+  const pin = {
+    name: app,
+    digest: image.digest,
+    at: 0,
+    parts: new Map([[image.digest, image.bytes.length]]),
+  }
+  await before.pins.add(pin)
+  await close()
+
+  const lowered = await cacheOf(t, { root, maxSize: 2.5 * mebibyte })
+  const { cache, scanned, logs } = lowered
+  await scanned()
+  const other = randomBlob(mebibyte)
+  assert.equal(await cache.create(other.digest, other.bytes.length), undefined)
+  assert.match(
+    cache.problem() ?? '',
+    /^no room, .*: pinned images take 2\.0 MiB of storage\.cache\.maxSize \(2\.5 MiB\): unpin some, or raise it$/,
+  )
+  assert.equal(logs().filter(({ level }) => level === 'warn').length, 1)
+  await cache.pins.remove(app, image.digest)
+  await cache.put(other.digest, other.bytes)
+  assert.equal(cache.problem(), undefined)
+  assert.ok(cache.usage().bytes <= 2.5 * mebibyte)
+})
+
+test('a blob larger than the whole cache is no problem of the cache', async (t) => {
+  const { cache } = await cacheOf(t, { maxSize: mebibyte })
+  const { digest } = randomBlob(1)
+  assert.equal(await cache.create(digest, 2 * mebibyte), undefined)
+  assert.equal(cache.problem(), undefined)
+})
