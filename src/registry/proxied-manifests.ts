@@ -16,7 +16,7 @@ import type { CacheResult } from './repository.ts'
 import type { SharedManifests, SharedTag } from './shared-manifests.ts'
 import { createStoredManifests } from './stored-manifests.ts'
 import type { ResolvedTag, TagPolicy } from './tag-state.ts'
-import { createTags } from './tags.ts'
+import { createTags, withoutManifest } from './tags.ts'
 
 /** How long an absence and a failure are cached, in milliseconds. */
 const absenceTtl = 5000
@@ -204,24 +204,16 @@ export function createProxiedManifests(options: ProxiedManifestsOptions): Proxie
     return { known, cache: 'hit' }
   }
 
-  const byTag = async (name: RepositoryName, resolved: ResolvedTag): Promise<FoundManifest> => {
-    counters.answered('tag', tagResults[resolved.how])
+  const byTag = async (
+    name: RepositoryName,
+    resolved: ResolvedTag,
+  ): Promise<FoundManifest | undefined> => {
+    const { how, warning } = resolved
+    counters.answered('tag', tagResults[how])
     const found = await byDigest(name, resolved.digest)
-    if (found === undefined) {
-      throw new RegistryError('UNAVAILABLE', {
-        message: `${remote.origin} has the tag but not the manifest that it points to`,
-        status: 502,
-      })
-    }
-    const cached =
-      resolved.how === 'fetched' || resolved.how === 'stale'
-        ? tagResults[resolved.how]
-        : found.cache
-    return {
-      known: found.known,
-      cache: cached,
-      ...(resolved.warning !== undefined && { warning: resolved.warning }),
-    }
+    if (found === undefined) return undefined
+    const cache = how === 'fetched' || how === 'stale' ? tagResults[how] : found.cache
+    return { known: found.known, cache, ...(warning !== undefined && { warning }) }
   }
 
   return {
@@ -248,8 +240,15 @@ export function createProxiedManifests(options: ProxiedManifestsOptions): Proxie
     find: async (name, reference, how) => {
       if ('digest' in reference)
         return counters.countFailure('manifest', byDigest(name, reference.digest, how?.isForwarded))
-      const resolved = await counters.countFailure('tag', tags.resolve(name, reference.tag, how))
-      return resolved && counters.countFailure('manifest', byTag(name, resolved))
+      // What a tag points to may be evicted here, and gone there since the tag moved: then the upstream is asked again.
+      for (const isForced of [how?.isForced ?? false, true]) {
+        const resolving = tags.resolve(name, reference.tag, { ...how, isForced })
+        const resolved = await counters.countFailure('tag', resolving)
+        if (resolved === undefined) return undefined
+        const found = await counters.countFailure('manifest', byTag(name, resolved))
+        if (found !== undefined) return found
+      }
+      throw withoutManifest(remote.origin)
     },
     resolve: async (name, tag, origin) => {
       if (origin !== remote.origin || !(await tags.isAnswered(name, tag))) return undefined

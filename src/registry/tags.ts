@@ -150,7 +150,7 @@ export function createTags({
     try {
       if (shared?.error !== undefined) throw shared.error
       const answer = isShared ? shared.digest : await ask(name, tag, last)
-      const digest = answer && (await storeAnswer(context, answer, last?.digest, shared))
+      const digest = answer && (await storeAnswer(context, answer, last?.digest, { shared }))
       const change = changed()
       if (change !== undefined) return change
       if (digest === undefined) {
@@ -173,13 +173,17 @@ export function createTags({
   const ask = (name: RepositoryName, tag: Tag, last: Known | undefined) =>
     last === undefined ? remote.manifest(name, { tag }) : remote.resolve(name, tag)
 
+  /** Undefined if the tag was deleted meanwhile. */
   const storeAnswer = async (
     context: Context,
     answer: Digest | RemoteManifest,
     known: Digest | undefined,
-    shared: SharedTag | undefined,
-  ): Promise<Digest> => {
-    const { name } = context
+    {
+      shared,
+      isAgain = false,
+    }: { readonly shared?: SharedTag | undefined; readonly isAgain?: boolean },
+  ): Promise<Digest | undefined> => {
+    const { name, tag } = context
     if (typeof answer !== 'string') {
       await add(name, answer)
       context.fetched = true
@@ -188,11 +192,12 @@ export function createTags({
     if (answer === known || (await has(name, answer))) return answer
     const manifest =
       (await shared?.manifest?.(answer)) ?? (await remote.manifest(name, { digest: answer }))
-    if (manifest === undefined)
-      throw new RegistryError('UNAVAILABLE', {
-        message: `${remote.origin} has the tag but not the manifest that it points to`,
-        status: 502,
-      })
+    if (manifest === undefined) {
+      // The tag may have moved since, and what it pointed to is gone.
+      const now = isAgain ? answer : await remote.resolve(name, tag)
+      if (now === answer) throw withoutManifest(remote.origin)
+      return now && storeAnswer(context, now, known, { isAgain: true })
+    }
     await add(name, manifest)
     context.fetched = true
     return answer
@@ -267,4 +272,12 @@ export function createTags({
       return resolved(state, context.fetched ? 'fetched' : 'validated')
     },
   }
+}
+
+/** A registry that says so twice is broken. */
+export function withoutManifest(origin: string): RegistryError {
+  return new RegistryError('UNAVAILABLE', {
+    message: `${origin} has the tag but not the manifest that it points to`,
+    status: 502,
+  })
 }
