@@ -61,15 +61,20 @@ export async function unlessDenied<Result>(
   }
 }
 
-/** Undefined: there is no such object. */
+/**
+ * Undefined: there is no such object. An answer that may be about the bucket as well counts only if `assertBucket`
+ * resolves.
+ */
 export async function undefinedIfAbsent<Result>(
   look: () => Promise<Result>,
+  assertBucket: () => Promise<unknown>,
 ): Promise<Result | undefined> {
   try {
     return await look()
   } catch (error) {
-    if (error instanceof GcsError && error.status === 404 && error.failure.failure !== 'gone')
-      return undefined
-    throw error
+    if (!(error instanceof GcsError) || error.status !== 404 || error.failure.failure === 'gone')
+      throw error
+    if (!/no such object/i.test(error.message)) await assertBucket()
+    return undefined
   }
 }

@@ -103,7 +103,11 @@ export function createGcsRequests({ origin, connections, credentials }: Requests
       },
     )
     if (response.status < 300 || request.accepts?.includes(response.status)) return response
-    throw new GcsError(await failureOf(response, credentials.identity()), response.status)
+    const failure = await failureOf(response, {
+      identity: credentials.identity(),
+      isOfBucket: typeof request.path === 'string' && !request.path.includes('/o/'),
+    })
+    throw new GcsError(failure, response.status)
   }
 }
 
@@ -116,7 +120,16 @@ function withoutToken({ message }: Error): RequestFailure {
   return { failure: 'denied', why: message, canRetry: false }
 }
 
-async function failureOf(response: GcsResponse, identity: string): Promise<RequestFailure> {
+type Asked = {
+  readonly identity: string
+  /** Of no object: what is missing is the bucket. */
+  readonly isOfBucket: boolean
+}
+
+async function failureOf(
+  response: GcsResponse,
+  { identity, isOfBucket }: Asked,
+): Promise<RequestFailure> {
   const { status, headers } = response
   const text = await readBytes(response, maxErrorBytes)
   const { message, reason } = readError(text.toString())
@@ -126,7 +139,7 @@ async function failureOf(response: GcsResponse, identity: string): Promise<Reque
     status === 429 || status === 503 || (status === 403 && /rateLimitExceeded/i.test(reason))
   const shared = { why, retryAfter: Number.isFinite(retryAfter) ? retryAfter : undefined }
   if (isSlowDown) return { ...shared, failure: 'slow-down', canRetry: true }
-  if (status === 404 && /bucket does not exist/i.test(message)) {
+  if (status === 404 && (isOfBucket || /bucket does not exist/i.test(message))) {
     const advice = 'create the bucket, or correct its name'
     return { ...shared, failure: 'gone', advice, canRetry: false }
   }

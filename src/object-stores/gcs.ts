@@ -23,7 +23,7 @@ import {
   headIn,
   headOfBytes,
   pageIn,
-  undefinedIfAbsent,
+  undefinedIfAbsent as undefinedIfMissing,
   unlessDenied,
 } from './gcs-answers.ts'
 import { createGcsRequests, GcsError, readBytes } from './gcs-requests.ts'
@@ -85,6 +85,15 @@ export function createGcsStore(options: GcsOptions, context: Context): Bucket {
     `${base}/o/${encodeURIComponent(key)}?${new URLSearchParams(query)}`
   const uploadPath = (uploadType: string, key: string, condition: WriteCondition | undefined) =>
     `/upload${base}/o?${new URLSearchParams({ uploadType, name: key, fields: 'generation', ...conditionOf(condition) })}`
+
+  /** Who may not see the settings of a bucket is told so only if there is one. */
+  const assertBucket = async (): Promise<void> => {
+    const answer = await send({ path: `${base}?fields=name`, accepts: [403] })
+    answer.body.resume()
+  }
+
+  const undefinedIfAbsent = <Result>(look: () => Promise<Result>) =>
+    undefinedIfMissing(look, assertBucket)
 
   const get: ObjectStore['get'] = (key, { range, signal } = {}) =>
     attempts.run(

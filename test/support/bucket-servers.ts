@@ -15,6 +15,9 @@ export interface Bucket {
   /** The `bucket` of a configuration, at this URL: its own, or that of a proxy. */
   configAt(url: string): { readonly type: string; readonly name: string; readonly endpoint: string }
   open(): Promise<OpenBucket>
+  /** With all that is in it. */
+  deleteBucket(): Promise<void>
+  createBucket(): Promise<void>
   /** Distribution's driver for it; see startDockerRegistry. */
   distribution(rootdirectory: string): {
     readonly storage: Readonly<Record<string, unknown>>

@@ -12,6 +12,9 @@ export interface FakeGcs {
   readonly url: string
   /** Environment variables with a key whose tokens are issued here. */
   readonly keys: Readonly<Record<string, string>>
+  /** With all that is in it. */
+  deleteBucket(): Promise<void>
+  createBucket(): Promise<void>
   close(): Promise<void>
 }
 
@@ -29,14 +32,7 @@ export async function startFakeGcs(bucket: string): Promise<FakeGcs> {
     { directory, environment: { HOME: directory } },
   )
   try {
-    await until('fake-gcs-server creates a bucket', async () => {
-      const { status } = await fetch(`${url}/storage/v1/b?project=test`, {
-        method: 'POST',
-        headers: { 'content-type': 'application/json' },
-        body: JSON.stringify({ name: bucket }),
-      })
-      if (status !== 200) throw new Error(`${status}`)
-    })
+    await until('fake-gcs-server creates a bucket', () => createBucket(url, bucket))
   } catch (error) {
     const output = program.output()
     await program.kill()
@@ -45,10 +41,32 @@ export async function startFakeGcs(bucket: string): Promise<FakeGcs> {
   return {
     url,
     keys: { GOOGLE_APPLICATION_CREDENTIALS: key.file },
+    deleteBucket: () => deleteBucket(url, bucket),
+    createBucket: () => createBucket(url, bucket),
     close: async () => {
       await program.kill()
       await key.close()
       await removeDirectory(directory)
     },
   }
+}
+
+async function createBucket(url: string, name: string): Promise<void> {
+  const { status } = await fetch(`${url}/storage/v1/b?project=test`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ name }),
+  })
+  if (status !== 200) throw new Error(`${status}`)
+}
+
+async function deleteBucket(url: string, name: string): Promise<void> {
+  const bucket = `${url}/storage/v1/b/${name}`
+  const { items = [] } = (await (await fetch(`${bucket}/o`)).json()) as {
+    readonly items?: readonly { readonly name: string }[]
+  }
+  for (const { name: key } of items)
+    await fetch(`${bucket}/o/${encodeURIComponent(key)}`, { method: 'DELETE' })
+  const { status } = await fetch(bucket, { method: 'DELETE' })
+  if (status !== 200) throw new Error(`${status}`)
 }

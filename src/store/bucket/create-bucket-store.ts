@@ -20,6 +20,7 @@ import { createBucketReading, type Redirects } from './bucket-reading.ts'
 import { createBucketTags } from './bucket-tags.ts'
 import { createBucketTrash } from './bucket-trash.ts'
 import { createMarks } from './marks.ts'
+import { createRecognizedBucket } from './recognized-bucket.ts'
 
 const maxCorrupt = 10_000
 
@@ -47,9 +48,11 @@ type BucketStoreOptions = {
  * disk, are verified there, and go up in one conditional write to their final key.
  */
 export async function createBucketStore(options: BucketStoreOptions): Promise<HostedStore> {
-  const { objects, prefix: root, directory, cache, telemetry, onRestored = () => {} } = options
+  const { prefix: root, directory, cache, telemetry, onRestored = () => {} } = options
   const temporary = createTemporary(directory)
   const { readOnly = false, uptime = () => performance.now(), redirects } = options
+  const recognized = createRecognizedBucket({ ...options, root, readOnly })
+  const { objects } = recognized
   const access = readOnly
     ? denyWrites('storage.hosted.readOnly is set')
     : await createWriteAccess({
@@ -94,8 +97,11 @@ export async function createBucketStore(options: BucketStoreOptions): Promise<Ho
     links,
     reading,
     scanning: {
-      blobs: background.stored.blobs,
-      links: background.links,
+      blobs: {
+        ...background.stored.blobs,
+        list: () => recognized.whole(background.stored.blobs.list()),
+      },
+      links: { ...background.links, names: () => recognized.whole(background.links.names()) },
       width: maxInBackground,
     },
     uploads: { ...uploads, purge: (before) => abortUploads(objects, root, before) },
@@ -105,6 +111,7 @@ export async function createBucketStore(options: BucketStoreOptions): Promise<Ho
       await uploads.close()
       await stored.close()
       await access.close()
+      await recognized.close()
     },
   }
 }

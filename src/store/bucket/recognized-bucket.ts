@@ -1,0 +1,171 @@
+import { randomUUID } from 'node:crypto'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Telemetry } from '../../telemetry/telemetry.ts'
+import { type ObjectStore, ObjectStoreError } from '../object-store.ts'
+
+/** How long a bucket counts as the one that it was, in milliseconds. */
+const recognizedFor = 10_000
+/** Between two looks at another one. */
+const pause = 2000
+
+type RecognizedOptions = {
+  readonly objects: ObjectStore
+  readonly root: string
+  readonly readOnly: boolean
+  readonly telemetry: Telemetry
+}
+
+/**
+ * A bucket that is recognized by an object in it, as a volume is by a file.
+ *
+ * The danger: while Berth runs, the bucket is deleted and made again, or its name leads to another one. All would seem to be
+ * deleted: clients would get 404, the index would forget what only it knows, and pushes would go to the wrong bucket.
+ *
+ * 1. The first change, or comparison with the index, stores a mark, unless there is one.
+ * 2. The mark is read before a change or a listing, and when an object is missing, if it was not read within the last
+ *    seconds; after the bucket itself was missing, before anything else counts.
+ * 3. While the mark is missing or another one, all requests fail, until it is back. A restart takes the bucket as it is.
+ */
+export function createRecognizedBucket(options: RecognizedOptions) {
+  const { objects, root, readOnly, telemetry } = options
+  const key = join(root, '_berth', 'volume')
+  const closing = new AbortController()
+  let known: string | undefined
+  let problem: string | undefined
+  let checkedAt = Number.NEGATIVE_INFINITY
+  let createdAt = Number.NEGATIVE_INFINITY
+  /** The bucket was missing. */
+  let isSuspect = false
+  let checking: Promise<void> | undefined
+  let creating: Promise<void> | undefined
+  let watching: Promise<void> | undefined
+
+  const readMark = async () => (await objects.read(key))?.bytes.toString() || undefined
+
+  const look = async (): Promise<void> => {
+    const mark = await readMark()
+    known ??= mark
+    checkedAt = performance.now()
+    isSuspect = false
+    if (mark === known) set(undefined)
+    else set(mark === undefined ? `${key} is missing` : `${key} has changed`)
+  }
+
+  const check = (): Promise<void> => {
+    checking ??= look().finally(() => {
+      checking = undefined
+    })
+    return checking
+  }
+
+  /** If that is denied, so is what it is for. */
+  const create = async (): Promise<void> => {
+    createdAt = performance.now()
+    await objects.put(key, Buffer.from(randomUUID()), 'absent').catch(() => {})
+    await look()
+  }
+
+  const set = (what: string | undefined): void => {
+    const next = what && `${objects.name} is not the bucket that it was: ${what}; ${advice}`
+    if (next === problem) return
+    problem = next
+    const { log } = telemetry
+    if (next === undefined) log.info({ bucket: objects.name }, 'the bucket is the one that it was')
+    else log.error({ bucket: objects.name, reason: next }, 'the bucket was replaced')
+    if (next !== undefined)
+      watching ??= watch().finally(() => {
+        watching = undefined
+      })
+  }
+
+  const watch = async (): Promise<void> => {
+    while (problem !== undefined && !closing.signal.aborted) {
+      await sleep(pause, undefined, { ref: false, signal: closing.signal }).catch(() => {})
+      if (!closing.signal.aborted) await check().catch(() => {})
+    }
+  }
+
+  /** @throws ObjectStoreError gone */
+  const recognize = async (): Promise<void> => {
+    if (isSuspect || performance.now() >= checkedAt + recognizedFor) await check()
+    if (problem !== undefined) throw new ObjectStoreError('gone', { message: problem })
+  }
+
+  const recognizeFirst = async (): Promise<void> => {
+    await noticing(recognize)
+    if (known !== undefined || readOnly || performance.now() < createdAt + recognizedFor) return
+    creating ??= create().finally(() => {
+      creating = undefined
+    })
+    await creating
+  }
+
+  const noticing = async <Result>(work: () => Promise<Result>): Promise<Result> => {
+    try {
+      return await work()
+    } catch (error) {
+      if (error instanceof ObjectStoreError && error.failure === 'gone') isSuspect = true
+      throw error
+    }
+  }
+
+  const looking = async <Found>(work: () => Promise<Found>): Promise<Found> => {
+    const found = await noticing(work)
+    if (found === undefined || isSuspect || problem !== undefined) await noticing(recognize)
+    return found
+  }
+
+  const changing = async <Result>(work: () => Promise<Result>): Promise<Result> => {
+    await recognizeFirst()
+    return noticing(work)
+  }
+
+  const recognized: ObjectStore = {
+    ...objects,
+    get: async (...request) => {
+      const found = await noticing(() => objects.get(...request))
+      try {
+        return await looking(async () => found)
+      } catch (error) {
+        found?.body.destroy()
+        throw error
+      }
+    },
+    read: (key) => looking(() => objects.read(key)),
+    head: (key) => looking(() => objects.head(key)),
+    put: (...request) => changing(() => objects.put(...request)),
+    delete: (keys) => changing(() => objects.delete(keys)),
+    list: async function* (...request) {
+      await recognizeFirst()
+      const pages = objects.list(...request)[Symbol.asyncIterator]()
+      for (;;) {
+        const page = await noticing(() => pages.next())
+        if (page.done) break
+        yield page.value
+      }
+      await noticing(recognize)
+    },
+    problem: (access) => objects.problem(access) ?? problem,
+  }
+
+  return {
+    objects: recognized,
+    /** For what takes to be deleted whatever is not listed: the listing fails if the bucket was replaced meanwhile. */
+    whole: async function* <Item>(
+      items: AsyncIterable<Item>,
+    ): AsyncGenerator<Item, void, undefined> {
+      yield* items
+      isSuspect = true
+      await noticing(recognize)
+    },
+    /** Call it when no request is sent any more. */
+    close: async (): Promise<void> => {
+      closing.abort()
+      await watching
+    },
+  }
+}
+
+const advice =
+  'restore its objects, or restart all replicas of Berth if it is to be used as it is now'
