@@ -20,7 +20,7 @@ import type { Site } from './site.ts'
 import type { UploadOwners } from './upload-owners.ts'
 
 export { hasAlready } from './conditions.ts'
-export { parseKeyPair } from './key-pair.ts'
+export { parseKeyPair, validityProblem } from './key-pair.ts'
 export { type Listeners, listen } from './listeners.ts'
 export type { Readiness } from './probes.ts'
 export type { Send } from './send.ts'

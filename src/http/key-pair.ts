@@ -26,6 +26,16 @@ export function parseKeyPair(
   return { certificate, key }
 }
 
+/** Why clients do not accept the certificate at this time; undefined: they may. */
+export function validityProblem({ certificate }: KeyPair, now = Date.now()): string | undefined {
+  const { validFromDate, validToDate } = new X509Certificate(certificate)
+  if (validToDate.getTime() <= now)
+    return `the certificate expired at ${validToDate.toISOString()}, so clients do not accept it: renew it`
+  if (validFromDate.getTime() > now)
+    return `the certificate is not valid before ${validFromDate.toISOString()}, so clients do not accept it: correct this machine's clock, or the certificate`
+  return undefined
+}
+
 function attempt<Result>(work: () => Result, message: string): Result {
   try {
     return work()

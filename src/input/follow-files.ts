@@ -7,8 +7,8 @@ import { readRegularFile } from './regular-file.ts'
 const pollInterval = 1000
 
 export interface FollowedFiles {
-  /** Whether the current content is in force; if not, the content before it is. */
-  isFresh(): boolean
+  /** Why the current content is not in force, but the content before it; undefined: it is in force. */
+  problem(): string | undefined
   close(): Promise<void>
 }
 
@@ -32,7 +32,7 @@ type FollowOptions = {
  */
 export function followFiles({ files, initial, use, log }: FollowOptions): FollowedFiles {
   let inForce = initial.join('\0')
-  let rejected: string | undefined
+  let rejected: { readonly content: string; readonly reason: string } | undefined
   let polling = Promise.resolve()
 
   const poll = async (): Promise<void> => {
@@ -40,7 +40,7 @@ export function followFiles({ files, initial, use, log }: FollowOptions): Follow
       (error: unknown) => reject(String(error), error),
     )
     const text = texts?.join('\0')
-    if (texts === undefined || text === inForce || text === rejected) {
+    if (texts === undefined || text === inForce || text === rejected?.content) {
       if (text === inForce) rejected = undefined
       return
     }
@@ -55,12 +55,12 @@ export function followFiles({ files, initial, use, log }: FollowOptions): Follow
   }
 
   const reject = (content: string, err: unknown): undefined => {
-    if (rejected !== content)
+    if (rejected?.content !== content)
       log.error(
         { files, err },
         'files changed but cannot be used: the previous content stays in force',
       )
-    rejected = content
+    rejected = { content, reason: err instanceof Error ? err.message : String(err) }
   }
 
   const timer = setInterval(() => {
@@ -69,7 +69,9 @@ export function followFiles({ files, initial, use, log }: FollowOptions): Follow
   timer.unref()
 
   return {
-    isFresh: () => rejected === undefined,
+    problem: () =>
+      rejected &&
+      `the changed file cannot be used, so its previous content is in force: ${rejected.reason}`,
     close: async () => {
       clearInterval(timer)
       await polling

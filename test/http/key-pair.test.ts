@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { parseKeyPair } from '../../src/http/key-pair.ts'
+import { parseKeyPair, validityProblem } from '../../src/http/key-pair.ts'
 import { createAuthority } from '../support/certificates.ts'
 
 const files = ['/tls.crt', '/tls.key'] as const
@@ -19,4 +19,14 @@ test('an invalid certificate or key is reported by its file name, not by an Open
     [one.certificate, other.key, 'the key in /tls.key does not match the certificate in /tls.crt'],
   ] as const)
     assert.throws(() => parseKeyPair(files, [certificate, key]), { message })
+})
+
+test('a certificate is a problem before and after its time', async (t) => {
+  const authority = await createAuthority('Berth Test')
+  t.after(authority.remove)
+  const pair = await authority.issue(['DNS:a'])
+  const day = 86_400_000
+  assert.equal(validityProblem(pair), undefined)
+  assert.match(validityProblem(pair, Date.now() + 3 * day) ?? '', /^the certificate expired at 20/)
+  assert.match(validityProblem(pair, Date.now() - day) ?? '', /not valid before 20.*clock/)
 })

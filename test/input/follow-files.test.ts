@@ -46,7 +46,7 @@ suite('followFiles', { concurrency: true }, () => {
     await put(files[1], 'third')
     await eventually('the next change', () => used.length > 1)
     assert.deepEqual(used, ['first+second', 'first+third'])
-    assert.ok(followed.isFresh())
+    assert.equal(followed.problem(), undefined)
     assert.deepEqual(levels(), ['info', 'info'])
   })
 
@@ -59,13 +59,13 @@ suite('followFiles', { concurrency: true }, () => {
   test('logs invalid content once, tries it once, and uses the corrected files (A104)', async (t) => {
     const { files, followed, used, tried, levels } = await follow(t)
     await put(files[0], 'bad')
-    await eventually('the first rejection', () => !followed.isFresh())
+    await eventually('the first rejection', () => followed.problem() !== undefined)
     await put(files[1], 'bad too')
     await eventually('the second rejection', () => tried.length > 1)
     await put(files[0], 'second')
     await put(files[1], 'second')
     await eventually('the change', () => used.length > 0)
-    assert.ok(followed.isFresh())
+    assert.equal(followed.problem(), undefined)
     assert.equal(used.at(-1), 'second+second')
     assert.equal(new Set(tried).size, tried.length, 'no content is tried twice')
     assert.deepEqual(new Set(levels().slice(0, 2)), new Set(['error']))
@@ -75,10 +75,10 @@ suite('followFiles', { concurrency: true }, () => {
   test('keeps the previous content in force while a file is missing (A104)', async (t) => {
     const { files, followed, used, levels } = await follow(t)
     await rm(files[0])
-    await eventually('the error', () => !followed.isFresh())
+    await eventually('the error', () => followed.problem() !== undefined)
     assert.deepEqual(levels(), ['error'])
     await put(files[0], 'first')
-    await eventually('the recovery', () => followed.isFresh())
+    await eventually('the recovery', () => followed.problem() === undefined)
     assert.deepEqual(used, [], 'the content is unchanged')
   })
 

@@ -27,10 +27,7 @@ type Options = {
 export function readinessOf(options: Options): Readiness {
   const { stopping, isListening, cache, sharedCache, hosted, upstreams, followed, inUse } = options
   const { serviceAccounts } = options
-  const files = Object.entries(followed).map(([name, { isFresh }]) => [
-    name,
-    isFresh() ? 'ok' : 'the changed file cannot be used: its previous content is in force',
-  ])
+  const files = Object.entries(followed).map(([name, { problem }]) => [name, problem() ?? 'ok'])
   return {
     ready: isListening && !stopping,
     parts: {

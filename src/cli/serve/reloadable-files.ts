@@ -1,6 +1,6 @@
 import { type Auth, createAuth, type TokenVerifier } from '../../auth/auth.ts'
 import type { Config } from '../../config/config.ts'
-import { type Listeners, parseKeyPair } from '../../http/http.ts'
+import { type Listeners, parseKeyPair, validityProblem } from '../../http/http.ts'
 import { type FollowedFiles, followFiles, readRegularFile } from '../../input/input.ts'
 import type { Telemetry } from '../../telemetry/telemetry.ts'
 import { attempt } from '../process/start-errors.ts'
@@ -33,6 +33,7 @@ export async function readReloadableFiles(
     auth,
     keyPair,
     follow: (api, { log, metrics }) => {
+      let inForce = keyPair
       const users = followFiles({
         files: htpasswdFiles,
         initial: htpasswd,
@@ -44,14 +45,21 @@ export async function readReloadableFiles(
         initial: tls,
         use: (texts) => {
           const pair = parseKeyPair(tlsFiles, texts)
-          if (pair !== undefined) api.setKeyPair(pair)
+          if (pair === undefined) return
+          api.setKeyPair(pair)
+          inForce = pair
         },
         log,
       })
-      metrics.onScrape(() => metrics.htpasswdStale.set(users.isFresh() ? 0 : 1))
+      metrics.onScrape(() => metrics.htpasswdStale.set(users.problem() === undefined ? 0 : 1))
       return {
         ...(htpasswdFiles.length > 0 && { users }),
-        ...(tlsFiles.length > 0 && { certificate }),
+        ...(tlsFiles.length > 0 && {
+          certificate: {
+            ...certificate,
+            problem: () => certificate.problem() ?? (inForce && validityProblem(inForce)),
+          },
+        }),
       }
     },
   }
