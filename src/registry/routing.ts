@@ -50,6 +50,8 @@ export function createRouting(
     }))
     .toSorted((a, b) => b.prefix.length - a.prefix.length)
 
+  const advice = hostedAdvice(byLength)
+
   const ownerOf = (name: RepositoryName) =>
     byLength.find(({ prefix }) => nameBelow(prefix, name) !== undefined)
 
@@ -84,7 +86,10 @@ export function createRouting(
       const below = nameBelow(each.prefix, name)
       if (below !== undefined) return open(each, below)
     }
-    throw unknown('no upstream is configured for this name, and there is no default upstream')
+    throw unknown(
+      'no upstream is configured for this name, and there is no default upstream',
+      advice,
+    )
   }
 
   const recent = new LRUCache<string, Resolved>(limitEntries(maxRecent))
@@ -140,6 +145,14 @@ function displayed(namespace: string): string {
   return isRegistryHost(namespace) ? namespace : 'the value of ?ns=, which is not a host'
 }
 
-function unknown(message: string): RegistryError {
-  return new RegistryError('NAME_UNKNOWN', { message })
+function unknown(message: string, advice?: string): RegistryError {
+  return new RegistryError('NAME_UNKNOWN', { message, advice })
+}
+
+/** For who pushes to a name without the prefix. */
+function hostedAdvice(routes: readonly Route[]): string | undefined {
+  const prefixes = routes.filter(({ isHosted }) => isHosted).map(({ prefix }) => `${prefix}/`)
+  return prefixes.length === 0
+    ? undefined
+    : `images of this registry are below ${prefixes.join(' and ')}`
 }

@@ -68,6 +68,11 @@ test('a prefix is whole segments, and needs something below it', () => {
 test('a name without a matching prefix is unknown if there is no default upstream', () => {
   assert.throws(() => routing({ prefix: 'docker.io' })('ghcr.io/app'), refused('NAME_UNKNOWN'))
   assert.throws(() => routing()('app'), refused('NAME_UNKNOWN'))
+  const hosted = ['local', 'team/b'].map((prefix) => ({ prefix, isHosted: true }))
+  assert.throws(() => routing({ prefix: 'docker.io' }, ...hosted)('app'), {
+    code: 'NAME_UNKNOWN',
+    message: /; images of this registry are below team\/b\/ and local\/$/,
+  })
 })
 
 test('a name that its upstream does not serve is denied, and no other upstream is tried', () => {
