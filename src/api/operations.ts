@@ -16,6 +16,7 @@ import {
   repositoriesQuery,
   sessionQuery,
   taggedUsageQuery,
+  tagRemovalQuery,
   tagsQuery,
   undoQuery,
   usageQuery,
@@ -147,7 +148,7 @@ export const operations = {
     method: 'DELETE',
     path: '/api/repositories/{name}/-/tags/{tag}',
     summary: 'Remove a tag; the manifest stays until retention removes it',
-    query: removalQuery,
+    query: tagRemovalQuery,
     answer: removal,
   },
   deleteManifest: {

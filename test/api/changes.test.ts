@@ -34,6 +34,7 @@ test('a preview of a removal says what it frees, and removes nothing', async () 
   const tag = await client().ask('deleteTag', { path: { ...path, tag: 'v1' }, ...dryRun })
   assert.deepEqual(tag, {
     name: 'team/app',
+    digest: image.digest,
     removed: false,
     tags: ['v1'],
     manifests: [],
@@ -65,6 +66,23 @@ test('a tag is removed and the image keeps the others; the manifest goes with al
   assert.ok(!(await exists('v2')))
   assert.ok(!(await exists(image.digest)))
   assert.equal((await client().fail('deleteTag', { path: { ...path, tag: 'v2' } })).status, 404)
+})
+
+test('a tag that has moved since somebody looked at it is not removed', async () => {
+  const [before, now] = [makeImage(), makeImage()]
+  await push('team/app', before, 'v1')
+  const of = { path: { ...path, tag: 'v1' } }
+  const { digest } = await client().ask('deleteTag', { ...of, ...dryRun })
+  assert.equal(digest, before.digest)
+  await push('team/app', now, 'v1')
+  const { status, detail } = await client().fail('deleteTag', { ...of, query: { digest } })
+  assert.equal(status, 412)
+  assert.ok(detail.includes(now.digest), detail)
+  assert.ok(await exists('v1'))
+  assert.equal((await client().fail('deleteTag', { ...of, query: { digest: 'v1' } })).status, 400)
+  const removal = await client().ask('deleteTag', { ...of, query: { digest: now.digest } })
+  assert.equal(removal.removed, true)
+  assert.ok(!(await exists('v1')))
 })
 
 test('an index goes with its children and their referrers, but not with a child that others need', async () => {

@@ -200,6 +200,17 @@ test('several tags are deleted after a look at what that removes; other tags of 
       tag,
     )
 
+  await alice.push('local/shop/removals', images.amd64, 'moving')
+  await page.goto(`${scene.url}/ui/#/local/shop/removals:moving`)
+  await page.getByRole('button', { name: 'Delete tag…' }).click()
+  await dialog(page).getByRole('button', { name: 'Delete 1 tag' }).waitFor()
+  await alice.push('local/shop/removals', images.multi, 'moving')
+  await dialog(page).getByRole('button', { name: 'Delete 1 tag' }).click()
+  await dialog(page).getByRole('heading', { name: 'Nothing was deleted' }).waitFor()
+  await dialog(page).getByText('meanwhile it points to').waitFor()
+  await dialog(page).getByRole('button', { name: 'Close' }).click()
+  assert.equal((await alice.send('GET', 'local/shop/removals/manifests/moving')).status, 200)
+
   await page.goto(`${scene.url}/ui/#/local/shop/removals@${images.multi.digest}`)
   await page.getByRole('button', { name: 'Delete image…' }).click()
   await dialog(page).getByRole('button', { name: 'Delete the image' }).click()

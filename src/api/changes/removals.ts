@@ -27,9 +27,17 @@ export function createDeleteTag(options: Options): Handler<'deleteTag'> {
     if (found === undefined)
       throw new RegistryError('MANIFEST_UNKNOWN', { message: `${name} has no tag ${tag}` })
     const { digest } = found
+    const wanted = call.query.digest === undefined ? undefined : parseDigest(call.query.digest)
+    if (wanted !== undefined && wanted !== digest)
+      throw new RegistryError('DENIED', {
+        status: 412,
+        message: `${tag} was not removed: meanwhile it points to ${digest}`,
+        advice: 'look at it again',
+      })
     const tags = await tagsOf(options, resolved, digest)
     const body: Removal = {
       name,
+      digest,
       removed: !isSet(call.query.dryRun),
       tags: [tag],
       manifests: [],
@@ -42,7 +50,8 @@ export function createDeleteTag(options: Options): Handler<'deleteTag'> {
         tags: [tag],
       }),
     }
-    if (body.removed && !(await writable.deleteTag(tag)))
+    const isWanted = wanted && ((current: Digest | undefined) => current === wanted)
+    if (body.removed && !(await writable.deleteTag(tag, isWanted)))
       throw new RegistryError('MANIFEST_UNKNOWN', { message: `${name} has no tag ${tag}` })
     return { body }
   }
@@ -66,6 +75,7 @@ export function createDeleteManifest(options: Options): Handler<'deleteManifest'
     const inUse = usesOf(options, { identity: call.identity, repository: resolved, digest, tags })
     const preview: Removal = {
       name,
+      digest,
       removed: false,
       tags,
       manifests: [digest, ...parts],

@@ -5,6 +5,7 @@ import { bytes, digest, list } from './parts.ts'
 export const removal = z
   .strictObject({
     name: z.string(),
+    digest: digest.describe('The manifest, or what the tag points to'),
     removed: z.boolean().describe('False: a preview (`?dryRun`)'),
     tags: list(z.string()).describe('Tags that are removed'),
     manifests: list(digest).describe('Manifests that are removed'),

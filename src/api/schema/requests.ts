@@ -104,3 +104,7 @@ export const whyQuery = z.strictObject({
 export const removalQuery = z.strictObject({
   dryRun: flag.describe('Only say what would be removed'),
 })
+
+export const tagRemovalQuery = removalQuery.extend({
+  digest: text.optional().describe('Only if the tag points to it, otherwise 412'),
+})

@@ -195,8 +195,12 @@ export const api = {
     request<Change>(`${path(name, 'tags', tag, 'undo')}${query({ to })}`, { method: 'POST' }),
   removal: (name: string, reference: string) =>
     request<Removal>(`${removalPath(name, reference)}?dryRun`, { method: 'DELETE' }),
-  remove: (name: string, reference: string) =>
-    request<Removal>(removalPath(name, reference), { method: 'DELETE' }),
+  /** `digest`: what the tag pointed to when it was looked at. */
+  remove: (name: string, reference: string, digest: string | undefined) =>
+    request<Removal>(
+      `${removalPath(name, reference)}${reference.includes(':') ? '' : query({ digest })}`,
+      { method: 'DELETE' },
+    ),
   refresh: (name: string, tag: string) =>
     request<Change>(path(name, 'tags', tag, 'refresh'), { method: 'POST' }),
   /** Without platforms: all. */

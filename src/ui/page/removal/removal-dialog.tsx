@@ -57,11 +57,14 @@ export function RemovalDialog({ name, references, onClose }: RemovalDialogProps)
   useEffect(() => {
     void run(references, (reference) => api.removal(name, reference)).then(() => setPhase('asking'))
   }, [])
+  /** Somebody may push to the tag while the question is read. */
+  const digestOf = (reference: string) =>
+    removable.find((item) => item.reference === reference)?.removal?.digest
   const remove = async () => {
     setPhase('removing')
     await run(
       removable.map(({ reference }) => reference),
-      (reference) => api.remove(name, reference),
+      (reference) => api.remove(name, reference, digestOf(reference)),
     )
     setPhase('done')
   }
