@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { dirname } from 'node:path'
 import { isRegistryError } from '../oci/errors.ts'
 import type { Bucket, BucketSettings } from '../store/store.ts'
 import { type Finding, type Step, skipped } from './finding.ts'
@@ -28,11 +29,28 @@ export async function* checkBucket(checked: CheckedBucket): AsyncGenerator<Findi
     return { message: `wrote ${key}` }
   })
   yield written
-  if (written.outcome === 'ok') yield* checkObject(checked, key, began)
-  else
-    for (const step of ['condition', 'read', 'list', 'clock', 'delete'] as const)
-      yield skipped(step)
+  yield* written.outcome === 'ok' ? checkObject(checked, key, began) : checkReadable(checked, key)
   yield* checkSettings(checked)
+}
+
+/** What works without writes. */
+async function* checkReadable(
+  { use, bucket }: CheckedBucket,
+  key: string,
+): AsyncGenerator<Finding> {
+  yield skipped('condition')
+  yield await attempt('read', 'reading an object that does not exist', async () => {
+    if ((await bucket.read(key)) !== undefined)
+      return { outcome: 'failed', message: 'the bucket has an object that could not be written' }
+    const without = use === 'cache' ? 'Berth stores nothing in it' : 'pushes are refused'
+    return { message: `a missing object is a miss: images can be pulled, but ${without}` }
+  })
+  yield await attempt('list', 'listing objects', async () => {
+    for await (const _ of bucket.list(dirname(key))) break
+    return { message: 'objects can be listed' }
+  })
+  yield skipped('clock')
+  yield skipped('delete')
 }
 
 async function* checkObject(

@@ -9,6 +9,7 @@ import {
   blobPath,
   createObjectUrls,
   type DiskCache,
+  ObjectStoreError,
   type OpenObject,
 } from '../store/store.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
@@ -58,7 +59,8 @@ type SharedCacheOptions = {
  * 1. A blob that is not on the disk is read from the bucket. An object that is missing, late, slow or broken
  *    costs a bounded moment; then the upstream sends the blob, or the rest of it.
  * 2. After failures in a row, the bucket is not asked for some seconds.
- * 3. What came from the upstream is uploaded after it is verified and stored on the disk, in the background.
+ * 3. What came from the upstream is uploaded after it is verified and stored on the disk, in the background; not
+ *    while the bucket denies writes.
  * 4. An object with wrong bytes is deleted, and not read again until it is replaced.
  */
 export function createSharedCache(options: SharedCacheOptions): SharedCache {
@@ -75,7 +77,7 @@ export function createSharedCache(options: SharedCacheOptions): SharedCache {
   let uploadProblem: string | undefined
   const countRead = (result: 'hit' | 'miss' | 'skipped' | 'failed' | 'wrong') =>
     metrics.sharedCacheReads.inc({ result })
-  const countUpload = (result: 'stored' | 'exists' | 'failed' | 'dropped') =>
+  const countUpload = (result: 'stored' | 'exists' | 'failed' | 'dropped' | 'skipped') =>
     metrics.sharedCacheUploads.inc({ result })
 
   const mayRead = (digest: Digest): boolean => {
@@ -181,6 +183,7 @@ export function createSharedCache(options: SharedCacheOptions): SharedCache {
   }
 
   const upload = async (digest: Digest, signal: AbortSignal): Promise<void> => {
+    if (bucket.problem('write') !== undefined) return countUpload('skipped')
     // While it is open, the blob is not evicted.
     const content = await cache.open(digest).catch(() => undefined)
     if (content === undefined) return
@@ -190,6 +193,8 @@ export function createSharedCache(options: SharedCacheOptions): SharedCache {
     } catch (err) {
       if (signal.aborted) return
       countUpload('failed')
+      // If all writes are denied, the bucket says so, once, and when they are accepted again.
+      if (err instanceof ObjectStoreError && ['denied', 'gone'].includes(err.failure)) return
       uploadProblem = err instanceof Error ? err.message : ''
       log.warn({ digest, err }, 'cannot upload a blob to the bucket of the cache')
     } finally {
@@ -212,7 +217,7 @@ export function createSharedCache(options: SharedCacheOptions): SharedCache {
     }
   }
 
-  const problem = () => breaker.problem() ?? uploadProblem
+  const problem = () => bucket.problem() ?? breaker.problem() ?? uploadProblem
   metrics.onScrape(() => {
     metrics.sharedCacheAvailable.set(problem() === undefined ? 1 : 0)
     metrics.sharedCacheWaiting.set(uploads.waiting())
@@ -234,7 +239,8 @@ export function createSharedCache(options: SharedCacheOptions): SharedCache {
         }
       },
       fetched: (digest, size) => {
-        if (!uploads.add(digest, size)) countUpload('dropped')
+        if (bucket.problem('write') !== undefined) countUpload('skipped')
+        else if (!uploads.add(digest, size)) countUpload('dropped')
       },
       sentWrong,
     },

@@ -60,7 +60,7 @@ export function cacheMetrics({ counter, foreignGauge, gauge }: MetricKinds) {
     ),
     sharedCacheUploads: counter(
       'berth_shared_cache_uploads_total',
-      'Blobs for the bucket of the cache, by result: "stored", "exists", "failed", or "dropped" because too many wait.',
+      'Blobs for the bucket of the cache, by result: "stored", "exists", "failed", "dropped" because too many wait, or "skipped" because the bucket denies writes.',
       ['result'],
     ),
     sharedCacheWaiting: foreignGauge(

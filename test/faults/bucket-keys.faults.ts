@@ -5,11 +5,16 @@ import { after, afterEach, before, beforeEach, suite, test } from 'node:test'
 import { setAwsEnvironment } from '../support/aws.ts'
 import { type Berth, eventually, removeBerth, startBerth } from '../support/berth.ts'
 import { get } from '../support/client.ts'
+import { main } from '../support/command.ts'
 import { ownDirectory } from '../support/directory.ts'
+import { startFaultyProxy } from '../support/faulty-proxy.ts'
 import { type Image, makeImage, randomBlob } from '../support/images.ts'
-import { pullImage } from '../support/pull.ts'
+import { attempt } from '../support/programs.ts'
+import { pullBlob, pullImage } from '../support/pull.ts'
 import { createPushClient } from '../support/push-client.ts'
+import { startScriptedUpstream } from '../support/scripted-upstream.ts'
 import { type S3Keys, type SeaweedFs, startSeaweedFs } from '../support/seaweedfs.ts'
+import { until } from '../support/until.ts'
 
 const app = 'team/app'
 const access = [{ users: ['*'], repositories: ['**'], actions: ['pull', 'push', 'delete'] }]
@@ -116,4 +121,120 @@ suite('hosted repositories in a bucket of SeaweedFS whose keys change', () => {
     )
     await assertNoSecret()
   })
+
+  test('when they may only read, images are pulled, and pushes say what is wrong', async (t) => {
+    const image = newImage()
+    await push(image)
+    await seaweedfs.allow(old, ['Read', 'List'])
+    const other = await start()
+    t.after(() => removeBerth(other))
+    await pullImage(other, app, image, 'v1')
+    const { pushBlob, send } = createPushClient(other.url)
+    await assert.rejects(pushBlob(app, randomBlob(9)), /cannot write .* 403 AccessDenied/)
+    await eventually('the readiness says so', async () =>
+      /read-only: cannot write objects in .* 403 AccessDenied: .*grant s3:GetObject/.test(
+        (await get(`${other.admin}/readyz`)).body.toString('utf8'),
+      ),
+    )
+    for (let count = 0; count < 5; count += 1)
+      assert.equal((await send('POST', `${app}/blobs/uploads/`)).status, 503)
+    await pullImage(other, app, image, 'v1')
+    const warnings = other.logs().filter(({ msg }) => msg === 'the bucket denies requests')
+    t.diagnostic(JSON.stringify(warnings))
+    assert.equal(warnings.length, 1)
+    assert.deepEqual((await doctor('hosted')).slice(0, 6), [
+      'write: failed',
+      'condition: skipped',
+      'read: ok',
+      'list: ok',
+      'clock: skipped',
+      'delete: skipped',
+    ])
+    await seaweedfs.allow(old)
+    await until('pushes succeed', () => pushBlob(app, randomBlob(9)))
+  })
+
+  test('when those of the cache may only read, blobs come from the bucket, uploads are not tried, and that is logged once', async (t) => {
+    const upstream = await startScriptedUpstream()
+    t.after(upstream.close)
+    const proxy = await startFaultyProxy(seaweedfs.url)
+    t.after(proxy.close)
+    const cached = async () => {
+      const bucket = { type: 's3', name: 'registry', endpoint: proxy.url }
+      const storage = { cache: { bucket, bucketTimeout: '30s' } }
+      const started = await startBerth({ config: { upstreams: [{ url: upstream.url }], storage } })
+      t.after(() => removeBerth(started))
+      return started
+    }
+    const pullNew = async (from: Berth) => {
+      const blob = randomBlob(1000)
+      upstream.putBlob('p/r', blob)
+      await pullBlob(from, 'p/r', blob)
+      return blob
+    }
+    const uploads = (of: Berth, result: string) =>
+      of.metric(`berth_shared_cache_uploads_total{result="${result}"}`)
+    const one = await cached()
+    const shared = await pullNew(one)
+    await eventually('it is uploaded', async () => (await uploads(one, 'stored')) === 1)
+    await seaweedfs.allow(old, ['Read', 'List'])
+    const puts = () => proxy.count(/^PUT /)
+    const before = puts()
+    await pullNew(one)
+    await eventually('uploads are not tried', async () => {
+      await pullNew(one)
+      return (await uploads(one, 'skipped')) > 0
+    })
+    const failed = await uploads(one, 'failed')
+    for (let count = 0; count < 50; count += 1) await pullNew(one)
+    assert.equal(await uploads(one, 'failed'), failed)
+    t.diagnostic(
+      `${puts() - before} PUT, ${failed} failed, ${await uploads(one, 'skipped')} skipped`,
+    )
+    const other = await cached()
+    await pullBlob(other, 'p/r', shared)
+    assert.equal(await other.metric('berth_shared_cache_reads_total{result="hit"}'), 1)
+    const warnings = one
+      .logs()
+      .filter(({ level, bucket, digest }) => level === 'warn' && (bucket ?? digest))
+    t.diagnostic(JSON.stringify(warnings))
+    assert.deepEqual(
+      warnings.map(({ msg }) => msg),
+      ['the bucket denies requests'],
+    )
+    const ready = (await get(`${one.admin}/readyz`)).body.toString('utf8')
+    assert.match(ready, /"bucket of the cache":"cannot write objects in .* 403 AccessDenied/)
+    assert.equal(await one.metric('berth_shared_cache_available'), 0)
+    assert.equal((await doctor('cache'))[0], 'write: failed')
+
+    await seaweedfs.allow(old)
+    await eventually('blobs are uploaded again', async () => {
+      await pullNew(one)
+      return (await uploads(one, 'stored')) > 1
+    })
+    assert.equal(await one.metric('berth_shared_cache_available'), 1)
+  })
+
+  const doctor = async (use: 'cache' | 'hosted'): Promise<readonly string[]> => {
+    const bucket = { type: 's3', name: 'registry', endpoint: seaweedfs.url }
+    const { status, stdout } = await attempt(
+      [
+        ...[process.execPath, main, 'doctor', 'bucket', '-o', 'json'],
+        ...Object.entries(bucket).flatMap(([field, value]) => [
+          '--set',
+          `storage.${use}.bucket.${field}=${value}`,
+        ]),
+      ],
+      { environment: { AWS_SHARED_CREDENTIALS_FILE: file, HOME: '/nonexistent' } },
+    )
+    assert.equal(status, 1)
+    const { buckets } = JSON.parse(stdout) as {
+      readonly buckets: readonly {
+        readonly findings: readonly { readonly step: string; readonly outcome: string }[]
+      }[]
+    }
+    return buckets.flatMap(({ findings }) =>
+      findings.map(({ step, outcome }) => `${step}: ${outcome}`),
+    )
+  }
 })
