@@ -29,8 +29,8 @@ export type Attempt = {
  *    against quota. A password waits for a challenge, because only the challenge shows whether the
  *    password goes to the registry or to a token endpoint.
  * 2. After a 401 with a Bearer challenge, the credential is sent to the realm, if the realm may
- *    receive it, to get a token of this scope. Tokens are cached until shortly before they expire,
- *    and no longer than the credential that they were made from.
+ *    receive it, to get a token of this scope. Tokens are cached until shortly before they expire, until they
+ *    expire while the realm is down, and no longer than the credential that they were made from.
  * 3. A 401 to a credential that worked before renews the credential once and retries once. A second
  *    401 is a refusal. The same applies to a 400 or 403 which says that the credential has expired,
  *    as Amazon ECR's do.
@@ -67,6 +67,15 @@ type AuthorizationOptions = {
 
 type Scheme = { readonly kind: 'basic' } | Bearer
 
+type Token = {
+  readonly text: string
+  /** On the monotonic clock, in milliseconds. */
+  readonly validUntil: number
+}
+
+/** How long a token that could not be replaced is used before the next attempt, in milliseconds. */
+const retryDelay = 10_000
+
 /**
  * Amazon ECR's message for an expired password, with status 403, and ECR Public's for a token, with
  * 400.
@@ -86,7 +95,7 @@ export function createAuthorization({
 
   const scrub = (text: string): string => {
     const secrets = [
-      ...tokens.values(),
+      ...[...tokens.values()].map(({ text }) => text),
       ...(tokenSource === undefined ? [] : secretsOf(tokenSource)),
     ]
     return redact(secrets.reduce((rest, secret) => rest.replaceAll(secret, '[redacted]'), text))
@@ -102,19 +111,27 @@ export function createAuthorization({
   }
 
   /** By scope, which contains the actions. */
-  const tokens = caches.create<string, Target>({
+  const tokens = caches.create<Token, Target>({
     ignoreFetchAbort: true,
-    fetchMethod: async (scope, _stale, { options, context: target }) => {
+    fetchMethod: async (scope, last, { options, context: target }) => {
       if (scheme?.kind !== 'bearer') return undefined
-      const credential = await credentials.current()
-      const requested = { bearer: scheme, target, scope, credential }
-      const { token, life } = await endpoint.request(requested)
-      // Expires after nine tenths of its life, so that it does not expire in flight.
-      options.ttl = Math.max(life * 900, 1)
-      return token
+      try {
+        const credential = await credentials.current()
+        const requested = { bearer: scheme, target, scope, credential }
+        const { token, life } = await endpoint.request(requested)
+        // Replaced after nine tenths of its life, so that it does not expire in flight.
+        options.ttl = Math.max(life * 900, 1)
+        return { text: token, validUntil: performance.now() + life * 1000 }
+      } catch (error) {
+        const left = (last?.validUntil ?? 0) - performance.now()
+        if (left <= 0 || isRegistryError(error, 'DENIED')) throw error
+        options.ttl = Math.min(left, retryDelay)
+        return last
+      }
     },
   })
-  const fetchToken = (target: Target) => tokens.fetch(scopeFor(target), { context: target })
+  const fetchToken = async (target: Target): Promise<string | undefined> =>
+    (await tokens.fetch(scopeFor(target), { context: target }))?.text
 
   const current = async (): Promise<Credential> => {
     const credential = await credentials.current()
@@ -198,7 +215,7 @@ export function createAuthorization({
 
   /** The credential source may have a new credential since the last refusal. */
   const dropToken = ({ sent, scope = '' }: Attempt): void => {
-    if (sent === `Bearer ${tokens.peek(scope)}`) tokens.delete(scope)
+    if (sent === `Bearer ${tokens.peek(scope)?.text}`) tokens.delete(scope)
   }
 
   /** The file of a registry token may have another one since. */

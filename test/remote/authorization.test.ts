@@ -317,6 +317,31 @@ test('a token is cached for nine tenths of its life (U53)', async (t) => {
   assert.equal(registry.tokens.length, 2)
 })
 
+test('while the token endpoint is down, a token is used until it expires, and not if it is denied (U42, U53)', async (t) => {
+  const clock = useClock(t)
+  registry.life = { expires_in: 1000 }
+  const remote = open(changingSource(anonymous))
+  const give = registry.giveToken
+  const pullAfter = async (milliseconds: number) => {
+    clock.advance(milliseconds)
+    await settle()
+    return (await remote.tags(name))?.tags
+  }
+  await pullAfter(0)
+  registry.giveToken = (_seen, response) => void response.writeHead(503).end()
+  for (const _again of [1, 2]) assert.deepEqual(await pullAfter(910_000 / 2), ['v1'])
+  assert.match(remote.problem() ?? '', /answered 503 to a token request/)
+  const asked = tokenRequests().length
+  assert.deepEqual(await pullAfter(5000), ['v1'])
+  assert.equal(tokenRequests().length, asked, 'a request each few seconds is enough')
+  await assert.rejects(pullAfter(100_000), refused('UNAVAILABLE', 503, /answered 503 to a token/))
+  registry.giveToken = give
+  assert.deepEqual(await pullAfter(10_000), ['v1'])
+
+  registry.giveToken = (_seen, response) => sendJson(response, {}, 401)
+  await assert.rejects(pullAfter(910_000), refused('DENIED', 403))
+})
+
 test('the life of a token is read from its claims if the response has none, as with Azure', async (t) => {
   const clock = useClock(t)
   const claims = (text: string) => Buffer.from(text).toString('base64url')
