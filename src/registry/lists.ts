@@ -1,6 +1,7 @@
 import type { CacheMemory } from '../memory/memory.ts'
 import { isRegistryError, type RegistryError, withoutCause } from '../oci/errors.ts'
 import type { Provenance } from './repository.ts'
+import type { Aged } from './shared-manifests.ts'
 
 /** How long an absence and a denial are cached, in milliseconds. */
 const absenceTtl = 5000
@@ -22,7 +23,7 @@ type State<List> =
   | { readonly kind: 'denied'; readonly error: RegistryError }
 
 /** Undefined when the upstream has no such list. */
-type RequestList<List> = () => Promise<List | undefined>
+type RequestList<List> = () => Promise<Aged<List> | undefined>
 
 /**
  * Lists of an upstream, limited by bytes. Concurrent requests for one list share one request to the
@@ -33,7 +34,7 @@ export interface Lists<List> {
   find(
     key: string,
     request: RequestList<List>,
-  ): Promise<{ readonly list: List; readonly provenance: Provenance } | undefined>
+  ): Promise<(Aged<List> & { readonly provenance: Provenance }) | undefined>
   /** Lists whose keys begin so have changed. */
   forget(start: string): void
 }
@@ -67,10 +68,10 @@ export function createLists<List extends Sized>({
     request: RequestList<List>,
   ): Promise<State<List>> => {
     try {
-      const list = await request()
-      return list === undefined
+      const found = await request()
+      return found === undefined
         ? { kind: 'absent' }
-        : { kind: 'list', list, validatedAt: performance.now() }
+        : { kind: 'list', list: found.list, validatedAt: performance.now() - found.age }
     } catch (error) {
       if (isRegistryError(error, 'DENIED')) return { kind: 'denied', error: withoutCause(error) }
       const mayServe = last?.kind === 'list' && performance.now() - last.validatedAt < staleIfError
@@ -79,9 +80,11 @@ export function createLists<List extends Sized>({
     }
   }
 
-  const ttlOf = ({ kind }: State<List>): number => {
-    if (kind === 'absent') return Math.min(absenceTtl, Math.max(ttl, 1))
-    return kind === 'denied' ? denialTtl : Math.max(ttl, 1)
+  const ttlOf = (state: State<List>): number => {
+    if (state.kind === 'absent') return Math.min(absenceTtl, Math.max(ttl, 1))
+    if (state.kind === 'denied') return denialTtl
+    const age = state.warning === undefined ? performance.now() - state.validatedAt : 0
+    return Math.max(ttl - age, 1)
   }
 
   return {
@@ -93,9 +96,10 @@ export function createLists<List extends Sized>({
       const state = fresh ?? (await states.fetch(key, { context: request }))
       if (state === undefined || state.kind === 'absent') return undefined
       if (state.kind === 'denied') throw state.error
-      const { list, warning } = state
+      const { list, warning, validatedAt } = state
       const cache = fresh === undefined ? 'miss' : 'hit'
-      return { list, provenance: warning === undefined ? { cache } : { warning, cache: 'stale' } }
+      const provenance: Provenance = warning === undefined ? { cache } : { warning, cache: 'stale' }
+      return { list, age: performance.now() - validatedAt, provenance }
     },
   }
 }

@@ -84,7 +84,12 @@ export function createProxied(options: ProxiedOptions) {
     caches,
     telemetry,
   })
-  const listings = createListings({ remote, caches, ttl, staleIfError })
+  const listings = createListings({
+    remote,
+    findShared: (name, asked) =>
+      options.shared.list({ prefix, name, origin: remote.origin, asked }),
+    ...{ caches, ttl, staleIfError },
+  })
   const permissions = createPermissions({ links, remote, caches })
   const blobs = createProxiedBlobs({
     cache,
@@ -175,6 +180,7 @@ export function createProxied(options: ProxiedOptions) {
       }
     },
     resolveTag: (tag, origin) => manifests.resolve(name, tag, origin),
+    share: (asked, origin) => listings.share(name, asked, origin),
     learn: (change) => learnChange({ manifests, listings }, name, change),
     blob: async (digest, how) => {
       // The other replica counts the request, and limits the time of its client.

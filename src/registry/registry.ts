@@ -41,7 +41,7 @@ export type {
   Writer,
 } from './repository.ts'
 export { isSettledWithin } from './settled-within.ts'
-export type { SharedManifests, SharedTag } from './shared-manifests.ts'
+export type { ListRequest, SharedList, SharedManifests, SharedTag } from './shared-manifests.ts'
 
 type RegistryOptions = {
   readonly upstreams: readonly UpstreamOptions[]

@@ -6,7 +6,7 @@ import type { Reference, RepositoryName, Tag } from '../oci/reference.ts'
 import type { UploadId } from '../oci/upload-id.ts'
 import type { Remote } from '../remote/remote.ts'
 import type { CachedLinkStore, RunId } from '../store/store.ts'
-import type { Change, SharedTag } from './shared-manifests.ts'
+import type { Change, ListRequest, SharedList, SharedTag } from './shared-manifests.ts'
 
 /**
  * Where a response comes from. `hit`: the cache. `miss`: the upstream. `coalesced`: a request to the
@@ -101,6 +101,8 @@ export interface Repository {
   prepare?: ((reference: Reference) => PreparedManifest) | undefined
   /** Of an upstream with this origin: what a tag means, for another replica. */
   resolveTag?(tag: Tag, origin: string): Promise<SharedTag | undefined>
+  /** Of an upstream with this origin: a list, for another replica. */
+  share?(asked: ListRequest, origin: string): Promise<SharedList | undefined>
   /** Another replica has changed the repository of an upstream. */
   learn?(change: Change): Promise<void>
   /** The caller closes the content. */

@@ -1,7 +1,8 @@
 import type { Digest } from '../oci/digest.ts'
 import type { RegistryError } from '../oci/errors.ts'
+import type { PageRequest } from '../oci/page.ts'
 import type { RepositoryName, Tag } from '../oci/reference.ts'
-import type { RemoteManifest } from '../remote/remote.ts'
+import type { RemoteManifest, RemoteReferrers, RemoteTags } from '../remote/remote.ts'
 
 /** A name below the prefix of an upstream. */
 type Proxied = { readonly prefix: string; readonly name: RepositoryName }
@@ -19,6 +20,14 @@ export type SharedTag = {
   readonly manifest?: (digest: Digest) => Promise<RemoteManifest | undefined>
 }
 
+/** A page of tags, or the referrers of a manifest. */
+export type ListRequest = { readonly page: PageRequest } | { readonly digest: Digest }
+
+/** `age`: milliseconds since the upstream has sent it. */
+export type Aged<List> = { readonly list: List; readonly age: number }
+
+export type SharedList = Aged<RemoteTags | RemoteReferrers>
+
 /** What was pushed to a repository of an upstream, or deleted from it, just now. */
 export type Change = {
   readonly isDeleted: boolean
@@ -34,6 +43,9 @@ export interface SharedManifests {
   tag(tag: Proxied & { readonly tag: Tag; readonly origin: string }): Promise<SharedTag | undefined>
   /** Its bytes, verified. They are no permission: the upstream is asked whether this repository has them. */
   manifest(manifest: Proxied & { readonly digest: Digest }): Promise<RemoteManifest | undefined>
+  list(
+    list: Proxied & { readonly origin: string; readonly asked: ListRequest },
+  ): Promise<SharedList | undefined>
   /** All others forget what they know of it. Resolves when those have that answer. */
   changed(change: Proxied & Change): Promise<void>
 }
@@ -42,5 +54,6 @@ export interface SharedManifests {
 export const notShared: SharedManifests = {
   tag: async () => undefined,
   manifest: async () => undefined,
+  list: async () => undefined,
   changed: async () => {},
 }

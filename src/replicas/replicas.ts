@@ -4,6 +4,7 @@ import type { FindOrigins, Registry, SharedManifests } from '../registry/registr
 import type { Transport } from '../remote/remote.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import { answerChange, createTellChange } from './change-notices.ts'
+import { createAnswerList } from './list-answers.ts'
 import { createMembers, type Endpoint } from './members.ts'
 import { createNotify } from './notices.ts'
 import { createFindOrigins } from './replica-origin.ts'
@@ -30,7 +31,7 @@ export interface Replicas {
   admit(request: IncomingMessage, response: ServerResponse): boolean
   /** Manifests and tags that other replicas get for all. */
   readonly shared: SharedManifests
-  /** Answers questions of other replicas for tags, and notices of their starts and changes. False: it is another request. */
+  /** Answers questions of other replicas for tags and lists, and notices of their starts and changes. False: it is another request. */
   answer(registry: Registry, request: IncomingMessage, response: ServerResponse): boolean
   /** From now on this one answers the others, which may have left it out while it did not. */
   announce(): void
@@ -61,6 +62,7 @@ export function createReplicas(options: ReplicasOptions): Replicas {
   const members = createMembers({ ...options, log })
   metrics.onScrape(() => metrics.replicas.set(members.all().length))
   const answerTag = createAnswerTag(signatures)
+  const answerList = createAnswerList(signatures)
   const answerStart = createAnswerStart(members)
   const notify = createNotify(signatures, transport)
   const closing = new AbortController()
@@ -75,7 +77,8 @@ export function createReplicas(options: ReplicasOptions): Replicas {
     answer: (registry, request, response) =>
       answerStart(request, response) ||
       answerChange(registry, request, response) ||
-      answerTag(registry, request, response),
+      answerTag(registry, request, response) ||
+      answerList(registry, request, response),
     announce: () => {
       announced ??= announceStart({ members, notify, signal: closing.signal })
     },

@@ -11,6 +11,7 @@ import {
   verifiedManifest,
 } from '../remote/remote.ts'
 import type { Metrics } from '../telemetry/telemetry.ts'
+import { listTarget, parseList } from './list-answers.ts'
 import type { Members } from './members.ts'
 import { maxAsked, maxSilence, misdirected, rejected, throttled } from './replica-origin.ts'
 import { askingHeader, type Signatures } from './signature.ts'
@@ -26,6 +27,8 @@ type Options = {
 
 /** Bytes of an answer for a tag. */
 const maxTagAnswer = 64 * 1024
+/** Of a list: descriptors take a quarter of their memory, and tags less than it. */
+const maxListAnswer = 512 * 1024
 
 type Read<Found> = (
   answer: Answer,
@@ -90,17 +93,35 @@ export function createSharedManifests(options: Options): Omit<SharedManifests, '
       return undefined
     })
 
+  /** What a signed answer says; undefined for others. */
+  const signed = async (
+    answer: Answer,
+    authorization: string,
+    read: Promise<Buffer>,
+  ): Promise<string | undefined> => {
+    const body = (await read).toString()
+    const isSigned = signatures.isAnswer(authorization, body, answer.header(signatureHeader))
+    return answer.status === 200 && isSigned ? body : undefined
+  }
+
   return {
     tag: ({ prefix, name, tag, origin }) => {
       const full = joinName(prefix, name)
       const target = tagTarget(full, tag, origin)
       return ask(members.before(`${full}:${tag}`), target, async (answer, asked) => {
         const { owner, authorization } = asked
-        const body = (await readBody(answer, maxTagAnswer)).toString()
-        const isSigned = signatures.isAnswer(authorization, body, answer.header(signatureHeader))
-        if (answer.status !== 200 || !isSigned) return undefined
-        const found = parseTag(body)
+        const body = await signed(answer, authorization, readBody(answer, maxTagAnswer))
+        const found = body === undefined ? undefined : parseTag(body)
         return found && { ...found, manifest: (digest) => manifestAt([owner], full, digest) }
+      })
+    },
+    list: ({ prefix, name, origin, asked: list }) => {
+      const full = joinName(prefix, name)
+      const target = listTarget(full, list, origin)
+      return ask(members.before(`${full} lists`), target, async (answer, { authorization }) => {
+        const reading = readBody(answer, maxListAnswer, { memory })
+        const body = await signed(answer, authorization, reading)
+        return body === undefined ? undefined : parseList(body)
       })
     },
     manifest: ({ prefix, name, digest }) =>

@@ -15,7 +15,7 @@ export function upstreamMetrics({ counter, gauge, histogram }: MetricKinds) {
     replicas: gauge('berth_replicas', 'Replicas of this registry that are known, with this one.'),
     replicaRequests: counter(
       'berth_replica_requests_total',
-      'Blobs, manifests and tags requested from the replica that owns them: found, absent or failed; the upstream is asked instead.',
+      'Blobs, manifests, tags and lists requested from the replica that owns them: found, absent or failed; the upstream is asked instead.',
       ['outcome'],
     ),
     upstreamRequests: counter(

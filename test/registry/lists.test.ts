@@ -8,6 +8,7 @@ import { useForwardClock } from '../support/clock.ts'
 const mebibyte = 1024 * 1024
 type Named = { readonly name: string; readonly size: number }
 const life = { ttl: 60_000, staleIfError: 3_600_000 }
+const named = (name: string, size: number, age = 0) => ({ list: { name, size }, age })
 const down = () => Promise.reject(new RegistryError('UNAVAILABLE', { message: 'down' }))
 
 test('lists are limited by their bytes, not by their number (issue 10, points 5 and 43)', async () => {
@@ -16,7 +17,7 @@ test('lists are limited by their bytes, not by their number (issue 10, points 5 
   const find = (key: string, size: number) =>
     lists.find(key, async () => {
       asked += 1
-      return { name: key, size }
+      return named(key, size)
     })
   for (let at = 0; at < 20; at += 1) await find(`large ${at}`, mebibyte)
   asked = 0
@@ -34,7 +35,7 @@ test('concurrent requests for one list share one request to the upstream', async
   const ask = async () => {
     asked += 1
     await gate.promise
-    return { name: 'x', size: 1 }
+    return named('x', 1)
   }
   const all = Array.from({ length: 20 }, () => lists.find('key', ask))
   gate.resolve()
@@ -49,7 +50,7 @@ for (const [what, ask, code] of [
   test(`a list that was ${what} does not come back when the upstream goes down (C212)`, async (t) => {
     const clock = useForwardClock(t)
     const lists = createLists<Named>({ ...life, caches: createCacheMemory(mebibyte) })
-    await lists.find('key', async () => ({ name: 'x', size: 1 }))
+    await lists.find('key', async () => named('x', 1))
     clock.advance(life.ttl + 1)
     assert.equal((await lists.find('key', down))?.provenance.cache, 'stale')
     clock.advance(life.ttl + 1)
@@ -59,3 +60,14 @@ for (const [what, ask, code] of [
     clock.advance(life.ttl + 1)
     for (let times = 0; times < 3; times += 1) await assert.rejects(lists.find('key', down), /down/)
   })
+
+test('a list that another replica has had for a while is requested again as early as there', async (t) => {
+  const clock = useForwardClock(t)
+  const lists = createLists<Named>({ ...life, caches: createCacheMemory(mebibyte) })
+  const find = async () => (await lists.find('key', async () => named('x', 1, 50_000)))?.provenance
+  assert.equal((await find())?.cache, 'miss')
+  clock.advance(9000)
+  assert.equal((await find())?.cache, 'hit')
+  clock.advance(2000)
+  assert.equal((await find())?.cache, 'miss')
+})

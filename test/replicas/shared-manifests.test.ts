@@ -13,7 +13,7 @@ const body = JSON.stringify({ digest, age: 5000 })
 const signatures = createSignatures('a secret of these replicas', Date.now)
 const others = createSignatures('the secret of other replicas', Date.now)
 
-/** What is believed of an owner's answer for a tag, and whether the owner is left out then. */
+/** What is believed of an owner's answer for a tag, and for a list, and how often the owner is left out then. */
 async function ask(
   answer: (authorization: string) => Partial<Record<string, string>> | Error,
   status = 200,
@@ -56,16 +56,18 @@ async function ask(
   const name = parseRepositoryName('p/r')
   const tag = { prefix: 'up', name, tag: parseTag('1'), origin: 'https://registry.test' }
   const found = await shared.tag(tag)
-  return { digest: found?.digest, age: found?.age, failures }
+  const { list, age: listAge } = (await shared.list({ ...tag, asked: { digest } })) ?? {}
+  return { digest: found?.digest, age: found?.age, failures, list, listAge }
 }
 
-const ignored = { digest: undefined, age: undefined, failures: 0 }
+const none = { list: undefined, listAge: undefined }
+const ignored = { digest: undefined, age: undefined, failures: 0, ...none }
 
 test('what a tag means is believed of a replica alone that has the secret, for this request', async () => {
   const signed = await ask((authorization) => ({
     signature: signatures.signAnswer(authorization, body),
   }))
-  assert.deepEqual(signed, { digest, age: 5000, failures: 0 })
+  assert.deepEqual(signed, { digest, age: 5000, failures: 0, ...none })
   assert.deepEqual(await ask(() => ({})), ignored)
   for (const by of [signatures, others])
     assert.deepEqual(
@@ -83,9 +85,9 @@ test('what a tag means is believed of a replica alone that has the secret, for t
 })
 
 test('an owner that does not answer is left out, but not one that answers what this version does not know', async () => {
-  assert.deepEqual(await ask(() => new Error('no connection')), { ...ignored, failures: 1 })
+  assert.deepEqual(await ask(() => new Error('no connection')), { ...ignored, failures: 2 })
   // Its secret or its clock differs.
-  assert.deepEqual(await ask(() => ({}), 401), { ...ignored, failures: 1 })
+  assert.deepEqual(await ask(() => ({}), 401), { ...ignored, failures: 2 })
   for (const content of ['{"digest":5,"age":1}', '{}', 'x']) {
     const unknown = await ask((authorization) => ({
       content,
@@ -93,4 +95,15 @@ test('an owner that does not answer is left out, but not one that answers what t
     }))
     assert.deepEqual(unknown, ignored)
   }
+})
+
+test('a list is believed of a replica alone that has the secret, if this version knows what it says', async () => {
+  const list = { descriptors: [{ digest }], size: 100, isTagged: false }
+  const sent = (content: string, by = signatures) =>
+    ask((authorization) => ({ content, signature: by.signAnswer(authorization, content) }))
+  const content = JSON.stringify({ list, age: 7 })
+  assert.deepEqual(await sent(content), { ...ignored, age: 7, list, listAge: 7 })
+  assert.deepEqual(await sent(content, others), ignored)
+  for (const unknown of [{ ...list, size: -1 }, { tags: ['-'], size: 1 }, {}])
+    assert.equal((await sent(JSON.stringify({ list: unknown, age: 7 }))).list, undefined)
 })
