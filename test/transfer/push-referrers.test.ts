@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import type { ImageSource } from '../../src/archive/archive.ts'
 import { parseRepositoryName, parseTag, referrersTag } from '../../src/oci/reference.ts'
 import { pushImage } from '../../src/transfer/transfer.ts'
+import { runCommand } from '../support/command.ts'
+import { ownDirectory } from '../support/directory.ts'
 import { startDockerRegistry } from '../support/docker-registry.ts'
 import { type Image, makeImage } from '../support/images.ts'
 import { changingSource, openRemote } from '../support/remotes.ts'
@@ -21,7 +25,7 @@ function sourceOf({ digest, bytes, mediaType, blobs }: Image): ImageSource {
   }
 }
 
-test('what refers to another image is listed where the registry has no list of referrers', async (t) => {
+test('what refers to another image is listed where the registry has no list of referrers, until it is deleted', async (t) => {
   const docker = await startDockerRegistry()
   t.after(() => docker.close())
   const { user: username, password } = docker.login
@@ -58,4 +62,14 @@ test('what refers to another image is listed where the registry has no list of r
       artifactType: `application/x.${['one', 'two'][at]}`,
     })),
   )
+
+  const passwordFile = join(await ownDirectory(t), 'password')
+  await writeFile(passwordFile, password)
+  const { host } = new URL(docker.url)
+  const login = ['-u', username, '--password-file', passwordFile, '--plain-http']
+  const deleted = await runCommand(['image', 'delete', `${host}/${name}@${first.digest}`, ...login])
+  assert.equal(deleted.status, 0, deleted.stderr)
+  assert.equal(deleted.stdout, `${host}/${name}@${first.digest}: deleted\n`)
+  const left = await remote.referrers(name, image.digest)
+  assert.deepEqual(left.descriptors, descriptors.slice(1))
 })

@@ -8,7 +8,7 @@ export type DeletionResult = {
   readonly digest?: Digest
   /** Other tags of the digest, which went with it or kept it. */
   readonly tags?: readonly Tag[]
-  /** Why it was kept, or what failed. */
+  /** Why it was kept, or what failed, also after the deletion. */
   readonly reason?: string
 }
 
@@ -22,7 +22,7 @@ export function describeDeletion({
   const others = tags.length === 0 ? '' : ` (other tags: ${tags.join(', ')})`
   switch (state) {
     case 'deleted':
-      return `${image}: deleted${tags.length === 0 ? '' : `, with ${tags.join(', ')}`}`
+      return `${image}: deleted${tags.length === 0 ? '' : `, with ${tags.join(', ')}`}${reason === undefined ? '' : `; ${reason}`}`
     case 'absent':
       return `${image}: was not there`
     case 'kept':

@@ -2,7 +2,7 @@ import { Command } from 'commander'
 import type { Digest } from '../../oci/digest.ts'
 import { isRegistryError } from '../../oci/errors.ts'
 import type { RepositoryName, Tag } from '../../oci/reference.ts'
-import type { Remote } from '../../remote/remote.ts'
+import { type Remote, type RemoteManifest, removeReferrer } from '../../remote/remote.ts'
 import { forEachOf } from '../../transfer/transfer.ts'
 import { addRegistryOptions, type RegistryOptions } from '../login/registry-login.ts'
 import { type Context, parseTarget, type Target, withRegistry } from '../login/registry-options.ts'
@@ -114,8 +114,32 @@ async function deleteDigest(digest: Digest, deleting: Deleting): Promise<Deletio
   const tags = (await tagsOf(name, digest, deleting)).filter((tag) => !named.includes(tag))
   if (tags.length > 0 && flags.force !== true)
     return { image, state: 'kept', digest, tags, reason: 'it has other tags; --force deletes them' }
-  const isDeleted = await remote.writer.deleteManifest(name, { digest })
-  return { image, state: isDeleted ? 'deleted' : 'absent', digest, tags }
+  // What cannot be read can be deleted.
+  const found = await remote.manifest(name, { digest }).catch(() => undefined)
+  try {
+    const isDeleted = await remote.writer.deleteManifest(name, { digest })
+    const reason = isDeleted && found && (await takeOffList(remote, name, found))
+    const state = isDeleted ? 'deleted' : 'absent'
+    return { image, state, digest, tags, ...(reason && { reason }) }
+  } finally {
+    found?.release()
+  }
+}
+
+/** From the referrers of its subject, where the registry has no such list. What failed, as a text. */
+async function takeOffList(
+  remote: Remote,
+  name: RepositoryName,
+  found: Pick<RemoteManifest, 'digest' | 'bytes'>,
+): Promise<string | undefined> {
+  try {
+    await removeReferrer(remote, name, found)
+    return undefined
+  } catch (error) {
+    if (isRegistryError(error, 'MANIFEST_INVALID')) return undefined
+    if (!isRegistryError(error)) throw error
+    return `it may still be listed as a referrer: ${error.message}`
+  }
 }
 
 /** All tags that point to a digest. */
