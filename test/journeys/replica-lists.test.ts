@@ -121,3 +121,18 @@ test('a replica that has a list from another one knows how old it is', async () 
   await assertListed(1, name, 'referrers')
   assert.ok((await ageAt(1)) > 300)
 })
+
+test('a list that is too long to be shared is requested by each replica', async () => {
+  const name = nameOwnedBy(0, 'p/long')
+  const annotations = { text: 'x'.repeat(100_000) }
+  const manifests = [{ digest: subject, size: 5, annotations }]
+  upstream.on(`/v2/${name}/${kinds.referrers.path}`, ({ reply }) =>
+    reply(200, { 'content-type': mediaTypes.ociIndex }, JSON.stringify({ manifests })),
+  )
+  for (const at of [1, 0, 2]) {
+    const { body } = await listAt(at, name, 'referrers')
+    assert.deepEqual((JSON.parse(body.toString()) as { manifests: unknown }).manifests, manifests)
+  }
+  // The owner has it in memory when it is asked by the others.
+  assert.equal(asked(name, 'referrers'), 3)
+})
