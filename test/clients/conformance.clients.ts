@@ -13,6 +13,7 @@ import { ownDirectory } from '../support/directory.ts'
 import { htpasswdLine, startDockerRegistry } from '../support/docker-registry.ts'
 import { makeImage, makeIndex } from '../support/images.ts'
 import { login } from '../support/scene.ts'
+import { startWithoutReferrers } from '../support/without-referrers.ts'
 
 const versions = ['1.1', 'dev'] as const
 const repositories = { OCI_REPO1: 'local/conformance/one', OCI_REPO2: 'local/conformance/two' }
@@ -62,6 +63,32 @@ for (const version of versions) {
     })
   })
 }
+
+suite('the conformance tests for pushes to an upstream', () => {
+  const auth = { access: [{ users: ['*'], repositories: ['**'], actions }] }
+  const asked = {
+    ...{ OCI_VERSION: 'dev', ...everything },
+    ...{ OCI_REPO1: 'up/local/conformance/one', OCI_REPO2: 'up/local/conformance/two' },
+    // The upstream would take any blob that Berth may read, and the client perhaps not.
+    OCI_API_BLOBS_MOUNT_ANONYMOUS: 'false',
+  }
+  for (const [what, hasReferrers] of [
+    ['a registry that has all of it', true],
+    ['one without a list of referrers', false],
+  ] as const)
+    test(`pass with ${what}`, async (t) => {
+      const upstream = await start(t, { hosted, upstreams: [], auth })
+      let url = `http://${upstream.host}`
+      if (!hasReferrers) {
+        const without = await startWithoutReferrers(url)
+        t.after(without.close)
+        url = without.url
+      }
+      const upstreams = [{ prefix: 'up', url, push: true }]
+      const berth = await start(t, { upstreams, auth })
+      assertConforms(await runConformance(berth.host, asked), 1000, berth)
+    })
+})
 
 suite('the conformance tests for a registry that can only be read', () => {
   for (const version of versions)
