@@ -10,6 +10,7 @@ import { blobPath, blobsDirectory } from '../paths.ts'
 import { digestOfData } from './bucket-keys.ts'
 import { createBucketReader } from './bucket-reader.ts'
 import type { Marks } from './marks.ts'
+import { readObject } from './read-object.ts'
 
 /** After a write that took longer, in milliseconds, the blob may have been removed meanwhile. */
 const maxUnseen = 60_000
@@ -38,13 +39,28 @@ export function createBucketBlobs(options: BucketBlobsOptions) {
     },
   })
 
-  /**
-   * Its size, once it is not in the trash. In this order: without a mark, nobody is about to delete the
-   * bytes that are found then.
-   */
-  const find = async (digest: Digest): Promise<number | undefined> => {
+  /** Before its bytes are looked for: without a mark, nobody is about to delete what is found then. */
+  const restore = async (digest: Digest): Promise<void> => {
     if (!readOnly) await marks.restore(digest)
+  }
+
+  /** Its size, once it is not in the trash. */
+  const find = async (digest: Digest): Promise<number | undefined> => {
+    await restore(digest)
     return (await objects.head(blobPath(root, digest)))?.size
+  }
+
+  /** Of a blob that is not in the trash, nor on the disk. */
+  const readKnown: HostedBlobs['read'] = async (digest, limit) => {
+    const bytes = await readObject(objects, blobPath(root, digest), limit)
+    if (bytes === undefined) return undefined
+    if (digestOf(bytes, algorithmOf(digest)) !== digest) {
+      corrupt.set(digest, true)
+      telemetry.log.error({ digest, bucket: objects.name }, 'hosted blob is corrupt')
+      return undefined
+    }
+    await cache.put(digest, bytes)
+    return bytes
   }
 
   /** Writes verified bytes, unless they are there. That another process was first is as good. */
@@ -71,18 +87,10 @@ export function createBucketBlobs(options: BucketBlobsOptions) {
     },
 
     read: async (digest, limit) => {
-      const [size, cached] = await Promise.all([find(digest), cache.read(digest, limit)])
-      if (size === undefined || size > limit) return undefined
-      if (cached !== undefined) return cached
-      const found = await objects.read(blobPath(root, digest))
-      if (found === undefined) return undefined
-      if (digestOf(found.bytes, algorithmOf(digest)) !== digest) {
-        corrupt.set(digest, true)
-        telemetry.log.error({ digest, bucket: objects.name }, 'hosted blob is corrupt')
-        return undefined
-      }
-      await cache.put(digest, found.bytes)
-      return found.bytes
+      const cached = await cache.read(digest, limit)
+      if (cached !== undefined) return (await find(digest)) === undefined ? undefined : cached
+      await restore(digest)
+      return readKnown(digest, limit)
     },
 
     put: (digest, bytes) =>
@@ -117,5 +125,16 @@ export function createBucketBlobs(options: BucketBlobsOptions) {
       }),
   }
 
-  return { blobs, store, openKnown: reader.open, close: reader.close }
+  return {
+    blobs,
+    store,
+    openKnown: reader.open,
+    readKnown,
+    /** Its size, while its download begins. */
+    fetch: async (digest: Digest): Promise<number | undefined> => {
+      await restore(digest)
+      return reader.fetch(digest)
+    },
+    close: reader.close,
+  }
 }

@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream'
 import type { Content } from '../../oci/content.ts'
 import type { Digest } from '../../oci/digest.ts'
 import { isRegistryError, RegistryError } from '../../oci/errors.ts'
@@ -5,6 +6,7 @@ import type { Telemetry } from '../../telemetry/telemetry.ts'
 import type { BlobCache, BlobWriter } from '../blob-store.ts'
 import type { ObjectStore } from '../object-store.ts'
 import { blobPath } from '../paths.ts'
+import { discardBody } from './discard-body.ts'
 import { createStreamedContent } from './streamed-content.ts'
 
 /** Connections that break before a download fails. */
@@ -19,6 +21,13 @@ type ReaderOptions = {
   readonly telemetry: Telemetry
 }
 
+type Wanted = {
+  readonly digest: Digest
+  readonly size: number
+  /** The bytes from the first one on, if they were requested already. */
+  readonly first?: Readable
+}
+
 /**
  * Reads blobs of a bucket by way of the local disk: each is downloaded once, verified while it is
  * written, and read while it grows. Without room on the disk, each reader has a download of its own.
@@ -29,18 +38,23 @@ export function createBucketReader(options: ReaderOptions) {
   const running = new Set<Promise<void>>()
   const closing = new AbortController()
 
-  const open = async (digest: Digest, from: number) => {
-    const object = await objects.get(blobPath(root, digest), {
+  const find = (digest: Digest, from: number) =>
+    objects.get(blobPath(root, digest), {
       ...(from > 0 && { range: { from } }),
       signal: closing.signal,
     })
+
+  const open = async (digest: Digest, from: number) => {
+    const object = await find(digest, from)
     if (object === undefined) throw gone(digest, objects.name)
     return object.body
   }
 
-  const download = async (digest: Digest, size: number, writer: BlobWriter): Promise<void> => {
+  const download = async ({ digest, size, first }: Wanted, writer: BlobWriter): Promise<void> => {
+    let opened = first
     for (let breaks = 0; writer.written < size; ) {
-      const body = await open(digest, writer.written)
+      const body = opened ?? (await open(digest, writer.written))
+      opened = undefined
       try {
         for await (const chunk of body) await writer.write([chunk])
         if (writer.written < size) throw new Error('the body ended early')
@@ -54,9 +68,10 @@ export function createBucketReader(options: ReaderOptions) {
     await writer.commit()
   }
 
-  const run = async (digest: Digest, size: number, writer: BlobWriter): Promise<void> => {
+  const run = async (wanted: Wanted, writer: BlobWriter): Promise<void> => {
+    const { digest } = wanted
     try {
-      await download(digest, size, writer)
+      await download(wanted, writer)
     } catch (cause) {
       if (isRegistryError(cause, 'DIGEST_INVALID'))
         onCorrupt(digest, 'its bytes have another digest')
@@ -69,18 +84,31 @@ export function createBucketReader(options: ReaderOptions) {
       )
     } finally {
       fills.delete(digest)
+      if (wanted.first !== undefined) discardBody(wanted.first)
     }
   }
 
-  const start = async (digest: Digest, size: number): Promise<BlobWriter | undefined> => {
-    const writer = await cache.create(digest, size)
+  const create = async (wanted: Wanted): Promise<BlobWriter | undefined> => {
+    const { digest, size, first } = wanted
+    const writer = await cache.create(digest, size).catch((error: unknown) => {
+      fills.delete(digest)
+      if (first !== undefined) discardBody(first)
+      throw error
+    })
     if (writer === undefined) {
       fills.delete(digest)
+      if (first !== undefined) discardBody(first)
       return undefined
     }
-    const work = run(digest, size, writer).finally(() => running.delete(work))
+    const work = run(wanted, writer).finally(() => running.delete(work))
     running.add(work)
     return writer
+  }
+
+  const start = (wanted: Wanted): Promise<BlobWriter | undefined> => {
+    const filling = create(wanted)
+    fills.set(wanted.digest, filling)
+    return filling
   }
 
   return {
@@ -92,9 +120,7 @@ export function createBucketReader(options: ReaderOptions) {
     ): Promise<Content> => {
       const stored = fills.has(digest) ? undefined : await cache.open(digest, how)
       if (stored !== undefined) return stored
-      const filling = fills.get(digest) ?? start(digest, size)
-      fills.set(digest, filling)
-      const writer = await filling
+      const writer = await (fills.get(digest) ?? start({ digest, size }))
       if (writer !== undefined) return writer.read()
       const body = await open(digest, 0)
       return createStreamedContent({
@@ -106,6 +132,18 @@ export function createBucketReader(options: ReaderOptions) {
           return unreadable(digest, objects.name)
         },
       })
+    },
+
+    /** Begins the download of a blob, which says its size. Undefined: it is missing. */
+    fetch: async (digest: Digest): Promise<number | undefined> => {
+      const object = await find(digest, 0)
+      if (object === undefined) return undefined
+      const { size, body } = object
+      // It may break before it is read, which then fails; without a listener, the process would end.
+      body.on('error', () => {})
+      if (fills.has(digest)) discardBody(body)
+      else await start({ digest, size, first: body })
+      return size
     },
 
     close: async (): Promise<void> => {

@@ -23,6 +23,10 @@ type ReadingOptions = Parts & {
   /** The local disk. */
   readonly cache: BlobCache
   readonly redirects: Redirects | undefined
+  /** Begins the download of a blob that is not on the local disk; its size. Undefined: it is missing. */
+  readonly fetch: (digest: Digest) => Promise<number | undefined>
+  /** A small blob that is in the bucket, and not on the local disk. */
+  readonly readKnown: HostedBlobs['read']
   /** A blob that is in the bucket, from the local disk if it is there. */
   readonly openKnown: (
     digest: Digest,
@@ -44,7 +48,7 @@ type ReadingOptions = Parts & {
 export function createBucketReading(
   options: ReadingOptions,
 ): Parts & Required<Pick<HostedStore, 'reading'>> {
-  const { blobs, links, root, cache, redirects, openKnown } = options
+  const { blobs, links, root, cache, redirects, fetch, openKnown, readKnown } = options
   const patience = createPatience()
   const found = createRecent<true>(patience)
   const sizes = createRecent<number>(patience)
@@ -55,12 +59,42 @@ export function createBucketReading(
   const isLinked = async (key: string, ask: () => Promise<boolean>): Promise<boolean> =>
     (await found.find(key, async () => (await ask()) || undefined)) === true
 
+  const localSize = async (digest: Digest) => (await cache.stat(digest))?.size
+
   const sizeOf = (digest: Digest): Promise<number | undefined> =>
     sizes.find(
       digest,
       async () => (await blobs.stat(digest))?.size,
-      async () => (await cache.stat(digest))?.size,
+      () => localSize(digest),
     )
+
+  /** Then its bytes are requested at once, which say its size. */
+  const isNew = (digest: Digest): boolean =>
+    !sizes.isKnown(digest) && cache.sizeOf(digest) === undefined
+
+  const open: HostedBlobs['open'] = async (digest, how) => {
+    const size = isNew(digest)
+      ? await sizes.find(
+          digest,
+          () => fetch(digest),
+          () => localSize(digest),
+        )
+      : await sizeOf(digest)
+    return size === undefined ? undefined : openKnown(digest, size, how)
+  }
+
+  const read: HostedBlobs['read'] = async (digest, limit) => {
+    const own: { bytes?: Buffer | undefined } = {}
+    const ask = async () => {
+      own.bytes = await blobs.read(digest, limit)
+      return own.bytes?.length
+    }
+    const size = isNew(digest)
+      ? await sizes.find(digest, ask, () => localSize(digest))
+      : await sizeOf(digest)
+    if (size === undefined || size > limit) return undefined
+    return own.bytes ?? (await cache.read(digest, limit)) ?? readKnown(digest, limit)
+  }
 
   const findUrl = async (digest: Digest, { minSize, urlOf }: Redirects) => {
     if (cache.sizeOf(digest) !== undefined) return undefined
@@ -106,19 +140,12 @@ export function createBucketReading(
       blobs: {
         ...blobs,
         ...(redirects && { urlOf: (digest) => findUrl(digest, redirects) }),
-        open: async (digest, how) => {
-          const size = await sizeOf(digest)
-          return size === undefined ? undefined : openKnown(digest, size, how)
-        },
+        open,
         stat: async (digest) => {
           const size = await sizeOf(digest)
           return size === undefined ? undefined : { size }
         },
-        read: async (digest, limit) => {
-          const size = await sizeOf(digest)
-          if (size === undefined || size > limit) return undefined
-          return (await cache.read(digest, limit)) ?? blobs.read(digest, limit)
-        },
+        read,
       },
     },
     links: {

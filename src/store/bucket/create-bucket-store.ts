@@ -77,7 +77,8 @@ export async function createBucketStore(options: BucketStoreOptions): Promise<Ho
   const { stored, trash, ...parts } = partsOn(forClients)
   const background = partsOn(inBackground)
   const { blobs, links, reading } = createBucketReading({
-    ...{ blobs: stored.blobs, openKnown: stored.openKnown, cache, root, redirects },
+    ...{ blobs: stored.blobs, cache, root, redirects },
+    ...{ fetch: stored.fetch, openKnown: stored.openKnown, readKnown: stored.readKnown },
     links: parts.links,
   })
   const place: BlobPlace = {

@@ -17,6 +17,8 @@ type Answer<Value> = KnownAnswer<Value> | 'absent'
 export interface Recent<Value> {
   /** `local`: what counts if the bucket neither answers nor has answered. */
   find(key: string, ask: Ask<Value>, local?: Ask<Value>): Promise<Value | undefined>
+  /** The bucket has answered it within the last minute. */
+  isKnown(key: string): boolean
   /** Also what is being asked: call it after a removal. */
   forget(key: string): void
 }
@@ -68,6 +70,7 @@ export function createRecent<Value>(patience: Patience): Recent<Value> {
         return known
       }
     },
+    isKnown: (key) => isUsable(answers.peek(key)),
     forget: (key) => void answers.delete(key),
   }
 }

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Telemetry } from '../../telemetry/telemetry.ts'
 import { type ObjectStore, ObjectStoreError } from '../object-store.ts'
+import { discardBody } from './discard-body.ts'
 
 /** How long a bucket counts as the one that it was, in milliseconds. */
 const recognizedFor = 10_000
@@ -125,10 +126,12 @@ export function createRecognizedBucket(options: RecognizedOptions) {
     ...objects,
     get: async (...request) => {
       const found = await noticing(() => objects.get(...request))
+      // It may break before it is read.
+      found?.body.on('error', () => {})
       try {
         return await looking(async () => found)
       } catch (error) {
-        found?.body.destroy()
+        if (found !== undefined) discardBody(found.body)
         throw error
       }
     },
