@@ -65,6 +65,12 @@ export function createReferrers({ links, manifests, index }: ReferrersOptions) {
     return known === undefined || !known.isIndex ? [] : childrenOf(known.bytes).filter(isListed)
   }
 
+  /** Clients that find the API delete a manifest, and leave its line in the index of the tag. */
+  const thatAreThere = async (name: RepositoryName, listed: readonly Listed[]) => {
+    const isThere = await inParallel(listed, ({ digest }) => links.hasManifest(name, digest))
+    return listed.filter((_, at) => isThere[at])
+  }
+
   /** Until there are more than the page has. */
   const describeAll = async (
     name: RepositoryName,
@@ -104,7 +110,7 @@ export function createReferrers({ links, manifests, index }: ReferrersOptions) {
     if (!isWhole) return found
     const others = new Map(listed.map((descriptor) => [descriptor.digest, descriptor]))
     for (const digest of known) if (!unreadable.has(digest)) others.delete(digest)
-    return [...found, ...others.values()]
+    return [...found, ...(await thatAreThere(name, [...others.values()]))]
   }
 }
 

@@ -267,6 +267,7 @@ test('the referrers of a manifest are those with the field and those of the fall
   assert.deepEqual((await repository.referrers(image.digest)).descriptors, expected)
 
   const older = small()
+  await pushImage(repository, older)
   const listed = makeIndex([signature, older])
   await putManifest(repository, listed, [image.digest.replace(':', '-')])
   const { descriptors } = await repository.referrers(image.digest)

@@ -11,7 +11,7 @@ import {
   pushImage,
   putManifest,
 } from '../../support/hosted-registry.ts'
-import { blobOf, type Image, makeImage, manifestOf, randomBlob } from '../../support/images.ts'
+import { blobOf, type Image, makeImage, manifestOf } from '../../support/images.ts'
 
 const empty = blobOf(Buffer.from('{}'))
 const config = { mediaType: 'application/vnd.oci.empty.v1+json', digest: empty.digest, size: 2 }
@@ -43,6 +43,10 @@ async function listByTag(
   await putManifest(repository, index, [subject.digest.replace(':', '-')])
 }
 
+function lineOf({ mediaType, digest, bytes }: Image) {
+  return { mediaType, digest, size: bytes.length }
+}
+
 function digestsIn(descriptors: readonly unknown[]): readonly Digest[] {
   return descriptors.map((descriptor) => (descriptor as { digest: Digest }).digest)
 }
@@ -53,8 +57,10 @@ test('no more referrers are described than a page needs, and the pages have each
   const image = makeImage()
   await pushImage(repository, image)
   const digests = await pushReferrers(repository, image)
-  const others = [randomBlob(1), randomBlob(2)].map(({ digest }) => digest)
-  const listed = others.map((digest) => ({ mediaType: mediaTypes.ociManifest, digest, size: 1 }))
+  const older = [makeImage(), makeImage()]
+  for (const each of older) await pushImage(repository, each)
+  const others = older.map(({ digest }) => digest)
+  const listed = older.map(lineOf)
   await listByTag(repository, image, listed)
   const seen: Digest[] = []
   for (let pages = 0; pages < 12; pages += 1) {
@@ -77,11 +83,28 @@ test('what is no descriptor in the index of the fallback tag is not listed', asy
   const repository = open('local/app')
   const image = makeImage()
   await pushImage(repository, image)
-  const { digest } = randomBlob(1)
-  const sound = { mediaType: mediaTypes.ociManifest, digest, size: 1 }
+  const older = makeImage()
+  await pushImage(repository, older)
+  const sound = lineOf(older)
   const odd = [null, 1, {}, { ...sound, mediaType: 5 }, { ...sound, artifactType: {} }]
   await listByTag(repository, image, [...odd, sound, { ...sound, digest: 'x' }])
   assert.deepEqual((await repository.referrers(image.digest)).descriptors, [sound])
+})
+
+test('a referrer of the fallback tag that a client has deleted is not listed, whether or not it is still in the index', async (t) => {
+  const { open } = await openHostedRegistry(t)
+  const repository = open('local/app')
+  const image = makeImage()
+  await pushImage(repository, image)
+  const older = [makeImage(), makeImage()]
+  for (const each of older) await pushImage(repository, each)
+  const listed = [...older, makeImage()].map(lineOf)
+  const [first, second] = older as [Image, Image]
+  await repository.deleteManifest(first.digest)
+  // One that an index lists cannot be deleted, unless it has a subject; it may have been gone before.
+  await listByTag(repository, image, listed)
+  const { descriptors } = await repository.referrers(image.digest)
+  assert.deepEqual(digestsIn(descriptors), [second.digest])
 })
 
 test('a referrer that another process has deleted is not listed, although the index still has it', async (t) => {
