@@ -14,3 +14,17 @@ test('long bodies leave a quarter of the memory to short requests (R206)', () =>
   release?.()
   assert.equal(memory.used(), 6 * mebibyte)
 })
+
+test('a body that is larger than what long bodies may have fits if it is the only one, so that it is not refused forever', () => {
+  const memory = createReservations(4 * mebibyte)
+  const short = memory.reserve(mebibyte / 2)
+  const release = memory.reserve(8 * mebibyte)
+  assert.equal(memory.used(), 3 * mebibyte)
+  assert.equal(memory.reserve(8 * mebibyte), undefined)
+  assert.ok(memory.reserve(mebibyte / 4))
+  release?.()
+  short?.()
+  assert.equal(memory.used(), mebibyte / 4)
+  memory.reserve(mebibyte)
+  assert.equal(memory.reserve(8 * mebibyte), undefined, 'when others have much, it waits')
+})
