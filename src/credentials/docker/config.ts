@@ -143,8 +143,11 @@ function credentialOf(entry: Entry, where: string, host: string): Credential {
   const [username, password] = loginIn(entry)
   if (entry.identitytoken)
     return { kind: 'identity-token', username: username ?? '', token: entry.identitytoken }
-  if (username && password !== undefined) return { kind: 'password', username, password }
   const advice = `run docker login ${host}, or set "auth" to the base64 of USER:PASSWORD`
+  // What kubectl create secret docker-registry writes for --docker-password=$UNSET.
+  if (username && password === '')
+    throw new CredentialError(`${where} has an empty password for ${username}`, { advice })
+  if (username && password !== undefined) return { kind: 'password', username, password }
   if (entry.registrytoken)
     throw new CredentialError(
       `${where} is a registry token, which Berth does not use: it is for one repository, and expires soon`,

@@ -66,7 +66,7 @@ test('a user name and a password without "auth" are enough', async () => {
 
 test('any user and password in "auth" are read, including colons in the password', async () => {
   const username = fc.string({ minLength: 1 }).filter((text) => !text.includes(':'))
-  const password = fc.string().filter((text) => !text.endsWith('\0'))
+  const password = fc.string({ minLength: 1 }).filter((text) => !text.endsWith('\0'))
   await fc.assert(
     fc.asyncProperty(username, password, async (user, secret) => {
       const { credential } = await read({ auths: { 'ghcr.io': { auth: basicOf(user, secret) } } })
@@ -115,6 +115,10 @@ test('an entry without a password is an error', async () => {
   await refuse({ auths: { 'ghcr.io': { username: 'u' } } }, /has neither/)
   await refuse({ auths: { 'ghcr.io': { auth: '' } } }, /has neither/)
   await refuse({ auths: { 'ghcr.io': { auth: basicOf('', 'x') } } }, /has neither/)
+  // As of kubectl create secret docker-registry --docker-password=$UNSET.
+  const kubectl = { username: 'robot', password: '', auth: basicOf('robot', '') }
+  for (const entry of [kubectl, { auth: kubectl.auth }, { username: 'robot', password: '' }])
+    await refuse({ auths: { 'ghcr.io': entry } }, /has an empty password for robot/)
 })
 
 test('an identity token is returned with the user name beside it, if any', async () => {
