@@ -22,7 +22,7 @@ const slowDown = [
 /** Keys that were replaced; the next attempt gets new ones. */
 const stale = ['ExpiredToken', 'ExpiredTokenException', 'TokenRefreshRequired']
 /** Keys that the store does not accept: a file may have others by now. */
-const refused = ['InvalidAccessKeyId', 'SignatureDoesNotMatch']
+const refused = ['InvalidAccessKeyId', 'SignatureDoesNotMatch', 'InvalidToken']
 /** The library corrects its clock by the time in the response. */
 const skewed = ['RequestTimeTooSkewed', 'RequestExpired', 'RequestInTheFuture']
 /** Two conditional writes at once, of which one must look again; and a body that arrived too slowly. */
@@ -71,7 +71,8 @@ function withoutAnswer(error: unknown): RequestFailure {
 function kindOf(code: string, status: number, isSlowDown: boolean): RequestFailure['failure'] {
   if (code === 'NoSuchBucket') return 'gone'
   if (isSlowDown) return 'slow-down'
-  return status === 401 || status === 403 ? 'denied' : 'failed'
+  const isDenied = status === 401 || status === 403 || [...stale, ...refused].includes(code)
+  return isDenied ? 'denied' : 'failed'
 }
 
 function adviceOn(code: string, status: number): string | undefined {
@@ -79,6 +80,8 @@ function adviceOn(code: string, status: number): string | undefined {
   if (skewed.includes(code)) return "correct this machine's clock"
   if (status === 301 || code === 'PermanentRedirect' || code === 'AuthorizationHeaderMalformed')
     return "set the bucket's region"
+  if (stale.includes(code))
+    return 'renew the keys of Berth, or let them come from a source that renews them, such as IRSA or EKS Pod Identity'
   if (refused.includes(code))
     return 'replace the keys of Berth: they were deleted or deactivated, or the secret key is not that of the access key; keys in a file are read again by themselves'
   if (status !== 403) return undefined

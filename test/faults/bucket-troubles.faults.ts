@@ -141,26 +141,30 @@ function testTroubles({ startBucket, describe, refuse }: BucketServer): void {
     await pullImage(berth, app, next, 'v1')
   })
 
-  test('while the bucket denies all, local images are pulled, and what else fails says why; later all is as before', async (t) => {
-    const [image, next] = [newImage(), newImage()]
-    await push(image)
-    await pullImage(berth, app, image, 'v1')
-    failAll(/./, refuse('denied'))
-    const ready = async () => (await get(`${berth.admin}/readyz`)).body.toString('utf8')
-    const isDenied = async () => /read-only: cannot read objects.*403/.test(await ready())
-    assert.match(await problemIn(await client().putManifest(app, 'v1', next)), /^503 .* 403 /)
-    await eventually('the readiness says why', isDenied)
-    t.diagnostic(await ready())
-    await pullImage(berth, app, image, 'v1')
-    assert.match(await problemIn(await client().putManifest(app, 'v1', next)), /^503 .* 403 /)
-    proxy.behave()
-    await eventually('the bucket is used again', async () => !(await isDenied()))
-    await push(next)
-    await pullImage(berth, app, next, 'v1')
-    const lines = berth.logs().filter(({ bucket, level }) => bucket && level === 'warn')
-    t.diagnostic(JSON.stringify(lines))
-    assert.equal(lines.filter(({ msg }) => msg === 'the bucket denies requests').length, 1)
-  })
+  for (const [what, refusal] of [
+    ['denies all', 'denied'],
+    ['takes all credentials for expired', 'stale credentials'],
+  ] as const)
+    test(`while the bucket ${what}, local images are pulled, and what else fails says why; later all is as before`, async (t) => {
+      const denials = () => berth.logs().filter(({ msg }) => msg === 'the bucket denies requests')
+      const before = denials().length
+      const [image, next] = [newImage(), newImage()]
+      await push(image)
+      await pullImage(berth, app, image, 'v1')
+      failAll(/./, refuse(refusal))
+      const ready = async () => (await get(`${berth.admin}/readyz`)).body.toString('utf8')
+      const isDenied = async () => /read-only: cannot read objects.* 40[013] /.test(await ready())
+      assert.match(await problemIn(await client().putManifest(app, 'v1', next)), /^503 .* 40[013] /)
+      await eventually('the readiness says why', isDenied)
+      t.diagnostic(await ready())
+      await pullImage(berth, app, image, 'v1')
+      assert.match(await problemIn(await client().putManifest(app, 'v1', next)), /^503 .* 40[013] /)
+      proxy.behave()
+      await eventually('the bucket is used again', async () => !(await isDenied()))
+      await push(next)
+      await pullImage(berth, app, next, 'v1')
+      assert.equal(denials().length - before, 1)
+    })
 
   test('without the right to delete, pulls and pushes go on, a deletion says what is missing, and can be repeated', async (t) => {
     const image = newImage()
