@@ -1,5 +1,6 @@
 import type { Digest } from '../oci/digest.ts'
 import type { RepositoryName, Tag } from '../oci/reference.ts'
+import { findAccessories } from './accessories.ts'
 import { compileRules } from './compiled-rule.ts'
 import type { Image } from './image.ts'
 import { createRelations, type Related, type Relations } from './relations.ts'
@@ -29,8 +30,10 @@ export type DecideOptions = Omit<RulingOptions, 'rules'> & {
  * 4. What stays keeps its parts, which are not "untagged": the children of an index, the subject of a
  *    referrer, the referrers of a subject.
  * 5. What is deleted takes along its parts without a tag, unless something else keeps them.
+ * 6. A tag with the digest of another image is none: its manifest is a referrer of that image (`accessories`).
  */
-export function decide({ name, images, rules, ...options }: DecideOptions): readonly Decision[] {
+export function decide({ name, rules, ...options }: DecideOptions): readonly Decision[] {
+  const { images, tagsOf } = findAccessories(options.images)
   const relations = createRelations(images)
   const compiled = compileRules(rules, name, images)
   const ruled = images.map((image) => ({
@@ -43,13 +46,17 @@ export function decide({ name, images, rules, ...options }: DecideOptions): read
 
   return ruled.flatMap(({ image: { digest, tags }, image, rulings }): readonly Decision[] => {
     const own = rulings.map((ruling) => ({ digest, ...ruling }))
-    if (isRootDigest.has(digest)) return own
+    const withTags = (decision: Decision) => [
+      decision,
+      ...tagsOf(digest).map((tag) => ({ ...decision, tag })),
+    ]
+    if (isRootDigest.has(digest)) return own.flatMap(withTags)
     const related = kept.get(digest)
     const manifest: Decision =
       related === undefined
         ? { digest, ...deletionOf(own, relations.ownersOf(image)), tag: undefined }
         : { digest, action: 'keep', ...related }
-    return tags.length === 0 ? [manifest] : [...own, manifest]
+    return tags.length === 0 ? withTags(manifest) : [...own, manifest]
   })
 }
 

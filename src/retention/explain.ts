@@ -1,5 +1,6 @@
 import type { Digest } from '../oci/digest.ts'
 import type { Tag } from '../oci/reference.ts'
+import { findAccessories } from './accessories.ts'
 import { compileRules, itemsOf } from './compiled-rule.ts'
 import { type DecideOptions, type Decision, decide } from './decide.ts'
 import type { Rule } from './rule.ts'
@@ -32,12 +33,15 @@ export function explain(
   const decision = decide(options).find(({ digest, tag }) => isMeant(digest, tag))
   const item = images.flatMap(itemsOf).find(({ image, tag }) => isMeant(image.digest, tag?.tag))
   if (decision === undefined || item === undefined) return undefined
+  const accessories = findAccessories(images)
+  const isRuled =
+    item.tag === undefined || !accessories.tagsOf(decision.digest).includes(item.tag.tag)
   return {
     decision,
-    rules: compileRules(rules, name, images).map(({ rule, dueAt }) => ({
+    rules: compileRules(rules, name, accessories.images).map(({ rule, dueAt }) => ({
       rule: rule.name,
       action: rule.action,
-      at: dueAt(item),
+      at: isRuled ? dueAt(item) : undefined,
     })),
   }
 }

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import type { Rule } from '../../src/retention/retention.ts'
-import { quayRule } from '../../src/retention/retention.ts'
-import { day, deleted, digest, image, now, reasonFor } from './images.ts'
+import { explain, quayRule } from '../../src/retention/retention.ts'
+import { day, deleted, digest, image, name, now, reasonFor, tagOf } from './images.ts'
 
 const all = { repositories: ['**'] }
 const oldPullRequests: Rule = {
@@ -158,6 +158,66 @@ suite('a rule about untagged images', () => {
       image('c', { age: 1 }),
     ]
     assert.deepEqual(deleted({ images, rules: [rule] }, seeds), ['a', 'b', 'x'])
+  })
+})
+
+suite('what is tagged with the digest of an image', () => {
+  const old: Rule = { ...all, name: 'old', action: 'delete', tags: ['**'], olderThan: 30 * day }
+  const tagFor = (seed: string, end = '') => `${digest(seed).replace(':', '-')}${end}`
+  const accessories = [
+    image('signature', { tags: { [tagFor('a', '.sig')]: 90 }, age: 90 }),
+    image('other', { tags: { [tagFor('a')]: 90 }, age: 90, children: ['c'] }),
+    image('c', { age: 90, subject: 'a' }),
+  ]
+
+  test('stays with it', () => {
+    const images = [image('a', { tags: { v1: 10 }, age: 90 }), ...accessories]
+    const input = { images, rules: [old, untagged] }
+    assert.deepEqual(deleted(input, seeds), [])
+    const related = { action: 'keep', kind: 'referrer-of', of: digest('a') }
+    assert.deepEqual(reasonFor(input, tagFor('a', '.sig')), related)
+  })
+
+  test('goes with it, tag and manifest', () => {
+    const images = [image('a', { tags: { 'pr-1': 31 } }), ...accessories]
+    const tags = [tagFor('a'), tagFor('a', '.sig')]
+    const expected = ['a', 'c', 'other', 'pr-1', 'signature', ...tags].toSorted()
+    assert.deepEqual(deleted({ images, rules: [oldPullRequests] }, seeds), expected)
+  })
+
+  test('has no rules of its own in an explanation', () => {
+    const images = [image('a', { tags: { v1: 10 } }), ...accessories]
+    const explained = explain({
+      ...{ name, images, rules: [old], now, inUse: () => false, isLeased: () => false },
+      of: { tag: tagOf(tagFor('a', '.sig')) },
+    })
+    assert.equal(explained?.decision.kind, 'referrer-of')
+    assert.deepEqual(explained?.rules, [{ rule: 'old', action: 'delete', at: undefined }])
+  })
+
+  test('is not counted among the newest', () => {
+    const keep: Rule = { ...all, name: 'newest', action: 'keep', newest: 1 }
+    const newer = image('signature', { tags: { [tagFor('a', '.sig')]: 1 }, age: 1 })
+    const images = [image('a', { tags: { v1: 90 } }), newer]
+    assert.deepEqual(deleted({ images, rules: [keep, old] }, seeds), [])
+  })
+
+  test('is an image like others if it has another tag, or its image is gone', () => {
+    const images = [
+      image('a', { tags: { v1: 10 } }),
+      image('b', { tags: { [tagFor('a', '.sig')]: 90, v2: 90 } }),
+      image('d', { tags: { [tagFor('gone', '.sig')]: 90 } }),
+    ]
+    const tags = [tagFor('a', '.sig'), tagFor('gone', '.sig'), 'v2']
+    assert.deepEqual(deleted({ images, rules: [old] }, seeds), ['b', 'd', ...tags].toSorted())
+  })
+
+  test('is not deleted without a rule because two name each other', () => {
+    const images = [
+      image('a', { tags: { [tagFor('b')]: 90 } }),
+      image('b', { tags: { [tagFor('a')]: 90 } }),
+    ]
+    assert.deepEqual(deleted({ images, rules: [oldPullRequests] }, seeds), [])
   })
 })
 
