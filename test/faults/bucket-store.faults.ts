@@ -16,6 +16,7 @@ import { bucketStore, watchedBucket } from '../support/bucket-store.ts'
 import { all, app, pushBlob } from '../support/hosted-store.ts'
 import { type Blob, randomBlob } from '../support/images.ts'
 import { tagOf } from '../support/push-steps.ts'
+import { until } from '../support/until.ts'
 
 for (const server of bucketServers)
   suite(`hosted repositories in a bucket of ${server.name}`, () => testHosted(server))
@@ -182,6 +183,26 @@ function testHosted({ startBucket }: BucketServer): void {
         assert.deepEqual(bytes, isWhole ? blob.bytes : undefined)
         await pushBlob(next.store, blob)
       }
+    })
+
+  for (const what of ['blobs', 'repositories'] as const)
+    test(`a listing of all ${what}, by which the index deletes, fails if the bucket is replaced meanwhile`, async (t) => {
+      const { store, root } = await bucketStore(t, objects)
+      await pushBlob(store, randomBlob(1000))
+      const { blobs, links } = store.scanning ?? assert.fail()
+      const list = async (): Promise<number> =>
+        (await all<unknown>(what === 'blobs' ? blobs.list() : links.names())).length
+      assert.equal(await list(), 1)
+      const mark = `${root}/_berth/volume`
+      const bytes = (await objects.read(mark))?.bytes ?? assert.fail()
+      await objects.delete([mark])
+      await assert.rejects(list(), /is not the bucket that it was: .*_berth\/volume is missing/)
+      await objects.put(mark, Buffer.from('another'))
+      await assert.rejects(store.blobs.stat(randomBlob(9).digest), /is not the bucket that it was/)
+      await assert.rejects(pushBlob(store, randomBlob(9)), /is not the bucket that it was/)
+      assert.match(store.problem() ?? '', /is not the bucket that it was/)
+      await objects.put(mark, bytes)
+      await until('it is recognized', async () => assert.equal(await list(), 1))
     })
 
   test('a trash is emptied also where each request takes so long that there is no time for all of it', async (t) => {
