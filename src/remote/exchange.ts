@@ -70,12 +70,12 @@ export function createExchange({ sendOnce, failures }: ExchangeOptions): Exchang
       if (!isRetriedByCaller(request)) failures.check(key)
       try {
         const answer = await sendWithRetries(request)
-        failures.answered(key)
+        failures.answered(key, request.kind)
         return answer
       } catch (error) {
         // A host that is down is handled by its breaker.
-        if (error instanceof UpstreamFailure && !isConnectFailure(error))
-          failures.failed(key, error)
+        if (isConnectFailure(error)) failures.unreachable(request.kind, error)
+        else if (error instanceof UpstreamFailure) failures.failed(key, request.kind, error)
         throw error
       }
     },

@@ -1,6 +1,7 @@
 import { LRUCache } from 'lru-cache'
 import { limitEntries } from '../memory/memory.ts'
 import { passingAdvice, UpstreamFailure } from './faults.ts'
+import type { Kind } from './kinds.ts'
 
 /**
  * Back-off after the second failure in a row, doubling, in milliseconds: a single failure may be
@@ -11,7 +12,10 @@ const maxPause = 16_000
 /** A failure is forgotten after this, in milliseconds, if no client repeats the request. */
 const maxAge = 60_000
 const maxRequests = 10_000
-/** Minimum number of failures in a row, over all requests, that `problem` reports. */
+/**
+ * Minimum number of failures in a row, over all requests of a kind, that `problem` reports: while the storage of blobs
+ * is down, manifests are well.
+ */
 const minReported = 5
 
 /**
@@ -21,9 +25,11 @@ const minReported = 5
 export interface Failures {
   /** @throws UpstreamFailure, the last one, during the back-off of this request. */
   check(request: string): void
-  failed(request: string, failure: UpstreamFailure): void
-  answered(request: string): void
-  /** The last failure and what to do, if all recent requests failed. */
+  failed(request: string, kind: Kind, failure: UpstreamFailure): void
+  /** No connection: the breaker of the host rejects further requests. */
+  unreachable(kind: Kind, failure: UpstreamFailure): void
+  answered(request: string, kind: Kind): void
+  /** The last failure and what to do, if all recent requests of a kind failed. */
   problem(): string | undefined
 }
 
@@ -34,10 +40,23 @@ type Failed = {
   readonly message: string
 }
 
+/** Failures of one kind of requests since the last answer. */
+type Row = { readonly inRow: number; readonly message: string; readonly at: number }
+
 export function createFailures(): Failures {
   const failed = new LRUCache<string, Failed>({ ...limitEntries(maxRequests), ttl: maxAge })
-  let consecutive = 0
-  let last: { readonly message: string; readonly at: number } | undefined
+  const byKind = new Map<Kind, Row>()
+
+  const count = (kind: Kind, { fault, message }: UpstreamFailure): void => {
+    const inRow = (byKind.get(kind)?.inRow ?? 0) + 1
+    const told = fault === 'failing' ? `${message}; ${passingAdvice}` : message
+    byKind.set(kind, { inRow, message: told, at: performance.now() })
+  }
+
+  const problemOf = ({ inRow, message, at }: Row): string | undefined =>
+    inRow >= minReported && performance.now() - at < maxAge
+      ? `${inRow} requests in a row failed: ${message}`
+      : undefined
 
   return {
     check: (request) => {
@@ -48,23 +67,21 @@ export function createFailures(): Failures {
       const message = `${known.message} (not retrying for ${retryAfter} s after ${known.times} failures)`
       throw new UpstreamFailure(known.fault, message, { retryAfter })
     },
-    failed: (request, { fault, message }) => {
+    failed: (request, kind, failure) => {
+      const { fault, message } = failure
       const now = performance.now()
       // Failures of requests in flight at the same time count once.
       if (now < (failed.get(request)?.until ?? 0)) return
       const times = (failed.get(request)?.times ?? 0) + 1
       const pause = times < 2 ? 0 : Math.min(firstPause * 2 ** (times - 2), maxPause)
       failed.set(request, { times, until: now + pause, fault, message })
-      consecutive += 1
-      last = { message: fault === 'failing' ? `${message}; ${passingAdvice}` : message, at: now }
+      count(kind, failure)
     },
-    answered: (request) => {
+    unreachable: count,
+    answered: (request, kind) => {
       failed.delete(request)
-      consecutive = 0
+      byKind.delete(kind)
     },
-    problem: () =>
-      last !== undefined && consecutive >= minReported && performance.now() - last.at < maxAge
-        ? `${consecutive} requests in a row failed: ${last.message}`
-        : undefined,
+    problem: () => [...byKind.values()].map(problemOf).find((problem) => problem !== undefined),
   }
 }

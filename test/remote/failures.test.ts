@@ -27,7 +27,7 @@ const isHeldBack = (question: string): boolean => {
 test('the back-off of a request that keeps failing grows, and affects no other request (C205)', () => {
   const pauses: number[] = []
   for (let times = 0; times < 7; times += 1) {
-    failures.failed('GET a', failure)
+    failures.failed('GET a', 'blob', failure)
     let pause = 0
     for (; isHeldBack('GET a'); clock.advance(1000)) pause += 1
     pauses.push(pause)
@@ -37,23 +37,25 @@ test('the back-off of a request that keeps failing grows, and affects no other r
 })
 
 test('concurrent failures count once, and an answer resets the back-off (C205)', () => {
-  for (let times = 0; times < 8; times += 1) failures.failed('GET a', failure)
+  for (let times = 0; times < 8; times += 1) failures.failed('GET a', 'blob', failure)
   clock.advance(2000)
   assert.equal(isHeldBack('GET a'), false)
-  failures.failed('GET a', failure)
+  failures.failed('GET a', 'blob', failure)
   assert.equal(isHeldBack('GET a'), true)
-  failures.answered('GET a')
+  failures.answered('GET a', 'blob')
   assert.equal(isHeldBack('GET a'), false)
 })
 
-test('an upstream is reported as failing only if all requests fail', () => {
-  for (const question of ['a', 'b', 'c', 'd']) failures.failed(question, failure)
+test('an upstream is reported as failing only if all requests of a kind fail', () => {
+  for (const question of ['a', 'b', 'c', 'd']) failures.failed(question, 'blob', failure)
   assert.equal(failures.problem(), undefined)
-  failures.failed('e', failure)
+  failures.failed('e', 'blob', failure)
   assert.match(
     failures.problem() ?? '',
     /5 requests in a row failed: https:\/\/up answered 500.*retries by itself/,
   )
-  failures.answered('f')
+  failures.answered('v1', 'manifest')
+  assert.match(failures.problem() ?? '', /5 requests in a row failed/)
+  failures.answered('f', 'blob')
   assert.equal(failures.problem(), undefined)
 })
