@@ -84,7 +84,6 @@ export function createPushThrough(options: PushThroughOptions) {
    * 1. Put it by its reference, with the further tags, and again by each tag that the upstream did not
    *    set: it need not know the parameter `tag`. Tags that were put alone point to a SHA-256.
    * 2. Store it, and set the tags: the next pull gets it.
-   *
    * 3. List it among the referrers of its subject, if the upstream does not.
    */
   const putManifest = async (
