@@ -72,6 +72,26 @@ const onDemand: Plugin = {
   },
 }
 
+/** Of undici, what the server uses: its index loads fetch, WebSockets, mocks and caches as well. */
+const undici: Plugin = {
+  name: 'undici',
+  setup: ({ onResolve, onLoad }) => {
+    onResolve({ filter: /^undici$/ }, ({ importer }) =>
+      importer.includes('/src/outbound/') ? { path: 'undici', namespace: 'undici' } : undefined,
+    )
+    onLoad({ filter: /.*/, namespace: 'undici' }, () => ({
+      contents: `
+        Object.assign(require('undici/lib/dispatcher/dispatcher').prototype, require('undici/lib/api'))
+        exports.Agent = require('undici/lib/dispatcher/agent')
+        exports.Pool = require('undici/lib/dispatcher/pool')
+        exports.ProxyAgent = require('undici/lib/dispatcher/proxy-agent')
+        exports.buildConnector = require('undici/lib/core/connect')
+        exports.errors = require('undici/lib/core/errors')`,
+      resolveDir: root,
+    }))
+  },
+}
+
 await rm(target, { recursive: true, force: true })
 const { metafile } = await build({
   absWorkingDir: root,
@@ -97,7 +117,7 @@ const { metafile } = await build({
   // Native modules, and what a package would like to have, and can do without.
   external: [...native, 'bufferutil', 'utf-8-validate'],
   metafile: true,
-  plugins: [workers, builtins, onDemand],
+  plugins: [workers, builtins, onDemand, undici],
   logLevel: 'warning',
 })
 
