@@ -25,20 +25,23 @@ export function createStaticSource({
     identity: () => username,
     source: () => source,
     fetch: async () => {
-      if (passwordFile === undefined)
-        return { credential: { kind: 'password', username, password: password ?? '' } }
-      const written = (await readPassword(passwordFile)).replace(/\r?\n$/, '')
+      const isFile = passwordFile !== undefined
+      const text = isFile ? withoutNewline(await readPassword(passwordFile)) : password
       // The danger: a registry denies an empty password, and a denial removes tags from the cache.
-      if (written === '')
-        throw new CredentialError(`${passwordFile} is empty`, {
-          advice: 'write the password into the file',
+      if (!text)
+        throw new CredentialError(`${isFile ? passwordFile : 'the password'} is empty`, {
+          advice: isFile ? 'write the password into the file' : 'set it, or passwordFile',
         })
-      const credential = { kind: 'password', username, password: written } as const
-      return { credential, refreshAfter: rereadInterval }
+      const credential = { kind: 'password', username, password: text } as const
+      return { credential, ...(isFile && { refreshAfter: rereadInterval }) }
     },
     advice: (repository, access) =>
       accessAdvice({ identity: username, source, repository, access }),
   }
+}
+
+function withoutNewline(text: string): string {
+  return text.replace(/\r?\n$/, '')
 }
 
 function readPassword(file: string): Promise<string> {

@@ -36,6 +36,11 @@ test('a password in the configuration is used unchanged and never expires', asyn
   assert.match(source.advice?.('a/b', 'push') ?? '', /^grant u write access to a\/b /)
 })
 
+test('an empty password in the configuration is an error, and is not sent', async () => {
+  const source = createStaticSource({ username: 'u', password: '' })
+  await assert.rejects(source.fetch(), /^CredentialError: the password is empty/)
+})
+
 test('one trailing newline of a password file is not part of the password', async () => {
   for (const [text, password] of [
     ['secret\n', 'secret'],
