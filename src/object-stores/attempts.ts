@@ -20,6 +20,8 @@ export type RequestFailure = {
   readonly isSilent?: boolean
   /** The connection ended before the answer did. */
   readonly isBroken?: boolean
+  /** No request was sent: there are no keys to sign it with. */
+  readonly isUnsigned?: boolean
 }
 
 /** Without an answer. */
@@ -69,6 +71,8 @@ type AttemptsOptions = {
   readonly classify: (error: unknown) => RequestFailure
   /** Requests that change nothing, of an object that does not exist. */
   readonly probes: Readonly<Record<ObjectAccess, () => Promise<unknown>>>
+  /** Before a bucket that denies requests is asked again. Never rejects. */
+  readonly readKeysAgain?: () => Promise<void>
   readonly telemetry: Telemetry
 }
 
@@ -95,10 +99,13 @@ function accessOf(what: Attempted): ObjectAccess | undefined {
  * connected to. Then one request after another finds out when it is.
  */
 export function createAttempts(options: AttemptsOptions) {
-  const { name, origin, classify, probes, telemetry } = options
+  const { name, origin, classify, probes, readKeysAgain, telemetry } = options
   const denials = createDenials({
     name,
-    probe: (access) => run(`${access} objects`, probes[access]),
+    probe: async (access) => {
+      await readKeysAgain?.()
+      return run(`${access} objects`, probes[access])
+    },
     telemetry,
   })
   const breaker = createBreaker({
@@ -132,8 +139,8 @@ export function createAttempts(options: AttemptsOptions) {
       breaker.succeeded()
       return result
     } catch (error) {
-      const { isNetwork, isBroken, why, advice } = classify(error)
-      if (isBroken && isFirst) breaker.abandoned()
+      const { isNetwork, isBroken, isUnsigned, why, advice } = classify(error)
+      if (isUnsigned || (isBroken && isFirst)) breaker.abandoned()
       else if (isNetwork) breaker.failed([`${what}: ${why}`, advice].filter(Boolean).join('; '))
       else breaker.succeeded()
       throw error

@@ -5,6 +5,8 @@ import type { Telemetry } from '../telemetry/telemetry.ts'
 /** Milliseconds until a bucket that denies requests is asked again; doubled each time. */
 const firstPause = 1000
 const maxPause = 60_000
+/** The shortest of the long pauses, while other requests succeed. */
+const minLongPause = 10_000
 
 type DenialsOptions = {
   /** The bucket, in messages. */
@@ -12,6 +14,8 @@ type DenialsOptions = {
   /** A request that changes nothing. It rejects while the bucket denies others of its kind. */
   readonly probe: (access: ObjectAccess) => Promise<unknown>
   readonly telemetry: Telemetry
+  /** Ends when it is aborted, too. */
+  readonly pause?: (duration: number, signal: AbortSignal) => Promise<void>
 }
 
 /**
@@ -50,7 +54,8 @@ export function createDenials(options: DenialsOptions) {
 
 type WatchOptions = DenialsOptions & { readonly signal: AbortSignal }
 
-function createWatch(access: ObjectAccess, { name, probe, telemetry, signal }: WatchOptions) {
+function createWatch(access: ObjectAccess, options: WatchOptions) {
+  const { name, probe, telemetry, signal, pause = sleepUntil } = options
   let problem: string | undefined
   let watching: Promise<void> | undefined
   let hurry = new AbortController()
@@ -81,8 +86,9 @@ function createWatch(access: ObjectAccess, { name, probe, telemetry, signal }: W
       set(found)
       if (found === undefined) return
       hurry = new AbortController()
-      await pause(firstPause, signal)
-      await pause(duration - firstPause, AbortSignal.any([signal, hurry.signal]))
+      const shortest = duration < minLongPause ? firstPause : minLongPause
+      await pause(shortest, signal)
+      await pause(duration - shortest, AbortSignal.any([signal, hurry.signal]))
       if (signal.aborted) return
     }
   }
@@ -94,14 +100,14 @@ function createWatch(access: ObjectAccess, { name, probe, telemetry, signal }: W
         watching = undefined
       })
     },
-    /** A request succeeded: the next probe is not later than a second after the last one. */
+    /** A request succeeded: the next probe is a second after the last one, or ten if there were many. */
     hurry: () => hurry.abort(),
     problem: () => problem,
     ended: () => watching,
   }
 }
 
-async function pause(duration: number, signal: AbortSignal): Promise<void> {
+async function sleepUntil(duration: number, signal: AbortSignal): Promise<void> {
   if (duration > 0) await sleep(duration, undefined, { ref: false, signal }).catch(() => {})
 }
 

@@ -117,7 +117,7 @@ function tokenIn(credential: Awaited<ReturnType<Credentials['current']>>): strin
 
 /** Its message has an advice. It is not attempted again: credentials are renewed in the background. */
 function withoutToken({ message }: Error): RequestFailure {
-  return { failure: 'denied', why: message, canRetry: false }
+  return { failure: 'denied', why: message, canRetry: false, isUnsigned: true }
 }
 
 type Asked = {

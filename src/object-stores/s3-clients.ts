@@ -55,9 +55,13 @@ export async function createS3Clients({ settings, keys }: ClientsOptions) {
       }
     },
 
-    /** The next request reads them again. */
-    forgetKeys: (): void => {
-      client = create()
+    /**
+     * Reads the keys again: they may have got other rights. The danger: where they come from may be down, and those
+     * that are in use are still accepted. So they stay, unless others could be read.
+     */
+    readAgain: async (): Promise<void> => {
+      const next = create()
+      if ((await idOf(next)) !== undefined) client = next
     },
   }
 }

@@ -64,7 +64,7 @@ function textOf(status: number, code: string, message: string): string {
 /** A failure of the provider chain has an advice of its own in its message. */
 function withoutAnswer(error: unknown): RequestFailure {
   if (error instanceof Error && error.name === 'CredentialError')
-    return { failure: 'denied', why: error.message, canRetry: false }
+    return { failure: 'denied', why: error.message, canRetry: false, isUnsigned: true }
   return networkFailure(error)
 }
 

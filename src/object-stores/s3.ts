@@ -72,15 +72,10 @@ export async function createS3Store(options: S3Options, context: Context): Promi
     origin: endpoint ?? `https://s3.${region}.amazonaws.com`,
     classify: readS3Failure,
     probes: {
-      read: () => {
-        clients.forgetKeys()
-        return clients.use((s3) => find(s3, probeKey))
-      },
-      write: () => {
-        clients.forgetKeys()
-        return clients.use((s3) => writeNothing(s3))
-      },
+      read: () => clients.use((s3) => find(s3, probeKey)),
+      write: () => clients.use((s3) => writeNothing(s3)),
     },
+    readKeysAgain: clients.readAgain,
     telemetry,
   })
 

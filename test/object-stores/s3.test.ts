@@ -109,6 +109,22 @@ test('keys that are refused are read again, because others may have taken their 
   await until('others are used', () => store.read('x'))
 })
 
+test('while keys cannot be read again, those in use go on to be used', async (t) => {
+  const { AWS_ACCESS_KEY_ID: before } = process.env
+  t.after(() => {
+    process.env['AWS_ACCESS_KEY_ID'] = before
+  })
+  await store.read('x')
+  replies = [fails(403, 'AccessDenied'), fails(403, 'AccessDenied')]
+  delete process.env['AWS_ACCESS_KEY_ID']
+  const asked = server.requests.length
+  await assert.rejects(store.put('x', Buffer.from('y')), /403 AccessDenied/)
+  await until('the bucket was probed', () => {
+    assert.ok(server.requests.length > asked + 1 || store.problem('write') !== undefined)
+  })
+  await store.read('x')
+})
+
 test('many connections that expire at once are no reason to stop asking', async () => {
   replies = Array.from({ length: 8 }, () => cut)
   await Promise.all(Array.from({ length: 8 }, () => store.put('x', Buffer.from('y'))))
