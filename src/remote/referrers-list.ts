@@ -56,14 +56,14 @@ export async function fetchReferrers(
 /**
  * The list of the referrers tag (distribution-spec, "Referrers Tag Schema"): an index, otherwise
  * the upstream is broken. GitLab treats the tag `sha256-HEX` as the digest and answers with the
- * subject itself, whose children are not referrers.
+ * subject itself, whose children are not referrers; it refuses another manifest under that tag.
  */
 export function readReferrers(
   { digest, bytes }: { readonly digest: Digest; readonly bytes: Buffer },
   subject: Digest,
   origin: string,
 ): RemoteReferrers {
-  if (digest === subject) return noneTagged
+  if (digest === subject) return { ...noneTagged, isTagged: false }
   try {
     return { descriptors: childrenOf(bytes), size: bytes.length * parsedFactor, isTagged: true }
   } catch (cause) {

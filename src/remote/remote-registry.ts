@@ -48,7 +48,7 @@ export type RemoteReferrers = {
   readonly descriptors: readonly unknown[]
   /** Bytes in memory. */
   readonly size: number
-  /** The upstream has no referrers API; clients maintain the list under a tag. */
+  /** The upstream has no referrers API; clients maintain the list under a tag, which can be set. */
   readonly isTagged: boolean
 }
 

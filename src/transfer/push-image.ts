@@ -1,7 +1,7 @@
 import type { ImageSource, SourceBlob, SourceManifest } from '../archive/archive.ts'
 import type { Chunks } from '../memory/memory.ts'
 import type { Digest } from '../oci/digest.ts'
-import { RegistryError } from '../oci/errors.ts'
+import { isRegistryError, RegistryError } from '../oci/errors.ts'
 import { parseManifest } from '../oci/manifest.ts'
 import { formatReference, type Reference, type RepositoryName, type Tag } from '../oci/reference.ts'
 import { addReferrer, type Remote, type ResumableBlob } from '../remote/remote.ts'
@@ -33,6 +33,8 @@ type PushOptions = PersistOptions & {
   /** A repository of the same registry that may have the blobs. */
   readonly mountFrom?: RepositoryName | undefined
   readonly onProgress?: ((progress: Progress) => void) | undefined
+  /** The registry has a manifest that refers to another one, and refuses to list it. */
+  readonly onUnlisted?: ((error: RegistryError) => void) | undefined
   readonly signal: AbortSignal
 }
 
@@ -54,7 +56,7 @@ const maxProofWait = 10_000
  * 2. HEAD of each config and layer. Those that another repository has are mounted, and the others are uploaded. An upload
  *    that breaks continues.
  * 3. Put the manifests, those that are referenced first, and the root under its tags. One that refers to another is listed
- *    under the tag of referrers, if the registry has no list.
+ *    under the tag of referrers, if the registry has no list. If that is refused, the push goes on.
  * 4. Get the root by its digest and by its tags, on new connections: only this proves that the registry has it.
  * Each step is repeated while the registry cannot be reached. A blob that fails ends the other uploads.
  * @throws RegistryError as RemoteWriter does; UNAVAILABLE if the proof fails; errors of the source.
@@ -109,15 +111,29 @@ async function putManifest(manifest: SourceManifest, pushing: Pushing): Promise<
   const { digest } = manifest
   const references =
     digest === image && tags.length > 0 ? tags.map((tag) => ({ tag })) : [{ digest }]
+  let isListed = false
   for (const reference of references)
-    await persistence.persist({
+    ({ isListed } = await persistence.persist({
       attempt: `put the manifest ${digest} as ${referenceTo(pushing, reference)}`,
-      run: async () => {
-        const { isListed } = await remote.writer.putManifest(name, reference, manifest, signal)
-        if (!isListed) await addReferrer(remote, name, manifest)
-      },
+      run: () => remote.writer.putManifest(name, reference, manifest, signal),
+      signal,
+    }))
+  if (!isListed) await list(manifest, pushing)
+}
+
+async function list(manifest: SourceManifest, pushing: Pushing): Promise<void> {
+  const { remote, name, onUnlisted = () => {}, signal, persistence } = pushing
+  try {
+    await persistence.persist({
+      attempt: `list ${manifest.digest} among the referrers of its subject`,
+      run: () => addReferrer(remote, name, manifest),
       signal,
     })
+  } catch (error) {
+    const isFailure = isRegistryError(error, 'UNAVAILABLE', 'TOOMANYREQUESTS')
+    if (isFailure || !isRegistryError(error)) throw error
+    onUnlisted(error)
+  }
 }
 
 /** The manifest after all that it references. */

@@ -378,6 +378,46 @@ test('a signature is among the referrers at once, also where the upstream has no
   assert.deepEqual((await referrersOf(atDocker, image)).toSorted(), left.toSorted())
 })
 
+test('a signature is pushed although the upstream refuses to list it, and the answer does not say that it is listed', async () => {
+  const repository = 'faulty/immutable'
+  const image = makeImage()
+  const [first, second] = ['one', 'two'].map((which) => signatureOf(image, which))
+  const tag = image.digest.replace(':', '-')
+  const refused = '{"errors":[{"code":"DENIED","message":"tags never change"}]}'
+  faulty.on(new RegExp(`^PUT .*/manifests/${tag}`), (response) =>
+    response.writeHead(409, { 'content-type': 'application/json' }).end(refused),
+  )
+  for (const signature of [first, second] as [Image, Image]) {
+    assert.equal((await read(`${repository}/referrers/${image.digest}`)).status, 200)
+    const pushed = kept(await pusher.manifest(repository, signature.digest, signature))
+    assert.equal(pushed.status, 201, pushed.text)
+    assert.equal(pushed.headers.get('oci-subject'), null)
+    assert.deepEqual(faulty.manifests.get(signature.digest), signature.bytes)
+  }
+  const warnings = berth.logs().filter(({ msg }) => msg === 'a pushed referrer is not listed')
+  assert.equal(warnings.length, 2)
+})
+
+test('where the referrers tag is the subject itself, as at GitLab, no list is put there', async () => {
+  const repository = 'faulty/gitlab'
+  const image = makeImage()
+  const tag = image.digest.replace(':', '-')
+  faulty.manifests.set(tag, image.bytes)
+  const signature = signatureOf(image, 'one')
+  const pushed = kept(await pusher.manifest(repository, signature.digest, signature))
+  assert.equal(pushed.status, 201, pushed.text)
+  assert.deepEqual(faulty.manifests.get(tag), image.bytes)
+})
+
+function signatureOf({ mediaType, digest, bytes }: Image, which: string): Image {
+  return makeImage({
+    extra: {
+      subject: { mediaType, digest, size: bytes.length },
+      artifactType: `application/x.${which}`,
+    },
+  })
+}
+
 async function referrersOf(repository: string, image: Image): Promise<readonly string[]> {
   const { body } = await read(`${repository}/referrers/${image.digest}`)
   const { manifests } = JSON.parse(body.toString())

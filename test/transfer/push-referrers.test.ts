@@ -8,6 +8,7 @@ import { pushImage } from '../../src/transfer/transfer.ts'
 import { runCommand } from '../support/command.ts'
 import { ownDirectory } from '../support/directory.ts'
 import { startDockerRegistry } from '../support/docker-registry.ts'
+import { startFaultyRegistry } from '../support/faulty-uploads.ts'
 import { type Image, makeImage } from '../support/images.ts'
 import { changingSource, openRemote } from '../support/remotes.ts'
 
@@ -72,4 +73,33 @@ test('what refers to another image is listed where the registry has no list of r
   assert.equal(deleted.stdout, `${host}/${name}@${first.digest}: deleted\n`)
   const left = await remote.referrers(name, image.digest)
   assert.deepEqual(left.descriptors, descriptors.slice(1))
+})
+
+test('what the registry refuses to list as a referrer is pushed, and the caller is told', async (t) => {
+  const registry = await startFaultyRegistry()
+  t.after(() => registry.close())
+  const remote = openRemote({ url: registry.url, push: true })
+  t.after(() => remote.close())
+  const refused = '{"errors":[{"code":"DENIED","message":"tags never change"}]}'
+  registry.on(/^PUT .*\/manifests\/sha256-/, (response) =>
+    response.writeHead(409, { 'content-type': 'application/json' }).end(refused),
+  )
+  const { mediaType, digest, bytes } = makeImage()
+  const subject = { mediaType, digest, size: bytes.length }
+  const signature = makeImage({ extra: { subject } })
+  // It has what was put under a tag by its digest, too.
+  registry.manifests.set(signature.digest, signature.bytes)
+  const unlisted: string[] = []
+  await pushImage({
+    source: sourceOf(signature),
+    image: signature.digest,
+    remote,
+    name,
+    tags: ['a', 'b'].map(parseTag),
+    onUnlisted: ({ message }) => void unlisted.push(message),
+    signal,
+  })
+  assert.deepEqual(registry.manifests.get('b'), signature.bytes)
+  assert.equal(unlisted.length, 1)
+  assert.match(`${unlisted}`, /^cannot list sha256:.* tags never change/)
 })

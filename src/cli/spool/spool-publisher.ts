@@ -9,7 +9,7 @@ import {
   type SourceBlob,
   type SourceImage,
 } from '../../archive/archive.ts'
-import { isRegistryError } from '../../oci/errors.ts'
+import { isRegistryError, type RegistryError } from '../../oci/errors.ts'
 import { parseImageReference } from '../../oci/image-reference.ts'
 import { isRepositoryName, parseTag, type RepositoryName, type Tag } from '../../oci/reference.ts'
 import { type Job, type Publish, RejectedFile, UnfinishedFile } from '../../spooler/spooler.ts'
@@ -23,6 +23,7 @@ type Options = OpenRegistry & {
   /** `file`: below the spool. */
   readonly onProgress: (file: string, progress: Progress) => void
   readonly onRetry: (file: string, retry: Retry) => void
+  readonly onUnlisted: (file: string, error: RegistryError) => void
 }
 
 type Push = Extract<Job, { kind: 'push' }>
@@ -41,7 +42,7 @@ const temporary = [408, 429]
 
 /** Pushes the files of a spool to one registry. */
 export function createPublisher(options: Options): Publish {
-  const { remote, host, compression, directory, onProgress, onRetry } = options
+  const { remote, host, compression, directory, onProgress, onRetry, onUnlisted } = options
   const layers = new LRUCache<string, SourceBlob>({ max: maxKnownLayers })
   const known: KnownLayers = {
     get: (diffId) => layers.get(diffId),
@@ -63,6 +64,7 @@ export function createPublisher(options: Options): Publish {
           tags,
           onProgress: (progress) => onProgress(file, progress),
           onRetry: (retry) => onRetry(file, retry),
+          onUnlisted: (error) => onUnlisted(file, error),
           signal,
         })
         for (const tag of tags) published.push({ reference: `${host}/${name}:${tag}`, digest })

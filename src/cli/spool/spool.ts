@@ -167,6 +167,8 @@ function publisherOf(
         onProgress,
         onRetry: (file, { attempt, error, pause }) =>
           telemetry.log.warn({ file, attempt, seconds: pause / 1000, err: error }, 'retrying'),
+        onUnlisted: (file, err) =>
+          telemetry.log.warn({ file, err }, 'a pushed referrer is not listed'),
       }),
     ]),
   )

@@ -91,6 +91,7 @@ function push(rescue: Rescue, digest: Digest, tags: readonly Tag[]) {
     tags,
     parallel,
     onProgress,
+    onUnlisted: ({ message }) => write?.(message),
     signal,
   })
 }

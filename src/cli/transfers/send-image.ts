@@ -43,6 +43,7 @@ export async function sendImage(sending: Sending): Promise<void> {
       parallel,
       onProgress: progress?.update,
       onRetry: ({ error, pause }) => progress?.note(`${error.message}; ${describeRetry(pause)}`),
+      onUnlisted: ({ message }) => progress?.note(message),
       signal,
     })
     progress?.close()

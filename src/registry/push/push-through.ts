@@ -1,4 +1,5 @@
 import { type Digest, digestOf } from '../../oci/digest.ts'
+import { isRegistryError } from '../../oci/errors.ts'
 import { createMatcher } from '../../oci/globs.ts'
 import type { Reference, RepositoryName } from '../../oci/reference.ts'
 import type { Remote } from '../../remote/remote.ts'
@@ -80,11 +81,28 @@ export function createPushThrough(options: PushThroughOptions) {
     assertPrecondition(precondition, { name, reference, current: found?.known.digest })
   }
 
+  /** False: the upstream has the manifest, and refuses to list it, as one whose tags never change. */
+  const addReferrer = async (
+    name: RepositoryName,
+    referrer: Parameters<typeof referrersTags.add>[1],
+  ): Promise<boolean> => {
+    try {
+      await referrersTags.add(name, referrer)
+      return true
+    } catch (err) {
+      if (!isRegistryError(err) || isRegistryError(err, 'UNAVAILABLE', 'TOOMANYREQUESTS')) throw err
+      const { digest } = referrer
+      log.warn({ repository: name, digest, err }, 'a pushed referrer is not listed')
+      return false
+    }
+  }
+
   /**
    * 1. Put it by its reference, with the further tags, and again by each tag that the upstream did not
    *    set: it need not know the parameter `tag`. Tags that were put alone point to a SHA-256.
    * 2. Store it, and set the tags: the next pull gets it.
-   * 3. List it among the referrers of its subject, if the upstream does not.
+   * 3. List it among the referrers of its subject, if the upstream does not. If that is refused, the answer names no
+   *    subject: clients that maintain the list do so.
    */
   const putManifest = async (
     name: RepositoryName,
@@ -102,9 +120,12 @@ export function createPushThrough(options: PushThroughOptions) {
     const own = 'tag' in reference ? [reference.tag] : []
     await manifests.addPushed(name, { digest, bytes, tags: [...own, ...put.tags] })
     if (alone.length > 0) await manifests.addPushed(name, { digest: sha256, bytes, tags: alone })
-    if (!put.isListed) await referrersTags.add(name, { digest, bytes })
-    listings.forget(name)
-    return { digest, ...(subject && { subject: subject.digest }) }
+    try {
+      const isListed = put.isListed || (await addReferrer(name, { digest, bytes }))
+      return { digest, ...(isListed && subject && { subject: subject.digest }) }
+    } finally {
+      listings.forget(name)
+    }
   }
 
   const open = (name: RepositoryName): WritableRepository => ({
