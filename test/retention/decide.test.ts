@@ -212,6 +212,23 @@ suite('what is tagged with the digest of an image', () => {
     assert.deepEqual(deleted({ images, rules: [old] }, seeds), ['b', 'd', ...tags].toSorted())
   })
 
+  for (const [what, images] of [
+    ['a child of its own', [image('a'), image('index', { children: ['a'] })]],
+    [
+      'a child of a child of its own',
+      [image('a'), image('other', { children: ['a'] }), image('index', { children: ['other'] })],
+    ],
+    ['a manifest that refers to it', [image('a', { subject: 'index' }), image('index')]],
+  ] as const)
+    test(`is not deleted without a rule because the image is ${what}`, () => {
+      const tagged = images.map((each) =>
+        each.digest === digest('index')
+          ? { ...each, tags: image('index', { tags: { [tagFor('a')]: 90 } }).tags }
+          : each,
+      )
+      assert.deepEqual(deleted({ images: tagged, rules: [oldPullRequests] }, seeds), [])
+    })
+
   test('is not deleted without a rule because two name each other', () => {
     const images = [
       image('a', { tags: { [tagFor('b')]: 90 } }),
