@@ -88,8 +88,9 @@ export async function createS3Store(options: S3Options, context: Context): Promi
         await found.Body?.transformToByteArray()
         return headOf(found)
       } catch (error) {
-        // It is there, and empty.
-        if (readS3Failure(error).status !== 416) throw error
+        const { status, code } = readS3Failure(error)
+        // It is there: empty, or archived.
+        if (status !== 416 && code !== 'InvalidObjectState') throw error
         return headOf(await s3.send(new sdk.HeadObjectCommand(object)))
       }
     })

@@ -82,13 +82,15 @@ for (const [code, status, failure] of [
     })
   })
 
-test('an object is absent only if its bucket is there, and may be empty', async () => {
+test('an object is absent only if its bucket is there, and may be empty or archived', async () => {
   replies = [fails(404, 'NoSuchKey')]
   assert.equal(await store.head('x'), undefined)
   const empty: Reply = (response) => answer(response, 200, { etag: '"0"', 'content-length': '0' })
   replies = [fails(416, 'InvalidRange'), empty]
   const { size, version } = (await store.head('x')) ?? assert.fail()
   assert.deepEqual([size, version], [0, '"0"'])
+  replies = [fails(403, 'InvalidObjectState')]
+  assert.equal((await store.head('x'))?.version, '"1"')
   replies = [fails(404, 'NoSuchBucket')]
   await assert.rejects(store.head('x'), /cannot find x in s3:\/\/b: 404 NoSuchBucket/)
 })
