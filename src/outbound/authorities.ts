@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto'
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { createSecureContext, getCACertificates, type SecureContext } from 'node:tls'
@@ -56,8 +57,9 @@ function followed(file: string, initial: Certificates): () => Certificates {
     if (performance.now() < readAt + rereadInterval) return current
     readAt = performance.now()
     const found = readQuietly(file)
-    // A file that is gone or empty is about to be replaced.
-    if (found.length > 0 && found.join() !== current.join()) current = found
+    // A file that is gone, empty or half written is about to be replaced.
+    if (found.length > 0 && found.join() !== current.join() && found.every(isCertificate))
+      current = found
     return current
   }
 }
@@ -119,6 +121,14 @@ function filesIn(directory: string): readonly string[] {
     return readdirSync(directory).map((name) => join(directory, name))
   } catch {
     return []
+  }
+}
+
+function isCertificate(pem: string): boolean {
+  try {
+    return new X509Certificate(pem).raw.length > 0
+  } catch {
+    return false
   }
 }
 

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { copyFile, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { copyFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, type TestContext, test } from 'node:test'
@@ -78,12 +78,16 @@ for (const what of ['certificateAuthorities', 'SSL_CERT_FILE'])
     assert.deepEqual(await ask(...urls), [unknown, 200])
   })
 
-test('a file of authorities that is removed or emptied leaves what it had', async (t) => {
+test('a file of authorities that is removed, emptied or has a malformed certificate leaves what it had', async (t) => {
   const file = await fileWith(t, former)
   const clock = useForwardClock(t)
   const ask = open(t, { file })
   assert.deepEqual(await ask(formerServer.url), [200])
   await writeFile(file, '')
+  clock.advance(later)
+  assert.deepEqual(await ask(formerServer.url), [200])
+  const malformed = '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n'
+  await writeFile(file, (await readFile(next.file, 'utf8')) + malformed)
   clock.advance(later)
   assert.deepEqual(await ask(formerServer.url), [200])
   await rm(file)
