@@ -52,9 +52,10 @@ function reasonFor(
   { bytes, shortage, evictable }: Refusal,
   { directory, limit, minimumFree, pinned }: Omit<RoomOptions, 'log'>,
 ): string | undefined {
+  if (bytes > limit) return undefined
   const missing = shortage - evictable
   if (missing > 0)
     return `the file system of ${directory} lacks ${formatSize(missing)} for a blob, and storage.cache.minimumFree keeps ${formatSize(minimumFree)}: free space there, or lower storage.cache.minimumFree`
-  if (bytes > limit || pinned() + bytes <= limit) return undefined
+  if (pinned() + bytes <= limit) return undefined
   return `pinned images take ${formatSize(pinned())} of storage.cache.maxSize (${formatSize(limit)}): unpin some, or raise it`
 }
