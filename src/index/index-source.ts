@@ -21,6 +21,8 @@ export interface IndexSource {
       tag: Tag,
     ): Promise<{ readonly digest: Digest; readonly age: number } | undefined>
   }
+  /** Rejects if it is not what was listed any more: then nothing is forgotten that was not listed. */
+  readonly confirm?: (() => Promise<void>) | undefined
   /**
    * A text that differs when another program has added or removed blobs. Equal texts do not exclude
    * other changes.

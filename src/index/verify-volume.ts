@@ -109,6 +109,7 @@ async function verify(options: VerifyOptions): Promise<readonly Unreadable[]> {
   await verifyBlobs()
   await inLanes(links.names(), width, verifyRepository)
   signal.throwIfAborted()
+  await source.confirm?.()
   await ask('finishVerification')
   await readConfigs({ ask, source, signal })
   return unreadable

@@ -126,7 +126,11 @@ type IndexOptions = {
 
 /** Without anything hosted, it costs nothing. Quotas need it before the first push. */
 async function openIndex({ config, root, store, telemetry }: IndexOptions) {
-  const { blobs, links, width } = store.scanning ?? { ...store, width: undefined }
+  const { blobs, links, width, confirm } = store.scanning ?? {
+    ...store,
+    width: undefined,
+    confirm: undefined,
+  }
   const { readOnly, bucket } = config.storage.hosted
   const isShared = bucket !== undefined
   const hasQuotas = config.hosted.some(({ quota }) => quota !== undefined)
@@ -142,6 +146,7 @@ async function openIndex({ config, root, store, telemetry }: IndexOptions) {
       blobs,
       links,
       width,
+      confirm,
       // What others write to a bucket leaves no trace but in a listing of all.
       fingerprint: async () => (isShared ? randomUUID() : fingerprintOf(root)),
     },

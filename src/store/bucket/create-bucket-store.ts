@@ -104,6 +104,7 @@ export async function createBucketStore(options: BucketStoreOptions): Promise<Ho
       },
       links: { ...background.links, names: () => recognized.whole(background.links.names()) },
       width: maxInBackground,
+      confirm: recognized.confirm,
     },
     uploads: { ...uploads, purge: (before) => abortUploads(objects, root, before) },
     trash,

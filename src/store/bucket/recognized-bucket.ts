@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Telemetry } from '../../telemetry/telemetry.ts'
-import { type ObjectStore, ObjectStoreError } from '../object-store.ts'
+import { type ObjectStore, ObjectStoreError, type ObjectStoreFailure } from '../object-store.ts'
 import { discardBody } from './discard-body.ts'
 
 /** How long a bucket counts as the one that it was, in milliseconds. */
@@ -36,19 +36,31 @@ export function createRecognizedBucket(options: RecognizedOptions) {
   let problem: string | undefined
   let checkedAt = Number.NEGATIVE_INFINITY
   let createdAt = Number.NEGATIVE_INFINITY
-  /** The bucket was missing. */
-  let isSuspect = false
+  /** How often the bucket was missing, or is to be looked at for another reason; and how often of that a look came after it. */
+  let suspicions = 0
+  let settled = 0
   let checking: Promise<void> | undefined
   let creating: Promise<void> | undefined
   let watching: Promise<void> | undefined
 
-  const readMark = async () => (await objects.read(key))?.bytes.toString() || undefined
+  /** Who may only read images has none. */
+  const readMark = async (): Promise<string | undefined> => {
+    try {
+      return (await objects.read(key))?.bytes.toString() || undefined
+    } catch (error) {
+      if (readOnly && known === undefined && isFailure(error, 'denied')) return undefined
+      throw error
+    }
+  }
 
   const look = async (): Promise<void> => {
+    const [knownBefore, suspicionsBefore] = [known, suspicions]
     const mark = await readMark()
+    // The mark was stored meanwhile.
+    if (known !== knownBefore) return
     known ??= mark
     checkedAt = performance.now()
-    isSuspect = false
+    settled = suspicionsBefore
     if (mark === known) set(undefined)
     else set(mark === undefined ? `${key} is missing` : `${key} has changed`)
   }
@@ -87,14 +99,20 @@ export function createRecognizedBucket(options: RecognizedOptions) {
     }
   }
 
+  const isSuspect = (): boolean => settled < suspicions
+
   /** @throws ObjectStoreError gone */
   const recognize = async (): Promise<void> => {
-    if (isSuspect || performance.now() >= checkedAt + recognizedFor) await check()
+    const suspicionsBefore = suspicions
+    if (isSuspect() || performance.now() >= checkedAt + recognizedFor) await check()
+    // It joined a look that had begun before.
+    if (settled < suspicionsBefore) await check()
     if (problem !== undefined) throw new ObjectStoreError('gone', { message: problem })
   }
 
   const recognizeFirst = async (): Promise<void> => {
     await noticing(recognize)
+    await creating
     if (known !== undefined || readOnly || performance.now() < createdAt + recognizedFor) return
     creating ??= create().finally(() => {
       creating = undefined
@@ -106,14 +124,14 @@ export function createRecognizedBucket(options: RecognizedOptions) {
     try {
       return await work()
     } catch (error) {
-      if (error instanceof ObjectStoreError && error.failure === 'gone') isSuspect = true
+      if (isFailure(error, 'gone')) suspicions += 1
       throw error
     }
   }
 
   const looking = async <Found>(work: () => Promise<Found>): Promise<Found> => {
     const found = await noticing(work)
-    if (found === undefined || isSuspect || problem !== undefined) await noticing(recognize)
+    if (found === undefined || isSuspect() || problem !== undefined) await noticing(recognize)
     return found
   }
 
@@ -152,22 +170,32 @@ export function createRecognizedBucket(options: RecognizedOptions) {
     problem: (access) => objects.problem(access) ?? problem,
   }
 
+  /** That it is still the one that it was. @throws ObjectStoreError gone */
+  const confirm = async (): Promise<void> => {
+    suspicions += 1
+    await noticing(recognize)
+  }
+
   return {
     objects: recognized,
+    confirm,
     /** For what takes to be deleted whatever is not listed: the listing fails if the bucket was replaced meanwhile. */
     whole: async function* <Item>(
       items: AsyncIterable<Item>,
     ): AsyncGenerator<Item, void, undefined> {
       yield* items
-      isSuspect = true
-      await noticing(recognize)
+      await confirm()
     },
-    /** Call it when no request is sent any more. */
+    /** Call it when no request is sent any more. The danger: a silent bucket answers a look only after many seconds. */
     close: async (): Promise<void> => {
       closing.abort()
-      await watching
+      if (checking === undefined) await watching
     },
   }
+}
+
+function isFailure(error: unknown, failure: ObjectStoreFailure): boolean {
+  return error instanceof ObjectStoreError && error.failure === failure
 }
 
 const advice =

@@ -26,7 +26,11 @@ export interface HostedStore {
    * disk, which is read with rests.
    */
   readonly scanning?:
-    | (Pick<HostedStore, 'blobs' | 'links'> & { readonly width: number })
+    | (Pick<HostedStore, 'blobs' | 'links'> & {
+        readonly width: number
+        /** Rejects if it is another bucket by now. */
+        confirm(): Promise<void>
+      })
     | undefined
   /** Why nothing can be written now. */
   problem(): string | undefined
