@@ -297,6 +297,21 @@ test('429 is waited out', async () => {
   assert.ok(artifacts.throttled() > 0)
 })
 
+test('a condition is decided by what the upstream says now, and by nothing that was cached', async () => {
+  const repository = 'faulty/conditions'
+  const [first, second] = [makeImage(), makeImage()]
+  assert.equal((await pusher.manifest(repository, 'v1', first)).status, 201)
+  faulty.on(/^(GET|HEAD) .*\/manifests\/v1/, (response) => response.writeHead(500).end())
+  const put = kept(
+    await pusher.send('PUT', `/v2/${repository}/manifests/v1`, {
+      body: second.bytes,
+      headers: { 'content-type': second.mediaType, 'if-match': `"${first.digest}"` },
+    }),
+  )
+  assert.equal(put.status, 503, put.text)
+  assert.deepEqual(faulty.manifests.get('v1'), first.bytes)
+})
+
 test('a mount passes through to docker-registry, and is an upload where it cannot be one', async () => {
   const blob = randomBlob(1000)
   await pusher.blob('docker/team/base', blob)

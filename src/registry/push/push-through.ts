@@ -70,15 +70,18 @@ export function createPushThrough(options: PushThroughOptions) {
     await permissions.grant(name, digest)
   }
 
-  /** The upstream is asked now: its other clients change tags as well. */
+  /** The danger: its other clients change tags as well. So the upstream is asked now, and nothing cached or stale counts. */
   const assertAllowed = async (
     name: RepositoryName,
     reference: Reference,
     precondition: Precondition | undefined,
   ): Promise<void> => {
     if (precondition === undefined) return
-    const found = await manifests.find(name, reference, { isForced: true })
-    assertPrecondition(precondition, { name, reference, current: found?.known.digest })
+    const asked = 'tag' in reference ? reference.tag : reference.digest
+    const found = await options.remote.resolve(name, asked)
+    if (typeof found === 'object') found.release()
+    const current = typeof found === 'object' ? found.digest : found
+    assertPrecondition(precondition, { name, reference, current })
   }
 
   /** False: the upstream has the manifest, and refuses to list it, as one whose tags never change. */
