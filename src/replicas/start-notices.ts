@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { aborted } from 'node:util'
 import { type Members, maxPause } from './members.ts'
 import type { Notify } from './notices.ts'
 import { maxSilence } from './replica-origin.ts'
@@ -30,7 +31,8 @@ export async function announceStart(options: Options): Promise<void> {
     if (await notify({ member, target, maxWait: maxSilence, signal })) informed.add(member)
   }
 
-  await members.lookedUp
+  // A lookup may take long, and cannot be ended.
+  await Promise.race([members.lookedUp, aborted(signal, members)])
   for (let attempt = 0; attempt < maxAttempts && !signal.aborted; attempt += 1) {
     const others = members.all().filter((member) => !informed.has(member))
     await Promise.allSettled(others.map(inform))
