@@ -216,6 +216,9 @@ export function createProxiedManifests(options: ProxiedManifestsOptions): Proxie
     return { known: found.known, cache, ...(warning !== undefined && { warning }) }
   }
 
+  /** Tags for which the upstream has been asked again just now, in vain. */
+  const withoutManifests = caches.create<true>({ ttl: absenceTtl })
+
   return {
     prepare: (name, reference) => {
       const isTag = 'tag' in reference
@@ -241,13 +244,16 @@ export function createProxiedManifests(options: ProxiedManifestsOptions): Proxie
       if ('digest' in reference)
         return counters.countFailure('manifest', byDigest(name, reference.digest, how?.isForwarded))
       // What a tag points to may be evicted here, and gone there since the tag moved: then the upstream is asked again.
-      for (const isForced of [how?.isForced ?? false, true]) {
+      const key = `${name}:${reference.tag}`
+      const again = withoutManifests.has(key) ? [] : [true]
+      for (const isForced of [how?.isForced ?? false, ...again]) {
         const resolving = tags.resolve(name, reference.tag, { ...how, isForced })
         const resolved = await counters.countFailure('tag', resolving)
         if (resolved === undefined) return undefined
         const found = await counters.countFailure('manifest', byTag(name, resolved))
         if (found !== undefined) return found
       }
+      withoutManifests.set(key, true)
       throw withoutManifest(remote.origin)
     },
     resolve: async (name, tag, origin) => {

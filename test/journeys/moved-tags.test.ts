@@ -81,6 +81,15 @@ test('a registry that has a tag and never its manifest is broken: what was evict
   assert.equal(codeOf(reply), 'UNAVAILABLE')
 })
 
+test('a registry that has a tag and not its manifest is asked for it once within some seconds', async () => {
+  await evictAndRestart()
+  upstream.on(`GET /v2/${name}/manifests/${image.digest}`, unknown)
+  assert.equal((await tag()).status, 502)
+  const asked = upstream.requests.length
+  for (let times = 0; times < 3; times += 1) assert.equal((await tag()).status, 502)
+  assert.equal(upstream.requests.length, asked)
+})
+
 /** What the tag points to is remembered on the disk. */
 async function evictAndRestart(): Promise<void> {
   await pullImage(berth, name, image, 'v1')
