@@ -1,40 +1,70 @@
 import type { RepositoryName } from '../oci/reference.ts'
+import type { Fills } from './fills.ts'
 import type { Listings } from './listings.ts'
+import type { Permissions } from './permissions.ts'
 import type { ProxiedManifests } from './proxied-manifests.ts'
 import type { Change } from './shared-manifests.ts'
 
 type Changed = Pick<ProxiedManifests, 'addPushed' | 'remove' | 'removeTag'>
 
-/** The other replicas learn what is pushed and deleted here, before the client gets its answer. */
+type Announced<Manifests> = {
+  readonly manifests: Manifests
+  readonly listings: Pick<Listings, 'forget'>
+}
+
+/**
+ * The other replicas learn what is pushed and deleted here, before the client gets its answer. The danger: one that has
+ * been told asks this one for a list. So this one forgets its own before. They are told even if this one fails to store
+ * the change: the upstream has changed.
+ */
 export function announceChanges<Manifests extends Changed>(
-  manifests: Manifests,
+  { manifests, listings }: Announced<Manifests>,
   tell: (name: RepositoryName, change: Change) => Promise<void>,
 ): Manifests {
+  const announce = async (
+    name: RepositoryName,
+    change: Change,
+    changing: Promise<void>,
+  ): Promise<void> => {
+    try {
+      await changing
+    } finally {
+      listings.forget(name)
+      await tell(name, change)
+    }
+  }
+
   return {
     ...manifests,
-    addPushed: async (name, pushed) => {
-      await manifests.addPushed(name, pushed)
-      await tell(name, { isDeleted: false, tags: pushed.tags, digest: pushed.digest })
+    addPushed: (name, pushed) => {
+      const change = { isDeleted: false, tags: pushed.tags, digest: pushed.digest }
+      return announce(name, change, manifests.addPushed(name, pushed))
     },
-    remove: async (name, digest) => {
-      await manifests.remove(name, digest)
-      await tell(name, { isDeleted: true, tags: [], digest })
-    },
-    removeTag: async (name, tag) => {
-      await manifests.removeTag(name, tag)
-      await tell(name, { isDeleted: true, tags: [tag] })
-    },
+    remove: (name, digest) =>
+      announce(name, { isDeleted: true, tags: [], digest }, manifests.remove(name, digest)),
+    removeTag: (name, tag) =>
+      announce(name, { isDeleted: true, tags: [tag] }, manifests.removeTag(name, tag)),
   } satisfies Manifests
 }
 
-/** What another replica has pushed or deleted. */
+type Learning = {
+  readonly manifests: Pick<ProxiedManifests, 'expire' | 'remove' | 'removeTag'>
+  readonly listings: Pick<Listings, 'forget'>
+  readonly permissions: Pick<Permissions, 'forgetAbsences'>
+  readonly fills: Pick<Fills, 'forgetAbsences'>
+}
+
+/** What another replica has pushed or deleted. The blobs of what was pushed were pushed before. */
 export async function learnChange(
-  { manifests, listings }: { readonly manifests: ProxiedManifests; readonly listings: Listings },
+  { manifests, listings, permissions, fills }: Learning,
   name: RepositoryName,
   { isDeleted, tags, digest }: Change,
 ): Promise<void> {
-  if (!isDeleted) manifests.expire(name, tags, digest)
-  else {
+  if (!isDeleted) {
+    manifests.expire(name, tags, digest)
+    permissions.forgetAbsences(name)
+    fills.forgetAbsences(name)
+  } else {
     for (const tag of tags) await manifests.removeTag(name, tag)
     if (digest !== undefined) await manifests.remove(name, digest)
   }

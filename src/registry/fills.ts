@@ -29,6 +29,8 @@ export interface Fills {
   isUnstored(digest: Digest): boolean
   /** The blob was pushed: a recent failure does not count any more. */
   forgetFailure(name: RepositoryName, digest: Digest): void
+  /** Something was pushed to the repository elsewhere. */
+  forgetAbsences(name: RepositoryName): void
   start(name: RepositoryName, digest: Digest, how: StartOptions): RunningFill
   /** Stops a download that nobody reads. */
   stopUnread(digest: Digest): void
@@ -132,6 +134,10 @@ export function createFills({
     recentFailure: (name, digest) => failures.get(keyOf(name, digest)),
     isUnstored: (digest) => unstored.has(digest),
     forgetFailure: (name, digest) => void failures.delete(keyOf(name, digest)),
+    forgetAbsences: (name) => {
+      for (const [key, failure] of failures.entries())
+        if (failure === 'absent' && key.startsWith(`${name}@`)) failures.delete(key)
+    },
 
     start: (name, digest, { expectedSize, origins, findOrigins, isPermitted, client }) => {
       const controller = new AbortController()

@@ -24,6 +24,8 @@ export interface Permissions {
   grant(name: RepositoryName, digest: Digest): Promise<void>
   /** The blob was deleted from the repository. */
   revoke(name: RepositoryName, digest: Digest): Promise<void>
+  /** Something was pushed to the repository elsewhere: its blobs that were absent may be there. */
+  forgetAbsences(name: RepositoryName): void
 }
 
 type PermissionsOptions = {
@@ -60,6 +62,10 @@ export function createPermissions({ links, remote, caches }: PermissionsOptions)
     revoke: async (name, digest) => {
       requests.delete(keyOf(name, digest))
       await links.removeBlob(name, digest)
+    },
+    forgetAbsences: (name) => {
+      for (const [key, answer] of requests.entries())
+        if (answer === 'absent' && key.startsWith(`${name}@`)) requests.delete(key)
     },
     known: links.hasBlob,
     stat: async (name, digest) => {

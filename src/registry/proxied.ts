@@ -152,7 +152,7 @@ export function createProxied(options: ProxiedOptions) {
         ...options,
         remote,
         permissions,
-        manifests: announceChanges(manifests, (name, change) =>
+        manifests: announceChanges({ manifests, listings }, (name, change) =>
           options.shared.changed({ prefix, name, ...change }),
         ),
         fills,
@@ -181,7 +181,7 @@ export function createProxied(options: ProxiedOptions) {
     },
     resolveTag: (tag, origin) => manifests.resolve(name, tag, origin),
     share: (asked, origin) => listings.share(name, asked, origin),
-    learn: (change) => learnChange({ manifests, listings }, name, change),
+    learn: (change) => learnChange({ manifests, listings, permissions, fills }, name, change),
     blob: async (digest, how) => {
       // The other replica counts the request, and limits the time of its client.
       if (how?.isForwarded) return blobs.open(name, digest, how)

@@ -3,6 +3,7 @@ import { parseDigest } from '../oci/digest.ts'
 import { isRegistryError } from '../oci/errors.ts'
 import { joinName, parseRepositoryName, parseTag } from '../oci/reference.ts'
 import type { Registry, SharedManifests } from '../registry/registry.ts'
+import type { Logger } from '../telemetry/telemetry.ts'
 import type { Members } from './members.ts'
 import type { Notify } from './notices.ts'
 
@@ -11,19 +12,40 @@ const maxWait = 2000
 
 const path = '/changed/'
 
+type Options = {
+  readonly members: Members
+  readonly notify: Notify
+  readonly log: Logger
+}
+
 /**
- * Tells all other replicas what was pushed or deleted here, before the client gets its answer. One that does not answer
- * is left out for a moment, and knows it when its tags expire.
+ * Tells all other replicas what was pushed or deleted here, before the client gets its answer; also those that are left
+ * out, because clients ask them. One that does not accept it is told once more. It, and one that does not answer, knows
+ * the change when its tags expire.
  */
-export function createTellChange(members: Members, notify: Notify): SharedManifests['changed'] {
+export function createTellChange({ members, notify, log }: Options): SharedManifests['changed'] {
+  const uninformed = new Set<string>()
+
+  const tell = async (member: string, target: string): Promise<void> => {
+    const send = () => notify({ member, target, maxWait })
+    try {
+      if ((await send()) || (await send())) return void uninformed.delete(member)
+    } catch {
+      members.failed(member)
+    }
+    // Once, until it accepts one again.
+    if (!uninformed.has(member))
+      log.warn({ replica: member }, 'a replica did not accept a notice of a push or a deletion')
+    uninformed.add(member)
+  }
+
   return async ({ prefix, name, isDeleted, tags, digest }) => {
     const query = new URLSearchParams(tags.map((tag): [string, string] => ['tag', tag]))
     if (digest !== undefined) query.set('digest', digest)
     if (isDeleted) query.set('deleted', 'true')
     const target = `${path}${joinName(prefix, name)}?${query}`
-    const tell = (member: string) =>
-      notify({ member, target, maxWait }).catch(() => members.failed(member))
-    await Promise.all(members.others(target).map(tell))
+    const others = members.all().filter((member) => member !== members.own)
+    await Promise.all(others.map((member) => tell(member, target)))
   }
 }
 

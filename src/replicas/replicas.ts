@@ -72,7 +72,7 @@ export function createReplicas(options: ReplicasOptions): Replicas {
     findOrigins: createFindOrigins({ members, signatures, transport, metrics }),
     shared: {
       ...createSharedManifests({ members, signatures, transport, memory, metrics }),
-      changed: createTellChange(members, notify),
+      changed: createTellChange({ members, notify, log }),
     },
     answer: (registry, request, response) =>
       answerStart(request, response) ||

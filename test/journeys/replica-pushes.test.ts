@@ -106,6 +106,23 @@ test('what is deleted at one replica is gone at all', async () => {
   }
 })
 
+test('a blob that was absent at one replica is there at once when its image was pushed at another', async () => {
+  const name = 'up/absent'
+  const image = makeImage()
+  const statusesAt = (at: number, method: 'GET' | 'HEAD') =>
+    Promise.all(
+      image.blobs.map(async (blob) => {
+        const url = `${urlAt(at)}/v2/${name}/blobs/${blob.digest}`
+        return (await get(url, { method })).status
+      }),
+    )
+  for (const method of ['HEAD', 'GET'] as const)
+    assert.deepEqual(await statusesAt(2, method), [404, 404, 404], method)
+  await createPusher(urlAt(0)).image(name, '1', image)
+  for (const method of ['HEAD', 'GET'] as const)
+    assert.deepEqual(await statusesAt(2, method), [200, 200, 200], method)
+})
+
 test('an answer of the upstream from before a change at another replica is not kept', async () => {
   const name = nameOwnedBy(0, 'slow/race')
   const below = name.replace('slow/', '')
