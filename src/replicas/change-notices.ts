@@ -19,9 +19,9 @@ type Options = {
 }
 
 /**
- * Tells all other replicas what was pushed or deleted here, before the client gets its answer; also those that are left
- * out, because clients ask them. One that does not accept it is told once more. It, and one that does not answer, knows
- * the change when its tags expire.
+ * Tells all other replicas what was pushed or deleted here, before the client gets its answer. Those that are left out are
+ * told as well, because clients ask them, but not waited for. One that does not accept it is told once more. It, and one
+ * that does not answer, knows the change when its tags expire.
  */
 export function createTellChange({ members, notify, log }: Options): SharedManifests['changed'] {
   const uninformed = new Set<string>()
@@ -44,8 +44,11 @@ export function createTellChange({ members, notify, log }: Options): SharedManif
     if (digest !== undefined) query.set('digest', digest)
     if (isDeleted) query.set('deleted', 'true')
     const target = `${path}${joinName(prefix, name)}?${query}`
-    const others = members.all().filter((member) => member !== members.own)
-    await Promise.all(others.map((member) => tell(member, target)))
+    const awaited = members.others(target)
+    const all = members.all().filter((member) => member !== members.own)
+    for (const member of uninformed) if (!all.includes(member)) uninformed.delete(member)
+    for (const member of all) if (!awaited.includes(member)) void tell(member, target)
+    await Promise.all(awaited.map((member) => tell(member, target)))
   }
 }
 

@@ -9,8 +9,8 @@ const [silent, other, own] = ['192.0.2.1:1', '192.0.2.2:1', '192.0.2.9:1']
 const changed = { prefix: 'up', name: parseRepositoryName('p/r') }
 const digest = digestOf(Buffer.from('x'))
 
-/** What is told; all others are left out, as after a failure. */
-function telling(answer: (member: string) => Promise<boolean>) {
+/** What is told. `leftOut`: as after a failure. */
+function telling(answer: (member: string) => Promise<boolean>, leftOut: readonly string[] = []) {
   const told: string[] = []
   const failed: string[] = []
   const { telemetry, logs } = watchedTelemetry()
@@ -18,7 +18,7 @@ function telling(answer: (member: string) => Promise<boolean>) {
     members: {
       own,
       before: () => [],
-      others: () => [],
+      others: () => [silent, other].filter((member) => !leftOut.includes(member)),
       failed: (member) => void failed.push(member),
       started: () => {},
       all: () => [own, silent, other],
@@ -34,7 +34,19 @@ function telling(answer: (member: string) => Promise<boolean>) {
   return { tell, told, failed, warned: () => logs().map(({ replica }) => replica) }
 }
 
-test('all other replicas are told of a change, also those that are left out, and one that does not answer is left out', async () => {
+test('a replica that is left out is told of a change, and not waited for', async () => {
+  const { tell, told } = telling(
+    (member) => (member === silent ? new Promise(() => {}) : Promise.resolve(true)),
+    [silent],
+  )
+  await tell({ ...changed, isDeleted: true, tags: [parseTag('1')] })
+  assert.deepEqual(
+    told.map((line) => line.split(' ')[0]),
+    [silent, other],
+  )
+})
+
+test('all other replicas are told of a change, and one that does not answer is left out', async () => {
   const { tell, told, failed, warned } = telling(async (member) => {
     if (member === silent) throw new Error('no answer')
     return true
