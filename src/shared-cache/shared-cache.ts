@@ -193,9 +193,11 @@ export function createSharedCache(options: SharedCacheOptions): SharedCache {
     } catch (err) {
       if (signal.aborted) return
       countUpload('failed')
-      // If all writes are denied, the bucket says so, once, and when they are accepted again.
-      if (err instanceof ObjectStoreError && ['denied', 'gone'].includes(err.failure)) return
+      const isRepeated = uploadProblem !== undefined
       uploadProblem = err instanceof Error ? err.message : ''
+      // Once: all uploads may be denied, or those to some paths, or with a key of KMS.
+      const isDenied = err instanceof ObjectStoreError && ['denied', 'gone'].includes(err.failure)
+      if (isDenied && isRepeated) return
       log.warn({ digest, err }, 'cannot upload a blob to the bucket of the cache')
     } finally {
       content.close()
