@@ -86,7 +86,7 @@ export function createGcsStore(options: GcsOptions, context: Context): Bucket {
   const uploadPath = (uploadType: string, key: string, condition: WriteCondition | undefined) =>
     `/upload${base}/o?${new URLSearchParams({ uploadType, name: key, fields: 'generation', ...conditionOf(condition) })}`
 
-  /** Who may not see the settings of a bucket is told so only if there is one. */
+  /** An identity that may not see the settings of a bucket gets 403 only if the bucket exists. */
   const assertBucket = async (): Promise<void> => {
     const answer = await send({ path: `${base}?fields=name`, accepts: [403] })
     answer.body.resume()

@@ -14,8 +14,8 @@ type Announced<Manifests> = {
 
 /**
  * The other replicas learn what is pushed and deleted here, before the client gets its answer. The danger: one that has
- * been told asks this one for a list. So this one forgets its own before. They are told even if this one fails to store
- * the change: the upstream has changed.
+ * learned it asks this one for a list. So this one forgets its lists first. The others get the notice even if this one
+ * fails to store the change: the upstream has changed.
  */
 export function announceChanges<Manifests extends Changed>(
   { manifests, listings }: Announced<Manifests>,

@@ -49,8 +49,8 @@ export function createFailures(): Failures {
 
   const count = (kind: Kind, { fault, message }: UpstreamFailure): void => {
     const inRow = (byKind.get(kind)?.inRow ?? 0) + 1
-    const told = fault === 'failing' ? `${message}; ${passingAdvice}` : message
-    byKind.set(kind, { inRow, message: told, at: performance.now() })
+    const withAdvice = fault === 'failing' ? `${message}; ${passingAdvice}` : message
+    byKind.set(kind, { inRow, message: withAdvice, at: performance.now() })
   }
 
   const problemOf = ({ inRow, message, at }: Row): string | undefined =>

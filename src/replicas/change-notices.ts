@@ -19,9 +19,9 @@ type Options = {
 }
 
 /**
- * Tells all other replicas what was pushed or deleted here, before the client gets its answer. Those that are left out are
- * told as well, because clients ask them, but not waited for. One that does not accept it is told once more. It, and one
- * that does not answer, knows the change when its tags expire.
+ * Sends a notice of what was pushed or deleted here to all other replicas, before the client gets its answer. Those that
+ * are left out get it as well, because clients ask them, but are not waited for. If one does not accept it, it is sent
+ * once more. That one, and one that does not answer, knows the change when its tags expire.
  */
 export function createTellChange({ members, notify, log }: Options): SharedManifests['changed'] {
   const uninformed = new Set<string>()

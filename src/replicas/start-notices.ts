@@ -19,8 +19,8 @@ type Options = {
 }
 
 /**
- * Tells each other replica once that this one has been started, so that all ask it again at the same time. One that
- * does not answer is told again after the next lookup. One of an earlier version knows no such notice.
+ * Sends a notice to each other replica, once, that this one has been started, so that all ask it again at the same time.
+ * If one does not answer, it is sent again after the next lookup. An earlier version does not know this notice.
  */
 export async function announceStart(options: Options): Promise<void> {
   const { members, notify, signal } = options
